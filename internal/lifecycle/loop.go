@@ -1,0 +1,50 @@
+// Package lifecycle is the Start/Stop contract that every long-lived component keeps.
+package lifecycle
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Loop runs one background function. Start and Stop may be called any number of times, from any goroutine; only the first
+// Start starts it, and a Loop that was stopped does not start again. The zero value is ready.
+type Loop struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Start runs f on a goroutine of its own, with a context that ends with Stop and with ctx.
+func (l *Loop) Start(ctx context.Context, f func(context.Context)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done != nil {
+		return
+	}
+	ctx, l.cancel = context.WithCancel(ctx)
+	l.done = make(chan struct{})
+	go func() {
+		defer close(l.done)
+		f(ctx)
+	}()
+}
+
+// Stop ends f's context and waits until f has returned, or until ctx ends: the error then names what did not end.
+func (l *Loop) Stop(ctx context.Context, name string) error {
+	l.mu.Lock()
+	if l.done == nil { // Never started: from now on it never will.
+		l.done = make(chan struct{})
+		close(l.done)
+		l.cancel = func() {}
+	}
+	cancel, done := l.cancel, l.done
+	l.mu.Unlock()
+	cancel()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("stopping the %s: still busy: %w", name, context.Cause(ctx))
+	}
+}

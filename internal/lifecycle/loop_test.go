@@ -1,0 +1,68 @@
+package lifecycle_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+)
+
+func TestLoopStress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l lifecycle.Loop
+		var runs, running atomic.Int32
+		f := func(ctx context.Context) {
+			runs.Add(1)
+			running.Add(1)
+			<-ctx.Done()
+			running.Add(-1)
+		}
+		l.Start(t.Context(), f)
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { l.Start(t.Context(), f) })
+			all.Go(func() {
+				if err := l.Stop(t.Context(), "loop"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if runs.Load() != 1 || running.Load() != 0 {
+			t.Errorf("ran %d times, %d still running; want once and none", runs.Load(), running.Load())
+		}
+	})
+}
+
+func TestStopBeforeStartKeepsItStopped(t *testing.T) {
+	t.Parallel()
+	var l lifecycle.Loop
+	if err := l.Stop(t.Context(), "loop"); err != nil {
+		t.Fatal(err)
+	}
+	l.Start(t.Context(), func(context.Context) { t.Error("started after Stop") })
+	if err := l.Stop(t.Context(), "loop"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStopGivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
+	var l lifecycle.Loop
+	release := make(chan struct{})
+	l.Start(t.Context(), func(context.Context) { <-release })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Stop(ctx, "stubborn loop"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want the context's", err)
+	}
+	close(release)
+	if err := l.Stop(t.Context(), "stubborn loop"); err != nil {
+		t.Fatal(err)
+	}
+}

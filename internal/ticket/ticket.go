@@ -1,0 +1,40 @@
+// Package ticket holds the domain's words: a ticket's id, its named fields, and the revision that orders its changes.
+//
+// It knows no wire format, no Redis and no SQL; every other package depends on it and it depends on none of them.
+package ticket
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// ID names one ticket of one site: 1 to 2^63-1.
+type ID int64
+
+// ErrID is wrapped by every refusal of a ticket id.
+var ErrID = errors.New("a ticket id is a whole number from 1 to 9223372036854775807")
+
+// ParseID reads a decimal id and refuses everything outside 1 to 2^63-1, leading signs and zeros included.
+func ParseID(s string) (ID, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != s {
+		return 0, fmt.Errorf("%q: %w", s, ErrID)
+	}
+	return ID(n), nil
+}
+
+// Valid says whether the id is in range.
+func (id ID) Valid() bool { return id >= 1 }
+
+func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
+
+// Revision orders the changes of one ticket: microseconds since 1970 as a daemon's hybrid [Clock] proposed them, raised by
+// the store where that is needed to make them grow. Zero means "none".
+type Revision int64
+
+// MaxRevision is the largest revision that a Redis script can compare exactly: Lua's numbers are doubles. As a time it
+// lies in the year 2255.
+const MaxRevision Revision = 1<<53 - 1
+
+func (r Revision) String() string { return strconv.FormatInt(int64(r), 10) }

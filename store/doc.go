@@ -1,0 +1,16 @@
+// Package store defines the places where changed tickets wait: the contract that Redis and the journal both keep.
+//
+// # States of a ticket in a store
+//
+//	absent ──Set/Create──> dirty, due ──Claim──> dirty, leased ──Ack──> clean ──expiry──> absent
+//	                         ^   ^                 │    │
+//	                         │   └── lease over ───┘    └──Park──> dirty, parked ──Set/Retry──> dirty, due
+//	                         └────────── Set ── from every state
+//
+// # What happens on failure
+//
+// A claim that is never acked (its daemon died, its acks failed) is due again when its lease is over. An ack names a
+// revision: a field that changed after that revision stays dirty. So a claim may be flushed twice, by one daemon or by two,
+// and nothing is ever lost by it; that flushing twice does no harm is the next place's part (it compares revisions). The
+// lease only saves work; safety never depends on it.
+package store

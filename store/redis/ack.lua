@@ -1,0 +1,75 @@
+-- Notes that the next place has tickets up to a revision. The fields that changed after it stay dirty.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's dead letters
+-- KEYS[3]  the partition's meta hash
+-- KEYS[4…] the tickets' hashes
+-- ARGV[1]  how long a clean ticket is kept, in ms
+-- ARGV[2…] per ticket its id and the revision that the next place has
+--
+-- Returns how many of the tickets are clean now.
+--
+-- A ticket whose own revision lies below what arrived is older than the next place: this Redis went back in time. All it
+-- holds is in the next place or replaced there, so it is forgotten and read from there again.
+--
+-- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
+-- tried with pcall.
+
+local clean, letters = { KEYS[1] }, { KEYS[2] }
+local highest = 0
+
+local function sift(hash, arrived)
+	local rev, oldest, dead, drop = 0, nil, false, {}
+	for f = 1, #hash, 2 do
+		local name, value = hash[f], hash[f + 1]
+		if string.sub(name, 1, 3) == '_d:' then
+			local changed = tonumber(value)
+			if changed <= arrived then
+				drop[#drop + 1] = name
+			elseif not oldest or changed < oldest then
+				oldest = changed
+			end
+		elseif name == '_rev' then
+			rev = tonumber(value)
+		elseif name == '_dead' then
+			dead = true
+			drop[#drop + 1] = name
+		end
+	end
+	return rev, oldest, dead, drop
+end
+
+for i = 4, #KEYS do
+	local ticket = KEYS[i]
+	local id, arrived = ARGV[2 * i - 6], tonumber(ARGV[2 * i - 5])
+	local rev, oldest, dead, drop = sift(redis.call('HGETALL', ticket), arrived)
+	highest = math.max(highest, arrived)
+	if dead then
+		letters[#letters + 1] = id
+	end
+	if oldest then
+		if #drop > 0 then
+			redis.call('HDEL', ticket, unpack(drop))
+		end
+		redis.pcall('HSET', ticket, '_dirty', string.format('%.0f', math.floor(oldest / 1000)))
+	else
+		clean[#clean + 1] = id
+		if rev < arrived then
+			redis.call('UNLINK', ticket)
+		else
+			redis.call('HDEL', ticket, '_dirty', unpack(drop))
+			redis.call('PEXPIRE', ticket, ARGV[1])
+		end
+	end
+end
+
+if #clean > 1 then
+	redis.call('ZREM', unpack(clean))
+end
+if #letters > 1 then
+	redis.call('ZREM', unpack(letters))
+end
+if tonumber(redis.call('HGET', KEYS[3], 'rev') or '0') < highest then
+	redis.pcall('HSET', KEYS[3], 'rev', string.format('%.0f', highest))
+end
+return #clean - 1

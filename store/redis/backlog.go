@@ -1,0 +1,102 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// DirtyIDs implements [store.Queue].
+func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
+	var ids []ticket.ID
+	for p := range s.keys.partitions {
+		var cursor uint64
+		for {
+			found, next, err := s.client.ZScan(ctx, s.keys.dirty(p), cursor, "", maxClaim).Result()
+			if err != nil {
+				return nil, wrap("scan", err)
+			}
+			for i := 0; i < len(found); i += 2 {
+				if id, err := ticket.ParseID(found[i]); err == nil {
+					ids = append(ids, id)
+				}
+			}
+			if cursor = next; cursor == 0 {
+				break
+			}
+		}
+	}
+	slices.Sort(ids) // A scan may return a member twice.
+	return slices.Compact(ids), nil
+}
+
+// sample is how many of the tickets that are due first are asked since when they are dirty: under every strategy the oldest
+// change is among the first due, but for those under a lease.
+const sample = 16
+
+// Backlog implements [store.Queue].
+func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
+	var b store.Backlog
+	for p := range s.keys.partitions {
+		var dirty, dead *goredis.IntCmd
+		var first *goredis.ZSliceCmd
+		_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+			dirty = pipe.ZCard(ctx, s.keys.dirty(p))
+			dead = pipe.ZCard(ctx, s.keys.dead(p))
+			first = pipe.ZRangeWithScores(ctx, s.keys.dirty(p), 0, sample-1)
+			return nil
+		})
+		if err != nil {
+			return store.Backlog{}, wrap("backlog", err)
+		}
+		b.Dirty += dirty.Val()
+		b.Dead += dead.Val()
+		if z := first.Val(); len(z) > 0 {
+			b.NextDue = earlier(b.NextDue, time.UnixMilli(int64(z[0].Score)))
+			oldest, err := s.oldest(ctx, z)
+			if err != nil {
+				return store.Backlog{}, wrap("backlog", err)
+			}
+			b.Oldest = earlier(b.Oldest, oldest)
+		}
+	}
+	return b, nil
+}
+
+// oldest returns since when the longest-dirty of the given tickets is dirty.
+func (s *Store) oldest(ctx context.Context, members []goredis.Z) (time.Time, error) {
+	var oldest time.Time
+	commands := make([]*goredis.StringCmd, 0, len(members))
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for _, z := range members {
+			member, _ := z.Member.(string)
+			if id, err := ticket.ParseID(member); err == nil {
+				commands = append(commands, pipe.HGet(ctx, s.keys.ticket(id), fieldDirty))
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return oldest, err
+	}
+	for _, command := range commands {
+		if ms, err := command.Int64(); err == nil {
+			oldest = earlier(oldest, time.UnixMilli(ms))
+		}
+	}
+	return oldest, nil
+}
+
+// earlier returns the earlier of two times, where zero means none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,128 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// maxClaim is the most that one script call claims or acks: Lua's unpack is bounded at about 8,000 values.
+const maxClaim = 1000
+
+// Claim implements [store.Queue].
+func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	var claims []store.Claim
+	for p := range s.keys.partitions {
+		room := min(limit-len(claims), maxClaim)
+		if room <= 0 {
+			break
+		}
+		found, err := claimScript.Run(ctx, s.client, []string{s.keys.dirty(p)},
+			millis(now), room, millis(now.Add(lease))).StringSlice()
+		if err != nil {
+			return nil, wrap("claim", err)
+		}
+		ids, dues := make([]ticket.ID, 0, len(found)/2), make([]time.Time, 0, len(found)/2)
+		for i := 0; i+1 < len(found); i += 2 {
+			id, err := ticket.ParseID(found[i])
+			if err != nil {
+				continue // Not ours: the index holds ids only.
+			}
+			ids, dues = append(ids, id), append(dues, score(found[i+1]))
+		}
+		read, err := s.readClaims(ctx, ids, dues)
+		if err != nil {
+			return nil, err
+		}
+		claims = append(claims, read...)
+	}
+	return claims, nil
+}
+
+// ClaimIDs implements [store.Queue].
+func (s *Store) ClaimIDs(
+	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
+) ([]store.Claim, error) {
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+			members := make([]goredis.Z, len(indexes))
+			for i, at := range indexes {
+				members[i] = goredis.Z{Score: float64(millis(now.Add(lease))), Member: int64(ids[at])}
+			}
+			pipe.ZAddXX(ctx, s.keys.dirty(p), members...)
+		}
+		return nil
+	})
+	if err != nil && !isFull(err) { // Without memory there is no lease; claim.lua says why that does no harm.
+		return nil, wrap("claim", err)
+	}
+	dues := make([]time.Time, len(ids))
+	for i := range dues {
+		dues[i] = now
+	}
+	return s.readClaims(ctx, ids, dues)
+}
+
+// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index.
+func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	hashes, err := s.hashes(ctx, ids)
+	if err != nil {
+		return nil, wrap("claim", err)
+	}
+	claims := make([]store.Claim, 0, len(ids))
+	var stale []store.Receipt
+	for i, hash := range hashes {
+		c := claim(ids[i], hash)
+		if len(c.Fields) == 0 && !c.Deleted {
+			stale = append(stale, store.Receipt{ID: ids[i]})
+			continue
+		}
+		c.Due = dues[i]
+		s.opts.Clock.Observe(c.Revision)
+		claims = append(claims, c)
+	}
+	if len(stale) > 0 {
+		return claims, s.Ack(ctx, stale)
+	}
+	return claims, nil
+}
+
+func claim(id ticket.ID, hash map[string]string) store.Claim {
+	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision])}
+	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
+		c.Since = time.UnixMilli(ms)
+	}
+	for name := range hash {
+		field, marked := strings.CutPrefix(name, markPrefix)
+		switch {
+		case !marked:
+		case field == fieldGone:
+			c.Deleted = true
+		default:
+			value := ticket.Null
+			if text, set := hash[field]; set {
+				value = ticket.Text(text)
+			}
+			c.Fields = append(c.Fields, ticket.Field{Name: field, Value: value})
+		}
+	}
+	return c
+}
+
+// score reads a due time as the index keeps it.
+func score(s string) time.Time {
+	ms, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(ms))
+}

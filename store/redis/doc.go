@@ -1,0 +1,29 @@
+// Package redis is the store that keeps tickets in Redis: one plain hash per ticket, as a plugin that reads
+// HGETALL ticket:812 itself expects it, and a sorted set of those that are dirty.
+//
+// # Keys
+//
+//	{prefix}ticket:{id}      hash: the fields as plain strings, and the reserved fields below
+//	{prefix}ticket:dirty     sorted set: member = id, score = due time in ms; an index, the hashes are the truth
+//	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
+//	{prefix}ticket:meta      hash: epoch, rev, owner; one per partition
+//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day
+//
+// # Reserved fields of a ticket's hash
+//
+//	_rev        the ticket's revision
+//	_dirty      since when it is dirty, in ms; absent in a clean ticket
+//	_d:{field}  the revision that last changed the field; absent where the sink has it
+//	_full       the hash holds the whole ticket: a field that is absent is NULL
+//	_gone       the ticket was deleted
+//	_dead       why the sink refuses it, as JSON
+//
+// A field that was set to NULL is absent and has its _d: mark until the sink has it.
+//
+// # What happens on failure
+//
+// Every change is one script call, so it is made whole or not at all. A call whose reply is lost may have been made; it is
+// not repeated here, as only a request id makes repeating it safe. While Redis does not answer, calls fail at once with
+// [store.ErrUnavailable] and one prober looks for its return. A Redis that was emptied has lost its meta hash: the next
+// write notices, asks the sink for the highest revision, marks the new filling, and reports it.
+package redis

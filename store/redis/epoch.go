@@ -1,0 +1,77 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
+func (s *Store) epoch(ctx context.Context, p int) (string, error) {
+	s.mu.Lock()
+	known := s.epochs[p]
+	s.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
+	return s.seed(ctx, p)
+}
+
+// reseed is called when a write met another epoch than it expected: another daemon's (have), or none.
+func (s *Store) reseed(ctx context.Context, p int, expected, have string) (string, error) {
+	s.mu.Lock()
+	if s.epochs[p] == expected {
+		s.epochs[p] = have
+	}
+	known := s.epochs[p]
+	s.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
+	return s.seed(ctx, p)
+}
+
+// seed marks an empty partition as filled from now on, with revisions above the sink's highest, or learns the mark that is
+// there.
+func (s *Store) seed(ctx context.Context, p int) (string, error) {
+	key := s.keys.meta(p)
+	marked, err := s.client.HExists(ctx, key, "epoch").Result()
+	if err != nil {
+		return "", wrap("seed", err)
+	}
+	var floor ticket.Revision
+	fresh := rand.Text()
+	if !marked {
+		floor = s.floor(ctx)
+	}
+	stands, err := seedScript.Run(ctx, s.client, []string{key}, fresh, int64(floor), s.opts.Owner).StringSlice()
+	if err != nil {
+		return "", wrap("seed", err)
+	}
+	if stands[1] != s.opts.Owner {
+		return "", fmt.Errorf("redis seed: %w: keys %q belong to %q, this site is %q: give one of them another key_prefix",
+			errOwner, s.keys.base(p)+"*", stands[1], s.opts.Owner)
+	}
+	s.mu.Lock()
+	s.epochs[p] = stands[0]
+	s.mu.Unlock()
+	if stands[0] == fresh && s.opts.OnSeed != nil {
+		s.opts.OnSeed(floor)
+	}
+	return stands[0], nil
+}
+
+// floor asks the sink for its highest revision and raises the clock above it.
+func (s *Store) floor(ctx context.Context) ticket.Revision {
+	if s.opts.Floor == nil {
+		return 0
+	}
+	floor, err := s.opts.Floor(ctx)
+	if err != nil {
+		return 0
+	}
+	s.opts.Clock.Observe(floor)
+	return floor
+}

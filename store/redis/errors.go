@@ -1,0 +1,52 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/store"
+)
+
+// notNow are the prefixes of Redis' replies that mean: this server cannot do it at the moment.
+var notNow = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM",
+	"BUSY", "MISCONF", "ERR max number of clients",
+}
+
+// wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
+func wrap(operation string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isFull(err):
+		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrFull, err)
+	case isUnavailable(err):
+		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
+	default:
+		return fmt.Errorf("redis %s: %w", operation, err)
+	}
+}
+
+func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
+
+func isUnavailable(err error) bool {
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolExhausted) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	text := err.Error()
+	for _, prefix := range notNow {
+		if strings.HasPrefix(text, prefix) {
+			return true
+		}
+	}
+	return false
+}

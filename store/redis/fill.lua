@@ -1,0 +1,51 @@
+-- Completes a ticket with a row of the next place, as clean fields, unless the ticket has changed since its base was read:
+-- the row may then be older than what is held.
+--
+-- KEYS[1]  the ticket's hash
+-- KEYS[2]  the partition's meta hash
+-- ARGV     the base revision (0: the ticket was not held), the row's revision, 1 where the row is deleted or 0,
+--          how long a clean ticket is kept in ms, then name and value of each field that is not NULL
+--
+-- Returns 1 where the ticket was completed, 0 where it was passed over.
+
+local hash = redis.call('HGETALL', KEYS[1])
+local held = {}
+for i = 1, #hash, 2 do
+	held[hash[i]] = hash[i + 1]
+end
+if (held._rev or '0') ~= ARGV[1] then
+	return 0
+end
+
+local rev = string.format('%.0f', math.max(tonumber(ARGV[1]), tonumber(ARGV[2])))
+local set, row = { KEYS[1], '_rev', rev, '_full', '1' }, {}
+if ARGV[3] == '1' then
+	set[#set + 1] = '_gone'
+	set[#set + 1] = '1'
+end
+for i = 5, #ARGV, 2 do
+	row[ARGV[i]] = true
+	if not held['_d:' .. ARGV[i]] then
+		set[#set + 1] = ARGV[i]
+		set[#set + 1] = ARGV[i + 1]
+	end
+end
+redis.call('HSET', unpack(set))
+
+local null = { KEYS[1] }
+for name in pairs(held) do
+	if string.sub(name, 1, 1) ~= '_' and not row[name] and not held['_d:' .. name] then
+		null[#null + 1] = name
+	end
+end
+if #null > 1 then
+	redis.call('HDEL', unpack(null))
+end
+
+if tonumber(redis.call('HGET', KEYS[2], 'rev') or '0') < tonumber(rev) then
+	redis.call('HSET', KEYS[2], 'rev', rev)
+end
+if not held._dirty then
+	redis.call('PEXPIRE', KEYS[1], ARGV[4])
+end
+return 1

@@ -1,0 +1,150 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// A plugin that reads HGETALL ticket:812 itself finds the fields as plain strings.
+func TestTicketIsAPlainHash(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own: with no prefix, the keys are everybody's
+	client := server.Client(t)
+	s := open(t, client, redis.Options{})
+	revision := mustSet(t, s, 812, "status", "pending")
+	hash, err := client.HGetAll(t.Context(), "ticket:812").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hash["status"] != "pending" || hash["_rev"] != revision.String() || hash["_d:status"] != revision.String() {
+		t.Errorf("hash is %v, want status pending at revision %d", hash, revision)
+	}
+	if n, err := client.ZCard(t.Context(), "ticket:dirty").Result(); err != nil || n != 1 {
+		t.Errorf("dirty index has %d members (%v), want 1", n, err)
+	}
+}
+
+// Two sites that were given the same prefix by mistake must not mix their tickets.
+func TestAnotherOwnerIsRefused(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	mustSet(t, open(t, client, redis.Options{Prefix: prefix, Owner: "shop.wp_support_tickets"}), 1, "status", "open")
+	other := open(t, client, redis.Options{Prefix: prefix, Owner: "blog.wp_support_tickets"})
+	if _, err := set(t.Context(), other, 1, "status", "closed"); err == nil || !strings.Contains(err.Error(), "key_prefix") {
+		t.Errorf("error %v, want one that names key_prefix", err)
+	}
+}
+
+// A key of that name that is no hash fails its own mutation, not its neighbours'.
+func TestForeignKeyFailsAlone(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix})
+	if err := client.Set(t.Context(), prefix+"ticket:2", "not a ticket", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	one := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
+	outcomes, err := s.Apply(t.Context(), []store.Mutation{
+		{Kind: store.Set, ID: 1, Fields: one, Proposed: 1},
+		{Kind: store.Set, ID: 2, Fields: one, Proposed: 2},
+		{Kind: store.Set, ID: 3, Fields: one, Proposed: 3},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcomes[0].Err != nil || outcomes[1].Err == nil || outcomes[2].Err != nil {
+		t.Errorf("outcomes %+v, want only the second to fail", outcomes)
+	}
+}
+
+// The scripts are gone after a restart, a fail-over or SCRIPT FLUSH.
+func TestForgottenScripts(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	s := open(t, client, redis.Options{})
+	mustSet(t, s, 1, "status", "open")
+	if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, s, 1, "status", "closed")
+}
+
+// An object-cache plugin calls FLUSHALL on the Redis it shares: the next write notices, and revisions stay above the sink's.
+func TestEmptiedRedisIsNoticed(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	var seeded []ticket.Revision
+	sink := ticket.Revision(0)
+	s := open(t, client, redis.Options{
+		Floor:  func(context.Context) (ticket.Revision, error) { return sink, nil },
+		OnSeed: func(floor ticket.Revision) { seeded = append(seeded, floor) },
+	})
+	first := mustSet(t, s, 1, "status", "open")
+	sink = first + 3_600_000_000 // another daemon, whose clock is an hour fast, has flushed since
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if next := mustSet(t, s, 1, "status", "closed"); next <= sink {
+		t.Errorf("revision %d after the sink's %d: the sink would refuse it", next, sink)
+	}
+	if len(seeded) != 2 || seeded[0] != 0 || seeded[1] != sink {
+		t.Errorf("seeded with %v, want 0 and %d", seeded, sink)
+	}
+}
+
+// Another daemon that noticed first has marked Redis anew: this one takes its mark over and goes on.
+func TestReseededByAnother(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	here, there := open(t, client, redis.Options{}), open(t, client, redis.Options{})
+	mustSet(t, here, 1, "status", "open")
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, there, 1, "status", "pending")
+	mustSet(t, here, 1, "status", "closed")
+}
+
+// Out of memory, writes are refused as full; what frees memory, flushing, still works.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	s := open(t, client, redis.Options{})
+	revision := mustSet(t, s, 1, "status", "open")
+	mustSet(t, s, 2, "status", "open")
+	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set(t.Context(), s, 1, "status", "closed"); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("write without memory: %v, want ErrFull", err)
+	}
+	claims, err := s.Claim(t.Context(), soon(), 10, leaseTime)
+	if err != nil || len(claims) != 2 {
+		t.Fatalf("claim without memory: %d claims, %v", len(claims), err)
+	}
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision}}); err != nil {
+		t.Fatalf("ack without memory: %v", err)
+	}
+	if err := s.Release(t.Context(), claims[1:]); err != nil && !errors.Is(err, store.ErrFull) {
+		t.Fatalf("release without memory: %v", err)
+	}
+	if got, err := s.Backlog(t.Context()); err != nil || got.Dirty != 1 {
+		t.Errorf("backlog %+v (%v), want one dirty ticket", got, err)
+	}
+	if ttl(t, client, "ticket:1") <= 0 {
+		t.Error("the flushed ticket cannot be evicted")
+	}
+}

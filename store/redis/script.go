@@ -1,0 +1,31 @@
+package redis
+
+import (
+	_ "embed"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Each script's KEYS, ARGV and return stand at its head. They run by their hash; Redis forgets them on restart and fail-over,
+// and Script.Run then sends the text once more.
+var (
+	//go:embed apply.lua
+	applySource string
+	//go:embed claim.lua
+	claimSource string
+	//go:embed ack.lua
+	ackSource string
+	//go:embed park.lua
+	parkSource string
+	//go:embed fill.lua
+	fillSource string
+	//go:embed seed.lua
+	seedSource string
+
+	applyScript = goredis.NewScript(applySource)
+	claimScript = goredis.NewScript(claimSource)
+	ackScript   = goredis.NewScript(ackSource)
+	parkScript  = goredis.NewScript(parkSource)
+	fillScript  = goredis.NewScript(fillSource)
+	seedScript  = goredis.NewScript(seedSource)
+)

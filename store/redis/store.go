@@ -1,0 +1,77 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Options are what one site's store needs to know.
+type Options struct {
+	// Prefix goes before every key, so that several sites can share a Redis.
+	Prefix string
+	// Owner names the site's table. Two sites that would share their keys by mistake are told apart by it.
+	Owner string
+	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
+	CleanTTL time.Duration
+	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; what it returns on failure
+	// is ignored and the clock alone keeps revisions growing.
+	Floor func(context.Context) (ticket.Revision, error)
+	// Clock is told every revision that is seen here.
+	Clock *ticket.Clock
+	// OnSeed is told when Redis turned out to be empty, and the revision that the sink has by then: above zero, a Redis
+	// that had held tickets was emptied or replaced. Optional.
+	OnSeed func(floor ticket.Revision)
+}
+
+// Store keeps one site's tickets in Redis. It is safe for concurrent use.
+type Store struct {
+	client goredis.UniversalClient
+	keys   keys
+	opts   Options
+
+	combine []*combiner // one per partition
+
+	mu     sync.Mutex
+	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New makes the store of one site over a client that sites may share. It sends nothing.
+func New(client goredis.UniversalClient, opts Options) (*Store, error) {
+	if opts.CleanTTL <= 0 {
+		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
+	}
+	const partitions = 1
+	s := &Store{
+		client: client,
+		keys:   keys{prefix: opts.Prefix, partitions: partitions},
+		opts:   opts,
+		epochs: make([]string, partitions),
+	}
+	for p := range partitions {
+		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+			return s.applyPartition(ctx, p, batch)
+		}))
+	}
+	return s, nil
+}
+
+// split groups n things by the partition of their ticket, keeping their order; the values are indexes.
+func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
+	groups := make(map[int][]int, 1)
+	for i := range n {
+		p := s.keys.partition(id(i))
+		groups[p] = append(groups[p], i)
+	}
+	return groups
+}
+
+func millis(t time.Time) int64 { return t.UnixMilli() }

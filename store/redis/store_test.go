@@ -1,0 +1,79 @@
+package redis_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/storetest"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Backend {
+		server, prefix := testenv.SharedRedis(t)
+		client := server.Client(t)
+		return storetest.Backend{
+			Store: open(t, client, redis.Options{Prefix: prefix}),
+			Expires: func(t *testing.T, id ticket.ID) bool {
+				return ttl(t, client, prefix+"ticket:"+id.String()) > 0
+			},
+		}
+	})
+}
+
+// open makes a store with defaults for what a test does not care about.
+func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.Store {
+	t.Helper()
+	if o.Clock == nil {
+		o.Clock = ticket.NewClock(time.Now)
+	}
+	if o.CleanTTL == 0 {
+		o.CleanTTL = time.Hour
+	}
+	s, err := redis.New(client, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration {
+	t.Helper()
+	d, err := client.TTL(t.Context(), key).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// set changes one field of one ticket and returns what Apply says.
+func set(ctx context.Context, s *redis.Store, id ticket.ID, name, value string) (store.Outcome, error) {
+	outcomes, err := s.Apply(ctx, []store.Mutation{{
+		Kind: store.Set, ID: id, Fields: ticket.Fields{{Name: name, Value: ticket.Text(value)}},
+		Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
+	}})
+	if err != nil {
+		return store.Outcome{}, err
+	}
+	return outcomes[0], outcomes[0].Err
+}
+
+func mustSet(t *testing.T, s *redis.Store, id ticket.ID, name, value string) ticket.Revision {
+	t.Helper()
+	outcome, err := set(t.Context(), s, id, name, value)
+	if err != nil {
+		t.Fatalf("set %d: %v", id, err)
+	}
+	return outcome.Revision
+}
+
+func ids(list ...ticket.ID) []ticket.ID { return list }

@@ -1,0 +1,121 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// The reserved fields of a ticket's hash; doc.go says what they mean.
+const (
+	reserved      = "_"
+	fieldRevision = "_rev"
+	fieldDirty    = "_dirty"
+	fieldFull     = "_full"
+	fieldGone     = "_gone"
+	fieldDead     = "_dead"
+	markPrefix    = "_d:"
+)
+
+// Get implements [store.Tickets]: one round trip.
+func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	hashes, err := s.hashes(ctx, ids)
+	if err != nil {
+		return nil, wrap("get", err)
+	}
+	records := make([]store.Record, len(ids))
+	for i, hash := range hashes {
+		records[i] = record(ids[i], hash)
+		s.opts.Clock.Observe(records[i].Revision)
+	}
+	return records, nil
+}
+
+// hashes reads whole tickets in one round trip.
+func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
+	commands := make([]*goredis.MapStringStringCmd, len(ids))
+	if len(ids) == 1 {
+		commands[0] = s.client.HGetAll(ctx, s.keys.ticket(ids[0]))
+	} else if _, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for i, id := range ids {
+			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
+		}
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	hashes := make([]map[string]string, len(ids))
+	for i, command := range commands {
+		hash, err := command.Result()
+		if err != nil {
+			return nil, err
+		}
+		hashes[i] = hash
+	}
+	return hashes, nil
+}
+
+func record(id ticket.ID, hash map[string]string) store.Record {
+	r := store.Record{
+		ID:       id,
+		Revision: revision(hash[fieldRevision]),
+		Full:     hash[fieldFull] != "",
+		Deleted:  hash[fieldGone] != "",
+		Dirty:    hash[fieldDirty] != "",
+		Fields:   make(ticket.Fields, 0, len(hash)),
+	}
+	for name, value := range hash {
+		if field, marked := strings.CutPrefix(name, markPrefix); marked {
+			if _, set := hash[field]; !set && !strings.HasPrefix(field, reserved) {
+				r.Fields = append(r.Fields, ticket.Field{Name: field, Value: ticket.Null})
+			}
+		} else if !strings.HasPrefix(name, reserved) {
+			r.Fields = append(r.Fields, ticket.Field{Name: name, Value: ticket.Text(value)})
+		}
+	}
+	return r
+}
+
+// revision reads a stored revision; what is no number counts as none.
+func revision(s string) ticket.Revision {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return ticket.Revision(n)
+}
+
+// Fill implements [store.Tickets].
+func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for i := range rows {
+			// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
+			fillScript.Eval(ctx, pipe, s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])...)
+		}
+		return nil
+	})
+	return wrap("fill", err)
+}
+
+func (s *Store) fillKeys(id ticket.ID) []string {
+	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id))}
+}
+
+func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
+	deleted := 0
+	if row.Deleted {
+		deleted = 1
+	}
+	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds()}
+	for _, f := range row.Fields {
+		if !f.Value.IsNull() {
+			args = append(args, f.Name, f.Value.Text())
+		}
+	}
+	return args
+}

@@ -1,0 +1,180 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/store"
+)
+
+// The pauses between the prober's pings while Redis is away.
+const (
+	firstProbe = 50 * time.Millisecond
+	lastProbe  = time.Second
+)
+
+// errDown is what commands meet while Redis is known to be away.
+var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
+
+// Watch knows whether Redis answers. It sits in a client as a hook: the first command that Redis does not answer takes it
+// down, from then on commands fail at once instead of each waiting for its time-out, and one prober pings until Redis is
+// back. Start and Stop are idempotent.
+type Watch struct {
+	client goredis.UniversalClient
+	log    zerolog.Logger
+	down   chan struct{} // wakes the prober
+
+	mu     sync.Mutex
+	up     bool
+	since  time.Time
+	reason string
+	onUp   []func()
+
+	loop lifecycle.Loop
+}
+
+// NewWatch puts a watch into a client. Redis counts as up until a command fails.
+func NewWatch(client goredis.UniversalClient, log zerolog.Logger) *Watch {
+	w := &Watch{client: client, log: log, down: make(chan struct{}, 1), up: true, since: time.Now()}
+	client.AddHook(w)
+	return w
+}
+
+// State tells whether Redis answers, since when that is so, and why it does not.
+func (w *Watch) State() (up bool, since time.Time, reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.up, w.since, w.reason
+}
+
+// OnUp has f called, on the prober's goroutine, each time Redis is back.
+func (w *Watch) OnUp(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.onUp = append(w.onUp, f)
+}
+
+// Start begins probing.
+func (w *Watch) Start(ctx context.Context) { w.loop.Start(ctx, w.probe) }
+
+// Stop ends probing and waits for it, until ctx ends.
+func (w *Watch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "Redis prober") }
+
+// probe waits until Redis is found to be away and pings until it is back.
+func (w *Watch) probe(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := firstProbe
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.down:
+			pause = firstProbe
+			timer.Reset(0)
+			continue
+		case <-timer.C:
+		}
+		if up, _, _ := w.State(); up {
+			continue
+		}
+		if err := w.client.Ping(context.WithValue(ctx, probing{}, true)).Err(); err == nil {
+			w.setUp()
+			continue
+		}
+		pause = min(2*pause, lastProbe)
+		timer.Reset(pause/2 + rand.N(pause/2))
+	}
+}
+
+func (w *Watch) setUp() {
+	w.mu.Lock()
+	away := time.Since(w.since)
+	w.up, w.since, w.reason = true, time.Now(), ""
+	tell := w.onUp
+	w.mu.Unlock()
+	w.log.Info().Dur("away", away).Msg("Redis is back")
+	for _, f := range tell {
+		f()
+	}
+}
+
+func (w *Watch) setDown(err error) {
+	w.mu.Lock()
+	was := w.up
+	if was {
+		w.since = time.Now()
+	}
+	w.up, w.reason = false, err.Error()
+	w.mu.Unlock()
+	if was {
+		w.log.Error().Err(err).Msg("Redis does not answer; looking for it until it is back")
+	}
+	select {
+	case w.down <- struct{}{}:
+	default:
+	}
+}
+
+// probing marks the context of the prober's own commands.
+type probing struct{}
+
+func (w *Watch) refuses(ctx context.Context) bool {
+	if ctx.Value(probing{}) != nil {
+		return false
+	}
+	up, _, _ := w.State()
+	return !up
+}
+
+// look takes Redis down where a command's error says that it is away. A caller that gave up, or a pool that is used up, says
+// nothing about Redis.
+func (w *Watch) look(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
+		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || !isUnavailable(err) {
+		return
+	}
+	w.setDown(err)
+}
+
+// DialHook implements goredis.Hook.
+func (w *Watch) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+// ProcessHook implements goredis.Hook.
+func (w *Watch) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if w.refuses(ctx) {
+			cmd.SetErr(errDown)
+			return errDown
+		}
+		err := next(ctx, cmd)
+		w.look(ctx, err)
+		return err
+	}
+}
+
+// ProcessPipelineHook implements goredis.Hook.
+func (w *Watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		if w.refuses(ctx) {
+			for _, cmd := range cmds {
+				cmd.SetErr(errDown)
+			}
+			return errDown
+		}
+		err := next(ctx, cmds)
+		w.look(ctx, err)
+		return err
+	}
+}

@@ -1,0 +1,116 @@
+package redis_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+const leaseTime = 30 * time.Second
+
+func soon() time.Time { return time.Now().Add(time.Second) }
+
+// watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
+func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client *goredis.Client, back chan struct{}) {
+	t.Helper()
+	client = redis.NewClient(redis.ClientOptions{
+		Network: "unix", Address: server.Socket(),
+		DialTimeout: 200 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond,
+	})
+	w = redis.NewWatch(client, zerolog.Nop())
+	back = make(chan struct{}, 1)
+	w.OnUp(func() { back <- struct{}{} })
+	w.Start(t.Context())
+	t.Cleanup(func() {
+		if err := errors.Join(w.Stop(t.Context()), client.Close()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return open(t, client, redis.Options{}), w, client, back
+}
+
+func TestKilledRedisComesBack(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"appendonly yes", "appendfsync always"}})
+	s, w, _, back := watched(t, server)
+	mustSet(t, s, 1, "status", "open")
+	server.Kill()
+	if _, err := set(t.Context(), s, 1, "status", "closed"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("write to a killed Redis: %v, want ErrUnavailable", err)
+	}
+	if up, _, reason := w.State(); up || reason == "" {
+		t.Errorf("state up=%v, reason %q, want down with a reason", up, reason)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-back
+	mustSet(t, s, 2, "status", "open")
+	records, err := s.Get(t.Context(), ids(1))
+	if v, _ := records[0].Fields.Get("status"); err != nil || v.Text() != "open" {
+		t.Errorf("ticket 1 has status %q (%v), want open", v.Text(), err)
+	}
+}
+
+// A Redis that hangs costs the first callers one time-out; then calls fail at once until it is back.
+func TestHangingRedisFailsFast(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	s, _, _, back := watched(t, server)
+	mustSet(t, s, 1, "status", "open")
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set(t.Context(), s, 1, "status", "closed"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("write to a hanging Redis: %v, want ErrUnavailable", err)
+	}
+	begin := time.Now()
+	for range 100 {
+		if _, err := set(t.Context(), s, 1, "status", "closed"); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("write to a hanging Redis: %v, want ErrUnavailable", err)
+		}
+	}
+	if took := time.Since(begin); took > 100*time.Millisecond {
+		t.Errorf("100 refused writes took %v: each waited", took)
+	}
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	<-back
+	mustSet(t, s, 1, "status", "closed")
+}
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		config []string
+		want   []string // a part of each warning, in order
+	}{
+		{"fit", []string{"appendonly yes", "maxmemory-policy volatile-lru"}, nil},
+		{"evicts anything", []string{"appendonly yes", "maxmemory-policy allkeys-lru"}, []string{"allkeys-lru"}},
+		{"forgets at a crash", nil, []string{"appendonly yes"}},
+		{"replica", []string{"appendonly yes", "replicaof 127.0.0.1 1"}, []string{"connect to the master"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			client := testenv.NewRedis(t, testenv.RedisOptions{Config: c.config}).Client(t)
+			got, err := redis.Inspect(t.Context(), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.EqualFunc(got, c.want, strings.Contains) {
+				t.Errorf("warnings %q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// Kind says what a mutation does.
+type Kind uint8
+
+// The kinds of mutation. A Set merges fields into the ticket and makes it where the store does not hold it; only a Create
+// promises that its fields are the whole ticket.
+const (
+	Create Kind = iota + 1
+	Set
+	Delete
+)
+
+// Mutation is one request to change one ticket.
+type Mutation struct {
+	Kind   Kind
+	ID     ticket.ID
+	Fields ticket.Fields
+	// Proposed is the accepting daemon's clock; the store assigns max(previous + 1, Proposed).
+	Proposed ticket.Revision
+	// Due is when the change must be flushed. A ticket that is dirty already keeps the earlier of its due times.
+	Due time.Time
+	// RequestID, where it is not empty, makes the mutation repeatable: the store remembers it for [RequestMemory] and answers
+	// a repetition with the outcome of the first, changing nothing.
+	RequestID string
+	// IfRevision, where it is not zero, refuses the mutation with a [ConflictError] unless the ticket is at this revision.
+	IfRevision ticket.Revision
+}
+
+// RequestMemory is how long a store remembers a request id.
+const RequestMemory = 24 * time.Hour
+
+// Outcome is what became of one mutation.
+type Outcome struct {
+	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
+	ID       ticket.ID
+	Revision ticket.Revision
+	// Err is nil, [ErrDeleted] or a [ConflictError]: reasons that concern this mutation alone.
+	Err error
+}
+
+// Record is what a store holds of one ticket.
+type Record struct {
+	ID ticket.ID
+	// Revision is zero where the store does not hold the ticket.
+	Revision ticket.Revision
+	// Full says that Fields are the whole ticket: a field that is not among them is NULL. Otherwise it is unknown.
+	Full bool
+	// Deleted says that the ticket was deleted and the deletion is still known here.
+	Deleted bool
+	// Dirty says that changes of the ticket wait to be flushed.
+	Dirty  bool
+	Fields ticket.Fields
+}
+
+// Held says whether the store holds the ticket at all.
+func (r *Record) Held() bool { return r.Revision != 0 }
+
+// Claim is one dirty ticket, taken under a lease: what must be brought to the next place.
+type Claim struct {
+	ID ticket.ID
+	// Revision is the ticket's, at least that of every field in Fields.
+	Revision ticket.Revision
+	// Fields are those that changed since the last ack.
+	Fields ticket.Fields
+	// Deleted says that the ticket was deleted since the last ack.
+	Deleted bool
+	// Due is when the ticket had to be flushed, as it stood in the index before the lease.
+	Due time.Time
+	// Since is when the oldest change that waits was made.
+	Since time.Time
+}
+
+// Receipt says that the next place has a ticket's changes up to and including a revision.
+type Receipt struct {
+	ID       ticket.ID
+	Revision ticket.Revision
+}
+
+// DeadLetter is a ticket that the next place refuses: it stays dirty and readable, and leaves the queue until somebody
+// retries it or a later write changes it.
+type DeadLetter struct {
+	ID       ticket.ID
+	Revision ticket.Revision
+	// Code is the next place's number for the refusal, e.g. MySQL's 1406.
+	Code   int
+	Reason string
+	At     time.Time
+}
+
+// Backlog counts what waits.
+type Backlog struct {
+	Dirty, Dead int64
+	// Oldest is when the oldest waiting change was made; zero where nothing waits.
+	Oldest time.Time
+	// NextDue is the earliest due time; zero where nothing waits.
+	NextDue time.Time
+}
+
+// Tickets is the side of a store that requests use.
+type Tickets interface {
+	// Apply makes the mutations, each atomically, and returns one outcome per mutation, in their order. An error means that
+	// none of the outcomes is known; the mutations may or may not have been made.
+	Apply(ctx context.Context, mutations []Mutation) ([]Outcome, error)
+	// Get returns one record per id, in their order.
+	Get(ctx context.Context, ids []ticket.ID) ([]Record, error)
+	// Fill completes tickets with rows read from the next place, as clean fields. A record whose ticket has changed since its
+	// base was read (its revision is no longer the one in bases) is passed over: the row may be older than what is held.
+	Fill(ctx context.Context, rows []Record, bases []ticket.Revision) error
+}
+
+// Queue is the side of a store that the flusher uses.
+type Queue interface {
+	// Claim takes up to limit tickets that are due at now, oldest due time first, and hides them from other claims for lease.
+	Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]Claim, error)
+	// ClaimIDs takes the given tickets whether they are due or not; those that are clean are left out.
+	ClaimIDs(ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration) ([]Claim, error)
+	// Ack removes the dirty marks of the fields whose revision is at most the receipt's. A ticket without any is clean.
+	Ack(ctx context.Context, receipts []Receipt) error
+	// Release gives claims back unflushed: they are due again when they were due before.
+	Release(ctx context.Context, claims []Claim) error
+	// Park takes tickets out of the queue that the next place refuses. One that changed since is left in the queue.
+	Park(ctx context.Context, letters []DeadLetter) error
+	// DirtyIDs returns the tickets that were dirty and not parked throughout the call, in no order.
+	DirtyIDs(ctx context.Context) ([]ticket.ID, error)
+	// Backlog counts what waits.
+	Backlog(ctx context.Context) (Backlog, error)
+}
+
+// Store is a place where changed tickets wait to be brought to the next one. [storetest.Run] is its contract as tests.
+type Store interface {
+	Tickets
+	Queue
+}
+
+var (
+	// ErrUnavailable is wrapped by every error that means: the store does not answer now, asking again later makes sense.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrFull is wrapped when the store has no room for a change; what it holds can still be flushed.
+	ErrFull = errors.New("store full")
+	// ErrDeleted refuses a change of a ticket that was deleted.
+	ErrDeleted = errors.New("the ticket was deleted")
+)
+
+// ConflictError refuses a conditional mutation: the ticket has moved on.
+type ConflictError struct {
+	Have ticket.Revision
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("the ticket is at revision %d", e.Have)
+}

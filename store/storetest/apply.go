@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+func testMerge(t *testing.T, b *bench) {
+	b.set(t, 812, "status", "open", "subject", "Where is my order?")
+	b.set(t, 812, "status", "pending")
+	got := b.get(t, 812)
+	wantFields(t, got.Fields, "status", "pending", "subject", "Where is my order?")
+	if got.Full {
+		t.Error("a ticket made by set alone claims to be whole")
+	}
+	if !got.Dirty {
+		t.Error("a changed ticket is not dirty")
+	}
+}
+
+func testRevisionsGrow(t *testing.T, b *bench) {
+	first := b.set(t, 1, "status", "open")
+	behind := b.mutation(store.Set, 1, fields("status", "pending"))
+	behind.Proposed = first - 5_000_000 // a daemon whose clock is five seconds slow
+	if second := b.apply(t, behind)[0].Revision; second <= first {
+		t.Fatalf("revision %d after %d", second, first)
+	}
+	ahead := b.mutation(store.Set, 1, fields("status", "closed"))
+	ahead.Proposed = first + 5_000_000
+	if third := b.apply(t, ahead)[0].Revision; third != ahead.Proposed {
+		t.Fatalf("revision %d, proposed was %d", third, ahead.Proposed)
+	}
+}
+
+// A ticket that expired is made again by a daemon whose clock is slow: its revision must still be above the one that the sink
+// has, or the sink would refuse it.
+func testRevisionsGrowAcrossTickets(t *testing.T, b *bench) {
+	first := b.set(t, 1, "status", "open")
+	slow := b.mutation(store.Set, 2, fields("status", "open"))
+	slow.Proposed = first - 60_000_000
+	if second := b.apply(t, slow)[0].Revision; second <= first {
+		t.Fatalf("revision %d for another ticket after %d", second, first)
+	}
+}
+
+func testNull(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open", "category", "billing")
+	b.apply(t, b.mutation(store.Set, 1, ticket.Fields{{Name: "category", Value: ticket.Null}}))
+	got := b.get(t, 1)
+	if v, there := got.Fields.Get("category"); !there || !v.IsNull() {
+		t.Fatalf("category is %q (there: %v), want NULL", v.Text(), there)
+	}
+	if _, there := got.Fields.Get("priority"); there {
+		t.Fatal("a field that nobody touched has a value")
+	}
+	b.advance(linger)
+	if v, there := b.claimOne(t).Fields.Get("category"); !there || !v.IsNull() {
+		t.Fatalf("claim: category is %q (there: %v), want NULL", v.Text(), there)
+	}
+}
+
+func testCreateIsFull(t *testing.T, b *bench) {
+	b.apply(t, b.mutation(store.Create, 7, fields("status", "open")))
+	if got := b.get(t, 7); !got.Full || !got.Held() {
+		t.Fatalf("created ticket is %+v, want it whole", got)
+	}
+}
+
+func testConflict(t *testing.T, b *bench) {
+	have := b.set(t, 1, "status", "open")
+	m := b.mutation(store.Set, 1, fields("status", "closed"))
+	m.IfRevision = have - 1
+	var conflict *store.ConflictError
+	if err := b.apply(t, m)[0].Err; !errors.As(err, &conflict) || conflict.Have != have {
+		t.Fatalf("error %v, want a conflict with revision %d", err, have)
+	}
+	wantFields(t, b.get(t, 1).Fields, "status", "open")
+	m.IfRevision = have
+	if outcome := b.apply(t, m)[0]; outcome.Err != nil {
+		t.Fatalf("with the right revision: %v", outcome.Err)
+	}
+	wantFields(t, b.get(t, 1).Fields, "status", "closed")
+}
+
+func testRepeatedRequest(t *testing.T, b *bench) {
+	m := b.mutation(store.Set, 1, fields("status", "pending"))
+	m.RequestID = "r-1"
+	first := b.apply(t, m)[0]
+	b.set(t, 1, "status", "closed")
+	m.Proposed = b.clock.Propose()
+	if again := b.apply(t, m)[0]; again.Err != nil || again.Revision != first.Revision {
+		t.Fatalf("repetition: %+v, first: %+v", again, first)
+	}
+	wantFields(t, b.get(t, 1).Fields, "status", "closed")
+}
+
+func testRepeatedCreate(t *testing.T, b *bench) {
+	m := b.mutation(store.Create, 10, fields("subject", "hello"))
+	m.RequestID = "c-1"
+	b.apply(t, m)
+	m.ID, m.Proposed = 11, b.clock.Propose()
+	if again := b.apply(t, m)[0]; again.Err != nil || again.ID != 10 {
+		t.Fatalf("repetition: %+v, want ticket 10", again)
+	}
+	if got := b.get(t, 11); got.Held() {
+		t.Fatal("the repetition made a second ticket")
+	}
+}
+
+func testDeletedRefusesSet(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	deleted := b.apply(t, b.mutation(store.Delete, 1, fields("deleted_at", "2026-01-02 03:04:05")))[0]
+	if err := b.apply(t, b.mutation(store.Set, 1, fields("status", "closed")))[0].Err; !errors.Is(err, store.ErrDeleted) {
+		t.Fatalf("set after delete: %v, want ErrDeleted", err)
+	}
+	again := b.apply(t, b.mutation(store.Delete, 1, fields("deleted_at", "2026-02-02 03:04:05")))[0]
+	if again.Err != nil || again.Revision != deleted.Revision {
+		t.Fatalf("deleting again: %+v, first: %+v", again, deleted)
+	}
+	if got := b.get(t, 1); !got.Deleted {
+		t.Fatal("the ticket is not deleted")
+	}
+	b.advance(linger)
+	c := b.claimOne(t)
+	if _, there := c.Fields.Get("deleted_at"); !c.Deleted || !there {
+		t.Fatalf("claim of a deleted ticket: %+v", c)
+	}
+}
+
+func testBatch(t *testing.T, b *bench) {
+	have := b.set(t, 2, "status", "open")
+	conflicting := b.mutation(store.Set, 2, fields("status", "closed"))
+	conflicting.IfRevision = have + 1
+	outcomes := b.apply(t,
+		b.mutation(store.Set, 1, fields("status", "a")),
+		conflicting,
+		b.mutation(store.Set, 1, fields("status", "b")),
+	)
+	if outcomes[0].Err != nil || outcomes[1].Err == nil || outcomes[2].Err != nil {
+		t.Fatalf("outcomes %+v, want only the second to fail", outcomes)
+	}
+	if outcomes[2].Revision <= outcomes[0].Revision {
+		t.Fatalf("revisions %d then %d", outcomes[0].Revision, outcomes[2].Revision)
+	}
+	wantFields(t, b.get(t, 1).Fields, "status", "b")
+	wantFields(t, b.get(t, 2).Fields, "status", "open")
+}
+
+func testConcurrentWriters(t *testing.T, b *bench) {
+	const writers, writes = 16, 40
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for i := range writes {
+				m := b.mutation(store.Set, ticket.ID(i%4+1), fields(fmt.Sprintf("w%d", w), strconv.Itoa(i)))
+				outcomes, err := b.Store.Apply(t.Context(), []store.Mutation{m})
+				if err != nil || outcomes[0].Err != nil || outcomes[0].ID != m.ID {
+					t.Errorf("writer %d: %v %+v", w, err, outcomes)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	for id := range 4 {
+		got := b.get(t, ticket.ID(id+1))
+		for w := range writers {
+			want := strconv.Itoa(writes - 4 + id)
+			if v, _ := got.Fields.Get(fmt.Sprintf("w%d", w)); v.Text() != want {
+				t.Errorf("ticket %d: last write of writer %d is %q, want %q", id+1, w, v.Text(), want)
+			}
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+func testClaimDue(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger - time.Millisecond)
+	if claims := b.claim(t, 10); len(claims) != 0 {
+		t.Fatalf("claimed before it was due: %+v", claims)
+	}
+	b.advance(time.Millisecond)
+	b.claimOne(t)
+}
+
+func testFirstDueStands(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger / 2)
+	b.set(t, 1, "status", "pending")
+	b.advance(linger / 2)
+	wantFields(t, b.claimOne(t).Fields, "status", "pending")
+}
+
+func testClaimChanged(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open", "category", "billing")
+	b.advance(linger)
+	b.ack(t, 1, b.claimOne(t).Revision)
+	revision := b.set(t, 1, "status", "closed")
+	since := b.now
+	b.advance(linger)
+	c := b.claimOne(t)
+	wantFields(t, c.Fields, "status", "closed")
+	if c.Revision != revision || !c.Since.Equal(since) || !c.Due.Equal(b.now) {
+		t.Fatalf("claim %+v, want revision %d since %v due %v", c, revision, since, b.now)
+	}
+}
+
+func testLease(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger)
+	b.claimOne(t)
+	b.advance(lease - time.Millisecond)
+	if claims := b.claim(t, 10); len(claims) != 0 {
+		t.Fatalf("claimed under a lease: %+v", claims)
+	}
+	b.advance(time.Millisecond)
+	b.claimOne(t)
+}
+
+func testClaimLimit(t *testing.T, b *bench) {
+	for id := range 5 {
+		b.set(t, ticket.ID(5-id), "status", "open")
+		b.advance(time.Millisecond)
+	}
+	b.advance(linger)
+	claims := b.claim(t, 2)
+	if len(claims) != 2 || claims[0].ID != 5 || claims[1].ID != 4 {
+		t.Fatalf("claimed %+v, want tickets 5 and 4", claims)
+	}
+}
+
+func testClaimIDs(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.set(t, 2, "status", "open")
+	claims, err := b.Store.ClaimIDs(t.Context(), b.now, []ticket.ID{2, 3}, lease)
+	if err != nil || len(claims) != 1 || claims[0].ID != 2 {
+		t.Fatalf("claimed %+v (%v), want ticket 2 alone", claims, err)
+	}
+	b.advance(linger)
+	if c := b.claimOne(t); c.ID != 1 {
+		t.Fatalf("ticket %d is due, want 1: 2 is under a lease", c.ID)
+	}
+}
+
+func testAck(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger)
+	b.ack(t, 1, b.claimOne(t).Revision)
+	if got := b.backlog(t); got.Dirty != 0 {
+		t.Fatalf("backlog %+v after the ack", got)
+	}
+	b.advance(2 * lease)
+	if claims := b.claim(t, 10); len(claims) != 0 {
+		t.Fatalf("claimed a clean ticket: %+v", claims)
+	}
+	if got := b.get(t, 1); got.Dirty {
+		t.Fatal("the ticket is dirty after the ack")
+	}
+}
+
+func testAckNewer(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open", "category", "billing")
+	b.advance(linger)
+	old := b.claimOne(t)
+	b.set(t, 1, "status", "closed")
+	b.ack(t, 1, old.Revision)
+	if got := b.get(t, 1); !got.Dirty {
+		t.Fatal("the ack of an older revision cleaned a newer change")
+	}
+	b.advance(linger)
+	wantFields(t, b.claimOne(t).Fields, "status", "closed")
+}
+
+// The sink is ahead of what the store holds: the store went back in time. What it holds is stale and must not be read.
+func testAckAhead(t *testing.T, b *bench) {
+	revision := b.set(t, 1, "status", "stale")
+	b.ack(t, 1, revision+1000)
+	if got := b.get(t, 1); got.Held() {
+		t.Fatalf("a ticket older than the sink is still served: %+v", got)
+	}
+	if got := b.backlog(t); got.Dirty != 0 {
+		t.Fatalf("backlog %+v", got)
+	}
+}
+
+func testRevisionAboveSink(t *testing.T, b *bench) {
+	revision := b.set(t, 1, "status", "stale")
+	sink := revision + 60_000_000
+	b.ack(t, 1, sink)
+	if next := b.set(t, 1, "status", "new"); next <= sink {
+		t.Fatalf("revision %d after the sink's %d would be refused there", next, sink)
+	}
+}
+
+func testAckUnknown(t *testing.T, b *bench) {
+	b.ack(t, 99, 1)
+	if got := b.get(t, 99); got.Held() {
+		t.Fatalf("an ack made a ticket: %+v", got)
+	}
+}
+
+func testRelease(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger)
+	c := b.claimOne(t)
+	if err := b.Store.Release(t.Context(), []store.Claim{c}); err != nil {
+		t.Fatalf("Release: %v", err)
+	}
+	if again := b.claimOne(t); !again.Due.Equal(c.Due) {
+		t.Fatalf("due %v after the release, was %v", again.Due, c.Due)
+	}
+}
+
+func (b *bench) park(t *testing.T, c store.Claim) {
+	t.Helper()
+	letter := store.DeadLetter{ID: c.ID, Revision: c.Revision, Code: 1406, Reason: "Data too long", At: b.now}
+	if err := b.Store.Park(t.Context(), []store.DeadLetter{letter}); err != nil {
+		t.Fatalf("Park: %v", err)
+	}
+}
+
+func testPark(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "open")
+	b.advance(linger)
+	b.park(t, b.claimOne(t))
+	b.advance(2 * lease)
+	if claims := b.claim(t, 10); len(claims) != 0 {
+		t.Fatalf("claimed a dead letter: %+v", claims)
+	}
+	if got := b.backlog(t); got.Dirty != 0 || got.Dead != 1 {
+		t.Fatalf("backlog %+v, want one dead letter", got)
+	}
+	got := b.get(t, 1)
+	wantFields(t, got.Fields, "status", "open")
+	if !got.Dirty {
+		t.Fatal("a dead letter is not dirty: it could be evicted")
+	}
+}
+
+func testParkChanged(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "bad")
+	b.advance(linger)
+	c := b.claimOne(t)
+	b.set(t, 1, "status", "good")
+	b.park(t, c)
+	b.advance(linger)
+	wantFields(t, b.claimOne(t).Fields, "status", "good")
+}
+
+func testParkRevive(t *testing.T, b *bench) {
+	b.set(t, 1, "status", "bad", "category", "billing")
+	b.advance(linger)
+	b.park(t, b.claimOne(t))
+	b.set(t, 1, "status", "good")
+	if got := b.backlog(t); got.Dirty != 1 || got.Dead != 0 {
+		t.Fatalf("backlog %+v after a later write", got)
+	}
+	b.advance(linger)
+	wantFields(t, b.claimOne(t).Fields, "status", "good", "category", "billing")
+}
+
+func testBacklog(t *testing.T, b *bench) {
+	if got := b.backlog(t); got != (store.Backlog{}) {
+		t.Fatalf("backlog of an empty store: %+v", got)
+	}
+	first := b.now
+	b.set(t, 1, "status", "open")
+	b.advance(time.Second)
+	b.set(t, 2, "status", "open")
+	got := b.backlog(t)
+	if got.Dirty != 2 || !got.Oldest.Equal(first) || !got.NextDue.Equal(first.Add(linger)) {
+		t.Fatalf("backlog %+v, want 2 dirty, oldest %v, next due %v", got, first, first.Add(linger))
+	}
+}
+
+func testDirtyIDs(t *testing.T, b *bench) {
+	want := map[ticket.ID]bool{}
+	batch := make([]store.Mutation, 0, 2500)
+	for id := ticket.ID(1); id <= 2500; id++ {
+		want[id] = true
+		batch = append(batch, b.mutation(store.Set, id, fields("status", "open")))
+	}
+	b.apply(t, batch...)
+	ids, err := b.Store.DirtyIDs(t.Context())
+	if err != nil {
+		t.Fatalf("DirtyIDs: %v", err)
+	}
+	for _, id := range ids {
+		if !want[id] {
+			t.Fatalf("ticket %d is listed twice or is not dirty", id)
+		}
+		delete(want, id)
+	}
+	if len(want) != 0 {
+		t.Fatalf("%d dirty tickets are missing", len(want))
+	}
+}
+
+func testExpiry(t *testing.T, b *bench) {
+	if b.Expires == nil {
+		t.Skip("this store has no expiry: nothing in it can be evicted")
+	}
+	b.set(t, 1, "status", "open")
+	if b.Expires(t, 1) {
+		t.Fatal("a dirty ticket may expire")
+	}
+	b.advance(linger)
+	b.ack(t, 1, b.claimOne(t).Revision)
+	if !b.Expires(t, 1) {
+		t.Fatal("a clean ticket never expires")
+	}
+	b.set(t, 1, "status", "closed")
+	if b.Expires(t, 1) {
+		t.Fatal("a ticket that became dirty again may expire")
+	}
+}

@@ -1,0 +1,16 @@
+// Package flush is the mover: it claims dirty tickets of a store, brings them to the sink, and acks what arrived. The same
+// mover brings tickets from Redis to MySQL and from the journal to Redis.
+//
+// # States of the sink, as the flusher sees it
+//
+//	up ──ErrSinkDown──> down ──a write that works──> up
+//	up ──ErrSinkPaused──> paused ──definition read again, a write that works──> up
+//
+// While the sink is down or paused, claims are released at once and charged to no ticket, and the flusher tries again with
+// growing, jittered pauses. Its backlog waits in the store; nothing waits in the flusher's memory beyond one batch.
+//
+// # What happens on failure
+//
+// A crash between write and ack leaves the claim to its lease: another round flushes it again and the sink's revision guard
+// makes that a no-op. A failed ack does the same. Nothing is acked that the sink has not confirmed.
+package flush

@@ -1,0 +1,130 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Options of a flusher. Durations are above zero, Batch is 1 to 1,000.
+type Options struct {
+	// Batch is the most tickets of one round.
+	Batch int
+	// Lease hides claimed tickets from other flushers; longer than the slowest round.
+	Lease time.Duration
+	// Gap is the least time between the starts of two rounds, unless the first was full: it keeps a stream of single due
+	// tickets from becoming a stream of single-row statements.
+	Gap time.Duration
+	// Poll is how often the queue is asked when nothing is known to be due: claims of a crashed daemon come back that way.
+	Poll time.Duration
+	// MaxPause bounds the pauses between tries while the sink is away.
+	MaxPause time.Duration
+	// Refresh reads the sink's table definition again when the sink is paused. Optional.
+	Refresh func(context.Context) error
+	Log     zerolog.Logger
+}
+
+// Flusher moves what is due from a queue to a sink. Start and Stop are idempotent.
+type Flusher struct {
+	queue store.Queue
+	sink  Sink
+	opts  Options
+	stats Stats
+
+	planned planned
+	nudge   chan struct{}
+	loop    lifecycle.Loop
+}
+
+// New makes a flusher; it does nothing before Start, but Flush works.
+func New(queue store.Queue, sink Sink, opts Options) *Flusher {
+	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1)}
+	f.stats.health.set(SinkUp, "", time.Now())
+	return f
+}
+
+// Start begins the loop. It ends with Stop, or with ctx.
+func (f *Flusher) Start(ctx context.Context) { f.loop.Start(ctx, f.run) }
+
+// Stop ends the loop and waits for the round that is under way, until ctx ends.
+func (f *Flusher) Stop(ctx context.Context) error { return f.loop.Stop(ctx, "flusher") }
+
+// Wake tells the flusher that a change is due at that time.
+func (f *Flusher) Wake(due time.Time) {
+	if f.planned.pull(due) {
+		select {
+		case f.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run runs rounds: when something is due, when the poll comes round, and again at once after a full one.
+func (f *Flusher) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var last time.Time      // start of the last round
+	var pause time.Duration // above zero while the sink is away
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.nudge:
+			if pause == 0 { // Writes go on while the sink is away; none of them brings it back sooner.
+				timer.Reset(max(time.Until(f.planned.at()), time.Until(last.Add(f.opts.Gap))))
+			}
+			continue
+		case <-timer.C:
+		}
+		last = time.Now()
+		full, err := f.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		f.note(err)
+		next := time.Now()
+		switch {
+		case err != nil:
+			pause = f.backOff(ctx, pause, err)
+			next = next.Add(pause)
+		case full:
+			pause = 0
+		default:
+			pause, next = 0, f.nextRound(ctx, last)
+		}
+		f.planned.set(next)
+		timer.Reset(time.Until(next))
+	}
+}
+
+// nextRound asks the queue what is due next.
+func (f *Flusher) nextRound(ctx context.Context, last time.Time) time.Time {
+	next := time.Now().Add(f.opts.Poll)
+	if backlog, err := f.queue.Backlog(ctx); err == nil && !backlog.NextDue.IsZero() && backlog.NextDue.Before(next) {
+		next = backlog.NextDue
+	}
+	if earliest := last.Add(f.opts.Gap); next.Before(earliest) {
+		next = earliest
+	}
+	return next
+}
+
+// firstPause is the pause after the first failure; each further one doubles it.
+const firstPause = 100 * time.Millisecond
+
+// backOff returns the pause before the next try, with jitter so that several daemons do not try in step.
+func (f *Flusher) backOff(ctx context.Context, last time.Duration, err error) time.Duration {
+	if errors.Is(err, ErrSinkPaused) && f.opts.Refresh != nil {
+		if err := f.opts.Refresh(ctx); err != nil {
+			f.opts.Log.Warn().Err(err).Msg("the table's definition cannot be read again")
+		}
+	}
+	grown := min(max(2*last, firstPause), f.opts.MaxPause)
+	return grown/2 + rand.N(grown/2+1)
+}

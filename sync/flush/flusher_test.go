@@ -1,0 +1,274 @@
+package flush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const linger = 200 * time.Millisecond
+
+// table is a sink in memory that keeps the sink's contract and counts its statements.
+type table struct {
+	mu     sync.Mutex
+	rows   map[ticket.ID]flush.Change
+	writes []int // changes per write
+	fail   error
+	refuse map[ticket.ID]*flush.Refusal
+}
+
+func (s *table) Write(_ context.Context, changes []flush.Change) ([]flush.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return nil, s.fail
+	}
+	s.writes = append(s.writes, len(changes))
+	results := make([]flush.Result, len(changes))
+	for i, c := range changes {
+		row := s.rows[c.ID]
+		switch {
+		case s.refuse[c.ID] != nil:
+			results[i].Refused = s.refuse[c.ID]
+			continue
+		case c.Revision > row.Revision:
+			for _, f := range row.Fields {
+				if _, changed := c.Fields.Get(f.Name); !changed {
+					c.Fields = c.Fields.With(f.Name, f.Value)
+				}
+			}
+			s.rows[c.ID] = c
+		}
+		results[i].Revision = s.rows[c.ID].Revision
+	}
+	return results, nil
+}
+
+func (s *table) set(fail error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+func (s *table) statements() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.writes)
+}
+
+func (s *table) value(id ticket.ID, field string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, _ := s.rows[id].Fields.Get(field)
+	return v.Text()
+}
+
+// desk is a store, a sink and a flusher between them, in fake time.
+type desk struct {
+	*flush.Flusher
+	queue *memory.Store
+	sink  *table
+	clock *ticket.Clock
+}
+
+func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
+	t.Helper()
+	d := &desk{
+		queue: memory.New(),
+		sink:  &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}},
+		clock: ticket.NewClock(time.Now),
+	}
+	d.Flusher = flush.New(d.queue, d.sink, flush.Options{
+		Batch: 100, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
+		Refresh: refresh, Log: zerolog.Nop(),
+	})
+	d.Start(t.Context())
+	t.Cleanup(func() { _ = d.Stop(context.Background()) })
+	return d
+}
+
+func (d *desk) set(t *testing.T, id ticket.ID, field, value string) {
+	t.Helper()
+	due := time.Now().Add(linger)
+	outcomes, err := d.queue.Apply(t.Context(), []store.Mutation{{
+		Kind: store.Set, ID: id, Fields: ticket.Fields{{Name: field, Value: ticket.Text(value)}},
+		Proposed: d.clock.Propose(), Due: due,
+	}})
+	if err != nil || outcomes[0].Err != nil {
+		t.Fatalf("set: %v %+v", err, outcomes)
+	}
+	d.Wake(due)
+}
+
+func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		for i := range 50 {
+			d.set(t, 812, "status", fmt.Sprint(i))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if d.sink.statements() != 1 || d.sink.value(812, "status") != "49" {
+			t.Errorf("%d writes, status %q; want one write of the last", d.sink.statements(), d.sink.value(812, "status"))
+		}
+	})
+}
+
+// A steady stream of single changes must not become a stream of single-row statements.
+func TestStreamBecomesBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		for i := range 1000 {
+			d.set(t, ticket.ID(i+1), "status", "open")
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := d.sink.statements(); n > 12 || d.Stats().Rows() != 1000 {
+			t.Errorf("%d statements for %d rows, want 12 at most for 1000", n, d.Stats().Rows())
+		}
+	})
+}
+
+func TestFlushedWithinTheLinger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		time.Sleep(10*time.Second + 123*time.Millisecond) // idle, between two polls
+		d.set(t, 1, "status", "open")
+		time.Sleep(linger + time.Millisecond)
+		if d.sink.value(1, "status") != "open" {
+			t.Error("the change is not in the sink when it is due")
+		}
+	})
+}
+
+// A sink that is away for an hour: tried with growing pauses, nothing charged to the tickets, drained when it is back.
+func TestSinkAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown))
+		for i := range 500 {
+			d.set(t, ticket.ID(i+1), "status", "open")
+		}
+		time.Sleep(time.Hour)
+		tries := d.Stats().Failures()
+		if tries < 300 || tries > 1000 {
+			t.Errorf("%d tries in an hour, want pauses that grow to between 5 and 10 s", tries)
+		}
+		if state, _, reason := d.Stats().Sink(); state != flush.SinkDown || reason == "" {
+			t.Errorf("sink is %s (%q), want down with a reason", state, reason)
+		}
+		d.sink.set(nil)
+		time.Sleep(11 * time.Second)
+		if d.Stats().Rows() != 500 || d.Stats().Dead() != 0 {
+			t.Errorf("%d rows, %d dead; want 500 and none", d.Stats().Rows(), d.Stats().Dead())
+		}
+		if state, _, _ := d.Stats().Sink(); state != flush.SinkUp {
+			t.Errorf("sink is %s, want up", state)
+		}
+	})
+}
+
+// A table that has changed pauses the site: its definition is read again, and nothing is parked.
+func TestSinkPaused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var d *desk
+		d = newDesk(t, func(context.Context) error {
+			d.sink.set(nil)
+			return nil
+		})
+		d.sink.set(fmt.Errorf("error 1054: %w", flush.ErrSinkPaused))
+		d.set(t, 1, "status", "open")
+		time.Sleep(time.Second)
+		if d.Stats().Rows() != 1 || d.Stats().Dead() != 0 {
+			t.Errorf("%d rows, %d dead after the refresh; want 1 and none", d.Stats().Rows(), d.Stats().Dead())
+		}
+	})
+}
+
+func TestRefusedTicketIsParked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.refuse[2] = &flush.Refusal{Code: 1406, Reason: "Data too long for column 'subject'"}
+		for id := range 3 {
+			d.set(t, ticket.ID(id+1), "status", "open")
+		}
+		time.Sleep(time.Minute)
+		backlog, err := d.queue.Backlog(t.Context())
+		if err != nil || backlog.Dead != 1 || backlog.Dirty != 0 || d.Stats().Rows() != 2 {
+			t.Errorf("backlog %+v (%v), %d rows; want the others flushed and one dead letter", backlog, err, d.Stats().Rows())
+		}
+	})
+}
+
+func TestFlushAnswersWhenAllIsThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		for id := range 250 {
+			d.set(t, ticket.ID(id+1), "status", "open")
+		}
+		var last, total int
+		moved, err := d.Flush(t.Context(), nil, func(done, all int) { last, total = done, all })
+		if err != nil || moved.Flushed != 250 || last != 250 || total != 250 {
+			t.Errorf("moved %+v (%v), progress %d of %d; want 250", moved, err, last, total)
+		}
+		if d.sink.value(250, "status") != "open" {
+			t.Error("a ticket that was dirty at the call is not in the sink")
+		}
+	})
+}
+
+func TestFlushGivesUpWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.set(t, 1, "status", "open")
+		d.sink.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := d.Flush(ctx, nil, nil); !errors.Is(err, flush.ErrSinkDown) {
+			t.Errorf("error %v, want ErrSinkDown", err)
+		}
+	})
+}
+
+// A daemon that dies between write and ack leaves its claim to the lease.
+func TestClaimOfADeadDaemonComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.set(t, 1, "status", "open")
+		time.Sleep(linger - time.Millisecond)
+		if _, err := d.queue.ClaimIDs(t.Context(), time.Now(), []ticket.ID{1}, 30*time.Second); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(29 * time.Second)
+		if d.sink.statements() != 0 {
+			t.Fatal("flushed under another daemon's lease")
+		}
+		time.Sleep(3 * time.Second)
+		if d.sink.value(1, "status") != "open" {
+			t.Error("the claim did not come back")
+		}
+	})
+}

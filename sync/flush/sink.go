@@ -1,0 +1,44 @@
+package flush
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// Change is what one ticket brings to the sink: the fields that changed since the last confirmed flush.
+type Change struct {
+	ID       ticket.ID
+	Revision ticket.Revision
+	Fields   ticket.Fields
+	Deleted  bool
+}
+
+// Result is what the sink did with one change.
+type Result struct {
+	// Revision is the ticket's in the sink after the write: the change's own, or a higher one where the sink was ahead.
+	Revision ticket.Revision
+	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
+	Refused *Refusal
+}
+
+// Refusal is the sink's reason for not taking a change.
+type Refusal struct {
+	Code   int // the database's own error number, e.g. 1406
+	Reason string
+}
+
+// Sink is where changes are brought. A write is idempotent and never replaces a newer revision by an older one.
+type Sink interface {
+	// Write brings the changes, at most one per ticket, and returns one result per change, in their order. An error that
+	// wraps [ErrSinkDown] or [ErrSinkPaused] concerns none of them: all are to be tried again.
+	Write(ctx context.Context, changes []Change) ([]Result, error)
+}
+
+var (
+	// ErrSinkDown means that the sink does not answer; try again with growing pauses.
+	ErrSinkDown = errors.New("sink down")
+	// ErrSinkPaused means that the sink's table is missing or has changed: its definition must be read again first.
+	ErrSinkPaused = errors.New("sink paused: its table is missing or has changed")
+)
