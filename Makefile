@@ -1,0 +1,79 @@
+# `make` lists the targets: each line with a "##" comment is one.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL: # deps comes before what needs it, with -j too
+
+GO ?= go
+MODULE := github.com/ticketd/ticketd
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 30s
+GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+PLUGIN := php-client
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## Install what is missing through apt: servers, PHP, linters
+	@internal/testenv/deps.sh
+
+.PHONY: build
+build: ## Build bin/ticketd, static and with its version
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X $(MODULE)/internal/version.Version=$(VERSION)' \
+		-o bin/ticketd ./cmd/ticketd
+
+.PHONY: test
+test: deps test-go test-php ## Run every test: Go with the race detector on real servers, then PHP
+
+.PHONY: test-go
+test-go: ## Run the Go tests alone: unit, conformance, integration, end to end
+	$(GO) test -race -vet=off -timeout 15m ./...
+
+.PHONY: test-php
+test-php: ## Run the plugin's PHPUnit tests alone
+	phpunit -c $(PLUGIN)/phpunit.xml
+
+.PHONY: lint
+lint: deps lint-go lint-php lint-sh ## Run every linter
+
+.PHONY: lint-go
+lint-go: ## Check formatting and run golangci-lint (builds itself the first time)
+	@unformatted=$$(gofmt -l .); \
+	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w:"; echo "$$unformatted"; exit 1; fi
+	$(GOLANGCI_LINT) run ./...
+
+.PHONY: lint-php
+lint-php: ## Check the syntax and style of the PHP files
+	@find $(PLUGIN) internal -name '*.php' -not -path '*/vendor/*' -print0 | \
+		xargs -0 -n 1 -P 2 php -d display_errors=stderr -l >/dev/null
+	@if [[ -f $(PLUGIN)/phpcs.xml ]]; then phpcs --standard=$(PLUGIN)/phpcs.xml; fi
+
+.PHONY: lint-sh
+lint-sh: ## Check the shell scripts
+	@{ echo .ci/run; find . -name '*.sh' -not -path './.git/*'; } | xargs shellcheck
+
+.PHONY: fuzz
+fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r package; do \
+		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: demo
+demo: deps ## Show ticketd at work on a private WordPress, with numbers at the end
+	@$(GO) run ./internal/demo run
+
+.PHONY: demo-up
+demo-up: deps ## Start the demo's WordPress and leave it running; prints URL and log-in
+	@$(GO) run ./internal/demo up
+
+.PHONY: demo-down
+demo-down: ## End what demo-up started
+	@$(GO) run ./internal/demo down
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist

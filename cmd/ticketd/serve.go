@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	sdnotify "github.com/coreos/go-systemd/v22/daemon"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
+)
+
+// defaultConfig is where the packages put the configuration.
+const defaultConfig = "/etc/ticketd/ticketd.toml"
+
+// configFlags name a configuration.
+type configFlags struct {
+	path string
+	set  []string
+}
+
+func (f *configFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.path, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file ($TICKETD_CONFIG)")
+	cmd.Flags().StringArrayVar(&f.set, "set", nil, "key=value over file and environment; may be repeated")
+}
+
+func (f *configFlags) load() (*config.Config, error) { return config.Load(f.path, os.Environ(), f.set) }
+
+func newServe(o *options) *cobra.Command {
+	var f configFlags
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the daemon", Args: cobra.NoArgs,
+		Long: "Run the daemon in the foreground.\n\nSIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reloads the configuration.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &f, o.err) },
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	boot.SetLevel(c.Log.Level)
+	log := newLog(c.Log.Format, stderr)
+	d, err := boot.New(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	reloading, end := context.WithCancel(ctx)
+	defer end()
+	go reloads(reloading, hangups, f, d, log)
+	context.AfterFunc(reloading, func() { notify(log, sdnotify.SdNotifyStopping) })
+	return d.Run(ctx, func() { notify(log, sdnotify.SdNotifyReady) })
+}
+
+// reloads applies the configuration again at each SIGHUP. One that is wrong is reported and changes nothing.
+func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *boot.Daemon, log zerolog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+		}
+		notify(log, sdnotify.SdNotifyReloading+"\n"+sdnotify.SdNotifyMonotonicUsec())
+		c, err := f.load()
+		if err == nil {
+			err = d.Reload(c)
+		}
+		if err != nil {
+			log.Error().Err(err).Msg("the configuration is not reloaded; the one before stays in force")
+		}
+		notify(log, sdnotify.SdNotifyReady)
+	}
+}
+
+// notify tells systemd where there is one.
+func notify(log zerolog.Logger, state string) {
+	if _, err := sdnotify.SdNotify(false, state); err != nil {
+		log.Warn().Err(err).Msg("systemd cannot be notified")
+	}
+}
+
+func newLog(format string, stderr *os.File) zerolog.Logger {
+	var out io.Writer = stderr
+	if format == "console" || (format == "auto" && term.IsTerminal(int(stderr.Fd()))) {
+		out = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly}
+	}
+	return zerolog.New(out).With().Timestamp().Logger()
+}
+
+// siteConfig returns the site that --site names, or the only one.
+func siteConfig(c *config.Config, name string) (config.Site, error) {
+	if name == "" && len(c.Sites) == 1 {
+		name = c.SiteNames()[0]
+	}
+	site, there := c.Sites[name]
+	if !there {
+		return config.Site{}, &usageError{fmt.Errorf("--site %q: the configuration has %v", name, c.SiteNames())}
+	}
+	return site, nil
+}

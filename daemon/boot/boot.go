@@ -1,0 +1,158 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/version"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// Daemon is everything that one process runs.
+type Daemon struct {
+	config *config.Config
+	log    zerolog.Logger
+
+	client *goredis.Client
+	watch  *redis.Watch
+	doctor *inspector
+	sites  []*runningSite
+	table  *daemon.SiteTable
+	server *daemon.Server
+}
+
+// New builds a daemon and binds its socket. It starts nothing.
+func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
+	d := &Daemon{config: c, log: log}
+	network, address := c.Redis.Network()
+	d.client = redis.NewClient(redis.ClientOptions{
+		Network: network, Address: address,
+		Username: c.Redis.Username, Password: c.Redis.Password.Reveal(), Database: c.Redis.DB, PoolSize: c.Redis.PoolSize,
+		DialTimeout: c.Redis.DialTimeout, ReadTimeout: c.Redis.ReadTimeout, WriteTimeout: c.Redis.WriteTimeout,
+	})
+	d.watch = redis.NewWatch(d.client, log)
+	d.doctor = newInspector(d.client, log)
+	if err := d.build(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) build(ctx context.Context) error {
+	if err := prepareStateDir(d.config.Daemon.StateDir); err != nil {
+		return err
+	}
+	for _, name := range d.config.SiteNames() {
+		s, err := d.newSite(name, d.config.Sites[name])
+		if err != nil {
+			return fmt.Errorf("site %s: %w", name, err)
+		}
+		d.sites = append(d.sites, s)
+	}
+	access, err := d.access(d.config)
+	if err != nil {
+		return err
+	}
+	d.table = daemon.NewSiteTable(uint32(os.Geteuid()), access) //nolint:gosec // a user id is never negative here
+	listener, err := daemon.Listen(ctx, listenOptions(&d.config.Daemon))
+	if err != nil {
+		return err
+	}
+	connections := daemon.NewConnections(d.config.Daemon.MaxConnections)
+	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
+	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout}
+	d.server = daemon.NewServer(listener, dispatcher, connections, options, d.log)
+	return nil
+}
+
+func listenOptions(c *config.Daemon) daemon.ListenOptions {
+	mode, _ := c.Mode() // checked with the configuration
+	o := daemon.ListenOptions{Path: c.Socket, Mode: fs.FileMode(mode), GID: -1}
+	if gid, err := config.GroupID(c.SocketGroup); c.SocketGroup != "" && err == nil {
+		o.GID = int(gid)
+	}
+	return o
+}
+
+// prepareStateDir makes the folder for what is kept on disk, readable for the daemon alone.
+func prepareStateDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	const ownerOnly = 0o700
+	if err := os.MkdirAll(dir, ownerOnly); err != nil {
+		return fmt.Errorf("daemon.state_dir: %w: make it writable for the daemon, or set it to \"\" to keep nothing", err)
+	}
+	return nil
+}
+
+// lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.
+const lookTimeout = time.Second
+
+// Run starts everything, calls ready, and runs until ctx ends; then it stops in order.
+func (d *Daemon) Run(ctx context.Context, ready func()) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
+	defer cancel()
+	d.watch.Start(work)
+	d.doctor.Start(work)
+	d.look(ctx)
+	for _, s := range d.sites {
+		s.Start(work)
+	}
+	if err := d.server.Start(work); err != nil {
+		return errors.Join(err, d.stop())
+	}
+	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
+		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
+	ready()
+	<-ctx.Done()
+	return d.stop()
+}
+
+// look says at once what is missing, so that nobody has to wait for the first failing request.
+func (d *Daemon) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	d.doctor.look(ctx)
+	for _, s := range d.sites {
+		if err := s.Refresh(ctx); err != nil {
+			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait in Redis until it can")
+		}
+	}
+}
+
+// stop ends the daemon in the order that the package comment gives.
+func (d *Daemon) stop() error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
+		errors.New("daemon.shutdown_timeout is over"))
+	defer cancel()
+	d.log.Info().Msg("stopping: answering what was sent, then flushing what is dirty")
+	err := d.server.Stop(ctx)
+	for _, s := range d.sites {
+		err = errors.Join(err, s.Drain(ctx))
+	}
+	for _, s := range d.sites {
+		err = errors.Join(err, s.stop(ctx))
+	}
+	err = errors.Join(err, d.doctor.Stop(ctx), d.watch.Stop(ctx), d.close())
+	d.log.Info().Msg("stopped")
+	return err
+}
+
+// close gives back what New took.
+func (d *Daemon) close() error {
+	var err error
+	for _, s := range d.sites {
+		err = errors.Join(err, s.database.Close())
+	}
+	return errors.Join(err, d.client.Close())
+}

@@ -1,0 +1,12 @@
+// Package boot builds the daemon from its configuration, runs it, applies a changed configuration, and stops it in order.
+//
+// # Start
+//
+// Redis and MySQL are looked at once, so that the log says at once what is missing; the daemon starts without either and
+// recovers by itself when they come. It is ready when its socket is bound.
+//
+// # Stop
+//
+// Within the configured time: stop accepting and answer every request that was sent; flush what is dirty; stop the background
+// work; close the pools. What could not be flushed stays in Redis, and the log says how much.
+package boot

@@ -1,0 +1,149 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/policy"
+)
+
+// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap; an idle flusher looks for
+// claims that a dead daemon left behind every flushPoll.
+const (
+	flushGap      = 200 * time.Millisecond
+	flushPoll     = time.Second
+	flushMaxPause = 10 * time.Second
+)
+
+// runningSite is a site with what has to be started and stopped around it.
+type runningSite struct {
+	*site.Site
+	name      string
+	database  *mysql.DB
+	allocator *ids.Allocator
+	log       zerolog.Logger
+	emptied   atomic.Pointer[string]
+}
+
+func (s *runningSite) Start(ctx context.Context) {
+	s.allocator.Start(ctx)
+	s.Site.Start(ctx)
+}
+
+func (s *runningSite) stop(ctx context.Context) error {
+	return errors.Join(s.Stop(ctx), s.allocator.Stop(ctx))
+}
+
+func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
+	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	var err error
+	s.database, err = OpenDatabase(c)
+	if err != nil {
+		return nil, err
+	}
+	clock := ticket.NewClock(time.Now)
+	queue, err := redis.New(d.client, redis.Options{
+		Prefix: c.KeyPrefix, Owner: s.database.Name(), CleanTTL: c.CleanTTL,
+		Floor: s.database.MaxRevision, Clock: clock, OnSeed: s.seeded,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.database.Close())
+	}
+	sink := mysql.NewSink(s.database)
+	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
+	flusher := flush.New(queue, sink, flush.Options{
+		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
+		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
+		Log:     s.log,
+	})
+	s.Site = site.New(site.Parts{
+		Name: name, Store: queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
+		StoreState: d.watch.State, Warnings: func() []string { return append(d.doctor.warnings(), s.warnings()...) },
+		Log: s.log,
+	})
+	return s, nil
+}
+
+// OpenDatabase makes the pool of a site's database. It connects to nothing yet.
+func OpenDatabase(c config.Site) (*mysql.DB, error) {
+	return mysql.Open(mysql.Config{
+		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		MaxRows: c.Batch,
+	})
+}
+
+func definitionFile(dir, site string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, site+".table.json")
+}
+
+func strategy(c *config.Site) site.Strategy {
+	due := policy.Event(c.Linger)
+	switch c.Strategy {
+	case config.StrategyInterval:
+		due = policy.Interval(c.Period)
+	case config.StrategyOnClose:
+		due = policy.OnClose(c.CloseField, c.CloseStatuses, c.MaxAge)
+	}
+	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
+}
+
+// seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
+func (s *runningSite) seeded(floor ticket.Revision) {
+	if floor == 0 {
+		return
+	}
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "Redis was found empty at " + at + ": changes that were not in MySQL by then are lost; find out who emptied it " +
+		"(an object-cache plugin's flush, a restart without persistence) and give ticketd a Redis of its own"
+	s.emptied.Store(&text)
+	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
+}
+
+func (s *runningSite) warnings() []string {
+	if text := s.emptied.Load(); text != nil {
+		return []string{*text}
+	}
+	return nil
+}
+
+// access says who may use which site.
+func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
+	access := make(map[string]daemon.SiteAccess, len(d.sites))
+	for _, s := range d.sites {
+		configured := c.Sites[s.name]
+		a := daemon.SiteAccess{Site: s.Site}
+		for _, name := range configured.AllowUsers {
+			id, err := config.UserID(name)
+			if err != nil {
+				return nil, err
+			}
+			a.Users = append(a.Users, id)
+		}
+		for _, name := range configured.AllowGroups {
+			id, err := config.GroupID(name)
+			if err != nil {
+				return nil, err
+			}
+			a.Groups = append(a.Groups, id)
+		}
+		access[s.name] = a
+	}
+	return access, nil
+}

@@ -1,0 +1,154 @@
+package config
+
+import (
+	"time"
+)
+
+// Config is all that the daemon is told. [Defaults] says what each key is when nobody sets it; bounds stand in validate.go.
+type Config struct {
+	Daemon Daemon          `koanf:"daemon"`
+	Log    Log             `koanf:"log"`
+	Redis  Redis           `koanf:"redis"`
+	Sites  map[string]Site `koanf:"sites"`
+}
+
+// Daemon is about the process and its socket.
+type Daemon struct {
+	// Socket is the path of the Unix socket; at most 107 bytes. systemd's socket takes precedence.
+	Socket string `koanf:"socket"`
+	// SocketMode is the socket's mode in octal digits. Whoever may open the socket is still asked for its user id.
+	SocketMode string `koanf:"socket_mode"`
+	// SocketGroup owns the socket: a name or number; empty leaves the daemon's own group.
+	SocketGroup string `koanf:"socket_group"`
+	// MaxConnections bounds open connections; one more is answered overloaded.
+	MaxConnections int `koanf:"max_connections"`
+	// IdleTimeout closes a connection that sends nothing.
+	IdleTimeout time.Duration `koanf:"idle_timeout"`
+	// RequestTimeout bounds the work on one request, but for flush.
+	RequestTimeout time.Duration `koanf:"request_timeout"`
+	// ShutdownTimeout bounds the orderly stop: answering what was accepted and flushing what is dirty.
+	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
+	StateDir string `koanf:"state_dir"`
+}
+
+// Log is about the log, which goes to standard error.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `koanf:"level"`
+	// Format is auto (readable on a terminal, JSON otherwise), console or json.
+	Format string `koanf:"format"`
+}
+
+// Redis says where the store is.
+type Redis struct {
+	// Addr is host:port, or unix:///path/to/redis.sock.
+	Addr     string `koanf:"addr"`
+	Username string `koanf:"username"`
+	Password Secret `koanf:"password"`
+	// PasswordFile holds the password instead, e.g. a systemd credential.
+	PasswordFile string `koanf:"password_file"`
+	DB           int    `koanf:"db"`
+	// PoolSize is the most connections; 0 is ten for each processor.
+	PoolSize     int           `koanf:"pool_size"`
+	DialTimeout  time.Duration `koanf:"dial_timeout"`
+	ReadTimeout  time.Duration `koanf:"read_timeout"`
+	WriteTimeout time.Duration `koanf:"write_timeout"`
+}
+
+// Site is one WordPress.
+type Site struct {
+	// DSN is the database, as go-sql-driver takes it: user:password@unix(/path/to.sock)/database.
+	DSN Secret `koanf:"dsn"`
+	// DSNFile holds the DSN instead, e.g. a systemd credential.
+	DSNFile string `koanf:"dsn_file"`
+	// TablePrefix is WordPress' $table_prefix; Table overrides {prefix}support_tickets.
+	TablePrefix string `koanf:"table_prefix"`
+	Table       string `koanf:"table"`
+	// KeyColumn and RevisionColumn name the columns of the ticket's id and revision; Columns maps fields to columns of
+	// another name.
+	KeyColumn      string            `koanf:"key_column"`
+	RevisionColumn string            `koanf:"revision_column"`
+	Columns        map[string]string `koanf:"columns"`
+	// KeyPrefix goes before the site's keys in Redis.
+	KeyPrefix string `koanf:"key_prefix"`
+	// AllowUsers and AllowGroups may use the site: names or numbers. Root and the daemon's own user always may.
+	AllowUsers  []string `koanf:"allow_users"`
+	AllowGroups []string `koanf:"allow_groups"`
+	// Strategy is event, interval or on_close; the keys after it are its parameters. MaxAge bounds all of them.
+	Strategy      string        `koanf:"strategy"`
+	Linger        time.Duration `koanf:"linger"`
+	Period        time.Duration `koanf:"period"`
+	CloseField    string        `koanf:"close_field"`
+	CloseStatuses []string      `koanf:"close_statuses"`
+	MaxAge        time.Duration `koanf:"max_age"`
+	// Batch is the most tickets of one flush statement.
+	Batch int `koanf:"batch"`
+	// Lease hides a claimed ticket from other daemons.
+	Lease time.Duration `koanf:"lease"`
+	// CleanTTL is how long a flushed ticket stays in Redis.
+	CleanTTL time.Duration `koanf:"clean_ttl"`
+	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
+	IDBlock int `koanf:"id_block"`
+}
+
+// The sync strategies.
+const (
+	StrategyEvent    = "event"
+	StrategyInterval = "interval"
+	StrategyOnClose  = "on_close"
+)
+
+// Secret is text that is never shown.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "***"
+}
+
+// GoString hides the secret from %#v too.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText hides the secret from every encoder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// Defaults is the configuration when nobody sets anything. It has no site.
+func Defaults() Config {
+	return Config{
+		Daemon: Daemon{
+			Socket: "/run/ticketd/ticketd.sock", SocketMode: "0660", MaxConnections: 1024,
+			IdleTimeout: time.Minute, RequestTimeout: 2 * time.Second, ShutdownTimeout: 20 * time.Second,
+			StateDir: "/var/lib/ticketd",
+		},
+		Log: Log{Level: "info", Format: "auto"},
+		Redis: Redis{
+			Addr: "127.0.0.1:6379", DialTimeout: 500 * time.Millisecond,
+			ReadTimeout: 500 * time.Millisecond, WriteTimeout: 500 * time.Millisecond,
+		},
+	}
+}
+
+// SiteDefaults is a site when nobody sets anything.
+func SiteDefaults() Site {
+	return Site{
+		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
+		Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
+		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
+		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, IDBlock: 1000,
+	}
+}
+
+// TableName is the site's table.
+func (s *Site) TableName() string {
+	if s.Table != "" {
+		return s.Table
+	}
+	return s.TablePrefix + "support_tickets"
+}

@@ -1,0 +1,227 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/daemon/config"
+)
+
+const minimal = "[sites.main]\ndsn = \"u:hunter2@unix(/db.sock)/wp\"\n"
+
+func load(t *testing.T, text string, environ, flags []string) (*config.Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ticketd.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(path, environ, flags)
+}
+
+func TestMinimalConfigIsTheDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, minimal, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Defaults()
+	site := config.SiteDefaults()
+	site.DSN = "u:hunter2@unix(/db.sock)/wp"
+	want.Sites = map[string]config.Site{"main": site}
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("got %+v\nwant %+v", *c, want)
+	}
+	if table := site.TableName(); table != "wp_support_tickets" {
+		t.Errorf("table %q", table)
+	}
+}
+
+// The example shows every key, and each with its default.
+func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/ticketd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load("../../docs/ticketd.toml", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := config.SiteDefaults()
+	site.DSN, site.Columns = c.Sites["main"].DSN, map[string]string{}
+	site.AllowGroups = []string{}
+	want := config.Defaults()
+	want.Sites = map[string]config.Site{"main": site}
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("the example is %+v\nthe defaults are %+v", *c, want)
+	}
+	for _, key := range allKeys() {
+		name := key[strings.LastIndex(key, ".")+1:]
+		if !strings.Contains(string(text), "\n"+name+" = ") && !strings.Contains(string(text), "."+name+"]") {
+			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	text := minimal + "linger = \"1s\"\nperiod = \"2s\"\n[redis]\naddr = \"file:1\"\ndb = 1\npool_size = 1\n"
+	environ := []string{"TICKETD_REDIS_DB=2", "TICKETD_REDIS_POOL_SIZE=2", "TICKETD_SITES_MAIN_PERIOD=3s", "PATH=/bin",
+		"TICKETD_SITES_MAIN_ALLOW_USERS=root,0"}
+	c, err := load(t, text, environ, []string{"redis.pool_size=3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := c.Sites["main"]
+	if c.Redis.Addr != "file:1" || c.Redis.DB != 2 || c.Redis.PoolSize != 3 {
+		t.Errorf("redis %+v: want the address from the file, the database from the environment, the pool from the flag", c.Redis)
+	}
+	if site.Linger != time.Second || site.Period != 3*time.Second || len(site.AllowUsers) != 2 {
+		t.Errorf("site %+v", site)
+	}
+}
+
+// wrong is a value for each key that it must refuse. A key that is missing here fails the test below.
+var wrong = map[string]string{
+	"daemon.socket": `"run/t.sock"`, "daemon.socket_mode": `"rw"`, "daemon.socket_group": `"no such group"`,
+	"daemon.max_connections": "0", "daemon.idle_timeout": "60", "daemon.request_timeout": `"0s"`,
+	"daemon.shutdown_timeout": `"soon"`, "daemon.state_dir": `"here"`,
+	"log.level": `"loud"`, "log.format": `"xml"`,
+	"redis.addr": `"nowhere"`, "redis.username": `"only"`, "redis.password": "[1]", "redis.password_file": `"/no/such/file"`,
+	"redis.db": "-1", "redis.pool_size": "true", "redis.dial_timeout": `"1h"`, "redis.read_timeout": `"0s"`,
+	"redis.write_timeout": "1.5",
+	"sites.main.dsn":      `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
+	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,
+	"sites.main.columns": `{ status = "a b" }`, "sites.main.key_prefix": `"{t}"`,
+	"sites.main.allow_users": `["no such user"]`, "sites.main.allow_groups": `["no such group"]`,
+	"sites.main.strategy": `"sometimes"`, "sites.main.linger": `"2m"`, "sites.main.period": `"1ms"`,
+	"sites.main.close_field": `""`, "sites.main.close_statuses": "[]", "sites.main.max_age": `"0s"`,
+	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0",
+}
+
+func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {
+	t.Parallel()
+	for _, key := range allKeys() {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			value, there := wrong[key]
+			if !there {
+				t.Fatalf("no wrong value for %s is known: add one", key)
+			}
+			dsn := "sites.main.dsn = \"u:hunter2@unix(/db.sock)/wp\"\n"
+			if strings.HasPrefix(key, "sites.main.dsn") {
+				dsn = ""
+			}
+			_, err := load(t, fmt.Sprintf("%s%s = %s\n", dsn, key, value), nil, nil)
+			if err == nil || !strings.Contains(err.Error(), key) {
+				t.Fatalf("error %v, want one that names %s", err, key)
+			}
+			if strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows a secret: %v", err)
+			}
+		})
+	}
+}
+
+// allKeys are the keys that the structs have.
+func allKeys() []string {
+	var keys []string
+	var walk func(t reflect.Type, path string)
+	walk = func(t reflect.Type, path string) {
+		for i := range t.NumField() {
+			field := t.Field(i)
+			key := path + field.Tag.Get("koanf")
+			switch {
+			case field.Type.Kind() == reflect.Struct:
+				walk(field.Type, key+".")
+			case key == "sites":
+				walk(field.Type.Elem(), "sites.main.")
+			default:
+				keys = append(keys, key)
+			}
+		}
+	}
+	walk(reflect.TypeFor[config.Config](), "")
+	return keys
+}
+
+func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "[daemon]\nsoket = \"/x\"\nmax_connections = \"many\"\n[sites.main]\ndns = \"x\"\nlinger = 5\n"+
+		"allow_users = 3\nbatch = \"x\"\n", nil, nil)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range []string{
+		"daemon.soket: there is no such key", "daemon.max_connections: a whole number is expected",
+		"sites.main.dns: there is no such key", "sites.main.dsn: is missing", "sites.main.linger: 5 has no unit",
+		"sites.main.allow_users: ", "sites.main.batch: ",
+	} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is missing in:\n%v", part, err)
+		}
+	}
+}
+
+func TestSitesThatWouldMixAreRefused(t *testing.T) {
+	t.Parallel()
+	const two = "[sites.a]\ndsn = \"u@unix(/db.sock)/wp\"\nkey_prefix = \"%s\"\n[sites.b]\ndsn = \"u@unix(/db.sock)/wp\"\n" +
+		"key_prefix = \"%s\"\ntable = \"%s\"\n"
+	if _, err := load(t, fmt.Sprintf(two, "a:", "b:", "wp_other"), nil, nil); err != nil {
+		t.Errorf("two sites apart: %v", err)
+	}
+	if _, err := load(t, fmt.Sprintf(two, "", "", "wp_other"), nil, nil); err == nil || !strings.Contains(err.Error(), "key_prefix") {
+		t.Errorf("the same keys: %v", err)
+	}
+	if _, err := load(t, fmt.Sprintf(two, "a:", "b:", ""), nil, nil); err == nil || !strings.Contains(err.Error(), "table") {
+		t.Errorf("the same table: %v", err)
+	}
+}
+
+func TestSecretsComeFromFilesAndAreNeverShown(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "dsn")
+	if err := os.WriteFile(file, []byte("u:hunter2@unix(/db.sock)/wp\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := load(t, fmt.Sprintf("[sites.main]\ndsn_file = %q\n", file), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Sites["main"].DSN.Reveal(); got != "u:hunter2@unix(/db.sock)/wp" {
+		t.Errorf("DSN %q", got)
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		if shown := fmt.Sprintf(verb, *c); strings.Contains(shown, "hunter2") {
+			t.Errorf("%s shows the secret: %s", verb, shown)
+		}
+	}
+}
+
+func TestMissingFileSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	if _, err := config.Load("/no/such/ticketd.toml", nil, nil); err == nil || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSyntaxErrorSaysWhere(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, "[sites.main]\ndsn = \"hunter2\n", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "line 2") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error %v, want one that names line 2 and shows no secret", err)
+	}
+}
+
+func TestFlagWithoutEqualsIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, minimal, nil, []string{"redis.password:hunter2"})
+	if err == nil || !strings.Contains(err.Error(), "key=value") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error %v, want the form of a flag and no secret", err)
+	}
+}

@@ -1,0 +1,230 @@
+package config
+
+import (
+	"maps"
+	"net"
+	"os/user"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+)
+
+const (
+	maxSocketPath = 107 // sun_path, less its final zero
+	maxPrefix     = 200
+)
+
+var (
+	siteName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
+)
+
+// SiteNames returns the sites' names in order.
+func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites)) }
+
+// checks collects mistakes.
+type checks struct{ list []error }
+
+func (c *checks) fail(key, format string, args ...any) {
+	c.list = append(c.list, mistake(key, format, args...))
+}
+
+func (c *checks) number(key string, n, low, high int) {
+	if n < low || n > high {
+		c.fail(key, "%d is not between %d and %d", n, low, high)
+	}
+}
+
+func (c *checks) duration(key string, d, low, high time.Duration) {
+	if d < low || d > high {
+		c.fail(key, "%v is not between %v and %v", d, low, high)
+	}
+}
+
+func (c *checks) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.fail(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+func (c *checks) identifier(key, value string) {
+	if !identifier.MatchString(value) {
+		c.fail(key, "%q is not 1 to 64 letters, digits, _ or $", value)
+	}
+}
+
+func (c *Config) validate() []error {
+	var found checks
+	c.Daemon.validate(&found)
+	found.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	found.oneOf("log.format", c.Log.Format, "auto", "console", "json")
+	c.Redis.validate(&found)
+	if len(c.Sites) == 0 {
+		found.fail("sites", "there is none; add [sites.main] with its dsn")
+	}
+	for _, name := range c.SiteNames() {
+		site := c.Sites[name]
+		if !siteName.MatchString(name) {
+			found.fail("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+		}
+		site.validate(&found, "sites."+name+".")
+	}
+	c.distinct(&found)
+	return found.list
+}
+
+func (d *Daemon) validate(c *checks) {
+	if d.Socket == "" || len(d.Socket) > maxSocketPath || !strings.HasPrefix(d.Socket, "/") {
+		c.fail("daemon.socket", "%q is not an absolute path of at most %d bytes", d.Socket, maxSocketPath)
+	}
+	if _, err := d.Mode(); err != nil {
+		c.fail("daemon.socket_mode", "%q is not three octal digits such as 0660", d.SocketMode)
+	}
+	if _, err := GroupID(d.SocketGroup); d.SocketGroup != "" && err != nil {
+		c.fail("daemon.socket_group", "there is no group %q on this machine", d.SocketGroup)
+	}
+	c.number("daemon.max_connections", d.MaxConnections, 1, 65536)
+	c.duration("daemon.idle_timeout", d.IdleTimeout, time.Second, time.Hour)
+	c.duration("daemon.request_timeout", d.RequestTimeout, 10*time.Millisecond, time.Minute)
+	c.duration("daemon.shutdown_timeout", d.ShutdownTimeout, time.Second, 10*time.Minute)
+	if d.StateDir != "" && !strings.HasPrefix(d.StateDir, "/") {
+		c.fail("daemon.state_dir", "%q is not an absolute path", d.StateDir)
+	}
+}
+
+// Mode is SocketMode as a number.
+func (d *Daemon) Mode() (uint32, error) {
+	const octal, bits = 8, 9
+	mode, err := strconv.ParseUint(d.SocketMode, octal, bits)
+	return uint32(mode), err
+}
+
+func (r *Redis) validate(c *checks) {
+	if network, address := r.Network(); network == "tcp" {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			c.fail("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+		}
+	} else if !strings.HasPrefix(address, "/") {
+		c.fail("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+	}
+	if r.Username != "" && r.Password == "" {
+		c.fail("redis.username", "needs redis.password or redis.password_file beside it")
+	}
+	c.number("redis.db", r.DB, 0, 16383)
+	c.number("redis.pool_size", r.PoolSize, 0, 10000)
+	c.duration("redis.dial_timeout", r.DialTimeout, time.Millisecond, time.Minute)
+	c.duration("redis.read_timeout", r.ReadTimeout, time.Millisecond, time.Minute)
+	c.duration("redis.write_timeout", r.WriteTimeout, time.Millisecond, time.Minute)
+}
+
+// Network splits Addr into "unix" and a path, or "tcp" and host:port.
+func (r *Redis) Network() (network, address string) {
+	if path, unix := strings.CutPrefix(r.Addr, "unix://"); unix {
+		return "unix", path
+	}
+	return "tcp", r.Addr
+}
+
+func (s *Site) validate(c *checks, key string) {
+	if dsn, err := driver.ParseDSN(s.DSN.Reveal()); err != nil || dsn.DBName == "" {
+		// The driver's own words would show a part of the password.
+		c.fail(key+"dsn", "is missing, or is not user:password@unix(/path/to.sock)/database or user:password@tcp(host:3306)/database")
+	}
+	s.validateTable(c, key)
+	if len(s.KeyPrefix) > maxPrefix || strings.ContainsAny(s.KeyPrefix, "{} \t\r\n") {
+		c.fail(key+"key_prefix", "%q is not at most %d bytes without braces or spaces", s.KeyPrefix, maxPrefix)
+	}
+	for _, name := range s.AllowUsers {
+		if _, err := UserID(name); err != nil {
+			c.fail(key+"allow_users", "there is no user %q on this machine", name)
+		}
+	}
+	for _, name := range s.AllowGroups {
+		if _, err := GroupID(name); err != nil {
+			c.fail(key+"allow_groups", "there is no group %q on this machine", name)
+		}
+	}
+	s.validateStrategy(c, key)
+	c.number(key+"batch", s.Batch, 1, 1000)
+	c.duration(key+"lease", s.Lease, time.Second, time.Hour)
+	c.duration(key+"clean_ttl", s.CleanTTL, time.Second, 366*24*time.Hour)
+	c.number(key+"id_block", s.IDBlock, 1, 1000000)
+}
+
+func (s *Site) validateTable(c *checks, key string) {
+	if s.Table != "" {
+		c.identifier(key+"table", s.Table)
+	} else {
+		c.identifier(key+"table_prefix", s.TableName())
+	}
+	c.identifier(key+"key_column", s.KeyColumn)
+	c.identifier(key+"revision_column", s.RevisionColumn)
+	for _, field := range slices.Sorted(maps.Keys(s.Columns)) {
+		c.identifier(key+"columns."+field, s.Columns[field])
+	}
+}
+
+func (s *Site) validateStrategy(c *checks, key string) {
+	c.oneOf(key+"strategy", s.Strategy, StrategyEvent, StrategyInterval, StrategyOnClose)
+	c.duration(key+"linger", s.Linger, 0, time.Minute)
+	c.duration(key+"period", s.Period, 100*time.Millisecond, 24*time.Hour)
+	c.duration(key+"max_age", s.MaxAge, 100*time.Millisecond, 7*24*time.Hour)
+	if s.CloseField == "" {
+		c.fail(key+"close_field", "is empty; name the field that holds the status")
+	}
+	if len(s.CloseStatuses) == 0 {
+		c.fail(key+"close_statuses", "is empty; name the values that close a ticket")
+	}
+}
+
+// distinct refuses sites that would write each other's tickets.
+func (c *Config) distinct(found *checks) {
+	prefixes, tables := make(map[string]string), make(map[string]string)
+	for _, name := range c.SiteNames() {
+		site := c.Sites[name]
+		if other, taken := prefixes[site.KeyPrefix]; taken {
+			found.fail("sites."+name+".key_prefix", "%q is also that of sites.%s: both would use the same Redis keys",
+				site.KeyPrefix, other)
+		}
+		prefixes[site.KeyPrefix] = name
+		dsn, err := driver.ParseDSN(site.DSN.Reveal())
+		if err != nil {
+			continue // reported already
+		}
+		table := dsn.Addr + "/" + dsn.DBName + "." + site.TableName()
+		if other, taken := tables[table]; taken {
+			found.fail("sites."+name+".table", "is also the table of sites.%s", other)
+		}
+		tables[table] = name
+	}
+}
+
+// UserID resolves a user's name or number.
+func UserID(name string) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found.Uid, 10, 32)
+	return uint32(n), err
+}
+
+// GroupID resolves a group's name or number.
+func GroupID(name string) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found.Gid, 10, 32)
+	return uint32(n), err
+}

@@ -1,0 +1,244 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// keepBytes bounds the read buffer that a connection keeps between two requests; longer frames count against the
+// budget of all connections.
+const keepBytes = 64 << 10
+
+// conn is one connection. All but close and shutReading happens on its own goroutine.
+type conn struct {
+	server *Server
+	raw    *net.UnixConn
+	peer   Peer
+	log    zerolog.Logger
+
+	r   *bufio.Reader
+	w   *bufio.Writer
+	enc protocol.Encoder
+	buf []byte
+
+	ctx    context.Context //nolint:containedctx // the life of the connection, ended when the client is found to be gone
+	cancel context.CancelFunc
+
+	closeOnce    sync.Once
+	reserved     int64 // taken from the server's budget for the request in work
+	lastProgress time.Time
+}
+
+func newConn(s *Server, raw *net.UnixConn, peer Peer) *conn {
+	ctx, cancel := context.WithCancel(s.ctx)
+	return &conn{
+		server: s, raw: raw, peer: peer, log: s.log,
+		r: bufio.NewReader(raw), w: bufio.NewWriter(raw),
+		ctx: ctx, cancel: cancel,
+	}
+}
+
+// serve answers requests until the client or the daemon ends the connection.
+func (c *conn) serve() {
+	defer c.unreserve()
+	for {
+		payload, err := c.read()
+		if err == nil {
+			err = c.answer(payload)
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// errInternal is what a client learns of a fault of the daemon.
+var errInternal = protocol.Errorf(protocol.CodeInternal, "a fault in ticketd: see its log")
+
+// errEnd ends a connection in order: the client has got its last reply.
+var errEnd = errors.New("the connection ends")
+
+// read waits for a request and reads its frame. What was answered before is sent first, unless a whole frame is
+// waiting already: the replies to pipelined requests leave together.
+func (c *conn) read() ([]byte, error) {
+	c.unreserve()
+	if !c.frameWaits() {
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.raw.SetReadDeadline(time.Now().Add(c.server.opts.IdleTimeout)); err != nil {
+		return nil, err
+	}
+	if _, err := c.r.Peek(1); err != nil {
+		return nil, err
+	}
+	if err := c.raw.SetReadDeadline(time.Now().Add(c.server.opts.FrameTimeout)); err != nil {
+		return nil, err
+	}
+	if err := c.reserve(); err != nil {
+		return nil, err
+	}
+	payload, err := protocol.ReadFrame(c.r, c.buf)
+	c.buf = payload
+	return payload, err
+}
+
+// reserve makes room for the frame that has begun. One that may not be read at all is left to ReadFrame to refuse.
+func (c *conn) reserve() error {
+	header, err := c.r.Peek(protocol.HeaderBytes)
+	if err != nil {
+		return err
+	}
+	n := payloadBytes(header)
+	if n <= keepBytes || n > protocol.MaxPayload {
+		return nil
+	}
+	if !c.server.large.take(int64(n)) {
+		return protocol.Closing(protocol.CodeOverloaded, "too many large frames at a time: try again later")
+	}
+	c.reserved = int64(n)
+	return nil
+}
+
+// unreserve lets go of what the last request needed.
+func (c *conn) unreserve() {
+	c.server.large.give(c.reserved)
+	c.reserved = 0
+	if cap(c.buf) > keepBytes {
+		c.buf = nil
+	}
+}
+
+func payloadBytes(header []byte) int {
+	return int(header[1])<<16 | int(header[2])<<8 | int(header[3])
+}
+
+// frameWaits says whether the next frame can be read without waiting for the client.
+func (c *conn) frameWaits() bool {
+	if c.r.Buffered() < protocol.HeaderBytes {
+		return false
+	}
+	header, _ := c.r.Peek(protocol.HeaderBytes) // buffered: it cannot fail
+	return c.r.Buffered()-protocol.HeaderBytes >= payloadBytes(header)
+}
+
+// answer works on one request and writes its reply to the buffer.
+func (c *conn) answer(payload []byte) error {
+	req, err := protocol.DecodeRequest(payload)
+	if err != nil {
+		c.fail(req.ID, err)
+		return errEnd
+	}
+	if c.server.ctx.Err() != nil {
+		c.fail(req.ID, protocol.Errorf(protocol.CodeShuttingDown, "the daemon stops: try again later"))
+		return errEnd
+	}
+	result, err := c.handle(req)
+	if err != nil {
+		if c.fail(req.ID, err) {
+			return errEnd
+		}
+		return nil
+	}
+	frame, err := c.enc.Reply(req.ID, result)
+	if err != nil {
+		c.fail(req.ID, err)
+		return nil
+	}
+	return c.write(frame)
+}
+
+// handle calls the handler. A panic becomes the error of this one request.
+func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			c.log.Error().Str("method", shown(req.Method)).Stringer("peer", c.peer).
+				Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("panic while a request was worked on")
+			err = errInternal
+		}
+	}()
+	c.lastProgress = time.Time{}
+	return c.server.handler.Handle(c.ctx, c.peer, req, func(done, total int64) {
+		c.progress(protocol.Progress{ID: req.ID, Done: done, Total: total})
+	})
+}
+
+// progress tells the client how far its request is, not too often. A client that is gone is found out here.
+func (c *conn) progress(p protocol.Progress) {
+	now := time.Now()
+	if now.Sub(c.lastProgress) < protocol.ProgressInterval {
+		return
+	}
+	c.lastProgress = now
+	err := c.write(c.enc.Progress(p))
+	if err == nil {
+		err = c.flush()
+	}
+	if err != nil {
+		c.cancel()
+	}
+}
+
+// fail writes an error reply to the buffer and says whether it is the connection's last one. Whether the write worked
+// shows when the buffer is flushed.
+func (c *conn) fail(id uint32, err error) (closing bool) {
+	var failure *protocol.Error
+	if !errors.As(err, &failure) {
+		c.log.Error().Err(err).Stringer("peer", c.peer).Msg("request failed")
+		failure = errInternal
+	}
+	_ = c.write(c.enc.Failure(id, failure))
+	return failure.Closing
+}
+
+func (c *conn) write(frame []byte) error {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(c.server.opts.WriteTimeout)); err != nil {
+		return err
+	}
+	_, err := c.w.Write(frame)
+	return err
+}
+
+func (c *conn) flush() error {
+	if c.w.Buffered() == 0 {
+		return nil
+	}
+	return c.w.Flush()
+}
+
+// end says to the client what it can still be told, and to the log what an operator may ask.
+func (c *conn) end(why error) {
+	if refusal, ok := errors.AsType[*protocol.Error](why); ok {
+		c.fail(0, refusal)
+	}
+	_ = c.flush() // a client that does not read it has been given its time
+	if errors.Is(why, errEnd) || errors.Is(why, io.EOF) {
+		return
+	}
+	c.log.Debug().Err(why).Stringer("peer", c.peer).Bool("timeout", errors.Is(why, os.ErrDeadlineExceeded)).
+		Msg("connection closed")
+}
+
+// close may be called from any goroutine, and again.
+func (c *conn) close() {
+	c.closeOnce.Do(func() {
+		c.cancel()
+		_ = c.raw.Close() // nothing is left to be said
+	})
+}
+
+// shutReading takes nothing more from the client; what it has sent is still there to be read.
+func (c *conn) shutReading() { _ = c.raw.CloseRead() } // fails where the client is gone: then there is nothing to shut

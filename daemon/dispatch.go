@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Dispatcher brings a request to its site: method, parameters, permission, call. It is the daemon's [Handler].
+type Dispatcher struct {
+	sites       Sites
+	connections *Connections
+	version     string
+	timeout     time.Duration
+	started     time.Time
+}
+
+// NewDispatcher makes a dispatcher. timeout bounds every request but flush; version is the daemon's own.
+func NewDispatcher(sites Sites, connections *Connections, version string, timeout time.Duration) *Dispatcher {
+	return &Dispatcher{
+		sites: sites, connections: connections, version: version, timeout: timeout, started: time.Now(),
+	}
+}
+
+// request is one request on its way through a method.
+type request struct {
+	peer     Peer
+	params   protocol.Raw
+	progress func(done, total int64)
+}
+
+// method decodes its parameters, finds the site and calls it.
+type method func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error)
+
+// methods holds every method of the protocol; flush alone has no deadline.
+var methods = map[protocol.Method]method{
+	protocol.MethodPing:    ping,
+	protocol.MethodCreate:  bounded(Site.Create),
+	protocol.MethodSet:     bounded(Site.Set),
+	protocol.MethodSetMany: bounded(Site.SetMany),
+	protocol.MethodGet:     bounded(Site.Get),
+	protocol.MethodGetMany: bounded(Site.GetMany),
+	protocol.MethodDelete:  bounded(Site.Delete),
+	protocol.MethodFlush:   flush,
+	protocol.MethodStatus:  status,
+}
+
+// Handle implements [Handler].
+func (d *Dispatcher) Handle(
+	ctx context.Context, peer Peer, req protocol.Request, progress func(done, total int64),
+) (protocol.Result, error) {
+	run, known := methods[req.Method]
+	if !known {
+		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "there is no method %q", shown(req.Method))
+	}
+	result, err := run(ctx, d, &request{peer: peer, params: req.Params, progress: progress})
+	if err != nil {
+		return nil, d.explain(ctx, req.Method, err)
+	}
+	return result, nil
+}
+
+// explain makes of the errors that are no fault of the daemon what the client may know of them.
+func (d *Dispatcher) explain(ctx context.Context, m protocol.Method, err error) error {
+	var failure *protocol.Error
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case ctx.Err() != nil:
+		return protocol.Errorf(protocol.CodeUnavailable, "%s was cut off: the daemon stops", m)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s was not done within %s", m, d.timeout)
+	default:
+		return fmt.Errorf("%s: %w", m, err)
+	}
+}
+
+// siteFor decodes the parameters and returns the site that they name.
+func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
+	if err := p.Decode(r.params); err != nil {
+		return nil, err
+	}
+	return d.sites.For(r.peer, p.SiteName())
+}
+
+// bounded makes a method of one of a Site's: P are its parameters, R is its result.
+func bounded[P, R any, PP interface {
+	*P
+	protocol.Params
+}, PR interface {
+	*R
+	protocol.Result
+}](call func(Site, context.Context, PP) (R, error)) method {
+	return func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
+		params := PP(new(P))
+		site, err := d.siteFor(r, params)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		defer cancel()
+		result, err := call(site, ctx, params)
+		if err != nil {
+			return nil, err
+		}
+		return PR(&result), nil
+	}
+}
+
+func ping(_ context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
+	if _, err := d.siteFor(r, &protocol.SiteParams{}); err != nil {
+		return nil, err
+	}
+	return &protocol.PingResult{Version: d.version, Protocol: protocol.Version}, nil
+}
+
+func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
+	params := &protocol.FlushParams{}
+	site, err := d.siteFor(r, params)
+	if err != nil {
+		return nil, err
+	}
+	result, err := site.Flush(ctx, params, r.progress)
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
+}
+
+func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
+	site, err := d.siteFor(r, &protocol.SiteParams{})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	ofSite, err := site.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &protocol.StatusResult{SiteStatus: ofSite, DaemonStatus: protocol.DaemonStatus{
+		Version: d.version, UptimeMS: time.Since(d.started).Milliseconds(), PID: int64(os.Getpid()),
+		ConnectionsOpen: d.connections.Open(), ConnectionsLimit: d.connections.Limit(),
+	}}, nil
+}
+
+// shown makes a method's name from outside fit for a message or a log line.
+func shown(m protocol.Method) string {
+	return string(m[:min(len(m), protocol.MaxName)])
+}

@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// TestEveryMethod calls each method through the socket once.
+func TestEveryMethod(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	c, ctx := r.client(t), t.Context()
+	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
+	for m, call := range map[protocol.Method]func() error{
+		protocol.MethodPing:   func() error { _, err := c.Ping(ctx); return err },
+		protocol.MethodCreate: func() error { _, err := c.Create(ctx, fields, ""); return err },
+		protocol.MethodSet:    func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err },
+		protocol.MethodSetMany: func() error {
+			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
+			return err
+		},
+		protocol.MethodGet:     func() error { _, err := c.Get(ctx, 1); return err },
+		protocol.MethodGetMany: func() error { _, err := c.GetMany(ctx, []int64{1, 2}); return err },
+		protocol.MethodDelete:  func() error { _, err := c.Delete(ctx, 1, ""); return err },
+		protocol.MethodFlush:   func() error { _, err := c.Flush(ctx, nil, nil); return err },
+		protocol.MethodStatus: func() error {
+			s, err := c.Status(ctx)
+			if err == nil && (s.ConnectionsOpen != 1 || s.ConnectionsLimit != 16 || s.Version != "test" || s.Site != "main") {
+				t.Errorf("status: %+v", s)
+			}
+			return err
+		},
+	} {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", m, err)
+		}
+		if _, ok := methods[m]; !ok {
+			t.Errorf("%s is not in the table", m)
+		}
+	}
+}
+
+// TestReplyTooLarge: a reply over the limit is an error for that request alone.
+func TestReplyTooLarge(t *testing.T) {
+	t.Parallel()
+	c := newRig(t, rigOptions{}).client(t)
+	if _, err := c.Get(t.Context(), protocol.MaxPayload); !errors.Is(err, &protocol.Error{Code: protocol.CodeTooLarge}) {
+		t.Errorf("got %v, want too_large", err)
+	}
+	if _, err := c.Ping(t.Context()); err != nil {
+		t.Errorf("the connection is closed: %v", err)
+	}
+}
+
+// TestFlushProgress: the first report is sent at once, one straight after it is dropped.
+func TestFlushProgress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{site: &fakeSite{flush: func(_ context.Context, progress func(done, total int64)) error {
+		progress(1, 3)
+		progress(2, 3)
+		return nil
+	}}})
+	var seen []int64
+	_, err := r.client(t).Flush(t.Context(), nil, func(done, _ int64) { seen = append(seen, done) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 1 || seen[0] != 1 {
+		t.Errorf("got reports %v, want the first alone", seen)
+	}
+}
+
+// TestFlushEndsWithItsClient: a flush whose client is gone is found out by its progress and cancelled.
+func TestFlushEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	entered, gone, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	r := newRig(t, rigOptions{site: &fakeSite{flush: func(ctx context.Context, progress func(done, total int64)) error {
+		defer close(ended)
+		close(entered)
+		<-gone
+		progress(1, 3)
+		<-ctx.Done()
+		return ctx.Err()
+	}}})
+	conn := r.raw(t)
+	write(t, conn, requestFrame(t, 1, protocol.MethodFlush, &protocol.FlushParams{All: true}))
+	<-entered
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(gone)
+	<-ended
+}
+
+func TestSiteTable(t *testing.T) {
+	t.Parallel()
+	shop, blog := &fakeSite{}, &fakeSite{}
+	table := NewSiteTable(100, map[string]SiteAccess{
+		"shop": {Site: shop, Users: []uint32{33}},
+		"blog": {Site: blog, Users: []uint32{33}, Groups: []uint32{50}},
+	})
+	for name, c := range map[string]struct {
+		peer Peer
+		site string
+		want Site
+		code protocol.Code
+	}{
+		"by user":               {Peer{UID: 33, GID: 33}, "shop", shop, ""},
+		"by group":              {Peer{UID: 9, GID: 50}, "blog", blog, ""},
+		"by group, the other":   {Peer{UID: 9, GID: 50}, "shop", nil, protocol.CodeForbidden},
+		"root":                  {Peer{}, "shop", shop, ""},
+		"the daemon's own user": {Peer{UID: 100, GID: 100}, "blog", blog, ""},
+		"a stranger":            {Peer{UID: 9, GID: 9}, "shop", nil, protocol.CodeForbidden},
+		"unknown site":          {Peer{UID: 33, GID: 33}, "none", nil, protocol.CodeForbidden},
+		"the only one":          {Peer{UID: 9, GID: 50}, "", blog, ""},
+		"one of two":            {Peer{UID: 33, GID: 33}, "", nil, protocol.CodeInvalid},
+		"none at all":           {Peer{UID: 9, GID: 9}, "", nil, protocol.CodeForbidden},
+	} {
+		got, err := table.For(c.peer, c.site)
+		if c.code != "" && !errors.Is(err, &protocol.Error{Code: c.code}) {
+			t.Errorf("%s: got %v, want %s", name, err, c.code)
+		}
+		if c.code == "" && (err != nil || got != c.want) {
+			t.Errorf("%s: got %v, %v", name, got, err)
+		}
+	}
+	table.Replace(map[string]SiteAccess{"shop": {Site: shop, Users: []uint32{9}}})
+	if got, err := table.For(Peer{UID: 9, GID: 9}, ""); err != nil || got != Site(shop) {
+		t.Errorf("after Replace: %v, %v", got, err)
+	}
+}

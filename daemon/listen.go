@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
+)
+
+// probeTimeout bounds the dial that finds out whether somebody listens on an existing socket.
+const probeTimeout = time.Second
+
+// ListenOptions say where to listen and who may connect at all.
+type ListenOptions struct {
+	Path string
+	// Mode is the socket file's mode, 0660 as a rule.
+	Mode fs.FileMode
+	// GID is the group to which the socket file is given; -1 leaves the process' own.
+	GID int
+}
+
+// Listener is the daemon's socket.
+type Listener struct {
+	*net.UnixListener
+
+	// inherited: systemd holds the socket, and with it the queue of clients, beyond this process.
+	inherited bool
+}
+
+// Listen takes the socket that systemd passed, or else binds the one that the options describe.
+func Listen(ctx context.Context, opts ListenOptions) (*Listener, error) {
+	passed, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("take the socket from systemd: %w", err)
+	}
+	if len(passed) > 0 {
+		return inherit(passed)
+	}
+	return bind(ctx, opts)
+}
+
+func inherit(passed []net.Listener) (*Listener, error) {
+	if len(passed) == 1 {
+		if l, ok := passed[0].(*net.UnixListener); ok {
+			l.SetUnlinkOnClose(false) // the file is systemd's
+			return &Listener{UnixListener: l, inherited: true}, nil
+		}
+	}
+	for _, l := range passed {
+		if l != nil {
+			_ = l.Close() // refused already, for a better reason
+		}
+	}
+	return nil, fmt.Errorf("systemd passed %d sockets; the socket unit must have exactly one ListenStream= with a path",
+		len(passed))
+}
+
+func bind(ctx context.Context, opts ListenOptions) (*Listener, error) {
+	if err := removeStale(ctx, opts.Path); err != nil {
+		return nil, err
+	}
+	l, err := bindPrivate(ctx, opts.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := open(opts); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &Listener{UnixListener: l}, nil
+}
+
+// bindPrivate binds a socket to which only the own user may connect, from its first instant and whatever the umask:
+// Linux makes the file with the mode that the socket itself had before (unix(7), bind in net/unix/af_unix.c).
+func bindPrivate(ctx context.Context, path string) (*net.UnixListener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var chmodErr error
+		err := raw.Control(func(fd uintptr) { chmodErr = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, chmodErr)
+	}}
+	l, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	bound, _ := l.(*net.UnixListener) // what the network "unix" always gives
+	return bound, nil
+}
+
+// open gives the socket file its group and then its mode: the other way round the own group could connect for an
+// instant.
+func open(opts ListenOptions) error {
+	if opts.GID >= 0 {
+		if err := os.Chown(opts.Path, -1, opts.GID); err != nil {
+			return fmt.Errorf("give the socket to group %d (the daemon's user must be a member of it): %w", opts.GID, err)
+		}
+	}
+	if err := os.Chmod(opts.Path, opts.Mode); err != nil {
+		return fmt.Errorf("set the socket's mode: %w", err)
+	}
+	return nil
+}
+
+// removeStale removes the socket of a daemon that is no more. Anything else at path is an error.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", path, err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s exists and is not a socket: remove it or configure another path", path)
+	}
+	dialer := net.Dialer{Timeout: probeTimeout}
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	switch {
+	case err == nil:
+		_ = conn.Close() // it has answered the question
+		return fmt.Errorf("somebody listens on %s: is another ticketd running?", path)
+	case !errors.Is(err, unix.ECONNREFUSED):
+		// A full queue, a missing permission: somebody may well be there.
+		return fmt.Errorf("find out whether somebody listens on %s: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove the stale socket: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeSite answers every method; hook, where it is set, sees the ticket id of each set first and may refuse it.
+type fakeSite struct {
+	hook  func(ctx context.Context, id int64) error
+	flush func(ctx context.Context, progress func(done, total int64)) error
+}
+
+func (s *fakeSite) Create(context.Context, *protocol.CreateParams) (protocol.CreateResult, error) {
+	return protocol.CreateResult{ID: 1, Revision: 1}, nil
+}
+
+func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
+	if s.hook != nil {
+		if err := s.hook(ctx, p.ID); err != nil {
+			return protocol.RevisionResult{}, err
+		}
+	}
+	return protocol.RevisionResult{Revision: p.ID}, nil // lets a test see whose reply it got
+}
+
+func (s *fakeSite) SetMany(_ context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
+	return protocol.SetManyResult{Outcomes: make([]protocol.SetOutcome, len(p.Tickets))}, nil
+}
+
+func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
+	text := protocol.Text(string(bytes.Repeat([]byte{'x'}, int(p.ID)))) // the id is the size of the reply
+	return protocol.Ticket{ID: p.ID, Revision: 1, Fields: []protocol.Field{{Name: "a", Value: text}}}, nil
+}
+
+func (s *fakeSite) GetMany(_ context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error) {
+	return protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(p.IDs))}, nil
+}
+
+func (s *fakeSite) Delete(context.Context, *protocol.DeleteParams) (protocol.RevisionResult, error) {
+	return protocol.RevisionResult{Revision: 1}, nil
+}
+
+func (s *fakeSite) Flush(
+	ctx context.Context, _ *protocol.FlushParams, progress func(done, total int64),
+) (protocol.FlushResult, error) {
+	if s.flush != nil {
+		if err := s.flush(ctx, progress); err != nil {
+			return protocol.FlushResult{}, err
+		}
+	}
+	return protocol.FlushResult{Flushed: 1}, nil
+}
+
+func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
+	up := protocol.Place{State: protocol.StateUp}
+	return protocol.SiteStatus{Site: "main", Strategy: "event", Store: up, Sink: up}, nil
+}
+
+// rig is one server on a socket of its own, for one site that every peer with the id of self may use.
+type rig struct {
+	server *Server
+	site   *fakeSite
+	path   string
+	log    *syncBuffer
+}
+
+var self = Peer{UID: 4242, GID: 4242, PID: 1}
+
+type rigOptions struct {
+	Options
+	site  *fakeSite
+	limit int
+	peer  Peer
+	// timeout of requests
+	timeout time.Duration
+}
+
+func newRig(t *testing.T, o rigOptions) *rig {
+	t.Helper()
+	if o.site == nil {
+		o.site = &fakeSite{}
+	}
+	if o.limit == 0 {
+		o.limit = 16
+	}
+	if o.peer == (Peer{}) {
+		o.peer = self
+	}
+	if o.timeout == 0 {
+		o.timeout = 10 * time.Second
+	}
+	if o.DrainGrace == 0 {
+		o.DrainGrace = time.Millisecond
+	}
+	r := &rig{site: o.site, path: filepath.Join(t.TempDir(), "s"), log: &syncBuffer{}}
+	listener, err := bind(t.Context(), ListenOptions{Path: r.path, Mode: 0o600, GID: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: o.site, Users: []uint32{self.UID}}})
+	connections := NewConnections(o.limit)
+	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
+	r.server = NewServer(listener, dispatcher, connections, o.Options, zerolog.New(r.log))
+	r.server.peerOf = func(net.Conn) (Peer, error) { return o.peer, nil }
+	if err := r.server.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.stop() })
+	return r
+}
+
+// stop stops the server within a second.
+func (r *rig) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return r.server.Stop(ctx)
+}
+
+// raw connects without a client, for what no client would send. Reads and writes of the test end after ten seconds.
+func (r *rig) raw(t *testing.T) *net.UnixConn {
+	t.Helper()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func (r *rig) client(t *testing.T) *protocol.Client {
+	t.Helper()
+	c, err := protocol.Dial(t.Context(), r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// requireServing fails unless another client is served.
+func (r *rig) requireServing(t *testing.T) {
+	t.Helper()
+	c := r.client(t)
+	if _, err := c.Ping(t.Context()); err != nil {
+		t.Errorf("another client is not served: %v", err)
+	}
+	_ = c.Close()
+}
+
+// setFrame is a request to set ticket id, numbered by it.
+func setFrame(t *testing.T, id uint32) []byte {
+	t.Helper()
+	return requestFrame(t, id, protocol.MethodSet, &protocol.SetParams{
+		ID: int64(id), Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}},
+	})
+}
+
+func requestFrame(t *testing.T, id uint32, m protocol.Method, p protocol.Params) []byte {
+	t.Helper()
+	var enc protocol.Encoder
+	frame, err := enc.Request(id, m, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(frame)
+}
+
+// readReply reads one message; nil where the connection has ended.
+func readReply(t *testing.T, conn net.Conn) *protocol.Reply {
+	t.Helper()
+	payload, err := protocol.ReadFrame(conn, nil)
+	if err != nil {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			t.Fatal("the daemon neither answered nor closed the connection")
+		}
+		return nil
+	}
+	answer, err := protocol.DecodeAnswer(payload)
+	if err != nil || answer.Reply == nil {
+		t.Fatalf("not a reply: %x: %v", payload, err)
+	}
+	return answer.Reply
+}
+
+func requireError(t *testing.T, reply *protocol.Reply, id uint32, code protocol.Code) {
+	t.Helper()
+	if reply == nil || reply.Err == nil || reply.Err.Code != code || reply.ID != id {
+		t.Fatalf("got %+v, want error %s for request %d", reply, code, id)
+	}
+}
+
+func requireClosed(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if reply := readReply(t, conn); reply != nil {
+		t.Fatalf("got %+v, want a closed connection", reply)
+	}
+}
+
+func write(t *testing.T, conn net.Conn, b []byte) {
+	t.Helper()
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Options bound what one daemon does for its clients. A zero field gets the default.
+type Options struct {
+	// IdleTimeout closes a connection on which no request begins for that long. Default 60 s.
+	IdleTimeout time.Duration
+	// FrameTimeout bounds the time from a frame's first byte to its last. Default [protocol.FrameTimeout].
+	FrameTimeout time.Duration
+	// WriteTimeout bounds the time to write one reply. Default [protocol.WriteTimeout].
+	WriteTimeout time.Duration
+	// DrainGrace is how long a stopping daemon waits for requests of clients that are connected. Default 250 ms.
+	DrainGrace time.Duration
+	// LargeFrames bounds the bytes of all frames over 64 KiB that are read or worked on at a time, over all connections:
+	// many clients with frames near the limit would take gigabytes otherwise. Default 64 MiB.
+	LargeFrames int64
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	set(&o.IdleTimeout, time.Minute)
+	set(&o.FrameTimeout, protocol.FrameTimeout)
+	set(&o.WriteTimeout, protocol.WriteTimeout)
+	set(&o.DrainGrace, 250*time.Millisecond)
+	if o.LargeFrames == 0 {
+		o.LargeFrames = 64 << 20
+	}
+	return o
+}
+
+// Connections counts a daemon's open connections against their limit.
+type Connections struct {
+	limit int64
+	open  atomic.Int64
+}
+
+// NewConnections allows limit connections at a time.
+func NewConnections(limit int) *Connections { return &Connections{limit: int64(limit)} }
+
+// Open returns how many are open now.
+func (c *Connections) Open() int64 { return c.open.Load() }
+
+// Limit returns how many may be open at a time.
+func (c *Connections) Limit() int64 { return c.limit }
+
+func (c *Connections) acquire() bool {
+	if c.open.Add(1) <= c.limit {
+		return true
+	}
+	c.open.Add(-1)
+	return false
+}
+
+func (c *Connections) release() { c.open.Add(-1) }
+
+// budget is a number of bytes that may be taken at a time.
+type budget struct {
+	limit int64
+	taken atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.taken.Add(n) <= b.limit {
+		return true
+	}
+	b.taken.Add(-n)
+	return false
+}
+
+func (b *budget) give(n int64) { b.taken.Add(-n) }

@@ -1,0 +1,40 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Sites finds the site that a request is for. It is asked for every request, on the connection's goroutine, and must
+// not block.
+type Sites interface {
+	// For returns the site with this name if the peer may use it. An empty name means the only site that the peer may
+	// use. The error is a *[protocol.Error]: forbidden where the peer may use no such site (an unknown name too, so that
+	// nobody can probe for names), invalid with the field "site" where the name is missing and several would do.
+	For(peer Peer, name string) (Site, error)
+}
+
+// Site is what the methods of the protocol are asked of: one site's tickets. All methods are safe for concurrent use.
+//
+// The parameters are valid as far as the protocol goes (ids and names in range, at most [protocol.MaxTickets] of them,
+// text is UTF-8, no field twice); whether the table takes them is for the site to say. Parameters belong to the site
+// from then on; their strings keep the whole frame alive, so what outlives the request must be cloned.
+//
+// A *[protocol.Error] anywhere in an error's chain is answered as it is. A context that ran out is answered
+// unavailable. Every other error is logged by the daemon and answered internal, without its text. The site itself logs
+// none of the errors that it returns.
+type Site interface {
+	Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error)
+	Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error)
+	// SetMany returns one outcome per pair, in their order. A pair that has an Err was refused already and gets it back.
+	SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error)
+	Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error)
+	// GetMany returns one ticket per id, in their order, nil where there is none.
+	GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error)
+	Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error)
+	// Flush has no deadline but the daemon's own stop. It calls progress as often as it likes, on the caller's goroutine
+	// only: what is too often for the wire is dropped. The context ends when the client is found to be gone.
+	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
+	Status(ctx context.Context) (protocol.SiteStatus, error)
+}

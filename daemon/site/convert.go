@@ -1,0 +1,67 @@
+package site
+
+import (
+	"strconv"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// spare is room for the fields that the daemon adds itself.
+const spare = 2
+
+func fromWire(wire []protocol.Field) ticket.Fields {
+	fields := make(ticket.Fields, len(wire), len(wire)+spare)
+	for i, f := range wire {
+		fields[i].Name = f.Name
+		if !f.Value.IsNull() {
+			fields[i].Value = ticket.Text(f.Value.Text())
+		}
+	}
+	return fields
+}
+
+// toWire makes a whole ticket of a record: columns that it does not name are NULL, integer columns are integers.
+func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
+	t := &protocol.Ticket{ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns))}
+	for _, f := range r.Fields {
+		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
+	}
+	for i := range d.Columns {
+		if name := d.Columns[i].Field; !named(r.Fields, name) {
+			t.Fields = append(t.Fields, protocol.Field{Name: name})
+		}
+	}
+	return t
+}
+
+func named(fields ticket.Fields, name string) bool {
+	_, there := fields.Get(name)
+	return there
+}
+
+func wireValue(d *table.Definition, f ticket.Field) protocol.Value {
+	if f.Value.IsNull() {
+		return protocol.Null
+	}
+	text := f.Value.Text()
+	if d.IsInteger(f.Name) {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return protocol.Int(n)
+		}
+	}
+	return protocol.Text(text)
+}
+
+// fromRows makes records of rows. A row that ticketd has never written has the revision 0, which in a record means "not held".
+func fromRows(rows []mysql.Row) []store.Record {
+	records := make([]store.Record, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		records[i] = store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
+	}
+	return records
+}

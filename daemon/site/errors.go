@@ -1,0 +1,56 @@
+package site
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// errNoTicket means that no place holds the ticket, or that it was deleted.
+var errNoTicket = errors.New("no such ticket")
+
+// answer turns an error of the parts into the one that the client gets; what it does not know stays as it is, for the daemon to
+// log.
+func answer(err error) error {
+	var field *table.FieldError
+	var conflict *store.ConflictError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &field):
+		return protocol.Invalid(field.Field, "%s", field.Reason)
+	case errors.As(err, &conflict):
+		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
+	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
+		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, store.ErrFull):
+		return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory: nothing was changed; give it more maxmemory")
+	case errors.Is(err, ids.ErrExhausted):
+		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer; it is not known whether the change was made")
+	case errors.Is(err, flush.ErrSinkDown):
+		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
+	case errors.Is(err, flush.ErrSinkPaused):
+		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
+	default:
+		return err
+	}
+}
+
+// refusal is answer for one of several mutations, which must have an error of its own.
+func refusal(err error) *protocol.Error {
+	if err == nil {
+		return nil
+	}
+	var known *protocol.Error
+	if err := answer(err); errors.As(err, &known) {
+		return known
+	}
+	return protocol.Errorf(protocol.CodeInternal, "%s", err)
+}

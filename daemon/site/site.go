@@ -1,0 +1,104 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/policy"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// Database is what a site asks of its MySQL besides flushing.
+type Database interface {
+	// Definition is the table's as it was last read or remembered; nil before that.
+	Definition() *table.Definition
+	Remember(d *table.Definition)
+	LoadDefinition(ctx context.Context) (*table.Definition, error)
+	// Rows returns those of the tickets that have a row, in no order.
+	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+}
+
+// IDs hands out ids of new tickets without waiting for MySQL.
+type IDs interface {
+	Next(ctx context.Context) (ticket.ID, error)
+}
+
+// Strategy is a sync strategy with the name that the configuration gives it.
+type Strategy struct {
+	Name string
+	Due  policy.Due
+}
+
+// Parts are what a site is made of.
+type Parts struct {
+	Name     string
+	Store    store.Store
+	Database Database
+	IDs      IDs
+	Flusher  *flush.Flusher
+	// Statements is the number of statements that flushing has sent so far.
+	Statements func() int64
+	Clock      *ticket.Clock
+	Strategy   Strategy
+	// DefinitionFile keeps the table's definition, so that writes are checked while MySQL is away. Empty keeps none.
+	DefinitionFile string
+	// StoreState tells whether the store answers; Warnings what somebody must act on.
+	StoreState func() (up bool, since time.Time, reason string)
+	Warnings   func() []string
+	Log        zerolog.Logger
+}
+
+// Site serves one WordPress. It is safe for concurrent use.
+type Site struct {
+	Parts
+	strategy   atomic.Pointer[Strategy]
+	reads      singleflight.Group
+	definition lifecycle.Loop // reads the table's definition at start
+	learned    atomic.Bool    // it has been read since this process started
+}
+
+var _ daemon.Site = (*Site)(nil)
+
+// New makes a site. Its definition is taken from the file until MySQL has been asked.
+func New(parts Parts) *Site {
+	s := &Site{Parts: parts}
+	s.SetStrategy(parts.Strategy)
+	s.recall()
+	return s
+}
+
+// SetStrategy changes the sync strategy for the changes from now on.
+func (s *Site) SetStrategy(strategy Strategy) { s.strategy.Store(&strategy) }
+
+// Start reads the table's definition, in the background until that works, and begins flushing.
+func (s *Site) Start(ctx context.Context) {
+	s.definition.Start(ctx, s.learn)
+	s.Flusher.Start(ctx)
+}
+
+// Stop ends flushing; what is dirty stays in the store.
+func (s *Site) Stop(ctx context.Context) error {
+	return errors.Join(s.definition.Stop(ctx, "definition reader of "+s.Name), s.Flusher.Stop(ctx))
+}
+
+// Drain flushes what is dirty, until ctx ends. The error says how much is left.
+func (s *Site) Drain(ctx context.Context) error {
+	moved, err := s.Flusher.Flush(ctx, nil, nil)
+	if err == nil {
+		s.Log.Info().Int("flushed", moved.Flushed).Msg("drained")
+		return nil
+	}
+	return fmt.Errorf("site %s: draining: %w; what is left stays in Redis and is flushed at the next start", s.Name, err)
+}

@@ -1,0 +1,36 @@
+package site
+
+import (
+	"context"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Status implements [daemon.Site]. It answers while the store is away: what is not known then is zero.
+func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
+	stats := s.Flusher.Stats()
+	up, since, reason := s.StoreState()
+	status := protocol.SiteStatus{
+		Site: s.Name, Strategy: s.strategy.Load().Name,
+		FlushedRows: stats.Rows(), FlushStatements: s.Statements(), FlushErrors: stats.Failures(),
+		Store:    place(protocol.StateUp, since, reason),
+		Warnings: s.Warnings(),
+	}
+	if !up {
+		status.Store.State = protocol.StateDown
+	}
+	state, since, reason := stats.Sink()
+	status.Sink = place(protocol.State(state), since, reason)
+	if backlog, err := s.Store.Backlog(ctx); err == nil {
+		status.Dirty, status.Dead = backlog.Dirty, backlog.Dead
+		if !backlog.Oldest.IsZero() {
+			status.OldestDirtyMS = max(time.Since(backlog.Oldest).Milliseconds(), 0)
+		}
+	}
+	return status, nil
+}
+
+func place(state protocol.State, since time.Time, reason string) protocol.Place {
+	return protocol.Place{State: state, SinceMS: time.Since(since).Milliseconds(), Reason: reason}
+}

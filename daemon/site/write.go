@@ -1,0 +1,173 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// Create implements [daemon.Site].
+func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
+	d, err := s.known()
+	if err != nil {
+		return protocol.CreateResult{}, err
+	}
+	now := time.Now()
+	fields, err := d.Check(fromWire(p.Fields))
+	if err == nil {
+		fields, err = d.Complete(fields, now)
+	}
+	if err != nil {
+		return protocol.CreateResult{}, answer(err)
+	}
+	id, err := s.IDs.Next(ctx)
+	if err != nil {
+		return protocol.CreateResult{}, answer(err)
+	}
+	m := store.Mutation{Kind: store.Create, ID: id, Fields: fields, RequestID: p.RequestID}
+	if d.Computes() {
+		m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
+	}
+	outcome, err := s.apply(ctx, now, &m)
+	if err != nil {
+		return protocol.CreateResult{}, answer(err)
+	}
+	return protocol.CreateResult{ID: int64(outcome.ID), Revision: int64(outcome.Revision)}, nil
+}
+
+// Set implements [daemon.Site].
+func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
+	d, err := s.known()
+	if err != nil {
+		return protocol.RevisionResult{}, err
+	}
+	now := time.Now()
+	m, err := setMutation(d, now, p.ID, p.Fields)
+	if err != nil {
+		return protocol.RevisionResult{}, answer(err)
+	}
+	m.RequestID, m.IfRevision = p.RequestID, ticket.Revision(p.IfRevision)
+	outcome, err := s.apply(ctx, now, &m)
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) && conflict.Have == 0 {
+		// The store does not hold the ticket, so it could not compare: now it does, and can.
+		if _, err := s.lookUp(ctx, m.ID); err != nil {
+			return protocol.RevisionResult{}, answer(err)
+		}
+		outcome, err = s.apply(ctx, now, &m)
+	}
+	if err != nil {
+		return protocol.RevisionResult{}, answer(err)
+	}
+	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
+}
+
+// SetMany implements [daemon.Site].
+func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
+	d, err := s.known()
+	if err != nil {
+		return protocol.SetManyResult{}, err
+	}
+	now := time.Now()
+	outcomes := make([]protocol.SetOutcome, len(p.Tickets))
+	mutations, at := make([]store.Mutation, 0, len(p.Tickets)), make([]int, 0, len(p.Tickets))
+	for i := range p.Tickets {
+		pair := &p.Tickets[i]
+		if pair.Err != nil {
+			outcomes[i].Err = pair.Err
+			continue
+		}
+		m, err := setMutation(d, now, pair.ID, pair.Fields)
+		if err != nil {
+			outcomes[i].Err = refusal(err)
+			continue
+		}
+		if p.RequestID != "" {
+			m.RequestID = p.RequestID + "#" + strconv.Itoa(i)
+		}
+		s.stamp(now, &m)
+		mutations, at = append(mutations, m), append(at, i)
+	}
+	if len(mutations) == 0 {
+		return protocol.SetManyResult{Outcomes: outcomes}, nil
+	}
+	applied, err := s.Store.Apply(ctx, mutations)
+	if err != nil {
+		return protocol.SetManyResult{}, answer(err)
+	}
+	for i, outcome := range applied {
+		outcomes[at[i]] = protocol.SetOutcome{Revision: int64(outcome.Revision), Err: refusal(outcome.Err)}
+		s.Flusher.Wake(mutations[i].Due)
+	}
+	return protocol.SetManyResult{Outcomes: outcomes}, nil
+}
+
+// Delete implements [daemon.Site].
+func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
+	d, err := s.known()
+	if err != nil {
+		return protocol.RevisionResult{}, err
+	}
+	id := ticket.ID(p.ID)
+	record, err := s.lookUp(ctx, id)
+	switch {
+	case err == nil && record.Deleted:
+		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
+	case err != nil && !errors.Is(err, flush.ErrSinkDown):
+		// While MySQL alone is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+		return protocol.RevisionResult{}, answer(err)
+	}
+	now := time.Now()
+	fields, _ := d.SoftDelete(now)
+	outcome, err := s.apply(ctx, now, &store.Mutation{Kind: store.Delete, ID: id, Fields: fields, RequestID: p.RequestID})
+	if err != nil {
+		return protocol.RevisionResult{}, answer(err)
+	}
+	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
+}
+
+// setMutation checks the fields of one set.
+func setMutation(d *table.Definition, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
+	fields, err := d.Check(fromWire(wire))
+	if err != nil {
+		return store.Mutation{}, err
+	}
+	return store.Mutation{Kind: store.Set, ID: ticket.ID(id), Fields: d.Touch(fields, now)}, nil
+}
+
+// stamp gives a mutation its proposed revision and its due time.
+func (s *Site) stamp(now time.Time, m *store.Mutation) {
+	m.Proposed = s.Clock.Propose()
+	m.Due = s.strategy.Load().Due(now, m)
+}
+
+// apply makes one mutation and tells the flusher when it is due.
+func (s *Site) apply(ctx context.Context, now time.Time, m *store.Mutation) (store.Outcome, error) {
+	s.stamp(now, m)
+	outcomes, err := s.Store.Apply(ctx, []store.Mutation{*m})
+	if err != nil {
+		return store.Outcome{}, err
+	}
+	if err := outcomes[0].Err; err != nil {
+		return store.Outcome{}, err
+	}
+	s.Flusher.Wake(m.Due)
+	return outcomes[0], nil
+}
+
+// known returns the table's definition, or that it is not known yet.
+func (s *Site) known() (*table.Definition, error) {
+	if d := s.Database.Definition(); d != nil {
+		return d, nil
+	}
+	return nil, protocol.Errorf(protocol.CodeUnavailable,
+		"the definition of the tickets table has not been read yet: MySQL does not answer, or the table is missing "+
+			"(run 'ticketd migrate')")
+}

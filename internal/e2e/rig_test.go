@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// rig is a daemon between a Redis and a MariaDB, without WordPress.
+type rig struct {
+	*testenv.Ticketd
+	socket string
+	redis  *goredis.Client
+	prefix string // of the Redis keys
+	db     *sql.DB
+}
+
+// rigOptions say which servers the daemon uses; nil ones are shared with other tests.
+type rigOptions struct {
+	redis   *testenv.Redis
+	mariadb *testenv.MariaDB
+	site    string // further TOML for the site
+}
+
+func newRig(t *testing.T, o rigOptions) *rig {
+	t.Helper()
+	r := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock")}
+	config := r.config(t, &o)
+	r.migrate(t, config)
+	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})
+	return r
+}
+
+// config prepares the servers and returns the daemon's configuration.
+func (r *rig) config(t *testing.T, o *rigOptions) string {
+	t.Helper()
+	var database string
+	if o.redis == nil {
+		o.redis, r.prefix = testenv.SharedRedis(t)
+	}
+	if o.mariadb == nil {
+		o.mariadb, database = testenv.SharedMariaDB(t)
+	} else {
+		database = "e2e"
+		if err := o.mariadb.CreateDatabase(t.Context(), database); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.redis, r.db = o.redis.Client(t), o.mariadb.DB(t, database)
+	return fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
+		r.socket, filepath.Dir(r.socket), "unix://"+o.redis.Socket(), o.mariadb.DSN(database), r.prefix, o.site)
+}
+
+// migrate runs `ticketd migrate`.
+func (r *rig) migrate(t *testing.T, config string) {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(r.socket), "migrate.toml")
+	writeFile(t, file, config)
+	out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("ticketd migrate: %v\n%s", err, out)
+	}
+}
+
+// dial connects, for the length of the test.
+func (r *rig) dial(t *testing.T) *protocol.Client {
+	t.Helper()
+	c, err := protocol.Dial(t.Context(), r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// run runs a client command of the binary and returns what it printed.
+func (r *rig) run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), append(args, "--socket", r.socket)...).CombinedOutput()
+	return string(out), err
+}
+
+// column reads one field of one row; the row's absence is the empty string.
+func column(t *testing.T, db *sql.DB, field string, id int64) string {
+	t.Helper()
+	var value sql.NullString
+	err := db.QueryRowContext(t.Context(),
+		"SELECT `"+field+"` FROM wp_support_tickets WHERE ticket_id = ?", id).Scan(&value)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.Fatalf("reading %s of %d: %v", field, id, err)
+	}
+	return value.String
+}
+
+// eventually waits until the condition holds: the tests' own polling, where nothing can be signalled.
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("not within %v: %s", within, what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// set is the parameters of a set of one field.
+func set(id int64, name, value string) protocol.SetParams {
+	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: name, Value: protocol.Text(value)}}}
+}

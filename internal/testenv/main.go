@@ -1,0 +1,63 @@
+package testenv
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// Main is what TestMain of a package calls: it runs the tests, ends the shared servers, looks for leaked goroutines,
+// removes the tests' folder, and exits. Interrupted by SIGINT or SIGTERM it ends every server first.
+//
+//	func TestMain(m *testing.M) { testenv.Main(m) }
+func Main(m *testing.M, options ...goleak.Option) {
+	os.Exit(run(m, options))
+}
+
+func run(m *testing.M, options []goleak.Option) int {
+	defer removeFolder()
+	stopWatching := killOnSignal()
+	code := m.Run()
+	sharedRedis.end()
+	sharedMariaDB.end()
+	stopWatching()
+	if code != 0 {
+		return code // a failed test may well have left goroutines; its own message is the one to read
+	}
+	if err := goleak.Find(options...); err != nil {
+		fmt.Fprintf(os.Stderr, "goroutines left behind: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// killOnSignal ends every server and the process when it is interrupted, until the returned function is called.
+func killOnSignal() (stop func()) {
+	signals, quit, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		defer close(done)
+		select {
+		case <-quit:
+		case <-signals:
+			killAll()
+			removeFolder()
+			os.Exit(1)
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+		<-done
+	}
+}
+
+func removeFolder() {
+	if dir, err := processFolder(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+}

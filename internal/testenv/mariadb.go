@@ -1,0 +1,127 @@
+package testenv
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+// MariaDBOptions say what a private MariaDB is to be like. The zero value is a small server with the server's own
+// defaults: durable commits, strict mode.
+type MariaDBOptions struct {
+	// Args are further server flags, e.g. "--max-allowed-packet=1M".
+	Args []string
+}
+
+// MariaDB is a private MariaDB server. Its user root has no password; its socket lies in a folder that is closed to
+// others.
+type MariaDB struct {
+	process
+
+	socket string
+}
+
+// StartMariaDB starts a MariaDB whose data and socket lie in dir.
+func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, error) {
+	path, err := program("mariadb-server", "mariadbd")
+	if err != nil {
+		return nil, err
+	}
+	socket, err := socketIn(dir, "mysql.sock")
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(filepath.Dir(socket), "data")
+	if err := copyTemplate(ctx, path, data); err != nil {
+		return nil, err
+	}
+	args := []string{
+		"--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(data, "mariadbd.pid"),
+		"--skip-networking", "--skip-log-bin", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
+		"--innodb-log-file-size=" + templateLogSize, "--innodb-buffer-pool-dump-at-shutdown=OFF",
+		"--innodb-buffer-pool-load-at-startup=OFF",
+	}
+	if asRoot() {
+		args = append(args, "--user=root")
+	}
+	m := &MariaDB{socket: socket}
+	m.command = command{
+		name: "mariadb", path: path, args: append(args, o.Args...), dir: dir, socket: socket,
+		orphan: syscall.SIGKILL, ready: m.ping,
+	}
+	if err := m.start(ctx); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// NewMariaDB starts a MariaDB for one test and ends it with the test.
+func NewMariaDB(t testing.TB, o MariaDBOptions) *MariaDB {
+	t.Helper()
+	return newServer(t, "mariadb", func(ctx context.Context, dir string) (*MariaDB, error) {
+		return StartMariaDB(ctx, dir, o)
+	})
+}
+
+// Socket is the path of the server's Unix socket.
+func (m *MariaDB) Socket() string { return m.socket }
+
+// DSN connects go-sql-driver to a database of the server, as root; an empty name stands for no database.
+func (m *MariaDB) DSN(database string) string {
+	config := mysql.NewConfig()
+	config.User, config.Net, config.Addr, config.DBName = "root", "unix", m.socket, database
+	return config.FormatDSN()
+}
+
+// CreateDatabase makes an empty utf8mb4 database. The name is letters, digits and underscores.
+func (m *MariaDB) CreateDatabase(ctx context.Context, name string) error {
+	return m.exec(ctx, "CREATE DATABASE `"+name+"` CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
+}
+
+// DB opens a database of the server for one test and closes it with the test.
+func (m *MariaDB) DB(t testing.TB, database string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("mysql", m.DSN(database))
+	if err != nil {
+		t.Fatalf("opening database %s: %v", database, err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("closing database %s: %v", database, err)
+		}
+	})
+	return db
+}
+
+func (m *MariaDB) ping(ctx context.Context) error {
+	if _, err := os.Stat(m.socket); err != nil {
+		return err
+	}
+	return m.exec(ctx, "DO 1")
+}
+
+// exec runs one statement on a connection of its own.
+func (m *MariaDB) exec(ctx context.Context, statement string) (err error) {
+	config, err := mysql.ParseDSN(m.DSN(""))
+	if err != nil {
+		return fmt.Errorf("mariadb: %w", err)
+	}
+	config.Logger = &mysql.NopLogger{} // a server that is not ready yet is no news
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		return fmt.Errorf("mariadb: %w", err)
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("mariadb: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package testenv
+
+// raceEnabled says that this program was built with the race detector.
+const raceEnabled = false

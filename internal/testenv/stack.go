@@ -1,0 +1,153 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// StackOptions say what a whole site is to be like.
+type StackOptions struct {
+	// Site is further TOML for the daemon's [sites.main], e.g. `strategy = "interval"`.
+	Site string
+	// MustUse is PHP code that WordPress loads in every request (a must-use plugin); empty for none.
+	MustUse string
+	// PHP are the options of PHP-FPM; Debug sets WP_DEBUG; TCP makes WordPress reachable by a browser.
+	PHP   PHPFPMOptions
+	Debug bool
+	TCP   bool
+	// Redis are the options of Redis.
+	Redis RedisOptions
+	// MariaDB are the options of MariaDB.
+	MariaDB MariaDBOptions
+}
+
+// Stack is a whole site: Redis, MariaDB, WordPress with the plugin behind nginx and PHP-FPM, and the daemon.
+type Stack struct {
+	Redis     *Redis
+	MariaDB   *MariaDB
+	WordPress *WordPress
+	Ticketd   *Ticketd
+	// Socket is where the daemon listens.
+	Socket string
+}
+
+// StackDatabase is the database of a stack's WordPress; its tickets table is wp_support_tickets.
+const StackDatabase = "wordpress"
+
+// StartStack starts a whole site in dir. binary is ticketd, plugin the folder of the WordPress plugin.
+func StartStack(ctx context.Context, dir, binary, plugin string, o StackOptions) (*Stack, error) {
+	s := &Stack{}
+	if err := s.start(ctx, dir, binary, plugin, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOptions) (err error) {
+	folder := func(name string) string {
+		path := filepath.Join(dir, name)
+		err = errors.Join(err, os.MkdirAll(path, 0o700))
+		return path
+	}
+	redisDir, mariaDir, pressDir, daemonDir := folder("redis"), folder("mariadb"), folder("site"), folder("ticketd")
+	if err != nil {
+		return err
+	}
+	if s.Redis, err = StartRedis(ctx, redisDir, o.Redis); err != nil {
+		return err
+	}
+	if s.MariaDB, err = StartMariaDB(ctx, mariaDir, o.MariaDB); err != nil {
+		return err
+	}
+	if err := s.MariaDB.CreateDatabase(ctx, StackDatabase); err != nil {
+		return err
+	}
+	if s.Socket, err = socketIn(daemonDir, "ticketd.sock"); err != nil {
+		return err
+	}
+	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
+		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
+		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );", phpString(s.Socket)),
+		PHP:    o.PHP, Debug: o.Debug, TCP: o.TCP,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.mustUse(o.MustUse); err != nil {
+		return err
+	}
+	s.Ticketd, err = StartTicketd(ctx, daemonDir, binary, TicketdOptions{Config: s.Config(o.Site)})
+	return err
+}
+
+// Config is the daemon's configuration with further TOML for its site.
+func (s *Stack) Config(site string) string {
+	return fmt.Sprintf(`[daemon]
+socket = %q
+state_dir = %q
+[redis]
+addr = %q
+password = %q
+[sites.main]
+dsn = %q
+%s
+`, s.Socket, filepath.Join(filepath.Dir(s.Socket), "state"), "unix://"+s.Redis.Socket(), s.Redis.password,
+		s.MariaDB.DSN(StackDatabase), site)
+}
+
+func (s *Stack) mustUse(code string) error {
+	if code == "" {
+		return nil
+	}
+	dir := filepath.Join(s.WordPress.Root(), "wp-content", "mu-plugins")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("stack: %w", err)
+	}
+	return writeFile(filepath.Join(dir, "stack.php"), "<?php\n"+code+"\n")
+}
+
+// Stop ends all of it, the daemon first.
+func (s *Stack) Stop() error {
+	var errs []error
+	if s.Ticketd != nil {
+		errs = append(errs, s.Ticketd.Stop())
+	}
+	if s.WordPress != nil {
+		errs = append(errs, s.WordPress.Stop())
+	}
+	if s.MariaDB != nil {
+		errs = append(errs, s.MariaDB.Stop())
+	}
+	if s.Redis != nil {
+		errs = append(errs, s.Redis.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// Kill ends all of it at once.
+func (s *Stack) Kill() {
+	s.Ticketd.Kill()
+	s.WordPress.Kill()
+	s.MariaDB.Kill()
+	s.Redis.Kill()
+}
+
+// Log returns the logs of all servers.
+func (s *Stack) Log() string {
+	return "--- ticketd\n" + s.Ticketd.Log() + "\n--- wordpress\n" + s.WordPress.Log() + "\n--- mariadb\n" + s.MariaDB.Log() +
+		"\n--- redis\n" + s.Redis.Log()
+}
+
+// NewStack starts a whole site with this module's daemon and plugin for one test and ends it with the test. The working
+// directory is two folders below the module's root, as that of a test in internal/X is.
+func NewStack(t testing.TB, o StackOptions) *Stack {
+	t.Helper()
+	binary := TicketdBinary(t)
+	return newServer(t, "stack", func(ctx context.Context, dir string) (*Stack, error) {
+		return StartStack(ctx, dir, binary, filepath.Join("..", "..", "php-client", "ticketd"), o)
+	})
+}

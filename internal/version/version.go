@@ -1,0 +1,18 @@
+// Package version knows which build this is.
+package version
+
+import "runtime/debug"
+
+// Version is set at link time (-ldflags "-X …"); a plain go build leaves it to the module's own information.
+var Version = ""
+
+// String returns the version, "devel" where nobody set one.
+func String() string {
+	if Version != "" {
+		return Version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}

@@ -1,0 +1,40 @@
+<?php
+/**
+ * Names of functions.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Sniffs\Names;
+
+use PHP_CodeSniffer\Files\File;
+use PHP_CodeSniffer\Sniffs\Sniff;
+
+/**
+ * Functions and methods are named in snake_case, as WordPress names its own. No sniff of PHP_CodeSniffer says so.
+ */
+final class SnakeCaseSniff implements Sniff {
+
+	/** Names that PHPUnit gives. */
+	private const INHERITED = array( 'setUp', 'tearDown' );
+
+	/**
+	 * The tokens to look at.
+	 */
+	public function register(): array {
+		return array( T_FUNCTION );
+	}
+
+	/**
+	 * Looks at a function.
+	 *
+	 * @param File $file     The file.
+	 * @param int  $position Where in it the function is.
+	 */
+	public function process( File $file, $position ): void {
+		$name = (string) $file->getDeclarationName( $position );
+		if ( 1 === preg_match( '/[A-Z]/', $name ) && ! in_array( $name, self::INHERITED, true ) ) {
+			$file->addError( 'The function %s is not named in snake_case', $position, 'NotSnakeCase', array( $name ) );
+		}
+	}
+}

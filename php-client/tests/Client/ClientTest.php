@@ -1,0 +1,229 @@
+<?php
+/**
+ * The client's methods against a peer that answers as the daemon does.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Client;
+
+use PHPUnit\Framework\TestCase;
+use Ticketd\Client\Client;
+use Ticketd\Client\Codec;
+use Ticketd\Client\Connection;
+use Ticketd\Client\DaemonException;
+use Ticketd\Client\ExtCodec;
+use Ticketd\Client\Frame;
+use Ticketd\Client\InputException;
+use Ticketd\Client\ProtocolException;
+use Ticketd\Client\PureCodec;
+use Ticketd\Tests\Support\Peer;
+
+/**
+ * What each method sends and makes of the answer.
+ */
+final class ClientTest extends TestCase {
+
+	/**
+	 * Both codecs.
+	 */
+	public function codecs(): array {
+		return array(
+			'extension' => array( new ExtCodec() ),
+			'php'       => array( new PureCodec() ),
+		);
+	}
+
+	/**
+	 * A client on a peer that reads one frame and answers.
+	 *
+	 * @param array      $result What the peer answers.
+	 * @param Peer|null  $peer   The peer.
+	 * @param Codec|null $codec  The codec to use.
+	 * @param string     $site   The site's name.
+	 */
+	private function client( array $result, ?Peer &$peer, ?Codec $codec = null, string $site = '' ): Client {
+		$peer = new Peer( array( array( array( 'frame' ), array( 'send', Peer::reply( 1, null, $result ) ), array( 'hold' ) ) ) );
+		return new Client( new Connection( $peer->socket ), $site, 5000, $codec );
+	}
+
+	/**
+	 * The request that the peer read.
+	 *
+	 * @param Peer $peer The peer.
+	 */
+	private function request( Peer $peer ): array {
+		return ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Frame::HEADER_BYTES ) );
+	}
+
+	/**
+	 * Create carries a request id of its own.
+	 *
+	 * @dataProvider codecs
+	 * @param Codec $codec The codec.
+	 */
+	public function test_create_makes_up_a_request_id( Codec $codec ): void {
+		$answer = array(
+			'id'       => 812,
+			'revision' => 7,
+		);
+		$client = $this->client( $answer, $peer, $codec, 'main' );
+		$this->assertSame( $answer, $client->create( array( 'status' => 'open' ) ) );
+
+		list( $type, $id, $method, $params ) = $this->request( $peer );
+		$this->assertSame( array( 0, 1, 'create' ), array( $type, $id, $method ) );
+		$this->assertMatchesRegularExpression( '/^[0-9a-f]{32}$/', $params['request_id'] );
+		unset( $params['request_id'] );
+		$this->assertSame(
+			array(
+				'fields' => array( 'status' => 'open' ),
+				'site'   => 'main',
+			),
+			$params
+		);
+	}
+
+	/**
+	 * Set sends exactly what it is given.
+	 *
+	 * @dataProvider codecs
+	 * @param Codec $codec The codec.
+	 */
+	public function test_set_sends_fields_and_conditions( Codec $codec ): void {
+		$client = $this->client( array( 'revision' => 9 ), $peer, $codec );
+		$fields = array(
+			'status'  => null,
+			'12'      => true,
+			'score'   => 0.5,
+			'subject' => 'Grüße',
+		);
+		$this->assertSame( 9, $client->set( 812, $fields, 8, 'again' ) );
+		$this->assertSame(
+			array(
+				'id'          => 812,
+				'fields'      => $fields,
+				'request_id'  => 'again',
+				'if_revision' => 8,
+			),
+			$this->request( $peer )[3]
+		);
+	}
+
+	/**
+	 * Each ticket of set_many has its own outcome.
+	 */
+	public function test_set_many_tells_each_outcome(): void {
+		$client   = $this->client( array( 'results' => array( 5, Peer::error( 'invalid' ) + array( 'field' => 'status' ) ) ), $peer );
+		$outcomes = $client->set_many(
+			array(
+				3 => array( 'status' => 'open' ),
+				4 => array( 'status' => 'nonsense' ),
+			)
+		);
+		$this->assertSame( array( 3, 4 ), array_keys( $outcomes ) );
+		$this->assertSame( 5, $outcomes[3] );
+		$this->assertInstanceOf( DaemonException::class, $outcomes[4] );
+		$this->assertSame( 'status', $outcomes[4]->field() );
+		$this->assertSame( array( array( 3, array( 'status' => 'open' ) ), array( 4, array( 'status' => 'nonsense' ) ) ), $this->request( $peer )[3]['tickets'] );
+	}
+
+	/**
+	 * Tickets come back by id, absent ones as null.
+	 */
+	public function test_get_many_keys_tickets_by_id(): void {
+		$ticket = array(
+			'id'       => 3,
+			'revision' => 5,
+			'fields'   => array( 'status' => 'open' ),
+		);
+		$client = $this->client( array( 'tickets' => array( $ticket, null ) ), $peer );
+		$this->assertSame(
+			array(
+				3 => $ticket,
+				4 => null,
+			),
+			$client->get_many( array( 3, 4 ) )
+		);
+	}
+
+	/**
+	 * Asking for nothing asks nobody.
+	 */
+	public function test_empty_batches_send_nothing(): void {
+		$client = new Client( new Connection( Peer::free_path() ) );
+		$this->assertSame( array(), $client->get_many( array() ) );
+		$this->assertSame( array(), $client->set_many( array() ) );
+	}
+
+	/**
+	 * A flush reports progress before its result.
+	 */
+	public function test_flush_reports_progress(): void {
+		$progress = static function ( int $done ): array {
+			return array(
+				'send',
+				Peer::frame_of(
+					array(
+						2,
+						'flush',
+						array(
+							'id'    => 1,
+							'done'  => $done,
+							'total' => 20,
+						),
+					)
+				),
+			);
+		};
+		$result   = array(
+			'flushed' => 19,
+			'dead'    => 1,
+		);
+		$peer     = new Peer( array( array( array( 'frame' ), $progress( 5 ), $progress( 20 ), array( 'send', Peer::reply( 1, null, $result ) ), array( 'hold' ) ) ) );
+		$client   = new Client( new Connection( $peer->socket ) );
+		$seen     = array();
+		$report   = static function ( int $done, int $total ) use ( &$seen ): void {
+			$seen[] = array( $done, $total );
+		};
+		$this->assertSame( $result, $client->flush( array( 7 ), $report, 5000 ) );
+		$this->assertSame( array( array( 5, 20 ), array( 20, 20 ) ), $seen );
+		$this->assertSame( array( 'ids' => array( 7 ) ), $this->request( $peer )[3] );
+	}
+
+	/**
+	 * Values that are not single ones never reach a codec.
+	 */
+	public function test_objects_and_arrays_are_refused_by_name(): void {
+		$client = new Client( new Connection( Peer::free_path() ) );
+		foreach ( array( array( 1 ), new \stdClass(), fopen( 'php://memory', 'r' ) ) as $value ) {
+			try {
+				$client->set( 1, array( 'subject' => $value ) );
+				$this->fail( 'accepted ' . gettype( $value ) );
+			} catch ( InputException $e ) {
+				$this->assertSame( array( 'invalid', 'subject', false ), array( $e->reason(), $e->field(), $e->retryable() ) );
+			}
+		}
+	}
+
+	/**
+	 * A result that lacks what the method promises is an anomaly.
+	 */
+	public function test_a_result_of_another_shape_is_refused(): void {
+		$client = $this->client( array( 'revision' => '9' ), $peer );
+		$this->expectException( ProtocolException::class );
+		$client->set( 812, array( 'status' => 'open' ) );
+	}
+
+	/**
+	 * A request beyond the frame's limit is refused before it is sent.
+	 */
+	public function test_a_request_over_the_limit_is_refused(): void {
+		$client = new Client( new Connection( Peer::free_path() ) );
+		try {
+			$client->set( 1, array( 'subject' => str_repeat( 'x', 4194304 ) ) );
+			$this->fail( 'accepted' );
+		} catch ( InputException $e ) {
+			$this->assertSame( 'too_large', $e->reason() );
+		}
+	}
+}

@@ -1,0 +1,77 @@
+<?php
+/**
+ * Both codecs against the golden frames that the daemon's own tests read.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Client;
+
+use PHPUnit\Framework\TestCase;
+use Ticketd\Client\Codec;
+use Ticketd\Client\ExtCodec;
+use Ticketd\Client\Frame;
+use Ticketd\Client\PureCodec;
+
+/**
+ * All frames decode to their value, and canonical requests encode to their bytes.
+ */
+final class GoldenTest extends TestCase {
+
+	/** Where the frames are. */
+	private const DIRECTORY = __DIR__ . '/../../../protocol/testdata/';
+
+	/**
+	 * Every frame, with both codecs.
+	 */
+	public function frames(): array {
+		$cases = array();
+		foreach ( json_decode( file_get_contents( self::DIRECTORY . 'golden.json' ), true ) as $golden ) {
+			$cases[ $golden['name'] . ', extension' ] = array( new ExtCodec(), $golden );
+			$cases[ $golden['name'] . ', php' ]       = array( new PureCodec(), $golden );
+		}
+		return $cases;
+	}
+
+	/**
+	 * The bytes of a frame.
+	 *
+	 * @param string $file The file's name.
+	 */
+	private function frame( string $file ): string {
+		$hex = preg_replace( array( '/^#.*$/m', '/\s+/' ), '', file_get_contents( self::DIRECTORY . $file ) );
+		return hex2bin( $hex );
+	}
+
+	/**
+	 * Decodes a frame, and encodes it again where there is one right way.
+	 *
+	 * @dataProvider frames
+	 * @param Codec $codec  The codec.
+	 * @param array $golden The frame's entry in the list.
+	 */
+	public function test_golden_frame( Codec $codec, array $golden ): void {
+		$frame = $this->frame( $golden['file'] );
+		$this->assertSame( strlen( $frame ), Frame::HEADER_BYTES + Frame::payload_length( $frame ) );
+		$this->assertSame( $golden['value'], $codec->decode( substr( $frame, Frame::HEADER_BYTES ) ) );
+
+		if ( 'request' === $golden['kind'] && $golden['canonical'] ) {
+			list( , $id, $method, $params ) = $golden['value'];
+			$this->assertSame( bin2hex( $frame ), bin2hex( Frame::encode( $codec->encode_request( $id, $method, $params ) ) ) );
+		}
+	}
+
+	/**
+	 * The list covers what this client sends.
+	 */
+	public function test_every_method_has_a_canonical_request(): void {
+		$methods = array();
+		foreach ( $this->frames() as list( , $golden ) ) {
+			if ( 'request' === $golden['kind'] && $golden['canonical'] ) {
+				$methods[ $golden['value'][2] ] = true;
+			}
+		}
+		$expected = array( 'create', 'delete', 'flush', 'get', 'get_many', 'ping', 'set', 'set_many', 'status' );
+		$this->assertEqualsCanonicalizing( $expected, array_keys( $methods ) );
+	}
+}

@@ -1,0 +1,40 @@
+<?php
+/**
+ * The limits that both sides must agree on.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Client;
+
+use PHPUnit\Framework\TestCase;
+use Ticketd\Client\Connection;
+use Ticketd\Client\Limits;
+
+/**
+ * The client's constants are those of the protocol's specification.
+ */
+final class LimitsTest extends TestCase {
+
+	/**
+	 * Each number stands in SPEC.md where it is defined.
+	 */
+	public function test_limits_are_those_of_the_specification(): void {
+		$spec = file_get_contents( __DIR__ . '/../../../protocol/SPEC.md' );
+		$this->assertStringContainsString( '| payload of a frame | ' . number_format( Limits::MAX_PAYLOAD ) . ' bytes |', $spec );
+		$this->assertStringContainsString( sprintf( 'version of the protocol: `0x%02x`', Limits::VERSION ), $spec );
+		$this->assertStringContainsString( '`id` is an integer from 1 to ' . number_format( Limits::MAX_ID ), $spec );
+	}
+
+	/**
+	 * Request ids start again at 1 behind the largest.
+	 */
+	public function test_request_ids_stay_within_their_limit(): void {
+		$connection = new Connection();
+		$last       = new \ReflectionProperty( Connection::class, 'last_id' );
+		$last->setAccessible( true );
+		$last->setValue( $connection, Limits::MAX_ID - 1 );
+		$this->assertSame( Limits::MAX_ID, $connection->next_id() );
+		$this->assertSame( 1, $connection->next_id() );
+	}
+}

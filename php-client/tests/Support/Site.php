@@ -1,0 +1,56 @@
+<?php
+/**
+ * The WordPress site of the tests.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Support;
+
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Plugin;
+use Ticketd\WordPress\Settings;
+
+/**
+ * What a test may decide about the site.
+ */
+final class Site {
+
+	/**
+	 * What the current user may do; without any, nobody is logged in.
+	 *
+	 * @var string[]
+	 */
+	public static array $capabilities = array();
+
+	/**
+	 * Makes the plugin talk to a socket, over a connection of its own, as in a new request.
+	 *
+	 * @param string $socket The socket's path.
+	 */
+	public static function connect( string $socket ): void {
+		remove_all_filters( 'ticketd_socket' );
+		add_filter(
+			'ticketd_socket',
+			static function () use ( $socket ): string {
+				return $socket;
+			}
+		);
+		$api = new \ReflectionProperty( Plugin::class, 'api' );
+		$api->setAccessible( true );
+		$api->setValue( Plugin::instance(), new Api( new Settings() ) );
+		$GLOBALS['wp_rest_server'] = null;
+	}
+
+	/**
+	 * Forgets everything that a test decided.
+	 */
+	public static function reset(): void {
+		self::$capabilities = array();
+		$GLOBALS['wpdb']    = new Database();
+		wp_cache_flush();
+		foreach ( array( 'socket', 'site', 'timeout_ms', 'table', 'rest_permission' ) as $filter ) {
+			remove_all_filters( 'ticketd_' . $filter );
+		}
+	}
+}

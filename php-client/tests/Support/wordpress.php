@@ -1,0 +1,59 @@
+<?php
+/**
+ * Loads as much of the real WordPress as the plugin touches: hooks, REST server, options, errors. There is no database
+ * behind it, and who may do what is what a test says in Site::$capabilities.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Support;
+
+define( 'ABSPATH', ( getenv( 'TICKETD_TEST_WORDPRESS' ) ?: '/usr/share/wordpress' ) . '/' );
+define( 'WPINC', 'wp-includes' );
+define( 'WP_CONTENT_DIR', dirname( __DIR__, 2 ) );
+define( 'WP_PLUGIN_DIR', WP_CONTENT_DIR );
+define( 'WP_LANG_DIR', WP_CONTENT_DIR . '/languages' );
+define( 'WPMU_PLUGIN_DIR', WP_CONTENT_DIR . '/mu-plugins' );
+define( 'TICKETD_DROP_IN', true );
+
+if ( ! is_file( ABSPATH . WPINC . '/version.php' ) ) {
+	throw new \RuntimeException(
+		'There is no WordPress in ' . ABSPATH . ': `make deps` installs Debian\'s package, TICKETD_TEST_WORDPRESS names another.'
+	);
+}
+
+// What wp-settings.php would set before it loads these.
+$GLOBALS['wp_plugin_paths'] = array();
+$GLOBALS['blog_id']         = 1;
+$GLOBALS['locale']          = 'en_US';
+$GLOBALS['wpdb']            = new Database();
+
+foreach (
+	array(
+		'plugin',
+		'load',
+		'compat',
+		'class-wp-error',
+		'cache',
+		'formatting',
+		'class-wp-list-util',
+		'class-wp-textdomain-registry',
+		'pomo/translations',
+		'l10n',
+		'functions',
+		'link-template',
+		'class-wp-http-response',
+		'rest-api',
+		'rest-api/class-wp-rest-server',
+		'rest-api/class-wp-rest-response',
+		'rest-api/class-wp-rest-request',
+		'rest-api/endpoints/class-wp-rest-controller',
+	) as $ticketd_file
+) {
+	require_once ABSPATH . WPINC . '/' . $ticketd_file . '.php';
+}
+$GLOBALS['wp_textdomain_registry'] = new \WP_Textdomain_Registry();
+wp_cache_init();
+require __DIR__ . '/stand-ins.php';
+require dirname( __DIR__, 2 ) . '/ticketd/ticketd.php';
+do_action( 'plugins_loaded' );

@@ -1,0 +1,227 @@
+<?php
+/**
+ * The REST routes, dispatched by WordPress' own REST server.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Tests\Support\Peer;
+use Ticketd\Tests\Support\Site;
+
+/**
+ * Who may do what, what is validated, and what errors become.
+ */
+final class RestTest extends SiteTestCase {
+
+	/**
+	 * Dispatches a request with a JSON body.
+	 *
+	 * @param string $method HTTP method.
+	 * @param string $path   Path behind `/ticketd/v1/tickets`.
+	 * @param array  $body   The body.
+	 * @param array  $query  The query's parameters.
+	 */
+	private function dispatch( string $method, string $path, array $body = array(), array $query = array() ): \WP_REST_Response {
+		$request = new \WP_REST_Request( $method, '/ticketd/v1/tickets' . $path );
+		$request->set_header( 'Content-Type', 'application/json' );
+		$request->set_body( json_encode( (object) $body ) );
+		$request->set_query_params( $query );
+		return rest_get_server()->dispatch( $request );
+	}
+
+	/**
+	 * Lets the current user do everything with tickets.
+	 */
+	private function log_in(): void {
+		Site::$capabilities = array( 'ticketd_edit_tickets' );
+	}
+
+	/**
+	 * Every route.
+	 */
+	public function routes(): array {
+		$fields = array( 'fields' => array( 'status' => 'open' ) );
+		return array(
+			'collection' => array( 'GET', '', array(), array( 'ids' => '812' ), 'read' ),
+			'create'     => array( 'POST', '', $fields, array(), 'create' ),
+			'read'       => array( 'GET', '/812', array(), array(), 'read' ),
+			'update'     => array( 'PATCH', '/812', $fields, array(), 'update' ),
+			'delete'     => array( 'DELETE', '/812', array(), array(), 'delete' ),
+		);
+	}
+
+	/**
+	 * A visitor may do nothing, a user without the capability neither; an editor may where nobody has the capability.
+	 *
+	 * @dataProvider routes
+	 * @param string $method HTTP method.
+	 * @param string $path   Path.
+	 * @param array  $body   Body.
+	 * @param array  $query  Query.
+	 */
+	public function test_permission_is_needed( string $method, string $path, array $body, array $query ): void {
+		$this->assertSame( 401, $this->dispatch( $method, $path, $body, $query )->get_status() );
+		Site::$capabilities = array( 'read', 'edit_posts' );
+		$this->assertSame( 403, $this->dispatch( $method, $path, $body, $query )->get_status() );
+		foreach ( array( 'ticketd_edit_tickets', 'edit_others_posts' ) as $capability ) {
+			Site::$capabilities = array( $capability );
+			$this->assertSame( 503, $this->dispatch( $method, $path, $body, $query )->get_status() );
+		}
+	}
+
+	/**
+	 * A site may open one action to visitors, and only that one is.
+	 *
+	 * @dataProvider routes
+	 * @param string $method HTTP method.
+	 * @param string $path   Path.
+	 * @param array  $body   Body.
+	 * @param array  $query  Query.
+	 * @param string $action The action that the route asks permission for.
+	 */
+	public function test_a_filter_opens_one_action( string $method, string $path, array $body, array $query, string $action ): void {
+		add_filter(
+			'ticketd_rest_permission',
+			static function ( bool $allowed, string $asked ) use ( &$action ) {
+				return $allowed || $asked === $action;
+			},
+			10,
+			2
+		);
+		$this->assertSame( 503, $this->dispatch( $method, $path, $body, $query )->get_status() );
+		$action = 'nothing';
+		$this->assertSame( 401, $this->dispatch( $method, $path, $body, $query )->get_status() );
+	}
+
+	/**
+	 * What reaches the daemon is what was sent: types stay, text is not touched.
+	 */
+	public function test_create_sends_the_fields_as_they_are(): void {
+		$this->log_in();
+		$this->daemon( array( null, array( 'id' => 812, 'revision' => 7 ) ) );
+		$fields   = array( 'subject' => '<b>100%20</b> "ü"', 'status' => '5', 'customer_id' => 12, 'score' => 0.5, 'vip' => true, 'category' => null );
+		$response = $this->dispatch( 'POST', '', array( 'fields' => $fields, 'request_id' => 'form-1' ) );
+		$this->assertSame( 201, $response->get_status() );
+		$this->assertSame( array( 'id' => 812, 'revision' => 7 ), $response->get_data() );
+		$this->assertStringEndsWith( 'ticketd/v1/tickets/812', $response->get_headers()['Location'] );
+		$this->assertSame( array( 'create', array( 'fields' => $fields, 'request_id' => 'form-1' ) ), $this->request() );
+	}
+
+	/**
+	 * PATCH changes, with a condition where there is one.
+	 */
+	public function test_update_passes_the_condition_on(): void {
+		$this->log_in();
+		$this->daemon( array( null, array( 'revision' => 8 ) ), array( Peer::error( 'conflict' ), null ) );
+		$body = array( 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 );
+		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'PATCH', '/812', $body )->get_data() );
+		$this->assertSame( 409, $this->dispatch( 'PATCH', '/812', $body )->get_status() );
+		$this->assertSame( array( 'set', array( 'id' => 812, 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 ) ), $this->request() );
+	}
+
+	/**
+	 * Reading one, several and deleting.
+	 */
+	public function test_read_and_delete(): void {
+		$this->log_in();
+		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
+		$this->daemon( array( null, $ticket ), array( null, array( 'tickets' => array( $ticket, null ) ) ), array( null, array( 'revision' => 8 ) ) );
+		$this->assertSame( $ticket, $this->dispatch( 'GET', '/812' )->get_data() );
+		$this->assertSame( array( $ticket ), $this->dispatch( 'GET', '', array(), array( 'ids' => '812,813' ) )->get_data() );
+		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'DELETE', '/812' )->get_data() );
+		$this->request();
+		$this->assertSame( array( 'get_many', array( 'ids' => array( 812, 813 ) ) ), $this->request() );
+	}
+
+	/**
+	 * Requests that are refused before they reach the daemon.
+	 */
+	public function bad_requests(): array {
+		$fields = array( 'status' => 'open' );
+		return array(
+			'no fields'              => array( 'POST', '', array() ),
+			'empty fields'           => array( 'POST', '', array( 'fields' => array() ) ),
+			'fields as text'         => array( 'POST', '', array( 'fields' => 'open' ) ),
+			'a nested value'         => array( 'POST', '', array( 'fields' => array( 'status' => array( 'open' ) ) ) ),
+			'a reserved name'        => array( 'POST', '', array( 'fields' => array( '_rev' => 1 ) ) ),
+			'a name with a quote'    => array( 'POST', '', array( 'fields' => array( 'a`b' => 1 ) ) ),
+			'too many fields'        => array( 'POST', '', array( 'fields' => array_fill_keys( array_map( 'strval', range( 1000, 1128 ) ), 1 ) ) ),
+			'an odd request id'      => array( 'POST', '', array( 'fields' => $fields, 'request_id' => 'a b' ) ),
+			'id 0'                   => array( 'PATCH', '/0', array( 'fields' => $fields ) ),
+			'an id beyond 64 bits'   => array( 'PATCH', '/9223372036854775808', array( 'fields' => $fields ) ),
+			'an id with a zero'      => array( 'PATCH', '/012', array( 'fields' => $fields ) ),
+			'revision 0'             => array( 'PATCH', '/812', array( 'fields' => $fields, 'if_revision' => 0 ) ),
+			'no ids'                 => array( 'GET', '', array() ),
+			'ids that are none'      => array( 'GET', '', array( 'ids' => 'a,b' ) ),
+			'an id of many too long' => array( 'GET', '', array( 'ids' => '1,9223372036854775808' ) ),
+			'too many ids'           => array( 'GET', '', array( 'ids' => implode( ',', range( 1, 101 ) ) ) ),
+		);
+	}
+
+	/**
+	 * They are answered with 400.
+	 *
+	 * @dataProvider bad_requests
+	 * @param string $method HTTP method.
+	 * @param string $path   Path.
+	 * @param array  $params Body, or the query of a GET.
+	 */
+	public function test_a_bad_request_is_refused( string $method, string $path, array $params ): void {
+		$this->log_in();
+		$response = 'GET' === $method
+			? $this->dispatch( $method, $path, array(), $params )
+			: $this->dispatch( $method, $path, $params );
+		$this->assertSame( 400, $response->get_status() );
+		$this->assertStringStartsWith( 'rest_', $response->get_data()['code'] );
+	}
+
+	/**
+	 * What the daemon's refusals become.
+	 */
+	public function refusals(): array {
+		return array(
+			array( 'invalid', 400 ),
+			array( 'forbidden', 403 ),
+			array( 'not_found', 404 ),
+			array( 'conflict', 409 ),
+			array( 'too_large', 413 ),
+			array( 'overloaded', 503 ),
+			array( 'unavailable', 503 ),
+			array( 'shutting_down', 503 ),
+			array( 'internal', 500 ),
+		);
+	}
+
+	/**
+	 * Each code has its status; where trying again makes sense, the answer says when; what is wrong inside, nobody learns
+	 * but an administrator.
+	 *
+	 * @dataProvider refusals
+	 * @param string $code   The daemon's code.
+	 * @param int    $status The HTTP status.
+	 */
+	public function test_refusals_become_statuses( string $code, int $status ): void {
+		$this->log_in();
+		$this->daemon( array( Peer::error( $code ), null ), array( Peer::error( $code ), null ) );
+		$response = $this->dispatch( 'GET', '/812' );
+		$this->assertSame( $status, $response->get_status() );
+		$this->assertSame( 'ticketd_' . $code, $response->get_data()['code'] );
+		$this->assertSame( 503 === $status ? '1' : null, $response->get_headers()['Retry-After'] ?? null );
+		$this->assertSame( $status < 500, 'because' === $response->get_data()['message'] );
+
+		Site::$capabilities[] = 'manage_options';
+		$this->assertSame( 'because', $this->dispatch( 'GET', '/812' )->get_data()['message'] );
+	}
+
+	/**
+	 * The routes describe themselves.
+	 */
+	public function test_the_schema_is_published(): void {
+		$request = new \WP_REST_Request( 'OPTIONS', '/ticketd/v1/tickets/812' );
+		$data    = rest_handle_options_request( null, rest_get_server(), $request )->get_data();
+		$this->assertSame( 'ticketd-ticket', $data['schema']['title'] );
+		$this->assertSame( array( 'id', 'revision', 'fields' ), array_keys( $data['schema']['properties'] ) );
+	}
+}

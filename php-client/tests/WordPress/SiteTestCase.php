@@ -1,0 +1,66 @@
+<?php
+/**
+ * What the tests of the plugin share.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use PHPUnit\Framework\TestCase;
+use Ticketd\Client\Frame;
+use Ticketd\Client\PureCodec;
+use Ticketd\Tests\Support\Peer;
+use Ticketd\Tests\Support\Site;
+
+/**
+ * A site that is new for each test, and a daemon's stand-in for it.
+ */
+abstract class SiteTestCase extends TestCase {
+
+	/**
+	 * The daemon's stand-in.
+	 *
+	 * @var Peer|null
+	 */
+	private ?Peer $peer = null;
+
+	/**
+	 * Starts with a site that knows nothing and a daemon that is away.
+	 */
+	protected function setUp(): void {
+		Site::reset();
+		Site::connect( Peer::free_path() );
+	}
+
+	/**
+	 * Ends the peer.
+	 */
+	protected function tearDown(): void {
+		$this->peer = null;
+	}
+
+	/**
+	 * Starts a peer that answers so many requests.
+	 *
+	 * @param array ...$answers For each request the error and the result.
+	 */
+	protected function daemon( array ...$answers ): void {
+		$steps = array();
+		foreach ( $answers as $index => list( $error, $result ) ) {
+			$steps[] = array( 'frame' );
+			$steps[] = array( 'send', Peer::reply( $index + 1, $error, $result ) );
+		}
+		$steps[]    = array( 'hold' );
+		$this->peer = new Peer( array( $steps ) );
+		Site::connect( $this->peer->socket );
+	}
+
+	/**
+	 * The next request that the peer read: method and parameters.
+	 */
+	protected function request(): array {
+		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) );
+		return array( $message[2], $message[3] );
+	}
+}

@@ -1,0 +1,170 @@
+<?php
+/**
+ * One call: a request out, its reply in.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Makes calls over a connection and sees to it that none of them ever gets another one's reply: whatever is not
+ * exactly as expected closes the connection.
+ */
+final class Caller {
+
+	/**
+	 * The connection.
+	 *
+	 * @var Connection
+	 */
+	private Connection $connection;
+
+	/**
+	 * The codec.
+	 *
+	 * @var Codec
+	 */
+	private Codec $codec;
+
+	/**
+	 * Takes what calls are made with.
+	 *
+	 * @param Connection $connection The connection.
+	 * @param Codec      $codec      The codec.
+	 */
+	public function __construct( Connection $connection, Codec $codec ) {
+		$this->connection = $connection;
+		$this->codec      = $codec;
+	}
+
+	/**
+	 * Calls a method.
+	 *
+	 * A connection that breaks, as it does when the daemon is restarted, is made again once where doing the call
+	 * twice has the effect of doing it once.
+	 *
+	 * @param Deadline      $deadline When the call ends; its operation is the method.
+	 * @param array         $params   The method's parameters by name.
+	 * @param callable      $read     Makes what is returned out of the result's map.
+	 * @param callable|null $progress Called with what a progress message says is done and in total.
+	 * @return mixed What $read returned.
+	 * @throws TicketdException If the call fails.
+	 */
+	public function call( Deadline $deadline, array $params, callable $read, ?callable $progress = null ) {
+		try {
+			try {
+				return $this->attempt( $deadline, $params, $read, $progress );
+			} catch ( LostException $e ) {
+				if ( ! self::is_repeatable( $deadline->operation(), $params ) ) {
+					throw $e;
+				}
+				return $this->attempt( $deadline, $params, $read, $progress );
+			}
+		} catch ( TicketdException $e ) {
+			$e->set_request_id( $params['request_id'] ?? '' );
+			throw $e;
+		}
+	}
+
+	/**
+	 * Whether doing a call twice has the effect of doing it once. A change without a request id has not: between the
+	 * two, somebody else's change may have come.
+	 *
+	 * @param string $method The method.
+	 * @param array  $params Its parameters by name.
+	 */
+	private static function is_repeatable( string $method, array $params ): bool {
+		return isset( $params['request_id'] ) || ! in_array( $method, array( 'create', 'set', 'set_many' ), true );
+	}
+
+	/**
+	 * Sends a request and waits for its reply.
+	 *
+	 * @param Deadline      $deadline When the call ends.
+	 * @param array         $params   The method's parameters by name.
+	 * @param callable      $read     Makes what is returned out of the result's map.
+	 * @param callable|null $progress Called with what a progress message says is done and in total.
+	 * @return mixed What $read returned.
+	 * @throws DaemonException If the daemon answers with an error.
+	 */
+	private function attempt( Deadline $deadline, array $params, callable $read, ?callable $progress ) {
+		$id    = $this->connection->next_id();
+		$frame = Frame::encode( $this->codec->encode_request( $id, $deadline->operation(), $params ) );
+		$value = null;
+		$error = null;
+		$clean = false;
+		try {
+			$this->connection->send( $frame, $deadline );
+			$reply = $this->reply( $id, $deadline, $progress );
+			if ( null === $reply[2] ) {
+				$value = $read( $reply[3] );
+				$clean = true;
+			} else {
+				$error = DaemonException::from_wire( $reply[2] );
+				$clean = 0 !== $reply[1] && true !== ( $reply[2]['closing'] ?? false );
+			}
+		} finally {
+			// Whatever was thrown, from here or from a callback: an unread reply must not meet the next call.
+			if ( ! $clean || $this->connection->has_unread() ) {
+				$this->connection->close();
+			}
+		}
+		if ( null !== $error ) {
+			throw $error;
+		}
+		return $value;
+	}
+
+	/**
+	 * Reads messages until the reply comes.
+	 *
+	 * @param int           $id       The request's id.
+	 * @param Deadline      $deadline When the call ends.
+	 * @param callable|null $progress Called with what a progress message says is done and in total.
+	 * @return array The reply. Exactly one of its elements 2 (error) and 3 (result) is a map, the other is null.
+	 * @throws ProtocolException If something else comes.
+	 */
+	private function reply( int $id, Deadline $deadline, ?callable $progress ): array {
+		while ( true ) {
+			$message = $this->codec->decode( $this->connection->receive( $deadline ) );
+			if ( 2 === ( $message[0] ?? null ) && 'flush' === $deadline->operation() ) {
+				self::report( $message, $id, $progress );
+				continue;
+			}
+			if ( 1 !== ( $message[0] ?? null ) || 4 !== count( $message ) ) {
+				throw new ProtocolException( 'a message that is not a reply' );
+			}
+			$error  = $message[2] ?? null;
+			$result = $message[3] ?? null;
+			if ( ! ( null === $error && is_array( $result ) ) && ! ( is_array( $error ) && null === $result ) ) {
+				throw new ProtocolException( 'a reply without exactly one of error and result' );
+			}
+			// An error about the connection itself has no request to name: its id is 0.
+			if ( $id !== $message[1] && ! ( 0 === $message[1] && null !== $error ) ) {
+				throw new ProtocolException( 'the reply to another request' );
+			}
+			return $message;
+		}
+	}
+
+	/**
+	 * Hands on what a progress message says.
+	 *
+	 * @param array         $message  The message.
+	 * @param int           $id       The request's id.
+	 * @param callable|null $progress Called with what is done and in total.
+	 * @throws ProtocolException If it is not progress of this request.
+	 */
+	private static function report( array $message, int $id, ?callable $progress ): void {
+		$params = $message[2] ?? null;
+		if ( 'flush' !== ( $message[1] ?? null ) || ! is_array( $params ) || ( $params['id'] ?? null ) !== $id ) {
+			throw new ProtocolException( 'progress of another request' );
+		}
+		$done  = Result::integer( $params, 'done' );
+		$total = Result::integer( $params, 'total' );
+		if ( null !== $progress ) {
+			$progress( $done, $total );
+		}
+	}
+}

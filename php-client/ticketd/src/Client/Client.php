@@ -1,0 +1,269 @@
+<?php
+/**
+ * The client: one method per method of the protocol.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Calls ticketd. It needs nothing but PHP: no WordPress, no extension.
+ *
+ * Every method throws a TicketdException when it fails.
+ */
+final class Client {
+
+	/** Time a call has, in milliseconds, unless it is told otherwise. */
+	public const DEFAULT_TIMEOUT_MS = 1000;
+
+	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
+	public const FLUSH_TIMEOUT_MS = 30000;
+
+	/**
+	 * Makes the calls.
+	 *
+	 * @var Caller
+	 */
+	private Caller $caller;
+
+	/**
+	 * The site's name in the daemon's configuration; empty where this user may use exactly one.
+	 *
+	 * @var string
+	 */
+	private string $site;
+
+	/**
+	 * Time a call has, in milliseconds.
+	 *
+	 * @var int
+	 */
+	private int $timeout_ms;
+
+	/**
+	 * Makes a client; nothing is opened before the first call.
+	 *
+	 * @param Connection $connection The connection to use; clients of several sites may share one.
+	 * @param string     $site       The site's name; empty where this user may use exactly one.
+	 * @param int        $timeout_ms Time a call has, in milliseconds; at least 1.
+	 * @param Codec|null $codec      Null: the extension where it is loaded, PHP otherwise.
+	 */
+	public function __construct(
+		Connection $connection,
+		string $site = '',
+		int $timeout_ms = self::DEFAULT_TIMEOUT_MS,
+		?Codec $codec = null
+	) {
+		$codec            = $codec ?? ( ExtCodec::is_available() ? new ExtCodec() : new PureCodec() );
+		$this->caller     = new Caller( $connection, $codec );
+		$this->site       = $site;
+		$this->timeout_ms = $timeout_ms;
+	}
+
+	/**
+	 * Asks whether the daemon is there.
+	 *
+	 * @return array{version: string, protocol: int}
+	 */
+	public function ping(): array {
+		return $this->call( 'ping', array(), array( Result::class, 'pong' ) );
+	}
+
+	/**
+	 * Makes a ticket.
+	 *
+	 * @param array  $fields     Values by field name.
+	 * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up
+	 *                           where it is empty; a failure's request_id() tells it.
+	 * @return array{id: int, revision: int}
+	 */
+	public function create( array $fields, string $request_id = '' ): array {
+		$params = array(
+			'fields'     => self::checked_fields( $fields ),
+			'request_id' => '' === $request_id ? bin2hex( random_bytes( 16 ) ) : $request_id,
+		);
+		return $this->call( 'create', $params, array( Result::class, 'created' ) );
+	}
+
+	/**
+	 * Merges fields into a ticket; makes the ticket where it does not exist.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable for a day; empty: it is not.
+	 * @return int The ticket's new revision.
+	 */
+	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
+		$params = array(
+			'id'     => $id,
+			'fields' => self::checked_fields( $fields ),
+		) + self::repeatable( $request_id );
+		if ( 0 !== $if_revision ) {
+			$params['if_revision'] = $if_revision;
+		}
+		return $this->call( 'set', $params, array( Result::class, 'revision' ) );
+	}
+
+	/**
+	 * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
+	 * @param string $request_id   Makes the call repeatable for a day; empty: it is not.
+	 * @return array<int, int|DaemonException> By ticket id the new revision, or why that ticket was refused.
+	 * @throws InputException If the argument is not fields by ticket id.
+	 */
+	public function set_many( array $fields_by_id, string $request_id = '' ): array {
+		if ( array() === $fields_by_id ) {
+			return array();
+		}
+		$tickets = array();
+		foreach ( $fields_by_id as $id => $fields ) {
+			if ( ! is_int( $id ) || ! is_array( $fields ) ) {
+				throw new InputException( 'Give arrays of fields by ticket id.', 'tickets' );
+			}
+			$tickets[] = array( $id, self::checked_fields( $fields ) );
+		}
+		$read = static function ( array $result ) use ( $fields_by_id ): array {
+			return array_combine( array_keys( $fields_by_id ), Result::outcomes( $result, count( $fields_by_id ) ) );
+		};
+		return $this->call( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ), $read );
+	}
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 * @return array{id: int, revision: int, fields: array} All fields of the ticket, by name.
+	 */
+	public function get( int $id ): array {
+		return $this->call( 'get', array( 'id' => $id ), array( Result::class, 'ticket' ) );
+	}
+
+	/**
+	 * Reads several tickets.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return array<int, array|null> By ticket id what get() returns, or null where there is no such ticket.
+	 */
+	public function get_many( array $ids ): array {
+		if ( array() === $ids ) {
+			return array();
+		}
+		$ids  = self::checked_ids( $ids );
+		$read = static function ( array $result ) use ( $ids ): array {
+			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
+		};
+		return $this->call( 'get_many', array( 'ids' => $ids ), $read );
+	}
+
+	/**
+	 * Deletes a ticket. Deleting it again is no error.
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $request_id Makes the call repeatable for a day; empty: it is not.
+	 * @return int The ticket's new revision.
+	 */
+	public function delete( int $id, string $request_id = '' ): int {
+		$params = array( 'id' => $id ) + self::repeatable( $request_id );
+		return $this->call( 'delete', $params, array( Result::class, 'revision' ) );
+	}
+
+	/**
+	 * Brings changes to MySQL now and waits until they are there.
+	 *
+	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.
+	 * @param callable|null $progress   Called with the numbers of tickets done and in total, at most ten times a
+	 *                                  second.
+	 * @param int           $timeout_ms Time the flush has, in milliseconds.
+	 * @return array{flushed: int, dead: int} Tickets brought to MySQL, and tickets that MySQL refused.
+	 */
+	public function flush(
+		array $ids = array(),
+		?callable $progress = null,
+		int $timeout_ms = self::FLUSH_TIMEOUT_MS
+	): array {
+		$params = array() === $ids ? array() : array( 'ids' => self::checked_ids( $ids ) );
+		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
+	}
+
+	/**
+	 * Asks how the daemon and this site are.
+	 *
+	 * @return array The protocol's status map.
+	 */
+	public function status(): array {
+		return $this->call( 'status', array(), array( Result::class, 'status' ) );
+	}
+
+	/**
+	 * Calls a method for this site.
+	 *
+	 * @param string        $method     The method's name.
+	 * @param array         $params     Its parameters by name.
+	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
+	 * @param callable|null $progress   Called with what a progress message says is done and in total.
+	 * @return mixed What $read returned.
+	 */
+	private function call(
+		string $method,
+		array $params,
+		callable $read,
+		int $timeout_ms = 0,
+		?callable $progress = null
+	) {
+		if ( '' !== $this->site ) {
+			$params['site'] = $this->site;
+		}
+		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $method );
+		return $this->caller->call( $deadline, $params, $read, $progress );
+	}
+
+	/**
+	 * The parameter that makes a change repeatable, if it is to be.
+	 *
+	 * @param string $request_id The request id, or an empty string.
+	 */
+	private static function repeatable( string $request_id ): array {
+		return '' === $request_id ? array() : array( 'request_id' => $request_id );
+	}
+
+	/**
+	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
+	 *
+	 * @param array $fields Values by field name.
+	 * @return array The same.
+	 * @throws InputException If a value is not a single one.
+	 */
+	private static function checked_fields( array $fields ): array {
+		foreach ( $fields as $name => $value ) {
+			if ( null !== $value && ! is_scalar( $value ) ) {
+				throw new InputException(
+					sprintf( 'A field cannot hold %s. Give a string, a number, a boolean or null.', gettype( $value ) ),
+					(string) $name
+				);
+			}
+		}
+		return $fields;
+	}
+
+	/**
+	 * Refuses what is no integer. A decimal string is one: that is what a database's result holds.
+	 *
+	 * @param array $ids Ticket ids.
+	 * @return int[] The same, as a list of integers.
+	 * @throws InputException If one is not an integer.
+	 */
+	private static function checked_ids( array $ids ): array {
+		$checked = array();
+		foreach ( $ids as $id ) {
+			if ( ! is_int( $id ) && ( ! is_string( $id ) || (string) (int) $id !== $id ) ) {
+				throw new InputException( 'Give ticket ids as integers.', 'ids' );
+			}
+			$checked[] = (int) $id;
+		}
+		return $checked;
+	}
+}

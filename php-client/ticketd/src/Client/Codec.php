@@ -1,0 +1,34 @@
+<?php
+/**
+ * What turns messages into bytes and back.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Writes requests and reads messages in msgpack. All codecs write the same bytes for the same request.
+ */
+interface Codec {
+
+	/**
+	 * Encodes `[0, id, method, params]`.
+	 *
+	 * @param int    $id     Request id, 1 to Limits::MAX_ID.
+	 * @param string $method The method's name.
+	 * @param array  $params The parameters by name. `fields`, and the second element of each pair in `tickets`, are
+	 *                       maps whatever their keys are; any other array is a list.
+	 * @return string The payload.
+	 */
+	public function encode_request( int $id, string $method, array $params ): string;
+
+	/**
+	 * Decodes a message. Maps become arrays by key; no object is ever made.
+	 *
+	 * @param string $payload Exactly one msgpack array.
+	 * @return array The message.
+	 * @throws ProtocolException If the payload is anything else.
+	 */
+	public function decode( string $payload ): array;
+}

@@ -1,0 +1,43 @@
+<?php
+/**
+ * A daemon that cannot be reached.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * No connection could be made, so nothing was sent. Its reason is `unavailable`, or `overloaded` where the daemon lives
+ * but its listen backlog is full.
+ */
+final class ConnectException extends TicketdException {
+
+	/** EAGAIN: what connecting to a Unix socket with a full backlog fails with, at once. */
+	private const EAGAIN = 11;
+
+	/** EACCES: the socket's mode does not let this user in. */
+	private const EACCES = 13;
+
+	/**
+	 * Makes the exception.
+	 *
+	 * @param string $path  The socket's path.
+	 * @param int    $errno The system's error number.
+	 * @param string $cause The system's error text.
+	 */
+	public function __construct( string $path, int $errno, string $cause ) {
+		$advice = 'Check that the daemon runs and listens there.';
+		if ( self::EAGAIN === $errno ) {
+			$cause  = 'its listen backlog is full';
+			$advice = 'Try again in a moment.';
+		} elseif ( self::EACCES === $errno ) {
+			$advice = 'Put the user that PHP runs as into the group that owns the socket.';
+		}
+		parent::__construct(
+			self::EAGAIN === $errno ? 'overloaded' : 'unavailable',
+			sprintf( 'ticketd cannot be reached at %s: %s. %s', $path, $cause, $advice ),
+			true
+		);
+	}
+}

@@ -1,0 +1,232 @@
+<?php
+/**
+ * The connection to the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * One connection over a Unix socket, made when it is first needed and kept for the PHP request.
+ *
+ * It is never persistent: a persistent stream that a dying request leaves behind hands its unread reply to the next
+ * request of the same worker. The stream never blocks; all waiting is done by stream_select() with what is left of the
+ * call's deadline.
+ */
+final class Connection {
+
+	/** Where the daemon listens unless it is told otherwise. */
+	public const DEFAULT_SOCKET = '/run/ticketd/ticketd.sock';
+
+	/** Longest path of a Unix socket in bytes; PHP would cut a longer one and connect to something else. */
+	private const MAX_PATH = 107;
+
+	/** Most bytes read at once. Replies are mostly shorter, and PHP allocates this much for each read. */
+	private const READ_BYTES = 65536;
+
+	/** Bytes of the first read of a frame. */
+	private const FIRST_READ_BYTES = 8192;
+
+	/** How many failures of stream_select() one wait forgives: signals interrupt it, anything else fails for ever. */
+	private const MAX_INTERRUPTIONS = 100;
+
+	/**
+	 * The socket's path.
+	 *
+	 * @var string
+	 */
+	private string $path;
+
+	/**
+	 * The stream, or null while there is none.
+	 *
+	 * @var resource|null
+	 */
+	private $stream = null;
+
+	/**
+	 * The process that connected: after a fork the child must not touch its parent's connection.
+	 *
+	 * @var int
+	 */
+	private int $pid = 0;
+
+	/**
+	 * Bytes that were read and not taken yet.
+	 *
+	 * @var string
+	 */
+	private string $buffer = '';
+
+	/**
+	 * The request id given out last.
+	 *
+	 * @var int
+	 */
+	private int $last_id = 0;
+
+	/**
+	 * Remembers where to connect; nothing is opened yet.
+	 *
+	 * @param string $path Path of the daemon's socket.
+	 */
+	public function __construct( string $path = self::DEFAULT_SOCKET ) {
+		$this->path = $path;
+	}
+
+	/**
+	 * The next request id, 1 to Limits::MAX_ID.
+	 */
+	public function next_id(): int {
+		$this->last_id = $this->last_id < Limits::MAX_ID ? $this->last_id + 1 : 1;
+		return $this->last_id;
+	}
+
+	/**
+	 * Sends a frame, connecting first where there is no connection that can be used.
+	 *
+	 * A daemon that hangs up meanwhile is no error here: it may have said why, and receive() finds either that or the
+	 * end.
+	 *
+	 * @param string   $frame    The frame.
+	 * @param Deadline $deadline The call's deadline.
+	 * @throws ConnectException If there is no connection to be had.
+	 * @throws TimeoutException If the deadline passes before the frame is sent.
+	 */
+	public function send( string $frame, Deadline $deadline ): void {
+		if ( ! $this->is_usable() ) {
+			$this->open( $deadline );
+		}
+		$length = strlen( $frame );
+		$sent   = 0;
+		$waited = false;
+		while ( $sent < $length ) {
+			$count = @stream_socket_sendto( $this->stream, 0 === $sent ? $frame : substr( $frame, $sent ) );
+			if ( is_int( $count ) && $count > 0 ) {
+				$sent  += $count;
+				$waited = false;
+			} elseif ( $waited ) {
+				return;
+			} else {
+				$this->wait( true, $deadline );
+				$waited = true;
+			}
+		}
+	}
+
+	/**
+	 * Receives one frame.
+	 *
+	 * @param Deadline $deadline The call's deadline.
+	 * @return string The frame's payload.
+	 * @throws TimeoutException  If the deadline passes before the frame is complete.
+	 * @throws LostException     If the connection ends before.
+	 * @throws ProtocolException If what comes is no frame.
+	 */
+	public function receive( Deadline $deadline ): string {
+		$this->fill( Frame::HEADER_BYTES, self::FIRST_READ_BYTES, $deadline );
+		$end = Frame::HEADER_BYTES + Frame::payload_length( $this->buffer );
+		$this->fill( $end, self::READ_BYTES, $deadline );
+
+		$payload      = substr( $this->buffer, Frame::HEADER_BYTES, $end - Frame::HEADER_BYTES );
+		$this->buffer = strlen( $this->buffer ) > $end ? substr( $this->buffer, $end ) : '';
+		return $payload;
+	}
+
+	/**
+	 * Whether bytes were read that belong to no frame received so far.
+	 */
+	public function has_unread(): bool {
+		return '' !== $this->buffer;
+	}
+
+	/**
+	 * Closes the connection; the next send() makes a new one.
+	 */
+	public function close(): void {
+		// PHP closes the socket with the last reference to it.
+		$this->stream = null;
+		$this->buffer = '';
+	}
+
+	/**
+	 * Whether the open connection may carry another request. One that the daemon has closed meanwhile may not, nor one
+	 * with bytes in it that nobody asked for, nor a parent process's.
+	 */
+	private function is_usable(): bool {
+		return null !== $this->stream
+			&& getmypid() === $this->pid
+			&& false === @stream_socket_recvfrom( $this->stream, 1, STREAM_PEEK );
+	}
+
+	/**
+	 * Connects.
+	 *
+	 * @param Deadline $deadline The call's deadline.
+	 * @throws ConnectException If that fails.
+	 */
+	private function open( Deadline $deadline ): void {
+		$this->close();
+		if ( strlen( $this->path ) > self::MAX_PATH ) {
+			throw new ConnectException( $this->path, 0, sprintf( 'the path is longer than %d bytes', self::MAX_PATH ) );
+		}
+		$errno  = 0;
+		$cause  = '';
+		$left   = max( 1, $deadline->remaining_us() ) / 1000000;
+		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left );
+		if ( false === $stream ) {
+			throw new ConnectException( $this->path, $errno, $cause );
+		}
+		stream_set_blocking( $stream, false );
+		$this->stream = $stream;
+		$this->pid    = getmypid();
+	}
+
+	/**
+	 * Reads until the buffer holds at least so many bytes.
+	 *
+	 * @param int      $wanted   Bytes wanted in the buffer.
+	 * @param int      $at_once  Most bytes to read at once.
+	 * @param Deadline $deadline The call's deadline.
+	 * @throws LostException If the connection ends before.
+	 */
+	private function fill( int $wanted, int $at_once, Deadline $deadline ): void {
+		while ( strlen( $this->buffer ) < $wanted ) {
+			$this->wait( false, $deadline );
+			$bytes = @stream_socket_recvfrom( $this->stream, $at_once );
+			if ( false === $bytes || '' === $bytes ) {
+				throw new LostException( $deadline->operation() );
+			}
+			$this->buffer .= $bytes;
+		}
+	}
+
+	/**
+	 * Waits until the stream can be written or read.
+	 *
+	 * @param bool     $for_writing Whether to wait until it can be written.
+	 * @param Deadline $deadline    The call's deadline.
+	 * @throws TimeoutException If the deadline passes before.
+	 * @throws LostException    If waiting is not possible.
+	 */
+	private function wait( bool $for_writing, Deadline $deadline ): void {
+		for ( $failures = 0; $failures < self::MAX_INTERRUPTIONS; ) {
+			$left = $deadline->remaining_us();
+			if ( $left <= 0 ) {
+				throw new TimeoutException( $deadline, ! $for_writing );
+			}
+			$read   = $for_writing ? null : array( $this->stream );
+			$write  = $for_writing ? array( $this->stream ) : null;
+			$except = null;
+			$ready  = @stream_select( $read, $write, $except, intdiv( $left, 1000000 ), $left % 1000000 );
+			if ( $ready > 0 ) {
+				return;
+			}
+			if ( false === $ready ) {
+				++$failures;
+			}
+		}
+		throw new LostException( $deadline->operation() );
+	}
+}

@@ -1,0 +1,31 @@
+<?php
+/**
+ * An error that the daemon answered with.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * The daemon's own refusal. Its reason is the protocol's error code.
+ */
+final class DaemonException extends TicketdException {
+
+	/**
+	 * Makes the exception from the error map of a reply.
+	 *
+	 * @param array $error The decoded map.
+	 * @throws ProtocolException If the map is not as the protocol describes it.
+	 */
+	public static function from_wire( array $error ): self {
+		$code  = $error['code'] ?? null;
+		$field = $error['field'] ?? '';
+		$text  = $error['message'] ?? null;
+		if ( ! is_string( $code ) || '' === $code || ! is_string( $text ) || ! is_string( $field ) ) {
+			throw new ProtocolException( 'an error without code or message' );
+		}
+		// "unavailable" is the one refusal whose outcome the daemon itself may not know.
+		return new self( $code, $text, true === ( $error['retryable'] ?? false ), 'unavailable' === $code, $field );
+	}
+}

@@ -1,0 +1,69 @@
+<?php
+/**
+ * One absolute deadline for one call.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * The moment at which a call ends, whatever happens. It covers connect, write and every read, because a time-out per
+ * read lets a peer that drips bytes hold up a page for as long as it likes.
+ */
+final class Deadline {
+
+	/**
+	 * The moment, in nanoseconds of the monotonic clock.
+	 *
+	 * @var int
+	 */
+	private int $at_ns;
+
+	/**
+	 * What is to be done by then.
+	 *
+	 * @var string
+	 */
+	private string $operation;
+
+	/**
+	 * How much time was given, in milliseconds.
+	 *
+	 * @var int
+	 */
+	private int $limit_ms;
+
+	/**
+	 * Starts the clock.
+	 *
+	 * @param int    $limit_ms  Time given, in milliseconds; at least 1.
+	 * @param string $operation What is to be done; error messages name it.
+	 */
+	public function __construct( int $limit_ms, string $operation ) {
+		$this->limit_ms  = max( 1, $limit_ms );
+		$this->operation = $operation;
+		$this->at_ns     = hrtime( true ) + $this->limit_ms * 1000000;
+	}
+
+	/**
+	 * Microseconds that are left; 0 or less once the moment has passed.
+	 */
+	public function remaining_us(): int {
+		return intdiv( $this->at_ns - hrtime( true ), 1000 );
+	}
+
+	/**
+	 * What is to be done by then.
+	 */
+	public function operation(): string {
+		return $this->operation;
+	}
+
+	/**
+	 * How much time was given, in milliseconds.
+	 */
+	public function limit_ms(): int {
+		return $this->limit_ms;
+	}
+}

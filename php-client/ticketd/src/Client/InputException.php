@@ -1,0 +1,25 @@
+<?php
+/**
+ * A call that was refused before anything was sent.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * The arguments cannot be sent. Its reason is `invalid`, or `too_large` for a request beyond the frame's limit.
+ */
+final class InputException extends TicketdException {
+
+	/**
+	 * Makes the exception.
+	 *
+	 * @param string $message What is wrong and what to do.
+	 * @param string $field   The field or parameter to blame, if there is one.
+	 * @param string $reason  `invalid` or `too_large`.
+	 */
+	public function __construct( string $message, string $field = '', string $reason = 'invalid' ) {
+		parent::__construct( $reason, $message, false, false, $field );
+	}
+}

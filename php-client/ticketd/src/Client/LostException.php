@@ -1,0 +1,28 @@
+<?php
+/**
+ * A connection that ended before the reply.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * The daemon hung up before it answered. Its reason is `lost`; the call may have been done.
+ */
+final class LostException extends TicketdException {
+
+	/**
+	 * Makes the exception.
+	 *
+	 * @param string $operation The method that was called.
+	 */
+	public function __construct( string $operation ) {
+		parent::__construct(
+			'lost',
+			sprintf( 'ticketd closed the connection before it answered "%s"; it may have done it.', $operation ),
+			true,
+			true
+		);
+	}
+}

@@ -1,0 +1,32 @@
+<?php
+/**
+ * An answer that is not as the protocol describes it.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * What came back is not a reply to the request. Its reason is `protocol`; the call may have been done.
+ */
+final class ProtocolException extends TicketdException {
+
+	/**
+	 * Makes the exception.
+	 *
+	 * @param string $what What came instead of what was expected.
+	 */
+	public function __construct( string $what ) {
+		parent::__construct(
+			'protocol',
+			sprintf(
+				'The answer is none of ticketd\'s: %s. Check that a daemon that speaks version %d listens there.',
+				$what,
+				Limits::VERSION
+			),
+			false,
+			true
+		);
+	}
+}

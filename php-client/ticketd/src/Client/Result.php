@@ -1,0 +1,154 @@
+<?php
+/**
+ * Reads the results of the protocol's methods.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Takes out of a result's map what its method promises. What else is in it is ignored: a newer daemon may say more.
+ */
+final class Result {
+
+	/**
+	 * Reads an integer.
+	 *
+	 * @param array  $result The result.
+	 * @param string $name   The integer's name.
+	 * @throws ProtocolException If there is none.
+	 */
+	public static function integer( array $result, string $name ): int {
+		if ( ! is_int( $result[ $name ] ?? null ) ) {
+			throw new ProtocolException( sprintf( 'a result without the number "%s"', $name ) );
+		}
+		return $result[ $name ];
+	}
+
+	/**
+	 * Reads the revision that `set` and `delete` return.
+	 *
+	 * @param array $result The result.
+	 */
+	public static function revision( array $result ): int {
+		return self::integer( $result, 'revision' );
+	}
+
+	/**
+	 * Reads what `create` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array{id: int, revision: int}
+	 */
+	public static function created( array $result ): array {
+		return array(
+			'id'       => self::integer( $result, 'id' ),
+			'revision' => self::integer( $result, 'revision' ),
+		);
+	}
+
+	/**
+	 * Reads what `flush` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array{flushed: int, dead: int}
+	 */
+	public static function flushed( array $result ): array {
+		return array(
+			'flushed' => self::integer( $result, 'flushed' ),
+			'dead'    => self::integer( $result, 'dead' ),
+		);
+	}
+
+	/**
+	 * Reads what `ping` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array{version: string, protocol: int}
+	 * @throws ProtocolException If there is no version.
+	 */
+	public static function pong( array $result ): array {
+		if ( ! is_string( $result['version'] ?? null ) ) {
+			throw new ProtocolException( 'a result without a version' );
+		}
+		return array(
+			'version'  => $result['version'],
+			'protocol' => self::integer( $result, 'protocol' ),
+		);
+	}
+
+	/**
+	 * Reads what `status` returns, which is open to new keys.
+	 *
+	 * @param array $result The result.
+	 */
+	public static function status( array $result ): array {
+		return $result;
+	}
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param mixed $ticket The value.
+	 * @return array{id: int, revision: int, fields: array}
+	 * @throws ProtocolException If it is no ticket.
+	 */
+	public static function ticket( $ticket ): array {
+		if ( ! is_array( $ticket ) || ! is_array( $ticket['fields'] ?? null ) ) {
+			throw new ProtocolException( 'a ticket without fields' );
+		}
+		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] );
+	}
+
+	/**
+	 * Reads what `get_many` returns.
+	 *
+	 * @param array $result The result.
+	 * @param int   $count  How many tickets were asked for.
+	 * @return array<int, array|null> Tickets in the order of the request.
+	 */
+	public static function tickets( array $result, int $count ): array {
+		$tickets = self::items( $result, 'tickets', $count );
+		foreach ( $tickets as $index => $ticket ) {
+			$tickets[ $index ] = null === $ticket ? null : self::ticket( $ticket );
+		}
+		return $tickets;
+	}
+
+	/**
+	 * Reads what `set_many` returns.
+	 *
+	 * @param array $result The result.
+	 * @param int   $count  How many tickets were to be changed.
+	 * @return array<int, int|DaemonException> Revisions or refusals in the order of the request.
+	 * @throws ProtocolException If an entry is neither.
+	 */
+	public static function outcomes( array $result, int $count ): array {
+		$outcomes = self::items( $result, 'results', $count );
+		foreach ( $outcomes as $index => $outcome ) {
+			if ( is_array( $outcome ) ) {
+				$outcomes[ $index ] = DaemonException::from_wire( $outcome );
+			} elseif ( ! is_int( $outcome ) ) {
+				throw new ProtocolException( 'an outcome that is neither a revision nor an error' );
+			}
+		}
+		return $outcomes;
+	}
+
+	/**
+	 * Reads a list.
+	 *
+	 * @param array  $result The result.
+	 * @param string $name   The list's name.
+	 * @param int    $count  How many elements it must have.
+	 * @throws ProtocolException If it is not such a list.
+	 */
+	private static function items( array $result, string $name, int $count ): array {
+		$items = $result[ $name ] ?? null;
+		if ( ! is_array( $items ) || count( $items ) !== $count ) {
+			throw new ProtocolException( sprintf( 'a result without %d %s', $count, $name ) );
+		}
+		return $items;
+	}
+}

@@ -1,0 +1,206 @@
+<?php
+/**
+ * The client as WordPress code uses it.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+use Ticketd\Client\Client;
+use Ticketd\Client\Connection;
+use Ticketd\Client\TicketdException;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Calls the daemon for the current blog and returns a WP_Error where the client throws. The parameters and values are
+ * those of the client's methods.
+ */
+final class Api {
+
+	/**
+	 * The settings.
+	 *
+	 * @var Settings
+	 */
+	private Settings $settings;
+
+	/**
+	 * The connection of this request, which all blogs share.
+	 *
+	 * @var Connection|null
+	 */
+	private ?Connection $connection = null;
+
+	/**
+	 * Clients by site.
+	 *
+	 * @var array<string, Client>
+	 */
+	private array $clients = array();
+
+	/**
+	 * Takes the settings; nothing is opened before the first call.
+	 *
+	 * @param Settings $settings The settings.
+	 */
+	public function __construct( Settings $settings ) {
+		$this->settings = $settings;
+	}
+
+	/**
+	 * Makes a ticket.
+	 *
+	 * @param array  $fields     Values by field name.
+	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @return array{id: int, revision: int}|\WP_Error
+	 */
+	public function create( array $fields, string $request_id = '' ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $fields, $request_id ): array {
+				return $client->create( $fields, $request_id );
+			}
+		);
+	}
+
+	/**
+	 * Merges fields into a ticket.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable; empty: it is not.
+	 * @return int|\WP_Error The new revision.
+	 */
+	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $id, $fields, $if_revision, $request_id ): int {
+				return $client->set( $id, $fields, $if_revision, $request_id );
+			}
+		);
+	}
+
+	/**
+	 * Merges fields into several tickets.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id.
+	 * @param string $request_id   Makes the call repeatable; empty: it is not.
+	 * @return array<int, int|\WP_Error>|\WP_Error
+	 */
+	public function set_many( array $fields_by_id, string $request_id = '' ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $fields_by_id, $request_id ): array {
+				$outcomes = $client->set_many( $fields_by_id, $request_id );
+				foreach ( $outcomes as $id => $outcome ) {
+					if ( $outcome instanceof TicketdException ) {
+						$outcomes[ $id ] = Errors::from_exception( $outcome );
+					}
+				}
+				return $outcomes;
+			}
+		);
+	}
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 * @return array{id: int, revision: int, fields: array}|\WP_Error
+	 */
+	public function get( int $id ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $id ): array {
+				return $client->get( $id );
+			}
+		);
+	}
+
+	/**
+	 * Reads several tickets.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 * @return array<int, array|null>|\WP_Error
+	 */
+	public function get_many( array $ids ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $ids ): array {
+				return $client->get_many( $ids );
+			}
+		);
+	}
+
+	/**
+	 * Deletes a ticket.
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $request_id Makes the call repeatable; empty: it is not.
+	 * @return int|\WP_Error The new revision.
+	 */
+	public function delete( int $id, string $request_id = '' ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $id, $request_id ): int {
+				return $client->delete( $id, $request_id );
+			}
+		);
+	}
+
+	/**
+	 * Brings changes to MySQL now.
+	 *
+	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.
+	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
+	 * @param int           $timeout_ms Time the flush has, in milliseconds.
+	 * @return array{flushed: int, dead: int}|\WP_Error
+	 */
+	public function flush(
+		array $ids = array(),
+		?callable $progress = null,
+		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
+	) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $ids, $progress, $timeout_ms ): array {
+				return $client->flush( $ids, $progress, $timeout_ms );
+			}
+		);
+	}
+
+	/**
+	 * Asks how the daemon and this site are.
+	 *
+	 * @return array|\WP_Error
+	 */
+	public function status() {
+		return $this->attempt(
+			static function ( Client $client ): array {
+				return $client->status();
+			}
+		);
+	}
+
+	/**
+	 * Runs a call.
+	 *
+	 * @param callable $call Gets the current blog's client.
+	 * @return mixed What it returned, or a WP_Error.
+	 */
+	private function attempt( callable $call ) {
+		try {
+			return $call( $this->client() );
+		} catch ( TicketdException $e ) {
+			return Errors::from_exception( $e );
+		}
+	}
+
+	/**
+	 * The current blog's client.
+	 */
+	private function client(): Client {
+		$site = $this->settings->site();
+		if ( ! isset( $this->clients[ $site ] ) ) {
+			$this->connection       = $this->connection ?? new Connection( $this->settings->socket() );
+			$this->clients[ $site ] = new Client( $this->connection, $site, $this->settings->timeout_ms() );
+		}
+		return $this->clients[ $site ];
+	}
+}

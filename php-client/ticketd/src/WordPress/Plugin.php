@@ -1,0 +1,81 @@
+<?php
+/**
+ * The plugin.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Knows the hooks, and holds the one instance of everything else.
+ */
+final class Plugin {
+
+	/**
+	 * The instance.
+	 *
+	 * @var self|null
+	 */
+	private static ?self $instance = null;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Makes the plugin's parts; nothing happens yet.
+	 */
+	private function __construct() {
+		$this->api = new Api( new Settings() );
+	}
+
+	/**
+	 * The instance of this request.
+	 */
+	public static function instance(): self {
+		self::$instance = self::$instance ?? new self();
+		return self::$instance;
+	}
+
+	/**
+	 * What calls the daemon.
+	 */
+	public function api(): Api {
+		return $this->api;
+	}
+
+	/**
+	 * Adds the hooks.
+	 *
+	 * @param string $file The plugin's main file.
+	 */
+	public function register( string $file ): void {
+		( new Installer( $file ) )->register();
+
+		// Not before all plugins are loaded: one of them may still define these functions itself.
+		add_action(
+			'plugins_loaded',
+			static function (): void {
+				if ( defined( 'TICKETD_DROP_IN' ) && true === TICKETD_DROP_IN ) {
+					require_once __DIR__ . '/../drop-in.php';
+				}
+			},
+			0
+		);
+		add_action(
+			'rest_api_init',
+			function (): void {
+				( new RestController( $this->api ) )->register_routes();
+			}
+		);
+		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
+			\WP_CLI::add_command( 'ticketd', new Cli\Command( $this->api ) );
+		}
+	}
+}

@@ -1,0 +1,274 @@
+<?php
+/**
+ * The REST routes.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Serves `/wp-json/ticketd/v1/tickets`.
+ *
+ * The answer to a change is the ticket's id and revision, not the ticket: reading it may have to wait for MySQL,
+ * changing it never does.
+ */
+final class RestController extends \WP_REST_Controller {
+
+	/** Most tickets that one request may ask for, as with WordPress' own collections. */
+	private const MAX_IDS = 100;
+
+	/** Seconds after which a client may try again what the daemon could not do. */
+	private const RETRY_AFTER = '1';
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api       = $api;
+		$this->namespace = 'ticketd/v1';
+		$this->rest_base = 'tickets';
+	}
+
+	/**
+	 * Registers the routes.
+	 */
+	public function register_routes(): void {
+		register_rest_route(
+			$this->namespace,
+			'/' . $this->rest_base,
+			array(
+				$this->route( \WP_REST_Server::READABLE, 'get_items', RestSchema::ids( self::MAX_IDS ) ),
+				$this->route( \WP_REST_Server::CREATABLE, 'create_item', RestSchema::changes() ),
+				'schema' => array( $this, 'get_public_item_schema' ),
+			)
+		);
+		register_rest_route(
+			$this->namespace,
+			'/' . $this->rest_base . '/(?P<id>[\d]+)',
+			array(
+				'args'   => array( 'id' => RestSchema::id() ),
+				$this->route( \WP_REST_Server::READABLE, 'get_item', array() ),
+				$this->route( \WP_REST_Server::EDITABLE, 'update_item', RestSchema::conditional_changes() ),
+				$this->route( \WP_REST_Server::DELETABLE, 'delete_item', array() ),
+				'schema' => array( $this, 'get_public_item_schema' ),
+			)
+		);
+	}
+
+	/**
+	 * Whether tickets may be read by their ids.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public function get_items_permissions_check( $request ) {
+		return $this->check_permission( 'read', $request );
+	}
+
+	/**
+	 * Whether a ticket may be read.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public function get_item_permissions_check( $request ) {
+		return $this->check_permission( 'read', $request );
+	}
+
+	/**
+	 * Whether a ticket may be made.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public function create_item_permissions_check( $request ) {
+		return $this->check_permission( 'create', $request );
+	}
+
+	/**
+	 * Whether a ticket may be changed.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public function update_item_permissions_check( $request ) {
+		return $this->check_permission( 'update', $request );
+	}
+
+	/**
+	 * Whether a ticket may be deleted.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public function delete_item_permissions_check( $request ) {
+		return $this->check_permission( 'delete', $request );
+	}
+
+	/**
+	 * Reads tickets by their ids; those that do not exist are left out.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function get_items( $request ) {
+		$tickets = $this->api->get_many( $request['ids'] );
+		return $this->answer( is_wp_error( $tickets ) ? $tickets : array_values( array_filter( $tickets ) ) );
+	}
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function get_item( $request ) {
+		return $this->answer( $this->api->get( $request['id'] ) );
+	}
+
+	/**
+	 * Makes a ticket.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function create_item( $request ) {
+		$created  = $this->api->create( $request['fields'], (string) $request['request_id'] );
+		$response = $this->answer( $created, 201 );
+		if ( ! is_wp_error( $created ) ) {
+			$route = sprintf( '%s/%s/%d', $this->namespace, $this->rest_base, $created['id'] );
+			$response->header( 'Location', rest_url( $route ) );
+		}
+		return $response;
+	}
+
+	/**
+	 * Changes a ticket.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function update_item( $request ) {
+		$revision = $this->api->set(
+			$request['id'],
+			$request['fields'],
+			(int) $request['if_revision'],
+			(string) $request['request_id']
+		);
+		return $this->answer_revision( $request['id'], $revision );
+	}
+
+	/**
+	 * Deletes a ticket.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function delete_item( $request ) {
+		return $this->answer_revision( $request['id'], $this->api->delete( $request['id'] ) );
+	}
+
+	/**
+	 * The schema of a ticket.
+	 */
+	public function get_item_schema(): array {
+		return RestSchema::ticket();
+	}
+
+	/**
+	 * A handler of a route.
+	 *
+	 * @param string $methods  HTTP methods.
+	 * @param string $callback Name of the method that serves it; `_permissions_check` is appended for its permission.
+	 * @param array  $args     Its arguments.
+	 */
+	private function route( string $methods, string $callback, array $args ): array {
+		return array(
+			'methods'             => $methods,
+			'callback'            => array( $this, $callback ),
+			'permission_callback' => array( $this, $callback . '_permissions_check' ),
+			'args'                => $args,
+		);
+	}
+
+	/**
+	 * Whether somebody may do something.
+	 *
+	 * @param string           $action  `read`, `create`, `update` or `delete`.
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	private function check_permission( string $action, $request ) {
+		// A site that does not know the capability yet: every ticket is somebody else's, as those of an editor are.
+		$allowed = current_user_can( 'ticketd_edit_tickets' ) || current_user_can( 'edit_others_posts' );
+		/**
+		 * Filters who may do what with tickets over REST, for example to let visitors open them.
+		 *
+		 * @param bool|\WP_Error   $allowed Whether it is allowed; a WP_Error refuses it with a reason.
+		 * @param string           $action  `read`, `create`, `update` or `delete`.
+		 * @param \WP_REST_Request $request The request.
+		 */
+		$allowed = apply_filters( 'ticketd_rest_permission', $allowed, $action, $request );
+		if ( true === $allowed || is_wp_error( $allowed ) ) {
+			return $allowed;
+		}
+		return new \WP_Error(
+			'rest_forbidden',
+			__( 'Sorry, you are not allowed to do that with tickets.', 'ticketd' ),
+			array( 'status' => rest_authorization_required_code() )
+		);
+	}
+
+	/**
+	 * Answers a change.
+	 *
+	 * @param int           $id       The ticket's id.
+	 * @param int|\WP_Error $revision Its new revision, or why there is none.
+	 */
+	private function answer_revision( int $id, $revision ): \WP_REST_Response {
+		if ( is_wp_error( $revision ) ) {
+			return $this->answer( $revision );
+		}
+		return $this->answer(
+			array(
+				'id'       => $id,
+				'revision' => $revision,
+			)
+		);
+	}
+
+	/**
+	 * Makes a response.
+	 *
+	 * @param array|\WP_Error $data   What to answer.
+	 * @param int             $status HTTP status of a success.
+	 */
+	private function answer( $data, int $status = 200 ): \WP_REST_Response {
+		if ( ! is_wp_error( $data ) ) {
+			return new \WP_REST_Response( $data, $status );
+		}
+		$details = $data->get_error_data();
+		$message = $data->get_error_message();
+		if ( $details['status'] >= 500 && ! current_user_can( 'manage_options' ) ) {
+			// The reason names paths and servers, which are no visitor's business.
+			$message = __( 'Tickets are not available at the moment. Try again later.', 'ticketd' );
+		}
+		$response = rest_convert_error_to_response( new \WP_Error( $data->get_error_code(), $message, $details ) );
+		if ( 503 === $details['status'] ) {
+			$response->header( 'Retry-After', self::RETRY_AFTER );
+		}
+		return $response;
+	}
+}

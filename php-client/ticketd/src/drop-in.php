@@ -1,0 +1,50 @@
+<?php
+/**
+ * Functions with the names and signatures of the guide that many support plugins were written after, so that such a
+ * plugin uses ticketd without another change: it drops its own definitions and sets the constant TICKETD_DROP_IN to
+ * true.
+ *
+ * @package Ticketd
+ */
+
+defined( 'ABSPATH' ) || exit;
+
+if ( ! function_exists( 'my_support_plugin_write_ticket_metadata' ) ) {
+	/**
+	 * Merges fields into a ticket.
+	 *
+	 * @param int   $ticket_id The ticket's id.
+	 * @param array $metadata  Values by field name.
+	 * @return bool Whether the daemon has taken them.
+	 */
+	function my_support_plugin_write_ticket_metadata( int $ticket_id, array $metadata ): bool {
+		return ! is_wp_error( ticketd_set_ticket( $ticket_id, $metadata ) );
+	}
+}
+
+if ( ! function_exists( 'my_support_plugin_update_ticket_metadata_field' ) ) {
+	/**
+	 * Sets one field of a ticket.
+	 *
+	 * @param int                        $ticket_id The ticket's id.
+	 * @param string                     $field     The field's name.
+	 * @param string|int|float|bool|null $value     Its value.
+	 * @return bool Whether the daemon has taken it.
+	 */
+	function my_support_plugin_update_ticket_metadata_field( int $ticket_id, string $field, $value ): bool {
+		return ! is_wp_error( ticketd_set_ticket( $ticket_id, array( $field => $value ) ) );
+	}
+}
+
+if ( ! function_exists( 'my_support_plugin_get_ticket_metadata' ) ) {
+	/**
+	 * Reads the fields of a ticket.
+	 *
+	 * @param int $ticket_id The ticket's id.
+	 * @return array|false Values by field name, or false where there is no such ticket or no answer.
+	 */
+	function my_support_plugin_get_ticket_metadata( int $ticket_id ) {
+		$ticket = ticketd_get_ticket( $ticket_id );
+		return is_wp_error( $ticket ) ? false : $ticket['fields'];
+	}
+}

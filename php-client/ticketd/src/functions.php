@@ -1,0 +1,100 @@
+<?php
+/**
+ * The functions that other plugins and themes call.
+ *
+ * Each of them returns a WP_Error when it fails: its code is `ticketd_` and the protocol's error code (or `timeout`,
+ * `lost`, `protocol`), its data holds `status` (for HTTP), `field`, `retryable`, `ambiguous` (the call may have been
+ * done all the same) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
+ *
+ * @package Ticketd
+ */
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Makes a ticket.
+ *
+ * @param array  $fields     Values by field name; fields that are not named get the table's defaults.
+ * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up where
+ *                           it is empty; it is in the data of a WP_Error.
+ * @return int|WP_Error The ticket's id.
+ */
+function ticketd_create_ticket( array $fields, string $request_id = '' ) {
+	$created = Ticketd\WordPress\Plugin::instance()->api()->create( $fields, $request_id );
+	return is_wp_error( $created ) ? $created : $created['id'];
+}
+
+/**
+ * Merges fields into a ticket; makes the ticket where it does not exist.
+ *
+ * @param int    $id          The ticket's id.
+ * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+ * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
+ * @param string $request_id  Makes the call repeatable for a day; empty: it is not.
+ * @return int|WP_Error The ticket's new revision.
+ */
+function ticketd_set_ticket( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->set( $id, $fields, $if_revision, $request_id );
+}
+
+/**
+ * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+ *
+ * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
+ * @param string $request_id   Makes the call repeatable for a day; empty: it is not.
+ * @return array<int, int|WP_Error>|WP_Error By ticket id the new revision, or why that ticket was refused.
+ */
+function ticketd_set_tickets( array $fields_by_id, string $request_id = '' ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->set_many( $fields_by_id, $request_id );
+}
+
+/**
+ * Reads a ticket.
+ *
+ * @param int $id The ticket's id.
+ * @return array{id: int, revision: int, fields: array}|WP_Error
+ */
+function ticketd_get_ticket( int $id ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->get( $id );
+}
+
+/**
+ * Reads several tickets.
+ *
+ * @param int[] $ids Ticket ids, at most 1,000.
+ * @return array<int, array|null>|WP_Error By ticket id what ticketd_get_ticket() returns, or null where there is none.
+ */
+function ticketd_get_tickets( array $ids ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->get_many( $ids );
+}
+
+/**
+ * Deletes a ticket. Deleting it again is no error.
+ *
+ * @param int    $id         The ticket's id.
+ * @param string $request_id Makes the call repeatable for a day; empty: it is not.
+ * @return int|WP_Error The ticket's new revision.
+ */
+function ticketd_delete_ticket( int $id, string $request_id = '' ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->delete( $id, $request_id );
+}
+
+/**
+ * Brings changes to MySQL now and waits, up to half a minute, until they are there.
+ *
+ * @param int[] $ids Ticket ids, at most 1,000; empty: every changed ticket.
+ * @return array{flushed: int, dead: int}|WP_Error Tickets brought to MySQL, and tickets that MySQL refused.
+ */
+function ticketd_flush( array $ids = array() ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->flush( $ids );
+}
+
+/**
+ * Asks how the daemon and this site are.
+ *
+ * @return array|WP_Error The protocol's status map: `strategy`, `dirty`, `dead`, `oldest_dirty_ms`, `warnings` and
+ *         more.
+ */
+function ticketd_status() {
+	return Ticketd\WordPress\Plugin::instance()->api()->status();
+}

@@ -1,0 +1,246 @@
+package protocol
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// fakeDaemon listens on a socket of its own and serves one connection with serve.
+func fakeDaemon(t *testing.T, serve func(conn net.Conn)) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "s")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		serve(conn)
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		<-done
+	})
+	return path
+}
+
+func dial(t *testing.T, path string) *Client {
+	t.Helper()
+	c, err := Dial(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	c.Site = "main"
+	return c
+}
+
+// readRequest reads one request; false where the client is gone.
+func readRequest(conn net.Conn) (Request, bool) {
+	payload, err := ReadFrame(conn, nil)
+	if err != nil {
+		return Request{}, false
+	}
+	req, err := DecodeRequest(payload)
+	return req, err == nil
+}
+
+// TestClientMethods answers every method with its sample result.
+func TestClientMethods(t *testing.T) {
+	t.Parallel()
+	results := map[Method]Result{}
+	for _, s := range sampleResults() {
+		results[s.method] = s.result
+	}
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		for {
+			req, ok := readRequest(conn)
+			p := newParams(req.Method)
+			if !ok || p == nil || p.Decode(req.Params) != nil {
+				return
+			}
+			if req.Method == MethodFlush {
+				_, _ = conn.Write(e.Progress(Progress{ID: req.ID, Done: 1, Total: 2}))
+			}
+			frame, _ := e.Reply(req.ID, results[req.Method])
+			_, _ = conn.Write(frame)
+		}
+	})
+	c, ctx := dial(t, path), t.Context()
+	fields := []Field{{"status", Text("open")}}
+	calls := map[Method]func() error{
+		MethodPing:   func() error { _, err := c.Ping(ctx); return err },
+		MethodCreate: func() error { _, err := c.Create(ctx, fields, "r"); return err },
+		MethodSet: func() error {
+			revision, err := c.Set(ctx, SetParams{ID: 1, Fields: fields})
+			if err == nil && revision != MaxRevision {
+				return errors.New("another revision")
+			}
+			return err
+		},
+		MethodSetMany: func() error {
+			_, err := c.SetMany(ctx, []TicketFields{{1, fields, nil}, {2, fields, nil}}, "")
+			return err
+		},
+		MethodGet:     func() error { _, err := c.Get(ctx, 812); return err },
+		MethodGetMany: func() error { _, err := c.GetMany(ctx, []int64{812, 813}); return err },
+		MethodDelete:  func() error { _, err := c.Delete(ctx, 812, ""); return err },
+		MethodFlush: func() error {
+			var done int64
+			_, err := c.Flush(ctx, nil, func(n, _ int64) { done = n })
+			if err == nil && done != 1 {
+				return errors.New("no progress was reported")
+			}
+			return err
+		},
+		MethodStatus: func() error { _, err := c.Status(ctx); return err },
+	}
+	for m, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", m, err)
+		}
+	}
+}
+
+// TestClientClosesOnAnomaly: after anything unexpected the connection is closed and no later call touches it.
+func TestClientClosesOnAnomaly(t *testing.T) {
+	t.Parallel()
+	var e Encoder
+	reply := func(id uint32, r Result) []byte {
+		frame, err := e.Reply(id, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Clone(frame)
+	}
+	for name, answer := range map[string][]byte{
+		"another id":           reply(2, &PingResult{"1", 1}),
+		"another result":       reply(1, &RevisionResult{5}),
+		"garbage":              []byte("HTTP/1.1 400 Bad Request"),
+		"a cut frame":          reply(1, &PingResult{"1", 1})[:9],
+		"nothing":              nil,
+		"error and result":     handmade("94 01 01 81", str("code"), str("internal"), "c3"),
+		"neither":              handmade("94 01 01 c0 c0"),
+		"an error that is not": handmade("94 01 01 a161 c0"),
+		"a request":            handmade("94 00 01", str("ping"), "80"),
+		"foreign progress":     bytes.Clone(e.Progress(Progress{ID: 9, Total: 1})),
+		"trailing bytes":       handmade("94 01 01 c0 81", str("protocol"), "01 c0"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := fakeDaemon(t, func(conn net.Conn) {
+				readRequest(conn)
+				_, _ = conn.Write(answer)
+			})
+			c := dial(t, path)
+			if _, err := c.Ping(t.Context()); !errors.Is(err, ErrBroken) {
+				t.Fatalf("got %v, want ErrBroken", err)
+			}
+			if _, err := c.Ping(t.Context()); !errors.Is(err, ErrBroken) {
+				t.Errorf("the second call: got %v, want ErrBroken", err)
+			}
+			if _, err := c.conn.Write([]byte{1}); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the connection is open: %v", err)
+			}
+		})
+	}
+}
+
+// TestClientDeadline: a daemon that drips bytes cannot stretch a call beyond its context's deadline.
+func TestClientDeadline(t *testing.T) {
+	t.Parallel()
+	path := fakeDaemon(t, func(conn net.Conn) {
+		readRequest(conn)
+		_, _ = conn.Write([]byte{Version, 0, 0})
+		_, _ = io.Copy(io.Discard, conn) // until the client has closed
+	})
+	c := dial(t, path)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := c.Ping(ctx)
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrBroken) {
+		t.Errorf("got %v, want DeadlineExceeded and ErrBroken", err)
+	}
+}
+
+func TestClientCancel(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	path := fakeDaemon(t, func(conn net.Conn) {
+		readRequest(conn)
+		cancel()
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	if _, err := dial(t, path).Ping(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want Canceled", err)
+	}
+}
+
+// TestClientRefusals: a refusal leaves the connection open, one that closes does not.
+func TestClientRefusals(t *testing.T) {
+	t.Parallel()
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		req, _ := readRequest(conn)
+		_, _ = conn.Write(e.Failure(req.ID, Errorf(CodeNotFound, "there is no ticket 1")))
+		req, _ = readRequest(conn)
+		_, _ = conn.Write(e.Failure(req.ID, Errorf(CodeShuttingDown, "the daemon stops")))
+	})
+	c := dial(t, path)
+	for _, want := range []Code{CodeNotFound, CodeShuttingDown} {
+		if _, err := c.Get(t.Context(), 1); !errors.Is(err, &Error{Code: want}) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if _, err := c.Get(t.Context(), 1); !errors.Is(err, ErrBroken) {
+		t.Errorf("after shutting_down: got %v, want ErrBroken", err)
+	}
+}
+
+// TestClientHearsWhyItIsRefused: a daemon that is full answers and closes without reading; the client learns the
+// reason.
+func TestClientHearsWhyItIsRefused(t *testing.T) {
+	t.Parallel()
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		_, _ = conn.Write(e.Failure(0, Closing(CodeOverloaded, "1 connection is open")))
+	})
+	c := dial(t, path)
+	if _, err := c.r.Peek(1); err != nil { // the answer is there and the daemon has closed, or is about to
+		t.Fatal(err)
+	}
+	if _, err := c.Ping(t.Context()); !errors.Is(err, &Error{Code: CodeOverloaded}) {
+		t.Errorf("got %v, want overloaded", err)
+	}
+}
+
+func TestClientTooLargeSendsNothing(t *testing.T) {
+	t.Parallel()
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		req, _ := readRequest(conn)
+		frame, _ := e.Reply(req.ID, &PingResult{"1", 1})
+		_, _ = conn.Write(frame)
+	})
+	c := dial(t, path)
+	huge := []Field{{"a", Text(string(make([]byte, MaxPayload)))}}
+	if _, err := c.Create(t.Context(), huge, ""); !errors.Is(err, &Error{Code: CodeTooLarge}) {
+		t.Fatalf("got %v, want too_large", err)
+	}
+	if _, err := c.Ping(t.Context()); err != nil {
+		t.Errorf("the connection is of no use after a refusal on our own side: %v", err)
+	}
+}

@@ -1,0 +1,151 @@
+package protocol
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// keepBytes bounds the buffer that an Encoder keeps between two frames.
+const keepBytes = 64 << 10
+
+// Encoder builds whole frames, header included, in a buffer that it reuses: a frame is valid until the next call. It
+// writes every integer, string, array and map in its shortest format. It is for one goroutine; the zero Encoder is
+// ready.
+type Encoder struct {
+	buf bytes.Buffer
+	mp  *msgpack.Encoder
+}
+
+// Request builds a request. The error is an *[Error] with the code too_large.
+func (e *Encoder) Request(id uint32, method Method, p Params) ([]byte, error) {
+	e.begin()
+	e.array(4)
+	e.int(typeRequest)
+	e.int(int64(id))
+	e.str(string(method))
+	p.encode(e)
+	return e.end()
+}
+
+// Reply builds a reply with a result. The error is an *[Error] with the code too_large.
+func (e *Encoder) Reply(id uint32, result Result) ([]byte, error) {
+	e.begin()
+	e.array(4)
+	e.int(typeReply)
+	e.int(int64(id))
+	e.null()
+	result.encode(e)
+	return e.end()
+}
+
+// Failure builds a reply with an error. Its message is cut to a length that always fits.
+func (e *Encoder) Failure(id uint32, failure *Error) []byte {
+	e.begin()
+	e.array(4)
+	e.int(typeReply)
+	e.int(int64(id))
+	failure.encode(e)
+	e.null()
+	frame, _ := e.end() // an error's strings are cut: it cannot be too large
+	return frame
+}
+
+// Progress builds a progress message of a flush.
+func (e *Encoder) Progress(p Progress) []byte {
+	e.begin()
+	e.array(3)
+	e.int(typeProgress)
+	e.str(string(MethodFlush))
+	e.mapLen(3)
+	e.pair("id", int64(p.ID))
+	e.pair("done", p.Done)
+	e.pair("total", p.Total)
+	frame, _ := e.end() // three numbers: it cannot be too large
+	return frame
+}
+
+func (e *Encoder) begin() {
+	if e.mp == nil {
+		e.mp = msgpack.NewEncoder(&e.buf)
+	}
+	if e.buf.Cap() > keepBytes {
+		e.buf = bytes.Buffer{}
+	}
+	e.buf.Reset()
+	e.buf.Write(make([]byte, HeaderBytes))
+}
+
+func (e *Encoder) end() ([]byte, error) {
+	frame := e.buf.Bytes()
+	if err := seal(frame); err != nil {
+		return nil, err
+	}
+	return frame, nil
+}
+
+// The pieces of a message. Their errors are those of the writer, and a bytes.Buffer has none.
+
+func (e *Encoder) null()        { _ = e.mp.EncodeNil() }
+func (e *Encoder) int(n int64)  { _ = e.mp.EncodeInt(n) }
+func (e *Encoder) bool(b bool)  { _ = e.mp.EncodeBool(b) }
+func (e *Encoder) str(s string) { _ = e.mp.EncodeString(s) }
+func (e *Encoder) array(n int)  { _ = e.mp.EncodeArrayLen(n) }
+func (e *Encoder) mapLen(n int) { _ = e.mp.EncodeMapLen(n) }
+
+func (e *Encoder) pair(key string, n int64) {
+	e.str(key)
+	e.int(n)
+}
+
+func (e *Encoder) pairStr(key, s string) {
+	e.str(key)
+	e.str(s)
+}
+
+func (e *Encoder) value(v Value) {
+	switch v.kind {
+	case kindInt:
+		e.int(v.num)
+	case kindText:
+		e.str(v.text)
+	default:
+		e.null()
+	}
+}
+
+func (e *Encoder) fields(fields []Field) {
+	e.mapLen(len(fields))
+	for i := range fields {
+		e.str(fields[i].Name)
+		e.value(fields[i].Value)
+	}
+}
+
+// encode writes the error map. What is long is cut, at a character's border.
+func (e *Error) encode(enc *Encoder) {
+	const maxMessage = 1 << 10
+	n := 4
+	if e.Field != "" {
+		n++
+	}
+	enc.mapLen(n)
+	enc.pairStr("code", string(e.Code))
+	enc.pairStr("message", cut(e.Message, maxMessage))
+	if e.Field != "" {
+		enc.pairStr("field", cut(e.Field, maxMessage))
+	}
+	enc.str("retryable")
+	enc.bool(e.Retryable)
+	enc.str("closing")
+	enc.bool(e.Closing)
+}
+
+// cut shortens s to at most n bytes of valid UTF-8, which every string on the wire must be.
+func cut(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.ToValidUTF8(s, "")
+}

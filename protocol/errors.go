@@ -1,0 +1,91 @@
+package protocol
+
+import "fmt"
+
+// Code is the stable name of an error.
+type Code string
+
+// The codes of SPEC.md section 4.
+const (
+	CodeMalformed     Code = "malformed"
+	CodeVersion       Code = "version"
+	CodeTooLarge      Code = "too_large"
+	CodeUnknownMethod Code = "unknown_method"
+	CodeInvalid       Code = "invalid"
+	CodeForbidden     Code = "forbidden"
+	CodeNotFound      Code = "not_found"
+	CodeConflict      Code = "conflict"
+	CodeOverloaded    Code = "overloaded"
+	CodeUnavailable   Code = "unavailable"
+	CodeShuttingDown  Code = "shutting_down"
+	CodeInternal      Code = "internal"
+)
+
+// Traits are what a code says about its request and its connection.
+type Traits struct {
+	// Retryable says that the same request may succeed later, unchanged.
+	Retryable bool
+	// Closing says that the daemon closes the connection after the reply.
+	Closing bool
+}
+
+// traits holds every code; the exceptions of two codes (a frame that is too large, a connection too many) are made by
+// their constructors.
+var traits = map[Code]Traits{
+	CodeMalformed:     {Closing: true},
+	CodeVersion:       {Closing: true},
+	CodeTooLarge:      {},
+	CodeUnknownMethod: {},
+	CodeInvalid:       {},
+	CodeForbidden:     {},
+	CodeNotFound:      {},
+	CodeConflict:      {},
+	CodeOverloaded:    {Retryable: true},
+	CodeUnavailable:   {Retryable: true},
+	CodeShuttingDown:  {Retryable: true, Closing: true},
+	CodeInternal:      {},
+}
+
+// Error is an error as it travels: for a program by its code, for people by its message.
+type Error struct {
+	Code Code
+	// Message says what is wrong and what to do. It never holds a secret or a field's value.
+	Message string
+	// Field names the field or parameter to blame, where there is one.
+	Field     string
+	Retryable bool
+	Closing   bool
+}
+
+func (e *Error) Error() string {
+	if e.Field != "" {
+		return fmt.Sprintf("%s: %s: %s", e.Code, e.Field, e.Message)
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+}
+
+// Is makes errors.Is(err, &Error{Code: c}) true for every error with the code c.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code && t.Message == ""
+}
+
+// Errorf makes an error with the traits of its code. An unknown code gets none.
+func Errorf(code Code, format string, args ...any) *Error {
+	t := traits[code]
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Retryable: t.Retryable, Closing: t.Closing}
+}
+
+// Invalid blames one field or parameter.
+func Invalid(field, format string, args ...any) *Error {
+	e := Errorf(CodeInvalid, format, args...)
+	e.Field = field
+	return e
+}
+
+// Closing makes an error after which the daemon closes the connection, whatever its code usually says.
+func Closing(code Code, format string, args ...any) *Error {
+	e := Errorf(code, format, args...)
+	e.Closing = true
+	return e
+}

@@ -1,0 +1,135 @@
+package protocol
+
+import "slices"
+
+// sampleResult is one reply of a method, with the result understood.
+type sampleResult struct {
+	id     uint32
+	method Method
+	result Result
+}
+
+func sampleResults() []sampleResult {
+	const revision = 1764000000000001
+	ticket := &Ticket{ID: 812, Revision: revision, Fields: []Field{
+		{"subject", Text("Drucker brennt – schön")},
+		{"priority", Int(2)},
+		{"customer_id", Int(-1)},
+		{"assigned_to", Null},
+		{"category", Text("")},
+	}}
+	return []sampleResult{
+		{1, MethodPing, &PingResult{Version: "1.0.0", Protocol: Version}},
+		{2, MethodCreate, &CreateResult{ID: 812, Revision: revision}},
+		{3, MethodSet, &RevisionResult{Revision: MaxRevision}},
+		{4, MethodSetMany, &SetManyResult{Outcomes: []SetOutcome{
+			{Revision: revision},
+			{Err: Invalid("priority", "the value is not a whole number")},
+		}}},
+		{5, MethodGet, ticket},
+		{6, MethodGetMany, &GetManyResult{Tickets: []*Ticket{ticket, nil}}},
+		{7, MethodDelete, &RevisionResult{Revision: revision}},
+		{8, MethodFlush, &FlushResult{Flushed: 70000, Dead: 1}},
+		{9, MethodStatus, &StatusResult{
+			DaemonStatus: DaemonStatus{
+				Version: "1.0.0", UptimeMS: 86400000, PID: 4711, ConnectionsOpen: 3, ConnectionsLimit: 1024,
+			},
+			SiteStatus: SiteStatus{
+				Site: "main", Strategy: "event", Dirty: 17, Dead: 1, OldestDirtyMS: 180,
+				FlushedRows: 100000, FlushStatements: 250, FlushErrors: 2,
+				Store:    Place{State: StateUp, SinceMS: 86400000},
+				Sink:     Place{State: StateDown, SinceMS: 1500, Reason: "connection refused"},
+				Warnings: []string{"Redis may evict changes: set maxmemory-policy to noeviction"},
+			},
+		}},
+	}
+}
+
+func replyCases() []goldenCase {
+	var cases []goldenCase
+	for _, s := range sampleResults() {
+		cases = append(cases, replyCase("reply-"+string(s.method), "the result of "+string(s.method), s, true))
+	}
+	return append(cases, replyCase("reply-get-no-fields", "a ticket without any field: an empty map",
+		sampleResult{1, MethodGet, &Ticket{ID: 1, Revision: 1, Fields: []Field{}}}, false))
+}
+
+func replyCase(name, about string, s sampleResult, canonical bool) goldenCase {
+	var e Encoder
+	frame, err := e.Reply(s.id, s.result)
+	if err != nil {
+		panic(err)
+	}
+	return goldenCase{
+		name: name, kind: "reply", about: about, frame: frame, canonical: canonical, want: s,
+		decode: func(payload []byte) (any, error) {
+			answer, err := DecodeAnswer(payload)
+			if err != nil {
+				return nil, err
+			}
+			r := newLike(s.result)
+			return sampleResult{answer.Reply.ID, s.method, r}, r.Decode(answer.Reply.Result)
+		},
+	}
+}
+
+// sampleErrors has every code once, as the daemon means it.
+func sampleErrors() []*Error {
+	return []*Error{
+		Errorf(CodeMalformed, "the payload is not exactly one msgpack value"),
+		Errorf(CodeVersion, "the frame has version 2; this side speaks version 1"),
+		Closing(CodeTooLarge, "the frame announces 5000000 bytes; at most 4194304 are allowed: split it"),
+		Errorf(CodeUnknownMethod, "there is no such method"),
+		Invalid("subject", "the value has 300 characters, the column takes 255"),
+		Errorf(CodeForbidden, "user 1000 may not use this site"),
+		Errorf(CodeNotFound, "there is no ticket 812"),
+		Errorf(CodeConflict, "the ticket is at revision 1764000000000001"),
+		Closing(CodeOverloaded, "1024 connections are open: try again later"),
+		Errorf(CodeUnavailable, "Redis does not answer: try again later"),
+		Errorf(CodeShuttingDown, "the daemon stops: try again later"),
+		Errorf(CodeInternal, "a fault in ticketd: see its log"),
+	}
+}
+
+func errorCases() []goldenCase {
+	var cases []goldenCase
+	for i, e := range sampleErrors() {
+		id := uint32(i)
+		if slices.Contains([]Code{CodeMalformed, CodeVersion, CodeTooLarge, CodeOverloaded}, e.Code) {
+			id = 0 // they concern a frame or a connection, not a request
+		}
+		var enc Encoder
+		frame := append([]byte(nil), enc.Failure(id, e)...)
+		cases = append(cases, goldenCase{
+			name: "error-" + string(e.Code), kind: "reply", about: "the error " + string(e.Code),
+			frame: frame, canonical: true, want: &Reply{ID: id, Err: e},
+			decode: func(payload []byte) (any, error) {
+				answer, err := DecodeAnswer(payload)
+				return answer.Reply, err
+			},
+		})
+	}
+	return cases
+}
+
+func progressCases() []goldenCase {
+	var cases []goldenCase
+	for _, p := range []struct {
+		name, about string
+		progress    Progress
+	}{
+		{"progress-start", "nothing done yet", Progress{ID: 8, Total: 70000}},
+		{"progress", "half of it done", Progress{ID: 8, Done: 35000, Total: 70000}},
+	} {
+		var enc Encoder
+		cases = append(cases, goldenCase{
+			name: p.name, kind: "progress", about: p.about, canonical: true,
+			frame: append([]byte(nil), enc.Progress(p.progress)...), want: &p.progress,
+			decode: func(payload []byte) (any, error) {
+				answer, err := DecodeAnswer(payload)
+				return answer.Progress, err
+			},
+		})
+	}
+	return cases
+}

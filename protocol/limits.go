@@ -1,0 +1,46 @@
+package protocol
+
+import "time"
+
+// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 7 lists the same
+// numbers and the PHP client repeats them.
+const (
+	// Version is the first byte of every frame.
+	Version = 1
+
+	// HeaderBytes precede every payload: one byte of version, three of length.
+	HeaderBytes = 4
+
+	// MaxPayload bounds the payload of a frame in bytes, in both directions. It must fit the three bytes of length.
+	MaxPayload = 4 << 20
+
+	// MaxFields bounds the fields of one ticket in one request.
+	MaxFields = 128
+
+	// MaxTickets bounds the tickets or ids in one request.
+	MaxTickets = 1000
+
+	// MaxName bounds the bytes of a field name, a request id, a site and a method.
+	MaxName = 64
+
+	// MaxRequestID is the largest number that a client may give a request.
+	MaxRequestID = 1<<32 - 1
+
+	// MaxTicketID is the largest id of a ticket.
+	MaxTicketID = 1<<63 - 1
+
+	// MaxRevision is the largest revision: beyond it a double no longer holds every whole number.
+	MaxRevision = 1<<53 - 1
+)
+
+// Time limits of a connection, as the daemon keeps them.
+const (
+	// FrameTimeout bounds the time from the first byte of a frame to its last, so that a peer that drips holds nothing.
+	FrameTimeout = 5 * time.Second
+
+	// WriteTimeout bounds the time to write a reply to a client that does not read.
+	WriteTimeout = 5 * time.Second
+
+	// ProgressInterval is the least time between two progress messages of one request.
+	ProgressInterval = 100 * time.Millisecond
+)

@@ -1,0 +1,48 @@
+package protocol
+
+// Method is the name of what a request asks for.
+type Method string
+
+// The methods of SPEC.md section 5.
+const (
+	MethodPing    Method = "ping"
+	MethodCreate  Method = "create"
+	MethodSet     Method = "set"
+	MethodSetMany Method = "set_many"
+	MethodGet     Method = "get"
+	MethodGetMany Method = "get_many"
+	MethodDelete  Method = "delete"
+	MethodFlush   Method = "flush"
+	MethodStatus  Method = "status"
+)
+
+// The first element of a message's array.
+const (
+	typeRequest  = 0
+	typeReply    = 1
+	typeProgress = 2
+)
+
+// Raw is one well-formed msgpack value, not yet understood. It shares its bytes with the payload it was decoded from,
+// which it keeps alive.
+type Raw string
+
+// Request is one request as it came: its envelope is understood, its parameters are well-formed.
+type Request struct {
+	ID     uint32
+	Method Method
+	Params Raw
+}
+
+// Reply is one reply as it came. Exactly one of Err and Result is set.
+type Reply struct {
+	ID     uint32
+	Err    *Error
+	Result Raw
+}
+
+// Progress tells how far a flush is: Done of Total tickets.
+type Progress struct {
+	ID          uint32
+	Done, Total int64
+}

@@ -1,0 +1,103 @@
+package protocol
+
+// Params are the parameters of one method. The types of this package are the only ones that implement it.
+type Params interface {
+	// Decode reads the parameters from a request and checks everything that can be checked without knowing the site. The
+	// error is an *[Error] with the code invalid; the receiver is then in no defined state.
+	Decode(raw Raw) error
+	// SiteName returns the parameter site, empty where it was left out.
+	SiteName() string
+	encode(e *Encoder)
+}
+
+// SiteParams are the parameters of ping and status.
+type SiteParams struct {
+	// Site names the site; empty where the peer may use exactly one.
+	Site string
+}
+
+// CreateParams are the parameters of create.
+type CreateParams struct {
+	Site   string
+	Fields []Field
+	// RequestID makes the request repeatable where it is not empty.
+	RequestID string
+}
+
+// SetParams are the parameters of set.
+type SetParams struct {
+	Site      string
+	ID        int64
+	Fields    []Field
+	RequestID string
+	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
+	IfRevision int64
+}
+
+// TicketFields are the fields to set in one ticket.
+type TicketFields struct {
+	ID     int64
+	Fields []Field
+	// Err is set where this pair alone is refused before it reaches the site; Fields are then to be ignored. The
+	// other pairs are to be made all the same.
+	Err *Error
+}
+
+// SetManyParams are the parameters of set_many.
+type SetManyParams struct {
+	Site      string
+	Tickets   []TicketFields
+	RequestID string
+}
+
+// GetParams are the parameters of get.
+type GetParams struct {
+	Site string
+	ID   int64
+}
+
+// GetManyParams are the parameters of get_many.
+type GetManyParams struct {
+	Site string
+	IDs  []int64
+}
+
+// DeleteParams are the parameters of delete.
+type DeleteParams struct {
+	Site      string
+	ID        int64
+	RequestID string
+}
+
+// FlushParams are the parameters of flush.
+type FlushParams struct {
+	Site string
+	// IDs are the tickets to flush where All is false; there may be none.
+	IDs []int64
+	// All asks for every dirty ticket: no ids were named.
+	All bool
+}
+
+// SiteName implements [Params].
+func (p *SiteParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *CreateParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *SetParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *SetManyParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *GetParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *GetManyParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *DeleteParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *FlushParams) SiteName() string { return p.Site }

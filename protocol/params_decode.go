@@ -1,0 +1,151 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+)
+
+// params calls read with each key of a method's parameters; read consumes the value and returns false for a key that
+// it does not know.
+func params(raw Raw, read func(d *decoder, key string) (known bool, err *Error)) error {
+	d := openDecoder(raw)
+	defer d.close()
+	n, ok := d.mapLen()
+	if !ok {
+		return Invalid("params", "params is %s, not a map", kindName(d.code()))
+	}
+	var seen [8]string // more than any method has
+	for i := range n {
+		key, ok := d.key()
+		if !ok {
+			return Invalid("params", "a name in params is %s, not a string", kindName(d.code()))
+		}
+		if slices.Contains(seen[:min(i, len(seen))], key) {
+			return Invalid(printable(key), "the parameter is there twice")
+		}
+		known, err := read(d, key)
+		if !known {
+			return Invalid(printable(key), "the method has no such parameter")
+		}
+		if err != nil {
+			return err
+		}
+		seen[min(i, len(seen)-1)] = key
+	}
+	return nil
+}
+
+// printable makes a name that came from outside fit for a message: short and free of control characters.
+func printable(name string) string {
+	quoted := fmt.Sprintf("%+q", name[:min(len(name), MaxName)])
+	return quoted[1 : len(quoted)-1]
+}
+
+func missing(name string) *Error { return Invalid(name, "the parameter is missing") }
+
+// site, requestID, ticketID and the like read one parameter of that kind.
+func (d *decoder) site(into *string) *Error {
+	s, ok := d.str()
+	if !ok || s == "" || len(s) > MaxName {
+		return Invalid("site", "a site's name is a string of 1 to %d bytes", MaxName)
+	}
+	*into = s
+	return nil
+}
+
+func (d *decoder) requestID(into *string) *Error {
+	s, ok := d.str()
+	if ok = ok && s != "" && len(s) <= MaxName; ok {
+		for i := range len(s) {
+			ok = ok && s[i] > ' ' && s[i] < 0x7f
+		}
+	}
+	if !ok {
+		return Invalid("request_id", "a request id is a string of 1 to %d bytes of printable ASCII without space", MaxName)
+	}
+	*into = s
+	return nil
+}
+
+func (d *decoder) ticketID(param string, into *int64) *Error {
+	n, ok := d.int()
+	if !ok || n < 1 {
+		return Invalid(param, "a ticket id is an integer from 1 to %d", int64(MaxTicketID))
+	}
+	*into = n
+	return nil
+}
+
+func (d *decoder) revision(param string, into *int64) *Error {
+	n, ok := d.int()
+	if !ok || n < 1 || n > MaxRevision {
+		return Invalid(param, "a revision is an integer from 1 to %d", int64(MaxRevision))
+	}
+	*into = n
+	return nil
+}
+
+func (d *decoder) ticketIDs(least int, into *[]int64) *Error {
+	n, ok := d.arrayLen()
+	if !ok || n < least || n > MaxTickets {
+		return Invalid("ids", "ids is an array of %d to %d ticket ids; split a longer one", least, MaxTickets)
+	}
+	ids := make([]int64, n)
+	for i := range ids {
+		if err := d.ticketID("ids", &ids[i]); err != nil {
+			return err
+		}
+	}
+	*into = ids
+	return nil
+}
+
+// fields reads a fields map. After an error the decoder stands somewhere within it.
+func (d *decoder) fields(into *[]Field) *Error {
+	n, ok := d.mapLen()
+	if !ok || n < 1 || n > MaxFields {
+		return Invalid("fields", "fields is a map of 1 to %d fields", MaxFields)
+	}
+	fields := make([]Field, 0, n)
+	for range n {
+		name, ok := d.key()
+		if !ok || !ValidName(name) {
+			return Invalid(printable(name),
+				"a field's name is 1 to %d bytes of A-Z a-z 0-9 _ - and does not begin with _", MaxName)
+		}
+		for i := range fields {
+			if fields[i].Name == name {
+				return Invalid(name, "the field is there twice")
+			}
+		}
+		value, why := d.value()
+		if why != "" {
+			return Invalid(name, "the value %s", why)
+		}
+		fields = append(fields, Field{Name: name, Value: value})
+	}
+	*into = fields
+	return nil
+}
+
+// tickets reads the pairs of set_many. A fault within a pair is the pair's own; only what is not a pair refuses all.
+func (d *decoder) tickets(into *[]TicketFields) *Error {
+	n, ok := d.arrayLen()
+	if !ok || n < 1 || n > MaxTickets {
+		return Invalid("tickets", "tickets is an array of 1 to %d pairs; split a longer one", MaxTickets)
+	}
+	tickets := make([]TicketFields, n)
+	for i := range tickets {
+		end, whole := skip(d.s, d.offset())
+		if two, ok := d.arrayLen(); !whole || !ok || two != 2 {
+			return Invalid("tickets", "entry %d is not a pair of ticket id and fields", i)
+		}
+		t := &tickets[i]
+		if t.Err = d.ticketID("id", &t.ID); t.Err == nil {
+			t.Err = d.fields(&t.Fields)
+		}
+		d.seek(end)
+	}
+	*into = tickets
+	return nil
+}

@@ -1,0 +1,160 @@
+package protocol
+
+// Decode implements [Params].
+func (p *SiteParams) Decode(raw Raw) error {
+	*p = SiteParams{}
+	return params(raw, func(d *decoder, key string) (bool, *Error) {
+		if key != "site" {
+			return false, nil
+		}
+		return true, d.site(&p.Site)
+	})
+}
+
+// Decode implements [Params].
+func (p *CreateParams) Decode(raw Raw) error {
+	*p = CreateParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "fields":
+			return true, d.fields(&p.Fields)
+		case "request_id":
+			return true, d.requestID(&p.RequestID)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.Fields == nil {
+		return missing("fields")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *SetParams) Decode(raw Raw) error {
+	*p = SetParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		case "fields":
+			return true, d.fields(&p.Fields)
+		case "request_id":
+			return true, d.requestID(&p.RequestID)
+		case "if_revision":
+			return true, d.revision("if_revision", &p.IfRevision)
+		default:
+			return false, nil
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case p.ID == 0:
+		return missing("id")
+	case p.Fields == nil:
+		return missing("fields")
+	default:
+		return nil
+	}
+}
+
+// Decode implements [Params].
+func (p *SetManyParams) Decode(raw Raw) error {
+	*p = SetManyParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "tickets":
+			return true, d.tickets(&p.Tickets)
+		case "request_id":
+			return true, d.requestID(&p.RequestID)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.Tickets == nil {
+		return missing("tickets")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *GetParams) Decode(raw Raw) error {
+	*p = GetParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.ID == 0 {
+		return missing("id")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *GetManyParams) Decode(raw Raw) error {
+	*p = GetManyParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "ids":
+			return true, d.ticketIDs(1, &p.IDs)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.IDs == nil {
+		return missing("ids")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *DeleteParams) Decode(raw Raw) error {
+	*p = DeleteParams{}
+	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		case "request_id":
+			return true, d.requestID(&p.RequestID)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.ID == 0 {
+		return missing("id")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *FlushParams) Decode(raw Raw) error {
+	*p = FlushParams{All: true}
+	return params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "ids":
+			p.All = false
+			return true, d.ticketIDs(0, &p.IDs)
+		default:
+			return false, nil
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package protocol
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
+
+// errShape is wrapped by every error of a client about a message that is not as SPEC.md says: the connection is then
+// unusable.
+var errShape = errors.New("the daemon's message is not as the protocol describes it")
+
+// Answer is one message from the daemon: a reply, or progress before it. Exactly one of the two is set.
+type Answer struct {
+	Reply    *Reply
+	Progress *Progress
+}
+
+// DecodeAnswer reads a message from the daemon. The payload may be overwritten afterwards.
+func DecodeAnswer(payload []byte) (Answer, error) {
+	s := string(payload)
+	if end, ok := skip(s, 0); !ok || end != len(s) {
+		return Answer{}, fmt.Errorf("%w: not exactly one msgpack value", errShape)
+	}
+	d := openDecoder(Raw(s))
+	defer d.close()
+	n, ok := d.arrayLen()
+	kind, isKind := d.int()
+	switch {
+	case ok && isKind && kind == typeReply && n == 4:
+		reply, err := d.reply()
+		return Answer{Reply: reply}, err
+	case ok && isKind && kind == typeProgress && n == 3:
+		progress, err := d.progress()
+		return Answer{Progress: progress}, err
+	default:
+		return Answer{}, fmt.Errorf("%w: neither a reply nor progress", errShape)
+	}
+}
+
+func (d *decoder) reply() (*Reply, error) {
+	id, ok := d.int()
+	if !ok || id < 0 || id > MaxRequestID {
+		return nil, fmt.Errorf("%w: a reply's id", errShape)
+	}
+	reply := &Reply{ID: uint32(id)}
+	failed := !d.null()
+	if failed {
+		failure, err := d.failure()
+		if err != nil {
+			return nil, err
+		}
+		reply.Err = failure
+	}
+	if none := d.null(); none != failed {
+		return nil, fmt.Errorf("%w: a reply has exactly one of error and result", errShape)
+	}
+	if !failed {
+		reply.Result, _ = d.raw() // there: the payload is one whole array of four
+	}
+	return reply, nil
+}
+
+// null consumes a nil and says whether there was one.
+func (d *decoder) null() bool {
+	return d.code() == msgpcode.Nil && d.mp.DecodeNil() == nil
+}
+
+func (d *decoder) progress() (*Progress, error) {
+	if method, ok := d.str(); !ok || Method(method) != MethodFlush {
+		return nil, fmt.Errorf("%w: progress of a method other than flush", errShape)
+	}
+	p := &Progress{}
+	var id int64
+	err := d.object("progress", func(key string) bool {
+		switch key {
+		case "id":
+			return d.count(&id)
+		case "done":
+			return d.count(&p.Done)
+		case "total":
+			return d.count(&p.Total)
+		default:
+			return d.ignore()
+		}
+	})
+	if err == nil && (id < 1 || id > MaxRequestID) {
+		err = fmt.Errorf("%w: progress without its request's id", errShape)
+	}
+	p.ID = uint32(id) //nolint:gosec // err says whether it fits
+	return p, err
+}
+
+// failure reads an error map.
+func (d *decoder) failure() (*Error, error) {
+	e := &Error{}
+	err := d.object("error", func(key string) bool {
+		switch key {
+		case "code":
+			return d.text((*string)(&e.Code))
+		case "message":
+			return d.text(&e.Message)
+		case "field":
+			return d.text(&e.Field)
+		case "retryable":
+			return d.flag(&e.Retryable)
+		case "closing":
+			return d.flag(&e.Closing)
+		default:
+			return d.ignore()
+		}
+	})
+	if err == nil && e.Code == "" {
+		err = fmt.Errorf("%w: an error without a code", errShape)
+	}
+	return e, err
+}
+
+// object calls read with each key of a map; read consumes the value and returns false where that is not what it must
+// be.
+func (d *decoder) object(what string, read func(key string) bool) error {
+	n, ok := d.mapLen()
+	if !ok {
+		return fmt.Errorf("%w: %s is not a map", errShape, what)
+	}
+	for range n {
+		key, ok := d.key()
+		if !ok || !read(key) {
+			return fmt.Errorf("%w: %s, key %q", errShape, what, key)
+		}
+	}
+	return nil
+}
+
+func (d *decoder) count(into *int64) (ok bool) {
+	*into, ok = d.int()
+	return ok && *into >= 0
+}
+
+func (d *decoder) text(into *string) (ok bool) {
+	*into, ok = d.str()
+	return ok
+}
+
+func (d *decoder) flag(into *bool) (ok bool) {
+	*into, ok = d.bool()
+	return ok
+}
+
+func (d *decoder) ignore() bool {
+	_, ok := d.raw()
+	return ok
+}

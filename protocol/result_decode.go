@@ -1,0 +1,187 @@
+package protocol
+
+import "fmt"
+
+// result reads a method's result, a map, and checks with complete whether what must be there was.
+func result(raw Raw, what string, read func(d *decoder, key string) bool, complete func() bool) error {
+	d := openDecoder(raw)
+	defer d.close()
+	if err := d.object(what, func(key string) bool { return read(d, key) }); err != nil {
+		return err
+	}
+	if !complete() {
+		return fmt.Errorf("%w: %s is incomplete", errShape, what)
+	}
+	return nil
+}
+
+// Decode implements [Result].
+func (r *PingResult) Decode(raw Raw) error {
+	*r = PingResult{}
+	return result(raw, "ping", func(d *decoder, key string) bool {
+		switch key {
+		case "version":
+			return d.text(&r.Version)
+		case "protocol":
+			n, ok := d.int()
+			r.Protocol = int(n)
+			return ok
+		default:
+			return d.ignore()
+		}
+	}, func() bool { return r.Protocol > 0 })
+}
+
+// Decode implements [Result].
+func (r *CreateResult) Decode(raw Raw) error {
+	*r = CreateResult{}
+	return result(raw, "create", func(d *decoder, key string) bool {
+		switch key {
+		case "id":
+			return d.count(&r.ID)
+		case "revision":
+			return d.count(&r.Revision)
+		default:
+			return d.ignore()
+		}
+	}, func() bool { return r.ID > 0 && r.Revision > 0 })
+}
+
+// Decode implements [Result].
+func (r *RevisionResult) Decode(raw Raw) error {
+	*r = RevisionResult{}
+	return result(raw, "revision", func(d *decoder, key string) bool {
+		if key == "revision" {
+			return d.count(&r.Revision)
+		}
+		return d.ignore()
+	}, func() bool { return r.Revision > 0 })
+}
+
+// Decode implements [Result].
+func (r *SetManyResult) Decode(raw Raw) error {
+	*r = SetManyResult{}
+	return result(raw, "set_many", func(d *decoder, key string) bool {
+		if key != "results" {
+			return d.ignore()
+		}
+		n, ok := d.arrayLen()
+		if !ok || n > MaxTickets {
+			return false
+		}
+		r.Outcomes = make([]SetOutcome, n)
+		for i := range r.Outcomes {
+			if !d.outcome(&r.Outcomes[i]) {
+				return false
+			}
+		}
+		return true
+	}, func() bool { return r.Outcomes != nil })
+}
+
+func (d *decoder) outcome(o *SetOutcome) bool {
+	if isInt(d.code()) {
+		return d.count(&o.Revision)
+	}
+	var err error
+	o.Err, err = d.failure()
+	return err == nil
+}
+
+// Decode implements [Result].
+func (t *Ticket) Decode(raw Raw) error {
+	*t = Ticket{}
+	d := openDecoder(raw)
+	defer d.close()
+	return d.ticket(t)
+}
+
+func (d *decoder) ticket(t *Ticket) error {
+	err := d.object("ticket", func(key string) bool {
+		switch key {
+		case "id":
+			return d.count(&t.ID)
+		case "revision":
+			return d.count(&t.Revision)
+		case "fields":
+			return d.ticketFields(&t.Fields)
+		default:
+			return d.ignore()
+		}
+	})
+	if err == nil && (t.ID < 1 || t.Revision < 1) {
+		err = fmt.Errorf("%w: ticket is incomplete", errShape)
+	}
+	return err
+}
+
+// ticketFields reads a ticket's fields as the daemon sends them: an integer stays one.
+func (d *decoder) ticketFields(into *[]Field) bool {
+	n, ok := d.mapLen()
+	if !ok {
+		return false
+	}
+	fields := make([]Field, 0, min(n, MaxFields)) // a table may have more columns than a request may name
+	for range n {
+		name, ok := d.key()
+		if !ok {
+			return false
+		}
+		if isInt(d.code()) {
+			num, ok := d.int()
+			if !ok {
+				return false
+			}
+			fields = append(fields, Field{Name: name, Value: Int(num)})
+			continue
+		}
+		value, why := d.value()
+		if why != "" {
+			return false
+		}
+		fields = append(fields, Field{Name: name, Value: value})
+	}
+	*into = fields
+	return true
+}
+
+// Decode implements [Result].
+func (r *GetManyResult) Decode(raw Raw) error {
+	*r = GetManyResult{}
+	return result(raw, "get_many", func(d *decoder, key string) bool {
+		if key != "tickets" {
+			return d.ignore()
+		}
+		n, ok := d.arrayLen()
+		if !ok || n > MaxTickets {
+			return false
+		}
+		r.Tickets = make([]*Ticket, n)
+		for i := range r.Tickets {
+			if d.null() {
+				continue
+			}
+			t := &Ticket{}
+			if d.ticket(t) != nil {
+				return false
+			}
+			r.Tickets[i] = t
+		}
+		return true
+	}, func() bool { return r.Tickets != nil })
+}
+
+// Decode implements [Result].
+func (r *FlushResult) Decode(raw Raw) error {
+	*r = FlushResult{}
+	return result(raw, "flush", func(d *decoder, key string) bool {
+		switch key {
+		case "flushed":
+			return d.count(&r.Flushed)
+		case "dead":
+			return d.count(&r.Dead)
+		default:
+			return d.ignore()
+		}
+	}, func() bool { return true })
+}

@@ -1,0 +1,92 @@
+package protocol
+
+func (r *PingResult) encode(e *Encoder) {
+	e.mapLen(2)
+	e.pairStr("version", r.Version)
+	e.pair("protocol", int64(r.Protocol))
+}
+
+func (r *CreateResult) encode(e *Encoder) {
+	e.mapLen(2)
+	e.pair("id", r.ID)
+	e.pair("revision", r.Revision)
+}
+
+func (r *RevisionResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.pair("revision", r.Revision)
+}
+
+func (r *SetManyResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.str("results")
+	e.array(len(r.Outcomes))
+	for i := range r.Outcomes {
+		if err := r.Outcomes[i].Err; err != nil {
+			err.encode(e)
+			continue
+		}
+		e.int(r.Outcomes[i].Revision)
+	}
+}
+
+func (t *Ticket) encode(e *Encoder) {
+	e.mapLen(3)
+	e.pair("id", t.ID)
+	e.pair("revision", t.Revision)
+	e.str("fields")
+	e.fields(t.Fields)
+}
+
+func (r *GetManyResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.str("tickets")
+	e.array(len(r.Tickets))
+	for _, t := range r.Tickets {
+		if t == nil {
+			e.null()
+			continue
+		}
+		t.encode(e)
+	}
+}
+
+func (r *FlushResult) encode(e *Encoder) {
+	e.mapLen(2)
+	e.pair("flushed", r.Flushed)
+	e.pair("dead", r.Dead)
+}
+
+func (r *StatusResult) encode(e *Encoder) {
+	e.mapLen(15)
+	e.pairStr("version", r.Version)
+	e.pair("uptime_ms", r.UptimeMS)
+	e.pair("pid", r.PID)
+	e.str("connections")
+	e.mapLen(2)
+	e.pair("open", r.ConnectionsOpen)
+	e.pair("limit", r.ConnectionsLimit)
+	e.pairStr("site", r.Site)
+	e.pairStr("strategy", r.Strategy)
+	e.pair("dirty", r.Dirty)
+	e.pair("dead", r.Dead)
+	e.pair("oldest_dirty_ms", r.OldestDirtyMS)
+	e.pair("flushed_rows", r.FlushedRows)
+	e.pair("flush_statements", r.FlushStatements)
+	e.pair("flush_errors", r.FlushErrors)
+	e.place("store", &r.Store)
+	e.place("sink", &r.Sink)
+	e.str("warnings")
+	e.array(len(r.Warnings))
+	for _, w := range r.Warnings {
+		e.str(w)
+	}
+}
+
+func (e *Encoder) place(key string, p *Place) {
+	e.str(key)
+	e.mapLen(3)
+	e.pairStr("state", string(p.State))
+	e.pair("since_ms", p.SinceMS)
+	e.pairStr("reason", p.Reason)
+}

@@ -1,0 +1,141 @@
+package mysql
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	driver "github.com/go-sql-driver/mysql"
+)
+
+// Defaults of [Config].
+const (
+	DefaultTable    = "wp_support_tickets"
+	DefaultKey      = "ticket_id"
+	DefaultRevision = "revision"
+	DefaultExtra    = "extra"
+	DefaultMaxRows  = 1000
+	DefaultMaxConns = 4
+)
+
+// Config says where the tickets table is and how its columns are named. What is empty or zero takes its default.
+type Config struct {
+	// DSN as go-sql-driver takes it: user:password@unix(/path)/database. It is never logged. What a session depends on
+	// (strict mode, character set, time zone) is set by this package whatever the DSN says.
+	DSN   string
+	Table string // default [DefaultTable]
+	// Key and Revision are columns: the ticket's id (1 to 2^63-1, unique) and its revision.
+	Key, Revision string
+	// Extra is the JSON column for fields without a column of their own; it is used where the table has it.
+	Extra string
+	// DeletedAt, CreatedAt and UpdatedAt are columns, used where the table has them; default deleted_at and so on.
+	DeletedAt, CreatedAt, UpdatedAt string
+	// Columns maps ticket fields to columns with another name.
+	Columns map[string]string
+	// MaxRows bounds one statement, 1 to 10000; default [DefaultMaxRows].
+	MaxRows int
+	// MaxConns bounds the connection pool; default [DefaultMaxConns].
+	MaxConns int
+}
+
+// maxMaxRows bounds MaxRows: beyond it statements only hold locks for longer.
+const maxMaxRows = 10_000
+
+// identifier is what a table or column may be called here: what the databases take unquoted, which is quoted all the same.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
+
+// longestName is how many characters the databases allow.
+const longestName = 64
+
+// withDefaults fills in what is empty.
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		value    *string
+		fallback string
+	}{
+		{&c.Table, DefaultTable},
+		{&c.Key, DefaultKey},
+		{&c.Revision, DefaultRevision},
+		{&c.Extra, DefaultExtra},
+		{&c.DeletedAt, "deleted_at"},
+		{&c.CreatedAt, "created_at"},
+		{&c.UpdatedAt, "updated_at"},
+	} {
+		if *d.value == "" {
+			*d.value = d.fallback
+		}
+	}
+	if c.MaxRows == 0 {
+		c.MaxRows = DefaultMaxRows
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = DefaultMaxConns
+	}
+	return c
+}
+
+// Validate reports every mistake at once, each with the name of the setting. It never repeats the DSN.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	var wrong []error
+	if _, err := parseDSN(c.DSN); err != nil {
+		wrong = append(wrong, err)
+	}
+	name := func(setting, value string, most int) {
+		if !identifier.MatchString(value) || len(value) > most {
+			wrong = append(wrong, fmt.Errorf("%s: %q is not 1 to %d letters, digits, _ or $", setting, value, most))
+		}
+	}
+	if c.standard() {
+		name("table", c.Table, longestName-len(sequenceSuffix))
+	} else {
+		name("table", c.Table, longestName-len(tombstonesSuffix))
+	}
+	name("key", c.Key, longestName)
+	name("revision", c.Revision, longestName)
+	name("extra", c.Extra, longestName)
+	name("deleted_at", c.DeletedAt, longestName)
+	name("created_at", c.CreatedAt, longestName)
+	name("updated_at", c.UpdatedAt, longestName)
+	mapped := make(map[string]string, len(c.Columns))
+	for field, column := range c.Columns {
+		name("columns."+field, column, longestName)
+		if field == "" || strings.HasPrefix(field, "_") {
+			wrong = append(wrong, fmt.Errorf("columns: %q cannot be a ticket field: it is empty or begins with _", field))
+		}
+		if other, twice := mapped[column]; twice {
+			wrong = append(wrong, fmt.Errorf("columns: %q and %q both name the column %q", other, field, column))
+		}
+		mapped[column] = field
+	}
+	if c.MaxRows < 1 || c.MaxRows > maxMaxRows {
+		wrong = append(wrong, fmt.Errorf("max_rows: %d is not 1 to %d", c.MaxRows, maxMaxRows))
+	}
+	if c.MaxConns < 1 {
+		wrong = append(wrong, fmt.Errorf("max_conns: %d is below 1", c.MaxConns))
+	}
+	return errors.Join(wrong...)
+}
+
+// parseDSN hides the driver's own error, which may quote a piece of the password.
+func parseDSN(dsn string) (*driver.Config, error) {
+	parsed, err := driver.ParseDSN(dsn)
+	if err != nil {
+		return nil, errors.New("dsn: cannot be read; write it as user:password@unix(/path/to.sock)/database")
+	}
+	if parsed.DBName == "" {
+		return nil, errors.New("dsn: names no database; write it as user:password@unix(/path/to.sock)/database")
+	}
+	return parsed, nil
+}
+
+// standard says that the table is the one of the schema file, not somebody else's that is described by the config.
+func (c Config) standard() bool {
+	usual := Config{}.withDefaults()
+	return c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra && c.DeletedAt == usual.DeletedAt &&
+		c.CreatedAt == usual.CreatedAt && c.UpdatedAt == usual.UpdatedAt && len(c.Columns) == 0
+}
+
+// quote writes an identifier for SQL.
+func quote(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }

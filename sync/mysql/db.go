@@ -1,0 +1,133 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// The session's settings. Strict mode makes the database refuse what it would otherwise cut silently; the lock wait is
+// shorter than the read time-out, so that a locked row is reported as one and not as a lost connection.
+const (
+	sqlMode = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+
+	lockWaitSeconds = "5"
+	dialTimeout     = 5 * time.Second
+	readTimeout     = 30 * time.Second
+	writeTimeout    = 30 * time.Second
+	// connLifetime stays below the idle limits that proxies and servers commonly have.
+	connLifetime = 4 * time.Minute
+	connIdle     = time.Minute
+)
+
+// DB is a small pool of connections to the database of one site, and what is known of its tickets table. It may be used by
+// any number of goroutines.
+type DB struct {
+	config     Config
+	database   string // the DSN's
+	pool       *sql.DB
+	definition atomic.Pointer[table.Definition]
+	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
+	packet atomic.Int64
+}
+
+// Open checks the config and prepares the pool. It connects to nothing: the first use does.
+func Open(config Config) (*DB, error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("mysql: %w", err)
+	}
+	dsn, err := parseDSN(config.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: %w", err)
+	}
+	connector, err := driver.NewConnector(session(dsn))
+	if err != nil {
+		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(config.MaxConns)
+	pool.SetMaxIdleConns(config.MaxConns)
+	pool.SetConnMaxLifetime(connLifetime)
+	pool.SetConnMaxIdleTime(connIdle)
+	return &DB{config: config, database: dsn.DBName, pool: pool}, nil
+}
+
+// session pins what the statements rely on.
+func session(dsn *driver.Config) *driver.Config {
+	if dsn.Params == nil {
+		dsn.Params = make(map[string]string)
+	}
+	dsn.Params["sql_mode"] = sqlMode
+	dsn.Params["time_zone"] = "'+00:00'"
+	if _, given := dsn.Params["innodb_lock_wait_timeout"]; !given {
+		dsn.Params["innodb_lock_wait_timeout"] = lockWaitSeconds
+	}
+	dsn.Collation = "utf8mb4_general_ci" // both databases have it; the columns' own collations decide comparisons
+	dsn.InterpolateParams = true
+	dsn.RejectReadOnly = true
+	dsn.MaxAllowedPacket = 0 // ask the server
+	dsn.ParseTime, dsn.MultiStatements, dsn.ClientFoundRows = false, false, false
+	dsn.Logger = &driver.NopLogger{} // what it would log is in the errors that it returns
+	for _, t := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{{&dsn.Timeout, dialTimeout}, {&dsn.ReadTimeout, readTimeout}, {&dsn.WriteTimeout, writeTimeout}} {
+		if *t.value == 0 {
+			*t.value = t.fallback
+		}
+	}
+	return dsn
+}
+
+// Close closes the pool; statements under way are waited for. A connection that is dead already is closed enough.
+func (db *DB) Close() error {
+	err := db.pool.Close()
+	if err != nil && !errors.Is(err, sqldriver.ErrBadConn) && !errors.Is(err, driver.ErrInvalidConn) {
+		return fmt.Errorf("mysql: closing: %w", err)
+	}
+	return nil
+}
+
+// Name is the table with its database, the same on every host that uses it: "wordpress.wp_support_tickets".
+func (db *DB) Name() string { return db.database + "." + db.config.Table }
+
+// Ping asks whether the database answers. Its error wraps [flush.ErrSinkDown].
+func (db *DB) Ping(ctx context.Context) error {
+	return db.failure("ping", db.pool.PingContext(ctx))
+}
+
+// Definition returns the table's definition as it was last read or remembered, or nil.
+func (db *DB) Definition() *table.Definition { return db.definition.Load() }
+
+// Remember sets the definition that was kept on disk, until the database itself is asked with [DB.LoadDefinition].
+func (db *DB) Remember(d *table.Definition) { db.definition.Store(d) }
+
+// known returns the definition, reading it first where it is not known yet.
+func (db *DB) known(ctx context.Context) (*table.Definition, error) {
+	if d := db.definition.Load(); d != nil {
+		return d, nil
+	}
+	return db.LoadDefinition(ctx)
+}
+
+// maxPacket returns the largest statement that the server takes, in bytes.
+func (db *DB) maxPacket(ctx context.Context) (int, error) {
+	if n := db.packet.Load(); n > 0 {
+		return int(n), nil
+	}
+	var n int64
+	if err := db.pool.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&n); err != nil {
+		return 0, db.failure("read max_allowed_packet", err)
+	}
+	db.packet.Store(n)
+	return int(n), nil
+}

@@ -1,0 +1,205 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// flavour is what differs between the databases when they describe their tables.
+type flavour struct {
+	mariaDB bool
+	maxUnix int64 // the last second of a TIMESTAMP
+	depth   int   // how deeply JSON may be nested
+}
+
+const (
+	lastSecondSigned   = 1<<31 - 1
+	lastSecondUnsigned = 1<<32 - 1
+
+	// Both databases count the levels of arrays and objects.
+	depthMariaDB = 31
+	depthMySQL   = 100
+)
+
+// LoadDefinition reads from the database what the tickets table takes, and remembers it for [DB.Definition]. Its error wraps
+// [flush.ErrSinkPaused] where the table cannot be used as it is, and else [flush.ErrSinkDown].
+func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
+	const operation = "read the table's definition"
+	db.packet.Store(0)
+	f, err := db.flavour(ctx)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	columns, err := db.describe(ctx)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	var jsonColumns map[string]bool
+	if f.mariaDB {
+		if jsonColumns, err = db.jsonChecks(ctx); err != nil {
+			return nil, db.failure(operation, err)
+		}
+	}
+	unique, err := db.keyIsUnique(ctx)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	d, err := db.assemble(columns, f, jsonColumns)
+	if err == nil && !unique {
+		err = fmt.Errorf("column %s has no unique index of its own; add one", db.config.Key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
+	}
+	db.definition.Store(d)
+	return d, nil
+}
+
+// assemble makes the definition from the columns and the config.
+func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bool) (*table.Definition, error) {
+	c := db.config
+	if len(columns) == 0 {
+		return nil, errors.New("no such table; run ticketd migrate")
+	}
+	fields := make(map[string]string, len(c.Columns))
+	for field, column := range c.Columns {
+		fields[strings.ToLower(column)] = field
+	}
+	d := &table.Definition{Table: c.Table}
+	for _, col := range columns {
+		field, mapped := fields[strings.ToLower(col.name)]
+		if !mapped {
+			field = col.name
+		}
+		delete(fields, strings.ToLower(col.name))
+		switch {
+		case strings.EqualFold(col.name, c.Key):
+			d.Key = col.name
+			if !col.integer() {
+				return nil, fmt.Errorf("key column %s is no integer", col.name)
+			}
+			continue
+		case strings.EqualFold(col.name, c.Revision):
+			d.Revision = col.name
+			if col.dataType != "bigint" || col.nullable {
+				return nil, fmt.Errorf("revision column %s must be BIGINT UNSIGNED NOT NULL DEFAULT 0", col.name)
+			}
+			continue
+		case strings.EqualFold(col.name, c.Extra):
+			d.Extra = col.name
+			continue
+		case strings.EqualFold(col.name, c.DeletedAt):
+			d.DeletedAt = field
+		case strings.EqualFold(col.name, c.CreatedAt):
+			d.CreatedAt = field
+		case strings.EqualFold(col.name, c.UpdatedAt):
+			d.UpdatedAt = field
+		}
+		d.Columns = append(d.Columns, col.column(field, f, jsonColumns[col.name]))
+	}
+	switch {
+	case d.Key == "":
+		return nil, fmt.Errorf("no key column %s; name it in the config", c.Key)
+	case d.Revision == "":
+		return nil, fmt.Errorf("no revision column %s; run ticketd migrate", c.Revision)
+	}
+	for column, field := range fields {
+		return nil, fmt.Errorf("the column map names the column %s for the field %q, which is not there", column, field)
+	}
+	return d, d.Prepare()
+}
+
+// described is one row of information_schema.columns.
+type described struct {
+	name, dataType, columnType, extra string
+	nullable                          bool
+	defaultText, charset, collation   sql.NullString
+	generation                        sql.NullString
+	chars, octets, precision, scale   sql.NullInt64
+	timeDigits                        sql.NullInt64
+}
+
+func (db *DB) describe(ctx context.Context) ([]described, error) {
+	rows, err := db.pool.QueryContext(ctx, `SELECT column_name, data_type, column_type, extra, is_nullable = 'YES',
+		column_default, character_set_name, collation_name, generation_expression,
+		character_maximum_length, character_octet_length, numeric_precision, numeric_scale, datetime_precision
+		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`,
+		db.config.Table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []described
+	for rows.Next() {
+		var c described
+		if err := rows.Scan(&c.name, &c.dataType, &c.columnType, &c.extra, &c.nullable,
+			&c.defaultText, &c.charset, &c.collation, &c.generation,
+			&c.chars, &c.octets, &c.precision, &c.scale, &c.timeDigits); err != nil {
+			return nil, err
+		}
+		c.dataType, c.extra = strings.ToLower(c.dataType), strings.ToLower(c.extra)
+		all = append(all, c)
+	}
+	return all, rows.Err()
+}
+
+func (db *DB) flavour(ctx context.Context) (flavour, error) {
+	var version string
+	if err := db.pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+		return flavour{}, err
+	}
+	return flavourOf(version), nil
+}
+
+// flavourOf reads what VERSION() says, such as 8.0.36 or 10.11.6-MariaDB-0+deb12u1.
+func flavourOf(version string) flavour {
+	f := flavour{maxUnix: lastSecondSigned, depth: depthMySQL}
+	if !strings.Contains(version, "MariaDB") {
+		return f
+	}
+	f.mariaDB, f.depth = true, depthMariaDB
+	var major, minor int
+	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor) // a version that reads otherwise is taken for an old one
+	if major > 11 || major == 11 && minor >= 5 {
+		f.maxUnix = lastSecondUnsigned
+	}
+	return f
+}
+
+// jsonChecks returns the columns that MariaDB keeps as text with a json_valid constraint, which is what its JSON type is.
+func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
+	rows, err := db.pool.QueryContext(ctx, `SELECT check_clause FROM information_schema.check_constraints
+		WHERE constraint_schema = DATABASE() AND table_name = ?`, db.config.Table)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	columns := make(map[string]bool)
+	for rows.Next() {
+		var clause string
+		if err := rows.Scan(&clause); err != nil {
+			return nil, err
+		}
+		if name, ok := strings.CutPrefix(clause, "json_valid(`"); ok {
+			columns[strings.TrimSuffix(name, "`)")] = true
+		}
+	}
+	return columns, rows.Err()
+}
+
+// keyIsUnique says whether the key column alone is a unique index: without one every upsert would insert.
+func (db *DB) keyIsUnique(ctx context.Context) (bool, error) {
+	var n int
+	err := db.pool.QueryRowContext(ctx, `SELECT COUNT(*) FROM (
+		SELECT MAX(column_name) AS name FROM information_schema.statistics
+		WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0
+		GROUP BY index_name HAVING COUNT(*) = 1) AS single WHERE LOWER(name) = LOWER(?)`,
+		db.config.Table, db.config.Key).Scan(&n)
+	return n > 0, err
+}

@@ -1,0 +1,113 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a deleted_at
+// column. Its columns are ticket_id and revision.
+const tombstonesSuffix = "_tombstones"
+
+func (db *DB) tombstones() string { return quote(db.config.Table + tombstonesSuffix) }
+
+// upsertUnburied is the upsert for a table whose deletes remove rows. Tickets that have a tombstone are updated where the
+// row is there all the same, and never inserted. The look-up locks also the places where tombstones are missing, so that
+// a delete at the same time waits until this is committed; both take the tombstones first and then the rows.
+func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail string, rows []row) error {
+	var open []*row
+	err := w.db.transact(ctx, func(tx *sql.Tx) error {
+		buried, err := readRevisions(ctx, tx,
+			"SELECT ticket_id, revision FROM "+w.db.tombstones()+" WHERE ticket_id IN ", " LOCK IN SHARE MODE", pointers(rows))
+		if err != nil {
+			return err
+		}
+		alive, dead := make([]row, 0, len(rows)), []*row(nil)
+		for i := range rows {
+			if _, rows[i].buried = buried[rows[i].id]; rows[i].buried {
+				dead = append(dead, &rows[i])
+				continue
+			}
+			alive = append(alive, rows[i])
+		}
+		if len(alive) > 0 {
+			if open, err = w.upsert(ctx, tx, s, head, tail, alive); err != nil {
+				return err
+			}
+		}
+		more, err := w.updateEach(ctx, tx, s, dead)
+		open = append(open, more...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.verify(ctx, s, open, len(rows) == 1)
+}
+
+// delete removes rows that are not newer than their deletion, and leaves tombstones.
+func (w *write) delete(ctx context.Context, deletions []row) error {
+	for _, batch := range batches(sorted(deletions), w.db.config.MaxRows, w.packet/2) {
+		if err := w.settle(ctx, batch, 0, w.bury); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *write) bury(ctx context.Context, rows []row) error {
+	d := w.definition
+	tickets, key, revision, tombstones := quote(d.Table), quote(d.Key), quote(d.Revision), w.db.tombstones()
+	insert := "INSERT INTO " + tombstones + " (ticket_id,revision) VALUES " +
+		strings.TrimSuffix(strings.Repeat("(?,?),", len(rows)), ",") +
+		" ON DUPLICATE KEY UPDATE revision=GREATEST(revision,VALUES(revision))"
+	dead := make([]any, 0, 2*len(rows))
+	for i := range rows {
+		dead = append(dead, int64(rows[i].id), int64(rows[i].revision))
+	}
+	list, ids := keys(pointers(rows))
+	remove := "DELETE " + tickets + " FROM " + tickets + " JOIN " + tombstones + " AS tombstone" +
+		" ON tombstone.ticket_id=" + tickets + "." + key + " AND " + tickets + "." + revision + "<=tombstone.revision" +
+		" WHERE tombstone.ticket_id IN " + list
+	err := w.db.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := w.exec(ctx, tx, insert, dead...); err != nil {
+			return err
+		}
+		_, err := w.exec(ctx, tx, remove, ids...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	newer, err := readRevisions(ctx, w.db.pool,
+		"SELECT "+key+","+revision+" FROM "+tickets+" WHERE "+key+" IN ", "", pointers(rows))
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		w.stored(&rows[i], max(rows[i].revision, newer[rows[i].id]))
+	}
+	return nil
+}
+
+// transact runs do in a transaction. Repeatable read, whatever the server's default, as the look-up of tombstones relies on
+// its locks on what is not there.
+func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := do(tx); err != nil {
+		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && judge(err) == down {
+			return fmt.Errorf("%w; rolling back: %w", err, back)
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err) // the outcome is unknown; the guard makes another attempt safe
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package mysql
+
+import (
+	"errors"
+	"fmt"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+// verdict is what an error of the database means for the batch that caused it.
+type verdict int
+
+const (
+	fine     verdict = iota
+	conflict         // others hold the rows: again, smaller
+	data             // one of the rows is not taken: find it
+	tooLarge         // the statement is larger than the server takes: smaller
+	changed          // the table is missing or another than its definition says
+	down             // all else
+)
+
+// Error numbers of MySQL and MariaDB that are named in more than one place.
+const (
+	errUnknownColumn  = 1054
+	errDuplicate      = 1062
+	errPacketTooLarge = 1153
+	errNoDefault      = 1364
+)
+
+// verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900 to 1999
+// and 4000 on, https://mariadb.com/kb/en/mariadb-error-code-reference/.
+var verdicts = map[uint16]verdict{
+	1213: conflict, // deadlock
+	1205: conflict, // lock wait timeout
+	1020: conflict, // MariaDB: record has changed since last read
+
+	1048:         data, // NULL in a NOT NULL column
+	1118:         data, // row size too large
+	1264:         data, // out of range
+	1265:         data, // data truncated
+	1292:         data, // incorrect date or time
+	1366:         data, // incorrect value, string or character
+	errNoDefault: data,
+	1406:         data, // too long
+	1452:         data, // foreign key
+	errDuplicate: data, // another unique index
+	1644:         data, // a trigger's SIGNAL
+	3140:         data, // invalid JSON text
+	3141:         data, // invalid JSON in an argument
+	3144:         data, // JSON in the wrong character set
+	3157:         data, // JSON nested too deeply
+	3819:         data, // CHECK constraint (MySQL)
+	4025:         data, // CHECK constraint (MariaDB)
+
+	errPacketTooLarge: tooLarge,
+
+	1049:             changed, // no such database
+	errUnknownColumn: changed,
+	1136:             changed, // column count
+	1146:             changed, // no such table
+	1347:             changed, // it is a view now
+	1356:             changed, // a view without its table
+	1471:             changed, // a view that takes no INSERT
+	1906:             changed, // MariaDB: value for a generated column
+	3105:             changed, // MySQL: the same
+}
+
+// judge says what an error means. A number that nobody has named counts as data where its SQLSTATE says "data exception"
+// (22) or "integrity constraint violation" (23), and else as down: no ticket is parked for a reason that nobody knows.
+func judge(err error) verdict {
+	if err == nil {
+		return fine
+	}
+	if errors.Is(err, driver.ErrPktTooLarge) {
+		return tooLarge
+	}
+	var mysqlErr *driver.MySQLError
+	if !errors.As(err, &mysqlErr) {
+		return down
+	}
+	if v, named := verdicts[mysqlErr.Number]; named {
+		return v
+	}
+	switch string(mysqlErr.SQLState[:2]) {
+	case "22", "23":
+		return data
+	default:
+		return down
+	}
+}
+
+// failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
+// What the server said stays in the chain and the message, with its number.
+func (db *DB) failure(operation string, err error) error {
+	switch judge(err) {
+	case fine:
+		return nil
+	case changed:
+		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation, flush.ErrSinkPaused, err)
+	default:
+		db.packet.Store(0) // the next connection may reach a server with another limit
+		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
+	}
+}
+
+// refusal turns the database's error into the reason of a dead letter.
+func refusal(err error) *flush.Refusal {
+	var mysqlErr *driver.MySQLError
+	if errors.As(err, &mysqlErr) {
+		return &flush.Refusal{Code: int(mysqlErr.Number), Reason: mysqlErr.Message}
+	}
+	return &flush.Refusal{Code: errPacketTooLarge, Reason: err.Error()}
+}

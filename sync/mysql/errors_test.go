@@ -1,0 +1,312 @@
+package mysql_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+func wantPaused(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, flush.ErrSinkPaused) || errors.Is(err, flush.ErrSinkDown) {
+		t.Errorf("error %v, want the sink paused", err)
+	}
+}
+
+func wantDown(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, flush.ErrSinkDown) || errors.Is(err, flush.ErrSinkPaused) {
+		t.Errorf("error %v, want the sink down", err)
+	}
+}
+
+// What the server refuses although the door let it pass: the row is refused with the server's number, the other rows of the same
+// statement are stored.
+func TestARefusedRowHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	db := migrated(t, server.DSN(name))
+	exec(t, db, "CREATE TABLE customers (id BIGINT UNSIGNED PRIMARY KEY)")
+	exec(t, db, "INSERT INTO customers VALUES (1)")
+	exec(t, db, `ALTER TABLE wp_support_tickets ADD CONSTRAINT FOREIGN KEY (customer_id) REFERENCES customers (id),
+		ADD CONSTRAINT CHECK (priority <> 'bad'), ADD COLUMN level TINYINT, ADD UNIQUE KEY (assigned_to)`)
+	exec(t, db, `CREATE TRIGGER guard BEFORE INSERT ON wp_support_tickets FOR EACH ROW
+		IF NEW.category = 'bad' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END IF`)
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		code             int
+		field, good, bad string
+	}{
+		{1406, "subject", "x", strings.Repeat("x", 256)},
+		{1366, "level", "1", "one"},
+		{1264, "level", "1", "128"},
+		{1048, "status", "open", "NULL"},
+		{1292, "deleted_at", "NULL", "yesterday"},
+		{1265, "level", "1", "1x"},
+		{4025, "priority", "good", "bad"},
+		{1452, "customer_id", "1", "2"},
+		{1644, "category", "good", "bad"},
+	} {
+		first := ticket.ID(1000 * (i + 1))
+		var changes []flush.Change
+		for n := range ticket.ID(21) {
+			changes = append(changes, set(first+n, 7, c.field, c.good))
+		}
+		const bad = 13
+		changes[bad] = set(first+bad, 7, c.field, c.bad)
+		results := write(t, db, changes...)
+		for n, r := range results {
+			switch {
+			case n != bad && (r.Refused != nil || r.Revision != 7):
+				t.Errorf("%d: good row %d: %+v", c.code, n, r)
+			case n == bad && (r.Refused == nil || r.Refused.Code != c.code || r.Refused.Reason == ""):
+				t.Errorf("%d: bad row: %+v, want it refused with that code", c.code, r.Refused)
+			}
+		}
+		if held, err := db.Rows(t.Context(), ids(changes)); err != nil || len(held) != 20 {
+			t.Errorf("%d: %d rows, error %v; want the 20 good ones", c.code, len(held), err)
+		}
+	}
+}
+
+func ids(changes []flush.Change) []ticket.ID {
+	all := make([]ticket.ID, len(changes))
+	for i := range changes {
+		all[i] = changes[i].ID
+	}
+	return all
+}
+
+// 1146: nothing is refused; when the table is back, the same change goes in.
+func TestTableMissing(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "RENAME TABLE wp_support_tickets TO elsewhere")
+	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	wantPaused(t, err)
+	_, err = db.LoadDefinition(t.Context())
+	wantPaused(t, err)
+	exec(t, db, "RENAME TABLE elsewhere TO wp_support_tickets")
+	wantStored(t, write(t, db, set(1, 1, "status", "open")), 1)
+}
+
+// 1054: the definition is older than the table.
+func TestColumnMissing(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN category")
+	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "category", "a")})
+	wantPaused(t, err)
+	_, err = db.Rows(t.Context(), []ticket.ID{1})
+	wantPaused(t, err)
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, write(t, db, set(1, 1, "category", "a")), 1)
+	wantFields(t, db, 1, 1, "category", "a") // in the extra column now
+}
+
+// locked begins a transaction that holds a row.
+func locked(t *testing.T, db *mysql.DB, id ticket.ID) *sql.Tx {
+	t.Helper()
+	tx, err := db.Pool().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	inTx(t, tx, "SELECT * FROM wp_support_tickets WHERE ticket_id = ? FOR UPDATE", int64(id))
+	return tx
+}
+
+func inTx(t *testing.T, tx *sql.Tx, statement string, args ...any) {
+	t.Helper()
+	if _, err := tx.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// 1205: rows that stay locked are tried again, smaller, and at last left for later; the others do not wait for them.
+func TestLockWaitTimeout(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	migrated(t, server.DSN(name))
+	db := open(t, mysql.Config{DSN: server.DSN(name) + "?innodb_lock_wait_timeout=0"}) // MariaDB: fail at once
+	changes := []flush.Change{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a"), set(4, 1, "status", "a")}
+	write(t, db, changes...)
+	for i := range changes {
+		changes[i].Revision = 2
+	}
+	tx := locked(t, db, 2)
+	sink := mysql.NewSink(db)
+	_, err := sink.Write(t.Context(), changes)
+	wantDown(t, err)
+	if err == nil || !strings.Contains(err.Error(), "1205") {
+		t.Errorf("error %v does not name 1205", err)
+	}
+	if n := sink.Statements(); n < mysql.MaxConflicts {
+		t.Errorf("%d statements, want %d attempts or more", n, mysql.MaxConflicts)
+	}
+	for _, id := range []ticket.ID{1, 3, 4} {
+		wantFields(t, db, id, 2)
+	}
+	wantFields(t, db, 2, 1)
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	results, err := sink.Write(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, results, 2, 2, 2, 2)
+}
+
+// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many rows, so the
+// server sacrifices the write, which has to come again.
+func TestDeadlock(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // its own, as lock waits are counted by the server
+	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
+		t.Fatal(err)
+	}
+	db := migrated(t, server.DSN("site"))
+	write(t, db, set(1, 1, "status", "a"), set(2, 1, "status", "a"))
+	tx := locked(t, db, 2)
+	inTx(t, tx, `INSERT INTO wp_support_tickets (ticket_id) WITH RECURSIVE n (i) AS
+		(SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 600) SELECT i FROM n`)
+	sink := mysql.NewSink(db)
+	type outcome struct {
+		results []flush.Result
+		err     error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		results, err := sink.Write(t.Context(), []flush.Change{set(1, 2, "status", "b"), set(2, 2, "status", "b")})
+		done <- outcome{results, err}
+	}()
+	awaitLockWait(t, db)
+	inTx(t, tx, "UPDATE wp_support_tickets SET status = 'c' WHERE ticket_id = 1")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	got := <-done
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	wantStored(t, got.results, 2, 2)
+	if n := sink.Statements(); n < 2 {
+		t.Errorf("%d statement: there was no deadlock", n)
+	}
+	wantFields(t, db, 1, 2, "status", "b")
+}
+
+// awaitLockWait asks the server until a statement waits for a lock.
+func awaitLockWait(t *testing.T, db *mysql.DB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		var waiting int
+		err := db.Pool().QueryRowContext(ctx, `SELECT variable_value FROM information_schema.global_status
+			WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'`).Scan(&waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waiting > 0 {
+			return
+		}
+	}
+}
+
+// 1153 is avoided: the batch is cut by bytes beforehand. A row that is too large on its own is refused.
+func TestStatementsStayBelowThePacketLimit(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: []string{"--max-allowed-packet=65536"}})
+	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
+		t.Fatal(err)
+	}
+	db := migrated(t, server.DSN("site"))
+	var changes []flush.Change
+	for id := range ticket.ID(10) {
+		changes = append(changes, set(id+1, 1, "note", strings.Repeat("'", 10_000))) // escaped: 20,000 bytes
+	}
+	changes = append(changes, set(11, 1, "note", strings.Repeat("x", 70_000)))
+	sink := mysql.NewSink(db)
+	results, err := sink.Write(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		if results[i].Refused != nil || results[i].Revision != 1 {
+			t.Errorf("row %d: %+v", i, results[i])
+		}
+	}
+	if r := results[10].Refused; r == nil || r.Code != 1153 {
+		t.Errorf("the row that is too large: %+v, want it refused with 1153", results[10])
+	}
+	if n := sink.Statements(); n != 4 {
+		t.Errorf("%d statements, want 4 of at most three rows each", n)
+	}
+}
+
+// Reasons that have nothing to do with the rows: none is refused.
+func TestTheServerTakesNothing(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})
+	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
+		t.Fatal(err)
+	}
+	admin := migrated(t, server.DSN("site"))
+	exec(t, admin, "CREATE USER reader IDENTIFIED BY 'hush-hush'")
+	exec(t, admin, "GRANT SELECT ON site.* TO reader")
+	change := []flush.Change{set(1, 1, "status", "open")}
+	dsn := func(password string) string { return "reader:" + password + "@unix(" + server.Socket() + ")/site" }
+
+	_, err := mysql.NewSink(open(t, mysql.Config{DSN: dsn("hush-hush")})).Write(t.Context(), change)
+	wantDown(t, err) // 1142, command denied
+	_, err = mysql.NewSink(open(t, mysql.Config{DSN: dsn("wrong-word")})).Write(t.Context(), change)
+	wantDown(t, err) // 1045, access denied
+	if err != nil && strings.Contains(err.Error(), "wrong-word") {
+		t.Errorf("the error tells the password: %v", err)
+	}
+	exec(t, admin, "GRANT INSERT ON site.* TO reader")
+	exec(t, admin, "SET GLOBAL read_only = 1")
+	_, err = mysql.NewSink(open(t, mysql.Config{DSN: dsn("hush-hush")})).Write(t.Context(), change)
+	wantDown(t, err) // 1290, read only
+	exec(t, admin, "SET GLOBAL read_only = 0")
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = mysql.NewSink(admin).Write(ended, change)
+	wantDown(t, err)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v hides that the caller gave up", err)
+	}
+	server.Kill()
+	_, err = mysql.NewSink(admin).Write(t.Context(), change)
+	wantDown(t, err)
+	if err := admin.Ping(t.Context()); err == nil {
+		t.Error("ping of a dead server")
+	} else {
+		wantDown(t, err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, write(t, admin, change...), 1)
+}

@@ -1,0 +1,94 @@
+package mysql
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// extraPatch collects the fields of one change that have no column. It becomes a JSON merge patch (RFC 7396); what is to be
+// removed is kept apart, as an inserted row must not hold nulls.
+type extraPatch struct {
+	set     []byte // members of a JSON object, separated by commas
+	removed []string
+}
+
+func (p *extraPatch) add(f ticket.Field) {
+	if f.Value.IsNull() {
+		p.removed = append(p.removed, f.Name)
+		return
+	}
+	if len(p.set) > 0 {
+		p.set = append(p.set, ',')
+	}
+	p.set = appendJSON(p.set, f.Name)
+	p.set = append(p.set, ':')
+	p.set = appendJSON(p.set, f.Value.Text())
+}
+
+func (p *extraPatch) any() bool { return len(p.set) > 0 || len(p.removed) > 0 }
+
+func (p *extraPatch) text() string { return "{" + string(p.set) + "}" }
+
+// removal is the part of the patch that removes keys, the same text for the same keys; empty where none is removed.
+func (p *extraPatch) removal() string {
+	if len(p.removed) == 0 {
+		return ""
+	}
+	slices.Sort(p.removed)
+	b := []byte{'{'}
+	for i, name := range p.removed {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendJSON(b, name), ":null"...)
+	}
+	return string(append(b, '}'))
+}
+
+// appendJSON writes a JSON string as people want to read it in the database: letters as they are.
+func appendJSON(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xF])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+// unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there by
+// other means as its JSON, nulls not at all. A name that a column has already given is passed over. What is no JSON object
+// was not put there by ticketd and holds no fields: one row edited by hand must not make a whole list unreadable.
+func unpackExtra(fields ticket.Fields, extra []byte) ticket.Fields {
+	var members map[string]json.RawMessage
+	if len(extra) == 0 || json.Unmarshal(extra, &members) != nil {
+		return fields
+	}
+	names := make([]string, 0, len(members))
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		raw := members[name]
+		if _, taken := fields.Get(name); taken || strings.HasPrefix(name, "_") || bytes.Equal(raw, []byte("null")) {
+			continue
+		}
+		text := string(raw)
+		if raw[0] == '"' && json.Unmarshal(raw, &text) != nil {
+			continue
+		}
+		fields = append(fields, ticket.Field{Name: name, Value: ticket.Text(text)})
+	}
+	return fields
+}

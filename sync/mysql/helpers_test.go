@@ -1,0 +1,165 @@
+package mysql_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// servers runs a test on the private MariaDB and, where TICKETD_TEST_MYSQL_DSN names another server, on that too. The DSN
+// needs the right to create databases.
+func servers(t *testing.T, test func(t *testing.T, dsn string)) {
+	t.Helper()
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		server, name := testenv.SharedMariaDB(t)
+		test(t, server.DSN(name))
+	})
+	other := os.Getenv("TICKETD_TEST_MYSQL_DSN")
+	if other == "" {
+		return
+	}
+	t.Run("other", func(t *testing.T) {
+		t.Parallel()
+		test(t, freshDatabase(t, other))
+	})
+}
+
+// freshDatabase makes a database on a server that is not ours, and drops it with the test.
+func freshDatabase(t *testing.T, dsn string) string {
+	t.Helper()
+	config, err := driver.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal("TICKETD_TEST_MYSQL_DSN cannot be read")
+	}
+	pool, err := sql.Open("mysql", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.DBName = fmt.Sprintf("ticketd_test_%x", rand.Uint64())
+	if _, err := pool.ExecContext(t.Context(), "CREATE DATABASE "+config.DBName+" CHARACTER SET utf8mb4"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := pool.ExecContext(context.Background(), "DROP DATABASE "+config.DBName); err != nil {
+			t.Error(err)
+		}
+		if err := pool.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return config.FormatDSN()
+}
+
+// open opens a database with its tables as they are.
+func open(t *testing.T, config mysql.Config) *mysql.DB {
+	t.Helper()
+	db, err := mysql.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// migrated opens a database with ticketd's own table.
+func migrated(t *testing.T, dsn string) *mysql.DB {
+	t.Helper()
+	db := open(t, mysql.Config{DSN: dsn})
+	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+// private is a database of the shared MariaDB with ticketd's own table.
+func private(t *testing.T) *mysql.DB {
+	t.Helper()
+	server, name := testenv.SharedMariaDB(t)
+	return migrated(t, server.DSN(name))
+}
+
+func exec(t *testing.T, db *mysql.DB, statement string, args ...any) {
+	t.Helper()
+	if _, err := db.Pool().ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// write writes changes and fails the test on an error that concerns them all.
+func write(t *testing.T, db *mysql.DB, changes ...flush.Change) []flush.Result {
+	t.Helper()
+	results, err := mysql.NewSink(db).Write(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(changes) {
+		t.Fatalf("%d results for %d changes", len(results), len(changes))
+	}
+	return results
+}
+
+// set is a change with fields given as name, value, name, value; the value NULL is null.
+func set(id ticket.ID, revision ticket.Revision, pairs ...string) flush.Change {
+	c := flush.Change{ID: id, Revision: revision}
+	for i := 0; i < len(pairs); i += 2 {
+		value := ticket.Text(pairs[i+1])
+		if pairs[i+1] == "NULL" {
+			value = ticket.Null
+		}
+		c.Fields = append(c.Fields, ticket.Field{Name: pairs[i], Value: value})
+	}
+	return c
+}
+
+// row reads one ticket, which must be there.
+func row(t *testing.T, db *mysql.DB, id ticket.ID) mysql.Row {
+	t.Helper()
+	rows, err := db.Rows(t.Context(), []ticket.ID{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 1 {
+		t.Fatalf("%d rows of ticket %d, want 1", len(rows), id)
+	}
+	return rows[0]
+}
+
+// wantFields compares some fields of a ticket in the table.
+func wantFields(t *testing.T, db *mysql.DB, id ticket.ID, revision ticket.Revision, pairs ...string) {
+	t.Helper()
+	held := row(t, db, id)
+	if held.Revision != revision {
+		t.Errorf("ticket %d: revision %d, want %d", id, held.Revision, revision)
+	}
+	for _, want := range set(id, 0, pairs...).Fields {
+		if got, there := held.Fields.Get(want.Name); !there || got != want.Value {
+			t.Errorf("ticket %d: %s is %q (NULL %v, there %v), want %q",
+				id, want.Name, got.Text(), got.IsNull(), there, want.Value.Text())
+		}
+	}
+}
+
+// wantStored demands that all changes are in the table at these revisions.
+func wantStored(t *testing.T, results []flush.Result, revisions ...ticket.Revision) {
+	t.Helper()
+	for i, r := range results {
+		if r.Refused != nil || r.Revision != revisions[i] {
+			t.Errorf("result %d: revision %d, refused %+v; want revision %d", i, r.Revision, r.Refused, revisions[i])
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	phpclient "github.com/ticketd/ticketd/php-client"
+)
+
+// MigrateOptions say how [DB.Migrate] goes about it.
+type MigrateOptions struct {
+	// DryRun changes nothing and only says what would be run.
+	DryRun bool
+}
+
+const (
+	charsetCollate = "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+	// lockSeconds is how long a migration waits for another one of the same table.
+	lockSeconds = 60
+)
+
+// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and the
+// tombstones where deletes remove rows. It never drops, narrows or changes what is there. A table that is described by the
+// config gets nothing but the revision column and its index. It returns the statements that it has run, or would run.
+//
+// It may be run again at any time, also twice at once.
+func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
+	conn, err := db.pool.Conn(ctx)
+	if err != nil {
+		return nil, db.failure("migrate: connect", err)
+	}
+	defer conn.Close()
+	unlock, err := db.lock(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	m := &migration{config: db.config, conn: conn, dry: options.DryRun}
+	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones} {
+		if err := step(ctx); err != nil {
+			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
+		}
+	}
+	return m.done, nil
+}
+
+// lock keeps other migrations of the table away, of every host.
+func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
+	// The lock's name may have 64 characters and holds for the whole server.
+	const name = "CONCAT('ticketd ', MD5(CONCAT(DATABASE(), '.', ?)))"
+	var got sql.NullInt64
+	row := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", ?)", db.config.Table, lockSeconds)
+	if err := row.Scan(&got); err != nil {
+		return nil, db.failure("migrate: lock", err)
+	}
+	if got.Int64 != 1 {
+		return nil, fmt.Errorf("mysql: another migration of %s has been running for %d s; try again when it is over",
+			db.config.Table, lockSeconds)
+	}
+	return func() {
+		// An error is of no matter: the lock ends with the connection.
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+name+")", db.config.Table)
+	}, nil
+}
+
+// migration is one run under way.
+type migration struct {
+	config Config
+	conn   *sql.Conn
+	dry    bool
+	done   []string
+	// created says that the tickets table was not there: in a dry run it still is not.
+	created bool
+}
+
+// run runs a statement, or only notes it.
+func (m *migration) run(ctx context.Context, statement string) error {
+	m.done = append(m.done, statement)
+	if m.dry {
+		return nil
+	}
+	if _, err := m.conn.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("%w, running: %s", err, statement)
+	}
+	return nil
+}
+
+// schema returns the statements of a schema file, completed for the configured table.
+func (m *migration) schema(file string) []string {
+	filled := strings.NewReplacer("{table}", m.config.Table, "{key}", m.config.Key, "{charset_collate}", charsetCollate).
+		Replace(file)
+	var statements []string
+	for statement := range strings.SplitSeq(filled, ";\n") {
+		if statement = withoutComments(statement); statement != "" {
+			statements = append(statements, statement)
+		}
+	}
+	return statements
+}
+
+func withoutComments(statement string) string {
+	var kept []string
+	for line := range strings.Lines(statement) {
+		if !strings.HasPrefix(line, "--") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.TrimSpace(strings.Join(kept, ""))
+}
+
+// The order of the statements in the schema file.
+const (
+	createTickets = iota
+	createSequence
+	raiseSequence
+)
+
+// tickets makes the tickets table or adds to it.
+func (m *migration) tickets(ctx context.Context) error {
+	there, err := m.exists(ctx, m.config.Table)
+	switch {
+	case err != nil:
+		return err
+	case there:
+		return m.upgrade(ctx)
+	case !m.config.standard():
+		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
+			"correct the name, or make the table first")
+	}
+	m.created = true
+	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
+}
+
+// upgrade adds the columns and indexes that the table lacks, in one statement.
+func (m *migration) upgrade(ctx context.Context) error {
+	have, err := m.show(ctx, m.config.Table)
+	if err != nil {
+		return err
+	}
+	want, err := m.wanted(ctx, have)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, c := range want.columns {
+		if !have.hasColumn(c.name) {
+			missing = append(missing, "ADD COLUMN "+c.line)
+		}
+	}
+	for _, i := range want.indexes {
+		if !have.hasIndex(i) {
+			missing = append(missing, "ADD "+i.line)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
+}
+
+// wanted is what the table should have: for ticketd's own table what the schema file makes, which the server itself is asked
+// for through a temporary table, and for another the revision.
+func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
+	if !m.config.standard() {
+		name := quote(m.config.Revision)
+		if have.hasColumn(m.config.Revision) {
+			return shape{}, nil
+		}
+		return shape{
+			columns: []part{{name: m.config.Revision, line: name + " bigint unsigned NOT NULL DEFAULT 0"}},
+			indexes: []part{{name: "ticketd_revision", line: "KEY `ticketd_revision` (" + name + ")"}},
+		}, nil
+	}
+	const model = "ticketd_wanted"
+	create := strings.Replace(m.schema(phpclient.Schema)[createTickets],
+		"CREATE TABLE IF NOT EXISTS "+quote(m.config.Table), "CREATE TEMPORARY TABLE "+quote(model), 1)
+	if _, err := m.conn.ExecContext(ctx, create); err != nil {
+		return shape{}, fmt.Errorf("make a temporary table to compare with (it needs CREATE TEMPORARY TABLES): %w", err)
+	}
+	want, err := m.show(ctx, model)
+	_, dropErr := m.conn.ExecContext(context.WithoutCancel(ctx), "DROP TEMPORARY TABLE "+quote(model))
+	return want, errors.Join(err, dropErr)
+}
+
+// sequence makes the sequence, and raises it where it is not above the table's ids.
+func (m *migration) sequence(ctx context.Context) error {
+	schema := m.schema(phpclient.Schema)
+	there, err := m.exists(ctx, m.config.Table+sequenceSuffix)
+	if err != nil {
+		return err
+	}
+	if !there {
+		if err := m.run(ctx, schema[createSequence]); err != nil {
+			return err
+		}
+	}
+	if !there || m.created {
+		return m.run(ctx, schema[raiseSequence])
+	}
+	var low bool
+	err = m.conn.QueryRowContext(ctx, "SELECT COALESCE((SELECT next FROM "+quote(m.config.Table+sequenceSuffix)+
+		" WHERE id = 1), 0) <= COALESCE((SELECT MAX("+quote(m.config.Key)+") FROM "+quote(m.config.Table)+"), 0)").Scan(&low)
+	if err != nil {
+		return fmt.Errorf("compare the sequence with the ids: %w", err)
+	}
+	if !low {
+		return nil
+	}
+	return m.run(ctx, schema[raiseSequence])
+}
+
+// tombstones makes the table of deleted tickets where deletes remove rows.
+func (m *migration) tombstones(ctx context.Context) error {
+	if m.config.standard() {
+		return nil // the table has a deleted_at column by now, unless this is a dry run
+	}
+	have, err := m.show(ctx, m.config.Table)
+	if err != nil || have.hasColumn(m.config.DeletedAt) {
+		return err
+	}
+	there, err := m.exists(ctx, m.config.Table+tombstonesSuffix)
+	if err != nil || there {
+		return err
+	}
+	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
+}
+
+func (m *migration) exists(ctx context.Context, name string) (bool, error) {
+	var n int
+	err := m.conn.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", name).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", name, err)
+	}
+	return n > 0, nil
+}
+
+func (m *migration) show(ctx context.Context, name string) (shape, error) {
+	var ignored, text string
+	if err := m.conn.QueryRowContext(ctx, "SHOW CREATE TABLE "+quote(name)).Scan(&ignored, &text); err != nil {
+		return shape{}, fmt.Errorf("show table %s: %w", name, err)
+	}
+	return shapeOf(text), nil
+}

@@ -1,0 +1,138 @@
+package mysql
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// row is one change, laid out for the statements of its group.
+type row struct {
+	id       ticket.ID
+	revision ticket.Revision
+	values   []any // by the group's columns, then the patch of the extra column where the group has one
+	at       int   // which of the changes it is
+	size     int   // bytes that its values take in a statement
+	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
+}
+
+// group is the changes that the same statement can carry.
+type group struct {
+	columns []int // positions in the definition, ascending
+	extra   bool
+	removal string // JSON that removes keys from the extra column, or empty
+	// insertable says that a row can be inserted with these columns alone.
+	insertable bool
+	rows       []row
+}
+
+// plan sorts changes into groups and deletions.
+type plan struct {
+	definition *table.Definition
+	groups     []*group
+	deletions  []row
+	byShape    map[string]*group
+	// of the change that is being laid out:
+	cells []cell
+	shape []byte
+}
+
+// cell is one value on its way to its column.
+type cell struct {
+	column int
+	value  ticket.Value
+}
+
+func newPlan(d *table.Definition) *plan {
+	return &plan{definition: d, byShape: make(map[string]*group)}
+}
+
+// add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was added.
+func (p *plan) add(at int, c *flush.Change) (unplaced string) {
+	d := p.definition
+	r := row{id: c.ID, revision: c.Revision, at: at}
+	if c.Deleted && d.DeletedAt == "" {
+		p.deletions = append(p.deletions, r)
+		return ""
+	}
+	p.cells = p.cells[:0]
+	var patch extraPatch
+	for _, f := range c.Fields {
+		if column, ok := d.Position(f.Name); ok {
+			p.cells = append(p.cells, cell{column, f.Value})
+			continue
+		}
+		if d.Extra == "" {
+			return f.Name
+		}
+		patch.add(f)
+	}
+	slices.SortFunc(p.cells, func(a, b cell) int { return cmp.Compare(a.column, b.column) })
+	g := p.group(&patch)
+	r.values = make([]any, 0, len(p.cells)+1)
+	for _, c := range p.cells {
+		r.values = append(r.values, argument(&d.Columns[c.column], c.value))
+	}
+	if g.extra {
+		r.values = append(r.values, patch.text())
+	}
+	r.size = sizeOf(r.values)
+	g.rows = append(g.rows, r)
+	return ""
+}
+
+// group finds the group for the cells and the patch, or makes it.
+func (p *plan) group(patch *extraPatch) *group {
+	removal := patch.removal()
+	p.shape = p.shape[:0]
+	for _, c := range p.cells {
+		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) // a table has at most 4096 columns
+	}
+	if patch.any() {
+		const noColumn = 1<<16 - 1
+		p.shape = binary.BigEndian.AppendUint16(p.shape, noColumn)
+		p.shape = append(p.shape, removal...)
+	}
+	if g := p.byShape[string(p.shape)]; g != nil {
+		return g
+	}
+	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells))}
+	for i, c := range p.cells {
+		g.columns[i] = c.column
+	}
+	g.insertable = !slices.ContainsFunc(p.definition.Required(), func(required int) bool {
+		_, given := slices.BinarySearch(g.columns, required)
+		return !given
+	})
+	p.byShape[string(p.shape)] = g
+	p.groups = append(p.groups, g)
+	return g
+}
+
+// sorted brings rows into the order of the primary key, in which all daemons lock them.
+func sorted(rows []row) []row {
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
+	return rows
+}
+
+// batches cuts rows so that none of the parts has more than maxRows rows or maxBytes bytes of values. A row that is larger
+// on its own is a part of its own.
+func batches(rows []row, maxRows, maxBytes int) [][]row {
+	var parts [][]row
+	start, size := 0, 0
+	for i := range rows {
+		if i > start && (i-start >= maxRows || size+rows[i].size > maxBytes) {
+			parts = append(parts, rows[start:i])
+			start, size = i, 0
+		}
+		size += rows[i].size
+	}
+	if start < len(rows) {
+		parts = append(parts, rows[start:])
+	}
+	return parts
+}

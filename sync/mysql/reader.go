@@ -1,0 +1,146 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// Row is one ticket as the table holds it.
+type Row struct {
+	ID       ticket.ID
+	Revision ticket.Revision
+	// Deleted says that the row carries the mark of a soft delete.
+	Deleted bool
+	// Fields are all of the table's, NULLs included, then those of the extra column.
+	Fields ticket.Fields
+}
+
+// Rows reads the tickets in one query, ordered by id; those that have no row are left out. Errors wrap
+// [flush.ErrSinkDown] or [flush.ErrSinkPaused].
+func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
+	const operation = "read tickets"
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	d, err := db.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = int64(id)
+	}
+	query := "SELECT " + selected(d) + " FROM " + quote(d.Table) + " WHERE " + quote(d.Key) +
+		" IN (" + strings.Repeat("?,", len(ids)-1) + "?) ORDER BY " + quote(d.Key)
+	rows, err := db.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	defer rows.Close()
+	scanner := newRowScanner(d)
+	var all []Row
+	for rows.Next() {
+		row, err := scanner.scan(rows)
+		if err != nil {
+			return nil, db.failure(operation, err)
+		}
+		all = append(all, row)
+	}
+	return all, db.failure(operation, rows.Err())
+}
+
+// selected lists the columns that a row scanner expects.
+func selected(d *table.Definition) string {
+	list := quote(d.Key) + "," + quote(d.Revision)
+	for i := range d.Columns {
+		switch name := quote(d.Columns[i].Name); d.Columns[i].Kind {
+		case table.Bit: // as a number and not as its bytes
+			list += "," + name + "+0"
+		case table.Float, table.Year: // as the server writes it, not as the driver does
+			list += ",CAST(" + name + " AS CHAR)"
+		default:
+			list += "," + name
+		}
+	}
+	if d.Extra != "" {
+		list += "," + quote(d.Extra)
+	}
+	return list
+}
+
+// rowScanner turns result rows into tickets.
+type rowScanner struct {
+	definition *table.Definition
+	id         int64
+	revision   int64
+	cells      []sql.RawBytes
+	targets    []any
+}
+
+func newRowScanner(d *table.Definition) *rowScanner {
+	n := len(d.Columns)
+	if d.Extra != "" {
+		n++
+	}
+	s := &rowScanner{definition: d, cells: make([]sql.RawBytes, n), targets: make([]any, 0, n+2)}
+	s.targets = append(s.targets, &s.id, &s.revision)
+	for i := range s.cells {
+		s.targets = append(s.targets, &s.cells[i])
+	}
+	return s
+}
+
+func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
+	if err := rows.Scan(s.targets...); err != nil {
+		return Row{}, err
+	}
+	d := s.definition
+	row := Row{
+		ID: ticket.ID(s.id), Revision: ticket.Revision(s.revision),
+		Fields: make(ticket.Fields, 0, len(d.Columns)),
+	}
+	for i := range d.Columns {
+		field, cell := d.Columns[i].Field, s.cells[i]
+		if strings.HasPrefix(field, "_") { // reserved in the store
+			continue
+		}
+		value := ticket.Null
+		if cell != nil {
+			value = ticket.Text(string(cell))
+		}
+		if field == d.DeletedAt {
+			row.Deleted = !value.IsNull() && !unmarked(value.Text())
+		}
+		row.Fields = append(row.Fields, ticket.Field{Name: field, Value: value})
+	}
+	if d.Extra != "" {
+		row.Fields = unpackExtra(row.Fields, s.cells[len(d.Columns)])
+	}
+	return row, nil
+}
+
+// unmarked says that the text is nothing but zeros: 0, or a zero date, as tables that know no NULL mark what is not deleted.
+func unmarked(text string) bool { return strings.Trim(text, "0-: .") == "" }
+
+// MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is indexed,
+// as ticketd migrate leaves it.
+func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
+	n, err := db.highest(ctx, db.config.Revision)
+	return ticket.Revision(n), db.failure("read the highest revision", err)
+}
+
+// MaxID returns the highest ticket id in the table, zero where it is empty.
+func (db *DB) MaxID(ctx context.Context) (ticket.ID, error) {
+	n, err := db.highest(ctx, db.config.Key)
+	return ticket.ID(n), db.failure("read the highest id", err)
+}
+
+func (db *DB) highest(ctx context.Context, column string) (n int64, err error) {
+	err = db.pool.QueryRowContext(ctx,
+		"SELECT COALESCE(MAX("+quote(column)+"),0) FROM "+quote(db.config.Table)).Scan(&n)
+	return n, err
+}

@@ -1,0 +1,129 @@
+package mysql
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// Sink writes changes to the tickets table; the package comment says how.
+type Sink struct {
+	db         *DB
+	statements atomic.Int64
+}
+
+var _ flush.Sink = (*Sink)(nil)
+
+// NewSink makes the sink of a database.
+func NewSink(db *DB) *Sink { return &Sink{db: db} }
+
+// Statements counts the statements that have written tickets so far.
+func (s *Sink) Statements() int64 { return s.statements.Load() }
+
+// Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read it again
+// after [flush.ErrSinkPaused].
+func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+	d, err := s.db.known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	packet, err := s.db.maxPacket(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &write{db: s.db, statements: &s.statements, packet: packet, results: make([]flush.Result, len(changes))}
+	p, err := w.plan(ctx, d, changes)
+	if err != nil {
+		return nil, err
+	}
+	w.definition = p.definition
+	for _, g := range p.groups {
+		if err := w.group(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.deletions) > 0 {
+		if err := w.delete(ctx, p.deletions); err != nil {
+			return nil, err
+		}
+	}
+	if w.conflict != nil {
+		return nil, w.conflict
+	}
+	return w.results, nil
+}
+
+// write is one call of [Sink.Write] under way.
+type write struct {
+	db         *DB
+	definition *table.Definition
+	statements *atomic.Int64
+	packet     int
+	results    []flush.Result
+	// vanished are rows of a batch that were not there after it: each gets one more attempt, alone.
+	vanished []row
+	// conflict is set when rows stayed locked by others after all attempts. The other rows are still written, so that they
+	// need not wait for these.
+	conflict error
+}
+
+// plan lays out the changes. A field without a place may mean that the definition is older than the one by which another
+// daemon let it pass, so it is read again, once, before the change is refused.
+func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.Change) (*plan, error) {
+	for fresh := false; ; fresh = true {
+		p := newPlan(d)
+		clear(w.results)
+		unplaced := false
+		for i := range changes {
+			c := marked(changes[i], d)
+			field := p.add(i, &c)
+			if field == "" {
+				continue
+			}
+			unplaced = true
+			w.results[i].Refused = &flush.Refusal{
+				Code:   errUnknownColumn,
+				Reason: fmt.Sprintf("the table has no column for the field %q and none for extra fields", field),
+			}
+		}
+		if !unplaced || fresh {
+			return p, nil
+		}
+		var err error
+		if d, err = w.db.LoadDefinition(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// marked makes sure that a deletion carries its mark: it may have been accepted when the table had no column for that. Its
+// revision is a time, which makes the mark the same at every attempt.
+func marked(c flush.Change, d *table.Definition) flush.Change {
+	if !c.Deleted || d.DeletedAt == "" {
+		return c
+	}
+	if _, given := c.Fields.Get(d.DeletedAt); given {
+		return c
+	}
+	mark, _ := d.SoftDelete(time.UnixMicro(int64(c.Revision)))
+	fields := append(ticket.Fields(nil), c.Fields...)
+	for _, f := range mark {
+		fields = fields.With(f.Name, f.Value)
+	}
+	c.Fields = fields
+	return c
+}
+
+// stored records that the ticket is in the database at the revision.
+func (w *write) stored(r *row, revision ticket.Revision) {
+	w.results[r.at] = flush.Result{Revision: revision}
+}
+
+func (w *write) refuse(r *row, reason *flush.Refusal) {
+	w.results[r.at] = flush.Result{Refused: reason}
+}

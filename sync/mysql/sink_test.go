@@ -1,0 +1,216 @@
+package mysql_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+func TestWriteInsertsAndUpdates(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		wantStored(t, write(t, db,
+			set(3, 10, "subject", "it's \"a\" \\ test\x00\n\x1a", "status", "open"),
+			set(1, 11, "status", "open", "subject", "😀"), // the same columns in another order: the same statement
+			set(2, 12, "priority", "high", "customer_id", "18446744073709551615"),
+		), 10, 11, 12)
+		wantStored(t, write(t, db, set(1, 20, "status", "closed"), set(3, 21, "status", "NULL-ish")), 20, 21)
+		wantFields(t, db, 1, 20, "status", "closed", "subject", "😀", "category", "NULL")
+		wantFields(t, db, 2, 12, "priority", "high", "customer_id", "18446744073709551615", "status", "open")
+		wantFields(t, db, 3, 21, "status", "NULL-ish", "subject", "it's \"a\" \\ test\x00\n\x1a")
+	})
+}
+
+// Taking the guard out of the statement's tail makes this fail: the status is "older" then.
+func TestAnOlderRevisionNeverOverwrites(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		write(t, db, set(1, 100, "status", "newer", "note", "newer"))
+		wantStored(t, write(t, db, set(1, 99, "status", "older", "note", "older"), set(2, 5, "status", "new")), 100, 5)
+		wantFields(t, db, 1, 100, "status", "newer", "note", "newer")
+	})
+}
+
+func TestAnEqualRevisionIsIdempotent(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	for range 3 {
+		wantStored(t, write(t, db, set(1, 100, "status", "pending", "note", "x")), 100)
+	}
+	wantFields(t, db, 1, 100, "status", "pending", "note", "x")
+}
+
+// Assignments run from left to right: with the revision first, the guards of the others would already see the new one, and
+// no column would change.
+func TestTheRevisionIsAssignedLast(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 1, "subject", "a", "status", "a", "category", "a", "priority", "a", "note", "a"))
+	write(t, db, set(1, 2, "subject", "b", "status", "b", "category", "b", "priority", "b", "note", "b"))
+	wantFields(t, db, 1, 2, "subject", "b", "status", "b", "category", "b", "priority", "b", "note", "b")
+}
+
+func TestColumnsThatDidNotChangeStayAsSQLEditedThem(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 1, "subject", "ours", "status", "open", "note", "ours", "other", "ours"))
+	exec(t, db, `UPDATE wp_support_tickets SET subject = 'theirs', extra = JSON_SET(extra, '$.other', 'theirs')`)
+	write(t, db, set(1, 2, "status", "closed", "note", "again ours"))
+	wantFields(t, db, 1, 2, "subject", "theirs", "status", "closed", "note", "again ours", "other", "theirs")
+}
+
+func TestBatchesAreCutByRowsAndSorted(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	migrated(t, server.DSN(name))
+	db := open(t, mysql.Config{DSN: server.DSN(name), MaxRows: 10})
+	var changes []flush.Change
+	for id := range ticket.ID(25) {
+		changes = append(changes, set(25-id, ticket.Revision(1000+id), "status", "open"))
+	}
+	sink := mysql.NewSink(db)
+	results, err := sink.Write(t.Context(), changes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if r.Revision != changes[i].Revision {
+			t.Errorf("result %d: revision %d, want that of its change, %d", i, r.Revision, changes[i].Revision)
+		}
+	}
+	if n := sink.Statements(); n != 3 {
+		t.Errorf("%d statements for 25 rows in batches of 10, want 3", n)
+	}
+}
+
+// Daemons that write the same tickets at once, each its own revisions: at the end each ticket is at the highest, with the fields
+// of that revision.
+func TestConcurrentWritersLeaveTheHighestRevision(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	migrated(t, server.DSN(name))
+	const tickets, rounds, writers = 20, 15, 4
+	var all sync.WaitGroup
+	for w := range writers {
+		db := open(t, mysql.Config{DSN: server.DSN(name)})
+		order := rand.New(rand.NewPCG(1, uint64(w)))
+		all.Go(func() {
+			sink := mysql.NewSink(db)
+			for _, round := range order.Perm(rounds) {
+				var changes []flush.Change
+				for id := range ticket.ID(tickets) {
+					revision := ticket.Revision(round*writers + w + 1)
+					changes = append(changes, set(id+1, revision, "status", revision.String(), "subject", revision.String()))
+				}
+				if _, err := sink.Write(t.Context(), changes); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	db := open(t, mysql.Config{DSN: server.DSN(name)})
+	const last = rounds * writers
+	for id := range ticket.ID(tickets) {
+		wantFields(t, db, id+1, last, "status", fmt.Sprint(last), "subject", fmt.Sprint(last))
+	}
+}
+
+func TestSoftDeletes(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 1, "status", "open"))
+	gone := set(1, 2, "deleted_at", "2026-01-02 03:04:05")
+	gone.Deleted = true
+	wantStored(t, write(t, db, gone), 2)
+	wantStored(t, write(t, db, set(1, 1, "status", "late")), 2)
+	if r := row(t, db, 1); !r.Deleted {
+		t.Error("not deleted")
+	}
+	// Accepted when the table had no such column: the mark comes from the revision.
+	bare := flush.Change{ID: 2, Revision: 1_767_323_045_000_000, Deleted: true}
+	wantStored(t, write(t, db, bare), bare.Revision)
+	wantFields(t, db, 2, bare.Revision, "deleted_at", "2026-01-02 03:04:05")
+}
+
+func TestExtraFields(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		odd := "it's \"q\" \\ back / slash\n\t\x01 ä😀 <&>"
+		write(t, db, set(1, 1, "caller", odd, "gone", "NULL", odd[:20], "x"), set(2, 1, "gone", "NULL"))
+		wantFields(t, db, 1, 1, "caller", odd, odd[:20], "x")
+		var nulls int
+		err := db.Pool().QueryRowContext(t.Context(),
+			"SELECT COUNT(*) FROM wp_support_tickets WHERE JSON_CONTAINS_PATH(extra, 'one', '$.gone')").Scan(&nulls)
+		if err != nil || nulls != 0 {
+			t.Errorf("%d rows hold a null for a field that was removed, error %v", nulls, err)
+		}
+		write(t, db, set(1, 2, "caller", "NULL", "group", "a"), set(2, 2, "caller", "NULL", "group", "b"))
+		wantFields(t, db, 1, 2, "group", "a", odd[:20], "x")
+		wantFields(t, db, 2, 2, "group", "b")
+		if _, there := row(t, db, 1).Fields.Get("caller"); there {
+			t.Error("a removed field is still there")
+		}
+		exec(t, db, `UPDATE wp_support_tickets SET extra = '{"n": 1.50, "o": {"a": [1]}, "z": null, "status": "shadow", "_rev": "9"}'
+			WHERE ticket_id = 1`)
+		wantFields(t, db, 1, 2, "n", "1.50", "status", "open")
+		for _, name := range []string{"z", "_rev"} {
+			if _, there := row(t, db, 1).Fields.Get(name); there {
+				t.Errorf("%s was read as a field", name)
+			}
+		}
+		exec(t, db, `UPDATE wp_support_tickets SET extra = '[1]' WHERE ticket_id = 1`)
+		write(t, db, set(1, 3, "caller", "Ann"))
+		wantFields(t, db, 1, 3, "caller", "Ann")
+	})
+}
+
+// The row must not be written into the other ticket's, which the server calls the duplicate.
+func TestAnotherUniqueIndexDoesNotMixTickets(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD UNIQUE KEY s (subject)")
+	write(t, db, set(1, 5, "subject", "one", "status", "open"))
+	results := write(t, db, set(2, 10, "subject", "one", "status", "wrong"), set(3, 11, "subject", "three", "status", "right"))
+	if results[0].Refused == nil || results[0].Refused.Code != 1062 {
+		t.Errorf("result %+v, want it refused as a duplicate", results[0])
+	}
+	wantStored(t, results[1:], 11)
+	wantFields(t, db, 1, 5, "subject", "one", "status", "open")
+}
+
+func TestAFieldWithoutAPlace(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN extra")
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// A column that this daemon has not heard of yet, though another has let the field pass by it.
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN caller VARCHAR(9)")
+	results := write(t, db, set(1, 1, "caller", "Ann"), set(2, 2, "nowhere", "x"), set(3, 3, "status", "open"))
+	if r := results[1].Refused; r == nil || r.Code != 1054 || !strings.Contains(r.Reason, `"nowhere"`) {
+		t.Errorf("result %+v, want the unknown column to be refused", results[1])
+	}
+	wantStored(t, slices.Delete(results, 1, 2), 1, 3)
+	wantFields(t, db, 1, 1, "caller", "Ann")
+}
+
+func TestBitAndBinaryColumns(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN flags BIT(9), ADD COLUMN hash VARBINARY(4), ADD COLUMN score DOUBLE")
+	wantStored(t, write(t, db, set(1, 1, "flags", "257", "hash", "\xff'\\\x00", "score", "0.00001")), 1)
+	wantFields(t, db, 1, 1, "flags", "257", "hash", "\xff'\\\x00", "score", "0.00001")
+}

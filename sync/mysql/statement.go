@@ -1,0 +1,126 @@
+package mysql
+
+import (
+	"strings"
+
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// statements writes the SQL for one group. Every name in it comes from the table's definition and is quoted.
+type statements struct {
+	table, key, revision, extra string
+	columns                     []string // quoted
+	group                       *group
+}
+
+func newStatements(d *table.Definition, g *group) *statements {
+	s := &statements{
+		table: quote(d.Table), key: quote(d.Key), revision: quote(d.Revision), extra: quote(d.Extra), group: g,
+		columns: make([]string, len(g.columns)),
+	}
+	for i, column := range g.columns {
+		s.columns[i] = quote(d.Columns[column].Name)
+	}
+	return s
+}
+
+// head and tail enclose the rows of an upsert:
+//
+//	INSERT INTO `t` (`id`,`rev`,`a`) VALUES (?,?,?),… ON DUPLICATE KEY UPDATE
+//	  `a`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`a`),`a`),
+//	  `rev`=IF(VALUES(`id`)=`id`,GREATEST(`rev`,VALUES(`rev`)),`rev`)
+//
+// The ids are compared because a row may also collide with another ticket's in another unique index, and must not be
+// written into that. VALUES() and not a row alias, which MariaDB does not know.
+func (s *statements) head() string {
+	var b strings.Builder
+	b.WriteString("INSERT INTO " + s.table + " (" + s.key + "," + s.revision)
+	for _, c := range s.columns {
+		b.WriteString("," + c)
+	}
+	if s.group.extra {
+		b.WriteString("," + s.extra)
+	}
+	b.WriteString(") VALUES ")
+	return b.String()
+}
+
+func (s *statements) tail() string {
+	same := "VALUES(" + s.key + ")=" + s.key
+	guard := same + " AND VALUES(" + s.revision + ")>" + s.revision
+	var b strings.Builder
+	b.WriteString(" ON DUPLICATE KEY UPDATE ")
+	for _, c := range s.columns {
+		b.WriteString(c + "=IF(" + guard + ",VALUES(" + c + ")," + c + "),")
+	}
+	if s.group.extra {
+		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
+	}
+	b.WriteString(s.revision + "=IF(" + same + ",GREATEST(" + s.revision + ",VALUES(" + s.revision + "))," + s.revision + ")")
+	return b.String()
+}
+
+// merged is the extra column with a patch merged into it; where keys are removed, a placeholder for that patch follows.
+func (s *statements) merged(patch string) string {
+	expression := "JSON_MERGE_PATCH(COALESCE(" + s.extra + ",'{}')," + patch
+	if s.group.removal != "" {
+		expression += ",?"
+	}
+	return expression + ")"
+}
+
+// upsert returns the statement for the rows and its arguments.
+func (s *statements) upsert(head, tail string, rows []row) (query string, args []any) {
+	width := len(rows[0].values) + 2
+	one := "(" + strings.Repeat("?,", width-1) + "?)"
+	args = make([]any, 0, len(rows)*width+1)
+	var b strings.Builder
+	b.Grow(len(head) + len(rows)*(len(one)+1) + len(tail))
+	b.WriteString(head)
+	for i := range rows {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(one)
+		args = append(args, int64(rows[i].id), int64(rows[i].revision))
+		args = append(args, rows[i].values...)
+	}
+	b.WriteString(tail)
+	if s.group.removal != "" {
+		args = append(args, s.group.removal)
+	}
+	return b.String(), args
+}
+
+// update returns the guarded UPDATE of one row, which never inserts. The row is at most once in it, so the guard can stand
+// in the WHERE clause.
+func (s *statements) update() string {
+	var b strings.Builder
+	b.WriteString("UPDATE " + s.table + " SET ")
+	for _, c := range s.columns {
+		b.WriteString(c + "=?,")
+	}
+	if s.group.extra {
+		b.WriteString(s.extra + "=" + s.merged("?") + ",")
+	}
+	b.WriteString(s.revision + "=? WHERE " + s.key + "=? AND " + s.revision + "<?")
+	return b.String()
+}
+
+func (s *statements) updateArgs(r *row) []any {
+	args := make([]any, 0, len(r.values)+4)
+	args = append(args, r.values...)
+	if s.group.removal != "" {
+		args = append(args, s.group.removal)
+	}
+	return append(args, int64(r.revision), int64(r.id), int64(r.revision))
+}
+
+// keys is the list of the rows' ids for IN (…).
+func keys(rows []*row) (list string, args []any) {
+	args = make([]any, len(rows))
+	for i := range rows {
+		args[i] = int64(rows[i].id)
+	}
+	return "(" + strings.Repeat("?,", len(rows)-1) + "?)", args
+}

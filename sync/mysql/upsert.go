@@ -1,0 +1,191 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+// packetSlack is what a statement has beside its rows and the text around them: the protocol's header and the driver's
+// own reckoning.
+const packetSlack = 64
+
+// querier is a pool or a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// group writes the rows of one group.
+func (w *write) group(ctx context.Context, g *group) error {
+	s := newStatements(w.definition, g)
+	head, tail := s.head(), s.tail()
+	room := w.packet - len(head) - len(tail) - escapedSize(g.removal) - packetSlack
+	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
+	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
+		if batch[0].size > room { // then it is alone
+			w.refuse(&batch[0], &flush.Refusal{
+				Code: errPacketTooLarge,
+				Reason: fmt.Sprintf("the ticket takes %d bytes and the server's max_allowed_packet is %d",
+					batch[0].size, w.packet),
+			})
+			continue
+		}
+		if err := w.settle(ctx, batch, 0, try); err != nil {
+			return err
+		}
+	}
+	vanished := w.vanished
+	w.vanished = nil
+	for i := range vanished {
+		if err := w.settle(ctx, vanished[i:i+1], 0, try); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store writes the rows in one transaction and learns what became of each.
+func (w *write) store(ctx context.Context, s *statements, head, tail string, rows []row) error {
+	switch {
+	case !s.group.insertable:
+		return w.update(ctx, s, rows)
+	case w.definition.DeletedAt == "":
+		return w.upsertUnburied(ctx, s, head, tail, rows)
+	}
+	open, err := w.upsert(ctx, w.db.pool, s, head, tail, rows)
+	if err != nil {
+		return err
+	}
+	return w.verify(ctx, s, open, len(rows) == 1)
+}
+
+// upsert runs one statement and returns the rows whose outcome it does not tell. A row that was there and got a higher
+// revision counts as two affected rows, an inserted one as one, one that stayed as it was as none.
+func (w *write) upsert(
+	ctx context.Context, q querier, s *statements, head, tail string, rows []row,
+) (open []*row, err error) {
+	query, args := s.upsert(head, tail, rows)
+	affected, err := w.exec(ctx, q, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	if affected == 2*int64(len(rows)) {
+		for i := range rows {
+			w.stored(&rows[i], rows[i].revision)
+		}
+		return nil, nil
+	}
+	for i := range rows {
+		open = append(open, &rows[i])
+	}
+	return open, nil
+}
+
+// update changes rows that are there and inserts none. The pairs of a row and its revision in the WHERE clause make it one
+// statement per row; the transaction makes it one commit.
+func (w *write) update(ctx context.Context, s *statements, rows []row) error {
+	var open []*row
+	err := w.db.transact(ctx, func(tx *sql.Tx) (err error) {
+		open, err = w.updateEach(ctx, tx, s, pointers(rows))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.verify(ctx, s, open, len(rows) == 1)
+}
+
+func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows []*row) (open []*row, err error) {
+	query := s.update()
+	for _, r := range rows {
+		affected, err := w.exec(ctx, q, query, s.updateArgs(r)...)
+		if err != nil {
+			return nil, err
+		}
+		if affected == 0 {
+			open = append(open, r)
+			continue
+		}
+		w.stored(r, r.revision)
+	}
+	return open, nil
+}
+
+// verify reads the revisions of the rows whose outcome is open. One that is not there either was not insertable, or was
+// deleted by hand at the same moment, or collided with another ticket's in another unique index; an attempt alone tells.
+// Of a ticket that was deleted nothing is left to write.
+func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bool) error {
+	if len(open) == 0 {
+		return nil
+	}
+	revisions, err := readRevisions(ctx, w.db.pool,
+		"SELECT "+s.key+","+s.revision+" FROM "+s.table+" WHERE "+s.key+" IN ", "", open)
+	if err != nil {
+		return err
+	}
+	for _, r := range open {
+		held, there := revisions[r.id]
+		switch {
+		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
+			w.stored(r, held)
+		case r.buried:
+			w.stored(r, r.revision)
+		case !s.group.insertable:
+			w.refuse(r, &flush.Refusal{
+				Code:   errNoDefault,
+				Reason: "the row does not exist, and the change leaves out columns that are NOT NULL without a default",
+			})
+		case !alone:
+			w.vanished = append(w.vanished, *r)
+		default:
+			w.refuse(r, &flush.Refusal{
+				Code:   errDuplicate,
+				Reason: "not inserted: another ticket holds the same value in a unique index of the table",
+			})
+		}
+	}
+	return nil
+}
+
+// exec runs a statement that writes and returns how many rows it affected.
+func (w *write) exec(ctx context.Context, q querier, query string, args ...any) (affected int64, err error) {
+	w.statements.Add(1)
+	result, err := q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// readRevisions runs a query for ids and revisions, which the list of ids and the suffix complete.
+func readRevisions(
+	ctx context.Context, q querier, query, suffix string, of []*row,
+) (map[ticket.ID]ticket.Revision, error) {
+	list, args := keys(of)
+	rows, err := q.QueryContext(ctx, query+list+suffix, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	revisions := make(map[ticket.ID]ticket.Revision, len(of))
+	for rows.Next() {
+		var id, revision int64
+		if err := rows.Scan(&id, &revision); err != nil {
+			return nil, err
+		}
+		revisions[ticket.ID(id)] = ticket.Revision(revision)
+	}
+	return revisions, rows.Err()
+}
+
+func pointers(rows []row) []*row {
+	all := make([]*row, len(rows))
+	for i := range rows {
+		all[i] = &rows[i]
+	}
+	return all
+}

@@ -1,0 +1,72 @@
+package table
+
+// Kind is the family of column types that share their rules.
+type Kind string
+
+// The kinds. Everything else (geometry, UUID, …) is [Other]: only the database can tell what it takes.
+const (
+	Integer   Kind = "integer"
+	Decimal   Kind = "decimal"
+	Float     Kind = "float"
+	Bit       Kind = "bit"
+	Char      Kind = "char"
+	Varchar   Kind = "varchar"
+	Text      Kind = "text"
+	Binary    Kind = "binary"
+	Varbinary Kind = "varbinary"
+	Blob      Kind = "blob"
+	Date      Kind = "date"
+	Datetime  Kind = "datetime"
+	Timestamp Kind = "timestamp"
+	Time      Kind = "time"
+	Year      Kind = "year"
+	Enum      Kind = "enum"
+	Set       Kind = "set"
+	JSON      Kind = "json"
+	Other     Kind = "other"
+)
+
+// Source says where a column's value comes from when a create leaves the column out.
+type Source string
+
+// The sources of a default.
+const (
+	NoDefault Source = ""       // a NOT NULL column that must be given
+	Literal   Source = "value"  // the text of the default
+	NullValue Source = "null"   // NULL
+	Now       Source = "now"    // CURRENT_TIMESTAMP
+	Server    Source = "server" // an expression, a counter or a zero date: only the database can fill it in
+)
+
+// Default is what a column holds when a create leaves it out.
+type Default struct {
+	Source Source `json:"source,omitempty"`
+	Text   string `json:"text,omitempty"` // of a Literal, as the database shows it
+}
+
+// Column is one column of the tickets table that holds a ticket field. A limit that is zero does not apply to the kind.
+type Column struct {
+	Field     string   `json:"field"` // the ticket field's name
+	Name      string   `json:"name"`  // the column's name; differs where a column map says so
+	Kind      Kind     `json:"kind"`
+	Nullable  bool     `json:"nullable,omitempty"`
+	Generated bool     `json:"generated,omitempty"` // computed by the table, never written
+	Default   Default  `json:"default"`
+	Bits      int      `json:"bits,omitempty"` // of Integer and Bit (1 to 64), and of Float (32 or 64)
+	Unsigned  bool     `json:"unsigned,omitempty"`
+	Precision int      `json:"precision,omitempty"` // all digits of Decimal, and of Float where it was declared with digits
+	Scale     int      `json:"scale,omitempty"`     // the digits after the point, of the same
+	MaxChars  int      `json:"max_chars,omitempty"` // of Char and Varchar
+	MaxBytes  int      `json:"max_bytes,omitempty"` // of Text, Blob, Binary and Varbinary
+	Digits    int      `json:"digits,omitempty"`    // fractional digits of a second, of the temporal kinds
+	MaxUnix   int64    `json:"max_unix,omitempty"`  // the last second of Timestamp, since 1970
+	Members   []string `json:"members,omitempty"`   // of Enum and Set, in the table's order
+	Charset   string   `json:"charset,omitempty"`   // of the kinds that hold text
+	FoldCase  bool     `json:"fold_case,omitempty"` // the collation takes upper and lower case as equal
+	Depth     int      `json:"depth,omitempty"`     // how deeply JSON may be nested
+}
+
+// Required says that a row cannot be inserted without the column.
+func (c *Column) Required() bool {
+	return !c.Nullable && !c.Generated && c.Default.Source == NoDefault
+}

@@ -1,0 +1,239 @@
+package table
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// The forms in which the databases write dates and times.
+const (
+	dateForm     = "2006-01-02"
+	datetimeForm = "2006-01-02 15:04:05"
+)
+
+// microDigits are the digits of a second's fraction that the databases can hold.
+const microDigits = 6
+
+// checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then Z or
+// an offset, which moves the time to UTC, where all of MySQL's times are kept. What the column has no room for is cut, not
+// rounded: one database does this and the other that, and a cut time is never later than what was meant.
+func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
+	s := v.Text()
+	t, ok := parseDate(s)
+	if !ok {
+		return c.refuse(RuleDate, "not a date; write it as YYYY-MM-DD hh:mm:ss, with a month, a day and a time that exist")
+	}
+	if c.Kind == Timestamp {
+		if at := t.Unix(); at < 1 || at > c.MaxUnix {
+			return c.refuse(RuleRange, "out of range; the column takes 1970-01-01 00:00:01 to %s, UTC",
+				time.Unix(c.MaxUnix, 0).UTC().Format(datetimeForm))
+		}
+	}
+	var room [len(datetimeForm) + 1 + microDigits]byte
+	if text := c.appendTime(room[:0], t); string(text) != s {
+		return ticket.Text(string(text)), nil
+	}
+	return v, nil
+}
+
+// formatTime writes a time as the column holds it.
+func (c *Column) formatTime(t time.Time) string { return string(c.appendTime(nil, t.UTC())) }
+
+func (c *Column) appendTime(b []byte, t time.Time) []byte {
+	if c.Kind == Date {
+		return t.AppendFormat(b, dateForm)
+	}
+	b = t.AppendFormat(b, datetimeForm)
+	if c.Digits == 0 {
+		return b
+	}
+	const full = ".000000"
+	return t.AppendFormat(b, full[:1+c.Digits]) // formatting with zeros cuts, it does not round
+}
+
+// parseDate reads a date and, where it follows, a time; the result is in UTC.
+func parseDate(s string) (time.Time, bool) {
+	s = strings.Trim(s, spaces)
+	year, s, ok := number(s, 4, 4)
+	month, s, ok2 := numberAfter(s, '-', 12)
+	day, s, ok3 := numberAfter(s, '-', 31)
+	if !ok || !ok2 || !ok3 || month == 0 || day == 0 {
+		return time.Time{}, false
+	}
+	var clock [3]int
+	var nanos, shift int
+	if s != "" && (s[0] == ' ' || s[0] == 'T') && s != "T" {
+		if clock, nanos, s, ok = parseClock(strings.TrimLeft(s[1:], spaces)); !ok {
+			return time.Time{}, false
+		}
+		if shift, s, ok = parseZone(s); !ok {
+			return time.Time{}, false
+		}
+	}
+	t := time.Date(year, time.Month(month), day, clock[0], clock[1], clock[2], nanos, time.UTC)
+	if s != "" || t.Day() != day { // the 30th of February became the 2nd of March
+		return time.Time{}, false
+	}
+	t = t.Add(-time.Duration(shift) * time.Minute)
+	return t, t.Year() >= 0 && t.Year() <= 9999
+}
+
+// parseClock reads hh[:mm[:ss[.fraction]]].
+func parseClock(s string) (clock [3]int, nanos int, rest string, ok bool) {
+	limits := [3]int{23, 59, 59}
+	if clock[0], s, ok = number(s, 1, 2); !ok || clock[0] > limits[0] {
+		return clock, 0, s, false
+	}
+	for i := 1; i < len(clock) && s != "" && s[0] == ':'; i++ {
+		if clock[i], s, ok = numberAfter(s, ':', limits[i]); !ok {
+			return clock, 0, s, false
+		}
+	}
+	if s != "" && s[0] == '.' {
+		nanos, s = fraction(s[1:])
+	}
+	return clock, nanos, s, true
+}
+
+// parseZone reads Z, ±hh:mm or ±hhmm as minutes east of Greenwich; nothing is UTC.
+func parseZone(s string) (minutes int, rest string, ok bool) {
+	if s == "" {
+		return 0, s, true
+	}
+	if s[0] == 'Z' || s[0] == 'z' {
+		return 0, s[1:], true
+	}
+	sign := 1
+	switch s[0] {
+	case '+':
+	case '-':
+		sign = -1
+	default:
+		return 0, s, false
+	}
+	hours, s, ok := number(s[1:], 2, 2)
+	mins, s, ok2 := number(strings.TrimPrefix(s, ":"), 2, 2)
+	const furthest = 14 // hours: Line Islands
+	if !ok || !ok2 || hours > furthest || mins > 59 {
+		return 0, s, false
+	}
+	return sign * (hours*60 + mins), s, true
+}
+
+// number reads least to most digits.
+func number(s string, least, most int) (n int, rest string, ok bool) {
+	i := 0
+	for i < len(s) && i < most && s[i] >= '0' && s[i] <= '9' {
+		n = n*10 + int(s[i]-'0')
+		i++
+	}
+	return n, s[i:], i >= least
+}
+
+// numberAfter reads the mark and one or two digits, at most limit.
+func numberAfter(s string, mark byte, limit int) (n int, rest string, ok bool) {
+	if s == "" || s[0] != mark {
+		return 0, s, false
+	}
+	n, rest, ok = number(s[1:], 1, 2)
+	return n, rest, ok && n <= limit
+}
+
+// fraction reads the digits after a second's point as nanoseconds; digits beyond the microsecond are passed over.
+func fraction(s string) (nanos int, rest string) {
+	digits, rest := leadingDigits(s)
+	digits = digits[:min(len(digits), microDigits)]
+	n, _ := strconv.Atoi(digits)
+	for range 9 - len(digits) {
+		n *= 10
+	}
+	return n, rest
+}
+
+// maxTimeHours is the largest hour of a TIME, whose limit is ±838:59:59.
+const maxTimeHours = 838
+
+// checkTime judges TIME: [-]hhh:mm[:ss[.fraction]], a length of time as much as a time of day.
+func (c *Column) checkTime(v ticket.Value) (ticket.Value, error) {
+	s := strings.Trim(v.Text(), spaces)
+	rest, negative := strings.CutPrefix(s, "-")
+	hours, rest, ok := number(rest, 1, 3)
+	minutes, rest, ok2 := numberAfter(rest, ':', 59)
+	seconds, nanos := 0, 0
+	if ok && ok2 && rest != "" {
+		if seconds, rest, ok = numberAfter(rest, ':', 59); ok && rest != "" && rest[0] == '.' {
+			nanos, rest = fraction(rest[1:])
+		}
+	}
+	if !ok || !ok2 || rest != "" {
+		return c.refuse(RuleDate, "not a time; write it as hh:mm:ss")
+	}
+	if hours > maxTimeHours {
+		return c.refuse(RuleRange, "out of range; the column takes -838:59:59 to 838:59:59")
+	}
+	var room [len("-838:59:59.000000")]byte
+	b := room[:0]
+	nanos = cut(nanos, c.Digits)
+	if negative && hours+minutes+seconds+nanos > 0 {
+		b = append(b, '-')
+	}
+	if hours < 10 {
+		b = append(b, '0')
+	}
+	b = strconv.AppendInt(b, int64(hours), 10)
+	// The rest of a TIME reads like that of a time of day.
+	rem := time.Date(1, 1, 1, 0, minutes, seconds, nanos, time.UTC)
+	const form = ":04:05.000000"
+	length := len(":04:05")
+	if c.Digits > 0 {
+		length += 1 + c.Digits
+	}
+	b = rem.AppendFormat(b, form[:length])
+	if string(b) == v.Text() {
+		return v, nil
+	}
+	return ticket.Text(string(b)), nil
+}
+
+// cut drops what is below the given digits of a second.
+func cut(nanos, digits int) int {
+	unit := int(time.Second)
+	for range digits {
+		unit /= 10
+	}
+	return nanos - nanos%unit
+}
+
+// checkYear judges YEAR: 1901 to 2155 or 0000; one and two digits mean 1970 to 2069.
+func (c *Column) checkYear(v ticket.Value) (ticket.Value, error) {
+	s := v.Text()
+	n, ok := parseNumeral(s)
+	if !ok {
+		return c.refuse(RuleNumber, "not a year")
+	}
+	if s == "0000" {
+		return v, nil
+	}
+	const longest = 4
+	text, year := "", -1
+	if n.point <= longest && !n.negative {
+		text, _ = n.round(0)
+		year, _ = strconv.Atoi(text)
+	}
+	switch {
+	case year >= 0 && year < 70:
+		year += 2000
+	case year >= 70 && year < 100:
+		year += 1900
+	}
+	if year < 1901 || year > 2155 {
+		return c.refuse(RuleRange, "out of range; the column takes 1901 to 2155")
+	}
+	if text = strconv.Itoa(year); text == s {
+		return v, nil
+	}
+	return ticket.Text(text), nil
+}
