@@ -3,8 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	sqldriver "database/sql/driver"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -88,17 +86,12 @@ func session(dsn *driver.Config) *driver.Config {
 	return dsn
 }
 
-// Close closes the pool; statements under way are waited for. A connection that is dead already is closed enough.
+// Close closes the pool; statements under way are waited for. The error, of [io.Closer], is always nil: a connection on which
+// saying goodbye fails is closed all the same.
 func (db *DB) Close() error {
-	err := db.pool.Close()
-	if err != nil && !errors.Is(err, sqldriver.ErrBadConn) && !errors.Is(err, driver.ErrInvalidConn) {
-		return fmt.Errorf("mysql: closing: %w", err)
-	}
+	_ = db.pool.Close()
 	return nil
 }
-
-// Name is the table with its database, the same on every host that uses it: "wordpress.wp_support_tickets".
-func (db *DB) Name() string { return db.database + "." + db.config.Table }
 
 // Ping asks whether the database answers. Its error wraps [flush.ErrSinkDown].
 func (db *DB) Ping(ctx context.Context) error {

@@ -268,15 +268,17 @@ final class ConnectionTest extends TestCase {
 		$peer   = new Peer(
 			array(
 				array( array( 'frame' ), array( 'send', Peer::reply( 1, null, self::DONE ) . Peer::reply( 2, null, array( 'revision' => 666 ) ) ), array( 'hold' ) ),
-				array( array( 'frame' ), array( 'send', Peer::reply( 2, null, self::DONE ) ) ),
+				array( array( 'frame' ), array( 'send', Peer::reply( 2, null, self::DONE ) ), array( 'close' ) ),
 				array( array( 'frame' ), array( 'send', Peer::reply( 3, null, self::DONE ) ), array( 'hold' ) ),
 			)
 		);
 		$client = new Client( new Connection( $peer->socket ), '', 5000 );
-		for ( $call = 1; $call <= 3; ++$call ) {
-			$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ), "call $call" );
-			$peer->frame();
-		}
+		$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ) );
+		$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ) );
+		$peer->frame();
+		$peer->frame();
+		$this->assertSame( 'closed', $peer->frame() );
+		$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ) );
 	}
 
 	/**

@@ -67,6 +67,24 @@ final class Database {
 	}
 
 	/**
+	 * Puts values into a statement, which nobody here looks at.
+	 *
+	 * @param string $statement The statement.
+	 */
+	public function prepare( string $statement ): string {
+		return $statement;
+	}
+
+	/**
+	 * Finds the row of an option that is to be deleted, and nothing else.
+	 *
+	 * @param string $statement The statement.
+	 */
+	public function get_row( string $statement ): ?object {
+		return 0 === strpos( $statement, 'SELECT autoload' ) ? (object) array( 'autoload' => 'no' ) : null;
+	}
+
+	/**
 	 * Everything else that WordPress asks a database for: nothing is there, and every change succeeds.
 	 *
 	 * @param string $method    The method.

@@ -58,9 +58,9 @@ final class Peer {
 	}
 
 	/**
-	 * Waits for the next frame that it read.
+	 * Waits for the next line that it prints.
 	 *
-	 * @return string The frame in hex, empty where the client closed instead.
+	 * @return string The frame that it read in hex, empty where the client closed instead; or "closed".
 	 */
 	public function frame(): string {
 		return trim( (string) fgets( $this->output ) );

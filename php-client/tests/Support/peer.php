@@ -6,7 +6,8 @@
  * ["frame"]            reads one frame and prints it in hex, one line; of one beyond 32 KiB its SHA-1;
  * ["send", hex]        writes the bytes;
  * ["drip", hex, µs]    writes them one by one with a pause after each;
- * ["hold"]             waits until the client closes its end.
+ * ["hold"]             waits until the client closes its end;
+ * ["close"]            closes the connection and prints "closed".
  * After its last step a connection is closed. The process ends after the last connection.
  *
  * @package Ticketd
@@ -51,6 +52,10 @@ foreach ( json_decode( $argv[2], true ) as $steps ) {
 					usleep( $step[2] );
 				}
 				break;
+			case 'close':
+				fclose( $connection );
+				echo "closed\n";
+				break;
 			case 'hold':
 				while ( ! feof( $connection ) ) {
 					fread( $connection, 8192 );
@@ -58,5 +63,7 @@ foreach ( json_decode( $argv[2], true ) as $steps ) {
 				break;
 		}
 	}
-	fclose( $connection );
+	if ( is_resource( $connection ) ) {
+		fclose( $connection );
+	}
 }

@@ -36,6 +36,7 @@ foreach (
 		'class-wp-error',
 		'cache',
 		'formatting',
+		'kses',
 		'class-wp-list-util',
 		'class-wp-textdomain-registry',
 		'pomo/translations',

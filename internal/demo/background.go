@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// state is what `up` leaves for `down`.
+type state struct {
+	PID int `json:"pid"`
+	// Started is the process' start time as the kernel counts it: a pid alone may be somebody else's by now.
+	Started        string `json:"started"`
+	URL            string `json:"url"`
+	User, Password string
+}
+
+func statePath() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("a place to remember the running demo: %w", err)
+	}
+	return filepath.Join(dir, "ticketd-demo.json"), nil
+}
+
+// up starts a process of its own that holds the site, and waits until it is ready.
+func up(ctx context.Context) error {
+	if s, err := running(); err == nil {
+		s.tell()
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	holder := exec.CommandContext(context.WithoutCancel(ctx), self, "hold")
+	holder.Stderr = os.Stderr
+	holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives this terminal
+	output, err := holder.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := holder.Start(); err != nil {
+		return err
+	}
+	stopped := context.AfterFunc(ctx, func() { _ = holder.Process.Signal(syscall.SIGTERM) })
+	defer stopped()
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if lines.Text() == readyLine {
+			s, err := running()
+			if err == nil {
+				s.tell()
+			}
+			return err
+		}
+		fmt.Println(lines.Text())
+	}
+	return errors.Join(errors.New("the demo did not start"), holder.Wait())
+}
+
+const readyLine = "ready"
+
+// hold runs the site until it is told to end.
+func hold(ctx context.Context) (err error) {
+	s, err := startSite(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.end()) }()
+	path, err := statePath()
+	if err != nil {
+		return err
+	}
+	pid := os.Getpid()
+	text, err := json.Marshal(state{
+		PID: pid, Started: startTime(pid), URL: s.WordPress.URL(), User: s.WordPress.User, Password: s.WordPress.Password,
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.Remove(path)) }()
+	fmt.Println(readyLine)
+	<-ctx.Done()
+	return nil
+}
+
+// downTimeout bounds the orderly end of the demo.
+const downTimeout = 40 * time.Second
+
+// down ends the process that `up` started and waits until it is gone.
+func down(ctx context.Context) error {
+	s, err := running()
+	if errors.Is(err, fs.ErrNotExist) {
+		fmt.Println("No demo is running.")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(s.PID, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("ending the demo: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, downTimeout)
+	defer cancel()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for startTime(s.PID) == s.Started {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the demo (process %d) does not end", s.PID)
+		case <-ticker.C:
+		}
+	}
+	fmt.Println("The demo has ended.")
+	return nil
+}
+
+// running returns the demo that runs; fs.ErrNotExist where none does.
+func running() (*state, error) {
+	path, err := statePath()
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	s := new(state)
+	if err := json.Unmarshal(text, s); err != nil {
+		return nil, fmt.Errorf("%s: %w; remove it", path, err)
+	}
+	if s.Started == "" || startTime(s.PID) != s.Started {
+		return nil, errors.Join(fs.ErrNotExist, os.Remove(path))
+	}
+	return s, nil
+}
+
+func (s *state) tell() {
+	fmt.Printf("\nWordPress: %s\nLog-in:    %s/wp-login.php as %s with the password %s\n\nEnd it with make demo-down.\n",
+		s.URL, s.URL, s.User, s.Password)
+}
+
+// startTime returns when a process started, in the kernel's ticks since boot; empty where there is no such process.
+func startTime(pid int) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	// The command's name, in parentheses, may hold spaces; the start time is the 20th field after it.
+	const afterName = 19
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) <= afterName || fields[0] == "Z" {
+		return ""
+	}
+	return fields[afterName]
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+)
+
+// mustUse opens the REST route to visitors and tells how long the call of the daemon took as PHP saw it.
+const mustUse = `
+add_filter( 'ticketd_rest_permission', '__return_true' );
+add_filter( 'rest_request_before_callbacks', function ( $response ) {
+	$GLOBALS['demo_begin'] = hrtime( true );
+	return $response;
+} );
+add_filter( 'rest_request_after_callbacks', function ( $response ) {
+	header( 'X-Demo-Nanoseconds: ' . ( hrtime( true ) - $GLOBALS['demo_begin'] ) );
+	return $response;
+} );
+`
+
+// site is the demo's WordPress with all that it needs.
+type site struct {
+	*testenv.Stack
+	dir string
+}
+
+// startSite starts everything in a folder of its own, printing each step.
+func startSite(ctx context.Context) (*site, error) {
+	dir, err := os.MkdirTemp("", "ticketd-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("making the demo's folder: %w", err)
+	}
+	s := &site{dir: dir}
+	fmt.Printf("Building ticketd …\n")
+	binary := filepath.Join(dir, "ticketd-bin")
+	if err := testenv.BuildTicketd(ctx, binary); err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	fmt.Printf("Starting Redis, MariaDB, PHP-FPM, nginx, WordPress and ticketd in %s …\n", dir)
+	s.Stack, err = testenv.StartStack(ctx, dir, binary, filepath.Join("php-client", "ticketd"), testenv.StackOptions{
+		MustUse: mustUse, TCP: true,
+		Redis: testenv.RedisOptions{Config: []string{"appendonly yes", "maxmemory-policy noeviction"}},
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
+// end stops everything and removes the folder.
+func (s *site) end() error {
+	var err error
+	if s.Stack != nil {
+		err = s.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}

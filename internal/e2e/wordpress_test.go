@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// openToVisitors lets everybody use the REST route.
+const openToVisitors = "add_filter( 'ticketd_rest_permission', '__return_true' );"
+
+// rest makes one request of the plugin's REST route and decodes its reply.
+func rest(t *testing.T, s *testenv.Stack, method, path string, body any) (status int, reply map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := s.WordPress.URL() + "/index.php?rest_route=/ticketd/v1" + path
+	req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := s.WordPress.Nginx.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err = io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &reply); err != nil {
+		t.Fatalf("%s %s: %s: not an object: %s", method, path, resp.Status, text)
+	}
+	return resp.StatusCode, reply
+}
+
+// noNotices fails the test where PHP complained about the plugin.
+func noNotices(t *testing.T, s *testenv.Stack) {
+	t.Helper()
+	lines, err := s.WordPress.PHPFPM.Errors("/plugins/ticketd/")
+	if err != nil || len(lines) > 0 {
+		t.Errorf("PHP reported (%v):\n%s", err, strings.Join(lines, "\n"))
+	}
+}
+
+// A ticket created through WordPress over HTTP is a plain hash in Redis at once, and a row in MySQL within a second; fifty
+// updates within the linger cost one row write.
+func TestWordPressToRedisToMySQL(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{MustUse: openToVisitors, Debug: true})
+	redis, db := s.Redis.Client(t), s.MariaDB.DB(t, testenv.StackDatabase)
+
+	status, made := rest(t, s, http.MethodPost, "/tickets", map[string]any{
+		"fields": map[string]any{"subject": "Where is my order?", "customer_id": 7},
+	})
+	if status != http.StatusCreated {
+		t.Fatalf("create: %d %v", status, made)
+	}
+	number, _ := made["id"].(float64)
+	id := int64(number)
+	hash, err := redis.HGetAll(t.Context(), fmt.Sprintf("ticket:%d", id)).Result()
+	if err != nil || hash["subject"] != "Where is my order?" || hash["customer_id"] != "7" || hash["status"] != "open" {
+		t.Fatalf("hash in Redis: %v (%v)", hash, err)
+	}
+	eventually(t, time.Second, "the row is in MySQL", func() bool { return column(t, db, "subject", id) == "Where is my order?" })
+
+	before := flushedRows(t, s)
+	out, err := s.WordPress.Run(t.Context(), `
+		for ( $i = 0; $i < 50; $i++ ) {
+			$done = ticketd_set_ticket( (int) $argv[1], array( 'status' => "s$i" ) );
+			if ( is_wp_error( $done ) ) { echo $done->get_error_message(); exit( 1 ); }
+		}
+		$ticket = ticketd_get_ticket( (int) $argv[1] );
+		echo wp_json_encode( $ticket );`, fmt.Sprint(id))
+	if err != nil || !strings.Contains(out, `"s49"`) {
+		t.Fatalf("fifty updates: %v\n%s", err, out)
+	}
+	eventually(t, time.Second, "the last update is in MySQL", func() bool { return column(t, db, "status", id) == "s49" })
+	if rows := flushedRows(t, s) - before; rows != 1 {
+		t.Errorf("fifty updates cost %d row writes, want 1", rows)
+	}
+	noNotices(t, s)
+}
+
+// flushedRows asks once everything is flushed, so that no round is under way.
+func flushedRows(t *testing.T, s *testenv.Stack) int64 {
+	t.Helper()
+	c, err := protocol.Dial(t.Context(), s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	var rows int64
+	eventually(t, 5*time.Second, "nothing waits", func() bool {
+		status, err := c.Status(t.Context())
+		rows = status.FlushedRows
+		return err == nil && status.Dirty == 0
+	})
+	return rows
+}
+
+// The REST route answers with the codes that its clients expect, and PHP reports nothing on the way.
+func TestRESTRoute(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{MustUse: openToVisitors, Debug: true})
+	fields := func(pairs ...any) map[string]any {
+		f := map[string]any{}
+		for i := 0; i < len(pairs); i += 2 {
+			f[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		return map[string]any{"fields": f}
+	}
+	for _, c := range []struct {
+		method, path string
+		body         any
+		status       int
+		code         string
+	}{
+		{http.MethodPost, "/tickets", fields("subject", "hello"), http.StatusCreated, ""},
+		{http.MethodPatch, "/tickets/1", fields("status", "pending", "category", nil), http.StatusOK, ""},
+		{http.MethodGet, "/tickets/1", nil, http.StatusOK, ""},
+		{http.MethodPatch, "/tickets/1", map[string]any{"fields": map[string]any{"status": "x"}, "if_revision": 1},
+			http.StatusConflict, "ticketd_conflict"},
+		{http.MethodPatch, "/tickets/1", fields("status", strings.Repeat("x", 33)), http.StatusBadRequest, "ticketd_invalid"},
+		{http.MethodGet, "/tickets/99", nil, http.StatusNotFound, "ticketd_not_found"},
+		{http.MethodDelete, "/tickets/1", nil, http.StatusOK, ""},
+		{http.MethodGet, "/tickets/1", nil, http.StatusNotFound, "ticketd_not_found"},
+	} {
+		status, reply := rest(t, s, c.method, c.path, c.body)
+		if code, _ := reply["code"].(string); status != c.status || code != c.code {
+			t.Errorf("%s %s: %d %v, want %d %q", c.method, c.path, status, reply, c.status, c.code)
+		}
+	}
+	s.Ticketd.Kill()
+	if status, reply := rest(t, s, http.MethodGet, "/tickets/1", nil); status != http.StatusServiceUnavailable {
+		t.Errorf("without the daemon: %d %v, want 503", status, reply)
+	}
+	noNotices(t, s)
+}
+
+// Without the filter a visitor may do nothing.
+func TestRESTRefusesVisitors(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
+	for _, c := range []struct{ method, path string }{
+		{http.MethodPost, "/tickets"}, {http.MethodGet, "/tickets/1"}, {http.MethodPatch, "/tickets/1"}, {http.MethodDelete, "/tickets/1"},
+	} {
+		body := map[string]any{"fields": map[string]any{"status": "open"}}
+		if status, reply := rest(t, s, c.method, c.path, body); status != http.StatusUnauthorized {
+			t.Errorf("%s %s: %d %v, want 401", c.method, c.path, status, reply)
+		}
+	}
+	noNotices(t, s)
+}

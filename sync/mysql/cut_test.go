@@ -1,0 +1,125 @@
+package mysql_test
+
+import (
+	"bytes"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// cutter stands between the client and the server. When the trigger is set and seen in what the client sends, the statement still
+// reaches the server, and the connection is cut when the server's answer comes: it was done, and nobody learns it.
+type cutter struct {
+	socket  string
+	server  string
+	trigger atomic.Pointer[string]
+	cuts    atomic.Int32
+	all     sync.WaitGroup
+}
+
+func newCutter(t *testing.T, server string) *cutter {
+	t.Helper()
+	c := &cutter{socket: filepath.Join(testenv.Folder(t), "cut.sock"), server: server}
+	listener, err := net.Listen("unix", c.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.all.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			c.all.Go(func() { c.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		c.all.Wait()
+	})
+	return c
+}
+
+func (c *cutter) serve(client net.Conn) {
+	server, err := net.Dial("unix", c.server)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	var armed atomic.Bool
+	c.all.Go(func() {
+		defer server.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := client.Read(buffer)
+			if trigger := c.trigger.Load(); trigger != nil && bytes.Contains(buffer[:n], []byte(*trigger)) {
+				armed.Store(true)
+			}
+			if _, sendErr := server.Write(buffer[:n]); err != nil || sendErr != nil {
+				return
+			}
+		}
+	})
+	defer client.Close()
+	buffer := make([]byte, 1<<16)
+	for {
+		n, err := server.Read(buffer)
+		if err == nil && armed.Load() {
+			c.cuts.Add(1)
+			return
+		}
+		if _, sendErr := client.Write(buffer[:n]); err != nil || sendErr != nil {
+			return
+		}
+	}
+}
+
+// The outcome is unknown to the sink, and the write was made: the next attempt finds it there.
+func TestConnectionLostBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trigger string
+		setUp   func(*testing.T) *mysql.DB
+		config  mysql.Config
+	}{
+		"upsert": {"INSERT INTO", private, mysql.Config{}},
+		"commit": {"COMMIT", hard, mysql.Config{Table: "tickets", Key: "id"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			direct := c.setUp(t)
+			var database string
+			if err := direct.Pool().QueryRowContext(t.Context(), "SELECT DATABASE()").Scan(&database); err != nil {
+				t.Fatal(err)
+			}
+			server, _ := testenv.SharedMariaDB(t)
+			cut := newCutter(t, server.Socket())
+			c.config.DSN = "root@unix(" + cut.socket + ")/" + database
+			db := open(t, c.config)
+			if _, err := db.LoadDefinition(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			sink, changes := mysql.NewSink(db), []flush.Change{set(1, 7, "status", "open"), set(2, 8, "status", "open")}
+			cut.trigger.Store(&c.trigger)
+			_, err := sink.Write(t.Context(), changes)
+			wantDown(t, err)
+			if cut.cuts.Load() != 1 {
+				t.Fatalf("%d connections cut, want 1", cut.cuts.Load())
+			}
+			cut.trigger.Store(nil)
+			wantFields(t, direct, 1, 7, "status", "open")
+			write(t, direct, set(2, 9, "status", "newer"))
+			results, err := sink.Write(t.Context(), changes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantStored(t, results, 7, 9)
+		})
+	}
+}

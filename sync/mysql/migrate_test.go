@@ -1,0 +1,155 @@
+package mysql_test
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+func migrate(t *testing.T, db *mysql.DB, options mysql.MigrateOptions) []string {
+	t.Helper()
+	statements, err := db.Migrate(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return statements
+}
+
+// shows is what SHOW CREATE TABLE says of a table; empty where there is none.
+func shows(t *testing.T, db *mysql.DB, table string) string {
+	t.Helper()
+	var name, text string
+	if err := db.Pool().QueryRowContext(t.Context(), "SHOW CREATE TABLE "+table).Scan(&name, &text); err != nil {
+		return ""
+	}
+	return text
+}
+
+func TestMigrateFromNothing(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := open(t, mysql.Config{DSN: dsn})
+		planned := migrate(t, db, mysql.MigrateOptions{DryRun: true})
+		if shows(t, db, "wp_support_tickets") != "" {
+			t.Error("the dry run made the table")
+		}
+		done := migrate(t, db, mysql.MigrateOptions{})
+		if len(done) != 3 || !slices.Equal(planned, done) {
+			t.Errorf("planned %q, done %q", planned, done)
+		}
+		if again := migrate(t, db, mysql.MigrateOptions{}); len(again) != 0 {
+			t.Errorf("the second run did %q", again)
+		}
+		d, err := db.LoadDefinition(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Extra != "extra" || d.DeletedAt != "deleted_at" || d.Computes() || len(d.Required()) != 0 || len(d.Columns) != 9 {
+			t.Errorf("definition %+v", d)
+		}
+		if c, _ := d.Position("created_at"); d.Columns[c].Default.Source != "now" {
+			t.Errorf("created_at has the default %+v", d.Columns[c].Default)
+		}
+	})
+}
+
+// An older table, widened by hand: what is missing is added, what is there stays.
+func TestMigrateUpgrades(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := open(t, mysql.Config{DSN: dsn})
+		exec(t, db, `CREATE TABLE wp_support_tickets (ticket_id BIGINT UNSIGNED NOT NULL PRIMARY KEY, subject TEXT,
+			Status VARCHAR(64) NOT NULL DEFAULT 'new', updated_at DATETIME NULL, own INT, KEY mine (updated_at),
+			KEY status_updated (own))`)
+		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, own) VALUES (41, 'kept', 7)")
+		before := shows(t, db, "wp_support_tickets")
+		planned := migrate(t, db, mysql.MigrateOptions{DryRun: true})
+		if shows(t, db, "wp_support_tickets") != before {
+			t.Error("the dry run changed the table")
+		}
+		if done := migrate(t, db, mysql.MigrateOptions{}); !slices.Equal(planned, done) {
+			t.Errorf("planned %q, done %q", planned, done)
+		}
+		after := shows(t, db, "wp_support_tickets")
+		for line := range strings.Lines(before) {
+			if line = strings.Trim(line, " ,\n"); strings.HasPrefix(line, "`") || strings.Contains(line, "KEY") {
+				if !strings.Contains(after, line) {
+					t.Errorf("%s was changed in\n%s", line, after)
+				}
+			}
+		}
+		for _, column := range []string{"`extra`", "`revision`", "`deleted_at`", "KEY `customer_created`"} {
+			if !strings.Contains(after, column) {
+				t.Errorf("%s is missing in\n%s", column, after)
+			}
+		}
+		if strings.Contains(after, "KEY `updated`") {
+			t.Error("an index was doubled under another name")
+		}
+		if again := migrate(t, db, mysql.MigrateOptions{}); len(again) != 0 {
+			t.Errorf("the second run did %q", again)
+		}
+		wantFields(t, db, 41, 0, "subject", "kept", "own", "7")
+		if first, err := mysql.NewSequence(db).Lease(t.Context(), 1); err != nil || first != 42 {
+			t.Errorf("first id %d, error %v; want 42", first, err)
+		}
+	})
+}
+
+func TestMigrateADescribedTable(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id", Revision: "rev"})
+	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err == nil {
+		t.Error("a described table that is not there was made")
+	}
+	exec(t, db, "CREATE TABLE tickets (id INT PRIMARY KEY, state INT NOT NULL)")
+	_, err := db.LoadDefinition(t.Context())
+	wantPaused(t, err) // no revision column yet
+	done := migrate(t, db, mysql.MigrateOptions{})
+	if len(done) != 4 || !strings.HasPrefix(done[0], "ALTER TABLE `tickets` ADD COLUMN `rev`") ||
+		!strings.Contains(done[3], "tickets_tombstones") {
+		t.Errorf("done %q", done)
+	}
+	if again := migrate(t, db, mysql.MigrateOptions{}); len(again) != 0 {
+		t.Errorf("the second run did %q", again)
+	}
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMigrateTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	var all sync.WaitGroup
+	for range 4 {
+		db := open(t, mysql.Config{DSN: server.DSN(name)})
+		all.Go(func() {
+			if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// A sequence that was restored from an older backup, or rows that were loaded by other means.
+func TestMigrateRaisesTheSequence(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES (500)")
+	if done := migrate(t, db, mysql.MigrateOptions{}); len(done) != 1 {
+		t.Errorf("done %q, want the sequence raised", done)
+	}
+	sequence := mysql.NewSequence(db)
+	for _, want := range []int64{501, 511} {
+		if first, err := sequence.Lease(t.Context(), 10); err != nil || int64(first) != want {
+			t.Errorf("first id %d, error %v; want %d", first, err, want)
+		}
+	}
+}

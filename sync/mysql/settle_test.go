@@ -1,0 +1,123 @@
+package mysql
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+// batch is a write with rows 1 to n.
+func batch(n int) (*write, []row) {
+	w := &write{db: new(DB), results: make([]flush.Result, n)}
+	rows := make([]row, n)
+	for i := range rows {
+		rows[i] = row{id: ticket.ID(i + 1), revision: 1, at: i}
+	}
+	return w, rows
+}
+
+func number(n uint16) error {
+	return &driver.MySQLError{Number: n, SQLState: [5]byte{'H', 'Y', '0', '0', '0'}}
+}
+
+// The server's limit turns out lower than it said: halves, until they fit; only the row that never fits is refused.
+func TestSettleHalvesWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	w, rows := batch(16)
+	err := w.settle(t.Context(), rows, 0, func(_ context.Context, rows []row) error {
+		for i := range rows {
+			if len(rows) > 3 || rows[i].id == 9 {
+				return number(errPacketTooLarge)
+			}
+		}
+		for i := range rows {
+			w.stored(&rows[i], 1)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range w.results {
+		if (r.Refused != nil) != (i == 8) || r.Refused == nil && r.Revision != 1 {
+			t.Errorf("row %d: %+v", i+1, r)
+		}
+	}
+}
+
+func TestSettleGivesUpOnLockedRowsButNotOnTheOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w, rows := batch(64)
+		err := w.settle(t.Context(), rows, 0, func(_ context.Context, rows []row) error {
+			if rows[0].id <= 5 && rows[len(rows)-1].id >= 5 {
+				return number(1213)
+			}
+			for i := range rows {
+				w.stored(&rows[i], 1)
+			}
+			return nil
+		})
+		if err != nil || !errors.Is(w.conflict, flush.ErrSinkDown) {
+			t.Fatalf("error %v, conflict %v", err, w.conflict)
+		}
+		stored := 0
+		for _, r := range w.results {
+			if r.Refused != nil {
+				t.Errorf("refused: %+v", r.Refused)
+			}
+			stored += int(r.Revision)
+		}
+		if stored != 60 { // four of the 64 rows are left with the locked one after five attempts
+			t.Errorf("%d rows stored, want 60", stored)
+		}
+	})
+}
+
+func TestSettleStopsWaitingWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	w, rows := batch(2)
+	err := w.settle(ctx, rows, 0, func(context.Context, []row) error {
+		cancel()
+		return number(1205)
+	})
+	if !errors.Is(err, flush.ErrSinkDown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want down because the caller gave up", err)
+	}
+}
+
+// Nothing is parked for a reason that nobody knows.
+func TestAnUnknownNumberMeansDown(t *testing.T) {
+	t.Parallel()
+	w, rows := batch(1)
+	err := w.settle(t.Context(), rows, 0, func(context.Context, []row) error { return number(9999) })
+	if !errors.Is(err, flush.ErrSinkDown) || w.results[0].Refused != nil {
+		t.Errorf("error %v, result %+v", err, w.results[0])
+	}
+	known := &driver.MySQLError{Number: 9998, SQLState: [5]byte{'2', '2', '0', '0', '3'}}
+	if judge(known) != data {
+		t.Error("a data exception by its SQLSTATE is not taken for one")
+	}
+}
+
+func TestFlavours(t *testing.T) {
+	t.Parallel()
+	for version, want := range map[string]flavour{
+		"8.0.36":                     {false, lastSecondSigned, depthMySQL},
+		"10.11.6-MariaDB-0+deb12u1":  {true, lastSecondSigned, depthMariaDB},
+		"11.4.2-MariaDB-log":         {true, lastSecondSigned, depthMariaDB},
+		"11.8.3-MariaDB-0+deb13u1":   {true, lastSecondUnsigned, depthMariaDB},
+		"12.0.1-MariaDB-ubu2404-log": {true, lastSecondUnsigned, depthMariaDB},
+	} {
+		if got := flavourOf(version); got != want {
+			t.Errorf("%s: %+v, want %+v", version, got, want)
+		}
+	}
+}
