@@ -34,7 +34,7 @@ type options struct {
 
 // Run runs one command line and returns why it failed.
 func Run(ctx context.Context, args []string, std streams) error {
-	root := newRoot(std)
+	root := newRoot(std) //nolint:contextcheck // a command's context comes with its run
 	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)

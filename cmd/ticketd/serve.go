@@ -38,7 +38,8 @@ func newServe(o *options) *cobra.Command {
 	var f configFlags
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the daemon", Args: cobra.NoArgs,
-		Long: "Run the daemon in the foreground.\n\nSIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reloads the configuration.",
+		Long: "Run the daemon in the foreground.\n\n" +
+			"SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reloads the configuration.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &f, o.err) },
 	}
 	f.add(cmd)

@@ -109,13 +109,13 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 		s.Start(work)
 	}
 	if err := d.server.Start(work); err != nil {
-		return errors.Join(err, d.stop())
+		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
 	}
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
 		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
 	ready()
 	<-ctx.Done()
-	return d.stop()
+	return d.stop() //nolint:contextcheck // see stop
 }
 
 // look says at once what is missing, so that nobody has to wait for the first failing request.
@@ -130,7 +130,7 @@ func (d *Daemon) look(ctx context.Context) {
 	}
 }
 
-// stop ends the daemon in the order that the package comment gives.
+// stop ends the daemon in the order that the package comment gives. Its time is its own: ctx has ended by then.
 func (d *Daemon) stop() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
 		errors.New("daemon.shutdown_timeout is over"))

@@ -133,8 +133,7 @@ func allKeys() []string {
 	var keys []string
 	var walk func(t reflect.Type, path string)
 	walk = func(t reflect.Type, path string) {
-		for i := range t.NumField() {
-			field := t.Field(i)
+		for field := range t.Fields() {
 			key := path + field.Tag.Get("koanf")
 			switch {
 			case field.Type.Kind() == reflect.Struct:
@@ -175,7 +174,8 @@ func TestSitesThatWouldMixAreRefused(t *testing.T) {
 	if _, err := load(t, fmt.Sprintf(two, "a:", "b:", "wp_other"), nil, nil); err != nil {
 		t.Errorf("two sites apart: %v", err)
 	}
-	if _, err := load(t, fmt.Sprintf(two, "", "", "wp_other"), nil, nil); err == nil || !strings.Contains(err.Error(), "key_prefix") {
+	_, err := load(t, fmt.Sprintf(two, "", "", "wp_other"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "key_prefix") {
 		t.Errorf("the same keys: %v", err)
 	}
 	if _, err := load(t, fmt.Sprintf(two, "a:", "b:", ""), nil, nil); err == nil || !strings.Contains(err.Error(), "table") {

@@ -54,7 +54,7 @@ func toSlice(from, to reflect.Type, value any) (any, error) {
 }
 
 // toInt reads a number where it comes from the environment or a flag.
-func toInt(from, to reflect.Type, value any) (any, error) {
+func toInt(_, to reflect.Type, value any) (any, error) {
 	text, ok := value.(string)
 	if !ok || to.Kind() != reflect.Int {
 		return value, nil
@@ -73,7 +73,7 @@ func readable(path string, err error) []error {
 			return readable(path, inner) // the sentence that the decoder puts around several errors
 		}
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the tree is walked by hand
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, one := range joined.Unwrap() {
 			all = append(all, readable(path, one)...)
@@ -85,8 +85,7 @@ func readable(path string, err error) []error {
 		return []error{err}
 	}
 	key := join(path, one.Name())
-	var unconvertible *mapstructure.UnconvertibleTypeError
-	if errors.As(err, &unconvertible) {
+	if unconvertible, ok := errors.AsType[*mapstructure.UnconvertibleTypeError](err); ok {
 		return []error{mistake(key, "%s is expected here, not %s", kind(unconvertible.Expected.Type()),
 			kind(reflect.TypeOf(unconvertible.Value)))}
 	}
@@ -131,9 +130,9 @@ func join(path, key string) string {
 func unknownKeys(t reflect.Type, raw map[string]any, path string) []error {
 	fields := make(map[string]reflect.Type, t.NumField())
 	names := make([]string, 0, t.NumField())
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("koanf")
-		fields[name] = t.Field(i).Type
+	for field := range t.Fields() {
+		name := field.Tag.Get("koanf")
+		fields[name] = field.Type
 		names = append(names, name)
 	}
 	var mistakes []error

@@ -40,18 +40,18 @@ func Load(path string, environ, flags []string) (*Config, error) {
 	mistakes = append(mistakes, c.readSecrets()...)
 	mistakes = append(mistakes, c.validate()...)
 	if len(mistakes) > 0 {
-		return nil, &Mistakes{Path: path, List: mistakes}
+		return nil, &MistakesError{Path: path, List: mistakes}
 	}
 	return c, nil
 }
 
-// Mistakes is everything that is wrong with a configuration.
-type Mistakes struct {
+// MistakesError is everything that is wrong with a configuration.
+type MistakesError struct {
 	Path string
 	List []error
 }
 
-func (m *Mistakes) Error() string {
+func (m *MistakesError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "configuration %s: %d mistakes", m.Path, len(m.List))
 	if len(m.List) == 1 {
@@ -65,7 +65,7 @@ func (m *Mistakes) Error() string {
 }
 
 // Unwrap returns the mistakes.
-func (m *Mistakes) Unwrap() []error { return m.List }
+func (m *MistakesError) Unwrap() []error { return m.List }
 
 func loadFile(k *koanf.Koanf, path string) error {
 	text, err := os.ReadFile(path)

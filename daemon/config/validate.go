@@ -29,31 +29,31 @@ func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites))
 // checks collects mistakes.
 type checks struct{ list []error }
 
-func (c *checks) fail(key, format string, args ...any) {
+func (c *checks) failf(key, format string, args ...any) {
 	c.list = append(c.list, mistake(key, format, args...))
 }
 
 func (c *checks) number(key string, n, low, high int) {
 	if n < low || n > high {
-		c.fail(key, "%d is not between %d and %d", n, low, high)
+		c.failf(key, "%d is not between %d and %d", n, low, high)
 	}
 }
 
 func (c *checks) duration(key string, d, low, high time.Duration) {
 	if d < low || d > high {
-		c.fail(key, "%v is not between %v and %v", d, low, high)
+		c.failf(key, "%v is not between %v and %v", d, low, high)
 	}
 }
 
 func (c *checks) oneOf(key, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		c.fail(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+		c.failf(key, "%q is none of %s", value, strings.Join(allowed, ", "))
 	}
 }
 
 func (c *checks) identifier(key, value string) {
 	if !identifier.MatchString(value) {
-		c.fail(key, "%q is not 1 to 64 letters, digits, _ or $", value)
+		c.failf(key, "%q is not 1 to 64 letters, digits, _ or $", value)
 	}
 }
 
@@ -64,12 +64,12 @@ func (c *Config) validate() []error {
 	found.oneOf("log.format", c.Log.Format, "auto", "console", "json")
 	c.Redis.validate(&found)
 	if len(c.Sites) == 0 {
-		found.fail("sites", "there is none; add [sites.main] with its dsn")
+		found.failf("sites", "there is none; add [sites.main] with its dsn")
 	}
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
 		if !siteName.MatchString(name) {
-			found.fail("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
+			found.failf("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
 		}
 		site.validate(&found, "sites."+name+".")
 	}
@@ -79,20 +79,20 @@ func (c *Config) validate() []error {
 
 func (d *Daemon) validate(c *checks) {
 	if d.Socket == "" || len(d.Socket) > maxSocketPath || !strings.HasPrefix(d.Socket, "/") {
-		c.fail("daemon.socket", "%q is not an absolute path of at most %d bytes", d.Socket, maxSocketPath)
+		c.failf("daemon.socket", "%q is not an absolute path of at most %d bytes", d.Socket, maxSocketPath)
 	}
 	if _, err := d.Mode(); err != nil {
-		c.fail("daemon.socket_mode", "%q is not three octal digits such as 0660", d.SocketMode)
+		c.failf("daemon.socket_mode", "%q is not three octal digits such as 0660", d.SocketMode)
 	}
 	if _, err := GroupID(d.SocketGroup); d.SocketGroup != "" && err != nil {
-		c.fail("daemon.socket_group", "there is no group %q on this machine", d.SocketGroup)
+		c.failf("daemon.socket_group", "there is no group %q on this machine", d.SocketGroup)
 	}
 	c.number("daemon.max_connections", d.MaxConnections, 1, 65536)
 	c.duration("daemon.idle_timeout", d.IdleTimeout, time.Second, time.Hour)
 	c.duration("daemon.request_timeout", d.RequestTimeout, 10*time.Millisecond, time.Minute)
 	c.duration("daemon.shutdown_timeout", d.ShutdownTimeout, time.Second, 10*time.Minute)
 	if d.StateDir != "" && !strings.HasPrefix(d.StateDir, "/") {
-		c.fail("daemon.state_dir", "%q is not an absolute path", d.StateDir)
+		c.failf("daemon.state_dir", "%q is not an absolute path", d.StateDir)
 	}
 }
 
@@ -106,13 +106,13 @@ func (d *Daemon) Mode() (uint32, error) {
 func (r *Redis) validate(c *checks) {
 	if network, address := r.Network(); network == "tcp" {
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			c.fail("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+			c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
 		}
 	} else if !strings.HasPrefix(address, "/") {
-		c.fail("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
 	}
 	if r.Username != "" && r.Password == "" {
-		c.fail("redis.username", "needs redis.password or redis.password_file beside it")
+		c.failf("redis.username", "needs redis.password or redis.password_file beside it")
 	}
 	c.number("redis.db", r.DB, 0, 16383)
 	c.number("redis.pool_size", r.PoolSize, 0, 10000)
@@ -132,20 +132,20 @@ func (r *Redis) Network() (network, address string) {
 func (s *Site) validate(c *checks, key string) {
 	if dsn, err := driver.ParseDSN(s.DSN.Reveal()); err != nil || dsn.DBName == "" {
 		// The driver's own words would show a part of the password.
-		c.fail(key+"dsn", "is missing, or is not user:password@unix(/path/to.sock)/database or user:password@tcp(host:3306)/database")
+		c.failf(key+"dsn", "is missing, or is not user:password@unix(/path/to.sock)/database or user:password@tcp(host:3306)/database")
 	}
 	s.validateTable(c, key)
 	if len(s.KeyPrefix) > maxPrefix || strings.ContainsAny(s.KeyPrefix, "{} \t\r\n") {
-		c.fail(key+"key_prefix", "%q is not at most %d bytes without braces or spaces", s.KeyPrefix, maxPrefix)
+		c.failf(key+"key_prefix", "%q is not at most %d bytes without braces or spaces", s.KeyPrefix, maxPrefix)
 	}
 	for _, name := range s.AllowUsers {
 		if _, err := UserID(name); err != nil {
-			c.fail(key+"allow_users", "there is no user %q on this machine", name)
+			c.failf(key+"allow_users", "there is no user %q on this machine", name)
 		}
 	}
 	for _, name := range s.AllowGroups {
 		if _, err := GroupID(name); err != nil {
-			c.fail(key+"allow_groups", "there is no group %q on this machine", name)
+			c.failf(key+"allow_groups", "there is no group %q on this machine", name)
 		}
 	}
 	s.validateStrategy(c, key)
@@ -174,10 +174,10 @@ func (s *Site) validateStrategy(c *checks, key string) {
 	c.duration(key+"period", s.Period, 100*time.Millisecond, 24*time.Hour)
 	c.duration(key+"max_age", s.MaxAge, 100*time.Millisecond, 7*24*time.Hour)
 	if s.CloseField == "" {
-		c.fail(key+"close_field", "is empty; name the field that holds the status")
+		c.failf(key+"close_field", "is empty; name the field that holds the status")
 	}
 	if len(s.CloseStatuses) == 0 {
-		c.fail(key+"close_statuses", "is empty; name the values that close a ticket")
+		c.failf(key+"close_statuses", "is empty; name the values that close a ticket")
 	}
 }
 
@@ -187,7 +187,7 @@ func (c *Config) distinct(found *checks) {
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
 		if other, taken := prefixes[site.KeyPrefix]; taken {
-			found.fail("sites."+name+".key_prefix", "%q is also that of sites.%s: both would use the same Redis keys",
+			found.failf("sites."+name+".key_prefix", "%q is also that of sites.%s: both would use the same Redis keys",
 				site.KeyPrefix, other)
 		}
 		prefixes[site.KeyPrefix] = name
@@ -197,7 +197,7 @@ func (c *Config) distinct(found *checks) {
 		}
 		table := dsn.Addr + "/" + dsn.DBName + "." + site.TableName()
 		if other, taken := tables[table]; taken {
-			found.fail("sites."+name+".table", "is also the table of sites.%s", other)
+			found.failf("sites."+name+".table", "is also the table of sites.%s", other)
 		}
 		tables[table] = name
 	}

@@ -19,9 +19,10 @@ import (
 type state struct {
 	PID int `json:"pid"`
 	// Started is the process' start time as the kernel counts it: a pid alone may be somebody else's by now.
-	Started        string `json:"started"`
-	URL            string `json:"url"`
-	User, Password string
+	Started  string `json:"started"`
+	URL      string `json:"url"`
+	User     string `json:"user"`
+	Password string `json:"password"`
 }
 
 func statePath() (string, error) {
@@ -82,7 +83,7 @@ func hold(ctx context.Context) (err error) {
 		return err
 	}
 	pid := os.Getpid()
-	text, err := json.Marshal(state{
+	text, err := json.Marshal(state{ //nolint:gosec // the file is its owner's alone, and the password a throw-away
 		PID: pid, Started: startTime(pid), URL: s.WordPress.URL(), User: s.WordPress.User, Password: s.WordPress.Password,
 	})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command demo shows ticketd at work on a private WordPress: it starts Redis, MariaDB, PHP-FPM, nginx, WordPress and the daemon in
-// one folder, has visitors create and update tickets over HTTP, and checks what arrived in MySQL.
+// Command demo shows ticketd at work on a private WordPress: it starts Redis, MariaDB, PHP-FPM, nginx, WordPress and the
+// daemon in one folder, has visitors create and update tickets over HTTP, and checks what arrived in MySQL.
 //
 //	demo run     the whole show, with numbers at the end
 //	demo up      start it all and leave it running

@@ -15,7 +15,7 @@ type keys struct {
 
 // partition returns the partition of a ticket: 0 to partitions-1.
 func (k keys) partition(id ticket.ID) int {
-	return int(uint64(id) % uint64(k.partitions))
+	return int(int64(id) % int64(k.partitions)) // ids are above zero
 }
 
 func (k keys) base(partition int) string {

@@ -158,7 +158,7 @@ func (b *bench) advance(d time.Duration) { b.now = b.now.Add(d) }
 
 func fields(pairs ...string) ticket.Fields {
 	var f ticket.Fields
-	for i := 0; i < len(pairs); i += 2 {
+	for i := 0; i+1 < len(pairs); i += 2 {
 		f = f.With(pairs[i], ticket.Text(pairs[i+1]))
 	}
 	return f

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -119,7 +120,7 @@ func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, nil)
 		for i := range 50 {
-			d.set(t, 812, "status", fmt.Sprint(i))
+			d.set(t, 812, "status", strconv.Itoa(i))
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)

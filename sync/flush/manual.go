@@ -49,7 +49,7 @@ func (f *Flusher) flushBatch(ctx context.Context, ids []ticket.ID) (Moved, error
 		}
 		moved, err := f.move(ctx, claims)
 		f.note(err)
-		if err == nil || !(errors.Is(err, ErrSinkDown) || errors.Is(err, ErrSinkPaused)) {
+		if err == nil || !errors.Is(err, ErrSinkDown) && !errors.Is(err, ErrSinkPaused) {
 			return moved, err
 		}
 		pause = f.backOff(ctx, pause, err)
