@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type rig struct {
 	redis  *goredis.Client
 	prefix string // of the Redis keys
 	db     *sql.DB
+	text   string // its configuration
 }
 
 // rigOptions say which servers the daemon uses; nil ones are shared with other tests.
@@ -59,8 +61,9 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 		}
 	}
 	r.redis, r.db = o.redis.Client(t), o.mariadb.DB(t, database)
-	return fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
+	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
 		r.socket, filepath.Dir(r.socket), "unix://"+o.redis.Socket(), o.mariadb.DSN(database), r.prefix, o.site)
+	return r.text
 }
 
 // migrate runs `ticketd migrate`.
@@ -123,4 +126,13 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 // set is the parameters of a set of one field.
 func set(id int64, name, value string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: name, Value: protocol.Text(value)}}}
+}
+
+// second starts another daemon on the same Redis and MySQL.
+func (r *rig) second(t *testing.T) *rig {
+	t.Helper()
+	other := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock"), redis: r.redis, prefix: r.prefix, db: r.db}
+	config := strings.ReplaceAll(r.text, filepath.Dir(r.socket), filepath.Dir(other.socket))
+	other.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})
+	return other
 }
