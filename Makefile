@@ -8,6 +8,8 @@ GO ?= go
 MODULE := github.com/ticketd/ticketd
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 30s
+ROUNDS ?= 200
+UPDATES ?= 100000
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLUGIN := php-client
 
@@ -34,6 +36,11 @@ test-go: ## Run the Go tests alone: unit, conformance, integration, end to end
 .PHONY: test-php
 test-php: ## Run the plugin's PHPUnit tests alone
 	phpunit -c $(PLUGIN)/phpunit.xml
+
+.PHONY: test-kill
+test-kill: deps ## Kill daemon, Redis and MariaDB ROUNDS (200) times under writers; two daemons with UPDATES (100000)
+	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
+		-run '^(TestKilledAtRandom|TestTwoDaemonsOneKilled|TestPausedDaemonOverwritesNothing)$$' ./internal/e2e
 
 .PHONY: lint
 lint: deps lint-go lint-php lint-sh ## Run every linter

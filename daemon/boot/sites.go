@@ -33,6 +33,7 @@ type runningSite struct {
 	*site.Site
 	name      string
 	database  *mysql.DB
+	queue     *redis.Store
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
@@ -55,7 +56,7 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	queue, err := redis.New(d.client, redis.Options{
+	s.queue, err = redis.New(d.client, redis.Options{
 		Prefix: c.KeyPrefix, Owner: s.database.Name(), CleanTTL: c.CleanTTL,
 		Floor: s.database.MaxRevision, Clock: clock, OnSeed: s.seeded,
 	})
@@ -64,13 +65,13 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher := flush.New(queue, sink, flush.Options{
+	flusher := flush.New(s.queue, sink, flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
 		StoreState: d.watch.State, Warnings: func() []string { return append(d.doctor.warnings(), s.warnings()...) },
 		Log: s.log,

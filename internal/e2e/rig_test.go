@@ -26,14 +26,16 @@ type rig struct {
 	redis  *goredis.Client
 	prefix string // of the Redis keys
 	db     *sql.DB
-	text   string // its configuration
+	text   string         // its configuration
+	proxy  *testenv.Proxy // between the daemon and MariaDB
 }
 
 // rigOptions say which servers the daemon uses; nil ones are shared with other tests.
 type rigOptions struct {
 	redis   *testenv.Redis
 	mariadb *testenv.MariaDB
-	site    string // further TOML for the site
+	delay   time.Duration // of what the daemon sends to MariaDB
+	site    string        // further TOML for the site
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -61,8 +63,10 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 		}
 	}
 	r.redis, r.db = o.redis.Client(t), o.mariadb.DB(t, database)
+	r.proxy = testenv.NewProxy(t, o.mariadb.Socket(), o.delay)
+	dsn := strings.Replace(o.mariadb.DSN(database), o.mariadb.Socket(), r.proxy.Socket(), 1)
 	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
-		r.socket, filepath.Dir(r.socket), "unix://"+o.redis.Socket(), o.mariadb.DSN(database), r.prefix, o.site)
+		r.socket, filepath.Dir(r.socket), "unix://"+o.redis.Socket(), dsn, r.prefix, o.site)
 	return r.text
 }
 
@@ -128,11 +132,13 @@ func set(id int64, name, value string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: name, Value: protocol.Text(value)}}}
 }
 
-// second starts another daemon on the same Redis and MySQL.
+// second starts another daemon on the same Redis and MySQL, with a proxy of its own.
 func (r *rig) second(t *testing.T) *rig {
 	t.Helper()
 	other := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock"), redis: r.redis, prefix: r.prefix, db: r.db}
-	config := strings.ReplaceAll(r.text, filepath.Dir(r.socket), filepath.Dir(other.socket))
+	other.proxy = testenv.NewProxy(t, r.proxy.Target(), 0)
+	config := strings.NewReplacer(filepath.Dir(r.socket), filepath.Dir(other.socket), r.proxy.Socket(), other.proxy.Socket()).
+		Replace(r.text)
 	other.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})
 	return other
 }

@@ -4,9 +4,20 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 )
+
+// Prepare learns which filling of Redis this is, or marks an empty one, so that the first write need not.
+func (s *Store) Prepare(ctx context.Context) error {
+	for p := range s.keys.partitions {
+		if _, err := s.epoch(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
 func (s *Store) epoch(ctx context.Context, p int) (string, error) {
@@ -63,11 +74,16 @@ func (s *Store) seed(ctx context.Context, p int) (string, error) {
 	return stands[0], nil
 }
 
+// floorTimeout bounds the question for the sink's highest revision: a write may be waiting for the answer.
+const floorTimeout = 250 * time.Millisecond
+
 // floor asks the sink for its highest revision and raises the clock above it.
 func (s *Store) floor(ctx context.Context) ticket.Revision {
 	if s.opts.Floor == nil {
 		return 0
 	}
+	ctx, cancel := context.WithTimeout(ctx, floorTimeout)
+	defer cancel()
 	floor, err := s.opts.Floor(ctx)
 	if err != nil {
 		return 0
