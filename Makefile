@@ -81,6 +81,10 @@ demo-up: deps ## Start the demo's WordPress and leave it running; prints URL and
 demo-down: ## End what demo-up started
 	@$(GO) run ./internal/demo down
 
+.PHONY: replay
+replay: deps ## Send FILE=log.csv, a help desk's event log, through a private WordPress and compare
+	@$(GO) run ./bench/replay --file "$(FILE)"
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin dist

@@ -1,4 +1,5 @@
-// Package phpclient gives Go code the files that it shares with the WordPress plugin, so that there is one source of each.
+// Package phpclient gives Go code the files that it shares with the WordPress plugin, so that there is one source of
+// each.
 package phpclient
 
 import _ "embed" // the directives below need it

@@ -64,6 +64,9 @@ func writeJSONPair(out *bytes.Buffer, d *msgpack.Decoder) error {
 	if err != nil {
 		return err
 	}
+	if name, ok := key.([]byte); ok {
+		key = string(name)
+	}
 	if err := writeJSONScalar(out, fmt.Sprint(key)); err != nil { // an integer key is a string in JSON
 		return err
 	}

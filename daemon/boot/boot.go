@@ -33,12 +33,7 @@ type Daemon struct {
 // New builds a daemon and binds its socket. It starts nothing.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log}
-	network, address := c.Redis.Network()
-	d.client = redis.NewClient(redis.ClientOptions{
-		Network: network, Address: address,
-		Username: c.Redis.Username, Password: c.Redis.Password.Reveal(), Database: c.Redis.DB, PoolSize: c.Redis.PoolSize,
-		DialTimeout: c.Redis.DialTimeout, ReadTimeout: c.Redis.ReadTimeout, WriteTimeout: c.Redis.WriteTimeout,
-	})
+	d.client = newClient(&c.Redis)
 	d.watch = redis.NewWatch(d.client, log)
 	d.doctor = newInspector(d.client, log)
 	if err := d.build(ctx); err != nil {

@@ -56,10 +56,7 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	s.queue, err = redis.New(d.client, redis.Options{
-		Prefix: c.KeyPrefix, Owner: s.database.Name(), CleanTTL: c.CleanTTL,
-		Floor: s.database.MaxRevision, Clock: clock, OnSeed: s.seeded,
-	})
+	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded)
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}

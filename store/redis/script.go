@@ -21,11 +21,17 @@ var (
 	fillSource string
 	//go:embed seed.lua
 	seedSource string
+	//go:embed repair.lua
+	repairSource string
+	//go:embed forget.lua
+	forgetSource string
 
-	applyScript = goredis.NewScript(applySource)
-	claimScript = goredis.NewScript(claimSource)
-	ackScript   = goredis.NewScript(ackSource)
-	parkScript  = goredis.NewScript(parkSource)
-	fillScript  = goredis.NewScript(fillSource)
-	seedScript  = goredis.NewScript(seedSource)
+	applyScript  = goredis.NewScript(applySource)
+	claimScript  = goredis.NewScript(claimSource)
+	ackScript    = goredis.NewScript(ackSource)
+	parkScript   = goredis.NewScript(parkSource)
+	fillScript   = goredis.NewScript(fillSource)
+	seedScript   = goredis.NewScript(seedSource)
+	repairScript = goredis.NewScript(repairSource)
+	forgetScript = goredis.NewScript(forgetSource)
 )

@@ -1,11 +1,12 @@
-// Package ids hands out ids for new tickets from blocks that are leased ahead (hi-lo), so that creates go on while MySQL is
-// away, for as long as the leased ids last.
+// Package ids hands out ids for new tickets from blocks that are leased ahead (hi-lo), so that creates go on while
+// MySQL is away, for as long as the leased ids last.
 //
 // # States
 //
-// A block is in use and, once half of it is gone, the next one is leased in the background; ids that a stopped daemon has
-// not used are lost, which leaves gaps and nothing else. Where a lease fails it is tried again with growing pauses. When
-// no ids are left, [Allocator.Next] waits for a lease that is under way, and fails at once where the last one failed.
+// A block is in use and, once half of it is gone, the next one is leased in the background; ids that a stopped daemon
+// has not used are lost, which leaves gaps and nothing else. Where a lease fails it is tried again with growing
+// pauses. When no ids are left, [Allocator.Next] waits for a lease that is under way, and fails at once where the
+// last one failed.
 package ids
 
 import (
@@ -30,8 +31,8 @@ const (
 	leaseTimeout = 5 * time.Second
 )
 
-// ErrExhausted means that the leased ids are used up and that no new ones can be had now. It is wrapped together with the
-// reason.
+// ErrExhausted means that the leased ids are used up and that no new ones can be had now. It is wrapped together with
+// the reason.
 var ErrExhausted = errors.New("no ticket ids left")
 
 // Lease takes n ids that nobody else is ever given and returns the first.
@@ -58,7 +59,8 @@ type span struct {
 	left  int
 }
 
-// New makes an allocator that leases block ids at a time; zero stands for [DefaultBlock]. It leases nothing before Start.
+// New makes an allocator that leases block ids at a time; zero stands for [DefaultBlock]. It leases nothing before
+// Start.
 func New(lease Lease, block int) *Allocator {
 	if block <= 0 {
 		block = DefaultBlock
@@ -75,7 +77,8 @@ func (a *Allocator) Start(ctx context.Context) {
 // Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had.
 func (a *Allocator) Stop(ctx context.Context) error { return a.loop.Stop(ctx, "id allocator") }
 
-// Next returns an id. It waits for nothing while ids are left; else for the lease that is under way, at most until ctx ends.
+// Next returns an id. It waits for nothing while ids are left; else for the lease that is under way, at most until
+// ctx ends.
 func (a *Allocator) Next(ctx context.Context) (ticket.ID, error) {
 	for {
 		id, wait, err := a.take()

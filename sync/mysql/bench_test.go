@@ -13,8 +13,8 @@ import (
 
 const benchRows = 1000
 
-// BenchmarkSink updates 1,000 tickets a round through the sink; BenchmarkRawUpsert does it with the plainest loop that sends the
-// same columns without guard or grouping. The figure to compare is rows/s.
+// BenchmarkSink updates 1,000 tickets a round through the sink; BenchmarkRawUpsert does it with the plainest loop
+// that sends the same columns without guard or grouping. The figure to compare is rows/s.
 func BenchmarkSink(b *testing.B) {
 	db := benchDB(b)
 	sink := mysql.NewSink(db)

@@ -63,6 +63,7 @@ func (c *described) column(field string, f flavour, jsonText bool) table.Column 
 		col.Members = members(c.columnType)
 	case table.JSON:
 		col.Depth = f.depth
+	default: // no limits of its own
 	}
 	col.Default = c.initial(&col, f)
 	return col
@@ -83,8 +84,8 @@ func (c *described) kind(jsonText bool) table.Kind {
 	}
 }
 
-// initial reads the default, which MariaDB describes as an expression ('open', NULL, current_timestamp()) and MySQL as plain
-// text, marking expressions in another column.
+// initial reads the default, which MariaDB describes as an expression ('open', NULL, current_timestamp()) and MySQL
+// as plain text, marking expressions in another column.
 func (c *described) initial(col *table.Column, f flavour) table.Default {
 	text := c.defaultText.String
 	switch {

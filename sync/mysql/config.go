@@ -42,7 +42,8 @@ type Config struct {
 // maxMaxRows bounds MaxRows: beyond it statements only hold locks for longer.
 const maxMaxRows = 10_000
 
-// identifier is what a table or column may be called here: what the databases take unquoted, which is quoted all the same.
+// identifier is what a table or column may be called here: what the databases take unquoted, which is quoted all the
+// same.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
 
 // longestName is how many characters the databases allow.
@@ -133,7 +134,8 @@ func parseDSN(dsn string) (*driver.Config, error) {
 // standard says that the table is the one of the schema file, not somebody else's that is described by the config.
 func (c Config) standard() bool {
 	usual := Config{}.withDefaults()
-	return c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra && c.DeletedAt == usual.DeletedAt &&
+	return c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra &&
+		c.DeletedAt == usual.DeletedAt &&
 		c.CreatedAt == usual.CreatedAt && c.UpdatedAt == usual.UpdatedAt && len(c.Columns) == 0
 }
 

@@ -16,7 +16,8 @@ func TestValidateReportsEveryMistake(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, setting := range []string{"dsn:", "table:", "key:", "revision:", "max_rows:", "max_conns:", `"_x"`, "columns.y:", `"same"`} {
+	for _, setting := range []string{"dsn:", "table:", "key:", "revision:", "max_rows:", "max_conns:", `"_x"`,
+		"columns.y:", `"same"`} {
 		if !strings.Contains(err.Error(), setting) {
 			t.Errorf("%s is not reported in: %v", setting, err)
 		}
@@ -31,7 +32,8 @@ func TestValidateAcceptsTheDefaults(t *testing.T) {
 	if err := (mysql.Config{DSN: "u@unix(/s)/d"}).Validate(); err != nil {
 		t.Error(err)
 	}
-	if _, err := mysql.Open(mysql.Config{DSN: "u:s3cret@unix(/s)/"}); err == nil || strings.Contains(err.Error(), "s3cret") {
+	if _, err := mysql.Open(mysql.Config{DSN: "u:s3cret@unix(/s)/"}); err == nil || strings.Contains(err.Error(),
+		"s3cret") {
 		t.Errorf("a DSN without a database: error %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"path/filepath"
 	"sync"
@@ -13,8 +14,9 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// cutter stands between the client and the server. When the trigger is set and seen in what the client sends, the statement still
-// reaches the server, and the connection is cut when the server's answer comes: it was done, and nobody learns it.
+// cutter stands between the client and the server. When the trigger is set and seen in what the client sends, the
+// statement still reaches the server, and the connection is cut when the server's answer comes: it was done, and
+// nobody learns it.
 type cutter struct {
 	socket  string
 	server  string
@@ -26,7 +28,7 @@ type cutter struct {
 func newCutter(t *testing.T, server string) *cutter {
 	t.Helper()
 	c := &cutter{socket: filepath.Join(testenv.Folder(t), "cut.sock"), server: server}
-	listener, err := net.Listen("unix", c.socket)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", c.socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func newCutter(t *testing.T, server string) *cutter {
 			if err != nil {
 				return
 			}
-			c.all.Go(func() { c.serve(client) })
+			c.all.Go(func() { c.serve(t.Context(), client) })
 		}
 	})
 	t.Cleanup(func() {
@@ -46,8 +48,8 @@ func newCutter(t *testing.T, server string) *cutter {
 	return c
 }
 
-func (c *cutter) serve(client net.Conn) {
-	server, err := net.Dial("unix", c.server)
+func (c *cutter) serve(ctx context.Context, client net.Conn) {
+	server, err := new(net.Dialer).DialContext(ctx, "unix", c.server)
 	if err != nil {
 		_ = client.Close()
 		return

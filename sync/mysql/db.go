@@ -26,8 +26,8 @@ const (
 	connIdle     = time.Minute
 )
 
-// DB is a small pool of connections to the database of one site, and what is known of its tickets table. It may be used by
-// any number of goroutines.
+// DB is a small pool of connections to the database of one site, and what is known of its tickets table. It may be
+// used by any number of goroutines.
 type DB struct {
 	config     Config
 	database   string // the DSN's
@@ -86,8 +86,8 @@ func session(dsn *driver.Config) *driver.Config {
 	return dsn
 }
 
-// Close closes the pool; statements under way are waited for. The error, of [io.Closer], is always nil: a connection on which
-// saying goodbye fails is closed all the same.
+// Close closes the pool; statements under way are waited for. The error, of [io.Closer], is always nil: a connection
+// on which saying goodbye fails is closed all the same.
 func (db *DB) Close() error {
 	_ = db.pool.Close()
 	return nil

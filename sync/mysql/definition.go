@@ -27,8 +27,8 @@ const (
 	depthMySQL   = 100
 )
 
-// LoadDefinition reads from the database what the tickets table takes, and remembers it for [DB.Definition]. Its error wraps
-// [flush.ErrSinkPaused] where the table cannot be used as it is, and else [flush.ErrSinkDown].
+// LoadDefinition reads from the database what the tickets table takes, and remembers it for [DB.Definition]. Its
+// error wraps [flush.ErrSinkPaused] where the table cannot be used as it is, and else [flush.ErrSinkDown].
 func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	const operation = "read the table's definition"
 	db.packet.Store(0)
@@ -78,22 +78,13 @@ func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bo
 			field = col.name
 		}
 		delete(fields, strings.ToLower(col.name))
+		if own, err := c.reserved(d, &col); own {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		switch {
-		case strings.EqualFold(col.name, c.Key):
-			d.Key = col.name
-			if !col.integer() {
-				return nil, fmt.Errorf("key column %s is no integer", col.name)
-			}
-			continue
-		case strings.EqualFold(col.name, c.Revision):
-			d.Revision = col.name
-			if col.dataType != "bigint" || col.nullable {
-				return nil, fmt.Errorf("revision column %s must be BIGINT UNSIGNED NOT NULL DEFAULT 0", col.name)
-			}
-			continue
-		case strings.EqualFold(col.name, c.Extra):
-			d.Extra = col.name
-			continue
 		case strings.EqualFold(col.name, c.DeletedAt):
 			d.DeletedAt = field
 		case strings.EqualFold(col.name, c.CreatedAt):
@@ -103,16 +94,37 @@ func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bo
 		}
 		d.Columns = append(d.Columns, col.column(field, f, jsonColumns[col.name]))
 	}
-	switch {
-	case d.Key == "":
+	if d.Key == "" {
 		return nil, fmt.Errorf("no key column %s; name it in the config", c.Key)
-	case d.Revision == "":
+	}
+	if d.Revision == "" {
 		return nil, fmt.Errorf("no revision column %s; run ticketd migrate", c.Revision)
 	}
 	for column, field := range fields {
 		return nil, fmt.Errorf("the column map names the column %s for the field %q, which is not there", column, field)
 	}
 	return d, d.Prepare()
+}
+
+// reserved notes a column that holds no ticket field of its own: key, revision or extra.
+func (c Config) reserved(d *table.Definition, col *described) (own bool, err error) {
+	switch {
+	case strings.EqualFold(col.name, c.Key):
+		d.Key = col.name
+		if !col.integer() {
+			err = fmt.Errorf("key column %s is no integer", col.name)
+		}
+	case strings.EqualFold(col.name, c.Revision):
+		d.Revision = col.name
+		if col.dataType != "bigint" || col.nullable {
+			err = fmt.Errorf("revision column %s must be BIGINT UNSIGNED NOT NULL DEFAULT 0", col.name)
+		}
+	case strings.EqualFold(col.name, c.Extra):
+		d.Extra = col.name
+	default:
+		return false, nil
+	}
+	return true, err
 }
 
 // described is one row of information_schema.columns.
@@ -172,7 +184,8 @@ func flavourOf(version string) flavour {
 	return f
 }
 
-// jsonChecks returns the columns that MariaDB keeps as text with a json_valid constraint, which is what its JSON type is.
+// jsonChecks returns the columns that MariaDB keeps as text with a json_valid constraint, which is what its JSON type
+// is.
 func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
 	rows, err := db.pool.QueryContext(ctx, `SELECT check_clause FROM information_schema.check_constraints
 		WHERE constraint_schema = DATABASE() AND table_name = ?`, db.config.Table)

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a deleted_at
-// column. Its columns are ticket_id and revision.
+// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a
+// deleted_at column. Its columns are ticket_id and revision.
 const tombstonesSuffix = "_tombstones"
 
 func (db *DB) tombstones() string { return quote(db.config.Table + tombstonesSuffix) }
 
-// upsertUnburied is the upsert for a table whose deletes remove rows. Tickets that have a tombstone are updated where the
-// row is there all the same, and never inserted. The look-up locks also the places where tombstones are missing, so that
-// a delete at the same time waits until this is committed; both take the tombstones first and then the rows.
+// upsertUnburied is the upsert for a table whose deletes remove rows. Tickets that have a tombstone are updated where
+// the row is there all the same, and never inserted. The look-up locks also the places where tombstones are missing,
+// so that a delete at the same time waits until this is committed; both take the tombstones first and then the rows.
 func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	var open []*row
 	err := w.db.transact(ctx, func(tx *sql.Tx) error {
@@ -93,8 +93,8 @@ func (w *write) bury(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// transact runs do in a transaction. Repeatable read, whatever the server's default, as the look-up of tombstones relies on
-// its locks on what is not there.
+// transact runs do in a transaction. Repeatable read, whatever the server's default, as the look-up of tombstones
+// relies on its locks on what is not there.
 func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
 	if err != nil {

@@ -37,7 +37,7 @@ func wantGone(t *testing.T, db *mysql.DB, id ticket.ID) {
 	}
 }
 
-// Without the look-up of tombstones the late writes bring the ticket back.
+// Without the look-up of tombstones the late writes bring the ticket back (tried by hand).
 func TestALateWriteDoesNotResurrect(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
@@ -46,7 +46,8 @@ func TestALateWriteDoesNotResurrect(t *testing.T) {
 		wantStored(t, write(t, db, deletion(1, 20)), 20)
 	}
 	wantGone(t, db, 1)
-	wantStored(t, write(t, db, set(1, 15, "status", "late"), set(2, 15, "status", "closed"), set(3, 15, "status", "new")), 15, 15, 15)
+	wantStored(t, write(t, db, set(1, 15, "status", "late"), set(2, 15, "status", "closed"), set(3, 15, "status",
+		"new")), 15, 15, 15)
 	wantStored(t, write(t, db, set(1, 25, "status", "newer")), 25) // nobody who writes to a deleted id means to create it
 	wantGone(t, db, 1)
 	wantFields(t, db, 2, 15, "status", "closed")
@@ -62,7 +63,8 @@ func TestALateDeletionDoesNotRemoveANewerRow(t *testing.T) {
 	wantFields(t, db, 1, 31, "status", "newest")
 }
 
-// A deletion and late writes of the same new tickets at the same moment: whatever their order, no row remains.
+// A deletion and late writes of the same new tickets at the same moment: whatever their order, no row remains. Without the lock
+// of the look-up of tombstones some do.
 func TestDeletionsAgainstLateWrites(t *testing.T) {
 	t.Parallel()
 	db := hard(t)

@@ -1,25 +1,26 @@
-// Package mysql brings changed tickets to the tickets table of MySQL or MariaDB, reads them back, and leases ticket ids.
+// Package mysql brings changed tickets to the tickets table of MySQL or MariaDB, reads them back, and leases ticket
+// ids.
 //
 // # The way of a write
 //
-// [Sink.Write] groups changes by the set of columns that they change, sorts each group by primary key, cuts it by rows and
-// bytes, and sends each batch as one INSERT … ON DUPLICATE KEY UPDATE. In the update every column is guarded: it is assigned
-// only where the change's revision is above the row's, and the revision column is assigned last, as assignments run from
-// left to right. So a write may come twice, late, or from two daemons at once: an older revision never replaces a newer
-// one, and columns that a change does not name are left alone.
+// [Sink.Write] groups changes by the set of columns that they change, sorts each group by primary key, cuts it by
+// rows and bytes, and sends each batch as one INSERT … ON DUPLICATE KEY UPDATE. In the update every column is
+// guarded: it is assigned only where the change's revision is above the row's, and the revision column is assigned
+// last, as assignments run from left to right. So a write may come twice, late, or from two daemons at once: an older
+// revision never replaces a newer one, and columns that a change does not name are left alone.
 //
 // Two kinds of table need more:
-//   - A NOT NULL column without a default makes the INSERT fail even where the row exists, so a change that leaves such a
-//     column out is a guarded UPDATE.
-//   - Without a deleted_at column a delete removes the row and leaves a tombstone in a table beside it. A ticket that has one
-//     is never inserted again. The look-up of tombstones locks what it looks at, so it also holds against a delete that
-//     runs at the same time.
+//   - A NOT NULL column without a default makes the INSERT fail even where the row exists, so a change that leaves such
+//     a column out is a guarded UPDATE.
+//   - Without a deleted_at column a delete removes the row and leaves a tombstone in a table beside it. A ticket that
+//     has one is never inserted again. The look-up of tombstones locks what it looks at, so it also holds against a delete
+//     that runs at the same time.
 //
 // # What happens on failure
 //
 //	error of the database                          what becomes of the batch
 //	deadlock, lock wait (1213, 1205)               again after a pause, in halves; never refused
-//	a value it does not take (1406, 1366, …)       halved until the row is alone; that one is refused, the others are stored
+//	a value it does not take (1406, 1366, …)       halved until the row is alone, which is refused; the others are stored
 //	statement too large (1153)                     cut by bytes beforehand; a row too large on its own is refused
 //	table missing or altered (1146, 1054, …)       [flush.ErrSinkPaused]: nothing is refused, read the definition again
 //	connection lost, also at COMMIT, and all else  [flush.ErrSinkDown]: try again, the guard makes that safe

@@ -29,8 +29,8 @@ const (
 	errNoDefault      = 1364
 )
 
-// verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900 to 1999
-// and 4000 on, https://mariadb.com/kb/en/mariadb-error-code-reference/.
+// verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900
+// to 1999 and 4000 on, https://mariadb.com/kb/en/mariadb-error-code-reference/.
 var verdicts = map[uint16]verdict{
 	1213: conflict, // deadlock
 	1205: conflict, // lock wait timeout
@@ -67,8 +67,9 @@ var verdicts = map[uint16]verdict{
 	3105:             changed, // MySQL: the same
 }
 
-// judge says what an error means. A number that nobody has named counts as data where its SQLSTATE says "data exception"
-// (22) or "integrity constraint violation" (23), and else as down: no ticket is parked for a reason that nobody knows.
+// judge says what an error means. A number that nobody has named counts as data where its SQLSTATE says "data
+// exception" (22) or "integrity constraint violation" (23), and else as down: no ticket is parked for a reason that
+// nobody knows.
 func judge(err error) verdict {
 	if err == nil {
 		return fine
@@ -76,8 +77,8 @@ func judge(err error) verdict {
 	if errors.Is(err, driver.ErrPktTooLarge) {
 		return tooLarge
 	}
-	var mysqlErr *driver.MySQLError
-	if !errors.As(err, &mysqlErr) {
+	mysqlErr, ok := errors.AsType[*driver.MySQLError](err)
+	if !ok {
 		return down
 	}
 	if v, named := verdicts[mysqlErr.Number]; named {
@@ -98,7 +99,8 @@ func (db *DB) failure(operation string, err error) error {
 	case fine:
 		return nil
 	case changed:
-		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation, flush.ErrSinkPaused, err)
+		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
+			flush.ErrSinkPaused, err)
 	default:
 		db.packet.Store(0) // the next connection may reach a server with another limit
 		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
@@ -107,8 +109,7 @@ func (db *DB) failure(operation string, err error) error {
 
 // refusal turns the database's error into the reason of a dead letter.
 func refusal(err error) *flush.Refusal {
-	var mysqlErr *driver.MySQLError
-	if errors.As(err, &mysqlErr) {
+	if mysqlErr, ok := errors.AsType[*driver.MySQLError](err); ok {
 		return &flush.Refusal{Code: int(mysqlErr.Number), Reason: mysqlErr.Message}
 	}
 	return &flush.Refusal{Code: errPacketTooLarge, Reason: err.Error()}

@@ -28,8 +28,8 @@ func wantDown(t *testing.T, err error) {
 	}
 }
 
-// What the server refuses although the door let it pass: the row is refused with the server's number, the other rows of the same
-// statement are stored.
+// What the server refuses although the door let it pass: the row is refused with the server's number, the other rows
+// of the same statement are stored.
 func TestARefusedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -130,7 +130,7 @@ func locked(t *testing.T, db *mysql.DB, id ticket.ID) *sql.Tx {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tx.Rollback() })
-	inTx(t, tx, "SELECT * FROM wp_support_tickets WHERE ticket_id = ? FOR UPDATE", int64(id))
+	inTx(t, tx, "SELECT revision FROM wp_support_tickets WHERE ticket_id = ? FOR UPDATE", int64(id))
 	return tx
 }
 
@@ -147,7 +147,8 @@ func TestLockWaitTimeout(t *testing.T) {
 	server, name := testenv.SharedMariaDB(t)
 	migrated(t, server.DSN(name))
 	db := open(t, mysql.Config{DSN: server.DSN(name) + "?innodb_lock_wait_timeout=0"}) // MariaDB: fail at once
-	changes := []flush.Change{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a"), set(4, 1, "status", "a")}
+	changes := []flush.Change{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a"), set(4, 1,
+		"status", "a")}
 	write(t, db, changes...)
 	for i := range changes {
 		changes[i].Revision = 2
@@ -176,8 +177,8 @@ func TestLockWaitTimeout(t *testing.T) {
 	wantStored(t, results, 2, 2, 2, 2)
 }
 
-// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many rows, so the
-// server sacrifices the write, which has to come again.
+// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many
+// rows, so the server sacrifices the write, which has to come again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // its own, as lock waits are counted by the server

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// extraPatch collects the fields of one change that have no column. It becomes a JSON merge patch (RFC 7396); what is to be
-// removed is kept apart, as an inserted row must not hold nulls.
+// extraPatch collects the fields of one change that have no column. It becomes a JSON merge patch (RFC 7396); what is
+// to be removed is kept apart, as an inserted row must not hold nulls.
 type extraPatch struct {
 	set     []byte // members of a JSON object, separated by commas
 	removed []string
@@ -66,9 +66,10 @@ func appendJSON(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there by
-// other means as its JSON, nulls not at all. A name that a column has already given is passed over. What is no JSON object
-// was not put there by ticketd and holds no fields: one row edited by hand must not make a whole list unreadable.
+// unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there
+// by other means as its JSON, nulls not at all. A name that a column has already given is passed over. What is no
+// JSON object was not put there by ticketd and holds no fields: one row edited by hand must not make a whole list
+// unreadable.
 func unpackExtra(fields ticket.Fields, extra []byte) ticket.Fields {
 	var members map[string]json.RawMessage
 	if len(extra) == 0 || json.Unmarshal(extra, &members) != nil {

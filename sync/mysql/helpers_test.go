@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// servers runs a test on the private MariaDB and, where TICKETD_TEST_MYSQL_DSN names another server, on that too. The DSN
-// needs the right to create databases.
+// servers runs a test on the private MariaDB and, where TICKETD_TEST_MYSQL_DSN names another server, on that too. The
+// DSN needs the right to create databases.
 func servers(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Helper()
 	t.Run("mariadb", func(t *testing.T) {

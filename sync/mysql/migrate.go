@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -22,9 +23,10 @@ const (
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and the
-// tombstones where deletes remove rows. It never drops, narrows or changes what is there. A table that is described by the
-// config gets nothing but the revision column and its index. It returns the statements that it has run, or would run.
+// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and
+// the tombstones where deletes remove rows. It never drops, narrows or changes what is there. A table that is
+// described by the config gets nothing but the revision column and its index. It returns the statements that it has
+// run, or would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
@@ -49,11 +51,14 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 
 // lock keeps other migrations of the table away, of every host.
 func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
-	// The lock's name may have 64 characters and holds for the whole server.
-	const name = "CONCAT('ticketd ', MD5(CONCAT(DATABASE(), '.', ?)))"
+	var database string
+	if err := conn.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&database); err != nil {
+		return nil, db.failure("migrate: lock", err)
+	}
+	// A lock holds for the whole server and its name has at most 64 characters.
+	name := fmt.Sprintf("ticketd %x", sha256.Sum224([]byte(database+"."+db.config.Table)))
 	var got sql.NullInt64
-	row := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+name+", ?)", db.config.Table, lockSeconds)
-	if err := row.Scan(&got); err != nil {
+	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, lockSeconds).Scan(&got); err != nil {
 		return nil, db.failure("migrate: lock", err)
 	}
 	if got.Int64 != 1 {
@@ -62,7 +67,7 @@ func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err erro
 	}
 	return func() {
 		// An error is of no matter: the lock ends with the connection.
-		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK("+name+")", db.config.Table)
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", name)
 	}, nil
 }
 
@@ -161,8 +166,8 @@ func (m *migration) upgrade(ctx context.Context) error {
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
 }
 
-// wanted is what the table should have: for ticketd's own table what the schema file makes, which the server itself is asked
-// for through a temporary table, and for another the revision.
+// wanted is what the table should have: for ticketd's own table what the schema file makes, which the server itself
+// is asked for through a temporary table, and for another the revision.
 func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
 	if !m.config.standard() {
 		name := quote(m.config.Revision)

@@ -48,7 +48,8 @@ func TestMigrateFromNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.Extra != "extra" || d.DeletedAt != "deleted_at" || d.Computes() || len(d.Required()) != 0 || len(d.Columns) != 9 {
+		if d.Extra != "extra" || d.DeletedAt != "deleted_at" || d.Computes() || len(d.Required()) != 0 ||
+			len(d.Columns) != 9 {
 			t.Errorf("definition %+v", d)
 		}
 		if c, _ := d.Position("created_at"); d.Columns[c].Default.Source != "now" {

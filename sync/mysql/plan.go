@@ -51,7 +51,8 @@ func newPlan(d *table.Definition) *plan {
 	return &plan{definition: d, byShape: make(map[string]*group)}
 }
 
-// add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was added.
+// add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
+// added.
 func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	d := p.definition
 	r := row{id: c.ID, revision: c.Revision, at: at}
@@ -90,7 +91,7 @@ func (p *plan) group(patch *extraPatch) *group {
 	removal := patch.removal()
 	p.shape = p.shape[:0]
 	for _, c := range p.cells {
-		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) // a table has at most 4096 columns
+		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) //nolint:gosec // a table has at most 4096 columns
 	}
 	if patch.any() {
 		const noColumn = 1<<16 - 1
@@ -119,8 +120,8 @@ func sorted(rows []row) []row {
 	return rows
 }
 
-// batches cuts rows so that none of the parts has more than maxRows rows or maxBytes bytes of values. A row that is larger
-// on its own is a part of its own.
+// batches cuts rows so that none of the parts has more than maxRows rows or maxBytes bytes of values. A row that is
+// larger on its own is a part of its own.
 func batches(rows []row, maxRows, maxBytes int) [][]row {
 	var parts [][]row
 	start, size := 0, 0

@@ -55,21 +55,22 @@ func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
 
 // selected lists the columns that a row scanner expects.
 func selected(d *table.Definition) string {
-	list := quote(d.Key) + "," + quote(d.Revision)
+	var list strings.Builder
+	list.WriteString(quote(d.Key) + "," + quote(d.Revision))
 	for i := range d.Columns {
 		switch name := quote(d.Columns[i].Name); d.Columns[i].Kind {
 		case table.Bit: // as a number and not as its bytes
-			list += "," + name + "+0"
+			list.WriteString("," + name + "+0")
 		case table.Float, table.Year: // as the server writes it, not as the driver does
-			list += ",CAST(" + name + " AS CHAR)"
+			list.WriteString(",CAST(" + name + " AS CHAR)")
 		default:
-			list += "," + name
+			list.WriteString("," + name)
 		}
 	}
 	if d.Extra != "" {
-		list += "," + quote(d.Extra)
+		list.WriteString("," + quote(d.Extra))
 	}
-	return list
+	return list.String()
 }
 
 // rowScanner turns result rows into tickets.
@@ -123,11 +124,12 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 	return row, nil
 }
 
-// unmarked says that the text is nothing but zeros: 0, or a zero date, as tables that know no NULL mark what is not deleted.
+// unmarked says that the text is nothing but zeros: 0, or a zero date, as tables that know no NULL mark what is not
+// deleted.
 func unmarked(text string) bool { return strings.Trim(text, "0-: .") == "" }
 
-// MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is indexed,
-// as ticketd migrate leaves it.
+// MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is
+// indexed, as ticketd migrate leaves it.
 func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
 	n, err := db.highest(ctx, db.config.Revision)
 	return ticket.Revision(n), db.failure("read the highest revision", err)

@@ -85,16 +85,19 @@ func TestDefaultsOfTheLiveTable(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
-		exec(t, db, `ALTER TABLE wp_support_tickets ADD a ENUM('a','it''s','x,y','(z)') DEFAULT 'it''s', ADD b BIT(3) DEFAULT b'101',
-			ADD c VARCHAR(9) DEFAULT 'a\\b''(', ADD d DECIMAL(4,2) DEFAULT 1.5, ADD e DATETIME(3) NULL DEFAULT CURRENT_TIMESTAMP(3),
-			ADD f VARCHAR(36) DEFAULT (UUID()), ADD g INT AS (ticket_id + 1), ADD h INT NOT NULL DEFAULT -5, ADD i INT NOT NULL,
+		exec(t, db, `ALTER TABLE wp_support_tickets ADD a ENUM('a','it''s','x,y','(z)') DEFAULT 'it''s',
+			ADD b BIT(3) DEFAULT b'101', ADD c VARCHAR(9) DEFAULT 'a\\b''(', ADD d DECIMAL(4,2) DEFAULT 1.5,
+			ADD e DATETIME(3) NULL DEFAULT CURRENT_TIMESTAMP(3),
+			ADD f VARCHAR(36) DEFAULT (CONCAT('a', 'b')), ADD g INT AS (ticket_id + 1),
+			ADD h INT NOT NULL DEFAULT -5, ADD i INT NOT NULL,
 			ADD j VARCHAR(9) DEFAULT 'NULL'`)
 		d, err := db.LoadDefinition(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for field, want := range map[string]string{
-			"a": "value it's", "b": "server ", "c": `value a\b'(`, "d": "value 1.50", "e": "now ", "f": "server ", "g": "server ",
+			"a": "value it's", "b": "server ", "c": `value a\b'(`, "d": "value 1.50", "e": "now ", "f": "server ",
+			"g": "server ",
 			"h": "value -5", "i": " ", "j": "value NULL", "category": "null ", "status": "value open",
 		} {
 			n, _ := d.Position(field)

@@ -18,8 +18,8 @@ func (db *DB) sequence() string { return quote(db.config.Table + sequenceSuffix)
 // Sequence leases blocks of ticket ids. No id is leased twice, by any number of processes.
 type Sequence struct {
 	db *DB
-	// raised is set when this process has made sure that the sequence is above the table's ids: rows may have been loaded by
-	// other means, or the sequence restored from an older backup.
+	// raised is set when this process has made sure that the sequence is above the table's ids: rows may have been
+	// loaded by other means, or the sequence restored from an older backup.
 	raised atomic.Bool
 }
 

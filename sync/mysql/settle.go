@@ -20,8 +20,8 @@ const (
 // attempt brings the rows to the database in one transaction, or none of them.
 type attempt func(ctx context.Context, rows []row) error
 
-// settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a whole
-// does not take anything now.
+// settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a
+// whole does not take anything now.
 func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attempt) error {
 	err := try(ctx, rows)
 	switch judge(err) {

@@ -2,8 +2,8 @@ package mysql
 
 import "strings"
 
-// shape is what SHOW CREATE TABLE says, line by line. The server has brought the text to one form, so that the lines of two
-// tables can be compared without understanding them.
+// shape is what SHOW CREATE TABLE says, line by line. The server has brought the text to one form, so that the lines
+// of two tables can be compared without understanding them.
 type shape struct {
 	columns, indexes []part
 }

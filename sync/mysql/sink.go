@@ -25,8 +25,8 @@ func NewSink(db *DB) *Sink { return &Sink{db: db} }
 // Statements counts the statements that have written tickets so far.
 func (s *Sink) Statements() int64 { return s.statements.Load() }
 
-// Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read it again
-// after [flush.ErrSinkPaused].
+// Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read
+// it again after [flush.ErrSinkPaused].
 func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
 	d, err := s.db.known(ctx)
 	if err != nil {
@@ -72,8 +72,8 @@ type write struct {
 	conflict error
 }
 
-// plan lays out the changes. A field without a place may mean that the definition is older than the one by which another
-// daemon let it pass, so it is read again, once, before the change is refused.
+// plan lays out the changes. A field without a place may mean that the definition is older than the one by which
+// another daemon let it pass, so it is read again, once, before the change is refused.
 func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.Change) (*plan, error) {
 	for fresh := false; ; fresh = true {
 		p := newPlan(d)
@@ -101,8 +101,8 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.C
 	}
 }
 
-// marked makes sure that a deletion carries its mark: it may have been accepted when the table had no column for that. Its
-// revision is a time, which makes the mark the same at every attempt.
+// marked makes sure that a deletion carries its mark: it may have been accepted when the table had no column for
+// that. Its revision is a time, which makes the mark the same at every attempt.
 func marked(c flush.Change, d *table.Definition) flush.Change {
 	if !c.Deleted || d.DeletedAt == "" {
 		return c

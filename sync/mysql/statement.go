@@ -56,7 +56,8 @@ func (s *statements) tail() string {
 	if s.group.extra {
 		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
 	}
-	b.WriteString(s.revision + "=IF(" + same + ",GREATEST(" + s.revision + ",VALUES(" + s.revision + "))," + s.revision + ")")
+	higher := "GREATEST(" + s.revision + ",VALUES(" + s.revision + "))"
+	b.WriteString(s.revision + "=IF(" + same + "," + higher + "," + s.revision + ")")
 	return b.String()
 }
 
@@ -92,8 +93,8 @@ func (s *statements) upsert(head, tail string, rows []row) (query string, args [
 	return b.String(), args
 }
 
-// update returns the guarded UPDATE of one row, which never inserts. The row is at most once in it, so the guard can stand
-// in the WHERE clause.
+// update returns the guarded UPDATE of one row, which never inserts. The row is at most once in it, so the guard can
+// stand in the WHERE clause.
 func (s *statements) update() string {
 	var b strings.Builder
 	b.WriteString("UPDATE " + s.table + " SET ")

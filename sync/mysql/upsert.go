@@ -85,8 +85,8 @@ func (w *write) upsert(
 	return open, nil
 }
 
-// update changes rows that are there and inserts none. The pairs of a row and its revision in the WHERE clause make it one
-// statement per row; the transaction makes it one commit.
+// update changes rows that are there and inserts none. The pairs of a row and its revision in the WHERE clause make
+// it one statement per row; the transaction makes it one commit.
 func (w *write) update(ctx context.Context, s *statements, rows []row) error {
 	var open []*row
 	err := w.db.transact(ctx, func(tx *sql.Tx) (err error) {
@@ -115,9 +115,9 @@ func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows [
 	return open, nil
 }
 
-// verify reads the revisions of the rows whose outcome is open. One that is not there either was not insertable, or was
-// deleted by hand at the same moment, or collided with another ticket's in another unique index; an attempt alone tells.
-// Of a ticket that was deleted nothing is left to write.
+// verify reads the revisions of the rows whose outcome is open. One that is not there either was not insertable, or
+// was deleted by hand at the same moment, or collided with another ticket's in another unique index; an attempt alone
+// tells. Of a ticket that was deleted nothing is left to write.
 func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bool) error {
 	if len(open) == 0 {
 		return nil

@@ -85,16 +85,10 @@ func (c *Column) check(v ticket.Value) (ticket.Value, error) {
 		return c.checkText(v)
 	case Binary, Varbinary, Blob:
 		return c.checkBytes(v)
-	case Date, Datetime, Timestamp:
-		return c.checkDate(v)
-	case Time:
-		return c.checkTime(v)
-	case Year:
-		return c.checkYear(v)
-	case Enum:
-		return c.checkEnum(v)
-	case Set:
-		return c.checkSet(v)
+	case Date, Datetime, Timestamp, Time, Year:
+		return c.checkTemporal(v)
+	case Enum, Set:
+		return c.checkMembers(v)
 	case JSON:
 		return c.checkJSON(v)
 	default:

@@ -7,6 +7,14 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
+// checkMembers judges the types whose values are named by the table.
+func (c *Column) checkMembers(v ticket.Value) (ticket.Value, error) {
+	if c.Kind == Set {
+		return c.checkSet(v)
+	}
+	return c.checkEnum(v)
+}
+
 // checkEnum judges ENUM: a member by its text, or by its position from 1 where no member reads so.
 func (c *Column) checkEnum(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()

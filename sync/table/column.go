@@ -54,7 +54,7 @@ type Column struct {
 	Default   Default  `json:"default"`
 	Bits      int      `json:"bits,omitempty"` // of Integer and Bit (1 to 64), and of Float (32 or 64)
 	Unsigned  bool     `json:"unsigned,omitempty"`
-	Precision int      `json:"precision,omitempty"` // all digits of Decimal, and of Float where it was declared with digits
+	Precision int      `json:"precision,omitempty"` // all digits of Decimal, and of Float declared with digits
 	Scale     int      `json:"scale,omitempty"`     // the digits after the point, of the same
 	MaxChars  int      `json:"max_chars,omitempty"` // of Char and Varchar
 	MaxBytes  int      `json:"max_bytes,omitempty"` // of Text, Blob, Binary and Varbinary

@@ -59,8 +59,8 @@ func (d *Definition) Touch(fields ticket.Fields, now time.Time) ticket.Fields {
 	return append(fields, ticket.Field{Name: d.UpdatedAt, Value: d.Columns[d.byField[d.UpdatedAt]].stamp(now)})
 }
 
-// SoftDelete returns the fields that mark a ticket as deleted; false where the table has no column for that, so that the
-// row itself has to go.
+// SoftDelete returns the fields that mark a ticket as deleted; false where the table has no column for that, so that
+// the row itself has to go.
 func (d *Definition) SoftDelete(now time.Time) (ticket.Fields, bool) {
 	if d.DeletedAt == "" {
 		return nil, false
@@ -69,7 +69,8 @@ func (d *Definition) SoftDelete(now time.Time) (ticket.Fields, bool) {
 	return d.Touch(ticket.Fields{{Name: d.DeletedAt, Value: stamp}}, now), true
 }
 
-// stamp writes a moment as the column holds it: in the database's form, UTC, or as seconds since 1970 in a numeric column.
+// stamp writes a moment as the column holds it: in the database's form, UTC, or as seconds since 1970 in a numeric
+// column.
 func (c *Column) stamp(now time.Time) ticket.Value {
 	switch c.Kind {
 	case Integer, Decimal, Float, Bit:

@@ -20,11 +20,13 @@ func tickets(t *testing.T, more ...table.Column) *table.Definition {
 		DeletedAt: "deleted_at", CreatedAt: "created_at", UpdatedAt: "updated_at",
 		Columns: append([]table.Column{
 			{Field: "status", Kind: table.Varchar, MaxChars: 9, Default: table.Default{Source: table.Literal, Text: "open"}},
-			{Field: "category", Kind: table.Varchar, MaxChars: 9, Nullable: true, Default: table.Default{Source: table.NullValue}},
+			{Field: "category", Kind: table.Varchar, MaxChars: 9, Nullable: true,
+				Default: table.Default{Source: table.NullValue}},
 			{Field: "seen", Kind: table.Datetime, Digits: 3, Default: table.Default{Source: table.Now}},
 			{Field: "created_at", Kind: table.Datetime, Default: table.Default{Source: table.Server}},
 			{Field: "updated_at", Kind: table.Datetime, Nullable: true, Default: table.Default{Source: table.NullValue}},
-			{Field: "deleted_at", Kind: table.Integer, Bits: 64, Nullable: true, Default: table.Default{Source: table.NullValue}},
+			{Field: "deleted_at", Kind: table.Integer, Bits: 64, Nullable: true,
+				Default: table.Default{Source: table.NullValue}},
 		}, more...),
 	}
 	if err := d.Prepare(); err != nil {
@@ -72,7 +74,8 @@ func TestCompleteMissesWhatHasNoDefault(t *testing.T) {
 
 func TestCompleteLeavesToTheServerWhatOnlyItKnows(t *testing.T) {
 	t.Parallel()
-	d := tickets(t, table.Column{Field: "uuid", Kind: table.Char, MaxChars: 36, Default: table.Default{Source: table.Server}},
+	d := tickets(t, table.Column{Field: "uuid", Kind: table.Char, MaxChars: 36,
+		Default: table.Default{Source: table.Server}},
 		table.Column{Field: "sum", Kind: table.Integer, Bits: 32, Generated: true})
 	got, err := d.Complete(nil, now)
 	if err != nil {

@@ -126,8 +126,8 @@ func increment(b []byte) []byte {
 	return append([]byte{'1'}, b...)
 }
 
-// checkInteger judges the integer types and BIT, which is given as a number too. Fractions are rounded, as the databases
-// do without an error.
+// checkInteger judges the integer types and BIT, which is given as a number too. Fractions are rounded, as the
+// databases do without an error.
 func (c *Column) checkInteger(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	if plainInteger(s) && c.holds(s) {
@@ -204,7 +204,8 @@ func (c *Column) checkDecimal(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(text), nil
 }
 
-// checkFloat judges FLOAT and DOUBLE. The text is only brought to a plain form: how a float reads is the database's affair.
+// checkFloat judges FLOAT and DOUBLE. The text is only brought to a plain form: how a float reads is the database's
+// affair.
 func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	n, ok := parseNumeral(s)

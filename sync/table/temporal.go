@@ -17,9 +17,21 @@ const (
 // microDigits are the digits of a second's fraction that the databases can hold.
 const microDigits = 6
 
-// checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then Z or
-// an offset, which moves the time to UTC, where all of MySQL's times are kept. What the column has no room for is cut, not
-// rounded: one database does this and the other that, and a cut time is never later than what was meant.
+// checkTemporal judges the types of dates and times.
+func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
+	switch c.Kind {
+	case Time:
+		return c.checkTime(v)
+	case Year:
+		return c.checkYear(v)
+	default:
+		return c.checkDate(v)
+	}
+}
+
+// checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then
+// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. What the column has no room for
+// is cut, not rounded: one database does this and the other that, and a cut time is never later than what was meant.
 func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	t, ok := parseDate(s)
@@ -151,89 +163,4 @@ func fraction(s string) (nanos int, rest string) {
 		n *= 10
 	}
 	return n, rest
-}
-
-// maxTimeHours is the largest hour of a TIME, whose limit is ±838:59:59.
-const maxTimeHours = 838
-
-// checkTime judges TIME: [-]hhh:mm[:ss[.fraction]], a length of time as much as a time of day.
-func (c *Column) checkTime(v ticket.Value) (ticket.Value, error) {
-	s := strings.Trim(v.Text(), spaces)
-	rest, negative := strings.CutPrefix(s, "-")
-	hours, rest, ok := number(rest, 1, 3)
-	minutes, rest, ok2 := numberAfter(rest, ':', 59)
-	seconds, nanos := 0, 0
-	if ok && ok2 && rest != "" {
-		if seconds, rest, ok = numberAfter(rest, ':', 59); ok && rest != "" && rest[0] == '.' {
-			nanos, rest = fraction(rest[1:])
-		}
-	}
-	if !ok || !ok2 || rest != "" {
-		return c.refuse(RuleDate, "not a time; write it as hh:mm:ss")
-	}
-	if hours > maxTimeHours {
-		return c.refuse(RuleRange, "out of range; the column takes -838:59:59 to 838:59:59")
-	}
-	var room [len("-838:59:59.000000")]byte
-	b := room[:0]
-	nanos = cut(nanos, c.Digits)
-	if negative && hours+minutes+seconds+nanos > 0 {
-		b = append(b, '-')
-	}
-	if hours < 10 {
-		b = append(b, '0')
-	}
-	b = strconv.AppendInt(b, int64(hours), 10)
-	// The rest of a TIME reads like that of a time of day.
-	rem := time.Date(1, 1, 1, 0, minutes, seconds, nanos, time.UTC)
-	const form = ":04:05.000000"
-	length := len(":04:05")
-	if c.Digits > 0 {
-		length += 1 + c.Digits
-	}
-	b = rem.AppendFormat(b, form[:length])
-	if string(b) == v.Text() {
-		return v, nil
-	}
-	return ticket.Text(string(b)), nil
-}
-
-// cut drops what is below the given digits of a second.
-func cut(nanos, digits int) int {
-	unit := int(time.Second)
-	for range digits {
-		unit /= 10
-	}
-	return nanos - nanos%unit
-}
-
-// checkYear judges YEAR: 1901 to 2155 or 0000; one and two digits mean 1970 to 2069.
-func (c *Column) checkYear(v ticket.Value) (ticket.Value, error) {
-	s := v.Text()
-	n, ok := parseNumeral(s)
-	if !ok {
-		return c.refuse(RuleNumber, "not a year")
-	}
-	if s == "0000" {
-		return v, nil
-	}
-	const longest = 4
-	text, year := "", -1
-	if n.point <= longest && !n.negative {
-		text, _ = n.round(0)
-		year, _ = strconv.Atoi(text)
-	}
-	switch {
-	case year >= 0 && year < 70:
-		year += 2000
-	case year >= 70 && year < 100:
-		year += 1900
-	}
-	if year < 1901 || year > 2155 {
-		return c.refuse(RuleRange, "out of range; the column takes 1901 to 2155")
-	}
-	if text = strconv.Itoa(year); text == s {
-		return v, nil
-	}
-	return ticket.Text(text), nil
 }

@@ -150,6 +150,15 @@ final class CodecTest extends TestCase {
 	}
 
 	/**
+	 * A count that the bytes left cannot hold is refused before the first element is read.
+	 */
+	public function test_the_php_codec_looks_at_the_count_first(): void {
+		$this->expectException( ProtocolException::class );
+		$this->expectExceptionMessage( 'an array or map that is cut short' );
+		( new PureCodec() )->decode( hex2bin( 'ddffffffff' . str_repeat( 'c0', 1000 ) ) );
+	}
+
+	/**
 	 * The extension's own format for objects, a map with a nil key that holds the class, makes none.
 	 */
 	public function test_no_object_is_made_from_the_wire(): void {

@@ -1,8 +1,9 @@
--- The tickets table and the sequence that ticket ids come from: the one source for `ticketd migrate` and the plugin's activation.
--- {table}, {key} and {charset_collate} are replaced before the statements run; each ends with a semicolon at a line's end.
+-- The tickets table and the sequence that ticket ids come from: the one source for `ticketd migrate` and for the
+-- plugin's activation. {table}, {key} and {charset_collate} are replaced before the statements run; each ends with a
+-- semicolon at a line's end.
 --
--- Every column may be left out of an INSERT, as a flush sends only the fields that changed. The times are UTC. The revision
--- orders the changes of a ticket: no write replaces a higher one.
+-- Every column may be left out of an INSERT, as a flush sends only the fields that changed. The times are UTC. The
+-- revision orders the changes of a ticket: no write replaces a higher one.
 CREATE TABLE IF NOT EXISTS `{table}` (
   `{key}` bigint unsigned NOT NULL,
   `customer_id` bigint unsigned DEFAULT NULL,

@@ -20,7 +20,10 @@ final class LostException extends TicketdException {
 	public function __construct( string $operation ) {
 		parent::__construct(
 			'lost',
-			sprintf( 'ticketd closed the connection before it answered "%s"; it may have done it.', $operation ),
+			sprintf(
+				'ticketd hung up before it answered "%s"; it may be done. Repeat it only under its request id.',
+				$operation
+			),
 			true,
 			true
 		);

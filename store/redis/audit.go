@@ -1,0 +1,127 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more than once, and one that
+// is made or goes meanwhile may be left out. It does not block Redis.
+func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error {
+	for p := range s.keys.partitions {
+		if err := s.scanKeys(ctx, s.keys.base(p), f); err != nil {
+			return err
+		}
+		for _, index := range []string{s.keys.dirty(p), s.keys.dead(p)} {
+			if err := s.scanIndex(ctx, index, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scanKeys finds the hashes. Keys under the same base that are no tickets have no number for a name.
+func (s *Store) scanKeys(ctx context.Context, base string, f func([]ticket.ID) error) error {
+	pattern := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(base) + "*"
+	var cursor uint64
+	for {
+		names, next, err := s.client.Scan(ctx, cursor, pattern, maxClaim).Result()
+		if err != nil {
+			return wrap("scan", err)
+		}
+		var found []ticket.ID
+		for _, name := range names {
+			if id, err := ticket.ParseID(strings.TrimPrefix(name, base)); err == nil {
+				found = append(found, id)
+			}
+		}
+		if err := f(found); err != nil {
+			return err
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+func (s *Store) scanIndex(ctx context.Context, index string, f func([]ticket.ID) error) error {
+	var cursor uint64
+	for {
+		members, next, err := s.client.ZScan(ctx, index, cursor, "", maxClaim).Result()
+		if err != nil {
+			return wrap("scan", err)
+		}
+		var found []ticket.ID
+		for i := 0; i < len(members); i += 2 {
+			if id, err := ticket.ParseID(members[i]); err == nil {
+				found = append(found, id)
+			}
+		}
+		if err := f(found); err != nil {
+			return err
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// Indexed tells for each ticket whether one of the indexes names it.
+func (s *Store) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
+	type pair struct{ dirty, dead *goredis.FloatCmd }
+	commands := make([]pair, len(ids))
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for i, id := range ids {
+			p := s.keys.partition(id)
+			commands[i] = pair{
+				dirty: pipe.ZScore(ctx, s.keys.dirty(p), id.String()), dead: pipe.ZScore(ctx, s.keys.dead(p), id.String()),
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, wrap("look up in the index", err)
+	}
+	indexed := make([]bool, len(ids))
+	for i := range commands {
+		indexed[i] = commands[i].dirty.Err() == nil || commands[i].dead.Err() == nil
+	}
+	return indexed, nil
+}
+
+// Repair brings the index into line with the tickets' hashes: what is dirty and missing there becomes due at once. It returns how many
+// entries were added and removed.
+func (s *Store) Repair(ctx context.Context, ids []ticket.ID) (added, removed int, err error) {
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		names, args := []string{s.keys.dirty(p), s.keys.dead(p)}, []any{millis(time.Now())}
+		for _, at := range indexes {
+			names = append(names, s.keys.ticket(ids[at]))
+			args = append(args, int64(ids[at]))
+		}
+		counts, err := repairScript.Run(ctx, s.client, names, args...).Int64Slice()
+		if err != nil {
+			return added, removed, wrap("repair", err)
+		}
+		added += int(counts[0])
+		removed += int(counts[1])
+	}
+	return added, removed, nil
+}
+
+// Forget drops tickets that are clean and still at the given revision: the next reader gets them from the next place.
+func (s *Store) Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.Revision) error {
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for i, id := range ids {
+			forgetScript.Eval(ctx, pipe, []string{s.keys.ticket(id)}, int64(revisions[i]))
+		}
+		return nil
+	})
+	return wrap("forget", err)
+}

@@ -1,0 +1,12 @@
+-- Drops a ticket that is clean and has not changed since it was looked at.
+--
+-- KEYS[1]  the ticket's hash
+-- ARGV[1]  the revision that it had
+--
+-- Returns 1 where it was dropped.
+
+local hash = redis.call('HMGET', KEYS[1], '_rev', '_dirty')
+if hash[1] ~= ARGV[1] or hash[2] then
+	return 0
+end
+return redis.call('UNLINK', KEYS[1])

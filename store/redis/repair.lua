@@ -1,0 +1,25 @@
+-- Brings the dirty index into line with tickets' hashes, which are the truth.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's dead letters
+-- KEYS[3…] the tickets' hashes
+-- ARGV[1]  the due time of what is added, in ms
+-- ARGV[2…] the tickets' ids
+--
+-- Returns how many were added to the index and how many were removed from it.
+
+local added, removed = 0, 0
+for i = 3, #KEYS do
+	local id = ARGV[i - 1]
+	local hash = redis.call('HMGET', KEYS[i], '_dirty', '_dead')
+	if not hash[1] then
+		removed = removed + redis.call('ZREM', KEYS[1], id) + redis.call('ZREM', KEYS[2], id)
+	elseif hash[2] then
+		removed = removed + redis.call('ZREM', KEYS[1], id)
+		added = added + redis.call('ZADD', KEYS[2], 'NX', ARGV[1], id)
+	else
+		removed = removed + redis.call('ZREM', KEYS[2], id)
+		added = added + redis.call('ZADD', KEYS[1], 'NX', ARGV[1], id)
+	end
+end
+return { added, removed }

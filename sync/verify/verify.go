@@ -1,0 +1,211 @@
+// Package verify compares what the store holds with what the sink has, and says where they differ.
+package verify
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// Store is the store's side.
+type Store interface {
+	TicketIDs(ctx context.Context, f func([]ticket.ID) error) error
+	Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error)
+	Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error)
+	Repair(ctx context.Context, ids []ticket.ID) (added, removed int, err error)
+	Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.Revision) error
+}
+
+// Table is the sink's side.
+type Table interface {
+	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+}
+
+// Kind names a difference.
+type Kind string
+
+// The kinds of difference.
+const (
+	// Unindexed: the ticket is dirty and the index does not know it, so that it would never be flushed.
+	Unindexed Kind = "dirty, but not in the index"
+	// Overindexed: the index names a ticket that is clean or gone.
+	Overindexed Kind = "in the index, but not dirty"
+	// Stale: a clean copy is not what MySQL has: somebody changed the row in SQL, or Redis went back in time.
+	Stale Kind = "clean copy differs from MySQL"
+	// Rowless: a clean copy has no row: somebody deleted it in SQL.
+	Rowless Kind = "clean copy has no row in MySQL"
+)
+
+// Difference is one ticket that is not as it should be.
+type Difference struct {
+	ID   ticket.ID
+	Kind Kind
+	// Fields are the names of those that differ, for Stale.
+	Fields []string
+
+	revision ticket.Revision
+}
+
+func (d *Difference) String() string {
+	text := fmt.Sprintf("ticket %d: %s", d.ID, d.Kind)
+	if len(d.Fields) > 0 {
+		text += ": " + strings.Join(d.Fields, ", ")
+	}
+	return text
+}
+
+// Options of a comparison.
+type Options struct {
+	// Share of the tickets to look at, above 0 to 1; 1 is all of them.
+	Share float64
+	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that they are read from MySQL again. What is dirty
+	// is never touched.
+	Repair bool
+	// Report is called for each difference.
+	Report func(*Difference)
+}
+
+// Summary counts what was done.
+type Summary struct {
+	Looked, Differences, Repaired int
+}
+
+// Run compares. It may run beside daemons at work: a difference counts only if it is still there at a second look.
+func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
+	var sum Summary
+	err := s.TicketIDs(ctx, func(ids []ticket.ID) error {
+		if o.Share < 1 {
+			ids = sample(ids, o.Share)
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		sum.Looked += len(ids)
+		found, err := twice(ctx, s, t, ids)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			sum.Differences++
+			o.Report(&found[i])
+		}
+		if !o.Repair {
+			return nil
+		}
+		sum.Repaired += len(found)
+		return repair(ctx, s, found)
+	})
+	return sum, err
+}
+
+func sample(ids []ticket.ID, share float64) []ticket.ID {
+	var some []ticket.ID
+	for _, id := range ids {
+		if rand.Float64() < share {
+			some = append(some, id)
+		}
+	}
+	return some
+}
+
+// twice compares, and looks again at what differs: a write or a flush may have come in between.
+func twice(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference, error) {
+	found, err := compare(ctx, s, t, ids)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	again := make([]ticket.ID, len(found))
+	for i := range found {
+		again[i] = found[i].ID
+	}
+	return compare(ctx, s, t, again)
+}
+
+// compare looks at tickets once.
+func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference, error) {
+	records, err := s.Get(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	indexed, err := s.Indexed(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := t.Rows(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	byID := make(map[ticket.ID]*mysql.Row, len(rows))
+	for i := range rows {
+		byID[rows[i].ID] = &rows[i]
+	}
+	var found []Difference
+	for i := range records {
+		if d := judge(&records[i], indexed[i], byID[ids[i]]); d != nil {
+			found = append(found, *d)
+		}
+	}
+	return found, nil
+}
+
+// judge says what is wrong with one ticket, or nil.
+func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
+	d := &Difference{ID: r.ID, revision: r.Revision}
+	switch {
+	case r.Dirty && !indexed:
+		d.Kind = Unindexed
+	case !r.Dirty && indexed:
+		d.Kind = Overindexed
+	case r.Dirty || !r.Held():
+		return nil
+	case row == nil && r.Deleted:
+		return nil // deleted for good
+	case row == nil:
+		d.Kind = Rowless
+	default:
+		if d.Fields = different(r.Fields, row.Fields); d.Fields == nil {
+			return nil
+		}
+		d.Kind = Stale
+	}
+	return d
+}
+
+// different names the fields of a clean copy that are not what the row has.
+func different(held, row ticket.Fields) []string {
+	var names []string
+	for _, f := range held {
+		if v, _ := row.Get(f.Name); v != f.Value {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// repair makes right what can be made right without touching what is dirty.
+func repair(ctx context.Context, s Store, found []Difference) error {
+	var index, copies []ticket.ID
+	var revisions []ticket.Revision
+	for _, d := range found {
+		switch d.Kind {
+		case Unindexed, Overindexed:
+			index = append(index, d.ID)
+		case Stale, Rowless:
+			copies, revisions = append(copies, d.ID), append(revisions, d.revision)
+		}
+	}
+	if len(index) > 0 {
+		if _, _, err := s.Repair(ctx, index); err != nil {
+			return err
+		}
+	}
+	if len(copies) == 0 {
+		return nil
+	}
+	return s.Forget(ctx, copies, revisions)
+}
