@@ -38,15 +38,20 @@ type method func(ctx context.Context, d *Dispatcher, r *request) (protocol.Resul
 
 // methods holds every method of the protocol; flush alone has no deadline.
 var methods = map[protocol.Method]method{
-	protocol.MethodPing:    ping,
-	protocol.MethodCreate:  bounded(Site.Create),
-	protocol.MethodSet:     bounded(Site.Set),
-	protocol.MethodSetMany: bounded(Site.SetMany),
-	protocol.MethodGet:     bounded(Site.Get),
-	protocol.MethodGetMany: bounded(Site.GetMany),
-	protocol.MethodDelete:  bounded(Site.Delete),
-	protocol.MethodFlush:   flush,
-	protocol.MethodStatus:  status,
+	protocol.MethodPing:      ping,
+	protocol.MethodCreate:    bounded(Site.Create),
+	protocol.MethodSet:       bounded(Site.Set),
+	protocol.MethodSetMany:   bounded(Site.SetMany),
+	protocol.MethodGet:       bounded(Site.Get),
+	protocol.MethodGetMany:   bounded(Site.GetMany),
+	protocol.MethodList:      bounded(Site.List),
+	protocol.MethodCount:     bounded(Site.Count),
+	protocol.MethodDelete:    bounded(Site.Delete),
+	protocol.MethodFlush:     flush,
+	protocol.MethodDeadList:  bounded(Site.DeadList),
+	protocol.MethodDeadRetry: bounded(Site.DeadRetry),
+	protocol.MethodDeadDrop:  bounded(Site.DeadDrop),
+	protocol.MethodStatus:    status,
 }
 
 // Handle implements [Handler].

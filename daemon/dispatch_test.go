@@ -26,6 +26,12 @@ func TestEveryMethod(t *testing.T) {
 		protocol.MethodGetMany: func() error { _, err := c.GetMany(ctx, []int64{1, 2}); return err },
 		protocol.MethodDelete:  func() error { _, err := c.Delete(ctx, 1, ""); return err },
 		protocol.MethodFlush:   func() error { _, err := c.Flush(ctx, nil, nil); return err },
+		protocol.MethodList:    func() error { _, err := c.List(ctx, protocol.ListParams{}); return err },
+		protocol.MethodCount:   func() error { _, err := c.Count(ctx, protocol.Selection{}); return err },
+
+		protocol.MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
+		protocol.MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
+		protocol.MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
 		protocol.MethodStatus: func() error {
 			s, err := c.Status(ctx)
 			if err == nil && (s.ConnectionsOpen != 1 || s.ConnectionsLimit != 16 || s.Version != "test" || s.Site != "main") {

@@ -65,6 +65,26 @@ func (s *fakeSite) Flush(
 	return protocol.FlushResult{Flushed: 1}, nil
 }
 
+func (s *fakeSite) List(context.Context, *protocol.ListParams) (protocol.ListResult, error) {
+	return protocol.ListResult{Tickets: []*protocol.Ticket{}}, nil
+}
+
+func (s *fakeSite) Count(context.Context, *protocol.CountParams) (protocol.CountResult, error) {
+	return protocol.CountResult{Count: 1}, nil
+}
+
+func (s *fakeSite) DeadList(context.Context, *protocol.DeadListParams) (protocol.DeadListResult, error) {
+	return protocol.DeadListResult{Letters: []protocol.Letter{}}, nil
+}
+
+func (s *fakeSite) DeadRetry(context.Context, *protocol.DeadParams) (protocol.CountResult, error) {
+	return protocol.CountResult{Count: 1}, nil
+}
+
+func (s *fakeSite) DeadDrop(context.Context, *protocol.DeadParams) (protocol.CountResult, error) {
+	return protocol.CountResult{Count: 1}, nil
+}
+
 func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
 	up := protocol.Place{State: protocol.StateUp}
 	return protocol.SiteStatus{Site: "main", Strategy: "event", Store: up, Sink: up}, nil

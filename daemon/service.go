@@ -25,6 +25,17 @@ type Sites interface {
 // unavailable. Every other error is logged by the daemon and answered internal, without its text. The site itself logs
 // none of the errors that it returns.
 type Site interface {
+	Tickets
+	Lists
+	DeadLetters
+	// Flush has no deadline but the daemon's own stop. It calls progress as often as it likes, on the caller's goroutine
+	// only: what is too often for the wire is dropped. The context ends when the client is found to be gone.
+	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
+	Status(ctx context.Context) (protocol.SiteStatus, error)
+}
+
+// Tickets is the part of a site that pages use: tickets by their ids.
+type Tickets interface {
 	Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error)
 	Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error)
 	// SetMany returns one outcome per pair, in their order. A pair that has an Err was refused already and gets it back.
@@ -33,8 +44,18 @@ type Site interface {
 	// GetMany returns one ticket per id, in their order, nil where there is none.
 	GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error)
 	Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error)
-	// Flush has no deadline but the daemon's own stop. It calls progress as often as it likes, on the caller's goroutine
-	// only: what is too often for the wire is dropped. The context ends when the client is found to be gone.
-	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
-	Status(ctx context.Context) (protocol.SiteStatus, error)
+}
+
+// Lists is the part of a site that finds tickets by what they hold. Unless the selection is Stale it shows every change that was
+// acknowledged before the call, on any host.
+type Lists interface {
+	List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error)
+	Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error)
+}
+
+// DeadLetters is the part of a site that says what becomes of tickets that MySQL refuses.
+type DeadLetters interface {
+	DeadList(ctx context.Context, p *protocol.DeadListParams) (protocol.DeadListResult, error)
+	DeadRetry(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error)
+	DeadDrop(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error)
 }

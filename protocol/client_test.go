@@ -107,6 +107,17 @@ func TestClientMethods(t *testing.T) {
 			return err
 		},
 		MethodStatus: func() error { _, err := c.Status(ctx); return err },
+		MethodList:   func() error { _, err := c.List(ctx, ListParams{}); return err },
+		MethodCount: func() error {
+			n, err := c.Count(ctx, Selection{})
+			if err == nil && n != 70000 {
+				return errors.New("another count")
+			}
+			return err
+		},
+		MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
+		MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
+		MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
 	}
 	for m, call := range calls {
 		if err := call(); err != nil {

@@ -51,6 +51,24 @@ func sampleParams() []call {
 		{7, MethodDelete, &DeleteParams{Site: "main", ID: 812, RequestID: "d-1"}},
 		{8, MethodFlush, &FlushParams{Site: "main", IDs: []int64{812, 813}}},
 		{9, MethodStatus, &SiteParams{Site: "main"}},
+		{10, MethodList, &ListParams{
+			Site: "main", Selection: sampleSelection(), Sort: SortUpdated, Ascending: true, After: "WyJ1cGRhdGVkX2F0Il0", Limit: 20,
+		}},
+		{11, MethodCount, &CountParams{Site: "main", Selection: sampleSelection()}},
+		{12, MethodDeadList, &DeadListParams{Site: "main", After: 812, Limit: 20}},
+		{13, MethodDeadRetry, &DeadParams{Site: "main", IDs: []int64{812, 813}}},
+		{14, MethodDeadDrop, &DeadParams{Site: "main", IDs: []int64{812}}},
+	}
+}
+
+func sampleSelection() Selection {
+	return Selection{
+		Where: []Filter{
+			{"status", []Value{Text("open"), Text("pending")}}, {"customer_id", []Value{Text("7")}}, {"assigned_to", []Value{Null}},
+		},
+		Created: Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
+		Updated: Period{From: Text("2026-11-24T08:00:00Z")},
+		Deleted: true, Stale: true,
 	}
 }
 
@@ -70,6 +88,14 @@ func requestCases() []goldenCase {
 			call{1, MethodFlush, &FlushParams{All: true}}, false),
 		requestCase("request-flush-none", "flush of an empty list of ids: nothing",
 			call{1, MethodFlush, &FlushParams{IDs: []int64{}}}, true),
+		requestCase("request-list-minimal", "list without parameters: the first page of all",
+			call{1, MethodList, &ListParams{}}, false),
+		wireCase("request-list-one-choice", "a filter of one value, as an array; desc and fresh are the defaults",
+			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{{"customer_id", []Value{Text("7")}}}}}},
+			"94 00 01", str("list"), "83", str("where"), "81", str("customer_id"), "91 07",
+			str("order"), str("desc"), str("fresh"), "c3"),
+		requestCase("request-dead_drop-all", "every dead letter is given up",
+			call{1, MethodDeadDrop, &DeadParams{All: true}}, true),
 		requestCase("request-set-minimal", "only what set requires",
 			call{1, MethodSet, &SetParams{ID: 1, Fields: status}}, true),
 		requestCase("request-id-max", "the largest request id and the largest ticket id",

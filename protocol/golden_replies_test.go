@@ -42,6 +42,14 @@ func sampleResults() []sampleResult {
 				Warnings: []string{"Redis may evict changes: set maxmemory-policy to noeviction"},
 			},
 		}},
+		{10, MethodList, &ListResult{Tickets: []*Ticket{ticket}, Next: "WyJ1cGRhdGVkX2F0Il0"}},
+		{11, MethodCount, &CountResult{Count: 70000}},
+		{12, MethodDeadList, &DeadListResult{Letters: []Letter{{
+			ID: 812, Revision: revision, Code: 4025, Reason: "CONSTRAINT `priority` failed", AtMS: 1764000000001, Deleted: false,
+			Fields: []Field{{"priority", Text("forbidden")}, {"assigned_to", Null}},
+		}}}},
+		{13, MethodDeadRetry, &CountResult{Count: 2}},
+		{14, MethodDeadDrop, &CountResult{Count: 0}},
 	}
 }
 
@@ -50,6 +58,8 @@ func replyCases() []goldenCase {
 	for _, s := range sampleResults() {
 		cases = append(cases, replyCase("reply-"+string(s.method), "the result of "+string(s.method), s, true))
 	}
+	cases = append(cases, replyCase("reply-list-last", "the last page: there is no next",
+		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}}}, false))
 	return append(cases, replyCase("reply-get-no-fields", "a ticket without any field: an empty map",
 		sampleResult{1, MethodGet, &Ticket{ID: 1, Revision: 1, Fields: []Field{}}}, false))
 }

@@ -154,7 +154,8 @@ func TestGoldenCoversEverything(t *testing.T) {
 		names[c.name] = true
 	}
 	for _, m := range []Method{
-		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodGet, MethodGetMany, MethodDelete, MethodFlush, MethodStatus,
+		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodGet, MethodGetMany, MethodList, MethodCount,
+		MethodDelete, MethodFlush, MethodDeadList, MethodDeadRetry, MethodDeadDrop, MethodStatus,
 	} {
 		for _, kind := range []string{"request", "reply"} {
 			if name := kind + "-" + string(m); !names[name] {

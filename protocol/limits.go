@@ -20,6 +20,18 @@ const (
 	// MaxTickets bounds the tickets or ids in one request.
 	MaxTickets = 1000
 
+	// DefaultLimit is how many tickets or dead letters a page has where the request does not say.
+	DefaultLimit = 50
+
+	// MaxFilters bounds the fields that one selection filters by.
+	MaxFilters = 16
+
+	// MaxChoices bounds the values that one filter takes.
+	MaxChoices = 100
+
+	// MaxCursor bounds the bytes of a page's cursor.
+	MaxCursor = 4096
+
 	// MaxName bounds the bytes of a field name, a request id, a site and a method.
 	MaxName = 64
 

@@ -5,15 +5,20 @@ type Method string
 
 // The methods of SPEC.md section 5.
 const (
-	MethodPing    Method = "ping"
-	MethodCreate  Method = "create"
-	MethodSet     Method = "set"
-	MethodSetMany Method = "set_many"
-	MethodGet     Method = "get"
-	MethodGetMany Method = "get_many"
-	MethodDelete  Method = "delete"
-	MethodFlush   Method = "flush"
-	MethodStatus  Method = "status"
+	MethodPing      Method = "ping"
+	MethodCreate    Method = "create"
+	MethodSet       Method = "set"
+	MethodSetMany   Method = "set_many"
+	MethodGet       Method = "get"
+	MethodGetMany   Method = "get_many"
+	MethodList      Method = "list"
+	MethodCount     Method = "count"
+	MethodDelete    Method = "delete"
+	MethodFlush     Method = "flush"
+	MethodDeadList  Method = "dead_list"
+	MethodDeadRetry Method = "dead_retry"
+	MethodDeadDrop  Method = "dead_drop"
+	MethodStatus    Method = "status"
 )
 
 // The first element of a message's array.

@@ -14,7 +14,7 @@ func params(raw Raw, read func(d *decoder, key string) (known bool, err *Error))
 	if !ok {
 		return Invalid("params", "params is %s, not a map", kindName(d.code()))
 	}
-	var seen [8]string // more than any method has
+	var seen [16]string // more than any method has
 	for i := range n {
 		key, ok := d.key()
 		if !ok {

@@ -5,6 +5,7 @@
 //	absent ──Set/Create──> dirty, due ──Claim──> dirty, leased ──Ack──> clean ──expiry──> absent
 //	                         ^   ^                 │    │
 //	                         │   └── lease over ───┘    └──Park──> dirty, parked ──Set/Retry──> dirty, due
+//	                         │                                           └──Drop──> absent
 //	                         └────────── Set ── from every state
 //
 // # What happens on failure

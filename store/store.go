@@ -78,12 +78,19 @@ type Claim struct {
 	Due time.Time
 	// Since is when the oldest change that waits was made.
 	Since time.Time
+	// Partial says that these are only the oldest of the ticket's changes. The store may have gone back in time after they were made,
+	// so the next place may be ahead of them though it is behind the newer ones: they must be compared with it on their own.
+	// The rest is there at the next claim.
+	Partial bool
 }
 
 // Receipt says that the next place has a ticket's changes up to and including a revision.
 type Receipt struct {
 	ID       ticket.ID
 	Revision ticket.Revision
+	// Ahead says that the next place had a higher revision than what was brought: what the store holds of the ticket as clean may be older
+	// than that, and is forgotten.
+	Ahead bool
 }
 
 // DeadLetter is a ticket that the next place refuses: it stays dirty and readable, and leaves the queue until somebody
@@ -95,6 +102,15 @@ type DeadLetter struct {
 	Code   int
 	Reason string
 	At     time.Time
+}
+
+// Letter is a dead letter with what it holds up.
+type Letter struct {
+	DeadLetter
+	// Fields are those whose change the next place does not have.
+	Fields ticket.Fields
+	// Deleted says that the ticket's deletion is among what the next place does not have.
+	Deleted bool
 }
 
 // Backlog counts what waits.
@@ -114,7 +130,8 @@ type Tickets interface {
 	// Get returns one record per id, in their order.
 	Get(ctx context.Context, ids []ticket.ID) ([]Record, error)
 	// Fill completes tickets with rows read from the next place, as clean fields. A record whose ticket has changed since its
-	// base was read (its revision is no longer the one in bases) is passed over: the row may be older than what is held.
+	// base was read (its revision is no longer the one in bases) is passed over: the row may be older than what is held. So is one
+	// that is dirty and behind the row: the store went back in time, and the flush will find out.
 	Fill(ctx context.Context, rows []Record, bases []ticket.Revision) error
 }
 
@@ -136,10 +153,22 @@ type Queue interface {
 	Backlog(ctx context.Context) (Backlog, error)
 }
 
+// DeadLetters is the side of a store that operators use: what to do with tickets that the next place refuses.
+type DeadLetters interface {
+	// Letters returns up to limit dead letters of tickets above after, by ticket id; fewer are the last ones.
+	Letters(ctx context.Context, after ticket.ID, limit int) ([]Letter, error)
+	// Retry puts dead letters back into the queue, due at now, and returns how many. Other tickets are passed over.
+	Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error)
+	// Drop gives up what the next place refuses: it forgets the tickets, so that they are read from there again. It returns
+	// how many. Other tickets are passed over, one that has just been changed by a write among them.
+	Drop(ctx context.Context, ids []ticket.ID) (int, error)
+}
+
 // Store is a place where changed tickets wait to be brought to the next one. [storetest.Run] is its contract as tests.
 type Store interface {
 	Tickets
 	Queue
+	DeadLetters
 }
 
 var (

@@ -33,9 +33,8 @@ type Daemon struct {
 // New builds a daemon and binds its socket. It starts nothing.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log}
-	d.client = newClient(&c.Redis)
-	d.watch = redis.NewWatch(d.client, log)
-	d.doctor = newInspector(d.client, log)
+	d.client, d.watch = connect(&c.Redis, log)
+	d.doctor = newInspector(d.client, func() []*runningSite { return d.sites }, log)
 	if err := d.build(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -53,6 +52,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		}
 		d.sites = append(d.sites, s)
 	}
+	d.watch.OnRun(d.newRun)
 	access, err := d.access(d.config)
 	if err != nil {
 		return err
@@ -88,6 +88,14 @@ func prepareStateDir(dir string) error {
 		return fmt.Errorf("daemon.state_dir: %w: make it writable for the daemon, or set it to \"\" to keep nothing", err)
 	}
 	return nil
+}
+
+// newRun is called when Redis turns out to be another process than before.
+func (d *Daemon) newRun() {
+	for _, s := range d.sites {
+		s.queue.NewLine()
+	}
+	d.doctor.lookSoon()
 }
 
 // lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.

@@ -16,16 +16,19 @@ import (
 // inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.
 const inspectEvery = 30 * time.Second
 
-// inspector knows what should be changed about Redis. Each finding is logged once when it appears.
+// inspector knows what should be changed about Redis, each finding logged once when it appears, and notices when Redis is another
+// process than before.
 type inspector struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger
+	queues func() []*runningSite
 	found  atomic.Pointer[[]string]
+	soon   chan struct{} // asks for a look before the next is due
 	loop   lifecycle.Loop
 }
 
-func newInspector(client goredis.UniversalClient, log zerolog.Logger) *inspector {
-	return &inspector{client: client, log: log}
+func newInspector(client goredis.UniversalClient, queues func() []*runningSite, log zerolog.Logger) *inspector {
+	return &inspector{client: client, log: log, queues: queues, soon: make(chan struct{}, 1)}
 }
 
 // Start begins to look.
@@ -38,8 +41,9 @@ func (i *inspector) Start(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				i.look(ctx)
+			case <-i.soon:
 			}
+			i.look(ctx)
 		}
 	})
 }
@@ -60,6 +64,23 @@ func (i *inspector) look(ctx context.Context) {
 		}
 	}
 	i.found.Store(&found)
+	for _, s := range i.queues() {
+		dropped, err := s.queue.Reconcile(ctx)
+		if err != nil {
+			s.log.Warn().Err(err).Msg("what Redis holds as clean could not be reconciled; it is tried again")
+		} else if dropped > 0 {
+			s.log.Info().Int("dropped", dropped).
+				Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
+		}
+	}
+}
+
+// lookSoon has Redis looked at without waiting for it.
+func (i *inspector) lookSoon() {
+	select {
+	case i.soon <- struct{}{}:
+	default:
+	}
 }
 
 func (i *inspector) warnings() []string {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -21,7 +22,8 @@ type Places struct {
 
 // OpenPlaces opens both. Nothing is connected yet.
 func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
-	p := &Places{client: newClient(&c.Redis)}
+	client, _ := connect(&c.Redis, zerolog.Nop())
+	p := &Places{client: client}
 	var err error
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
@@ -36,13 +38,13 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 // Close closes both.
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
-func newClient(c *config.Redis) *goredis.Client {
+func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch) {
 	network, address := c.Network()
-	return redis.NewClient(redis.ClientOptions{
+	return redis.Connect(redis.ClientOptions{
 		Network: network, Address: address,
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-	})
+	}, log)
 }
 
 func newStore(

@@ -60,6 +60,7 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
+	s.queue.NewLine() // what an earlier daemon left may be older than a fail-over that nobody saw
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
 	flusher := flush.New(s.queue, sink, flush.Options{

@@ -16,12 +16,24 @@ const spare = 2
 func fromWire(wire []protocol.Field) ticket.Fields {
 	fields := make(ticket.Fields, len(wire), len(wire)+spare)
 	for i, f := range wire {
-		fields[i].Name = f.Name
-		if !f.Value.IsNull() {
-			fields[i].Value = ticket.Text(f.Value.Text())
-		}
+		fields[i] = ticket.Field{Name: f.Name, Value: valueOf(f.Value)}
 	}
 	return fields
+}
+
+func valueOf(wire protocol.Value) ticket.Value {
+	if wire.IsNull() {
+		return ticket.Null
+	}
+	return ticket.Text(wire.Text())
+}
+
+func idsOf(wire []int64) []ticket.ID {
+	ids := make([]ticket.ID, len(wire))
+	for i, id := range wire {
+		ids[i] = ticket.ID(id)
+	}
+	return ids
 }
 
 // toWire makes a whole ticket of a record: columns that it does not name are NULL, integer columns are integers.

@@ -32,12 +32,12 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory: nothing was changed; give it more maxmemory")
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer; it is not known whether the change was made")
 	case errors.Is(err, flush.ErrSinkDown):
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):
 		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer; it is not known whether the change was made")
 	default:
 		return err
 	}

@@ -13,10 +13,7 @@ func (s *Site) Flush(
 ) (protocol.FlushResult, error) {
 	var ids []ticket.ID // nil: all
 	if !p.All {
-		ids = make([]ticket.ID, len(p.IDs))
-		for i, id := range p.IDs {
-			ids[i] = ticket.ID(id)
-		}
+		ids = idsOf(p.IDs)
 	}
 	moved, err := s.Flusher.Flush(ctx, ids, func(done, total int) { progress(int64(done), int64(total)) })
 	if err != nil {

@@ -36,21 +36,8 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 	if err != nil {
 		return protocol.GetManyResult{}, err
 	}
-	asked := make([]ticket.ID, len(p.IDs))
-	for i, id := range p.IDs {
-		asked[i] = ticket.ID(id)
-	}
-	records, err := s.Store.Get(ctx, asked)
+	records, err := s.whole(ctx, d, idsOf(p.IDs))
 	if err != nil {
-		return protocol.GetManyResult{}, answer(err)
-	}
-	var lacking []int
-	for i := range records {
-		if !settled(&records[i]) {
-			lacking = append(lacking, i)
-		}
-	}
-	if err := s.complete(ctx, d, records, lacking); err != nil {
 		return protocol.GetManyResult{}, answer(err)
 	}
 	tickets := make([]*protocol.Ticket, len(records))
@@ -71,20 +58,42 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
-	records, err := s.Store.Get(ctx, []ticket.ID{id})
+	records, err := s.whole(ctx, d, []ticket.ID{id})
 	if err != nil {
-		return store.Record{}, err
-	}
-	if settled(&records[0]) {
-		return records[0], nil
-	}
-	if err := s.complete(ctx, d, records, []int{0}); err != nil {
 		return store.Record{}, err
 	}
 	if !records[0].Held() {
 		return store.Record{}, errNoTicket
 	}
 	return records[0], nil
+}
+
+// whole returns one record per ticket, in their order. One that is not held is in no place.
+func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	before := make([]uint64, len(ids))
+	for i, id := range ids {
+		before[i] = s.missing.before(id)
+	}
+	records, err := s.Store.Get(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var lacking []int
+	for i := range records {
+		r := &records[i]
+		if !settled(r) && (r.Held() || !s.missing.has(r.ID)) {
+			lacking = append(lacking, i)
+		}
+	}
+	if err := s.complete(ctx, d, records, lacking); err != nil {
+		return nil, err
+	}
+	for _, i := range lacking {
+		if !records[i].Held() {
+			s.missing.add(records[i].ID, before[i])
+		}
+	}
+	return records, nil
 }
 
 // complete reads the rows of those records that the store does not hold whole and merges them in place: what the store holds is
@@ -144,15 +153,18 @@ func (s *Site) rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	}
 }
 
-// merge puts what the store holds over a row.
+// merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or was replaced.
 func merge(record, row *store.Record) {
-	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields))
+	if row.Revision > record.Revision {
+		*record = *row
+		return
+	}
+	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared
 	copy(fields, row.Fields)
 	for _, f := range record.Fields {
 		fields = fields.With(f.Name, f.Value)
 	}
-	record.Fields = fields // a copy: the row is shared
-	record.Revision = max(record.Revision, row.Revision)
+	record.Fields = fields
 	record.Deleted = record.Deleted || row.Deleted
 	record.Full = true
 }

@@ -28,6 +28,9 @@ type Database interface {
 	LoadDefinition(ctx context.Context) (*table.Definition, error)
 	// Rows returns those of the tickets that have a row, in no order.
 	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+	// List and Count ask for what the table holds by now.
+	List(ctx context.Context, s *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error)
+	Count(ctx context.Context, s *mysql.Selection) (int64, error)
 }
 
 // IDs hands out ids of new tickets without waiting for MySQL.
@@ -65,6 +68,8 @@ type Site struct {
 	Parts
 	strategy   atomic.Pointer[Strategy]
 	reads      singleflight.Group
+	missing    *missing
+	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start
 	learned    atomic.Bool    // it has been read since this process started
 }
@@ -73,7 +78,7 @@ var _ daemon.Site = (*Site)(nil)
 
 // New makes a site. Its definition is taken from the file until MySQL has been asked.
 func New(parts Parts) *Site {
-	s := &Site{Parts: parts}
+	s := &Site{Parts: parts, missing: newMissing(), fresh: turns{run: parts.Flusher.TryFlush}}
 	s.SetStrategy(parts.Strategy)
 	s.recall()
 	return s

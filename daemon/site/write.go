@@ -99,6 +99,9 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 		return protocol.SetManyResult{Outcomes: outcomes}, nil
 	}
 	applied, err := s.Store.Apply(ctx, mutations)
+	for i := range mutations {
+		s.missing.written(mutations[i].ID)
+	}
 	if err != nil {
 		return protocol.SetManyResult{}, answer(err)
 	}
@@ -152,6 +155,7 @@ func (s *Site) stamp(now time.Time, m *store.Mutation) {
 func (s *Site) apply(ctx context.Context, now time.Time, m *store.Mutation) (store.Outcome, error) {
 	s.stamp(now, m)
 	outcomes, err := s.Store.Apply(ctx, []store.Mutation{*m})
+	s.missing.written(m.ID)
 	if err != nil {
 		return store.Outcome{}, err
 	}

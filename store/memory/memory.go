@@ -149,6 +149,8 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 		s.tickets[row.ID] = e
 	case e == nil || e.revision != base:
 		return
+	case e.dirty() && row.Revision > base: // The row is ahead: the flush finds out and forgets the ticket.
+		return
 	}
 	e.revision = max(base, row.Revision)
 	s.highest = max(s.highest, e.revision)

@@ -67,11 +67,14 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 		if e == nil {
 			continue
 		}
-		if e.revision < r.Revision {
-			delete(s.tickets, r.ID) // Older than the next place: stale.
-			continue
-		}
 		e.arrived(r.Revision)
+		switch {
+		case !r.Ahead:
+		case e.dirty():
+			e.forgetClean()
+		default:
+			delete(s.tickets, r.ID)
+		}
 	}
 	return nil
 }
@@ -92,6 +95,16 @@ func (e *entry) arrived(revision ticket.Revision) {
 	e.letter = nil
 	if oldest != 0 {
 		e.since = time.UnixMicro(int64(oldest)).Truncate(time.Millisecond)
+	}
+}
+
+// forgetClean forgets what is clean: the next place may have newer.
+func (e *entry) forgetClean() {
+	e.full = false
+	for name := range e.fields {
+		if _, changed := e.changed[name]; !changed {
+			delete(e.fields, name)
+		}
 	}
 }
 

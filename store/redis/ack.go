@@ -22,7 +22,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 				r := &receipts[at]
 				s.opts.Clock.Observe(r.Revision)
 				names = append(names, s.keys.ticket(r.ID))
-				args = append(args, int64(r.ID), int64(r.Revision))
+				args = append(args, int64(r.ID), int64(r.Revision), r.Ahead)
 			}
 			if err := ackScript.Run(ctx, s.client, names, args...).Err(); err != nil {
 				return wrap("ack", err)

@@ -5,12 +5,12 @@
 -- KEYS[3]  the partition's meta hash
 -- KEYS[4…] the tickets' hashes
 -- ARGV[1]  how long a clean ticket is kept, in ms
--- ARGV[2…] per ticket its id and the revision that the next place has
+-- ARGV[2…] per ticket its id, the revision that the next place has, and 1 where that was ahead of what was brought, or 0
 --
 -- Returns how many of the tickets are clean now.
 --
--- A ticket whose own revision lies below what arrived is older than the next place: this Redis went back in time. All it
--- holds is in the next place or replaced there, so it is forgotten and read from there again.
+-- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All that is held as clean is then in the
+-- next place or was replaced there, so it is forgotten and read from there again.
 --
 -- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
 -- tried with pcall.
@@ -18,31 +18,37 @@
 local clean, letters = { KEYS[1] }, { KEYS[2] }
 local highest = 0
 
-local function sift(hash, arrived)
-	local rev, oldest, dead, drop = 0, nil, false, {}
+local function sift(hash, arrived, ahead)
+	local oldest, dead, drop, dirty = nil, false, {}, {}
 	for f = 1, #hash, 2 do
 		local name, value = hash[f], hash[f + 1]
 		if string.sub(name, 1, 3) == '_d:' then
 			local changed = tonumber(value)
 			if changed <= arrived then
 				drop[#drop + 1] = name
-			elseif not oldest or changed < oldest then
-				oldest = changed
+			else
+				dirty[string.sub(name, 4)] = true
+				oldest = math.min(oldest or changed, changed)
 			end
-		elseif name == '_rev' then
-			rev = tonumber(value)
 		elseif name == '_dead' then
 			dead = true
 			drop[#drop + 1] = name
 		end
 	end
-	return rev, oldest, dead, drop
+	for f = 1, ahead and #hash or 0, 2 do
+		local name = hash[f]
+		if name == '_full' or (string.sub(name, 1, 1) ~= '_' and not dirty[name]) then
+			drop[#drop + 1] = name
+		end
+	end
+	return oldest, dead, drop
 end
 
 for i = 4, #KEYS do
 	local ticket = KEYS[i]
-	local id, arrived = ARGV[2 * i - 6], tonumber(ARGV[2 * i - 5])
-	local rev, oldest, dead, drop = sift(redis.call('HGETALL', ticket), arrived)
+	local at = 3 * i - 10
+	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
+	local oldest, dead, drop = sift(redis.call('HGETALL', ticket), arrived, ahead)
 	highest = math.max(highest, arrived)
 	if dead then
 		letters[#letters + 1] = id
@@ -54,7 +60,7 @@ for i = 4, #KEYS do
 		redis.pcall('HSET', ticket, '_dirty', string.format('%.0f', math.floor(oldest / 1000)))
 	else
 		clean[#clean + 1] = id
-		if rev < arrived then
+		if ahead then
 			redis.call('UNLINK', ticket)
 		else
 			redis.call('HDEL', ticket, '_dirty', unpack(drop))

@@ -81,7 +81,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
-		c := claim(ids[i], hash)
+		c := claim(ids[i], hash, ticket.Revision(s.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
 			stale = append(stale, store.Receipt{ID: ids[i]})
 			continue
@@ -96,15 +96,20 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	return claims, nil
 }
 
-func claim(id ticket.ID, hash map[string]string) store.Claim {
+// claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
+// are taken.
+func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
 	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision])}
+	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
+		c.Revision, c.Partial = oldest, true
+	}
 	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
 		c.Since = time.UnixMilli(ms)
 	}
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
 		switch {
-		case !marked:
+		case !marked, revision(hash[name]) > c.Revision:
 		case field == fieldGone:
 			c.Deleted = true
 		default:
@@ -116,6 +121,17 @@ func claim(id ticket.ID, hash map[string]string) store.Claim {
 		}
 	}
 	return c
+}
+
+// oldestChange returns the lowest revision among the marks; 0 where there is none.
+func oldestChange(hash map[string]string) ticket.Revision {
+	var oldest ticket.Revision
+	for name, value := range hash {
+		if r := revision(value); strings.HasPrefix(name, markPrefix) && (oldest == 0 || r < oldest) {
+			oldest = r
+		}
+	}
+	return oldest
 }
 
 // score reads a due time as the index keeps it.

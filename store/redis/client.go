@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,13 +18,27 @@ type ClientOptions struct {
 	DialTimeout, ReadTimeout, WriteTimeout time.Duration
 }
 
-// NewClient makes a client over a pool of connections. It dials at the first command.
+// quiet swallows what go-redis prints by itself: all of it is in the errors that it returns.
+type quiet struct{}
+
+// Printf implements go-redis' logger.
+func (quiet) Printf(context.Context, string, ...any) {}
+
+var _ = silence()
+
+func silence() struct{} {
+	goredis.SetLogger(quiet{})
+	return struct{}{}
+}
+
+// newClient makes a client over a pool of connections. It dials at the first command and calls connected for each new connection.
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
-func NewClient(o ClientOptions) *goredis.Client {
+func newClient(o ClientOptions, connected func(context.Context, *goredis.Conn) error) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
 		Network: o.Network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database,
 		PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
+		OnConnect: connected,
 	})
 }

@@ -16,6 +16,10 @@ end
 if (held._rev or '0') ~= ARGV[1] then
 	return 0
 end
+-- A row that is ahead of a dirty ticket: this Redis went back in time. The flush finds out and forgets the ticket.
+if held._dirty and tonumber(ARGV[2]) > tonumber(ARGV[1]) then
+	return 0
+end
 
 local rev = string.format('%.0f', math.max(tonumber(ARGV[1]), tonumber(ARGV[2])))
 local set, row = { KEYS[1], '_rev', rev, '_full', '1' }, {}

@@ -148,3 +148,31 @@ func TestOutOfMemory(t *testing.T) {
 		t.Error("the flushed ticket cannot be evicted")
 	}
 }
+
+// After a fail-over a ticket may hold a change that the sink has left behind beside one that it does not have: they are claimed one
+// after the other, so that the sink can refuse the first alone.
+func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	s := open(t, server.Client(t), redis.Options{Prefix: prefix})
+	first := mustSet(t, s, 1, "status", "old")
+	s.NewLine()
+	second := mustSet(t, s, 1, "category", "new")
+	for _, want := range []struct {
+		field    string
+		revision ticket.Revision
+		partial  bool
+	}{{"status", first, true}, {"category", second, false}} {
+		claims, err := s.ClaimIDs(t.Context(), soon(), ids(1), leaseTime)
+		if err != nil || len(claims) != 1 {
+			t.Fatalf("claims %+v (%v)", claims, err)
+		}
+		c := claims[0]
+		if _, there := c.Fields.Get(want.field); !there || len(c.Fields) != 1 || c.Revision != want.revision || c.Partial != want.partial {
+			t.Errorf("claim %+v, want %s alone at revision %d", c, want.field, want.revision)
+		}
+		if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: c.Revision}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -17,6 +17,10 @@ var (
 	ackSource string
 	//go:embed park.lua
 	parkSource string
+	//go:embed retry.lua
+	retrySource string
+	//go:embed drop.lua
+	dropSource string
 	//go:embed fill.lua
 	fillSource string
 	//go:embed seed.lua
@@ -25,13 +29,18 @@ var (
 	repairSource string
 	//go:embed forget.lua
 	forgetSource string
+	//go:embed reconcile.lua
+	reconcileSource string
 
-	applyScript  = goredis.NewScript(applySource)
-	claimScript  = goredis.NewScript(claimSource)
-	ackScript    = goredis.NewScript(ackSource)
-	parkScript   = goredis.NewScript(parkSource)
-	fillScript   = goredis.NewScript(fillSource)
-	seedScript   = goredis.NewScript(seedSource)
-	repairScript = goredis.NewScript(repairSource)
-	forgetScript = goredis.NewScript(forgetSource)
+	applyScript     = goredis.NewScript(applySource)
+	claimScript     = goredis.NewScript(claimSource)
+	ackScript       = goredis.NewScript(ackSource)
+	parkScript      = goredis.NewScript(parkSource)
+	fillScript      = goredis.NewScript(fillSource)
+	seedScript      = goredis.NewScript(seedSource)
+	repairScript    = goredis.NewScript(repairSource)
+	forgetScript    = goredis.NewScript(forgetSource)
+	reconcileScript = goredis.NewScript(reconcileSource)
+	retryScript     = goredis.NewScript(retrySource)
+	dropScript      = goredis.NewScript(dropSource)
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -38,6 +39,8 @@ type Store struct {
 
 	combine []*combiner // one per partition
 
+	line atomic.Int64 // see NewLine
+
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
 }
@@ -63,6 +66,10 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made before now are
+// compared with the sink one by one when they are flushed.
+func (s *Store) NewLine() { s.line.Store(int64(s.opts.Clock.Propose())) }
 
 // split groups n things by the partition of their ticket, keeping their order; the values are indexes.
 func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {

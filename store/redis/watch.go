@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,15 +39,19 @@ type Watch struct {
 	since  time.Time
 	reason string
 	onUp   []func()
+	onRun  []func()
+	run    string // the run_id of the process that the last connection led to
 
 	loop lifecycle.Loop
 }
 
-// NewWatch puts a watch into a client. Redis counts as up until a command fails.
-func NewWatch(client goredis.UniversalClient, log zerolog.Logger) *Watch {
-	w := &Watch{client: client, log: log, down: make(chan struct{}, 1), up: true, since: time.Now()}
+// Connect makes a client with a watch in it. Redis counts as up until a command fails.
+func Connect(o ClientOptions, log zerolog.Logger) (*goredis.Client, *Watch) {
+	w := &Watch{log: log, down: make(chan struct{}, 1), up: true, since: time.Now()}
+	client := newClient(o, w.Connected)
 	client.AddHook(w)
-	return w
+	w.client = client
+	return client, w
 }
 
 // State tells whether Redis answers, since when that is so, and why it does not.
@@ -61,6 +66,36 @@ func (w *Watch) OnUp(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onUp = append(w.onUp, f)
+}
+
+// OnRun has f called when a connection turns out to lead to another Redis process than the one before, before that connection is used
+// for anything else. f must not block. What is called for is kept for all further connections.
+func (w *Watch) OnRun(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.onRun = append(w.onRun, f)
+}
+
+// Connected is a client's OnConnect: it looks which process a new connection leads to. Where that cannot be told (INFO may be
+// forbidden), it counts as another one.
+func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
+	text, err := conn.Info(ctx, "server").Result()
+	if err != nil && isUnavailable(err) && !strings.HasPrefix(err.Error(), "NOPERM") {
+		return err
+	}
+	run := parseInfo(text)["run_id"]
+	w.mu.Lock()
+	same := run != "" && run == w.run
+	w.run = run
+	tell := w.onRun
+	w.mu.Unlock()
+	if same {
+		return nil
+	}
+	for _, f := range tell {
+		f()
+	}
+	return nil
 }
 
 // Start begins probing.

@@ -22,11 +22,10 @@ func soon() time.Time { return time.Now().Add(time.Second) }
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
 func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client *goredis.Client, back chan struct{}) {
 	t.Helper()
-	client = redis.NewClient(redis.ClientOptions{
+	client, w = redis.Connect(redis.ClientOptions{
 		Network: "unix", Address: server.Socket(),
 		DialTimeout: 200 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond,
-	})
-	w = redis.NewWatch(client, zerolog.Nop())
+	}, zerolog.Nop())
 	back = make(chan struct{}, 1)
 	w.OnUp(func() { back <- struct{}{} })
 	w.Start(t.Context())

@@ -109,7 +109,7 @@ func testAckNewer(t *testing.T, b *bench) {
 // The sink is ahead of what the store holds: the store went back in time. What it holds is stale and must not be read.
 func testAckAhead(t *testing.T, b *bench) {
 	revision := b.set(t, 1, "status", "stale")
-	b.ack(t, 1, revision+1000)
+	b.ackAhead(t, 1, revision+1000)
 	if got := b.get(t, 1); got.Held() {
 		t.Fatalf("a ticket older than the sink is still served: %+v", got)
 	}
@@ -118,10 +118,32 @@ func testAckAhead(t *testing.T, b *bench) {
 	}
 }
 
+// The sink is ahead of the older of two changes: that one is forgotten with all that is clean, the newer one still waits.
+func testAckAheadOfSome(t *testing.T, b *bench) {
+	first := b.set(t, 1, "status", "stale", "category", "billing")
+	b.advance(time.Second)
+	b.set(t, 1, "priority", "high")
+	b.ackAhead(t, 1, first+1000)
+	got := b.get(t, 1)
+	wantFields(t, got.Fields, "priority", "high")
+	if !got.Dirty || got.Full {
+		t.Fatalf("ticket is %+v, want it dirty and known in part", got)
+	}
+	b.advance(linger)
+	wantFields(t, b.claimOne(t).Fields, "priority", "high")
+}
+
+func (b *bench) ackAhead(t *testing.T, id ticket.ID, revision ticket.Revision) {
+	t.Helper()
+	if err := b.Store.Ack(t.Context(), []store.Receipt{{ID: id, Revision: revision, Ahead: true}}); err != nil {
+		t.Fatalf("Ack: %v", err)
+	}
+}
+
 func testRevisionAboveSink(t *testing.T, b *bench) {
 	revision := b.set(t, 1, "status", "stale")
 	sink := revision + 60_000_000
-	b.ack(t, 1, sink)
+	b.ackAhead(t, 1, sink)
 	if next := b.set(t, 1, "status", "new"); next <= sink {
 		t.Fatalf("revision %d after the sink's %d would be refused there", next, sink)
 	}

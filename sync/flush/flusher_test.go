@@ -253,6 +253,42 @@ func TestFlushGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
+// Who tries once does not wait for a sink that is away; the next try finds it again.
+func TestTryFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.set(t, 1, "status", "open")
+		d.sink.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown))
+		begin := time.Now()
+		if err := d.TryFlush(t.Context()); !errors.Is(err, flush.ErrSinkDown) || time.Since(begin) > 0 {
+			t.Errorf("error %v after %v, want ErrSinkDown at once", err, time.Since(begin))
+		}
+		d.sink.set(nil)
+		if err := d.TryFlush(t.Context()); err != nil || d.sink.value(1, "status") != "open" {
+			t.Errorf("error %v, status %q; want the change in the sink", err, d.sink.value(1, "status"))
+		}
+	})
+}
+
+// A flush whose caller has gone away says nothing about the sink: no alarm is raised for it.
+func TestFlushCutOffIsNoSinkFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.set(t, 1, "status", "open")
+		d.sink.set(fmt.Errorf("the statement was cut off: %w", flush.ErrSinkDown))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := d.TryFlush(ctx); err == nil {
+			t.Error("a flush that was cut off succeeded")
+		}
+		if state, _, _ := d.Stats().Sink(); state != flush.SinkUp || d.Stats().Failures() != 0 {
+			t.Errorf("sink is %s after %d failures, want up and none", state, d.Stats().Failures())
+		}
+	})
+}
+
 // A daemon that dies between write and ack leaves its claim to the lease.
 func TestClaimOfADeadDaemonComesBack(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
 
@@ -53,10 +54,35 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 		case result.Revision < claim.Revision: // The row vanished between write and check.
 			again = append(again, *claim)
 		default:
-			receipts = append(receipts, store.Receipt{ID: claim.ID, Revision: result.Revision})
+			receipts = append(receipts, store.Receipt{
+				ID: claim.ID, Revision: result.Revision, Ahead: result.Revision > claim.Revision,
+			})
 		}
 	}
-	return f.settle(ctx, receipts, letters, again)
+	moved, err := f.settle(ctx, receipts, letters, again)
+	if err != nil {
+		return moved, err
+	}
+	return f.moveRest(ctx, claims, moved)
+}
+
+// moveRest moves the newer changes of those tickets of which only the oldest were claimed.
+func (f *Flusher) moveRest(ctx context.Context, claims []store.Claim, moved Moved) (Moved, error) {
+	var ids []ticket.ID
+	for i := range claims {
+		if claims[i].Partial {
+			ids = append(ids, claims[i].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return moved, nil
+	}
+	rest, err := f.queue.ClaimIDs(ctx, time.Now(), ids, f.opts.Lease)
+	if err != nil {
+		return moved, err
+	}
+	_, err = f.move(ctx, rest) // the same tickets, which are counted
+	return moved, err
 }
 
 // settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken.

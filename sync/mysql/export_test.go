@@ -7,3 +7,6 @@ func (db *DB) Pool() *sql.DB { return db.pool }
 
 // MaxConflicts is how often a locked row is tried in one write.
 const MaxConflicts = maxConflicts
+
+// Bounded begins a SELECT as [DB.List] does.
+var Bounded = bounded

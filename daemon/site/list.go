@@ -1,0 +1,152 @@
+package site
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// List implements [daemon.Site].
+func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error) {
+	d, err := s.known()
+	if err != nil {
+		return protocol.ListResult{}, err
+	}
+	if p.Sort == "" {
+		p.Sort = protocol.SortID
+	}
+	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit}
+	if page.Limit == 0 {
+		page.Limit = protocol.DefaultLimit
+	}
+	if page.After, err = decodeCursor(p); err != nil {
+		return protocol.ListResult{}, err
+	}
+	var rows []mysql.Row
+	var next *mysql.Mark
+	err = s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+		if page.Sort, err = sortField(d, p.Sort); err != nil {
+			return err
+		}
+		rows, next, err = s.Database.List(ctx, selection, &page)
+		return err
+	})
+	if err != nil {
+		return protocol.ListResult{}, err
+	}
+	records := fromRows(rows)
+	result := protocol.ListResult{Tickets: make([]*protocol.Ticket, len(records))}
+	for i := range records {
+		result.Tickets[i] = toWire(d, &records[i])
+	}
+	result.Next, err = encodeCursor(p, next)
+	return result, err
+}
+
+// Count implements [daemon.Site].
+func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error) {
+	var n int64
+	err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
+		n, err = s.Database.Count(ctx, selection)
+		return err
+	})
+	return protocol.CountResult{Count: n}, err
+}
+
+// query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed, its
+// definition is read again and the question asked once more.
+func (s *Site) query(
+	ctx context.Context, wire *protocol.Selection, ask func(*table.Definition, *mysql.Selection) error,
+) error {
+	attempt := func() error {
+		if !wire.Stale {
+			if err := s.freshen(ctx); err != nil {
+				return err
+			}
+		}
+		d, err := s.known()
+		if err != nil {
+			return err
+		}
+		selection, err := selectionOf(d, wire)
+		if err != nil {
+			return err
+		}
+		return ask(d, selection)
+	}
+	err := attempt()
+	if errors.Is(err, flush.ErrSinkPaused) && s.Refresh(ctx) == nil {
+		err = attempt()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
+			"select by fields that the table has an index for, or ask for fewer tickets at once")
+	}
+	return answer(err)
+}
+
+// freshen brings to MySQL what is dirty, whatever its due time. Lists that ask at once share a flush.
+func (s *Site) freshen(ctx context.Context) error {
+	err := s.fresh.await(ctx)
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return protocol.Errorf(protocol.CodeUnavailable, "the changes that wait could not all be brought to MySQL within the time "+
+			"of a request: ask again, which goes on from here, or with fresh false for what MySQL has by now")
+	case errors.Is(err, store.ErrUnavailable):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so that what waits there cannot be listed: "+
+			"try again later, or ask with fresh false for what MySQL has by now")
+	default:
+		return err
+	}
+}
+
+// sortField returns the table's field for a sort; empty is the id.
+func sortField(d *table.Definition, sort protocol.Sort) (string, error) {
+	field := string(sort)
+	switch sort {
+	case protocol.SortID:
+		return "", nil
+	case protocol.SortCreated:
+		field = d.CreatedAt
+	case protocol.SortUpdated:
+		field = d.UpdatedAt
+	default:
+	}
+	if field == "" {
+		return "", protocol.Invalid("sort", "the table has no column %s", sort)
+	}
+	return field, nil
+}
+
+// selectionOf names the table's fields.
+func selectionOf(d *table.Definition, wire *protocol.Selection) (*mysql.Selection, error) {
+	s := &mysql.Selection{Deleted: wire.Deleted}
+	for _, w := range wire.Where {
+		f := mysql.Filter{Field: w.Field, Values: make([]ticket.Value, len(w.Values))}
+		for i, v := range w.Values {
+			f.Values[i] = valueOf(v)
+		}
+		s.Filters = append(s.Filters, f)
+	}
+	for _, p := range []struct {
+		name, field string
+		span        protocol.Period
+	}{{"created_at", d.CreatedAt, wire.Created}, {"updated_at", d.UpdatedAt, wire.Updated}} {
+		switch {
+		case p.span == protocol.Period{}:
+		case p.field == "":
+			return nil, protocol.Invalid(p.name, "the table has no such column")
+		default:
+			s.Periods = append(s.Periods, mysql.Period{
+				Field: p.field, From: valueOf(p.span.From), Before: valueOf(p.span.Before),
+			})
+		}
+	}
+	return s, nil
+}

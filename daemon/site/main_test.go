@@ -1,0 +1,188 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/policy"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// database is the table in memory: the flusher's sink and what the site asks. Every access takes as long as delay.
+type database struct {
+	mu         sync.Mutex
+	definition *table.Definition
+	rows       map[ticket.ID]mysql.Row
+	delay      time.Duration
+	fail       error
+	refuse     map[ticket.ID]*flush.Refusal
+	writes     int
+	queries    int
+	refreshes  int
+}
+
+func newDatabase(t *testing.T) *database {
+	t.Helper()
+	d := &table.Definition{
+		Table: "tickets", Key: "id", Revision: "rev", UpdatedAt: "updated_at",
+		Columns: []table.Column{
+			{Field: "status", Name: "status", Kind: table.Varchar, MaxChars: 32, Nullable: true, Default: table.Default{Source: table.NullValue}},
+			{Field: "updated_at", Name: "updated_at", Kind: table.Datetime, Default: table.Default{Source: table.Now}},
+		},
+	}
+	if err := d.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return &database{definition: d, rows: map[ticket.ID]mysql.Row{}, refuse: map[ticket.ID]*flush.Refusal{}}
+}
+
+func (d *database) access(ctx context.Context, count *int) error {
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", flush.ErrSinkDown, ctx.Err())
+	case <-time.After(d.delay):
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	*count++
+	return d.fail
+}
+
+func (d *database) set(fail error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fail = fail
+}
+
+func (d *database) counts() (writes, queries int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.writes, d.queries
+}
+
+func (d *database) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+	if err := d.access(ctx, &d.writes); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	results := make([]flush.Result, len(changes))
+	for i, c := range changes {
+		results[i] = flush.Result{Revision: c.Revision, Refused: d.refuse[c.ID]}
+		if d.refuse[c.ID] == nil {
+			d.rows[c.ID] = mysql.Row{ID: c.ID, Revision: c.Revision, Deleted: c.Deleted, Fields: c.Fields}
+		}
+	}
+	return results, nil
+}
+
+func (d *database) Definition() *table.Definition { return d.definition }
+
+func (d *database) Remember(*table.Definition) {}
+
+func (d *database) LoadDefinition(context.Context) (*table.Definition, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refreshes++
+	d.fail = nil
+	return d.definition, nil
+}
+
+func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error) {
+	if err := d.access(ctx, &d.queries); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var rows []mysql.Row
+	for _, id := range ids {
+		if row, there := d.rows[id]; there {
+			rows = append(rows, row)
+		}
+	}
+	return rows, nil
+}
+
+func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error) {
+	if err := d.access(ctx, &d.queries); err != nil {
+		return nil, nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var rows []mysql.Row
+	for _, row := range d.rows {
+		rows = append(rows, row)
+	}
+	return rows[:min(p.Limit, len(rows))], nil, nil
+}
+
+func (d *database) Count(ctx context.Context, _ *mysql.Selection) (int64, error) {
+	rows, _, err := d.List(ctx, nil, &mysql.Page{Limit: 1 << 20})
+	return int64(len(rows)), err
+}
+
+// away is a store that may stop answering.
+type away struct {
+	store.Store
+	gone bool
+}
+
+func (a *away) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
+	if a.gone {
+		return nil, fmt.Errorf("redis scan: %w", store.ErrUnavailable)
+	}
+	return a.Store.DirtyIDs(ctx)
+}
+
+// desk is a site on a table in memory. Its strategy never flushes by itself.
+type desk struct {
+	*Site
+	db    *database
+	store *away
+}
+
+func newDesk(t *testing.T) *desk {
+	t.Helper()
+	d := &desk{db: newDatabase(t), store: &away{Store: memory.New()}}
+	flusher := flush.New(d.store, d.db, flush.Options{
+		Batch: 100, Lease: time.Minute, Gap: time.Second, Poll: time.Hour, MaxPause: time.Second, Log: zerolog.Nop(),
+	})
+	d.Site = New(Parts{
+		Name: "main", Store: d.store, Database: d.db, Flusher: flusher, Clock: ticket.NewClock(time.Now),
+		Strategy: Strategy{Name: "interval", Due: policy.Event(24 * time.Hour)}, Log: zerolog.Nop(),
+	})
+	return d
+}
+
+func (d *desk) write(t *testing.T, id int64, status string) {
+	t.Helper()
+	_, err := d.Set(t.Context(), &protocol.SetParams{
+		ID: id, Fields: []protocol.Field{{Name: "status", Value: protocol.Text(status)}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantCode demands a protocol error.
+func wantCode(t *testing.T, err error, code protocol.Code) {
+	t.Helper()
+	if !errors.Is(err, &protocol.Error{Code: code}) {
+		t.Errorf("error %v, want %s", err, code)
+	}
+}

@@ -1,0 +1,123 @@
+package protocol
+
+// Sort names what list sorts by.
+type Sort string
+
+// The sorts of SPEC.md section 5. Tickets that are equal in them are sorted by their id.
+const (
+	SortID       Sort = "ticket_id"
+	SortCreated  Sort = "created_at"
+	SortUpdated  Sort = "updated_at"
+	SortPriority Sort = "priority"
+	SortStatus   Sort = "status"
+)
+
+// Filter asks for the tickets of which a field has one of the values; NULL is a value.
+type Filter struct {
+	Field string
+	// Values are 1 to [MaxChoices].
+	Values []Value
+}
+
+// Period is a half-open span of time, in the form in which such a field is written; NULL leaves an end open.
+type Period struct {
+	From, Before Value
+}
+
+func (p Period) open() bool { return p.From.IsNull() && p.Before.IsNull() }
+
+// Selection says which tickets list and count are about. The zero Selection is all that are not deleted.
+type Selection struct {
+	// Where must hold altogether; at most [MaxFilters], each field at most once.
+	Where            []Filter
+	Created, Updated Period
+	// Deleted asks for deleted tickets too, where the table still has them.
+	Deleted bool
+	// Stale asks for what MySQL has by now, without what waits to be brought there.
+	Stale bool
+}
+
+// ListParams are the parameters of list.
+type ListParams struct {
+	Site string
+	Selection
+	// Sort is [SortID] where it is empty.
+	Sort      Sort
+	Ascending bool
+	// After is where the page before ended: its Next. Empty is the first page.
+	After string
+	// Limit is 1 to [MaxTickets], 0 stands for [DefaultLimit].
+	Limit int
+}
+
+// CountParams are the parameters of count.
+type CountParams struct {
+	Site string
+	Selection
+}
+
+// SiteName implements [Params].
+func (p *ListParams) SiteName() string { return p.Site }
+
+// SiteName implements [Params].
+func (p *CountParams) SiteName() string { return p.Site }
+
+// Decode implements [Params].
+func (p *ListParams) Decode(raw Raw) error {
+	*p = ListParams{}
+	return params(raw, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "site":
+			return true, d.site(&p.Site)
+		case "sort":
+			return true, d.sort(&p.Sort)
+		case "order":
+			return true, d.order(&p.Ascending)
+		case "after":
+			return true, d.cursor(&p.After)
+		case "limit":
+			return true, d.limit(&p.Limit)
+		default:
+			return d.selection(key, &p.Selection)
+		}
+	})
+}
+
+// Decode implements [Params].
+func (p *CountParams) Decode(raw Raw) error {
+	*p = CountParams{}
+	return params(raw, func(d *decoder, key string) (bool, *Error) {
+		if key == "site" {
+			return true, d.site(&p.Site)
+		}
+		return d.selection(key, &p.Selection)
+	})
+}
+
+func (p *ListParams) encode(e *Encoder) {
+	n := p.size()
+	for _, given := range []bool{p.Sort != "", p.Ascending, p.After != "", p.Limit != 0} {
+		if given {
+			n++
+		}
+	}
+	e.options(n, p.Site, "")
+	e.selection(&p.Selection)
+	if p.Sort != "" {
+		e.pairStr("sort", string(p.Sort))
+	}
+	if p.Ascending {
+		e.pairStr("order", "asc")
+	}
+	if p.After != "" {
+		e.pairStr("after", p.After)
+	}
+	if p.Limit != 0 {
+		e.pair("limit", int64(p.Limit))
+	}
+}
+
+func (p *CountParams) encode(e *Encoder) {
+	e.options(p.size(), p.Site, "")
+	e.selection(&p.Selection)
+}

@@ -1,0 +1,90 @@
+package protocol
+
+// Letter is one dead letter: a ticket with changes that MySQL refuses.
+type Letter struct {
+	ID int64
+	// Revision is that of the refused state.
+	Revision int64
+	// Code and Reason are MySQL's.
+	Code   int64
+	Reason string
+	// AtMS is when it was refused, in milliseconds since 1970.
+	AtMS int64
+	// Deleted says that the refused change is the ticket's deletion.
+	Deleted bool
+	// Fields are those whose change MySQL does not have; there may be none where the ticket was deleted.
+	Fields []Field
+}
+
+// DeadListResult is the result of dead_list: one page of letters, by ticket id.
+type DeadListResult struct {
+	Letters []Letter
+}
+
+// Decode implements [Result].
+func (r *DeadListResult) Decode(raw Raw) error {
+	*r = DeadListResult{}
+	return result(raw, "dead_list", func(d *decoder, key string) bool {
+		if key != "letters" {
+			return d.ignore()
+		}
+		n, ok := d.arrayLen()
+		if !ok || n > MaxTickets {
+			return false
+		}
+		r.Letters = make([]Letter, n)
+		for i := range r.Letters {
+			if !d.letter(&r.Letters[i]) {
+				return false
+			}
+		}
+		return true
+	}, func() bool { return r.Letters != nil })
+}
+
+func (d *decoder) letter(l *Letter) bool {
+	err := d.object("letter", func(key string) bool {
+		switch key {
+		case "id":
+			return d.count(&l.ID)
+		case "revision":
+			return d.count(&l.Revision)
+		case "code":
+			return d.count(&l.Code)
+		case "reason":
+			return d.text(&l.Reason)
+		case "at_ms":
+			return d.count(&l.AtMS)
+		case "deleted":
+			return d.flag(&l.Deleted)
+		case "fields":
+			return d.ticketFields(&l.Fields)
+		default:
+			return d.ignore()
+		}
+	})
+	return err == nil && l.ID > 0
+}
+
+func (r *DeadListResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.str("letters")
+	e.array(len(r.Letters))
+	for i := range r.Letters {
+		r.Letters[i].encode(e)
+	}
+}
+
+func (l *Letter) encode(e *Encoder) {
+	const maxReason = 1 << 10
+	e.mapLen(7)
+	e.pair("id", l.ID)
+	e.pair("revision", l.Revision)
+	e.pair("code", l.Code)
+	e.pairStr("reason", cut(l.Reason, maxReason))
+	e.pair("at_ms", l.AtMS)
+	e.str("deleted")
+	e.bool(l.Deleted)
+	e.str("fields")
+	e.fields(l.Fields)
+}

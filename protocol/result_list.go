@@ -1,0 +1,77 @@
+package protocol
+
+// ListResult is the result of list: one page of tickets.
+type ListResult struct {
+	Tickets []*Ticket
+	// Next is where the page after begins; empty where this one is the last.
+	Next string
+}
+
+// CountResult is the result of count, dead_retry and dead_drop, in tickets.
+type CountResult struct {
+	Count int64
+}
+
+// Decode implements [Result].
+func (r *ListResult) Decode(raw Raw) error {
+	*r = ListResult{}
+	return result(raw, "list", func(d *decoder, key string) bool {
+		switch key {
+		case "tickets":
+			return d.page(&r.Tickets)
+		case "next":
+			return d.null() || d.text(&r.Next)
+		default:
+			return d.ignore()
+		}
+	}, func() bool { return r.Tickets != nil })
+}
+
+func (d *decoder) page(into *[]*Ticket) bool {
+	n, ok := d.arrayLen()
+	if !ok || n > MaxTickets {
+		return false
+	}
+	tickets := make([]*Ticket, n)
+	for i := range tickets {
+		tickets[i] = &Ticket{}
+		if d.ticket(tickets[i]) != nil {
+			return false
+		}
+	}
+	*into = tickets
+	return true
+}
+
+// Decode implements [Result].
+func (r *CountResult) Decode(raw Raw) error {
+	*r = CountResult{}
+	found := false
+	return result(raw, "count", func(d *decoder, key string) bool {
+		if key != "count" {
+			return d.ignore()
+		}
+		found = d.count(&r.Count)
+		return found
+	}, func() bool { return found })
+}
+
+func (r *ListResult) encode(e *Encoder) {
+	e.mapLen(2)
+	e.str("tickets")
+	e.array(len(r.Tickets))
+	for _, t := range r.Tickets {
+		t.encode(e)
+	}
+	e.str("next")
+	if r.Next == "" {
+		e.null()
+		return
+	}
+	e.str(r.Next)
+}
+
+func (r *CountResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.pair("count", r.Count)
+}

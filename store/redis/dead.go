@@ -1,0 +1,104 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time: letters are
+// exceptions that somebody looks at, not a queue that is worked on.
+func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+	ids, err := s.deadIDs(ctx, after)
+	if err != nil {
+		return nil, wrap("dead letters", err)
+	}
+	var letters []store.Letter
+	for len(ids) > 0 && len(letters) < limit {
+		n := min(limit-len(letters), len(ids), maxClaim)
+		hashes, err := s.hashes(ctx, ids[:n])
+		if err != nil {
+			return nil, wrap("dead letters", err)
+		}
+		for i, hash := range hashes {
+			if l, dead := readLetter(ids[i], hash); dead {
+				letters = append(letters, l)
+			}
+		}
+		ids = ids[n:]
+	}
+	return letters, nil
+}
+
+// deadIDs returns the dead letters above an id, sorted.
+func (s *Store) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, error) {
+	var ids []ticket.ID
+	for p := range s.keys.partitions {
+		members, err := s.client.ZRange(ctx, s.keys.dead(p), 0, -1).Result()
+		if err != nil {
+			return nil, err
+		}
+		for _, member := range members {
+			if id, err := ticket.ParseID(member); err == nil && id > after {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// readLetter reads a dead letter out of its ticket's hash; false where a write has revived the ticket since.
+func readLetter(id ticket.ID, hash map[string]string) (store.Letter, bool) {
+	text, dead := hash[fieldDead]
+	if !dead {
+		return store.Letter{}, false
+	}
+	var l letter
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		l.Reason = "the reason cannot be read: " + err.Error() // it is dead all the same, and can be retried or dropped
+	}
+	c := claim(id, hash, 0)
+	return store.Letter{
+		DeadLetter: store.DeadLetter{ID: id, Revision: c.Revision, Code: l.Code, Reason: l.Reason, At: l.At},
+		Fields:     c.Fields, Deleted: c.Deleted,
+	}, true
+}
+
+// Retry implements [store.DeadLetters].
+func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	n, err := s.eachDead(ctx, retryScript, []any{millis(now)}, ids)
+	return n, wrap("retry", err)
+}
+
+// Drop implements [store.DeadLetters].
+func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
+	n, err := s.eachDead(ctx, dropScript, nil, ids)
+	return n, wrap("drop", err)
+}
+
+// eachDead runs a script of dirty index, dead letters and hashes, its arguments before the ids, and adds up what it returns.
+func (s *Store) eachDead(ctx context.Context, script *goredis.Script, first []any, ids []ticket.ID) (int, error) {
+	sum := 0
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxClaim) {
+			names, args := []string{s.keys.dirty(p), s.keys.dead(p)}, slices.Clone(first)
+			for _, at := range part {
+				names = append(names, s.keys.ticket(ids[at]))
+				args = append(args, int64(ids[at]))
+			}
+			n, err := script.Run(ctx, s.client, names, args...).Int()
+			if err != nil {
+				return sum, err
+			}
+			sum += n
+		}
+	}
+	return sum, nil
+}

@@ -1,0 +1,23 @@
+-- Puts dead letters back into the queue.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's dead letters
+-- KEYS[3…] the tickets' hashes
+-- ARGV[1]  when they are due, in ms
+-- ARGV[2…] per ticket its id
+--
+-- Returns how many of the tickets were dead letters.
+--
+-- ZADD comes first: it is what a Redis out of memory refuses, before anything of the ticket has changed.
+
+local retried = 0
+for i = 3, #KEYS do
+	local id = ARGV[i - 1]
+	if redis.call('HEXISTS', KEYS[i], '_dead') == 1 then
+		redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id)
+		redis.call('HDEL', KEYS[i], '_dead')
+		retried = retried + 1
+	end
+	redis.call('ZREM', KEYS[2], id)
+end
+return retried

@@ -1,0 +1,209 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// listed returns the ids of one page.
+func listed(t *testing.T, db *mysql.DB, s *mysql.Selection, p *mysql.Page) ([]ticket.ID, *mysql.Mark) {
+	t.Helper()
+	rows, next, err := db.List(t.Context(), s, p)
+	if err != nil {
+		t.Fatalf("list %+v %+v: %v", s, p, err)
+	}
+	ids := make([]ticket.ID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	return ids, next
+}
+
+func values(texts ...string) []ticket.Value {
+	v := make([]ticket.Value, len(texts))
+	for i, text := range texts {
+		if text != "NULL" {
+			v[i] = ticket.Text(text)
+		}
+	}
+	return v
+}
+
+func TestListFilters(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		write(t, db,
+			set(1, 1, "status", "open", "customer_id", "7", "assigned_to", "NULL", "updated_at", "2026-11-01 10:00:00", "channel", "x"),
+			set(2, 1, "status", "pending", "customer_id", "7", "assigned_to", "3", "updated_at", "2026-11-02 10:00:00"),
+			set(3, 1, "status", "closed", "customer_id", "8", "assigned_to", "4", "updated_at", "2026-11-03 10:00:00"),
+			set(4, 1, "status", "open", "customer_id", "7", "deleted_at", "2026-11-03 10:00:00"))
+		for name, c := range map[string]struct {
+			selection mysql.Selection
+			want      []ticket.ID
+		}{
+			"all but deleted": {mysql.Selection{}, []ticket.ID{1, 2, 3}},
+			"deleted too":     {mysql.Selection{Deleted: true}, []ticket.ID{1, 2, 3, 4}},
+			"equal":           {mysql.Selection{Filters: []mysql.Filter{{"customer_id", values("007")}}}, []ticket.ID{1, 2}},
+			"one of":          {mysql.Selection{Filters: []mysql.Filter{{"status", values("open", "closed")}}}, []ticket.ID{1, 3}},
+			"NULL":            {mysql.Selection{Filters: []mysql.Filter{{"assigned_to", values("NULL")}}}, []ticket.ID{1}},
+			"NULL or a value": {mysql.Selection{Filters: []mysql.Filter{{"assigned_to", values("4", "NULL")}}}, []ticket.ID{1, 3}},
+			"both": {mysql.Selection{Filters: []mysql.Filter{
+				{"status", values("open", "pending")}, {"assigned_to", values("3")},
+			}}, []ticket.ID{2}},
+			"from is inclusive, before is not": {mysql.Selection{Periods: []mysql.Period{
+				{"updated_at", ticket.Text("2026-11-01T10:00:00Z"), ticket.Text("2026-11-03 10:00:00")},
+			}}, []ticket.ID{1, 2}},
+			"open end": {mysql.Selection{Periods: []mysql.Period{{Field: "updated_at", From: ticket.Text("2026-11-02")}}}, []ticket.ID{2, 3}},
+			"none":     {mysql.Selection{Filters: []mysql.Filter{{"status", values("lost")}}}, []ticket.ID{}},
+		} {
+			ids, next := listed(t, db, &c.selection, &mysql.Page{Limit: 10})
+			if !slices.Equal(ids, c.want) || next != nil {
+				t.Errorf("%s: tickets %v, next %v; want %v", name, ids, next, c.want)
+			}
+			if n, err := db.Count(t.Context(), &c.selection); err != nil || n != int64(len(c.want)) {
+				t.Errorf("%s: counted %d (%v), want %d", name, n, err, len(c.want))
+			}
+		}
+		rows, _, err := db.List(t.Context(), &mysql.Selection{}, &mysql.Page{Limit: 1})
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%d rows (%v)", len(rows), err)
+		}
+		if channel, _ := rows[0].Fields.Get("channel"); channel.Text() != "x" || rows[0].Revision != 1 {
+			t.Errorf("row %+v, want the whole ticket", rows[0])
+		}
+	})
+}
+
+// Every sort, in both directions, page by page: the pages together are what the server itself returns in one.
+func TestListPages(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN stage ENUM('new','done','begun')")
+		var changes []flush.Change
+		for i := range 60 {
+			changes = append(changes, set(ticket.ID(i+1), 1,
+				"status", []string{"open", "Open", "closed"}[i%3], "priority", []string{"NULL", "high", "", "Ärger"}[i%4],
+				"updated_at", fmt.Sprintf("2026-11-0%d 10:00:00", i%5+1), "created_at", "2026-11-01 00:00:00",
+				"customer_id", []string{"18446744073709551615", "9007199254740993", "9007199254740992", "NULL"}[i%4],
+				"stage", []string{"new", "NULL", "done", "begun"}[i*7%4]))
+		}
+		write(t, db, changes...)
+		for _, sort := range []string{"", "updated_at", "created_at", "priority", "status", "customer_id", "stage"} {
+			for _, descending := range []bool{false, true} {
+				page := &mysql.Page{Sort: sort, Descending: descending, Limit: 100}
+				want, _ := listed(t, db, &mysql.Selection{}, page)
+				var got []ticket.ID
+				page.Limit = 7
+				for {
+					ids, next := listed(t, db, &mysql.Selection{}, page)
+					got = append(got, ids...)
+					if page.After = next; next == nil {
+						break
+					}
+				}
+				if !slices.Equal(got, want) || len(got) != 60 {
+					t.Errorf("sort %q, descending %v: pages\n%v\nwant\n%v", sort, descending, got, want)
+				}
+			}
+		}
+	})
+}
+
+func TestListRefuses(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN score DOUBLE, ADD COLUMN notes JSON")
+	for name, c := range map[string]struct {
+		selection mysql.Selection
+		page      mysql.Page
+		field     string
+	}{
+		"a field without a column": {mysql.Selection{Filters: []mysql.Filter{{"channel", values("x")}}}, mysql.Page{}, "channel"},
+		"the revision":             {mysql.Selection{Filters: []mysql.Filter{{"revision", values("1")}}}, mysql.Page{}, "revision"},
+		"an injection": {
+			mysql.Selection{Filters: []mysql.Filter{{"status` OR 1=1 -- ", values("1")}}}, mysql.Page{}, "status` OR 1=1 -- ",
+		},
+		"no number":      {mysql.Selection{Filters: []mysql.Filter{{"customer_id", values("seven")}}}, mysql.Page{}, "customer_id"},
+		"too long":       {mysql.Selection{Filters: []mysql.Filter{{"status", values(strings.Repeat("x", 33))}}}, mysql.Page{}, "status"},
+		"no date":        {mysql.Selection{Periods: []mysql.Period{{"created_at", values("soon")[0], ticket.Null}}}, mysql.Page{}, "created_at"},
+		"JSON":           {mysql.Selection{Filters: []mysql.Filter{{"notes", values("{}")}}}, mysql.Page{}, "notes"},
+		"sort by nought": {mysql.Selection{}, mysql.Page{Sort: "channel"}, "channel"},
+		"sort by a sum":  {mysql.Selection{}, mysql.Page{Sort: "score"}, "score"},
+		"another's mark": {
+			mysql.Selection{}, mysql.Page{Sort: "updated_at", After: &mysql.Mark{Value: ticket.Text("high"), ID: 1}}, "updated_at",
+		},
+	} {
+		c.page.Limit = 1
+		_, _, err := db.List(t.Context(), &c.selection, &c.page)
+		var refused *table.FieldError
+		if !errors.As(err, &refused) || refused.Field != c.field {
+			t.Errorf("%s: error %v, want %s refused", name, err, c.field)
+		}
+	}
+}
+
+// A table that marks deleted tickets in its own way, and has other names.
+func TestListOfAnExistingTable(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		for i, mark := range []string{
+			"TINYINT NOT NULL DEFAULT 0", "DATETIME NULL", "VARCHAR(20) NOT NULL DEFAULT ''", "BIT(1) NOT NULL DEFAULT 0",
+		} {
+			name := fmt.Sprintf("tickets_%d", i)
+			db := open(t, mysql.Config{DSN: dsn, Table: name, Key: "id", Revision: "rev", Columns: map[string]string{"status": "state"}})
+			exec(t, db, "CREATE TABLE "+name+" (id INT PRIMARY KEY, rev BIGINT NOT NULL DEFAULT 0, state VARCHAR(9), deleted_at "+mark+")")
+			exec(t, db, "INSERT INTO "+name+" (id, state) VALUES (1, 'open'), (2, 'open'), (3, 'closed')")
+			deleted := any("2026-11-01")
+			if mark[0] == 'T' || mark[0] == 'B' {
+				deleted = 1
+			}
+			exec(t, db, "UPDATE "+name+" SET deleted_at = ? WHERE id = 2", deleted)
+			s := &mysql.Selection{Filters: []mysql.Filter{{"status", values("open")}}}
+			if ids, _ := listed(t, db, s, &mysql.Page{Limit: 10, Sort: "status"}); !slices.Equal(ids, []ticket.ID{1}) {
+				t.Errorf("%s: tickets %v, want 1", mark, ids)
+			}
+			s.Deleted = true
+			if ids, _ := listed(t, db, s, &mysql.Page{Limit: 10, Descending: true}); !slices.Equal(ids, []ticket.ID{2, 1}) {
+				t.Errorf("%s: tickets %v with deleted ones, want 2 and 1", mark, ids)
+			}
+		}
+	})
+}
+
+// A query whose caller is gone ends in the server too.
+func TestListEndsInTheServer(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		write(t, db, set(1, 1, "status", "open"))
+		// The server is told to give up a second after the deadline; left alone it would not notice for five.
+		exec(t, db, "CREATE VIEW slow AS SELECT ticket_id, revision, status, SLEEP(10) AS pause FROM wp_support_tickets")
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := db.Pool().QueryContext(ctx, mysql.Bounded(ctx, "pause")+" FROM slow"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("error %v, want the deadline's", err)
+		}
+		begin := time.Now()
+		for running := 1; running > 0; {
+			if err := db.Pool().QueryRowContext(t.Context(), `SELECT COUNT(*) FROM information_schema.processlist
+				WHERE info LIKE '%FROM slow%' AND db = DATABASE() AND id <> CONNECTION_ID()`).Scan(&running); err != nil {
+				t.Fatal(err)
+			}
+			if time.Since(begin) > 3*time.Second {
+				t.Fatal("the server still works on the query")
+			}
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package mysql
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// Selection says which tickets are asked for. The zero Selection is all that are not deleted.
+type Selection struct {
+	// Filters and Periods must hold altogether.
+	Filters []Filter
+	Periods []Period
+	// Deleted asks for tickets too that carry the mark of a soft delete.
+	Deleted bool
+}
+
+// Filter asks that a field has one of the values, at least one; NULL is a value.
+type Filter struct {
+	Field  string
+	Values []ticket.Value
+}
+
+// Period asks that a field is at or after From and before Before; NULL leaves an end open.
+type Period struct {
+	Field        string
+	From, Before ticket.Value
+}
+
+// conditions are the parts of a WHERE, all of which must hold.
+type conditions struct {
+	parts []string
+	args  []any
+}
+
+func (w *conditions) add(part string, args ...any) {
+	w.parts = append(w.parts, part)
+	w.args = append(w.args, args...)
+}
+
+func (w *conditions) text() string {
+	if len(w.parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.parts, " AND ")
+}
+
+// conditions checks the selection against the table. The error is a [*table.FieldError].
+func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
+	where := &conditions{}
+	for i := range s.Filters {
+		if err := where.filter(d, &s.Filters[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.Periods {
+		if err := where.period(d, &s.Periods[i]); err != nil {
+			return nil, err
+		}
+	}
+	if d.DeletedAt != "" && !s.Deleted {
+		i, _ := d.Position(d.DeletedAt)
+		where.add(present(&d.Columns[i]))
+	}
+	return where, nil
+}
+
+func (w *conditions) filter(d *table.Definition, f *Filter) error {
+	c, err := asked(d, f.Field)
+	if err != nil {
+		return err
+	}
+	name := quote(c.Name)
+	var values []any
+	var either []string
+	for _, v := range f.Values {
+		if v.IsNull() {
+			either = []string{name + " IS NULL"}
+			continue
+		}
+		value, err := operand(c, v)
+		if err != nil {
+			return err
+		}
+		values = append(values, value)
+	}
+	if len(values) > 0 {
+		either = append(either, name+" IN ("+strings.Repeat("?,", len(values)-1)+"?)")
+	}
+	w.add("("+strings.Join(either, " OR ")+")", values...)
+	return nil
+}
+
+func (w *conditions) period(d *table.Definition, p *Period) error {
+	c, err := asked(d, p.Field)
+	if err != nil {
+		return err
+	}
+	for _, end := range []struct {
+		value ticket.Value
+		is    string
+	}{{p.From, " >= ?"}, {p.Before, " < ?"}} {
+		if end.value.IsNull() {
+			continue
+		}
+		value, err := operand(c, end.value)
+		if err != nil {
+			return err
+		}
+		w.add(quote(c.Name)+end.is, value)
+	}
+	return nil
+}
+
+// asked returns the column of a field that tickets can be selected by.
+func asked(d *table.Definition, field string) (*table.Column, error) {
+	i, there := d.Position(field)
+	switch {
+	case !there:
+		return nil, &table.FieldError{
+			Field: field, Rule: table.RuleUnknown, Reason: "the table has no such column; only columns can be asked for",
+		}
+	case d.Columns[i].Kind == table.JSON:
+		return nil, &table.FieldError{Field: field, Rule: table.RuleFormat, Reason: "a JSON column cannot be asked for by its value"}
+	}
+	return &d.Columns[i], nil
+}
+
+// operand is what the driver is given to compare a column with. The value passes the door's checks, which write it as the
+// database does: so that it is compared as the column's type, and a value that no row can have is an error that says so.
+func operand(c *table.Column, v ticket.Value) (any, error) {
+	readable := *c
+	readable.Generated = false // it cannot be written, but asked for
+	one := table.Definition{Table: "t", Key: "k", Revision: "r", Columns: []table.Column{readable}}
+	if err := one.Prepare(); err != nil {
+		return nil, err
+	}
+	checked, err := one.Check(ticket.Fields{{Name: c.Field, Value: v}})
+	if err != nil {
+		return nil, err
+	}
+	text := checked[0].Value.Text()
+	if c.Kind == table.Integer { // as a number: a text would be compared as a floating-point one
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, nil
+		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return n, nil
+		}
+	}
+	return argument(c, checked[0].Value), nil
+}
+
+// present is the condition that a row carries no mark of a soft delete: what [unmarked] says of a value that was read.
+func present(c *table.Column) string {
+	name := quote(c.Name)
+	text := name
+	if c.Kind == table.Bit {
+		text += "+0"
+	}
+	return "(" + name + " IS NULL OR CAST(" + text + " AS CHAR) NOT REGEXP '[^0:. -]')"
+}
