@@ -78,9 +78,9 @@ type Claim struct {
 	Due time.Time
 	// Since is when the oldest change that waits was made.
 	Since time.Time
-	// Partial says that these are only the oldest of the ticket's changes. The store may have gone back in time after they were made,
-	// so the next place may be ahead of them though it is behind the newer ones: they must be compared with it on their own.
-	// The rest is there at the next claim.
+	// Partial says that these are only the oldest of the ticket's changes. The store may have gone back in time after they
+	// were made, so the next place may be ahead of them though it is behind the newer ones: they must be compared with it
+	// on their own. The rest is there at the next claim.
 	Partial bool
 }
 
@@ -88,8 +88,8 @@ type Claim struct {
 type Receipt struct {
 	ID       ticket.ID
 	Revision ticket.Revision
-	// Ahead says that the next place had a higher revision than what was brought: what the store holds of the ticket as clean may be older
-	// than that, and is forgotten.
+	// Ahead says that the next place had a higher revision than what was brought: what the store holds of the ticket as
+	// clean may be older than that, and is forgotten.
 	Ahead bool
 }
 

@@ -16,8 +16,8 @@ import (
 // inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.
 const inspectEvery = 30 * time.Second
 
-// inspector knows what should be changed about Redis, each finding logged once when it appears, and notices when Redis is another
-// process than before.
+// inspector knows what should be changed about Redis, each finding logged once when it appears, and notices when Redis
+// is another process than before.
 type inspector struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger

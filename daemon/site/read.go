@@ -132,8 +132,8 @@ func (s *Site) complete(ctx context.Context, d *table.Definition, records []stor
 	return nil
 }
 
-// rows reads tickets from MySQL. However many readers ask for the same one at once, one query is made; each of them puts what it
-// found in the store itself over the row, so that nobody is given a row older than his own write.
+// rows reads tickets from MySQL. However many readers ask for the same one at once, one query is made; each of them
+// puts what it found in the store itself over the row, so that nobody is given a row older than his own write.
 func (s *Site) rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	if len(ids) > 1 {
 		rows, err := s.Database.Rows(ctx, ids)
@@ -153,7 +153,8 @@ func (s *Site) rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	}
 }
 
-// merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or was replaced.
+// merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or
+// was replaced.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision {
 		*record = *row

@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// A fail-over to a replica that is behind, as a Redis that comes back with an older state: what MySQL has is never overwritten by what
-// came back, stale copies are not served, and what is acknowledged afterwards arrives.
+// A fail-over to a replica that is behind, as a Redis that comes back with an older state: what MySQL has is never
+// overwritten by what came back, stale copies are not served, and what is acknowledged afterwards arrives.
 func TestRedisGoesBackInTime(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{}) // it keeps nothing but what SAVE writes

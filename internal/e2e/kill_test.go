@@ -11,7 +11,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// envNumber reads a number from the environment, so that `make test-kill ROUNDS=200` and its like can ask for more than a quick run.
+// envNumber reads a number from the environment, so that `make test-kill ROUNDS=200` and its like can ask for more than
+// a quick run.
 func envNumber(t *testing.T, name string, fallback int) int {
 	t.Helper()
 	text := os.Getenv(name)
@@ -65,11 +66,11 @@ var durable = testenv.RedisOptions{Config: []string{"appendonly yes", "appendfsy
 // flight is how long a statement is under way to MariaDB.
 const flight = 50 * time.Millisecond
 
-// kill -9 at random points of the daemon, Redis (with AOF) and MariaDB, under concurrent writers: every acknowledged final value is in
-// MySQL, no revision goes back, no row is missing.
+// kill -9 at random points of the daemon, Redis (with AOF) and MariaDB, under concurrent writers: every acknowledged
+// final value is in MySQL, no revision goes back, no row is missing.
 //
-// What is sent to MariaDB is delayed, so that most writes land while their ticket is being flushed. With an ack that cleans every field,
-// whatever its revision, this fails (tried).
+// What is sent to MariaDB is delayed, so that most writes land while their ticket is being flushed. With an ack that
+// cleans every field, whatever its revision, this fails (tried).
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	rounds, r := envNumber(t, "TICKETD_TEST_ROUNDS", 6), chance(t)
@@ -185,8 +186,9 @@ func TestPausedDaemonOverwritesNothing(t *testing.T) {
 	writes.check(t, there.db)
 }
 
-// A flusher that was held up between claim and upsert until another one has written newer rows: its statement arrives late, and changes
-// nothing. With the revision guard taken out of the upsert, MySQL goes back to the first value here (tried).
+// A flusher that was held up between claim and upsert until another one has written newer rows: its statement arrives
+// late, and changes nothing. With the revision guard taken out of the upsert, MySQL goes back to the first value here
+// (tried).
 func TestLateStatementOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	here := newRig(t, rigOptions{site: "lease = \"1s\"\nlinger = \"5ms\""})

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Proxy stands between a client and a server on Unix sockets and delays or holds what the client sends. What it holds is delivered
-// later, also when the client has died meanwhile: the late write of a process that is gone.
+// Proxy stands between a client and a server on Unix sockets and delays or holds what the client sends. What it holds
+// is delivered later, also when the client has died meanwhile: the late write of a process that is gone.
 type Proxy struct {
 	listener net.Listener
 	target   string

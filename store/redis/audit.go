@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more than once, and one that
-// is made or goes meanwhile may be left out. It does not block Redis.
+// TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more
+// than once, and one that is made or goes meanwhile may be left out. It does not block Redis.
 func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error {
 	for p := range s.keys.partitions {
 		if err := s.scanKeys(ctx, s.keys.base(p), f); err != nil {
@@ -96,8 +96,8 @@ func (s *Store) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 	return indexed, nil
 }
 
-// Repair brings the index into line with the tickets' hashes: what is dirty and missing there becomes due at once. It returns how many
-// entries were added and removed.
+// Repair brings the index into line with the tickets' hashes: what is dirty and missing there becomes due at once. It
+// returns how many entries were added and removed.
 func (s *Store) Repair(ctx context.Context, ids []ticket.ID) (added, removed int, err error) {
 	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 		names, args := []string{s.keys.dirty(p), s.keys.dead(p)}, []any{millis(time.Now())}

@@ -24,14 +24,12 @@ type quiet struct{}
 // Printf implements go-redis' logger.
 func (quiet) Printf(context.Context, string, ...any) {}
 
-var _ = silence()
-
-func silence() struct{} {
+func init() { //nolint:gochecknoinits // go-redis has one logger for the process, to be set before any client
 	goredis.SetLogger(quiet{})
-	return struct{}{}
 }
 
-// newClient makes a client over a pool of connections. It dials at the first command and calls connected for each new connection.
+// newClient makes a client over a pool of connections. It dials at the first command and calls connected for each new
+// connection.
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
 func newClient(o ClientOptions, connected func(context.Context, *goredis.Conn) error) *goredis.Client {

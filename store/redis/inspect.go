@@ -8,8 +8,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is fit to keep
-// what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden.
+// Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is
+// fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden.
 func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	text, err := client.Info(ctx).Result()
 	if err != nil {

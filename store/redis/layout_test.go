@@ -149,8 +149,8 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// After a fail-over a ticket may hold a change that the sink has left behind beside one that it does not have: they are claimed one
-// after the other, so that the sink can refuse the first alone.
+// After a fail-over a ticket may hold a change that the sink has left behind beside one that it does not have: they are
+// claimed one after the other, so that the sink can refuse the first alone.
 func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -168,7 +168,8 @@ func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 			t.Fatalf("claims %+v (%v)", claims, err)
 		}
 		c := claims[0]
-		if _, there := c.Fields.Get(want.field); !there || len(c.Fields) != 1 || c.Revision != want.revision || c.Partial != want.partial {
+		_, there := c.Fields.Get(want.field)
+		if !there || len(c.Fields) != 1 || c.Revision != want.revision || c.Partial != want.partial {
 			t.Errorf("claim %+v, want %s alone at revision %d", c, want.field, want.revision)
 		}
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: c.Revision}}); err != nil {

@@ -10,9 +10,10 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart it may hold an older
-// state than the sink, and a clean copy that is older would be read until it expires. It says how many it dropped; none where Redis
-// is the same. Dirty tickets stay and are due at once; the sink's revision guard and the ack sort out which of them are older.
+// Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart
+// it may hold an older state than the sink, and a clean copy that is older would be read until it expires. It says how
+// many it dropped; none where Redis is the same. Dirty tickets stay and are due at once; the sink's revision guard and
+// the ack sort out which of them are older.
 func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 	text, err := s.client.Info(ctx, "server").Result()
 	if err != nil {

@@ -67,8 +67,8 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made before now are
-// compared with the sink one by one when they are flushed.
+// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made
+// before now are compared with the sink one by one when they are flushed.
 func (s *Store) NewLine() { s.line.Store(int64(s.opts.Clock.Propose())) }
 
 // split groups n things by the partition of their ticket, keeping their order; the values are indexes.

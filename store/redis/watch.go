@@ -68,8 +68,8 @@ func (w *Watch) OnUp(f func()) {
 	w.onUp = append(w.onUp, f)
 }
 
-// OnRun has f called when a connection turns out to lead to another Redis process than the one before, before that connection is used
-// for anything else. f must not block. What is called for is kept for all further connections.
+// OnRun has f called when a connection turns out to lead to another Redis process than the one before, before that
+// connection is used for anything else. f must not block.
 func (w *Watch) OnRun(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -46,14 +46,15 @@ func testFillDeleted(t *testing.T, b *bench) {
 	}
 }
 
-// The row is ahead of a dirty ticket: what waits is older than what the sink has, and must not be taken for newer by its revision.
+// The row is ahead of a dirty ticket: what waits is older than what the sink has, and must not be taken for newer by
+// its revision.
 func testFillAhead(t *testing.T, b *bench) {
 	base := b.set(t, 1, "status", "old")
 	b.fill(t, store.Record{ID: 1, Revision: base + 10, Fields: fields("status", "new")}, base)
 	if got := b.get(t, 1); got.Revision != base || got.Full {
 		t.Fatalf("ticket is %+v, want it left as it was", got)
 	}
-	b.ackAhead(t, 1, base+10)
+	b.ackAhead(t, base+10)
 	if got := b.get(t, 1); got.Held() {
 		t.Fatalf("a ticket older than the sink is still served: %+v", got)
 	}

@@ -109,7 +109,7 @@ func testAckNewer(t *testing.T, b *bench) {
 // The sink is ahead of what the store holds: the store went back in time. What it holds is stale and must not be read.
 func testAckAhead(t *testing.T, b *bench) {
 	revision := b.set(t, 1, "status", "stale")
-	b.ackAhead(t, 1, revision+1000)
+	b.ackAhead(t, revision+1000)
 	if got := b.get(t, 1); got.Held() {
 		t.Fatalf("a ticket older than the sink is still served: %+v", got)
 	}
@@ -123,7 +123,7 @@ func testAckAheadOfSome(t *testing.T, b *bench) {
 	first := b.set(t, 1, "status", "stale", "category", "billing")
 	b.advance(time.Second)
 	b.set(t, 1, "priority", "high")
-	b.ackAhead(t, 1, first+1000)
+	b.ackAhead(t, first+1000)
 	got := b.get(t, 1)
 	wantFields(t, got.Fields, "priority", "high")
 	if !got.Dirty || got.Full {
@@ -133,9 +133,10 @@ func testAckAheadOfSome(t *testing.T, b *bench) {
 	wantFields(t, b.claimOne(t).Fields, "priority", "high")
 }
 
-func (b *bench) ackAhead(t *testing.T, id ticket.ID, revision ticket.Revision) {
+// ackAhead acks ticket 1 as a flusher does that found the sink at a higher revision.
+func (b *bench) ackAhead(t *testing.T, revision ticket.Revision) {
 	t.Helper()
-	if err := b.Store.Ack(t.Context(), []store.Receipt{{ID: id, Revision: revision, Ahead: true}}); err != nil {
+	if err := b.Store.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision, Ahead: true}}); err != nil {
 		t.Fatalf("Ack: %v", err)
 	}
 }
@@ -143,7 +144,7 @@ func (b *bench) ackAhead(t *testing.T, id ticket.ID, revision ticket.Revision) {
 func testRevisionAboveSink(t *testing.T, b *bench) {
 	revision := b.set(t, 1, "status", "stale")
 	sink := revision + 60_000_000
-	b.ackAhead(t, 1, sink)
+	b.ackAhead(t, sink)
 	if next := b.set(t, 1, "status", "new"); next <= sink {
 		t.Fatalf("revision %d after the sink's %d would be refused there", next, sink)
 	}

@@ -63,8 +63,8 @@ func (d *Difference) String() string {
 type Options struct {
 	// Share of the tickets to look at, above 0 to 1; 1 is all of them.
 	Share float64
-	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that they are read from MySQL again. What is dirty
-	// is never touched.
+	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that they are read from MySQL
+	// again. What is dirty is never touched.
 	Repair bool
 	// Report is called for each difference.
 	Report func(*Difference)
