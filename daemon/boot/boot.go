@@ -130,9 +130,6 @@ func (d *Daemon) look(ctx context.Context) {
 		if err := s.Refresh(ctx); err != nil {
 			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait in Redis until it can")
 		}
-		if err := s.queue.Prepare(ctx); err != nil {
-			s.log.Error().Err(err).Msg("Redis cannot be used yet; writes are refused until it can")
-		}
 	}
 }
 

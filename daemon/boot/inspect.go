@@ -65,6 +65,10 @@ func (i *inspector) look(ctx context.Context) {
 	}
 	i.found.Store(&found)
 	for _, s := range i.queues() {
+		if err := s.queue.Prepare(ctx); err != nil {
+			s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
+			continue
+		}
 		dropped, err := s.queue.Reconcile(ctx)
 		if err != nil {
 			s.log.Warn().Err(err).Msg("what Redis holds as clean could not be reconciled; it is tried again")

@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // A fail-over to a replica that is behind, as a Redis that comes back with an older state: what MySQL has is never
@@ -52,5 +55,43 @@ func TestRedisGoesBackInTime(t *testing.T) {
 		if status, category := column(t, r.db, "status", id), column(t, r.db, "category", id); status != "new" || category != "after" {
 			t.Errorf("ticket %d in MySQL: status %q, category %q", id, status, category)
 		}
+	}
+}
+
+// An object-cache plugin calls FLUSHALL: that is noticed and reported, never passed over as "all clean", and ids and
+// revisions go on above what MySQL has.
+func TestRedisEmptied(t *testing.T) {
+	t.Parallel()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{})
+	r := newRig(t, rigOptions{redis: redis})
+	c := r.dial(t)
+	subject := []protocol.Field{{Name: "subject", Value: protocol.Text("hello")}}
+	before, err := c.Create(t.Context(), subject, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	after, err := c.Create(t.Context(), subject, "")
+	if err != nil || after.ID <= before.ID || after.Revision <= before.Revision {
+		t.Errorf("created %+v (%v) after %+v", after, err, before)
+	}
+	if ticket, err := c.Get(t.Context(), before.ID); err != nil || field(ticket.Fields, "subject").Text() != "hello" {
+		t.Errorf("the ticket that MySQL has cannot be read: %v", err)
+	}
+	if revision, err := c.Set(t.Context(), set(before.ID, "status", "closed")); err != nil || revision <= before.Revision {
+		t.Errorf("revision %d (%v), MySQL has %d", revision, err, before.Revision)
+	}
+	status, err := c.Status(t.Context())
+	if err != nil || !slices.ContainsFunc(status.Warnings, func(w string) bool { return strings.Contains(w, "found empty") }) {
+		t.Errorf("status does not tell: %v %q", err, status.Warnings)
+	}
+	settled(t, r)
+	if got := column(t, r.db, "status", before.ID); got != "closed" {
+		t.Errorf("status %q in MySQL", got)
 	}
 }

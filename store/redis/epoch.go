@@ -3,17 +3,31 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Prepare learns which filling of Redis this is, or marks an empty one, so that the first write need not.
+// Prepare learns which filling of Redis this is, or marks an empty one, so that the next write need not. Called again
+// it notices that Redis was emptied, also where nobody writes.
 func (s *Store) Prepare(ctx context.Context) error {
 	for p := range s.keys.partitions {
-		if _, err := s.epoch(ctx, p); err != nil {
+		known, err := s.epoch(ctx, p)
+		if err != nil {
 			return err
+		}
+		stands, err := s.client.HGet(ctx, s.keys.meta(p), "epoch").Result()
+		if err != nil && !errors.Is(err, goredis.Nil) {
+			return wrap("prepare", err)
+		}
+		if stands != known {
+			if _, err := s.reseed(ctx, p, known, stands); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -103,6 +103,29 @@ func TestEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
+// It is noticed where nobody writes, too.
+func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	seeded := 0
+	s := open(t, client, redis.Options{OnSeed: func(ticket.Revision) { seeded++ }})
+	for range 2 {
+		if err := s.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if seeded != 1 {
+		t.Fatalf("seeded %d times at the start, want once", seeded)
+	}
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Prepare(t.Context()); err != nil || seeded != 2 {
+		t.Errorf("seeded %d times (%v) after the flush, want twice", seeded, err)
+	}
+}
+
 // Another daemon that noticed first has marked Redis anew: this one takes its mark over and goes on.
 func TestReseededByAnother(t *testing.T) {
 	t.Parallel()
