@@ -46,8 +46,8 @@ type Tickets interface {
 	Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error)
 }
 
-// Lists is the part of a site that finds tickets by what they hold. Unless the selection is Stale it shows every change that was
-// acknowledged before the call, on any host.
+// Lists is the part of a site that finds tickets by what they hold. Unless the selection is Stale it shows every change
+// that was acknowledged before the call, on any host.
 type Lists interface {
 	List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error)
 	Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error)

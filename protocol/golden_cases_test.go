@@ -52,7 +52,8 @@ func sampleParams() []call {
 		{8, MethodFlush, &FlushParams{Site: "main", IDs: []int64{812, 813}}},
 		{9, MethodStatus, &SiteParams{Site: "main"}},
 		{10, MethodList, &ListParams{
-			Site: "main", Selection: sampleSelection(), Sort: SortUpdated, Ascending: true, After: "WyJ1cGRhdGVkX2F0Il0", Limit: 20,
+			Site: "main", Selection: sampleSelection(), Sort: SortUpdated, Ascending: true,
+			After: "WyJ1cGRhdGVkX2F0Il0", Limit: 20,
 		}},
 		{11, MethodCount, &CountParams{Site: "main", Selection: sampleSelection()}},
 		{12, MethodDeadList, &DeadListParams{Site: "main", After: 812, Limit: 20}},
@@ -64,7 +65,8 @@ func sampleParams() []call {
 func sampleSelection() Selection {
 	return Selection{
 		Where: []Filter{
-			{"status", []Value{Text("open"), Text("pending")}}, {"customer_id", []Value{Text("7")}}, {"assigned_to", []Value{Null}},
+			{"status", []Value{Text("open"), Text("pending")}}, {"customer_id", []Value{Text("7")}},
+			{"assigned_to", []Value{Null}},
 		},
 		Created: Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
 		Updated: Period{From: Text("2026-11-24T08:00:00Z")},

@@ -82,6 +82,8 @@ type Claim struct {
 	// were made, so the next place may be ahead of them though it is behind the newer ones: they must be compared with it
 	// on their own. The rest is there at the next claim.
 	Partial bool
+	// Newest is the ticket's own revision; above Revision for a Partial claim alone.
+	Newest ticket.Revision
 }
 
 // Receipt says that the next place has a ticket's changes up to and including a revision.

@@ -37,7 +37,7 @@ func newFlush(o *options) *cobra.Command {
 				}
 				fmt.Fprintf(o.out, "flushed %d\n", result.Flushed)
 				if result.Dead > 0 {
-					return fmt.Errorf("MySQL refuses %d tickets: they are dead letters; correct them with a new write", result.Dead)
+					return fmt.Errorf("MySQL refuses %d tickets: correct them with a new write, see 'ticketd dead list'", result.Dead)
 				}
 				return nil
 			})

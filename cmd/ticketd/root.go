@@ -60,10 +60,18 @@ func newRoot(std streams) *cobra.Command {
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long a call may take; flush and serve take as long as they need")
 	root.AddCommand(
 		newServe(o), newMigrate(o), newVerify(o),
-		newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o), newFlush(o), newStatus(o),
+		newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o), newList(o), newCount(o),
+		newFlush(o), newDead(o), newStatus(o),
 		newVersion(o),
 	)
-	for _, c := range root.Commands() {
+	wrongArgsAreUsage(root)
+	return root
+}
+
+// wrongArgsAreUsage makes a usageError of what the commands below say about their arguments.
+func wrongArgsAreUsage(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
+		wrongArgsAreUsage(c)
 		if args := c.Args; args != nil {
 			c.Args = func(cmd *cobra.Command, given []string) error {
 				if err := args(cmd, given); err != nil {
@@ -73,7 +81,6 @@ func newRoot(std streams) *cobra.Command {
 			}
 		}
 	}
-	return root
 }
 
 func envOr(name, fallback string) string {

@@ -51,7 +51,7 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	}
 	fmt.Fprintf(o.err, "looked at %d tickets, %d differ, %d repaired\n", sum.Looked, sum.Differences, sum.Repaired)
 	if sum.Differences > sum.Repaired {
-		return errors.New("Redis and MySQL differ; --repair makes right what is not dirty")
+		return errors.New("what Redis holds differs from MySQL; --repair makes right what is not dirty")
 	}
 	return nil
 }

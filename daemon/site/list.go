@@ -59,8 +59,8 @@ func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.Cou
 	return protocol.CountResult{Count: n}, err
 }
 
-// query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed, its
-// definition is read again and the question asked once more.
+// query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed,
+// its definition is read again and the question asked once more.
 func (s *Site) query(
 	ctx context.Context, wire *protocol.Selection, ask func(*table.Definition, *mysql.Selection) error,
 ) error {
@@ -96,8 +96,8 @@ func (s *Site) freshen(ctx context.Context) error {
 	err := s.fresh.await(ctx)
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return protocol.Errorf(protocol.CodeUnavailable, "the changes that wait could not all be brought to MySQL within the time "+
-			"of a request: ask again, which goes on from here, or with fresh false for what MySQL has by now")
+		return protocol.Errorf(protocol.CodeUnavailable, "the changes that wait could not all be brought to MySQL within "+
+			"the time of a request: ask again, which goes on from here, or with fresh false for what MySQL has by now")
 	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so that what waits there cannot be listed: "+
 			"try again later, or ask with fresh false for what MySQL has by now")

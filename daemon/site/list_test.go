@@ -93,7 +93,8 @@ func TestListWhenAPlaceIsAway(t *testing.T) {
 	})
 }
 
-// More waits than can be brought to MySQL within the request's time: unavailable, which says so, and the next one goes on.
+// More waits than can be brought to MySQL within the request's time: unavailable, which says so, and the next one goes
+// on.
 func TestListIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +161,8 @@ func TestCursorBelongsToItsSort(t *testing.T) {
 	t.Parallel()
 	p := &protocol.ListParams{Sort: protocol.SortPriority, Ascending: true}
 	for _, mark := range []*mysql.Mark{
-		{Value: ticket.Text("<Ä\x00>"), ID: 812}, {Value: ticket.Text(""), ID: 1}, {Value: ticket.Null, ID: protocol.MaxTicketID},
+		{Value: ticket.Text("<Ä\x00>"), ID: 812}, {Value: ticket.Text(""), ID: 1},
+		{Value: ticket.Null, ID: protocol.MaxTicketID},
 	} {
 		var err error
 		if p.After, err = encodeCursor(p, mark); err != nil {

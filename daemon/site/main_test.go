@@ -41,7 +41,10 @@ func newDatabase(t *testing.T) *database {
 	d := &table.Definition{
 		Table: "tickets", Key: "id", Revision: "rev", UpdatedAt: "updated_at",
 		Columns: []table.Column{
-			{Field: "status", Name: "status", Kind: table.Varchar, MaxChars: 32, Nullable: true, Default: table.Default{Source: table.NullValue}},
+			{
+				Field: "status", Name: "status", Kind: table.Varchar, MaxChars: 32, Nullable: true,
+				Default: table.Default{Source: table.NullValue},
+			},
 			{Field: "updated_at", Name: "updated_at", Kind: table.Datetime, Default: table.Default{Source: table.Now}},
 		},
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// missingFor is how long a ticket that MySQL does not have is taken for missing. A write through this daemon ends it at
-	// once, and another daemon's is in Redis, which is asked first; so only a row that somebody inserts in SQL is seen late.
+	// missingFor is how long a ticket that MySQL does not have is taken for missing. A write through this daemon ends it
+	// at once, and another daemon's is in Redis, which is asked first; so only a row that somebody inserts in SQL is seen
+	// late.
 	missingFor = time.Second
 	// maxMissing bounds how many are remembered; beyond it the oldest are forgotten.
 	maxMissing = 10_000
@@ -18,7 +19,8 @@ const (
 	writeCounters = 256
 )
 
-// missing remembers briefly which tickets no place holds, so that a page that asks for one again and again costs MySQL nothing.
+// missing remembers briefly which tickets no place holds, so that a page that asks for one again and again costs MySQL
+// nothing.
 type missing struct {
 	writes [writeCounters]atomic.Uint64
 
@@ -34,8 +36,8 @@ type missed struct {
 
 func newMissing() *missing { return &missing{until: make(map[ticket.ID]time.Time)} }
 
-// before is asked before the places are: what [missing.add] is told must be the same, or a write came between. The tickets
-// share the counters, so that a write to another one may do so too; that costs one more query.
+// before is asked before the places are: what [missing.add] is told must be the same, or a write came between. The
+// tickets share the counters, so that a write to another one may do so too; that costs one more query.
 func (m *missing) before(id ticket.ID) uint64 { return m.counter(id).Load() }
 
 func (m *missing) counter(id ticket.ID) *atomic.Uint64 { return &m.writes[id%writeCounters] }

@@ -7,12 +7,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
-
-// rowTimeout bounds the query for one ticket.
-const rowTimeout = 2 * time.Second
 
 // Get implements [daemon.Site].
 func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
@@ -68,7 +64,8 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	return records[0], nil
 }
 
-// whole returns one record per ticket, in their order. One that is not held is in no place.
+// whole returns one record per ticket, in their order: one round trip to the store, and one query for what it does not
+// hold whole. One that is not held is in no place.
 func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	before := make([]uint64, len(ids))
 	for i, id := range ids {
@@ -78,79 +75,50 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	if err != nil {
 		return nil, err
 	}
-	var lacking []int
+	var lacking []store.Record
+	var lackingBefore []uint64
 	for i := range records {
-		r := &records[i]
-		if !settled(r) && (r.Held() || !s.missing.has(r.ID)) {
-			lacking = append(lacking, i)
+		if r := &records[i]; !settled(r) && (r.Held() || !s.missing.has(r.ID)) {
+			lacking = append(lacking, *r)
+			lackingBefore = append(lackingBefore, before[i])
 		}
 	}
-	if err := s.complete(ctx, d, records, lacking); err != nil {
+	var found []store.Record
+	switch len(lacking) {
+	case 0:
+		return records, nil
+	case 1:
+		found, err = s.fetchOne(ctx, lacking[0].ID)
+	default:
+		found, err = s.fetch(ctx, lacking, lackingBefore)
+	}
+	if err != nil {
 		return nil, err
 	}
-	for _, i := range lacking {
-		if !records[i].Held() {
-			s.missing.add(records[i].ID, before[i])
-		}
-	}
-	return records, nil
+	return records, complete(d, records, found)
 }
 
-// complete reads the rows of those records that the store does not hold whole and merges them in place: what the store holds is
-// newer than the row. A ticket without a row is made whole with the table's defaults, as its insert will.
-func (s *Site) complete(ctx context.Context, d *table.Definition, records []store.Record, at []int) error {
-	if len(at) == 0 {
-		return nil
-	}
-	wanted := make([]ticket.ID, len(at))
-	for i, n := range at {
-		wanted[i] = records[n].ID
-	}
-	found, err := s.rows(ctx, wanted)
-	if err != nil {
-		return err
-	}
-	byID := make(map[ticket.ID]int, len(found))
+// complete merges what was found into those records that are not whole, in place: what the store holds is newer than
+// the row. A ticket without a row is made whole with the table's defaults, as its insert will.
+func complete(d *table.Definition, records, found []store.Record) error {
+	byID := make(map[ticket.ID]*store.Record, len(found))
 	for i := range found {
-		byID[found[i].ID] = i
+		byID[found[i].ID] = &found[i]
 	}
-	bases := make([]ticket.Revision, len(found))
-	for _, n := range at {
-		record := &records[n]
-		if i, there := byID[record.ID]; there {
-			bases[i] = record.Revision
-			merge(record, &found[i])
+	for i := range records {
+		record := &records[i]
+		if settled(record) {
+			continue
+		}
+		if row := byID[record.ID]; row != nil {
+			merge(record, row)
 		} else if record.Held() {
 			if err := defaults(d, record); err != nil {
 				return err
 			}
 		}
 	}
-	if err := s.Store.Fill(ctx, found, bases); err != nil {
-		s.Log.Debug().Err(err).Msg("completed tickets could not be kept in the store")
-	}
 	return nil
-}
-
-// rows reads tickets from MySQL. However many readers ask for the same one at once, one query is made; each of them
-// puts what it found in the store itself over the row, so that nobody is given a row older than his own write.
-func (s *Site) rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
-	if len(ids) > 1 {
-		rows, err := s.Database.Rows(ctx, ids)
-		return fromRows(rows), err
-	}
-	result := s.reads.DoChan(ids[0].String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
-		defer cancel()
-		return s.Database.Rows(ctx, ids)
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-result:
-		rows, _ := r.Val.([]mysql.Row)
-		return fromRows(rows), r.Err
-	}
 }
 
 // merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or

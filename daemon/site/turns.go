@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// turns shares the runs of one action among callers each of whom needs a run that begins after he asked: one that is under way
-// may have passed by what he knows to be there. However many ask meanwhile, one run after it serves them all.
+// turns shares the runs of one action among callers each of whom needs a run that begins after he asked: one that is
+// under way may have passed by what he knows to be there. However many ask meanwhile, one run after it serves them all.
 type turns struct {
 	run func(context.Context) error
 
@@ -53,7 +53,8 @@ func (s *turns) join(ctx context.Context) *turn {
 	return t
 }
 
-// begin starts the next run, if anybody waits for one. The caller holds the lock: who comes after it is too late for this run.
+// begin starts the next run, if anybody waits for one. The caller holds the lock: who comes after it is too late for
+// this run.
 func (s *turns) begin() {
 	t := s.next
 	s.next, s.busy = nil, t != nil

@@ -28,7 +28,8 @@ func priorities(t *testing.T, c *protocol.Client, values ...string) {
 	t.Helper()
 	tickets := make([]protocol.TicketFields, len(values))
 	for i, v := range values {
-		tickets[i] = protocol.TicketFields{ID: int64(i + 1), Fields: []protocol.Field{{Name: "priority", Value: protocol.Text(v)}}}
+		priority := protocol.Field{Name: "priority", Value: protocol.Text(v)}
+		tickets[i] = protocol.TicketFields{ID: int64(i + 1), Fields: []protocol.Field{priority}}
 	}
 	if _, err := c.SetMany(t.Context(), tickets, ""); err != nil {
 		t.Fatal(err)
@@ -111,7 +112,8 @@ func TestRetryAndDrop(t *testing.T) {
 		t.Errorf("retried %d (%v), want 2", n, err)
 	}
 	eventually(t, 5*time.Second, "both are in MySQL", func() bool {
-		return dead(t, c) == 0 && column(t, r.db, "priority", 1) == "forbidden" && column(t, r.db, "priority", 3) == "forbidden"
+		return dead(t, c) == 0 &&
+			column(t, r.db, "priority", 1) == "forbidden" && column(t, r.db, "priority", 3) == "forbidden"
 	})
 	if got := column(t, r.db, "priority", 2); got != "high" {
 		t.Errorf("the dropped change came to MySQL all the same: %q", got)
@@ -136,7 +138,7 @@ func TestDeadCommands(t *testing.T) {
 		{args: []string{"status"}, want: "dead letters  2"},
 		{args: []string{"dead", "retry"}, want: "--all", fail: true},
 		{args: []string{"dead", "retry", "1", "3"}, want: "1 of the 2", fail: true},
-		{args: []string{"flush"}, want: "dead list", fail: true},
+		{args: []string{"flush", "1", "2"}, want: "dead list", fail: true}, // whether 1 has been tried again by then or not
 		{args: []string{"dead", "drop", "1"}, want: "--yes", fail: true},
 		{args: []string{"dead", "drop", "1", "--yes"}, want: "dropped 1"},
 		{args: []string{"dead", "drop", "--all", "--yes"}, want: "dropped 1"},
@@ -145,7 +147,8 @@ func TestDeadCommands(t *testing.T) {
 	} {
 		out, err := r.run(t, step.args...)
 		if (err != nil) != step.fail || !strings.Contains(out, step.want) {
-			t.Errorf("ticketd %s: %v\n%s\nwant %q in it, failed: %v", strings.Join(step.args, " "), err, out, step.want, step.fail)
+			t.Errorf("ticketd %s: %v\n%s\nwant %q in it, failed: %v",
+				strings.Join(step.args, " "), err, out, step.want, step.fail)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (s *Store) ClaimIDs(
 }
 
 func (e *entry) claim(id ticket.ID) store.Claim {
-	c := store.Claim{ID: id, Revision: e.revision, Deleted: e.deleted != 0, Due: e.due, Since: e.since}
+	c := store.Claim{ID: id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Due: e.due, Since: e.since}
 	for _, name := range slices.Sorted(maps.Keys(e.changed)) {
 		c.Fields = append(c.Fields, ticket.Field{Name: name, Value: e.fields[name]})
 	}

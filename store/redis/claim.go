@@ -100,6 +100,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 // are taken.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
 	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision])}
+	c.Newest = c.Revision
 	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
 		c.Revision, c.Partial = oldest, true
 	}

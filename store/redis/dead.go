@@ -12,8 +12,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time: letters are
-// exceptions that somebody looks at, not a queue that is worked on.
+// Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time:
+// letters are exceptions that somebody looks at, not a queue that is worked on.
 func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
 	ids, err := s.deadIDs(ctx, after)
 	if err != nil {
@@ -83,7 +83,8 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	return n, wrap("drop", err)
 }
 
-// eachDead runs a script of dirty index, dead letters and hashes, its arguments before the ids, and adds up what it returns.
+// eachDead runs a script of dirty index, dead letters and hashes, its arguments before the ids, and adds up what it
+// returns.
 func (s *Store) eachDead(ctx context.Context, script *goredis.Script, first []any, ids []ticket.ID) (int, error) {
 	sum := 0
 	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {

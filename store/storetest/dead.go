@@ -7,10 +7,10 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// dead makes a dead letter of a ticket that has one field and returns its revision.
-func (b *bench) dead(t *testing.T, id ticket.ID, name, value string) ticket.Revision {
+// dead makes a dead letter of a ticket's status and returns its revision.
+func (b *bench) dead(t *testing.T, id ticket.ID) ticket.Revision {
 	t.Helper()
-	b.set(t, id, name, value)
+	b.set(t, id, "status", "bad")
 	claims, err := b.Store.ClaimIDs(t.Context(), b.now, []ticket.ID{id}, lease)
 	if err != nil || len(claims) != 1 {
 		t.Fatalf("claimed %+v (%v), want ticket %d", claims, err, id)
@@ -32,14 +32,15 @@ func testLetters(t *testing.T, b *bench) {
 	b.set(t, 1, "category", "billing")
 	b.advance(linger)
 	b.ack(t, 1, b.claimOne(t).Revision)
-	revision := b.dead(t, 1, "status", "bad")
+	revision := b.dead(t, 1)
 	b.set(t, 2, "status", "open")
 	letters := b.letters(t, 0, 10)
 	if len(letters) != 1 {
 		t.Fatalf("letters %+v, want one", letters)
 	}
 	l := letters[0]
-	if l.ID != 1 || l.Revision != revision || l.Code != 1406 || l.Reason != "Data too long" || !l.At.Equal(b.now) || l.Deleted {
+	refused := l.Code == 1406 && l.Reason == "Data too long" && l.At.Equal(b.now)
+	if l.ID != 1 || l.Revision != revision || !refused || l.Deleted {
 		t.Fatalf("letter %+v", l)
 	}
 	wantFields(t, l.Fields, "status", "bad")
@@ -60,7 +61,7 @@ func testLetters(t *testing.T, b *bench) {
 
 func testLetterPages(t *testing.T, b *bench) {
 	for _, id := range []ticket.ID{30, 4, 200, 11} { // not in the order of their times, nor in that of their texts
-		b.dead(t, id, "status", "bad")
+		b.dead(t, id)
 	}
 	var seen []ticket.ID
 	for after := ticket.ID(0); ; {
@@ -79,7 +80,7 @@ func testLetterPages(t *testing.T, b *bench) {
 }
 
 func testRetry(t *testing.T, b *bench) {
-	b.dead(t, 1, "status", "bad")
+	b.dead(t, 1)
 	b.set(t, 2, "status", "open")
 	n, err := b.Store.Retry(t.Context(), b.now, []ticket.ID{1, 2, 3})
 	if err != nil || n != 1 {
@@ -100,7 +101,7 @@ func testRetry(t *testing.T, b *bench) {
 }
 
 func testDrop(t *testing.T, b *bench) {
-	revision := b.dead(t, 1, "status", "bad")
+	revision := b.dead(t, 1)
 	b.set(t, 2, "status", "open")
 	n, err := b.Store.Drop(t.Context(), []ticket.ID{1, 2, 3})
 	if err != nil || n != 1 {
@@ -122,7 +123,7 @@ func testDrop(t *testing.T, b *bench) {
 
 // A write revives a dead letter: what somebody meant to drop is no longer what he saw.
 func testDropChanged(t *testing.T, b *bench) {
-	b.dead(t, 1, "status", "bad")
+	b.dead(t, 1)
 	b.set(t, 1, "status", "good")
 	if n, err := b.Store.Drop(t.Context(), []ticket.ID{1}); err != nil || n != 0 {
 		t.Fatalf("dropped %d (%v), want none", n, err)

@@ -10,10 +10,10 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Flush brings the given tickets to the sink now, whatever their due time, or every dirty ticket where ids is nil. It returns
-// when everything that was dirty at the call is in the sink: each ticket is read once after the call and written, so what is
-// read has at least the changes of then, and writers that go on do not make it longer. It tries again while the sink is away,
-// until ctx ends.
+// Flush brings the given tickets to the sink now, whatever their due time, or every dirty ticket where ids is nil. It
+// returns when everything that was dirty at the call is in the sink: each ticket is read once after the call and
+// written, so what is read has at least the changes of then, and writers that go on do not make it longer. It tries
+// again while the sink is away, until ctx ends.
 //
 // progress, where it is not nil, is called after each batch with the number of tickets done and their total.
 func (f *Flusher) Flush(ctx context.Context, ids []ticket.ID, progress func(done, total int)) (Moved, error) {

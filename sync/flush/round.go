@@ -44,12 +44,13 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	var receipts []store.Receipt
 	var letters []store.DeadLetter
 	var again []store.Claim
+	var rest []ticket.ID // of these only the oldest changes were claimed
 	for i, result := range results {
 		claim := &claims[i]
 		switch {
 		case result.Refused != nil:
 			letters = append(letters, store.DeadLetter{
-				ID: claim.ID, Revision: claim.Revision, Code: result.Refused.Code, Reason: result.Refused.Reason, At: time.Now(),
+				ID: claim.ID, Revision: claim.Newest, Code: result.Refused.Code, Reason: result.Refused.Reason, At: time.Now(),
 			})
 		case result.Revision < claim.Revision: // The row vanished between write and check.
 			again = append(again, *claim)
@@ -57,32 +58,31 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 			receipts = append(receipts, store.Receipt{
 				ID: claim.ID, Revision: result.Revision, Ahead: result.Revision > claim.Revision,
 			})
+			if claim.Partial {
+				rest = append(rest, claim.ID)
+			}
 		}
 	}
 	moved, err := f.settle(ctx, receipts, letters, again)
 	if err != nil {
 		return moved, err
 	}
-	return f.moveRest(ctx, claims, moved)
+	newer, err := f.moveRest(ctx, rest)
+	moved.Flushed -= newer.Dead // a ticket counts once, and as dead where any part of it is
+	moved.Dead += newer.Dead
+	return moved, err
 }
 
-// moveRest moves the newer changes of those tickets of which only the oldest were claimed.
-func (f *Flusher) moveRest(ctx context.Context, claims []store.Claim, moved Moved) (Moved, error) {
-	var ids []ticket.ID
-	for i := range claims {
-		if claims[i].Partial {
-			ids = append(ids, claims[i].ID)
-		}
-	}
+// moveRest moves the newer changes of tickets whose oldest have arrived.
+func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	if len(ids) == 0 {
-		return moved, nil
+		return Moved{}, nil
 	}
-	rest, err := f.queue.ClaimIDs(ctx, time.Now(), ids, f.opts.Lease)
+	claims, err := f.queue.ClaimIDs(ctx, time.Now(), ids, f.opts.Lease)
 	if err != nil {
-		return moved, err
+		return Moved{}, err
 	}
-	_, err = f.move(ctx, rest) // the same tickets, which are counted
-	return moved, err
+	return f.move(ctx, claims)
 }
 
 // settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken.

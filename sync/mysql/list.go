@@ -30,8 +30,8 @@ type Mark struct {
 	ID    ticket.ID
 }
 
-// List reads one page of a selection. next is nil where it is the last one. Errors are a [*table.FieldError] for what the table
-// cannot be asked for, or wrap [flush.ErrSinkDown] or [flush.ErrSinkPaused].
+// List reads one page of a selection. next is nil where it is the last one. Errors are a [*table.FieldError] for what
+// the table cannot be asked for, or wrap [flush.ErrSinkDown] or [flush.ErrSinkPaused].
 func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, next *Mark, err error) {
 	const operation = "list tickets"
 	d, err := db.known(ctx)
@@ -49,8 +49,8 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 	if err != nil {
 		return nil, nil, err
 	}
-	query := bounded(ctx, selected(d)+","+by.expression) + " FROM " + quote(d.Table) + where.text() + by.order(p.Descending) +
-		fmt.Sprintf(" LIMIT %d", p.Limit+1) // one more tells whether there is a page after this
+	query := bounded(ctx, selected(d)+","+by.expression) + " FROM " + quote(d.Table) + where.text() +
+		by.order(p.Descending) + fmt.Sprintf(" LIMIT %d", p.Limit+1) // one more tells whether there is a page after this
 	rows, err := db.pool.QueryContext(ctx, query, where.args...)
 	if err != nil {
 		return nil, nil, db.failure(operation, err)
@@ -98,8 +98,9 @@ func (db *DB) Count(ctx context.Context, s *Selection) (int64, error) {
 	return n, db.failure("count tickets", err)
 }
 
-// bounded begins a SELECT that the server itself ends soon after ctx's deadline: a client that goes away does not end a query
-// that reads the whole table. MariaDB takes the first part and MySQL the second; each skips the other's as a comment.
+// bounded begins a SELECT that the server itself ends soon after ctx's deadline: a client that goes away does not end a
+// query that reads the whole table. MariaDB takes the first part and MySQL the second; each skips the other's as a
+// comment.
 func bounded(ctx context.Context, columns string) string {
 	deadline, set := ctx.Deadline()
 	if !set {
@@ -126,7 +127,7 @@ func sortingBy(d *table.Definition, field string) (*sorting, error) {
 	}
 	i, there := d.Position(field)
 	if !there {
-		return nil, &table.FieldError{Field: field, Rule: table.RuleUnknown, Reason: "the table has no such column to sort by"}
+		return nil, &table.FieldError{Field: field, Rule: table.RuleUnknown, Reason: "the table has no such column"}
 	}
 	by.column = &d.Columns[i]
 	by.expression = quote(by.column.Name)

@@ -123,13 +123,14 @@ func asked(d *table.Definition, field string) (*table.Column, error) {
 			Field: field, Rule: table.RuleUnknown, Reason: "the table has no such column; only columns can be asked for",
 		}
 	case d.Columns[i].Kind == table.JSON:
-		return nil, &table.FieldError{Field: field, Rule: table.RuleFormat, Reason: "a JSON column cannot be asked for by its value"}
+		return nil, &table.FieldError{Field: field, Rule: table.RuleFormat, Reason: "a JSON column cannot be asked for"}
 	}
 	return &d.Columns[i], nil
 }
 
-// operand is what the driver is given to compare a column with. The value passes the door's checks, which write it as the
-// database does: so that it is compared as the column's type, and a value that no row can have is an error that says so.
+// operand is what the driver is given to compare a column with. The value passes the door's checks, which write it as
+// the database does: so that it is compared as the column's type, and a value that no row can have is an error that
+// says so.
 func operand(c *table.Column, v ticket.Value) (any, error) {
 	readable := *c
 	readable.Generated = false // it cannot be written, but asked for

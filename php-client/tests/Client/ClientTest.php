@@ -147,6 +147,93 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
+	 * A list sends its filters, alternatives as lists, and returns a page.
+	 *
+	 * @dataProvider codecs
+	 * @param Codec $codec The codec.
+	 */
+	public function test_list_sends_filters( Codec $codec ): void {
+		$ticket = array(
+			'id'       => 3,
+			'revision' => 5,
+			'fields'   => array( 'status' => 'open' ),
+		);
+		$page   = array(
+			'tickets' => array( $ticket ),
+			'next'    => 'abc',
+		);
+		$client = $this->client( $page, $peer, $codec );
+		$where  = array(
+			'status'      => array(
+				1 => 'open',
+				4 => null,
+			),
+			'customer_id' => 7,
+		);
+		$args   = array(
+			'created_at' => array( 'from' => '2026-11-01' ),
+			'fresh'      => false,
+			'limit'      => 20,
+		);
+		$this->assertSame( $page, $client->list_tickets( array( 'where' => $where ) + $args ) );
+		$where['status'] = array( 'open', null );
+		$this->assertSame( array( 'where' => $where ) + $args, $this->request( $peer )[3] );
+	}
+
+	/**
+	 * The last page has no next, and no tickets may be found.
+	 */
+	public function test_an_empty_page(): void {
+		$page   = array(
+			'tickets' => array(),
+			'next'    => null,
+		);
+		$client = $this->client( $page, $peer );
+		$this->assertSame( $page, $client->list_tickets() );
+	}
+
+	/**
+	 * Count returns the number.
+	 */
+	public function test_count_returns_the_number(): void {
+		$client = $this->client( array( 'count' => 42 ), $peer );
+		$this->assertSame( 42, $client->count_tickets( array( 'deleted' => true ) ) );
+		$this->assertSame( array( 0, 1, 'count', array( 'deleted' => true ) ), $this->request( $peer ) );
+	}
+
+	/**
+	 * What is no argument of a list never reaches a codec, however deep; the field is named.
+	 */
+	public function test_a_list_by_something_else_is_refused(): void {
+		$client = new Client( new Connection( Peer::free_path() ) );
+		$wrong  = array(
+			'status'     => array( 'where' => array( 'status' => array( 'open', new \stdClass() ) ) ),
+			'category'   => array( 'where' => array( 'category' => array( array( 'deep' ) ) ) ),
+			'where'      => array( 'where' => 'status' ),
+			'from'       => array( 'created_at' => array( 'from' => array( 'soon' ) ) ),
+			'updated_at' => array( 'updated_at' => '2026-11-01' ),
+			'limit'      => array( 'limit' => array( 20 ) ),
+		);
+		foreach ( $wrong as $field => $args ) {
+			try {
+				$client->count_tickets( $args );
+				$this->fail( "accepted $field" );
+			} catch ( InputException $e ) {
+				$this->assertSame( $field, $e->field() );
+			}
+		}
+	}
+
+	/**
+	 * A page that is none is an anomaly.
+	 */
+	public function test_a_page_of_another_shape_is_refused(): void {
+		$client = $this->client( array( 'tickets' => array( null ) ), $peer );
+		$this->expectException( ProtocolException::class );
+		$client->list_tickets();
+	}
+
+	/**
 	 * Asking for nothing asks nobody.
 	 */
 	public function test_empty_batches_send_nothing(): void {

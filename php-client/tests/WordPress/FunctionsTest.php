@@ -61,6 +61,17 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
+	 * List and count pass on what is asked for.
+	 */
+	public function test_list_and_count(): void {
+		$page = array( 'tickets' => array( self::TICKET ), 'next' => null );
+		$this->daemon( array( null, $page ), array( null, array( 'count' => 1 ) ) );
+		$this->assertSame( $page, ticketd_list_tickets( array( 'where' => array( 'status' => 'open' ), 'limit' => 20 ) ) );
+		$this->assertSame( 1, ticketd_count_tickets( array( 'where' => array( 'status' => 'open' ) ) ) );
+		$this->assertSame( array( 'list', array( 'where' => array( 'status' => 'open' ), 'limit' => 20 ) ), $this->request() );
+	}
+
+	/**
 	 * Flush and status return the daemon's answer.
 	 */
 	public function test_flush_and_status(): void {
@@ -80,6 +91,8 @@ final class FunctionsTest extends SiteTestCase {
 			ticketd_set_tickets( array( 1 => array( 'status' => 'open' ) ) ),
 			ticketd_get_ticket( 1 ),
 			ticketd_get_tickets( array( 1 ) ),
+			ticketd_list_tickets(),
+			ticketd_count_tickets(),
 			ticketd_delete_ticket( 1 ),
 			ticketd_flush(),
 			ticketd_status(),

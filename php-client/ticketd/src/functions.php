@@ -69,6 +69,40 @@ function ticketd_get_tickets( array $ids ) {
 }
 
 /**
+ * Returns a page of tickets by what they hold; every change that was acknowledged before is in it.
+ *
+ * @param array $args {
+ *     All optional; what is asked for must hold altogether.
+ *
+ *     @type array  $where      By field name a value, or a list of values of which the ticket must have one; null is
+ *                              NULL. Only fields with a column of their own.
+ *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
+ *     @type array  $updated_at Likewise.
+ *     @type bool   $deleted    Deleted tickets too. Default false.
+ *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+ *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
+ *     @type string $order      `asc` or `desc` (the default).
+ *     @type int    $limit      1 to 1,000 tickets; 50 by default.
+ *     @type string $after      The `next` of the page before.
+ * }
+ * @return array{tickets: array[], next: string|null}|WP_Error Tickets as ticketd_get_ticket() returns them; `next` is
+ *         null on the last page.
+ */
+function ticketd_list_tickets( array $args = array() ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->list_tickets( $args );
+}
+
+/**
+ * Counts tickets by what they hold.
+ *
+ * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as ticketd_list_tickets() takes them.
+ * @return int|WP_Error
+ */
+function ticketd_count_tickets( array $args = array() ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->count_tickets( $args );
+}
+
+/**
  * Deletes a ticket. Deleting it again is no error.
  *
  * @param int    $id         The ticket's id.

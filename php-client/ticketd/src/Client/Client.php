@@ -159,6 +159,38 @@ final class Client {
 	}
 
 	/**
+	 * Returns a page of tickets by what they hold, whatever waits to be brought to MySQL included.
+	 *
+	 * @param array $args {
+	 *     All optional; what is asked for must hold altogether.
+	 *
+	 *     @type array  $where      By field name a value, or a list of values of which the ticket must have one; null
+	 *                              is NULL. Only fields with a column of their own.
+	 *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
+	 *     @type array  $updated_at Likewise.
+	 *     @type bool   $deleted    Deleted tickets too. Default false.
+	 *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+	 *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
+	 *     @type string $order      `asc` or `desc` (the default).
+	 *     @type int    $limit      1 to 1,000 tickets; 50 by default.
+	 *     @type string $after      The `next` of the page before.
+	 * }
+	 * @return array{tickets: array[], next: string|null} Tickets as get() returns them; next is null on the last page.
+	 */
+	public function list_tickets( array $args = array() ): array {
+		return $this->call( 'list', self::checked_query( $args ), array( Result::class, 'page' ) );
+	}
+
+	/**
+	 * Counts tickets by what they hold.
+	 *
+	 * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as list_tickets() takes them.
+	 */
+	public function count_tickets( array $args = array() ): int {
+		return $this->call( 'count', self::checked_query( $args ), array( Result::class, 'counted' ) );
+	}
+
+	/**
 	 * Deletes a ticket. Deleting it again is no error.
 	 *
 	 * @param int    $id         The ticket's id.
@@ -247,6 +279,48 @@ final class Client {
 			}
 		}
 		return $fields;
+	}
+
+	/**
+	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
+	 * an array with gaps, as a filter leaves it, would become a map.
+	 *
+	 * @param array $args What list_tickets() takes.
+	 * @return array The same.
+	 * @throws InputException If an argument is of another shape.
+	 */
+	private static function checked_query( array $args ): array {
+		foreach ( $args as $name => $value ) {
+			if ( ! in_array( $name, array( 'where', 'created_at', 'updated_at' ), true ) ) {
+				self::checked_fields( array( $name => $value ) );
+				continue;
+			}
+			if ( ! is_array( $value ) ) {
+				throw new InputException( 'Give an array of values by name.', $name );
+			}
+			foreach ( $value as $field => $values ) {
+				if ( 'where' === $name && is_array( $values ) ) {
+					$args['where'][ $field ] = self::checked_choices( (string) $field, array_values( $values ) );
+				} else {
+					self::checked_fields( array( $field => $values ) );
+				}
+			}
+		}
+		return $args;
+	}
+
+	/**
+	 * Refuses alternatives that are not single values.
+	 *
+	 * @param string $field  The field's name.
+	 * @param array  $values The list.
+	 * @return array The same.
+	 */
+	private static function checked_choices( string $field, array $values ): array {
+		foreach ( $values as $value ) {
+			self::checked_fields( array( $field => $value ) );
+		}
+		return $values;
 	}
 
 	/**

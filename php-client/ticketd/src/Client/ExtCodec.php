@@ -93,8 +93,10 @@ final class ExtCodec implements Codec {
 		if ( array() === $params ) {
 			return false;
 		}
-		if ( isset( $params['fields'] ) ) {
-			return self::is_plain_map( $params['fields'] );
+		foreach ( PureCodec::MAPS as $name ) {
+			if ( is_array( $params[ $name ] ?? null ) && ! self::is_plain_map( $params[ $name ] ) ) {
+				return false;
+			}
 		}
 		foreach ( $params['tickets'] ?? array() as $pair ) {
 			if ( ! self::is_plain_map( $pair[1] ) ) {

@@ -14,6 +14,9 @@ namespace Ticketd\Client;
  */
 final class PureCodec implements Codec {
 
+	/** The parameters that are maps; every other array is a list. */
+	public const MAPS = array( 'fields', 'where', 'created_at', 'updated_at' );
+
 	/**
 	 * Encodes a request.
 	 *
@@ -27,7 +30,7 @@ final class PureCodec implements Codec {
 			$out .= self::text( $name );
 			if ( ! is_array( $value ) ) {
 				$out .= self::scalar( $value );
-			} elseif ( 'fields' === $name ) {
+			} elseif ( in_array( $name, self::MAPS, true ) ) {
 				$out .= self::map( $value );
 			} else {
 				$out .= self::items( $value );
@@ -62,14 +65,15 @@ final class PureCodec implements Codec {
 	}
 
 	/**
-	 * Encodes a map of names to single values.
+	 * Encodes a map of names to single values, or to lists of them.
 	 *
 	 * @param array $map The map; integer keys are written as the strings that they were.
 	 */
 	private static function map( array $map ): string {
 		$out = self::map_header( count( $map ) );
 		foreach ( $map as $name => $value ) {
-			$out .= self::text( (string) $name ) . self::scalar( $value );
+			$out .= self::text( (string) $name );
+			$out .= is_array( $value ) ? self::items( $value ) : self::scalar( $value );
 		}
 		return $out;
 	}

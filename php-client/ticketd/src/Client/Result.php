@@ -117,6 +117,34 @@ final class Result {
 	}
 
 	/**
+	 * Reads what `list` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array{tickets: array[], next: string|null}
+	 * @throws ProtocolException If it is no page of tickets.
+	 */
+	public static function page( array $result ): array {
+		$tickets = $result['tickets'] ?? null;
+		$next    = $result['next'] ?? null;
+		if ( ! is_array( $tickets ) || ( null !== $next && ! is_string( $next ) ) ) {
+			throw new ProtocolException( 'a result that is no page of tickets' );
+		}
+		return array(
+			'tickets' => array_map( array( self::class, 'ticket' ), array_values( $tickets ) ),
+			'next'    => $next,
+		);
+	}
+
+	/**
+	 * Reads what `count` returns.
+	 *
+	 * @param array $result The result.
+	 */
+	public static function counted( array $result ): int {
+		return self::integer( $result, 'count' );
+	}
+
+	/**
 	 * Reads what `set_many` returns.
 	 *
 	 * @param array $result The result.

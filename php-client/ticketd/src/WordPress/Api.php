@@ -131,6 +131,34 @@ final class Api {
 	}
 
 	/**
+	 * Returns a page of tickets by what they hold.
+	 *
+	 * @param array $args What the client's list_tickets() takes.
+	 * @return array{tickets: array[], next: string|null}|\WP_Error
+	 */
+	public function list_tickets( array $args = array() ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $args ): array {
+				return $client->list_tickets( $args );
+			}
+		);
+	}
+
+	/**
+	 * Counts tickets by what they hold.
+	 *
+	 * @param array $args What the client's count_tickets() takes.
+	 * @return int|\WP_Error
+	 */
+	public function count_tickets( array $args = array() ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $args ): int {
+				return $client->count_tickets( $args );
+			}
+		);
+	}
+
+	/**
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.

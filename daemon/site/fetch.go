@@ -1,0 +1,71 @@
+package site
+
+import (
+	"context"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// rowTimeout bounds the look at both places for one ticket.
+const rowTimeout = 2 * time.Second
+
+// fetchOne reads a ticket that the store does not hold whole. However many readers ask for it at once, MySQL is asked
+// once: the store is looked at again first, so that a reader who comes when the row has just been put there does not
+// ask for another. What comes back may be older than what the reader himself saw in the store, who merges the two.
+func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, error) {
+	result := s.reads.DoChan(id.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
+		defer cancel()
+		before := s.missing.before(id)
+		held, err := s.Store.Get(ctx, []ticket.ID{id})
+		switch {
+		case err != nil:
+			return nil, err
+		case settled(&held[0]):
+			return held, nil
+		case !held[0].Held() && s.missing.has(id):
+			return []store.Record{}, nil
+		default:
+			return s.fetch(ctx, held, []uint64{before})
+		}
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-result:
+		found, _ := r.Val.([]store.Record)
+		return found, r.Err
+	}
+}
+
+// fetch reads the rows of tickets in one query, puts them into the store under what it holds of them, and remembers
+// which of them are in neither place. before is of when the store was asked, see [missing].
+func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) ([]store.Record, error) {
+	ids := make([]ticket.ID, len(held))
+	at := make(map[ticket.ID]int, len(held))
+	for i := range held {
+		ids[i] = held[i].ID
+		at[held[i].ID] = i
+	}
+	rows, err := s.Database.Rows(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := fromRows(rows)
+	bases := make([]ticket.Revision, len(found))
+	for i := range found {
+		bases[i] = held[at[found[i].ID]].Revision
+		delete(at, found[i].ID)
+	}
+	for id, i := range at {
+		if !held[i].Held() {
+			s.missing.add(id, before[i])
+		}
+	}
+	if err := s.Store.Fill(ctx, found, bases); err != nil {
+		s.Log.Debug().Err(err).Msg("completed tickets could not be kept in the store")
+	}
+	return found, nil
+}
