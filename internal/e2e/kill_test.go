@@ -208,7 +208,9 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	if _, err := b.Set(t.Context(), set(1, "subject", "second")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the second daemon has flushed", func() bool { return column(t, here.db, "subject", 1) == "second" })
+	eventually(t, 10*time.Second, "the second daemon has flushed", func() bool {
+		return column(t, here.db, "subject", 1) == "second"
+	})
 	here.proxy.Release()
 	// The held connection answers again only after the late statement was worked on.
 	if _, err := a.Set(t.Context(), set(2, "subject", "after")); err != nil {

@@ -2,7 +2,7 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -145,7 +145,7 @@ func TestKilledInTheMiddleOfWrites(t *testing.T) {
 					last[w][id] = v
 				}
 				v.tried = i
-				if _, err := c.Set(t.Context(), set(id, "subject", fmt.Sprint(i))); err != nil {
+				if _, err := c.Set(t.Context(), set(id, "subject", strconv.Itoa(i))); err != nil {
 					return // killed
 				}
 				v.acknowledged = i
@@ -169,7 +169,7 @@ func TestKilledInTheMiddleOfWrites(t *testing.T) {
 		for id, v := range last[w] {
 			got := column(t, r.db, "subject", id)
 			// The write that was under way may have been made.
-			if got != fmt.Sprint(v.acknowledged) && got != fmt.Sprint(v.tried) && (got != "" || v.acknowledged != 0) {
+			if got != strconv.Itoa(v.acknowledged) && got != strconv.Itoa(v.tried) && (got != "" || v.acknowledged != 0) {
 				t.Errorf("ticket %d: %q in MySQL, %d was acknowledged, %d tried", id, got, v.acknowledged, v.tried)
 			}
 			acknowledged += v.acknowledged / tickets

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -82,7 +83,7 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 			if ( is_wp_error( $done ) ) { echo $done->get_error_message(); exit( 1 ); }
 		}
 		$ticket = ticketd_get_ticket( (int) $argv[1] );
-		echo wp_json_encode( $ticket );`, fmt.Sprint(id))
+		echo wp_json_encode( $ticket );`, strconv.FormatInt(id, 10))
 	if err != nil || !strings.Contains(out, `"s49"`) {
 		t.Fatalf("fifty updates: %v\n%s", err, out)
 	}
@@ -154,7 +155,8 @@ func TestRESTRefusesVisitors(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
 	for _, c := range []struct{ method, path string }{
-		{http.MethodPost, "/tickets"}, {http.MethodGet, "/tickets/1"}, {http.MethodPatch, "/tickets/1"}, {http.MethodDelete, "/tickets/1"},
+		{http.MethodPost, "/tickets"}, {http.MethodGet, "/tickets/1"},
+		{http.MethodPatch, "/tickets/1"}, {http.MethodDelete, "/tickets/1"},
 	} {
 		body := map[string]any{"fields": map[string]any{"status": "open"}}
 		if status, reply := rest(t, s, c.method, c.path, body); status != http.StatusUnauthorized {
