@@ -37,10 +37,19 @@ func answer(err error) error {
 	case errors.Is(err, flush.ErrSinkPaused):
 		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer; it is not known whether the change was made")
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
 		return err
 	}
+}
+
+// answerChange is answer for a change, where a store that does not answer leaves a doubt.
+func answerChange(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return protocol.Errorf(protocol.CodeUnavailable,
+			"Redis does not answer: it is not known whether the change was made; repeat it under the same request id")
+	}
+	return answer(err)
 }
 
 // refusal is answer for one of several mutations, which must have an error of its own.

@@ -25,11 +25,11 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		fields, err = d.Complete(fields, now)
 	}
 	if err != nil {
-		return protocol.CreateResult{}, answer(err)
+		return protocol.CreateResult{}, answerChange(err)
 	}
 	id, err := s.IDs.Next(ctx)
 	if err != nil {
-		return protocol.CreateResult{}, answer(err)
+		return protocol.CreateResult{}, answerChange(err)
 	}
 	m := store.Mutation{Kind: store.Create, ID: id, Fields: fields, RequestID: p.RequestID}
 	if d.Computes() {
@@ -37,7 +37,7 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	}
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
-		return protocol.CreateResult{}, answer(err)
+		return protocol.CreateResult{}, answerChange(err)
 	}
 	return protocol.CreateResult{ID: int64(outcome.ID), Revision: int64(outcome.Revision)}, nil
 }
@@ -51,7 +51,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	now := time.Now()
 	m, err := setMutation(d, now, p.ID, p.Fields)
 	if err != nil {
-		return protocol.RevisionResult{}, answer(err)
+		return protocol.RevisionResult{}, answerChange(err)
 	}
 	m.RequestID, m.IfRevision = p.RequestID, ticket.Revision(p.IfRevision)
 	outcome, err := s.apply(ctx, now, &m)
@@ -59,12 +59,12 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	if errors.As(err, &conflict) && conflict.Have == 0 {
 		// The store does not hold the ticket, so it could not compare: now it does, and can.
 		if _, err := s.lookUp(ctx, m.ID); err != nil {
-			return protocol.RevisionResult{}, answer(err)
+			return protocol.RevisionResult{}, answerChange(err)
 		}
 		outcome, err = s.apply(ctx, now, &m)
 	}
 	if err != nil {
-		return protocol.RevisionResult{}, answer(err)
+		return protocol.RevisionResult{}, answerChange(err)
 	}
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
@@ -103,7 +103,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 		s.missing.written(mutations[i].ID)
 	}
 	if err != nil {
-		return protocol.SetManyResult{}, answer(err)
+		return protocol.SetManyResult{}, answerChange(err)
 	}
 	for i, outcome := range applied {
 		outcomes[at[i]] = protocol.SetOutcome{Revision: int64(outcome.Revision), Err: refusal(outcome.Err)}
@@ -125,13 +125,13 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
 	case err != nil && !errors.Is(err, flush.ErrSinkDown):
 		// While MySQL alone is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
-		return protocol.RevisionResult{}, answer(err)
+		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()
 	fields, _ := d.SoftDelete(now)
 	outcome, err := s.apply(ctx, now, &store.Mutation{Kind: store.Delete, ID: id, Fields: fields, RequestID: p.RequestID})
 	if err != nil {
-		return protocol.RevisionResult{}, answer(err)
+		return protocol.RevisionResult{}, answerChange(err)
 	}
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
