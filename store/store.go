@@ -84,6 +84,8 @@ type Claim struct {
 	Partial bool
 	// Newest is the ticket's own revision; above Revision for a Partial claim alone.
 	Newest ticket.Revision
+	// All are the fields that changed whenever that was; more than Fields for a Partial claim alone.
+	All ticket.Fields
 }
 
 // Receipt says that the next place has a ticket's changes up to and including a revision.
@@ -131,9 +133,8 @@ type Tickets interface {
 	Apply(ctx context.Context, mutations []Mutation) ([]Outcome, error)
 	// Get returns one record per id, in their order.
 	Get(ctx context.Context, ids []ticket.ID) ([]Record, error)
-	// Fill completes tickets with rows read from the next place, as clean fields. A record whose ticket has changed since its
-	// base was read (its revision is no longer the one in bases) is passed over: the row may be older than what is held. So is one
-	// that is dirty and behind the row: the store went back in time, and the flush will find out.
+	// Fill completes clean tickets with rows read from the next place. A record is passed over whose ticket has changed since its
+	// base was read (its revision is no longer the one in bases), is dirty, or is at a higher revision than the row.
 	Fill(ctx context.Context, rows []Record, bases []ticket.Revision) error
 }
 

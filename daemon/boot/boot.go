@@ -53,6 +53,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		d.sites = append(d.sites, s)
 	}
 	d.watch.OnRun(d.newRun)
+	d.watch.OnUp(d.doctor.lookSoon)
 	access, err := d.access(d.config)
 	if err != nil {
 		return err

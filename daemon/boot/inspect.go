@@ -65,6 +65,9 @@ func (i *inspector) look(ctx context.Context) {
 	}
 	i.found.Store(&found)
 	for _, s := range i.queues() {
+		if err := s.Refresh(ctx); err != nil { // the flusher and the readers say so when it matters
+			s.log.Debug().Err(err).Msg("the table's definition cannot be read")
+		}
 		if err := s.queue.Prepare(ctx); err != nil {
 			s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
 			continue

@@ -48,7 +48,7 @@ func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch
 }
 
 func newStore(
-	client goredis.UniversalClient, c *config.Site, db *mysql.DB, clock *ticket.Clock, onSeed func(ticket.Revision),
+	client goredis.UniversalClient, c *config.Site, db *mysql.DB, clock *ticket.Clock, onSeed func(ticket.Revision, bool),
 ) (*redis.Store, error) {
 	return redis.New(client, redis.Options{
 		Prefix: c.KeyPrefix, Owner: db.Name(), CleanTTL: c.CleanTTL, Floor: db.MaxRevision, Clock: clock, OnSeed: onSeed,

@@ -60,7 +60,6 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
-	s.queue.NewLine() // what an earlier daemon left may be older than a fail-over that nobody saw
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
 	flusher := flush.New(s.queue, sink, flush.Options{
@@ -104,8 +103,8 @@ func strategy(c *config.Site) site.Strategy {
 }
 
 // seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
-func (s *runningSite) seeded(floor ticket.Revision) {
-	if floor == 0 {
+func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
+	if floor == 0 && !emptied {
 		return
 	}
 	at := time.Now().UTC().Format(time.RFC3339)

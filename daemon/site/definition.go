@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/ticketd/ticketd/sync/table"
@@ -42,12 +43,19 @@ func (s *Site) learn(ctx context.Context) {
 
 // Refresh reads the table's definition again and keeps it on disk.
 func (s *Site) Refresh(ctx context.Context) error {
+	var before []table.Column
+	if known := s.Database.Definition(); known != nil && s.learned.Load() {
+		before = known.Columns
+	}
 	d, err := s.Database.LoadDefinition(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the table's definition: %w", err)
 	}
 	s.learned.Store(true)
 	if s.DefinitionFile == "" {
+		return nil
+	}
+	if reflect.DeepEqual(d.Columns, before) {
 		return nil
 	}
 	if err := keep(s.DefinitionFile, d); err != nil {

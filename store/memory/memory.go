@@ -149,7 +149,7 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 		s.tickets[row.ID] = e
 	case e == nil || e.revision != base:
 		return
-	case e.dirty() && row.Revision > base: // The row is ahead: the flush finds out and forgets the ticket.
+	case e.dirty(), row.Revision < base: // Only a row of the same revision is known to have what was acked.
 		return
 	}
 	e.revision = max(base, row.Revision)

@@ -32,7 +32,6 @@ local function sift(hash, arrived, ahead)
 			end
 		elseif name == '_dead' then
 			dead = true
-			drop[#drop + 1] = name
 		end
 	end
 	for f = 1, ahead and #hash or 0, 2 do
@@ -50,9 +49,6 @@ for i = 4, #KEYS do
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
 	local oldest, dead, drop = sift(redis.call('HGETALL', ticket), arrived, ahead)
 	highest = math.max(highest, arrived)
-	if dead then
-		letters[#letters + 1] = id
-	end
 	if oldest then
 		if #drop > 0 then
 			redis.call('HDEL', ticket, unpack(drop))
@@ -60,6 +56,10 @@ for i = 4, #KEYS do
 		redis.pcall('HSET', ticket, '_dirty', string.format('%.0f', math.floor(oldest / 1000)))
 	else
 		clean[#clean + 1] = id
+		if dead then
+			letters[#letters + 1] = id
+			drop[#drop + 1] = '_dead'
+		end
 		if ahead then
 			redis.call('UNLINK', ticket)
 		else

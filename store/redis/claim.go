@@ -110,16 +110,22 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
 		switch {
-		case !marked, revision(hash[name]) > c.Revision:
+		case !marked:
 		case field == fieldGone:
-			c.Deleted = true
+			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
 		default:
 			value := ticket.Null
 			if text, set := hash[field]; set {
 				value = ticket.Text(text)
 			}
-			c.Fields = append(c.Fields, ticket.Field{Name: field, Value: value})
+			c.All = append(c.All, ticket.Field{Name: field, Value: value})
+			if c.Partial && revision(hash[name]) <= c.Revision {
+				c.Fields = append(c.Fields, ticket.Field{Name: field, Value: value})
+			}
 		}
+	}
+	if !c.Partial {
+		c.Fields = c.All
 	}
 	return c
 }

@@ -41,7 +41,7 @@ func (s *Store) epoch(ctx context.Context, p int) (string, error) {
 	if known != "" {
 		return known, nil
 	}
-	return s.seed(ctx, p)
+	return s.seed(ctx, p, false)
 }
 
 // reseed is called when a write met another epoch than it expected: another daemon's (have), or none.
@@ -55,12 +55,12 @@ func (s *Store) reseed(ctx context.Context, p int, expected, have string) (strin
 	if known != "" {
 		return known, nil
 	}
-	return s.seed(ctx, p)
+	return s.seed(ctx, p, true)
 }
 
 // seed marks an empty partition as filled from now on, with revisions above the sink's highest, or learns the mark that is
 // there.
-func (s *Store) seed(ctx context.Context, p int) (string, error) {
+func (s *Store) seed(ctx context.Context, p int, emptied bool) (string, error) {
 	key := s.keys.meta(p)
 	marked, err := s.client.HExists(ctx, key, "epoch").Result()
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *Store) seed(ctx context.Context, p int) (string, error) {
 	s.epochs[p] = stands[0]
 	s.mu.Unlock()
 	if stands[0] == fresh && s.opts.OnSeed != nil {
-		s.opts.OnSeed(floor)
+		s.opts.OnSeed(floor, emptied)
 	}
 	return stands[0], nil
 }

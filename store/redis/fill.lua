@@ -1,5 +1,6 @@
--- Completes a ticket with a row of the next place, as clean fields, unless the ticket has changed since its base was read:
--- the row may then be older than what is held.
+-- Completes a ticket with a row of the next place, as clean fields, unless the ticket has changed since its base was read, is
+-- dirty, or is newer than the row. An ack leaves the revision as it is, so only a row that has that revision is known to
+-- have what was acked.
 --
 -- KEYS[1]  the ticket's hash
 -- KEYS[2]  the partition's meta hash
@@ -16,12 +17,11 @@ end
 if (held._rev or '0') ~= ARGV[1] then
 	return 0
 end
--- A row that is ahead of a dirty ticket: this Redis went back in time. The flush finds out and forgets the ticket.
-if held._dirty and tonumber(ARGV[2]) > tonumber(ARGV[1]) then
+if held._dirty or tonumber(ARGV[2]) < tonumber(ARGV[1]) then
 	return 0
 end
 
-local rev = string.format('%.0f', math.max(tonumber(ARGV[1]), tonumber(ARGV[2])))
+local rev = ARGV[2]
 local set, row = { KEYS[1], '_rev', rev, '_full', '1' }, {}
 if ARGV[3] == '1' then
 	set[#set + 1] = '_gone'
@@ -29,16 +29,14 @@ if ARGV[3] == '1' then
 end
 for i = 5, #ARGV, 2 do
 	row[ARGV[i]] = true
-	if not held['_d:' .. ARGV[i]] then
-		set[#set + 1] = ARGV[i]
-		set[#set + 1] = ARGV[i + 1]
-	end
+	set[#set + 1] = ARGV[i]
+	set[#set + 1] = ARGV[i + 1]
 end
 redis.call('HSET', unpack(set))
 
 local null = { KEYS[1] }
 for name in pairs(held) do
-	if string.sub(name, 1, 1) ~= '_' and not row[name] and not held['_d:' .. name] then
+	if string.sub(name, 1, 1) ~= '_' and not row[name] then
 		null[#null + 1] = name
 	end
 end
@@ -49,7 +47,5 @@ end
 if tonumber(redis.call('HGET', KEYS[2], 'rev') or '0') < tonumber(rev) then
 	redis.call('HSET', KEYS[2], 'rev', rev)
 end
-if not held._dirty then
-	redis.call('PEXPIRE', KEYS[1], ARGV[4])
-end
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1

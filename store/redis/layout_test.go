@@ -88,7 +88,7 @@ func TestEmptiedRedisIsNoticed(t *testing.T) {
 	sink := ticket.Revision(0)
 	s := open(t, client, redis.Options{
 		Floor:  func(context.Context) (ticket.Revision, error) { return sink, nil },
-		OnSeed: func(floor ticket.Revision) { seeded = append(seeded, floor) },
+		OnSeed: func(floor ticket.Revision, _ bool) { seeded = append(seeded, floor) },
 	})
 	first := mustSet(t, s, 1, "status", "open")
 	sink = first + 3_600_000_000 // another daemon, whose clock is an hour fast, has flushed since
@@ -109,7 +109,11 @@ func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
 	client := server.Client(t)
 	seeded := 0
-	s := open(t, client, redis.Options{OnSeed: func(ticket.Revision) { seeded++ }})
+	s := open(t, client, redis.Options{OnSeed: func(_ ticket.Revision, emptied bool) {
+		if seeded++; emptied != (seeded == 2) {
+			t.Errorf("seeding %d: emptied %v", seeded, emptied)
+		}
+	}})
 	for range 2 {
 		if err := s.Prepare(t.Context()); err != nil {
 			t.Fatal(err)

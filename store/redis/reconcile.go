@@ -29,6 +29,7 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 			continue
 		}
 		if known != "" {
+			s.NewLine()
 			n, err := s.forgetClean(ctx, p)
 			if err != nil {
 				return dropped + n, err

@@ -26,9 +26,10 @@ type Options struct {
 	Floor func(context.Context) (ticket.Revision, error)
 	// Clock is told every revision that is seen here.
 	Clock *ticket.Clock
-	// OnSeed is told when Redis turned out to be empty, and the revision that the sink has by then: above zero, a Redis
-	// that had held tickets was emptied or replaced. Optional.
-	OnSeed func(floor ticket.Revision)
+	// OnSeed is told when Redis turned out to be empty, the revision that the sink has by then (zero where that is not known), and
+	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
+	// replaced. Optional.
+	OnSeed func(floor ticket.Revision, emptied bool)
 }
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.

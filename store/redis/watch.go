@@ -85,7 +85,8 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	run := parseInfo(text)["run_id"]
 	w.mu.Lock()
-	same := run != "" && run == w.run
+	// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
+	same := run != "" && (run == w.run || w.run == "")
 	w.run = run
 	tell := w.onRun
 	w.mu.Unlock()
@@ -175,6 +176,7 @@ func (w *Watch) refuses(ctx context.Context) bool {
 // nothing about Redis.
 func (w *Watch) look(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
+		strings.HasPrefix(err.Error(), "NOPERM") || // this user may not; Redis answers
 		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || !isUnavailable(err) {
 		return
 	}

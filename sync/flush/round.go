@@ -41,6 +41,9 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	if len(results) != len(claims) {
 		return Moved{}, fmt.Errorf("the sink answered %d of %d changes", len(results), len(claims))
 	}
+	if err := f.tryWhole(ctx, claims, results); err != nil {
+		return Moved{}, errors.Join(err, f.release(ctx, claims))
+	}
 	var receipts []store.Receipt
 	var letters []store.DeadLetter
 	var again []store.Claim
@@ -71,6 +74,30 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	moved.Flushed -= newer.Dead // a ticket counts once, and as dead where any part of it is
 	moved.Dead += newer.Dead
 	return moved, err
+}
+
+// tryWhole writes tickets whole that the sink refused in part: the oldest changes alone may be a row that never was, which a column
+// without a default or a CHECK constraint does not take.
+func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []Result) error {
+	var at []int
+	var whole []store.Claim
+	for i := range claims {
+		if c := &claims[i]; c.Partial && results[i].Refused != nil {
+			c.Partial, c.Revision, c.Fields = false, c.Newest, c.All
+			at, whole = append(at, i), append(whole, *c)
+		}
+	}
+	if len(whole) == 0 {
+		return nil
+	}
+	again, err := f.sink.Write(ctx, changes(whole))
+	if err != nil {
+		return err
+	}
+	for n, i := range at {
+		results[i] = again[n]
+	}
+	return nil
 }
 
 // moveRest moves the newer changes of tickets whose oldest have arrived.
