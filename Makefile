@@ -81,6 +81,10 @@ demo-up: deps ## Start the demo's WordPress and leave it running; prints URL and
 demo-down: ## End what demo-up started
 	@$(GO) run ./internal/demo down
 
+.PHONY: bench
+bench: deps ## Measure against the rivals; ROWS=one,get for some, FILE=log.csv for real input, ARGS=--write for docs/
+	@$(GO) run ./bench --rows "$(ROWS)" --file "$(FILE)" $(ARGS)
+
 .PHONY: replay
 replay: deps ## Send FILE=log.csv, a help desk's event log, through a private WordPress and compare
 	@$(GO) run ./bench/replay --file "$(FILE)"

@@ -40,6 +40,7 @@ find_missing() {
     want shellcheck has shellcheck
 
     want redis-server has redis-server
+    want redis-tools has redis-benchmark
     want mariadb-server has mariadbd mariadb-install-db
     want nginx-light has nginx
 

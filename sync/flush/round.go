@@ -76,8 +76,8 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	return moved, err
 }
 
-// tryWhole writes tickets whole that the sink refused in part: the oldest changes alone may be a row that never was, which a column
-// without a default or a CHECK constraint does not take.
+// tryWhole writes tickets whole that the sink refused in part: the oldest changes alone may be a row that never was,
+// which a column without a default or a CHECK constraint does not take.
 func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []Result) error {
 	var at []int
 	var whole []store.Claim

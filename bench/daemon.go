@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// daemon is a ticketd on the env's servers, with keys and a table of its own.
+type daemon struct {
+	*testenv.Ticketd
+	socket, table, prefix string
+
+	base string // the configuration, without what a row adds for the site
+}
+
+// startDaemon starts one whose table begins with name. redis is where it finds Redis, as its configuration takes it.
+func (e *env) startDaemon(ctx context.Context, name, redis string) (*daemon, error) {
+	dir, err := e.folder(name)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{socket: filepath.Join(dir, "d.sock"), table: name + "_support_tickets", prefix: name + ":"}
+	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\npassword = %q\n"+
+		"[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n",
+		d.socket, filepath.Join(dir, "state"), redis, e.password, e.mariadb.DSN(database), name+"_", d.prefix)
+	file := filepath.Join(dir, "migrate.toml")
+	if err := os.WriteFile(file, []byte(d.base), 0o600); err != nil {
+		return nil, err
+	}
+	if out, err := exec.CommandContext(ctx, e.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("ticketd migrate: %w\n%s", err, out)
+	}
+	if d.Ticketd, err = testenv.StartTicketd(ctx, dir, e.binary, testenv.TicketdOptions{Config: d.base}); err != nil {
+		return nil, err
+	}
+	e.daemons = append(e.daemons, d)
+	return d, nil
+}
+
+// site reloads the daemon with these lines for its site; none brings the defaults back.
+func (d *daemon) site(ctx context.Context, lines string) error {
+	if err := d.WriteConfig(d.base + lines + "\n"); err != nil {
+		return err
+	}
+	return d.Reload(ctx)
+}
+
+// flush brings everything to MySQL.
+func (d *daemon) flush(ctx context.Context) error {
+	client, err := protocol.Dial(ctx, d.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	_, err = client.Flush(ctx, nil, nil)
+	return err
+}
+
+// status asks for the daemon's own counts.
+func (d *daemon) status(ctx context.Context) (protocol.StatusResult, error) {
+	client, err := protocol.Dial(ctx, d.socket)
+	if err != nil {
+		return protocol.StatusResult{}, err
+	}
+	defer func() { _ = client.Close() }()
+	return client.Status(ctx)
+}

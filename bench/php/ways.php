@@ -1,0 +1,85 @@
+<?php
+/**
+ * What the ways have in common.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Bench;
+
+/** How many tickets the benchmarks write to. */
+const TICKETS = 1000;
+
+/** How many writes a PHP request makes where it makes several. */
+const SEVERAL = 10;
+
+/**
+ * A way to write and read tickets. The tasks are what one PHP request does, from nothing to nothing.
+ */
+abstract class Way {
+
+	/**
+	 * Counts the writes of all ways: each goes to the next ticket with values that no way has written before. Written
+	 * twice, a row would cost MySQL next to nothing.
+	 *
+	 * @var int
+	 */
+	private static int $count = 0;
+
+	/**
+	 * One write.
+	 */
+	public function one(): void {
+		list( $id, $fields ) = $this->next();
+		$this->write( $id, $fields );
+	}
+
+	/**
+	 * Several writes, one after the other.
+	 */
+	public function ten(): void {
+		for ( $i = 0; $i < SEVERAL; ++$i ) {
+			list( $id, $fields ) = $this->next();
+			$this->write( $id, $fields );
+		}
+	}
+
+	/**
+	 * One read.
+	 */
+	public function get(): void {
+		list( $id ) = $this->next();
+		$this->read( $id );
+	}
+
+	/**
+	 * Writes fields of a ticket.
+	 *
+	 * @param int   $id     The ticket's id.
+	 * @param array $fields Values by field name.
+	 */
+	abstract protected function write( int $id, array $fields ): void;
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 */
+	abstract protected function read( int $id ): array;
+
+	/**
+	 * The next ticket and what to write to it.
+	 *
+	 * @return array{0: int, 1: array}
+	 */
+	protected function next(): array {
+		++self::$count;
+		$fields = array(
+			'status'      => 0 === self::$count % 2 ? 'open' : 'pending',
+			'priority'    => 'high',
+			'assigned_to' => self::$count,
+			'category'    => 'printers',
+		);
+		return array( self::$count % TICKETS + 1, $fields );
+	}
+}

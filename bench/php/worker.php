@@ -1,0 +1,40 @@
+<?php
+/**
+ * Runs one of the ways to write or read tickets, so many times as it is told. Argument: a JSON file with the addresses.
+ *
+ * Each line on the standard input is `TASK WAY TIMES`; the answer is the nanoseconds that it took, or `error` and why.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Bench;
+
+$places = json_decode( file_get_contents( $argv[1] ), true );
+require $places['plugin'] . '/src/autoload.php';
+require __DIR__ . '/ways.php';
+require __DIR__ . '/rivals.php';
+require __DIR__ . '/ticketd.php';
+mysqli_report( MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT );
+
+$ways = array(
+	'guide'       => new GuideWay( $places ),
+	'pconnect'    => new PersistentWay( $places ),
+	'held'        => new HeldWay( $places ),
+	'mysqli'      => new MysqliWay( $places ),
+	'mysqli-held' => new HeldMysqliWay( $places ),
+	'ticketd'     => new TicketdWay( $places['ticketd'] ),
+	'echo'        => new TicketdWay( $places['echo'] ),
+	'relay'       => new TicketdWay( $places['relay'] ),
+);
+while ( false !== ( $line = fgets( STDIN ) ) ) {
+	list( $task, $way, $times ) = explode( ' ', trim( $line ) );
+	try {
+		$begin = hrtime( true );
+		for ( $i = 0; $i < (int) $times; ++$i ) {
+			$ways[ $way ]->$task();
+		}
+		echo hrtime( true ) - $begin, "\n";
+	} catch ( \Throwable $e ) {
+		echo 'error ', str_replace( "\n", ' ', $e->getMessage() ), "\n";
+	}
+}
