@@ -78,18 +78,25 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 
 	before := flushedRows(t, s)
 	out, err := s.WordPress.Run(t.Context(), `
+		$begin = hrtime( true );
 		for ( $i = 0; $i < 50; $i++ ) {
 			$done = ticketd_set_ticket( (int) $argv[1], array( 'status' => "s$i" ) );
 			if ( is_wp_error( $done ) ) { echo $done->get_error_message(); exit( 1 ); }
 		}
-		$ticket = ticketd_get_ticket( (int) $argv[1] );
-		echo wp_json_encode( $ticket );`, strconv.FormatInt(id, 10))
-	if err != nil || !strings.Contains(out, `"s49"`) {
+		$took = intdiv( hrtime( true ) - $begin, 1000000 );
+		echo wp_json_encode( array( ticketd_get_ticket( (int) $argv[1] )['fields']['status'], $took ) );`, strconv.FormatInt(id, 10))
+	if err != nil {
 		t.Fatalf("fifty updates: %v\n%s", err, out)
 	}
+	var read []any
+	if err := json.Unmarshal([]byte(out), &read); err != nil || read[0] != "s49" {
+		t.Fatalf("after fifty updates: %v %s", err, out)
+	}
 	eventually(t, time.Second, "the last update is in MySQL", func() bool { return column(t, db, "status", id) == "s49" })
-	if rows := flushedRows(t, s) - before; rows != 1 {
-		t.Errorf("fifty updates cost %d row writes, want 1", rows)
+	// One for each linger of 200 ms that the updates took; on a machine that is not overloaded they take a part of the first.
+	took, _ := read[1].(float64)
+	if rows, most := flushedRows(t, s)-before, 1+int64(took)/200; rows < 1 || rows > most {
+		t.Errorf("fifty updates in %v ms cost %d row writes, want %d at most", took, rows, most)
 	}
 	noNotices(t, s)
 }
