@@ -29,14 +29,18 @@ type Mutation struct {
 	Proposed ticket.Revision
 	// Due is when the change must be flushed. A ticket that is dirty already keeps the earlier of its due times.
 	Due time.Time
-	// RequestID, where it is not empty, makes the mutation repeatable: the store remembers it for [RequestMemory] and answers
-	// a repetition with the outcome of the first, changing nothing.
+	// RequestID, where it is not empty, makes the mutation repeatable: the store remembers it and answers a repetition with
+	// the outcome of the first, changing nothing.
 	RequestID string
+	// Remember is how long RequestID is remembered; zero stands for [RequestMemory], which is also the most.
+	Remember time.Duration
 	// IfRevision, where it is not zero, refuses the mutation with a [ConflictError] unless the ticket is at this revision.
 	IfRevision ticket.Revision
+	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
+	Early bool
 }
 
-// RequestMemory is how long a store remembers a request id.
+// RequestMemory is how long a store remembers a request id, unless the mutation says less.
 const RequestMemory = 24 * time.Hour
 
 // Outcome is what became of one mutation.
@@ -58,7 +62,9 @@ type Record struct {
 	// Deleted says that the ticket was deleted and the deletion is still known here.
 	Deleted bool
 	// Dirty says that changes of the ticket wait to be flushed.
-	Dirty  bool
+	Dirty bool
+	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
+	Behind bool
 	Fields ticket.Fields
 }
 
