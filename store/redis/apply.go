@@ -93,8 +93,8 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch string, batch []store.Mutation) []any {
-	args := make([]any, 0, 4+24*len(batch))
-	args = append(args, epoch, store.RequestMemory.Milliseconds(), len(batch))
+	args := make([]any, 0, 2+24*len(batch))
+	args = append(args, epoch, len(batch))
 	for i := range batch {
 		m := &batch[i]
 		nulls := 0
@@ -103,11 +103,7 @@ func (s *Store) applyArgs(epoch string, batch []store.Mutation) []any {
 				nulls++
 			}
 		}
-		remembered := 0
-		if m.RequestID != "" {
-			remembered = 1
-		}
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), remembered)
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -122,6 +118,18 @@ func (s *Store) applyArgs(epoch string, batch []store.Mutation) []any {
 		}
 	}
 	return args
+}
+
+// memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
+func memory(m *store.Mutation) int64 {
+	switch {
+	case m.RequestID == "":
+		return 0
+	case m.Remember <= 0 || m.Remember > store.RequestMemory:
+		return store.RequestMemory.Milliseconds()
+	default:
+		return max(m.Remember.Milliseconds(), 1)
+	}
 }
 
 func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {

@@ -6,10 +6,9 @@
 -- KEYS[4…] per mutation its ticket's hash, then, where it has a request id, the key that remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
--- ARGV[2]  how long a request is remembered, in ms
--- ARGV[3]  how many mutations follow; then per mutation:
+-- ARGV[2]  how many mutations follow; then per mutation:
 --   kind (1 create, 2 set, 3 delete), ticket id, proposed revision (in µs: it dates the change), due time in ms, required revision or 0,
---   1 where it has a request id or 0, count of values, name and value of each, count of NULLs, name of each
+--   for how many ms its request id is remembered or 0 where it has none, count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns three numbers per mutation: status, ticket id, revision.
 --   status 0: done, or a repetition of a request that was done
@@ -21,7 +20,6 @@
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
-local memory = ARGV[2]
 
 local known = redis.call('HMGET', meta, 'epoch', 'rev')
 if known[1] ~= ARGV[1] then
@@ -30,7 +28,7 @@ end
 local highest = tonumber(known[2]) or 0
 local before = highest
 
-local k, a = 3, 3
+local k, a = 3, 2
 local function key()
 	k = k + 1
 	return KEYS[k]
@@ -56,11 +54,11 @@ local function answer(status, id, rev)
 	out[n + 1], out[n + 2], out[n + 3] = status, id, rev
 end
 
-for _ = 1, tonumber(ARGV[3]) do
+for _ = 1, tonumber(ARGV[2]) do
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, remembered = tonumber(arg()), arg() == '1'
+	local required, memory = tonumber(arg()), arg()
 	local ticket = key()
-	local request = remembered and key()
+	local request = memory ~= '0' and key()
 
 	local set = { ticket, '_rev', '' }
 	local names = {}

@@ -37,6 +37,8 @@ type Flusher struct {
 	opts  Options
 	stats Stats
 
+	locked locked
+
 	planned planned
 	nudge   chan struct{}
 	loop    lifecycle.Loop
@@ -83,14 +85,14 @@ func (f *Flusher) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		last = time.Now()
-		full, err := f.round(ctx)
+		full, moved, err := f.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		f.note(err)
+		f.note(moved, err)
 		next := time.Now()
 		switch {
-		case err != nil:
+		case err != nil && !errors.Is(err, ErrLocked): // locked rows have a due time of their own
 			pause = f.backOff(ctx, pause, err)
 			next = next.Add(pause)
 		case full:
