@@ -27,14 +27,18 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	id, err := s.IDs.Next(ctx)
-	if err != nil {
-		return protocol.CreateResult{}, answerChange(err)
+	m := store.Mutation{Kind: store.Create, ID: ticket.ID(p.ID), Fields: fields}
+	if p.ID == 0 {
+		if m.ID, err = s.IDs.Next(ctx); err != nil {
+			return protocol.CreateResult{}, answerChange(err)
+		}
 	}
-	m := store.Mutation{Kind: store.Create, ID: id, Fields: fields, RequestID: p.RequestID}
-	if d.Computes() {
-		m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
+	if d.Computes() || p.ID != 0 {
+		// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
+		// what is known here is not the whole ticket.
+		m.Kind = store.Set
 	}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
@@ -53,7 +57,8 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
-	m.RequestID, m.IfRevision = p.RequestID, ticket.Revision(p.IfRevision)
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.IfRevision = ticket.Revision(p.IfRevision)
 	outcome, err := s.apply(ctx, now, &m)
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) && conflict.Have == 0 {
@@ -89,9 +94,11 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			outcomes[i].Err = refusal(err)
 			continue
 		}
-		if p.RequestID != "" {
-			m.RequestID = p.RequestID + "#" + strconv.Itoa(i)
+		requestID := p.RequestID
+		if requestID != "" {
+			requestID += "#" + strconv.Itoa(i)
 		}
+		s.promise(&m, requestID, p.Remember, p.Ack)
 		s.stamp(now, &m)
 		mutations, at = append(mutations, m), append(at, i)
 	}
@@ -129,7 +136,9 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	}
 	now := time.Now()
 	fields, _ := d.SoftDelete(now)
-	outcome, err := s.apply(ctx, now, &store.Mutation{Kind: store.Delete, ID: id, Fields: fields, RequestID: p.RequestID})
+	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
@@ -143,6 +152,12 @@ func setMutation(d *table.Definition, now time.Time, id int64, wire []protocol.F
 		return store.Mutation{}, err
 	}
 	return store.Mutation{Kind: store.Set, ID: ticket.ID(id), Fields: d.Touch(fields, now)}, nil
+}
+
+// promise gives a mutation what its request says of repeating it and of when it counts as made.
+func (s *Site) promise(m *store.Mutation, requestID string, remember time.Duration, ack protocol.Ack) {
+	m.RequestID, m.Remember = requestID, remember
+	m.Early = ack == protocol.AckJournal || (ack == "" && s.Early)
 }
 
 // stamp gives a mutation its proposed revision and its due time.

@@ -112,8 +112,8 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 6+26*len(b.mutations))
-	args = append(args, epoch, store.RequestMemory.Milliseconds(), s.opts.Journal, fence, len(b.mutations))
+	args := make([]any, 0, 4+26*len(b.mutations))
+	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
 		var sequence, acknowledged int64
@@ -126,12 +126,8 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 				nulls++
 			}
 		}
-		remembered := 0
-		if m.RequestID != "" {
-			remembered = 1
-		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), remembered)
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -146,6 +142,18 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		}
 	}
 	return args
+}
+
+// memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
+func memory(m *store.Mutation) int64 {
+	switch {
+	case m.RequestID == "":
+		return 0
+	case m.Remember <= 0 || m.Remember > store.RequestMemory:
+		return store.RequestMemory.Milliseconds()
+	default:
+		return max(m.Remember.Milliseconds(), 1)
+	}
 }
 
 func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {

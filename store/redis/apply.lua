@@ -7,13 +7,12 @@
 -- KEYS[4…] per mutation its ticket's hash, then, where it has a request id, the key that remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
--- ARGV[2]  how long a request is remembered, in ms
--- ARGV[3]  the id of the caller's journal, or empty
--- ARGV[4]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
--- ARGV[5]  how many mutations follow; then per mutation:
+-- ARGV[2]  the id of the caller's journal, or empty
+-- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
+-- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete), ticket id, proposed revision (in µs: it dates the change), due time in ms, required revision or 0,
---   1 where it has a request id or 0, count of values, name and value of each, count of NULLs, name of each
+--   for how many ms its request id is remembered or 0 where it has none, count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns three numbers per mutation: status, ticket id, revision.
 --   status 0: done, or a repetition of a request that was done
@@ -30,9 +29,8 @@
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
-local memory = ARGV[2]
 
-local journal, fence = ARGV[3], ARGV[4]
+local journal, fence = ARGV[2], ARGV[3]
 
 local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal)
 if known[1] ~= ARGV[1] then
@@ -45,7 +43,7 @@ local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
 local before, arrivedBefore = highest, arrived
 
-local k, a = 3, 5
+local k, a = 3, 4
 local function key()
 	k = k + 1
 	return KEYS[k]
@@ -71,12 +69,12 @@ local function answer(status, id, rev)
 	out[n + 1], out[n + 2], out[n + 3] = status, id, rev
 end
 
-for _ = 1, tonumber(ARGV[5]) do
+for _ = 1, tonumber(ARGV[4]) do
 	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, remembered = tonumber(arg()), arg() == '1'
+	local required, memory = tonumber(arg()), arg()
 	local ticket = key()
-	local request = remembered and key()
+	local request = memory ~= '0' and key()
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
