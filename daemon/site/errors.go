@@ -39,6 +39,11 @@ func answer(err error) error {
 			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
+	case errors.Is(err, flush.ErrStopping):
+		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
+			"left waits in the store and is flushed at the next start")
+	case errors.Is(err, flush.ErrLocked):
+		return protocol.Errorf(protocol.CodeUnavailable, "others hold rows of these tickets locked in MySQL: try again later")
 	case errors.Is(err, flush.ErrSinkDown):
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):
