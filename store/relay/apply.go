@@ -129,7 +129,10 @@ func (s *Store) unanswered() {
 
 // write puts mutations into the journal and returns when they are as durable as it promises.
 func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	s.mu.Lock()
 	outcomes, end, err := s.append(mutations)
+	s.noteRoom(err)
+	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +143,21 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// append writes the records of those mutations that change something.
+// noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
+func (s *Store) noteRoom(err error) {
+	full := errors.Is(err, store.ErrFull)
+	switch {
+	case full && !s.full:
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded; make room on its disk, or raise " +
+			"journal.max_bytes or journal.max_entries")
+	case !full && err == nil && s.full:
+		s.opts.Log.Info().Msg("the journal has room again")
+	}
+	s.full = full
+}
+
+// append writes the records of those mutations that change something. The caller holds the lock.
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(s.queue)+len(mutations) > s.opts.MaxEntries {
 		return nil, wal.Position{}, fmt.Errorf("journal: %w: %d changes wait", store.ErrFull, len(s.queue))
 	}

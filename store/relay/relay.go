@@ -60,6 +60,7 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
+	full     bool // the last change found no room
 }
 
 var _ store.Store = (*Store)(nil)
@@ -164,6 +165,13 @@ func (s *Store) Nudge() {
 	case s.wake <- struct{}{}:
 	default:
 	}
+}
+
+// Full says whether the last change for the journal found no room.
+func (s *Store) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
 }
 
 // Status counts what waits.

@@ -28,7 +28,7 @@ func TestContract(t *testing.T) {
 		"Direct":  func(h *harness) store.Store { return h.Store },
 		"Journal": func(h *harness) store.Store { return &early{patient{h.Store}} },
 		"Outages": func(h *harness) store.Store {
-			h.next.fail = failingAtRandom()
+			h.next.failWith(failingAtRandom())
 			return &patient{h.Store}
 		},
 	} {
@@ -122,20 +122,25 @@ func (h *harness) drained(t *testing.T) {
 	}
 }
 
-// outage is the next store with failures put in: fail says of each write whether it fails before it is made, or after.
+// outage is the next store with failures put in.
 type outage struct {
 	relay.Next
 	open func(journal string) (relay.Next, error)
-	fail func() (before, after bool)
+	fail atomic.Pointer[failure]
 	away atomic.Bool // nothing answers
 }
 
+// failure says of each write whether it fails before it is made, or after.
+type failure func(write string) (before, after bool)
+
+func (o *outage) failWith(f failure) { o.fail.Store(&f) }
+
 var errOutage = errors.Join(store.ErrUnavailable, errors.New("an outage of the test's"))
 
-func (o *outage) write(do func() error) error {
+func (o *outage) write(name string, do func() error) error {
 	before, after := o.away.Load(), false
-	if o.fail != nil && !before {
-		before, after = o.fail()
+	if fail := o.fail.Load(); fail != nil && !before {
+		before, after = (*fail)(name)
 	}
 	if before {
 		return errOutage
@@ -150,7 +155,7 @@ func (o *outage) write(do func() error) error {
 }
 
 func (o *outage) Apply(ctx context.Context, mutations []store.Mutation) (outcomes []store.Outcome, err error) {
-	err = o.write(func() (err error) {
+	err = o.write("apply", func() (err error) {
 		outcomes, err = o.Next.Apply(ctx, mutations)
 		return err
 	})
@@ -158,7 +163,7 @@ func (o *outage) Apply(ctx context.Context, mutations []store.Mutation) (outcome
 }
 
 func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []store.Outcome, err error) {
-	err = o.write(func() (err error) {
+	err = o.write("replay", func() (err error) {
 		outcomes, err = o.Next.Replay(ctx, entries)
 		return err
 	})
@@ -166,7 +171,7 @@ func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []
 }
 
 func (o *outage) Fence(ctx context.Context) error {
-	return o.write(func() error { return o.Next.Fence(ctx) })
+	return o.write("fence", func() error { return o.Next.Fence(ctx) })
 }
 
 func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
@@ -177,10 +182,10 @@ func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, erro
 }
 
 // failingAtRandom fails a third of the writes, half of these after they were made.
-func failingAtRandom() func() (bool, bool) {
+func failingAtRandom() failure {
 	var mu sync.Mutex
 	r := rand.New(rand.NewPCG(1, 2))
-	return func() (bool, bool) {
+	return func(string) (bool, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		n := r.IntN(6)
