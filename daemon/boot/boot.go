@@ -9,13 +9,11 @@ import (
 	"sync"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/version"
-	"github.com/ticketd/ticketd/store/redis"
 )
 
 // Daemon is everything that one process runs.
@@ -23,9 +21,9 @@ type Daemon struct {
 	config *config.Config
 	log    zerolog.Logger
 
-	client *goredis.Client
-	watch  *redis.Watch
-	doctor *inspector
+	started time.Time
+
+	redis  *redisPlace // nil where there is none
 	sites  []*runningSite
 	table  *daemon.SiteTable
 	server *daemon.Server
@@ -33,9 +31,10 @@ type Daemon struct {
 
 // New builds a daemon and binds its socket. It starts nothing.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
-	d := &Daemon{config: c, log: log}
-	d.client, d.watch = connect(&c.Redis, log)
-	d.doctor = newInspector(d.client, func() []*runningSite { return d.sites }, log)
+	d := &Daemon{config: c, log: log, started: time.Now()}
+	if c.HasRedis() {
+		d.redis = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log)
+	}
 	if err := d.build(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -53,8 +52,6 @@ func (d *Daemon) build(ctx context.Context) error {
 		}
 		d.sites = append(d.sites, s)
 	}
-	d.watch.OnRun(d.newRun)
-	d.watch.OnUp(d.doctor.lookSoon)
 	access, err := d.access(d.config)
 	if err != nil {
 		return err
@@ -92,14 +89,6 @@ func prepareStateDir(dir string) error {
 	return nil
 }
 
-// newRun is called when Redis turns out to be another process than before.
-func (d *Daemon) newRun() {
-	for _, s := range d.sites {
-		s.queue.NewLine()
-	}
-	d.doctor.lookSoon()
-}
-
 // lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.
 const lookTimeout = time.Second
 
@@ -107,8 +96,9 @@ const lookTimeout = time.Second
 func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
 	defer cancel()
-	d.watch.Start(work)
-	d.doctor.Start(work)
+	if d.redis != nil {
+		d.redis.start(work)
+	}
 	d.look(ctx)
 	for _, s := range d.sites {
 		s.Start(work)
@@ -127,10 +117,12 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 func (d *Daemon) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	d.doctor.look(ctx)
+	if d.redis != nil {
+		d.redis.doctor.look(ctx)
+	}
 	for _, s := range d.sites {
 		if err := s.Refresh(ctx); err != nil {
-			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait in Redis until it can")
+			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait until it can")
 		}
 	}
 }
@@ -149,7 +141,10 @@ func (d *Daemon) stop() error {
 	for _, s := range d.sites {
 		err = errors.Join(err, s.stop(ctx))
 	}
-	err = errors.Join(err, d.doctor.Stop(ctx), d.watch.Stop(ctx), d.close())
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.stop(ctx))
+	}
+	err = errors.Join(err, d.close())
 	d.log.Info().Msg("stopped")
 	return err
 }
@@ -169,7 +164,10 @@ func (d *Daemon) drain(ctx context.Context) error {
 func (d *Daemon) close() error {
 	var err error
 	for _, s := range d.sites {
-		err = errors.Join(err, s.database.Close())
+		err = errors.Join(err, s.backend.close(), s.database.Close())
 	}
-	return errors.Join(err, d.client.Close())
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.client.Close())
+	}
+	return err
 }

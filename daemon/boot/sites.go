@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -33,7 +33,7 @@ type runningSite struct {
 	*site.Site
 	name      string
 	database  *mysql.DB
-	queue     *redis.Store
+	backend   *backend
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
@@ -41,11 +41,12 @@ type runningSite struct {
 
 func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
+	s.backend.start(ctx)
 	s.Site.Start(ctx)
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.Stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
 func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
@@ -56,21 +57,26 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded)
+	var flusher *flush.Flusher
+	s.backend, err = d.openBackend(&parts{
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(), seeded: s.seeded,
+		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher := flush.New(s.queue, sink, flush.Options{
+	flusher = flush.New(s.backend, sink, flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
-		StoreState: d.watch.State, Warnings: func() []string { return append(d.doctor.warnings(), s.warnings()...) },
+		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
+		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal, Journal: s.backend.journalStatus(),
 		Log: s.log,
 	})
 	return s, nil
@@ -115,10 +121,11 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 }
 
 func (s *runningSite) warnings() []string {
+	found := s.backend.warnings()
 	if text := s.emptied.Load(); text != nil {
-		return []string{*text}
+		found = append(found, *text)
 	}
-	return nil
+	return found
 }
 
 // access says who may use which site.
