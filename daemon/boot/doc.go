@@ -3,7 +3,8 @@
 // # Start
 //
 // Redis and MySQL are looked at once, so that the log says at once what is missing; the daemon starts without either and
-// recovers by itself when they come. It is ready when its socket is bound.
+// recovers by itself when they come. It is ready when its socket is bound. What clients left in the spool is taken in before
+// the first request is; where that takes long, requests wait for the rest of it.
 //
 // # Stop
 //
