@@ -13,6 +13,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/internal/version"
 )
 
@@ -27,6 +28,7 @@ type Daemon struct {
 	sites  []*runningSite
 	table  *daemon.SiteTable
 	server *daemon.Server
+	spool  *spool.Spool // nil where there is none
 }
 
 // New builds a daemon and binds its socket. It starts nothing.
@@ -63,6 +65,7 @@ func (d *Daemon) build(ctx context.Context) error {
 	}
 	connections := daemon.NewConnections(d.config.Daemon.MaxConnections)
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
+	d.openSpool(dispatcher)
 	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout}
 	d.server = daemon.NewServer(listener, dispatcher, connections, options, d.log)
 	return nil
@@ -103,6 +106,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	for _, s := range d.sites {
 		s.Start(work)
 	}
+	d.takeInSpool(ctx, work)
 	if err := d.server.Start(work); err != nil {
 		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
 	}
@@ -137,6 +141,9 @@ func (d *Daemon) stop() error {
 		s.Hurry()
 	}
 	err := d.server.Stop(ctx)
+	if d.spool != nil {
+		err = errors.Join(err, d.spool.Stop(ctx))
+	}
 	err = errors.Join(err, d.drain(ctx))
 	for _, s := range d.sites {
 		err = errors.Join(err, s.stop(ctx))
@@ -163,6 +170,11 @@ func (d *Daemon) drain(ctx context.Context) error {
 // close gives back what New took.
 func (d *Daemon) close() error {
 	var err error
+	if d.spool != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		defer cancel()
+		err = d.spool.Stop(ctx) // stopped already where the daemon ran
+	}
 	for _, s := range d.sites {
 		err = errors.Join(err, s.backend.close(), s.database.Close())
 	}

@@ -4,7 +4,8 @@
 //
 // Redis and MySQL are looked at once, so that the log says at once what is missing; the daemon starts without either and
 // recovers by itself when they come. It is ready when its socket is bound. A journal that is damaged, or that another process
-// has open, ends the start: what could be read of it must not be passed over.
+// has open, ends the start: what could be read of it must not be passed over. What clients left in the spool is taken in
+// before the first request is; where that takes long, requests wait for the rest of it.
 //
 // # Stop
 //

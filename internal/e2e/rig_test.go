@@ -78,10 +78,14 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 	r.db = o.mariadb.DB(t, database)
 	r.proxy = testenv.NewProxy(t, o.mariadb.Socket(), o.delay)
 	dsn := strings.Replace(o.mariadb.DSN(database), o.mariadb.Socket(), r.proxy.Socket(), 1)
-	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n%s\n%s[journal]\n%s\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
-		r.socket, filepath.Dir(r.socket), o.daemon, redis, o.journal, dsn, r.prefix, o.site)
+	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n%s\n%s[journal]\n%s\n"+
+		"[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
+		r.socket, filepath.Dir(r.socket), r.spool(), o.daemon, redis, o.journal, dsn, r.prefix, o.site)
 	return r.text
 }
+
+// spool is the daemon's spool folder.
+func (r *rig) spool() string { return filepath.Join(filepath.Dir(r.socket), "spool") }
 
 // migrate runs `ticketd migrate`.
 func (r *rig) migrate(t *testing.T, config string) {
