@@ -28,7 +28,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
-	p.Store, err = newStore(p.client, &site, p.Database, ticket.NewClock(time.Now), nil)
+	p.Store, err = newStore(p.client, &site, p.Database, ticket.NewClock(time.Now), nil, nil)
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -49,8 +49,10 @@ func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch
 
 func newStore(
 	client goredis.UniversalClient, c *config.Site, db *mysql.DB, clock *ticket.Clock, onSeed func(ticket.Revision, bool),
+	onForeign func(key string),
 ) (*redis.Store, error) {
 	return redis.New(client, redis.Options{
 		Prefix: c.KeyPrefix, Owner: db.Name(), CleanTTL: c.CleanTTL, Floor: db.MaxRevision, Clock: clock, OnSeed: onSeed,
+		OnForeign: onForeign,
 	})
 }

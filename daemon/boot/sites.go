@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,8 @@ type runningSite struct {
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
+	foreign   atomic.Pointer[string]
+	sampled   zerolog.Logger // for what would be said again and again
 }
 
 func (s *runningSite) Start(ctx context.Context) {
@@ -50,13 +53,14 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded)
+	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded, s.foreignKey)
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
@@ -114,11 +118,23 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
 }
 
+// foreignKey is told that a ticket's key in Redis holds something else.
+func (s *runningSite) foreignKey(key string) {
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": something else uses this name, and what it " +
+		"overwrote is lost unless MySQL has it; give the site a key_prefix of its own, or delete the key"
+	s.foreign.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
 func (s *runningSite) warnings() []string {
-	if text := s.emptied.Load(); text != nil {
-		return []string{*text}
+	var texts []string
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
+		if text := alarm.Load(); text != nil {
+			texts = append(texts, *text)
+		}
 	}
-	return nil
+	return texts
 }
 
 // access says who may use which site.

@@ -28,6 +28,8 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory: nothing was changed; give it more maxmemory")
 	case errors.Is(err, ids.ErrExhausted):

@@ -58,6 +58,9 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
+	if records[0].Err != nil {
+		return store.Record{}, records[0].Err
+	}
 	if !records[0].Held() {
 		return store.Record{}, errNoTicket
 	}
@@ -125,7 +128,9 @@ func complete(d *table.Definition, records, found []store.Record) error {
 // was replaced.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision {
+		err := record.Err
 		*record = *row
+		record.Err = err // the row is then all that is left, which may be less than was acknowledged
 		return
 	}
 	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared

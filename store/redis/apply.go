@@ -140,8 +140,7 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
 		case statusNotAHash:
-			outcomes[i].Err = fmt.Errorf("redis apply: key %q holds no hash; something else uses this name: "+
-				"delete it or give the site a key_prefix", s.keys.ticket(batch[i].ID))
+			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

@@ -69,7 +69,8 @@ func (s *Store) ClaimIDs(
 	return s.readClaims(ctx, ids, dues)
 }
 
-// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index.
+// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do those whose
+// keys hold something else by now: nothing of them is left that could be saved.
 func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -81,6 +82,9 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
+		if hash == nil {
+			_ = s.foreign(ids[i]) // reported; it is no matter of the other tickets'
+		}
 		c := claim(ids[i], hash, ticket.Revision(s.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
 			stale = append(stale, store.Receipt{ID: ids[i]})

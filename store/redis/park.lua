@@ -8,7 +8,7 @@
 -- Returns 1 where the ticket is parked now, 0 where it has changed and stays in the queue.
 
 local id, refused = ARGV[1], ARGV[2]
-if redis.call('HGET', KEYS[3], '_rev') ~= refused then
+if redis.pcall('HGET', KEYS[3], '_rev') ~= refused then -- an error where something else uses the key
 	return 0
 end
 redis.call('HSET', KEYS[3], '_dead', ARGV[4])

@@ -30,6 +30,9 @@ type Options struct {
 	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
 	// replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
+	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
+	// overwritten is lost. It must not block. Optional.
+	OnForeign func(key string)
 }
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.
