@@ -17,6 +17,7 @@ const maxClaim = 1000
 
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	s.raise(ctx)
 	var claims []store.Claim
 	for p := range s.keys.partitions {
 		room := min(limit-len(claims), maxClaim)
@@ -49,6 +50,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
+	s.raise(ctx)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 			members := make([]goredis.Z, len(indexes))

@@ -21,12 +21,12 @@ type Options struct {
 	Owner string
 	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
 	CleanTTL time.Duration
-	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; what it returns on failure
-	// is ignored and the clock alone keeps revisions growing.
+	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; where it fails it is asked again before
+	// each claim, and until then the clock alone keeps revisions growing.
 	Floor func(context.Context) (ticket.Revision, error)
 	// Clock is told every revision that is seen here.
 	Clock *ticket.Clock
-	// OnSeed is told when Redis turned out to be empty, the revision that the sink has by then (zero where that is not known), and
+	// OnSeed is told, again where the sink's revision is known only later, when Redis turned out to be empty, the revision that the sink has by then (zero where that is not known), and
 	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
 	// replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
@@ -44,6 +44,9 @@ type Store struct {
 	combine []*combiner // one per partition
 
 	line atomic.Int64 // see NewLine
+
+	floorless atomic.Bool // see raise
+	raising   sync.Mutex
 
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
