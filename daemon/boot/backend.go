@@ -32,7 +32,9 @@ type parts struct {
 	clock  *ticket.Clock
 	floor  func(context.Context) (ticket.Revision, error)
 	owner  string
-	seeded func(floor ticket.Revision, emptied bool)
+	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
+	seeded  func(floor ticket.Revision, emptied bool)
+	foreign func(key string)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	log  zerolog.Logger

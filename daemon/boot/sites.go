@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,8 @@ type runningSite struct {
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
+	foreign   atomic.Pointer[string]
+	sampled   zerolog.Logger // for what would be said again and again
 }
 
 func (s *runningSite) Start(ctx context.Context) {
@@ -51,6 +54,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {
@@ -59,7 +63,8 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	clock := ticket.NewClock(time.Now)
 	var flusher *flush.Flusher
 	s.backend, err = d.openBackend(&parts{
-		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(), seeded: s.seeded,
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
+		seeded: s.seeded, foreign: s.foreignKey,
 		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
 	})
 	if err != nil {
@@ -120,10 +125,21 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
 }
 
+// foreignKey is told that a ticket's key in Redis holds something else.
+func (s *runningSite) foreignKey(key string) {
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": something else uses this name, and what it " +
+		"overwrote is lost unless MySQL has it; give the site a key_prefix of its own, or delete the key"
+	s.foreign.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
 func (s *runningSite) warnings() []string {
 	found := s.backend.warnings()
-	if text := s.emptied.Load(); text != nil {
-		found = append(found, *text)
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
+		if text := alarm.Load(); text != nil {
+			found = append(found, *text)
+		}
 	}
 	return found
 }

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"context"
 	"errors"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -34,6 +33,8 @@ func answer(err error) error {
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
 			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
@@ -48,7 +49,7 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):
 		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
 		return err
@@ -64,13 +65,13 @@ func answerChange(err error) error {
 	return answer(err)
 }
 
-// refusal is answer for one of several mutations, which must have an error of its own.
+// refusal is answerChange for one of several mutations, which must have an error of its own.
 func refusal(err error) *protocol.Error {
 	if err == nil {
 		return nil
 	}
 	var known *protocol.Error
-	if err := answer(err); errors.As(err, &known) {
+	if err := answerChange(err); errors.As(err, &known) {
 		return known
 	}
 	return protocol.Errorf(protocol.CodeInternal, "%s", err)

@@ -2,10 +2,12 @@ package site
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
 )
 
 // rowTimeout bounds the look at both places for one ticket.
@@ -32,8 +34,8 @@ func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, erro
 		}
 	})
 	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-ctx.Done(): // the reader has just had Redis' answer, so it is MySQL's that he waits for
+		return nil, fmt.Errorf("%w: no answer in time: %w", flush.ErrSinkDown, ctx.Err())
 	case r := <-result:
 		found, _ := r.Val.([]store.Record)
 		return found, r.Err

@@ -47,7 +47,8 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// applyPartition sends mutations of one partition, maxCombined in a script call.
+// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier ones did is
+// known all the same: the error is then that of each mutation whose outcome is not.
 func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
 		return s.applyBatch(ctx, p, batch)
@@ -55,8 +56,14 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 	outcomes := make([]store.Outcome, 0, len(batch))
 	for part := range slices.Chunk(batch, maxCombined) {
 		done, err := s.applyBatch(ctx, p, part)
-		if err != nil {
+		if err != nil && len(outcomes) == 0 {
 			return nil, err
+		}
+		if err != nil {
+			for _, m := range batch[len(outcomes):] {
+				outcomes = append(outcomes, store.Outcome{ID: m.ID, Err: err})
+			}
+			return outcomes, nil
 		}
 		outcomes = append(outcomes, done...)
 	}
@@ -174,8 +181,7 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
 		case statusNotAHash:
-			outcomes[i].Err = fmt.Errorf("redis apply: key %q holds no hash; something else uses this name: "+
-				"delete it or give the site a key_prefix", s.keys.ticket(batch[i].ID))
+			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

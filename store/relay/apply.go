@@ -24,6 +24,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 		case err == nil:
 			for i, at := range direct {
 				outcomes[at] = done[i]
+				if away(done[i].Err) && mutations[at].IfRevision == 0 { // the next store failed in the middle
+					s.unanswered()
+					local = append(local, at)
+				}
 			}
 			s.remember(mutations, direct, done)
 		case conditional(mutations) || !away(err):
