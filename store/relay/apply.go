@@ -173,8 +173,8 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 			outcomes[i] = outcome
 			continue
 		}
-		e := entry{revision: max(m.Proposed, s.highest+1), mutation: *m}
-		record := encodeMutation(m, e.revision)
+		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
+		record := e.encode()
 		at, err := s.journal.Append(record)
 		if err != nil {
 			kind := store.ErrUnavailable // the first of several may wait by now
@@ -183,8 +183,8 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 			}
 			return nil, wal.Position{}, fmt.Errorf("journal: %w: %w", kind, err)
 		}
-		e.sequence, end = sequence(at), at
-		s.enqueue(queued{sequence: e.sequence, record: record, at: changedAt(m)}, &e)
+		end = at
+		s.enqueue(&e, at, record)
 		outcomes[i] = store.Outcome{ID: m.ID, Revision: e.revision}
 	}
 	return outcomes, end, nil
