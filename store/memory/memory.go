@@ -200,14 +200,19 @@ func (s *Store) weigh(e *entry, dirty bool) {
 		for _, f := range e.fields {
 			weight += int64(fieldWeight + len(f.name) + len(f.value.Text()))
 		}
+		if e.letter != nil {
+			weight += int64(letterWeight + len(e.letter.Reason))
+		}
 	}
 	s.weight += weight - e.weight
 	e.weight = weight
 }
 
-// What a log needs around the texts, about, in bytes.
+// What a log needs around the texts at most, in bytes: a log that thought that it needs less would write all of it once more for
+// ever.
 const (
-	entryWeight   = 48
-	fieldWeight   = 11
-	requestWeight = 24
+	entryWeight   = 96
+	fieldWeight   = 20
+	letterWeight  = 48
+	requestWeight = 40
 )

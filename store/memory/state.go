@@ -75,21 +75,27 @@ func (s *Store) Remember(requests []Request, segment uint64) {
 }
 
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
-// dirty tickets and up to limit remembered requests. It returns the number of that segment, or false where none is needed.
+// dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
+// where none is needed.
 func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, any bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if segment, any = s.needed(); !any {
 		return nil, nil, 0, false
 	}
-	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit; e = e.links.after {
+	bytes := int64(0)
+	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
 		states = append(states, e.state())
+		bytes += e.weight
 	}
 	for r := s.requests.bySegment.first; r != nil && r.pin == segment && len(requests) < limit; r = r.links.after {
 		requests = append(requests, r.Request)
 	}
 	return states, requests, segment, true
 }
+
+// maxOldest is how many bytes of tickets Oldest collects before it stops.
+const maxOldest = 1 << 20
 
 // Needed returns the number of the first segment that is still needed, or false where none is.
 func (s *Store) Needed() (segment uint64, any bool) {
@@ -142,7 +148,7 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
-	// Bytes is about what they take in a log.
+	// Bytes is what they take in a log, at most.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
 	Highest ticket.Revision
@@ -157,9 +163,39 @@ func (s *Store) Size() Size {
 	}
 }
 
-// Raise makes every later revision greater than r.
-func (s *Store) Raise(r ticket.Revision) {
+// Raise makes every later revision greater than floor.
+func (s *Store) Raise(floor ticket.Revision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.highest = max(s.highest, r)
+	s.highest = max(s.highest, floor)
+}
+
+// Lift makes the revisions of all changes that wait and were made at revision from or later greater than floor, in their
+// order, and those of later changes too. It returns the tickets that have other revisions now.
+func (s *Store) Lift(from, floor ticket.Revision) []State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if floor < from {
+		return nil
+	}
+	by := floor + 1 - from
+	s.highest = max(s.highest+by, floor)
+	lift := func(r *ticket.Revision) {
+		if *r >= from {
+			*r += by
+		}
+	}
+	var lifted []State
+	for e := s.dirty.first; e != nil; e = e.links.after {
+		if e.revision < from {
+			continue
+		}
+		lift(&e.revision)
+		lift(&e.deleted)
+		for i := range e.fields {
+			lift(&e.fields[i].changed)
+		}
+		lifted = append(lifted, e.state())
+	}
+	return lifted
 }
