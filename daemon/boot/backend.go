@@ -42,21 +42,24 @@ type parts struct {
 
 // openBackend makes a site's backend as the configuration has it. It takes the journal, and nothing else, from any other
 // process that has it.
-func (d *Daemon) openBackend(p *parts) (*backend, error) {
+func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	dir := d.config.JournalDir(p.name)
 	b := &backend{}
+	var report wal.Report
 	var err error
 	switch {
 	case d.redis == nil:
-		b.journal, err = journal.Open(dir, d.walOptions(p.log), journal.Options{
-			MaxEntries: d.config.Journal.MaxEntries, Floor: p.floor, Clock: p.clock, Now: time.Now, Log: p.log,
+		c := &d.config.Journal
+		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
+			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
+			Floor: p.floor, Log: p.log,
 		})
 		b.Store = b.journal
 	case dir == "":
 		b.redis, err = d.redis.store(p, "")
 		b.Store = b.redis
 	default:
-		b.relay, err = relay.Open(dir, d.walOptions(p.log), relay.Options{
+		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{
 			MaxEntries: d.config.Journal.MaxEntries, Up: d.redis.up, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
@@ -66,6 +69,10 @@ func (d *Daemon) openBackend(p *parts) (*backend, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if report.Cut > 0 {
+		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
+			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
 	}
 	return b, nil
 }
@@ -129,8 +136,8 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 		}
 	case b.journal != nil:
 		return func() protocol.JournalStatus {
-			s := b.journal.Status()
-			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, OldestMS: age(s.Oldest)}
+			s := b.journal.Stats()
+			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest)}
 		}
 	default:
 		return nil

@@ -48,7 +48,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	for _, name := range d.config.SiteNames() {
-		s, err := d.newSite(name, d.config.Sites[name])
+		s, err := d.newSite(ctx, name, d.config.Sites[name])
 		if err != nil {
 			return fmt.Errorf("site %s: %w", name, err)
 		}

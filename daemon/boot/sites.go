@@ -52,7 +52,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
-func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
+func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var err error
@@ -62,7 +62,7 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 	}
 	clock := ticket.NewClock(time.Now)
 	var flusher *flush.Flusher
-	s.backend, err = d.openBackend(&parts{
+	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
 		seeded: s.seeded, foreign: s.foreignKey,
 		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,

@@ -42,6 +42,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, error) {
 		}
 		return at.Segment, err
 	})
+	s.noteRoom(err)
 	if err != nil || s.segment != before {
 		s.wake()
 	}

@@ -77,27 +77,23 @@ type queued struct {
 
 // Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id names it
 // in the next store: make returns that store for the id.
-func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, error) {
+func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
 		waiting: newOverlay(), recent: newRecent(opts.Now),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
+		return nil, report, err
 	}
 	s.journal = log
-	if report.Cut > 0 {
-		opts.Log.Warn().Int64("bytes", report.Cut).Str("journal", dir).
-			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
-	}
 	if s.next, err = open(log.ID()); err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, report, errors.Join(err, log.Close())
 	}
 	if n := len(s.queue); n > 0 {
 		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
 	}
-	return s, nil
+	return s, report, nil
 }
 
 // recover takes up one record when the journal is opened.
