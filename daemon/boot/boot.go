@@ -162,11 +162,6 @@ func (d *Daemon) stop() error {
 // close gives back what New took.
 func (d *Daemon) close() error {
 	var err error
-	if d.spool != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		defer cancel()
-		err = d.spool.Stop(ctx) // stopped already where the daemon ran
-	}
 	for _, s := range d.sites {
 		err = errors.Join(err, s.database.Close())
 	}

@@ -65,8 +65,8 @@ func (s *Spool) Warnings() []string {
 			s.folder.path, badName))
 	}
 	if s.stays > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files of the spool are done with and cannot be moved out of the way: bad/ is full, "+
-			"or the log says why", s.stays))
+		warnings = append(warnings, fmt.Sprintf("%d files of the spool are done with and cannot be moved out of the way: "+
+			"bad/ is full, or the log says why", s.stays))
 	}
 	return warnings
 }
