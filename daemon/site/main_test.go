@@ -31,6 +31,7 @@ type database struct {
 	delay      time.Duration
 	fail       error
 	refuse     map[ticket.ID]*flush.Refusal
+	locked     map[ticket.ID]bool
 	writes     int
 	queries    int
 	refreshes  int
@@ -86,6 +87,10 @@ func (d *database) Write(ctx context.Context, changes []flush.Change) ([]flush.R
 	defer d.mu.Unlock()
 	results := make([]flush.Result, len(changes))
 	for i, c := range changes {
+		if d.locked[c.ID] {
+			results[i].Later = errors.New("lock wait timeout")
+			continue
+		}
 		results[i] = flush.Result{Revision: c.Revision, Refused: d.refuse[c.ID]}
 		if d.refuse[c.ID] == nil {
 			d.rows[c.ID] = mysql.Row{ID: c.ID, Revision: c.Revision, Deleted: c.Deleted, Fields: c.Fields}

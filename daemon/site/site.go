@@ -105,9 +105,12 @@ func (s *Site) Stop(ctx context.Context) error {
 	return errors.Join(s.definition.Stop(ctx, "definition reader of "+s.Name), s.Flusher.Stop(ctx))
 }
 
+// Hurry says that the daemon is about to stop: requests to flush wait for MySQL no more. [Site.Drain] still does.
+func (s *Site) Hurry() { s.Flusher.Hurry() }
+
 // Drain flushes what is dirty, until ctx ends. The error says how much is left.
 func (s *Site) Drain(ctx context.Context) error {
-	moved, err := s.Flusher.Flush(ctx, nil, nil)
+	moved, err := s.Flusher.Drain(ctx)
 	if err == nil {
 		s.Log.Info().Int("flushed", moved.Flushed).Msg("drained")
 		return nil

@@ -130,8 +130,8 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	switch {
 	case err == nil && record.Deleted:
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
-	case err != nil && !errors.Is(err, flush.ErrSinkDown):
-		// While MySQL alone is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
+		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()

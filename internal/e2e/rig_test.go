@@ -36,6 +36,7 @@ type rigOptions struct {
 	mariadb *testenv.MariaDB
 	delay   time.Duration // of what the daemon sends to MariaDB
 	site    string        // further TOML for the site
+	daemon  string        // and for the daemon
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -65,9 +66,9 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 	r.redis, r.db = o.redis.Client(t), o.mariadb.DB(t, database)
 	r.proxy = testenv.NewProxy(t, o.mariadb.Socket(), o.delay)
 	dsn := strings.Replace(o.mariadb.DSN(database), o.mariadb.Socket(), r.proxy.Socket(), 1)
-	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
+	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n%s\n[redis]\naddr = %q\n"+
 		"[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
-		r.socket, filepath.Dir(r.socket), r.spool(), "unix://"+o.redis.Socket(), dsn, r.prefix, o.site)
+		r.socket, filepath.Dir(r.socket), r.spool(), o.daemon, "unix://"+o.redis.Socket(), dsn, r.prefix, o.site)
 	return r.text
 }
 

@@ -85,6 +85,8 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		}
 		have, emptied := otherEpoch(err)
 		switch {
+		case try == tries && isFenced(err):
+			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
 			return nil, wrap("apply", err)
 		case emptied:

@@ -37,7 +37,7 @@ if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
 if fence ~= '' and known[3] ~= fence then
-	return redis.error_reply('FENCE')
+	return redis.error_reply('FENCE was raised')
 end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0

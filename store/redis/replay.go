@@ -44,6 +44,12 @@ func (s *Store) Fence(ctx context.Context) error {
 }
 
 func (s *Store) raiseFence(ctx context.Context, p int) error {
+	s.fencing.Lock() // who finds the fence raised must find its mark, too, and not raise it once more
+	defer s.fencing.Unlock()
+	return s.raiseFenceLocked(ctx, p)
+}
+
+func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
 	mark := rand.Text() // never one that was used before, so that a late raise lets no late write pass
 	if err := s.client.HSet(ctx, s.keys.meta(p), "fence:"+s.opts.Journal, mark).Err(); err != nil {
 		return wrap("fence", err)
@@ -75,10 +81,13 @@ func (s *Store) knownFence(p int) string {
 // refence is called when Redis did not know the mark that a write carried: another goroutine has raised the fence since, or
 // Redis has lost it.
 func (s *Store) refence(ctx context.Context, p int, carried string) error {
+	s.fencing.Lock()
+	defer s.fencing.Unlock()
 	if s.knownFence(p) != carried {
 		return nil
 	}
-	return s.raiseFence(ctx, p)
+	return s.raiseFenceLocked(ctx, p)
 }
 
-func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE") }
+// isFenced recognises the script's answer that a write carried an old mark, so that nothing was done.
+func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }

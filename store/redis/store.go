@@ -44,6 +44,8 @@ type Store struct {
 
 	line atomic.Int64 // see NewLine
 
+	fencing sync.Mutex // held while the fence is raised
+
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
 	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write

@@ -52,9 +52,6 @@ func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Resul
 			return nil, err
 		}
 	}
-	if w.conflict != nil {
-		return nil, w.conflict
-	}
 	return w.results, nil
 }
 
@@ -67,9 +64,8 @@ type write struct {
 	results    []flush.Result
 	// vanished are rows of a batch that were not there after it: each gets one more attempt, alone.
 	vanished []row
-	// conflict is set when rows stayed locked by others after all attempts. The other rows are still written, so that they
-	// need not wait for these.
-	conflict error
+	// waits counts the lock waits of the batch that is being settled.
+	waits int
 }
 
 // plan lays out the changes. A field without a place may mean that the definition is older than the one by which
