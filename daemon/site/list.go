@@ -70,15 +70,13 @@ func (s *Site) query(
 				return err
 			}
 		}
-		d, err := s.known()
-		if err != nil {
-			return err
-		}
-		selection, err := selectionOf(d, wire)
-		if err != nil {
-			return err
-		}
-		return ask(d, selection)
+		return s.judged(ctx, func(d *table.Definition) error {
+			selection, err := selectionOf(d, wire)
+			if err != nil {
+				return err
+			}
+			return ask(d, selection)
+		})
 	}
 	err := attempt()
 	if errors.Is(err, flush.ErrSinkPaused) && s.Refresh(ctx) == nil {

@@ -15,25 +15,23 @@ import (
 
 // Create implements [daemon.Site].
 func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.CreateResult{}, err
-	}
 	now := time.Now()
-	fields, err := d.Check(fromWire(p.Fields))
-	if err == nil {
-		fields, err = d.Complete(fields, now)
-	}
+	m := store.Mutation{Kind: store.Create, RequestID: p.RequestID}
+	err := s.judged(ctx, func(d *table.Definition) (err error) {
+		if m.Fields, err = d.Check(fromWire(p.Fields)); err != nil {
+			return err
+		}
+		if d.Computes() {
+			m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
+		}
+		m.Fields, err = d.Complete(m.Fields, now)
+		return err
+	})
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	id, err := s.IDs.Next(ctx)
-	if err != nil {
+	if m.ID, err = s.IDs.Next(ctx); err != nil {
 		return protocol.CreateResult{}, answerChange(err)
-	}
-	m := store.Mutation{Kind: store.Create, ID: id, Fields: fields, RequestID: p.RequestID}
-	if d.Computes() {
-		m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
 	}
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
@@ -44,12 +42,8 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 
 // Set implements [daemon.Site].
 func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.RevisionResult{}, err
-	}
 	now := time.Now()
-	m, err := setMutation(d, now, p.ID, p.Fields)
+	m, err := s.setMutation(ctx, now, p.ID, p.Fields)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
@@ -71,8 +65,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 
 // SetMany implements [daemon.Site].
 func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
-	d, err := s.known()
-	if err != nil {
+	if _, err := s.known(); err != nil {
 		return protocol.SetManyResult{}, err
 	}
 	now := time.Now()
@@ -84,7 +77,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			outcomes[i].Err = pair.Err
 			continue
 		}
-		m, err := setMutation(d, now, pair.ID, pair.Fields)
+		m, err := s.setMutation(ctx, now, pair.ID, pair.Fields)
 		if err != nil {
 			outcomes[i].Err = refusal(err)
 			continue
@@ -147,12 +140,16 @@ func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, er
 }
 
 // setMutation checks the fields of one set.
-func setMutation(d *table.Definition, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
-	fields, err := d.Check(fromWire(wire))
-	if err != nil {
-		return store.Mutation{}, err
-	}
-	return store.Mutation{Kind: store.Set, ID: ticket.ID(id), Fields: d.Touch(fields, now)}, nil
+func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
+	m := store.Mutation{Kind: store.Set, ID: ticket.ID(id)}
+	err := s.judged(ctx, func(d *table.Definition) error {
+		fields, err := d.Check(fromWire(wire))
+		if err == nil {
+			m.Fields = d.Touch(fields, now)
+		}
+		return err
+	})
+	return m, err
 }
 
 // stamp gives a mutation its proposed revision and its due time.
