@@ -43,6 +43,15 @@ type Mutation struct {
 // RequestMemory is how long a store remembers a request id, unless the mutation says less.
 const RequestMemory = 24 * time.Hour
 
+// Entry is a mutation that was accepted on one host and is brought to the store afterwards.
+type Entry struct {
+	// Sequence grows from entry to entry of one journal: it says what has arrived.
+	Sequence uint64
+	// Revision is the one under which the mutation was acknowledged. The store keeps it where it can.
+	Revision ticket.Revision
+	Mutation Mutation
+}
+
 // Outcome is what became of one mutation.
 type Outcome struct {
 	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
@@ -66,6 +75,8 @@ type Record struct {
 	Dirty bool
 	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
 	Behind bool
+	// Queued says that changes wait on this host that no other place has: they are newer than any row.
+	Queued bool
 	Fields ticket.Fields
 	// Err is set where this ticket alone cannot be read: it wraps [ErrForeign]. The store then holds nothing of it.
 	Err error

@@ -13,6 +13,9 @@ import (
 // errNoTicket means that no place holds the ticket, or that it was deleted.
 var errNoTicket = errors.New("no such ticket")
 
+// errBehind means that no place that answers holds the ticket, and that one that may hold it does not.
+var errBehind = errors.New("Redis does not answer, which may hold the ticket")
+
 // answer turns an error of the parts into the one that the client gets; what it does not know stays as it is, for the daemon to
 // log.
 func answer(err error) error {
@@ -29,8 +32,12 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
+	case errors.Is(err, errBehind):
+		return protocol.Errorf(protocol.CodeUnavailable,
+			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
 	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory: nothing was changed; give it more maxmemory")
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
+			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):

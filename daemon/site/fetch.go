@@ -27,7 +27,7 @@ func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, erro
 			return nil, err
 		case settled(&held[0]):
 			return held, nil
-		case !held[0].Held() && s.missing.has(id):
+		case !held[0].Held() && !held[0].Behind && s.missing.has(id):
 			return []store.Record{}, nil
 		default:
 			return s.fetch(ctx, held, []uint64{before})
@@ -62,7 +62,7 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 		delete(at, found[i].ID)
 	}
 	for id, i := range at {
-		if !held[i].Held() {
+		if !held[i].Held() && !held[i].Behind {
 			s.missing.add(id, before[i])
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -62,7 +63,13 @@ type Parts struct {
 	// StoreState tells whether the store answers; Warnings what somebody must act on.
 	StoreState func() (up bool, since time.Time, reason string)
 	Warnings   func() []string
-	Log        zerolog.Logger
+	// Backend is where changes wait; empty stands for Redis.
+	Backend protocol.Backend
+	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.
+	Early bool
+	// Journal tells what the site's journal holds; nil where there is none.
+	Journal func() protocol.JournalStatus
+	Log     zerolog.Logger
 }
 
 // Site serves one WordPress. It is safe for concurrent use.

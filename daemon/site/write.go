@@ -16,13 +16,16 @@ import (
 // Create implements [daemon.Site].
 func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
 	now := time.Now()
-	m := store.Mutation{Kind: store.Create, RequestID: p.RequestID}
+	m := store.Mutation{ID: ticket.ID(p.ID)}
 	err := s.judged(ctx, func(d *table.Definition) (err error) {
 		if m.Fields, err = d.Check(fromWire(p.Fields)); err != nil {
 			return err
 		}
-		if d.Computes() {
-			m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
+		m.Kind = store.Create
+		if d.Computes() || p.ID != 0 {
+			// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
+			// what is known here is not the whole ticket.
+			m.Kind = store.Set
 		}
 		m.Fields, err = d.Complete(m.Fields, now)
 		return err
@@ -30,9 +33,12 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	if m.ID, err = s.IDs.Next(ctx); err != nil {
-		return protocol.CreateResult{}, answerChange(err)
+	if p.ID == 0 {
+		if m.ID, err = s.IDs.Next(ctx); err != nil {
+			return protocol.CreateResult{}, answerChange(err)
+		}
 	}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
@@ -47,7 +53,8 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
-	m.RequestID, m.IfRevision = p.RequestID, ticket.Revision(p.IfRevision)
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.IfRevision = ticket.Revision(p.IfRevision)
 	outcome, err := s.apply(ctx, now, &m)
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) && conflict.Have == 0 {
@@ -82,9 +89,11 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			outcomes[i].Err = refusal(err)
 			continue
 		}
-		if p.RequestID != "" {
-			m.RequestID = p.RequestID + "#" + strconv.Itoa(i)
+		requestID := p.RequestID
+		if requestID != "" {
+			requestID += "#" + strconv.Itoa(i)
 		}
+		s.promise(&m, requestID, p.Remember, p.Ack)
 		s.stamp(now, &m)
 		mutations, at = append(mutations, m), append(at, i)
 	}
@@ -116,13 +125,15 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	switch {
 	case err == nil && record.Deleted:
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
-	case err != nil && !errors.Is(err, flush.ErrSinkDown):
-		// While MySQL alone is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
+		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()
 	fields, _ := d.SoftDelete(now)
-	outcome, err := s.apply(ctx, now, &store.Mutation{Kind: store.Delete, ID: id, Fields: fields, RequestID: p.RequestID})
+	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
@@ -150,6 +161,12 @@ func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []
 		return err
 	})
 	return m, err
+}
+
+// promise gives a mutation what its request says of repeating it and of when it counts as made.
+func (s *Site) promise(m *store.Mutation, requestID string, remember time.Duration, ack protocol.Ack) {
+	m.RequestID, m.Remember = requestID, remember
+	m.Early = ack == protocol.AckJournal || (ack == "" && s.Early)
 }
 
 // stamp gives a mutation its proposed revision and its due time.

@@ -38,13 +38,13 @@ func TestForeignKey(t *testing.T) {
 	if code(err) != protocol.CodeInternal || !strings.Contains(err.Error(), "key_prefix") {
 		t.Errorf("get of the overwritten ticket: %v, want an error that names key_prefix", err)
 	}
-	tickets, err := c.GetMany(t.Context(), []int64{1, 2, 3})
+	many, err := c.GetMany(t.Context(), []int64{1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"closed", "open", "closed"} { // of the second, what MySQL has
-		if tickets[i] == nil || field(tickets[i].Fields, "status").Text() != want {
-			t.Errorf("ticket %d is %+v, want it %s", i+1, tickets[i], want)
+		if many.Tickets[i] == nil || field(many.Tickets[i].Fields, "status").Text() != want {
+			t.Errorf("ticket %d is %+v, want it %s", i+1, many.Tickets[i], want)
 		}
 	}
 	status, err := c.Status(t.Context())

@@ -26,9 +26,11 @@ type Options struct {
 	Floor func(context.Context) (ticket.Revision, error)
 	// Clock is told every revision that is seen here.
 	Clock *ticket.Clock
-	// OnSeed is told, again where the sink's revision is known only later, when Redis turned out to be empty, the revision that the sink has by then (zero where that is not known), and
-	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
-	// replaced. Optional.
+	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
+	Journal string
+	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
+	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
+	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
@@ -47,9 +49,11 @@ type Store struct {
 
 	floorless atomic.Bool // see raise
 	raising   sync.Mutex
+	fencing   sync.Mutex // held while the fence is raised
 
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
+	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write
 }
 
 var _ store.Store = (*Store)(nil)
@@ -65,6 +69,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 		keys:   keys{prefix: opts.Prefix, partitions: partitions},
 		opts:   opts,
 		epochs: make([]string, partitions),
+		fences: make([]string, partitions),
 	}
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
