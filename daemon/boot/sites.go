@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -34,7 +34,7 @@ type runningSite struct {
 	*site.Site
 	name      string
 	database  *mysql.DB
-	queue     *redis.Store
+	backend   *backend
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
@@ -44,14 +44,15 @@ type runningSite struct {
 
 func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
+	s.backend.start(ctx)
 	s.Site.Start(ctx)
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.Stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
-func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
+func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var err error
@@ -60,21 +61,27 @@ func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded, s.foreignKey)
+	var flusher *flush.Flusher
+	s.backend, err = d.openBackend(ctx, &parts{
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
+		seeded: s.seeded, foreign: s.foreignKey,
+		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher := flush.New(s.queue, sink, flush.Options{
+	flusher = flush.New(s.backend, sink, flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
-		StoreState: d.watch.State, Warnings: func() []string { return append(d.doctor.warnings(), s.warnings()...) },
+		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
+		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal, Journal: s.backend.journalStatus(),
 		Log: s.log,
 	})
 	return s, nil
@@ -128,13 +135,13 @@ func (s *runningSite) foreignKey(key string) {
 }
 
 func (s *runningSite) warnings() []string {
-	var texts []string
+	found := s.backend.warnings()
 	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
 		if text := alarm.Load(); text != nil {
-			texts = append(texts, *text)
+			found = append(found, *text)
 		}
 	}
-	return texts
+	return found
 }
 
 // access says who may use which site.

@@ -32,6 +32,10 @@ type Daemon struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
 	StateDir string `koanf:"state_dir"`
+	// SpoolDir is where clients put changes that they cannot deliver. Empty is none.
+	SpoolDir string `koanf:"spool_dir"`
+	// SpoolGroup owns that folder when it is made, and may put files into it: a name or number; empty is SocketGroup.
+	SpoolGroup string `koanf:"spool_group"`
 }
 
 // Log is about the log, which goes to standard error.
@@ -153,7 +157,7 @@ func Defaults() Config {
 		Daemon: Daemon{
 			Socket: "/run/ticketd/ticketd.sock", SocketMode: "0660", MaxConnections: 1024,
 			IdleTimeout: time.Minute, RequestTimeout: 2 * time.Second, ShutdownTimeout: 20 * time.Second,
-			StateDir: "/var/lib/ticketd",
+			StateDir: "/var/lib/ticketd", SpoolDir: "/var/spool/ticketd",
 		},
 		Log: Log{Level: "info", Format: "auto"},
 		Redis: Redis{

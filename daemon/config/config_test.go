@@ -113,6 +113,7 @@ var wrong = map[string]string{
 	"daemon.socket": `"run/t.sock"`, "daemon.socket_mode": `"rw"`, "daemon.socket_group": `"no such group"`,
 	"daemon.max_connections": "0", "daemon.idle_timeout": "60", "daemon.request_timeout": `"0s"`,
 	"daemon.shutdown_timeout": `"soon"`, "daemon.state_dir": `"here"`,
+	"daemon.spool_dir": `"spool"`, "daemon.spool_group": `"no such group"`,
 	"log.level": `"loud"`, "log.format": `"xml"`,
 	"redis.addr": `"nowhere"`, "redis.username": `"only"`, "redis.password": "[1]", "redis.password_file": `"/no/such/file"`,
 	"redis.db": "-1", "redis.pool_size": "true", "redis.dial_timeout": `"1h"`, "redis.read_timeout": `"0s"`,

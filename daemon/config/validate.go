@@ -97,6 +97,24 @@ func (d *Daemon) validate(c *checks) {
 	if d.StateDir != "" && !strings.HasPrefix(d.StateDir, "/") {
 		c.failf("daemon.state_dir", "%q is not an absolute path", d.StateDir)
 	}
+	if d.SpoolDir != "" && (!strings.HasPrefix(d.SpoolDir, "/") || d.SpoolDir == d.StateDir) {
+		c.failf("daemon.spool_dir", "%q is not an absolute path of a folder of its own", d.SpoolDir)
+	}
+	if _, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err != nil {
+		c.failf("daemon.spool_group", "there is no group %q on this machine", d.SpoolGroup)
+	}
+}
+
+// SpoolGID is the id of the spool's group, -1 where the configuration names none.
+func (d *Daemon) SpoolGID() int {
+	name := d.SpoolGroup
+	if name == "" {
+		name = d.SocketGroup
+	}
+	if gid, err := GroupID(name); name != "" && err == nil {
+		return int(gid)
+	}
+	return -1
 }
 
 // Mode is SocketMode as a number.

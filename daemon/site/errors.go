@@ -30,11 +30,11 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
-	case errors.Is(err, store.ErrForeign):
-		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
 			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")

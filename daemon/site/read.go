@@ -50,7 +50,8 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 // settled says that the store knows all there is to know of a ticket.
 func settled(r *store.Record) bool { return r.Held() && (r.Full || r.Deleted) }
 
-// lookUp returns a ticket whole, or errNoTicket, or errBehind where a place that may hold it does not answer. A deleted one is returned as far as it is known.
+// lookUp returns a ticket whole, or errNoTicket, or errBehind where a place that may hold it does not answer. A deleted one is
+// returned as far as it is known.
 func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	d, err := s.known()
 	if err != nil {
@@ -133,9 +134,9 @@ func complete(d *table.Definition, records, found []store.Record) error {
 // was replaced, but for what waits on this host alone.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision && !record.Queued {
-		behind, err := record.Behind, record.Err // with either, the row may be less than was acknowledged
+		behind, err := record.Behind, record.Err
 		*record = *row
-		record.Behind, record.Err = behind, err
+		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
 		return
 	}
 	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared

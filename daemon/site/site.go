@@ -118,5 +118,5 @@ func (s *Site) Drain(ctx context.Context) error {
 		s.Log.Info().Int("flushed", moved.Flushed).Msg("drained")
 		return nil
 	}
-	return fmt.Errorf("site %s: draining: %w; what is left stays in Redis and is flushed at the next start", s.Name, err)
+	return fmt.Errorf("site %s: draining: %w; what is left stays where it is and is flushed at the next start", s.Name, err)
 }

@@ -24,6 +24,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 		case err == nil:
 			for i, at := range direct {
 				outcomes[at] = done[i]
+				if away(done[i].Err) && mutations[at].IfRevision == 0 { // the next store failed in the middle
+					s.unanswered()
+					local = append(local, at)
+				}
 			}
 			s.remember(mutations, direct, done)
 			if left := undone(mutations, direct, done); len(left) > 0 {
@@ -183,8 +187,8 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 			outcomes[i] = outcome
 			continue
 		}
-		e := entry{revision: max(m.Proposed, s.highest+1), mutation: *m}
-		record := encodeMutation(m, e.revision)
+		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
+		record := e.encode()
 		at, err := s.journal.Append(record)
 		if err != nil {
 			kind := store.ErrUnavailable // the first of several may wait by now
@@ -193,8 +197,8 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 			}
 			return nil, wal.Position{}, fmt.Errorf("journal: %w: %w", kind, err)
 		}
-		e.sequence, end = sequence(at), at
-		s.enqueue(queued{sequence: e.sequence, record: record, at: changedAt(m)}, &e)
+		end = at
+		s.enqueue(&e, at, record)
 		outcomes[i] = store.Outcome{ID: m.ID, Revision: e.revision}
 	}
 	return outcomes, end, nil

@@ -18,20 +18,23 @@ const (
 
 // entry is one change in the journal.
 type entry struct {
-	// sequence is where its record ends in the journal: it grows from record to record, and across restarts.
+	// sequence grows by one from record to record, and across restarts: together with the journal's id it names the entry for
+	// ever. It is below 2^53, which Redis' scripts can compare exactly.
 	sequence uint64
 	revision ticket.Revision
 	mutation store.Mutation
 }
 
-// encodeMutation writes a change: after the kind of the record its kind, then as varints id, revision, proposal, due time in
-// ms, and how long its request id is remembered in ms, then the request id, the number of fields, and of each its name, whether it has a
-// value, and that value. Text is preceded by its length.
-func encodeMutation(m *store.Mutation, revision ticket.Revision) []byte {
+// encode writes an entry as a record: its kind, the mutation's kind, the sequence number, then as varints id, revision,
+// proposal, due time in ms, and how long its request id is remembered in ms, then the request id, the number of fields, and of each its
+// name, whether it has a value, and that value. Text is preceded by its length.
+func (e *entry) encode() []byte {
+	m := &e.mutation
 	b := make([]byte, 0, 64+len(m.RequestID)+32*len(m.Fields))
 	b = append(b, recordMutation, byte(m.Kind))
+	b = binary.AppendUvarint(b, e.sequence)
 	for _, n := range []int64{
-		int64(m.ID), int64(revision), int64(m.Proposed), m.Due.UnixMilli(), m.Remember.Milliseconds(),
+		int64(m.ID), int64(e.revision), int64(m.Proposed), m.Due.UnixMilli(), m.Remember.Milliseconds(),
 	} {
 		b = binary.AppendVarint(b, n)
 	}
@@ -61,12 +64,15 @@ func encodeConfirmed(sequence uint64) []byte {
 
 var errRecord = errors.New("a record of the journal is not what this version writes")
 
-// decodeMutation reads what encodeMutation wrote, after the kind of the record.
-func decodeMutation(b []byte) (store.Mutation, ticket.Revision, error) {
+// decode reads what encode wrote, after the kind of the record.
+func decode(b []byte) (entry, error) {
 	r := reader{rest: b}
-	m := store.Mutation{Kind: store.Kind(r.byte())}
+	var e entry
+	m := &e.mutation
+	m.Kind = store.Kind(r.byte())
+	e.sequence = r.unsigned()
 	m.ID = ticket.ID(r.number())
-	revision := ticket.Revision(r.number())
+	e.revision = ticket.Revision(r.number())
 	m.Proposed = ticket.Revision(r.number())
 	m.Due = time.UnixMilli(r.number())
 	m.Remember = time.Duration(r.number()) * time.Millisecond
@@ -80,11 +86,11 @@ func decodeMutation(b []byte) (store.Mutation, ticket.Revision, error) {
 	}
 	switch {
 	case r.failed || len(r.rest) > 0:
-		return m, 0, fmt.Errorf("%w: it ends too early or too late", errRecord)
-	case m.Kind < store.Create || m.Kind > store.Delete || !m.ID.Valid() || revision <= 0:
-		return m, 0, fmt.Errorf("%w: kind %d, ticket %d, revision %d", errRecord, m.Kind, m.ID, revision)
+		return e, fmt.Errorf("%w: it ends too early or too late", errRecord)
+	case m.Kind < store.Create || m.Kind > store.Delete || !m.ID.Valid() || e.revision <= 0 || e.sequence == 0:
+		return e, fmt.Errorf("%w: entry %d: kind %d, ticket %d, revision %d", errRecord, e.sequence, m.Kind, m.ID, e.revision)
 	}
-	return m, revision, nil
+	return e, nil
 }
 
 // reader takes a record apart; after the first thing that is not there all else is zero.

@@ -10,52 +10,52 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-func sample() store.Mutation {
-	return store.Mutation{
+func sample() entry {
+	return entry{sequence: 5, revision: 77, mutation: store.Mutation{
 		Kind: store.Create, ID: 1<<63 - 1, Proposed: 1795545562102001, Due: time.UnixMilli(1795545562302),
 		RequestID: "r-1", Remember: 10 * time.Minute,
 		Fields: ticket.Fields{
 			{Name: "subject", Value: ticket.Text("Where is my order?")}, {Name: "category", Value: ticket.Null},
 			{Name: "empty", Value: ticket.Text("")},
 		},
-	}
+	}}
 }
 
-func TestMutationReadsBack(t *testing.T) {
+func TestEntryReadsBack(t *testing.T) {
 	t.Parallel()
 	want := sample()
-	got, revision, err := decodeMutation(encodeMutation(&want, 77)[1:])
-	if err != nil || revision != 77 || !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v at %d (%v), want %+v at 77", got, revision, err, want)
+	got, err := decode(want.encode()[1:])
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
 }
 
-func TestCutMutationIsRefused(t *testing.T) {
+func TestCutEntryIsRefused(t *testing.T) {
 	t.Parallel()
-	m := sample()
-	whole := encodeMutation(&m, 77)[1:]
+	e := sample()
+	whole := e.encode()[1:]
 	for n := range whole {
-		if _, _, err := decodeMutation(whole[:n]); err == nil {
-			t.Errorf("the first %d of %d bytes are taken for a mutation", n, len(whole))
+		if _, err := decode(whole[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are taken for an entry", n, len(whole))
 		}
 	}
-	if _, _, err := decodeMutation(append(bytes.Clone(whole), 0)); err == nil {
+	if _, err := decode(append(bytes.Clone(whole), 0)); err == nil {
 		t.Error("a byte too many is overlooked")
 	}
 }
 
-func FuzzDecodeMutation(f *testing.F) {
-	m := sample()
-	f.Add(encodeMutation(&m, 77)[1:])
-	f.Add([]byte{2, 2, 2, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+func FuzzDecode(f *testing.F) {
+	e := sample()
+	f.Add(e.encode()[1:])
+	f.Add([]byte{2, 1, 2, 2, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, record []byte) {
-		m, revision, err := decodeMutation(record)
+		e, err := decode(record)
 		if err != nil {
 			return
 		}
-		again, revisionAgain, err := decodeMutation(encodeMutation(&m, revision)[1:])
-		if err != nil || revision != revisionAgain || !reflect.DeepEqual(m, again) {
-			t.Errorf("%+v at %d reads back as %+v at %d (%v)", m, revision, again, revisionAgain, err)
+		again, err := decode(e.encode()[1:])
+		if err != nil || !reflect.DeepEqual(e, again) {
+			t.Errorf("%+v reads back as %+v (%v)", e, again, err)
 		}
 	})
 }

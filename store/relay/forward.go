@@ -150,15 +150,15 @@ func (s *Store) arrived(ctx context.Context, entries []store.Entry, outcomes []s
 func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, i := range stuck {
-		q := s.queue[i]
-		at, err := s.journal.Append(q.record)
+	again := make([]func(), 0, len(stuck))
+	for n, i := range stuck {
+		e := entry{sequence: s.last + 1 + uint64(n), revision: entries[i].Revision, mutation: entries[i].Mutation}
+		record := e.encode()
+		at, err := s.journal.Append(record)
 		if err != nil {
 			return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
 		}
-		e := entry{sequence: sequence(at), revision: entries[i].Revision, mutation: entries[i].Mutation}
-		q.sequence = e.sequence
-		s.enqueue(q, &e)
+		again = append(again, func() { s.enqueue(&e, at, record) })
 	}
 	for i := range entries {
 		e := entry{revision: entries[i].Revision, mutation: entries[i].Mutation}
@@ -166,6 +166,9 @@ func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err erro
 	}
 	clear(s.queue[:len(entries)])
 	s.queue = s.queue[len(entries):]
+	for _, enqueue := range again {
+		enqueue()
+	}
 	s.replayed += int64(len(entries) - len(stuck))
 	if s.failing && len(stuck) == 0 {
 		s.failing = false
@@ -179,16 +182,19 @@ func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err erro
 // trim records how far the next store has come and gives back the space of what is no longer needed. Should that fail,
 // the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the lock.
 func (s *Store) trim(upTo uint64) {
-	end, err := s.journal.Append(encodeConfirmed(upTo))
+	confirmed := encodeConfirmed(upTo)
+	end, err := s.journal.Append(confirmed)
 	if err == nil && len(s.queue) == 0 && end.Offset > spareBytes {
-		err = s.journal.Rotate()
+		if err = s.journal.Rotate(); err == nil {
+			end, err = s.journal.Append(confirmed) // once more: sequence numbers go on from it after a restart
+		}
 	}
-	first := sequence(wal.Position{Segment: ^uint64(0) >> 32})
+	needed := end.Segment
 	if len(s.queue) > 0 {
-		first = s.queue[0].sequence
+		needed = s.queue[0].segment
 	}
 	if err == nil {
-		err = s.journal.Drop(first >> 32)
+		err = s.journal.Drop(needed)
 	}
 	if err != nil && !errors.Is(err, wal.ErrFull) {
 		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")

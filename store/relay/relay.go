@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,6 +53,7 @@ type Store struct {
 	waiting *overlay
 	recent  *recent
 	queue   []queued // in the order of the journal
+	last    uint64   // the sequence number of the newest entry ever
 	highest ticket.Revision
 	// failing says that the last replay failed: until one works, every change queues behind it.
 	failing bool
@@ -68,33 +70,30 @@ var _ store.Store = (*Store)(nil)
 // queued is a change that waits, as the journal's record, which takes less memory than the change itself.
 type queued struct {
 	sequence uint64
+	segment  uint64 // of the journal
 	record   []byte
 	at       time.Time
 }
 
 // Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id names it
 // in the next store: make returns that store for the id.
-func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, error) {
+func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
 		waiting: newOverlay(), recent: newRecent(opts.Now),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
-		return nil, fmt.Errorf("open the journal: %w", err)
+		return nil, report, err
 	}
 	s.journal = log
-	if report.Cut > 0 {
-		opts.Log.Warn().Int64("bytes", report.Cut).Str("journal", dir).
-			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
-	}
 	if s.next, err = open(log.ID()); err != nil {
-		return nil, errors.Join(err, log.Close())
+		return nil, report, errors.Join(err, log.Close())
 	}
 	if n := len(s.queue); n > 0 {
 		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
 	}
-	return s, nil
+	return s, report, nil
 }
 
 // recover takes up one record when the journal is opened.
@@ -109,6 +108,7 @@ func (s *Store) recover(at wal.Position, record []byte) error {
 		if r.failed {
 			return fmt.Errorf("%w: a confirmation without a number", errRecord)
 		}
+		s.last = max(s.last, upTo)
 		for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
 			e, err := s.queue[0].entry()
 			if err != nil {
@@ -119,13 +119,11 @@ func (s *Store) recover(at wal.Position, record []byte) error {
 		}
 		return nil
 	case recordMutation:
-		q := queued{sequence: sequence(at), record: append([]byte(nil), record...)}
-		e, err := q.entry()
+		e, err := decode(record[1:])
 		if err != nil {
 			return err
 		}
-		q.at = changedAt(&e.mutation)
-		s.enqueue(q, &e)
+		s.enqueue(&e, at, bytes.Clone(record))
 		s.opts.Clock.Observe(e.revision)
 		return nil
 	default:
@@ -133,18 +131,12 @@ func (s *Store) recover(at wal.Position, record []byte) error {
 	}
 }
 
-// sequence makes one number of a position. Together with the id of the journal it names a record for ever: segments are
-// numbered upwards and never again. It stays below 2^53, which Redis' scripts can compare exactly, for two million
-// segments of up to 4 GiB.
-func sequence(at wal.Position) uint64 { return at.Segment<<32 | uint64(at.Offset) }
+func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
 
-func (q *queued) entry() (entry, error) {
-	m, revision, err := decodeMutation(q.record[1:])
-	return entry{sequence: q.sequence, revision: revision, mutation: m}, err
-}
-
-func (s *Store) enqueue(q queued, e *entry) {
-	s.queue = append(s.queue, q)
+// enqueue takes up an entry that the journal has.
+func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
+	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	s.last = max(s.last, e.sequence)
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
 	s.highest = max(s.highest, e.revision)

@@ -66,7 +66,7 @@ func newHarness(t *testing.T) *harness {
 // open opens the relay on its folder, as a daemon that starts does.
 func (h *harness) open(t *testing.T) {
 	t.Helper()
-	s, err := relay.Open(h.dir, wal.Options{}, relay.Options{
+	s, _, err := relay.Open(h.dir, wal.Options{}, relay.Options{
 		MaxEntries: 5000, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)

@@ -94,7 +94,9 @@ func (l *Log) arrived(offset int64, err error) error {
 		l.fail(err)
 		return fmt.Errorf("bring the journal to disk: %w", noRoom(err))
 	}
-	l.tail = l.tail[:copy(l.tail, l.tail[offset-l.synced:])]
+	if l.opts.Sync != Never {
+		l.tail = l.tail[:copy(l.tail, l.tail[offset-l.synced:])]
+	}
 	if cap(l.tail) > maxKept && len(l.tail) == 0 {
 		l.tail = nil
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -47,8 +48,8 @@ func TestTornAtEveryByte(t *testing.T) {
 			for cut := end.Offset - size + 1; cut < end.Offset; cut++ {
 				for _, rest := range [][]byte{nil, make([]byte, end.Offset-cut), garbage(r, 40)} {
 					torn := append(whole[:cut:cut], rest...)
-					if string(torn) == string(whole) {
-						continue // the record ends in zeros
+					if strings.HasPrefix(string(torn), string(whole)) {
+						continue // the rest happens to be what is missing
 					}
 					writeFile(t, path, torn)
 					l, got, report := open(t, dir, o)

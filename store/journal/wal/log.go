@@ -131,8 +131,15 @@ func (l *Log) end() Position {
 	return Position{Segment: last.Number, Offset: last.Bytes}
 }
 
-// Drop removes the segments numbered below before; never the active one.
+// Drop removes the segments numbered below before; never the active one. First it brings to disk what stays, whatever Sync is:
+// what was in the segments that go may have been written there again.
 func (l *Log) Drop(before uint64) error {
+	if l.Stats().Segments[0].Number >= before {
+		return nil
+	}
+	if err := l.commit(context.Background(), l.End()); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
