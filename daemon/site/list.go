@@ -73,15 +73,13 @@ func (s *Site) query(
 				return s.unfresh(ctx, err)
 			}
 		}
-		d, err := s.known()
-		if err != nil {
-			return err
-		}
-		selection, err := selectionOf(d, wire)
-		if err != nil {
-			return err
-		}
-		return ask(d, selection)
+		return s.judged(ctx, func(d *table.Definition) error {
+			selection, err := selectionOf(d, wire)
+			if err != nil {
+				return err
+			}
+			return ask(d, selection)
+		})
 	}
 	err = attempt()
 	if errors.Is(err, flush.ErrSinkPaused) && s.Refresh(ctx) == nil {

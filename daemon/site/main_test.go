@@ -30,6 +30,7 @@ type database struct {
 	rows       map[ticket.ID]mysql.Row
 	delay      time.Duration
 	fail       error
+	altered    *table.Definition // what a rereading finds
 	refuse     map[ticket.ID]*flush.Refusal
 	locked     map[ticket.ID]bool
 	writes     int
@@ -109,6 +110,17 @@ func (d *database) LoadDefinition(context.Context) (*table.Definition, error) {
 	d.refreshes++
 	d.fail = nil
 	return d.definition, nil
+}
+
+func (d *database) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
+	d.mu.Lock()
+	altered := d.altered
+	d.mu.Unlock()
+	if altered == nil || altered == judged {
+		return nil
+	}
+	d.definition = altered
+	return altered
 }
 
 func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error) {

@@ -27,6 +27,8 @@ type Database interface {
 	Definition() *table.Definition
 	Remember(d *table.Definition)
 	LoadDefinition(ctx context.Context) (*table.Definition, error)
+	// Reread reads the definition again where something was refused by judged, unless it just has. nil says that it is the same.
+	Reread(ctx context.Context, judged *table.Definition) *table.Definition
 	// Rows returns those of the tickets that have a row, in no order.
 	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
 	// List and Count ask for what the table holds by now.
@@ -79,6 +81,7 @@ type Site struct {
 	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start
 	learned    atomic.Bool    // it has been read since this process started
+	kept       kept
 }
 
 var _ daemon.Site = (*Site)(nil)

@@ -15,28 +15,28 @@ import (
 
 // Create implements [daemon.Site].
 func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.CreateResult{}, err
-	}
 	now := time.Now()
-	fields, err := d.Check(fromWire(p.Fields))
-	if err == nil {
-		fields, err = d.Complete(fields, now)
-	}
+	m := store.Mutation{ID: ticket.ID(p.ID)}
+	err := s.judged(ctx, func(d *table.Definition) (err error) {
+		if m.Fields, err = d.Check(fromWire(p.Fields)); err != nil {
+			return err
+		}
+		m.Kind = store.Create
+		if d.Computes() || p.ID != 0 {
+			// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
+			// what is known here is not the whole ticket.
+			m.Kind = store.Set
+		}
+		m.Fields, err = d.Complete(m.Fields, now)
+		return err
+	})
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	m := store.Mutation{Kind: store.Create, ID: ticket.ID(p.ID), Fields: fields}
 	if p.ID == 0 {
 		if m.ID, err = s.IDs.Next(ctx); err != nil {
 			return protocol.CreateResult{}, answerChange(err)
 		}
-	}
-	if d.Computes() || p.ID != 0 {
-		// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
-		// what is known here is not the whole ticket.
-		m.Kind = store.Set
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	outcome, err := s.apply(ctx, now, &m)
@@ -48,12 +48,8 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 
 // Set implements [daemon.Site].
 func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.RevisionResult{}, err
-	}
 	now := time.Now()
-	m, err := setMutation(d, now, p.ID, p.Fields)
+	m, err := s.setMutation(ctx, now, p.ID, p.Fields)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
@@ -76,8 +72,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 
 // SetMany implements [daemon.Site].
 func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
-	d, err := s.known()
-	if err != nil {
+	if _, err := s.known(); err != nil {
 		return protocol.SetManyResult{}, err
 	}
 	now := time.Now()
@@ -89,7 +84,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			outcomes[i].Err = pair.Err
 			continue
 		}
-		m, err := setMutation(d, now, pair.ID, pair.Fields)
+		m, err := s.setMutation(ctx, now, pair.ID, pair.Fields)
 		if err != nil {
 			outcomes[i].Err = refusal(err)
 			continue
@@ -156,12 +151,16 @@ func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, er
 }
 
 // setMutation checks the fields of one set.
-func setMutation(d *table.Definition, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
-	fields, err := d.Check(fromWire(wire))
-	if err != nil {
-		return store.Mutation{}, err
-	}
-	return store.Mutation{Kind: store.Set, ID: ticket.ID(id), Fields: d.Touch(fields, now)}, nil
+func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
+	m := store.Mutation{Kind: store.Set, ID: ticket.ID(id)}
+	err := s.judged(ctx, func(d *table.Definition) error {
+		fields, err := d.Check(fromWire(wire))
+		if err == nil {
+			m.Fields = d.Touch(fields, now)
+		}
+		return err
+	})
+	return m, err
 }
 
 // promise gives a mutation what its request says of repeating it and of when it counts as made.

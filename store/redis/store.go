@@ -28,10 +28,9 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
-	// OnSeed is told, again where the sink's revision is known only later, when Redis turned out to be empty, the revision that
-	// the sink has by then (zero where that is not known), and
-	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
-	// replaced. Optional.
+	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
+	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
+	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.

@@ -128,6 +128,7 @@ type outage struct {
 	open func(journal string) (relay.Next, error)
 	fail atomic.Pointer[failure]
 	away atomic.Bool // nothing answers
+	full atomic.Bool // there is room for the first mutation of a call alone
 }
 
 // failure says of each write whether it fails before it is made, or after.
@@ -155,10 +156,17 @@ func (o *outage) write(name string, do func() error) error {
 }
 
 func (o *outage) Apply(ctx context.Context, mutations []store.Mutation) (outcomes []store.Outcome, err error) {
+	made := mutations
+	if o.full.Load() {
+		made = mutations[:1]
+	}
 	err = o.write("apply", func() (err error) {
-		outcomes, err = o.Next.Apply(ctx, mutations)
+		outcomes, err = o.Next.Apply(ctx, made)
 		return err
 	})
+	for i := len(made); err == nil && i < len(mutations); i++ {
+		outcomes = append(outcomes, store.Outcome{ID: mutations[i].ID, Err: store.ErrFull})
+	}
 	return outcomes, err
 }
 

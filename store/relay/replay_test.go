@@ -56,6 +56,30 @@ func (h *harness) gated() *gate {
 	return g
 }
 
+// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where only the
+// error of a whole call leads there, the rest is refused (tried by hand).
+func TestRestOfACallGoesIntoTheJournal(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.full.Store(true)
+	outcomes, err := h.Apply(t.Context(), []store.Mutation{mutation(1, "a"), mutation(2, "b"), mutation(3, "c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o.Err != nil || o.ID != ticket.ID(i+1) || o.Revision == 0 {
+			t.Errorf("outcome %d: %+v", i, o)
+		}
+	}
+	h.next.full.Store(false)
+	h.drained(t)
+	for id, want := range map[ticket.ID]string{1: "a", 2: "b", 3: "c"} {
+		if got := status(t, h.next, id); got != want {
+			t.Errorf("ticket %d is %q in the next store, want %q", id, got, want)
+		}
+	}
+}
+
 // What was replayed and not confirmed is sent again, and passed over: a newer value of another host stays. Without the
 // recorded sequence number the older value comes back (tried).
 func TestReplayedOnce(t *testing.T) {

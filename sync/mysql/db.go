@@ -36,6 +36,8 @@ type DB struct {
 	definition atomic.Pointer[table.Definition]
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
 	packet atomic.Int64
+	// rereads are those of the definition because of something refused.
+	rereads seldom
 }
 
 // Open checks the config and prepares the pool. It connects to nothing: the first use does.

@@ -122,6 +122,21 @@ func TestColumnMissing(t *testing.T) {
 	wantFields(t, db, 1, 1, "category", "a") // in the extra column now
 }
 
+// 1364: a column was added that an INSERT must name, so that changes of rows that are there need an UPDATE now. The definition is
+// read again at the refusal. Without that the change is a dead letter (tried by hand).
+func TestAlteredUnderTheWrites(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 1, "status", "open"))
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN org INT NOT NULL")
+	results := write(t, db, set(1, 2, "status", "closed"), set(2, 2, "status", "new"))
+	wantStored(t, results[:1], 2)
+	wantFields(t, db, 1, 2, "status", "closed")
+	if r := results[1].Refused; r == nil || r.Code != 1364 {
+		t.Errorf("a row that lacks the column: %+v, want it refused with 1364", results[1])
+	}
+}
+
 // locked begins a transaction that holds a row.
 func locked(t *testing.T, db *mysql.DB, id ticket.ID) *sql.Tx {
 	t.Helper()
