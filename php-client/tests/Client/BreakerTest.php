@@ -141,6 +141,29 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
+	 * Whoever looked before somebody else claimed the attempt, and locks after, does not try as well. Fails without the
+	 * second look in Breaker::claim().
+	 */
+	public function test_a_claim_between_look_and_lock_counts(): void {
+		$folder = new Folder();
+		$folder->put( Breaker::FILE, '' );
+		$folder->age( Breaker::FILE, 10 );
+		$other  = $this->breaker( $folder->path );
+		$tries  = null;
+		$slower = new Breaker(
+			$folder->path,
+			Breaker::OPEN_SECONDS,
+			static function () use ( $other, &$tries ): int {
+				// The first time that it asks for the time, it has just looked.
+				$tries = $tries ?? self::passes( $other );
+				return time();
+			}
+		);
+		$this->assertFalse( self::passes( $slower ) );
+		$this->assertTrue( $tries );
+	}
+
+	/**
 	 * Of several processes that find its time run out at the same moment, exactly one tries. Fails without the lock in
 	 * Breaker::claim().
 	 */

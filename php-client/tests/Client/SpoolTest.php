@@ -203,14 +203,29 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A disk that takes a part of a file only: the change is not spooled, and nothing of it is left. Fails where the file
-	 * is written under its own name, or its length is not looked at.
+	 * What becomes of a process that writes more than it may: an error, or its end in the middle of the file.
 	 */
-	public function test_a_torn_write_leaves_nothing(): void {
+	public function limits(): array {
+		return array(
+			'it goes on' => array( 'SIG_IGN', 'false', array() ),
+			'it dies'    => array( 'SIG_DFL', '', array( 20000 ) ),
+		);
+	}
+
+	/**
+	 * A disk that takes a part of a file only: the change is not spooled, and where PHP lives on, nothing of it is left.
+	 * Fails where the file is written under its own name.
+	 *
+	 * @dataProvider limits
+	 * @param string $action What the signal does.
+	 * @param string $said   What the process says of the second change.
+	 * @param int[]  $sizes  Sizes of what is left besides the first.
+	 */
+	public function test_a_torn_write_never_has_its_name( string $action, string $said, array $sizes ): void {
 		$code  = '
 			use Ticketd\Client\Request;
 			use Ticketd\Client\Spool;
-			pcntl_signal( SIGXFSZ, SIG_IGN );
+			pcntl_signal( SIGXFSZ, constant( $argv[2] ) );
 			posix_setrlimit( POSIX_RLIMIT_FSIZE, 20000, 20000 );
 			$spool = new Spool( $argv[1] );
 			foreach ( array( 1000, 100000 ) as $id => $length ) {
@@ -218,16 +233,18 @@ final class SpoolTest extends TestCase {
 				var_export( $spool->write( new Request( "set", $params ) ) );
 				echo "\n";
 			}';
-		$child = new Child( $code, array( $this->folder->path ) );
+		$child = new Child( $code, array( $this->folder->path, $action ) );
 		$this->assertSame( 'true', $child->line() );
-		$this->assertSame( 'false', $child->line() );
-		$this->assertCount( 1, $this->folder->all() );
-		$this->assertCount( 1, $this->folder->frames() );
+		$this->assertSame( $said, $child->line() );
+		$frames = $this->folder->frames();
+		$this->assertCount( 1, $frames );
+		$others = array_diff( $this->folder->all(), $frames );
+		$this->assertCount( count( $others ), preg_grep( '/^\.tmp-/', $others ) );
+		$this->assertSame( $sizes, array_map( fn( $name ) => strlen( $this->folder->contents( $name ) ), array_values( $others ) ) );
 	}
 
 	/**
-	 * Somebody who looks all the time never sees a file that is not whole. Fails where the file is written under its own
-	 * name.
+	 * Somebody who looks all the time never sees a file that is not whole.
 	 */
 	public function test_a_reader_sees_whole_files_only(): void {
 		$code  = '
