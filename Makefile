@@ -10,8 +10,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FUZZTIME ?= 30s
 ROUNDS ?= 200
 UPDATES ?= 100000
+DURATION ?= 10m
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLUGIN := php-client
+DEMO_FLAGS := $(if $(filter no,$(REDIS)),--without-redis)
 
 .PHONY: help
 help: ## Show this list
@@ -42,6 +44,11 @@ test-kill: deps ## Kill daemon, Redis and MariaDB ROUNDS (200) times under write
 	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
 		-run '^(TestKilledAtRandom|TestTwoDaemonsOneKilled|TestPausedDaemonOverwritesNothing)$$' ./internal/e2e
 
+.PHONY: test-outage
+test-outage: deps ## Stop Redis, then the daemon, at random under visitors through PHP-FPM, DURATION (10m) each
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
+		-run '^TestPHPThrough' ./internal/e2e
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-sh ## Run every linter
 
@@ -70,12 +77,12 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each
 	done
 
 .PHONY: demo
-demo: deps ## Show ticketd at work on a private WordPress, with numbers at the end
-	@$(GO) run ./internal/demo run
+demo: deps ## Show ticketd at work on a private WordPress, with numbers at the end; REDIS=no for a site without Redis
+	@$(GO) run ./internal/demo run $(DEMO_FLAGS)
 
 .PHONY: demo-up
 demo-up: deps ## Start the demo's WordPress and leave it running; prints URL and log-in
-	@$(GO) run ./internal/demo up
+	@$(GO) run ./internal/demo up $(DEMO_FLAGS)
 
 .PHONY: demo-down
 demo-down: ## End what demo-up started

@@ -34,7 +34,7 @@ func statePath() (string, error) {
 }
 
 // up starts a process of its own that holds the site, and waits until it is ready.
-func up(ctx context.Context) error {
+func up(ctx context.Context, redis bool) error {
 	if s, err := running(); err == nil {
 		s.tell()
 		return nil
@@ -43,7 +43,7 @@ func up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	holder := exec.CommandContext(context.WithoutCancel(ctx), self, "hold")
+	holder := exec.CommandContext(context.WithoutCancel(ctx), self, "hold", fmt.Sprintf("--%s=%t", withoutRedisFlag, !redis))
 	holder.Stderr = os.Stderr
 	holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives this terminal
 	output, err := holder.StdoutPipe()
@@ -72,8 +72,8 @@ func up(ctx context.Context) error {
 const readyLine = "ready"
 
 // hold runs the site until it is told to end.
-func hold(ctx context.Context) (err error) {
-	s, err := startSite(ctx)
+func hold(ctx context.Context, redis bool) (err error) {
+	s, err := startSite(ctx, redis)
 	if err != nil {
 		return err
 	}

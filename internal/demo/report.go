@@ -17,8 +17,8 @@ import (
 )
 
 // show is `demo run`.
-func show(ctx context.Context) (err error) {
-	s, err := startSite(ctx)
+func show(ctx context.Context, redis bool) (err error) {
+	s, err := startSite(ctx, redis)
 	if err != nil {
 		return err
 	}

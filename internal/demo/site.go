@@ -30,7 +30,7 @@ type site struct {
 }
 
 // startSite starts everything in a folder of its own, printing each step.
-func startSite(ctx context.Context) (*site, error) {
+func startSite(ctx context.Context, redis bool) (*site, error) {
 	dir, err := os.MkdirTemp("", "ticketd-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("making the demo's folder: %w", err)
@@ -41,9 +41,13 @@ func startSite(ctx context.Context) (*site, error) {
 	if err := testenv.BuildTicketd(ctx, binary); err != nil {
 		return nil, errors.Join(err, s.end())
 	}
-	fmt.Printf("Starting Redis, MariaDB, PHP-FPM, nginx, WordPress and ticketd in %s …\n", dir)
+	servers := "Redis, MariaDB, PHP-FPM, nginx, WordPress"
+	if !redis {
+		servers = "MariaDB, PHP-FPM, nginx, WordPress (no Redis: changes wait in ticketd's journal)"
+	}
+	fmt.Printf("Starting %s and ticketd in %s …\n", servers, dir)
 	s.Stack, err = testenv.StartStack(ctx, dir, binary, filepath.Join("php-client", "ticketd"), testenv.StackOptions{
-		MustUse: mustUse, TCP: true,
+		MustUse: mustUse, TCP: true, NoRedis: !redis,
 		Redis: testenv.RedisOptions{Config: []string{"appendonly yes", "maxmemory-policy noeviction"}},
 	})
 	if err != nil {

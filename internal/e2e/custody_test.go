@@ -17,8 +17,10 @@ import (
 // custody follows writes to where they must end. Every field of every ticket has one writer, who counts up: so what MySQL must
 // hold in the end is the last number that was acknowledged, or a later one whose acknowledgement was lost.
 type custody struct {
-	sockets []string // of the daemons, which all serve the same site
+	// connect returns what a writer makes its calls with, and how it lets go of it.
+	connect func(writer int) (call caller, end func())
 	tickets int
+	first   int      // the id before the first ticket's
 	fields  []string // one for each writer
 
 	written [][]number // by writer, then by ticket
@@ -27,14 +29,39 @@ type custody struct {
 	calls   sync.WaitGroup
 }
 
+// caller makes one call of a writer; nil is an acknowledgement.
+type caller func(ctx context.Context, p protocol.SetParams) error
+
 // number is how far a writer has counted in one field of one ticket.
 type number struct{ acknowledged, tried int }
 
 // callTimeout bounds one call of a writer.
 const callTimeout = 3 * time.Second
 
+// newCustody makes writers that call daemons, which all serve the same site, each the next after the other.
 func newCustody(tickets int, sockets ...string) *custody {
-	c := &custody{sockets: sockets, tickets: tickets, fields: []string{"subject", "status", "category", "priority"}}
+	return newCustodyOf(tickets, func(writer int) (caller, func()) {
+		var client *protocol.Client
+		end := func() {
+			if client != nil {
+				_ = client.Close()
+				client = nil
+			}
+		}
+		n := writer
+		return func(ctx context.Context, p protocol.SetParams) error {
+			n++
+			err := dialAndSet(ctx, &client, sockets[n%len(sockets)], p)
+			if err != nil {
+				end() // the next call goes to the next daemon, as a restarted request would
+			}
+			return err
+		}, end
+	})
+}
+
+func newCustodyOf(tickets int, connect func(writer int) (caller, func())) *custody {
+	c := &custody{connect: connect, tickets: tickets, fields: []string{"subject", "status", "category", "priority"}}
 	for range c.fields {
 		c.written = append(c.written, make([]number, tickets))
 	}
@@ -48,28 +75,22 @@ func (c *custody) start(ctx context.Context, writes int) {
 	}
 }
 
-// write is one writer. After an error it goes to the next daemon, as a restarted request would.
+// write is one writer.
 func (c *custody) write(ctx context.Context, w, writes int) {
-	var client *protocol.Client
-	defer func() {
-		if client != nil {
-			_ = client.Close()
-		}
-	}()
+	call, end := c.connect(w)
+	defer end()
 	for i := 0; ctx.Err() == nil && (writes == 0 || i < writes); i++ {
 		at := &c.written[w][i%c.tickets]
 		at.tried = i + 1
-		err := c.call(ctx, &client, c.sockets[(i+w)%len(c.sockets)], set(int64(i%c.tickets+1), c.fields[w], strconv.Itoa(i+1)))
+		callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // a call under way is never cut short
+		err := call(callCtx, set(int64(c.first+i%c.tickets+1), c.fields[w], strconv.Itoa(i+1)))
+		cancel()
 		if err == nil {
 			at.acknowledged = i + 1
 			c.acks.Add(1)
 			continue
 		}
 		c.lost.Add(1)
-		if client != nil {
-			_ = client.Close()
-			client = nil
-		}
 		select { // a refused connection costs nothing: do not spin while the daemon is down
 		case <-ctx.Done():
 		case <-time.After(10 * time.Millisecond):
@@ -77,9 +98,7 @@ func (c *custody) write(ctx context.Context, w, writes int) {
 	}
 }
 
-func (c *custody) call(ctx context.Context, client **protocol.Client, socket string, p protocol.SetParams) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout) // a call under way is never cut short
-	defer cancel()
+func dialAndSet(ctx context.Context, client **protocol.Client, socket string, p protocol.SetParams) error {
 	if *client == nil {
 		dialled, err := protocol.Dial(ctx, socket)
 		if err != nil {
@@ -117,11 +136,11 @@ func (c *custody) check(t *testing.T, db *sql.DB) {
 	for w, name := range c.fields {
 		for n, want := range c.written[w] {
 			got := 0 // what was never written is the column's default, which is no number
-			if values := found[n+1]; values != nil {
+			if values := found[c.first+n+1]; values != nil {
 				got, _ = strconv.Atoi(values[w].String)
 			}
 			if got < want.acknowledged || got > want.tried {
-				t.Errorf("ticket %d: %s is %d in MySQL; %d was acknowledged, %d tried", n+1, name, got, want.acknowledged, want.tried)
+				t.Errorf("ticket %d: %s is %d in MySQL; %d was acknowledged, %d tried", c.first+n+1, name, got, want.acknowledged, want.tried)
 			}
 		}
 	}

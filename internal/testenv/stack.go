@@ -19,15 +19,16 @@ type StackOptions struct {
 	PHP   PHPFPMOptions
 	Debug bool
 	TCP   bool
-	// Redis are the options of Redis.
-	Redis RedisOptions
+	// Redis are the options of Redis; NoRedis does without, so that the journal is the store.
+	Redis   RedisOptions
+	NoRedis bool
 	// MariaDB are the options of MariaDB.
 	MariaDB MariaDBOptions
 }
 
 // Stack is a whole site: Redis, MariaDB, WordPress with the plugin behind nginx and PHP-FPM, and the daemon.
 type Stack struct {
-	Redis     *Redis
+	Redis     *Redis // nil where there is none
 	MariaDB   *MariaDB
 	WordPress *WordPress
 	Ticketd   *Ticketd
@@ -57,8 +58,10 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if err != nil {
 		return err
 	}
-	if s.Redis, err = StartRedis(ctx, redisDir, o.Redis); err != nil {
-		return err
+	if !o.NoRedis {
+		if s.Redis, err = StartRedis(ctx, redisDir, o.Redis); err != nil {
+			return err
+		}
 	}
 	if s.MariaDB, err = StartMariaDB(ctx, mariaDir, o.MariaDB); err != nil {
 		return err
@@ -71,8 +74,9 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	}
 	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
 		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
-		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );", phpString(s.Socket)),
-		PHP:    o.PHP, Debug: o.Debug, TCP: o.TCP,
+		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );",
+			phpString(s.Socket), phpString(s.spool())),
+		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP,
 	})
 	if err != nil {
 		return err
@@ -86,18 +90,22 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 
 // Config is the daemon's configuration with further TOML for its site.
 func (s *Stack) Config(site string) string {
+	redis := ""
+	if s.Redis != nil {
+		redis = fmt.Sprintf("[redis]\naddr = %q\npassword = %q\n", "unix://"+s.Redis.Socket(), s.Redis.password)
+	}
 	return fmt.Sprintf(`[daemon]
 socket = %q
 state_dir = %q
-[redis]
-addr = %q
-password = %q
-[sites.main]
+spool_dir = %q
+%s[sites.main]
 dsn = %q
 %s
-`, s.Socket, filepath.Join(filepath.Dir(s.Socket), "state"), "unix://"+s.Redis.Socket(), s.Redis.password,
-		s.MariaDB.DSN(StackDatabase), site)
+`, s.Socket, filepath.Join(filepath.Dir(s.Socket), "state"), s.spool(), redis, s.MariaDB.DSN(StackDatabase), site)
 }
+
+// spool is where PHP leaves what it cannot deliver.
+func (s *Stack) spool() string { return filepath.Join(filepath.Dir(s.Socket), "spool") }
 
 func (s *Stack) mustUse(code string) error {
 	if code == "" {
@@ -133,13 +141,18 @@ func (s *Stack) Kill() {
 	s.Ticketd.Kill()
 	s.WordPress.Kill()
 	s.MariaDB.Kill()
-	s.Redis.Kill()
+	if s.Redis != nil {
+		s.Redis.Kill()
+	}
 }
 
 // Log returns the logs of all servers.
 func (s *Stack) Log() string {
-	return "--- ticketd\n" + s.Ticketd.Log() + "\n--- wordpress\n" + s.WordPress.Log() + "\n--- mariadb\n" + s.MariaDB.Log() +
-		"\n--- redis\n" + s.Redis.Log()
+	text := "--- ticketd\n" + s.Ticketd.Log() + "\n--- wordpress\n" + s.WordPress.Log() + "\n--- mariadb\n" + s.MariaDB.Log()
+	if s.Redis != nil {
+		text += "\n--- redis\n" + s.Redis.Log()
+	}
+	return text
 }
 
 // NewStack starts a whole site with this module's daemon and plugin for one test and ends it with the test. The working

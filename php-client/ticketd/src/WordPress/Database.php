@@ -20,6 +20,9 @@ final class Database {
 	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
+	/** Ids from here on do not raise the sequence; schema.sql and the daemon draw the same line. */
+	private const OUT_OF_REACH = 4503599627370496;
+
 	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
 	 *
@@ -59,8 +62,8 @@ final class Database {
 		}
 		$raised = self::query(
 			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`,"
-			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table`))) + 1 WHERE `id` = 1",
-			array()
+			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table` WHERE `ticket_id` < %d))) + 1 WHERE `id` = 1",
+			array( self::OUT_OF_REACH )
 		);
 		if ( 1 !== $raised ) {
 			return 0;
