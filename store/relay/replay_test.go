@@ -56,8 +56,8 @@ func (h *harness) gated() *gate {
 	return g
 }
 
-// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where only the
-// error of a whole call leads there, the rest is refused (tried by hand).
+// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where
+// only the error of a whole call leads there, the rest is refused (tried by hand).
 func TestRestOfACallGoesIntoTheJournal(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
