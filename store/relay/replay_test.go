@@ -118,11 +118,11 @@ func TestReplayedOnceAcrossRestart(t *testing.T) {
 	h.close(t)
 	other := h.another(t)
 	setIn(t, other, 1, "newer")
-	close(g.open)
 	h.open(t)
 	if n := h.Status().Entries; n != 1 {
 		t.Fatalf("%d changes wait after the restart, want 1", n)
 	}
+	close(g.open)
 	h.drained(t)
 	if got := status(t, other, 1); got != "newer" {
 		t.Errorf("Redis holds %q, want the newer value", got)
