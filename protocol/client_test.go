@@ -147,6 +147,7 @@ func TestClientCompletesChanges(t *testing.T) {
 				result = &CreateResult{1, 1}
 			case MethodSetMany:
 				result = &SetManyResult{Outcomes: make([]SetOutcome, 1)}
+			default:
 			}
 			frame, _ := e.Reply(req.ID, result)
 			_, _ = conn.Write(frame)

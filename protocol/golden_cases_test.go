@@ -48,10 +48,13 @@ func sampleParams() []call {
 			Site: "main", ID: 812, Fields: fields, RequestID: "s-1", Remember: time.Second, Ack: AckRedis,
 			IfRevision: 1764000000000000,
 		}},
-		{4, MethodSetMany, &SetManyParams{Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal, Tickets: []TicketFields{
-			{ID: 812, Fields: []Field{{"status", Text("pending")}}},
-			{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
-		}}},
+		{4, MethodSetMany, &SetManyParams{
+			Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal,
+			Tickets: []TicketFields{
+				{ID: 812, Fields: []Field{{"status", Text("pending")}}},
+				{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
+			},
+		}},
 		{5, MethodGet, &GetParams{Site: "main", ID: 812}},
 		{6, MethodGetMany, &GetManyParams{Site: "main", IDs: []int64{812, 1, MaxTicketID}}},
 		{7, MethodDelete, &DeleteParams{Site: "main", ID: 812, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}},

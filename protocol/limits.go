@@ -2,7 +2,7 @@ package protocol
 
 import "time"
 
-// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 7 lists the same
+// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 8 lists the same
 // numbers and the PHP client repeats them.
 const (
 	// Version is the first byte of every frame.

@@ -7,17 +7,10 @@ func (r *StatusResult) Decode(raw Raw) error {
 		if n := r.number(key); n != nil {
 			return d.count(n)
 		}
+		if s := r.text(key); s != nil {
+			return d.text(s)
+		}
 		switch key {
-		case "version":
-			return d.text(&r.Version)
-		case "site":
-			return d.text(&r.Site)
-		case "backend":
-			return d.text((*string)(&r.Backend))
-		case "ack":
-			return d.text((*string)(&r.Ack))
-		case "strategy":
-			return d.text(&r.Strategy)
 		case "connections":
 			return d.connections(&r.DaemonStatus)
 		case "store":
@@ -55,6 +48,24 @@ func (r *StatusResult) number(key string) *int64 {
 		return &r.FlushStatements
 	case "flush_errors":
 		return &r.FlushErrors
+	default:
+		return nil
+	}
+}
+
+// text is number for keys that hold a string.
+func (r *StatusResult) text(key string) *string {
+	switch key {
+	case "version":
+		return &r.Version
+	case "site":
+		return &r.Site
+	case "backend":
+		return (*string)(&r.Backend)
+	case "ack":
+		return (*string)(&r.Ack)
+	case "strategy":
+		return &r.Strategy
 	default:
 		return nil
 	}

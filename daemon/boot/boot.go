@@ -170,11 +170,6 @@ func (d *Daemon) drain(ctx context.Context) error {
 // close gives back what New took.
 func (d *Daemon) close() error {
 	var err error
-	if d.spool != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
-		defer cancel()
-		err = d.spool.Stop(ctx) // stopped already where the daemon ran
-	}
 	for _, s := range d.sites {
 		err = errors.Join(err, s.backend.close(), s.database.Close())
 	}

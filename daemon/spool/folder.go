@@ -181,7 +181,8 @@ func (f *folder) read(name string) ([]byte, daemon.Peer, error) {
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
 	case stat.Nlink != 1:
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it has %d names: its owner need not be who put it here", stat.Nlink)
+		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed,
+			"it has %d names: its owner need not be who put it here", stat.Nlink)
 	case stat.Size > maxFile:
 		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
 	}

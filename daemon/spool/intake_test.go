@@ -51,7 +51,10 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 	}
 	conditional, unnamed := setParams("main", 1, "x", "r"), setParams("main", 1, "x", "")
 	conditional.IfRevision, unnamed.Remember = 5, 0
-	fields := conditional.Fields
+	several := &protocol.SetManyParams{
+		Site: "main", RequestID: "r", Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
+	}
+	unnumbered := &protocol.CreateParams{Site: "main", Fields: conditional.Fields, RequestID: "r"}
 	for what, c := range map[string]struct {
 		make   func(t *testing.T, r *rig, name string)
 		reason string
@@ -79,10 +82,10 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
 		}, "no regular file"},
 		"a read":           {params(protocol.MethodGet, &protocol.GetParams{Site: "main", ID: 1}), "code: unknown_method"},
-		"several":          {params(protocol.MethodSetMany, &protocol.SetManyParams{Site: "main", RequestID: "r", Tickets: []protocol.TicketFields{{ID: 1, Fields: fields}}}), "code: unknown_method"},
+		"several":          {params(protocol.MethodSetMany, several), "code: unknown_method"},
 		"a condition":      {params(protocol.MethodSet, conditional), "field: if_revision"},
 		"no request id":    {params(protocol.MethodSet, unnamed), "field: request_id"},
-		"a create, no id":  {params(protocol.MethodCreate, &protocol.CreateParams{Site: "main", Fields: fields, RequestID: "r"}), "field: id"},
+		"a create, no id":  {params(protocol.MethodCreate, unnumbered), "field: id"},
 		"a delete, no id":  {params(protocol.MethodDelete, &protocol.DeleteParams{Site: "main", RequestID: "r"}), "field: id"},
 		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
 		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},

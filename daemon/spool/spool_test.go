@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	r := newRig(t)
 	r.takeIn(t) // from here on the folder is looked at only when the kernel tells of it
 	for i := range 20 {
-		value := fmt.Sprint(i)
+		value := strconv.Itoa(i)
 		r.set(t, "main", 1, value, "r"+value)
 		if err := r.Settle(t.Context(), r.site, true); err != nil {
 			t.Fatal(err)
@@ -83,7 +84,7 @@ func TestBadIsFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for i := range maxBadFiles {
-		check(t, os.WriteFile(filepath.Join(r.path, badName, fmt.Sprint(i)), nil, 0o600))
+		check(t, os.WriteFile(filepath.Join(r.path, badName, strconv.Itoa(i)), nil, 0o600))
 	}
 	name := r.name(1)
 	r.write(t, name, nil)

@@ -61,12 +61,12 @@ func (s *Spool) Warnings() []string {
 	}
 	var warnings []string
 	if n := s.folder.bad.count(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files of the spool cannot be used: look at %s/%s and remove them", n,
-			s.folder.path, badName))
+		warnings = append(warnings, fmt.Sprintf("%d files of the spool could not be used: see the reasons in %s/%s, "+
+			"move back what shall be tried again, and remove the rest", n, s.folder.path, badName))
 	}
 	if s.stays > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files of the spool are done with and cannot be moved out of the way: bad/ is full, "+
-			"or the log says why", s.stays))
+		warnings = append(warnings, fmt.Sprintf("%d files of the spool are done with and cannot be moved out of the way: "+
+			"bad/ is full, or the log says why", s.stays))
 	}
 	return warnings
 }

@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -272,4 +275,62 @@ func TestNoRedis(t *testing.T) {
 	if out, err := r.run(t, "verify", "--config", config); err == nil || !strings.Contains(out, "no [redis]") {
 		t.Errorf("verify without Redis: %v\n%s", err, out)
 	}
+}
+
+// A journal with bad bytes ends the start, which names the file and the way out; what can be read is taken out on demand.
+func TestDamagedJournalIsRefusedAndSalvaged(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{noRedis: true, site: never})
+	c := r.dial(t)
+	for id := int64(1); id <= 20; id++ {
+		mustSet(t, c, id, "subject", "value "+strconv.FormatInt(id, 10))
+	}
+	r.Kill()
+	damage(t, filepath.Join(filepath.Dir(r.socket), "journal", "main"), "value 10")
+	config := filepath.Join(filepath.Dir(r.socket), "salvage.toml")
+	writeFile(t, config, r.text)
+	out, err := r.run(t, "serve", "--config", config)
+	if err == nil || !strings.Contains(out, "ticketd journal salvage") || !strings.Contains(out, "can be read") {
+		t.Fatalf("serve on a damaged journal: %v\n%s", err, out)
+	}
+	if out, err := r.run(t, "journal", "salvage", "--config", config); err != nil || !strings.Contains(out, "corrupt") {
+		t.Fatalf("salvage: %v\n%s", err, out)
+	}
+	if err := r.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.dial(t).Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	for id := int64(1); id <= 20; id++ {
+		want := "value " + strconv.FormatInt(id, 10)
+		if id == 10 {
+			want = "" // its record is the one that was damaged
+		}
+		if got := column(t, r.db, "subject", id); got != want {
+			t.Errorf("ticket %d: subject %q in MySQL, want %q", id, got, want)
+		}
+	}
+}
+
+// damage changes one byte of a text in a journal's file.
+func damage(t *testing.T, dir, text string) {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		path := filepath.Join(dir, f.Name())
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := bytes.Index(content, []byte(text)); at >= 0 {
+			content[at] ^= 1
+			writeFile(t, path, string(content))
+			return
+		}
+	}
+	t.Fatalf("%q is in no file of %s", text, dir)
 }

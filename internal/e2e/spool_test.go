@@ -122,8 +122,8 @@ func (s *spooler) unusable(t *testing.T) int {
 	link := func(name string) error { return os.Link(other, filepath.Join(s.dir, name)) }
 	symlink := func(name string) error { return os.Symlink(other, filepath.Join(s.dir, name)) }
 	pipe := func(name string) error { return unix.Mkfifo(filepath.Join(s.dir, name), 0o600) }
-	for _, make := range []func(name string) error{link, symlink, pipe} {
-		if err := make(s.name(900)); err != nil {
+	for _, put := range []func(name string) error{link, symlink, pipe} {
+		if err := put(s.name(900)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -407,3 +407,41 @@ func TestOtherVersionsRecordIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// What is clean is the next place's to tell after a restart: its row may have been replaced by somebody else since.
+func TestCleanIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	m := r.mutation(1, "flushed")
+	m.Kind = store.Create
+	r.ack(t, 1, r.apply(t, m).Revision)
+	row := store.Record{ID: 1, Revision: 1 << 52, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("edited")}}}
+	have, _ := r.Get(t.Context(), []ticket.ID{1})
+	if err := r.Fill(t.Context(), []store.Record{row}, []ticket.Revision{have[0].Revision}); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen(t)
+	if got, _ := r.Get(t.Context(), []ticket.ID{1}); got[0].Held() {
+		t.Fatalf("%+v is read after a restart", got[0])
+	}
+}
+
+// Revisions grow even where no mutation is left in the log.
+func TestRevisionsGrowAcrossCleaning(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	last := r.set(t, 1, "x")
+	r.ack(t, 1, last)
+	if err := r.log.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	r.cleanUp(t)
+	if n := r.Stats().Segments; n != 1 {
+		t.Fatalf("%d segments", n)
+	}
+	r.now = r.now.Add(-time.Hour)
+	r.reopen(t)
+	if next := r.set(t, 1, "y"); next <= last {
+		t.Fatalf("revision %d after %d", next, last)
+	}
+}

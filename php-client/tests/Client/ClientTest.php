@@ -76,11 +76,84 @@ final class ClientTest extends TestCase {
 		unset( $params['request_id'] );
 		$this->assertSame(
 			array(
-				'fields' => array( 'status' => 'open' ),
-				'site'   => 'main',
+				'fields'   => array( 'status' => 'open' ),
+				'remember' => 600,
+				'site'     => 'main',
 			),
 			$params
 		);
+	}
+
+	/**
+	 * Create may name the ticket's id; a request id of the caller's own is remembered for as long as the daemon does.
+	 */
+	public function test_create_with_an_id_of_ones_own(): void {
+		$answer = array(
+			'id'       => 812,
+			'revision' => 7,
+		);
+		$client = $this->client( $answer, $peer );
+		$this->assertSame( $answer, $client->create( array( 'status' => 'open' ), 'form-1', 812 ) );
+		$sent = array(
+			'id'         => 812,
+			'fields'     => array( 'status' => 'open' ),
+			'request_id' => 'form-1',
+		);
+		$this->assertSame( $sent, $this->request( $peer )[3] );
+	}
+
+	/**
+	 * Every change has a request id, so that it can be repeated.
+	 */
+	public function test_every_change_has_a_request_id(): void {
+		$calls = array(
+			static function ( Client $client ): void {
+				$client->set( 3, array( 'status' => 'open' ) );
+			},
+			static function ( Client $client ): void {
+				$client->delete( 3 );
+			},
+			static function ( Client $client ): void {
+				$client->set_many( array( 3 => array( 'status' => 'open' ) ) );
+			},
+		);
+		foreach ( $calls as $call ) {
+			$both = array(
+				'revision' => 7,
+				'results'  => array( 7 ),
+			);
+			$call( $this->client( $both, $peer ) );
+			$params = $this->request( $peer )[3];
+			$this->assertMatchesRegularExpression( '/^[0-9a-f]{32}$/', $params['request_id'] );
+			$this->assertSame( 600, $params['remember'] );
+		}
+	}
+
+	/**
+	 * That changes may be missing is passed on, of tickets, pages and whole results.
+	 */
+	public function test_stale_results_say_so(): void {
+		$stale  = array( 'stale' => true );
+		$ticket = array(
+			'id'       => 3,
+			'revision' => 5,
+			'fields'   => array( 'status' => 'open' ),
+		);
+		$page   = array(
+			'tickets' => array( $ticket ),
+			'next'    => null,
+		);
+		$this->assertSame( $ticket + $stale, $this->client( $ticket + $stale, $peer )->get( 3 ) );
+		$this->assertSame( $page + $stale, $this->client( $page + $stale, $peer )->list_tickets() );
+		$both = array( 'tickets' => array( $ticket, null ) );
+		$this->assertSame(
+			array(
+				3 => $ticket + $stale,
+				4 => null,
+			),
+			$this->client( $both + $stale, $peer )->get_many( array( 3, 4 ) )
+		);
+		$this->assertSame( 7, $this->client( array( 'count' => 7 ) + $stale, $peer )->count_tickets() );
 	}
 
 	/**
@@ -124,6 +197,7 @@ final class ClientTest extends TestCase {
 		$this->assertSame( 5, $outcomes[3] );
 		$this->assertInstanceOf( DaemonException::class, $outcomes[4] );
 		$this->assertSame( 'status', $outcomes[4]->field() );
+		$this->assertStringEndsWith( '#1', $outcomes[4]->request_id() );
 		$this->assertSame( array( array( 3, array( 'status' => 'open' ) ), array( 4, array( 'status' => 'nonsense' ) ) ), $this->request( $peer )[3]['tickets'] );
 	}
 

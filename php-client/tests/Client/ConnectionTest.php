@@ -159,13 +159,14 @@ final class ConnectionTest extends TestCase {
 		$peer   = new Peer( array( array( array( 'frame' ), array( 'drip', Peer::reply( 1, null, self::DONE ), 0 ), array( 'hold' ) ) ) );
 		$client = new Client( new Connection( $peer->socket ), '', 5000 );
 		$large  = str_repeat( 'x', 3000000 );
-		$this->assertSame( 9, $client->set( 1, array( 'subject' => $large ) ) );
+		$this->assertSame( 9, $client->set( 1, array( 'subject' => $large ), 0, 'again' ) );
 		$payload = ( new PureCodec() )->encode_request(
 			1,
 			'set',
 			array(
-				'id'     => 1,
-				'fields' => array( 'subject' => $large ),
+				'id'         => 1,
+				'fields'     => array( 'subject' => $large ),
+				'request_id' => 'again',
 			)
 		);
 		$this->assertSame( sha1( Frame::encode( $payload ) ), $peer->frame() );
@@ -219,8 +220,6 @@ final class ConnectionTest extends TestCase {
 			'neither error or result' => array( Peer::frame_of( array( 1, 1, null, null ) ), ProtocolException::class ),
 			'both error and result'   => array( Peer::reply( 1, Peer::error( 'internal' ), self::DONE ), ProtocolException::class ),
 			'an error without a code' => array( Peer::reply( 1, array( 'message' => 'x' ) ), ProtocolException::class ),
-			'half a frame'            => array( substr( $done, 0, 20 ), LostException::class ),
-			'nothing'                 => array( '', LostException::class ),
 		);
 	}
 
@@ -352,13 +351,59 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A set without a request id is not repeated: somebody else's change may have come between.
+	 * What a peer may send before it hangs up.
 	 */
-	public function test_a_lost_set_is_not_repeated(): void {
-		$peer    = new Peer( array( array( array( 'frame' ) ), array( array( 'frame' ), array( 'send', Peer::reply( 2, null, self::DONE ) ) ) ) );
+	public function beginnings(): array {
+		return array(
+			'half a frame' => array( substr( Peer::reply( 1, null, self::DONE ), 0, 20 ) ),
+			'nothing'      => array( '' ),
+		);
+	}
+
+	/**
+	 * A set that was lost is sent once more, under the request id that was made up for it.
+	 *
+	 * @dataProvider beginnings
+	 * @param string $bytes What the peer sends at first, in hex.
+	 */
+	public function test_a_lost_set_is_repeated_once( string $bytes ): void {
+		$peer   = new Peer(
+			array(
+				array( array( 'frame' ), array( 'send', $bytes ) ),
+				array( array( 'frame' ), array( 'send', Peer::reply( 2, null, self::DONE ) ), array( 'hold' ) ),
+			)
+		);
+		$client = new Client( new Connection( $peer->socket ), '', 5000 );
+		$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ) );
+		$first = $peer->frame();
+		$this->assertSame( substr( $first, 14 ), substr( $peer->frame(), 14 ) );
+		$this->assertStringContainsString( bin2hex( 'remember' ), $first );
+	}
+
+	/**
+	 * A set that was lost twice is given up; it may have been done.
+	 */
+	public function test_a_set_that_is_lost_twice_fails(): void {
+		$peer    = new Peer( array( array( array( 'frame' ) ), array( array( 'frame' ) ) ) );
 		$client  = new Client( new Connection( $peer->socket ), '', 5000 );
 		$failure = $this->failure( $client, LostException::class );
 		$this->assertTrue( $failure->ambiguous() );
+		$this->assertMatchesRegularExpression( '/^[0-9a-f]{32}$/', $failure->request_id() );
+	}
+
+	/**
+	 * Where nobody listens any more when it is repeated, the first attempt may have been done all the same; a refusal
+	 * says that it was not. Fails without set_request()'s second argument in Caller.
+	 */
+	public function test_a_repetition_that_cannot_be_made_is_ambiguous(): void {
+		$peer    = new Peer( array( array( array( 'frame' ), array( 'unlink' ) ) ) );
+		$failure = $this->failure( new Client( new Connection( $peer->socket ), '', 5000 ), ConnectException::class );
+		$this->assertTrue( $failure->ambiguous() );
+
+		$refusal = array( array( 'frame' ), array( 'send', Peer::reply( 2, Peer::error( 'invalid' ) ) ), array( 'hold' ) );
+		$peer    = new Peer( array( array( array( 'frame' ) ), $refusal ) );
+		$failure = $this->failure( new Client( new Connection( $peer->socket ), '', 5000 ), DaemonException::class );
+		$this->assertFalse( $failure->ambiguous() );
 	}
 
 	/**

@@ -22,6 +22,10 @@ final class LimitsTest extends TestCase {
 	public function test_limits_are_those_of_the_specification(): void {
 		$spec = file_get_contents( __DIR__ . '/../../../protocol/SPEC.md' );
 		$this->assertStringContainsString( '| payload of a frame | ' . number_format( Limits::MAX_PAYLOAD ) . ' bytes |', $spec );
+		$this->assertStringContainsString( sprintf( '| fields of one ticket in one request | %d |', Limits::MAX_FIELDS ), $spec );
+		$this->assertStringContainsString( '| tickets or ids in one request, tickets or letters of a page | ' . number_format( Limits::MAX_TICKETS ) . ' |', $spec );
+		$this->assertStringContainsString( sprintf( '| fields in a `where` / values of one of them | %d / %d |', Limits::MAX_WHERE, Limits::MAX_CHOICES ), $spec );
+		$this->assertStringContainsString( sprintf( '| bytes of a field name / request id / site / method | %d |', Limits::MAX_REQUEST_ID ), $spec );
 		$this->assertStringContainsString( sprintf( 'version of the protocol: `0x%02x`', Limits::VERSION ), $spec );
 		$this->assertStringContainsString( '`id` is an integer from 1 to ' . number_format( Limits::MAX_ID ), $spec );
 	}

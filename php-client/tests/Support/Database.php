@@ -34,6 +34,13 @@ final class Database {
 	public string $last_error = '';
 
 	/**
+	 * Rows of the last query: there is nothing.
+	 *
+	 * @var object[]
+	 */
+	public array $last_result = array();
+
+	/**
 	 * What CREATE fails with from now on; empty: it does not.
 	 *
 	 * @var string

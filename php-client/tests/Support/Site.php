@@ -49,8 +49,10 @@ final class Site {
 		self::$capabilities = array();
 		$GLOBALS['wpdb']    = new Database();
 		wp_cache_flush();
-		foreach ( array( 'socket', 'site', 'timeout_ms', 'table', 'rest_permission' ) as $filter ) {
+		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission' ) as $filter ) {
 			remove_all_filters( 'ticketd_' . $filter );
 		}
+		// The machine may have a spool of its own.
+		add_filter( 'ticketd_spool', '__return_empty_string' );
 	}
 }

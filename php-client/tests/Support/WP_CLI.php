@@ -25,6 +25,22 @@ final class WP_CLI {
 	public static array $bar = array();
 
 	/**
+	 * Warnings, which the real one prints on STDERR.
+	 *
+	 * @var string[]
+	 */
+	public static array $warnings = array();
+
+	/**
+	 * Notes a warning.
+	 *
+	 * @param string $message What it says.
+	 */
+	public static function warning( string $message ): void {
+		self::$warnings[] = $message;
+	}
+
+	/**
 	 * Ends the command; the real one prints on STDERR and exits with 1.
 	 *
 	 * @param string $message What is wrong.

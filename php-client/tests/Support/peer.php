@@ -8,6 +8,7 @@
  * ["drip", hex, µs]    writes them one by one with a pause after each;
  * ["hold"]             waits until the client closes its end;
  * ["close"]            closes the connection and prints "closed".
+ * ["unlink"]           removes the socket, so that nobody connects any more.
  * After its last step a connection is closed. The process ends after the last connection.
  *
  * @package Ticketd
@@ -55,6 +56,9 @@ foreach ( json_decode( $argv[2], true ) as $steps ) {
 			case 'close':
 				fclose( $connection );
 				echo "closed\n";
+				break;
+			case 'unlink':
+				unlink( $argv[1] );
 				break;
 			case 'hold':
 				while ( ! feof( $connection ) ) {

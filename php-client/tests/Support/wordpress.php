@@ -15,6 +15,9 @@ define( 'WP_PLUGIN_DIR', WP_CONTENT_DIR );
 define( 'WP_LANG_DIR', WP_CONTENT_DIR . '/languages' );
 define( 'WPMU_PLUGIN_DIR', WP_CONTENT_DIR . '/mu-plugins' );
 define( 'TICKETD_DROP_IN', true );
+// Whatever WordPress has to complain about is printed, and fails the test.
+define( 'WP_DEBUG', true );
+define( 'WP_DEBUG_DISPLAY', true );
 
 if ( ! is_file( ABSPATH . WPINC . '/version.php' ) ) {
 	throw new \RuntimeException(

@@ -222,6 +222,6 @@ final class RestTest extends SiteTestCase {
 		$request = new \WP_REST_Request( 'OPTIONS', '/ticketd/v1/tickets/812' );
 		$data    = rest_handle_options_request( null, rest_get_server(), $request )->get_data();
 		$this->assertSame( 'ticketd-ticket', $data['schema']['title'] );
-		$this->assertSame( array( 'id', 'revision', 'fields' ), array_keys( $data['schema']['properties'] ) );
+		$this->assertSame( array( 'id', 'revision', 'fields', 'stale', 'spooled' ), array_keys( $data['schema']['properties'] ) );
 	}
 }

@@ -57,10 +57,16 @@ abstract class SiteTestCase extends TestCase {
 	}
 
 	/**
-	 * The next request that the peer read: method and parameters.
+	 * The next request that the peer read: method and parameters, without a request id that was made up.
 	 */
 	protected function request(): array {
 		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) );
-		return array( $message[2], $message[3] );
+		$params  = $message[3];
+		if ( isset( $params['remember'] ) ) {
+			$this->assertMatchesRegularExpression( '/^[0-9a-f]{32}$/', $params['request_id'] );
+			$this->assertSame( 600, $params['remember'] );
+			unset( $params['request_id'], $params['remember'] );
+		}
+		return array( $message[2], $params );
 	}
 }

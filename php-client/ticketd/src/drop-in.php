@@ -15,7 +15,7 @@ if ( ! function_exists( 'my_support_plugin_write_ticket_metadata' ) ) {
 	 *
 	 * @param int   $ticket_id The ticket's id.
 	 * @param array $metadata  Values by field name.
-	 * @return bool Whether the daemon has taken them.
+	 * @return bool Whether the daemon has taken them, or the spool while it is away.
 	 */
 	function my_support_plugin_write_ticket_metadata( int $ticket_id, array $metadata ): bool {
 		return ! is_wp_error( ticketd_set_ticket( $ticket_id, $metadata ) );
@@ -29,7 +29,7 @@ if ( ! function_exists( 'my_support_plugin_update_ticket_metadata_field' ) ) {
 	 * @param int                        $ticket_id The ticket's id.
 	 * @param string                     $field     The field's name.
 	 * @param string|int|float|bool|null $value     Its value.
-	 * @return bool Whether the daemon has taken it.
+	 * @return bool Whether the daemon has taken it, or the spool while it is away.
 	 */
 	function my_support_plugin_update_ticket_metadata_field( int $ticket_id, string $field, $value ): bool {
 		return ! is_wp_error( ticketd_set_ticket( $ticket_id, array( $field => $value ) ) );

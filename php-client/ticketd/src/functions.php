@@ -6,6 +6,18 @@
  * `lost`, `protocol`), its data holds `status` (for HTTP), `field`, `retryable`, `ambiguous` (the call may have been
  * done all the same) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
  *
+ * While the daemon is away, changes wait in the spool folder, and reads come from the database:
+ *
+ * - A change that waits counts as done and returns the revision 0: "accepted, revision not known yet". The daemon has
+ *   not seen it. What it refuses later (a column that there is not, a text that is too long) it sets aside with the
+ *   reason in the spool's folder `bad`; nobody who called a function here learns of that. A change with $if_revision is
+ *   not spooled but fails.
+ * - What is read carries `stale`: true. It is the database's row, with this host's own spooled changes over it; changes
+ *   that the daemon has taken and not brought to the database yet are missing, and a ticket of which the database knows
+ *   nothing yet is `ticketd_unavailable` (or null among several).
+ *
+ * Without a spool folder that PHP can write, changes fail while the daemon is away.
+ *
  * @package Ticketd
  */
 
@@ -14,9 +26,12 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Makes a ticket.
  *
+ * While the daemon is away, the id comes from the table's sequence in the database. That must not be undone: do not
+ * call this within a transaction that may be rolled back.
+ *
  * @param array  $fields     Values by field name; fields that are not named get the table's defaults.
  * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up where
- *                           it is empty; it is in the data of a WP_Error.
+ *                           it is empty, good for ten minutes; it is in the data of a WP_Error.
  * @return int|WP_Error The ticket's id.
  */
 function ticketd_create_ticket( array $fields, string $request_id = '' ) {
@@ -30,8 +45,8 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
  * @param int    $id          The ticket's id.
  * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
- * @param string $request_id  Makes the call repeatable for a day; empty: it is not.
- * @return int|WP_Error The ticket's new revision.
+ * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+ * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_set_ticket( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->set( $id, $fields, $if_revision, $request_id );
@@ -41,8 +56,9 @@ function ticketd_set_ticket( int $id, array $fields, int $if_revision = 0, strin
  * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
  *
  * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
- * @param string $request_id   Makes the call repeatable for a day; empty: it is not.
- * @return array<int, int|WP_Error>|WP_Error By ticket id the new revision, or why that ticket was refused.
+ * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+ * @return array<int, int|WP_Error>|WP_Error By ticket id the new revision (0: accepted, not known yet), or why
+ *         that ticket was refused.
  */
 function ticketd_set_tickets( array $fields_by_id, string $request_id = '' ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->set_many( $fields_by_id, $request_id );
@@ -52,7 +68,7 @@ function ticketd_set_tickets( array $fields_by_id, string $request_id = '' ) {
  * Reads a ticket.
  *
  * @param int $id The ticket's id.
- * @return array{id: int, revision: int, fields: array}|WP_Error
+ * @return array{id: int, revision: int, fields: array}|WP_Error And `stale`: true where changes may be missing.
  */
 function ticketd_get_ticket( int $id ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->get( $id );
@@ -86,7 +102,7 @@ function ticketd_get_tickets( array $ids ) {
  *     @type string $after      The `next` of the page before.
  * }
  * @return array{tickets: array[], next: string|null}|WP_Error Tickets as ticketd_get_ticket() returns them; `next` is
- *         null on the last page.
+ *         null on the last page, and `stale` true where changes may be missing.
  */
 function ticketd_list_tickets( array $args = array() ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->list_tickets( $args );
@@ -106,8 +122,8 @@ function ticketd_count_tickets( array $args = array() ) {
  * Deletes a ticket. Deleting it again is no error.
  *
  * @param int    $id         The ticket's id.
- * @param string $request_id Makes the call repeatable for a day; empty: it is not.
- * @return int|WP_Error The ticket's new revision.
+ * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+ * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_delete_ticket( int $id, string $request_id = '' ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->delete( $id, $request_id );

@@ -2,6 +2,7 @@ package wal
 
 import (
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -25,7 +26,7 @@ func (d *disk) open(path string) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &faulty{File: f, disk: d, path: path}, nil
+	return &faulty{File: f, disk: d, path: strings.TrimSuffix(path, tmpSuffix)}, nil
 }
 
 func (d *disk) fails(operation string, times int) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/store"
 )
@@ -179,5 +180,48 @@ func TestFailedWrite(t *testing.T) {
 			got, _ := contents(t, dir, Options{})
 			want(t, got, "a", "b")
 		}
+	}
+}
+
+// A segment is on disk before its successor takes records, and what stays before anything is dropped: Commit and Drop rely on it.
+func TestSyncedBeforeOthersCount(t *testing.T) {
+	t.Parallel()
+	dir, d := t.TempDir(), newDisk()
+	l, _, _ := open(t, dir, Options{OpenFile: d.open})
+	first := appendAll(t, l, "a")
+	before := d.countSyncs()
+	if err := l.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	if d.syncs[before] != segmentPath(dir, first.Segment) {
+		t.Errorf("synced %v at a rotation, want the old segment first", d.syncs[before:])
+	}
+	closeLog(t, l)
+
+	for _, mode := range []Sync{Always, Interval, Never} {
+		dir, d := t.TempDir(), newDisk()
+		l, _, _ := open(t, dir, Options{Sync: mode, Interval: time.Hour, OpenFile: d.open})
+		appendAll(t, l, "a")
+		if err := l.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		at := appendAll(t, l, "a once more")
+		before := d.countSyncs()
+		if err := l.Drop(at.Segment); err != nil {
+			t.Fatal(err)
+		}
+		if d.countSyncs() == before || l.Stats().Segments[0].Number != at.Segment {
+			t.Errorf("%s: dropped what was not on disk elsewhere", mode)
+		}
+		appendAll(t, l, "b")
+		if mode != Never { // it syncs no segment but the new one, whose failure is an error
+			d.fails("sync", 1)
+		}
+		if err := l.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		closeLog(t, l)
+		got, _ := contents(t, dir, Options{})
+		want(t, got, "a once more", "b")
 	}
 }

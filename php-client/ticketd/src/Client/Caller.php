@@ -13,6 +13,9 @@ namespace Ticketd\Client;
  */
 final class Caller {
 
+	/** Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing. */
+	private const SLOW = array( 'flush', 'list', 'count' );
+
 	/**
 	 * The connection.
 	 *
@@ -28,69 +31,99 @@ final class Caller {
 	private Codec $codec;
 
 	/**
+	 * What ends calls at once while the daemon hangs.
+	 *
+	 * @var Breaker
+	 */
+	private Breaker $breaker;
+
+	/**
 	 * Takes what calls are made with.
 	 *
 	 * @param Connection $connection The connection.
 	 * @param Codec      $codec      The codec.
+	 * @param Breaker    $breaker    What ends calls at once while the daemon hangs.
 	 */
-	public function __construct( Connection $connection, Codec $codec ) {
+	public function __construct( Connection $connection, Codec $codec, Breaker $breaker ) {
 		$this->connection = $connection;
 		$this->codec      = $codec;
+		$this->breaker    = $breaker;
 	}
 
 	/**
-	 * Calls a method.
+	 * Makes a call.
 	 *
-	 * A connection that breaks, as it does when the daemon is restarted, is made again once where doing the call
-	 * twice has the effect of doing it once.
-	 *
+	 * @param Request       $request  What is asked for. A change has a request id.
 	 * @param Deadline      $deadline When the call ends; its operation is the method.
-	 * @param array         $params   The method's parameters by name.
 	 * @param callable      $read     Makes what is returned out of the result's map.
 	 * @param callable|null $progress Called with what a progress message says is done and in total.
 	 * @return mixed What $read returned.
 	 * @throws TicketdException If the call fails.
 	 */
-	public function call( Deadline $deadline, array $params, callable $read, ?callable $progress = null ) {
+	public function call( Request $request, Deadline $deadline, callable $read, ?callable $progress = null ) {
 		try {
-			try {
-				return $this->attempt( $deadline, $params, $read, $progress );
-			} catch ( LostException $e ) {
-				if ( ! self::is_repeatable( $deadline->operation(), $params ) ) {
-					throw $e;
-				}
-				return $this->attempt( $deadline, $params, $read, $progress );
-			}
+			$this->breaker->pass();
+			$value = $this->attempts( $request, $deadline, $read, $progress );
+			$this->breaker->close();
+			return $value;
 		} catch ( TicketdException $e ) {
-			$e->set_request_id( $params['request_id'] ?? '' );
+			if ( $e instanceof TimeoutException && ! in_array( $request->method(), self::SLOW, true ) ) {
+				$this->breaker->open();
+			} elseif ( $e instanceof DaemonException || self::is_refusal( $e ) ) {
+				$this->breaker->close();
+			}
+			$e->set_request( $request );
 			throw $e;
 		}
 	}
 
 	/**
-	 * Whether doing a call twice has the effect of doing it once. A change without a request id has not: between the
-	 * two, somebody else's change may have come.
+	 * Whether nobody listens, which a daemon that hangs still does.
 	 *
-	 * @param string $method The method.
-	 * @param array  $params Its parameters by name.
+	 * @param TicketdException $e What a call failed with.
 	 */
-	private static function is_repeatable( string $method, array $params ): bool {
-		return isset( $params['request_id'] ) || ! in_array( $method, array( 'create', 'set', 'set_many' ), true );
+	private static function is_refusal( TicketdException $e ): bool {
+		return $e instanceof ConnectException && 'unavailable' === $e->reason();
+	}
+
+	/**
+	 * Sends a request and waits for its reply. Where the connection breaks, as it does when the daemon is restarted,
+	 * that is done once more: a request id, or the nature of the call, sees to it that twice has the effect of once.
+	 *
+	 * @param Request       $request  What is asked for.
+	 * @param Deadline      $deadline When the call ends.
+	 * @param callable      $read     Makes what is returned out of the result's map.
+	 * @param callable|null $progress Called with what a progress message says is done and in total.
+	 * @return mixed What $read returned.
+	 * @throws TicketdException If the call fails.
+	 */
+	private function attempts( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
+		try {
+			return $this->attempt( $request, $deadline, $read, $progress );
+		} catch ( LostException $e ) {
+			try {
+				return $this->attempt( $request, $deadline, $read, $progress );
+			} catch ( TicketdException $again ) {
+				// Unless the daemon has told the outcome: whatever became of this attempt, the first may have done it.
+				$again->set_request( $request, $again->is_outage() );
+				throw $again;
+			}
+		}
 	}
 
 	/**
 	 * Sends a request and waits for its reply.
 	 *
+	 * @param Request       $request  What is asked for.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param array         $params   The method's parameters by name.
 	 * @param callable      $read     Makes what is returned out of the result's map.
 	 * @param callable|null $progress Called with what a progress message says is done and in total.
 	 * @return mixed What $read returned.
 	 * @throws DaemonException If the daemon answers with an error.
 	 */
-	private function attempt( Deadline $deadline, array $params, callable $read, ?callable $progress ) {
+	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
 		$id    = $this->connection->next_id();
-		$frame = Frame::encode( $this->codec->encode_request( $id, $deadline->operation(), $params ) );
+		$frame = Frame::encode( $this->codec->encode_request( $id, $request->method(), $request->params() ) );
 		$value = null;
 		$error = null;
 		$clean = false;

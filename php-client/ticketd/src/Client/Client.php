@@ -21,6 +21,12 @@ final class Client {
 	public const FLUSH_TIMEOUT_MS = 30000;
 
 	/**
+	 * How long the daemon remembers a request id that was made up here, in seconds: as long as a call that was lost is
+	 * repeated, or waits in the spool while the daemon is restarted.
+	 */
+	public const REMEMBER_SECONDS = 600;
+
+	/**
 	 * Makes the calls.
 	 *
 	 * @var Caller
@@ -44,19 +50,21 @@ final class Client {
 	/**
 	 * Makes a client; nothing is opened before the first call.
 	 *
-	 * @param Connection $connection The connection to use; clients of several sites may share one.
-	 * @param string     $site       The site's name; empty where this user may use exactly one.
-	 * @param int        $timeout_ms Time a call has, in milliseconds; at least 1.
-	 * @param Codec|null $codec      Null: the extension where it is loaded, PHP otherwise.
+	 * @param Connection   $connection The connection to use; clients of several sites may share one.
+	 * @param string       $site       The site's name; empty where this user may use exactly one.
+	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
+	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
+	 * @param Breaker|null $breaker    What ends calls at once while the daemon hangs; null: this client's own.
 	 */
 	public function __construct(
 		Connection $connection,
 		string $site = '',
 		int $timeout_ms = self::DEFAULT_TIMEOUT_MS,
-		?Codec $codec = null
+		?Codec $codec = null,
+		?Breaker $breaker = null
 	) {
 		$codec            = $codec ?? ( ExtCodec::is_available() ? new ExtCodec() : new PureCodec() );
-		$this->caller     = new Caller( $connection, $codec );
+		$this->caller     = new Caller( $connection, $codec, $breaker ?? new Breaker() );
 		$this->site       = $site;
 		$this->timeout_ms = $timeout_ms;
 	}
@@ -75,14 +83,15 @@ final class Client {
 	 *
 	 * @param array  $fields     Values by field name.
 	 * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up
-	 *                           where it is empty; a failure's request_id() tells it.
+	 *                           where it is empty, for ten minutes; a failure's request_id() tells it.
+	 * @param int    $id         The ticket's id, which the caller has taken from the site's sequence; 0: the daemon
+	 *                           takes one.
 	 * @return array{id: int, revision: int}
 	 */
-	public function create( array $fields, string $request_id = '' ): array {
-		$params = array(
-			'fields'     => self::checked_fields( $fields ),
-			'request_id' => '' === $request_id ? bin2hex( random_bytes( 16 ) ) : $request_id,
-		);
+	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
+		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
+			+ array( 'fields' => self::checked_fields( $fields ) )
+			+ self::repeatable( $request_id );
 		return $this->call( 'create', $params, array( Result::class, 'created' ) );
 	}
 
@@ -92,7 +101,7 @@ final class Client {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
 	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable for a day; empty: it is not.
+	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
 	 * @return int The ticket's new revision.
 	 */
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
@@ -110,7 +119,7 @@ final class Client {
 	 * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
-	 * @param string $request_id   Makes the call repeatable for a day; empty: it is not.
+	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
 	 * @return array<int, int|DaemonException> By ticket id the new revision, or why that ticket was refused.
 	 * @throws InputException If the argument is not fields by ticket id.
 	 */
@@ -125,17 +134,26 @@ final class Client {
 			}
 			$tickets[] = array( $id, self::checked_fields( $fields ) );
 		}
-		$read = static function ( array $result ) use ( $fields_by_id ): array {
-			return array_combine( array_keys( $fields_by_id ), Result::outcomes( $result, count( $fields_by_id ) ) );
+		$request = $this->request( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ) );
+		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
+			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
+			$pairs    = $request->pairs();
+			foreach ( $outcomes as $index => $outcome ) {
+				if ( $outcome instanceof DaemonException ) {
+					$outcome->set_request( $pairs[ $index ] );
+				}
+			}
+			return array_combine( array_keys( $fields_by_id ), $outcomes );
 		};
-		return $this->call( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ), $read );
+		return $this->run( $request, $read );
 	}
 
 	/**
 	 * Reads a ticket.
 	 *
 	 * @param int $id The ticket's id.
-	 * @return array{id: int, revision: int, fields: array} All fields of the ticket, by name.
+	 * @return array{id: int, revision: int, fields: array} All fields of the ticket, by name. `stale` is true where
+	 *         changes may be missing, as the store that holds them did not answer.
 	 */
 	public function get( int $id ): array {
 		return $this->call( 'get', array( 'id' => $id ), array( Result::class, 'ticket' ) );
@@ -176,6 +194,7 @@ final class Client {
 	 *     @type string $after      The `next` of the page before.
 	 * }
 	 * @return array{tickets: array[], next: string|null} Tickets as get() returns them; next is null on the last page.
+	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
 		return $this->call( 'list', self::checked_query( $args ), array( Result::class, 'page' ) );
@@ -194,7 +213,7 @@ final class Client {
 	 * Deletes a ticket. Deleting it again is no error.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable for a day; empty: it is not.
+	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
 	 * @return int The ticket's new revision.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
@@ -246,20 +265,46 @@ final class Client {
 		int $timeout_ms = 0,
 		?callable $progress = null
 	) {
-		if ( '' !== $this->site ) {
-			$params['site'] = $this->site;
-		}
-		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $method );
-		return $this->caller->call( $deadline, $params, $read, $progress );
+		return $this->run( $this->request( $method, $params ), $read, $timeout_ms, $progress );
 	}
 
 	/**
-	 * The parameter that makes a change repeatable, if it is to be.
+	 * Makes a request to this site.
 	 *
-	 * @param string $request_id The request id, or an empty string.
+	 * @param string $method The method's name.
+	 * @param array  $params Its parameters by name.
+	 */
+	private function request( string $method, array $params ): Request {
+		return new Request( $method, '' === $this->site ? $params : $params + array( 'site' => $this->site ) );
+	}
+
+	/**
+	 * Makes a call.
+	 *
+	 * @param Request       $request    What is asked for.
+	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
+	 * @param callable|null $progress   Called with what a progress message says is done and in total.
+	 * @return mixed What $read returned.
+	 */
+	private function run( Request $request, callable $read, int $timeout_ms = 0, ?callable $progress = null ) {
+		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $request->method() );
+		return $this->caller->call( $request, $deadline, $read, $progress );
+	}
+
+	/**
+	 * The parameters that make a change repeatable, after a connection that was lost or out of the spool.
+	 *
+	 * @param string $request_id The request id; empty: one is made up.
 	 */
 	private static function repeatable( string $request_id ): array {
-		return '' === $request_id ? array() : array( 'request_id' => $request_id );
+		if ( '' !== $request_id ) {
+			return array( 'request_id' => $request_id );
+		}
+		return array(
+			'request_id' => bin2hex( random_bytes( 16 ) ),
+			'remember'   => self::REMEMBER_SECONDS,
+		);
 	}
 
 	/**

@@ -10,8 +10,8 @@ namespace Ticketd\Client;
 /**
  * The limits that both sides must agree on. A test compares them with protocol/SPEC.md.
  *
- * Limits that only the daemon decides (fields of a ticket, tickets of a request, lengths of names) are not repeated
- * here: it answers `invalid` and says why.
+ * While the daemon is there, it alone decides most of them: it answers `invalid` and says why. They count here where a
+ * change is spooled or a list is made without it.
  */
 final class Limits {
 
@@ -23,6 +23,21 @@ final class Limits {
 
 	/** Largest request id of a frame; the next one after it is 1. */
 	public const MAX_ID = 4294967295;
+
+	/** Most bytes of a request id. */
+	public const MAX_REQUEST_ID = 64;
+
+	/** Most fields of one ticket in one request. */
+	public const MAX_FIELDS = 128;
+
+	/** Most tickets of a page, or ids of a request. */
+	public const MAX_TICKETS = 1000;
+
+	/** Most fields in a list's `where`. */
+	public const MAX_WHERE = 16;
+
+	/** Most values of one of them. */
+	public const MAX_CHOICES = 100;
 
 	/** How deep arrays and maps of a message may be nested. No message of the protocol comes near it. */
 	public const MAX_DEPTH = 32;

@@ -91,14 +91,14 @@ final class Result {
 	 * Reads a ticket.
 	 *
 	 * @param mixed $ticket The value.
-	 * @return array{id: int, revision: int, fields: array}
+	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so.
 	 * @throws ProtocolException If it is no ticket.
 	 */
 	public static function ticket( $ticket ): array {
 		if ( ! is_array( $ticket ) || ! is_array( $ticket['fields'] ?? null ) ) {
 			throw new ProtocolException( 'a ticket without fields' );
 		}
-		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] );
+		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] ) + self::staleness( $ticket );
 	}
 
 	/**
@@ -106,12 +106,12 @@ final class Result {
 	 *
 	 * @param array $result The result.
 	 * @param int   $count  How many tickets were asked for.
-	 * @return array<int, array|null> Tickets in the order of the request.
+	 * @return array<int, array|null> Tickets in the order of the request; `stale` where the whole result says so.
 	 */
 	public static function tickets( array $result, int $count ): array {
 		$tickets = self::items( $result, 'tickets', $count );
 		foreach ( $tickets as $index => $ticket ) {
-			$tickets[ $index ] = null === $ticket ? null : self::ticket( $ticket );
+			$tickets[ $index ] = null === $ticket ? null : self::ticket( $ticket ) + self::staleness( $result );
 		}
 		return $tickets;
 	}
@@ -120,7 +120,7 @@ final class Result {
 	 * Reads what `list` returns.
 	 *
 	 * @param array $result The result.
-	 * @return array{tickets: array[], next: string|null}
+	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so.
 	 * @throws ProtocolException If it is no page of tickets.
 	 */
 	public static function page( array $result ): array {
@@ -132,7 +132,7 @@ final class Result {
 		return array(
 			'tickets' => array_map( array( self::class, 'ticket' ), array_values( $tickets ) ),
 			'next'    => $next,
-		);
+		) + self::staleness( $result );
 	}
 
 	/**
@@ -162,6 +162,16 @@ final class Result {
 			}
 		}
 		return $outcomes;
+	}
+
+	/**
+	 * Reads whether changes may be missing in a result.
+	 *
+	 * @param array $result The result.
+	 * @return array `stale`: true, or nothing.
+	 */
+	private static function staleness( array $result ): array {
+		return true === ( $result['stale'] ?? null ) ? array( 'stale' => true ) : array();
 	}
 
 	/**

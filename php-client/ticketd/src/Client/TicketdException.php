@@ -12,6 +12,9 @@ namespace Ticketd\Client;
  */
 abstract class TicketdException extends \RuntimeException {
 
+	/** The reasons that are an outage. */
+	private const OUTAGES = array( 'unavailable', 'overloaded', 'shutting_down', 'timeout', 'lost' );
+
 	/**
 	 * Stable name of the failure.
 	 *
@@ -41,11 +44,11 @@ abstract class TicketdException extends \RuntimeException {
 	private bool $ambiguous;
 
 	/**
-	 * The request id under which the call may be repeated, or an empty string.
+	 * The call that failed, if it came to that.
 	 *
-	 * @var string
+	 * @var Request|null
 	 */
-	private string $request_id = '';
+	private ?Request $request = null;
 
 	/**
 	 * Makes the exception.
@@ -99,18 +102,35 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
-	 * The request id that the call carried; an empty string where it had none.
+	 * Whether the daemon is away, or cannot do it now, so that a change may be spooled and a read answered by others.
+	 * The daemon's refusals and faults are no outage: they would only come back.
 	 */
-	public function request_id(): string {
-		return $this->request_id;
+	public function is_outage(): bool {
+		return in_array( $this->reason, self::OUTAGES, true );
 	}
 
 	/**
-	 * Notes under which request id the call may be repeated.
-	 *
-	 * @param string $request_id The request id that the call carried.
+	 * The call that failed; null where it was refused before there was one.
 	 */
-	public function set_request_id( string $request_id ): void {
-		$this->request_id = $request_id;
+	public function request(): ?Request {
+		return $this->request;
+	}
+
+	/**
+	 * The request id that the call carried; an empty string where it had none.
+	 */
+	public function request_id(): string {
+		return null === $this->request ? '' : $this->request->request_id();
+	}
+
+	/**
+	 * Notes which call failed.
+	 *
+	 * @param Request $request   The call.
+	 * @param bool    $ambiguous True: an attempt before this one may have done it.
+	 */
+	public function set_request( Request $request, bool $ambiguous = false ): void {
+		$this->request   = $request;
+		$this->ambiguous = $this->ambiguous || $ambiguous;
 	}
 }

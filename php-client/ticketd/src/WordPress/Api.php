@@ -7,8 +7,11 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
+use Ticketd\Client\Spool;
+use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
 defined( 'ABSPATH' ) || exit;
@@ -16,6 +19,9 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Calls the daemon for the current blog and returns a WP_Error where the client throws. The parameters and values are
  * those of the client's methods.
+ *
+ * While the daemon is away changes are spooled, see SpoolingClient, and reads are answered by the database and the
+ * spool, see Fallback.
  */
 final class Api {
 
@@ -32,6 +38,20 @@ final class Api {
 	 * @var Connection|null
 	 */
 	private ?Connection $connection = null;
+
+	/**
+	 * The breaker, which all blogs share as they do the daemon.
+	 *
+	 * @var Breaker|null
+	 */
+	private ?Breaker $breaker = null;
+
+	/**
+	 * The spool, which all blogs share.
+	 *
+	 * @var Spool|null
+	 */
+	private ?Spool $spool = null;
 
 	/**
 	 * Clients by site.
@@ -54,11 +74,11 @@ final class Api {
 	 *
 	 * @param array  $fields     Values by field name.
 	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
-	 * @return array{id: int, revision: int}|\WP_Error
+	 * @return array{id: int, revision: int}|\WP_Error The revision is 0 where the change was spooled.
 	 */
 	public function create( array $fields, string $request_id = '' ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $fields, $request_id ): array {
+		return $this->change(
+			static function ( SpoolingClient $client ) use ( $fields, $request_id ): array {
 				return $client->create( $fields, $request_id );
 			}
 		);
@@ -70,12 +90,12 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; empty: it is not.
-	 * @return int|\WP_Error The new revision.
+	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $id, $fields, $if_revision, $request_id ): int {
+		return $this->change(
+			static function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
 				return $client->set( $id, $fields, $if_revision, $request_id );
 			}
 		);
@@ -85,12 +105,12 @@ final class Api {
 	 * Merges fields into several tickets.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable; empty: it is not.
+	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '' ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $fields_by_id, $request_id ): array {
+		return $this->change(
+			static function ( SpoolingClient $client ) use ( $fields_by_id, $request_id ): array {
 				$outcomes = $client->set_many( $fields_by_id, $request_id );
 				foreach ( $outcomes as $id => $outcome ) {
 					if ( $outcome instanceof TicketdException ) {
@@ -112,6 +132,9 @@ final class Api {
 		return $this->attempt(
 			static function ( Client $client ) use ( $id ): array {
 				return $client->get( $id );
+			},
+			static function ( Fallback $fallback ) use ( $id ): ?array {
+				return $fallback->get( $id );
 			}
 		);
 	}
@@ -126,6 +149,9 @@ final class Api {
 		return $this->attempt(
 			static function ( Client $client ) use ( $ids ): array {
 				return $client->get_many( $ids );
+			},
+			static function ( Fallback $fallback ) use ( $ids ): ?array {
+				return $fallback->get_many( $ids );
 			}
 		);
 	}
@@ -140,6 +166,9 @@ final class Api {
 		return $this->attempt(
 			static function ( Client $client ) use ( $args ): array {
 				return $client->list_tickets( $args );
+			},
+			static function ( Fallback $fallback ) use ( $args ): ?array {
+				return $fallback->list_tickets( $args );
 			}
 		);
 	}
@@ -154,6 +183,9 @@ final class Api {
 		return $this->attempt(
 			static function ( Client $client ) use ( $args ): int {
 				return $client->count_tickets( $args );
+			},
+			static function ( Fallback $fallback ) use ( $args ): ?int {
+				return $fallback->count_tickets( $args );
 			}
 		);
 	}
@@ -162,12 +194,12 @@ final class Api {
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable; empty: it is not.
-	 * @return int|\WP_Error The new revision.
+	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $id, $request_id ): int {
+		return $this->change(
+			static function ( SpoolingClient $client ) use ( $id, $request_id ): int {
 				return $client->delete( $id, $request_id );
 			}
 		);
@@ -207,16 +239,39 @@ final class Api {
 	}
 
 	/**
-	 * Runs a call.
+	 * Makes a change.
 	 *
 	 * @param callable $call Gets the current blog's client.
 	 * @return mixed What it returned, or a WP_Error.
 	 */
-	private function attempt( callable $call ) {
+	private function change( callable $call ) {
+		return $this->attempt(
+			function ( Client $client ) use ( $call ) {
+				$next_id = function (): int {
+					return Database::next_id( $this->settings->table() );
+				};
+				return $call( new SpoolingClient( $client, $this->spool(), $next_id ) );
+			}
+		);
+	}
+
+	/**
+	 * Runs a call.
+	 *
+	 * @param callable      $call    Gets the current blog's client.
+	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
+	 * @return mixed What either returned, or a WP_Error.
+	 */
+	private function attempt( callable $call, ?callable $without = null ) {
 		try {
 			return $call( $this->client() );
-		} catch ( TicketdException $e ) {
-			return Errors::from_exception( $e );
+		} catch ( TicketdException $failure ) {
+			try {
+				$answer = null === $without || ! $failure->is_outage() ? null : $without( $this->fallback() );
+			} catch ( TicketdException $refusal ) {
+				return Errors::from_exception( $refusal );
+			}
+			return $answer ?? Errors::from_exception( $failure );
 		}
 	}
 
@@ -226,9 +281,32 @@ final class Api {
 	private function client(): Client {
 		$site = $this->settings->site();
 		if ( ! isset( $this->clients[ $site ] ) ) {
-			$this->connection       = $this->connection ?? new Connection( $this->settings->socket() );
-			$this->clients[ $site ] = new Client( $this->connection, $site, $this->settings->timeout_ms() );
+			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
+			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );
+
+			$this->clients[ $site ] = new Client(
+				$this->connection,
+				$site,
+				$this->settings->timeout_ms(),
+				null,
+				$this->breaker
+			);
 		}
 		return $this->clients[ $site ];
+	}
+
+	/**
+	 * The spool.
+	 */
+	private function spool(): Spool {
+		$this->spool = $this->spool ?? new Spool( $this->settings->spool() );
+		return $this->spool;
+	}
+
+	/**
+	 * What answers the current blog's reads while the daemon is away.
+	 */
+	private function fallback(): Fallback {
+		return new Fallback( $this->spool(), $this->settings->site(), $this->settings->table() );
 	}
 }

@@ -17,9 +17,6 @@ final class Installer {
 	/** Option that holds why the tables could not be made. */
 	public const ERROR_OPTION = 'ticketd_install_error';
 
-	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
-	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
-
 	/**
 	 * The plugin's main file.
 	 *
@@ -121,13 +118,8 @@ final class Installer {
 			$text = __( 'ticketd needs a 64-bit PHP: ticket ids do not fit this one.', 'ticketd' );
 			return new \WP_Error( 'ticketd_php', $text );
 		}
-		/**
-		 * Filters the name of the tickets table. It must be the one in the daemon's configuration.
-		 *
-		 * @param string $table The name, with the blog's prefix.
-		 */
-		$table = (string) apply_filters( 'ticketd_table', $wpdb->prefix . 'support_tickets' );
-		if ( ! preg_match( self::TABLE_NAME, $table ) ) {
+		$table = ( new Settings() )->table();
+		if ( ! Database::is_table_name( $table ) ) {
 			/* translators: %s: name of a table */
 			$text = __( 'ticketd cannot use "%s" as a table: give up to 60 letters, digits, "_" and "$".', 'ticketd' );
 			return new \WP_Error( 'ticketd_table', sprintf( $text, $table ) );

@@ -7,13 +7,16 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\SpoolingClient;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
  * Serves `/wp-json/ticketd/v1/tickets`.
  *
  * The answer to a change is the ticket's id and revision, not the ticket: reading it may have to wait for MySQL,
- * changing it never does.
+ * changing it never does. A change that waits in the spool for a daemon that is away is answered with 202, revision 0
+ * and `"spooled": true`.
  */
 final class RestController extends \WP_REST_Controller {
 
@@ -146,7 +149,7 @@ final class RestController extends \WP_REST_Controller {
 	 */
 	public function create_item( $request ) {
 		$created  = $this->api->create( $request['fields'], (string) $request['request_id'] );
-		$response = $this->answer( $created, 201 );
+		$response = is_wp_error( $created ) ? $this->answer( $created ) : $this->answer_change( $created, 201 );
 		if ( ! is_wp_error( $created ) ) {
 			$route = sprintf( '%s/%s/%d', $this->namespace, $this->rest_base, $created['id'] );
 			$response->header( 'Location', rest_url( $route ) );
@@ -232,21 +235,28 @@ final class RestController extends \WP_REST_Controller {
 	}
 
 	/**
-	 * Answers a change.
+	 * Answers a change of a ticket that was there, as far as the caller knows.
 	 *
 	 * @param int           $id       The ticket's id.
 	 * @param int|\WP_Error $revision Its new revision, or why there is none.
 	 */
 	private function answer_revision( int $id, $revision ): \WP_REST_Response {
-		if ( is_wp_error( $revision ) ) {
-			return $this->answer( $revision );
+		return is_wp_error( $revision )
+			? $this->answer( $revision )
+			: $this->answer_change( compact( 'id', 'revision' ), 200 );
+	}
+
+	/**
+	 * Answers a change.
+	 *
+	 * @param array $change The ticket's id and revision.
+	 * @param int   $status HTTP status of a change that the daemon has made.
+	 */
+	private function answer_change( array $change, int $status ): \WP_REST_Response {
+		if ( SpoolingClient::UNKNOWN_REVISION !== $change['revision'] ) {
+			return $this->answer( $change, $status );
 		}
-		return $this->answer(
-			array(
-				'id'       => $id,
-				'revision' => $revision,
-			)
-		);
+		return $this->answer( $change + array( 'spooled' => true ), 202 );
 	}
 
 	/**

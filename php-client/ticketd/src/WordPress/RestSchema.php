@@ -92,12 +92,24 @@ final class RestSchema {
 					'readonly'    => true,
 				),
 				'revision' => array(
-					'description' => __( 'Revision of the ticket; it grows with every change.', 'ticketd' ),
+					'description' => __( 'Revision of the ticket; it grows. 0: not known yet.', 'ticketd' ),
 					'type'        => 'integer',
 					'context'     => array( 'view', 'edit' ),
 					'readonly'    => true,
 				),
 				'fields'   => array( 'context' => array( 'view', 'edit' ) ) + self::fields(),
+				'stale'    => array(
+					'description' => __( 'Whether the latest changes may be missing; left out where not.', 'ticketd' ),
+					'type'        => 'boolean',
+					'context'     => array( 'view', 'edit' ),
+					'readonly'    => true,
+				),
+				'spooled'  => array(
+					'description' => __( 'In the answer to a change: it waits for the daemon.', 'ticketd' ),
+					'type'        => 'boolean',
+					'context'     => array( 'edit' ),
+					'readonly'    => true,
+				),
 			),
 		);
 	}

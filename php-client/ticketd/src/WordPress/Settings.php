@@ -9,6 +9,7 @@ namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
+use Ticketd\Client\Spool;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -63,5 +64,33 @@ final class Settings {
 			'ticketd_timeout_ms',
 			defined( 'TICKETD_TIMEOUT_MS' ) ? TICKETD_TIMEOUT_MS : Client::DEFAULT_TIMEOUT_MS
 		);
+	}
+
+	/**
+	 * The folder where changes wait while the daemon is away: TICKETD_SPOOL. Empty: none, they fail then.
+	 */
+	public function spool(): string {
+		/**
+		 * Filters the path of the spool folder. It must be the one in the daemon's configuration, and is not asked for
+		 * again within a request.
+		 *
+		 * @param string $folder The path; empty: no folder.
+		 */
+		$folder = apply_filters( 'ticketd_spool', defined( 'TICKETD_SPOOL' ) ? TICKETD_SPOOL : Spool::DEFAULT_FOLDER );
+		return rtrim( (string) $folder, '/' );
+	}
+
+	/**
+	 * Name of the current blog's tickets table.
+	 */
+	public function table(): string {
+		global $wpdb;
+
+		/**
+		 * Filters the name of the tickets table. It must be the one in the daemon's configuration.
+		 *
+		 * @param string $table The name, with the blog's prefix.
+		 */
+		return (string) apply_filters( 'ticketd_table', $wpdb->prefix . 'support_tickets' );
 	}
 }

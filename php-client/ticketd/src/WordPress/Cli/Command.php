@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Cli;
 
 use Ticketd\Client\Client;
+use Ticketd\Client\SpoolingClient;
 use Ticketd\WordPress\Api;
 
 defined( 'ABSPATH' ) || exit;
@@ -204,7 +205,7 @@ final class Command {
 		$expected = isset( $assoc_args['if-revision'] ) ? Input::revision( $assoc_args['if-revision'] ) : 0;
 		$revision = $this->api->set( $id, Input::fields( $args, $assoc_args['null'] ?? '' ), $expected );
 		self::fail_on_error( $revision );
-		self::print_rows( array( compact( 'id', 'revision' ) ), $assoc_args );
+		self::print_change( compact( 'id', 'revision' ), $assoc_args );
 	}
 
 	/**
@@ -239,7 +240,20 @@ final class Command {
 	public function create( array $args, array $assoc_args ): void {
 		$created = $this->api->create( Input::fields( $args, $assoc_args['null'] ?? '' ) );
 		self::fail_on_error( $created );
-		self::print_rows( array( $created ), $assoc_args );
+		self::print_change( $created, $assoc_args );
+	}
+
+	/**
+	 * Prints the outcome of a change, and on STDERR that it is not known yet where the daemon is away.
+	 *
+	 * @param array $change     The ticket's id and revision.
+	 * @param array $assoc_args Options.
+	 */
+	private static function print_change( array $change, array $assoc_args ): void {
+		if ( SpoolingClient::UNKNOWN_REVISION === $change['revision'] ) {
+			\WP_CLI::warning( __( 'ticketd is away: the change waits in the spool until it is back.', 'ticketd' ) );
+		}
+		self::print_rows( array( $change ), $assoc_args );
 	}
 
 	/**

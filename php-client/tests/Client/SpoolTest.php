@@ -1,0 +1,338 @@
+<?php
+/**
+ * The spool folder.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Client;
+
+use PHPUnit\Framework\TestCase;
+use Ticketd\Client\LocalException;
+use Ticketd\Client\Request;
+use Ticketd\Client\Spool;
+use Ticketd\Tests\Support\Child;
+use Ticketd\Tests\Support\Folder;
+
+/**
+ * What is written, in which order it is read, and what does not get in the way.
+ */
+final class SpoolTest extends TestCase {
+
+	/** A moment, in microseconds since 1970. */
+	private const NOW_US = 1763990000123456;
+
+	/**
+	 * The folder.
+	 *
+	 * @var Folder
+	 */
+	private Folder $folder;
+
+	/**
+	 * Makes a folder.
+	 */
+	protected function setUp(): void {
+		$this->folder = new Folder();
+	}
+
+	/**
+	 * A change.
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $status     What it sets.
+	 * @param string $request_id Its request id.
+	 */
+	private static function set( int $id, string $status = 'open', string $request_id = 'r' ): Request {
+		return new Request(
+			'set',
+			array(
+				'id'         => $id,
+				'fields'     => array( 'status' => $status ),
+				'request_id' => $request_id,
+			)
+		);
+	}
+
+	/**
+	 * A spool whose clock stands, or says what a test says.
+	 *
+	 * @param int ...$times Times in microseconds, one for each change; the last one stands.
+	 */
+	private function spool( int ...$times ): Spool {
+		$clock = static function () use ( &$times ): int {
+			return count( $times ) > 1 ? array_shift( $times ) : $times[0] ?? self::NOW_US;
+		};
+		return new Spool( $this->folder->path, Spool::MAX_BLOCKS, $clock );
+	}
+
+	/**
+	 * What waits for a ticket, as statuses in their order.
+	 *
+	 * @param Spool $spool The spool.
+	 * @param int   $id    The ticket's id.
+	 */
+	private static function statuses( Spool $spool, int $id ): array {
+		$statuses = array();
+		foreach ( $spool->waiting( array( $id ) )[ $id ] ?? array() as list( , $request ) ) {
+			$statuses[] = $request->param( 'fields' )['status'];
+		}
+		return $statuses;
+	}
+
+	/**
+	 * A file's name holds time and ticket; nothing else is left, and the daemon may read it whatever PHP's umask is.
+	 */
+	public function test_one_change_is_one_file(): void {
+		$mask = umask( 0077 );
+		try {
+			$this->assertTrue( $this->spool()->write( self::set( 812 ) ) );
+			$this->assertSame( 0077, umask() );
+		} finally {
+			umask( $mask );
+		}
+		$this->assertCount( 1, $this->folder->all() );
+		$name = $this->folder->frames()[0];
+		$this->assertStringStartsWith( '1763990000123456-812-', $name );
+		$this->assertSame( 0644, fileperms( $this->folder->path . '/' . $name ) & 0777 );
+	}
+
+	/**
+	 * Names are in the order of the changes, even where the clock stands or goes back. Fails without $last_us in Spool.
+	 */
+	public function test_names_keep_the_order(): void {
+		$spool = $this->spool( self::NOW_US, self::NOW_US, self::NOW_US - 5000000, self::NOW_US + 9 );
+		foreach ( array( 'a', 'b', 'c', 'd' ) as $status ) {
+			$spool->write( self::set( 812, $status, 'r-' . $status ) );
+		}
+		$this->assertSame( array( 'a', 'b', 'c', 'd' ), self::statuses( $spool, 812 ) );
+		$times = array_map( 'intval', $this->folder->frames() );
+		$this->assertSame( array( 0, 1, 2, 9 ), array_map( fn( $time ) => $time - self::NOW_US, $times ) );
+	}
+
+	/**
+	 * Changes of several processes are in the order of their times.
+	 */
+	public function test_processes_are_put_in_order(): void {
+		$this->spool( self::NOW_US + 10 )->write( self::set( 812, 'later' ) );
+		$this->spool( self::NOW_US )->write( self::set( 812, 'earlier' ) );
+		$this->assertSame( array( 'earlier', 'later' ), self::statuses( $this->spool(), 812 ) );
+	}
+
+	/**
+	 * A ticket's changes are found by its whole id, alone or with others'.
+	 */
+	public function test_changes_are_found_by_ticket(): void {
+		$spool = $this->spool( 1, 2, 3, 4, 5 );
+		foreach ( array( 1, 11, 111, 11 ) as $id ) {
+			$spool->write( self::set( $id, "of $id" ) );
+		}
+		$this->assertSame( array( 'of 11', 'of 11' ), self::statuses( $spool, 11 ) );
+		$this->assertSame( array(), self::statuses( $spool, 2 ) );
+		$several = $spool->waiting( array( 1, 2, 111 ) );
+		$this->assertSame( array( 1, 111 ), array_keys( $several ) );
+		list( $time, $request ) = $several[111][0];
+		$this->assertSame( 3, $time );
+		$this->assertEquals( self::set( 111, 'of 111' ), $request );
+	}
+
+	/**
+	 * What is in the folder besides.
+	 */
+	public function test_what_is_no_change_is_passed_over(): void {
+		$spool = $this->spool( 5 );
+		$spool->write( self::set( 812 ) );
+		$whole = $this->folder->contents( $this->folder->frames()[0] );
+		$tag   = str_repeat( 'a', 16 );
+		$bad   = array(
+			"0000000000000001-812-$tag.frame" => substr( $whole, 0, -1 ),
+			"0000000000000002-812-$tag.frame" => $whole . 'x',
+			"0000000000000003-812-$tag.frame" => '',
+			"0000000000000004-812-$tag.frame" => "\x01\x00\x00\x01\xc1",
+			"0000000000000006-812-$tag.frame" => "\x02" . substr( $whole, 1 ),
+			"0000000000000007-812-$tag.frame" => "\x01\x00\x00\x04\x94\x00\x01\xc0\xc0",
+			"0000000000000008-813-$tag.frame" => $whole,
+			'.tmp-812-aaaa'                   => $whole,
+			'note-812-x.frame'                => $whole,
+		);
+		foreach ( $bad as $name => $bytes ) {
+			$this->folder->put( $name, $bytes );
+		}
+		mkdir( $this->folder->path . "/0000000000000009-812-$tag.frame" );
+		// A pipe that nobody writes would keep its reader waiting for ever.
+		posix_mkfifo( $this->folder->path . "/0000000000000010-812-$tag.frame", 0600 );
+		$this->assertSame( array( 'open' ), self::statuses( $spool, 812 ) );
+		$this->assertSame( array(), self::statuses( $spool, 813 ) );
+		unlink( $this->folder->path . "/0000000000000010-812-$tag.frame" );
+	}
+
+	/**
+	 * A folder whose name is a pattern is that folder.
+	 */
+	public function test_a_folder_with_odd_letters(): void {
+		$this->folder = new Folder( '-[a]*?' );
+		$this->spool()->write( self::set( 812 ) );
+		$this->assertSame( array( 'open' ), self::statuses( $this->spool(), 812 ) );
+	}
+
+	/**
+	 * Folders that cannot be written.
+	 */
+	public function useless_folders(): array {
+		return array(
+			'none'        => array( '', false ),
+			'missing'     => array( '/nonexistent/ticketd', false ),
+			'a file'      => array( __FILE__, false ),
+			'not writable' => array( '/proc', true ),
+		);
+	}
+
+	/**
+	 * They take nothing, say so and warn of nothing.
+	 *
+	 * @dataProvider useless_folders
+	 * @param string $path   The path.
+	 * @param bool   $exists Whether there is a folder.
+	 */
+	public function test_a_useless_folder_takes_nothing( string $path, bool $exists ): void {
+		$spool = new Spool( $path );
+		$this->assertSame( $exists, $spool->exists() );
+		$this->assertFalse( $spool->write( self::set( 812 ) ) );
+		$this->assertSame( array(), $spool->waiting( array( 812 ) ) );
+		$this->assertSame( 0, $spool->created( self::set( 812 ) ) );
+	}
+
+	/**
+	 * What becomes of a process that writes more than it may: an error, or its end in the middle of the file.
+	 */
+	public function limits(): array {
+		return array(
+			'it goes on' => array( 'SIG_IGN', 'false', array() ),
+			'it dies'    => array( 'SIG_DFL', '', array( 20000 ) ),
+		);
+	}
+
+	/**
+	 * A disk that takes a part of a file only: the change is not spooled, and where PHP lives on, nothing of it is left.
+	 * Fails where the file is written under its own name.
+	 *
+	 * @dataProvider limits
+	 * @param string $action What the signal does.
+	 * @param string $said   What the process says of the second change.
+	 * @param int[]  $sizes  Sizes of what is left besides the first.
+	 */
+	public function test_a_torn_write_never_has_its_name( string $action, string $said, array $sizes ): void {
+		$code  = '
+			use Ticketd\Client\Request;
+			use Ticketd\Client\Spool;
+			pcntl_signal( SIGXFSZ, constant( $argv[2] ) );
+			posix_setrlimit( POSIX_RLIMIT_FSIZE, 20000, 20000 );
+			$spool = new Spool( $argv[1] );
+			foreach ( array( 1000, 100000 ) as $id => $length ) {
+				$params = array( "id" => $id + 1, "fields" => array( "subject" => str_repeat( "x", $length ) ), "request_id" => "r" );
+				var_export( $spool->write( new Request( "set", $params ) ) );
+				echo "\n";
+			}';
+		$child = new Child( $code, array( $this->folder->path, $action ) );
+		$this->assertSame( 'true', $child->line() );
+		$this->assertSame( $said, $child->line() );
+		$frames = $this->folder->frames();
+		$this->assertCount( 1, $frames );
+		$others = array_diff( $this->folder->all(), $frames );
+		$this->assertCount( count( $others ), preg_grep( '/^\.tmp-/', $others ) );
+		$this->assertSame( $sizes, array_map( fn( $name ) => strlen( $this->folder->contents( $name ) ), array_values( $others ) ) );
+	}
+
+	/**
+	 * Somebody who looks all the time never sees a file that is not whole.
+	 */
+	public function test_a_reader_sees_whole_files_only(): void {
+		$code  = '
+			use Ticketd\Client\Request;
+			use Ticketd\Client\Spool;
+			$spool = new Spool( $argv[1] );
+			for ( $id = 1; $id <= 50; ++$id ) {
+				$params = array( "id" => $id, "fields" => array( "subject" => str_repeat( "x", 1000000 ) ), "request_id" => "r" );
+				$spool->write( new Request( "set", $params ) );
+			}
+			echo "done\n";
+			fgets( STDIN );';
+		$child = new Child( $code, array( $this->folder->path ) );
+		$torn  = array();
+		$known = array();
+		while ( count( $known ) < 50 && $child->is_running() ) {
+			foreach ( array_diff( $this->folder->frames(), $known ) as $name ) {
+				$known[] = $name;
+				$size    = strlen( $this->folder->contents( $name ) );
+				if ( $size < 1000000 ) {
+					$torn[ $name ] = $size;
+				}
+			}
+		}
+		$this->assertSame( array(), $torn );
+		$this->assertCount( 50, $known );
+	}
+
+	/**
+	 * A full folder takes no more and says so; when the daemon has emptied it, it does again.
+	 */
+	public function test_a_full_folder_refuses(): void {
+		$spool = new Spool( $this->folder->path, 3 );
+		$spool->write( self::set( 1 ) );
+		$spool->write( self::set( 2, str_repeat( 'x', Spool::BLOCK_BYTES ) ) );
+		try {
+			$spool->write( self::set( 3 ) );
+			$this->fail( 'a block too many was taken' );
+		} catch ( LocalException $e ) {
+			$this->assertSame( array( 'overloaded', true, false ), array( $e->reason(), $e->retryable(), $e->ambiguous() ) );
+			$this->assertStringContainsString( $this->folder->path . ' is full', $e->getMessage() );
+		}
+		$this->assertCount( 2, $this->folder->frames() );
+
+		// For a moment nobody counts again, even in another process.
+		$this->folder->take();
+		$this->assertContains( '.full', $this->folder->all() );
+		try {
+			( new Spool( $this->folder->path, 3 ) )->write( self::set( 3 ) );
+			$this->fail( 'the folder was counted again' );
+		} catch ( LocalException $e ) {
+			$this->folder->age( '.full', 2 );
+		}
+		$this->assertTrue( $spool->write( self::set( 3 ) ) );
+		$this->assertNotContains( '.full', $this->folder->all() );
+	}
+
+	/**
+	 * Where the dice decide when the folder is counted, its bound holds nearly. Fails without the dice, and without a bound.
+	 */
+	public function test_the_dice_keep_the_bound(): void {
+		mt_srand( 1 );
+		$spool = new Spool( $this->folder->path, 600 );
+		for ( $id = 1; $id <= 599; ++$id ) {
+			$this->folder->put( sprintf( '%016d-%d-%016x.frame', $id, $id, $id ), 'x' );
+		}
+		$taken = 0;
+		try {
+			while ( $taken < 100 ) {
+				$spool->write( self::set( ++$taken ) );
+			}
+			$this->fail( 'there is no bound' );
+		} catch ( LocalException $e ) {
+			$this->assertGreaterThan( 2, $taken );
+		}
+	}
+
+	/**
+	 * A create that waits is found by its site and request id; a set under the same one is not it.
+	 */
+	public function test_a_create_is_found_by_its_request_id(): void {
+		$create = new Request( 'create', self::set( 812, 'open', 'form-1' )->params() );
+		$other  = new Request( 'create', array( 'site' => 'shop' ) + $create->params() );
+		$spool  = $this->spool();
+		$spool->write( self::set( 7, 'open', 'form-1' ) );
+		$this->assertSame( 0, $spool->created( $create ) );
+		$spool->write( $create );
+		$this->assertSame( 812, $spool->created( $create ) );
+		$this->assertSame( 0, $spool->created( $other ) );
+	}
+}

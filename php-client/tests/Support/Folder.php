@@ -1,0 +1,97 @@
+<?php
+/**
+ * A spool folder for a test.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\Support;
+
+/**
+ * A folder of a test's own, gone with the object.
+ */
+final class Folder {
+
+	/**
+	 * Its path.
+	 *
+	 * @var string
+	 */
+	public string $path;
+
+	/**
+	 * Makes it.
+	 *
+	 * @param string $suffix What its name ends with.
+	 */
+	public function __construct( string $suffix = '' ) {
+		$this->path = sys_get_temp_dir() . '/ticketd-spool-' . bin2hex( random_bytes( 8 ) ) . $suffix;
+		mkdir( $this->path );
+	}
+
+	/**
+	 * Removes it.
+	 */
+	public function __destruct() {
+		foreach ( $this->all() as $name ) {
+			is_dir( "$this->path/$name" ) ? rmdir( "$this->path/$name" ) : unlink( "$this->path/$name" );
+		}
+		rmdir( $this->path );
+	}
+
+	/**
+	 * Every name in it.
+	 *
+	 * @return string[]
+	 */
+	public function all(): array {
+		return array_values( array_diff( scandir( $this->path ), array( '.', '..' ) ) );
+	}
+
+	/**
+	 * The names of whole changes in it, in their order.
+	 *
+	 * @return string[]
+	 */
+	public function frames(): array {
+		return array_values( preg_grep( '/^\d{16}-\d+-[0-9a-f]{16}\.frame$/D', $this->all() ) );
+	}
+
+	/**
+	 * What is in a file.
+	 *
+	 * @param string $name Its name.
+	 */
+	public function contents( string $name ): string {
+		return file_get_contents( "$this->path/$name" );
+	}
+
+	/**
+	 * Puts a file there.
+	 *
+	 * @param string $name  Its name.
+	 * @param string $bytes What is in it.
+	 */
+	public function put( string $name, string $bytes ): void {
+		file_put_contents( "$this->path/$name", $bytes );
+	}
+
+	/**
+	 * Makes a file older.
+	 *
+	 * @param string $name    Its name.
+	 * @param int    $seconds How long ago it was written.
+	 */
+	public function age( string $name, int $seconds ): void {
+		touch( "$this->path/$name", time() - $seconds );
+	}
+
+	/**
+	 * Empties it of changes, as the daemon does.
+	 */
+	public function take(): void {
+		foreach ( $this->frames() as $name ) {
+			unlink( "$this->path/$name" );
+		}
+	}
+}

@@ -1,0 +1,312 @@
+<?php
+/**
+ * The plugin while the daemon is away: reads.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Tests\Support\Peer;
+
+/**
+ * Reads come from the database and the spool, in the form in which the daemon gives them, and say that they may be old.
+ */
+final class FallbackTest extends OutageTestCase {
+
+	/** When a row was made. */
+	private const MADE = '2026-11-01 10:00:00';
+
+	/** The fields of a ticket that has nothing but its dates. */
+	private const BLANK = array(
+		'customer_id' => null,
+		'subject'     => '',
+		'status'      => 'open',
+		'category'    => null,
+		'priority'    => null,
+		'assigned_to' => null,
+		'created_at'  => self::MADE,
+		'updated_at'  => self::MADE,
+		'deleted_at'  => null,
+	);
+
+	/**
+	 * Puts a ticket into the table.
+	 *
+	 * @param int   $id      Its id.
+	 * @param array $columns Its columns besides the dates.
+	 */
+	private function ticket( int $id, array $columns = array() ): void {
+		$this->row( array( 'ticket_id' => $id ) + $columns + array( 'created_at' => self::MADE, 'updated_at' => self::MADE ) );
+	}
+
+	/**
+	 * A row is shown as the daemon shows it: integers as integers, the extra column's members as fields.
+	 */
+	public function test_a_row_is_a_ticket(): void {
+		$extra = '{"z":"last","note":"Gr\u00fc\u00dfe","12":"twelve","nothing":null,"_own":"x","n":1.50,"list":[1,"a/b"],"status":"shadow"}';
+		$this->ticket( 812, array( 'customer_id' => 12, 'subject' => '007', 'revision' => 1763990000123456, 'extra' => $extra ) );
+		$ticket = ticketd_get_ticket( 812 );
+		$this->assertSame( array( 'id', 'revision', 'fields', 'stale' ), array_keys( $ticket ) );
+		$this->assertSame( array( 812, 1763990000123456, true ), array( $ticket['id'], $ticket['revision'], $ticket['stale'] ) );
+		$fields = array_replace( self::BLANK, array( 'customer_id' => 12, 'subject' => '007' ) )
+			+ array( 12 => 'twelve', 'list' => '[1,"a/b"]', 'n' => '1.5', 'note' => 'Grüße', 'z' => 'last' );
+		$this->assertSame( $fields, $ticket['fields'] );
+	}
+
+	/**
+	 * An id beyond PHP's integers stays text, a row that ticketd has never written has the revision 1, and an extra column
+	 * that is no object has no fields.
+	 */
+	public function test_odd_rows(): void {
+		$this->ticket( 812, array( 'customer_id' => '18446744073709551615', 'extra' => '[1]' ) );
+		$ticket = ticketd_get_ticket( 812 );
+		$this->assertSame( array( 1, '18446744073709551615' ), array( $ticket['revision'], $ticket['fields']['customer_id'] ) );
+		$this->assertCount( count( self::BLANK ), $ticket['fields'] );
+	}
+
+	/**
+	 * Of one that neither has, only the daemon knows; a deleted one is gone for good.
+	 */
+	public function test_absent_and_deleted_tickets(): void {
+		$this->ticket( 1 );
+		$this->ticket( 2, array( 'deleted_at' => self::MADE ) );
+		$this->assertSame( 'ticketd_not_found', ticketd_get_ticket( 2 )->get_error_code() );
+		$this->assertSame( 404, ticketd_get_ticket( 2 )->get_error_data()['status'] );
+		$this->assertSame( 'ticketd_unavailable', ticketd_get_ticket( 3 )->get_error_code() );
+		$tickets = ticketd_get_tickets( array( '1', 2, 3 ) );
+		$this->assertSame( array( 1, 2, 3 ), array_keys( $tickets ) );
+		$this->assertSame( array( 1, true ), array( $tickets[1]['id'], $tickets[1]['stale'] ) );
+		$this->assertNull( $tickets[2] );
+		$this->assertNull( $tickets[3] );
+		$this->assertSame( 'ticketd_invalid', ticketd_get_tickets( range( 1, 1001 ) )->get_error_code() );
+	}
+
+	/**
+	 * What waits in the spool is put over the row in its order, as the daemon will store it.
+	 */
+	public function test_the_spool_is_over_the_row(): void {
+		$this->ticket( 812, array( 'status' => 'open', 'priority' => 'low', 'revision' => 9, 'extra' => '{"color":"red"}' ) );
+		$this->spool( 'set', 812, array( 'status' => 'closed', 'assigned_to' => '7' ), 1795000002 );
+		$this->spool( 'set', 812, array( 'status' => 'pending', 'color' => 'blue', 'subject' => 5, 'category' => true, 'score' => 0.1 ), 1795000001 );
+		$this->spool( 'set', 81, array( 'status' => 'not this one' ) );
+		$this->spool( 'set', 812, array( 'status' => 'not this site' ), 1795000003, 'shop' );
+		$ticket  = ticketd_get_ticket( 812 );
+		$changed = array( 'subject' => '5', 'status' => 'closed', 'category' => '1', 'priority' => 'low', 'assigned_to' => 7, 'updated_at' => '2026-11-18 11:06:42' );
+		$this->assertSame( array_replace( self::BLANK, $changed ) + array( 'color' => 'blue', 'score' => '0.1' ), $ticket['fields'] );
+		$this->assertSame( array( 9, true ), array( $ticket['revision'], $ticket['stale'] ) );
+	}
+
+	/**
+	 * A ticket that only the spool has is found, with the table's defaults.
+	 */
+	public function test_a_ticket_that_only_the_spool_has(): void {
+		$id     = ticketd_create_ticket( array( 'subject' => 'No coffee', 'customer_id' => '7' ) );
+		$before = gmdate( 'Y-m-d H:i:s', time() - 60 );
+		ticketd_set_ticket( $id, array( 'priority' => 'high' ) );
+		$ticket = ticketd_get_tickets( array( $id, 999 ) )[ $id ];
+		$this->assertSame( array( $id, 0 ), array( $ticket['id'], $ticket['revision'] ) );
+		$this->assertGreaterThan( $before, $ticket['fields']['created_at'] );
+		$given = array( 'subject' => 'No coffee', 'customer_id' => 7, 'priority' => 'high' );
+		$times = array( 'created_at' => $ticket['fields']['created_at'], 'updated_at' => $ticket['fields']['updated_at'] );
+		$this->assertSame( array_replace( self::BLANK, $given, $times ), $ticket['fields'] );
+	}
+
+	/**
+	 * A deletion in the spool hides the ticket; what comes after it changes nothing.
+	 */
+	public function test_a_deletion_that_waits_hides_the_ticket(): void {
+		$this->ticket( 812 );
+		$this->spool( 'delete', 812, array(), 1795000001 );
+		$this->spool( 'set', 812, array( 'status' => 'open' ), 1795000002 );
+		$this->assertSame( 'ticketd_not_found', ticketd_get_ticket( 812 )->get_error_code() );
+		$this->assertSame( array( 812 => null ), ticketd_get_tickets( array( 812 ) ) );
+	}
+
+	/**
+	 * A daemon that cannot do it now is as one that is away; a refusal is not.
+	 */
+	public function test_which_failures_fall_back(): void {
+		$this->ticket( 812 );
+		$this->daemon( array( Peer::error( 'unavailable' ), null ), array( Peer::error( 'overloaded' ), null ), array( Peer::error( 'not_found' ), null ), array( Peer::error( 'internal' ), null ) );
+		$this->assertTrue( ticketd_get_ticket( 812 )['stale'] );
+		$this->assertTrue( ticketd_list_tickets()['stale'] );
+		$this->assertSame( 'ticketd_not_found', ticketd_get_ticket( 812 )->get_error_code() );
+		$this->assertSame( 'ticketd_internal', ticketd_get_ticket( 812 )->get_error_code() );
+	}
+
+	/**
+	 * Tickets for lists: id, status, priority, customer, created.
+	 */
+	private function several(): void {
+		$tickets = array(
+			array( 1, 'open', 'low', 7, '2026-11-01 10:00:00' ),
+			array( 2, 'closed', null, 7, '2026-11-02 10:00:00' ),
+			array( 3, 'open', 'high', 8, '2026-11-02 10:00:00' ),
+			array( 4, 'pending', null, null, '2026-11-03 10:00:00' ),
+			array( 5, 'open', 'low', 9, '2026-11-04 10:00:00' ),
+		);
+		foreach ( $tickets as list( $id, $status, $priority, $customer_id, $created_at ) ) {
+			$this->row( array( 'ticket_id' => $id, 'updated_at' => self::MADE ) + compact( 'status', 'priority', 'customer_id', 'created_at' ) );
+		}
+		$this->ticket( 6, array( 'deleted_at' => self::MADE ) );
+	}
+
+	/**
+	 * The ids of a page.
+	 *
+	 * @param array $args What is asked for.
+	 */
+	private static function ids( array $args ): array {
+		return array_column( ticketd_list_tickets( $args )['tickets'], 'id' );
+	}
+
+	/**
+	 * What may be asked for, and which tickets that is.
+	 */
+	public function selections(): array {
+		return array(
+			'everything'      => array( array(), array( 5, 4, 3, 2, 1 ) ),
+			'deleted too'     => array( array( 'deleted' => true ), array( 6, 5, 4, 3, 2, 1 ) ),
+			'a value'         => array( array( 'where' => array( 'status' => 'open' ) ), array( 5, 3, 1 ) ),
+			'alternatives'    => array( array( 'where' => array( 'status' => array( 'closed', 'pending' ) ) ), array( 4, 2 ) ),
+			'two fields'      => array( array( 'where' => array( 'status' => 'open', 'customer_id' => 7 ) ), array( 1 ) ),
+			'NULL'            => array( array( 'where' => array( 'priority' => null ) ), array( 4, 2 ) ),
+			'NULL or a value' => array( array( 'where' => array( 'customer_id' => array( null, '8' ) ) ), array( 4, 3 ) ),
+			'text with %'     => array( array( 'where' => array( 'status' => "%s' OR 1=1 -- %d" ) ), array() ),
+			'from'            => array( array( 'created_at' => array( 'from' => '2026-11-02 10:00:00' ) ), array( 5, 4, 3, 2 ) ),
+			'before'          => array( array( 'created_at' => array( 'before' => '2026-11-02 10:00:00' ) ), array( 1 ) ),
+			'between'         => array( array( 'created_at' => array( 'from' => '2026-11-02', 'before' => '2026-11-04' ) ), array( 4, 3, 2 ) ),
+			'ascending'       => array( array( 'order' => 'asc' ), array( 1, 2, 3, 4, 5 ) ),
+			'by time'         => array( array( 'sort' => 'created_at' ), array( 5, 4, 3, 2, 1 ) ),
+			'by priority'     => array( array( 'sort' => 'priority', 'order' => 'asc' ), array( 2, 4, 3, 1, 5 ) ),
+			'from the end'    => array( array( 'sort' => 'priority' ), array( 5, 1, 3, 4, 2 ) ),
+		);
+	}
+
+	/**
+	 * They are listed in order and counted, in one page or in pages of one and two.
+	 *
+	 * @dataProvider selections
+	 * @param array $args What is asked for.
+	 * @param int[] $ids  Ids of the tickets.
+	 */
+	public function test_lists_and_counts( array $args, array $ids ): void {
+		$this->several();
+		$page = ticketd_list_tickets( $args + array( 'fresh' => true ) );
+		$this->assertSame( $ids, array_column( $page['tickets'], 'id' ) );
+		$this->assertSame( array( null, true ), array( $page['next'], $page['stale'] ) );
+		$this->assertSame( count( $ids ), ticketd_count_tickets( array_diff_key( $args, array( 'sort' => 1, 'order' => 1 ) ) ) );
+		foreach ( array( 1, 2 ) as $limit ) {
+			$seen  = array();
+			$after = array();
+			do {
+				$page  = ticketd_list_tickets( $args + array( 'limit' => $limit ) + $after );
+				$seen  = array_merge( $seen, array_column( $page['tickets'], 'id' ) );
+				$after = array( 'after' => $page['next'] );
+			} while ( null !== $page['next'] );
+			$this->assertSame( $ids, $seen );
+		}
+	}
+
+	/**
+	 * The tickets of a list are those of a get.
+	 */
+	public function test_a_list_holds_whole_tickets(): void {
+		$this->ticket( 812, array( 'customer_id' => 12, 'extra' => '{"color":"red"}' ) );
+		$this->assertSame( ticketd_get_ticket( 812 ), ticketd_list_tickets()['tickets'][0] );
+	}
+
+	/**
+	 * Cursors are the daemon's: its own are read here, and these are what it would have written.
+	 */
+	public function test_cursors_are_those_of_the_daemon(): void {
+		$this->several();
+		$next = array();
+		foreach ( array( array(), array( 'sort' => 'created_at', 'order' => 'asc' ), array( 'sort' => 'priority' ) ) as $args ) {
+			$next[] = base64_decode( strtr( ticketd_list_tickets( $args + array( 'limit' => 4 ) )['next'], '-_', '+/' ) );
+		}
+		$this->assertSame( array( '{"s":"ticket_id","i":2}', '{"s":"created_at","a":true,"v":"2026-11-03 10:00:00","i":4}', '{"s":"priority","i":4}' ), $next );
+
+		// As Go writes the mark of ticket 2 in the ascending order of created_at.
+		$cursor = 'eyJzIjoiY3JlYXRlZF9hdCIsImEiOnRydWUsInYiOiIyMDI2LTExLTAyIDEwOjAwOjAwIiwiaSI6Mn0';
+		$this->assertSame( array( 3, 4, 5 ), self::ids( array( 'sort' => 'created_at', 'order' => 'asc', 'after' => $cursor ) ) );
+		$other = ticketd_list_tickets( array( 'sort' => 'created_at', 'after' => $cursor ) );
+		$this->assertSame( array( 'ticketd_invalid', 'after' ), array( $other->get_error_code(), $other->get_error_data()['field'] ) );
+	}
+
+	/**
+	 * Enums are sorted by the order of their members, bits are numbers, and dates of zeros are no deletion.
+	 */
+	public function test_other_types_of_columns(): void {
+		$GLOBALS['wpdb']->query( "ALTER TABLE wp_support_tickets MODIFY priority ENUM('low','high','absurd'), ADD vip BIT(1) DEFAULT b'0', ADD score DECIMAL(4,2)" );
+		foreach ( array( 1 => 'absurd', 2 => 'low', 3 => 'high' ) as $id => $priority ) {
+			$this->ticket( $id, array( 'priority' => $priority, 'score' => '1.5' ) );
+		}
+		$GLOBALS['wpdb']->query( "UPDATE wp_support_tickets SET vip = b'1', deleted_at = '0000-00-00 00:00:00'" );
+		$args = array( 'sort' => 'priority', 'order' => 'asc', 'limit' => 1 );
+		$page = ticketd_list_tickets( $args );
+		$this->assertSame( array( 3, 1 ), self::ids( array( 'after' => $page['next'], 'limit' => 5 ) + $args ) );
+		$this->assertSame( array( 1, '1.50' ), array( $page['tickets'][0]['fields']['vip'], $page['tickets'][0]['fields']['score'] ) );
+	}
+
+	/**
+	 * What the daemon refuses.
+	 */
+	public function bad_arguments(): array {
+		return array(
+			'another name'      => array( array( 'colour' => 'red' ), 'colour' ),
+			'no column'         => array( array( 'where' => array( 'color' => 'red' ) ), 'color' ),
+			'the key'           => array( array( 'where' => array( 'ticket_id' => 1 ) ), 'ticket_id' ),
+			'SQL as a name'     => array( array( 'where' => array( 'status`=1 OR `status' => 1 ) ), 'status`=1 OR `status' ),
+			'an empty name'     => array( array( 'where' => array( '' => 1 ) ), '' ),
+			'no alternative'    => array( array( 'where' => array( 'status' => array() ) ), 'status' ),
+			'many alternatives' => array( array( 'where' => array( 'status' => range( 1, 101 ) ) ), 'status' ),
+			'many fields'       => array( array( 'where' => array_fill( 0, 17, 1 ) ), 'where' ),
+			'text for a number' => array( array( 'where' => array( 'customer_id' => 'seven' ) ), 'customer_id' ),
+			'another end'       => array( array( 'created_at' => array( 'until' => '2026' ) ), 'created_at' ),
+			'another sort'      => array( array( 'sort' => 'subject' ), 'sort' ),
+			'another order'     => array( array( 'order' => 'up' ), 'order' ),
+			'no limit'          => array( array( 'limit' => 0 ), 'limit' ),
+			'too much'          => array( array( 'limit' => 1001 ), 'limit' ),
+			'a text as limit'   => array( array( 'limit' => '5' ), 'limit' ),
+			'no cursor'         => array( array( 'after' => 'garbage!' ), 'after' ),
+			'JSON, no cursor'   => array( array( 'after' => 'WzFd' ), 'after' ),
+			'deleted as text'   => array( array( 'deleted' => 'yes' ), 'deleted' ),
+		);
+	}
+
+	/**
+	 * It is refused here, too.
+	 *
+	 * @dataProvider bad_arguments
+	 * @param array  $args  What is asked for.
+	 * @param string $field What is to blame.
+	 */
+	public function test_bad_arguments_are_refused( array $args, string $field ): void {
+		$refusal = ticketd_list_tickets( $args );
+		$this->assertSame( array( 'ticketd_invalid', $field ), array( $refusal->get_error_code(), $refusal->get_error_data()['field'] ) );
+		$this->assertSame( 'ticketd_invalid', ticketd_count_tickets( $args )->get_error_code() );
+	}
+
+	/**
+	 * Without the database, or with a table that is not there or none of ours, the daemon's failure is told, and nothing is
+	 * printed.
+	 */
+	public function test_without_a_table_the_failure_is_told(): void {
+		$calls = array(
+			fn() => ticketd_get_ticket( 1 ),
+			fn() => ticketd_get_tickets( array( 1 ) ),
+			fn() => ticketd_list_tickets(),
+			fn() => ticketd_count_tickets(),
+		);
+		foreach ( array( 'wp_absent', 'wp_support_tickets_seq', 'no`name' ) as $table ) {
+			remove_all_filters( 'ticketd_table' );
+			add_filter( 'ticketd_table', fn() => $table );
+			foreach ( $calls as $call ) {
+				$this->assertSame( 'ticketd_unavailable', $call()->get_error_code() );
+			}
+		}
+		$this->expectOutputString( '' );
+	}
+}

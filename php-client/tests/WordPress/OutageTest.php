@@ -1,0 +1,177 @@
+<?php
+/**
+ * The plugin while the daemon is away: changes.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Tests\Support\Peer;
+use Ticketd\Tests\Support\Site;
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Cli\Command;
+use Ticketd\WordPress\Database;
+use Ticketd\WordPress\Settings;
+
+/**
+ * Pages go on: every change is accepted, and says what it is worth.
+ */
+final class OutageTest extends OutageTestCase {
+
+	/** Some fields. */
+	private const FIELDS = array( 'status' => 'open' );
+
+	/**
+	 * The functions return what they return with a daemon, but for the revision.
+	 */
+	public function test_changes_are_accepted(): void {
+		$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+		$this->assertSame( 0, ticketd_delete_ticket( 813 ) );
+		$this->assertSame( array( 814 => 0, 815 => 0 ), ticketd_set_tickets( array( 814 => self::FIELDS, 815 => self::FIELDS ) ) );
+		$this->assertTrue( my_support_plugin_write_ticket_metadata( 816, self::FIELDS ) );
+		$methods = array_map( fn( $spooled ) => array( $spooled[0], $spooled[1]['id'] ), $this->spooled() );
+		$this->assertSame( array( array( 'set', 812 ), array( 'delete', 813 ), array( 'set', 814 ), array( 'set', 815 ), array( 'set', 816 ) ), $methods );
+	}
+
+	/**
+	 * What cannot be accepted is a WP_Error as always.
+	 */
+	public function test_a_bad_change_is_an_error(): void {
+		$refusal = ticketd_set_ticket( 812, array( 'subject' => "\xff" ) );
+		$this->assertSame( 'ticketd_invalid', $refusal->get_error_code() );
+		$this->assertSame( array( 400, 'subject' ), array( $refusal->get_error_data()['status'], $refusal->get_error_data()['field'] ) );
+		$outcomes = ticketd_set_tickets( array( 1 => array( '_rev' => 1 ), 2 => self::FIELDS ) );
+		$this->assertSame( 'ticketd_invalid', $outcomes[1]->get_error_code() );
+		$this->assertSame( 0, $outcomes[2] );
+		$this->assertSame( 'ticketd_unavailable', ticketd_set_ticket( 812, self::FIELDS, 7 )->get_error_code() );
+		$this->assertCount( 1, $this->spooled() );
+	}
+
+	/**
+	 * New tickets get ids from the sequence in the database, above whatever the table holds, and each of its own.
+	 */
+	public function test_a_new_ticket_gets_its_id_from_the_database(): void {
+		$this->assertSame( 1, ticketd_create_ticket( self::FIELDS ) );
+		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
+		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
+		$this->row( array( 'ticket_id' => 500 ) );
+		$this->assertSame( 501, ticketd_create_ticket( self::FIELDS ) );
+		$this->assertSame( '502', $GLOBALS['wpdb']->get_var( 'SELECT next FROM wp_support_tickets_seq' ) );
+		$this->assertSame( array( 1, 2, 501 ), array_map( fn( $spooled ) => $spooled[1]['id'], $this->spooled() ) );
+	}
+
+	/**
+	 * Two connections that take ids at a time never get the same one.
+	 */
+	public function test_no_id_is_given_twice(): void {
+		$first = $GLOBALS['wpdb'];
+		$other = new \wpdb( 'root', '', 'wordpress', $first->dbhost );
+		$ids   = array();
+		for ( $i = 0; $i < 10; ++$i ) {
+			$GLOBALS['wpdb'] = 0 === $i % 2 ? $first : $other;
+			$ids[]           = Database::next_id( 'wp_support_tickets' );
+		}
+		$this->assertSame( range( 1, 10 ), $ids );
+	}
+
+	/**
+	 * A sequence that is not there, or has lost its row, gives none; nor does a name that is no table's.
+	 */
+	public function test_a_broken_sequence_gives_no_id(): void {
+		$wpdb = $GLOBALS['wpdb'];
+		$this->assertSame( 0, Database::next_id( 'wp_support_tickets` SET next = 1; -- ' ) );
+		$wpdb->query( 'DELETE FROM wp_support_tickets_seq' );
+		$this->assertSame( 0, Database::next_id( 'wp_support_tickets' ) );
+		$wpdb->query( 'DROP TABLE wp_support_tickets_seq' );
+		$this->assertSame( 0, Database::next_id( 'wp_support_tickets' ) );
+		$this->assertSame( 'ticketd_unavailable', ticketd_create_ticket( self::FIELDS )->get_error_code() );
+		$this->assertSame( array(), $this->folder->all() );
+	}
+
+	/**
+	 * Without daemon and database there are no new tickets, but changes go on.
+	 */
+	public function test_without_a_database_too(): void {
+		$this->no_database();
+		$failure = ticketd_create_ticket( self::FIELDS, 'form-1' );
+		$this->assertSame( 'ticketd_unavailable', $failure->get_error_code() );
+		$this->assertSame( 'form-1', $failure->get_error_data()['request_id'] );
+		$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+		$this->assertSame( 'ticketd_unavailable', ticketd_get_ticket( 812 )->get_error_code() );
+	}
+
+	/**
+	 * A daemon that hangs costs a request one deadline, and the requests after it none.
+	 */
+	public function test_a_hanging_daemon_costs_one_deadline(): void {
+		$path   = Peer::free_path();
+		$server = stream_socket_server( 'unix://' . $path );
+		add_filter( 'ticketd_timeout_ms', fn() => 100 );
+		Site::connect( $path );
+		$this->row( array( 'ticket_id' => 812 ) );
+		$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+		$start = hrtime( true );
+		for ( $i = 0; $i < 5; ++$i ) {
+			Site::connect( $path );
+			$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+			$this->assertSame( 'open', ticketd_get_ticket( 812 )['fields']['status'] );
+		}
+		$this->assertLessThan( 100, ( hrtime( true ) - $start ) / 1e6 );
+		$this->assertCount( 6, $this->spooled() );
+		$this->assertIsResource( $server );
+		unlink( $path );
+	}
+
+	/**
+	 * REST answers 202: accepted, not done yet.
+	 */
+	public function test_rest_answers_accepted(): void {
+		Site::$capabilities = array( 'ticketd_edit_tickets' );
+		$dispatch           = static function ( string $method, string $path, array $body ): \WP_REST_Response {
+			$request = new \WP_REST_Request( $method, '/ticketd/v1/tickets' . $path );
+			$request->set_header( 'Content-Type', 'application/json' );
+			$request->set_body( json_encode( (object) $body ) );
+			return rest_get_server()->dispatch( $request );
+		};
+
+		$response = $dispatch( 'POST', '', array( 'fields' => self::FIELDS ) );
+		$this->assertSame( 202, $response->get_status() );
+		$this->assertSame( array( 'id' => 1, 'revision' => 0, 'spooled' => true ), $response->get_data() );
+		$this->assertStringEndsWith( 'ticketd/v1/tickets/1', $response->get_headers()['Location'] );
+		foreach ( array( array( 'PATCH', array( 'fields' => self::FIELDS ) ), array( 'DELETE', array() ) ) as list( $method, $body ) ) {
+			$response = $dispatch( $method, '/812', $body );
+			$this->assertSame( 202, $response->get_status() );
+			$this->assertSame( array( 'id' => 812, 'revision' => 0, 'spooled' => true ), $response->get_data() );
+		}
+		$response = $dispatch( 'GET', '/1', array() );
+		$this->assertSame( array( 200, true ), array( $response->get_status(), $response->get_data()['stale'] ) );
+		$this->assertSame( 404, $dispatch( 'GET', '/812', array() )->get_status() );
+		$this->assertSame( 503, $dispatch( 'GET', '/999', array() )->get_status() );
+	}
+
+	/**
+	 * The command line prints the outcome and warns.
+	 */
+	public function test_the_command_line_warns(): void {
+		\WP_CLI::$printed  = array();
+		\WP_CLI::$warnings = array();
+		$command           = new Command( new Api( new Settings() ) );
+		$command->set( array( '812', 'status=open' ), array( 'format' => 'json' ) );
+		$command->create( array( 'status=open' ), array( 'format' => 'json' ) );
+		$this->assertSame( array( array( 'id' => 812, 'revision' => 0 ) ), \WP_CLI::$printed[0][1] );
+		$this->assertSame( array( array( 'id' => 1, 'revision' => 0 ) ), \WP_CLI::$printed[1][1] );
+		$this->assertCount( 2, \WP_CLI::$warnings );
+	}
+
+	/**
+	 * The spool is where the constant or the filter says.
+	 */
+	public function test_the_folder_is_a_setting(): void {
+		remove_all_filters( 'ticketd_spool' );
+		$settings = new Settings();
+		$this->assertSame( '/var/spool/ticketd', $settings->spool() );
+		add_filter( 'ticketd_spool', fn() => '/elsewhere/' );
+		$this->assertSame( '/elsewhere', $settings->spool() );
+	}
+}

@@ -1,0 +1,161 @@
+<?php
+/**
+ * What keeps pages fast while the daemon hangs.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * A circuit breaker. A call that reached its deadline opens it; while it is open, calls fail at once instead of each
+ * waiting for a deadline of its own. When its time has run out, one caller tries (it claims the attempt first, the
+ * others go on failing at once); an answer closes the breaker.
+ *
+ * Only a deadline that passes opens it. A daemon that is not there refuses at once, and one whose backlog is full too:
+ * to leave them alone would save nothing.
+ *
+ * All PHP processes of the host share it through the time of a file in the spool folder. Without the folder it holds
+ * within one PHP process.
+ */
+final class Breaker {
+
+	/**
+	 * How long calls are not tried after a deadline, in seconds. PHP sees the times of files in whole seconds, so it is
+	 * up to one second longer.
+	 */
+	public const OPEN_SECONDS = 2;
+
+	/** Name of the file in the spool folder. The daemon takes no notice of names that begin with a dot. */
+	public const FILE = '.breaker';
+
+	/**
+	 * Path of the file; an empty string where there is none.
+	 *
+	 * @var string
+	 */
+	private string $path;
+
+	/**
+	 * How long calls are not tried, in seconds.
+	 *
+	 * @var int
+	 */
+	private int $seconds;
+
+	/**
+	 * Tells the time in seconds since 1970.
+	 *
+	 * @var callable
+	 */
+	private $now;
+
+	/**
+	 * When the breaker was opened, where that could not be noted in the file.
+	 *
+	 * @var int|null
+	 */
+	private ?int $opened_at = null;
+
+	/**
+	 * Whether the last call that was let through was the attempt of an open breaker.
+	 *
+	 * @var bool
+	 */
+	private bool $trying = false;
+
+	/**
+	 * Makes a breaker.
+	 *
+	 * @param string        $folder  The spool folder; empty: no breaker but this process's own.
+	 * @param int           $seconds How long calls are not tried after a deadline.
+	 * @param callable|null $now     Tells the time in seconds since 1970; null: the system's.
+	 */
+	public function __construct( string $folder = '', int $seconds = self::OPEN_SECONDS, ?callable $now = null ) {
+		$this->path    = '' === $folder ? '' : $folder . '/' . self::FILE;
+		$this->seconds = $seconds;
+		$this->now     = $now ?? 'time';
+	}
+
+	/**
+	 * Lets a call through, or ends it.
+	 *
+	 * @throws LocalException If the breaker is open.
+	 */
+	public function pass(): void {
+		$opened_at    = $this->opened_at();
+		$this->trying = null !== $opened_at && ! $this->is_recent( $opened_at ) && $this->claim();
+		if ( null !== $opened_at && ! $this->trying ) {
+			throw new LocalException(
+				'unavailable',
+				'ticketd did not answer in time a moment ago; nothing was sent. Try again in a few seconds.',
+				true
+			);
+		}
+	}
+
+	/**
+	 * Notes that a call reached its deadline.
+	 */
+	public function open(): void {
+		$noted           = '' !== $this->path && Files::write( $this->path, '', false );
+		$this->opened_at = $noted ? null : ( $this->now )();
+	}
+
+	/**
+	 * Notes that the daemon answers, or that it is not there, which is found out at once.
+	 */
+	public function close(): void {
+		if ( $this->trying ) {
+			$this->trying    = false;
+			$this->opened_at = null;
+			if ( '' !== $this->path ) {
+				Files::remove( $this->path );
+			}
+		}
+	}
+
+	/**
+	 * When the breaker was opened; null: it is closed.
+	 */
+	private function opened_at(): ?int {
+		return $this->opened_at ?? ( '' === $this->path ? null : Files::written_at( $this->path ) );
+	}
+
+	/**
+	 * Whether a time is so near that calls are not tried. One in the future is not: the clock was set back since.
+	 *
+	 * @param int $time Seconds since 1970.
+	 */
+	private function is_recent( int $time ): bool {
+		$age = ( $this->now )() - $time;
+		return $age >= 0 && $age <= $this->seconds;
+	}
+
+	/**
+	 * Claims the attempt, which keeps all others away for as long as an opened breaker does.
+	 *
+	 * @return bool Whether this is the one who tries.
+	 */
+	private function claim(): bool {
+		if ( null !== $this->opened_at ) {
+			$this->opened_at = ( $this->now )();
+			return true;
+		}
+		try {
+			$file = new \SplFileObject( $this->path, 'r' );
+		} catch ( \RuntimeException $e ) {
+			return true; // Somebody has closed the breaker meanwhile.
+		}
+		if ( ! $file->flock( LOCK_EX | LOCK_NB ) ) {
+			return false;
+		}
+		// Who claimed it between the look and the lock has renewed the file.
+		$opened_at = $this->opened_at();
+		if ( null !== $opened_at && $this->is_recent( $opened_at ) ) {
+			return false;
+		}
+		$this->open();
+		return true;
+	}
+}

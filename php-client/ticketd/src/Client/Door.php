@@ -1,0 +1,67 @@
+<?php
+/**
+ * What can be said about a change without the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Refuses what the daemon would refuse whatever the table looks like, before it is spooled: a change that was accepted
+ * here and is refused later helps nobody. Columns, types and lengths only the daemon knows.
+ */
+final class Door {
+
+	/** What a field's name may be. */
+	private const NAME = '/^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$/D';
+
+	/** What a request id may be. */
+	private const REQUEST_ID = '/^[!-~]{1,64}$/D';
+
+	/**
+	 * Checks a `create`, `set` or `delete`.
+	 *
+	 * @param Request $request The request.
+	 * @throws InputException If it is refused; the field is named.
+	 */
+	public static function check( Request $request ): void {
+		$id = $request->param( 'id' );
+		if ( null !== $id && $id < 1 ) {
+			throw new InputException( 'A ticket id is a whole number from 1.', 'id' );
+		}
+		if ( ! preg_match( self::REQUEST_ID, $request->request_id() ) ) {
+			throw new InputException( 'A request id has 1 to 64 printable ASCII characters, no spaces.', 'request_id' );
+		}
+		if ( 'delete' !== $request->method() ) {
+			self::check_fields( $request->param( 'fields' ) );
+		}
+	}
+
+	/**
+	 * Checks fields.
+	 *
+	 * @param array $fields Single values by field name.
+	 * @throws InputException If one is refused.
+	 */
+	private static function check_fields( array $fields ): void {
+		if ( array() === $fields || count( $fields ) > Limits::MAX_FIELDS ) {
+			throw new InputException( sprintf( 'Give 1 to %d fields.', Limits::MAX_FIELDS ), 'fields' );
+		}
+		foreach ( $fields as $name => $value ) {
+			$name = (string) $name;
+			if ( ! preg_match( self::NAME, $name ) ) {
+				throw new InputException(
+					'The name of a field has 1 to 64 of A-Z a-z 0-9 _ - and does not begin with "_".',
+					preg_match( '//u', $name ) ? $name : 'fields'
+				);
+			}
+			if ( is_string( $value ) && ! preg_match( '//u', $value ) ) {
+				throw new InputException( 'The value is not valid UTF-8.', $name );
+			}
+			if ( is_float( $value ) && ! is_finite( $value ) ) {
+				throw new InputException( 'The value is not a finite number.', $name );
+			}
+		}
+	}
+}

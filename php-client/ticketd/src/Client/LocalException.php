@@ -1,0 +1,15 @@
+<?php
+/**
+ * A failure that was found without the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * What this host knows by itself: the daemon hung a moment ago (`unavailable`), the spool is full (`overloaded`),
+ * nobody gives an id (`unavailable`), the ticket was deleted (`not_found`).
+ */
+final class LocalException extends TicketdException {
+}

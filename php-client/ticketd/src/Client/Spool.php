@@ -1,0 +1,280 @@
+<?php
+/**
+ * The spool: where changes wait that could not be delivered.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * A folder into which the web server's group writes and out of which the daemon takes: before it serves its first
+ * request, and while it runs before any request that comes later. One file is one change, exactly the frame that the
+ * daemon would have been sent:
+ *
+ *     {µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
+ *
+ * The daemon takes them in by order of name. The hex digits come from site and request id: they keep names apart (a
+ * request id that was made up is random), and the same create, made again, is found by them.
+ *
+ * The folder is bounded by blocks of 4 KiB, as file systems give them: at most 65,536, which are 256 MiB and as many
+ * changes. To list a large folder at each write would cost more than the write, so the dice decide: every block written
+ * counts the folder with a chance of 1 in 256. So the bound is exceeded by 256 blocks (1 MiB) on average before that is
+ * noticed, and by ten times as much once in 20,000 times. That it is full is then noted in a file for all processes,
+ * which refuse without counting; after a second or two somebody counts again.
+ */
+final class Spool {
+
+	/** Where the folder is unless it is told otherwise. */
+	public const DEFAULT_FOLDER = '/var/spool/ticketd';
+
+	/** Most blocks that the files of the folder may have. */
+	public const MAX_BLOCKS = 65536;
+
+	/** Bytes of a block. */
+	public const BLOCK_BYTES = 4096;
+
+	/** Blocks that are written, on average, for each time that the folder is counted. */
+	private const BLOCKS_PER_COUNT = 256;
+
+	/** Name of the file that says that the folder is full. */
+	private const FULL = '.full';
+
+	/** For how many seconds of its clock that is believed. */
+	private const FULL_SECONDS = 1;
+
+	/** How names of files end that are whole. */
+	private const SUFFIX = '.frame';
+
+	/**
+	 * The folder; an empty string where there is none.
+	 *
+	 * @var string
+	 */
+	private string $folder;
+
+	/**
+	 * Most blocks that its files may have.
+	 *
+	 * @var int
+	 */
+	private int $max_blocks;
+
+	/**
+	 * Tells the time in microseconds since 1970.
+	 *
+	 * @var callable
+	 */
+	private $now_us;
+
+	/**
+	 * The time in the name that was given last.
+	 *
+	 * @var int
+	 */
+	private int $last_us = 0;
+
+	/**
+	 * What requests are written and read with.
+	 *
+	 * @var Codec
+	 */
+	private Codec $codec;
+
+	/**
+	 * Takes the folder; nothing happens yet.
+	 *
+	 * @param string        $folder     The folder; an empty string: there is none, and every write() is in vain.
+	 * @param int           $max_blocks Most blocks that its files may have.
+	 * @param callable|null $now_us     Tells the time in microseconds since 1970; null: the system's.
+	 */
+	public function __construct(
+		string $folder = self::DEFAULT_FOLDER,
+		int $max_blocks = self::MAX_BLOCKS,
+		?callable $now_us = null
+	) {
+		$this->folder     = $folder;
+		$this->max_blocks = $max_blocks;
+		$this->codec      = new PureCodec();
+		$this->now_us     = $now_us ?? static function (): int {
+			return (int) round( microtime( true ) * 1000000 );
+		};
+	}
+
+	/**
+	 * Whether there is such a folder. Whether it can be written shows only when it is.
+	 */
+	public function exists(): bool {
+		return '' !== $this->folder && is_dir( $this->folder );
+	}
+
+	/**
+	 * Lets a change wait for the daemon.
+	 *
+	 * @param Request $request A `create` with an id, a `set` or a `delete`; it has a request id.
+	 * @return bool Whether it waits now; false where the folder cannot be written.
+	 * @throws LocalException If the folder is full; the reason is `overloaded`.
+	 * @throws InputException If the request is longer than a frame.
+	 */
+	public function write( Request $request ): bool {
+		if ( ! $this->exists() ) {
+			return false;
+		}
+		$frame  = Frame::encode( $this->codec->encode_request( 1, $request->method(), $request->params() ) );
+		$blocks = self::blocks( strlen( $frame ) );
+		if ( $this->is_full( $blocks ) ) {
+			throw new LocalException(
+				'overloaded',
+				sprintf(
+					'The spool %s is full: changes of %d MiB wait there for a daemon that is away. Start ticketd.',
+					$this->folder,
+					intdiv( $this->max_blocks * self::BLOCK_BYTES, 1048576 )
+				),
+				true
+			);
+		}
+		// Two changes of one process keep their order even where the clock stands or was set back.
+		$this->last_us = max( ( $this->now_us )(), $this->last_us + 1 );
+
+		$name = sprintf( '%016d-%d-%s', $this->last_us, $request->param( 'id' ), self::tag( $request ) ) . self::SUFFIX;
+		return Files::write( $this->folder . '/' . $name, $frame, true );
+	}
+
+	/**
+	 * What waits for tickets.
+	 *
+	 * @param int[] $ids Ticket ids, at least one.
+	 * @return array<int, array> By ticket id a list of pairs of the time in microseconds since 1970 and the Request, in
+	 *                           the order in which the daemon will take them in. Tickets without any are left out.
+	 */
+	public function waiting( array $ids ): array {
+		// One look at the folder serves all: a pattern for each id would read it as many times.
+		$pattern = 1 === count( $ids ) ? sprintf( '*-%d-*', reset( $ids ) ) : '*';
+		$wanted  = array_flip( $ids );
+		$waiting = array();
+		foreach ( $this->names( $pattern ) as $name ) {
+			list( $time, $id ) = explode( '-', $name );
+			$request           = isset( $wanted[ (int) $id ] ) ? $this->read( $name ) : null;
+			if ( null !== $request && $request->param( 'id' ) === (int) $id ) {
+				$waiting[ (int) $id ][] = array( (int) $time, $request );
+			}
+		}
+		return $waiting;
+	}
+
+	/**
+	 * Looks for a create that waits already under the same request id.
+	 *
+	 * @param Request $request The create.
+	 * @return int The id of its ticket, or 0.
+	 */
+	public function created( Request $request ): int {
+		foreach ( $this->names( '*-*-' . self::tag( $request ) ) as $name ) {
+			$waiting = $this->read( $name );
+			if ( null !== $waiting
+				&& array( 'create', $request->request_id() ) === array( $waiting->method(), $waiting->request_id() )
+				&& $waiting->site() === $request->site()
+			) {
+				return (int) $waiting->param( 'id' );
+			}
+		}
+		return 0;
+	}
+
+	/**
+	 * Names in the folder, in their order.
+	 *
+	 * @param string $pattern What the names must be like, without the suffix.
+	 * @return string[]
+	 */
+	private function names( string $pattern ): array {
+		if ( ! $this->exists() ) {
+			return array();
+		}
+		$folder = addcslashes( $this->folder, '*?[\\' );
+		$names  = array_map( 'basename', (array) glob( $folder . '/' . $pattern . self::SUFFIX, GLOB_NOSORT ) );
+		$names  = preg_grep( '/^\d{16}-[1-9]\d{0,18}-[0-9a-f]{16}\.frame$/D', $names );
+		sort( $names, SORT_STRING );
+		return $names;
+	}
+
+	/**
+	 * Reads a file.
+	 *
+	 * @param string $name Its name.
+	 * @return Request|null Null where it is gone by now or holds no request; the daemon will set such a one aside.
+	 */
+	private function read( string $name ): ?Request {
+		$path = $this->folder . '/' . $name;
+		if ( ! is_file( $path ) ) {
+			return null; // Anything else, a pipe for example, could keep its reader waiting.
+		}
+		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Limits::MAX_PAYLOAD + 1 );
+		if ( false === $frame || strlen( $frame ) <= Frame::HEADER_BYTES ) {
+			return null;
+		}
+		try {
+			$payload  = substr( $frame, Frame::HEADER_BYTES );
+			$is_whole = Frame::payload_length( $frame ) === strlen( $payload );
+			$message  = $is_whole ? $this->codec->decode( $payload ) : array();
+		} catch ( ProtocolException $e ) {
+			return null;
+		}
+		$is_request = 4 === count( $message ) && is_string( $message[2] ?? null ) && is_array( $message[3] ?? null );
+		return $is_request ? new Request( $message[2], $message[3] ) : null;
+	}
+
+	/**
+	 * The hex digits of a request's file.
+	 *
+	 * @param Request $request The request.
+	 */
+	private static function tag( Request $request ): string {
+		return substr( hash( 'sha256', $request->site() . "\0" . $request->request_id() ), 0, 16 );
+	}
+
+	/**
+	 * Whether there is no place for so many blocks, as far as that is known; see the class.
+	 *
+	 * @param int $blocks Blocks that are to be written.
+	 */
+	private function is_full( int $blocks ): bool {
+		$marker  = $this->folder . '/' . self::FULL;
+		$full_at = Files::written_at( $marker );
+		if ( null !== $full_at && abs( time() - $full_at ) <= self::FULL_SECONDS ) {
+			return true;
+		}
+		// A small bound is counted each time: nothing that small is slow to list.
+		$sides = max( 1, min( self::BLOCKS_PER_COUNT, intdiv( $this->max_blocks, self::BLOCKS_PER_COUNT ) ) );
+		if ( null === $full_at && mt_rand( 1, $sides ) > $blocks ) {
+			return false;
+		}
+		$is_full = $this->count() + $blocks > $this->max_blocks;
+		if ( $is_full ) {
+			Files::write( $marker, '', false );
+		} elseif ( null !== $full_at ) {
+			Files::remove( $marker );
+		}
+		return $is_full;
+	}
+
+	/**
+	 * Counts the blocks of the folder's files.
+	 */
+	private function count(): int {
+		$blocks = 0;
+		foreach ( $this->names( '*' ) as $name ) {
+			$blocks += self::blocks( (int) @filesize( $this->folder . '/' . $name ) );
+		}
+		return $blocks;
+	}
+
+	/**
+	 * How many blocks a file takes.
+	 *
+	 * @param int $bytes Its size.
+	 */
+	private static function blocks( int $bytes ): int {
+		return max( 1, intdiv( $bytes + self::BLOCK_BYTES - 1, self::BLOCK_BYTES ) );
+	}
+}

@@ -1,0 +1,254 @@
+<?php
+/**
+ * Changes that get through, with a daemon or without.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Makes changes as the client does, and spools those that could not be delivered: no daemon, a full backlog, a deadline
+ * that passed, a connection that was lost, or a daemon that answers `overloaded`, `shutting_down` or `unavailable`. All
+ * of these have done nothing, or something that the request id keeps from being done twice.
+ *
+ * Everything else is thrown as it came. What is refused (`invalid`, `forbidden`, `not_found`, `conflict`, `too_large`,
+ * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or somebody who does not
+ * speak the protocol, and a fault that nobody is told of is never mended. A change on condition of a revision is not
+ * spooled either: whoever asks for a condition wants to know the outcome.
+ *
+ * A change that was spooled returns the revision 0: it is accepted, its revision is not known yet. The daemon has not
+ * seen it, so that it may still refuse it (an unknown column, a text that is too long): it is then set aside in the
+ * spool's folder `bad`, with the reason.
+ */
+final class SpoolingClient {
+
+	/** The revision of a change that was spooled. */
+	public const UNKNOWN_REVISION = 0;
+
+	/**
+	 * The client.
+	 *
+	 * @var Client
+	 */
+	private Client $client;
+
+	/**
+	 * The spool.
+	 *
+	 * @var Spool
+	 */
+	private Spool $spool;
+
+	/**
+	 * Gives ids to new tickets while the daemon is away.
+	 *
+	 * @var callable
+	 */
+	private $next_id;
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Client        $client  The client.
+	 * @param Spool         $spool   The spool.
+	 * @param callable|null $next_id Returns an id from the site's own sequence, or 0 where it gives none; null: new
+	 *                               tickets are not spooled unless the caller has given them an id.
+	 */
+	public function __construct( Client $client, Spool $spool, ?callable $next_id = null ) {
+		$this->client  = $client;
+		$this->spool   = $spool;
+		$this->next_id = $next_id ?? static function (): int {
+			return 0;
+		};
+	}
+
+	/**
+	 * Makes a ticket; see Client::create().
+	 *
+	 * @param array  $fields     Values by field name.
+	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param int    $id         The ticket's id, taken from the site's sequence; 0: the daemon chooses one.
+	 * @return array{id: int, revision: int} The revision is 0 where the change was spooled.
+	 */
+	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
+		try {
+			return $this->client->create( $fields, $request_id, $id );
+		} catch ( TicketdException $failure ) {
+			return array(
+				'id'       => $this->spool_create( $failure, '' !== $request_id ),
+				'revision' => self::UNKNOWN_REVISION,
+			);
+		}
+	}
+
+	/**
+	 * Merges fields into a ticket; see Client::set().
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+	 * @return int The ticket's new revision; 0 where the change was spooled.
+	 */
+	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
+		try {
+			return $this->client->set( $id, $fields, $if_revision, $request_id );
+		} catch ( TicketdException $failure ) {
+			return $this->spool( $failure, $failure->request() );
+		}
+	}
+
+	/**
+	 * Merges fields into several tickets; see Client::set_many(). Each change is spooled for itself, those that the
+	 * daemon did not take among those that it did included.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id.
+	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty. One of more
+	 *                             than 60 bytes is too long for the spool.
+	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
+	 *         that ticket was refused.
+	 * @throws TicketdException If the whole call fails.
+	 */
+	public function set_many( array $fields_by_id, string $request_id = '' ): array {
+		try {
+			$outcomes = $this->client->set_many( $fields_by_id, $request_id );
+			foreach ( $outcomes as $id => $outcome ) {
+				if ( $outcome instanceof TicketdException ) {
+					$outcomes[ $id ] = $this->spool_pair( $outcome, $outcome->request() );
+				}
+			}
+			return $outcomes;
+		} catch ( TicketdException $failure ) {
+			if ( ! $failure->is_outage() || ! $this->spool->exists() ) {
+				throw $failure;
+			}
+		}
+		if ( count( $fields_by_id ) > Limits::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Give at most %d tickets.', Limits::MAX_TICKETS ), 'tickets' );
+		}
+		$outcomes = array();
+		foreach ( $failure->request()->pairs() as $pair ) {
+			$outcomes[ $pair->param( 'id' ) ] = $this->spool_pair( $failure, $pair );
+		}
+		if ( in_array( $failure, $outcomes, true ) && ! in_array( self::UNKNOWN_REVISION, $outcomes, true ) ) {
+			throw $failure; // The folder cannot be written: to say so once is enough.
+		}
+		return $outcomes;
+	}
+
+	/**
+	 * Deletes a ticket; see Client::delete().
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @return int The ticket's new revision; 0 where the change was spooled.
+	 */
+	public function delete( int $id, string $request_id = '' ): int {
+		try {
+			return $this->client->delete( $id, $request_id );
+		} catch ( TicketdException $failure ) {
+			return $this->spool( $failure, $failure->request() );
+		}
+	}
+
+	/**
+	 * Spools a change that failed.
+	 *
+	 * @param TicketdException $failure Why it failed.
+	 * @param Request|null     $request The change.
+	 * @return int The revision to return.
+	 * @throws TicketdException If it is not to be spooled or cannot be: the failure itself, or what is wrong with the
+	 *                          change or the spool.
+	 */
+	private function spool( TicketdException $failure, ?Request $request ): int {
+		if ( ! $failure->is_outage() || null === $request || null !== $request->param( 'if_revision' ) ) {
+			throw $failure;
+		}
+		if ( strlen( $request->request_id() ) > Limits::MAX_REQUEST_ID ) {
+			throw $failure; // The daemon would take it for all of several tickets, but not for one of them.
+		}
+		try {
+			Door::check( $request );
+			if ( $this->spool->write( $request ) ) {
+				return self::UNKNOWN_REVISION;
+			}
+		} catch ( TicketdException $refusal ) {
+			$refusal->set_request( $request, $failure->ambiguous() );
+			throw $refusal;
+		}
+		throw $failure;
+	}
+
+	/**
+	 * Spools one of several changes.
+	 *
+	 * @param TicketdException $failure Why it failed.
+	 * @param Request          $request The change.
+	 * @return int|TicketdException The revision, or why it was not spooled.
+	 */
+	private function spool_pair( TicketdException $failure, Request $request ) {
+		try {
+			return $this->spool( $failure, $request );
+		} catch ( TicketdException $refusal ) {
+			return $refusal;
+		}
+	}
+
+	/**
+	 * Spools a create that failed.
+	 *
+	 * @param TicketdException $failure   Why it failed.
+	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
+	 * @return int The ticket's id.
+	 * @throws TicketdException As spool() does; `unavailable` where nobody gives an id.
+	 */
+	private function spool_create( TicketdException $failure, bool $is_chosen ): int {
+		$request = $failure->request();
+		if ( ! $failure->is_outage() || null === $request || ! $this->spool->exists() ) {
+			throw $failure;
+		}
+		$id = (int) $request->param( 'id' );
+		if ( 0 !== $id ) {
+			$this->spool( $failure, $request );
+			return $id;
+		}
+		$id = $is_chosen ? $this->spool->created( $request ) : 0;
+		if ( 0 !== $id ) {
+			return $id;
+		}
+		$id = $this->take_id( $failure );
+		$this->spool( $failure, $request->with_id( $id ) );
+		if ( $failure->ambiguous() ) {
+			// The daemon may have made the ticket, under an id that it chose, and then passes the create over as a
+			// repeated one. This caller is told another id, so a ticket must be there: at worst, one too many is.
+			$again = array(
+				'id'         => $id,
+				'request_id' => bin2hex( random_bytes( 16 ) ),
+			);
+			$this->spool( $failure, new Request( 'set', $again + $request->params() ) );
+		}
+		return $id;
+	}
+
+	/**
+	 * Takes an id for a new ticket.
+	 *
+	 * @param TicketdException $failure Why the daemon gave none.
+	 * @throws LocalException If there is none to be had.
+	 */
+	private function take_id( TicketdException $failure ): int {
+		Door::check( $failure->request() );
+		$id = ( $this->next_id )();
+		if ( $id > 0 ) {
+			return $id;
+		}
+		$none = new LocalException(
+			'unavailable',
+			'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
+			true
+		);
+		$none->set_request( $failure->request(), $failure->ambiguous() );
+		throw $none;
+	}
+}

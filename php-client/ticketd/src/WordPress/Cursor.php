@@ -1,0 +1,64 @@
+<?php
+/**
+ * Where a page of tickets ended.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+use Ticketd\Client\InputException;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Reads and writes the daemon's own cursors, so that whoever is on page 3 when the daemon goes away, or comes back, is
+ * on page 4 next: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value, "i": id}`. Without a
+ * value it is NULL.
+ */
+final class Cursor {
+
+	/**
+	 * Writes a cursor.
+	 *
+	 * @param string      $sort         The sort.
+	 * @param bool        $is_ascending Whether it is ascending.
+	 * @param string|null $value        What the last ticket has in the column that is sorted by.
+	 * @param int         $id           The last ticket's id.
+	 */
+	public static function encode( string $sort, bool $is_ascending, ?string $value, int $id ): string {
+		$cursor = array( 's' => $sort )
+			+ ( $is_ascending ? array( 'a' => true ) : array() )
+			+ ( null === $value ? array() : array( 'v' => $value ) )
+			+ array( 'i' => $id );
+		$json   = (string) wp_json_encode( $cursor, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE );
+		// Base64 is what the protocol's cursors are made of; nothing is hidden in it.
+		return rtrim( strtr( base64_encode( $json ), '+/', '-_' ), '=' ); // phpcs:ignore WordPress.PHP
+	}
+
+	/**
+	 * Reads a cursor.
+	 *
+	 * @param string $text         The cursor.
+	 * @param string $sort         The sort that it must belong to.
+	 * @param bool   $is_ascending Whether that is ascending.
+	 * @return array{0: string|null, 1: int} The last ticket's value and id.
+	 * @throws InputException If it is no cursor, or one of another sort.
+	 */
+	public static function decode( string $text, string $sort, bool $is_ascending ): array {
+		$json   = (string) base64_decode( strtr( $text, '-_', '+/' ), true ); // phpcs:ignore WordPress.PHP
+		$cursor = json_decode( $json, true );
+		$value  = $cursor['v'] ?? null;
+		$id     = $cursor['i'] ?? null;
+		if ( ! is_array( $cursor ) || ! is_int( $id ) || $id < 1 || ( null !== $value && ! is_string( $value ) ) ) {
+			throw new InputException( 'It is no cursor: give the next of the page before, unchanged.', 'after' );
+		}
+		if ( ( $cursor['s'] ?? null ) !== $sort || ( $cursor['a'] ?? false ) !== $is_ascending ) {
+			throw new InputException(
+				'It belongs to another sort or order: begin again at the first page.',
+				'after'
+			);
+		}
+		return array( $value, $id );
+	}
+}

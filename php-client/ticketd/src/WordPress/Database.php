@@ -1,0 +1,90 @@
+<?php
+/**
+ * The site's database.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Asks $wpdb, and tells what it found from what it could not ask. Nothing here prints an error or throws.
+ *
+ * $wpdb itself tries a few seconds long to get back a connection that was lost; that is WordPress' decision for every
+ * query of a page.
+ */
+final class Database {
+
+	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
+	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
+
+	/**
+	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
+	 *
+	 * @param string $name The name.
+	 */
+	public static function is_table_name( string $name ): bool {
+		return 1 === preg_match( self::TABLE_NAME, $name );
+	}
+
+	/**
+	 * Reads rows.
+	 *
+	 * @param string $sql    A query, with placeholders for values.
+	 * @param array  $values The values.
+	 * @return array[]|null Rows by column, each value a string or null; null where the database does not answer.
+	 */
+	public static function rows( string $sql, array $values = array() ): ?array {
+		global $wpdb;
+
+		if ( null === self::query( $sql, $values ) ) {
+			return null;
+		}
+		return array_map( 'get_object_vars', (array) $wpdb->last_result );
+	}
+
+	/**
+	 * Takes the next id of a tickets table out of its sequence, as the daemon leases its own: in one statement, so that
+	 * no id is given twice, and above whatever the table holds. Within a transaction that is rolled back it would be
+	 * given again.
+	 *
+	 * @param string $table The table's name.
+	 * @return int The id; 0 where the database gives none.
+	 */
+	public static function next_id( string $table ): int {
+		if ( ! self::is_table_name( $table ) ) {
+			return 0;
+		}
+		$raised = self::query(
+			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`,"
+			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table`))) + 1 WHERE `id` = 1",
+			array()
+		);
+		if ( 1 !== $raised ) {
+			return 0;
+		}
+		// The table is named so that drop-ins which know several servers ask the one that has just been written to.
+		$rows = self::rows( "SELECT LAST_INSERT_ID() AS `id` FROM `{$table}_seq` WHERE `id` = 1" );
+		return (int) ( $rows[0]['id'] ?? 0 );
+	}
+
+	/**
+	 * Runs a statement.
+	 *
+	 * @param string $sql    The statement, with placeholders for values.
+	 * @param array  $values The values.
+	 * @return int|null Rows found or changed; null where that failed.
+	 */
+	private static function query( string $sql, array $values ): ?int {
+		global $wpdb;
+
+		$suppressed = $wpdb->suppress_errors( true );
+		// All names in it come from the table's definition or were checked; values are what prepare() puts in.
+		$sql  = array() === $values ? $sql : $wpdb->prepare( $sql, $values ); // phpcs:ignore WordPress.DB
+		$done = $wpdb->query( $sql ); // phpcs:ignore WordPress.DB
+		$wpdb->suppress_errors( $suppressed );
+		return is_int( $done ) ? $done : null;
+	}
+}

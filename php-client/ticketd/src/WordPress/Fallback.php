@@ -1,0 +1,206 @@
+<?php
+/**
+ * Reads without the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+use Ticketd\Client\InputException;
+use Ticketd\Client\Limits;
+use Ticketd\Client\LocalException;
+use Ticketd\Client\Request;
+use Ticketd\Client\Spool;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Answers reads while the daemon is away: tickets from the database, with what waits for them in this host's spool over
+ * that. What waits in the daemon's own store is missing, so every answer says `stale`.
+ *
+ * Lists and counts are the database's alone: what is in the spool is not looked through.
+ */
+final class Fallback {
+
+	/**
+	 * The spool.
+	 *
+	 * @var Spool
+	 */
+	private Spool $spool;
+
+	/**
+	 * The site's name in the daemon's configuration.
+	 *
+	 * @var string
+	 */
+	private string $site;
+
+	/**
+	 * The name of the site's tickets table.
+	 *
+	 * @var string
+	 */
+	private string $table_name;
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Spool  $spool      The spool.
+	 * @param string $site       The site's name in the daemon's configuration, as requests in the spool have it.
+	 * @param string $table_name The name of the site's tickets table.
+	 */
+	public function __construct( Spool $spool, string $site, string $table_name ) {
+		$this->spool      = $spool;
+		$this->site       = $site;
+		$this->table_name = $table_name;
+	}
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 * @return array{id: int, revision: int, fields: array, stale: bool}|null Null where only the daemon can tell: the
+	 *         database does not answer, or it does not have the ticket, which may be too new for it.
+	 * @throws LocalException If the ticket was deleted; the reason is `not_found`.
+	 */
+	public function get( int $id ): ?array {
+		$ticket = $this->read( array( $id ) )[ $id ] ?? null;
+		if ( null !== $ticket && $ticket['deleted'] ) {
+			throw new LocalException( 'not_found', sprintf( 'There is no ticket %d.', $id ), false );
+		}
+		return null === $ticket ? null : self::shown( $ticket );
+	}
+
+	/**
+	 * Reads several tickets.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 * @return array<int, array|null>|null By ticket id what get() returns, or null where there is no such ticket or it
+	 *         is too new for the database; null where the database does not answer.
+	 */
+	public function get_many( array $ids ): ?array {
+		$tickets = $this->read( array_map( 'intval', $ids ) );
+		foreach ( $tickets ?? array() as $id => $ticket ) {
+			$tickets[ $id ] = null === $ticket || $ticket['deleted'] ? null : self::shown( $ticket );
+		}
+		return $tickets;
+	}
+
+	/**
+	 * Lists tickets.
+	 *
+	 * @param array $args What the client's list_tickets() takes.
+	 * @return array{tickets: array[], next: string|null, stale: bool}|null Null where the database does not answer.
+	 */
+	public function list_tickets( array $args ): ?array {
+		$table = Table::describe( $this->table_name );
+		$page  = null === $table ? null : ( new Query( $table, $args ) )->page();
+		if ( null === $page ) {
+			return null;
+		}
+		list( $rows, $next ) = $page;
+		return array(
+			'tickets' => array_map( array( self::class, 'shown' ), array_map( array( $table, 'ticket' ), $rows ) ),
+			'next'    => $next,
+			'stale'   => true,
+		);
+	}
+
+	/**
+	 * Counts tickets.
+	 *
+	 * @param array $args What the client's count_tickets() takes.
+	 * @return int|null Null where the database does not answer.
+	 */
+	public function count_tickets( array $args ): ?int {
+		$table = Table::describe( $this->table_name );
+		return null === $table ? null : ( new Query( $table, $args ) )->count();
+	}
+
+	/**
+	 * Reads tickets from the database and the spool.
+	 *
+	 * @param int[] $ids Ticket ids, at least one.
+	 * @return array<int, array|null>|null By ticket id a ticket, or null where neither has it; null where the database
+	 *         does not answer.
+	 * @throws InputException If there are too many.
+	 */
+	private function read( array $ids ): ?array {
+		if ( count( $ids ) > Limits::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Ask for at most %d tickets.', Limits::MAX_TICKETS ), 'ids' );
+		}
+		$table  = Table::describe( $this->table_name );
+		$places = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );
+		$rows   = null === $table ? null : Database::rows(
+			'SELECT ' . $table->selected() . ' FROM ' . $table->quoted_name() . " WHERE `ticket_id` IN ($places)",
+			$ids
+		);
+		if ( null === $rows ) {
+			return null;
+		}
+		$found   = array_column( array_map( array( $table, 'ticket' ), $rows ), null, 'id' );
+		$waiting = $this->spool->waiting( $ids );
+		$tickets = array();
+		foreach ( $ids as $id ) {
+			$tickets[ $id ] = $this->overlaid( $table, $id, $found[ $id ] ?? null, $waiting[ $id ] ?? array() );
+		}
+		return $tickets;
+	}
+
+	/**
+	 * Puts what waits in the spool over a ticket, as the daemon will.
+	 *
+	 * @param Table      $table   The table.
+	 * @param int        $id      The ticket's id.
+	 * @param array|null $ticket  The ticket, or null where it has no row.
+	 * @param array[]    $waiting Pairs of time and request, in their order.
+	 * @return array|null The ticket, or null where there is none.
+	 */
+	private function overlaid( Table $table, int $id, ?array $ticket, array $waiting ): ?array {
+		foreach ( $waiting as list( $time_us, $request ) ) {
+			if ( $request->site() !== $this->site ) {
+				continue;
+			}
+			$now    = gmdate( 'Y-m-d H:i:s', intdiv( $time_us, 1000000 ) );
+			$ticket = $ticket ?? $table->blank( $id, $now );
+			if ( 'delete' === $request->method() ) {
+				$ticket['deleted'] = true;
+			} elseif ( ! $ticket['deleted'] ) { // A change of a deleted ticket is refused.
+				$ticket['fields'] = self::changed( $table, $ticket['fields'], $request, $now );
+			}
+		}
+		return $ticket;
+	}
+
+	/**
+	 * Puts a change over fields.
+	 *
+	 * @param Table   $table   The table.
+	 * @param array   $fields  The fields.
+	 * @param Request $request A `create` or `set`.
+	 * @param string  $now     Its time in UTC, as the database writes it.
+	 * @return array The changed fields.
+	 */
+	private static function changed( Table $table, array $fields, Request $request, string $now ): array {
+		$changes = (array) $request->param( 'fields' );
+		if ( $table->has( 'updated_at' ) ) {
+			$changes += array( 'updated_at' => $now );
+		}
+		foreach ( $changes as $name => $value ) {
+			$fields[ $name ] = $table->value( (string) $name, $value );
+		}
+		return $fields;
+	}
+
+	/**
+	 * A ticket as it is returned.
+	 *
+	 * @param array $ticket The ticket.
+	 */
+	private static function shown( array $ticket ): array {
+		unset( $ticket['deleted'] );
+		return $ticket + array( 'stale' => true );
+	}
+}

@@ -1,0 +1,301 @@
+<?php
+/**
+ * Lists without the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+use Ticketd\Client\InputException;
+use Ticketd\Client\Limits;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Asks the database what `list` and `count` ask the daemon: the same arguments, the same order, the same pages. What
+ * the daemon refuses whatever the table holds is refused here, too; a value that no row can have finds none.
+ */
+final class Query {
+
+	/** What tickets can be sorted by. */
+	private const SORTS = array( 'ticket_id', 'created_at', 'updated_at', 'priority', 'status' );
+
+	/** Arguments of a count; a list has more. */
+	private const SELECTION = array( 'where', 'created_at', 'updated_at', 'deleted', 'fresh' );
+
+	/** Tickets of a page unless it is told otherwise. */
+	private const DEFAULT_LIMIT = 50;
+
+	/** That a ticket carries no mark of deletion: NULL, 0, or a date of zeros. */
+	private const PRESENT = "(`deleted_at` IS NULL OR CAST(`deleted_at` AS CHAR) NOT REGEXP '[^0:. -]')";
+
+	/**
+	 * The table.
+	 *
+	 * @var Table
+	 */
+	private Table $table;
+
+	/**
+	 * What the list was asked for.
+	 *
+	 * @var array
+	 */
+	private array $args;
+
+	/**
+	 * Conditions that must hold altogether.
+	 *
+	 * @var string[]
+	 */
+	private array $conditions = array();
+
+	/**
+	 * The values of their placeholders.
+	 *
+	 * @var array
+	 */
+	private array $values = array();
+
+	/**
+	 * Takes what is asked for.
+	 *
+	 * @param Table $table The table.
+	 * @param array $args  What the client's list_tickets() takes; of a shape that it has let through.
+	 */
+	public function __construct( Table $table, array $args ) {
+		$this->table = $table;
+		$this->args  = $args;
+	}
+
+	/**
+	 * Counts tickets.
+	 *
+	 * @return int|null Null where the database does not answer.
+	 * @throws InputException If an argument is refused.
+	 */
+	public function count(): ?int {
+		$this->check_names( self::SELECTION );
+		$this->select();
+		$rows = Database::rows( 'SELECT COUNT(*) AS `n`' . $this->from(), $this->values );
+		return null === $rows ? null : (int) $rows[0]['n'];
+	}
+
+	/**
+	 * Reads a page.
+	 *
+	 * @return array{0: array[], 1: string|null}|null Rows, and the cursor of the next page or null; null where the
+	 *         database does not answer.
+	 * @throws InputException If an argument is refused.
+	 */
+	public function page(): ?array {
+		$this->check_names( array_merge( self::SELECTION, array( 'sort', 'order', 'limit', 'after' ) ) );
+		$sort         = $this->choice( 'sort', self::SORTS, 'ticket_id' );
+		$is_ascending = 'asc' === $this->choice( 'order', array( 'asc', 'desc' ), 'desc' );
+		$limit        = $this->args['limit'] ?? self::DEFAULT_LIMIT;
+		if ( ! is_int( $limit ) || $limit < 1 || $limit > Limits::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Give a whole number from 1 to %d.', Limits::MAX_TICKETS ), 'limit' );
+		}
+		$this->select();
+		$expression = $this->sorted_by( $sort );
+		if ( '' !== (string) ( $this->args['after'] ?? '' ) ) {
+			list( $value, $id ) = Cursor::decode( (string) $this->args['after'], $sort, $is_ascending );
+			$this->add_behind( $sort, $expression, $is_ascending, $value, $id );
+		}
+		$direction = $is_ascending ? '' : ' DESC';
+		$rows      = Database::rows(
+			'SELECT ' . $this->table->selected() . ", $expression AS `_sorted`" . $this->from() . ' ORDER BY '
+			. ( 'NULL' === $expression ? '' : "$expression$direction, " ) . "`ticket_id`$direction LIMIT %d",
+			array_merge( $this->values, array( $limit + 1 ) )
+		);
+		// One row more than is asked for tells whether there is a page after this one.
+		if ( null === $rows || count( $rows ) <= $limit ) {
+			return null === $rows ? null : array( $rows, null );
+		}
+		$rows = array_slice( $rows, 0, $limit );
+		$last = end( $rows );
+		return array( $rows, Cursor::encode( $sort, $is_ascending, $last['_sorted'], (int) $last['ticket_id'] ) );
+	}
+
+	/**
+	 * Refuses arguments that there are not.
+	 *
+	 * @param string[] $names Those that there are.
+	 * @throws InputException If there is another.
+	 */
+	private function check_names( array $names ): void {
+		foreach ( array_keys( $this->args ) as $name ) {
+			if ( ! in_array( $name, $names, true ) ) {
+				throw new InputException( 'There is no such parameter.', (string) $name );
+			}
+		}
+		foreach ( array( 'deleted', 'fresh' ) as $name ) {
+			if ( ! is_bool( $this->args[ $name ] ?? false ) ) {
+				throw new InputException( 'Give true or false.', $name );
+			}
+		}
+	}
+
+	/**
+	 * One of several texts.
+	 *
+	 * @param string   $name    The argument's name.
+	 * @param string[] $choices The texts.
+	 * @param string   $default The one that is meant where it is left out.
+	 * @throws InputException If it is another.
+	 */
+	private function choice( string $name, array $choices, string $default ): string {
+		$choice = $this->args[ $name ] ?? $default;
+		if ( ! in_array( $choice, $choices, true ) ) {
+			throw new InputException( sprintf( 'Give one of: %s.', implode( ', ', $choices ) ), $name );
+		}
+		return $choice;
+	}
+
+	/**
+	 * What the rows are taken from.
+	 */
+	private function from(): string {
+		$where = array() === $this->conditions ? '' : ' WHERE ' . implode( ' AND ', $this->conditions );
+		return ' FROM ' . $this->table->quoted_name() . $where;
+	}
+
+	/**
+	 * Adds the conditions of the selection.
+	 *
+	 * @throws InputException If a field is refused.
+	 */
+	private function select(): void {
+		$where = $this->args['where'] ?? array();
+		if ( count( $where ) > Limits::MAX_WHERE ) {
+			throw new InputException( sprintf( 'Ask for at most %d fields.', Limits::MAX_WHERE ), 'where' );
+		}
+		foreach ( $where as $field => $values ) {
+			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
+		}
+		foreach ( array( 'created_at', 'updated_at' ) as $field ) {
+			foreach ( $this->args[ $field ] ?? array() as $end => $time ) {
+				$comparison = array(
+					'from'   => '>=',
+					'before' => '<',
+				)[ $end ] ?? null;
+				if ( null === $comparison || ! $this->table->has( $field ) ) {
+					throw new InputException( 'Give from, before or both; the table needs this column.', $field );
+				}
+				if ( null !== $time ) {
+					$this->add( "`$field` $comparison " . $this->placeholder( $field, $time ), $time );
+				}
+			}
+		}
+		if ( $this->table->has( 'deleted_at' ) && true !== ( $this->args['deleted'] ?? false ) ) {
+			$this->conditions[] = self::PRESENT;
+		}
+	}
+
+	/**
+	 * Adds a condition on a field.
+	 *
+	 * @param string $field  The field's name.
+	 * @param array  $values The values of which it must have one.
+	 * @throws InputException If it is no column, or there are too many values or none.
+	 */
+	private function add_filter( string $field, array $values ): void {
+		if ( ! $this->table->has( $field ) || 'json' === $this->table->type( $field ) ) {
+			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
+		}
+		if ( array() === $values || count( $values ) > Limits::MAX_CHOICES ) {
+			throw new InputException( sprintf( 'Ask for 1 to %d values.', Limits::MAX_CHOICES ), $field );
+		}
+		$given  = array_filter(
+			$values,
+			static function ( $value ): bool {
+				return null !== $value;
+			}
+		);
+		$either = count( $given ) < count( $values ) ? array( "`$field` IS NULL" ) : array();
+		if ( array() !== $given ) {
+			$places = array();
+			foreach ( $given as $value ) {
+				$places[] = $this->placeholder( $field, $value );
+			}
+			$either[] = "`$field` IN (" . implode( ', ', $places ) . ')';
+		}
+		$this->add( '(' . implode( ' OR ', $either ) . ')', ...array_values( $given ) );
+	}
+
+	/**
+	 * Adds a condition.
+	 *
+	 * @param string $condition What must hold.
+	 * @param mixed  ...$values The values of its placeholders.
+	 */
+	private function add( string $condition, ...$values ): void {
+		$this->conditions[] = $condition;
+		foreach ( $values as $value ) {
+			$this->values[] = is_bool( $value ) ? (int) $value : $value;
+		}
+	}
+
+	/**
+	 * The placeholder of a value. A text would be compared with an integer column as a floating-point number.
+	 *
+	 * @param string $field The field's name.
+	 * @param mixed  $value The value, not null.
+	 * @throws InputException If the column holds integers and this is none.
+	 */
+	private function placeholder( string $field, $value ): string {
+		if ( ! $this->table->is_integer( $field ) ) {
+			return '%s';
+		}
+		if ( ! is_int( $this->table->value( $field, $value ) ) ) {
+			throw new InputException( 'The column holds whole numbers.', $field );
+		}
+		return '%d';
+	}
+
+	/**
+	 * What is sorted by, besides the id.
+	 *
+	 * @param string $sort The sort.
+	 * @throws InputException If the table has no such column.
+	 */
+	private function sorted_by( string $sort ): string {
+		if ( 'ticket_id' === $sort ) {
+			return 'NULL';
+		}
+		if ( ! $this->table->has( $sort ) ) {
+			throw new InputException( 'The table has no such column.', 'sort' );
+		}
+		// An enum is sorted by the order of its members, but compared as text.
+		return 'enum' === $this->table->type( $sort ) ? "`$sort`+0" : "`$sort`";
+	}
+
+	/**
+	 * Adds the condition that a ticket comes after the last one of the page before. NULL is lower than every value.
+	 *
+	 * @param string      $sort         The sort.
+	 * @param string      $expression   What is sorted by.
+	 * @param bool        $is_ascending Whether it is ascending.
+	 * @param string|null $value        What the last ticket has there.
+	 * @param int         $id           The last ticket's id.
+	 */
+	private function add_behind( string $sort, string $expression, bool $is_ascending, ?string $value, int $id ): void {
+		$further = $is_ascending ? '>' : '<';
+		if ( 'NULL' === $expression ) {
+			$this->add( "`ticket_id` $further %d", $id );
+		} elseif ( null === $value ) {
+			$others = $is_ascending ? " OR $expression IS NOT NULL" : '';
+			$this->add( "(($expression IS NULL AND `ticket_id` $further %d)$others)", $id );
+		} else {
+			$place  = 'enum' === $this->table->type( $sort ) ? '%d' : $this->placeholder( $sort, $value );
+			$others = $is_ascending ? '' : " OR $expression IS NULL";
+			$this->add(
+				"($expression $further $place OR ($expression = $place AND `ticket_id` $further %d)$others)",
+				$value,
+				$value,
+				$id
+			);
+		}
+	}
+}
