@@ -47,8 +47,8 @@ final class Database {
 
 	/**
 	 * Takes the next id of a tickets table out of its sequence, as the daemon leases its own: in one statement, so that
-	 * no id is given twice, and above whatever the table holds. Within a transaction that is rolled back it would be
-	 * given again.
+	 * no id is given twice, and above whatever the table holds below 2^52: a higher one was typed in, and must not use
+	 * up the ids. Within a transaction that is rolled back it would be given again.
 	 *
 	 * @param string $table The table's name.
 	 * @return int The id; 0 where the database gives none.
@@ -59,7 +59,8 @@ final class Database {
 		}
 		$raised = self::query(
 			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`,"
-			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table`))) + 1 WHERE `id` = 1",
+			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table` WHERE `ticket_id` < 4503599627370496)"
+			. ')) + 1 WHERE `id` = 1',
 			array()
 		);
 		if ( 1 !== $raised ) {
