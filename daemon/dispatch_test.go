@@ -141,8 +141,8 @@ func TestSiteTable(t *testing.T) {
 	}
 }
 
-// TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent behind it
-// do not hide that its client is gone.
+// TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent
+// behind it do not hide that its client is gone.
 func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	entered, ended := make(chan struct{}), make(chan struct{})
@@ -165,8 +165,8 @@ func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does one whose requests a stopping
-// daemon does not read any more.
+// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does one whose requests a
+// stopping daemon does not read any more.
 func TestHalfClosedFlushGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, shut := range map[string]func(r *rig, client *net.UnixConn) error{

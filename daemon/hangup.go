@@ -7,8 +7,8 @@ import (
 )
 
 // watchHangUp cancels the connection's context when its client has gone while a request is worked on: nobody reads the socket
-// then, and a request that waits for MySQL writes nothing either. stop ends it. A request that is done within HangUpCheck pays for
-// no more than a timer.
+// then, and a request that waits for MySQL writes nothing either. stop ends it. A request that is done within HangUpCheck
+// pays for no more than a timer.
 func (c *conn) watchHangUp() (stop func()) {
 	done := make(chan struct{})
 	timer := time.AfterFunc(c.server.opts.HangUpCheck, func() {

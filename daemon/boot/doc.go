@@ -10,6 +10,6 @@
 // # Stop
 //
 // Within the configured time: stop accepting and answer every request that was sent (a flush that waits for MySQL is answered
-// unavailable); flush what is dirty, all sites at once; stop the background work; close the pools. What could not be flushed stays
-// in Redis or the journal, and the log says how much.
+// unavailable); flush what is dirty, all sites at once; stop the background work; close the pools. What could not be flushed
+// stays in Redis or the journal, and the log says how much.
 package boot

@@ -17,8 +17,8 @@ type oneID struct{}
 
 func (oneID) Next(context.Context) (ticket.ID, error) { return 1, nil }
 
-// The table got a column, and its status another length: what the door refuses by the old definition is judged once more by the new
-// one, which is then on disk too. Without the second judgement each of the calls is refused (tried by hand).
+// The table got a column, and its status another length: what the door refuses by the old definition is judged once more by
+// the new one, which is then on disk too. Without the second judgement each of the calls is refused (tried by hand).
 func TestAlteredTable(t *testing.T) {
 	t.Parallel()
 	long := protocol.Field{Name: "status", Value: protocol.Text(strings.Repeat("x", 40))}

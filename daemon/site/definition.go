@@ -53,8 +53,8 @@ func (s *Site) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// judged calls judge with the table's definition. Where that refuses a field the table may have been altered since: judge is called
-// once more where the definition turns out to be another.
+// judged calls judge with the table's definition. Where that refuses a field the table may have been altered since: judge is
+// called once more where the definition turns out to be another.
 func (s *Site) judged(ctx context.Context, judge func(*table.Definition) error) error {
 	d, err := s.known()
 	if err != nil {

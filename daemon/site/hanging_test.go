@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// While MySQL hangs, it is what is blamed, and a deletion, which needs it for nothing but a better answer, is made all the same.
-// Where the reader's own deadline is not put down to MySQL, a get says nothing of it; where the look-up may take all of the time, the
-// deletion fails (both tried by hand).
+// While MySQL hangs, it is what is blamed, and a deletion, which needs it for nothing but a better answer, is made all the
+// same. Where the reader's own deadline is not put down to MySQL, a get says nothing of it; where the look-up may take all of
+// the time, the deletion fails (both tried by hand).
 func TestMySQLHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

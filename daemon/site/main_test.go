@@ -112,7 +112,7 @@ func (d *database) LoadDefinition(context.Context) (*table.Definition, error) {
 	return d.definition, nil
 }
 
-func (d *database) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
+func (d *database) Reread(_ context.Context, judged *table.Definition) *table.Definition {
 	d.mu.Lock()
 	altered := d.altered
 	d.mu.Unlock()

@@ -140,7 +140,8 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
 
-// lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done without it.
+// lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done
+// without it.
 func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, error) {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		var cancel context.CancelFunc

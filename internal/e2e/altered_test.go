@@ -8,9 +8,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A column is made wider while the daemon runs: what was refused is taken within moments, long before the definition is read again by
-// itself. A narrower one is noticed by the first write that MySQL refuses. Without the readings it takes up to half a minute (tried by
-// hand).
+// A column is made wider while the daemon runs: what was refused is taken within moments, long before the definition is read
+// again by itself. A narrower one is noticed by the first write that MySQL refuses. Without the readings it takes up to half
+// a minute (tried by hand).
 func TestAlteredTable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Another plugin overwrites the key of ticket 2 while three tickets wait to be flushed: the other two arrive and are read as ever,
-// a get of that one says what is the matter, and so does status.
+// Another plugin overwrites the key of ticket 2 while three tickets wait to be flushed: the other two arrive and are read as
+// ever, a get of that one says what is the matter, and so does status.
 func TestForeignKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "linger = \"400ms\""})

@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A site whose MySQL hangs when the daemon stops takes neither the time of a client that waits for a flush of it nor that in which
-// another site is drained. With the sites drained one after the other the other's change is not in MySQL; without Hurry the client
-// gets its answer when the time is up (both tried by hand).
+// A site whose MySQL hangs when the daemon stops takes neither the time of a client that waits for a flush of it nor that in
+// which another site is drained. With the sites drained one after the other the other's change is not in MySQL; without Hurry
+// the client gets its answer when the time is up (both tried by hand).
 func TestStopWithOneMySQLHanging(t *testing.T) {
 	t.Parallel()
 	const lazy = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"

@@ -47,8 +47,8 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier ones did is
-// known all the same: the error is then that of each mutation whose outcome is not.
+// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier
+// ones did is known all the same: the error is then that of each mutation whose outcome is not.
 func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
 		return s.applyBatch(ctx, p, batch)

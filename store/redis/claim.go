@@ -71,8 +71,8 @@ func (s *Store) ClaimIDs(
 	return s.readClaims(ctx, ids, dues)
 }
 
-// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do those whose
-// keys hold something else by now: nothing of them is left that could be saved.
+// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do
+// those whose keys hold something else by now: nothing of them is left that could be saved.
 func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
 	if len(ids) == 0 {
 		return nil, nil

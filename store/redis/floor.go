@@ -26,9 +26,9 @@ func (s *Store) floor(ctx context.Context) (floor ticket.Revision, known bool) {
 	return floor, true
 }
 
-// raise makes good for a floor that could not be asked when Redis was found empty, as soon as the sink answers: it is tried before
-// every claim, so before anything of this filling is brought to the sink. Until then the clocks alone keep revisions growing. What
-// fails is tried again at the next claim.
+// raise makes good for a floor that could not be asked when Redis was found empty, as soon as the sink answers: it is tried
+// before every claim, so before anything of this filling is brought to the sink. Until then the clocks alone keep revisions
+// growing. What fails is tried again at the next claim.
 func (s *Store) raise(ctx context.Context) {
 	if !s.floorless.Load() || !s.raising.TryLock() {
 		return

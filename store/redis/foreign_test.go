@@ -11,8 +11,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Another plugin writes a string over the key of ticket 2. Every use of the others goes on; each of the scripts and readers that this
-// test calls fails for all three tickets where it does not judge the foreign key alone (tried by hand, one after the other).
+// Another plugin writes a string over the key of ticket 2. Every use of the others goes on; each of the scripts and readers
+// that this test calls fails for all three tickets where it does not judge the foreign key alone (tried by hand, one after
+// the other).
 func TestForeignKeyHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own, as its run_id is made another

@@ -104,8 +104,8 @@ func TestEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
-// The sink is away when Redis is found empty: its highest revision is made good for when it answers, and for what waits too. Without
-// raise in Claim the revision stays an hour below the sink's (tried by hand).
+// The sink is away when Redis is found empty: its highest revision is made good for when it answers, and for what waits too.
+// Without raise in Claim the revision stays an hour below the sink's (tried by hand).
 func TestFloorIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})

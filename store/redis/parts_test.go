@@ -34,8 +34,8 @@ func (b *before) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 	return next
 }
 
-// Redis runs out of memory between the script calls of one large batch: what was made is reported as made, and the rest as refused.
-// Where the error stands for the whole batch, its caller is told that nothing was changed (tried by hand).
+// Redis runs out of memory between the script calls of one large batch: what was made is reported as made, and the rest as
+// refused. Where the error stands for the whole batch, its caller is told that nothing was changed (tried by hand).
 func TestPartOfALargeBatchFails(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})

@@ -73,8 +73,8 @@ func (s *Store) foreign(id ticket.ID) error {
 	if s.opts.OnForeign != nil {
 		s.opts.OnForeign(key)
 	}
-	return fmt.Errorf("the Redis key %q is %w: something else uses this name; give the site a key_prefix of its own, or delete the key",
-		key, store.ErrForeign)
+	return fmt.Errorf("the Redis key %q is %w: something else uses this name; give the site a key_prefix of its own, or delete "+
+		"the key", key, store.ErrForeign)
 }
 
 func record(id ticket.ID, hash map[string]string) store.Record {

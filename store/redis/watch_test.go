@@ -116,7 +116,7 @@ func TestReplicaStaysDown(t *testing.T) {
 	if up, _, reason := w.State(); up || !strings.Contains(reason, "READONLY") {
 		t.Errorf("up %v, reason %q, want down with the reason", up, reason)
 	}
-	if err := direct.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+	if err := direct.ReplicaOf(t.Context(), "no", "one").Err(); err != nil {
 		t.Fatal(err)
 	}
 	<-back

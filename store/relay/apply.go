@@ -30,10 +30,6 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 				}
 			}
 			s.remember(mutations, direct, done)
-			if left := undone(mutations, direct, done); len(left) > 0 {
-				s.unanswered()
-				local = append(local, left...)
-			}
 		case conditional(mutations) || !away(err):
 			return nil, err
 		default:
@@ -60,16 +56,6 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 // away says that an error of the next store means: not now, so the journal is the place to wait.
 func away(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
-}
-
-// undone returns those mutations that the next store could not make now, though it made others of the same call.
-func undone(mutations []store.Mutation, at []int, outcomes []store.Outcome) (left []int) {
-	for i, n := range at {
-		if mutations[n].IfRevision == 0 && away(outcomes[i].Err) {
-			left = append(left, n)
-		}
-	}
-	return left
 }
 
 func conditional(mutations []store.Mutation) bool {

@@ -56,8 +56,8 @@ func (h *harness) gated() *gate {
 	return g
 }
 
-// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where only the
-// error of a whole call leads there, the rest is refused (tried by hand).
+// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where
+// only the error of a whole call leads there, the rest is refused (tried by hand).
 func TestRestOfACallGoesIntoTheJournal(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -118,11 +118,11 @@ func TestReplayedOnceAcrossRestart(t *testing.T) {
 	h.close(t)
 	other := h.another(t)
 	setIn(t, other, 1, "newer")
-	close(g.open)
 	h.open(t)
 	if n := h.Status().Entries; n != 1 {
 		t.Fatalf("%d changes wait after the restart, want 1", n)
 	}
+	close(g.open)
 	h.drained(t)
 	if got := status(t, other, 1); got != "newer" {
 		t.Errorf("Redis holds %q, want the newer value", got)

@@ -18,7 +18,8 @@ const (
 )
 
 // locked remembers which tickets' rows others hold in the sink, so that they are neither tried all the time nor together with
-// tickets that need not wait for them. What it forgets, with the process at the latest, costs no more than another wait. The zero value is ready.
+// tickets that need not wait for them. What it forgets, with the process at the latest, costs no more than another wait. The
+// zero value is ready.
 type locked struct {
 	mu   sync.Mutex
 	rows map[ticket.ID]pausing

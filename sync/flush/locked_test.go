@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,10 +30,10 @@ func TestALockedRowHoldsUpNobody(t *testing.T) {
 		}
 		tried := d.sink.statements()
 		for i := range 60 {
-			d.set(t, 2, "status", fmt.Sprint(i)) // pulls its due time nearer, which must not make it spin
-			d.set(t, 4, "status", fmt.Sprint(i))
+			d.set(t, 2, "status", strconv.Itoa(i)) // pulls its due time nearer, which must not make it spin
+			d.set(t, 4, "status", strconv.Itoa(i))
 			time.Sleep(time.Second)
-			if d.sink.value(4, "status") != fmt.Sprint(i) {
+			if d.sink.value(4, "status") != strconv.Itoa(i) {
 				t.Fatal("another ticket waits for the locked one")
 			}
 		}
@@ -50,7 +51,8 @@ func TestALockedRowHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// The tickets that share a claim with a locked one are not written together with it again: the wait for its lock is theirs no more.
+// The tickets that share a claim with a locked one are not written together with it again: the wait for its lock is theirs no
+// more.
 func TestALockedRowIsWrittenApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

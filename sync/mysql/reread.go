@@ -16,13 +16,13 @@ const (
 	rereadTimeout = 500 * time.Millisecond
 )
 
-// Reread is for who has refused something by the definition judged, or had it refused by the database: the table may have been
-// altered since. It reads the definition again, once for all who ask at a time and at most once a second, so that a stream of refused
-// writes costs the database nothing, and returns the one to judge by once more, or nil where that would say the same. Whatever keeps it
-// from reading, the refusal then stands.
+// Reread is for who has refused something by the definition judged, or had it refused by the database: the table may have
+// been altered since. It reads the definition again, once for all who ask at a time and at most once a second, so that a
+// stream of refused writes costs the database nothing, and returns the one to judge by once more, or nil where that would say
+// the same. Whatever keeps it from reading, the refusal then stands.
 func (db *DB) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
 	if reflect.DeepEqual(db.definition.Load(), judged) {
-		db.rereads.do(ctx, rereadPause, func() {
+		db.rereads.do(ctx, func() {
 			ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
 			defer cancel()
 			_, _ = db.LoadDefinition(ctx) // a table that is missing or cannot be used shows at the next flush
@@ -41,8 +41,9 @@ type seldom struct {
 	running chan struct{} // closed at the end of the run; nil where there is none
 }
 
-// do runs f, or waits for the run that is under way, until ctx ends. It returns at once where the last ended less than pause ago.
-func (s *seldom) do(ctx context.Context, pause time.Duration, f func()) {
+// do runs f, or waits for the run that is under way, until ctx ends. It returns at once where the last ended less than
+// [rereadPause] ago.
+func (s *seldom) do(ctx context.Context, f func()) {
 	s.mu.Lock()
 	if running := s.running; running != nil {
 		s.mu.Unlock()
@@ -52,7 +53,7 @@ func (s *seldom) do(ctx context.Context, pause time.Duration, f func()) {
 		}
 		return
 	}
-	if time.Since(s.ended) < pause {
+	if time.Since(s.ended) < rereadPause {
 		s.mu.Unlock()
 		return
 	}

@@ -19,7 +19,7 @@ func TestSeldom(t *testing.T) {
 			var all sync.WaitGroup
 			for range 200 {
 				all.Go(func() {
-					s.do(t.Context(), time.Second, func() {
+					s.do(t.Context(), func() {
 						runs++
 						time.Sleep(10 * time.Millisecond)
 					})
@@ -39,12 +39,12 @@ func TestSeldomEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var s seldom
-		go s.do(t.Context(), time.Second, func() { time.Sleep(time.Minute) })
+		go s.do(t.Context(), func() { time.Sleep(time.Minute) })
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin := time.Now()
-		s.do(ctx, time.Second, func() { t.Error("two runs at a time") })
+		s.do(ctx, func() { t.Error("two runs at a time") })
 		if took := time.Since(begin); took != time.Second {
 			t.Errorf("waited for %v, want a second", took)
 		}

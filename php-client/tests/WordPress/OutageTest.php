@@ -49,13 +49,15 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * New tickets get ids from the sequence in the database, above whatever the table holds, and each of its own.
+	 * New tickets get ids from the sequence in the database, above whatever the table holds but for ids that were typed in, and each of
+	 * its own.
 	 */
 	public function test_a_new_ticket_gets_its_id_from_the_database(): void {
 		$this->assertSame( 1, ticketd_create_ticket( self::FIELDS ) );
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
 		$this->row( array( 'ticket_id' => 500 ) );
+		$this->row( array( 'ticket_id' => PHP_INT_MAX ) );
 		$this->assertSame( 501, ticketd_create_ticket( self::FIELDS ) );
 		$this->assertSame( '502', $GLOBALS['wpdb']->get_var( 'SELECT next FROM wp_support_tickets_seq' ) );
 		$this->assertSame( array( 1, 2, 501 ), array_map( fn( $spooled ) => $spooled[1]['id'], $this->spooled() ) );
