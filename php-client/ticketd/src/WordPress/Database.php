@@ -57,10 +57,14 @@ final class Database {
 		if ( ! self::is_table_name( $table ) ) {
 			return 0;
 		}
+		// Asked for apart: within the UPDATE it would lock the table's last row, and wait for whoever holds it.
+		$highest = self::rows( "SELECT COALESCE(MAX(`ticket_id`), 0) AS `id` FROM `$table`" );
+		if ( null === $highest ) {
+			return 0;
+		}
 		$raised = self::query(
-			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`,"
-			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table`))) + 1 WHERE `id` = 1",
-			array()
+			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`, %d)) + 1 WHERE `id` = 1",
+			array( (int) ( $highest[0]['id'] ?? 0 ) + 1 )
 		);
 		if ( 1 !== $raised ) {
 			return 0;
