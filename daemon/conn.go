@@ -171,6 +171,7 @@ func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) 
 		}
 	}()
 	c.lastProgress = time.Time{}
+	defer c.watchHangUp()()
 	return c.server.handler.Handle(c.ctx, c.peer, req, func(done, total int64) {
 		c.progress(protocol.Progress{ID: req.ID, Done: done, Total: total})
 	})

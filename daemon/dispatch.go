@@ -17,6 +17,7 @@ type Dispatcher struct {
 	version     string
 	timeout     time.Duration
 	started     time.Time
+	spool       Spool // nil where there is none
 }
 
 // NewDispatcher makes a dispatcher. timeout bounds every request but flush; version is the daemon's own.
@@ -26,9 +27,13 @@ func NewDispatcher(sites Sites, connections *Connections, version string, timeou
 	}
 }
 
+// UseSpool has older changes taken in from a spool before a request is worked on. It is called before any request is.
+func (d *Dispatcher) UseSpool(s Spool) { d.spool = s }
+
 // request is one request on its way through a method.
 type request struct {
 	peer     Peer
+	method   protocol.Method
 	params   protocol.Raw
 	progress func(done, total int64)
 }
@@ -62,7 +67,7 @@ func (d *Dispatcher) Handle(
 	if !known {
 		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "there is no method %q", shown(req.Method))
 	}
-	result, err := run(ctx, d, &request{peer: peer, params: req.Params, progress: progress})
+	result, err := run(ctx, d, &request{peer: peer, method: req.Method, params: req.Params, progress: progress})
 	if err != nil {
 		return nil, d.explain(ctx, req.Method, err)
 	}
@@ -92,6 +97,25 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	return d.sites.For(r.peer, p.SiteName())
 }
 
+// settledSite is siteFor, after what waits in the spool.
+func (d *Dispatcher) settledSite(ctx context.Context, r *request, p protocol.Params) (Site, error) {
+	site, err := d.siteFor(r, p)
+	if err != nil || d.spool == nil {
+		return site, err
+	}
+	return site, d.spool.Settle(ctx, site, changes(r.method))
+}
+
+// changes says whether a method changes tickets, so that it must not overtake older changes.
+func changes(m protocol.Method) bool {
+	switch m {
+	case protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodDelete:
+		return true
+	default:
+		return false
+	}
+}
+
 // bounded makes a method of one of a Site's: P are its parameters, R is its result.
 func bounded[P, R any, PP interface {
 	*P
@@ -101,13 +125,13 @@ func bounded[P, R any, PP interface {
 	protocol.Result
 }](call func(Site, context.Context, PP) (R, error)) method {
 	return func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
+		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		defer cancel()
 		params := PP(new(P))
-		site, err := d.siteFor(r, params)
+		site, err := d.settledSite(ctx, r, params)
 		if err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, d.timeout)
-		defer cancel()
 		result, err := call(site, ctx, params)
 		if err != nil {
 			return nil, err
@@ -125,7 +149,9 @@ func ping(_ context.Context, d *Dispatcher, r *request) (protocol.Result, error)
 
 func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
 	params := &protocol.FlushParams{}
-	site, err := d.siteFor(r, params)
+	settling, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	site, err := d.settledSite(settling, r, params)
 	if err != nil {
 		return nil, err
 	}
@@ -147,10 +173,15 @@ func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, er
 	if err != nil {
 		return nil, err
 	}
-	return &protocol.StatusResult{SiteStatus: ofSite, DaemonStatus: protocol.DaemonStatus{
+	ofDaemon := protocol.DaemonStatus{
 		Version: d.version, UptimeMS: time.Since(d.started).Milliseconds(), PID: int64(os.Getpid()),
 		ConnectionsOpen: d.connections.Open(), ConnectionsLimit: d.connections.Limit(),
-	}}, nil
+	}
+	if d.spool != nil {
+		ofDaemon.Spool = d.spool.Status()
+		ofSite.Warnings = append(ofSite.Warnings, d.spool.Warnings()...)
+	}
+	return &protocol.StatusResult{SiteStatus: ofSite, DaemonStatus: ofDaemon}, nil
 }
 
 // shown makes a method's name from outside fit for a message or a log line.

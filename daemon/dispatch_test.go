@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -136,5 +138,70 @@ func TestSiteTable(t *testing.T) {
 	table.Replace(map[string]SiteAccess{"shop": {Site: shop, Users: []uint32{9}}})
 	if got, err := table.For(Peer{UID: 9, GID: 9}, ""); err != nil || got != Site(shop) {
 		t.Errorf("after Replace: %v, %v", got, err)
+	}
+}
+
+// TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent behind it
+// do not hide that its client is gone.
+func TestSilentFlushEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	entered, ended := make(chan struct{}), make(chan struct{})
+	r := newRig(t, rigOptions{
+		Options: Options{HangUpCheck: time.Millisecond},
+		site: &fakeSite{flush: func(ctx context.Context, _ func(done, total int64)) error {
+			defer close(ended)
+			close(entered)
+			<-ctx.Done()
+			return ctx.Err()
+		}},
+	})
+	conn := r.raw(t)
+	write(t, conn, requestFrame(t, 1, protocol.MethodFlush, &protocol.FlushParams{All: true}))
+	<-entered
+	write(t, conn, setFrame(t, 2))
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+}
+
+// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does one whose requests a stopping
+// daemon does not read any more.
+func TestHalfClosedFlushGoesOn(t *testing.T) {
+	t.Parallel()
+	for name, shut := range map[string]func(r *rig, client *net.UnixConn) error{
+		"by the client": func(_ *rig, client *net.UnixConn) error { return client.CloseWrite() },
+		"by the daemon": func(r *rig, _ *net.UnixConn) error {
+			r.server.each(func(c *conn) { c.shutReading() })
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			entered, checked := make(chan struct{}), make(chan struct{})
+			r := newRig(t, rigOptions{
+				Options: Options{HangUpCheck: time.Microsecond},
+				site: &fakeSite{flush: func(ctx context.Context, _ func(done, total int64)) error {
+					close(entered)
+					<-checked
+					return ctx.Err()
+				}},
+			})
+			client := r.raw(t)
+			write(t, client, requestFrame(t, 1, protocol.MethodFlush, &protocol.FlushParams{All: true}))
+			<-entered
+			if err := shut(r, client); err != nil {
+				t.Fatal(err)
+			}
+			r.server.each(func(c *conn) {
+				if c.hungUp() {
+					t.Error("a client that still reads is taken for gone")
+				}
+			})
+			close(checked)
+			if reply := readReply(t, client); reply == nil || reply.Err != nil {
+				t.Errorf("got %+v, want the reply", reply)
+			}
+		})
 	}
 }

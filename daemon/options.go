@@ -17,6 +17,8 @@ type Options struct {
 	WriteTimeout time.Duration
 	// DrainGrace is how long a stopping daemon waits for requests of clients that are connected. Default 250 ms.
 	DrainGrace time.Duration
+	// HangUpCheck is how often a request that takes longer than that looks whether its client is still there. Default 1 s.
+	HangUpCheck time.Duration
 	// LargeFrames bounds the bytes of all frames over 64 KiB that are read or worked on at a time, over all connections:
 	// many clients with frames near the limit would take gigabytes otherwise. Default 64 MiB.
 	LargeFrames int64
@@ -32,6 +34,7 @@ func (o Options) withDefaults() Options {
 	set(&o.FrameTimeout, protocol.FrameTimeout)
 	set(&o.WriteTimeout, protocol.WriteTimeout)
 	set(&o.DrainGrace, 250*time.Millisecond)
+	set(&o.HangUpCheck, time.Second)
 	if o.LargeFrames == 0 {
 		o.LargeFrames = 64 << 20
 	}

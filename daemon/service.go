@@ -34,6 +34,16 @@ type Site interface {
 	Status(ctx context.Context) (protocol.SiteStatus, error)
 }
 
+// Spool holds changes that clients could not deliver.
+type Spool interface {
+	// Settle returns when everything has been taken in that was in the spool before the call. The error is a
+	// *[protocol.Error]: that takes longer than ctx, or the request is a change of a site that cannot take its older ones.
+	Settle(ctx context.Context, site Site, change bool) error
+	Status() protocol.SpoolStatus
+	// Warnings are things that somebody must act on.
+	Warnings() []string
+}
+
 // Tickets is the part of a site that pages use: tickets by their ids.
 type Tickets interface {
 	Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error)

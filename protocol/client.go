@@ -22,6 +22,10 @@ var ErrBroken = errors.New("connection to ticketd broken")
 type Client struct {
 	// Site is sent with every call; empty where the caller may use exactly one.
 	Site string
+	// Remember and Ack are sent with every change that says nothing of its own; see [CreateParams]. Remember only goes
+	// with a request id.
+	Remember time.Duration
+	Ack      Ack
 
 	conn   net.Conn
 	r      *bufio.Reader
@@ -62,18 +66,34 @@ func (c *Client) Ping(ctx context.Context) (PingResult, error) {
 
 // Create makes a ticket. With a request id the call may be repeated within a day and answers the same ticket.
 func (c *Client) Create(ctx context.Context, fields []Field, requestID string) (CreateResult, error) {
+	return c.CreateWith(ctx, CreateParams{Fields: fields, RequestID: requestID})
+}
+
+// CreateWith is Create with all parameters. p.Site, where empty, is the client's.
+func (c *Client) CreateWith(ctx context.Context, p CreateParams) (CreateResult, error) {
 	var r CreateResult
-	p := &CreateParams{Site: c.Site, Fields: fields, RequestID: requestID}
-	err := c.call(ctx, MethodCreate, p, &r, nil)
+	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	err := c.call(ctx, MethodCreate, &p, &r, nil)
 	return r, err
+}
+
+// complete gives a change what the client has for all of them, where it has nothing of its own.
+func (c *Client) complete(p change) {
+	if *p.site == "" {
+		*p.site = c.Site
+	}
+	if *p.remember == 0 && *p.requestID != "" {
+		*p.remember = c.Remember
+	}
+	if *p.ack == "" {
+		*p.ack = c.Ack
+	}
 }
 
 // Set merges fields into a ticket and returns its revision. p.Site, where empty, is the client's.
 func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 	var r RevisionResult
-	if p.Site == "" {
-		p.Site = c.Site
-	}
+	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
 	err := c.call(ctx, MethodSet, &p, &r, nil)
 	return r.Revision, err
 }
@@ -81,8 +101,9 @@ func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 // SetMany merges fields into up to [MaxTickets] tickets and returns one outcome per ticket, in their order.
 func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID string) ([]SetOutcome, error) {
 	var r SetManyResult
-	p := &SetManyParams{Site: c.Site, Tickets: tickets, RequestID: requestID}
-	err := c.call(ctx, MethodSetMany, p, &r, nil)
+	p := SetManyParams{Tickets: tickets, RequestID: requestID}
+	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	err := c.call(ctx, MethodSetMany, &p, &r, nil)
 	if err == nil && len(r.Outcomes) != len(tickets) {
 		return nil, c.fail(fmt.Errorf("%w: %d outcomes for %d tickets", errShape, len(r.Outcomes), len(tickets)))
 	}
@@ -97,19 +118,21 @@ func (c *Client) Get(ctx context.Context, id int64) (Ticket, error) {
 }
 
 // GetMany returns up to [MaxTickets] tickets, in the order of their ids; nil where there is none.
-func (c *Client) GetMany(ctx context.Context, ids []int64) ([]*Ticket, error) {
+func (c *Client) GetMany(ctx context.Context, ids []int64) (GetManyResult, error) {
 	var r GetManyResult
 	err := c.call(ctx, MethodGetMany, &GetManyParams{Site: c.Site, IDs: ids}, &r, nil)
 	if err == nil && len(r.Tickets) != len(ids) {
-		return nil, c.fail(fmt.Errorf("%w: %d tickets for %d ids", errShape, len(r.Tickets), len(ids)))
+		return GetManyResult{}, c.fail(fmt.Errorf("%w: %d tickets for %d ids", errShape, len(r.Tickets), len(ids)))
 	}
-	return r.Tickets, err
+	return r, err
 }
 
 // Delete deletes a ticket and returns the revision of the deletion.
 func (c *Client) Delete(ctx context.Context, id int64, requestID string) (int64, error) {
 	var r RevisionResult
-	err := c.call(ctx, MethodDelete, &DeleteParams{Site: c.Site, ID: id, RequestID: requestID}, &r, nil)
+	p := DeleteParams{ID: id, RequestID: requestID}
+	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	err := c.call(ctx, MethodDelete, &p, &r, nil)
 	return r.Revision, err
 }
 

@@ -13,10 +13,10 @@ func (c *Client) List(ctx context.Context, p ListParams) (ListResult, error) {
 }
 
 // Count returns how many tickets a selection has.
-func (c *Client) Count(ctx context.Context, s Selection) (int64, error) {
+func (c *Client) Count(ctx context.Context, s Selection) (CountResult, error) {
 	var r CountResult
 	err := c.call(ctx, MethodCount, &CountParams{Site: c.Site, Selection: s}, &r, nil)
-	return r.Count, err
+	return r, err
 }
 
 // DeadList returns up to limit dead letters of tickets above after, by ticket id; 0 for both is the first

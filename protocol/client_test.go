@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 )
@@ -110,7 +111,7 @@ func TestClientMethods(t *testing.T) {
 		MethodList:   func() error { _, err := c.List(ctx, ListParams{}); return err },
 		MethodCount: func() error {
 			n, err := c.Count(ctx, Selection{})
-			if err == nil && n != 70000 {
+			if err == nil && n.Count != 70000 {
 				return errors.New("another count")
 			}
 			return err
@@ -122,6 +123,63 @@ func TestClientMethods(t *testing.T) {
 	for m, call := range calls {
 		if err := call(); err != nil {
 			t.Errorf("%s: %v", m, err)
+		}
+	}
+}
+
+// TestClientCompletesChanges: every change gets what the client has for all of them, unless it has its own.
+func TestClientCompletesChanges(t *testing.T) {
+	t.Parallel()
+	fields := []Field{{"status", Text("open")}}
+	got := make(chan Params, 1)
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		for {
+			req, ok := readRequest(conn)
+			p := newParams(req.Method)
+			if !ok || p == nil || p.Decode(req.Params) != nil {
+				return
+			}
+			got <- p
+			var result Result = &RevisionResult{1}
+			switch req.Method {
+			case MethodCreate:
+				result = &CreateResult{1, 1}
+			case MethodSetMany:
+				result = &SetManyResult{Outcomes: make([]SetOutcome, 1)}
+			default:
+			}
+			frame, _ := e.Reply(req.ID, result)
+			_, _ = conn.Write(frame)
+		}
+	})
+	c, ctx := dial(t, path), t.Context()
+	c.Site, c.Remember, c.Ack = "main", time.Minute, AckJournal
+	own := SetParams{Site: "other", ID: 1, Fields: fields, RequestID: "r", Remember: time.Second, Ack: AckRedis}
+	for want, call := range map[Params]func() error{
+		&CreateParams{Site: "main", ID: 7, Fields: fields, RequestID: "r", Remember: time.Minute, Ack: AckJournal}: func() error {
+			_, err := c.CreateWith(ctx, CreateParams{ID: 7, Fields: fields, RequestID: "r"})
+			return err
+		},
+		&SetParams{Site: "main", ID: 1, Fields: fields, Ack: AckJournal}: func() error { // nothing that could be remembered
+			_, err := c.Set(ctx, SetParams{ID: 1, Fields: fields})
+			return err
+		},
+		&own: func() error { _, err := c.Set(ctx, own); return err },
+		&SetManyParams{Site: "main", Tickets: []TicketFields{{ID: 1, Fields: fields}}, Ack: AckJournal}: func() error {
+			_, err := c.SetMany(ctx, []TicketFields{{ID: 1, Fields: fields}}, "")
+			return err
+		},
+		&DeleteParams{Site: "main", ID: 1, RequestID: "r", Remember: time.Minute, Ack: AckJournal}: func() error {
+			_, err := c.Delete(ctx, 1, "r")
+			return err
+		},
+	} {
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		if sent := <-got; !reflect.DeepEqual(sent, want) {
+			t.Errorf("sent %+v, want %+v", sent, want)
 		}
 	}
 }

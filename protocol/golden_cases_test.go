@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // goldenCase is one frame, how it must be decoded, and what must come out.
@@ -40,15 +41,23 @@ func sampleParams() []call {
 	}
 	return []call{
 		{1, MethodPing, &SiteParams{Site: "main"}},
-		{2, MethodCreate, &CreateParams{Site: "main", Fields: fields, RequestID: "c-7f3a"}},
-		{3, MethodSet, &SetParams{Site: "main", ID: 812, Fields: fields, RequestID: "s-1", IfRevision: 1764000000000000}},
-		{4, MethodSetMany, &SetManyParams{Site: "main", RequestID: "m-1", Tickets: []TicketFields{
-			{ID: 812, Fields: []Field{{"status", Text("pending")}}},
-			{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
-		}}},
+		{2, MethodCreate, &CreateParams{
+			Site: "main", ID: 812, Fields: fields, RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal,
+		}},
+		{3, MethodSet, &SetParams{
+			Site: "main", ID: 812, Fields: fields, RequestID: "s-1", Remember: time.Second, Ack: AckRedis,
+			IfRevision: 1764000000000000,
+		}},
+		{4, MethodSetMany, &SetManyParams{
+			Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal,
+			Tickets: []TicketFields{
+				{ID: 812, Fields: []Field{{"status", Text("pending")}}},
+				{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
+			},
+		}},
 		{5, MethodGet, &GetParams{Site: "main", ID: 812}},
 		{6, MethodGetMany, &GetManyParams{Site: "main", IDs: []int64{812, 1, MaxTicketID}}},
-		{7, MethodDelete, &DeleteParams{Site: "main", ID: 812, RequestID: "d-1"}},
+		{7, MethodDelete, &DeleteParams{Site: "main", ID: 812, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}},
 		{8, MethodFlush, &FlushParams{Site: "main", IDs: []int64{812, 813}}},
 		{9, MethodStatus, &SiteParams{Site: "main"}},
 		{10, MethodList, &ListParams{
@@ -98,6 +107,10 @@ func requestCases() []goldenCase {
 			str("order"), str("desc"), str("fresh"), "c3"),
 		requestCase("request-dead_drop-all", "every dead letter is given up",
 			call{1, MethodDeadDrop, &DeadParams{All: true}}, true),
+		requestCase("request-create-minimal", "only what create requires",
+			call{1, MethodCreate, &CreateParams{Fields: status}}, true),
+		requestCase("request-set-pair", "one pair of a set_many, repeated alone under its own request id",
+			call{1, MethodSet, &SetParams{ID: 1, Fields: status, RequestID: strings.Repeat("r", MaxName) + "#999"}}, true),
 		requestCase("request-set-minimal", "only what set requires",
 			call{1, MethodSet, &SetParams{ID: 1, Fields: status}}, true),
 		requestCase("request-id-max", "the largest request id and the largest ticket id",

@@ -33,12 +33,14 @@ func sampleResults() []sampleResult {
 		{9, MethodStatus, &StatusResult{
 			DaemonStatus: DaemonStatus{
 				Version: "1.0.0", UptimeMS: 86400000, PID: 4711, ConnectionsOpen: 3, ConnectionsLimit: 1024,
+				Spool: SpoolStatus{Files: 2, Bytes: 330, OldestMS: 5000, Taken: 12, Bad: 1},
 			},
 			SiteStatus: SiteStatus{
-				Site: "main", Strategy: "event", Dirty: 17, Dead: 1, OldestDirtyMS: 180,
+				Site: "main", Backend: BackendRedis, Ack: AckJournal, Strategy: "event", Dirty: 17, Dead: 1, OldestDirtyMS: 180,
 				FlushedRows: 100000, FlushStatements: 250, FlushErrors: 2,
 				Store:    Place{State: StateUp, SinceMS: 86400000},
 				Sink:     Place{State: StateDown, SinceMS: 1500, Reason: "connection refused"},
+				Journal:  JournalStatus{Entries: 3, Bytes: 512, OldestMS: 40, Replayed: 70000, Segments: 2},
 				Warnings: []string{"Redis may evict changes: set maxmemory-policy to noeviction"},
 			},
 		}},
@@ -60,6 +62,16 @@ func replyCases() []goldenCase {
 	}
 	cases = append(cases, replyCase("reply-list-last", "the last page: there is no next",
 		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}}}, false))
+	stale := &Ticket{ID: 812, Revision: 1764000000000001, Fields: []Field{{"status", Text("open")}}, Stale: true}
+	for _, s := range []sampleResult{
+		{1, MethodGet, stale},
+		{2, MethodGetMany, &GetManyResult{Tickets: []*Ticket{stale, nil}, Stale: true}},
+		{3, MethodList, &ListResult{Tickets: []*Ticket{stale}, Next: "WyJ1cGRhdGVkX2F0Il0", Stale: true}},
+		{4, MethodCount, &CountResult{Count: 3, Stale: true}},
+	} {
+		cases = append(cases, replyCase("reply-"+string(s.method)+"-stale",
+			"the result of "+string(s.method)+" while Redis does not answer", s, true))
+	}
 	return append(cases, replyCase("reply-get-no-fields", "a ticket without any field: an empty map",
 		sampleResult{1, MethodGet, &Ticket{ID: 1, Revision: 1, Fields: []Field{}}}, false))
 }

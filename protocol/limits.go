@@ -2,7 +2,7 @@ package protocol
 
 import "time"
 
-// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 7 lists the same
+// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 8 lists the same
 // numbers and the PHP client repeats them.
 const (
 	// Version is the first byte of every frame.
@@ -35,6 +35,10 @@ const (
 	// MaxName bounds the bytes of a field name, a request id, a site and a method.
 	MaxName = 64
 
+	// MaxPairRequestID bounds the bytes of a request id of set: it may stand for one pair of a set_many, as that one's
+	// request id, "#" and the pair's index.
+	MaxPairRequestID = MaxName + len("#999")
+
 	// MaxRequestID is the largest number that a client may give a request.
 	MaxRequestID = 1<<32 - 1
 
@@ -43,6 +47,9 @@ const (
 
 	// MaxRevision is the largest revision: beyond it a double no longer holds every whole number.
 	MaxRevision = 1<<53 - 1
+
+	// MaxRemember bounds the time for which a request id is remembered; it is also that time where the request names none.
+	MaxRemember = 24 * time.Hour
 )
 
 // Time limits of a connection, as the daemon keeps them.

@@ -1,5 +1,7 @@
 package protocol
 
+import "time"
+
 // Params are the parameters of one method. The types of this package are the only ones that implement it.
 type Params interface {
 	// Decode reads the parameters from a request and checks everything that can be checked without knowing the site. The
@@ -10,6 +12,15 @@ type Params interface {
 	encode(e *Encoder)
 }
 
+// Ack names the place that must have a change before it is acknowledged.
+type Ack string
+
+// The places of SPEC.md section 5. Empty stands for what the site's configuration says.
+const (
+	AckRedis   Ack = "redis"
+	AckJournal Ack = "journal"
+)
+
 // SiteParams are the parameters of ping and status.
 type SiteParams struct {
 	// Site names the site; empty where the peer may use exactly one.
@@ -18,10 +29,16 @@ type SiteParams struct {
 
 // CreateParams are the parameters of create.
 type CreateParams struct {
-	Site   string
+	Site string
+	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
+	ID     int64
 	Fields []Field
 	// RequestID makes the request repeatable where it is not empty.
 	RequestID string
+	// Remember is for how long RequestID is remembered, in whole seconds up to [MaxRemember]; 0 is a day.
+	Remember time.Duration
+	// Ack is empty where the site decides.
+	Ack Ack
 }
 
 // SetParams are the parameters of set.
@@ -30,6 +47,8 @@ type SetParams struct {
 	ID        int64
 	Fields    []Field
 	RequestID string
+	Remember  time.Duration
+	Ack       Ack
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
 }
@@ -48,6 +67,8 @@ type SetManyParams struct {
 	Site      string
 	Tickets   []TicketFields
 	RequestID string
+	Remember  time.Duration
+	Ack       Ack
 }
 
 // GetParams are the parameters of get.
@@ -67,6 +88,8 @@ type DeleteParams struct {
 	Site      string
 	ID        int64
 	RequestID string
+	Remember  time.Duration
+	Ack       Ack
 }
 
 // FlushParams are the parameters of flush.

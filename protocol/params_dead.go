@@ -70,7 +70,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 	if p.Limit != 0 {
 		n++
 	}
-	e.options(n, p.Site, "")
+	e.options(n, p.Site)
 	if p.After != 0 {
 		e.pair("after", p.After)
 	}
@@ -80,7 +80,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 }
 
 func (p *DeadParams) encode(e *Encoder) {
-	e.options(1, p.Site, "")
+	e.options(1, p.Site)
 	if p.All {
 		e.str("all")
 		e.bool(true)

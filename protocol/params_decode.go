@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // params calls read with each key of a method's parameters; read consumes the value and returns false for a key that
@@ -53,18 +54,75 @@ func (d *decoder) site(into *string) *Error {
 	return nil
 }
 
+// change points at the parameters that create, set, set_many and delete share.
+type change struct {
+	site, requestID *string
+	remember        *time.Duration
+	ack             *Ack
+}
+
+// change reads one of the shared parameters.
+func (d *decoder) change(key string, into *change) (known bool, err *Error) {
+	switch key {
+	case "site":
+		return true, d.site(into.site)
+	case "request_id":
+		return true, d.requestID(into.requestID)
+	case "remember":
+		return true, d.remember(into.remember)
+	case "ack":
+		return true, d.ack(into.ack)
+	default:
+		return false, nil
+	}
+}
+
+// check is called when all parameters are read. longest bounds the bytes of the method's request ids.
+func (c *change) check(longest int) error {
+	switch {
+	case len(*c.requestID) > longest:
+		return badRequestID(longest)
+	case *c.remember != 0 && *c.requestID == "":
+		return Invalid("remember", "there is no request_id that could be remembered")
+	default:
+		return nil
+	}
+}
+
+func badRequestID(longest int) *Error {
+	return Invalid("request_id", "a request id is a string of 1 to %d bytes of printable ASCII without space", longest)
+}
+
 func (d *decoder) requestID(into *string) *Error {
 	s, ok := d.str()
-	if ok = ok && s != "" && len(s) <= MaxName; ok {
+	if ok = ok && s != "" && len(s) <= MaxPairRequestID; ok {
 		for i := range len(s) {
 			ok = ok && s[i] > ' ' && s[i] < 0x7f
 		}
 	}
 	if !ok {
-		return Invalid("request_id", "a request id is a string of 1 to %d bytes of printable ASCII without space", MaxName)
+		return badRequestID(MaxName)
 	}
 	*into = s
 	return nil
+}
+
+func (d *decoder) remember(into *time.Duration) *Error {
+	n, ok := d.int()
+	if !ok || n < 1 || n > int64(MaxRemember/time.Second) {
+		return Invalid("remember", "remember is an integer from 1 to %d, in seconds", int64(MaxRemember/time.Second))
+	}
+	*into = time.Duration(n) * time.Second
+	return nil
+}
+
+func (d *decoder) ack(into *Ack) *Error {
+	s, ok := d.str()
+	if ack := Ack(s); ok && (ack == AckRedis || ack == AckJournal) {
+		*into = ack
+		return nil
+	}
+	return Invalid("ack", "ack is %s or %s", AckRedis, AckJournal)
 }
 
 func (d *decoder) ticketID(param string, into *int64) *Error {

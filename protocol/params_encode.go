@@ -1,20 +1,34 @@
 package protocol
 
-// options writes a map of n required and some optional parameters: the optional ones are written where they are not
-// empty.
-func (e *Encoder) options(n int, site, requestID string) {
-	if site != "" {
-		n++
+import "time"
+
+// options writes the head of a map of n parameters beside the site, and the site where it is not empty.
+func (e *Encoder) options(n int, site string) {
+	if site == "" {
+		e.mapLen(n)
+		return
 	}
-	if requestID != "" {
-		n++
+	e.mapLen(n + 1)
+	e.pairStr("site", site)
+}
+
+// change writes the head of a map of n parameters beside those that all changes share, and of these the ones that are
+// not empty.
+func (e *Encoder) change(n int, site, requestID string, remember time.Duration, ack Ack) {
+	for _, given := range []bool{requestID != "", remember != 0, ack != ""} {
+		if given {
+			n++
+		}
 	}
-	e.mapLen(n)
-	if site != "" {
-		e.pairStr("site", site)
-	}
+	e.options(n, site)
 	if requestID != "" {
 		e.pairStr("request_id", requestID)
+	}
+	if remember != 0 {
+		e.pair("remember", int64((remember+time.Second-1)/time.Second)) // no shorter than was asked for
+	}
+	if ack != "" {
+		e.pairStr("ack", string(ack))
 	}
 }
 
@@ -26,10 +40,17 @@ func (e *Encoder) ids(ids []int64) {
 	}
 }
 
-func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site, "") }
+func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site) }
 
 func (p *CreateParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.RequestID)
+	n := 1
+	if p.ID != 0 {
+		n++
+	}
+	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	if p.ID != 0 {
+		e.pair("id", p.ID)
+	}
 	e.str("fields")
 	e.fields(p.Fields)
 }
@@ -39,7 +60,7 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.IfRevision != 0 {
 		n++
 	}
-	e.options(n, p.Site, p.RequestID)
+	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
 	e.str("fields")
 	e.fields(p.Fields)
@@ -49,7 +70,7 @@ func (p *SetParams) encode(e *Encoder) {
 }
 
 func (p *SetManyParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.RequestID)
+	e.change(1, p.Site, p.RequestID, p.Remember, p.Ack)
 	e.str("tickets")
 	e.array(len(p.Tickets))
 	for i := range p.Tickets {
@@ -60,25 +81,25 @@ func (p *SetManyParams) encode(e *Encoder) {
 }
 
 func (p *GetParams) encode(e *Encoder) {
-	e.options(1, p.Site, "")
+	e.options(1, p.Site)
 	e.pair("id", p.ID)
 }
 
 func (p *GetManyParams) encode(e *Encoder) {
-	e.options(1, p.Site, "")
+	e.options(1, p.Site)
 	e.ids(p.IDs)
 }
 
 func (p *DeleteParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.RequestID)
+	e.change(1, p.Site, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
 }
 
 func (p *FlushParams) encode(e *Encoder) {
 	if p.All {
-		e.options(0, p.Site, "")
+		e.options(0, p.Site)
 		return
 	}
-	e.options(1, p.Site, "")
+	e.options(1, p.Site)
 	e.ids(p.IDs)
 }

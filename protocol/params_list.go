@@ -101,7 +101,7 @@ func (p *ListParams) encode(e *Encoder) {
 			n++
 		}
 	}
-	e.options(n, p.Site, "")
+	e.options(n, p.Site)
 	e.selection(&p.Selection)
 	if p.Sort != "" {
 		e.pairStr("sort", string(p.Sort))
@@ -118,6 +118,6 @@ func (p *ListParams) encode(e *Encoder) {
 }
 
 func (p *CountParams) encode(e *Encoder) {
-	e.options(p.size(), p.Site, "")
+	e.options(p.size(), p.Site)
 	e.selection(&p.Selection)
 }

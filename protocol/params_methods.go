@@ -14,41 +14,41 @@ func (p *SiteParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *CreateParams) Decode(raw Raw) error {
 	*p = CreateParams{}
+	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
+		case "id":
+			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
-		case "request_id":
-			return true, d.requestID(&p.RequestID)
 		default:
-			return false, nil
+			return d.change(key, &c)
 		}
 	})
-	if err == nil && p.Fields == nil {
+	switch {
+	case err != nil:
+		return err
+	case p.Fields == nil:
 		return missing("fields")
+	default:
+		return c.check(MaxName)
 	}
-	return err
 }
 
 // Decode implements [Params].
 func (p *SetParams) Decode(raw Raw) error {
 	*p = SetParams{}
+	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "id":
 			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
-		case "request_id":
-			return true, d.requestID(&p.RequestID)
 		case "if_revision":
 			return true, d.revision("if_revision", &p.IfRevision)
 		default:
-			return false, nil
+			return d.change(key, &c)
 		}
 	})
 	switch {
@@ -59,29 +59,28 @@ func (p *SetParams) Decode(raw Raw) error {
 	case p.Fields == nil:
 		return missing("fields")
 	default:
-		return nil
+		return c.check(MaxPairRequestID)
 	}
 }
 
 // Decode implements [Params].
 func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
+	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		switch key {
-		case "site":
-			return true, d.site(&p.Site)
-		case "tickets":
+		if key == "tickets" {
 			return true, d.tickets(&p.Tickets)
-		case "request_id":
-			return true, d.requestID(&p.RequestID)
-		default:
-			return false, nil
 		}
+		return d.change(key, &c)
 	})
-	if err == nil && p.Tickets == nil {
+	switch {
+	case err != nil:
+		return err
+	case p.Tickets == nil:
 		return missing("tickets")
+	default:
+		return c.check(MaxName)
 	}
-	return err
 }
 
 // Decode implements [Params].
@@ -125,22 +124,21 @@ func (p *GetManyParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
+	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		switch key {
-		case "site":
-			return true, d.site(&p.Site)
-		case "id":
+		if key == "id" {
 			return true, d.ticketID("id", &p.ID)
-		case "request_id":
-			return true, d.requestID(&p.RequestID)
-		default:
-			return false, nil
 		}
+		return d.change(key, &c)
 	})
-	if err == nil && p.ID == 0 {
+	switch {
+	case err != nil:
+		return err
+	case p.ID == 0:
 		return missing("id")
+	default:
+		return c.check(MaxName)
 	}
-	return err
 }
 
 // Decode implements [Params].

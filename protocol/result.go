@@ -40,11 +40,15 @@ type Ticket struct {
 	ID       int64
 	Revision int64
 	Fields   []Field
+	// Stale says that Redis did not answer: changes that wait there may be missing.
+	Stale bool
 }
 
 // GetManyResult is the result of get_many: one ticket per id, in their order; nil where there is none.
 type GetManyResult struct {
 	Tickets []*Ticket
+	// Stale says of those that are nil what [Ticket.Stale] says of the others.
+	Stale bool
 }
 
 // FlushResult is the result of flush, in tickets.
@@ -66,11 +70,26 @@ type DaemonStatus struct {
 	PID              int64
 	ConnectionsOpen  int64
 	ConnectionsLimit int64
+	Spool            SpoolStatus
+}
+
+// SpoolStatus is what the spool holds of changes that clients could not deliver; all zero where there is no spool.
+type SpoolStatus struct {
+	// Files and Bytes wait to be taken in, the oldest for OldestMS.
+	Files, Bytes, OldestMS int64
+	// Taken is the total of files since the daemon started.
+	Taken int64
+	// Bad is how many files stand aside because they cannot be used.
+	Bad int64
 }
 
 // SiteStatus is the part of a status that concerns one site.
 type SiteStatus struct {
 	Site string
+	// Backend is where changes wait for MySQL.
+	Backend Backend
+	// Ack is the site's own setting: the place that must have a change before it is acknowledged.
+	Ack Ack
 	// Strategy is event, interval or on_close.
 	Strategy string
 	// Dirty and Dead are numbers of tickets.
@@ -80,8 +99,28 @@ type SiteStatus struct {
 	// The totals since the daemon started.
 	FlushedRows, FlushStatements, FlushErrors int64
 	Store, Sink                               Place
+	Journal                                   JournalStatus
 	// Warnings are things that somebody must act on.
 	Warnings []string
+}
+
+// Backend names a kind of store.
+type Backend string
+
+// The stores.
+const (
+	BackendRedis   Backend = "redis"
+	BackendJournal Backend = "journal"
+)
+
+// JournalStatus is what a site's journal holds; all zero where there is none.
+type JournalStatus struct {
+	// Entries and Bytes wait to be brought to the next place, the oldest for OldestMS.
+	Entries, Bytes, OldestMS int64
+	// Replayed is the total of entries brought there since the daemon started.
+	Replayed int64
+	// Segments is the number of files.
+	Segments int64
 }
 
 // State says whether a place can be used.

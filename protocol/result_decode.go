@@ -105,6 +105,8 @@ func (d *decoder) ticket(t *Ticket) error {
 			return d.count(&t.Revision)
 		case "fields":
 			return d.ticketFields(&t.Fields)
+		case "stale":
+			return d.flag(&t.Stale)
 		default:
 			return d.ignore()
 		}
@@ -149,26 +151,35 @@ func (d *decoder) ticketFields(into *[]Field) bool {
 func (r *GetManyResult) Decode(raw Raw) error {
 	*r = GetManyResult{}
 	return result(raw, "get_many", func(d *decoder, key string) bool {
-		if key != "tickets" {
+		switch key {
+		case "tickets":
+			return d.ticketsOrNone(&r.Tickets)
+		case "stale":
+			return d.flag(&r.Stale)
+		default:
 			return d.ignore()
 		}
-		n, ok := d.arrayLen()
-		if !ok || n > MaxTickets {
+	}, func() bool { return r.Tickets != nil })
+}
+
+// ticketsOrNone reads an array of tickets, where nil stands for one that is not there.
+func (d *decoder) ticketsOrNone(into *[]*Ticket) bool {
+	n, ok := d.arrayLen()
+	if !ok || n > MaxTickets {
+		return false
+	}
+	tickets := make([]*Ticket, n)
+	for i := range tickets {
+		if d.null() {
+			continue
+		}
+		tickets[i] = &Ticket{}
+		if d.ticket(tickets[i]) != nil {
 			return false
 		}
-		r.Tickets = make([]*Ticket, n)
-		for i := range r.Tickets {
-			if d.null() {
-				continue
-			}
-			t := &Ticket{}
-			if d.ticket(t) != nil {
-				return false
-			}
-			r.Tickets[i] = t
-		}
-		return true
-	}, func() bool { return r.Tickets != nil })
+	}
+	*into = tickets
+	return true
 }
 
 // Decode implements [Result].

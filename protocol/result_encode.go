@@ -30,8 +30,19 @@ func (r *SetManyResult) encode(e *Encoder) {
 	}
 }
 
+// answer writes the head of a map of n keys, and before them that the answer is stale, where it is.
+func (e *Encoder) answer(n int, stale bool) {
+	if !stale {
+		e.mapLen(n)
+		return
+	}
+	e.mapLen(n + 1)
+	e.str("stale")
+	e.bool(true)
+}
+
 func (t *Ticket) encode(e *Encoder) {
-	e.mapLen(3)
+	e.answer(3, t.Stale)
 	e.pair("id", t.ID)
 	e.pair("revision", t.Revision)
 	e.str("fields")
@@ -39,7 +50,7 @@ func (t *Ticket) encode(e *Encoder) {
 }
 
 func (r *GetManyResult) encode(e *Encoder) {
-	e.mapLen(1)
+	e.answer(1, r.Stale)
 	e.str("tickets")
 	e.array(len(r.Tickets))
 	for _, t := range r.Tickets {
@@ -58,7 +69,7 @@ func (r *FlushResult) encode(e *Encoder) {
 }
 
 func (r *StatusResult) encode(e *Encoder) {
-	e.mapLen(15)
+	e.mapLen(19)
 	e.pairStr("version", r.Version)
 	e.pair("uptime_ms", r.UptimeMS)
 	e.pair("pid", r.PID)
@@ -67,6 +78,8 @@ func (r *StatusResult) encode(e *Encoder) {
 	e.pair("open", r.ConnectionsOpen)
 	e.pair("limit", r.ConnectionsLimit)
 	e.pairStr("site", r.Site)
+	e.pairStr("backend", string(r.Backend))
+	e.pairStr("ack", string(r.Ack))
 	e.pairStr("strategy", r.Strategy)
 	e.pair("dirty", r.Dirty)
 	e.pair("dead", r.Dead)
@@ -76,11 +89,33 @@ func (r *StatusResult) encode(e *Encoder) {
 	e.pair("flush_errors", r.FlushErrors)
 	e.place("store", &r.Store)
 	e.place("sink", &r.Sink)
+	e.journal(&r.Journal)
+	e.spool(&r.Spool)
 	e.str("warnings")
 	e.array(len(r.Warnings))
 	for _, w := range r.Warnings {
 		e.str(w)
 	}
+}
+
+func (e *Encoder) journal(j *JournalStatus) {
+	e.str("journal")
+	e.mapLen(5)
+	e.pair("entries", j.Entries)
+	e.pair("bytes", j.Bytes)
+	e.pair("oldest_ms", j.OldestMS)
+	e.pair("replayed", j.Replayed)
+	e.pair("segments", j.Segments)
+}
+
+func (e *Encoder) spool(s *SpoolStatus) {
+	e.str("spool")
+	e.mapLen(5)
+	e.pair("files", s.Files)
+	e.pair("bytes", s.Bytes)
+	e.pair("oldest_ms", s.OldestMS)
+	e.pair("taken", s.Taken)
+	e.pair("bad", s.Bad)
 }
 
 func (e *Encoder) place(key string, p *Place) {

@@ -5,11 +5,15 @@ type ListResult struct {
 	Tickets []*Ticket
 	// Next is where the page after begins; empty where this one is the last.
 	Next string
+	// Stale says that Redis did not answer: changes that wait there may be missing.
+	Stale bool
 }
 
 // CountResult is the result of count, dead_retry and dead_drop, in tickets.
 type CountResult struct {
 	Count int64
+	// Stale says of a count that Redis did not answer: changes that wait there may be missing.
+	Stale bool
 }
 
 // Decode implements [Result].
@@ -21,6 +25,8 @@ func (r *ListResult) Decode(raw Raw) error {
 			return d.page(&r.Tickets)
 		case "next":
 			return d.null() || d.text(&r.Next)
+		case "stale":
+			return d.flag(&r.Stale)
 		default:
 			return d.ignore()
 		}
@@ -48,16 +54,20 @@ func (r *CountResult) Decode(raw Raw) error {
 	*r = CountResult{}
 	found := false
 	return result(raw, "count", func(d *decoder, key string) bool {
-		if key != "count" {
+		switch key {
+		case "count":
+			found = d.count(&r.Count)
+			return found
+		case "stale":
+			return d.flag(&r.Stale)
+		default:
 			return d.ignore()
 		}
-		found = d.count(&r.Count)
-		return found
 	}, func() bool { return found })
 }
 
 func (r *ListResult) encode(e *Encoder) {
-	e.mapLen(2)
+	e.answer(2, r.Stale)
 	e.str("tickets")
 	e.array(len(r.Tickets))
 	for _, t := range r.Tickets {
@@ -72,6 +82,6 @@ func (r *ListResult) encode(e *Encoder) {
 }
 
 func (r *CountResult) encode(e *Encoder) {
-	e.mapLen(1)
+	e.answer(1, r.Stale)
 	e.pair("count", r.Count)
 }

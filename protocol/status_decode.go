@@ -7,19 +7,20 @@ func (r *StatusResult) Decode(raw Raw) error {
 		if n := r.number(key); n != nil {
 			return d.count(n)
 		}
+		if s := r.text(key); s != nil {
+			return d.text(s)
+		}
 		switch key {
-		case "version":
-			return d.text(&r.Version)
-		case "site":
-			return d.text(&r.Site)
-		case "strategy":
-			return d.text(&r.Strategy)
 		case "connections":
 			return d.connections(&r.DaemonStatus)
 		case "store":
 			return d.place(&r.Store)
 		case "sink":
 			return d.place(&r.Sink)
+		case "journal":
+			return d.counts("journal", r.Journal.number)
+		case "spool":
+			return d.counts("spool", r.Spool.number)
 		case "warnings":
 			return d.texts(&r.Warnings)
 		default:
@@ -52,17 +53,79 @@ func (r *StatusResult) number(key string) *int64 {
 	}
 }
 
+// text is number for keys that hold a string.
+func (r *StatusResult) text(key string) *string {
+	switch key {
+	case "version":
+		return &r.Version
+	case "site":
+		return &r.Site
+	case "backend":
+		return (*string)(&r.Backend)
+	case "ack":
+		return (*string)(&r.Ack)
+	case "strategy":
+		return &r.Strategy
+	default:
+		return nil
+	}
+}
+
+// counts reads a map of counts; number says where each belongs, nil for a key that is not known.
+func (d *decoder) counts(what string, number func(key string) *int64) bool {
+	return d.object(what, func(key string) bool {
+		if n := number(key); n != nil {
+			return d.count(n)
+		}
+		return d.ignore()
+	}) == nil
+}
+
+func (j *JournalStatus) number(key string) *int64 {
+	switch key {
+	case "entries":
+		return &j.Entries
+	case "bytes":
+		return &j.Bytes
+	case "oldest_ms":
+		return &j.OldestMS
+	case "replayed":
+		return &j.Replayed
+	case "segments":
+		return &j.Segments
+	default:
+		return nil
+	}
+}
+
+func (s *SpoolStatus) number(key string) *int64 {
+	switch key {
+	case "files":
+		return &s.Files
+	case "bytes":
+		return &s.Bytes
+	case "oldest_ms":
+		return &s.OldestMS
+	case "taken":
+		return &s.Taken
+	case "bad":
+		return &s.Bad
+	default:
+		return nil
+	}
+}
+
 func (d *decoder) connections(s *DaemonStatus) bool {
-	return d.object("connections", func(key string) bool {
+	return d.counts("connections", func(key string) *int64 {
 		switch key {
 		case "open":
-			return d.count(&s.ConnectionsOpen)
+			return &s.ConnectionsOpen
 		case "limit":
-			return d.count(&s.ConnectionsLimit)
+			return &s.ConnectionsLimit
 		default:
-			return d.ignore()
+			return nil
 		}
-	}) == nil
+	})
 }
 
 func (d *decoder) place(p *Place) bool {

@@ -43,12 +43,22 @@ type Mutation struct {
 // RequestMemory is how long a store remembers a request id, unless the mutation says less.
 const RequestMemory = 24 * time.Hour
 
+// Entry is a mutation that was accepted on one host and is brought to the store afterwards.
+type Entry struct {
+	// Sequence grows from entry to entry of one journal: it says what has arrived.
+	Sequence uint64
+	// Revision is the one under which the mutation was acknowledged. The store keeps it where it can.
+	Revision ticket.Revision
+	Mutation Mutation
+}
+
 // Outcome is what became of one mutation.
 type Outcome struct {
 	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
 	ID       ticket.ID
 	Revision ticket.Revision
-	// Err is nil, [ErrDeleted] or a [ConflictError]: reasons that concern this mutation alone.
+	// Err is nil, [ErrDeleted], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
+	// [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
 	Err error
 }
 
@@ -65,7 +75,11 @@ type Record struct {
 	Dirty bool
 	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
 	Behind bool
+	// Queued says that changes wait on this host that no other place has: they are newer than any row.
+	Queued bool
 	Fields ticket.Fields
+	// Err is set where this ticket alone cannot be read: it wraps [ErrForeign]. The store then holds nothing of it.
+	Err error
 }
 
 // Held says whether the store holds the ticket at all.
@@ -187,6 +201,8 @@ var (
 	ErrFull = errors.New("store full")
 	// ErrDeleted refuses a change of a ticket that was deleted.
 	ErrDeleted = errors.New("the ticket was deleted")
+	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
+	ErrForeign = errors.New("not a ticket")
 )
 
 // ConflictError refuses a conditional mutation: the ticket has moved on.

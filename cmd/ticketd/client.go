@@ -32,6 +32,13 @@ func (o *options) call(ctx context.Context, f func(context.Context, *protocol.Cl
 	return nil
 }
 
+// noteStale says beside the answer what it may lack.
+func (o *options) noteStale(stale bool) {
+	if stale {
+		fmt.Fprintln(o.err, "Redis does not answer: changes that wait there may be missing from this")
+	}
+}
+
 // explain adds to a failed dial what to do about it.
 func (o *options) explain(err error) error {
 	switch {

@@ -63,37 +63,38 @@ func (l *listOptions) run(ctx context.Context, o *options) error {
 	}
 	l.params.Selection, l.params.Sort = selection, protocol.Sort(l.sort)
 	return o.call(ctx, func(ctx context.Context, c *protocol.Client) error {
-		tickets, next, err := l.pages(ctx, c)
+		found, err := l.pages(ctx, c)
 		if err != nil {
 			return err
 		}
-		if err := l.write(o.out, tickets); err != nil {
+		if err := l.write(o.out, found.Tickets); err != nil {
 			return err
 		}
-		if next != "" {
-			fmt.Fprintf(o.err, "there are more: --after %s\n", next)
+		if found.Next != "" {
+			fmt.Fprintf(o.err, "there are more: --after %s\n", found.Next)
 		}
+		o.noteStale(found.Stale)
 		return nil
 	})
 }
 
 // pages asks page by page until it has as many tickets as are wanted.
-func (l *listOptions) pages(
-	ctx context.Context, c *protocol.Client,
-) (tickets []*protocol.Ticket, next string, err error) {
+func (l *listOptions) pages(ctx context.Context, c *protocol.Client) (protocol.ListResult, error) {
 	p := l.params
+	var found protocol.ListResult
 	for {
 		p.Limit = listPage
 		if l.limit > 0 {
-			p.Limit = min(listPage, l.limit-len(tickets))
+			p.Limit = min(listPage, l.limit-len(found.Tickets))
 		}
 		page, err := c.List(ctx, p)
 		if err != nil {
-			return nil, "", err
+			return found, err
 		}
-		tickets = append(tickets, page.Tickets...)
-		if page.Next == "" || len(tickets) == l.limit {
-			return tickets, page.Next, nil
+		found.Tickets, found.Next = append(found.Tickets, page.Tickets...), page.Next
+		found.Stale = found.Stale || page.Stale
+		if page.Next == "" || len(found.Tickets) == l.limit {
+			return found, nil
 		}
 		p.After = page.Next
 	}
@@ -161,7 +162,8 @@ func newCount(o *options) *cobra.Command {
 			return o.call(cmd.Context(), func(ctx context.Context, c *protocol.Client) error {
 				n, err := c.Count(ctx, selection)
 				if err == nil {
-					fmt.Fprintln(o.out, n)
+					fmt.Fprintln(o.out, n.Count)
+					o.noteStale(n.Stale)
 				}
 				return err
 			})

@@ -104,12 +104,17 @@ func newLog(format string, stderr *os.File) zerolog.Logger {
 
 // siteConfig returns the site that --site names, or the only one.
 func siteConfig(c *config.Config, name string) (config.Site, error) {
+	name, err := siteName(c, name)
+	return c.Sites[name], err
+}
+
+// siteName returns the name of the site that --site names, or of the only one.
+func siteName(c *config.Config, name string) (string, error) {
 	if name == "" && len(c.Sites) == 1 {
 		name = c.SiteNames()[0]
 	}
-	site, there := c.Sites[name]
-	if !there {
-		return config.Site{}, &usageError{fmt.Errorf("--site %q: the configuration has %v", name, c.SiteNames())}
+	if _, there := c.Sites[name]; !there {
+		return "", &usageError{fmt.Errorf("--site %q: the configuration has %v", name, c.SiteNames())}
 	}
-	return site, nil
+	return name, nil
 }

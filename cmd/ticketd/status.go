@@ -83,15 +83,25 @@ func writeStatus(w io.Writer, s *protocol.StatusResult) error {
 	fmt.Fprintf(table, "daemon\t%s, pid %d, up %v\n", s.Version, s.PID, millis(s.UptimeMS).Round(time.Second))
 	fmt.Fprintf(table, "connections\t%d of %d\n", s.ConnectionsOpen, s.ConnectionsLimit)
 	fmt.Fprintf(table, "site\t%s, strategy %s\n", s.Site, s.Strategy)
-	fmt.Fprintf(table, "redis\t%s\n", place(s.Store))
+	fmt.Fprintf(table, "store\t%s, acknowledges from %s, %s\n", s.Backend, s.Ack, place(s.Store))
 	fmt.Fprintf(table, "mysql\t%s\n", place(s.Sink))
 	fmt.Fprintf(table, "waiting\t%d tickets, the oldest change for %v\n", s.Dirty, millis(s.OldestDirtyMS))
 	fmt.Fprintf(table, "dead letters\t%d\n", s.Dead)
 	fmt.Fprintf(table, "flushed\t%d rows in %d statements, %d failed rounds\n", s.FlushedRows, s.FlushStatements, s.FlushErrors)
+	writeLocal(table, s)
 	for _, warning := range s.Warnings {
 		fmt.Fprintf(table, "WARNING\t%s\n", warning)
 	}
 	return table.Flush()
+}
+
+// writeLocal shows what waits on this host's disk.
+func writeLocal(w io.Writer, s *protocol.StatusResult) {
+	j, p := &s.Journal, &s.Spool
+	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d brought on\n",
+		j.Entries, j.Bytes, j.Segments, millis(j.OldestMS), j.Replayed)
+	fmt.Fprintf(w, "spool\t%d files of %d bytes wait, the oldest for %v; %d taken in, %d bad\n",
+		p.Files, p.Bytes, millis(p.OldestMS), p.Taken, p.Bad)
 }
 
 func place(p protocol.Place) string {
@@ -109,11 +119,19 @@ func statusJSON(s *protocol.StatusResult) map[string]any {
 	place := func(p protocol.Place) map[string]any {
 		return map[string]any{"state": p.State, "since_ms": p.SinceMS, "reason": p.Reason}
 	}
+	journal, spool := &s.Journal, &s.Spool
 	return map[string]any{
 		"version": s.Version, "uptime_ms": s.UptimeMS, "pid": s.PID,
 		"connections": map[string]any{"open": s.ConnectionsOpen, "limit": s.ConnectionsLimit},
 		"site":        s.Site, "strategy": s.Strategy, "dirty": s.Dirty, "dead": s.Dead, "oldest_dirty_ms": s.OldestDirtyMS,
 		"flushed_rows": s.FlushedRows, "flush_statements": s.FlushStatements, "flush_errors": s.FlushErrors,
-		"store": place(s.Store), "sink": place(s.Sink), "warnings": s.Warnings,
+		"store": place(s.Store), "sink": place(s.Sink), "warnings": s.Warnings, "backend": s.Backend, "ack": s.Ack,
+		"journal": map[string]any{
+			"entries": journal.Entries, "bytes": journal.Bytes, "oldest_ms": journal.OldestMS,
+			"replayed": journal.Replayed, "segments": journal.Segments,
+		},
+		"spool": map[string]any{
+			"files": spool.Files, "bytes": spool.Bytes, "oldest_ms": spool.OldestMS, "taken": spool.Taken, "bad": spool.Bad,
+		},
 	}
 }

@@ -118,18 +118,23 @@ func newGet(o *options) *cobra.Command {
 				return err
 			}
 			return o.call(cmd.Context(), func(ctx context.Context, c *protocol.Client) error {
-				tickets, err := c.GetMany(ctx, ids)
+				found, err := c.GetMany(ctx, ids)
 				if err != nil {
 					return err
 				}
+				stale := found.Stale
 				var missing []string
-				for i, t := range tickets {
+				for i, t := range found.Tickets {
 					if t == nil {
 						missing = append(missing, strconv.FormatInt(ids[i], 10))
-					} else if err := write(o.out, t); err != nil {
+						continue
+					}
+					stale = stale || t.Stale
+					if err := write(o.out, t); err != nil {
 						return err
 					}
 				}
+				o.noteStale(stale)
 				if len(missing) > 0 {
 					return fmt.Errorf("no such ticket, or it was deleted: %s", strings.Join(missing, ", "))
 				}

@@ -6,15 +6,15 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/internal/version"
-	"github.com/ticketd/ticketd/store/redis"
 )
 
 // Daemon is everything that one process runs.
@@ -22,19 +22,21 @@ type Daemon struct {
 	config *config.Config
 	log    zerolog.Logger
 
-	client *goredis.Client
-	watch  *redis.Watch
-	doctor *inspector
+	started time.Time
+
+	redis  *redisPlace // nil where there is none
 	sites  []*runningSite
 	table  *daemon.SiteTable
 	server *daemon.Server
+	spool  *spool.Spool // nil where there is none
 }
 
 // New builds a daemon and binds its socket. It starts nothing.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
-	d := &Daemon{config: c, log: log}
-	d.client, d.watch = connect(&c.Redis, log)
-	d.doctor = newInspector(d.client, func() []*runningSite { return d.sites }, log)
+	d := &Daemon{config: c, log: log, started: time.Now()}
+	if c.HasRedis() {
+		d.redis = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log)
+	}
 	if err := d.build(ctx); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -46,14 +48,12 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	for _, name := range d.config.SiteNames() {
-		s, err := d.newSite(name, d.config.Sites[name])
+		s, err := d.newSite(ctx, name, d.config.Sites[name])
 		if err != nil {
 			return fmt.Errorf("site %s: %w", name, err)
 		}
 		d.sites = append(d.sites, s)
 	}
-	d.watch.OnRun(d.newRun)
-	d.watch.OnUp(d.doctor.lookSoon)
 	access, err := d.access(d.config)
 	if err != nil {
 		return err
@@ -65,6 +65,7 @@ func (d *Daemon) build(ctx context.Context) error {
 	}
 	connections := daemon.NewConnections(d.config.Daemon.MaxConnections)
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
+	d.openSpool(dispatcher)
 	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout}
 	d.server = daemon.NewServer(listener, dispatcher, connections, options, d.log)
 	return nil
@@ -91,14 +92,6 @@ func prepareStateDir(dir string) error {
 	return nil
 }
 
-// newRun is called when Redis turns out to be another process than before.
-func (d *Daemon) newRun() {
-	for _, s := range d.sites {
-		s.queue.NewLine()
-	}
-	d.doctor.lookSoon()
-}
-
 // lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.
 const lookTimeout = time.Second
 
@@ -106,12 +99,14 @@ const lookTimeout = time.Second
 func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
 	defer cancel()
-	d.watch.Start(work)
-	d.doctor.Start(work)
+	if d.redis != nil {
+		d.redis.start(work)
+	}
 	d.look(ctx)
 	for _, s := range d.sites {
 		s.Start(work)
 	}
+	d.takeInSpool(ctx, work)
 	if err := d.server.Start(work); err != nil {
 		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
 	}
@@ -126,10 +121,12 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 func (d *Daemon) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	d.doctor.look(ctx)
+	if d.redis != nil {
+		d.redis.doctor.look(ctx)
+	}
 	for _, s := range d.sites {
 		if err := s.Refresh(ctx); err != nil {
-			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait in Redis until it can")
+			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait until it can")
 		}
 	}
 }
@@ -140,23 +137,44 @@ func (d *Daemon) stop() error {
 		errors.New("daemon.shutdown_timeout is over"))
 	defer cancel()
 	d.log.Info().Msg("stopping: answering what was sent, then flushing what is dirty")
-	err := d.server.Stop(ctx)
 	for _, s := range d.sites {
-		err = errors.Join(err, s.Drain(ctx))
+		s.Hurry()
 	}
+	err := d.server.Stop(ctx)
+	if d.spool != nil {
+		err = errors.Join(err, d.spool.Stop(ctx))
+	}
+	err = errors.Join(err, d.drain(ctx))
 	for _, s := range d.sites {
 		err = errors.Join(err, s.stop(ctx))
 	}
-	err = errors.Join(err, d.doctor.Stop(ctx), d.watch.Stop(ctx), d.close())
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.stop(ctx))
+	}
+	err = errors.Join(err, d.close())
 	d.log.Info().Msg("stopped")
 	return err
+}
+
+// drain flushes what is dirty, all sites at once: one whose MySQL is away must not take the time of the others.
+func (d *Daemon) drain(ctx context.Context) error {
+	errs := make([]error, len(d.sites))
+	var draining sync.WaitGroup
+	for i, s := range d.sites {
+		draining.Go(func() { errs[i] = s.Drain(ctx) })
+	}
+	draining.Wait()
+	return errors.Join(errs...)
 }
 
 // close gives back what New took.
 func (d *Daemon) close() error {
 	var err error
 	for _, s := range d.sites {
-		err = errors.Join(err, s.database.Close())
+		err = errors.Join(err, s.backend.close(), s.database.Close())
 	}
-	return errors.Join(err, d.client.Close())
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.client.Close())
+	}
+	return err
 }

@@ -68,13 +68,9 @@ func (i *inspector) look(ctx context.Context) {
 		if err := s.Refresh(ctx); err != nil { // the flusher and the readers say so when it matters
 			s.log.Debug().Err(err).Msg("the table's definition cannot be read")
 		}
-		if err := s.queue.Prepare(ctx); err != nil {
-			s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
-			continue
-		}
-		dropped, err := s.queue.Reconcile(ctx)
+		dropped, err := s.backend.look(ctx)
 		if err != nil {
-			s.log.Warn().Err(err).Msg("what Redis holds as clean could not be reconciled; it is tried again")
+			s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
 		} else if dropped > 0 {
 			s.log.Info().Int("dropped", dropped).
 				Msg("Redis was restarted or failed over: clean copies are read from MySQL again")

@@ -20,15 +20,24 @@ type Places struct {
 	client   *goredis.Client
 }
 
+var errNoRedis = errors.New("the configuration has no [redis], so there is nothing to compare with MySQL: " +
+	"what waits is in the journal, and 'ticketd status' counts it")
+
 // OpenPlaces opens both. Nothing is connected yet.
 func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
+	if !c.HasRedis() {
+		return nil, errNoRedis
+	}
 	client, _ := connect(&c.Redis, zerolog.Nop())
 	p := &Places{client: client}
 	var err error
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
-	p.Store, err = newStore(p.client, &site, p.Database, ticket.NewClock(time.Now), nil)
+	p.Store, err = redis.New(p.client, redis.Options{
+		Prefix: site.KeyPrefix, Owner: p.Database.Name(), CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
+		Clock: ticket.NewClock(time.Now),
+	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -45,12 +54,4 @@ func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
 	}, log)
-}
-
-func newStore(
-	client goredis.UniversalClient, c *config.Site, db *mysql.DB, clock *ticket.Clock, onSeed func(ticket.Revision, bool),
-) (*redis.Store, error) {
-	return redis.New(client, redis.Options{
-		Prefix: c.KeyPrefix, Owner: db.Name(), CleanTTL: c.CleanTTL, Floor: db.MaxRevision, Clock: clock, OnSeed: onSeed,
-	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +15,6 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -33,44 +34,54 @@ type runningSite struct {
 	*site.Site
 	name      string
 	database  *mysql.DB
-	queue     *redis.Store
+	backend   *backend
 	allocator *ids.Allocator
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
+	foreign   atomic.Pointer[string]
+	sampled   zerolog.Logger // for what would be said again and again
 }
 
 func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
+	s.backend.start(ctx)
 	s.Site.Start(ctx)
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.Stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
-func (d *Daemon) newSite(name string, c config.Site) (*runningSite, error) {
+func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {
 		return nil, err
 	}
 	clock := ticket.NewClock(time.Now)
-	s.queue, err = newStore(d.client, &c, s.database, clock, s.seeded)
+	var flusher *flush.Flusher
+	s.backend, err = d.openBackend(ctx, &parts{
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
+		seeded: s.seeded, foreign: s.foreignKey,
+		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
+	})
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher := flush.New(s.queue, sink, flush.Options{
+	flusher = flush.New(s.backend, sink, flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.queue, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
-		StoreState: d.watch.State, Warnings: func() []string { return append(d.doctor.warnings(), s.warnings()...) },
+		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
+		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal, Journal: s.backend.journalStatus(),
 		Log: s.log,
 	})
 	return s, nil
@@ -114,11 +125,23 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
 }
 
+// foreignKey is told that a ticket's key in Redis holds something else.
+func (s *runningSite) foreignKey(key string) {
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": something else uses this name, and what it " +
+		"overwrote is lost unless MySQL has it; give the site a key_prefix of its own, or delete the key"
+	s.foreign.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
 func (s *runningSite) warnings() []string {
-	if text := s.emptied.Load(); text != nil {
-		return []string{*text}
+	found := s.backend.warnings()
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
+		if text := alarm.Load(); text != nil {
+			found = append(found, *text)
+		}
 	}
-	return nil
+	return found
 }
 
 // access says who may use which site.

@@ -1,15 +1,17 @@
 package config
 
 import (
+	"path/filepath"
 	"time"
 )
 
 // Config is all that the daemon is told. [Defaults] says what each key is when nobody sets it; bounds stand in validate.go.
 type Config struct {
-	Daemon Daemon          `koanf:"daemon"`
-	Log    Log             `koanf:"log"`
-	Redis  Redis           `koanf:"redis"`
-	Sites  map[string]Site `koanf:"sites"`
+	Daemon  Daemon          `koanf:"daemon"`
+	Log     Log             `koanf:"log"`
+	Redis   Redis           `koanf:"redis"`
+	Journal Journal         `koanf:"journal"`
+	Sites   map[string]Site `koanf:"sites"`
 }
 
 // Daemon is about the process and its socket.
@@ -30,6 +32,10 @@ type Daemon struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
 	StateDir string `koanf:"state_dir"`
+	// SpoolDir is where clients put changes that they cannot deliver. Empty is none.
+	SpoolDir string `koanf:"spool_dir"`
+	// SpoolGroup owns that folder when it is made, and may put files into it: a name or number; empty is SocketGroup.
+	SpoolGroup string `koanf:"spool_group"`
 }
 
 // Log is about the log, which goes to standard error.
@@ -40,9 +46,9 @@ type Log struct {
 	Format string `koanf:"format"`
 }
 
-// Redis says where the store is.
+// Redis says where the store is. Without this section in the configuration there is none: the journal is the store.
 type Redis struct {
-	// Addr is host:port, or unix:///path/to/redis.sock.
+	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis.
 	Addr     string `koanf:"addr"`
 	Username string `koanf:"username"`
 	Password Secret `koanf:"password"`
@@ -54,6 +60,24 @@ type Redis struct {
 	DialTimeout  time.Duration `koanf:"dial_timeout"`
 	ReadTimeout  time.Duration `koanf:"read_timeout"`
 	WriteTimeout time.Duration `koanf:"write_timeout"`
+}
+
+// Journal is the local durable log of each site: it takes changes while Redis is out of reach, or all of them where there
+// is no Redis.
+type Journal struct {
+	// Enabled: false does without, and needs a Redis.
+	Enabled bool `koanf:"enabled"`
+	// Dir holds a folder for each site; empty is the folder journal in daemon.state_dir.
+	Dir string `koanf:"dir"`
+	// Fsync is always (before a change is acknowledged; concurrent changes share one), interval (at most FsyncInterval after
+	// it) or never (whenever the kernel likes). A crash of the daemon loses nothing with any of them, a power loss the
+	// changes that were not synced.
+	Fsync         string        `koanf:"fsync"`
+	FsyncInterval time.Duration `koanf:"fsync_interval"`
+	// MaxBytes and MaxEntries bound the journal of one site; beyond them changes are answered overloaded. An entry is a change that
+	// waits for Redis, or without Redis a ticket that waits for MySQL.
+	MaxBytes   int `koanf:"max_bytes"`
+	MaxEntries int `koanf:"max_entries"`
 }
 
 // Site is one WordPress.
@@ -75,6 +99,8 @@ type Site struct {
 	// AllowUsers and AllowGroups may use the site: names or numbers. Root and the daemon's own user always may.
 	AllowUsers  []string `koanf:"allow_users"`
 	AllowGroups []string `koanf:"allow_groups"`
+	// Ack is what acknowledges a change: redis, or the journal of this host, from which Redis follows within milliseconds.
+	Ack string `koanf:"ack"`
 	// Strategy is event, interval or on_close; the keys after it are its parameters. MaxAge bounds all of them.
 	Strategy      string        `koanf:"strategy"`
 	Linger        time.Duration `koanf:"linger"`
@@ -97,6 +123,12 @@ const (
 	StrategyEvent    = "event"
 	StrategyInterval = "interval"
 	StrategyOnClose  = "on_close"
+)
+
+// What acknowledges a change.
+const (
+	AckRedis   = "redis"
+	AckJournal = "journal"
 )
 
 // Secret is text that is never shown.
@@ -125,21 +157,42 @@ func Defaults() Config {
 		Daemon: Daemon{
 			Socket: "/run/ticketd/ticketd.sock", SocketMode: "0660", MaxConnections: 1024,
 			IdleTimeout: time.Minute, RequestTimeout: 2 * time.Second, ShutdownTimeout: 20 * time.Second,
-			StateDir: "/var/lib/ticketd",
+			StateDir: "/var/lib/ticketd", SpoolDir: "/var/spool/ticketd",
 		},
 		Log: Log{Level: "info", Format: "auto"},
 		Redis: Redis{
-			Addr: "127.0.0.1:6379", DialTimeout: 500 * time.Millisecond,
+			DialTimeout: 500 * time.Millisecond,
 			ReadTimeout: 500 * time.Millisecond, WriteTimeout: 500 * time.Millisecond,
 		},
+		Journal: Journal{
+			Enabled: true, Fsync: "always", FsyncInterval: 100 * time.Millisecond, MaxBytes: 512 << 20, MaxEntries: 1_000_000,
+		},
 	}
+}
+
+// defaultRedis is the address where the section [redis] is there and names none.
+const defaultRedis = "127.0.0.1:6379"
+
+// HasRedis says whether there is a Redis at all.
+func (c *Config) HasRedis() bool { return c.Redis.Addr != "" }
+
+// JournalDir is the folder of a site's journal; empty where there is none.
+func (c *Config) JournalDir(site string) string {
+	dir := c.Journal.Dir
+	if dir == "" && c.Daemon.StateDir != "" {
+		dir = filepath.Join(c.Daemon.StateDir, "journal")
+	}
+	if dir == "" || !c.Journal.Enabled {
+		return ""
+	}
+	return filepath.Join(dir, site)
 }
 
 // SiteDefaults is a site when nobody sets anything.
 func SiteDefaults() Site {
 	return Site{
 		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
-		Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
+		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
 		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, IDBlock: 1000,
 	}

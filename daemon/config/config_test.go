@@ -56,6 +56,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	site.DSN, site.Columns = c.Sites["main"].DSN, map[string]string{}
 	site.AllowGroups = []string{}
 	want := config.Defaults()
+	want.Redis.Addr = "127.0.0.1:6379" // where there is a [redis] at all, as in the example
 	want.Sites = map[string]config.Site{"main": site}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("the example is %+v\nthe defaults are %+v", *c, want)
@@ -64,6 +65,27 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 		name := key[strings.LastIndex(key, ".")+1:]
 		if !strings.Contains(string(text), "\n"+name+" = ") && !strings.Contains(string(text), "."+name+"]") {
 			t.Errorf("the example does not show %s", key)
+		}
+	}
+}
+
+// What there is depends on the sections: without [redis] the journal is the store, and then there must be one.
+func TestRedisAndJournalAreOptionalButNotBoth(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, minimal, nil, nil)
+	if err != nil || c.HasRedis() || c.JournalDir("main") != "/var/lib/ticketd/journal/main" {
+		t.Errorf("without [redis]: %v, journal in %q, want none and the folder of the site", err, c.JournalDir("main"))
+	}
+	c, err = load(t, minimal+"[redis]\n[journal]\nenabled = false\n", nil, nil)
+	if err != nil || c.Redis.Addr != "127.0.0.1:6379" || c.JournalDir("main") != "" {
+		t.Errorf("with an empty [redis] and no journal: %v, %+v", err, c)
+	}
+	for _, text := range []string{
+		minimal + "[journal]\nenabled = false\n", minimal + "[daemon]\nstate_dir = \"\"\n",
+		minimal + "ack = \"journal\"\n[redis]\n[journal]\nenabled = false\n",
+	} {
+		if _, err := load(t, text, nil, nil); err == nil || !strings.Contains(err.Error(), "journal.enabled") {
+			t.Errorf("error %v, want one that says how to have a journal, for\n%s", err, text)
 		}
 	}
 }
@@ -91,11 +113,14 @@ var wrong = map[string]string{
 	"daemon.socket": `"run/t.sock"`, "daemon.socket_mode": `"rw"`, "daemon.socket_group": `"no such group"`,
 	"daemon.max_connections": "0", "daemon.idle_timeout": "60", "daemon.request_timeout": `"0s"`,
 	"daemon.shutdown_timeout": `"soon"`, "daemon.state_dir": `"here"`,
+	"daemon.spool_dir": `"spool"`, "daemon.spool_group": `"no such group"`,
 	"log.level": `"loud"`, "log.format": `"xml"`,
 	"redis.addr": `"nowhere"`, "redis.username": `"only"`, "redis.password": "[1]", "redis.password_file": `"/no/such/file"`,
 	"redis.db": "-1", "redis.pool_size": "true", "redis.dial_timeout": `"1h"`, "redis.read_timeout": `"0s"`,
 	"redis.write_timeout": "1.5",
-	"sites.main.dsn":      `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
+	"journal.enabled":     `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
+	"journal.max_bytes": "1", "journal.max_entries": "0", "sites.main.ack": `"mysql"`,
+	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,
 	"sites.main.columns": `{ status = "a b" }`, "sites.main.key_prefix": `"{t}"`,
 	"sites.main.allow_users": `["no such user"]`, "sites.main.allow_groups": `["no such group"]`,

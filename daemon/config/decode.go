@@ -66,6 +66,19 @@ func toInt(_, to reflect.Type, value any) (any, error) {
 	return n, nil
 }
 
+// toBool reads true or false where it comes from the environment or a flag.
+func toBool(_, to reflect.Type, value any) (any, error) {
+	text, ok := value.(string)
+	if !ok || to.Kind() != reflect.Bool {
+		return value, nil
+	}
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, fmt.Errorf("true or false is expected here, not %q", text)
+	}
+	return b, nil
+}
+
 // readable takes the decoder's errors apart, one for each key.
 func readable(path string, err error) []error {
 	if _, one := err.(*mapstructure.DecodeError); !one { //nolint:errorlint // the tree is walked by hand

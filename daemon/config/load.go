@@ -142,6 +142,9 @@ func fromFlags(flags []string) (map[string]any, error) {
 // decode fills the struct over the defaults. What it cannot place is a mistake each.
 func decode(k *koanf.Koanf) (*Config, []error) {
 	c := Defaults()
+	if k.Exists("redis") {
+		c.Redis.Addr = defaultRedis
+	}
 	mistakes := unmarshal(k, "", &c)
 	sites := make(map[string]Site)
 	for _, name := range k.MapKeys("sites") {
@@ -164,7 +167,7 @@ func unmarshal(k *koanf.Koanf, path string, into any) []error {
 	mistakes = append(mistakes, unknownKeys(reflect.TypeOf(into).Elem(), raw, path)...)
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{
 		Result: into, TagName: "koanf", ZeroFields: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(toDuration, toSlice, toInt),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(toDuration, toSlice, toInt, toBool),
 	})
 	if err != nil {
 		return append(mistakes, err)

@@ -62,7 +62,10 @@ func (c *Config) validate() []error {
 	c.Daemon.validate(&found)
 	found.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	found.oneOf("log.format", c.Log.Format, "auto", "console", "json")
-	c.Redis.validate(&found)
+	if c.HasRedis() {
+		c.Redis.validate(&found)
+	}
+	c.validateJournal(&found)
 	if len(c.Sites) == 0 {
 		found.failf("sites", "there is none; add [sites.main] with its dsn")
 	}
@@ -94,6 +97,24 @@ func (d *Daemon) validate(c *checks) {
 	if d.StateDir != "" && !strings.HasPrefix(d.StateDir, "/") {
 		c.failf("daemon.state_dir", "%q is not an absolute path", d.StateDir)
 	}
+	if d.SpoolDir != "" && (!strings.HasPrefix(d.SpoolDir, "/") || d.SpoolDir == d.StateDir) {
+		c.failf("daemon.spool_dir", "%q is not an absolute path of a folder of its own", d.SpoolDir)
+	}
+	if _, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err != nil {
+		c.failf("daemon.spool_group", "there is no group %q on this machine", d.SpoolGroup)
+	}
+}
+
+// SpoolGID is the id of the spool's group, -1 where the configuration names none.
+func (d *Daemon) SpoolGID() int {
+	name := d.SpoolGroup
+	if name == "" {
+		name = d.SocketGroup
+	}
+	if gid, err := GroupID(name); name != "" && err == nil {
+		return int(gid)
+	}
+	return -1
 }
 
 // Mode is SocketMode as a number.
@@ -119,6 +140,28 @@ func (r *Redis) validate(c *checks) {
 	c.duration("redis.dial_timeout", r.DialTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.read_timeout", r.ReadTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.write_timeout", r.WriteTimeout, time.Millisecond, time.Minute)
+}
+
+func (c *Config) validateJournal(found *checks) {
+	j := &c.Journal
+	found.oneOf("journal.fsync", j.Fsync, "always", "interval", "never")
+	found.duration("journal.fsync_interval", j.FsyncInterval, time.Millisecond, time.Minute)
+	found.number("journal.max_bytes", j.MaxBytes, 1<<20, 1<<40)
+	found.number("journal.max_entries", j.MaxEntries, 1, 100_000_000)
+	if j.Dir != "" && !strings.HasPrefix(j.Dir, "/") {
+		found.failf("journal.dir", "%q is not an absolute path", j.Dir)
+	}
+	there := c.JournalDir("any") != ""
+	if !there && !c.HasRedis() {
+		found.failf("journal", "without a [redis] the journal is the store: set journal.dir or daemon.state_dir, and journal.enabled = true")
+	}
+	for _, name := range c.SiteNames() {
+		key := "sites." + name + ".ack"
+		found.oneOf(key, c.Sites[name].Ack, AckRedis, AckJournal)
+		if c.Sites[name].Ack == AckJournal && !there {
+			found.failf(key, "there is no journal: set journal.dir or daemon.state_dir, and journal.enabled = true")
+		}
+	}
 }
 
 // Network splits Addr into "unix" and a path, or "tcp" and host:port.

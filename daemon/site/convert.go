@@ -38,7 +38,9 @@ func idsOf(wire []int64) []ticket.ID {
 
 // toWire makes a whole ticket of a record: columns that it does not name are NULL, integer columns are integers.
 func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
-	t := &protocol.Ticket{ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns))}
+	t := &protocol.Ticket{
+		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
+	}
 	for _, f := range r.Fields {
 		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
+	"sync"
 	"time"
 
 	"github.com/ticketd/ticketd/sync/table"
@@ -43,26 +44,56 @@ func (s *Site) learn(ctx context.Context) {
 
 // Refresh reads the table's definition again and keeps it on disk.
 func (s *Site) Refresh(ctx context.Context) error {
-	var before []table.Column
-	if known := s.Database.Definition(); known != nil && s.learned.Load() {
-		before = known.Columns
-	}
 	d, err := s.Database.LoadDefinition(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the table's definition: %w", err)
 	}
 	s.learned.Store(true)
+	s.remember(d)
+	return nil
+}
+
+// judged calls judge with the table's definition. Where that refuses a field the table may have been altered since: judge is called
+// once more where the definition turns out to be another.
+func (s *Site) judged(ctx context.Context, judge func(*table.Definition) error) error {
+	d, err := s.known()
+	if err != nil {
+		return err
+	}
+	err = judge(d)
+	if field := (*table.FieldError)(nil); !errors.As(err, &field) {
+		return err
+	}
+	if now := s.Database.Reread(ctx, d); now != nil {
+		s.remember(now)
+		return judge(now)
+	}
+	return err
+}
+
+// kept is the definition as it is on disk.
+type kept struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// remember keeps the definition on disk, unless it is there already.
+func (s *Site) remember(d *table.Definition) {
 	if s.DefinitionFile == "" {
-		return nil
+		return
 	}
-	if reflect.DeepEqual(d.Columns, before) {
-		return nil
+	s.kept.mu.Lock()
+	defer s.kept.mu.Unlock()
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err == nil && !bytes.Equal(text, s.kept.text) {
+		if err = keep(s.DefinitionFile, text); err == nil {
+			s.kept.text = text
+		}
 	}
-	if err := keep(s.DefinitionFile, d); err != nil {
+	if err != nil {
 		// The site works; only the next start without MySQL would miss it.
 		s.Log.Warn().Err(err).Msg("the table's definition cannot be kept on disk")
 	}
-	return nil
 }
 
 // recall takes the definition from disk, where there is one.
@@ -85,12 +116,8 @@ func (s *Site) recall() {
 	s.Database.Remember(d)
 }
 
-// keep writes the definition so that a crash leaves the old file or the new one, never half of one.
-func keep(path string, d *table.Definition) error {
-	text, err := json.MarshalIndent(d, "", "  ")
-	if err != nil {
-		return err
-	}
+// keep writes the file so that a crash leaves the old file or the new one, never half of one.
+func keep(path string, text []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"context"
 	"errors"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -13,6 +12,9 @@ import (
 
 // errNoTicket means that no place holds the ticket, or that it was deleted.
 var errNoTicket = errors.New("no such ticket")
+
+// errBehind means that no place that answers holds the ticket, and that one that may hold it does not.
+var errBehind = errors.New("Redis does not answer, which may hold the ticket")
 
 // answer turns an error of the parts into the one that the client gets; what it does not know stays as it is, for the daemon to
 // log.
@@ -28,15 +30,26 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, errBehind):
+		return protocol.Errorf(protocol.CodeUnavailable,
+			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory: nothing was changed; give it more maxmemory")
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
+			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
+	case errors.Is(err, flush.ErrStopping):
+		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
+			"left waits in the store and is flushed at the next start")
+	case errors.Is(err, flush.ErrLocked):
+		return protocol.Errorf(protocol.CodeUnavailable, "others hold rows of these tickets locked in MySQL: try again later")
 	case errors.Is(err, flush.ErrSinkDown):
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):
 		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
 		return err
@@ -52,13 +65,13 @@ func answerChange(err error) error {
 	return answer(err)
 }
 
-// refusal is answer for one of several mutations, which must have an error of its own.
+// refusal is answerChange for one of several mutations, which must have an error of its own.
 func refusal(err error) *protocol.Error {
 	if err == nil {
 		return nil
 	}
 	var known *protocol.Error
-	if err := answer(err); errors.As(err, &known) {
+	if err := answerChange(err); errors.As(err, &known) {
 		return known
 	}
 	return protocol.Errorf(protocol.CodeInternal, "%s", err)

@@ -2,10 +2,12 @@ package site
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
 )
 
 // rowTimeout bounds the look at both places for one ticket.
@@ -25,15 +27,15 @@ func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, erro
 			return nil, err
 		case settled(&held[0]):
 			return held, nil
-		case !held[0].Held() && s.missing.has(id):
+		case !held[0].Held() && !held[0].Behind && s.missing.has(id):
 			return []store.Record{}, nil
 		default:
 			return s.fetch(ctx, held, []uint64{before})
 		}
 	})
 	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-ctx.Done(): // the reader has just had Redis' answer, so it is MySQL's that he waits for
+		return nil, fmt.Errorf("%w: no answer in time: %w", flush.ErrSinkDown, ctx.Err())
 	case r := <-result:
 		found, _ := r.Val.([]store.Record)
 		return found, r.Err
@@ -60,7 +62,7 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 		delete(at, found[i].ID)
 	}
 	for id, i := range at {
-		if !held[i].Held() {
+		if !held[i].Held() && !held[i].Behind {
 			s.missing.add(id, before[i])
 		}
 	}

@@ -30,7 +30,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	}
 	var rows []mysql.Row
 	var next *mysql.Mark
-	err = s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+	stale, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 		return protocol.ListResult{}, err
 	}
 	records := fromRows(rows)
-	result := protocol.ListResult{Tickets: make([]*protocol.Ticket, len(records))}
+	result := protocol.ListResult{Tickets: make([]*protocol.Ticket, len(records)), Stale: stale}
 	for i := range records {
 		result.Tickets[i] = toWire(d, &records[i])
 	}
@@ -52,48 +52,51 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 // Count implements [daemon.Site].
 func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error) {
 	var n int64
-	err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
+	stale, err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
 		n, err = s.Database.Count(ctx, selection)
 		return err
 	})
-	return protocol.CountResult{Count: n}, err
+	return protocol.CountResult{Count: n, Stale: stale}, err
 }
 
 // query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed,
-// its definition is read again and the question asked once more.
+// its definition is read again and the question asked once more. Where Redis is away and the journal takes its place for
+// writes, the answer is what MySQL has: stale is then true.
 func (s *Site) query(
 	ctx context.Context, wire *protocol.Selection, ask func(*table.Definition, *mysql.Selection) error,
-) error {
+) (stale bool, err error) {
 	attempt := func() error {
 		if !wire.Stale {
-			if err := s.freshen(ctx); err != nil {
-				return err
+			err := s.freshen(ctx)
+			stale = s.Journal != nil && errors.Is(err, store.ErrUnavailable)
+			if err != nil && !stale {
+				return s.unfresh(ctx, err)
 			}
 		}
-		d, err := s.known()
-		if err != nil {
-			return err
-		}
-		selection, err := selectionOf(d, wire)
-		if err != nil {
-			return err
-		}
-		return ask(d, selection)
+		return s.judged(ctx, func(d *table.Definition) error {
+			selection, err := selectionOf(d, wire)
+			if err != nil {
+				return err
+			}
+			return ask(d, selection)
+		})
 	}
-	err := attempt()
+	err = attempt()
 	if errors.Is(err, flush.ErrSinkPaused) && s.Refresh(ctx) == nil {
 		err = attempt()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
+		return stale, protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
 			"select by fields that the table has an index for, or ask for fewer tickets at once")
 	}
-	return answer(err)
+	return stale, answer(err)
 }
 
 // freshen brings to MySQL what is dirty, whatever its due time. Lists that ask at once share a flush.
-func (s *Site) freshen(ctx context.Context) error {
-	err := s.fresh.await(ctx)
+func (s *Site) freshen(ctx context.Context) error { return s.fresh.await(ctx) }
+
+// unfresh says why a list cannot be brought up to date.
+func (s *Site) unfresh(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return protocol.Errorf(protocol.CodeUnavailable, "the changes that wait could not all be brought to MySQL within "+

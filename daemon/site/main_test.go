@@ -30,7 +30,9 @@ type database struct {
 	rows       map[ticket.ID]mysql.Row
 	delay      time.Duration
 	fail       error
+	altered    *table.Definition // what a rereading finds
 	refuse     map[ticket.ID]*flush.Refusal
+	locked     map[ticket.ID]bool
 	writes     int
 	queries    int
 	refreshes  int
@@ -86,6 +88,10 @@ func (d *database) Write(ctx context.Context, changes []flush.Change) ([]flush.R
 	defer d.mu.Unlock()
 	results := make([]flush.Result, len(changes))
 	for i, c := range changes {
+		if d.locked[c.ID] {
+			results[i].Later = errors.New("lock wait timeout")
+			continue
+		}
 		results[i] = flush.Result{Revision: c.Revision, Refused: d.refuse[c.ID]}
 		if d.refuse[c.ID] == nil {
 			d.rows[c.ID] = mysql.Row{ID: c.ID, Revision: c.Revision, Deleted: c.Deleted, Fields: c.Fields}
@@ -104,6 +110,17 @@ func (d *database) LoadDefinition(context.Context) (*table.Definition, error) {
 	d.refreshes++
 	d.fail = nil
 	return d.definition, nil
+}
+
+func (d *database) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
+	d.mu.Lock()
+	altered := d.altered
+	d.mu.Unlock()
+	if altered == nil || altered == judged {
+		return nil
+	}
+	d.definition = altered
+	return altered
 }
 
 func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error) {

@@ -36,19 +36,22 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 	if err != nil {
 		return protocol.GetManyResult{}, answer(err)
 	}
-	tickets := make([]*protocol.Ticket, len(records))
+	result := protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(records))}
 	for i := range records {
-		if records[i].Held() && !records[i].Deleted {
-			tickets[i] = toWire(d, &records[i])
+		r := &records[i]
+		result.Stale = result.Stale || r.Behind
+		if r.Held() && !r.Deleted {
+			result.Tickets[i] = toWire(d, r)
 		}
 	}
-	return protocol.GetManyResult{Tickets: tickets}, nil
+	return result, nil
 }
 
 // settled says that the store knows all there is to know of a ticket.
 func settled(r *store.Record) bool { return r.Held() && (r.Full || r.Deleted) }
 
-// lookUp returns a ticket whole, or errNoTicket. A deleted one is returned as far as it is known.
+// lookUp returns a ticket whole, or errNoTicket, or errBehind where a place that may hold it does not answer. A deleted one is
+// returned as far as it is known.
 func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	d, err := s.known()
 	if err != nil {
@@ -58,14 +61,20 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
-	if !records[0].Held() {
+	switch r := &records[0]; {
+	case r.Err != nil:
+		return store.Record{}, r.Err
+	case r.Held():
+		return *r, nil
+	case r.Behind:
+		return store.Record{}, errBehind
+	default:
 		return store.Record{}, errNoTicket
 	}
-	return records[0], nil
 }
 
 // whole returns one record per ticket, in their order: one round trip to the store, and one query for what it does not
-// hold whole. One that is not held is in no place.
+// hold whole. One that is not held is in no place that answered.
 func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	before := make([]uint64, len(ids))
 	for i, id := range ids {
@@ -122,10 +131,12 @@ func complete(d *table.Definition, records, found []store.Record) error {
 }
 
 // merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or
-// was replaced.
+// was replaced, but for what waits on this host alone.
 func merge(record, row *store.Record) {
-	if row.Revision > record.Revision {
+	if row.Revision > record.Revision && !record.Queued {
+		behind, err := record.Behind, record.Err
 		*record = *row
+		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
 		return
 	}
 	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared
@@ -134,6 +145,7 @@ func merge(record, row *store.Record) {
 		fields = fields.With(f.Name, f.Value)
 	}
 	record.Fields = fields
+	record.Revision = max(record.Revision, row.Revision)
 	record.Deleted = record.Deleted || row.Deleted
 	record.Full = true
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -26,6 +27,8 @@ type Database interface {
 	Definition() *table.Definition
 	Remember(d *table.Definition)
 	LoadDefinition(ctx context.Context) (*table.Definition, error)
+	// Reread reads the definition again where something was refused by judged, unless it just has. nil says that it is the same.
+	Reread(ctx context.Context, judged *table.Definition) *table.Definition
 	// Rows returns those of the tickets that have a row, in no order.
 	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
 	// List and Count ask for what the table holds by now.
@@ -60,7 +63,13 @@ type Parts struct {
 	// StoreState tells whether the store answers; Warnings what somebody must act on.
 	StoreState func() (up bool, since time.Time, reason string)
 	Warnings   func() []string
-	Log        zerolog.Logger
+	// Backend is where changes wait; empty stands for Redis.
+	Backend protocol.Backend
+	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.
+	Early bool
+	// Journal tells what the site's journal holds; nil where there is none.
+	Journal func() protocol.JournalStatus
+	Log     zerolog.Logger
 }
 
 // Site serves one WordPress. It is safe for concurrent use.
@@ -72,6 +81,7 @@ type Site struct {
 	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start
 	learned    atomic.Bool    // it has been read since this process started
+	kept       kept
 }
 
 var _ daemon.Site = (*Site)(nil)
@@ -98,12 +108,15 @@ func (s *Site) Stop(ctx context.Context) error {
 	return errors.Join(s.definition.Stop(ctx, "definition reader of "+s.Name), s.Flusher.Stop(ctx))
 }
 
+// Hurry says that the daemon is about to stop: requests to flush wait for MySQL no more. [Site.Drain] still does.
+func (s *Site) Hurry() { s.Flusher.Hurry() }
+
 // Drain flushes what is dirty, until ctx ends. The error says how much is left.
 func (s *Site) Drain(ctx context.Context) error {
-	moved, err := s.Flusher.Flush(ctx, nil, nil)
+	moved, err := s.Flusher.Drain(ctx)
 	if err == nil {
 		s.Log.Info().Int("flushed", moved.Flushed).Msg("drained")
 		return nil
 	}
-	return fmt.Errorf("site %s: draining: %w; what is left stays in Redis and is flushed at the next start", s.Name, err)
+	return fmt.Errorf("site %s: draining: %w; what is left stays where it is and is flushed at the next start", s.Name, err)
 }

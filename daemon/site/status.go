@@ -12,10 +12,19 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	stats := s.Flusher.Stats()
 	up, since, reason := s.StoreState()
 	status := protocol.SiteStatus{
-		Site: s.Name, Strategy: s.strategy.Load().Name,
+		Site: s.Name, Backend: s.Backend, Ack: protocol.AckRedis, Strategy: s.strategy.Load().Name,
 		FlushedRows: stats.Rows(), FlushStatements: s.Statements(), FlushErrors: stats.Failures(),
 		Store:    place(protocol.StateUp, since, reason),
 		Warnings: s.Warnings(),
+	}
+	if status.Backend == "" {
+		status.Backend = protocol.BackendRedis
+	}
+	if s.Early || status.Backend == protocol.BackendJournal {
+		status.Ack = protocol.AckJournal
+	}
+	if s.Journal != nil {
+		status.Journal = s.Journal()
 	}
 	if !up {
 		status.Store.State = protocol.StateDown

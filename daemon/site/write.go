@@ -15,26 +15,30 @@ import (
 
 // Create implements [daemon.Site].
 func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.CreateResult{}, err
-	}
 	now := time.Now()
-	fields, err := d.Check(fromWire(p.Fields))
-	if err == nil {
-		fields, err = d.Complete(fields, now)
-	}
+	m := store.Mutation{ID: ticket.ID(p.ID)}
+	err := s.judged(ctx, func(d *table.Definition) (err error) {
+		if m.Fields, err = d.Check(fromWire(p.Fields)); err != nil {
+			return err
+		}
+		m.Kind = store.Create
+		if d.Computes() || p.ID != 0 {
+			// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
+			// what is known here is not the whole ticket.
+			m.Kind = store.Set
+		}
+		m.Fields, err = d.Complete(m.Fields, now)
+		return err
+	})
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	id, err := s.IDs.Next(ctx)
-	if err != nil {
-		return protocol.CreateResult{}, answerChange(err)
+	if p.ID == 0 {
+		if m.ID, err = s.IDs.Next(ctx); err != nil {
+			return protocol.CreateResult{}, answerChange(err)
+		}
 	}
-	m := store.Mutation{Kind: store.Create, ID: id, Fields: fields, RequestID: p.RequestID}
-	if d.Computes() {
-		m.Kind = store.Set // The database adds columns of its own: what is known here is not the whole ticket.
-	}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
@@ -44,16 +48,13 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 
 // Set implements [daemon.Site].
 func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	d, err := s.known()
-	if err != nil {
-		return protocol.RevisionResult{}, err
-	}
 	now := time.Now()
-	m, err := setMutation(d, now, p.ID, p.Fields)
+	m, err := s.setMutation(ctx, now, p.ID, p.Fields)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
-	m.RequestID, m.IfRevision = p.RequestID, ticket.Revision(p.IfRevision)
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.IfRevision = ticket.Revision(p.IfRevision)
 	outcome, err := s.apply(ctx, now, &m)
 	var conflict *store.ConflictError
 	if errors.As(err, &conflict) && conflict.Have == 0 {
@@ -71,8 +72,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 
 // SetMany implements [daemon.Site].
 func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
-	d, err := s.known()
-	if err != nil {
+	if _, err := s.known(); err != nil {
 		return protocol.SetManyResult{}, err
 	}
 	now := time.Now()
@@ -84,14 +84,16 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			outcomes[i].Err = pair.Err
 			continue
 		}
-		m, err := setMutation(d, now, pair.ID, pair.Fields)
+		m, err := s.setMutation(ctx, now, pair.ID, pair.Fields)
 		if err != nil {
 			outcomes[i].Err = refusal(err)
 			continue
 		}
-		if p.RequestID != "" {
-			m.RequestID = p.RequestID + "#" + strconv.Itoa(i)
+		requestID := p.RequestID
+		if requestID != "" {
+			requestID += "#" + strconv.Itoa(i)
 		}
+		s.promise(&m, requestID, p.Remember, p.Ack)
 		s.stamp(now, &m)
 		mutations, at = append(mutations, m), append(at, i)
 	}
@@ -119,30 +121,52 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 		return protocol.RevisionResult{}, err
 	}
 	id := ticket.ID(p.ID)
-	record, err := s.lookUp(ctx, id)
+	record, err := s.lookUpInHalf(ctx, id)
 	switch {
 	case err == nil && record.Deleted:
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
-	case err != nil && !errors.Is(err, flush.ErrSinkDown):
-		// While MySQL alone is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
+		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()
 	fields, _ := d.SoftDelete(now)
-	outcome, err := s.apply(ctx, now, &store.Mutation{Kind: store.Delete, ID: id, Fields: fields, RequestID: p.RequestID})
+	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
+	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
 
-// setMutation checks the fields of one set.
-func setMutation(d *table.Definition, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
-	fields, err := d.Check(fromWire(wire))
-	if err != nil {
-		return store.Mutation{}, err
+// lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done without it.
+func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, error) {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
 	}
-	return store.Mutation{Kind: store.Set, ID: ticket.ID(id), Fields: d.Touch(fields, now)}, nil
+	return s.lookUp(ctx, id)
+}
+
+// setMutation checks the fields of one set.
+func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
+	m := store.Mutation{Kind: store.Set, ID: ticket.ID(id)}
+	err := s.judged(ctx, func(d *table.Definition) error {
+		fields, err := d.Check(fromWire(wire))
+		if err == nil {
+			m.Fields = d.Touch(fields, now)
+		}
+		return err
+	})
+	return m, err
+}
+
+// promise gives a mutation what its request says of repeating it and of when it counts as made.
+func (s *Site) promise(m *store.Mutation, requestID string, remember time.Duration, ack protocol.Ack) {
+	m.RequestID, m.Remember = requestID, remember
+	m.Early = ack == protocol.AckJournal || (ack == "" && s.Early)
 }
 
 // stamp gives a mutation its proposed revision and its due time.

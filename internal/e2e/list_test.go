@@ -56,8 +56,8 @@ func TestListShowsWhatWasWritten(t *testing.T) {
 					if err != nil || !slices.Equal(idsOf(page.Tickets), ids) {
 						t.Errorf("%s: %s daemon lists %v (%v), want %v", step, daemon, idsOf(page.Tickets), err, ids)
 					}
-					if n, err := client.Count(t.Context(), s); err != nil || n != int64(len(ids)) {
-						t.Errorf("%s: %s daemon counts %d (%v), want %d", step, daemon, n, err, len(ids))
+					if n, err := client.Count(t.Context(), s); err != nil || n.Count != int64(len(ids)) {
+						t.Errorf("%s: %s daemon counts %d (%v), want %d", step, daemon, n.Count, err, len(ids))
 					}
 				}
 			}

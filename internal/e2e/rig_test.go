@@ -34,8 +34,12 @@ type rig struct {
 type rigOptions struct {
 	redis   *testenv.Redis
 	mariadb *testenv.MariaDB
-	delay   time.Duration // of what the daemon sends to MariaDB
-	site    string        // further TOML for the site
+	delay   time.Duration  // of what the daemon sends to MariaDB
+	site    string         // further TOML for the site
+	daemon  string         // and for the daemon
+	journal string         // TOML of [journal]
+	noRedis bool           // the journal is the store
+	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -51,7 +55,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 func (r *rig) config(t *testing.T, o *rigOptions) string {
 	t.Helper()
 	var database string
-	if o.redis == nil {
+	if o.redis == nil && !o.noRedis {
 		o.redis, r.prefix = testenv.SharedRedis(t)
 	}
 	if o.mariadb == nil {
@@ -62,13 +66,26 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 			t.Fatal(err)
 		}
 	}
-	r.redis, r.db = o.redis.Client(t), o.mariadb.DB(t, database)
+	redis := ""
+	if !o.noRedis {
+		r.redis = o.redis.Client(t)
+		socket := o.redis.Socket()
+		if o.link != nil {
+			socket = o.link.Socket()
+		}
+		redis = fmt.Sprintf("[redis]\naddr = %q\n", "unix://"+socket)
+	}
+	r.db = o.mariadb.DB(t, database)
 	r.proxy = testenv.NewProxy(t, o.mariadb.Socket(), o.delay)
 	dsn := strings.Replace(o.mariadb.DSN(database), o.mariadb.Socket(), r.proxy.Socket(), 1)
-	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
-		r.socket, filepath.Dir(r.socket), "unix://"+o.redis.Socket(), dsn, r.prefix, o.site)
+	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n%s\n%s[journal]\n%s\n"+
+		"[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
+		r.socket, filepath.Dir(r.socket), r.spool(), o.daemon, redis, o.journal, dsn, r.prefix, o.site)
 	return r.text
 }
+
+// spool is the daemon's spool folder.
+func (r *rig) spool() string { return filepath.Join(filepath.Dir(r.socket), "spool") }
 
 // migrate runs `ticketd migrate`.
 func (r *rig) migrate(t *testing.T, config string) {

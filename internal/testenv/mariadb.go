@@ -47,6 +47,7 @@ func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, 
 		"--skip-networking", "--skip-log-bin", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
 		"--innodb-log-file-size=" + templateLogSize, "--innodb-buffer-pool-dump-at-shutdown=OFF",
 		"--innodb-buffer-pool-load-at-startup=OFF",
+		"--tmpdir=" + filepath.Dir(socket), // a server that starts deletes what looks like a temporary table in it, another's too
 	}
 	if asRoot() {
 		args = append(args, "--user=root")

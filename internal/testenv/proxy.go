@@ -19,7 +19,9 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu    sync.Mutex
-	gate  chan struct{} // closed: open
+	gate  chan struct{}   // closed: open
+	shut  []chan struct{} // gates that still hold something, see Divert
+	held  sync.WaitGroup  // what is held back and not yet delivered
 	conns []net.Conn
 }
 
@@ -55,21 +57,39 @@ func (p *Proxy) Hold() {
 	p.gate = make(chan struct{})
 }
 
-// Release delivers what was held, and all that follows.
-func (p *Proxy) Release() {
+// Divert lets pass what clients send from now on, and goes on holding what is held.
+func (p *Proxy) Divert() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	select {
-	case <-p.gate:
-	default:
-		close(p.gate)
-	}
+	p.shut = append(p.shut, p.gate)
+	p.gate = make(chan struct{})
+	close(p.gate)
 }
 
-func (p *Proxy) open() <-chan struct{} {
+// Release delivers what was held, and all that follows. It returns when what was held has been handed to the server's
+// socket.
+func (p *Proxy) Release() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.gate
+	for _, gate := range append(p.shut, p.gate) {
+		select {
+		case <-gate:
+		default:
+			close(gate)
+		}
+	}
+	p.shut = nil
+	p.mu.Unlock()
+	p.held.Wait()
+}
+
+// pass waits until what a client sent may be delivered; delivered must be called when it was.
+func (p *Proxy) pass() (delivered func()) {
+	p.mu.Lock()
+	gate := p.gate
+	p.held.Add(1)
+	p.mu.Unlock()
+	<-gate
+	return p.held.Done
 }
 
 func (p *Proxy) accept() {
@@ -104,8 +124,10 @@ func (p *Proxy) send(client, server net.Conn) {
 			if p.delay > 0 {
 				time.Sleep(p.delay)
 			}
-			<-p.open()
-			if _, err := server.Write(buffer[:n]); err != nil {
+			delivered := p.pass()
+			_, err := server.Write(buffer[:n])
+			delivered()
+			if err != nil {
 				return
 			}
 		}

@@ -29,7 +29,7 @@ type Ticketd struct {
 }
 
 // StartTicketd starts the binary as `ticketd serve --config FILE`, the file, the log and the notification socket in
-// dir.
+// dir, and there the spool, too, where the configuration names none: never the one of a daemon that serves this machine.
 func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*Ticketd, error) {
 	socket, err := socketIn(dir, "notify.sock")
 	if err != nil {
@@ -39,10 +39,14 @@ func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*T
 	if err := d.WriteConfig(o.Config); err != nil {
 		return nil, err
 	}
+	env := []string{"NOTIFY_SOCKET=" + socket, "GORACE=atexit_sleep_ms=0"}
+	if !strings.Contains(o.Config, "spool_dir") {
+		env = append(env, "TICKETD_DAEMON_SPOOL_DIR="+filepath.Join(filepath.Dir(socket), "spool"))
+	}
 	d.command = command{
 		name: "ticketd", path: binary, args: []string{"serve", "--config", d.config}, dir: dir, socket: socket,
 		// The race detector sleeps a second at exit, which no test needs.
-		env:    append([]string{"NOTIFY_SOCKET=" + socket, "GORACE=atexit_sleep_ms=0"}, o.Env...),
+		env:    append(env, o.Env...),
 		orphan: syscall.SIGKILL, ready: d.ready,
 		prepare: func() (release func(), err error) {
 			notify, err := ListenNotify(socket)

@@ -1,9 +1,8 @@
 package memory
 
 import (
+	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -11,100 +10,61 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+// Options of a store.
+type Options struct {
+	// Now is the clock by which request ids are forgotten; [time.Now] where it is nil.
+	Now func() time.Time
+	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
+	MaxDirty int
+	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
+	MaxClean int
+	// MaxRequests bounds the remembered request ids; those that end first are forgotten first. 1,000,000 where it is 0.
+	MaxRequests int
+}
+
 // Store keeps tickets in memory. It is safe for concurrent use; the zero value is not usable, see [New].
 type Store struct {
+	opts Options
+
 	mu       sync.Mutex
 	tickets  map[ticket.ID]*entry
-	requests map[string]store.Outcome
-	highest  ticket.Revision // the highest revision assigned or seen
+	names    map[string]string // each field name once
+	highest  ticket.Revision   // the highest revision assigned or seen
+	dirty    chain[entry]      // by pin
+	clean    chain[entry]      // by use, the latest last
+	byDue    order[*entry]     // what is queued
+	bySince  order[*entry]     // the same
+	dead     map[ticket.ID]*entry
+	requests requests
+	weight   int64 // of the dirty entries
 }
 
 var _ store.Store = (*Store)(nil)
 
-// New makes an empty store.
-func New() *Store {
-	return &Store{tickets: map[ticket.ID]*entry{}, requests: map[string]store.Outcome{}}
+// New makes an empty store with the defaults.
+func New() *Store { return NewWith(Options{}) }
+
+// NewWith makes an empty store.
+func NewWith(o Options) *Store {
+	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, 1_000_000)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{opts: o, tickets: map[ticket.ID]*entry{}, names: map[string]string{}, dead: map[ticket.ID]*entry{}}
+	entryLinks := func(e *entry) *links[entry] { return &e.links }
+	s.dirty.links, s.clean.links = entryLinks, entryLinks
+	s.byDue = order[*entry]{less: dueBefore, place: func(e *entry) *int { return &e.byDue }}
+	s.bySince = order[*entry]{
+		less:  func(a, b *entry) bool { return a.since < b.since },
+		place: func(e *entry) *int { return &e.bySince },
+	}
+	s.requests.init(o.MaxRequests)
+	return s
 }
 
-// entry is one ticket. A field in fields that is NULL was set to NULL or read as NULL.
-type entry struct {
-	revision ticket.Revision
-	full     bool
-	gone     bool
-	fields   map[string]ticket.Value
-	changed  map[string]ticket.Revision // the revision that last changed the field, while the next place has not got it
-	deleted  ticket.Revision            // the revision that deleted the ticket, likewise
-	since    time.Time
-	due      time.Time
-	letter   *store.DeadLetter
-}
-
-func (e *entry) dirty() bool  { return len(e.changed) > 0 || e.deleted != 0 }
-func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
-
-// Apply implements [store.Tickets].
-func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	outcomes := make([]store.Outcome, len(mutations))
-	for i := range mutations {
-		outcomes[i] = s.apply(&mutations[i])
-	}
-	return outcomes, nil
-}
-
-func (s *Store) apply(m *store.Mutation) store.Outcome {
-	if m.RequestID != "" {
-		if done, repeated := s.requests[m.RequestID]; repeated {
-			return done
-		}
-	}
-	e := s.tickets[m.ID]
-	var have ticket.Revision
-	if e != nil {
-		have = e.revision
-	}
-	outcome := store.Outcome{ID: m.ID, Revision: have}
-	switch {
-	case m.IfRevision != 0 && m.IfRevision != have:
-		outcome.Err = &store.ConflictError{Have: have}
-		return outcome
-	case e != nil && e.gone && m.Kind != store.Delete:
-		outcome.Err = store.ErrDeleted
-		return outcome
-	case e != nil && e.gone:
-		return outcome
-	case e == nil:
-		e = &entry{fields: map[string]ticket.Value{}, changed: map[string]ticket.Revision{}}
-		s.tickets[m.ID] = e
-	}
-	outcome.Revision = max(have+1, m.Proposed, s.highest+1)
-	s.highest = outcome.Revision
-	e.change(m, outcome.Revision)
-	if m.RequestID != "" {
-		s.requests[m.RequestID] = outcome
-	}
-	return outcome
-}
-
-// change merges a mutation that has been accepted.
-func (e *entry) change(m *store.Mutation, revision ticket.Revision) {
-	if !e.dirty() {
-		e.since = time.UnixMicro(int64(m.Proposed)).Truncate(time.Millisecond)
-	}
-	if !e.queued() || m.Due.Before(e.due) {
-		e.due = m.Due
-	}
-	e.letter = nil
-	e.revision = revision
-	e.full = e.full || m.Kind == store.Create
-	if m.Kind == store.Delete {
-		e.gone, e.deleted = true, revision
-	}
-	for _, f := range m.Fields {
-		e.fields[f.Name] = f.Value
-		e.changed[f.Name] = revision
-	}
+func dueBefore(a, b *entry) bool {
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id)) < 0
 }
 
 // Get implements [store.Tickets].
@@ -116,19 +76,12 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 		records[i].ID = id
 		if e := s.tickets[id]; e != nil {
 			records[i] = store.Record{
-				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Fields: sorted(e.fields),
+				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Fields: e.values(false),
 			}
+			s.used(e)
 		}
 	}
 	return records, nil
-}
-
-func sorted(fields map[string]ticket.Value) ticket.Fields {
-	out := make(ticket.Fields, 0, len(fields))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		out = append(out, ticket.Field{Name: name, Value: fields[name]})
-	}
-	return out
 }
 
 // Fill implements [store.Tickets].
@@ -145,8 +98,7 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 	e := s.tickets[row.ID]
 	switch {
 	case e == nil && base == 0:
-		e = &entry{fields: map[string]ticket.Value{}, changed: map[string]ticket.Revision{}}
-		s.tickets[row.ID] = e
+		e = s.entry(row.ID)
 	case e == nil || e.revision != base:
 		return
 	case e.dirty(), row.Revision < base: // Only a row of the same revision is known to have what was acked.
@@ -155,14 +107,112 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 	e.revision = max(base, row.Revision)
 	s.highest = max(s.highest, e.revision)
 	e.full, e.gone = true, e.gone || row.Deleted
-	for name := range e.fields {
-		if _, changed := e.changed[name]; !changed {
-			delete(e.fields, name)
-		}
-	}
+	e.fields = e.fields[:0]
 	for _, f := range row.Fields {
-		if _, changed := e.changed[f.Name]; !changed {
-			e.fields[f.Name] = f.Value
-		}
+		e.set(field{name: s.name(f.Name), value: f.Value})
+	}
+	s.settle(e)
+}
+
+// entry returns the entry of a ticket, a new one where there is none. It is in no index before settle.
+func (s *Store) entry(id ticket.ID) *entry {
+	e := s.tickets[id]
+	if e == nil {
+		e = &entry{id: id}
+		s.tickets[id] = e
+	}
+	return e
+}
+
+// name returns the one copy of a field name that all tickets share.
+func (s *Store) name(name string) string {
+	if known, is := s.names[name]; is {
+		return known
+	}
+	if len(s.names) < maxNames {
+		s.names[name] = name
+	}
+	return name
+}
+
+// maxNames bounds the shared names: far above the columns of any table.
+const maxNames = 10_000
+
+// settle brings the indexes in line with an entry that has changed.
+func (s *Store) settle(e *entry) {
+	dirty := e.dirty()
+	if dirty && e.letter == nil {
+		s.byDue.put(e)
+		s.bySince.put(e)
+	} else {
+		s.byDue.remove(e)
+		s.bySince.remove(e)
+	}
+	if dirty && e.letter != nil {
+		s.dead[e.id] = e
+	} else {
+		delete(s.dead, e.id)
+	}
+	home := &s.clean
+	if dirty {
+		home = &s.dirty
+	}
+	if e.home != home || !dirty {
+		s.move(e, home)
+	}
+	s.weigh(e, dirty)
+	if s.clean.length > s.opts.MaxClean {
+		s.forget(s.clean.first)
 	}
 }
+
+// move puts an entry at the end of a chain.
+func (s *Store) move(e *entry, home *chain[entry]) {
+	if e.home != nil {
+		e.home.remove(e)
+	}
+	e.home = home
+	home.push(e)
+}
+
+// used notes that a ticket was read.
+func (s *Store) used(e *entry) {
+	if e.home == &s.clean {
+		s.move(e, &s.clean)
+	}
+}
+
+// forget removes a ticket with all that is known of it.
+func (s *Store) forget(e *entry) {
+	s.byDue.remove(e)
+	s.bySince.remove(e)
+	delete(s.dead, e.id)
+	s.weigh(e, false)
+	e.home.remove(e)
+	delete(s.tickets, e.id)
+}
+
+// weigh keeps account of what the dirty tickets take in a log.
+func (s *Store) weigh(e *entry, dirty bool) {
+	weight := int64(0)
+	if dirty {
+		weight = entryWeight
+		for _, f := range e.fields {
+			weight += int64(fieldWeight + len(f.name) + len(f.value.Text()))
+		}
+		if e.letter != nil {
+			weight += int64(letterWeight + len(e.letter.Reason))
+		}
+	}
+	s.weight += weight - e.weight
+	e.weight = weight
+}
+
+// What a log needs around the texts at most, in bytes: a log that thought that it needs less would write all of it once more for
+// ever.
+const (
+	entryWeight   = 96
+	fieldWeight   = 20
+	letterWeight  = 48
+	requestWeight = 40
+)

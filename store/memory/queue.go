@@ -1,10 +1,7 @@
 package memory
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -16,17 +13,19 @@ func (s *Store) Claim(_ context.Context, now time.Time, limit int, lease time.Du
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var claims []store.Claim
-	for id, e := range s.tickets {
-		if e.queued() && !e.due.After(now) {
-			claims = append(claims, e.claim(id))
+	var taken []*entry // given their leases at the end, so that a lease of 0 does not take a ticket twice
+	for len(claims) < limit {
+		e, any := s.byDue.first()
+		if !any || e.due > now.UnixMicro() {
+			break
 		}
+		claims = append(claims, e.claim())
+		taken = append(taken, e)
+		s.byDue.remove(e)
 	}
-	slices.SortFunc(claims, func(a, b store.Claim) int {
-		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID))
-	})
-	claims = claims[:min(limit, len(claims))]
-	for i := range claims {
-		s.tickets[claims[i].ID].due = now.Add(lease)
+	for _, e := range taken {
+		e.due = now.Add(lease).UnixMicro()
+		s.byDue.put(e)
 	}
 	return claims, nil
 }
@@ -40,21 +39,14 @@ func (s *Store) ClaimIDs(
 	var claims []store.Claim
 	for _, id := range ids {
 		if e := s.tickets[id]; e != nil && e.dirty() {
-			c := e.claim(id)
+			c := e.claim()
 			c.Due = now
 			claims = append(claims, c)
-			e.due = now.Add(lease)
+			e.due = now.Add(lease).UnixMicro()
+			s.settle(e)
 		}
 	}
 	return claims, nil
-}
-
-func (e *entry) claim(id ticket.ID) store.Claim {
-	c := store.Claim{ID: id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Due: e.due, Since: e.since}
-	for _, name := range slices.Sorted(maps.Keys(e.changed)) {
-		c.Fields = append(c.Fields, ticket.Field{Name: name, Value: e.fields[name]})
-	}
-	return c
 }
 
 // Ack implements [store.Queue].
@@ -68,13 +60,15 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 			continue
 		}
 		e.arrived(r.Revision)
-		switch {
-		case !r.Ahead:
-		case e.dirty():
-			e.forgetClean()
-		default:
-			delete(s.tickets, r.ID)
+		if r.Ahead && !e.dirty() {
+			s.forget(e)
+			continue
 		}
+		if r.Ahead { // What is clean may be older than what the next place has.
+			e.full = false
+			e.forgetClean()
+		}
+		s.settle(e)
 	}
 	return nil
 }
@@ -82,10 +76,12 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 // arrived removes the marks up to a revision.
 func (e *entry) arrived(revision ticket.Revision) {
 	oldest := ticket.Revision(0)
-	for name, changed := range e.changed {
-		if changed <= revision {
-			delete(e.changed, name)
-		} else if oldest == 0 || changed < oldest {
+	for i := range e.fields {
+		changed := e.fields[i].changed
+		switch {
+		case changed <= revision:
+			e.fields[i].changed = 0
+		case oldest == 0 || changed < oldest:
 			oldest = changed
 		}
 	}
@@ -94,17 +90,7 @@ func (e *entry) arrived(revision ticket.Revision) {
 	}
 	e.letter = nil
 	if oldest != 0 {
-		e.since = time.UnixMicro(int64(oldest)).Truncate(time.Millisecond)
-	}
-}
-
-// forgetClean forgets what is clean: the next place may have newer.
-func (e *entry) forgetClean() {
-	e.full = false
-	for name := range e.fields {
-		if _, changed := e.changed[name]; !changed {
-			delete(e.fields, name)
-		}
+		e.since = sinceOf(oldest)
 	}
 }
 
@@ -112,9 +98,10 @@ func (e *entry) forgetClean() {
 func (s *Store) Release(_ context.Context, claims []store.Claim) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range claims {
-		if e := s.tickets[c.ID]; e != nil && c.Due.Before(e.due) {
-			e.due = c.Due
+	for i := range claims {
+		if e := s.tickets[claims[i].ID]; e != nil && claims[i].Due.UnixMicro() < e.due {
+			e.due = claims[i].Due.UnixMicro()
+			s.settle(e)
 		}
 	}
 	return nil
@@ -127,6 +114,7 @@ func (s *Store) Park(_ context.Context, letters []store.DeadLetter) error {
 	for _, l := range letters {
 		if e := s.tickets[l.ID]; e != nil && e.revision == l.Revision {
 			e.letter = &l
+			s.settle(e)
 		}
 	}
 	return nil
@@ -136,33 +124,23 @@ func (s *Store) Park(_ context.Context, letters []store.DeadLetter) error {
 func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var ids []ticket.ID
-	for id, e := range s.tickets {
-		if e.queued() {
-			ids = append(ids, id)
-		}
+	ids := make([]ticket.ID, 0, len(s.byDue.items))
+	for _, e := range s.byDue.items {
+		ids = append(ids, e.id)
 	}
 	return ids, nil
 }
 
-// Backlog implements [store.Queue].
+// Backlog implements [store.Queue]. Its cost does not depend on how much waits.
 func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var b store.Backlog
-	for _, e := range s.tickets {
-		switch {
-		case e.queued():
-			b.Dirty++
-			if b.Oldest.IsZero() || e.since.Before(b.Oldest) {
-				b.Oldest = e.since
-			}
-			if b.NextDue.IsZero() || e.due.Before(b.NextDue) {
-				b.NextDue = e.due
-			}
-		case e.letter != nil:
-			b.Dead++
-		}
+	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead))}
+	if first, any := s.bySince.first(); any {
+		b.Oldest = time.UnixMicro(first.since)
+	}
+	if first, any := s.byDue.first(); any {
+		b.NextDue = time.UnixMicro(first.due)
 	}
 	return b, nil
 }

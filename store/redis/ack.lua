@@ -12,6 +12,8 @@
 -- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All that is held as clean is then in the
 -- next place or was replaced there, so it is forgotten and read from there again.
 --
+-- A key that holds something else, as another program uses its name, has nothing of the ticket left: it leaves both indexes.
+--
 -- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
 -- tried with pcall.
 
@@ -47,9 +49,16 @@ for i = 4, #KEYS do
 	local ticket = KEYS[i]
 	local at = 3 * i - 10
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-	local oldest, dead, drop = sift(redis.call('HGETALL', ticket), arrived, ahead)
+	local hash = redis.pcall('HGETALL', ticket)
+	local oldest, dead, drop
+	if not hash.err then
+		oldest, dead, drop = sift(hash, arrived, ahead)
+	end
 	highest = math.max(highest, arrived)
-	if oldest then
+	if hash.err then
+		clean[#clean + 1] = id
+		letters[#letters + 1] = id
+	elseif oldest then
 		if #drop > 0 then
 			redis.call('HDEL', ticket, unpack(drop))
 		end

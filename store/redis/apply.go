@@ -19,6 +19,12 @@ const (
 	statusNotAHash
 )
 
+// batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
+type batch struct {
+	mutations []store.Mutation
+	entries   []store.Entry // of the mutations, where they are replayed
+}
+
 // Apply implements [store.Tickets].
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	if len(s.combine) == 1 {
@@ -41,7 +47,8 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// applyPartition sends mutations of one partition, maxCombined in a script call.
+// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier ones did is
+// known all the same: the error is then that of each mutation whose outcome is not.
 func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
 		return s.applyBatch(ctx, p, batch)
@@ -49,8 +56,14 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 	outcomes := make([]store.Outcome, 0, len(batch))
 	for part := range slices.Chunk(batch, maxCombined) {
 		done, err := s.applyBatch(ctx, p, part)
-		if err != nil {
+		if err != nil && len(outcomes) == 0 {
 			return nil, err
+		}
+		if err != nil {
+			for _, m := range batch[len(outcomes):] {
+				outcomes = append(outcomes, store.Outcome{ID: m.ID, Err: err})
+			}
+			return outcomes, nil
 		}
 		outcomes = append(outcomes, done...)
 	}
@@ -58,25 +71,40 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 }
 
 // applyBatch sends mutations of one partition as one script call.
-func (s *Store) applyBatch(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
+func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
+	return s.send(ctx, p, &batch{mutations: mutations})
+}
+
+// send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
+// fence raised.
+func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
+	const tries = 3
 	epoch, err := s.epoch(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	// A second try follows only the answer that nothing was done, because Redis was emptied since.
-	for try := 0; ; try++ {
-		reply, err := applyScript.Run(ctx, s.client, s.applyKeys(p, batch), s.applyArgs(epoch, batch)...).Int64Slice()
-		if have, emptied := otherEpoch(err); emptied && try == 0 {
-			if epoch, err = s.reseed(ctx, p, epoch, have); err != nil {
-				return nil, err
-			}
-			continue
+	for try := 1; err == nil; try++ {
+		var fence string
+		if fence, err = s.fenceFor(ctx, p, b); err != nil {
+			break
 		}
-		if err != nil {
+		var reply []int64
+		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
+		if err == nil {
+			return s.outcomes(b.mutations, reply)
+		}
+		have, emptied := otherEpoch(err)
+		switch {
+		case try == tries && isFenced(err):
+			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
+		case try == tries:
+			return nil, wrap("apply", err)
+		case emptied:
+			epoch, err = s.reseed(ctx, p, epoch, have)
+		case isFenced(err):
+			err = s.refence(ctx, p, fence)
+		default:
 			return nil, wrap("apply", err)
 		}
-		return s.outcomes(batch, reply)
 	}
+	return nil, err
 }
 
 func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
@@ -92,22 +120,23 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 	return names
 }
 
-func (s *Store) applyArgs(epoch string, batch []store.Mutation) []any {
-	args := make([]any, 0, 4+24*len(batch))
-	args = append(args, epoch, store.RequestMemory.Milliseconds(), len(batch))
-	for i := range batch {
-		m := &batch[i]
+func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
+	args := make([]any, 0, 4+26*len(b.mutations))
+	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
+	for i := range b.mutations {
+		m := &b.mutations[i]
+		var sequence, acknowledged int64
+		if b.entries != nil {
+			sequence, acknowledged = int64(b.entries[i].Sequence), int64(b.entries[i].Revision) //nolint:gosec // below 2^53
+		}
 		nulls := 0
 		for _, f := range m.Fields {
 			if f.Value.IsNull() {
 				nulls++
 			}
 		}
-		remembered := 0
-		if m.RequestID != "" {
-			remembered = 1
-		}
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), remembered)
+		args = append(args, sequence, acknowledged)
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -122,6 +151,18 @@ func (s *Store) applyArgs(epoch string, batch []store.Mutation) []any {
 		}
 	}
 	return args
+}
+
+// memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
+func memory(m *store.Mutation) int64 {
+	switch {
+	case m.RequestID == "":
+		return 0
+	case m.Remember <= 0 || m.Remember > store.RequestMemory:
+		return store.RequestMemory.Milliseconds()
+	default:
+		return max(m.Remember.Milliseconds(), 1)
+	}
 }
 
 func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {
@@ -140,8 +181,7 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
 		case statusNotAHash:
-			outcomes[i].Err = fmt.Errorf("redis apply: key %q holds no hash; something else uses this name: "+
-				"delete it or give the site a key_prefix", s.keys.ticket(batch[i].ID))
+			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

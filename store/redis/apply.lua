@@ -2,14 +2,17 @@
 --
 -- KEYS[1]  the partition's dirty index (sorted set: member = ticket id, score = due time in ms)
 -- KEYS[2]  the partition's dead letters (sorted set: member = ticket id, score = time in ms)
--- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned)
+-- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), and for each
+--          journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far it has been replayed)
 -- KEYS[4…] per mutation its ticket's hash, then, where it has a request id, the key that remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
--- ARGV[2]  how long a request is remembered, in ms
--- ARGV[3]  how many mutations follow; then per mutation:
+-- ARGV[2]  the id of the caller's journal, or empty
+-- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
+-- ARGV[4]  how many mutations follow; then per mutation:
+--   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete), ticket id, proposed revision (in µs: it dates the change), due time in ms, required revision or 0,
---   1 where it has a request id or 0, count of values, name and value of each, count of NULLs, name of each
+--   for how many ms its request id is remembered or 0 where it has none, count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns three numbers per mutation: status, ticket id, revision.
 --   status 0: done, or a repetition of a request that was done
@@ -17,20 +20,30 @@
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
+-- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
+--
+-- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
+-- the acknowledged one if that is above what is held, so that a client can go on from it; where not, the row's revision is
+-- unknown, and only one above all others is safe.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
-local memory = ARGV[2]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev')
+local journal, fence = ARGV[2], ARGV[3]
+
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal)
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
+if fence ~= '' and known[3] ~= fence then
+	return redis.error_reply('FENCE was raised')
+end
 local highest = tonumber(known[2]) or 0
-local before = highest
+local arrived = tonumber(known[4]) or 0
+local before, arrivedBefore = highest, arrived
 
-local k, a = 3, 3
+local k, a = 3, 4
 local function key()
 	k = k + 1
 	return KEYS[k]
@@ -56,11 +69,12 @@ local function answer(status, id, rev)
 	out[n + 1], out[n + 2], out[n + 3] = status, id, rev
 end
 
-for _ = 1, tonumber(ARGV[3]) do
+for _ = 1, tonumber(ARGV[4]) do
+	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, remembered = tonumber(arg()), arg() == '1'
+	local required, memory = tonumber(arg()), arg()
 	local ticket = key()
-	local request = remembered and key()
+	local request = memory ~= '0' and key()
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
@@ -78,9 +92,14 @@ for _ = 1, tonumber(ARGV[3]) do
 	end
 
 	local done = request and redis.call('GET', request)
+	local first, rev = string.match(done or '', '(%d+) (%d+)')
+	if sequence > 0 and kind == 1 and first ~= id then
+		done = false -- this id was acknowledged, so there must be such a ticket
+	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
-	if done then
-		local first, rev = string.match(done, '(%d+) (%d+)')
+	if sequence > 0 and sequence <= arrived then
+		answer(0, tonumber(id), acknowledged)
+	elseif done then
 		answer(0, tonumber(first), tonumber(rev))
 	elseif held.err then
 		answer(3, tonumber(id), 0)
@@ -91,9 +110,14 @@ for _ = 1, tonumber(ARGV[3]) do
 		elseif kind == 3 and held[3] then
 			answer(0, tonumber(id), tonumber(held[1]))
 		else
-			local rev = math.max((tonumber(held[1]) or 0) + 1, proposed, highest + 1)
-			highest = rev
-			local text = string.format('%.0f', rev)
+			local revision
+			if sequence > 0 and held[1] then
+				revision = math.max(tonumber(held[1]) + 1, acknowledged)
+			else
+				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
+			end
+			highest = math.max(highest, revision)
+			local text = string.format('%.0f', revision)
 			set[3] = text
 			if kind == 1 then
 				set[#set + 1] = '_full'
@@ -126,12 +150,16 @@ for _ = 1, tonumber(ARGV[3]) do
 			if request then
 				redis.call('SET', request, id .. ' ' .. text, 'PX', memory)
 			end
-			answer(0, tonumber(id), rev)
+			answer(0, tonumber(id), revision)
 		end
 	end
+	arrived = math.max(arrived, sequence)
 end
 
 if highest > before then
 	redis.call('HSET', meta, 'rev', string.format('%.0f', highest))
+end
+if arrived > arrivedBefore then
+	redis.call('HSET', meta, 'seq:' .. journal, string.format('%.0f', arrived))
 end
 return out

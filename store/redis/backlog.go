@@ -82,7 +82,7 @@ func (s *Store) oldest(ctx context.Context, members []goredis.Z) (time.Time, err
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
+	if err != nil && !errors.Is(err, goredis.Nil) && !isForeign(err) {
 		return oldest, err
 	}
 	for _, command := range commands {

@@ -17,6 +17,7 @@ const maxClaim = 1000
 
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	s.raise(ctx)
 	var claims []store.Claim
 	for p := range s.keys.partitions {
 		room := min(limit-len(claims), maxClaim)
@@ -49,6 +50,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
+	s.raise(ctx)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 			members := make([]goredis.Z, len(indexes))
@@ -69,7 +71,8 @@ func (s *Store) ClaimIDs(
 	return s.readClaims(ctx, ids, dues)
 }
 
-// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index.
+// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do those whose
+// keys hold something else by now: nothing of them is left that could be saved.
 func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -81,6 +84,9 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
+		if hash == nil {
+			_ = s.foreign(ids[i]) // reported; it is no matter of the other tickets'
+		}
 		c := claim(ids[i], hash, ticket.Revision(s.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
 			stale = append(stale, store.Receipt{ID: ids[i]})

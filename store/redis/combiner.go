@@ -59,7 +59,7 @@ func (c *combiner) do(ctx context.Context, mutations []store.Mutation) ([]store.
 	case batch = <-own.turn:
 	case <-ctx.Done():
 		if c.withdraw(own) {
-			return nil, ctx.Err()
+			return nil, wrap("apply", ctx.Err()) // Redis was too slow for those before it
 		}
 		batch = <-own.turn
 	}

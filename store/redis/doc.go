@@ -6,7 +6,7 @@
 //	{prefix}ticket:{id}      hash: the fields as plain strings, and the reserved fields below
 //	{prefix}ticket:dirty     sorted set: member = id, score = due time in ms; an index, the hashes are the truth
 //	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
-//	{prefix}ticket:meta      hash: epoch, rev, owner, run; one per partition
+//	{prefix}ticket:meta      hash: epoch, rev, owner, run, and floorless, see raise.lua; one per partition
 //	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day
 //
 // # Reserved fields of a ticket's hash

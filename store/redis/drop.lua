@@ -10,7 +10,7 @@
 local dropped = 0
 for i = 3, #KEYS do
 	local id = ARGV[i - 2]
-	if redis.call('HEXISTS', KEYS[i], '_dead') == 1 then
+	if redis.pcall('HEXISTS', KEYS[i], '_dead') == 1 then -- an error where something else uses the key
 		redis.call('UNLINK', KEYS[i])
 		redis.call('ZREM', KEYS[1], id)
 		dropped = dropped + 1

@@ -3,11 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 )
@@ -20,11 +16,14 @@ func (s *Store) Prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		stands, err := s.client.HGet(ctx, s.keys.meta(p), "epoch").Result()
-		if err != nil && !errors.Is(err, goredis.Nil) {
+		meta, err := s.client.HMGet(ctx, s.keys.meta(p), "epoch", "floorless").Result()
+		if err != nil {
 			return wrap("prepare", err)
 		}
-		if stands != known {
+		if meta[1] != nil { // another daemon found Redis empty, and may be gone
+			s.floorless.Store(true)
+		}
+		if stands, _ := meta[0].(string); stands != known {
 			if _, err := s.reseed(ctx, p, known, stands); err != nil {
 				return err
 			}
@@ -66,14 +65,17 @@ func (s *Store) seed(ctx context.Context, p int, emptied bool) (string, error) {
 	if err != nil {
 		return "", wrap("seed", err)
 	}
-	var floor ticket.Revision
+	floor, floorKnown := ticket.Revision(0), true
 	fresh := rand.Text()
 	if !marked {
-		floor = s.floor(ctx)
+		floor, floorKnown = s.floor(ctx)
 	}
-	stands, err := seedScript.Run(ctx, s.client, []string{key}, fresh, int64(floor), s.opts.Owner).StringSlice()
+	stands, err := seedScript.Run(ctx, s.client, []string{key}, fresh, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
 	if err != nil {
 		return "", wrap("seed", err)
+	}
+	if stands[2] != "" {
+		s.floorless.Store(true)
 	}
 	if stands[1] != s.opts.Owner {
 		return "", fmt.Errorf("redis seed: %w: keys %q belong to %q, this site is %q: give one of them another key_prefix",
@@ -86,22 +88,4 @@ func (s *Store) seed(ctx context.Context, p int, emptied bool) (string, error) {
 		s.opts.OnSeed(floor, emptied)
 	}
 	return stands[0], nil
-}
-
-// floorTimeout bounds the question for the sink's highest revision: a write may be waiting for the answer.
-const floorTimeout = 250 * time.Millisecond
-
-// floor asks the sink for its highest revision and raises the clock above it.
-func (s *Store) floor(ctx context.Context) ticket.Revision {
-	if s.opts.Floor == nil {
-		return 0
-	}
-	ctx, cancel := context.WithTimeout(ctx, floorTimeout)
-	defer cancel()
-	floor, err := s.opts.Floor(ctx)
-	if err != nil {
-		return 0
-	}
-	s.opts.Clock.Observe(floor)
-	return floor
 }

@@ -35,6 +35,9 @@ func wrap(operation string, err error) error {
 
 func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
 
+// isForeign says that a key holds another type than ours.
+func isForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
+
 func isUnavailable(err error) bool {
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

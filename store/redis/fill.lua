@@ -9,7 +9,10 @@
 --
 -- Returns 1 where the ticket was completed, 0 where it was passed over.
 
-local hash = redis.call('HGETALL', KEYS[1])
+local hash = redis.pcall('HGETALL', KEYS[1])
+if hash.err then -- something else uses the key
+	return 0
+end
 local held = {}
 for i = 1, #hash, 2 do
 	held[hash[i]] = hash[i + 1]

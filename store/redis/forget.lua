@@ -5,8 +5,8 @@
 --
 -- Returns 1 where it was dropped.
 
-local hash = redis.call('HMGET', KEYS[1], '_rev', '_dirty')
-if hash[1] ~= ARGV[1] or hash[2] then
+local hash = redis.pcall('HMGET', KEYS[1], '_rev', '_dirty') -- an error where something else uses the key
+if hash.err or hash[1] ~= ARGV[1] or hash[2] then
 	return 0
 end
 return redis.call('UNLINK', KEYS[1])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -103,6 +104,54 @@ func TestEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
+// The sink is away when Redis is found empty: its highest revision is made good for when it answers, and for what waits too. Without
+// raise in Claim the revision stays an hour below the sink's (tried by hand).
+func TestFloorIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	client := server.Client(t)
+	sink, away := ticket.Revision(time.Now().Add(time.Hour).UnixMicro()), errors.New("sink away")
+	var seeded []ticket.Revision
+	o := redis.Options{
+		Floor:  func(context.Context) (ticket.Revision, error) { return sink, away },
+		OnSeed: func(floor ticket.Revision, _ bool) { seeded = append(seeded, floor) },
+	}
+	mustSet(t, open(t, client, o), 1, "status", "open") // by a daemon that dies before the sink answers
+	s := open(t, client, o)
+	if low := mustSet(t, s, 2, "status", "open"); low >= sink {
+		t.Fatalf("revision %d: the sink's was known", low)
+	}
+	low, err := s.Claim(t.Context(), soon(), 10, time.Millisecond)
+	if err != nil || len(low) != 2 || low[0].Revision >= sink {
+		t.Fatalf("claims %+v (%v)", low, err)
+	}
+	away = nil
+	claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(1, 2), leaseTime)
+	if err != nil || len(claims) != 2 {
+		t.Fatalf("claims %+v (%v)", claims, err)
+	}
+	for _, c := range claims {
+		if status, _ := c.Fields.Get("status"); c.Revision <= sink || status.Text() != "open" {
+			t.Errorf("claim %+v, want it above the sink's revision %d", c, sink)
+		}
+	}
+	// A flush that was under way with the old revision cleans nothing; one with the new revision does.
+	if err := s.Ack(t.Context(), []store.Receipt{
+		{ID: 1, Revision: claims[0].Revision}, {ID: 2, Revision: sink, Ahead: true},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.DirtyIDs(t.Context()); err != nil || len(got) != 1 || got[0] != 2 {
+		t.Errorf("tickets %v are dirty (%v), want 2 alone", got, err)
+	}
+	if next := mustSet(t, s, 3, "status", "open"); next <= sink {
+		t.Errorf("revision %d after the sink's %d", next, sink)
+	}
+	if len(seeded) != 2 || seeded[0] != 0 || seeded[1] != sink {
+		t.Errorf("seeded with %v, want 0 and then %d", seeded, sink)
+	}
+}
+
 // It is noticed where nobody writes, too.
 func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
 	t.Parallel()
@@ -165,11 +214,22 @@ func TestOutOfMemory(t *testing.T) {
 	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision}}); err != nil {
 		t.Fatalf("ack without memory: %v", err)
 	}
-	if err := s.Release(t.Context(), claims[1:]); err != nil && !errors.Is(err, store.ErrFull) {
+	if err := s.Release(t.Context(), claims[1:]); err != nil {
 		t.Fatalf("release without memory: %v", err)
 	}
 	if got, err := s.Backlog(t.Context()); err != nil || got.Dirty != 1 {
 		t.Errorf("backlog %+v (%v), want one dirty ticket", got, err)
+	}
+	// With HSET for its first write the script is refused (tried by hand).
+	err = s.Park(t.Context(), []store.DeadLetter{{ID: 2, Revision: claims[1].Revision, Code: 1406, Reason: "too long"}})
+	if err != nil {
+		t.Fatalf("park without memory: %v", err)
+	}
+	if got, err := s.Backlog(t.Context()); err != nil || got.Dirty != 0 || got.Dead != 1 {
+		t.Errorf("backlog %+v (%v), want one dead letter", got, err)
+	}
+	if letters, err := s.Letters(t.Context(), 0, 10); err != nil || len(letters) != 1 || letters[0].Code != 1406 {
+		t.Errorf("letters %+v (%v)", letters, err)
 	}
 	if ttl(t, client, "ticket:1") <= 0 {
 		t.Error("the flushed ticket cannot be evicted")

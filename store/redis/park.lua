@@ -5,12 +5,17 @@
 -- KEYS[3]  the ticket's hash
 -- ARGV     ticket id, the refused revision, now in ms, the letter as JSON
 --
+-- A Redis out of memory refuses HSET and ZADD where they are a script's first write, and no later ones, so that no script ends half
+-- done (scriptVerifyOOM in Redis' script.c). So the first write is a ZREM: of the ticket among the dead letters, where it is not.
+-- What parking takes is bounded, and a dead letter that could not be parked would be flushed in vain all the time.
+--
 -- Returns 1 where the ticket is parked now, 0 where it has changed and stays in the queue.
 
 local id, refused = ARGV[1], ARGV[2]
-if redis.call('HGET', KEYS[3], '_rev') ~= refused then
+if redis.pcall('HGET', KEYS[3], '_rev') ~= refused then -- an error where something else uses the key
 	return 0
 end
+redis.call('ZREM', KEYS[2], id)
 redis.call('HSET', KEYS[3], '_dead', ARGV[4])
 redis.call('ZADD', KEYS[2], ARGV[3], id)
 redis.call('ZREM', KEYS[1], id)

@@ -6,14 +6,21 @@
 -- ARGV[1]  now, in ms
 -- ARGV[2…] the tickets' ids
 --
+-- What is no ticket of ours, as it is no hash or has no _rev, is not touched: something else uses the key.
+--
 -- Returns how many were dropped whole.
 
-local dropped = 0
-for i = 2, #KEYS do
-	local hash = redis.call('HGETALL', KEYS[i])
-	local held, clean = {}, { KEYS[i] }
-	for f = 1, #hash, 2 do
+local function reconcile(ticket, id)
+	local hash = redis.pcall('HGETALL', ticket)
+	local held, clean = {}, { ticket }
+	for f = 1, hash.err and 0 or #hash, 2 do
 		held[hash[f]] = true
+	end
+	if not held._rev then
+		return 0
+	end
+	if not held._dirty then
+		return redis.call('UNLINK', ticket)
 	end
 	for name in pairs(held) do
 		local reserved = string.sub(name, 1, 1) == '_'
@@ -21,15 +28,17 @@ for i = 2, #KEYS do
 			clean[#clean + 1] = name
 		end
 	end
-	if not held._dirty then
-		dropped = dropped + redis.call('UNLINK', KEYS[i])
-	else
-		if #clean > 1 then
-			redis.call('HDEL', unpack(clean))
-		end
-		if not held._dead then
-			redis.call('ZADD', KEYS[1], 'LT', ARGV[1], ARGV[i])
-		end
+	if #clean > 1 then
+		redis.call('HDEL', unpack(clean))
 	end
+	if not held._dead then
+		redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id)
+	end
+	return 0
+end
+
+local dropped = 0
+for i = 2, #KEYS do
+	dropped = dropped + reconcile(KEYS[i], ARGV[i])
 end
 return dropped

@@ -6,13 +6,15 @@
 -- ARGV[1]  the due time of what is added, in ms
 -- ARGV[2…] the tickets' ids
 --
+-- A key that holds something else has nothing of its ticket left, and is taken for clean.
+--
 -- Returns how many were added to the index and how many were removed from it.
 
 local added, removed = 0, 0
 for i = 3, #KEYS do
 	local id = ARGV[i - 1]
-	local hash = redis.call('HMGET', KEYS[i], '_dirty', '_dead')
-	if not hash[1] then
+	local hash = redis.pcall('HMGET', KEYS[i], '_dirty', '_dead')
+	if hash.err or not hash[1] then
 		removed = removed + redis.call('ZREM', KEYS[1], id) + redis.call('ZREM', KEYS[2], id)
 	elseif hash[2] then
 		removed = removed + redis.call('ZREM', KEYS[1], id)

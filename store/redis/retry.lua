@@ -13,7 +13,7 @@
 local retried = 0
 for i = 3, #KEYS do
 	local id = ARGV[i - 1]
-	if redis.call('HEXISTS', KEYS[i], '_dead') == 1 then
+	if redis.pcall('HEXISTS', KEYS[i], '_dead') == 1 then -- an error where something else uses the key
 		redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id)
 		redis.call('HDEL', KEYS[i], '_dead')
 		retried = retried + 1

@@ -31,6 +31,8 @@ var (
 	forgetSource string
 	//go:embed reconcile.lua
 	reconcileSource string
+	//go:embed raise.lua
+	raiseSource string
 
 	applyScript     = goredis.NewScript(applySource)
 	claimScript     = goredis.NewScript(claimSource)
@@ -41,6 +43,7 @@ var (
 	repairScript    = goredis.NewScript(repairSource)
 	forgetScript    = goredis.NewScript(forgetSource)
 	reconcileScript = goredis.NewScript(reconcileSource)
+	raiseScript     = goredis.NewScript(raiseSource)
 	retryScript     = goredis.NewScript(retrySource)
 	dropScript      = goredis.NewScript(dropSource)
 )

@@ -21,15 +21,20 @@ type Options struct {
 	Owner string
 	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
 	CleanTTL time.Duration
-	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; what it returns on failure
-	// is ignored and the clock alone keeps revisions growing.
+	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; where it fails it is asked again before
+	// each claim, and until then the clock alone keeps revisions growing.
 	Floor func(context.Context) (ticket.Revision, error)
 	// Clock is told every revision that is seen here.
 	Clock *ticket.Clock
-	// OnSeed is told when Redis turned out to be empty, the revision that the sink has by then (zero where that is not known), and
-	// whether this store had seen Redis filled before. Above zero, or with emptied, a Redis that had held tickets was emptied or
-	// replaced. Optional.
+	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
+	Journal string
+	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
+	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
+	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
+	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
+	// overwritten is lost. It must not block. Optional.
+	OnForeign func(key string)
 }
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.
@@ -42,8 +47,13 @@ type Store struct {
 
 	line atomic.Int64 // see NewLine
 
+	floorless atomic.Bool // see raise
+	raising   sync.Mutex
+	fencing   sync.Mutex // held while the fence is raised
+
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
+	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write
 }
 
 var _ store.Store = (*Store)(nil)
@@ -59,6 +69,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 		keys:   keys{prefix: opts.Prefix, partitions: partitions},
 		opts:   opts,
 		epochs: make([]string, partitions),
+		fences: make([]string, partitions),
 	}
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {

@@ -26,6 +26,9 @@ func TestContract(t *testing.T) {
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, prefix+"ticket:"+id.String()) > 0
 			},
+			Remembers: func(t *testing.T, requestID string) time.Duration {
+				return ttl(t, client, prefix+"ticket:req:"+requestID)
+			},
 		}
 	})
 }
@@ -48,7 +51,7 @@ func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.
 
 func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration {
 	t.Helper()
-	d, err := client.TTL(t.Context(), key).Result()
+	d, err := client.PTTL(t.Context(), key).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

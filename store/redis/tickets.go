@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -31,12 +32,16 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	records := make([]store.Record, len(ids))
 	for i, hash := range hashes {
 		records[i] = record(ids[i], hash)
+		if hash == nil {
+			records[i].Err = s.foreign(ids[i])
+		}
 		s.opts.Clock.Observe(records[i].Revision)
 	}
 	return records, nil
 }
 
-// hashes reads whole tickets in one round trip.
+// hashes reads whole tickets in one round trip. It is nil for a ticket whose key holds something else, and empty for one that is
+// not held.
 func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
 	if len(ids) == 1 {
@@ -46,18 +51,30 @@ func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]strin
 			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
 		}
 		return nil
-	}); err != nil {
+	}); err != nil && !isForeign(err) {
 		return nil, err
 	}
 	hashes := make([]map[string]string, len(ids))
 	for i, command := range commands {
 		hash, err := command.Result()
-		if err != nil {
+		switch {
+		case err == nil:
+			hashes[i] = hash
+		case !isForeign(err):
 			return nil, err
 		}
-		hashes[i] = hash
 	}
 	return hashes, nil
+}
+
+// foreign makes the error for a ticket whose key holds something else, and reports it.
+func (s *Store) foreign(id ticket.ID) error {
+	key := s.keys.ticket(id)
+	if s.opts.OnForeign != nil {
+		s.opts.OnForeign(key)
+	}
+	return fmt.Errorf("the Redis key %q is %w: something else uses this name; give the site a key_prefix of its own, or delete the key",
+		key, store.ErrForeign)
 }
 
 func record(id ticket.ID, hash map[string]string) store.Record {

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// The pauses between the prober's pings while Redis is away.
+// The pauses between the prober's questions while Redis is away.
 const (
 	firstProbe = 50 * time.Millisecond
 	lastProbe  = time.Second
@@ -27,7 +27,7 @@ const (
 var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
 // Watch knows whether Redis answers. It sits in a client as a hook: the first command that Redis does not answer takes it
-// down, from then on commands fail at once instead of each waiting for its time-out, and one prober pings until Redis is
+// down, from then on commands fail at once instead of each waiting for its time-out, and one prober asks until Redis is
 // back. Start and Stop are idempotent.
 type Watch struct {
 	client goredis.UniversalClient
@@ -105,7 +105,7 @@ func (w *Watch) Start(ctx context.Context) { w.loop.Start(ctx, w.probe) }
 // Stop ends probing and waits for it, until ctx ends.
 func (w *Watch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "Redis prober") }
 
-// probe waits until Redis is found to be away and pings until it is back.
+// probe waits until Redis is found to be away and asks until it is back.
 func (w *Watch) probe(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -123,7 +123,7 @@ func (w *Watch) probe(ctx context.Context) {
 		if up, _, _ := w.State(); up {
 			continue
 		}
-		if err := w.client.Ping(context.WithValue(ctx, probing{}, true)).Err(); err == nil {
+		if err := w.ask(context.WithValue(ctx, probing{}, true)); err == nil {
 			w.setUp()
 			continue
 		}
@@ -131,6 +131,19 @@ func (w *Watch) probe(ctx context.Context) {
 		timer.Reset(pause/2 + rand.N(pause/2))
 	}
 }
+
+// ask asks Redis whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one that lost its
+// master or its disk, and the next write would take Redis down again.
+func (w *Watch) ask(ctx context.Context) error {
+	err := w.client.Unlink(ctx, probeKey).Err()
+	if err != nil && strings.HasPrefix(err.Error(), "NOPERM") { // this user may not write there; Redis answers
+		return nil
+	}
+	return err
+}
+
+// probeKey is the name of a key that is never made.
+const probeKey = "ticketd:probe"
 
 func (w *Watch) setUp() {
 	w.mu.Lock()

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +87,40 @@ func TestHangingRedisFailsFast(t *testing.T) {
 	}
 	<-back
 	mustSet(t, s, 1, "status", "closed")
+}
+
+// A replica answers, and takes no writes: it stays down until it is a master. With a PING for a question it is up after the first
+// one (tried by hand).
+func TestReplicaStaysDown(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
+	s, w, _, back := watched(t, server)
+	direct := server.Client(t)
+	if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("write to a replica: %v, want ErrUnavailable", err)
+	}
+	for asked := 0; asked < 3; { // the server counts what it refuses
+		select {
+		case <-back:
+			t.Fatal("a replica counts as up")
+		default:
+		}
+		text, err := direct.Info(t.Context(), "errorstats").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, count, _ := strings.Cut(text, "errorstat_READONLY:count=")
+		count, _, _ = strings.Cut(count, "\r")
+		asked, _ = strconv.Atoi(count)
+	}
+	if up, _, reason := w.State(); up || !strings.Contains(reason, "READONLY") {
+		t.Errorf("up %v, reason %q, want down with the reason", up, reason)
+	}
+	if err := direct.SlaveOf(t.Context(), "no", "one").Err(); err != nil {
+		t.Fatal(err)
+	}
+	<-back
+	mustSet(t, s, 1, "status", "open")
 }
 
 func TestInspect(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -110,6 +111,31 @@ func testRepeatedCreate(t *testing.T, b *bench) {
 	}
 	if got := b.get(t, 11); got.Held() {
 		t.Fatal("the repetition made a second ticket")
+	}
+}
+
+// Each mutation of a batch has a memory of its own; one that names none, or more than a day, has a day.
+func testRequestMemory(t *testing.T, b *bench) {
+	if b.Remembers == nil {
+		t.Skip("this store does not tell how long it remembers a request")
+	}
+	memories := map[string]time.Duration{
+		"short": 10 * time.Minute, "none": 0, "second": time.Second * 30, "long": 2 * store.RequestMemory,
+	}
+	var batch []store.Mutation
+	for requestID, memory := range memories {
+		m := b.mutation(store.Set, 1, fields("status", requestID))
+		m.RequestID, m.Remember = requestID, memory
+		batch = append(batch, m)
+	}
+	b.apply(t, batch...)
+	for requestID, memory := range memories {
+		if memory == 0 || memory > store.RequestMemory {
+			memory = store.RequestMemory
+		}
+		if got := b.Remembers(t, requestID); got <= memory-20*time.Second || got > memory {
+			t.Errorf("%s is remembered for %v, want %v", requestID, got, memory)
+		}
 	}
 }
 

@@ -13,6 +13,8 @@ type Backend struct {
 	Store store.Store
 	// Expires tells whether a ticket may expire or be evicted. Stores without expiry leave it nil.
 	Expires func(t *testing.T, id ticket.ID) bool
+	// Remembers tells how much longer a request id is remembered. Stores that cannot tell leave it nil.
+	Remembers func(t *testing.T, requestID string) time.Duration
 }
 
 // Open makes a store that is empty and shares nothing with any other test's.
@@ -30,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		"Apply/ConflictChangesNothing":          testConflict,
 		"Apply/RepeatedRequestChangesNothing":   testRepeatedRequest,
 		"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
+		"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
 		"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
 		"Apply/BatchAnswersInOrder":             testBatch,
 		"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,

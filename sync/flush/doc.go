@@ -13,4 +13,8 @@
 //
 // A crash between write and ack leaves the claim to its lease: another round flushes it again and the sink's revision guard
 // makes that a no-op. A failed ack does the same. Nothing is acked that the sink has not confirmed.
+//
+// A ticket whose row somebody else holds locked in the sink is left for later: the others of its batch are acked, it is due
+// again after a pause that grows, and from then on it is written after the others and apart from them, so that nobody waits for
+// its lock. The sink counts as up, unless nothing at all could be written.
 package flush

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -37,14 +38,19 @@ type Flusher struct {
 	opts  Options
 	stats Stats
 
+	locked locked
+
 	planned planned
 	nudge   chan struct{}
 	loop    lifecycle.Loop
+
+	hurry     chan struct{} // closed by Hurry
+	hurryOnce sync.Once
 }
 
 // New makes a flusher; it does nothing before Start, but Flush works.
 func New(queue store.Queue, sink Sink, opts Options) *Flusher {
-	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1)}
+	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
 	f.stats.health.set(SinkUp, "", time.Now())
 	return f
 }
@@ -83,14 +89,14 @@ func (f *Flusher) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		last = time.Now()
-		full, err := f.round(ctx)
+		full, moved, err := f.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		f.note(err)
+		f.note(moved, err)
 		next := time.Now()
 		switch {
-		case err != nil:
+		case err != nil && !errors.Is(err, ErrLocked): // locked rows have a due time of their own
 			pause = f.backOff(ctx, pause, err)
 			next = next.Add(pause)
 		case full:

@@ -30,9 +30,15 @@ type table struct {
 	writes []int // changes per write
 	fail   error
 	refuse map[ticket.ID]*flush.Refusal
+	locked map[ticket.ID]bool
+	hang   bool // until the caller gives up
 }
 
-func (s *table) Write(_ context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+	if s.hang {
+		<-ctx.Done()
+		return nil, fmt.Errorf("%w: %w", flush.ErrSinkDown, ctx.Err())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -43,6 +49,9 @@ func (s *table) Write(_ context.Context, changes []flush.Change) ([]flush.Result
 	for i, c := range changes {
 		row := s.rows[c.ID]
 		switch {
+		case s.locked[c.ID]:
+			results[i].Later = errors.New("lock wait timeout")
+			continue
 		case s.refuse[c.ID] != nil:
 			results[i].Refused = s.refuse[c.ID]
 			continue
@@ -63,6 +72,12 @@ func (s *table) set(fail error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = fail
+}
+
+func (s *table) lock(id ticket.ID, locked bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locked[id] = locked
 }
 
 func (s *table) statements() int {
@@ -90,7 +105,7 @@ func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 	t.Helper()
 	d := &desk{
 		queue: memory.New(),
-		sink:  &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}},
+		sink:  &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{}},
 		clock: ticket.NewClock(time.Now),
 	}
 	d.Flusher = flush.New(d.queue, d.sink, flush.Options{

@@ -13,61 +13,149 @@ import (
 // Flush brings the given tickets to the sink now, whatever their due time, or every dirty ticket where ids is nil. It
 // returns when everything that was dirty at the call is in the sink: each ticket is read once after the call and
 // written, so what is read has at least the changes of then, and writers that go on do not make it longer. It tries
-// again while the sink is away, until ctx ends.
+// again while the sink is away, or rows are locked in it, until ctx ends or [Flusher.Hurry] is called; its error then wraps the
+// sink's.
 //
 // progress, where it is not nil, is called after each batch with the number of tickets done and their total.
 func (f *Flusher) Flush(ctx context.Context, ids []ticket.ID, progress func(done, total int)) (Moved, error) {
-	return f.flush(ctx, ids, progress, f.persist)
+	return f.persist(ctx, ids, progress, f.hurry)
 }
 
-// TryFlush is [Flusher.Flush] of every dirty ticket that gives up at once where the sink is away.
+// Drain is [Flusher.Flush] of every dirty ticket that goes on after [Flusher.Hurry].
+func (f *Flusher) Drain(ctx context.Context) (Moved, error) { return f.persist(ctx, nil, nil, nil) }
+
+// TryFlush is [Flusher.Flush] of every dirty ticket that gives up at once where the sink is away, and tries rows once that are
+// locked in it; its error then wraps [ErrLocked].
 func (f *Flusher) TryFlush(ctx context.Context) error {
-	_, err := f.flush(ctx, nil, nil, f.attempt)
+	ids, err := f.queue.DirtyIDs(ctx)
+	if err != nil {
+		return err
+	}
+	moved, err := f.flush(ctx, ids, &tally{total: len(ids)}, f.attempt)
+	if err == nil {
+		err = moved.lockedError()
+	}
 	return err
 }
 
-// flush moves the tickets batch by batch.
-func (f *Flusher) flush(
-	ctx context.Context, ids []ticket.ID, progress func(done, total int),
-	batch func(context.Context, []ticket.ID) (Moved, error),
-) (Moved, error) {
+// ErrStopping ends flushes that wait for a sink while the daemon stops.
+var ErrStopping = errors.New("the flush was ended because the daemon stops")
+
+// hurryGrace is how long a batch that is on its way to the sink may still take after [Flusher.Hurry]: many times what one
+// takes, so that only a sink that hangs is not waited for.
+const hurryGrace = time.Second
+
+// Hurry says that the daemon is about to stop: calls of Flush, those under way and those to come, do not wait any more for a sink
+// that does not take what they bring. It may be called again.
+func (f *Flusher) Hurry() { f.hurryOnce.Do(func() { close(f.hurry) }) }
+
+// tally is how far a flush is.
+type tally struct {
+	done, total int
+	report      func(done, total int)
+}
+
+func (t *tally) add(n int) {
+	if t.done += n; t.report != nil {
+		t.report(t.done, t.total)
+	}
+}
+
+// persist moves the tickets, trying again what the sink does not take now, until ctx ends or hurry is closed.
+func (f *Flusher) persist(
+	ctx context.Context, ids []ticket.ID, progress func(done, total int), hurry <-chan struct{},
+) (moved Moved, err error) {
 	if ids == nil {
-		var err error
 		if ids, err = f.queue.DirtyIDs(ctx); err != nil {
 			return Moved{}, err
 		}
 	}
+	t := &tally{total: len(ids), report: progress}
+	batch := func(ctx context.Context, part []ticket.ID) (Moved, error) { return f.insist(ctx, part, hurry) }
+	for pause := time.Duration(0); ; {
+		more, err := f.flush(ctx, ids, t, batch)
+		moved.Later = nil
+		moved.add(more)
+		if err != nil || len(moved.Later) == 0 {
+			return moved, err
+		}
+		ids = moved.Later // the others need not wait for these
+		why := moved.lockedError()
+		pause = f.backOff(ctx, pause, why)
+		if err := wait(ctx, pause, hurry, why); err != nil {
+			return moved, t.failed(err)
+		}
+	}
+}
+
+func (t *tally) failed(err error) error {
+	return fmt.Errorf("flush: %d of %d tickets done: %w", t.done, t.total, err)
+}
+
+// flush moves the tickets batch by batch, each once.
+func (f *Flusher) flush(
+	ctx context.Context, ids []ticket.ID, t *tally, batch func(context.Context, []ticket.ID) (Moved, error),
+) (Moved, error) {
 	var sum Moved
-	done := 0
 	for part := range slices.Chunk(ids, f.opts.Batch) {
 		moved, err := batch(ctx, part)
-		sum.Flushed += moved.Flushed
-		sum.Dead += moved.Dead
+		sum.add(moved)
 		if err != nil {
-			return sum, fmt.Errorf("flush: %d of %d tickets done: %w", done, len(ids), err)
+			return sum, t.failed(err)
 		}
-		if done += len(part); progress != nil {
-			progress(done, len(ids))
-		}
+		t.add(len(part) - len(moved.Later))
 	}
 	return sum, nil
 }
 
-// persist moves one batch, trying again while the sink is away.
-func (f *Flusher) persist(ctx context.Context, ids []ticket.ID) (Moved, error) {
+// insist moves one batch, trying again while the sink is away.
+func (f *Flusher) insist(ctx context.Context, ids []ticket.ID, hurry <-chan struct{}) (Moved, error) {
 	pause := time.Duration(0)
 	for {
-		moved, err := f.attempt(ctx, ids)
+		moved, err := f.hurried(ctx, ids, hurry)
 		if err == nil || !errors.Is(err, ErrSinkDown) && !errors.Is(err, ErrSinkPaused) {
 			return moved, err
 		}
 		pause = f.backOff(ctx, pause, err)
-		select {
-		case <-ctx.Done():
+		if err := wait(ctx, pause, hurry, err); err != nil {
 			return Moved{}, err
-		case <-time.After(pause):
 		}
 	}
+}
+
+// wait waits before another try. Where there is to be none it returns why the last one failed.
+func wait(ctx context.Context, pause time.Duration, hurry <-chan struct{}, why error) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return why
+	case <-hurry:
+		return fmt.Errorf("%w: %w", ErrStopping, why)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// hurried is an attempt that is cut off when hurry has been closed for a while.
+func (f *Flusher) hurried(ctx context.Context, ids []ticket.ID, hurry <-chan struct{}) (Moved, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hurry:
+		}
+		if wait(ctx, hurryGrace, nil, context.Canceled) == nil {
+			cancel(ErrStopping)
+		}
+	}()
+	moved, err := f.attempt(ctx, ids)
+	if err != nil && errors.Is(context.Cause(ctx), ErrStopping) {
+		err = fmt.Errorf("%w: %w", ErrStopping, err)
+	}
+	return moved, err
 }
 
 // attempt moves one batch, once.
@@ -76,9 +164,10 @@ func (f *Flusher) attempt(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	if err != nil {
 		return Moved{}, err
 	}
-	moved, err := f.move(ctx, claims)
+	fresh, again, early := f.locked.divide(time.Now(), claims)
+	moved, err := f.moveApart(ctx, fresh, append(again, early...))
 	if err == nil || ctx.Err() == nil { // what was cut off says nothing about the sink
-		f.note(err)
+		f.note(moved, err)
 	}
 	return moved, err
 }

@@ -10,14 +10,35 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// round claims what is due, once, and moves it. It says whether the claim was full, so that more is likely to wait.
-func (f *Flusher) round(ctx context.Context) (full bool, err error) {
+// round claims what is due, once, and moves it. It says whether the claim was full, so that more is likely to wait. Its error
+// wraps [ErrLocked] where nothing at all could be written because of that.
+func (f *Flusher) round(ctx context.Context) (full bool, moved Moved, err error) {
 	claims, err := f.queue.Claim(ctx, time.Now(), f.opts.Batch, f.opts.Lease)
 	if err != nil {
-		return false, err
+		return false, Moved{}, err
 	}
-	_, err = f.move(ctx, claims)
-	return len(claims) >= f.opts.Batch, err
+	fresh, again, early := f.locked.divide(time.Now(), claims)
+	if len(early) > 0 { // a write has made them due before the pause is over
+		err = f.release(ctx, early)
+	}
+	if err == nil {
+		moved, err = f.moveApart(ctx, fresh, again)
+	}
+	if err == nil && moved.Flushed+moved.Dead == 0 && len(fresh) > 0 {
+		err = moved.lockedError()
+	}
+	return len(claims) >= f.opts.Batch, moved, err
+}
+
+// moveApart moves first what should not have to wait, then the tickets whose rows were locked the last time.
+func (f *Flusher) moveApart(ctx context.Context, fresh, again []store.Claim) (Moved, error) {
+	moved, err := f.move(ctx, fresh)
+	if err != nil {
+		return moved, errors.Join(err, f.release(ctx, again))
+	}
+	more, err := f.move(ctx, again)
+	moved.add(more)
+	return moved, err
 }
 
 // Moved counts what became of claims.
@@ -26,10 +47,31 @@ type Moved struct {
 	Flushed int
 	// Dead tickets were refused by the sink and parked.
 	Dead int
+	// Later are tickets whose rows stay locked by others: still dirty, to be tried again.
+	Later []ticket.ID
+
+	reason error // of the last of Later
 }
 
-// move brings claims to the sink, acks what arrived and parks what was refused. On error the claims are released: they are
-// due again at once.
+func (m *Moved) add(more Moved) {
+	m.Flushed += more.Flushed
+	m.Dead += more.Dead
+	m.Later = append(m.Later, more.Later...)
+	if more.reason != nil {
+		m.reason = more.reason
+	}
+}
+
+// lockedError says which tickets are left; nil where none is.
+func (m *Moved) lockedError() error {
+	if len(m.Later) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d tickets: %w: %w", len(m.Later), ErrLocked, m.reason)
+}
+
+// move brings claims to the sink, acks what arrived, parks what was refused, and leaves what is locked for later. On error the
+// claims are released: they are due again at once.
 func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error) {
 	if len(claims) == 0 {
 		return Moved{}, nil
@@ -47,17 +89,24 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	var receipts []store.Receipt
 	var letters []store.DeadLetter
 	var again []store.Claim
+	var left Moved       // with Later alone
 	var rest []ticket.ID // of these only the oldest changes were claimed
 	for i, result := range results {
 		claim := &claims[i]
 		switch {
+		case result.Later != nil:
+			claim.Due = f.locked.add(claim.ID, time.Now(), f.opts.MaxPause)
+			again = append(again, *claim)
+			left.Later, left.reason = append(left.Later, claim.ID), result.Later
 		case result.Refused != nil:
+			f.locked.remove(claim.ID)
 			letters = append(letters, store.DeadLetter{
 				ID: claim.ID, Revision: claim.Newest, Code: result.Refused.Code, Reason: result.Refused.Reason, At: time.Now(),
 			})
 		case result.Revision < claim.Revision: // The row vanished between write and check.
 			again = append(again, *claim)
 		default:
+			f.locked.remove(claim.ID)
 			receipts = append(receipts, store.Receipt{
 				ID: claim.ID, Revision: result.Revision, Ahead: result.Revision > claim.Revision,
 			})
@@ -70,9 +119,10 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	if err != nil {
 		return moved, err
 	}
+	moved.add(left)
 	newer, err := f.moveRest(ctx, rest)
-	moved.Flushed -= newer.Dead // a ticket counts once, and as dead where any part of it is
-	moved.Dead += newer.Dead
+	newer.Flushed = -newer.Dead - len(newer.Later) // a ticket counts once, by the last part of it
+	moved.add(newer)
 	return moved, err
 }
 

@@ -15,12 +15,15 @@ type Change struct {
 	Deleted  bool
 }
 
-// Result is what the sink did with one change.
+// Result is what the sink did with one change: stored it, refused it, or left it for later.
 type Result struct {
 	// Revision is the ticket's in the sink after the write: the change's own, or a higher one where the sink was ahead.
 	Revision ticket.Revision
 	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
 	Refused *Refusal
+	// Later is set, with the reason, where the sink answers but somebody else holds the row: it is to be tried again, for as
+	// long as that takes. It never makes a dead letter.
+	Later error
 }
 
 // Refusal is the sink's reason for not taking a change.
@@ -41,4 +44,6 @@ var (
 	ErrSinkDown = errors.New("sink down")
 	// ErrSinkPaused means that the sink's table is missing or has changed: its definition must be read again first.
 	ErrSinkPaused = errors.New("sink paused: its table is missing or has changed")
+	// ErrLocked means that others hold the rows of tickets for so long that these could not be brought.
+	ErrLocked = errors.New("rows stay locked by others")
 )

@@ -63,10 +63,15 @@ func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {
 func (f *Flusher) Stats() *Stats { return &f.stats }
 
 // note keeps the sink's state after a round and logs when it changes, once.
-func (f *Flusher) note(err error) {
+func (f *Flusher) note(moved Moved, err error) {
 	state, reason := SinkUp, ""
 	switch {
 	case err == nil:
+		if moved.Flushed+moved.Dead == 0 && f.locked.any(time.Now()) { // nothing was tried that says more than the last time
+			return
+		}
+	case errors.Is(err, ErrLocked):
+		state, reason = SinkDown, err.Error()
 	case errors.Is(err, ErrSinkPaused):
 		state, reason = SinkPaused, err.Error()
 	case errors.Is(err, ErrSinkDown):

@@ -13,11 +13,12 @@ import (
 )
 
 // The session's settings. Strict mode makes the database refuse what it would otherwise cut silently; the lock wait is
-// shorter than the read time-out, so that a locked row is reported as one and not as a lost connection.
+// shorter than the read time-out, so that a locked row is reported as one and not as a lost connection, and so short that the
+// rows beside it do not wait long until it is found.
 const (
 	sqlMode = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
 
-	lockWaitSeconds = "5"
+	lockWaitSeconds = "1"
 	dialTimeout     = 5 * time.Second
 	readTimeout     = 30 * time.Second
 	writeTimeout    = 30 * time.Second
@@ -35,6 +36,8 @@ type DB struct {
 	definition atomic.Pointer[table.Definition]
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
 	packet atomic.Int64
+	// rereads are those of the definition because of something refused.
+	rereads seldom
 }
 
 // Open checks the config and prepares the pool. It connects to nothing: the first use does.

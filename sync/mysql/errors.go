@@ -24,6 +24,7 @@ const (
 // Error numbers of MySQL and MariaDB that are named in more than one place.
 const (
 	errUnknownColumn  = 1054
+	errLockWait       = 1205
 	errDuplicate      = 1062
 	errPacketTooLarge = 1153
 	errNoDefault      = 1364
@@ -32,9 +33,9 @@ const (
 // verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900
 // to 1999 and 4000 on, https://mariadb.com/kb/en/mariadb-error-code-reference/.
 var verdicts = map[uint16]verdict{
-	1213: conflict, // deadlock
-	1205: conflict, // lock wait timeout
-	1020: conflict, // MariaDB: record has changed since last read
+	1213:        conflict, // deadlock
+	errLockWait: conflict, // lock wait timeout
+	1020:        conflict, // MariaDB: record has changed since last read
 
 	1048:         data, // NULL in a NOT NULL column
 	1118:         data, // row size too large
@@ -90,6 +91,12 @@ func judge(err error) verdict {
 	default:
 		return down
 	}
+}
+
+// timedOut says that a statement has waited for a lock in vain.
+func timedOut(err error) bool {
+	mysqlErr, ok := errors.AsType[*driver.MySQLError](err)
+	return ok && mysqlErr.Number == errLockWait
 }
 
 // failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.

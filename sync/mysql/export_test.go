@@ -5,8 +5,5 @@ import "database/sql"
 // Pool is the pool with its pinned session, for tests that ask the database itself.
 func (db *DB) Pool() *sql.DB { return db.pool }
 
-// MaxConflicts is how often a locked row is tried in one write.
-const MaxConflicts = maxConflicts
-
 // Bounded begins a SELECT as [DB.List] does.
 var Bounded = bounded

@@ -190,7 +190,7 @@ func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
 	return want, errors.Join(err, dropErr)
 }
 
-// sequence makes the sequence, and raises it where it is not above the table's ids.
+// sequence makes the sequence, and raises it where it is not above the table's ids, see [reach].
 func (m *migration) sequence(ctx context.Context) error {
 	schema := m.schema(phpclient.Schema)
 	there, err := m.exists(ctx, m.config.Table+sequenceSuffix)
@@ -206,8 +206,10 @@ func (m *migration) sequence(ctx context.Context) error {
 		return m.run(ctx, schema[raiseSequence])
 	}
 	var low bool
+	key := quote(m.config.Key)
 	err = m.conn.QueryRowContext(ctx, "SELECT COALESCE((SELECT next FROM "+quote(m.config.Table+sequenceSuffix)+
-		" WHERE id = 1), 0) <= COALESCE((SELECT MAX("+quote(m.config.Key)+") FROM "+quote(m.config.Table)+"), 0)").Scan(&low)
+		" WHERE id = 1), 0) <= COALESCE((SELECT MAX("+key+") FROM "+quote(m.config.Table)+" WHERE "+key+" < ?), 0)",
+		int64(reach)).Scan(&low)
 	if err != nil {
 		return fmt.Errorf("compare the sequence with the ids: %w", err)
 	}

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"math"
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -131,18 +132,18 @@ func unmarked(text string) bool { return strings.Trim(text, "0-: .") == "" }
 // MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is
 // indexed, as ticketd migrate leaves it.
 func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
-	n, err := db.highest(ctx, db.config.Revision)
+	n, err := db.highest(ctx, db.config.Revision, math.MaxInt64)
 	return ticket.Revision(n), db.failure("read the highest revision", err)
 }
 
-// MaxID returns the highest ticket id in the table, zero where it is empty.
+// MaxID returns the highest ticket id in the table below [reach], zero where there is none.
 func (db *DB) MaxID(ctx context.Context) (ticket.ID, error) {
-	n, err := db.highest(ctx, db.config.Key)
+	n, err := db.highest(ctx, db.config.Key, int64(reach))
 	return ticket.ID(n), db.failure("read the highest id", err)
 }
 
-func (db *DB) highest(ctx context.Context, column string) (n int64, err error) {
-	err = db.pool.QueryRowContext(ctx,
-		"SELECT COALESCE(MAX("+quote(column)+"),0) FROM "+quote(db.config.Table)).Scan(&n)
+func (db *DB) highest(ctx context.Context, column string, below int64) (n int64, err error) {
+	err = db.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX("+quote(column)+"),0) FROM "+quote(db.config.Table)+
+		" WHERE "+quote(column)+" < ?", below).Scan(&n)
 	return n, err
 }

@@ -13,6 +13,11 @@ import (
 // sequenceSuffix makes the name of the sequence's table, whose one row holds the next free id.
 const sequenceSuffix = "_seq"
 
+// reach bounds the ids above which the sequence is raised. One from here on was typed in, or comes from elsewhere: a sequence that
+// counts tickets does not get there, so it need not be above it, and raised above it would be at its end before long. It is 2^52,
+// which leaves room for ids that are times in microseconds.
+const reach ticket.ID = 1 << 52
+
 func (db *DB) sequence() string { return quote(db.config.Table + sequenceSuffix) }
 
 // Sequence leases blocks of ticket ids. No id is leased twice, by any number of processes.

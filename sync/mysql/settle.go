@@ -10,15 +10,24 @@ import (
 )
 
 const (
-	// maxConflicts bounds how often rows that others hold are tried in one call. With lock waits of five seconds the worst
-	// case stays below half a minute.
+	// maxConflicts bounds how often rows are tried in one call that meet deadlocks.
 	maxConflicts = 5
+	// maxWaits bounds how often a batch of rows waits for locks until these time out: enough to find one locked row in a thousand
+	// by halving. Beyond it each part that is left is tried once. With lock waits of a second the worst case stays below half
+	// a minute.
+	maxWaits = 12
 	// firstPause is the mean pause after a first conflict; each further one doubles it.
 	firstPause = 10 * time.Millisecond
 )
 
 // attempt brings the rows to the database in one transaction, or none of them.
 type attempt func(ctx context.Context, rows []row) error
+
+// bring settles a batch of rows.
+func (w *write) bring(ctx context.Context, rows []row, try attempt) error {
+	w.waits = 0
+	return w.settle(ctx, rows, 0, try)
+}
 
 // settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a
 // whole does not take anything now.
@@ -33,9 +42,12 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 			return nil
 		}
 	case conflict:
-		if conflicts++; conflicts == maxConflicts {
-			w.conflict = fmt.Errorf("mysql: rows of %d tickets stay locked: %w: %w", len(rows), flush.ErrSinkDown, err)
+		if conflicts++; w.hopeless(rows, conflicts, err) {
+			w.leave(rows, err)
 			return nil
+		}
+		if timedOut(err) { // that was pause enough
+			break
 		}
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
 			return fmt.Errorf("mysql: wait for a lock: %w: %w", flush.ErrSinkDown, err)
@@ -50,6 +62,23 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		}
 	}
 	return w.settle(ctx, rows[middle:], conflicts, try)
+}
+
+// hopeless says that rows that others hold are not to be tried again in this call. A row that is alone has waited for its lock as
+// long as is reasonable; several are halved, so that those that are free do not wait with those that are not.
+func (w *write) hopeless(rows []row, conflicts int, err error) bool {
+	if !timedOut(err) {
+		return conflicts >= maxConflicts
+	}
+	w.waits++
+	return len(rows) == 1 || w.waits >= maxWaits
+}
+
+// leave records that the rows are to be tried again later.
+func (w *write) leave(rows []row, why error) {
+	for i := range rows {
+		w.results[rows[i].at] = flush.Result{Later: fmt.Errorf("mysql: the row stays locked: %w", why)}
+	}
 }
 
 // pause waits between half and one and a half of the mean, or until ctx ends: those that collided must not meet again.

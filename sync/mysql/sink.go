@@ -26,12 +26,52 @@ func NewSink(db *DB) *Sink { return &Sink{db: db} }
 func (s *Sink) Statements() int64 { return s.statements.Load() }
 
 // Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read
-// it again after [flush.ErrSinkPaused].
+// it again after [flush.ErrSinkPaused]. Where the database refuses rows for their data, the table may be another than the definition
+// says, which lays out the statements: it is read again, and where it has changed the rows get a second chance.
 func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
 	d, err := s.db.known(ctx)
 	if err != nil {
 		return nil, err
 	}
+	results, err := s.write(ctx, d, changes)
+	if err != nil {
+		return nil, err
+	}
+	refused := refusedByData(results)
+	if len(refused) == 0 {
+		return results, nil
+	}
+	now := s.db.Reread(ctx, d)
+	if now == nil {
+		return results, nil
+	}
+	second := make([]flush.Change, len(refused))
+	for i, at := range refused {
+		second[i] = changes[at]
+	}
+	again, err := s.write(ctx, now, second)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range refused {
+		results[at] = again[i]
+	}
+	return results, nil
+}
+
+// refusedByData returns which of the changes were refused for what they hold. Of one that is too large no definition changes that.
+func refusedByData(results []flush.Result) []int {
+	var refused []int
+	for i := range results {
+		if r := results[i].Refused; r != nil && r.Code != errPacketTooLarge {
+			refused = append(refused, i)
+		}
+	}
+	return refused
+}
+
+// write brings the changes as the definition lays them out.
+func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.Change) ([]flush.Result, error) {
 	packet, err := s.db.maxPacket(ctx)
 	if err != nil {
 		return nil, err
@@ -52,9 +92,6 @@ func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Resul
 			return nil, err
 		}
 	}
-	if w.conflict != nil {
-		return nil, w.conflict
-	}
 	return w.results, nil
 }
 
@@ -67,9 +104,8 @@ type write struct {
 	results    []flush.Result
 	// vanished are rows of a batch that were not there after it: each gets one more attempt, alone.
 	vanished []row
-	// conflict is set when rows stayed locked by others after all attempts. The other rows are still written, so that they
-	// need not wait for these.
-	conflict error
+	// waits counts the lock waits of the batch that is being settled.
+	waits int
 }
 
 // plan lays out the changes. A field without a place may mean that the definition is older than the one by which

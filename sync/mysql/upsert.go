@@ -34,14 +34,14 @@ func (w *write) group(ctx context.Context, g *group) error {
 			})
 			continue
 		}
-		if err := w.settle(ctx, batch, 0, try); err != nil {
+		if err := w.bring(ctx, batch, try); err != nil {
 			return err
 		}
 	}
 	vanished := w.vanished
 	w.vanished = nil
 	for i := range vanished {
-		if err := w.settle(ctx, vanished[i:i+1], 0, try); err != nil {
+		if err := w.bring(ctx, vanished[i:i+1], try); err != nil {
 			return err
 		}
 	}

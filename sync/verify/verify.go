@@ -39,6 +39,8 @@ const (
 	Stale Kind = "clean copy differs from MySQL"
 	// Rowless: a clean copy has no row: somebody deleted it in SQL.
 	Rowless Kind = "clean copy has no row in MySQL"
+	// Foreign: the ticket's key holds something that is no ticket. It is not touched, but leaves the index.
+	Foreign Kind = "its Redis key is used by something else"
 )
 
 // Difference is one ticket that is not as it should be.
@@ -157,6 +159,8 @@ func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Differen
 func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
 	d := &Difference{ID: r.ID, revision: r.Revision}
 	switch {
+	case r.Err != nil:
+		d.Kind = Foreign
 	case r.Dirty && !indexed:
 		d.Kind = Unindexed
 	case !r.Dirty && indexed:
@@ -193,7 +197,7 @@ func repair(ctx context.Context, s Store, found []Difference) error {
 	var revisions []ticket.Revision
 	for _, d := range found {
 		switch d.Kind {
-		case Unindexed, Overindexed:
+		case Unindexed, Overindexed, Foreign:
 			index = append(index, d.ID)
 		case Stale, Rowless:
 			copies, revisions = append(copies, d.ID), append(revisions, d.revision)

@@ -27,7 +27,9 @@ CREATE TABLE IF NOT EXISTS `{table}` (
   KEY `revision` (`revision`)
 ) ENGINE=InnoDB {charset_collate};
 
--- One row; ids are leased in blocks by raising next, so that none is ever given twice, whatever else is lost.
+-- One row; ids are leased in blocks by raising next, so that none is ever given twice, whatever else is lost. It begins above the
+-- ids that the table holds, but for those from 2^52 (4503599627370496) on: such a one was typed in or comes from elsewhere, a count
+-- of tickets never gets there, and begun above it the ids would soon be used up.
 CREATE TABLE IF NOT EXISTS `{table}_seq` (
   `id` tinyint unsigned NOT NULL,
   `next` bigint unsigned NOT NULL,
@@ -35,5 +37,5 @@ CREATE TABLE IF NOT EXISTS `{table}_seq` (
 ) ENGINE=InnoDB;
 
 INSERT INTO `{table}_seq` (`id`, `next`)
-  SELECT 1, COALESCE(MAX(`{key}`), 0) + 1 FROM `{table}`
+  SELECT 1, COALESCE(MAX(`{key}`), 0) + 1 FROM `{table}` WHERE `{key}` < 4503599627370496
   ON DUPLICATE KEY UPDATE `next` = GREATEST(`next`, VALUES(`next`));

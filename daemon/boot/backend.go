@@ -1,0 +1,178 @@
+package boot
+
+import (
+	"context"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal"
+	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/relay"
+)
+
+// backend is where a site's changes wait for MySQL: Redis behind a journal, Redis alone, or the journal alone.
+type backend struct {
+	store.Store
+
+	redis   *redis.Store   // nil where there is none
+	relay   *relay.Store   // the journal before Redis, or nil
+	journal *journal.Store // the journal alone, or nil
+}
+
+// parts are what a backend is made with.
+type parts struct {
+	name   string
+	config *config.Site
+	clock  *ticket.Clock
+	floor  func(context.Context) (ticket.Revision, error)
+	owner  string
+	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
+	seeded  func(floor ticket.Revision, emptied bool)
+	foreign func(key string)
+	// wake is told when changes that were replayed are due.
+	wake func(time.Time)
+	log  zerolog.Logger
+}
+
+// openBackend makes a site's backend as the configuration has it. It takes the journal, and nothing else, from any other
+// process that has it.
+func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
+	dir := d.config.JournalDir(p.name)
+	b := &backend{}
+	var report wal.Report
+	var err error
+	switch {
+	case d.redis == nil:
+		c := &d.config.Journal
+		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
+			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
+			Floor: p.floor, Log: p.log,
+		})
+		b.Store = b.journal
+	case dir == "":
+		b.redis, err = d.redis.store(p, "")
+		b.Store = b.redis
+	default:
+		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{
+			MaxEntries: d.config.Journal.MaxEntries, Up: d.redis.up, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+		}, func(id string) (relay.Next, error) {
+			b.redis, err = d.redis.store(p, id)
+			return b.redis, err
+		})
+		b.Store = b.relay
+	}
+	if err != nil {
+		return nil, err
+	}
+	if report.Cut > 0 {
+		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
+			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
+	}
+	return b, nil
+}
+
+func (d *Daemon) walOptions(log zerolog.Logger) wal.Options {
+	c := &d.config.Journal
+	return wal.Options{Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), Log: log}
+}
+
+func (b *backend) start(ctx context.Context) {
+	if b.relay != nil {
+		b.relay.Start(ctx)
+	}
+	if b.journal != nil {
+		b.journal.Start(ctx)
+	}
+}
+
+func (b *backend) stop(ctx context.Context) error {
+	switch {
+	case b.relay != nil:
+		return b.relay.Stop(ctx)
+	case b.journal != nil:
+		return b.journal.Stop(ctx)
+	default:
+		return nil
+	}
+}
+
+// close gives the journal back, after stop.
+func (b *backend) close() error {
+	switch {
+	case b == nil:
+		return nil
+	case b.relay != nil:
+		return b.relay.Close()
+	case b.journal != nil:
+		return b.journal.Close()
+	default:
+		return nil
+	}
+}
+
+// kind names the backend for status.
+func (b *backend) kind() protocol.Backend {
+	if b.redis == nil {
+		return protocol.BackendJournal
+	}
+	return protocol.BackendRedis
+}
+
+// journalStatus returns what tells of the journal; nil where there is none.
+func (b *backend) journalStatus() func() protocol.JournalStatus {
+	switch {
+	case b.relay != nil:
+		return func() protocol.JournalStatus {
+			s := b.relay.Status()
+			return protocol.JournalStatus{
+				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
+			}
+		}
+	case b.journal != nil:
+		return func() protocol.JournalStatus {
+			s := b.journal.Stats()
+			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest)}
+		}
+	default:
+		return nil
+	}
+}
+
+// warnings are what somebody must act on.
+func (b *backend) warnings() []string {
+	full := b.relay != nil && b.relay.Full() || b.journal != nil && b.journal.Full()
+	if !full {
+		return nil
+	}
+	return []string{"the journal is full: changes are answered overloaded; make room on its disk, or raise journal.max_bytes or " +
+		"journal.max_entries"}
+}
+
+func age(since time.Time) int64 {
+	if since.IsZero() {
+		return 0
+	}
+	return max(time.Since(since).Milliseconds(), 0)
+}
+
+// look asks Redis whether it was emptied or is another process than before, and returns how many clean copies were dropped
+// for that.
+func (b *backend) look(ctx context.Context) (dropped int, err error) {
+	if err := b.redis.Prepare(ctx); err != nil {
+		return 0, err
+	}
+	return b.redis.Reconcile(ctx)
+}
+
+// nudge has the journal replayed at once.
+func (b *backend) nudge() {
+	if b.relay != nil {
+		b.relay.Nudge()
+	}
+}

@@ -1,0 +1,78 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// redisPlace is the Redis of all sites: its client, whether it answers, and what should be changed about it.
+type redisPlace struct {
+	client *goredis.Client
+	watch  *redis.Watch
+	doctor *inspector
+}
+
+// newRedisPlace makes the client. Nothing is connected yet.
+func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Logger) *redisPlace {
+	p := &redisPlace{}
+	p.client, p.watch = connect(c, log)
+	p.doctor = newInspector(p.client, sites, log)
+	p.watch.OnRun(func() {
+		for _, s := range sites() {
+			s.backend.redis.NewLine()
+		}
+		p.doctor.lookSoon()
+	})
+	p.watch.OnUp(func() {
+		for _, s := range sites() {
+			s.backend.nudge()
+		}
+		p.doctor.lookSoon()
+	})
+	return p
+}
+
+func (p *redisPlace) start(ctx context.Context) {
+	p.watch.Start(ctx)
+	p.doctor.Start(ctx)
+}
+
+func (p *redisPlace) stop(ctx context.Context) error {
+	return errors.Join(p.doctor.Stop(ctx), p.watch.Stop(ctx))
+}
+
+func (p *redisPlace) up() bool {
+	up, _, _ := p.watch.State()
+	return up
+}
+
+// store makes a site's store, for the journal of that id; empty is none.
+func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
+	return redis.New(p.client, redis.Options{
+		Prefix: o.config.KeyPrefix, Owner: o.owner, CleanTTL: o.config.CleanTTL, Floor: o.floor, Clock: o.clock,
+		Journal: journal, OnSeed: o.seeded, OnForeign: o.foreign,
+	})
+}
+
+// state tells whether Redis answers; without one the journal is the store, which always does.
+func (d *Daemon) state() (up bool, since time.Time, reason string) {
+	if d.redis == nil {
+		return true, d.started, ""
+	}
+	return d.redis.watch.State()
+}
+
+// warnings are what should be changed about Redis.
+func (d *Daemon) warnings() []string {
+	if d.redis == nil {
+		return nil
+	}
+	return d.redis.doctor.warnings()
+}

@@ -1,0 +1,115 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// The bounds of bad/, which its files' .reason texts do not count against: each of those is short.
+const (
+	maxBadFiles = 1000
+	maxBadBytes = 64 << 20
+)
+
+const (
+	reasonSuffix = ".reason"
+	// maxBadName leaves room behind a name for a number and for reasonSuffix, within the 255 bytes of a file system.
+	maxBadName = 200
+)
+
+// errNoRoom means that bad/ holds as much as it may.
+var errNoRoom = errors.New("the folder for files that cannot be used is full")
+
+// badFolder is bad/: files that can never be taken in, each beside the reason.
+type badFolder struct {
+	dir   *os.File
+	bytes int64
+	files atomic.Int64 // read by whoever asks for the status
+}
+
+func openBad(at int) (*badFolder, error) {
+	if err := unix.Mkdirat(at, badName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	dir, err := openDir(at, badName)
+	if err != nil {
+		return nil, err
+	}
+	b := &badFolder{dir: dir}
+	return b, b.measure()
+}
+
+// measure counts again what is there: an operator may have removed some of it.
+func (b *badFolder) measure() error {
+	names, err := list(b.fd())
+	if err != nil {
+		return err
+	}
+	files := int64(0)
+	b.bytes = 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, reasonSuffix) {
+			files++
+			b.bytes += sizeOf(b.fd(), name)
+		}
+	}
+	b.files.Store(files)
+	return nil
+}
+
+func (b *badFolder) count() int64 { return b.files.Load() }
+
+func (b *badFolder) fd() int { return int(b.dir.Fd()) }
+
+// put moves a file here and writes down why.
+func (b *badFolder) put(from int, name string, why *protocol.Error) error {
+	size := sizeOf(from, name)
+	if b.files.Load() >= maxBadFiles || b.bytes+size > maxBadBytes {
+		return errNoRoom
+	}
+	short := name[:min(len(name), maxBadName)]
+	target := short
+	err := unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE)
+	for i := 1; errors.Is(err, unix.EEXIST); i++ {
+		target = short + "." + strconv.Itoa(i)
+		err = unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE)
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil // somebody has taken it away
+	case err != nil:
+		return fmt.Errorf("moving it to %s/: %w", badName, err)
+	}
+	b.files.Add(1)
+	b.bytes += size
+	return b.writeReason(target, name, why)
+}
+
+func (b *badFolder) writeReason(target, name string, why *protocol.Error) error {
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(b.fd(), target+reasonSuffix, flags, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the reason: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), target+reasonSuffix)
+	_, err = fmt.Fprintf(file, "file: %q\ncode: %s\nfield: %s\nmessage: %s\n", name, why.Code, why.Field, why.Message)
+	return errors.Join(err, file.Close())
+}
+
+// sizeOf is a file's size in bytes; 0 for one that is gone.
+func sizeOf(at int, name string) int64 {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0
+	}
+	return stat.Size
+}

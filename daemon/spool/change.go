@@ -1,0 +1,122 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in
+// again after the daemon was down for long.
+type change interface {
+	protocol.Params
+	// check refuses what only a connection may ask for.
+	check() error
+	apply(ctx context.Context, site daemon.Site) error
+}
+
+// parse reads the one frame of a file. The error is a *[protocol.Error].
+func parse(content []byte) (change, error) {
+	r := bytes.NewReader(content)
+	payload, err := protocol.ReadFrame(r, nil)
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, protocol.Errorf(protocol.CodeMalformed, "it ends before its frame does")
+	case err != nil:
+		return nil, err
+	case r.Len() != 0:
+		return nil, protocol.Errorf(protocol.CodeMalformed, "something follows its frame")
+	}
+	req, err := protocol.DecodeRequest(payload)
+	if err != nil {
+		return nil, err
+	}
+	var c change
+	switch req.Method {
+	case protocol.MethodCreate:
+		c = &create{}
+	case protocol.MethodSet:
+		c = &set{}
+	case protocol.MethodDelete:
+		c = &remove{}
+	default:
+		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "only create, set and delete are taken in from the spool")
+	}
+	if err := c.Decode(req.Params); err != nil {
+		return nil, err
+	}
+	return c, c.check()
+}
+
+func checkRequestID(requestID string) error {
+	if requestID == "" {
+		return protocol.Invalid("request_id", "it is missing: without it the change could be made twice")
+	}
+	return nil
+}
+
+type create struct{ protocol.CreateParams }
+
+func (c *create) check() error {
+	if c.ID == 0 {
+		return protocol.Invalid("id", "it is missing: whoever wrote the file was told one")
+	}
+	return checkRequestID(c.RequestID)
+}
+
+// apply makes the ticket under the id that the client was told. Where the same request had reached the daemon before, and
+// only its reply was lost, there is a ticket under another id that nobody was told: it is removed, unless somebody has
+// changed it since. All of it may be repeated.
+func (c *create) apply(ctx context.Context, site daemon.Site) error {
+	p := c.CreateParams
+	p.Remember = 0
+	made, err := site.Create(ctx, &p)
+	if err != nil || made.ID == c.ID {
+		return err
+	}
+	p = c.CreateParams
+	p.Remember, p.RequestID = 0, c.RequestID+"#"+strconv.FormatInt(c.ID, 10)
+	if _, err := site.Create(ctx, &p); err != nil {
+		return err
+	}
+	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
+	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
+		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: c.Ack})
+	}
+	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
+		return nil
+	}
+	return err
+}
+
+type set struct{ protocol.SetParams }
+
+func (c *set) check() error {
+	if c.IfRevision != 0 {
+		return protocol.Invalid("if_revision", "a condition cannot be decided later, when nobody hears of it")
+	}
+	return checkRequestID(c.RequestID)
+}
+
+func (c *set) apply(ctx context.Context, site daemon.Site) error {
+	p := c.SetParams
+	p.Remember = 0
+	_, err := site.Set(ctx, &p)
+	return err
+}
+
+type remove struct{ protocol.DeleteParams }
+
+func (c *remove) check() error { return checkRequestID(c.RequestID) }
+
+func (c *remove) apply(ctx context.Context, site daemon.Site) error {
+	p := c.DeleteParams
+	p.Remember = 0
+	_, err := site.Delete(ctx, &p)
+	return err
+}

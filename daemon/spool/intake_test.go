@@ -1,0 +1,316 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Files are taken in by their names, whatever order they came in, each once; without the sort this fails.
+func TestTakenInByName(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	first, second, third := r.name(7), r.name(7), r.name(7)
+	r.write(t, third, frame(t, protocol.MethodDelete, &protocol.DeleteParams{Site: "main", ID: 7, RequestID: "c"}))
+	r.write(t, second, frame(t, protocol.MethodSet, setParams("main", 7, "closed", "b")))
+	r.write(t, first, frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "a", Remember: time.Minute,
+	}))
+	if status := r.Status(); status.Files != 3 || status.Bytes == 0 || status.Taken != 0 {
+		t.Errorf("status %+v, want 3 files", status)
+	}
+	r.advance(time.Second)
+	if status := r.Status(); status.OldestMS != 999 { // the first file is stamped 1 µs after the rig's clock
+		t.Errorf("the oldest is %d ms old, want 999", status.OldestMS)
+	}
+	r.takeIn(t)
+	r.site.want(t, "create 7 a", "set 7 closed b", "delete 7 c")
+	r.wantFiles(t, "")
+	if status := r.Status(); status != (protocol.SpoolStatus{Taken: 3}) {
+		t.Errorf("status %+v, want 3 taken", status)
+	}
+}
+
+// What cannot be used stands aside with the reason, and the rest goes on.
+func TestUnusableFilesAreSetAside(t *testing.T) {
+	t.Parallel()
+	set := func(t *testing.T) []byte { return frame(t, protocol.MethodSet, setParams("main", 1, "x", "r")) }
+	content := func(f func(t *testing.T) []byte) func(*testing.T, *rig, string) {
+		return func(t *testing.T, r *rig, name string) { r.write(t, name, f(t)) }
+	}
+	params := func(m protocol.Method, p protocol.Params) func(*testing.T, *rig, string) {
+		return content(func(t *testing.T) []byte { return frame(t, m, p) })
+	}
+	conditional, unnamed := setParams("main", 1, "x", "r"), setParams("main", 1, "x", "")
+	conditional.IfRevision, unnamed.Remember = 5, 0
+	several := &protocol.SetManyParams{
+		Site: "main", RequestID: "r", Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
+	}
+	unnumbered := &protocol.CreateParams{Site: "main", Fields: conditional.Fields, RequestID: "r"}
+	for what, c := range map[string]struct {
+		make   func(t *testing.T, r *rig, name string)
+		reason string
+	}{
+		"torn":           {content(func(t *testing.T) []byte { f := set(t); return f[:len(f)-1] }), "ends before"},
+		"empty":          {content(func(*testing.T) []byte { return nil }), "ends before"},
+		"two frames":     {content(func(t *testing.T) []byte { return append(set(t), set(t)...) }), "follows"},
+		"another format": {content(func(*testing.T) []byte { return []byte("HTTP/1.1") }), "code: version"},
+		"no request":     {content(func(*testing.T) []byte { return []byte("\x01\x00\x00\x01\xc0") }), "code: malformed"},
+		"huge":           {content(func(*testing.T) []byte { return make([]byte, maxFile+1) }), "code: too_large"},
+		"a link": {func(t *testing.T, r *rig, name string) {
+			target := filepath.Join(t.TempDir(), "target")
+			check(t, os.WriteFile(target, set(t), 0o600))
+			check(t, os.Symlink(target, filepath.Join(r.path, name)))
+		}, "cannot be opened"},
+		"two names": {func(t *testing.T, r *rig, name string) {
+			other := filepath.Join(filepath.Dir(r.path), "other")
+			check(t, os.WriteFile(other, set(t), 0o600))
+			check(t, os.Link(other, filepath.Join(r.path, name)))
+		}, "2 names"},
+		"a pipe": {func(t *testing.T, r *rig, name string) {
+			check(t, unix.Mkfifo(filepath.Join(r.path, name), 0o600))
+		}, "no regular file"},
+		"a folder": {func(t *testing.T, r *rig, name string) {
+			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
+		}, "no regular file"},
+		"a read":           {params(protocol.MethodGet, &protocol.GetParams{Site: "main", ID: 1}), "code: unknown_method"},
+		"several":          {params(protocol.MethodSetMany, several), "code: unknown_method"},
+		"a condition":      {params(protocol.MethodSet, conditional), "field: if_revision"},
+		"no request id":    {params(protocol.MethodSet, unnamed), "field: request_id"},
+		"a create, no id":  {params(protocol.MethodCreate, unnumbered), "field: id"},
+		"a delete, no id":  {params(protocol.MethodDelete, &protocol.DeleteParams{Site: "main", RequestID: "r"}), "field: id"},
+		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
+		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},
+		"a fault":          {params(protocol.MethodSet, setParams("main", 1, "x", "fault")), "code: internal"},
+		"a panic":          {params(protocol.MethodSet, setParams("main", 1, "x", "panic")), "code: internal"},
+		"somebody else's":  {func(t *testing.T, r *rig, name string) { r.denied = true; r.write(t, name, set(t)) }, "code: forbidden"},
+		"an unknown table": {params(protocol.MethodSet, setParams("main", 1, "x", "conflict")), "code: conflict"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.site.fail = func(requestID string) error {
+				switch requestID {
+				case "refuse":
+					return protocol.Invalid("status", "too long")
+				case "fault":
+					return errors.New("a key holds no hash")
+				case "conflict":
+					return protocol.Errorf(protocol.CodeConflict, "the ticket is at revision 5")
+				case "panic":
+					panic("a bug")
+				default:
+					return nil
+				}
+			}
+			r.set(t, "next", 1, "before", "1")
+			name := r.name(1)
+			c.make(t, r, name)
+			r.takeIn(t)
+			r.denied = false
+			r.set(t, "next", 1, "after", "2")
+			r.takeIn(t)
+			if what == "somebody else's" {
+				r.next.want(t, "set 1 after 2")
+				r.site.want(t)
+				return
+			}
+			r.next.want(t, "set 1 before 1", "set 1 after 2")
+			r.wantFiles(t, "")
+			r.wantFiles(t, badName, name)
+			reason, err := os.ReadFile(filepath.Join(r.path, badName, name+reasonSuffix))
+			if err != nil || !strings.Contains(string(reason), c.reason) || !strings.Contains(string(reason), name) {
+				t.Errorf("reason %q (%v), want the file's name and %q", reason, err, c.reason)
+			}
+			if status := r.Status(); status.Bad != 1 || status.Taken != 2 || len(r.Warnings()) != 1 {
+				t.Errorf("status %+v, warnings %q", status, r.Warnings())
+			}
+			r.wantLogged(t, 1, "set aside")
+		})
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Files of another make stand aside, too, but nothing whose name begins with a dot.
+func TestForeignNames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	frame := frame(t, protocol.MethodSet, setParams("main", 1, "x", "r"))
+	long := strings.Repeat("n", 250)
+	for _, name := range []string{"README", "1-1-0.frame", long, ".breaker"} {
+		check(t, os.WriteFile(filepath.Join(r.path, name), frame, 0o600))
+	}
+	r.takeIn(t)
+	r.site.want(t)
+	r.wantFiles(t, "", ".breaker")
+	r.wantFiles(t, badName, "1-1-0.frame", "README", long[:maxBadName])
+	check(t, os.WriteFile(filepath.Join(r.path, "README"), frame, 0o600))
+	r.takeIn(t)
+	r.wantFiles(t, badName, "1-1-0.frame", "README", "README.1", long[:maxBadName])
+}
+
+// While a site cannot take its files they wait, in order, with pauses that grow, and its changes are refused; other sites
+// and its reads go on.
+func TestSiteThatCannotTakeItsFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var tries []time.Duration
+	start := r.clock().Add(rescanEvery)
+	r.site.fail = func(string) error {
+		tries = append(tries, r.clock().Sub(start))
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer")
+	}
+	held := []string{r.set(t, "main", 1, "a", "1"), r.set(t, "main", 1, "b", "2")}
+	r.set(t, "next", 1, "c", "3")
+	r.takeIn(t)
+	r.next.want(t, "set 1 c 3")
+	r.wantFiles(t, "", held...)
+	if err := r.Settle(t.Context(), r.site, true); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("a newer change may overtake: %v", err)
+	}
+	for name, err := range map[string]error{
+		"a read": r.Settle(t.Context(), r.site, false), "another site's change": r.Settle(t.Context(), r.next, true),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for range 400 {
+		r.advance(10 * time.Millisecond)
+		_ = r.Settle(t.Context(), r.site, true)
+	}
+	if want := []time.Duration{0, 50, 150, 350, 750, 1550, 3150}; len(tries) != len(want) || tries[6] != 3150*time.Millisecond {
+		t.Errorf("tries after %v, want %v ms", tries, want)
+	}
+	r.site.setFail(nil)
+	r.advance(maxPause)
+	if err := r.Settle(t.Context(), r.site, true); err != nil {
+		t.Errorf("the site works again: %v", err)
+	}
+	r.site.want(t, "set 1 a 1", "set 1 b 2")
+	r.wantFiles(t, "")
+	r.wantLogged(t, 1, "wait in the spool until")
+	r.wantLogged(t, 1, "taken in from the spool again")
+}
+
+// A site whose pause ends in the middle of a pass is not tried from there on: its earlier files have been passed over.
+func TestPauseThatEndsWithinAPass(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.fail = func(string) error { return protocol.Errorf(protocol.CodeOverloaded, "Redis is out of memory") }
+	r.set(t, "main", 1, "a", "1")
+	r.takeIn(t)
+	r.site.setFail(nil)
+	r.set(t, "next", 1, "b", "2")
+	r.set(t, "main", 1, "c", "3")
+	r.next.fail = func(string) error { r.advance(maxPause); return nil }
+	if err := r.Settle(t.Context(), r.next, true); err != nil {
+		t.Fatal(err)
+	}
+	r.site.want(t)
+	if err := r.Settle(t.Context(), r.site, true); err != nil {
+		t.Fatal(err)
+	}
+	r.site.want(t, "set 1 a 1", "set 1 c 3")
+}
+
+// Somebody takes the files away that a site holds up: its changes go on.
+func TestHeldFilesTakenAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.fail = func(string) error { return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer") }
+	name := r.set(t, "main", 1, "a", "1")
+	r.takeIn(t)
+	check(t, os.Remove(filepath.Join(r.path, name)))
+	r.takeIn(t)
+	if err := r.Settle(t.Context(), r.site, true); err != nil {
+		t.Error(err)
+	}
+}
+
+// A change of a ticket that was deleted meanwhile is over.
+func TestDeletionWins(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.fail = func(string) error { return protocol.Errorf(protocol.CodeNotFound, "it was deleted") }
+	r.set(t, "main", 1, "a", "1")
+	r.takeIn(t)
+	r.wantFiles(t, "")
+	r.wantFiles(t, badName)
+	r.wantLogged(t, 1, "the deletion stands")
+}
+
+// The create had reached the daemon before, which made another ticket than the client was told: that one goes, unless it has
+// been changed.
+func TestCreateWhoseReplyWasLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		revision int64
+		gone     bool
+		want     []string
+	}{
+		{5, false, []string{"create 7 r", "create 7 r#7", "delete 3 "}},
+		{6, false, []string{"create 7 r", "create 7 r#7"}},
+		{0, true, []string{"create 7 r", "create 7 r#7"}},
+	} {
+		r := newRig(t)
+		r.site.made = map[string]int64{"r": 3}
+		r.site.get = func(id int64) (protocol.Ticket, error) {
+			if c.gone {
+				return protocol.Ticket{}, protocol.Errorf(protocol.CodeNotFound, "there is no such ticket")
+			}
+			return protocol.Ticket{ID: id, Revision: c.revision}, nil
+		}
+		r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
+			Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r",
+		}))
+		r.takeIn(t)
+		r.site.want(t, c.want...)
+		r.wantFiles(t, "")
+	}
+}
+
+// A pass that its caller's deadline ends goes on with the next caller, at the same file.
+func TestPassThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.set(t, "main", 1, "a", "1")
+	r.set(t, "main", 1, "b", "2")
+	ctx, cancel := context.WithCancel(t.Context())
+	r.site.block = func(ctx context.Context) error { cancel(); return ctx.Err() }
+	if err := r.Settle(ctx, r.site, true); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("the request goes on: %v", err)
+	}
+	r.site.block = nil
+	if err := r.Settle(t.Context(), r.site, true); err != nil {
+		t.Fatal(err)
+	}
+	r.site.want(t, "set 1 a 1", "set 1 b 2")
+	r.wantLogged(t, 0, "wait in the spool until") // the deadline was the request's, not the site's
+}
+
+// A site that does not answer within the time of a request holds its files up.
+func TestSiteThatTakesTooLong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.opts.Timeout = time.Millisecond
+	r.site.block = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	name := r.set(t, "main", 1, "a", "1")
+	r.takeIn(t)
+	r.wantFiles(t, "", name)
+	r.wantLogged(t, 1, "wait in the spool until")
+}

@@ -1,0 +1,255 @@
+package spool
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeSite keeps what it is asked to do, one line each, and answers with fail, where that is set.
+type fakeSite struct {
+	daemon.Site // nil: what the spool never calls
+
+	mu    sync.Mutex
+	calls []string
+	fail  func(requestID string) error
+	// block, where it is set, is called in every change.
+	block func(ctx context.Context) error
+	// made has the tickets that creates made before, by request id.
+	made map[string]int64
+	get  func(id int64) (protocol.Ticket, error)
+}
+
+func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, format string, args ...any) error {
+	if s.block != nil {
+		if err := s.block(ctx); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		if err := s.fail(requestID); err != nil {
+			return err
+		}
+	}
+	if remember != 0 {
+		format = "forgets after a while: " + format
+	}
+	s.calls = append(s.calls, fmt.Sprintf(format, args...))
+	return nil
+}
+
+func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
+	err := s.call(ctx, p.RequestID, p.Remember, "create %d %s", p.ID, p.RequestID)
+	if id, there := s.made[p.RequestID]; there {
+		return protocol.CreateResult{ID: id, Revision: 5}, err
+	}
+	return protocol.CreateResult{ID: p.ID, Revision: 1}, err
+}
+
+func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
+	err := s.call(ctx, p.RequestID, p.Remember, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
+	return protocol.RevisionResult{Revision: 1}, err
+}
+
+func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
+	err := s.call(ctx, p.RequestID, p.Remember, "delete %d %s", p.ID, p.RequestID)
+	return protocol.RevisionResult{Revision: 1}, err
+}
+
+func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
+	return s.get(p.ID)
+}
+
+func (s *fakeSite) setFail(fail func(string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+func (s *fakeSite) want(t *testing.T, calls ...string) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got, want := strings.Join(s.calls, "\n"), strings.Join(calls, "\n"); got != want {
+		t.Errorf("the site was asked for\n%s\nwant\n%s", got, want)
+	}
+}
+
+// rig is a spool with two sites. Nothing is taken in but by a call.
+type rig struct {
+	*Spool
+	path       string
+	site, next *fakeSite // named main and next
+	log        *syncBuffer
+	mu         sync.Mutex
+	now        time.Time
+	sequence   int
+	denied     bool // no owner may use any site
+}
+
+// For judges as the daemon's table does: this process' user may use both sites.
+func (r *rig) For(p daemon.Peer, name string) (daemon.Site, error) {
+	if r.denied || int(p.UID) != os.Geteuid() {
+		return nil, protocol.Errorf(protocol.CodeForbidden, "user %d may not use this site", p.UID)
+	}
+	switch name {
+	case "main":
+		return r.site, nil
+	case "next":
+		return r.next, nil
+	default:
+		return nil, protocol.Invalid("site", "name one of the sites")
+	}
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{
+		path: filepath.Join(t.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}, log: &syncBuffer{},
+		now: time.UnixMicro(1_764_000_000_000_000),
+	}
+	r.open(t)
+	return r
+}
+
+// open opens the spool, again where it was open before.
+func (r *rig) open(t *testing.T) {
+	t.Helper()
+	if r.Spool != nil {
+		r.close(t)
+	}
+	r.Spool = New(Options{
+		Path: r.path, GID: -1, Sites: r, Timeout: 10 * time.Second, Log: zerolog.New(r.log), Now: r.clock,
+	})
+	t.Cleanup(func() { r.close(t) })
+}
+
+func (r *rig) close(t *testing.T) {
+	t.Helper()
+	if err := r.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func (r *rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+func (r *rig) advance(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = r.now.Add(d)
+}
+
+// takeIn looks at the whole folder.
+func (r *rig) takeIn(t *testing.T) {
+	t.Helper()
+	r.advance(rescanEvery)
+	if err := r.TakeIn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// name makes the next file's name: later ones sort behind.
+func (r *rig) name(id int64) string {
+	r.sequence++
+	return fmt.Sprintf("%016d-%d-%016x.frame", 1_764_000_000_000_000+r.sequence, id, r.sequence)
+}
+
+// write puts content into the spool as a client does.
+func (r *rig) write(t *testing.T, name string, content []byte) {
+	t.Helper()
+	tmp := filepath.Join(r.path, ".tmp-"+name)
+	if err := os.WriteFile(tmp, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(tmp, filepath.Join(r.path, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// set puts a set of a field of ticket id into the spool.
+func (r *rig) set(t *testing.T, site string, id int64, value, requestID string) (name string) {
+	t.Helper()
+	name = r.name(id)
+	r.write(t, name, frame(t, protocol.MethodSet, setParams(site, id, value, requestID)))
+	return name
+}
+
+func setParams(site string, id int64, value, requestID string) *protocol.SetParams {
+	return &protocol.SetParams{
+		Site: site, ID: id, Fields: []protocol.Field{{Name: "status", Value: protocol.Text(value)}}, RequestID: requestID,
+		Remember: 10 * time.Minute,
+	}
+}
+
+func frame(t testing.TB, m protocol.Method, p protocol.Params) []byte {
+	t.Helper()
+	var enc protocol.Encoder
+	f, err := enc.Request(1, m, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Clone(f)
+}
+
+// wantFiles demands what is in the spool or, with dir "bad", set aside, reasons left out.
+func (r *rig) wantFiles(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(r.path, dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		if e.Name() != badName && !strings.HasSuffix(e.Name(), reasonSuffix) {
+			got = append(got, e.Name())
+		}
+	}
+	if strings.Join(got, " ") != strings.Join(names, " ") {
+		t.Errorf("in %q: %q, want %q", dir, got, names)
+	}
+}
+
+func (r *rig) wantLogged(t *testing.T, times int, text string) {
+	t.Helper()
+	if n := strings.Count(r.log.String(), text); n != times {
+		t.Errorf("the log says %d times %q, want %d:\n%s", n, text, times, r.log)
+	}
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,256 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// A request sees what was renamed into place before it came, without a tick or a look at the folder. Taken out of Settle,
+// the kernel's news leave the file where it is.
+func TestSettleTakesInWhatCameBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.takeIn(t) // from here on the folder is looked at only when the kernel tells of it
+	for i := range 20 {
+		value := strconv.Itoa(i)
+		r.set(t, "main", 1, value, "r"+value)
+		if err := r.Settle(t.Context(), r.site, true); err != nil {
+			t.Fatal(err)
+		}
+		r.site.want(t, fmt.Sprintf("set 1 %s r%s", value, value))
+		r.site.calls = nil
+	}
+}
+
+// A request waits for an intake under way, and at most until its deadline.
+func TestSettleWaitsForAnIntake(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.set(t, "main", 1, "a", "1")
+	began, finish := make(chan struct{}), make(chan struct{})
+	r.site.block = func(context.Context) error { close(began); <-finish; return nil }
+	taken := make(chan error)
+	go func() { taken <- r.TakeIn(context.Background()) }()
+	<-began
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Settle(ctx, r.next, false); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("a request whose time is over: %v", err)
+	}
+	settled := make(chan error)
+	go func() { settled <- r.Settle(context.Background(), r.next, true) }()
+	close(finish)
+	if err := errors.Join(<-taken, <-settled); err != nil {
+		t.Fatal(err)
+	}
+	r.site.want(t, "set 1 a 1")
+}
+
+// Without any request, the background takes files in; one that came without a rename is found by a look at the folder.
+func TestBackground(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	changed := make(chan struct{}, 2)
+	r.site.block = func(context.Context) error { changed <- struct{}{}; return nil }
+	r.Start(t.Context())
+	r.set(t, "main", 1, "a", "1")
+	await(t, changed)
+	content := frame(t, protocol.MethodSet, setParams("main", 1, "b", "2"))
+	check(t, os.WriteFile(filepath.Join(r.path, r.name(1)), content, 0o600))
+	r.advance(rescanEvery)
+	await(t, changed)
+}
+
+func await(t *testing.T, changed <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the file was not taken in")
+	}
+}
+
+// bad/ is bounded: what does not fit stays, which is said, and goes when there is room.
+func TestBadIsFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for i := range maxBadFiles {
+		check(t, os.WriteFile(filepath.Join(r.path, badName, strconv.Itoa(i)), nil, 0o600))
+	}
+	name := r.name(1)
+	r.write(t, name, nil)
+	r.set(t, "main", 1, "a", "1")
+	r.takeIn(t)
+	r.takeIn(t)
+	r.site.want(t, "set 1 a 1")
+	r.wantFiles(t, "", name)
+	r.wantLogged(t, 1, "bad/ is full")
+	if w := r.Warnings(); len(w) != 2 || !strings.Contains(w[1], "full") {
+		t.Errorf("warnings %q", w)
+	}
+	check(t, os.RemoveAll(filepath.Join(r.path, badName, "7")))
+	r.takeIn(t)
+	r.wantFiles(t, "")
+	if w := r.Warnings(); len(w) != 1 {
+		t.Errorf("warnings %q", w)
+	}
+}
+
+func TestBadIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	big := filepath.Join(r.path, badName, "big")
+	check(t, os.WriteFile(big, nil, 0o600))
+	check(t, os.Truncate(big, maxBadBytes))
+	name := r.name(1)
+	r.write(t, name, []byte("no frame"))
+	r.takeIn(t)
+	r.wantFiles(t, "", name)
+}
+
+// What a writer left unfinished goes after an hour; the client's breaker stays.
+func TestUnfinishedFiles(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for name, age := range map[string]time.Duration{
+		".tmp-old": tmpAge + time.Minute, ".tmp-new": time.Minute, ".breaker": 24 * time.Hour,
+	} {
+		path := filepath.Join(r.path, name)
+		check(t, os.WriteFile(path, nil, 0o600))
+		check(t, os.Chtimes(path, time.Time{}, r.clock().Add(-age)))
+	}
+	r.takeIn(t)
+	r.wantFiles(t, "", ".breaker", ".tmp-new")
+}
+
+func TestFolderIsMade(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	info, err := os.Stat(r.path)
+	if err != nil || info.Mode() != os.ModeDir|folderMode {
+		t.Errorf("mode %v (%v), want 2770", info.Mode(), err)
+	}
+	if info, err := os.Stat(filepath.Join(r.path, badName)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("bad/ has mode %v (%v), want 0700", info.Mode(), err)
+	}
+}
+
+// A folder that others can meddle with is not used, and used again when that has been put right.
+func TestFolderThatCannotBeTrusted(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		spoil func(path string) error
+		why   string
+		right func(path string) error
+	}{
+		"open to everybody": {
+			func(path string) error { return os.Chmod(path, 0o777) }, "chmod 2770",
+			func(path string) error { return os.Chmod(path, 0o770) },
+		},
+		"readable by everybody": {
+			func(path string) error { return os.Chmod(path, 0o775) }, "chmod 2770",
+			func(path string) error { return os.Chmod(path, 0o770) },
+		},
+		"a link": {
+			func(path string) error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) }, "a link",
+			func(path string) error { return errors.Join(os.Remove(path), os.Rename(path+"2", path)) },
+		},
+		"a file": {
+			func(path string) error { return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600)) }, "no folder",
+			os.Remove,
+		},
+		"bad/ is a link": {
+			func(path string) error {
+				bad := filepath.Join(path, badName)
+				return errors.Join(os.Remove(bad), os.Symlink(path, bad))
+			}, "a link",
+			func(path string) error { return os.Remove(filepath.Join(path, badName)) },
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.close(t)
+			check(t, c.spoil(r.path))
+			r.open(t)
+			w := r.Warnings()
+			if len(w) != 1 || !strings.Contains(w[0], c.why) || !strings.Contains(w[0], "daemon.spool_dir") {
+				t.Fatalf("warnings %q, want %q", w, c.why)
+			}
+			if err := r.Settle(t.Context(), r.site, true); err != nil {
+				t.Errorf("the daemon does not serve: %v", err)
+			}
+			r.takeIn(t)
+			r.wantLogged(t, 1, "the spool cannot be used")
+			check(t, c.right(r.path))
+			r.takeIn(t)
+			if w := r.Warnings(); len(w) != 0 {
+				t.Errorf("put right, it still warns: %q", w)
+			}
+			r.set(t, "main", 1, "a", "1")
+			if err := r.Settle(t.Context(), r.site, true); err != nil {
+				t.Fatal(err)
+			}
+			r.site.want(t, "set 1 a 1")
+		})
+	}
+}
+
+// A folder of another user is refused; root's own way of having one is to give it away.
+func TestFolderOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	path := "/" // root's
+	if os.Geteuid() == 0 {
+		path = t.TempDir()
+		check(t, os.Chown(path, 4242, -1))
+	}
+	if _, err := openFolder(path, -1); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		t.Errorf("error %v, want one that names the owner", err)
+	}
+}
+
+func TestFolderOfAnotherDaemon(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if f, err := openFolder(r.path, -1); err == nil || !strings.Contains(err.Error(), "another daemon") {
+		t.Errorf("got %v, error %v, want a refusal", f, err)
+	}
+}
+
+// Somebody removes the folder while the daemon runs: it is made again, and that is said.
+func TestFolderGone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.takeIn(t)
+	check(t, os.RemoveAll(r.path))
+	r.takeIn(t)
+	r.wantLogged(t, 1, "can no longer be used")
+	r.set(t, "main", 1, "a", "1")
+	if err := r.Settle(t.Context(), r.site, true); err != nil {
+		t.Fatal(err)
+	}
+	r.site.want(t, "set 1 a 1")
+}
+
+// What the daemon pays for each request while the spool is empty.
+func BenchmarkSettle(b *testing.B) {
+	s := New(Options{Path: filepath.Join(b.TempDir(), "spool"), GID: -1, Timeout: time.Second})
+	b.Cleanup(func() { _ = s.Stop(context.Background()) })
+	if err := s.TakeIn(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if err := s.Settle(b.Context(), nil, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

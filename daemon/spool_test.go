@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// fakeSpool keeps what it is asked.
+type fakeSpool struct {
+	asked []bool // whether each request was a change
+	err   error
+}
+
+func (s *fakeSpool) Settle(ctx context.Context, _ Site, change bool) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return errors.New("a request may wait for the spool for ever")
+	}
+	s.asked = append(s.asked, change)
+	return s.err
+}
+
+func (*fakeSpool) Status() protocol.SpoolStatus { return protocol.SpoolStatus{Files: 3, Bad: 1} }
+
+func (*fakeSpool) Warnings() []string { return []string{"look at bad/"} }
+
+// Every request that reads or changes tickets comes after what is in the spool; ping and status answer whatever is there.
+func TestSpoolComesFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	spool := &fakeSpool{}
+	dispatcher, _ := r.server.handler.(*Dispatcher)
+	dispatcher.UseSpool(spool)
+	c, ctx := r.client(t), t.Context()
+	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
+	for what, call := range map[string]struct {
+		do   func() error
+		want []bool
+	}{
+		"ping":   {func() error { _, err := c.Ping(ctx); return err }, nil},
+		"create": {func() error { _, err := c.Create(ctx, fields, ""); return err }, []bool{true}},
+		"set":    {func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err }, []bool{true}},
+		"set_many": {func() error {
+			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
+			return err
+		}, []bool{true}},
+		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []bool{true}},
+		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []bool{false}},
+		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []bool{false}},
+		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []bool{false}},
+	} {
+		spool.asked = nil
+		if err := call.do(); err != nil || !reflect.DeepEqual(spool.asked, call.want) {
+			t.Errorf("%s: %v; the spool was asked %v, want %v", what, err, spool.asked, call.want)
+		}
+	}
+	spool.err = protocol.Errorf(protocol.CodeUnavailable, "older changes wait")
+	var set int64
+	r.site.hook = func(_ context.Context, id int64) error { set = id; return nil }
+	_, err := c.Set(ctx, protocol.SetParams{ID: 9, Fields: fields})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set != 0 {
+		t.Errorf("a change overtook the spool: %v", err)
+	}
+	status, err := c.Status(ctx)
+	if err != nil || status.Spool != (protocol.SpoolStatus{Files: 3, Bad: 1}) || len(status.Warnings) != 1 {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}

@@ -1,0 +1,131 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/ticketd/ticketd/store"
+)
+
+// wake tells the loop that there may be space to give back.
+func (s *Store) wake() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Pauses between asking for the next place's revision, and between tries to give back space on a disk that fails.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// run gives back space when it is told to, and asks for the next place's revision until it is known.
+func (s *Store) run(ctx context.Context) {
+	s.wake()
+	pause := firstPause
+	ask := time.NewTimer(pause)
+	defer ask.Stop()
+	if !s.floorMissing() {
+		ask.Stop()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ask.C:
+			if s.askFloor(ctx) != nil {
+				pause = min(2*pause, maxPause)
+				ask.Reset(pause/2 + rand.N(pause/2+1))
+			}
+		case <-s.nudge:
+			s.cleanAll(ctx)
+		}
+	}
+}
+
+// cleanAll gives back what space there is to give back.
+func (s *Store) cleanAll(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := s.clean()
+		if err != nil && !errors.Is(err, store.ErrFull) {
+			s.opts.Log.Warn().Err(err).Msg("the journal cannot give back space")
+		}
+		if err != nil || !more {
+			return
+		}
+	}
+}
+
+// cleanStep is how many tickets and requests are written once more while writers wait.
+const cleanStep = 64
+
+// clean takes one step of giving back space and says whether there may be another: it removes a segment that is not needed, or
+// writes some of what the oldest one is needed for once more. A crash between the two costs nothing: what is there twice is
+// replayed to the same.
+func (s *Store) clean() (more bool, err error) {
+	log := s.log.Stats()
+	first, active := log.Segments[0].Number, log.Segments[len(log.Segments)-1].Number
+	if first == active {
+		return false, nil
+	}
+	needed, any := s.index.Needed()
+	if !any || needed > active {
+		needed = active
+	}
+	if first < needed {
+		return true, s.drop(first + 1)
+	}
+	if !s.worthwhile(log.Bytes) {
+		return false, nil
+	}
+	return true, s.move()
+}
+
+// worthwhile says whether so much of the log is not needed that it pays to write once more what the oldest segment is needed for:
+// more than half of it and a few segments, or, where the log is nearly full, an eighth.
+func (s *Store) worthwhile(bytes int64) bool {
+	live := s.index.Size().Bytes
+	waste := bytes - live
+	if bytes > s.opts.MaxBytes/2 {
+		return waste > bytes/8
+	}
+	return waste > live+4*segmentBytes(s.opts.MaxBytes)
+}
+
+// drop removes the first segment. The highest revision goes on into what stays.
+func (s *Store) drop(before uint64) error {
+	s.mu.Lock()
+	mark := record{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
+	_, err := s.log.Append(mark.encode())
+	// A mutation that stays tells the highest revision, too: a full disk must not keep full segments.
+	told := s.segment >= before && s.unsure == 0
+	s.mu.Unlock()
+	if err != nil && !told {
+		return wrap("mark", err)
+	}
+	return wrap("give back space", s.log.Drop(before))
+}
+
+// move writes some of what the oldest segment is needed for once more.
+func (s *Store) move() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	states, requests, _, any := s.index.Oldest(cleanStep)
+	if !any {
+		return nil
+	}
+	records := encodeStates(states)
+	if len(requests) > 0 {
+		records = append(records, (&record{kind: kindRequests, requests: requests}).encode())
+	}
+	at, err := s.log.Append(records...)
+	if err != nil {
+		return wrap("clean", err)
+	}
+	s.index.Moved(states, requests, at.Segment)
+	return nil
+}

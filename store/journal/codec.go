@@ -1,0 +1,155 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/memory"
+)
+
+// format is the first byte of every record; the second is its kind.
+const format = 1
+
+// kind says what a record tells. The numbers are on disk.
+type kind byte
+
+const (
+	kindMutation kind = iota + 1 // a mutation that was accepted, and its outcome
+	kindAck                      // receipts
+	kindPark                     // dead letters
+	kindRetry                    // dead letters put back into the queue
+	kindDrop                     // dead letters given up
+	kindState                    // a dirty ticket, written once more
+	kindRequests                 // remembered request ids, written once more
+	kindMark                     // the highest revision, written once more
+)
+
+// record is one record of the log; its kind says which of the fields count.
+type record struct {
+	kind kind
+
+	mutation store.Mutation
+	revision ticket.Revision // that the mutation got
+	expires  time.Time       // of the mutation's request id
+
+	receipts []store.Receipt
+	letters  []store.DeadLetter
+	ids      []ticket.ID
+	at       time.Time
+	state    memory.State
+	requests []memory.Request
+
+	highest ticket.Revision
+	unsure  ticket.Revision // see Store.unsure
+}
+
+// ErrRecord is wrapped where a record cannot be read though its checksum is right: another version has written it.
+var ErrRecord = errors.New("not a record that this version knows")
+
+func (r *record) encode() []byte {
+	w := writer{format, byte(r.kind)}
+	switch r.kind {
+	case kindMutation:
+		w.mutation(r)
+	case kindAck:
+		w.uint(uint64(len(r.receipts)))
+		for _, a := range r.receipts {
+			w.uint(uint64(a.ID))
+			w.int(int64(a.Revision))
+			w.bool(a.Ahead)
+		}
+	case kindPark:
+		w.uint(uint64(len(r.letters)))
+		for i := range r.letters {
+			w.letter(&r.letters[i])
+		}
+	case kindRetry:
+		w.time(r.at)
+		w.ids(r.ids)
+	case kindDrop:
+		w.ids(r.ids)
+	case kindState:
+		w.state(&r.state)
+	case kindRequests:
+		w.uint(uint64(len(r.requests)))
+		for i := range r.requests {
+			q := &r.requests[i]
+			w.text(q.ID)
+			w.uint(uint64(q.Ticket))
+			w.int(int64(q.Revision))
+			w.time(q.Expires)
+		}
+	case kindMark:
+		w.int(int64(r.highest))
+		w.int(int64(r.unsure))
+	}
+	return w
+}
+
+func decode(data []byte) (*record, error) {
+	if len(data) < 2 || data[0] != format {
+		return nil, fmt.Errorf("%w: it begins with % x", ErrRecord, data[:min(2, len(data))])
+	}
+	rec := &record{kind: kind(data[1])}
+	r := &reader{rest: data[2:]}
+	switch rec.kind {
+	case kindMutation:
+		r.mutation(rec)
+	case kindAck:
+		for range r.count(3) {
+			rec.receipts = append(rec.receipts, store.Receipt{ID: r.id(), Revision: r.revision(), Ahead: r.bool()})
+		}
+	case kindPark:
+		for range r.count(5) {
+			rec.letters = append(rec.letters, r.letter())
+		}
+	case kindRetry:
+		rec.at = r.time()
+		rec.ids = r.ids()
+	case kindDrop:
+		rec.ids = r.ids()
+	case kindState:
+		r.state(&rec.state)
+	case kindRequests:
+		for range r.count(4) {
+			rec.requests = append(rec.requests, memory.Request{ID: r.text(), Ticket: r.id(), Revision: r.revision(), Expires: r.time()})
+		}
+	case kindMark:
+		rec.highest, rec.unsure = r.revision(), r.revision()
+	default:
+		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
+	}
+	if r.bad || len(r.rest) > 0 {
+		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), len(r.rest))
+	}
+	return rec, nil
+}
+
+// maxPart bounds the fields' bytes in one record of a ticket's state.
+const maxPart = wal.MaxRecord - 64<<10
+
+// encodeStates encodes tickets' states. One that is too large for a record becomes several, each with some of its fields.
+func encodeStates(states []memory.State) [][]byte {
+	var encoded [][]byte
+	for i := range states {
+		part := states[i]
+		part.Fields = nil
+		size := 0
+		for _, f := range states[i].Fields {
+			more := len(f.Name) + len(f.Value.Text()) + 2*binary.MaxVarintLen64
+			if size > 0 && size+more > maxPart {
+				encoded = append(encoded, (&record{kind: kindState, state: part}).encode())
+				part.Fields, size = nil, 0
+			}
+			part.Fields = append(part.Fields, f)
+			size += more
+		}
+		encoded = append(encoded, (&record{kind: kindState, state: part}).encode())
+	}
+	return encoded
+}

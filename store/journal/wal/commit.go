@@ -1,0 +1,154 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// flight is one fdatasync that is under way, and who waits for it.
+type flight struct {
+	end  Position // what is durable when it has succeeded
+	done chan struct{}
+	err  error // to be read when done is closed
+}
+
+// Commit waits until everything up to a position is as durable as Sync promises. Under [Always] that is an fdatasync, which
+// all who wait at the time share; otherwise it returns at once. An error means that it is not known to be on disk; the log
+// goes on, and a later Commit of the same position tries again in a new segment. It ends with ctx, too.
+func (l *Log) Commit(ctx context.Context, p Position) error {
+	if l.opts.Sync != Always {
+		return nil
+	}
+	return l.commit(ctx, p)
+}
+
+func (l *Log) commit(ctx context.Context, p Position) error {
+	l.mu.Lock()
+	for {
+		if !l.durable().Less(p) {
+			l.mu.Unlock()
+			return nil
+		}
+		if l.closed {
+			l.mu.Unlock()
+			return ErrClosed
+		}
+		if l.flight == nil {
+			l.takeOff()
+		}
+		f := l.flight
+		l.mu.Unlock()
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the journal's disk: %w", context.Cause(ctx))
+		}
+		if f.err != nil && !f.end.Less(p) {
+			return f.err
+		}
+		l.mu.Lock()
+	}
+}
+
+// durable is the position up to which all is known to be on disk.
+func (l *Log) durable() Position {
+	return Position{Segment: l.segments[len(l.segments)-1].Number, Offset: l.synced}
+}
+
+func (l *Log) unconfirmed() bool { return l.durable().Less(l.end()) }
+
+// takeOff begins an fdatasync for all that has been written by now. It has a goroutine of its own, which ends with it, so that
+// whoever comes first need not wait longer than its context either.
+func (l *Log) takeOff() {
+	f := &flight{end: l.end(), done: make(chan struct{})}
+	l.flight = f
+	file, failed := l.active, l.failed
+	go func() {
+		var err error
+		if !failed {
+			err = file.Datasync()
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if failed {
+			err = l.rotate()
+		} else {
+			err = l.arrived(f.end.Offset, err)
+		}
+		f.err = err
+		l.flight = nil
+		close(f.done)
+	}()
+}
+
+// datasync brings the active segment to disk while nobody else can write.
+func (l *Log) datasync() error {
+	return l.arrived(l.end().Offset, l.active.Datasync())
+}
+
+// arrived notes how an fdatasync of the active segment up to an offset went.
+func (l *Log) arrived(offset int64, err error) error {
+	l.syncs++
+	if err != nil {
+		l.fail(err)
+		return fmt.Errorf("bring the journal to disk: %w", noRoom(err))
+	}
+	if l.opts.Sync != Never {
+		l.tail = l.tail[:copy(l.tail, l.tail[offset-l.synced:])]
+	}
+	if cap(l.tail) > maxKept && len(l.tail) == 0 {
+		l.tail = nil
+	}
+	l.synced = offset
+	return nil
+}
+
+// landed waits until no fdatasync is under way. The lock is given back meanwhile.
+func (l *Log) landed() {
+	for l.flight != nil {
+		f := l.flight
+		l.mu.Unlock()
+		<-f.done
+		l.mu.Lock()
+	}
+}
+
+func (l *Log) signal() {
+	select {
+	case l.written <- struct{}{}:
+	default:
+	}
+}
+
+// syncEvery brings to disk what was written, the interval after the first write that is not there yet.
+func (l *Log) syncEvery(ctx context.Context) {
+	timer := time.NewTimer(0)
+	<-timer.C
+	defer timer.Stop()
+	troubled := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.written:
+		}
+		timer.Reset(l.opts.Interval)
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		err := l.commit(ctx, l.End())
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			l.signal() // once more, in a new segment
+		}
+		if troubled != (err != nil) {
+			troubled = err != nil
+			l.opts.Log.Warn().Err(err).Bool("synced", !troubled).Msg("bringing the journal to disk")
+		}
+	}
+}

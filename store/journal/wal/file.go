@@ -1,0 +1,119 @@
+package wal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// File is what a segment is written through.
+type File interface {
+	WriteAt(p []byte, offset int64) (int, error)
+	Truncate(size int64) error
+	// Datasync returns when what was written is on disk (fdatasync).
+	Datasync() error
+	Close() error
+}
+
+type osFile struct{ *os.File }
+
+// OpenFile opens a file for writing and makes it where it does not exist: what [Options.OpenFile] is unless a test replaces it.
+func OpenFile(path string) (File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Datasync implements [File]. Close on another goroutine waits for it.
+func (f osFile) Datasync() error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		for {
+			if failed = unix.Fdatasync(int(fd)); failed != unix.EINTR {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if failed != nil {
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: failed}
+	}
+	return nil
+}
+
+// syncDir makes what was created, renamed or removed in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closed := d.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// writeWhole makes a file that is, after a crash at any moment, either there with all of its contents or not there. It replaces
+// one of the same name.
+func writeWhole(open func(string) (File, error), path string, contents ...[]byte) (File, error) {
+	tmp := path + tmpSuffix
+	// A file that a failed try has left is not written over: the kernel may have given up its pages.
+	if err := os.Remove(tmp); err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	f, err := open(tmp)
+	if err != nil {
+		return nil, err
+	}
+	if err = fill(f, contents); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		_ = f.Close()
+		_ = os.Remove(tmp)
+		return nil, err
+	}
+	return f, nil
+}
+
+func fill(f File, contents [][]byte) error {
+	at := int64(0)
+	for _, c := range contents {
+		n, err := f.WriteAt(c, at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return f.Datasync()
+}
+
+// lock takes the folder for this process; the kernel gives it back when the process ends, however it ends.
+func lock(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if err == unix.EWOULDBLOCK {
+			return nil, fmt.Errorf("%s: %w", dir, ErrLocked)
+		}
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return f, nil
+}

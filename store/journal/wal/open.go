@@ -1,0 +1,214 @@
+package wal
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Report says what Open or Salvage found.
+type Report struct {
+	// Segments and Records count what was read, Bytes is the size of the segments.
+	Segments int
+	Records  int64
+	Bytes    int64
+	// CutFile is the segment whose torn tail was cut off; empty where there was none. Cut is the tail's length in bytes.
+	CutFile string
+	Cut     int64
+	// Aside are the damaged segments that Salvage has kept under these names, Skipped the bytes in them that are no records.
+	Aside   []string
+	Skipped int64
+}
+
+// Open opens the log in a folder, which it makes where it does not exist, and calls replay for every record in order. The
+// record is the callee's during the call only; an error of replay ends Open. [ErrLocked] says that another process has the
+// log open, a [CorruptError] that it is damaged.
+func Open(dir string, o Options, replay func(at Position, record []byte) error) (*Log, Report, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
+	}
+	held, err := lock(dir)
+	if err != nil {
+		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
+	}
+	l := &Log{dir: dir, opts: o, lock: held, written: make(chan struct{}, 1)}
+	report, err := l.recover(replay)
+	if err != nil {
+		return nil, report, errors.Join(err, held.Close())
+	}
+	if o.Sync == Interval {
+		l.loop.Start(context.Background(), l.syncEvery)
+	}
+	return l, report, nil
+}
+
+// recover reads the folder and makes it ready for Append.
+func (l *Log) recover(replay func(Position, []byte) error) (Report, error) {
+	if err := removeTmp(l.dir); err != nil {
+		return Report{}, fmt.Errorf("open the journal: %w", err)
+	}
+	var err error
+	if l.id, err = loadID(l.dir); err != nil {
+		return Report{}, fmt.Errorf("open the journal: %w", err)
+	}
+	l.seed = l.id.seed()
+	r := recovery{replay: replay}
+	if err := walk(l.dir, l.id, r.visit); err != nil {
+		return r.report, fmt.Errorf("open the journal: %w", err)
+	}
+	if r.corrupt != nil {
+		return r.report, r.corrupt
+	}
+	if err := l.activate(&r); err != nil {
+		return r.report, fmt.Errorf("open the journal: %w", noRoom(err))
+	}
+	l.segments = r.segments
+	for _, s := range r.segments {
+		l.total += s.Bytes
+	}
+	r.report.Segments, r.report.Bytes = len(r.segments), l.total
+	return r.report, nil
+}
+
+// recovery is what Open learns from the segments.
+type recovery struct {
+	replay   func(Position, []byte) error
+	report   Report
+	segments []Segment
+	corrupt  *CorruptError
+}
+
+func (r *recovery) visit(f *found) error {
+	if r.corrupt == nil && f.gap {
+		r.blame(f, 0, "the segment before it is missing")
+	}
+	end, bad := f.good(r.record(f))
+	if bad.err != nil {
+		return bad.err
+	}
+	size := f.size
+	if bad.reason != "" {
+		switch {
+		case r.corrupt != nil:
+		case f.last && findRecord(f.data, end+1, f.seed) < 0: // nothing behind it: a torn write
+			r.report.CutFile, r.report.Cut = f.path, int64(len(f.data))-end
+			size = end
+		default:
+			r.blame(f, end, bad.reason)
+		}
+		if r.corrupt != nil {
+			_, err := readAll(f.data, end, f.seed, r.record(f))
+			if err != nil {
+				return err
+			}
+		}
+	}
+	r.segments = append(r.segments, Segment{Number: f.number, Bytes: size})
+	return nil
+}
+
+// record counts a record and hands it on, unless something before it is damaged.
+func (r *recovery) record(f *found) func(int64, []byte) error {
+	return func(end int64, payload []byte) error {
+		if r.corrupt != nil {
+			r.corrupt.After++
+			return nil
+		}
+		r.report.Records++
+		if r.replay == nil {
+			return nil
+		}
+		if err := r.replay(Position{Segment: f.number, Offset: end}, payload); err != nil {
+			return fmt.Errorf("the record that ends at byte %d of %s: %w", end, f.path, err)
+		}
+		return nil
+	}
+}
+
+func (r *recovery) blame(f *found, at int64, reason string) {
+	r.corrupt = &CorruptError{File: f.path, Offset: at, Reason: reason, Before: r.report.Records}
+}
+
+// activate opens the last segment for writing, without its torn tail, or makes a first one.
+func (l *Log) activate(r *recovery) error {
+	number := uint64(1)
+	if n := len(r.segments); n > 0 {
+		last := r.segments[n-1]
+		if last.Bytes >= headerSize {
+			l.synced = last.Bytes
+			return l.reopen(segmentPath(l.dir, last.Number), last.Bytes, r.report.Cut > 0)
+		}
+		// Not even its header was written: it is made again.
+		number = last.Number
+		r.segments = r.segments[:n-1]
+	}
+	h := header{id: l.id, number: number}
+	f, err := writeWhole(l.opts.OpenFile, segmentPath(l.dir, number), h.bytes())
+	if err != nil {
+		return err
+	}
+	l.active, l.synced = f, headerSize
+	r.segments = append(r.segments, Segment{Number: number, Bytes: headerSize})
+	return nil
+}
+
+// reopen opens a segment for writing. What a killed process has left in the kernel's memory is on disk when it returns.
+func (l *Log) reopen(path string, size int64, torn bool) error {
+	f, err := l.opts.OpenFile(path)
+	if err != nil {
+		return err
+	}
+	if torn {
+		err = f.Truncate(size)
+	}
+	if err == nil {
+		err = f.Datasync()
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.active = f
+	return nil
+}
+
+// loadID reads the journal's name, or makes one. Where its file is gone the segments tell it.
+func loadID(dir string) (id journalID, err error) {
+	path := filepath.Join(dir, "id")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		n, err := hex.Decode(id[:], []byte(strings.TrimSpace(string(text[:min(len(text), 2*len(id)+1)]))))
+		if err != nil || n != len(id) {
+			return id, fmt.Errorf("%s does not hold the 32 hex digits of a journal's id: remove it where the segments are whole", path)
+		}
+		return id, nil
+	}
+	if !os.IsNotExist(err) {
+		return id, err
+	}
+	numbers, err := list(dir)
+	if err != nil {
+		return id, err
+	}
+	_, _ = rand.Read(id[:])
+	for _, n := range numbers {
+		h, err := readHeader(segmentPath(dir, n))
+		if err == nil {
+			id = h.id
+			break
+		}
+	}
+	f, err := writeWhole(OpenFile, path, []byte(id.String()+"\n"))
+	if err != nil {
+		return id, noRoom(err)
+	}
+	return id, f.Close()
+}

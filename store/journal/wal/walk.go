@@ -1,0 +1,117 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// found is a segment as it was found.
+type found struct {
+	number uint64
+	path   string
+	size   int64  // of the file
+	data   []byte // what counts of it
+	short  bool   // its successor says that it was longer
+	gap    bool   // there are segments before it, but not the one before it
+	last   bool
+	seed   uint32
+	header header
+	broken error // what is wrong with the header
+}
+
+// walk calls visit for the segments of a folder, in order.
+func walk(dir string, id journalID, visit func(*found) error) error {
+	numbers, err := list(dir)
+	if err != nil {
+		return err
+	}
+	for i, n := range numbers {
+		f := &found{number: n, path: segmentPath(dir, n), last: i == len(numbers)-1, seed: id.seed()}
+		if err := f.load(id); err != nil {
+			return err
+		}
+		salvaged := f.broken == nil && f.header.flags&flagSalvaged != 0
+		f.gap = i > 0 && numbers[i-1]+1 != n && !salvaged
+		if !f.last && !salvaged {
+			f.limit(dir, numbers[i+1])
+		}
+		if err := visit(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load reads a segment's file.
+func (f *found) load(id journalID) error {
+	data, err := os.ReadFile(f.path)
+	if err != nil {
+		return err
+	}
+	f.data, f.size = data, int64(len(data))
+	f.header, f.broken = parseHeader(data)
+	if other := (*VersionError)(nil); errors.As(f.broken, &other) {
+		other.File = f.path
+		return other
+	}
+	switch {
+	case f.broken != nil:
+	case f.header.id != id:
+		return fmt.Errorf("%s belongs to journal %s, this is journal %s", f.path, f.header.id, id)
+	case f.header.number != f.number:
+		f.broken = fmt.Errorf("by its header it is segment %d", f.header.number)
+	}
+	return nil
+}
+
+// limit takes from a segment what does not count in it, as its successor says.
+func (f *found) limit(dir string, successor uint64) {
+	h, err := readHeader(segmentPath(dir, successor))
+	if err != nil || h.number != f.number+1 || h.before == 0 {
+		return
+	}
+	if h.before > f.size {
+		f.short = true
+		return
+	}
+	f.data = f.data[:h.before]
+}
+
+func readHeader(path string) (header, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return header{}, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, headerSize))
+	if err != nil {
+		return header{}, err
+	}
+	return parseHeader(data)
+}
+
+// damage is the first thing that is wrong with a segment.
+type damage struct {
+	reason string // empty: nothing
+	err    error  // each has refused a record
+}
+
+// good calls each for the records up to the first bad place and returns where that is: 0 for the header, the end of what
+// counts where nothing is wrong.
+func (f *found) good(each func(int64, []byte) error) (int64, damage) {
+	if f.broken != nil {
+		return 0, damage{reason: f.broken.Error()}
+	}
+	end, err := readRun(f.data, headerSize, f.seed, each)
+	switch {
+	case err != nil:
+		return end, damage{err: err}
+	case end < int64(len(f.data)):
+		return end, damage{reason: "what follows is no record, or its checksum is wrong"}
+	case f.short:
+		return end, damage{reason: "the file is shorter than it was when it was closed"}
+	}
+	return end, damage{}
+}

@@ -1,0 +1,126 @@
+package journal
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/memory"
+)
+
+// Apply implements [store.Tickets]. It returns when the changes are as durable as the sync mode promises; so does a repetition,
+// whose first request may be waiting still.
+func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	outcomes, err := s.apply(mutations)
+	if err == nil {
+		err = s.log.Commit(ctx, s.log.End())
+	}
+	if err != nil {
+		return nil, wrap("apply", err)
+	}
+	return outcomes, nil
+}
+
+func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
+	before := s.segment
+	outcomes, err := s.index.ApplyLogged(mutations, func(m *store.Mutation, o store.Outcome) (uint64, error) {
+		if used > room {
+			return 0, fmt.Errorf("%d of %d bytes are used: %w", used, s.opts.MaxBytes, wal.ErrFull)
+		}
+		at, err := s.log.Append((&record{
+			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(memory.Memory(m)),
+		}).encode())
+		if err == nil {
+			s.segment = at.Segment
+		}
+		return at.Segment, err
+	})
+	s.noteRoom(err)
+	if err != nil || s.segment != before {
+		s.wake()
+	}
+	return outcomes, err
+}
+
+// chunk is how many tickets one record of acks, letters or ids tells of.
+const chunk = 1000
+
+// Ack implements [store.Queue].
+func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
+	var records [][]byte
+	for part := range slices.Chunk(receipts, chunk) {
+		records = append(records, (&record{kind: kindAck, receipts: part}).encode())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.wake()
+	s.note(records)
+	return s.index.Ack(ctx, receipts)
+}
+
+// Park implements [store.Queue].
+func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
+	var records [][]byte
+	for part := range slices.Chunk(letters, chunk) {
+		records = append(records, (&record{kind: kindPark, letters: part}).encode())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note(records)
+	return s.index.Park(ctx, letters)
+}
+
+// note writes records that may be lost: that a full disk does not take them must not keep tickets from leaving.
+func (s *Store) note(records [][]byte) {
+	if len(records) == 0 {
+		return
+	}
+	_, err := s.log.Append(records...)
+	if err != nil && !s.unlogged {
+		s.opts.Log.Warn().Err(err).Msg("what was flushed cannot be noted in the journal: after a restart it is flushed again")
+	}
+	s.unlogged = err != nil
+}
+
+// Retry implements [store.DeadLetters].
+func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	return s.decided(ctx, "retry", record{kind: kindRetry, at: now}, ids, func() (int, error) {
+		return s.index.Retry(ctx, now, ids)
+	})
+}
+
+// Drop implements [store.DeadLetters].
+func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
+	defer s.wake()
+	return s.decided(ctx, "drop", record{kind: kindDrop}, ids, func() (int, error) {
+		return s.index.Drop(ctx, ids)
+	})
+}
+
+// decided writes what an operator has decided on dead letters, does it, and waits until it is durable.
+func (s *Store) decided(ctx context.Context, name string, r record, ids []ticket.ID, do func() (int, error)) (int, error) {
+	var records [][]byte
+	for part := range slices.Chunk(ids, chunk) {
+		r.ids = part
+		records = append(records, r.encode())
+	}
+	n, err := func() (int, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if _, err := s.log.Append(records...); err != nil {
+			return 0, err
+		}
+		return do()
+	}()
+	if err == nil {
+		err = s.log.Commit(ctx, s.log.End())
+	}
+	return n, wrap(name, err)
+}

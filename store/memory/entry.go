@@ -1,0 +1,79 @@
+package memory
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// entry is one ticket. Times are in µs since 1970.
+type entry struct {
+	id       ticket.ID
+	revision ticket.Revision
+	fields   []field         // by name
+	deleted  ticket.Revision // the revision that deleted the ticket, while the next place has not got it
+	since    int64
+	due      int64
+	letter   *store.DeadLetter
+	full     bool
+	gone     bool
+
+	// Where the entry is in the store's indexes.
+	home           *chain[entry]
+	links          links[entry]
+	byDue, bySince int
+	pin            uint64
+	weight         int64
+}
+
+// field is one field of a ticket. A NULL value was set to NULL or read as NULL.
+type field struct {
+	name    string
+	value   ticket.Value
+	changed ticket.Revision // the revision that last changed it, while the next place has not got that; 0: clean
+}
+
+func (e *entry) dirty() bool {
+	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
+}
+
+func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
+
+// set changes a field.
+func (e *entry) set(f field) {
+	at, there := slices.BinarySearchFunc(e.fields, f.name, func(f field, name string) int { return cmp.Compare(f.name, name) })
+	if there {
+		e.fields[at] = f
+	} else {
+		e.fields = slices.Insert(e.fields, at, f)
+	}
+}
+
+// forgetClean forgets fields that are clean.
+func (e *entry) forgetClean() {
+	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
+}
+
+// values returns the fields, or those that are dirty alone, by name.
+func (e *entry) values(dirty bool) ticket.Fields {
+	values := make(ticket.Fields, 0, len(e.fields))
+	for _, f := range e.fields {
+		if !dirty || f.changed != 0 {
+			values = append(values, ticket.Field{Name: f.name, Value: f.value})
+		}
+	}
+	return values
+}
+
+func (e *entry) claim() store.Claim {
+	return store.Claim{
+		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0,
+		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: e.values(true),
+	}
+}
+
+// sinceOf is when a change was made, as the stores tell it: to the millisecond.
+func sinceOf(proposed ticket.Revision) int64 { return int64(proposed) / 1000 * 1000 }

@@ -1,0 +1,99 @@
+package redis_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// Another plugin writes a string over the key of ticket 2. Every use of the others goes on; each of the scripts and readers that this
+// test calls fails for all three tickets where it does not judge the foreign key alone (tried by hand, one after the other).
+func TestForeignKeyHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own, as its run_id is made another
+	client := server.Client(t)
+	var reported []string
+	s := open(t, client, redis.Options{OnForeign: func(key string) { reported = append(reported, key) }})
+	overwrite := func() {
+		t.Helper()
+		if err := client.Set(t.Context(), "ticket:2", "not a ticket", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	claim := func(want ...ticket.ID) []store.Claim {
+		t.Helper()
+		claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(1, 2, 3), leaseTime)
+		must("claim", err)
+		got := map[ticket.ID]bool{}
+		for _, c := range claims {
+			got[c.ID] = true
+		}
+		for _, id := range want {
+			if !got[id] {
+				t.Fatalf("claims %+v, want %v", claims, want)
+			}
+		}
+		if len(claims) != len(want) {
+			t.Fatalf("claims %+v, want %v", claims, want)
+		}
+		return claims
+	}
+	for id := range 3 {
+		mustSet(t, s, ticket.ID(id+1), "status", "open")
+	}
+	claims := claim(1, 2, 3)
+	overwrite() // while they are flushed
+	receipts := make([]store.Receipt, len(claims))
+	for i, c := range claims {
+		receipts[i] = store.Receipt{ID: c.ID, Revision: c.Revision}
+	}
+	must("park", s.Park(t.Context(), []store.DeadLetter{{ID: 2, Revision: claims[1].Revision, At: time.Now()}}))
+	_, err := s.Backlog(t.Context())
+	must("backlog", err)
+	claim(1, 3)
+	if n, err := client.ZCard(t.Context(), "ticket:dirty").Result(); err != nil || n != 2 {
+		t.Errorf("%d in the index (%v): the foreign key is still there though nothing can be saved", n, err)
+	}
+	must("ack", s.Ack(t.Context(), receipts))
+	records, err := s.Get(t.Context(), ids(1, 2, 3))
+	must("get", err)
+	for _, r := range records {
+		if (r.ID == 2) != errors.Is(r.Err, store.ErrForeign) || (r.ID == 2) == r.Held() {
+			t.Errorf("record %+v", r)
+		}
+	}
+	must("fill", s.Fill(t.Context(), []store.Record{
+		{ID: 2, Revision: 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}}},
+		{ID: 4, Revision: 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}}},
+	}, []ticket.Revision{0, 0}))
+	must("forget", s.Forget(t.Context(), ids(2, 4), []ticket.Revision{1, 1}))
+	_, _, err = s.Repair(t.Context(), ids(1, 2, 3))
+	must("repair", err)
+	_, err = s.Retry(t.Context(), time.Now(), ids(2))
+	must("retry", err)
+	_, err = s.Drop(t.Context(), ids(2))
+	must("drop", err)
+	_, err = s.Reconcile(t.Context())
+	must("reconcile", err)
+	must("make it another Redis", client.HSet(t.Context(), "ticket:meta", "run", "another").Err())
+	if n, err := s.Reconcile(t.Context()); err != nil || n != 2 {
+		t.Errorf("reconcile dropped %d (%v), want the two clean tickets", n, err)
+	}
+	if text, err := client.Get(t.Context(), "ticket:2").Result(); err != nil || text != "not a ticket" {
+		t.Errorf("the foreign key holds %q (%v): it is not ours to change", text, err)
+	}
+	if len(reported) == 0 || reported[0] != "ticket:2" {
+		t.Errorf("reported %v, want ticket:2", reported)
+	}
+}

@@ -1,0 +1,93 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Replay makes mutations that were accepted by the journal of [Options.Journal], in their order, passing over those whose
+// sequence number has been seen, and returns one outcome for each. The same call may be repeated after an error. At most
+// one Replay runs at a time.
+func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, len(entries))
+	for p, indexes := range s.split(len(entries), func(i int) ticket.ID { return entries[i].Mutation.ID }) {
+		b := &batch{}
+		for _, at := range indexes {
+			b.mutations = append(b.mutations, entries[at].Mutation)
+			b.entries = append(b.entries, entries[at])
+		}
+		done, err := s.send(ctx, p, b)
+		if err != nil {
+			return nil, err
+		}
+		for i, at := range indexes {
+			outcomes[at] = done[i]
+		}
+	}
+	return outcomes, nil
+}
+
+// Fence sees to it that no write that was sent before is made from now on: it gives this journal's writes another mark to
+// carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark; those whose
+// caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
+func (s *Store) Fence(ctx context.Context) error {
+	for p := range s.keys.partitions {
+		if err := s.raiseFence(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) raiseFence(ctx context.Context, p int) error {
+	s.fencing.Lock() // who finds the fence raised must find its mark, too, and not raise it once more
+	defer s.fencing.Unlock()
+	return s.raiseFenceLocked(ctx, p)
+}
+
+func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
+	mark := rand.Text() // never one that was used before, so that a late raise lets no late write pass
+	if err := s.client.HSet(ctx, s.keys.meta(p), "fence:"+s.opts.Journal, mark).Err(); err != nil {
+		return wrap("fence", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fences[p] = mark
+	return nil
+}
+
+// fenceFor returns the mark that a batch carries; none where it is replayed, which its sequence numbers protect.
+func (s *Store) fenceFor(ctx context.Context, p int, b *batch) (string, error) {
+	if s.opts.Journal == "" || b.entries != nil {
+		return "", nil
+	}
+	if mark := s.knownFence(p); mark != "" {
+		return mark, nil
+	}
+	err := s.raiseFence(ctx, p)
+	return s.knownFence(p), err
+}
+
+func (s *Store) knownFence(p int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fences[p]
+}
+
+// refence is called when Redis did not know the mark that a write carried: another goroutine has raised the fence since, or
+// Redis has lost it.
+func (s *Store) refence(ctx context.Context, p int, carried string) error {
+	s.fencing.Lock()
+	defer s.fencing.Unlock()
+	if s.knownFence(p) != carried {
+		return nil
+	}
+	return s.raiseFenceLocked(ctx, p)
+}
+
+// isFenced recognises the script's answer that a write carried an old mark, so that nothing was done.
+func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }

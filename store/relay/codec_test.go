@@ -1,0 +1,61 @@
+package relay
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+func sample() entry {
+	return entry{sequence: 5, revision: 77, mutation: store.Mutation{
+		Kind: store.Create, ID: 1<<63 - 1, Proposed: 1795545562102001, Due: time.UnixMilli(1795545562302),
+		RequestID: "r-1", Remember: 10 * time.Minute,
+		Fields: ticket.Fields{
+			{Name: "subject", Value: ticket.Text("Where is my order?")}, {Name: "category", Value: ticket.Null},
+			{Name: "empty", Value: ticket.Text("")},
+		},
+	}}
+}
+
+func TestEntryReadsBack(t *testing.T) {
+	t.Parallel()
+	want := sample()
+	got, err := decode(want.encode()[1:])
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v (%v), want %+v", got, err, want)
+	}
+}
+
+func TestCutEntryIsRefused(t *testing.T) {
+	t.Parallel()
+	e := sample()
+	whole := e.encode()[1:]
+	for n := range whole {
+		if _, err := decode(whole[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are taken for an entry", n, len(whole))
+		}
+	}
+	if _, err := decode(append(bytes.Clone(whole), 0)); err == nil {
+		t.Error("a byte too many is overlooked")
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	e := sample()
+	f.Add(e.encode()[1:])
+	f.Add([]byte{2, 1, 2, 2, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, record []byte) {
+		e, err := decode(record)
+		if err != nil {
+			return
+		}
+		again, err := decode(e.encode()[1:])
+		if err != nil || !reflect.DeepEqual(e, again) {
+			t.Errorf("%+v reads back as %+v (%v)", e, again, err)
+		}
+	})
+}

@@ -1,0 +1,26 @@
+// Package relay is a store in front of another one on the network: a local journal takes what the other does not, and
+// replays it there.
+//
+// # The way of a change
+//
+//	Apply ──> next store                          while it answers and nothing of the ticket waits in the journal
+//	      ──> journal ── Replay, in order ──> next store      otherwise, or where the change asks for an early answer
+//
+// A change that the next store did not answer goes into the journal too: it may have been made there, and is then made
+// again, which only raises its revision (or changes nothing, where it has a request id). A new change of a ticket that
+// still waits in the journal queues behind it. Reads put what waits over what the next store holds.
+//
+// # Why entries are replayed one by one
+//
+// The flusher brings the newest state of each ticket to MySQL; the relay brings every change, in the order of the
+// journal. So one number for each partition of the next store says what has arrived, however often a part of the journal
+// is sent, and a request id is remembered with the change that it belongs to. With changes merged by ticket the same
+// number would be wrong: of tickets A (changes 1 and 9) and B (change 5), bringing B first would say that 1 has arrived.
+//
+// # What happens on failure
+//
+// A crash between Replay and the record of its success sends the same entries again; the next store passes over what it
+// has. A write that was sent before and was held up on the way (a Redis that was stopped has it in its socket buffer)
+// must not be made after what was replayed: before replaying, the relay raises the fence, and the next store refuses
+// what carries the old one. The journal has a bound; beyond it changes are refused with [store.ErrFull].
+package relay

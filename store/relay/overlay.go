@@ -1,0 +1,103 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// overlay is what waits in the journal, by ticket: what readers must see over the next store's state.
+type overlay struct{ tickets map[ticket.ID]*waiting }
+
+// waiting is one ticket's changes that wait.
+type waiting struct {
+	entries  int
+	arrived  int    // entries that were taken away again
+	last     uint64 // the sequence number of the newest entry
+	revision ticket.Revision
+	full     bool            // made by a create that waits
+	gone     ticket.Revision // the revision that deletes it, or zero
+	changes  []change
+}
+
+// change is the newest value of one field.
+type change struct {
+	field    ticket.Field
+	revision ticket.Revision
+}
+
+func newOverlay() *overlay {
+	return &overlay{tickets: make(map[ticket.ID]*waiting)}
+}
+
+// add puts an entry over the ticket.
+func (o *overlay) add(e *entry) {
+	m := &e.mutation
+	w := o.tickets[m.ID]
+	if w == nil {
+		w = &waiting{}
+		o.tickets[m.ID] = w
+	}
+	w.entries++
+	w.last, w.revision = e.sequence, e.revision
+	switch m.Kind {
+	case store.Create:
+		w.full = true
+	case store.Delete:
+		w.gone = e.revision
+	case store.Set:
+	}
+	for _, f := range m.Fields {
+		w.put(change{f, e.revision})
+	}
+}
+
+func (w *waiting) put(c change) {
+	for i := range w.changes {
+		if w.changes[i].field.Name == c.field.Name {
+			w.changes[i] = c
+			return
+		}
+	}
+	w.changes = append(w.changes, c)
+}
+
+// remove takes the oldest entry of its ticket away: it has arrived. What later entries changed stays.
+func (o *overlay) remove(e *entry) {
+	w := o.tickets[e.mutation.ID]
+	w.arrived++
+	if w.entries--; w.entries == 0 {
+		delete(o.tickets, e.mutation.ID)
+		return
+	}
+	if e.mutation.Kind == store.Create {
+		w.full = false // the rest is in the next store by now
+	}
+	kept := w.changes[:0]
+	for _, c := range w.changes {
+		if c.revision > e.revision {
+			kept = append(kept, c)
+		}
+	}
+	clear(w.changes[len(kept):])
+	w.changes = kept
+}
+
+// over puts what waits over a record of the next store.
+func (w *waiting) over(r *store.Record) {
+	if w.full { // what the next store seems to hold is from before the create, which is nothing
+		r.Full, r.Behind = true, false
+	}
+	if w.gone != 0 {
+		r.Deleted, r.Behind = true, false
+	}
+	for _, c := range w.changes {
+		r.Fields = r.Fields.With(c.field.Name, c.field.Value)
+	}
+	r.Revision = max(r.Revision, w.revision)
+	r.Dirty, r.Queued = true, true
+}
+
+// changedAt is when a change was accepted, by the proposal that it carries.
+func changedAt(m *store.Mutation) time.Time { return time.UnixMicro(int64(m.Proposed)) }

@@ -1,0 +1,144 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Get implements [store.Tickets]. While the next store is away, what waits in the journal is all that is known, and the
+// records say so.
+func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	for {
+		before := s.arrivals(ids)
+		records, err := s.next.Get(ctx, ids)
+		if errors.Is(err, store.ErrUnavailable) {
+			records = make([]store.Record, len(ids))
+			for i, id := range ids {
+				records[i] = store.Record{ID: id, Behind: true}
+			}
+		} else if err != nil {
+			return nil, err
+		}
+		if s.cover(records, before) {
+			return records, nil
+		}
+	}
+}
+
+// arrival is one ticket's changes in the journal, and how many of them had arrived in the next store.
+type arrival struct {
+	ticket  *waiting
+	arrived int
+}
+
+// arrivals remembers what waits of the tickets; nil for those of which nothing does.
+func (s *Store) arrivals(ids []ticket.ID) []arrival {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := make([]arrival, len(ids))
+	for i, id := range ids {
+		if w := s.waiting.tickets[id]; w != nil {
+			before[i] = arrival{w, w.arrived}
+		}
+	}
+	return before
+}
+
+// cover puts what waits over the records. False where some of it arrived in the next store while that was asked: it may be in
+// neither, or be newer there than here.
+func (s *Store) cover(records []store.Record, before []arrival) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range before {
+		if b.ticket != nil && b.ticket.arrived != b.arrived {
+			return false
+		}
+	}
+	for i := range records {
+		if w := s.waiting.tickets[records[i].ID]; w != nil {
+			w.over(&records[i])
+		}
+	}
+	return true
+}
+
+// Fill implements [store.Tickets]: only the next store keeps clean copies.
+func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
+	return s.next.Fill(ctx, rows, bases)
+}
+
+// Claim implements [store.Queue]: what waits in the journal is not the flusher's yet.
+func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	return s.next.Claim(ctx, now, limit, lease)
+}
+
+// ClaimIDs implements [store.Queue]. Changes of these tickets that were accepted before the call are claimed too.
+func (s *Store) ClaimIDs(
+	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
+) ([]store.Claim, error) {
+	if err := s.settle(ctx, ids); err != nil {
+		return nil, err
+	}
+	return s.next.ClaimIDs(ctx, now, ids, lease)
+}
+
+// Ack implements [store.Queue].
+func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
+	s.mu.Lock()
+	for _, r := range receipts { // so that what is accepted here from now on is above what MySQL has
+		s.highest = max(s.highest, r.Revision)
+	}
+	s.mu.Unlock()
+	return s.next.Ack(ctx, receipts)
+}
+
+// Release implements [store.Queue].
+func (s *Store) Release(ctx context.Context, claims []store.Claim) error {
+	return s.next.Release(ctx, claims)
+}
+
+// Park implements [store.Queue].
+func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
+	return s.next.Park(ctx, letters)
+}
+
+// DirtyIDs implements [store.Queue]. What was accepted before the call is in the next store first.
+func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
+	if err := s.settle(ctx, nil); err != nil {
+		return nil, err
+	}
+	return s.next.DirtyIDs(ctx)
+}
+
+// Backlog implements [store.Queue]. It answers while the next store is away, with what waits here. A ticket that waits in both is
+// counted twice.
+func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
+	backlog, err := s.next.Backlog(ctx)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		return backlog, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	backlog.Dirty += int64(len(s.waiting.tickets))
+	if len(s.queue) > 0 && (backlog.Oldest.IsZero() || s.queue[0].at.Before(backlog.Oldest)) {
+		backlog.Oldest = s.queue[0].at
+	}
+	return backlog, nil
+}
+
+// Letters implements [store.DeadLetters].
+func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+	return s.next.Letters(ctx, after, limit)
+}
+
+// Retry implements [store.DeadLetters].
+func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	return s.next.Retry(ctx, now, ids)
+}
+
+// Drop implements [store.DeadLetters].
+func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) { return s.next.Drop(ctx, ids) }

@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// maxRecent bounds how many requests and how many deletions are remembered here, about 150 bytes each. The next store
+// remembers them all: this is for what comes while it cannot be asked, or is not to wait for it.
+const maxRecent = 65536
+
+// recent remembers the latest requests' outcomes, each for as long as it asks for, and the latest deletions.
+type recent struct {
+	now      func() time.Time
+	requests bounded[string, remembered]
+	deleted  bounded[ticket.ID, ticket.Revision]
+}
+
+type remembered struct {
+	outcome store.Outcome
+	until   time.Time
+}
+
+func newRecent(now func() time.Time) *recent {
+	return &recent{now: now, requests: newBounded[string, remembered](), deleted: newBounded[ticket.ID, ticket.Revision]()}
+}
+
+// add remembers what a mutation came to.
+func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
+	if m.RequestID != "" {
+		r.requests.put(m.RequestID, remembered{outcome, r.now().Add(cmp.Or(m.Remember, store.RequestMemory))})
+	}
+	if m.Kind == store.Delete {
+		r.deleted.put(m.ID, outcome.Revision)
+	}
+}
+
+// find returns the outcome of a request; false where it is not remembered.
+func (r *recent) find(requestID string) (store.Outcome, bool) {
+	if requestID == "" {
+		return store.Outcome{}, false
+	}
+	known, there := r.requests.values[requestID]
+	return known.outcome, there && r.now().Before(known.until)
+}
+
+// bounded is a map that forgets its oldest entries beyond maxRecent.
+type bounded[K comparable, V any] struct {
+	values map[K]V
+	order  []K
+}
+
+func newBounded[K comparable, V any]() bounded[K, V] { return bounded[K, V]{values: make(map[K]V)} }
+
+func (b *bounded[K, V]) put(key K, value V) {
+	if _, known := b.values[key]; !known {
+		b.order = append(b.order, key)
+	}
+	b.values[key] = value
+	if len(b.order) > maxRecent {
+		delete(b.values, b.order[0])
+		b.order = b.order[1:]
+	}
+}

@@ -1,0 +1,190 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
+)
+
+// Next is the store that the relay stands in front of.
+type Next interface {
+	store.Store
+	// Replay makes the mutations in their order, passing over those whose sequence number it has seen, and returns one
+	// outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
+	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
+	// Fence sees to it that no earlier Apply of this process, or of one before it on the same journal, is made from now on.
+	Fence(ctx context.Context) error
+}
+
+// Options of a relay.
+type Options struct {
+	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
+	MaxEntries int
+	// Up tells whether the next store is believed to answer.
+	Up func() bool
+	// Wake is told when replayed changes are due in the next store. Optional.
+	Wake func(due time.Time)
+	// Now is the wall clock.
+	Now func() time.Time
+	// Clock is told the revisions of changes that waited when the journal was opened.
+	Clock *ticket.Clock
+	Log   zerolog.Logger
+}
+
+// Store is a store whose changes go into a journal where the next store does not take them. Start and Stop are idempotent.
+type Store struct {
+	next    Next
+	journal *wal.Log
+	opts    Options
+	loop    lifecycle.Loop
+	wake    chan struct{}
+
+	mu      sync.Mutex
+	waiting *overlay
+	recent  *recent
+	queue   []queued // in the order of the journal
+	last    uint64   // the sequence number of the newest entry ever
+	highest ticket.Revision
+	// failing says that the last replay failed: until one works, every change queues behind it.
+	failing bool
+	// fence says that a write to the next store went unanswered since the fence was raised.
+	fence bool
+	// moved is closed and replaced whenever entries have arrived or could not be brought.
+	moved    chan struct{}
+	replayed int64
+	full     bool // the last change found no room
+}
+
+var _ store.Store = (*Store)(nil)
+
+// queued is a change that waits, as the journal's record, which takes less memory than the change itself.
+type queued struct {
+	sequence uint64
+	segment  uint64 // of the journal
+	record   []byte
+	at       time.Time
+}
+
+// Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id names it
+// in the next store: make returns that store for the id.
+func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
+	s := &Store{
+		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
+		waiting: newOverlay(), recent: newRecent(opts.Now),
+	}
+	log, report, err := wal.Open(dir, o, s.recover)
+	if err != nil {
+		return nil, report, err
+	}
+	s.journal = log
+	if s.next, err = open(log.ID()); err != nil {
+		return nil, report, errors.Join(err, log.Close())
+	}
+	if n := len(s.queue); n > 0 {
+		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
+	}
+	return s, report, nil
+}
+
+// recover takes up one record when the journal is opened.
+func (s *Store) recover(at wal.Position, record []byte) error {
+	if len(record) == 0 {
+		return errRecord
+	}
+	switch record[0] {
+	case recordConfirmed:
+		r := reader{rest: record[1:]}
+		upTo := r.unsigned()
+		if r.failed {
+			return fmt.Errorf("%w: a confirmation without a number", errRecord)
+		}
+		s.last = max(s.last, upTo)
+		for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
+			e, err := s.queue[0].entry()
+			if err != nil {
+				return err
+			}
+			s.waiting.remove(&e)
+			s.queue = s.queue[1:]
+		}
+		return nil
+	case recordMutation:
+		e, err := decode(record[1:])
+		if err != nil {
+			return err
+		}
+		s.enqueue(&e, at, bytes.Clone(record))
+		s.opts.Clock.Observe(e.revision)
+		return nil
+	default:
+		return fmt.Errorf("%w: kind %d", errRecord, record[0])
+	}
+}
+
+func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
+
+// enqueue takes up an entry that the journal has.
+func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
+	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	s.last = max(s.last, e.sequence)
+	s.waiting.add(e)
+	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
+	s.highest = max(s.highest, e.revision)
+}
+
+// Start begins to replay.
+func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
+
+// Stop ends replaying and waits for a replay that is under way, until ctx ends. What waits stays in the journal.
+func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journal relay") }
+
+// Close closes the journal. Nothing may be applied any more.
+func (s *Store) Close() error { return s.journal.Close() }
+
+// Nudge has the relay try again now what the next store did not take, without waiting for the pause to end.
+func (s *Store) Nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Full says whether the last change for the journal found no room.
+func (s *Store) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.full
+}
+
+// Status counts what waits.
+type Status struct {
+	Entries, Bytes, Segments int64
+	// Oldest is when the oldest change that waits was accepted; zero where none does.
+	Oldest time.Time
+	// Replayed is the number of changes that were brought to the next store since the journal was opened.
+	Replayed int64
+}
+
+// Status counts what waits.
+func (s *Store) Status() Status {
+	stats := s.journal.Stats()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := Status{
+		Entries: int64(len(s.queue)), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+	}
+	if len(s.queue) > 0 {
+		status.Oldest = s.queue[0].at
+	}
+	return status
+}

@@ -1,0 +1,282 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/relay"
+)
+
+// another is the same Redis as another host has it: without this journal.
+func (h *harness) another(t *testing.T) relay.Next {
+	t.Helper()
+	next, err := h.next.open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+func setIn(t *testing.T, s store.Tickets, id ticket.ID, value string) {
+	t.Helper()
+	outcomes, err := s.Apply(t.Context(), []store.Mutation{mutation(id, value)})
+	if err != nil || outcomes[0].Err != nil {
+		t.Fatalf("set %d: %v %v", id, err, outcomes)
+	}
+}
+
+// gate fails replays after they were made until it is opened.
+type gate struct {
+	reached chan struct{} // gets a value for each replay that was made and then failed
+	open    chan struct{}
+}
+
+func (h *harness) gated() *gate {
+	g := &gate{reached: make(chan struct{}, 1), open: make(chan struct{})}
+	h.next.failWith(func(write string) (before, after bool) {
+		select {
+		case <-g.open:
+			return false, false
+		default:
+		}
+		if write != "replay" {
+			return false, false
+		}
+		select {
+		case g.reached <- struct{}{}:
+		default:
+		}
+		return false, true
+	})
+	return g
+}
+
+// Redis has no room any more after a part of a large request: the rest waits in the journal, and nobody hears of it. Where only the
+// error of a whole call leads there, the rest is refused (tried by hand).
+func TestRestOfACallGoesIntoTheJournal(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.full.Store(true)
+	outcomes, err := h.Apply(t.Context(), []store.Mutation{mutation(1, "a"), mutation(2, "b"), mutation(3, "c")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o.Err != nil || o.ID != ticket.ID(i+1) || o.Revision == 0 {
+			t.Errorf("outcome %d: %+v", i, o)
+		}
+	}
+	h.next.full.Store(false)
+	h.drained(t)
+	for id, want := range map[ticket.ID]string{1: "a", 2: "b", 3: "c"} {
+		if got := status(t, h.next, id); got != want {
+			t.Errorf("ticket %d is %q in the next store, want %q", id, got, want)
+		}
+	}
+}
+
+// What was replayed and not confirmed is sent again, and passed over: a newer value of another host stays. Without the
+// recorded sequence number the older value comes back (tried).
+func TestReplayedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "older")
+	g := h.gated()
+	h.next.away.Store(false)
+	h.Nudge()
+	<-g.reached
+	<-g.reached // the first was made
+	other := h.another(t)
+	if got := status(t, other, 1); got != "older" {
+		t.Fatalf("Redis holds %q: the replay was not made before it failed", got)
+	}
+	setIn(t, other, 1, "newer")
+	close(g.open)
+	h.drained(t)
+	if got := status(t, other, 1); got != "newer" {
+		t.Errorf("Redis holds %q, want the newer value", got)
+	}
+}
+
+// The same across a restart: the journal does not say that the change has arrived, Redis does.
+func TestReplayedOnceAcrossRestart(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "older")
+	g := h.gated()
+	h.next.away.Store(false)
+	h.Nudge()
+	<-g.reached
+	<-g.reached
+	h.close(t)
+	other := h.another(t)
+	setIn(t, other, 1, "newer")
+	close(g.open)
+	h.open(t)
+	if n := h.Status().Entries; n != 1 {
+		t.Fatalf("%d changes wait after the restart, want 1", n)
+	}
+	h.drained(t)
+	if got := status(t, other, 1); got != "newer" {
+		t.Errorf("Redis holds %q, want the newer value", got)
+	}
+}
+
+// Changes of a ticket that waits in the journal queue behind it, also when Redis answers again.
+func TestLaterChangeQueuesBehind(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "first")
+	g := h.gated() // what is replayed fails, so that the first change still waits
+	h.next.away.Store(false)
+	h.set(t, 1, "second")
+	if n := h.Status().Entries; n != 2 {
+		t.Errorf("%d changes wait, want both", n)
+	}
+	if got := status(t, h, 1); got != "second" {
+		t.Errorf("read %q, want the second value", got)
+	}
+	close(g.open)
+	h.drained(t)
+	if got := status(t, h.another(t), 1); got != "second" {
+		t.Errorf("Redis holds %q, want the second value", got)
+	}
+}
+
+// A revision that a client was told while Redis was away is still the ticket's when it has followed, so that a conditional change
+// can go on from it.
+func TestAcknowledgedRevisionStands(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.set(t, 1, "before")
+	h.next.away.Store(true)
+	told := h.set(t, 1, "after").Revision
+	h.next.away.Store(false)
+	h.drained(t)
+	m := mutation(1, "then")
+	m.IfRevision = told
+	if outcomes, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+		t.Errorf("conditional change: %v %+v", err, outcomes)
+	}
+}
+
+// Only Redis can decide a conditional change: while it is away the answer is that.
+func TestConditionalNeedsTheNextStore(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	told := h.set(t, 1, "before").Revision
+	h.next.away.Store(true)
+	m := mutation(1, "after")
+	m.IfRevision = told
+	if _, err := h.Apply(t.Context(), []store.Mutation{m}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("error %v, want unavailable", err)
+	}
+	if n := h.Status().Entries; n != 0 {
+		t.Errorf("%d changes wait in the journal, want none", n)
+	}
+}
+
+// Deleted on another host while this one was cut off: the deletion stands, and the change does not hold up what is behind it.
+func TestDeletionElsewhereStands(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.set(t, 1, "before")
+	h.next.away.Store(true)
+	h.set(t, 1, "late")
+	h.set(t, 2, "behind")
+	other := h.another(t)
+	m := mutation(1, "")
+	m.Kind, m.Fields = store.Delete, nil
+	if _, err := other.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	records, err := other.Get(t.Context(), []ticket.ID{1, 2})
+	if err != nil || !records[0].Deleted {
+		t.Errorf("ticket 1 is %+v (%v), want it deleted", records[0], err)
+	}
+	if got := status(t, other, 2); got != "behind" {
+		t.Errorf("ticket 2 is %q", got)
+	}
+}
+
+// Space comes back: what has arrived takes none. Sequence numbers go on after a restart all the same: begun anew, they would make
+// Redis pass over what follows.
+func TestJournalGivesBackSpace(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	large := string(make([]byte, 64<<10))
+	for i := range 64 {
+		m := mutation(ticket.ID(i%8+1), large+strconv.Itoa(i))
+		m.Early = true
+		if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.drained(t)
+	if s := h.Status(); s.Entries != 0 || s.Bytes > 2<<20 {
+		t.Errorf("%d changes wait in %d bytes, want none in less than 2 MiB of the 4 that were written", s.Entries, s.Bytes)
+	}
+	h.close(t)
+	h.open(t)
+	m := mutation(1, "after")
+	m.Early = true
+	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+	h.drained(t)
+	if got := status(t, h.another(t), 1); got != "after" {
+		t.Errorf("Redis holds %.20q, want what was written after the restart", got)
+	}
+}
+
+// Start and Stop may be called again; a change that comes after Stop waits for the next Start of the daemon.
+func TestStopKeepsWhatWaits(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.Start(t.Context())
+	for range 2 {
+		if err := h.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := mutation(1, "late")
+	m.Early = true
+	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+	h.close(t)
+	h.open(t)
+	h.drained(t)
+	if got := status(t, h, 1); got != "late" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// Nobody waits longer than it is ready to: the queue stands still, and the context ends.
+func TestSettleHeedsItsContext(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	if err := h.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m := mutation(1, "waits")
+	m.Early = true
+	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := h.DirtyIDs(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want the context's", err)
+	}
+}

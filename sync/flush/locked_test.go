@@ -1,0 +1,154 @@
+package flush_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+// A row that others hold for long: the rest of its batch is acked at once, and so is what comes later; it is tried again with
+// growing pauses and is no dead letter. Where move treats it as an error of the batch, nothing is acked (tried by hand).
+func TestALockedRowHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.lock(2, true)
+		for id := range 3 {
+			d.set(t, ticket.ID(id+1), "status", "open")
+		}
+		time.Sleep(time.Second)
+		backlog, err := d.queue.Backlog(t.Context())
+		if err != nil || backlog.Dirty != 1 || backlog.Dead != 0 || d.Stats().Rows() != 2 {
+			t.Fatalf("backlog %+v (%v), %d rows; want all flushed but one", backlog, err, d.Stats().Rows())
+		}
+		tried := d.sink.statements()
+		for i := range 60 {
+			d.set(t, 2, "status", fmt.Sprint(i)) // pulls its due time nearer, which must not make it spin
+			d.set(t, 4, "status", fmt.Sprint(i))
+			time.Sleep(time.Second)
+			if d.sink.value(4, "status") != fmt.Sprint(i) {
+				t.Fatal("another ticket waits for the locked one")
+			}
+		}
+		if n := d.sink.statements() - tried - 60; n < 5 || n > 10 {
+			t.Errorf("the locked row was tried %d times in a minute, want pauses that grow to 10 s", n)
+		}
+		if state, _, _ := d.Stats().Sink(); state != flush.SinkUp {
+			t.Errorf("sink is %s, want up", state)
+		}
+		d.sink.lock(2, false)
+		time.Sleep(11 * time.Second)
+		if d.sink.value(2, "status") != "59" {
+			t.Error("the row is not brought when it is free")
+		}
+	})
+}
+
+// The tickets that share a claim with a locked one are not written together with it again: the wait for its lock is theirs no more.
+func TestALockedRowIsWrittenApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.lock(1, true)
+		d.set(t, 1, "status", "open")
+		d.set(t, 2, "status", "open")
+		time.Sleep(linger + 5*time.Millisecond)
+		if err := d.TryFlush(t.Context()); !errors.Is(err, flush.ErrLocked) {
+			t.Fatalf("error %v, want ErrLocked", err)
+		}
+		d.set(t, 2, "status", "closed")
+		d.set(t, 3, "status", "open")
+		before := len(d.sink.writes)
+		if err := d.TryFlush(t.Context()); !errors.Is(err, flush.ErrLocked) {
+			t.Fatalf("error %v, want ErrLocked", err)
+		}
+		if got := d.sink.writes[before:]; len(got) != 2 || got[0] != 2 || got[1] != 1 {
+			t.Errorf("writes of %v changes, want the two that are free and then the locked one", got)
+		}
+	})
+}
+
+// Nothing at all can be written: that is said, and taken back when it can, not when nobody tries.
+func TestAllRowsLocked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.lock(1, true)
+		d.set(t, 1, "status", "open")
+		for range 20 {
+			time.Sleep(500 * time.Millisecond)
+			if state, _, reason := d.Stats().Sink(); state != flush.SinkDown || reason == "" {
+				t.Fatalf("sink is %s (%q), want down with a reason", state, reason)
+			}
+		}
+		d.sink.lock(1, false)
+		time.Sleep(11 * time.Second)
+		if state, _, _ := d.Stats().Sink(); state != flush.SinkUp || d.Stats().Rows() != 1 {
+			t.Errorf("sink is %s, want up", state)
+		}
+	})
+}
+
+// A flush on demand brings all others, and tries a locked row until it is free.
+func TestFlushInsistsOnALockedRow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		for id := range 250 {
+			d.set(t, ticket.ID(id+1), "status", "open")
+		}
+		d.sink.lock(7, true)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		begin := time.Now()
+		if moved, err := d.Flush(ctx, nil, nil); !errors.Is(err, flush.ErrLocked) || moved.Flushed != 249 ||
+			time.Since(begin) < time.Minute {
+			t.Fatalf("moved %+v (%v) after %v, want the others brought, and ErrLocked only in the end", moved, err, time.Since(begin))
+		}
+		d.set(t, 1, "status", "closed")
+		time.AfterFunc(time.Minute, func() { d.sink.lock(7, false) })
+		var done, total int
+		moved, err := d.Flush(t.Context(), []ticket.ID{1, 7}, func(n, all int) { done, total = n, all })
+		if err != nil || moved.Flushed != 2 || done != 2 || total != 2 {
+			t.Errorf("moved %+v (%v), progress %d of %d; want both", moved, err, done, total)
+		}
+	})
+}
+
+// A daemon that is about to stop does not wait for a sink that is away, for a row that is locked, or for a sink that hangs;
+// what it drains still is waited for.
+func TestHurry(t *testing.T) {
+	t.Parallel()
+	for name, trouble := range map[string]func(*table){
+		"away":    func(s *table) { s.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown)) },
+		"locked":  func(s *table) { s.lock(1, true) },
+		"hanging": func(s *table) { s.hang = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, nil)
+				trouble(d.sink)
+				d.set(t, 1, "status", "open")
+				time.AfterFunc(time.Minute, d.Hurry)
+				begin := time.Now()
+				_, err := d.Flush(t.Context(), nil, nil)
+				if took := time.Since(begin); !errors.Is(err, flush.ErrStopping) || took < time.Minute || took > 62*time.Second {
+					t.Errorf("error %v after %v, want ErrStopping at once", err, took)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				begin = time.Now()
+				if _, err := d.Drain(ctx); err == nil || errors.Is(err, flush.ErrStopping) || time.Since(begin) < time.Minute {
+					t.Errorf("draining: error %v after %v, want it to go on", err, time.Since(begin))
+				}
+			})
+		})
+	}
+}
