@@ -56,6 +56,7 @@ final class OutageTest extends OutageTestCase {
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
 		$this->row( array( 'ticket_id' => 500 ) );
+		$this->row( array( 'ticket_id' => 1 << 52 ) );
 		$this->assertSame( 501, ticketd_create_ticket( self::FIELDS ) );
 		$this->assertSame( '502', $GLOBALS['wpdb']->get_var( 'SELECT next FROM wp_support_tickets_seq' ) );
 		$this->assertSame( array( 1, 2, 501 ), array_map( fn( $spooled ) => $spooled[1]['id'], $this->spooled() ) );

@@ -21,6 +21,12 @@ final class Database {
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
 	/**
+	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would soon
+	 * be used up. The daemon has the same bound.
+	 */
+	private const REACH = 1 << 52;
+
+	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
 	 *
 	 * @param string $name The name.
@@ -47,7 +53,7 @@ final class Database {
 
 	/**
 	 * Takes the next id of a tickets table out of its sequence, as the daemon leases its own: in one statement, so that
-	 * no id is given twice, and above whatever the table holds. Within a transaction that is rolled back it would be
+	 * no id is given twice, and above what the table holds. Within a transaction that is rolled back it would be
 	 * given again.
 	 *
 	 * @param string $table The table's name.
@@ -58,7 +64,10 @@ final class Database {
 			return 0;
 		}
 		// Asked for apart: within the UPDATE it would lock the table's last row, and wait for whoever holds it.
-		$highest = self::rows( "SELECT COALESCE(MAX(`ticket_id`), 0) AS `id` FROM `$table`" );
+		$highest = self::rows(
+			"SELECT COALESCE(MAX(`ticket_id`), 0) AS `id` FROM `$table` WHERE `ticket_id` < %d",
+			array( self::REACH )
+		);
 		if ( null === $highest ) {
 			return 0;
 		}
