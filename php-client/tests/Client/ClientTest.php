@@ -130,7 +130,8 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * That changes may be missing is passed on, of tickets, pages and whole results.
+	 * That changes may be missing is passed on, of tickets and pages. What a result says of tickets that it does not have
+	 * is nothing that those say which it has.
 	 */
 	public function test_stale_results_say_so(): void {
 		$stale  = array( 'stale' => true );
@@ -145,13 +146,14 @@ final class ClientTest extends TestCase {
 		);
 		$this->assertSame( $ticket + $stale, $this->client( $ticket + $stale, $peer )->get( 3 ) );
 		$this->assertSame( $page + $stale, $this->client( $page + $stale, $peer )->list_tickets() );
-		$both = array( 'tickets' => array( $ticket, null ) );
+		$three = array( 'tickets' => array( $ticket + $stale, null, $ticket ) );
 		$this->assertSame(
 			array(
 				3 => $ticket + $stale,
 				4 => null,
+				5 => $ticket,
 			),
-			$this->client( $both + $stale, $peer )->get_many( array( 3, 4 ) )
+			$this->client( $three + $stale, $peer )->get_many( array( 3, 4, 5 ) )
 		);
 		$this->assertSame( 7, $this->client( array( 'count' => 7 ) + $stale, $peer )->count_tickets() );
 	}

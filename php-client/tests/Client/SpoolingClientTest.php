@@ -277,7 +277,7 @@ final class SpoolingClientTest extends TestCase {
 
 	/**
 	 * One of several that cannot be accepted does not keep the others from it; what would not fit a request is refused
-	 * altogether, and a request id that has no room for the number fails as without a spool.
+	 * altogether. The longest request id has room for the number.
 	 */
 	public function test_of_several_changes_each_stands_for_itself(): void {
 		$client   = $this->client();
@@ -288,9 +288,10 @@ final class SpoolingClientTest extends TestCase {
 
 		$many = array_fill( 1, 1001, self::FIELDS );
 		$this->assertSame( 'tickets', $this->failure( fn() => $client->set_many( $many ) )->field() );
-		$long = str_repeat( 'x', 63 );
-		$this->assertSame( 'unavailable', $this->failure( fn() => $client->set_many( array( 1 => self::FIELDS ), $long ) )->reason() );
 		$this->assertSame( array(), $this->folder->all() );
+		$long = str_repeat( 'x', 64 );
+		$this->assertSame( array_fill( 1, 1000, 0 ), $client->set_many( array_fill( 1, 1000, self::FIELDS ), $long ) );
+		$this->assertSame( $long . '#999', $this->spooled()[999][1]['request_id'] );
 	}
 
 	/**
@@ -314,16 +315,14 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A create that the daemon may have done under an id of its own is followed by a set, so that the ticket of which the
-	 * caller is told exists in any case. Fails without it in spool_create().
+	 * A create that the daemon may have done under an id of its own is spooled under the same request id, by which the
+	 * daemon finds that out.
 	 */
-	public function test_an_ambiguous_create_is_made_sure_of(): void {
+	public function test_an_ambiguous_create_keeps_its_request_id(): void {
 		$client = $this->client( array( array( array( 'frame' ), array( 'hold' ) ) ) );
-		$this->assertSame( 901, $client->create( self::FIELDS, 'form-1' )['id'] );
-		list( $create, $set ) = $this->spooled();
-		$this->assertSame( array( 'create', array( 'id' => 901, 'fields' => self::FIELDS, 'request_id' => 'form-1' ) ), $create );
-		$this->assertSame( array( 'set', 901, self::FIELDS ), array( $set[0], $set[1]['id'], $set[1]['fields'] ) );
-		$this->assertNotSame( 'form-1', $set[1]['request_id'] );
+		$this->assertSame( 901, $client->create( self::FIELDS )['id'] );
+		$sent = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) )[3];
+		$this->assertSame( array( array( 'create', array( 'id' => 901 ) + $sent ) ), $this->spooled() );
 	}
 
 	/**
@@ -358,6 +357,7 @@ final class SpoolingClientTest extends TestCase {
 			'without end'      => array( 1, array( 'score' => -INF ), 'r', 'score' ),
 			'an id of 0'       => array( 0, self::FIELDS, 'r', 'id' ),
 			'an id below 0'    => array( -1, self::FIELDS, 'r', 'id' ),
+			'a long request'   => array( 1, self::FIELDS, str_repeat( 'x', 69 ), 'request_id' ),
 			'an odd request'   => array( 1, self::FIELDS, 'a b', 'request_id' ),
 			'more than one'    => array( 1, array( 'status' => array( 'open' ) ), 'r', 'status' ),
 		);

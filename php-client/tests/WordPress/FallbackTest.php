@@ -98,6 +98,36 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * Numbers that wait in the spool have the form in which the daemon stores them.
+	 */
+	public function test_numbers_are_written_as_the_daemon_does(): void {
+		$this->ticket( 812 );
+		$forms = array(
+			'0.1'                     => 0.1,
+			'0.30000000000000004'     => 0.1 + 0.2,
+			'-2.5'                    => -2.5,
+			'3'                       => 3.0,
+			'0'                       => -0.0,
+			'1000000'                 => 1e6,
+			'100000000000000000000'   => 1e20,
+			'-1234567890123456800'    => -1234567890123456789.0,
+			'1e+21'                   => 1e21,
+			'1.5e+300'                => 1.5e300,
+			'0.000001'                => 1e-6,
+			'0.0000012345678901234567' => 1.2345678901234567e-6,
+			'1e-7'                    => 1e-7,
+			'-1.25e-9'                => -1.25e-9,
+		);
+		foreach ( array_values( $forms ) as $i => $number ) {
+			$this->spool( 'set', 812, array( "n$i" => $number ), 1795000000 + $i );
+		}
+		$fields = ticketd_get_ticket( 812 )['fields'];
+		foreach ( array_keys( $forms ) as $i => $form ) {
+			$this->assertSame( (string) $form, $fields[ "n$i" ] );
+		}
+	}
+
+	/**
 	 * A ticket that only the spool has is found, with the table's defaults.
 	 */
 	public function test_a_ticket_that_only_the_spool_has(): void {

@@ -17,7 +17,7 @@ final class Door {
 	private const NAME = '/^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$/D';
 
 	/** What a request id may be. */
-	private const REQUEST_ID = '/^[!-~]{1,64}$/D';
+	private const REQUEST_ID = '/^[!-~]+$/D';
 
 	/**
 	 * Checks a `create`, `set` or `delete`.
@@ -30,8 +30,12 @@ final class Door {
 		if ( null !== $id && $id < 1 ) {
 			throw new InputException( 'A ticket id is a whole number from 1.', 'id' );
 		}
-		if ( ! preg_match( self::REQUEST_ID, $request->request_id() ) ) {
-			throw new InputException( 'A request id has 1 to 64 printable ASCII characters, no spaces.', 'request_id' );
+		$most = 'set' === $request->method() ? Limits::MAX_SET_REQUEST_ID : Limits::MAX_REQUEST_ID;
+		if ( ! preg_match( self::REQUEST_ID, $request->request_id() ) || strlen( $request->request_id() ) > $most ) {
+			throw new InputException(
+				sprintf( 'A request id has 1 to %d printable ASCII characters, no spaces.', Limits::MAX_REQUEST_ID ),
+				'request_id'
+			);
 		}
 		if ( 'delete' !== $request->method() ) {
 			self::check_fields( $request->param( 'fields' ) );

@@ -27,6 +27,9 @@ final class Limits {
 	/** Most bytes of a request id. */
 	public const MAX_REQUEST_ID = 64;
 
+	/** Most bytes of a request id of `set`: one of several at once has `#` and its number behind it. */
+	public const MAX_SET_REQUEST_ID = 68;
+
 	/** Most fields of one ticket in one request. */
 	public const MAX_FIELDS = 128;
 

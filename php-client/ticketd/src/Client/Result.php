@@ -106,12 +106,13 @@ final class Result {
 	 *
 	 * @param array $result The result.
 	 * @param int   $count  How many tickets were asked for.
-	 * @return array<int, array|null> Tickets in the order of the request; `stale` where the whole result says so.
+	 * @return array<int, array|null> Tickets in the order of the request, each `stale` where it says so itself. What the
+	 *         whole result says of those that are missing has no place here.
 	 */
 	public static function tickets( array $result, int $count ): array {
 		$tickets = self::items( $result, 'tickets', $count );
 		foreach ( $tickets as $index => $ticket ) {
-			$tickets[ $index ] = null === $ticket ? null : self::ticket( $ticket ) + self::staleness( $result );
+			$tickets[ $index ] = null === $ticket ? null : self::ticket( $ticket );
 		}
 		return $tickets;
 	}

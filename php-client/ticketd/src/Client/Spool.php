@@ -18,10 +18,10 @@ namespace Ticketd\Client;
  * request id that was made up is random), and the same create, made again, is found by them.
  *
  * The folder is bounded by blocks of 4 KiB, as file systems give them: at most 65,536, which are 256 MiB and as many
- * changes. To list a large folder at each write would cost more than the write, so the dice decide: every block written
- * counts the folder with a chance of 1 in 256. So the bound is exceeded by 256 blocks (1 MiB) on average before that is
- * noticed, and by ten times as much once in 20,000 times. That it is full is then noted in a file for all processes,
- * which refuse without counting; after a second or two somebody counts again.
+ * changes. To list a large folder at each write would cost more than the write, so chance decides, drawn from the
+ * file's name: every block written counts the folder with a probability of 1 in 256. So the bound is exceeded by 256
+ * blocks (1 MiB) on average before that is noticed, and by ten times as much once in 20,000 times. That it is full is
+ * then noted in a file for all processes, which refuse without counting; after a second or two somebody counts again.
  */
 final class Spool {
 
@@ -120,9 +120,12 @@ final class Spool {
 		if ( ! $this->exists() ) {
 			return false;
 		}
-		$frame  = Frame::encode( $this->codec->encode_request( 1, $request->method(), $request->params() ) );
-		$blocks = self::blocks( strlen( $frame ) );
-		if ( $this->is_full( $blocks ) ) {
+		$frame = Frame::encode( $this->codec->encode_request( 1, $request->method(), $request->params() ) );
+		// Two changes of one process keep their order even where the clock stands or was set back.
+		$this->last_us = max( ( $this->now_us )(), $this->last_us + 1 );
+
+		$name = sprintf( '%016d-%d-%s', $this->last_us, $request->param( 'id' ), self::tag( $request ) ) . self::SUFFIX;
+		if ( $this->is_full( self::blocks( strlen( $frame ) ), $name ) ) {
 			throw new LocalException(
 				'overloaded',
 				sprintf(
@@ -133,10 +136,6 @@ final class Spool {
 				true
 			);
 		}
-		// Two changes of one process keep their order even where the clock stands or was set back.
-		$this->last_us = max( ( $this->now_us )(), $this->last_us + 1 );
-
-		$name = sprintf( '%016d-%d-%s', $this->last_us, $request->param( 'id' ), self::tag( $request ) ) . self::SUFFIX;
 		return Files::write( $this->folder . '/' . $name, $frame, true );
 	}
 
@@ -236,9 +235,10 @@ final class Spool {
 	/**
 	 * Whether there is no place for so many blocks, as far as that is known; see the class.
 	 *
-	 * @param int $blocks Blocks that are to be written.
+	 * @param int    $blocks Blocks that are to be written.
+	 * @param string $name   Name of the file that they are to be in.
 	 */
-	private function is_full( int $blocks ): bool {
+	private function is_full( int $blocks, string $name ): bool {
 		$marker  = $this->folder . '/' . self::FULL;
 		$full_at = Files::written_at( $marker );
 		if ( null !== $full_at && abs( time() - $full_at ) <= self::FULL_SECONDS ) {
@@ -246,7 +246,7 @@ final class Spool {
 		}
 		// A small bound is counted each time: nothing that small is slow to list.
 		$sides = max( 1, min( self::BLOCKS_PER_COUNT, intdiv( $this->max_blocks, self::BLOCKS_PER_COUNT ) ) );
-		if ( null === $full_at && mt_rand( 1, $sides ) > $blocks ) {
+		if ( null === $full_at && crc32( $name ) % $sides >= $blocks ) {
 			return false;
 		}
 		$is_full = $this->count() + $blocks > $this->max_blocks;

@@ -104,8 +104,7 @@ final class SpoolingClient {
 	 * daemon did not take among those that it did included.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty. One of more
-	 *                             than 60 bytes is too long for the spool.
+	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
@@ -165,9 +164,6 @@ final class SpoolingClient {
 		if ( ! $failure->is_outage() || null === $request || null !== $request->param( 'if_revision' ) ) {
 			throw $failure;
 		}
-		if ( strlen( $request->request_id() ) > Limits::MAX_REQUEST_ID ) {
-			throw $failure; // The daemon would take it for all of several tickets, but not for one of them.
-		}
 		try {
 			Door::check( $request );
 			if ( $this->spool->write( $request ) ) {
@@ -196,7 +192,8 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * Spools a create that failed.
+	 * Spools a create that failed. The daemon may have made the ticket all the same, under an id that nobody was told:
+	 * by the request id it knows, and takes that one back.
 	 *
 	 * @param TicketdException $failure   Why it failed.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
@@ -219,15 +216,6 @@ final class SpoolingClient {
 		}
 		$id = $this->take_id( $failure );
 		$this->spool( $failure, $request->with_id( $id ) );
-		if ( $failure->ambiguous() ) {
-			// The daemon may have made the ticket, under an id that it chose, and then passes the create over as a
-			// repeated one. This caller is told another id, so a ticket must be there: at worst, one too many is.
-			$again = array(
-				'id'         => $id,
-				'request_id' => bin2hex( random_bytes( 16 ) ),
-			);
-			$this->spool( $failure, new Request( 'set', $again + $request->params() ) );
-		}
 		return $id;
 	}
 

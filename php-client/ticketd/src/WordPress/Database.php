@@ -20,8 +20,11 @@ final class Database {
 	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
-	/** Ids from here on do not raise the sequence; schema.sql and the daemon draw the same line. */
-	private const OUT_OF_REACH = 4503599627370496;
+	/**
+	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would soon
+	 * be used up. The daemon has the same bound.
+	 */
+	private const REACH = 1 << 52;
 
 	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
@@ -50,7 +53,7 @@ final class Database {
 
 	/**
 	 * Takes the next id of a tickets table out of its sequence, as the daemon leases its own: in one statement, so that
-	 * no id is given twice, and above whatever the table holds. Within a transaction that is rolled back it would be
+	 * no id is given twice, and above what the table holds. Within a transaction that is rolled back it would be
 	 * given again.
 	 *
 	 * @param string $table The table's name.
@@ -60,10 +63,17 @@ final class Database {
 		if ( ! self::is_table_name( $table ) ) {
 			return 0;
 		}
+		// Asked for apart: within the UPDATE it would lock the table's last row, and wait for whoever holds it.
+		$highest = self::rows(
+			"SELECT COALESCE(MAX(`ticket_id`), 0) AS `id` FROM `$table` WHERE `ticket_id` < %d",
+			array( self::REACH )
+		);
+		if ( null === $highest ) {
+			return 0;
+		}
 		$raised = self::query(
-			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`,"
-			. " (SELECT COALESCE(MAX(`ticket_id`), 0) + 1 FROM `$table` WHERE `ticket_id` < %d))) + 1 WHERE `id` = 1",
-			array( self::OUT_OF_REACH )
+			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`, %d)) + 1 WHERE `id` = 1",
+			array( (int) ( $highest[0]['id'] ?? 0 ) + 1 )
 		);
 		if ( 1 !== $raised ) {
 			return 0;

@@ -184,8 +184,33 @@ final class Table {
 		if ( is_bool( $value ) ) {
 			return $value ? '1' : '0';
 		}
-		// The shortest form that reads back as the same number, which a cast does not promise.
-		return is_float( $value ) ? str_replace( '.0e', 'e', (string) wp_json_encode( $value ) ) : (string) $value;
+		return is_float( $value ) ? self::float_text( $value ) : (string) $value;
+	}
+
+	/**
+	 * A number in the shortest decimal form that reads back as the same, with an exponent only below 1e-6 and from 1e21.
+	 * A cast depends on PHP's settings.
+	 *
+	 * @param float $value The number.
+	 */
+	private static function float_text( float $value ): string {
+		if ( 0.0 === $value ) {
+			return '0';
+		}
+		$places = 0;
+		$text   = sprintf( '%.0e', $value );
+		while ( $places < 17 && (float) $text !== $value ) {
+			$text = sprintf( '%.' . ++$places . 'e', $value );
+		}
+		if ( abs( $value ) < 1e-6 || abs( $value ) >= 1e21 ) {
+			return $text;
+		}
+		list( $figures, $exponent ) = explode( 'e', $text );
+		if ( (int) $exponent < $places ) {
+			return sprintf( '%.' . ( $places - (int) $exponent ) . 'F', $value );
+		}
+		$length = (int) $exponent + 1 + (int) ( $value < 0 );
+		return str_pad( str_replace( '.', '', $figures ), $length, '0' );
 	}
 
 	/**
