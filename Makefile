@@ -41,7 +41,7 @@ test-php: ## Run the plugin's PHPUnit tests alone
 test-kill: deps ## Kill daemon, Redis, MariaDB and journal ROUNDS (200) times under writers; two daemons with UPDATES (100000)
 	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
 		-run '^(TestKilledAtRandom|TestTwoDaemonsOneKilled|TestPausedDaemonOverwritesNothing)$$' ./internal/e2e
-	TICKETD_TEST_ROUNDS=$(ROUNDS) $(GO) test -race -count=1 -v -run '^(TestKilledAtRandom|TestTornAtEveryByte)$$' \
+	TICKETD_TEST_ROUNDS=$(ROUNDS) $(GO) test -race -count=1 -v -run '^(TestKilledAtRandom|TestTornAtEveryByte|TestPowerLoss)$$' \
 		-timeout 60m ./store/journal/...
 
 .PHONY: lint
