@@ -178,6 +178,10 @@ func TestNeededSegments(t *testing.T) {
 	if len(states) != 1 || states[0].ID != 1 || len(requests) != 0 || segment != 1 {
 		t.Fatalf("segment %d is needed for %+v, %+v", segment, states, requests)
 	}
+	log(4, change(1, now))
+	s.Moved(states, requests, 5) // too late: the ticket is another by now
+	needed(1)
+	states, requests, _, _ = s.Oldest(10)
 	s.Moved(states, requests, 5)
 	needed(2)
 	for _, o := range []store.Outcome{second, third, first} {

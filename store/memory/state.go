@@ -148,7 +148,7 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
-	// Bytes is what they take in a log, at most.
+	// Bytes is about what they take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
 	Highest ticket.Revision
