@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -71,11 +70,11 @@ func TestFailingDiskUnderLoad(t *testing.T) {
 	d := &disk{}
 	r := newRig(t, Options{MaxBytes: 256 << 10, OpenFile: d.open})
 	r.Start(t.Context())
-	flushing, stop := context.WithCancel(t.Context())
+	var done atomic.Bool
 	flushed := map[ticket.ID]int{}
 	var writers, flusher sync.WaitGroup
 	flusher.Go(func() {
-		for flushing.Err() == nil {
+		for !done.Load() {
 			claims, _ := r.Claim(t.Context(), r.now, 20, 0)
 			for i := range claims {
 				n, _ := claims[i].Fields.Get("status")
@@ -112,7 +111,7 @@ func TestFailingDiskUnderLoad(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	stop()
+	done.Store(true)
 	flusher.Wait()
 	d.set(false, 0)
 	if refused.Load() == 0 {
