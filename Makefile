@@ -40,9 +40,11 @@ test-php: ## Run the plugin's PHPUnit tests alone
 	phpunit -c $(PLUGIN)/phpunit.xml
 
 .PHONY: test-kill
-test-kill: deps ## Kill daemon, Redis and MariaDB ROUNDS (200) times under writers; two daemons with UPDATES (100000)
+test-kill: deps ## Kill daemon, Redis, MariaDB and journal ROUNDS (200) times under writers; two daemons with UPDATES (100000)
 	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
 		-run '^(TestKilledAtRandom|TestTwoDaemonsOneKilled|TestPausedDaemonOverwritesNothing)$$' ./internal/e2e
+	TICKETD_TEST_ROUNDS=$(ROUNDS) $(GO) test -race -count=1 -v -run '^(TestKilledAtRandom|TestTornAtEveryByte|TestPowerLoss)$$' \
+		-timeout 60m ./store/journal/...
 
 .PHONY: test-outage
 test-outage: deps ## Stop Redis, then the daemon, at random under visitors through PHP-FPM, DURATION (10m) each

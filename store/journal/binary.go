@@ -12,8 +12,8 @@ import (
 // writer builds a record: numbers are varints, texts have their length before them, times are µs since 1970.
 type writer []byte
 
-func (w *writer) uint(n uint64) { *w = binary.AppendUvarint(*w, n) }
-func (w *writer) int(n int64)   { *w = binary.AppendVarint(*w, n) }
+func (w *writer) int(n int64) { *w = binary.AppendVarint(*w, n) }
+func (w *writer) count(n int) { w.int(int64(n)) }
 
 func (w *writer) bool(b bool) {
 	if b {
@@ -24,16 +24,16 @@ func (w *writer) bool(b bool) {
 }
 
 func (w *writer) text(s string) {
-	w.uint(uint64(len(s)))
+	w.count(len(s))
 	*w = append(*w, s...)
 }
 
 func (w *writer) time(t time.Time) { w.int(t.UnixMicro()) }
 
 func (w *writer) ids(ids []ticket.ID) {
-	w.uint(uint64(len(ids)))
+	w.count(len(ids))
 	for _, id := range ids {
-		w.uint(uint64(id))
+		w.int(int64(id))
 	}
 }
 
@@ -47,7 +47,7 @@ func (w *writer) value(v ticket.Value) {
 func (w *writer) mutation(r *record) {
 	m := &r.mutation
 	*w = append(*w, byte(m.Kind))
-	w.uint(uint64(m.ID))
+	w.int(int64(m.ID))
 	w.int(int64(r.revision))
 	w.int(int64(m.Proposed))
 	w.time(m.Due)
@@ -55,7 +55,7 @@ func (w *writer) mutation(r *record) {
 	if m.RequestID != "" {
 		w.time(r.expires)
 	}
-	w.uint(uint64(len(m.Fields)))
+	w.count(len(m.Fields))
 	for _, f := range m.Fields {
 		w.text(f.Name)
 		w.value(f.Value)
@@ -63,7 +63,7 @@ func (w *writer) mutation(r *record) {
 }
 
 func (w *writer) letter(l *store.DeadLetter) {
-	w.uint(uint64(l.ID))
+	w.int(int64(l.ID))
 	w.int(int64(l.Revision))
 	w.int(int64(l.Code))
 	w.text(l.Reason)
@@ -71,7 +71,7 @@ func (w *writer) letter(l *store.DeadLetter) {
 }
 
 func (w *writer) state(s *memory.State) {
-	w.uint(uint64(s.ID))
+	w.int(int64(s.ID))
 	w.int(int64(s.Revision))
 	w.bool(s.Full)
 	w.bool(s.Gone)
@@ -82,7 +82,7 @@ func (w *writer) state(s *memory.State) {
 	if s.Letter != nil {
 		w.letter(s.Letter)
 	}
-	w.uint(uint64(len(s.Fields)))
+	w.count(len(s.Fields))
 	for _, f := range s.Fields {
 		w.text(f.Name)
 		w.value(f.Value)
@@ -98,16 +98,6 @@ type reader struct {
 
 func (r *reader) fail() {
 	r.bad, r.rest = true, nil
-}
-
-func (r *reader) uint() uint64 {
-	n, size := binary.Uvarint(r.rest)
-	if size <= 0 {
-		r.fail()
-		return 0
-	}
-	r.rest = r.rest[size:]
-	return n
 }
 
 func (r *reader) int() int64 {
@@ -140,11 +130,7 @@ func (r *reader) bool() bool {
 
 // text copies: a record is the log's.
 func (r *reader) text() string {
-	n := r.uint()
-	if n > uint64(len(r.rest)) {
-		r.fail()
-		return ""
-	}
+	n := r.count(1)
 	s := string(r.rest[:n])
 	r.rest = r.rest[n:]
 	return s
@@ -152,8 +138,8 @@ func (r *reader) text() string {
 
 // count reads how many things follow, each of at least size bytes.
 func (r *reader) count(size int) int {
-	n := r.uint()
-	if n > uint64(len(r.rest)/size) {
+	n := r.int()
+	if n < 0 || n > int64(len(r.rest)/size) {
 		r.fail()
 		return 0
 	}
@@ -161,7 +147,7 @@ func (r *reader) count(size int) int {
 }
 
 func (r *reader) id() ticket.ID {
-	id := ticket.ID(r.uint())
+	id := ticket.ID(r.int())
 	if !id.Valid() {
 		r.fail()
 	}

@@ -50,7 +50,7 @@ func (s *Store) run(ctx context.Context) {
 // cleanAll gives back what space there is to give back.
 func (s *Store) cleanAll(ctx context.Context) {
 	for ctx.Err() == nil {
-		more, err := s.clean()
+		more, err := s.clean() //nolint:contextcheck // a step is done as a whole
 		if err != nil && !errors.Is(err, store.ErrFull) {
 			s.opts.Log.Warn().Err(err).Msg("the journal cannot give back space")
 		}
@@ -72,8 +72,8 @@ func (s *Store) clean() (more bool, err error) {
 	if first == active {
 		return false, nil
 	}
-	needed, any := s.index.Needed()
-	if !any || needed > active {
+	needed, some := s.index.Needed()
+	if !some || needed > active {
 		needed = active
 	}
 	if first < needed {
@@ -114,8 +114,8 @@ func (s *Store) drop(before uint64) error {
 func (s *Store) move() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	states, requests, _, any := s.index.Oldest(cleanStep)
-	if !any {
+	states, requests, _, some := s.index.Oldest(cleanStep)
+	if !some {
 		return nil
 	}
 	records := encodeStates(states)

@@ -57,14 +57,14 @@ func (r *record) encode() []byte {
 	case kindMutation:
 		w.mutation(r)
 	case kindAck:
-		w.uint(uint64(len(r.receipts)))
+		w.count(len(r.receipts))
 		for _, a := range r.receipts {
-			w.uint(uint64(a.ID))
+			w.int(int64(a.ID))
 			w.int(int64(a.Revision))
 			w.bool(a.Ahead)
 		}
 	case kindPark:
-		w.uint(uint64(len(r.letters)))
+		w.count(len(r.letters))
 		for i := range r.letters {
 			w.letter(&r.letters[i])
 		}
@@ -76,11 +76,11 @@ func (r *record) encode() []byte {
 	case kindState:
 		w.state(&r.state)
 	case kindRequests:
-		w.uint(uint64(len(r.requests)))
+		w.count(len(r.requests))
 		for i := range r.requests {
 			q := &r.requests[i]
 			w.text(q.ID)
-			w.uint(uint64(q.Ticket))
+			w.int(int64(q.Ticket))
 			w.int(int64(q.Revision))
 			w.time(q.Expires)
 		}
@@ -95,8 +95,18 @@ func decode(data []byte) (*record, error) {
 	if len(data) < 2 || data[0] != format {
 		return nil, fmt.Errorf("%w: it begins with % x", ErrRecord, data[:min(2, len(data))])
 	}
-	rec := &record{kind: kind(data[1])}
-	r := &reader{rest: data[2:]}
+	rec, r := &record{kind: kind(data[1])}, &reader{rest: data[2:]}
+	if !r.record(rec) {
+		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
+	}
+	if r.bad || len(r.rest) > 0 {
+		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), len(r.rest))
+	}
+	return rec, nil
+}
+
+// record reads what belongs to the record's kind, and says whether it knows the kind.
+func (r *reader) record(rec *record) bool {
 	switch rec.kind {
 	case kindMutation:
 		r.mutation(rec)
@@ -109,25 +119,22 @@ func decode(data []byte) (*record, error) {
 			rec.letters = append(rec.letters, r.letter())
 		}
 	case kindRetry:
-		rec.at = r.time()
-		rec.ids = r.ids()
+		rec.at, rec.ids = r.time(), r.ids()
 	case kindDrop:
 		rec.ids = r.ids()
 	case kindState:
 		r.state(&rec.state)
 	case kindRequests:
 		for range r.count(4) {
-			rec.requests = append(rec.requests, memory.Request{ID: r.text(), Ticket: r.id(), Revision: r.revision(), Expires: r.time()})
+			q := memory.Request{ID: r.text(), Ticket: r.id(), Revision: r.revision(), Expires: r.time()}
+			rec.requests = append(rec.requests, q)
 		}
 	case kindMark:
 		rec.highest, rec.unsure = r.revision(), r.revision()
 	default:
-		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
+		return false
 	}
-	if r.bad || len(r.rest) > 0 {
-		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), len(r.rest))
-	}
-	return rec, nil
+	return true
 }
 
 // maxPart bounds the fields' bytes in one record of a ticket's state.

@@ -16,7 +16,7 @@ func TestRecordsComeBack(t *testing.T) {
 		if !reflect.DeepEqual(got, &r) {
 			t.Errorf("kind %d: read %+v, written %+v", r.kind, *got, r)
 		}
-		for cut := range len(encoded) {
+		for cut := range encoded {
 			if _, err := decode(encoded[:cut]); err == nil {
 				t.Errorf("kind %d: the first %d of %d bytes were read", r.kind, cut, len(encoded))
 			}

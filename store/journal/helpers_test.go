@@ -28,7 +28,11 @@ func newRig(t *testing.T, o Options) *rig {
 	r := &rig{dir: t.TempDir(), opts: o, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	r.opts.Now = func() time.Time { return r.now }
 	r.open(t)
-	t.Cleanup(func() { r.close(t) })
+	t.Cleanup(func() {
+		if r.Store != nil { // nil: Open has failed
+			r.close(t)
+		}
+	})
 	return r
 }
 

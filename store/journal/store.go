@@ -77,7 +77,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	})
 	var report wal.Report
 	var err error
-	s.log, report, err = wal.Open(dir, wal.Options{
+	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // it reads all or nothing
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes, SegmentBytes: segmentBytes(o.MaxBytes),
 		Log: o.Log, OpenFile: o.OpenFile,
 	}, s.replay)
@@ -85,7 +85,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 		return nil, report, err
 	}
 	if err := s.openFloor(ctx); err != nil {
-		return nil, report, errors.Join(err, s.log.Close())
+		return nil, report, errors.Join(err, s.log.Close()) //nolint:contextcheck // see Close
 	}
 	return s, report, nil
 }

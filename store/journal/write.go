@@ -15,9 +15,9 @@ import (
 // Apply implements [store.Tickets]. It returns when the changes are as durable as the sync mode promises; so does a repetition,
 // whose first request may be waiting still.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, err := s.apply(mutations)
+	outcomes, end, err := s.apply(mutations)
 	if err == nil {
-		err = s.log.Commit(ctx, s.log.End())
+		err = s.log.Commit(ctx, end)
 	}
 	if err != nil {
 		return nil, wrap("apply", err)
@@ -25,7 +25,8 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, error) {
+// apply makes mutations and returns the position at which they, and those that they repeat, are in the log.
+func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
@@ -46,7 +47,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, error) {
 	if err != nil || s.segment != before {
 		s.wake()
 	}
-	return outcomes, err
+	return outcomes, s.log.End(), err
 }
 
 // chunk is how many tickets one record of acks, letters or ids tells of.
@@ -111,16 +112,15 @@ func (s *Store) decided(ctx context.Context, name string, r record, ids []ticket
 		r.ids = part
 		records = append(records, r.encode())
 	}
-	n, err := func() (int, error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if _, err := s.log.Append(records...); err != nil {
-			return 0, err
-		}
-		return do()
-	}()
+	s.mu.Lock()
+	n := 0
+	end, err := s.log.Append(records...)
 	if err == nil {
-		err = s.log.Commit(ctx, s.log.End())
+		n, err = do()
+	}
+	s.mu.Unlock()
+	if err == nil {
+		err = s.log.Commit(ctx, end)
 	}
 	return n, wrap(name, err)
 }

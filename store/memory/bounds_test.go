@@ -2,8 +2,8 @@ package memory
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 	"time"
 
@@ -153,7 +153,8 @@ func TestNeededSegments(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	s := NewWith(Options{Now: func() time.Time { return now }})
 	log := func(segment uint64, m store.Mutation) store.Outcome {
-		outcomes, err := s.ApplyLogged([]store.Mutation{m}, func(*store.Mutation, store.Outcome) (uint64, error) { return segment, nil })
+		at := func(*store.Mutation, store.Outcome) (uint64, error) { return segment, nil }
+		outcomes, err := s.ApplyLogged([]store.Mutation{m}, at)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,8 +162,8 @@ func TestNeededSegments(t *testing.T) {
 	}
 	needed := func(want uint64) {
 		t.Helper()
-		if got, any := s.Needed(); got != want || any != (want != 0) {
-			t.Errorf("segment %d is needed (%v), want %d", got, any, want)
+		if got, some := s.Needed(); got != want || some != (want != 0) {
+			t.Errorf("segment %d is needed (%v), want %d", got, some, want)
 		}
 	}
 	needed(0)
@@ -177,6 +178,10 @@ func TestNeededSegments(t *testing.T) {
 	if len(states) != 1 || states[0].ID != 1 || len(requests) != 0 || segment != 1 {
 		t.Fatalf("segment %d is needed for %+v, %+v", segment, states, requests)
 	}
+	log(4, change(1, now))
+	s.Moved(states, requests, 5) // too late: the ticket is another by now
+	needed(1)
+	states, requests, _, _ = s.Oldest(10)
 	s.Moved(states, requests, 5)
 	needed(2)
 	for _, o := range []store.Outcome{second, third, first} {
@@ -198,7 +203,7 @@ func TestNeededSegments(t *testing.T) {
 
 func BenchmarkClaim(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			s, now := New(), time.Unix(1_800_000_000, 0)
 			batch := make([]store.Mutation, n)
 			for i := range batch {
@@ -214,5 +219,21 @@ func BenchmarkClaim(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What is left after an ack has waited since its own change.
+func TestSinceAfterAnAck(t *testing.T) {
+	t.Parallel()
+	s, now := New(), time.Unix(1_800_000_000, 0)
+	first := apply(t, s, change(1, now))[0].Revision
+	newer := change(1, now.Add(time.Minute))
+	newer.Fields[0].Name = "category"
+	apply(t, s, newer)
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: first}}); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := s.Backlog(t.Context()); !b.Oldest.Equal(now.Add(time.Minute)) {
+		t.Errorf("oldest change at %v, want %v", b.Oldest, now.Add(time.Minute))
 	}
 }

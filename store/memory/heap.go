@@ -45,7 +45,7 @@ func (o *ordering[T]) Swap(i, j int) {
 }
 
 func (o *ordering[T]) Push(x any) {
-	item := x.(T) //nolint:forcetypeassert,errcheck // heap.Push is called above alone
+	item := x.(T) //nolint:forcetypeassert // heap.Push is called above alone
 	o.items = append(o.items, item)
 	*o.place(item) = len(o.items)
 }

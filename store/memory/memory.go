@@ -208,11 +208,11 @@ func (s *Store) weigh(e *entry, dirty bool) {
 	e.weight = weight
 }
 
-// What a log needs around the texts at most, in bytes: a log that thought that it needs less would write all of it once more for
-// ever.
+// What a log needs around the texts, in bytes. Were these an eighth too small, a log that is nearly full would be written once
+// more for ever; the larger they are, the more of it is taken for needed.
 const (
-	entryWeight   = 96
-	fieldWeight   = 20
-	letterWeight  = 48
-	requestWeight = 40
+	entryWeight   = 52
+	fieldWeight   = 12
+	letterWeight  = 40
+	requestWeight = 28
 )

@@ -15,8 +15,8 @@ func (s *Store) Claim(_ context.Context, now time.Time, limit int, lease time.Du
 	var claims []store.Claim
 	var taken []*entry // given their leases at the end, so that a lease of 0 does not take a ticket twice
 	for len(claims) < limit {
-		e, any := s.byDue.first()
-		if !any || e.due > now.UnixMicro() {
+		e, some := s.byDue.first()
+		if !some || e.due > now.UnixMicro() {
 			break
 		}
 		claims = append(claims, e.claim())
@@ -136,10 +136,10 @@ func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead))}
-	if first, any := s.bySince.first(); any {
+	if first, some := s.bySince.first(); some {
 		b.Oldest = time.UnixMicro(first.since)
 	}
-	if first, any := s.byDue.first(); any {
+	if first, some := s.byDue.first(); some {
 		b.NextDue = time.UnixMicro(first.due)
 	}
 	return b, nil

@@ -58,8 +58,8 @@ func (r *requests) remember(now time.Time, request Request, segment uint64) {
 		r.forget(old)
 	}
 	for {
-		first, any := r.byExpiry.first()
-		if !any || (first.Expires.After(now) && len(r.byID) < r.most) {
+		first, some := r.byExpiry.first()
+		if !some || (first.Expires.After(now) && len(r.byID) < r.most) {
 			break
 		}
 		r.forget(first)

@@ -77,10 +77,10 @@ func (s *Store) Remember(requests []Request, segment uint64) {
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
 // dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
 // where none is needed.
-func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, any bool) {
+func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if segment, any = s.needed(); !any {
+	if segment, some = s.needed(); !some {
 		return nil, nil, 0, false
 	}
 	bytes := int64(0)
@@ -98,24 +98,24 @@ func (s *Store) Oldest(limit int) (states []State, requests []Request, segment u
 const maxOldest = 1 << 20
 
 // Needed returns the number of the first segment that is still needed, or false where none is.
-func (s *Store) Needed() (segment uint64, any bool) {
+func (s *Store) Needed() (segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.needed()
 }
 
-func (s *Store) needed() (segment uint64, any bool) {
+func (s *Store) needed() (segment uint64, some bool) {
 	now := s.opts.Now()
 	for first, there := s.requests.byExpiry.first(); there && !first.Expires.After(now); first, there = s.requests.byExpiry.first() {
 		s.requests.forget(first)
 	}
 	if e := s.dirty.first; e != nil {
-		segment, any = e.pin, true
+		segment, some = e.pin, true
 	}
-	if r := s.requests.bySegment.first; r != nil && (!any || r.pin < segment) {
-		segment, any = r.pin, true
+	if r := s.requests.bySegment.first; r != nil && (!some || r.pin < segment) {
+		segment, some = r.pin, true
 	}
-	return segment, any
+	return segment, some
 }
 
 // Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
@@ -148,7 +148,7 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
-	// Bytes is what they take in a log, at most.
+	// Bytes is about what they take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
 	Highest ticket.Revision

@@ -106,7 +106,7 @@ func (l *Log) rotate() error {
 			counts = l.synced
 		}
 	}
-	h := header{id: l.id, number: old.Number + 1, before: counts}
+	h := header{id: l.id, number: old.Number + 1, before: uint64(counts)} //nolint:gosec // a size
 	f, err := writeWhole(l.opts.OpenFile, segmentPath(l.dir, h.number), h.bytes(), l.tail)
 	if err != nil {
 		return fmt.Errorf("begin a segment of the journal: %w", noRoom(err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -136,7 +137,7 @@ func TestConcurrentWriters(t *testing.T) {
 	next := map[string]int{}
 	for _, r := range got {
 		w, i, _ := strings.Cut(r, " ")
-		if i != fmt.Sprint(next[w]) {
+		if i != strconv.Itoa(next[w]) {
 			t.Fatalf("record %q of writer %s, want its number %d", r, w, next[w])
 		}
 		next[w]++

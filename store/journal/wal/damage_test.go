@@ -1,13 +1,14 @@
 package wal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -47,8 +48,8 @@ func TestTornAtEveryByte(t *testing.T) {
 			size := int64(frameSize + len(records[len(records)-1]))
 			for cut := end.Offset - size + 1; cut < end.Offset; cut++ {
 				for _, rest := range [][]byte{nil, make([]byte, end.Offset-cut), garbage(r, 40)} {
-					torn := append(whole[:cut:cut], rest...)
-					if strings.HasPrefix(string(torn), string(whole)) {
+					torn := slices.Concat(whole[:cut], rest)
+					if bytes.HasPrefix(torn, whole) {
 						continue // the rest happens to be what is missing
 					}
 					writeFile(t, path, torn)
@@ -61,7 +62,7 @@ func TestTornAtEveryByte(t *testing.T) {
 					closeLog(t, l)
 					if cut%16 == 0 {
 						got, report = contents(t, dir, o)
-						want(t, got, append(kept[:len(kept):len(kept)], "next")...)
+						want(t, got, append(slices.Clip(kept), "next")...)
 						if report.Cut != 0 {
 							t.Fatalf("report %+v of a log that was cut before", report)
 						}

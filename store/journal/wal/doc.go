@@ -23,8 +23,8 @@
 // under [Always], is there; under [Interval] all that is older than the interval. A record that was half written is the last of
 // the last segment: it is cut off at the next Open, and reported.
 //
-// Bad bytes anywhere else are no torn write. Open fails with a [CorruptError] and changes nothing; [Salvage] takes out what can be
-// read, once an operator has decided so.
+// Bad bytes anywhere else are no torn write. Open fails with a [CorruptError] and changes nothing; [Salvage] takes out what
+// can be read, once an operator has decided so.
 //
 // Disk full: Append cuts the file back to where it was and fails with [ErrFull]; the next one tries again.
 //

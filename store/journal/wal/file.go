@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func (f osFile) Datasync() error {
 	var failed error
 	err = raw.Control(func(fd uintptr) {
 		for {
-			if failed = unix.Fdatasync(int(fd)); failed != unix.EINTR {
+			if failed = unix.Fdatasync(int(fd)); !errors.Is(failed, unix.EINTR) {
 				return
 			}
 		}
@@ -110,10 +111,15 @@ func lock(dir string) (*os.File, error) {
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
-		if err == unix.EWOULDBLOCK {
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%s: %w", dir, ErrLocked)
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	return f, nil
+}
+
+// unlock gives the folder back. It does not leave that to Close: a process that is just being started may still share the file.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }

@@ -56,7 +56,9 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Position is the end of a record, or of all of them: a segment's number and a byte offset in it. Later ones are greater.
+// Position is the end of a record, or of all of them: a segment's number and a byte offset in it. Later ones are greater. It
+// is no name for a record: one that was not on disk when its segment had to be given up is replayed at a later position than the
+// one that Append has returned (its order among the others stays). Who needs a name puts a number into the record.
 type Position struct {
 	Segment uint64
 	Offset  int64
@@ -176,5 +178,5 @@ func (l *Log) Close() error {
 	if l.opts.Sync != Never && l.unconfirmed() && (l.failed || l.datasync() != nil) {
 		err = l.rotate() // where the records that are not known to be on disk are written once more
 	}
-	return errors.Join(err, l.active.Close(), l.lock.Close())
+	return errors.Join(err, l.active.Close(), unlock(l.lock))
 }

@@ -17,7 +17,7 @@ func (id journalID) seed() uint32 { return crc32.Checksum(id[:], castagnoli) }
 
 func appendRecord(b []byte, seed uint32, payload []byte) []byte {
 	start := len(b)
-	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(payload))) //nolint:gosec // at most MaxRecord
 	sum := crc32.Update(crc32.Update(seed, castagnoli, b[start:]), castagnoli, payload)
 	b = binary.BigEndian.AppendUint32(b, sum)
 	return append(b, payload...)
@@ -66,7 +66,8 @@ func findRecord(data []byte, at int64, seed uint32) int64 {
 	return -1
 }
 
-// readAll calls each for every record that can be read after offset at, over bad places too, and returns how many bytes it left out.
+// readAll calls each for every record that can be read after offset at, over bad places too, and returns how many bytes it
+// left out.
 func readAll(data []byte, at int64, seed uint32, each func(end int64, payload []byte) error) (skipped int64, err error) {
 	for at < int64(len(data)) {
 		found := findRecord(data, at, seed)

@@ -16,7 +16,7 @@ func Salvage(dir string) (Report, error) {
 		return Report{}, fmt.Errorf("salvage the journal: %w", err)
 	}
 	report, err := salvage(dir)
-	if err = errors.Join(err, held.Close()); err != nil {
+	if err = errors.Join(err, unlock(held)); err != nil {
 		return report, fmt.Errorf("salvage the journal: %w", err)
 	}
 	return report, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -40,7 +41,7 @@ type header struct {
 	flags  uint32
 	id     journalID
 	number uint64
-	before int64
+	before uint64
 }
 
 func (h *header) bytes() []byte {
@@ -50,7 +51,7 @@ func (h *header) bytes() []byte {
 	b = binary.BigEndian.AppendUint32(b, h.flags)
 	b = append(b, h.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, h.number)
-	b = binary.BigEndian.AppendUint64(b, uint64(h.before))
+	b = binary.BigEndian.AppendUint64(b, h.before)
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
@@ -62,7 +63,7 @@ func parseHeader(data []byte) (h header, err error) {
 	case !bytes.Equal(data[:8], magic):
 		return h, fmt.Errorf("no segment of a journal begins with %x", data[:8])
 	case binary.BigEndian.Uint32(data[48:]) != crc32.Checksum(data[:48], castagnoli):
-		return h, fmt.Errorf("the header's checksum is wrong")
+		return h, errors.New("the header's checksum is wrong")
 	}
 	if v := binary.BigEndian.Uint32(data[8:]); v != version {
 		return h, &VersionError{Version: v}
@@ -70,7 +71,7 @@ func parseHeader(data []byte) (h header, err error) {
 	h.flags = binary.BigEndian.Uint32(data[12:])
 	copy(h.id[:], data[16:])
 	h.number = binary.BigEndian.Uint64(data[32:])
-	h.before = int64(binary.BigEndian.Uint64(data[40:]))
+	h.before = binary.BigEndian.Uint64(data[40:])
 	return h, nil
 }
 

@@ -63,16 +63,16 @@ func (f *found) load(id journalID) error {
 	case f.header.number != f.number:
 		f.broken = fmt.Errorf("by its header it is segment %d", f.header.number)
 	}
-	return nil
+	return nil //nolint:nilerr // a broken header is something found
 }
 
 // limit takes from a segment what does not count in it, as its successor says.
 func (f *found) limit(dir string, successor uint64) {
 	h, err := readHeader(segmentPath(dir, successor))
 	if err != nil || h.number != f.number+1 || h.before == 0 {
-		return
+		return // damage of the successor is found when it is visited
 	}
-	if h.before > f.size {
+	if h.before > uint64(len(f.data)) {
 		f.short = true
 		return
 	}
