@@ -69,9 +69,11 @@ func (c *create) check() error {
 	return checkRequestID(c.RequestID)
 }
 
-// apply makes the ticket under the id that the client was told. Where the same request had reached the daemon before, and
-// only its reply was lost, there is a ticket under another id that nobody was told: it is removed, unless somebody has
-// changed it since. All of it may be repeated.
+// apply makes the ticket under the id that the client's caller was told. Where the same request had reached the daemon
+// before, there is a ticket under another id already. If the request id was made up for this one call (it is remembered for
+// less than a day then), only that call's reply was lost, and nobody was told of that ticket: it is removed, unless somebody
+// has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller was told: that
+// ticket stays. All of it may be repeated.
 func (c *create) apply(ctx context.Context, site daemon.Site) error {
 	p := c.CreateParams
 	p.Remember = 0
@@ -81,7 +83,7 @@ func (c *create) apply(ctx context.Context, site daemon.Site) error {
 	}
 	p = c.CreateParams
 	p.Remember, p.RequestID = 0, c.RequestID+"#"+strconv.FormatInt(c.ID, 10)
-	if _, err := site.Create(ctx, &p); err != nil {
+	if _, err := site.Create(ctx, &p); err != nil || c.Remember == 0 {
 		return err
 	}
 	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})

@@ -255,17 +255,19 @@ func TestDeletionWins(t *testing.T) {
 }
 
 // The create had reached the daemon before, which made another ticket than the client was told: that one goes, unless it has
-// been changed.
+// been changed, or the request id is one that a caller has chosen, who may have been told of it.
 func TestCreateWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		revision int64
 		gone     bool
+		remember time.Duration
 		want     []string
 	}{
-		{5, false, []string{"create 7 r", "create 7 r#7", "delete 3 "}},
-		{6, false, []string{"create 7 r", "create 7 r#7"}},
-		{0, true, []string{"create 7 r", "create 7 r#7"}},
+		{5, false, 10 * time.Minute, []string{"create 7 r", "create 7 r#7", "delete 3 "}},
+		{6, false, 10 * time.Minute, []string{"create 7 r", "create 7 r#7"}},
+		{0, true, 10 * time.Minute, []string{"create 7 r", "create 7 r#7"}},
+		{5, false, 0, []string{"create 7 r", "create 7 r#7"}},
 	} {
 		r := newRig(t)
 		r.site.made = map[string]int64{"r": 3}
@@ -276,7 +278,7 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 			return protocol.Ticket{ID: id, Revision: c.revision}, nil
 		}
 		r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
-			Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r",
+			Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r", Remember: c.remember,
 		}))
 		r.takeIn(t)
 		r.site.want(t, c.want...)

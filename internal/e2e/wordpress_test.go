@@ -150,9 +150,20 @@ func TestRESTRoute(t *testing.T) {
 			t.Errorf("%s %s: %d %v, want %d %q", c.method, c.path, status, reply, c.status, c.code)
 		}
 	}
+	if status, reply := rest(t, s, http.MethodPost, "/tickets", fields("subject", "hello again")); status != http.StatusCreated {
+		t.Fatalf("create: %d %v", status, reply)
+	}
+	if _, err := s.WordPress.Run(t.Context(), "ticketd_flush();"); err != nil {
+		t.Fatal(err)
+	}
 	s.Ticketd.Kill()
-	if status, reply := rest(t, s, http.MethodGet, "/tickets/1", nil); status != http.StatusServiceUnavailable {
-		t.Errorf("without the daemon: %d %v, want 503", status, reply)
+	if status, reply := rest(t, s, http.MethodPatch, "/tickets/2", fields("status", "pending")); status != http.StatusAccepted {
+		t.Errorf("a change without the daemon: %d %v, want 202", status, reply)
+	}
+	status, reply := rest(t, s, http.MethodGet, "/tickets/2", nil)
+	read, _ := reply["fields"].(map[string]any)
+	if status != http.StatusOK || reply["stale"] != true || read["status"] != "pending" || read["subject"] != "hello again" {
+		t.Errorf("a read without the daemon: %d %v, want the row with the change over it, marked stale", status, reply)
 	}
 	noNotices(t, s)
 }

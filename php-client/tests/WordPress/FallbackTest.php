@@ -166,6 +166,30 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * A page reads what it wrote itself, also where the daemon took the changes and was gone before the database had
+	 * them. Without that memory the new ticket is not found here (tried).
+	 */
+	public function test_a_page_reads_its_own_changes(): void {
+		$this->ticket( 812 );
+		$gone = array( Peer::error( 'unavailable' ), null );
+		$this->daemon(
+			array( null, array( 'id' => 900, 'revision' => 5 ) ),
+			array( null, array( 'revision' => 6 ) ),
+			array( null, array( 'results' => array( 7 ) ) ),
+			array( null, array( 'revision' => 8 ) ),
+			$gone,
+			$gone
+		);
+		$this->assertSame( 900, ticketd_create_ticket( array( 'subject' => 'New' ) ) );
+		$this->assertSame( 6, ticketd_set_ticket( 900, array( 'status' => 'pending' ) ) );
+		$this->assertSame( array( 812 => 7 ), ticketd_set_tickets( array( 812 => array( 'status' => 'closed' ) ) ) );
+		$this->assertSame( 8, ticketd_delete_ticket( 812 ) );
+		$ticket = ticketd_get_ticket( 900 );
+		$this->assertSame( array( 'New', 'pending', true ), array( $ticket['fields']['subject'], $ticket['fields']['status'], $ticket['stale'] ) );
+		$this->assertSame( 'ticketd_not_found', ticketd_get_ticket( 812 )->get_error_code() );
+	}
+
+	/**
 	 * Tickets for lists: id, status, priority, customer, created.
 	 */
 	private function several(): void {

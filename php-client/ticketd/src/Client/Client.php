@@ -163,8 +163,8 @@ final class Client {
 	 * Reads several tickets.
 	 *
 	 * @param int[] $ids Ticket ids, at most 1,000.
-	 * @return array<int, array|null> By ticket id what get() returns, or null where there is no such ticket, or none that
-	 *         is known while the store that holds the latest changes does not answer.
+	 * @return array<int, array|null> By ticket id what get() returns, or null where there is no such ticket, or none
+	 *         that is known while the store that holds the latest changes does not answer.
 	 */
 	public function get_many( array $ids ): array {
 		if ( array() === $ids ) {

@@ -106,8 +106,8 @@ final class Result {
 	 *
 	 * @param array $result The result.
 	 * @param int   $count  How many tickets were asked for.
-	 * @return array<int, array|null> Tickets in the order of the request, each `stale` where it says so itself. What the
-	 *         whole result says of those that are missing has no place here.
+	 * @return array<int, array|null> Tickets in the order of the request, each `stale` where it says so itself. What
+	 *         the whole result says of those that are missing has no place here.
 	 */
 	public static function tickets( array $result, int $count ): array {
 		$tickets = self::items( $result, 'tickets', $count );

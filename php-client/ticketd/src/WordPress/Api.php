@@ -54,6 +54,13 @@ final class Api {
 	private ?Spool $spool = null;
 
 	/**
+	 * What this PHP request has changed itself.
+	 *
+	 * @var OwnChanges
+	 */
+	private OwnChanges $own;
+
+	/**
 	 * Clients by site.
 	 *
 	 * @var array<string, Client>
@@ -67,6 +74,7 @@ final class Api {
 	 */
 	public function __construct( Settings $settings ) {
 		$this->settings = $settings;
+		$this->own      = new OwnChanges();
 	}
 
 	/**
@@ -78,8 +86,10 @@ final class Api {
 	 */
 	public function create( array $fields, string $request_id = '' ) {
 		return $this->change(
-			static function ( SpoolingClient $client ) use ( $fields, $request_id ): array {
-				return $client->create( $fields, $request_id );
+			function ( SpoolingClient $client ) use ( $fields, $request_id ): array {
+				$created = $client->create( $fields, $request_id );
+				$this->own->add( $this->settings->site(), 'create', $created['id'], $fields );
+				return $created;
 			}
 		);
 	}
@@ -95,8 +105,10 @@ final class Api {
 	 */
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
 		return $this->change(
-			static function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
-				return $client->set( $id, $fields, $if_revision, $request_id );
+			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
+				$revision = $client->set( $id, $fields, $if_revision, $request_id );
+				$this->own->add( $this->settings->site(), 'set', $id, $fields );
+				return $revision;
 			}
 		);
 	}
@@ -110,11 +122,13 @@ final class Api {
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '' ) {
 		return $this->change(
-			static function ( SpoolingClient $client ) use ( $fields_by_id, $request_id ): array {
+			function ( SpoolingClient $client ) use ( $fields_by_id, $request_id ): array {
 				$outcomes = $client->set_many( $fields_by_id, $request_id );
 				foreach ( $outcomes as $id => $outcome ) {
 					if ( $outcome instanceof TicketdException ) {
 						$outcomes[ $id ] = Errors::from_exception( $outcome );
+					} else {
+						$this->own->add( $this->settings->site(), 'set', $id, $fields_by_id[ $id ] );
 					}
 				}
 				return $outcomes;
@@ -199,8 +213,10 @@ final class Api {
 	 */
 	public function delete( int $id, string $request_id = '' ) {
 		return $this->change(
-			static function ( SpoolingClient $client ) use ( $id, $request_id ): int {
-				return $client->delete( $id, $request_id );
+			function ( SpoolingClient $client ) use ( $id, $request_id ): int {
+				$revision = $client->delete( $id, $request_id );
+				$this->own->add( $this->settings->site(), 'delete', $id );
+				return $revision;
 			}
 		);
 	}
@@ -307,6 +323,6 @@ final class Api {
 	 * What answers the current blog's reads while the daemon is away.
 	 */
 	private function fallback(): Fallback {
-		return new Fallback( $this->spool(), $this->settings->site(), $this->settings->table() );
+		return new Fallback( $this->spool(), $this->own, $this->settings->site(), $this->settings->table() );
 	}
 }

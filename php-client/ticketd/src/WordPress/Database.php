@@ -21,8 +21,8 @@ final class Database {
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
 	/**
-	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would soon
-	 * be used up. The daemon has the same bound.
+	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would
+	 * soon be used up. The daemon has the same bound.
 	 */
 	private const REACH = 1 << 52;
 

@@ -17,7 +17,8 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Answers reads while the daemon is away: tickets from the database, with what waits for them in this host's spool over
- * that. What waits in the daemon's own store is missing, so every answer says `stale`.
+ * that, and what this PHP request has changed itself. What else waits in the daemon's own store is missing, so every
+ * answer says `stale`.
  *
  * Lists and counts are the database's alone: what is in the spool is not looked through.
  */
@@ -29,6 +30,13 @@ final class Fallback {
 	 * @var Spool
 	 */
 	private Spool $spool;
+
+	/**
+	 * What this PHP request has changed itself.
+	 *
+	 * @var OwnChanges
+	 */
+	private OwnChanges $own;
 
 	/**
 	 * The site's name in the daemon's configuration.
@@ -47,12 +55,14 @@ final class Fallback {
 	/**
 	 * Takes what it works with.
 	 *
-	 * @param Spool  $spool      The spool.
-	 * @param string $site       The site's name in the daemon's configuration, as requests in the spool have it.
-	 * @param string $table_name The name of the site's tickets table.
+	 * @param Spool      $spool      The spool.
+	 * @param OwnChanges $own        What this PHP request has changed itself.
+	 * @param string     $site       The site's name in the daemon's configuration, as requests in the spool have it.
+	 * @param string     $table_name The name of the site's tickets table.
 	 */
-	public function __construct( Spool $spool, string $site, string $table_name ) {
+	public function __construct( Spool $spool, OwnChanges $own, string $site, string $table_name ) {
 		$this->spool      = $spool;
+		$this->own        = $own;
 		$this->site       = $site;
 		$this->table_name = $table_name;
 	}
@@ -141,7 +151,7 @@ final class Fallback {
 			return null;
 		}
 		$found   = array_column( array_map( array( $table, 'ticket' ), $rows ), null, 'id' );
-		$waiting = $this->spool->waiting( $ids );
+		$waiting = $this->own->among( $ids, $this->spool->waiting( $ids ) );
 		$tickets = array();
 		foreach ( $ids as $id ) {
 			$tickets[ $id ] = $this->overlaid( $table, $id, $found[ $id ] ?? null, $waiting[ $id ] ?? array() );

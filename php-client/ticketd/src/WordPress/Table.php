@@ -188,7 +188,8 @@ final class Table {
 	}
 
 	/**
-	 * A number in the shortest decimal form that reads back as the same, with an exponent only below 1e-6 and from 1e21.
+	 * A number in the shortest decimal form that reads back as the same, with an exponent only below 1e-6 and from
+	 * 1e21.
 	 * A cast depends on PHP's settings.
 	 *
 	 * @param float $value The number.
