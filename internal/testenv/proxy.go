@@ -3,8 +3,10 @@ package testenv
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,9 +21,9 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu    sync.Mutex
-	gate  chan struct{}   // closed: open
-	shut  []chan struct{} // gates that still hold something, see Divert
-	held  sync.WaitGroup  // what is held back and not yet delivered
+	gate  chan struct{}              // closed: open
+	shut  []chan struct{}            // gates that still hold something, see Divert
+	held  map[chan struct{}]struct{} // one for what is held back and not yet delivered, closed when it is
 	conns []net.Conn
 }
 
@@ -37,7 +39,7 @@ func NewProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	if err != nil {
 		t.Fatalf("proxy before %s: %v", filepath.Base(target), err)
 	}
-	p := &Proxy{listener: listener, target: target, delay: delay, gate: make(chan struct{})}
+	p := &Proxy{listener: listener, target: target, delay: delay, gate: make(chan struct{}), held: make(map[chan struct{}]struct{})}
 	close(p.gate)
 	p.pumps.Go(p.accept)
 	t.Cleanup(p.close)
@@ -78,18 +80,27 @@ func (p *Proxy) Release() {
 		}
 	}
 	p.shut = nil
+	held := slices.Collect(maps.Keys(p.held))
 	p.mu.Unlock()
-	p.held.Wait()
+	for _, delivered := range held {
+		<-delivered
+	}
 }
 
 // pass waits until what a client sent may be delivered; delivered must be called when it was.
 func (p *Proxy) pass() (delivered func()) {
+	done := make(chan struct{})
 	p.mu.Lock()
 	gate := p.gate
-	p.held.Add(1)
+	p.held[done] = struct{}{}
 	p.mu.Unlock()
 	<-gate
-	return p.held.Done
+	return func() {
+		p.mu.Lock()
+		delete(p.held, done)
+		p.mu.Unlock()
+		close(done)
+	}
 }
 
 func (p *Proxy) accept() {

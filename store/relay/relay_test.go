@@ -280,6 +280,20 @@ func (p *patient) Park(ctx context.Context, letters []store.DeadLetter) error {
 	return p.Store.Park(ctx, letters)
 }
 
+func (p *patient) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+	if err := p.settle(ctx); err != nil {
+		return nil, err
+	}
+	return p.Store.Letters(ctx, after, limit)
+}
+
+func (p *patient) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	if err := p.settle(ctx); err != nil {
+		return 0, err
+	}
+	return p.Store.Retry(ctx, now, ids)
+}
+
 func (p *patient) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	if err := p.settle(ctx); err != nil {
 		return 0, err
