@@ -38,7 +38,7 @@ func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, er
 		d.redis = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log)
 	}
 	if err := d.build(ctx); err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(err, d.close()) //nolint:contextcheck // what was taken is given back whatever ends
 	}
 	return d, nil
 }

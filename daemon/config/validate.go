@@ -153,7 +153,8 @@ func (c *Config) validateJournal(found *checks) {
 	}
 	there := c.JournalDir("any") != ""
 	if !there && !c.HasRedis() {
-		found.failf("journal", "without a [redis] the journal is the store: set journal.dir or daemon.state_dir, and journal.enabled = true")
+		found.failf("journal", "without a [redis] the journal is the store: set journal.dir or daemon.state_dir, and "+
+			"journal.enabled = true")
 	}
 	for _, name := range c.SiteNames() {
 		key := "sites." + name + ".ack"

@@ -14,7 +14,7 @@ import (
 var errNoTicket = errors.New("no such ticket")
 
 // errBehind means that no place that answers holds the ticket, and that one that may hold it does not.
-var errBehind = errors.New("Redis does not answer, which may hold the ticket")
+var errBehind = errors.New("a place that may hold the ticket does not answer")
 
 // answer turns an error of the parts into the one that the client gets; what it does not know stays as it is, for the daemon to
 // log.

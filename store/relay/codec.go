@@ -26,8 +26,8 @@ type entry struct {
 }
 
 // encode writes an entry as a record: its kind, the mutation's kind, the sequence number, then as varints id, revision,
-// proposal, due time in ms, and how long its request id is remembered in ms, then the request id, the number of fields, and of each its
-// name, whether it has a value, and that value. Text is preceded by its length.
+// proposal, due time in ms, and how long its request id is remembered in ms, then the request id, the number of fields, and
+// of each its name, whether it has a value, and that value. Text is preceded by its length.
 func (e *entry) encode() []byte {
 	m := &e.mutation
 	b := make([]byte, 0, 64+len(m.RequestID)+32*len(m.Fields))

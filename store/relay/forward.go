@@ -70,7 +70,7 @@ func (s *Store) forward(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, s.failed(err)
 	}
-	return s.arrived(ctx, entries, outcomes)
+	return s.arrived(entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
 }
 
 // oldest returns the changes to be replayed next, as the next store wants them, and whether the fence must be raised first.
@@ -112,7 +112,7 @@ func (s *Store) signal() {
 }
 
 // arrived notes what became of replayed changes: all but those that the next store cannot make now have arrived.
-func (s *Store) arrived(ctx context.Context, entries []store.Entry, outcomes []store.Outcome) (more bool, err error) {
+func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more bool, err error) {
 	if len(outcomes) != len(entries) {
 		return false, s.failed(fmt.Errorf("the next store answered %d of %d changes", len(outcomes), len(entries)))
 	}

@@ -75,8 +75,8 @@ type queued struct {
 	at       time.Time
 }
 
-// Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id names it
-// in the next store: make returns that store for the id.
+// Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id
+// names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
