@@ -2,6 +2,8 @@ package boot
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -43,6 +45,9 @@ type parts struct {
 // openBackend makes a site's backend as the configuration has it. It takes the journal, and nothing else, from any other
 // process that has it.
 func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
+	if err := d.checkFormer(ctx, p.name); err != nil {
+		return nil, err
+	}
 	dir := d.config.JournalDir(p.name)
 	b := &backend{}
 	var report wal.Report
@@ -75,6 +80,37 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
 	}
 	return b, nil
+}
+
+// checkFormer refuses to start where changes wait in the journal of the other kind, from before the configuration got a Redis or
+// lost it: nobody would bring them on. An empty one is removed.
+func (d *Daemon) checkFormer(ctx context.Context, site string) error {
+	dir := d.config.FormerJournalDir(site)
+	if _, err := os.Stat(dir); err != nil {
+		return nil // there is none, or it cannot be seen, which the journal of today will say
+	}
+	var waiting int64
+	if d.redis != nil {
+		former, _, err := journal.Open(ctx, dir, journal.Options{})
+		if err != nil {
+			return fmt.Errorf("the journal from before there was a [redis]: %w", err)
+		}
+		waiting = former.Stats().Entries
+		if err := former.Close(); err != nil {
+			return err
+		}
+	} else {
+		n, err := relay.Waiting(dir) //nolint:contextcheck // it reads all or nothing
+		if err != nil {
+			return fmt.Errorf("the journal from when there was a [redis]: %w", err)
+		}
+		waiting = int64(n)
+	}
+	if waiting > 0 {
+		return fmt.Errorf("%d changes wait in %s, from before [redis] was added to the configuration or taken out: start once more "+
+			"with the configuration as it was, run 'ticketd flush', and stop", waiting, dir)
+	}
+	return os.RemoveAll(dir)
 }
 
 func (d *Daemon) walOptions(log zerolog.Logger) wal.Options {

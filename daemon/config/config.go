@@ -176,16 +176,45 @@ const defaultRedis = "127.0.0.1:6379"
 // HasRedis says whether there is a Redis at all.
 func (c *Config) HasRedis() bool { return c.Redis.Addr != "" }
 
+// The folders of a site's two journals: what waits for Redis is written in another way than what waits for MySQL.
+const (
+	forRedis = "redis"
+	forMySQL = "mysql"
+)
+
 // JournalDir is the folder of a site's journal; empty where there is none.
 func (c *Config) JournalDir(site string) string {
+	if dir := c.journals(site); dir != "" && c.Journal.Enabled {
+		return filepath.Join(dir, c.journalKind(c.HasRedis()))
+	}
+	return ""
+}
+
+// FormerJournalDir is where the site's journal was if there was a Redis that the configuration does not have any more, or
+// none where it has one now; empty where there cannot have been any.
+func (c *Config) FormerJournalDir(site string) string {
+	if dir := c.journals(site); dir != "" {
+		return filepath.Join(dir, c.journalKind(!c.HasRedis()))
+	}
+	return ""
+}
+
+func (c *Config) journals(site string) string {
 	dir := c.Journal.Dir
 	if dir == "" && c.Daemon.StateDir != "" {
 		dir = filepath.Join(c.Daemon.StateDir, "journal")
 	}
-	if dir == "" || !c.Journal.Enabled {
+	if dir == "" {
 		return ""
 	}
 	return filepath.Join(dir, site)
+}
+
+func (*Config) journalKind(redis bool) string {
+	if redis {
+		return forRedis
+	}
+	return forMySQL
 }
 
 // SiteDefaults is a site when nobody sets anything.

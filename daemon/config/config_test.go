@@ -73,7 +73,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 func TestRedisAndJournalAreOptionalButNotBoth(t *testing.T) {
 	t.Parallel()
 	c, err := load(t, minimal, nil, nil)
-	if err != nil || c.HasRedis() || c.JournalDir("main") != "/var/lib/ticketd/journal/main" {
+	if err != nil || c.HasRedis() || c.JournalDir("main") != "/var/lib/ticketd/journal/main/mysql" {
 		t.Errorf("without [redis]: %v, journal in %q, want none and the folder of the site", err, c.JournalDir("main"))
 	}
 	c, err = load(t, minimal+"[redis]\n[journal]\nenabled = false\n", nil, nil)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -97,41 +96,50 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 }
 
 // recover takes up one record when the journal is opened.
-func (s *Store) recover(at wal.Position, record []byte) error {
-	if len(record) == 0 {
-		return errRecord
-	}
-	switch record[0] {
-	case recordConfirmed:
-		r := reader{rest: record[1:]}
-		upTo := r.unsigned()
-		if r.failed {
-			return fmt.Errorf("%w: a confirmation without a number", errRecord)
-		}
-		s.last = max(s.last, upTo)
-		for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
-			e, err := s.queue[0].entry()
-			if err != nil {
-				return err
-			}
-			s.waiting.remove(&e)
-			s.queue = s.queue[1:]
-		}
-		return nil
-	case recordMutation:
-		e, err := decode(record[1:])
+func (s *Store) recover(at wal.Position, data []byte) error {
+	if len(data) > 0 && data[0] == recordConfirmed {
+		upTo, err := decodeConfirmed(data)
 		if err != nil {
 			return err
 		}
-		s.enqueue(&e, at, bytes.Clone(record))
-		s.opts.Clock.Observe(e.revision)
-		return nil
-	default:
-		return fmt.Errorf("%w: kind %d", errRecord, record[0])
+		return s.forget(upTo)
 	}
+	e, err := decode(data)
+	if err != nil {
+		return err
+	}
+	s.enqueue(&e, at, bytes.Clone(data))
+	if s.opts.Clock != nil {
+		s.opts.Clock.Observe(e.revision)
+	}
+	return nil
 }
 
-func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
+// forget drops what has arrived, when the journal is opened.
+func (s *Store) forget(upTo uint64) error {
+	s.last = max(s.last, upTo)
+	for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
+		e, err := s.queue[0].entry()
+		if err != nil {
+			return err
+		}
+		s.waiting.remove(&e)
+		s.queue = s.queue[1:]
+	}
+	return nil
+}
+
+// Waiting opens the journal in a folder only to count the changes that wait in it.
+func Waiting(dir string) (int, error) {
+	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now)}
+	log, _, err := wal.Open(dir, wal.Options{}, s.recover)
+	if err != nil {
+		return 0, err
+	}
+	return len(s.queue), log.Close()
+}
+
+func (q *queued) entry() (entry, error) { return decode(q.record) }
 
 // enqueue takes up an entry that the journal has.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
