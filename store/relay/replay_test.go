@@ -262,6 +262,32 @@ func TestStopKeepsWhatWaits(t *testing.T) {
 	}
 }
 
+// Of several changes in one call some go to the journal at once and others after Redis failed: each outcome is its own
+// mutation's.
+func TestOutcomesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	if err := h.Stop(t.Context()); err != nil { // what waits goes on waiting
+		t.Fatal(err)
+	}
+	first := mutation(1, "waits")
+	first.Early = true
+	if _, err := h.Apply(t.Context(), []store.Mutation{first}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(true)
+	batch := []store.Mutation{mutation(2, "a"), mutation(1, "b"), mutation(3, "c")}
+	outcomes, err := h.Apply(t.Context(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o.ID != batch[i].ID || o.Err != nil {
+			t.Errorf("outcome %d is %+v, want one of ticket %d", i, o, batch[i].ID)
+		}
+	}
+}
+
 // Nobody waits longer than it is ready to: the queue stands still, and the context ends.
 func TestSettleHeedsItsContext(t *testing.T) {
 	t.Parallel()
