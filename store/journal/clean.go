@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
 )
 
 // wake tells the loop that there may be space to give back.
@@ -93,7 +94,7 @@ func (s *Store) worthwhile(bytes int64) bool {
 	if bytes > s.opts.MaxBytes/2 {
 		return waste > bytes/8
 	}
-	return waste > live+4*segmentBytes(s.opts.MaxBytes)
+	return waste > live+4*wal.SegmentBytes(s.opts.MaxBytes)
 }
 
 // drop removes the first segment. The highest revision goes on into what stays.

@@ -179,26 +179,33 @@ func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err erro
 	return len(s.queue) > 0, nil
 }
 
-// trim records how far the next store has come and gives back the space of what is no longer needed. Should that fail,
-// the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the lock.
+// trim records how far the next store has come and gives back the space of what is no longer needed, as far as there is
+// room to do so. Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The
+// caller holds the lock.
 func (s *Store) trim(upTo uint64) {
-	confirmed := encodeConfirmed(upTo)
-	end, err := s.journal.Append(confirmed)
+	end, err := s.mark(upTo)
 	if err == nil && len(s.queue) == 0 && end.Offset > spareBytes {
 		if err = s.journal.Rotate(); err == nil {
-			end, err = s.journal.Append(confirmed) // once more: sequence numbers go on from it after a restart
+			_, err = s.mark(upTo)
 		}
 	}
-	needed := end.Segment
+	// One record that names a sequence number stays in any case: numbers go on from it after a restart.
+	needed := s.numbered
 	if len(s.queue) > 0 {
-		needed = s.queue[0].segment
+		needed = min(needed, s.queue[0].segment)
 	}
-	if err == nil {
-		err = s.journal.Drop(needed)
-	}
-	if err != nil && !errors.Is(err, wal.ErrFull) {
+	if err = errors.Join(err, s.journal.Drop(needed)); err != nil && !errors.Is(err, wal.ErrFull) {
 		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")
 	}
+}
+
+// mark writes that everything up to a sequence number has arrived. The caller holds the lock.
+func (s *Store) mark(upTo uint64) (wal.Position, error) {
+	end, err := s.journal.Append(encodeConfirmed(upTo))
+	if err == nil {
+		s.numbered = end.Segment
+	}
+	return end, err
 }
 
 // settle waits until nothing of the tickets, or of all tickets where ids is nil, that was accepted before the call is in the

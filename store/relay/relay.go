@@ -53,7 +53,9 @@ type Store struct {
 	recent  *recent
 	queue   []queued // in the order of the journal
 	last    uint64   // the sequence number of the newest entry ever
-	highest ticket.Revision
+	// numbered is the journal's segment with the newest record that names a sequence number.
+	numbered uint64
+	highest  ticket.Revision
 	// failing says that the last replay failed: until one works, every change queues behind it.
 	failing bool
 	// fence says that a write to the next store went unanswered since the fence was raised.
@@ -102,6 +104,7 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 		if err != nil {
 			return err
 		}
+		s.numbered = at.Segment
 		return s.forget(upTo)
 	}
 	e, err := decode(data)
@@ -144,7 +147,7 @@ func (q *queued) entry() (entry, error) { return decode(q.record) }
 // enqueue takes up an entry that the journal has.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
 	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
-	s.last = max(s.last, e.sequence)
+	s.last, s.numbered = max(s.last, e.sequence), at.Segment
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
 	s.highest = max(s.highest, e.revision)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -236,6 +237,43 @@ func TestJournalGivesBackSpace(t *testing.T) {
 	h.drained(t)
 	if got := status(t, h.another(t), 1); got != "after" {
 		t.Errorf("Redis holds %.20q, want what was written after the restart", got)
+	}
+}
+
+// A journal that was filled to its bound takes changes again when what waited has arrived, although there is no room to record
+// that. Where space is given back only after it was recorded, the journal stays full for ever (tried).
+func TestFullJournalEmpties(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.close(t)
+	h.maxBytes = 1 << 20
+	h.open(t)
+	h.next.away.Store(true)
+	large := strings.Repeat("x", 5000)
+	accepted := 0
+	for ; ; accepted++ {
+		_, err := h.Apply(t.Context(), []store.Mutation{mutation(ticket.ID(accepted%8+1), large)})
+		if errors.Is(err, store.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if accepted < 100 || !h.Full() {
+		t.Errorf("full (%v) after %d changes of 5 kB, want after most of 1 MiB", h.Full(), accepted)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "again")
+	if h.Full() {
+		t.Error("the journal says that it is full when it has taken a change")
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	if got := status(t, h.another(t), 1); got != "again" {
+		t.Errorf("Redis holds %.10q", got)
 	}
 }
 
