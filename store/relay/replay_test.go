@@ -240,8 +240,7 @@ func TestJournalGivesBackSpace(t *testing.T) {
 	}
 }
 
-// A journal that was filled to its bound takes changes again when what waited has arrived, although there is no room to record
-// that. Where space is given back only after it was recorded, the journal stays full for ever (tried).
+// A journal that was filled to its bound takes changes again when what waited has arrived.
 func TestFullJournalEmpties(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
