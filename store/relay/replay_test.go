@@ -210,6 +210,36 @@ func TestDeletionElsewhereStands(t *testing.T) {
 	}
 }
 
+// A create had reached Redis, and its reply was lost; it was then repeated under an id of the caller's own while Redis was away, and
+// acknowledged. Redis knows the request when it is replayed, but under the other id: the acknowledged ticket must be there
+// all the same. Where any repeated request is passed over, it is lost (tried).
+func TestAcknowledgedTicketIsMade(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]store.Kind{"Create": store.Create, "Set": store.Set} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			first := mutation(1, "reply was lost")
+			first.Kind, first.RequestID = store.Create, "r"
+			if _, err := h.another(t).Apply(t.Context(), []store.Mutation{first}); err != nil {
+				t.Fatal(err)
+			}
+			h.next.away.Store(true)
+			again := mutation(2, "acknowledged")
+			again.Kind, again.RequestID = kind, "r"
+			outcomes, err := h.Apply(t.Context(), []store.Mutation{again})
+			if err != nil || outcomes[0].ID != 2 {
+				t.Fatalf("%v %+v", err, outcomes)
+			}
+			h.next.away.Store(false)
+			h.drained(t)
+			if got := status(t, h.another(t), 2); got != "acknowledged" {
+				t.Errorf("Redis holds %q", got)
+			}
+		})
+	}
+}
+
 // Space comes back: what has arrived takes none. Sequence numbers go on after a restart all the same: begun anew, they would make
 // Redis pass over what follows.
 func TestJournalGivesBackSpace(t *testing.T) {
