@@ -39,7 +39,9 @@ type parts struct {
 	foreign func(key string)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
-	log  zerolog.Logger
+	// batch is told how many changes go to Redis together; nil where nobody counts.
+	batch func(changes int)
+	log   zerolog.Logger
 }
 
 // openBackend makes a site's backend as the configuration has it. It takes the journal, and nothing else, from any other

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Config struct {
 	Log     Log             `koanf:"log"`
 	Redis   Redis           `koanf:"redis"`
 	Journal Journal         `koanf:"journal"`
+	Metrics Metrics         `koanf:"metrics"`
 	Sites   map[string]Site `koanf:"sites"`
 }
 
@@ -78,6 +80,24 @@ type Journal struct {
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
 	MaxBytes   int `koanf:"max_bytes"`
 	MaxEntries int `koanf:"max_entries"`
+}
+
+// Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
+// can reach it.
+type Metrics struct {
+	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock, which gets the mode and the group of
+	// daemon.socket; empty offers nothing.
+	Listen string `koanf:"listen"`
+	// Pprof offers profiles of the process below /debug/pprof/, too.
+	Pprof bool `koanf:"pprof"`
+}
+
+// Network splits Listen into "unix" and a path, or "tcp" and host:port.
+func (m *Metrics) Network() (network, address string) {
+	if path, unix := strings.CutPrefix(m.Listen, "unix://"); unix {
+		return "unix", path
+	}
+	return "tcp", m.Listen
 }
 
 // Site is one WordPress.

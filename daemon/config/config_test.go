@@ -119,6 +119,7 @@ var wrong = map[string]string{
 	"redis.db": "-1", "redis.pool_size": "true", "redis.dial_timeout": `"1h"`, "redis.read_timeout": `"0s"`,
 	"redis.write_timeout": "1.5",
 	"journal.enabled":     `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
+	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true",
 	"journal.max_bytes": "1", "journal.max_entries": "0", "sites.main.ack": `"mysql"`,
 	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,
