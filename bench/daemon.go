@@ -23,7 +23,8 @@ type daemon struct {
 const early = "ack = \"journal\""
 
 // startDaemon starts one whose table begins with name, with these lines for its site. redis is where it finds Redis, as its
-// configuration takes it; empty: it has none. The journal is brought to disk by interval, as Redis' own log is.
+// configuration takes it; empty: it has none. The journal is brought to disk by interval, as Redis' own log is. A disk that is
+// busy makes Redis hang, and may spoil a figure but not end the run.
 func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemon, error) {
 	dir, err := e.folder(name)
 	if err != nil {
@@ -35,7 +36,7 @@ func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemo
 	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[journal]\nfsync = \"interval\"\n",
 		d.socket, filepath.Join(dir, "state"), d.spool)
 	if redis != "" {
-		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\n", redis, e.password)
+		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\nread_timeout = \"10s\"\n", redis, e.password)
 	}
 	d.base += fmt.Sprintf("[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n%s\n",
 		e.mariadb.DSN(database), name+"_", d.prefix, site)

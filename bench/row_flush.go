@@ -22,7 +22,7 @@ func flushed(ctx context.Context, e *env) (lines []line, err error) {
 		return nil, err
 	}
 	r := &rawRows{env: e}
-	const rounds, many, few = 8, 20_000, 500
+	const rounds, many, few = 6, 20_000, 300
 	table, err := round.Run(ctx, rounds,
 		round.Side{Name: ticketd, Run: func(ctx context.Context) (round.Sample, error) {
 			return e.flushRound(ctx, d, many, r.next())

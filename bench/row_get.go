@@ -8,7 +8,7 @@ import (
 
 // get is a PHP request that reads a ticket which Redis holds.
 func get(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 200
+	const rounds, times = 20, 200
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
 		for _, way := range []string{"guide", wayTicketd, wayAlone, "mysqli-held"} {
 			const tickets = 1000 // as many as php/ways.php uses: each is there, and whole, when it is read

@@ -85,7 +85,7 @@ func (e *env) eachTransport(
 
 // oneWrite is a PHP request that writes once: connect, write, close.
 func oneWrite(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 200
+	const rounds, times = 20, 200
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
 		return []round.Side{
 			w.side(guide, "one", "guide", times),
@@ -96,8 +96,8 @@ func oneWrite(ctx context.Context, e *env) ([]line, error) {
 			w.side("floor: C, HSET on a socket", "one", "relay", times),
 			w.side("phpredis pconnect", "one", "pconnect", times),
 			w.side("phpredis, held", "one", "held", times),
-			w.side("mysqli upsert", "one", "mysqli", times/4),
-			w.side("mysqli upsert, held", "one", "mysqli-held", times/4),
+			w.side("mysqli upsert", "one", "mysqli", times/10),
+			w.side("mysqli upsert, held", "one", "mysqli-held", times/10),
 		}, nil
 	}, func(at string, t round.Table) []line {
 		return []line{
@@ -110,7 +110,7 @@ func oneWrite(ctx context.Context, e *env) ([]line, error) {
 
 // tenWrites is a PHP request that writes ten times.
 func tenWrites(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 40
+	const rounds, times = 20, 40
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
 		return []round.Side{
 			w.side(guide, "ten", "guide", times),
@@ -122,7 +122,7 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 			w.side("floor: C, HSET on a socket", "ten", "relay", times),
 			w.side("phpredis pconnect", "ten", "pconnect", times),
 			w.side("phpredis, held", "ten", "held", times),
-			w.side("mysqli upsert, held", "ten", "mysqli-held", times/4),
+			w.side("mysqli upsert, held", "ten", "mysqli-held", times/10),
 		}, nil
 	}, func(at string, t round.Table) []line {
 		return []line{
