@@ -142,7 +142,10 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 	if err != nil {
 		return nil, err
 	}
-	s.Nudge()
+	select {
+	case s.wake <- struct{}{}:
+	default: // it is awake already
+	}
 	if err := s.journal.Commit(ctx, end); err != nil {
 		return nil, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)
 	}

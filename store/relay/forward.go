@@ -32,6 +32,8 @@ func (s *Store) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
+			s.gather(ctx)
+		case <-s.nudge:
 		case <-timer.C:
 		}
 		more, err := s.forward(ctx)
@@ -47,6 +49,20 @@ func (s *Store) run(ctx context.Context) {
 		default:
 			pause = 0
 		}
+	}
+}
+
+// gather waits for more changes, unless somebody waits for those that are there.
+func (s *Store) gather(ctx context.Context) {
+	if s.opts.Gather == 0 {
+		return
+	}
+	timer := time.NewTimer(s.opts.Gather)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.nudge:
+	case <-timer.C:
 	}
 }
 

@@ -29,6 +29,10 @@ type Next interface {
 type Options struct {
 	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
 	MaxEntries int
+	// Gather is how long a change waits in the journal for others, so that they go to the next store in one round trip: those
+	// who have their answer must not pay for a round trip each. Zero: not at all. Nobody who waits for a change to arrive
+	// waits for this.
+	Gather time.Duration
 	// Up tells whether the next store is believed to answer.
 	Up func() bool
 	// Wake is told when replayed changes are due in the next store. Optional.
@@ -46,7 +50,8 @@ type Store struct {
 	journal *wal.Log
 	opts    Options
 	loop    lifecycle.Loop
-	wake    chan struct{}
+	wake    chan struct{} // something waits
+	nudge   chan struct{} // and is to be brought at once
 
 	mu      sync.Mutex
 	waiting *overlay
@@ -80,7 +85,7 @@ type queued struct {
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
-		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
+		opts: opts, wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
 		waiting: newOverlay(), recent: newRecent(opts.Now),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
@@ -162,10 +167,10 @@ func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journ
 // Close closes the journal. Nothing may be applied any more.
 func (s *Store) Close() error { return s.journal.Close() }
 
-// Nudge has the relay try again now what the next store did not take, without waiting for the pause to end.
+// Nudge has the relay bring now what waits, without waiting for more or for the pause after a failure to end.
 func (s *Store) Nudge() {
 	select {
-	case s.wake <- struct{}{}:
+	case s.nudge <- struct{}{}:
 	default:
 	}
 }

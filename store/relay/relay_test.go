@@ -46,6 +46,7 @@ type harness struct {
 	*relay.Store
 	dir      string
 	maxBytes int64
+	gather   time.Duration
 	next     *outage
 }
 
@@ -68,7 +69,8 @@ func newHarness(t *testing.T) *harness {
 func (h *harness) open(t *testing.T) {
 	t.Helper()
 	s, _, err := relay.Open(h.dir, wal.Options{MaxBytes: h.maxBytes}, relay.Options{
-		MaxEntries: 5000, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
+		MaxEntries: 5000, Gather: h.gather, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
 		return h.next, err

@@ -185,6 +185,29 @@ func TestConditionalNeedsTheNextStore(t *testing.T) {
 	}
 }
 
+// Changes gather in the journal for as long as nobody waits for them; a conditional change does. Where only the time ends the
+// gathering, it is not made before the test gives up (tried by hand).
+func TestNobodyWaitsForTheGathering(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.close(t)
+	h.gather = time.Hour
+	h.open(t)
+	early := mutation(1, "before")
+	early.Early = true
+	told, err := h.Apply(t.Context(), []store.Mutation{early})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mutation(1, "after")
+	m.IfRevision = told[0].Revision
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if outcomes, err := h.Apply(ctx, []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+		t.Errorf("conditional change: %v %+v", err, outcomes)
+	}
+}
+
 // Deleted on another host while this one was cut off: the deletion stands, and the change does not hold up what is behind it.
 func TestDeletionElsewhereStands(t *testing.T) {
 	t.Parallel()
