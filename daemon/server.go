@@ -70,6 +70,9 @@ func NewServer(l *Listener, h Handler, connections *Connections, opts Options, l
 	}
 }
 
+// Address is the path of the socket.
+func (s *Server) Address() string { return s.listener.Addr().String() }
+
 // Start begins to accept; it returns at once. A second call does nothing. The end of ctx does not stop the server,
 // Stop does.
 func (s *Server) Start(_ context.Context) error {

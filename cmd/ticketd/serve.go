@@ -66,7 +66,13 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
 	go reloads(reloading, hangups, f, d, log)
-	context.AfterFunc(reloading, func() { notify(log, sdnotify.SdNotifyStopping) })
+	context.AfterFunc(reloading, func() { notify(log, stopping(c.Daemon.ShutdownTimeout)) })
+	timeout, err := sdnotify.SdWatchdogEnabled(false)
+	if err != nil {
+		log.Warn().Err(err).Msg("systemd's watchdog is not served")
+	} else if timeout > 0 {
+		d.Watch(timeout, func() { notify(log, sdnotify.SdNotifyWatchdog) })
+	}
 	return d.Run(ctx, func() { notify(log, sdnotify.SdNotifyReady) })
 }
 
@@ -92,6 +98,12 @@ func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *b
 		}
 		notify(log, sdnotify.SdNotifyReady)
 	}
+}
+
+// stopping is what systemd is told at the stop: it has to wait for longer than the orderly stop may take, whatever the unit says.
+func stopping(timeout time.Duration) string {
+	const margin = 5 * time.Second
+	return fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", sdnotify.SdNotifyStopping, (timeout + margin).Microseconds())
 }
 
 // notify tells systemd where there is one.

@@ -40,6 +40,7 @@ type rigOptions struct {
 	journal string         // TOML of [journal]
 	noRedis bool           // the journal is the store
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
+	env     []string       // added to the daemon's environment
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -47,7 +48,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	r := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock")}
 	config := r.config(t, &o)
 	r.migrate(t, config)
-	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})
+	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env})
 	return r
 }
 

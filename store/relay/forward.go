@@ -37,6 +37,7 @@ func (s *Store) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		more, err := s.forward(ctx)
+		s.tried()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -64,6 +65,13 @@ func (s *Store) gather(ctx context.Context) {
 	case <-s.nudge:
 	case <-timer.C:
 	}
+}
+
+// tried counts a replay that has ended.
+func (s *Store) tried() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
 }
 
 // forward brings the oldest changes to the next store, once. It says whether more wait.

@@ -68,7 +68,8 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	full     bool // the last change found no room
+	tries    int64 // replays that have ended, in whatever way
+	full     bool  // the last change found no room
 }
 
 var _ store.Store = (*Store)(nil)
@@ -189,6 +190,8 @@ type Status struct {
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
 	Replayed int64
+	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
+	Tries int64
 }
 
 // Status counts what waits.
@@ -198,6 +201,7 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	status := Status{
 		Entries: int64(len(s.queue)), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+		Tries: s.tries,
 	}
 	if len(s.queue) > 0 {
 		status.Oldest = s.queue[0].at

@@ -78,6 +78,7 @@ func (f *Flusher) run(ctx context.Context) {
 	var last time.Time      // start of the last round
 	var pause time.Duration // above zero while the sink is away
 	for {
+		f.stats.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return
