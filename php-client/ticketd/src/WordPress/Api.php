@@ -209,12 +209,8 @@ final class Api {
 	public function get( int $id ) {
 		return $this->attempt(
 			'get',
-			static function ( Client $client ) use ( $id ): array {
-				return $client->get( $id );
-			},
-			static function ( Fallback $fallback ) use ( $id ): ?array {
-				return $fallback->get( $id );
-			}
+			static fn( Client $client ): array => $client->get( $id ),
+			static fn( Fallback $fallback ): ?array => $fallback->get( $id )
 		);
 	}
 
@@ -227,12 +223,8 @@ final class Api {
 	public function get_many( array $ids ) {
 		return $this->attempt(
 			'get_many',
-			static function ( Client $client ) use ( $ids ): array {
-				return $client->get_many( $ids );
-			},
-			static function ( Fallback $fallback ) use ( $ids ): ?array {
-				return $fallback->get_many( $ids );
-			}
+			static fn( Client $client ): array => $client->get_many( $ids ),
+			static fn( Fallback $fallback ): ?array => $fallback->get_many( $ids )
 		);
 	}
 
@@ -245,12 +237,8 @@ final class Api {
 	public function list_tickets( array $args = array() ) {
 		return $this->attempt(
 			'list',
-			static function ( Client $client ) use ( $args ): array {
-				return $client->list_tickets( $args );
-			},
-			static function ( Fallback $fallback ) use ( $args ): ?array {
-				return $fallback->list_tickets( $args );
-			}
+			static fn( Client $client ): array => $client->list_tickets( $args ),
+			static fn( Fallback $fallback ): ?array => $fallback->list_tickets( $args )
 		);
 	}
 
@@ -263,12 +251,8 @@ final class Api {
 	public function count_tickets( array $args = array() ) {
 		return $this->attempt(
 			'count',
-			static function ( Client $client ) use ( $args ): int {
-				return $client->count_tickets( $args );
-			},
-			static function ( Fallback $fallback ) use ( $args ): ?int {
-				return $fallback->count_tickets( $args );
-			}
+			static fn( Client $client ): int => $client->count_tickets( $args ),
+			static fn( Fallback $fallback ): ?int => $fallback->count_tickets( $args )
 		);
 	}
 
@@ -309,10 +293,39 @@ final class Api {
 	) {
 		return $this->attempt(
 			'flush',
-			static function ( Client $client ) use ( $ids, $progress, $timeout_ms ): array {
-				return $client->flush( $ids, $progress, $timeout_ms );
-			}
+			static fn( Client $client ): array => $client->flush( $ids, $progress, $timeout_ms )
 		);
+	}
+
+	/**
+	 * Returns dead letters.
+	 *
+	 * @param int $after Only tickets above this id.
+	 * @param int $limit 1 to 1,000 letters.
+	 * @return array[]|\WP_Error
+	 */
+	public function dead_list( int $after = 0, int $limit = 50 ) {
+		return $this->attempt( 'dead_list', static fn( Client $client ): array => $client->dead_list( $after, $limit ) );
+	}
+
+	/**
+	 * Puts dead letters back into the queue.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 * @return int|\WP_Error How many there were.
+	 */
+	public function dead_retry( ?array $ids ) {
+		return $this->attempt( 'dead_retry', static fn( Client $client ): int => $client->dead_retry( $ids ) );
+	}
+
+	/**
+	 * Gives up for good the changes of dead letters.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 * @return int|\WP_Error How many there were.
+	 */
+	public function dead_drop( ?array $ids ) {
+		return $this->attempt( 'dead_drop', static fn( Client $client ): int => $client->dead_drop( $ids ) );
 	}
 
 	/**
@@ -323,9 +336,7 @@ final class Api {
 	public function status() {
 		return $this->attempt(
 			'status',
-			static function ( Client $client ): array {
-				return $client->status();
-			}
+			static fn( Client $client ): array => $client->status()
 		);
 	}
 
