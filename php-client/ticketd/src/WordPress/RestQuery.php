@@ -44,7 +44,7 @@ final class RestQuery {
 		) + ( array() === $where ? array() : array( 'where' => $where ) );
 		foreach ( self::TIMES as $name => list( $field, $end ) ) {
 			if ( null !== $request[ $name ] ) {
-				$selection[ $field ][ $end ] = gmdate( 'Y-m-d H:i:s', (int) rest_parse_date( $request[ $name ], true ) );
+				$selection[ $field ][ $end ] = gmdate( 'Y-m-d H:i:s', (int) rest_parse_date( $request[ $name ] ) );
 			}
 		}
 		return $selection;
