@@ -284,6 +284,11 @@ final class CommandTest extends SiteTestCase {
 				$comment = $method->getDocComment();
 				$this->assertStringContainsString( '## OPTIONS', $comment );
 				$this->assertStringContainsString( '## EXAMPLES', $comment );
+				// What WP-CLI does not understand of a synopsis it refuses on the command line.
+				preg_match_all( '/^\s+\* (\[?[-<]\S+)\n\s+\* : /m', $comment, $tokens );
+				foreach ( $tokens[1] as $token ) {
+					$this->assertMatchesRegularExpression( '/^\[?(<[\w|,-]+>(\.\.\.)?|--(\[no-\])?[a-z-]+(=<[\w|,-]+>)?)\]?$/D', $token );
+				}
 				if ( ! in_array( $method->getName(), array( 'retry', 'drop' ), true ) ) {
 					$this->assertMatchesRegularExpression( '/\[--format=<format>\]\n\s+\* : .+\n\s+\* ---\n\s+\* default: table\n\s+\* options:\n(\s+\*   - (table|json|csv|yaml|count|ids)\n){4,6}\s+\* ---/', $comment );
 				}

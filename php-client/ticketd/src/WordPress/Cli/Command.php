@@ -91,8 +91,8 @@ final class Command {
 	 * <id>
 	 * : The ticket to change; it is made where it does not exist.
 	 *
-	 * [<field=value>...]
-	 * : The fields to set.
+	 * [<field>...]
+	 * : The fields to set, as name=value.
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
@@ -134,8 +134,8 @@ final class Command {
 	 *
 	 * ## OPTIONS
 	 *
-	 * <field=value>...
-	 * : The fields to set; the others get the table's defaults.
+	 * <field>...
+	 * : The fields to set, as name=value; the others get the table's defaults.
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
@@ -172,8 +172,8 @@ final class Command {
 	 *
 	 * ## OPTIONS
 	 *
-	 * [<field=value>...]
-	 * : What the tickets must have; several values of a field are separated by commas.
+	 * [<field>...]
+	 * : What the tickets must have, as name=value; several values of a field are separated by commas.
 	 *
 	 * [--null=<fields>]
 	 * : Fields that must be NULL, separated by commas.
@@ -193,8 +193,8 @@ final class Command {
 	 * [--deleted]
 	 * : Deleted tickets, too.
 	 *
-	 * [--no-fresh]
-	 * : What MySQL has by now, without waiting for what is to be brought there.
+	 * [--[no-]fresh]
+	 * : With --no-fresh what MySQL has by now, without waiting for what is to be brought there.
 	 *
 	 * [--sort=<field>]
 	 * : What to sort by.

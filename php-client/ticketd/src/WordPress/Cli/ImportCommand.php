@@ -58,8 +58,8 @@ final class ImportCommand {
 	 * <file>
 	 * : The file; - is STDIN.
 	 *
-	 * [--map=<column:field>]
-	 * : Fields of columns that are named otherwise: "State:status,Client:customer_id". A column that is mapped to nothing
+	 * [--map=<pairs>]
+	 * : Pairs column:field, for columns that are named otherwise: "State:status,Client:customer_id". A column that is mapped to nothing
 	 * is left out: "Notes:".
 	 *
 	 * [--null=<text>]
@@ -134,8 +134,8 @@ final class ImportCommand {
 	 * default: id
 	 * ---
 	 *
-	 * [--map=<column:field>]
-	 * : Fields of columns that are named otherwise: "state:status,user:customer_id". A column that is mapped to nothing
+	 * [--map=<pairs>]
+	 * : Pairs column:field, for columns that are named otherwise: "state:status,user:customer_id". A column that is mapped to nothing
 	 * is left out: "notes:".
 	 *
 	 * [--dry-run]
