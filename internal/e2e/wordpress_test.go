@@ -46,12 +46,14 @@ func rest(t *testing.T, s *testenv.Stack, method, path string, body any) (status
 	return resp.StatusCode, reply
 }
 
-// noNotices fails the test where PHP complained about the plugin.
+// noNotices fails the test where PHP complained about the plugin, or WordPress about how it was called.
 func noNotices(t *testing.T, s *testenv.Stack) {
 	t.Helper()
-	lines, err := s.WordPress.PHPFPM.Errors("/plugins/ticketd/")
-	if err != nil || len(lines) > 0 {
-		t.Errorf("PHP reported (%v):\n%s", err, strings.Join(lines, "\n"))
+	for _, about := range []string{"/plugins/ticketd/", "<strong>incorrectly</strong>", "<strong>deprecated</strong>"} {
+		lines, err := s.WordPress.PHPFPM.Errors(about)
+		if err != nil || len(lines) > 0 {
+			t.Errorf("PHP reported (%v):\n%s", err, strings.Join(lines, "\n"))
+		}
 	}
 }
 

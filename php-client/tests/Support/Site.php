@@ -49,7 +49,7 @@ final class Site {
 		self::$capabilities = array();
 		$GLOBALS['wpdb']    = new Database();
 		wp_cache_flush();
-		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission' ) as $filter ) {
+		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission', 'permission', 'ticket_fields', 'rest_fields', 'ticket_created', 'ticket_updated', 'ticket_deleted' ) as $filter ) {
 			remove_all_filters( 'ticketd_' . $filter );
 		}
 		// The machine may have a spool of its own.

@@ -90,7 +90,7 @@ final class Client {
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
 		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
-			+ array( 'fields' => self::checked_fields( $fields ) )
+			+ array( 'fields' => Arguments::fields( $fields ) )
 			+ self::repeatable( $request_id );
 		return $this->call( 'create', $params, array( Result::class, 'created' ) );
 	}
@@ -107,7 +107,7 @@ final class Client {
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
 		$params = array(
 			'id'     => $id,
-			'fields' => self::checked_fields( $fields ),
+			'fields' => Arguments::fields( $fields ),
 		) + self::repeatable( $request_id );
 		if ( 0 !== $if_revision ) {
 			$params['if_revision'] = $if_revision;
@@ -132,7 +132,7 @@ final class Client {
 			if ( ! is_int( $id ) || ! is_array( $fields ) ) {
 				throw new InputException( 'Give arrays of fields by ticket id.', 'tickets' );
 			}
-			$tickets[] = array( $id, self::checked_fields( $fields ) );
+			$tickets[] = array( $id, Arguments::fields( $fields ) );
 		}
 		$request = $this->request( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
@@ -170,7 +170,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return array();
 		}
-		$ids  = self::checked_ids( $ids );
+		$ids  = Arguments::ids( $ids );
 		$read = static function ( array $result ) use ( $ids ): array {
 			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
 		};
@@ -198,7 +198,7 @@ final class Client {
 	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
-		return $this->call( 'list', self::checked_query( $args ), array( Result::class, 'page' ) );
+		return $this->call( 'list', Arguments::query( $args ), array( Result::class, 'page' ) );
 	}
 
 	/**
@@ -207,7 +207,7 @@ final class Client {
 	 * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
-		return $this->call( 'count', self::checked_query( $args ), array( Result::class, 'counted' ) );
+		return $this->call( 'count', Arguments::query( $args ), array( Result::class, 'counted' ) );
 	}
 
 	/**
@@ -236,8 +236,49 @@ final class Client {
 		?callable $progress = null,
 		int $timeout_ms = self::FLUSH_TIMEOUT_MS
 	): array {
-		$params = array() === $ids ? array() : array( 'ids' => self::checked_ids( $ids ) );
+		$params = array() === $ids ? array() : array( 'ids' => Arguments::ids( $ids ) );
 		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
+	}
+
+	/**
+	 * Returns dead letters: tickets with changes that MySQL refuses.
+	 *
+	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
+	 * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
+	 * @return array{id: int, revision: int, code: int, reason: string, at_ms: int, deleted: bool, fields: array}[]
+	 */
+	public function dead_list( int $after = 0, int $limit = 50 ): array {
+		$params = ( 0 === $after ? array() : array( 'after' => $after ) ) + array( 'limit' => $limit );
+		return $this->call( 'dead_list', $params, array( Result::class, 'letters' ) );
+	}
+
+	/**
+	 * Puts dead letters back into the queue, to be flushed at once.
+	 *
+	 * @param int[]|null $ids Ticket ids, 1 to 1,000; null: every dead letter.
+	 * @return int How many there were.
+	 */
+	public function dead_retry( ?array $ids ): int {
+		return $this->call( 'dead_retry', self::letters( $ids ), array( Result::class, 'counted' ) );
+	}
+
+	/**
+	 * Gives up for good the changes of dead letters.
+	 *
+	 * @param int[]|null $ids Ticket ids, 1 to 1,000; null: every dead letter.
+	 * @return int How many there were.
+	 */
+	public function dead_drop( ?array $ids ): int {
+		return $this->call( 'dead_drop', self::letters( $ids ), array( Result::class, 'counted' ) );
+	}
+
+	/**
+	 * The parameters that name dead letters.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 */
+	private static function letters( ?array $ids ): array {
+		return null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
 	}
 
 	/**
@@ -306,84 +347,5 @@ final class Client {
 			'request_id' => bin2hex( random_bytes( 16 ) ),
 			'remember'   => self::REMEMBER_SECONDS,
 		);
-	}
-
-	/**
-	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
-	 *
-	 * @param array $fields Values by field name.
-	 * @return array The same.
-	 * @throws InputException If a value is not a single one.
-	 */
-	private static function checked_fields( array $fields ): array {
-		foreach ( $fields as $name => $value ) {
-			if ( null !== $value && ! is_scalar( $value ) ) {
-				throw new InputException(
-					sprintf( 'A field cannot hold %s. Give a string, a number, a boolean or null.', gettype( $value ) ),
-					(string) $name
-				);
-			}
-		}
-		return $fields;
-	}
-
-	/**
-	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
-	 * an array with gaps, as a filter leaves it, would become a map.
-	 *
-	 * @param array $args What list_tickets() takes.
-	 * @return array The same.
-	 * @throws InputException If an argument is of another shape.
-	 */
-	private static function checked_query( array $args ): array {
-		foreach ( $args as $name => $value ) {
-			if ( ! in_array( $name, array( 'where', 'created_at', 'updated_at' ), true ) ) {
-				self::checked_fields( array( $name => $value ) );
-				continue;
-			}
-			if ( ! is_array( $value ) ) {
-				throw new InputException( 'Give an array of values by name.', $name );
-			}
-			foreach ( $value as $field => $values ) {
-				if ( 'where' === $name && is_array( $values ) ) {
-					$args['where'][ $field ] = self::checked_choices( (string) $field, array_values( $values ) );
-				} else {
-					self::checked_fields( array( $field => $values ) );
-				}
-			}
-		}
-		return $args;
-	}
-
-	/**
-	 * Refuses alternatives that are not single values.
-	 *
-	 * @param string $field  The field's name.
-	 * @param array  $values The list.
-	 * @return array The same.
-	 */
-	private static function checked_choices( string $field, array $values ): array {
-		foreach ( $values as $value ) {
-			self::checked_fields( array( $field => $value ) );
-		}
-		return $values;
-	}
-
-	/**
-	 * Refuses what is no integer. A decimal string is one: that is what a database's result holds.
-	 *
-	 * @param array $ids Ticket ids.
-	 * @return int[] The same, as a list of integers.
-	 * @throws InputException If one is not an integer.
-	 */
-	private static function checked_ids( array $ids ): array {
-		$checked = array();
-		foreach ( $ids as $id ) {
-			if ( ! is_int( $id ) && ( ! is_string( $id ) || (string) (int) $id !== $id ) ) {
-				throw new InputException( 'Give ticket ids as integers.', 'ids' );
-			}
-			$checked[] = (int) $id;
-		}
-		return $checked;
 	}
 }

@@ -146,6 +146,26 @@ final class Result {
 	}
 
 	/**
+	 * Reads what `dead_list` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array[] Letters.
+	 * @throws ProtocolException If it holds no letters.
+	 */
+	public static function letters( array $result ): array {
+		if ( ! is_array( $result['letters'] ?? null ) ) {
+			throw new ProtocolException( 'a result without letters' );
+		}
+		foreach ( $result['letters'] as $letter ) {
+			if ( ! is_array( $letter ) || ! is_array( $letter['fields'] ?? null ) ) {
+				throw new ProtocolException( 'a dead letter without fields' );
+			}
+			self::integer( $letter, 'id' );
+		}
+		return array_values( $result['letters'] );
+	}
+
+	/**
 	 * Reads what `set_many` returns.
 	 *
 	 * @param array $result The result.
