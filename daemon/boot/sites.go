@@ -14,6 +14,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
@@ -54,7 +55,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
-	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {

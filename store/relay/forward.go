@@ -146,12 +146,12 @@ func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more b
 		m := &entries[i].Mutation
 		err := outcomes[i].Err
 		if errors.Is(err, store.ErrDeleted) {
-			s.opts.Log.Warn().Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Int64("ticket", int64(m.ID)).
 				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
 			err = nil
 		}
 		if err != nil {
-			s.opts.Log.Warn().Err(err).Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).
 				Msg("a change in the journal cannot be made; it is tried again behind the others")
 			stuck = append(stuck, i)
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/journal/wal"
@@ -70,6 +71,8 @@ type Store struct {
 	replayed int64
 	tries    int64 // replays that have ended, in whatever way
 	full     bool  // the last change found no room
+
+	repeats zerolog.Logger // limited, for what may concern each change of a long outage
 }
 
 var _ store.Store = (*Store)(nil)
@@ -82,12 +85,18 @@ type queued struct {
 	at       time.Time
 }
 
+// In each repeatPeriod the log tells of so many changes that Redis does not take as they are.
+const (
+	maxRepeats   = 20
+	repeatPeriod = 10 * time.Second
+)
+
 // Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
-		waiting: newOverlay(), recent: newRecent(opts.Now),
+		waiting: newOverlay(), recent: newRecent(opts.Now), repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
