@@ -205,6 +205,24 @@ final class Api {
 	}
 
 	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  What the client's count_tickets() takes.
+	 * @return array{count: int, groups: array[]}|\WP_Error
+	 */
+	public function count_tickets_by( string $field, array $args = array() ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $field, $args ): array {
+				return $client->count_tickets_by( $field, $args );
+			},
+			static function ( Fallback $fallback ) use ( $field, $args ): ?array {
+				return $fallback->count_tickets_by( $field, $args );
+			}
+		);
+	}
+
+	/**
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
@@ -237,6 +255,49 @@ final class Api {
 		return $this->attempt(
 			static function ( Client $client ) use ( $ids, $progress, $timeout_ms ): array {
 				return $client->flush( $ids, $progress, $timeout_ms );
+			}
+		);
+	}
+
+	/**
+	 * Reads the dead letters.
+	 *
+	 * @param int $after Only tickets above this id.
+	 * @param int $limit 1 to 1,000 letters.
+	 * @return array[]|\WP_Error
+	 */
+	public function dead_list( int $after = 0, int $limit = Client::DEAD_LIMIT ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $after, $limit ): array {
+				return $client->dead_list( $after, $limit );
+			}
+		);
+	}
+
+	/**
+	 * Puts dead letters back into the queue.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 * @return int|\WP_Error How many were put back.
+	 */
+	public function dead_retry( ?array $ids ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $ids ): int {
+				return $client->dead_retry( $ids );
+			}
+		);
+	}
+
+	/**
+	 * Gives up for good the changes that MySQL refuses.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 * @return int|\WP_Error Of how many tickets changes were given up.
+	 */
+	public function dead_drop( ?array $ids ) {
+		return $this->attempt(
+			static function ( Client $client ) use ( $ids ): int {
+				return $client->dead_drop( $ids );
 			}
 		);
 	}
