@@ -57,6 +57,11 @@ final class Plugin {
 	 */
 	public function register( string $file ): void {
 		( new Installer( $file ) )->register();
+		( new Capabilities() )->register();
+		if ( is_admin() ) {
+			( new Admin\Screens( $this->api, $file ) )->register();
+		}
+		$this->register_site_health();
 
 		// Not before all plugins are loaded: one of them may still define these functions itself.
 		add_action(
@@ -72,10 +77,29 @@ final class Plugin {
 			'rest_api_init',
 			function (): void {
 				( new RestController( $this->api ) )->register_routes();
+				( new Admin\Operations( $this->api ) )->register_routes();
 			}
 		);
 		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
 			\WP_CLI::add_command( 'ticketd', new Cli\Command( $this->api ) );
 		}
+	}
+
+	/**
+	 * Adds the plugin's part of Site Health, which WordPress also asks for outside of its admin pages.
+	 */
+	private function register_site_health(): void {
+		add_filter(
+			'site_status_tests',
+			function ( array $tests ): array {
+				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_tests( $tests );
+			}
+		);
+		add_filter(
+			'debug_information',
+			function ( array $info ): array {
+				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_information( $info );
+			}
+		);
 	}
 }
