@@ -41,7 +41,7 @@ final class Arguments {
 	 */
 	public static function query( array $args ): array {
 		foreach ( $args as $name => $value ) {
-			if ( ! in_array( $name, array( 'where', 'created_at', 'updated_at' ), true ) ) {
+			if ( ! in_array( $name, array( 'where', 'contains', 'created_at', 'updated_at' ), true ) ) {
 				self::fields( array( $name => $value ) );
 				continue;
 			}

@@ -257,6 +257,25 @@ final class Api {
 	}
 
 	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  What the client's count_tickets() takes.
+	 * @return array{count: int, groups: array[]}|\WP_Error
+	 */
+	public function count_tickets_by( string $field, array $args = array() ) {
+		return $this->attempt(
+			'count',
+			static function ( Client $client ) use ( $field, $args ): array {
+				return $client->count_tickets_by( $field, $args );
+			},
+			static function ( Fallback $fallback ) use ( $field, $args ): ?array {
+				return $fallback->count_tickets_by( $field, $args );
+			}
+		);
+	}
+
+	/**
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
@@ -298,7 +317,7 @@ final class Api {
 	}
 
 	/**
-	 * Returns dead letters.
+	 * Reads the dead letters.
 	 *
 	 * @param int $after Only tickets above this id.
 	 * @param int $limit 1 to 1,000 letters.
