@@ -61,6 +61,15 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: deb
+deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)
+
+.PHONY: test-systemd
+test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a booted systemd, ROUNDS (30) restarts and upgrades
+	TICKETD_TEST_SYSTEMD=1 TICKETD_TEST_ROUNDS=$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),30) \
+		$(GO) test -count=1 -v -timeout 30m ./internal/systemdtest
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
 
@@ -87,7 +96,7 @@ lint-pot: ## Check that the translators' template is that of the texts
 
 .PHONY: lint-sh
 lint-sh: ## Check the shell scripts
-	@{ echo .ci/run; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
+	@{ echo .ci/run packaging/{postinst,prerm,postrm}; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each

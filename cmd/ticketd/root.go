@@ -62,7 +62,7 @@ func newRoot(std streams) *cobra.Command {
 		newInit(o), newDoctor(o), newServe(o), newMigrate(o), newVerify(o), newJournal(o),
 		newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o), newList(o), newCount(o),
 		newFlush(o), newDead(o), newStatus(o),
-		newVersion(o),
+		newVersion(o), newMan(),
 	)
 	wrongArgsAreUsage(root)
 	return root

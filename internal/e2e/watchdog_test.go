@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,4 +45,10 @@ func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.pings(t, 5, "Redis hangs too")
+	if err := os.Remove(r.socket); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "it is noticed that nobody can connect", func() bool {
+		return strings.Contains(r.Log(), "the daemon's own socket cannot be reached")
+	})
 }
