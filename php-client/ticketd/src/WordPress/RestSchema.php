@@ -41,7 +41,10 @@ final class RestSchema {
 				'default'     => 'view',
 			),
 			'ids'      => array(
-				'description'       => __( 'Ids of the tickets to return; other conditions are not looked at then.', 'ticketd' ),
+				'description'       => __(
+					'Ids of the tickets to return; other conditions are not looked at then.',
+					'ticketd'
+				),
 				'type'              => 'array',
 				'items'             => array(
 					'type'    => 'integer',
@@ -86,7 +89,10 @@ final class RestSchema {
 				'default'     => true,
 			),
 			'where'    => array(
-				'description'          => __( 'By field name the value that tickets must have, or a list of values.', 'ticketd' ),
+				'description'          => __(
+					'By field name the value that tickets must have, or a list of values.',
+					'ticketd'
+				),
 				'type'                 => 'object',
 				'patternProperties'    => array(
 					'^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$' => array(
