@@ -20,6 +20,9 @@ final class Client {
 	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;
 
+	/** Dead letters of a page unless it is told otherwise. */
+	public const DEAD_LIMIT = 50;
+
 	/**
 	 * How long the daemon remembers a request id that was made up here, in seconds: as long as a call that was lost is
 	 * repeated, or waits in the spool while the daemon is restarted.
@@ -187,6 +190,7 @@ final class Client {
 	 *                              is NULL. Only fields with a column of their own.
 	 *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
 	 *     @type array  $updated_at Likewise.
+	 *     @type array  $contains   By field name a text that the field must contain. No index helps there.
 	 *     @type bool   $deleted    Deleted tickets too. Default false.
 	 *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
 	 *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
@@ -204,10 +208,24 @@ final class Client {
 	/**
 	 * Counts tickets by what they hold.
 	 *
-	 * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as list_tickets() takes them.
+	 * @param array $args `where`, `contains`, `created_at`, `updated_at`,
+	 *                    `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
 		return $this->call( 'count', Arguments::query( $args ), array( Result::class, 'counted' ) );
+	}
+
+	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name; it has a column of its own, and at most 1,000 values among these tickets.
+	 * @param array  $args  What count_tickets() takes.
+	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} The largest group
+	 *         first; they add up to count. `stale` is true where changes may be missing.
+	 */
+	public function count_tickets_by( string $field, array $args = array() ): array {
+		$params = Arguments::query( $args ) + array( 'by' => $field );
+		return $this->call( 'count', $params, array( Result::class, 'groups' ) );
 	}
 
 	/**
@@ -241,44 +259,36 @@ final class Client {
 	}
 
 	/**
-	 * Returns dead letters: tickets with changes that MySQL refuses.
+	 * Reads the dead letters: tickets with changes that MySQL refuses.
 	 *
 	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
 	 * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
-	 * @return array{id: int, revision: int, code: int, reason: string, at_ms: int, deleted: bool, fields: array}[]
+	 * @return array[] By ticket id, ascending: `id`, `revision`, `code` and `reason` (MySQL's), `at_ms`, `deleted`,
+	 *         `fields`.
 	 */
-	public function dead_list( int $after = 0, int $limit = 50 ): array {
-		$params = ( 0 === $after ? array() : array( 'after' => $after ) ) + array( 'limit' => $limit );
+	public function dead_list( int $after = 0, int $limit = self::DEAD_LIMIT ): array {
+		$params = array( 'limit' => $limit ) + ( 0 === $after ? array() : array( 'after' => $after ) );
 		return $this->call( 'dead_list', $params, array( Result::class, 'letters' ) );
 	}
 
 	/**
 	 * Puts dead letters back into the queue, to be flushed at once.
 	 *
-	 * @param int[]|null $ids Ticket ids, 1 to 1,000; null: every dead letter.
-	 * @return int How many there were.
+	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
+	 * @return int How many were put back.
 	 */
 	public function dead_retry( ?array $ids ): int {
-		return $this->call( 'dead_retry', self::letters( $ids ), array( Result::class, 'counted' ) );
+		return $this->dead( 'dead_retry', $ids );
 	}
 
 	/**
-	 * Gives up for good the changes of dead letters.
+	 * Gives up for good the changes that MySQL refuses.
 	 *
-	 * @param int[]|null $ids Ticket ids, 1 to 1,000; null: every dead letter.
-	 * @return int How many there were.
+	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
+	 * @return int Of how many tickets changes were given up.
 	 */
 	public function dead_drop( ?array $ids ): int {
-		return $this->call( 'dead_drop', self::letters( $ids ), array( Result::class, 'counted' ) );
-	}
-
-	/**
-	 * The parameters that name dead letters.
-	 *
-	 * @param int[]|null $ids Ticket ids; null: every dead letter.
-	 */
-	private static function letters( ?array $ids ): array {
-		return null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
+		return $this->dead( 'dead_drop', $ids );
 	}
 
 	/**
@@ -288,6 +298,20 @@ final class Client {
 	 */
 	public function status(): array {
 		return $this->call( 'status', array(), array( Result::class, 'status' ) );
+	}
+
+	/**
+	 * Calls a method for dead letters.
+	 *
+	 * @param string     $method The method's name.
+	 * @param int[]|null $ids    Ticket ids; null: all.
+	 */
+	private function dead( string $method, ?array $ids ): int {
+		if ( array() === $ids ) {
+			return 0;
+		}
+		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
+		return $this->call( $method, $params, array( Result::class, 'counted' ) );
 	}
 
 	/**

@@ -234,6 +234,21 @@ final class Api {
 	}
 
 	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  What the client's count_tickets() takes.
+	 * @return array{count: int, groups: array[]}|\WP_Error
+	 */
+	public function count_tickets_by( string $field, array $args = array() ) {
+		return $this->attempt(
+			'count',
+			static fn( Client $client ): array => $client->count_tickets_by( $field, $args ),
+			static fn( Fallback $fallback ): ?array => $fallback->count_tickets_by( $field, $args )
+		);
+	}
+
+	/**
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
@@ -281,7 +296,7 @@ final class Api {
 	 * @param int $limit 1 to 1,000 letters.
 	 * @return array[]|\WP_Error
 	 */
-	public function dead_list( int $after = 0, int $limit = 50 ) {
+	public function dead_list( int $after = 0, int $limit = Client::DEAD_LIMIT ) {
 		return $this->attempt(
 			'dead_list',
 			static fn( Client $client ): array => $client->dead_list( $after, $limit )
