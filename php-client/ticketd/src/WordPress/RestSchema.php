@@ -61,6 +61,11 @@ final class RestSchema {
 				'minimum'     => 1,
 				'maximum'     => $most,
 			),
+			'search'   => array(
+				'description' => __( 'Only tickets with this text in the subject.', 'ticketd' ),
+				'type'        => 'string',
+				'minLength'   => 1,
+			),
 			'after'    => array(
 				'description' => __( 'Where the page before ended: X-Ticketd-Next of its answer.', 'ticketd' ),
 				'type'        => 'string',
