@@ -183,12 +183,12 @@ final class CommandTest extends SiteTestCase {
 			array( null, array( 'tickets' => array( $ticket( 7 ) ), 'next' => 'def' ) ),
 			array( null, array( 'count' => 12 ) )
 		);
-		$options = array( 'null' => 'category', 'created-from' => '2026-01-01', 'sort' => 'updated_at', 'limit' => '3' );
+		$options = array( 'null' => 'category', 'search' => 'tea', 'created-from' => '2026-01-01', 'sort' => 'updated_at', 'limit' => '3' );
 		$this->command()->list_( array( 'status=open,pending' ), $options + array( 'format' => 'ids' ) );
 		$this->command()->list_( array(), array( 'format' => 'count', 'deleted' => true ) );
 		$this->assertSame( array( array( 'line', '9 8 7' ), array( 'line', '12' ) ), \WP_CLI::$printed );
 		$where = array( 'status' => array( 'open', 'pending' ), 'category' => null );
-		$query = array( 'where' => $where, 'created_at' => array( 'from' => '2026-01-01' ), 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 3 );
+		$query = array( 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01' ), 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 3 );
 		$this->assertSame( array( 'list', $query ), $this->request() );
 		$this->assertSame( array( 'list', array_replace( $query, array( 'limit' => 1, 'after' => 'abc' ) ) ), $this->request() );
 		$this->assertSame( array( 'count', array( 'deleted' => true ) ), $this->request() );

@@ -150,7 +150,7 @@ final class RestTest extends SiteTestCase {
 			10,
 			2
 		);
-		$query    = array( 'per_page' => '10', 'status' => 'open,pending', 'customer_id' => '3', 'where' => array( 'color' => 'red' ), 'orderby' => 'updated_at', 'created_after' => '2026-01-01T01:00:00+01:00' );
+		$query    = array( 'per_page' => '10', 'status' => 'open,pending', 'customer_id' => '3', 'where' => array( 'color' => 'red' ), 'search' => 'tea', 'orderby' => 'updated_at', 'created_after' => '2026-01-01T01:00:00+01:00' );
 		$response = $this->dispatch( 'GET', '', array(), $query );
 		$this->assertSame( array( array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open', 'n' => 812 ) ) ), $response->get_data() );
 		$headers = $response->get_headers();
@@ -158,7 +158,7 @@ final class RestTest extends SiteTestCase {
 		$this->assertStringContainsString( 'after=abc', $headers['Link'] );
 		$this->assertStringContainsString( 'status%5B0%5D=open&status%5B1%5D=pending', $headers['Link'] );
 		$where = array( 'color' => 'red', 'status' => array( 'open', 'pending' ), 'customer_id' => array( 3 ) );
-		$asked = array( 'deleted' => false, 'fresh' => true, 'where' => $where, 'created_at' => array( 'from' => '2026-01-01 00:00:00' ) );
+		$asked = array( 'deleted' => false, 'fresh' => true, 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01 00:00:00' ) );
 		$this->assertEquals( array( 'list', $asked + array( 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 10 ) ), $this->request() );
 		$this->assertEquals( array( 'count', array( 'fresh' => false ) + $asked ), $this->request() );
 		$this->assertSame( 2, \Ticketd\WordPress\Plugin::instance()->api()->calls()->count(), 'round trips' );

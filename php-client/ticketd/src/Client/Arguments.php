@@ -1,6 +1,6 @@
 <?php
 /**
- * What callers give to the client.
+ * What callers give the client.
  *
  * @package Ticketd
  */
@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * Refuses arguments that no request can hold, before a codec finds its own idea of them.
+ * Refuses arguments whose shape the protocol has no place for. What they mean is for the daemon to judge.
  */
 final class Arguments {
 

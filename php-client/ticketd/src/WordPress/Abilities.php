@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Offers what can be done with tickets to whoever asks WordPress (6.9 and later) what can be done on this site. An older
- * WordPress never calls these hooks.
+ * Offers what can be done with tickets to whoever asks WordPress (6.9 and later) what can be done on this site. An
+ * older WordPress never calls these hooks.
  */
 final class Abilities {
 
@@ -71,7 +71,10 @@ final class Abilities {
 		);
 		$this->add(
 			'list-tickets',
-			array( __( 'List tickets', 'ticketd' ), __( 'Returns support tickets by what they hold, newest first.', 'ticketd' ) ),
+			array(
+				__( 'List tickets', 'ticketd' ),
+				__( 'Returns support tickets by what they hold, newest first.', 'ticketd' )
+			),
 			self::input( self::list_input() ),
 			'read',
 			fn( $input = array() ) => $this->api->list_tickets( self::query( (array) $input ) )
@@ -85,11 +88,18 @@ final class Abilities {
 		);
 		$this->add(
 			'update-ticket',
-			array( __( 'Change a ticket', 'ticketd' ), __( 'Sets fields of a support ticket; the others stay.', 'ticketd' ) ),
+			array(
+				__( 'Change a ticket', 'ticketd' ),
+				__( 'Sets fields of a support ticket; the others stay.', 'ticketd' )
+			),
 			self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
 			'update',
 			function ( array $input ) {
-				$revision = $this->api->set( (int) $input['id'], (array) $input['fields'], (int) ( $input['if_revision'] ?? 0 ) );
+				$revision = $this->api->set(
+					(int) $input['id'],
+					(array) $input['fields'],
+					(int) ( $input['if_revision'] ?? 0 )
+				);
 				return is_wp_error( $revision ) ? $revision : compact( 'revision' );
 			}
 		);

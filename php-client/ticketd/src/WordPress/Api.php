@@ -7,10 +7,7 @@
 
 namespace Ticketd\WordPress;
 
-use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
-use Ticketd\Client\Connection;
-use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
@@ -33,27 +30,6 @@ final class Api {
 	private Settings $settings;
 
 	/**
-	 * The connection of this request, which all blogs share.
-	 *
-	 * @var Connection|null
-	 */
-	private ?Connection $connection = null;
-
-	/**
-	 * The breaker, which all blogs share as they do the daemon.
-	 *
-	 * @var Breaker|null
-	 */
-	private ?Breaker $breaker = null;
-
-	/**
-	 * The spool, which all blogs share.
-	 *
-	 * @var Spool|null
-	 */
-	private ?Spool $spool = null;
-
-	/**
 	 * What this PHP request has changed itself.
 	 *
 	 * @var OwnChanges
@@ -68,11 +44,11 @@ final class Api {
 	private Calls $calls;
 
 	/**
-	 * Clients by site.
+	 * What reaches the daemon.
 	 *
-	 * @var array<string, Client>
+	 * @var Clients
 	 */
-	private array $clients = array();
+	private Clients $clients;
 
 	/**
 	 * Takes the settings; nothing is opened before the first call.
@@ -83,6 +59,7 @@ final class Api {
 		$this->settings = $settings;
 		$this->own      = new OwnChanges();
 		$this->calls    = new Calls();
+		$this->clients  = new Clients( $settings );
 	}
 
 	/**
@@ -266,12 +243,8 @@ final class Api {
 	public function count_tickets_by( string $field, array $args = array() ) {
 		return $this->attempt(
 			'count',
-			static function ( Client $client ) use ( $field, $args ): array {
-				return $client->count_tickets_by( $field, $args );
-			},
-			static function ( Fallback $fallback ) use ( $field, $args ): ?array {
-				return $fallback->count_tickets_by( $field, $args );
-			}
+			static fn( Client $client ): array => $client->count_tickets_by( $field, $args ),
+			static fn( Fallback $fallback ): ?array => $fallback->count_tickets_by( $field, $args )
 		);
 	}
 
@@ -317,14 +290,17 @@ final class Api {
 	}
 
 	/**
-	 * Reads the dead letters.
+	 * Returns dead letters.
 	 *
 	 * @param int $after Only tickets above this id.
 	 * @param int $limit 1 to 1,000 letters.
 	 * @return array[]|\WP_Error
 	 */
-	public function dead_list( int $after = 0, int $limit = 50 ) {
-		return $this->attempt( 'dead_list', static fn( Client $client ): array => $client->dead_list( $after, $limit ) );
+	public function dead_list( int $after = 0, int $limit = Client::DEAD_LIMIT ) {
+		return $this->attempt(
+			'dead_list',
+			static fn( Client $client ): array => $client->dead_list( $after, $limit )
+		);
 	}
 
 	/**
@@ -373,7 +349,7 @@ final class Api {
 				$next_id = function (): int {
 					return Database::next_id( $this->settings->table() );
 				};
-				return $call( new SpoolingClient( $client, $this->spool(), $next_id ) );
+				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id ) );
 			}
 		);
 	}
@@ -389,7 +365,7 @@ final class Api {
 	private function attempt( string $method, callable $call, ?callable $without = null ) {
 		$begin = microtime( true );
 		try {
-			$answer = $call( $this->client() );
+			$answer = $call( $this->clients->current() );
 			$this->calls->add( $method, $begin, '' );
 			return $answer;
 		} catch ( TicketdException $failure ) {
@@ -404,37 +380,9 @@ final class Api {
 	}
 
 	/**
-	 * The current blog's client.
-	 */
-	private function client(): Client {
-		$site = $this->settings->site();
-		if ( ! isset( $this->clients[ $site ] ) ) {
-			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
-			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );
-
-			$this->clients[ $site ] = new Client(
-				$this->connection,
-				$site,
-				$this->settings->timeout_ms(),
-				null,
-				$this->breaker
-			);
-		}
-		return $this->clients[ $site ];
-	}
-
-	/**
-	 * The spool.
-	 */
-	private function spool(): Spool {
-		$this->spool = $this->spool ?? new Spool( $this->settings->spool() );
-		return $this->spool;
-	}
-
-	/**
 	 * What answers the current blog's reads while the daemon is away.
 	 */
 	private function fallback(): Fallback {
-		return new Fallback( $this->spool(), $this->own, $this->settings->site(), $this->settings->table() );
+		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );
 	}
 }

@@ -53,6 +53,10 @@ final class Blogs {
 	public static function is_active( string $file, int $id ): bool {
 		$plugin = plugin_basename( $file );
 		$whole  = (array) get_site_option( 'active_sitewide_plugins', array() );
-		return isset( $whole[ $plugin ] ) || in_array( $plugin, (array) get_blog_option( $id, 'active_plugins' ), true );
+		return isset( $whole[ $plugin ] ) || in_array(
+			$plugin,
+			(array) get_blog_option( $id, 'active_plugins' ),
+			true
+		);
 	}
 }

@@ -84,7 +84,8 @@ final class Database {
 	}
 
 	/**
-	 * Raises the sequence of a tickets table above an id, so that it is not given again. Ids from REACH on do not count.
+	 * Raises the sequence of a tickets table above an id, so that it is not given again. Ids from REACH on do not
+	 * count.
 	 *
 	 * @param string $table The table's name.
 	 * @param int    $id    The id.

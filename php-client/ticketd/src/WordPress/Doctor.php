@@ -85,7 +85,10 @@ final class Doctor {
 			$this->add( 'table', 'error', $error );
 		} elseif ( null === Table::describe( $name ) ) {
 			/* translators: %s: name of a table */
-			$text = __( 'The database has no table %s with ticket_id and revision: activate the plugin again.', 'ticketd' );
+			$text = __(
+				'The database has no table %s with ticket_id and revision: activate the plugin again.',
+				'ticketd'
+			);
 			$this->add( 'table', 'error', sprintf( $text, $name ) );
 		} else {
 			$this->add( 'table', 'good', $name );
@@ -139,7 +142,12 @@ final class Doctor {
 		$this->add( 'waiting', $is_late ? 'error' : 'good', $text );
 		$dead = (int) ( $status['dead'] ?? 0 );
 		/* translators: %d: number of tickets */
-		$text = _n( 'MySQL refuses %d ticket: see wp ticketd dead list.', 'MySQL refuses %d tickets: see wp ticketd dead list.', $dead, 'ticketd' );
+		$text = _n(
+			'MySQL refuses %d ticket: see wp ticketd dead list.',
+			'MySQL refuses %d tickets: see wp ticketd dead list.',
+			$dead,
+			'ticketd'
+		);
 		$this->add( 'dead', $dead > 0 ? 'warning' : 'good', $dead > 0 ? sprintf( $text, $dead ) : '0' );
 		foreach ( (array) ( $status['warnings'] ?? array() ) as $warning ) {
 			$this->add( 'warning', 'warning', (string) $warning );
@@ -159,7 +167,10 @@ final class Doctor {
 		$folder = $this->settings->spool();
 		if ( '' === $folder || ! is_dir( $folder ) || ! is_writable( $folder ) ) { // phpcs:ignore WordPress.WP
 			/* translators: %s: path of a folder */
-			$text = __( 'This user cannot write the spool folder "%s": changes fail while the daemon is away.', 'ticketd' );
+			$text = __(
+				'This user cannot write the spool folder "%s": changes fail while the daemon is away.',
+				'ticketd'
+			);
 			$this->add( 'spool', 'warning', sprintf( $text, $folder ) );
 		} else {
 			$this->add( 'spool', 'good', $folder );

@@ -193,8 +193,8 @@ final class Importer {
 	}
 
 	/**
-	 * Whether the daemon may hold ids in hand that tickets have now: it has leased them before the import, and learns of
-	 * the tickets when it starts the next time.
+	 * Whether the daemon may hold ids in hand that tickets have now: it has leased them before the import, and learns
+	 * of the tickets when it starts the next time.
 	 */
 	public function may_collide(): bool {
 		return 0 !== $this->highest && ! $this->is_dry;

@@ -148,14 +148,18 @@ final class Lifecycle {
 	private function warn( array $problems, bool $network_wide ): void {
 		global $pagenow;
 
-		$text = __( 'Changes of tickets may not be in the database yet. They are not lost: the daemon brings them there, with the plugin or without, as soon as it can.', 'ticketd' );
+		$text = __(
+			'Changes of tickets may not be in the database yet. The daemon brings them there as soon as it can.',
+			'ticketd'
+		);
 		$text = $text . "\n" . implode( "\n", $problems );
 		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
 			\WP_CLI::warning( $text );
 			return;
 		}
 		// Whoever gets here has passed the nonce and the capability of the plugins page.
-		if ( ! is_admin() || 'plugins.php' !== $pagenow || isset( $_GET[ self::ANYWAY ] ) ) { // phpcs:ignore WordPress.Security
+		$is_confirmed = isset( $_GET[ self::ANYWAY ] ); // phpcs:ignore WordPress.Security
+		if ( ! is_admin() || 'plugins.php' !== $pagenow || $is_confirmed ) {
 			return;
 		}
 		$plugin  = plugin_basename( $this->file );

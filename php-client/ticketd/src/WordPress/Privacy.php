@@ -26,7 +26,15 @@ final class Privacy {
 	private const PAGE = 100;
 
 	/** Fields that stay when a ticket is erased. */
-	private const KEPT = array( 'status', 'category', 'priority', 'assigned_to', 'created_at', 'updated_at', 'deleted_at' );
+	private const KEPT = array(
+		'status',
+		'category',
+		'priority',
+		'assigned_to',
+		'created_at',
+		'updated_at',
+		'deleted_at'
+	);
 
 	/**
 	 * What calls the daemon.
@@ -92,14 +100,15 @@ final class Privacy {
 	 * Suggests what the site's privacy policy may say.
 	 */
 	public function add_policy(): void {
-		wp_add_privacy_policy_content(
-			'ticketd',
-			wp_kses_post(
-				wpautop(
-					__( 'When you open a support ticket we keep what you write, your name and e-mail address, and the times of its changes. For ten minutes we also keep a number made of your address on the network, from which nobody can tell the address, to limit how many tickets one visitor opens.', 'ticketd' )
-				)
-			)
+		$text = __(
+			'When you open a support ticket we keep what you write, your name and your e-mail address.',
+			'ticketd'
 		);
+		$more = __(
+			'To limit how many tickets one visitor opens we keep for minutes a number made of your network address.',
+			'ticketd'
+		);
+		wp_add_privacy_policy_content( 'ticketd', '<p>' . esc_html( $text ) . '</p><p>' . esc_html( $more ) . '</p>' );
 	}
 
 	/**
@@ -153,7 +162,9 @@ final class Privacy {
 		$changes  = array_map( array( self::class, 'emptied' ), array_column( $tickets, 'fields', 'id' ) );
 		$outcomes = array() === $changes ? array() : $this->api->set_many( $changes );
 		// Not before MySQL has it, too, is it erased.
-		$flushed = is_wp_error( $outcomes ) || array() === $changes ? $outcomes : $this->api->flush( array_keys( $changes ) );
+		$flushed = is_wp_error( $outcomes ) || array() === $changes
+			? $outcomes
+			: $this->api->flush( array_keys( $changes ) );
 		if ( is_wp_error( $flushed ) ) {
 			return $flushed;
 		}

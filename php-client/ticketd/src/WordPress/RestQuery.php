@@ -42,6 +42,9 @@ final class RestQuery {
 			'deleted' => (bool) $request['deleted'],
 			'fresh'   => (bool) $request['fresh'],
 		) + ( array() === $where ? array() : array( 'where' => $where ) );
+		if ( null !== $request['search'] ) {
+			$selection['contains'] = array( 'subject' => $request['search'] );
+		}
 		foreach ( self::TIMES as $name => list( $field, $end ) ) {
 			if ( null !== $request[ $name ] ) {
 				$selection[ $field ][ $end ] = gmdate( 'Y-m-d H:i:s', (int) rest_parse_date( $request[ $name ] ) );

@@ -41,7 +41,10 @@ final class RestSchema {
 				'default'     => 'view',
 			),
 			'ids'      => array(
-				'description'       => __( 'Ids of the tickets to return; other conditions are not looked at then.', 'ticketd' ),
+				'description'       => __(
+					'Ids of the tickets to return; other conditions are not looked at then.',
+					'ticketd'
+				),
 				'type'              => 'array',
 				'items'             => array(
 					'type'    => 'integer',
@@ -57,6 +60,11 @@ final class RestSchema {
 				'default'     => 10,
 				'minimum'     => 1,
 				'maximum'     => $most,
+			),
+			'search'   => array(
+				'description' => __( 'Only tickets with this text in the subject.', 'ticketd' ),
+				'type'        => 'string',
+				'minLength'   => 1,
 			),
 			'after'    => array(
 				'description' => __( 'Where the page before ended: X-Ticketd-Next of its answer.', 'ticketd' ),
@@ -86,7 +94,10 @@ final class RestSchema {
 				'default'     => true,
 			),
 			'where'    => array(
-				'description'          => __( 'By field name the value that tickets must have, or a list of values.', 'ticketd' ),
+				'description'          => __(
+					'By field name the value that tickets must have, or a list of values.',
+					'ticketd'
+				),
 				'type'                 => 'object',
 				'patternProperties'    => array(
 					'^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$' => array(

@@ -146,7 +146,12 @@ final class SettingsPage {
 			echo '</select>';
 		} elseif ( isset( self::NUMBERS[ $name ] ) ) {
 			// phpcs:ignore WordPress.Security -- Escaped above.
-			printf( '<input type="number" class="small-text" min="%d" value="%s" %s>', self::NUMBERS[ $name ][0], esc_attr( $value ), $field );
+			printf(
+				'<input type="number" class="small-text" min="%d" value="%s" %s>',
+				self::NUMBERS[ $name ][0],
+				esc_attr( $value ),
+				$field
+			);
 		} else {
 			// phpcs:ignore WordPress.Security -- Escaped above.
 			printf( '<input type="text" class="regular-text code" value="%s" %s>', esc_attr( $value ), $field );
@@ -219,13 +224,19 @@ final class SettingsPage {
 					__( 'Page of the form', 'ticketd' ),
 					__( 'Id of the page with the form; WooCommerce orders then link to it.', 'ticketd' ),
 				),
-				'rate_limit'   => array( __( 'Tickets per visitor', 'ticketd' ), __( 'At most, in the time below.', 'ticketd' ) ),
+				'rate_limit'   => array(
+					__( 'Tickets per visitor', 'ticketd' ),
+					__( 'At most, in the time below.', 'ticketd' )
+				),
 				'rate_seconds' => array( __( 'In this time', 'ticketd' ), __( 'In seconds.', 'ticketd' ) ),
 			),
 			'lifecycle' => array(
 				'overdue_seconds' => array(
 					__( 'Overdue after', 'ticketd' ),
-					__( 'Seconds after which WordPress flushes what waits; more than the daemon\'s max_age.', 'ticketd' ),
+					__(
+						'Seconds after which WordPress flushes what waits; more than the daemon\'s max_age.',
+						'ticketd'
+					),
 				),
 				'keep'            => array(
 					__( 'When the plugin is deleted', 'ticketd' ),

@@ -102,7 +102,7 @@ final class Verifier {
 			return self::no_database();
 		}
 		$rows = Database::rows(
-			"SELECT `ticket_id` AS `id` FROM `{$this->table_name}` WHERE `ticket_id` > %d ORDER BY `ticket_id` LIMIT %d",
+			"SELECT `ticket_id` AS `id` FROM `{$this->table_name}` WHERE `ticket_id` > %d ORDER BY 1 LIMIT %d",
 			array( $after, self::PAGE )
 		);
 		return null === $rows ? self::no_database() : array_map( 'intval', array_column( $rows, 'id' ) );
@@ -131,7 +131,10 @@ final class Verifier {
 			return $tickets;
 		}
 		if ( in_array( true, array_column( array_filter( $tickets ), 'stale' ), true ) ) {
-			return new \WP_Error( 'ticketd_unavailable', __( 'ticketd is away: there is nothing to compare.', 'ticketd' ) );
+			return new \WP_Error(
+				'ticketd_unavailable',
+				__( 'ticketd is away: there is nothing to compare.', 'ticketd' )
+			);
 		}
 		$table  = Table::describe( $this->table_name );
 		$places = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );
@@ -195,6 +198,9 @@ final class Verifier {
 	 * That the database does not answer.
 	 */
 	private static function no_database(): \WP_Error {
-		return new \WP_Error( 'ticketd_database', __( 'The database does not answer, or has no such table.', 'ticketd' ) );
+		return new \WP_Error(
+			'ticketd_database',
+			__( 'The database does not answer, or has no such table.', 'ticketd' )
+		);
 	}
 }

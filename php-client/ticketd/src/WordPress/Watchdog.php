@@ -94,8 +94,8 @@ final class Watchdog {
 	 * Looks, flushes what is overdue, and reports.
 	 *
 	 * @return array{time: int, state: string, message: string, oldest_ms: int, flushed: int, times: int} `state` is
-	 *         `ok`, `flushed`, `failed` (there is something overdue that could not be flushed) or `away`; `times` counts
-	 *         how many looks in a row found this state.
+	 *         `ok`, `flushed`, `failed` (there is something overdue that could not be flushed) or `away`; `times`
+	 *         counts how many looks in a row found this state.
 	 */
 	public function look(): array {
 		$status = $this->api->status();

@@ -178,6 +178,9 @@ final class Command {
 	 * [--null=<fields>]
 	 * : Fields that must be NULL, separated by commas.
 	 *
+	 * [--search=<text>]
+	 * : Only tickets with this text in the subject.
+	 *
 	 * [--created-from=<time>]
 	 * : Only tickets from this time on, in UTC: "2026-01-31" or "2026-01-31 12:00:00".
 	 *

@@ -142,7 +142,12 @@ final class DeadCommand {
 		$count = $this->api->dead_drop( $ids );
 		Output::fail_on_error( $count );
 		/* translators: %d: number of tickets */
-		$text = _n( 'The changes of %d ticket are given up.', 'The changes of %d tickets are given up.', $count, 'ticketd' );
+		$text = _n(
+			'The changes of %d ticket are given up.',
+			'The changes of %d tickets are given up.',
+			$count,
+			'ticketd'
+		);
 		\WP_CLI::success( sprintf( $text, $count ) );
 	}
 

@@ -50,8 +50,8 @@ final class ImportCommand {
 	/**
 	 * Imports tickets from a CSV file.
 	 *
-	 * The first line names the fields. A column "id" or "ticket_id" says which ticket a line is; without one, or where it
-	 * is empty, a new ticket is made. Importing the same file again within a day makes no ticket twice.
+	 * The first line names the fields. A column "id" or "ticket_id" says which ticket a line is; without one, or where
+	 * it is empty, a new ticket is made. Importing the same file again within a day makes no ticket twice.
 	 *
 	 * ## OPTIONS
 	 *
@@ -59,8 +59,8 @@ final class ImportCommand {
 	 * : The file; - is STDIN.
 	 *
 	 * [--map=<pairs>]
-	 * : Pairs column:field, for columns that are named otherwise: "State:status,Client:customer_id". A column that is mapped to nothing
-	 * is left out: "Notes:".
+	 * : Pairs column:field, for columns that are named otherwise: "State:status,Client:customer_id". A column that is
+	 * mapped to nothing is left out: "Notes:".
 	 *
 	 * [--null=<text>]
 	 * : A value that means NULL. A value that is empty is left out unless --null="" is given.
@@ -135,8 +135,8 @@ final class ImportCommand {
 	 * ---
 	 *
 	 * [--map=<pairs>]
-	 * : Pairs column:field, for columns that are named otherwise: "state:status,user:customer_id". A column that is mapped to nothing
-	 * is left out: "notes:".
+	 * : Pairs column:field, for columns that are named otherwise: "state:status,user:customer_id". A column that is
+	 * mapped to nothing is left out: "notes:".
 	 *
 	 * [--dry-run]
 	 * : Read the table and say what would be done, without doing it.
@@ -226,7 +226,10 @@ final class ImportCommand {
 		Output::rows( array( $result ), $assoc_args, array_keys( $result ) );
 		if ( $importer->may_collide() ) {
 			\WP_CLI::warning(
-				__( 'Restart ticketd before new tickets are made: it may hold ids that imported tickets have now.', 'ticketd' )
+				__(
+					'Restart ticketd before new tickets are made: it may hold ids that imported tickets have now.',
+					'ticketd'
+				)
 			);
 		}
 		if ( $result['refused'] > 0 ) {

@@ -108,6 +108,9 @@ final class Input {
 			$where[ $field ] = null === $value ? null : explode( ',', $value );
 		}
 		$query = array() === $where ? array() : array( 'where' => $where );
+		if ( isset( $assoc_args['search'] ) ) {
+			$query['contains'] = array( 'subject' => $assoc_args['search'] );
+		}
 		foreach ( array( 'created', 'updated' ) as $name ) {
 			foreach ( array( 'from', 'before' ) as $end ) {
 				if ( isset( $assoc_args[ "$name-$end" ] ) ) {

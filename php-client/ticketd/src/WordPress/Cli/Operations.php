@@ -158,7 +158,9 @@ final class Operations {
 				$text = __( 'There is no field %1$s; there are: %2$s.', 'ticketd' );
 				\WP_CLI::error( sprintf( $text, $key, implode( ', ', array_keys( $status ) ) ) );
 			}
-			\WP_CLI::line( is_scalar( $status[ $key ] ) ? (string) $status[ $key ] : wp_json_encode( $status[ $key ] ) );
+			\WP_CLI::line(
+				is_scalar( $status[ $key ] ) ? (string) $status[ $key ] : wp_json_encode( $status[ $key ] )
+			);
 			return;
 		}
 		if ( 'json' === $format || 'yaml' === $format ) {
@@ -223,7 +225,12 @@ final class Operations {
 			\WP_CLI::error( sprintf( $text, count( $result ), $verifier->count() ) );
 		}
 		/* translators: %d: number of tickets */
-		$text = _n( '%d ticket is the same in both.', '%d tickets are the same in both.', $verifier->count(), 'ticketd' );
+		$text = _n(
+			'%d ticket is the same in both.',
+			'%d tickets are the same in both.',
+			$verifier->count(),
+			'ticketd'
+		);
 		Output::note( sprintf( $text, $verifier->count() ) );
 	}
 

@@ -66,7 +66,9 @@ final class Output {
 			$rows[] = array_replace( $columns, $ticket['fields'], $known );
 		}
 		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
-			\WP_CLI::warning( __( 'ticketd is away or without its store: the latest changes may be missing.', 'ticketd' ) );
+			\WP_CLI::warning(
+				__( 'ticketd is away or without its store: the latest changes may be missing.', 'ticketd' )
+			);
 		}
 		self::rows( $rows, $assoc_args, array_keys( $columns ) );
 	}

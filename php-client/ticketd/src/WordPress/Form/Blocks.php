@@ -46,8 +46,21 @@ final class Blocks {
 	 * Registers the blocks.
 	 */
 	public function add_blocks(): void {
-		$needed = array( 'wp-blocks', 'wp-element', 'wp-i18n', 'wp-block-editor', 'wp-components', 'wp-server-side-render' );
-		wp_register_script( self::SCRIPT, plugins_url( 'assets/blocks.js', $this->file ), $needed, Plugin::VERSION, true );
+		$needed = array(
+			'wp-blocks',
+			'wp-element',
+			'wp-i18n',
+			'wp-block-editor',
+			'wp-components',
+			'wp-server-side-render'
+		);
+		wp_register_script(
+			self::SCRIPT,
+			plugins_url( 'assets/blocks.js', $this->file ),
+			$needed,
+			Plugin::VERSION,
+			true
+		);
 		wp_set_script_translations( self::SCRIPT, 'ticketd' );
 		$this->add_block(
 			'ticketd/form',
@@ -74,7 +87,13 @@ final class Blocks {
 	 * @param string $title       The block's title.
 	 * @param string $description What it is for.
 	 */
-	private function add_block( string $name, string $shortcode, array $attributes, string $title, string $description ): void {
+	private function add_block(
+		string $name,
+		string $shortcode,
+		array $attributes,
+		string $title,
+		string $description
+	): void {
 		register_block_type(
 			$name,
 			array(

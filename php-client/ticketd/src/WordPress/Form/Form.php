@@ -107,7 +107,9 @@ final class Form {
 				? $sent[ 'ticketd_' . $name ]
 				: '';
 
-			$this->typed[ $name ] = 'message' === $name ? sanitize_textarea_field( $value ) : sanitize_text_field( $value );
+			$this->typed[ $name ] = 'message' === $name
+				? sanitize_textarea_field( $value )
+				: sanitize_text_field( $value );
 		}
 		$this->typed['order_id'] = isset( $sent['ticketd_order'] ) && is_string( $sent['ticketd_order'] )
 			? (string) absint( $sent['ticketd_order'] )
@@ -137,15 +139,22 @@ final class Form {
 		$done = isset( $_GET[ self::DONE ] ) ? absint( $_GET[ self::DONE ] ) : null; // phpcs:ignore WordPress.Security
 		if ( null !== $done && array() === $this->errors ) {
 			/* translators: %d: number of a ticket */
-			$text = $done > 0 ? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done ) : __( 'Thank you.', 'ticketd' );
+			$text = $done > 0
+				? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done )
+				: __( 'Thank you.', 'ticketd' );
 			return '<div class="ticketd-form" id="ticketd-form"><p role="status">' . esc_html( $text ) . '</p></div>';
 		}
 		if ( 'off' === $this->settings->form() ) {
 			return '';
 		}
 		if ( ! $this->is_open() ) {
-			$link = sprintf( '<a href="%s">%s</a>', esc_url( wp_login_url( (string) get_permalink() ) ), esc_html__( 'Log in', 'ticketd' ) );
-			return '<p class="ticketd-form">' . esc_html__( 'Please log in to open a ticket.', 'ticketd' ) . ' ' . $link . '</p>';
+			$link = sprintf(
+				'<a href="%s">%s</a>',
+				esc_url( wp_login_url( (string) get_permalink() ) ),
+				esc_html__( 'Log in', 'ticketd' )
+			);
+			$text = esc_html__( 'Please log in to open a ticket.', 'ticketd' );
+			return '<p class="ticketd-form">' . $text . ' ' . $link . '</p>';
 		}
 		$categories = array_filter( array_map( 'trim', explode( ',', (string) $attributes['categories'] ) ) );
 		$html       = '<form class="ticketd-form" id="ticketd-form" method="post" action="#ticketd-form">';
@@ -153,104 +162,17 @@ final class Form {
 			$text  = $this->errors[''] ?? __( 'Please look at the fields that are marked.', 'ticketd' );
 			$html .= '<p role="alert" class="ticketd-error">' . esc_html( $text ) . '</p>';
 		}
-		$html .= $this->inputs( $categories );
-		$html .= '<p style="position:absolute;left:-9999px" aria-hidden="true"><label>' . esc_html__( 'Leave this empty', 'ticketd' )
-			. ' <input type="text" name="' . self::HONEYPOT . '" value="" tabindex="-1" autocomplete="off"></label></p>';
+		$html .= ( new Inputs( self::LENGTHS, $this->typed, $this->errors ) )->all( $categories );
+		$html .= sprintf(
+			'<p style="position:absolute;left:-9999px" aria-hidden="true"><label>%s '
+				. '<input type="text" name="%s" value="" tabindex="-1" autocomplete="off"></label></p>',
+			esc_html__( 'Leave this empty', 'ticketd' ),
+			self::HONEYPOT
+		);
 		$html .= '<input type="hidden" name="' . self::SENT . '" value="1">';
 		$html .= wp_nonce_field( self::NONCE, 'ticketd_nonce', true, false );
-		$html .= '<p><button type="submit" class="wp-element-button">' . esc_html__( 'Send', 'ticketd' ) . '</button></p>';
-		return $html . '</form>';
-	}
-
-	/**
-	 * The fields that people fill in.
-	 *
-	 * @param string[] $categories The categories that they may choose from.
-	 */
-	private function inputs( array $categories ): string {
-		$html = '';
-		if ( ! is_user_logged_in() ) {
-			$html .= $this->input( 'name', __( 'Your name', 'ticketd' ), 'text', 'name' );
-			$html .= $this->input( 'email', __( 'Your e-mail address', 'ticketd' ), 'email', 'email' );
-		}
-		$html .= $this->input( 'subject', __( 'Subject', 'ticketd' ), 'text', 'off' );
-		if ( array() !== $categories ) {
-			$html .= $this->select( 'category', __( 'What is it about?', 'ticketd' ), array_combine( $categories, $categories ) );
-		}
-		$orders = WooCommerce::orders();
-		if ( array() !== $orders ) {
-			$asked = isset( $_GET['order'] ) ? (string) absint( $_GET['order'] ) : ''; // phpcs:ignore WordPress.Security
-			$html .= $this->select( 'order', __( 'Which order is it about?', 'ticketd' ), $orders, $this->typed['order_id'] ?? $asked );
-		}
-		$html .= sprintf(
-			'<p><label for="ticketd-message">%s</label><br><textarea id="ticketd-message" name="ticketd_message" rows="8" maxlength="%d" required%s>%s</textarea>%s</p>',
-			esc_html__( 'Message', 'ticketd' ),
-			self::LENGTHS['message'],
-			$this->described( 'message' ),
-			esc_textarea( $this->typed['message'] ?? '' ),
-			$this->error_of( 'message' )
-		);
-		return $html;
-	}
-
-	/**
-	 * A field of one line.
-	 *
-	 * @param string $name         Its name.
-	 * @param string $label        Its label.
-	 * @param string $type         Its type.
-	 * @param string $autocomplete What a browser may fill in.
-	 */
-	private function input( string $name, string $label, string $type, string $autocomplete ): string {
-		return sprintf(
-			'<p><label for="ticketd-%1$s">%2$s</label><br><input id="ticketd-%1$s" name="ticketd_%1$s" type="%3$s" maxlength="%4$d" autocomplete="%5$s" value="%6$s" required%7$s>%8$s</p>',
-			esc_attr( $name ),
-			esc_html( $label ),
-			esc_attr( $type ),
-			self::LENGTHS[ $name ],
-			esc_attr( $autocomplete ),
-			esc_attr( $this->typed[ $name ] ?? '' ),
-			$this->described( $name ),
-			$this->error_of( $name )
-		);
-	}
-
-	/**
-	 * A choice.
-	 *
-	 * @param string      $name    Its name.
-	 * @param string      $label   Its label.
-	 * @param string[]    $choices Texts by value.
-	 * @param string|null $chosen  The value that is chosen; null: what was typed.
-	 */
-	private function select( string $name, string $label, array $choices, ?string $chosen = null ): string {
-		$html = sprintf( '<p><label for="ticketd-%1$s">%2$s</label><br><select id="ticketd-%1$s" name="ticketd_%1$s">', esc_attr( $name ), esc_html( $label ) );
-		foreach ( array( '' => __( '(none)', 'ticketd' ) ) + $choices as $value => $text ) {
-			$is_chosen = (string) $value === ( $chosen ?? $this->typed[ $name ] ?? '' ) ? ' selected' : '';
-			$html     .= sprintf( '<option value="%s"%s>%s</option>', esc_attr( $value ), $is_chosen, esc_html( $text ) );
-		}
-		return $html . '</select></p>';
-	}
-
-	/**
-	 * Attributes that tie a field to its error.
-	 *
-	 * @param string $name The field's name.
-	 */
-	private function described( string $name ): string {
-		return isset( $this->errors[ $name ] ) ? ' aria-invalid="true" aria-describedby="ticketd-' . esc_attr( $name ) . '-error"' : '';
-	}
-
-	/**
-	 * What is wrong with a field.
-	 *
-	 * @param string $name The field's name.
-	 */
-	private function error_of( string $name ): string {
-		if ( ! isset( $this->errors[ $name ] ) ) {
-			return '';
-		}
-		return sprintf( '<br><span class="ticketd-error" id="ticketd-%s-error">%s</span>', esc_attr( $name ), esc_html( $this->errors[ $name ] ) );
+		$send  = esc_html__( 'Send', 'ticketd' );
+		return $html . '<p><button type="submit" class="wp-element-button">' . $send . '</button></p></form>';
 	}
 
 	/**
@@ -258,7 +180,8 @@ final class Form {
 	 */
 	private function submit(): void {
 		$is_guest = ! is_user_logged_in();
-		foreach ( $is_guest ? array( 'name', 'email', 'subject', 'message' ) : array( 'subject', 'message' ) as $name ) {
+		$needed   = array_merge( $is_guest ? array( 'name', 'email' ) : array(), array( 'subject', 'message' ) );
+		foreach ( $needed as $name ) {
 			if ( '' === $this->typed[ $name ] ) {
 				$this->refuse( 400, $name, __( 'Please fill this in.', 'ticketd' ) );
 			}

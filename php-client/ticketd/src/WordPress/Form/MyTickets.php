@@ -70,8 +70,10 @@ final class MyTickets {
 				esc_html__( 'Log in', 'ticketd' )
 			);
 		}
-		$id = isset( $_GET[ self::TICKET ] ) ? absint( $_GET[ self::TICKET ] ) : 0; // phpcs:ignore WordPress.Security
-		$html = $id > 0 ? $this->one( $id ) : $this->several( min( self::MOST, max( 1, (int) $attributes['per_page'] ) ) );
+		$id   = isset( $_GET[ self::TICKET ] ) ? absint( $_GET[ self::TICKET ] ) : 0; // phpcs:ignore WordPress.Security
+		$html = $id > 0
+			? $this->one( $id )
+			: $this->several( min( self::MOST, max( 1, (int) $attributes['per_page'] ) ) );
 		return '<div class="ticketd-my-tickets">' . $html . '</div>';
 	}
 
@@ -87,7 +89,9 @@ final class MyTickets {
 			'limit' => $count,
 		);
 		// What is no cursor the daemon refuses.
-		$after = isset( $_GET[ self::AFTER ] ) ? sanitize_text_field( wp_unslash( $_GET[ self::AFTER ] ) ) : ''; // phpcs:ignore WordPress.Security
+		$after = isset( $_GET[ self::AFTER ] )
+			? sanitize_text_field( wp_unslash( $_GET[ self::AFTER ] ) )
+			: ''; // phpcs:ignore WordPress.Security
 		$page  = $this->api->list_tickets( '' === $after ? $query : $query + array( 'after' => $after ) );
 		if ( is_wp_error( $page ) ) {
 			return $this->unavailable();
@@ -97,7 +101,12 @@ final class MyTickets {
 		}
 		$html  = true === ( $page['stale'] ?? false ) ? self::staleness() : '';
 		$html .= '<table><thead><tr>';
-		$heads = array( __( 'Number', 'ticketd' ), __( 'Subject', 'ticketd' ), __( 'Status', 'ticketd' ), __( 'Last change', 'ticketd' ) );
+		$heads = array(
+			__( 'Number', 'ticketd' ),
+			__( 'Subject', 'ticketd' ),
+			__( 'Status', 'ticketd' ),
+			__( 'Last change', 'ticketd' )
+		);
 		foreach ( $heads as $head ) {
 			$html .= '<th scope="col">' . esc_html( $head ) . '</th>';
 		}
@@ -117,7 +126,10 @@ final class MyTickets {
 		$html .= '</tbody></table>';
 		if ( null !== $page['next'] ) {
 			$address = add_query_arg( self::AFTER, rawurlencode( $page['next'] ), self::address() );
-			$html   .= '<p><a rel="next" href="' . esc_url( $address ) . '">' . esc_html__( 'Older tickets', 'ticketd' ) . '</a></p>';
+			$html   .= '<p><a rel="next" href="' . esc_url( $address ) . '">' . esc_html__(
+				'Older tickets',
+				'ticketd'
+			) . '</a></p>';
 		}
 		return $html;
 	}
@@ -128,7 +140,10 @@ final class MyTickets {
 	 * @param int $id Its id.
 	 */
 	private function one( int $id ): string {
-		$back   = '<p><a href="' . esc_url( self::address() ) . '">' . esc_html__( 'All my tickets', 'ticketd' ) . '</a></p>';
+		$back   = '<p><a href="' . esc_url( self::address() ) . '">' . esc_html__(
+			'All my tickets',
+			'ticketd'
+		) . '</a></p>';
 		$ticket = $this->api->get( $id );
 		if ( is_wp_error( $ticket ) && 'ticketd_not_found' !== $ticket->get_error_code() ) {
 			return $this->unavailable() . $back;
@@ -152,8 +167,8 @@ final class MyTickets {
 		 * @param array[] $rows   Pairs of label and text.
 		 * @param array   $ticket The ticket.
 		 */
-		$rows = (array) apply_filters( 'ticketd_my_ticket_rows', $rows, $ticket );
-		$html = true === ( $ticket['stale'] ?? false ) ? self::staleness() : '';
+		$rows  = (array) apply_filters( 'ticketd_my_ticket_rows', $rows, $ticket );
+		$html  = true === ( $ticket['stale'] ?? false ) ? self::staleness() : '';
 		$html .= '<dl>';
 		foreach ( $rows as list( $label, $text ) ) {
 			if ( '' !== $text ) {
@@ -163,7 +178,12 @@ final class MyTickets {
 		$order = (int) ( $fields['order_id'] ?? 0 );
 		$link  = WooCommerce::order_address( $order );
 		if ( '' !== $link ) {
-			$html .= sprintf( '<dt>%s</dt><dd><a href="%s">%d</a></dd>', esc_html__( 'Order', 'ticketd' ), esc_url( $link ), $order );
+			$html .= sprintf(
+				'<dt>%s</dt><dd><a href="%s">%d</a></dd>',
+				esc_html__( 'Order', 'ticketd' ),
+				esc_url( $link ),
+				$order
+			);
 		}
 		return $html . '</dl>' . $back;
 	}
@@ -196,6 +216,9 @@ final class MyTickets {
 	 * That there is nothing to be had.
 	 */
 	private function unavailable(): string {
-		return '<p role="alert">' . esc_html__( 'Your tickets are not available at the moment. Please try again later.', 'ticketd' ) . '</p>';
+		return '<p role="alert">' . esc_html__(
+			'Your tickets are not available at the moment. Please try again later.',
+			'ticketd'
+		) . '</p>';
 	}
 }

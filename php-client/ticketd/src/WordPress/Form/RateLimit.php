@@ -66,9 +66,13 @@ final class RateLimit {
 	private static function visitor(): string {
 		$user = get_current_user_id();
 		// Only taken for an address where it is one.
-		$given   = isset( $_SERVER['REMOTE_ADDR'] ) ? wp_unslash( $_SERVER['REMOTE_ADDR'] ) : ''; // phpcs:ignore WordPress.Security
+		$given   = isset( $_SERVER['REMOTE_ADDR'] )
+			? wp_unslash( $_SERVER['REMOTE_ADDR'] )
+			: ''; // phpcs:ignore WordPress.Security
 		$packed  = filter_var( $given, FILTER_VALIDATE_IP ) ? (string) inet_pton( $given ) : '';
-		$visitor = 0 !== $user ? 'user ' . $user : 'address ' . bin2hex( 16 === strlen( $packed ) ? substr( $packed, 0, 8 ) : $packed );
+		$visitor = 0 !== $user
+			? 'user ' . $user
+			: 'address ' . bin2hex( 16 === strlen( $packed ) ? substr( $packed, 0, 8 ) : $packed );
 		/**
 		 * Filters who the current visitor is, for sites behind a proxy that they trust.
 		 *

@@ -69,7 +69,11 @@ final class WooCommerce {
 	public function show_link( $order ): void {
 		$address = is_user_logged_in() ? $this->address( (int) $order->get_id() ) : '';
 		if ( '' !== $address ) {
-			printf( '<p><a href="%s">%s</a></p>', esc_url( $address ), esc_html__( 'Get help with this order', 'ticketd' ) );
+			printf(
+				'<p><a href="%s">%s</a></p>',
+				esc_url( $address ),
+				esc_html__( 'Get help with this order', 'ticketd' )
+			);
 		}
 	}
 

@@ -52,7 +52,8 @@ final class Panel extends \QM_Output_Html {
 		}
 		$this->before_tabular_output();
 		echo '<thead><tr>';
-		foreach ( array( __( 'Method', 'ticketd' ), __( 'Milliseconds', 'ticketd' ), __( 'Outcome', 'ticketd' ) ) as $head ) {
+		$heads = array( __( 'Method', 'ticketd' ), __( 'Milliseconds', 'ticketd' ), __( 'Outcome', 'ticketd' ) );
+		foreach ( $heads as $head ) {
 			echo '<th scope="col">' . esc_html( $head ) . '</th>';
 		}
 		echo '</tr></thead><tbody>';
