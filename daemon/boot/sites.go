@@ -83,7 +83,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
 		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
-		Log: s.log,
+		Log:     s.log,
 	})
 	return s, nil
 }

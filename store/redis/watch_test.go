@@ -21,7 +21,7 @@ const leaseTime = 30 * time.Second
 func soon() time.Time { return time.Now().Add(time.Second) }
 
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
-func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client *goredis.Client, back chan struct{}) {
+func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{}) {
 	t.Helper()
 	client, w = redis.Connect(redis.ClientOptions{
 		Network: "unix", Address: server.Socket(),

@@ -57,9 +57,40 @@ func appendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// encodeConfirmed writes that everything up to a sequence number has arrived.
-func encodeConfirmed(sequence uint64) []byte {
-	return binary.AppendUvarint([]byte{recordConfirmed}, sequence)
+// confirmed says that everything up to a sequence number has arrived, of those tickets that were in one of so many partitions.
+type confirmed struct {
+	upTo                  uint64
+	partitions, partition int
+	// last is the sequence number of the newest entry of all partitions: the record of another partition that would tell may be in
+	// a segment that is given back, and a number that is used twice would be passed over by the next store.
+	last uint64
+}
+
+// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which it
+// is, and the newest sequence number.
+func (c confirmed) encode() []byte {
+	b := binary.AppendUvarint([]byte{recordConfirmed}, c.upTo)
+	if c.partitions == 1 {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(c.partitions)) //nolint:gosec // a small number
+	b = binary.AppendUvarint(b, uint64(c.partition))  //nolint:gosec // a small number
+	return binary.AppendUvarint(b, c.last)
+}
+
+// decodeConfirmed reads what encode wrote, after the kind of the record.
+func decodeConfirmed(b []byte) (confirmed, error) {
+	r := reader{rest: b}
+	c := confirmed{upTo: r.unsigned(), partitions: 1}
+	if len(r.rest) > 0 {
+		c.partitions, c.partition = int(r.unsigned()), int(r.unsigned()) //nolint:gosec // checked below
+		c.last = r.unsigned()
+	}
+	c.last = max(c.last, c.upTo)
+	if r.failed || len(r.rest) > 0 || c.partitions < 1 || c.partition < 0 || c.partition >= c.partitions {
+		return c, fmt.Errorf("%w: a confirmation of %d in partition %d of %d", errRecord, c.upTo, c.partition, c.partitions)
+	}
+	return c, nil
 }
 
 var errRecord = errors.New("a record of the journal is not what this version writes")

@@ -19,19 +19,22 @@ import (
 // Next is the store that the relay stands in front of.
 type Next interface {
 	store.Store
-	// Replay makes the mutations in their order, passing over those whose sequence number it has seen, and returns one
-	// outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
+	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
+	// returns one outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
 	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
-	// Fence sees to it that no earlier Apply of this process, or of one before it on the same journal, is made from now on.
-	Fence(ctx context.Context) error
+	// Fence sees to it that no earlier Apply to a partition, of this process or of one before it on the same journal, is made from
+	// now on.
+	Fence(ctx context.Context, partition int) error
 }
 
 // Options of a relay.
 type Options struct {
 	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
 	MaxEntries int
-	// Up tells whether the next store is believed to answer.
-	Up func() bool
+	// Partitions is how many parts the next store has, each of which may answer while others do not; 0 stands for 1.
+	Partitions int
+	// Up tells whether a partition of the next store is believed to answer.
+	Up func(partition int) bool
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -47,22 +50,30 @@ type Store struct {
 	journal *wal.Log
 	opts    Options
 	loop    lifecycle.Loop
-	wake    chan struct{}
 
 	mu      sync.Mutex
 	waiting *overlay
 	recent  *recent
-	queue   []queued // in the order of the journal
-	last    uint64   // the sequence number of the newest entry ever
+	lanes   []*lane // one per partition of the next store
+	count   int     // of the changes that wait, in all lanes
+	last    uint64  // the sequence number of the newest entry ever
 	highest ticket.Revision
-	// failing says that the last replay failed: until one works, every change queues behind it.
-	failing bool
-	// fence says that a write to the next store went unanswered since the fence was raised.
-	fence bool
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
 	full     bool // the last change found no room
+}
+
+// lane is what waits for one partition of the next store. It is replayed on its own, so that a partition that is away holds up no
+// other; the order that must be kept is that of a ticket's changes, and a ticket is in one partition.
+type lane struct {
+	partition int
+	wake      chan struct{}
+	queue     []queued // in the order of the journal
+	// failing says that the last replay failed: until one works, every change queues behind it.
+	failing bool
+	// fence says that a write to the partition went unanswered since the fence was raised.
+	fence bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -79,8 +90,10 @@ type queued struct {
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
-		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
-		waiting: newOverlay(), recent: newRecent(opts.Now),
+		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now),
+	}
+	for p := range max(opts.Partitions, 1) {
+		s.lanes = append(s.lanes, &lane{partition: p, wake: make(chan struct{}, 1), fence: true})
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
@@ -90,7 +103,7 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	if s.next, err = open(log.ID()); err != nil {
 		return nil, report, errors.Join(err, log.Close())
 	}
-	if n := len(s.queue); n > 0 {
+	if n := s.count; n > 0 {
 		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
 	}
 	return s, report, nil
@@ -103,21 +116,12 @@ func (s *Store) recover(at wal.Position, record []byte) error {
 	}
 	switch record[0] {
 	case recordConfirmed:
-		r := reader{rest: record[1:]}
-		upTo := r.unsigned()
-		if r.failed {
-			return fmt.Errorf("%w: a confirmation without a number", errRecord)
+		c, err := decodeConfirmed(record[1:])
+		if err != nil {
+			return err
 		}
-		s.last = max(s.last, upTo)
-		for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
-			e, err := s.queue[0].entry()
-			if err != nil {
-				return err
-			}
-			s.waiting.remove(&e)
-			s.queue = s.queue[1:]
-		}
-		return nil
+		s.last = max(s.last, c.last)
+		return s.recoverConfirmed(c)
 	case recordMutation:
 		e, err := decode(record[1:])
 		if err != nil {
@@ -131,11 +135,50 @@ func (s *Store) recover(at wal.Position, record []byte) error {
 	}
 }
 
+// recoverConfirmed drops what has arrived. The journal may be from a time when the next store had other partitions.
+func (s *Store) recoverConfirmed(c confirmed) error {
+	if c.partitions == len(s.lanes) {
+		l := s.lanes[c.partition]
+		for len(l.queue) > 0 && l.queue[0].sequence <= c.upTo {
+			e, err := l.queue[0].entry()
+			if err != nil {
+				return err
+			}
+			s.waiting.remove(&e)
+			s.count--
+			l.queue = l.queue[1:]
+		}
+		return nil
+	}
+	for _, l := range s.lanes {
+		kept := l.queue[:0]
+		for _, q := range l.queue {
+			e, err := q.entry()
+			if err != nil {
+				return err
+			}
+			if q.sequence > c.upTo || e.mutation.ID.Partition(c.partitions) != c.partition {
+				kept = append(kept, q)
+				continue
+			}
+			s.waiting.remove(&e)
+			s.count--
+		}
+		l.queue = kept
+	}
+	return nil
+}
+
 func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
+
+// lane is the one that a ticket's changes wait in.
+func (s *Store) lane(id ticket.ID) *lane { return s.lanes[id.Partition(len(s.lanes))] }
 
 // enqueue takes up an entry that the journal has.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
-	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	l := s.lane(e.mutation.ID)
+	l.queue = append(l.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	s.count++
 	s.last = max(s.last, e.sequence)
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
@@ -153,10 +196,27 @@ func (s *Store) Close() error { return s.journal.Close() }
 
 // Nudge has the relay try again now what the next store did not take, without waiting for the pause to end.
 func (s *Store) Nudge() {
+	for _, l := range s.lanes {
+		l.nudge()
+	}
+}
+
+func (l *lane) nudge() {
 	select {
-	case s.wake <- struct{}{}:
+	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// oldestAt is when the oldest change that waits was accepted; zero where none does. The caller holds the lock.
+func (s *Store) oldestAt() time.Time {
+	var oldest time.Time
+	for _, l := range s.lanes {
+		if len(l.queue) > 0 && (oldest.IsZero() || l.queue[0].at.Before(oldest)) {
+			oldest = l.queue[0].at
+		}
+	}
+	return oldest
 }
 
 // Full says whether the last change for the journal found no room.
@@ -180,11 +240,8 @@ func (s *Store) Status() Status {
 	stats := s.journal.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{
-		Entries: int64(len(s.queue)), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+	return Status{
+		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+		Oldest: s.oldestAt(),
 	}
-	if len(s.queue) > 0 {
-		status.Oldest = s.queue[0].at
-	}
-	return status
 }
