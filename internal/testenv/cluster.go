@@ -96,6 +96,17 @@ func (c *Cluster) Whole(ctx context.Context) error {
 	return c.inSync(ctx, clusterNodes-clusterMasters)
 }
 
+// ReplicaOf is the replica of a master; nil where it has none that runs.
+func (c *Cluster) ReplicaOf(ctx context.Context, master *Redis) *Redis {
+	for _, node := range c.nodes {
+		text, err := node.info(ctx, "replication")
+		if err == nil && strings.Contains(text, "master_port:"+strconv.Itoa(master.port)+"\r") {
+			return node
+		}
+	}
+	return nil
+}
+
 // SharedCluster returns the Redis Cluster of this test process and a key prefix that no other test has. Who calls it has [Main]
 // as TestMain, and neither kills, pauses nor empties a node.
 func SharedCluster(t testing.TB) (server *Cluster, prefix string) {
