@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store/redis"
 )
 
 // The ways to a Redis: each is taken by a daemon that writes a ticket, which is then found where it must be. No secret is in the log.
@@ -158,7 +158,7 @@ func TestPartOfAClusterIsAway(t *testing.T) {
 	victim := cluster.Masters(t.Context())[0]
 	lost := make(map[int64]bool)
 	for id := int64(1); id <= tickets; id++ {
-		master, err := direct.MasterForKey(t.Context(), "{t"+strconv.FormatInt(id%tickets, 10)+"}")
+		master, err := direct.MasterForKey(t.Context(), redis.HashTag(int(id%tickets)))
 		if err != nil {
 			t.Fatal(err)
 		}

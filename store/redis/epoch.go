@@ -87,7 +87,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	unknown := make(map[int][]int)
 	for p, command := range metas {
 		meta, err := command.Result()
-		if err != nil {
+		if err != nil || len(meta) == 0 {
 			continue // the first of these is what is returned
 		}
 		if meta[1] != nil { // another daemon found Redis empty, and may be gone

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,20 +35,32 @@ func (k keys) base(partition int) string {
 	if k.partitions == 1 {
 		return k.prefix + "ticket:"
 	}
-	return k.prefix + hashTag(partition) + ":ticket:"
+	return k.prefix + HashTag(partition) + ":ticket:"
 }
 
-// The hash tag of a partition is {t0} to {t31}, whatever the site: the same partition of all sites is on the same master.
+// The hash tag of a partition is {t21} or the like, whatever the site: the same partition of all sites is on the same master.
 const tagStart, tagEnd = "{t", "}"
 
-func hashTag(partition int) string { return tagStart + strconv.Itoa(partition) + tagEnd }
+// clusterTags are the numbers in the partitions' hash tags. Each is the lowest whose slot lies in the partition's share of the 16,384
+// slots, so that masters with the same number of slots get the same number of partitions; {t0} to {t31} would give one of
+// three masters half of them.
+var clusterTags = [clusterPartitions]int{
+	21, 3, 10, 153, 50, 43, 61, 72, 20, 2, 11, 152, 51, 42, 60, 73, 23, 1, 12, 151, 52, 41, 63, 70, 22, 0, 13, 150, 53, 40, 62, 71,
+}
+
+// HashTag is what all keys of a partition of a cluster have in their names.
+func HashTag(partition int) string { return tagStart + strconv.Itoa(clusterTags[partition]) + tagEnd }
 
 // taggedPartition finds the partition in a key's name; false where it has no tag of ours.
 func taggedPartition(key string) (partition int, tagged bool) {
 	_, rest, found := strings.Cut(key, tagStart)
 	number, _, closed := strings.Cut(rest, tagEnd)
-	partition, err := strconv.Atoi(number)
-	return partition, found && closed && err == nil
+	if !found || !closed {
+		return 0, false
+	}
+	tag, err := strconv.Atoi(number)
+	partition = slices.Index(clusterTags[:], tag)
+	return partition, err == nil && partition >= 0
 }
 
 // pattern is what SCAN is asked for: all keys of all partitions.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -192,7 +193,7 @@ func probeKey(partition, partitions int) string {
 	if partitions == 1 {
 		return "ticketd:probe"
 	}
-	return hashTag(partition) + ":ticketd:probe"
+	return HashTag(partition) + ":ticketd:probe"
 }
 
 // note takes up which partitions answered the prober, and tells when some are back.
@@ -322,12 +323,24 @@ func (w *Watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 		var err error
 		if len(sent) > 0 {
 			err = next(w.once(ctx), sent)
+			blame(sent, err)
 			w.lookAtAll(ctx, sent, err)
 		}
 		if err == nil && len(sent) < len(cmds) {
 			err = errDown
 		}
 		return err
+	}
+}
+
+// blame gives the error of a pipeline to its commands where none has one: go-redis forgets them where Redis refuses the connection,
+// as with a wrong password, and they would seem to have been answered.
+func blame(cmds []goredis.Cmder, err error) {
+	if err == nil || slices.ContainsFunc(cmds, func(cmd goredis.Cmder) bool { return cmd.Err() != nil }) {
+		return
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
 	}
 }
 
