@@ -41,6 +41,12 @@ func compared(what string, table round.Table, of, against string, t target, unit
 	return l
 }
 
+// alone is the line without its sides, which stand beside an earlier line of the same measurement.
+func (l line) alone() line {
+	l.sides = nil
+	return l
+}
+
 // text shows a side on one line.
 func (s *side) text(unit string) string {
 	text := fmt.Sprintf("%-28s %10.1f %s %7s ×", s.name, s.value, unit, figure(s.ratio.Median))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -58,6 +60,9 @@ var methods = map[protocol.Method]method{
 	protocol.MethodDeadDrop:  bounded(Site.DeadDrop),
 	protocol.MethodStatus:    status,
 }
+
+// Methods returns the names of all methods, in order.
+func Methods() []protocol.Method { return slices.Sorted(maps.Keys(methods)) }
 
 // Handle implements [Handler].
 func (d *Dispatcher) Handle(

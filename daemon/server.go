@@ -137,5 +137,6 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
+	c.giveBack()
 	s.connections.release()
 }

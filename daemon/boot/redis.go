@@ -52,11 +52,17 @@ func (p *redisPlace) stop(ctx context.Context) error {
 	return errors.Join(p.doctor.Stop(ctx), p.watch.Stop(ctx))
 }
 
+// up tells whether all of Redis answers.
+func (p *redisPlace) up() bool {
+	up, _, _ := p.watch.State()
+	return up
+}
+
 // store makes a site's store, for the journal of that id; empty is none.
 func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 	return redis.New(p.client, redis.Options{
 		Prefix: o.config.KeyPrefix, Owner: o.owner, CleanTTL: o.config.CleanTTL, Floor: o.floor, Clock: o.clock,
-		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign,
+		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnBatch: o.batch,
 	})
 }
 

@@ -65,14 +65,14 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
 		seeded: s.seeded, foreign: s.foreignKey,
-		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
+		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher = flush.New(s.backend, sink, flush.Options{
+	flusher = flush.New(s.backend, d.metrics.Sink(name, sink), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Config struct {
 	Log     Log             `koanf:"log"`
 	Redis   Redis           `koanf:"redis"`
 	Journal Journal         `koanf:"journal"`
+	Metrics Metrics         `koanf:"metrics"`
 	Sites   map[string]Site `koanf:"sites"`
 }
 
@@ -98,6 +100,24 @@ type Journal struct {
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
 	MaxBytes   int `koanf:"max_bytes"`
 	MaxEntries int `koanf:"max_entries"`
+}
+
+// Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
+// can reach it.
+type Metrics struct {
+	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock, which gets the mode and the group of
+	// daemon.socket; empty offers nothing.
+	Listen string `koanf:"listen"`
+	// Pprof offers profiles of the process below /debug/pprof/, too.
+	Pprof bool `koanf:"pprof"`
+}
+
+// Network splits Listen into "unix" and a path, or "tcp" and host:port.
+func (m *Metrics) Network() (network, address string) {
+	if path, unix := strings.CutPrefix(m.Listen, "unix://"); unix {
+		return "unix", path
+	}
+	return "tcp", m.Listen
 }
 
 // Site is one WordPress.
@@ -199,16 +219,45 @@ func (c *Config) HasRedis() bool {
 	return r.Addr != "" || len(r.Sentinels) > 0 || len(r.Cluster) > 0
 }
 
+// The folders of a site's two journals: what waits for Redis is written in another way than what waits for MySQL.
+const (
+	forRedis = "redis"
+	forMySQL = "mysql"
+)
+
 // JournalDir is the folder of a site's journal; empty where there is none.
 func (c *Config) JournalDir(site string) string {
+	if dir := c.journals(site); dir != "" && c.Journal.Enabled {
+		return filepath.Join(dir, c.journalKind(c.HasRedis()))
+	}
+	return ""
+}
+
+// FormerJournalDir is where the site's journal was if there was a Redis that the configuration does not have any more, or
+// none where it has one now; empty where there cannot have been any.
+func (c *Config) FormerJournalDir(site string) string {
+	if dir := c.journals(site); dir != "" {
+		return filepath.Join(dir, c.journalKind(!c.HasRedis()))
+	}
+	return ""
+}
+
+func (c *Config) journals(site string) string {
 	dir := c.Journal.Dir
 	if dir == "" && c.Daemon.StateDir != "" {
 		dir = filepath.Join(c.Daemon.StateDir, "journal")
 	}
-	if dir == "" || !c.Journal.Enabled {
+	if dir == "" {
 		return ""
 	}
 	return filepath.Join(dir, site)
+}
+
+func (*Config) journalKind(redis bool) string {
+	if redis {
+		return forRedis
+	}
+	return forMySQL
 }
 
 // SiteDefaults is a site when nobody sets anything.

@@ -66,6 +66,7 @@ func (c *Config) validate() []error {
 		c.Redis.validate(&found)
 	}
 	c.validateJournal(&found)
+	c.Metrics.validate(&found)
 	if len(c.Sites) == 0 {
 		found.failf("sites", "there is none; add [sites.main] with its dsn")
 	}
@@ -177,6 +178,29 @@ func (r *Redis) validatePlace(c *checks) {
 func hostPort(address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	return err == nil && host != "" && port != ""
+}
+
+func (m *Metrics) validate(c *checks) {
+	if m.Listen == "" {
+		if m.Pprof {
+			c.failf("metrics.pprof", "needs metrics.listen beside it")
+		}
+		return
+	}
+	network, address := m.Network()
+	if network == "unix" {
+		if !strings.HasPrefix(address, "/") || len(address) > maxSocketPath {
+			c.failf("metrics.listen", "%q is not unix:// and an absolute path of at most %d bytes", m.Listen, maxSocketPath)
+		}
+		return
+	}
+	host, port, err := net.SplitHostPort(address)
+	if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil {
+		c.failf("metrics.listen", "%q is not host:port or unix:///path", m.Listen)
+	} else if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+		c.failf("metrics.listen", "%q can be reached from other hosts, and nobody is asked who they are: write 127.0.0.1:%s, "+
+			"or put a proxy before it that asks", m.Listen, port)
+	}
 }
 
 func (c *Config) validateJournal(found *checks) {

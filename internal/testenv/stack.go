@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ type StackOptions struct {
 	Redis   RedisOptions
 	NoRedis bool
 	Place   string
+	// State is the folder in which the daemon has its journal and its spool; empty for one beside its socket.
+	State string
 	// MariaDB are the options of MariaDB.
 	MariaDB MariaDBOptions
 }
@@ -37,7 +40,7 @@ type Stack struct {
 	// Socket is where the daemon listens.
 	Socket string
 
-	place string
+	place, state string
 }
 
 // StackDatabase is the database of a stack's WordPress; its tickets table is wp_support_tickets.
@@ -77,10 +80,11 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if s.Socket, err = socketIn(daemonDir, "ticketd.sock"); err != nil {
 		return err
 	}
+	s.state = cmp.Or(o.State, filepath.Dir(s.Socket))
 	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
 		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
 		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );",
-			phpString(s.Socket), phpString(s.spool())),
+			phpString(s.Socket), phpString(s.Spool())),
 		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP,
 	})
 	if err != nil {
@@ -106,11 +110,11 @@ spool_dir = %q
 %s[sites.main]
 dsn = %q
 %s
-`, s.Socket, filepath.Join(filepath.Dir(s.Socket), "state"), s.spool(), redis, s.MariaDB.DSN(StackDatabase), site)
+`, s.Socket, filepath.Join(s.state, "state"), s.Spool(), redis, s.MariaDB.DSN(StackDatabase), site)
 }
 
-// spool is where PHP leaves what it cannot deliver.
-func (s *Stack) spool() string { return filepath.Join(filepath.Dir(s.Socket), "spool") }
+// Spool is where PHP leaves what it cannot deliver.
+func (s *Stack) Spool() string { return filepath.Join(s.state, "spool") }
 
 func (s *Stack) mustUse(code string) error {
 	if code == "" {

@@ -168,7 +168,9 @@ func (l *lossy) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-func (l *lossy) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook { return next }
+func (l *lossy) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
 
 // A change whose reply was lost is not sent again by the client, whatever go-redis takes MaxRedirects for: only who knows its request
 // id may do that. Without the hook in the nodes it is sent four times (tried).

@@ -37,6 +37,8 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
+	OnBatch func(changes int)
 }
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.
@@ -76,6 +78,9 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	}
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+			if opts.OnBatch != nil {
+				opts.OnBatch(len(batch))
+			}
 			return s.applyPartition(ctx, p, batch)
 		}))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -42,9 +43,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	if len(local) == 0 {
 		return outcomes, nil
 	}
+	slices.Sort(local) // the order of the mutations, whichever way they came here
 	written, err := s.write(ctx, pick(mutations, local))
 	if err != nil {
-		if len(local) > 0 && len(direct) > 0 { // some may have been made by the next store
+		if len(direct) > 0 { // some may have been made by the next store
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		return nil, err
@@ -143,7 +145,7 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 		return nil, err
 	}
 	for i := range mutations {
-		s.lane(mutations[i].ID).nudge()
+		s.lane(mutations[i].ID).wakeUp()
 	}
 	if err := s.journal.Commit(ctx, end); err != nil {
 		return nil, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)

@@ -24,7 +24,7 @@ func sample() entry {
 func TestEntryReadsBack(t *testing.T) {
 	t.Parallel()
 	want := sample()
-	got, err := decode(want.encode()[1:])
+	got, err := decode(want.encode())
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
@@ -33,7 +33,7 @@ func TestEntryReadsBack(t *testing.T) {
 func TestCutEntryIsRefused(t *testing.T) {
 	t.Parallel()
 	e := sample()
-	whole := e.encode()[1:]
+	whole := e.encode()
 	for n := range whole {
 		if _, err := decode(whole[:n]); err == nil {
 			t.Errorf("the first %d of %d bytes are taken for an entry", n, len(whole))
@@ -46,14 +46,14 @@ func TestCutEntryIsRefused(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	e := sample()
-	f.Add(e.encode()[1:])
-	f.Add([]byte{2, 1, 2, 2, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(e.encode())
+	f.Add([]byte{recordMutation, 2, 0, 2, 2, 2, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, record []byte) {
 		e, err := decode(record)
 		if err != nil {
 			return
 		}
-		again, err := decode(e.encode()[1:])
+		again, err := decode(e.encode())
 		if err != nil || !reflect.DeepEqual(e, again) {
 			t.Errorf("%+v reads back as %+v (%v)", e, again, err)
 		}

@@ -42,6 +42,8 @@ func (s *Store) runLane(ctx context.Context, l *lane) {
 		case <-ctx.Done():
 			return
 		case <-l.wake:
+			s.gather(ctx, l)
+		case <-l.now:
 		case <-timer.C:
 		}
 		more, err := s.forward(ctx, l)
@@ -57,6 +59,20 @@ func (s *Store) runLane(ctx context.Context, l *lane) {
 		default:
 			pause = 0
 		}
+	}
+}
+
+// gather waits for more changes, unless somebody waits for those that are there.
+func (s *Store) gather(ctx context.Context, l *lane) {
+	if s.opts.Gather == 0 {
+		return
+	}
+	timer := time.NewTimer(s.opts.Gather)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.now:
+	case <-timer.C:
 	}
 }
 
@@ -197,28 +213,35 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 	return len(l.queue) > 0, nil
 }
 
-// trim records how far a lane has come and gives back the space of what is no longer needed. Should that fail,
-// the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the lock.
+// trim records how far a lane has come and gives back the space of what is no longer needed, as far as there is room to do so.
+// Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the
+// lock.
 func (s *Store) trim(l *lane, upTo uint64) {
-	record := confirmed{upTo: upTo, partitions: len(s.lanes), partition: l.partition, last: s.last}.encode()
-	end, err := s.journal.Append(record)
+	end, err := s.mark(l, upTo)
 	if err == nil && s.count == 0 && end.Offset > spareBytes {
 		if err = s.journal.Rotate(); err == nil {
-			end, err = s.journal.Append(record) // once more: sequence numbers go on from it after a restart
+			_, err = s.mark(l, upTo)
 		}
 	}
-	needed := end.Segment
+	// One record that names the newest sequence number stays in any case: numbers go on from it after a restart.
+	needed := s.numbered
 	for _, l := range s.lanes {
 		if len(l.queue) > 0 {
 			needed = min(needed, l.queue[0].segment)
 		}
 	}
-	if err == nil {
-		err = s.journal.Drop(needed)
-	}
-	if err != nil && !errors.Is(err, wal.ErrFull) {
+	if err = errors.Join(err, s.journal.Drop(needed)); err != nil && !errors.Is(err, wal.ErrFull) {
 		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")
 	}
+}
+
+// mark writes that everything up to a sequence number has arrived. The caller holds the lock.
+func (s *Store) mark(l *lane, upTo uint64) (wal.Position, error) {
+	end, err := s.journal.Append(confirmed{upTo, len(s.lanes), l.partition, s.last}.encode())
+	if err == nil {
+		s.numbered = end.Segment
+	}
+	return end, err
 }
 
 // settle waits until nothing of the tickets, or of all tickets where ids is nil, that was accepted before the call is in the

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -31,6 +30,10 @@ type Next interface {
 type Options struct {
 	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
 	MaxEntries int
+	// Gather is how long a change waits in the journal for others, so that they go to the next store in one round trip: those
+	// who have their answer must not pay for a round trip each. Zero: not at all. Nobody who waits for a change to arrive
+	// waits for this.
+	Gather time.Duration
 	// Partitions is how many parts the next store has, each of which may answer while others do not; 0 stands for 1.
 	Partitions int
 	// Up tells whether a partition of the next store is believed to answer.
@@ -57,7 +60,9 @@ type Store struct {
 	lanes   []*lane // one per partition of the next store
 	count   int     // of the changes that wait, in all lanes
 	last    uint64  // the sequence number of the newest entry ever
-	highest ticket.Revision
+	// numbered is the journal's segment with the newest record that names a sequence number.
+	numbered uint64
+	highest  ticket.Revision
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
@@ -68,8 +73,9 @@ type Store struct {
 // other; the order that must be kept is that of a ticket's changes, and a ticket is in one partition.
 type lane struct {
 	partition int
-	wake      chan struct{}
-	queue     []queued // in the order of the journal
+	wake      chan struct{} // something waits
+	now       chan struct{} // and is to be brought at once
+	queue     []queued      // in the order of the journal
 	// failing says that the last replay failed: until one works, every change queues behind it.
 	failing bool
 	// fence says that a write to the partition went unanswered since the fence was raised.
@@ -90,10 +96,7 @@ type queued struct {
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
-		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now),
-	}
-	for p := range max(opts.Partitions, 1) {
-		s.lanes = append(s.lanes, &lane{partition: p, wake: make(chan struct{}, 1), fence: true})
+		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
@@ -109,34 +112,37 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	return s, report, nil
 }
 
-// recover takes up one record when the journal is opened.
-func (s *Store) recover(at wal.Position, record []byte) error {
-	if len(record) == 0 {
-		return errRecord
+func newLanes(partitions int) []*lane {
+	lanes := make([]*lane, max(partitions, 1))
+	for p := range lanes {
+		lanes[p] = &lane{partition: p, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), fence: true}
 	}
-	switch record[0] {
-	case recordConfirmed:
-		c, err := decodeConfirmed(record[1:])
-		if err != nil {
-			return err
-		}
-		s.last = max(s.last, c.last)
-		return s.recoverConfirmed(c)
-	case recordMutation:
-		e, err := decode(record[1:])
-		if err != nil {
-			return err
-		}
-		s.enqueue(&e, at, bytes.Clone(record))
-		s.opts.Clock.Observe(e.revision)
-		return nil
-	default:
-		return fmt.Errorf("%w: kind %d", errRecord, record[0])
-	}
+	return lanes
 }
 
-// recoverConfirmed drops what has arrived. The journal may be from a time when the next store had other partitions.
-func (s *Store) recoverConfirmed(c confirmed) error {
+// recover takes up one record when the journal is opened.
+func (s *Store) recover(at wal.Position, data []byte) error {
+	if len(data) > 0 && data[0] == recordConfirmed {
+		c, err := decodeConfirmed(data)
+		if err != nil {
+			return err
+		}
+		s.last, s.numbered = max(s.last, c.last), at.Segment
+		return s.forget(c)
+	}
+	e, err := decode(data)
+	if err != nil {
+		return err
+	}
+	s.enqueue(&e, at, bytes.Clone(data))
+	if s.opts.Clock != nil {
+		s.opts.Clock.Observe(e.revision)
+	}
+	return nil
+}
+
+// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other partitions.
+func (s *Store) forget(c confirmed) error {
 	if c.partitions == len(s.lanes) {
 		l := s.lanes[c.partition]
 		for len(l.queue) > 0 && l.queue[0].sequence <= c.upTo {
@@ -169,7 +175,17 @@ func (s *Store) recoverConfirmed(c confirmed) error {
 	return nil
 }
 
-func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
+// Waiting opens the journal in a folder only to count the changes that wait in it.
+func Waiting(dir string) (int, error) {
+	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now), lanes: newLanes(1)}
+	log, _, err := wal.Open(dir, wal.Options{}, s.recover)
+	if err != nil {
+		return 0, err
+	}
+	return s.count, log.Close()
+}
+
+func (q *queued) entry() (entry, error) { return decode(q.record) }
 
 // lane is the one that a ticket's changes wait in.
 func (s *Store) lane(id ticket.ID) *lane { return s.lanes[id.Partition(len(s.lanes))] }
@@ -179,7 +195,7 @@ func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
 	l := s.lane(e.mutation.ID)
 	l.queue = append(l.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
 	s.count++
-	s.last = max(s.last, e.sequence)
+	s.last, s.numbered = max(s.last, e.sequence), at.Segment
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
 	s.highest = max(s.highest, e.revision)
@@ -194,16 +210,25 @@ func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journ
 // Close closes the journal. Nothing may be applied any more.
 func (s *Store) Close() error { return s.journal.Close() }
 
-// Nudge has the relay try again now what the next store did not take, without waiting for the pause to end.
+// Nudge has the relay bring now what waits, without waiting for more or for the pause after a failure to end.
 func (s *Store) Nudge() {
 	for _, l := range s.lanes {
 		l.nudge()
 	}
 }
 
-func (l *lane) nudge() {
+// wakeUp tells the lane's loop that something waits.
+func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// nudge tells it not to wait for more.
+func (l *lane) nudge() {
+	select {
+	case l.now <- struct{}{}:
 	default:
 	}
 }

@@ -44,15 +44,17 @@ func TestContract(t *testing.T) {
 // harness is a relay before a Redis, with an outage in between where the test wants one.
 type harness struct {
 	*relay.Store
-	dir  string
-	next *outage
+	dir      string
+	maxBytes int64
+	gather   time.Duration
+	next     *outage
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
-	h := &harness{dir: testenv.Folder(t), next: &outage{}}
+	h := &harness{dir: testenv.Folder(t), maxBytes: 64 << 20, next: &outage{}}
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(client, redis.Options{
 			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal,
@@ -66,8 +68,9 @@ func newHarness(t *testing.T) *harness {
 // open opens the relay on its folder, as a daemon that starts does.
 func (h *harness) open(t *testing.T) {
 	t.Helper()
-	s, _, err := relay.Open(h.dir, wal.Options{}, relay.Options{
-		MaxEntries: 5000, Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
+	s, _, err := relay.Open(h.dir, wal.Options{MaxBytes: h.maxBytes}, relay.Options{
+		MaxEntries: 5000, Gather: h.gather, Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
 		return h.next, err
