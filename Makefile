@@ -51,6 +51,17 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: test-ha
+test-ha: deps ## Kill Redis masters under Sentinel and Cluster while visitors write through PHP-FPM, DURATION (10m) each
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
+		-run '^(TestSentinelFailover|TestClusterFailover|TestPartOfAClusterIsAway)$$' ./internal/e2e
+
+.PHONY: test-redis
+test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/redis-server or valkey-server
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/relay
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
+		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-sh ## Run every linter
 

@@ -120,8 +120,7 @@ func TestSentinelFailover(t *testing.T) {
 	f.report(t)
 }
 
-// The same with one of the three masters of a Redis Cluster. Where the client does not look again who serves what, it takes up to a
-// minute until Redis has everything (tried: without ReloadState in the prober).
+// The same with one of the three masters of a Redis Cluster.
 func TestClusterFailover(t *testing.T) {
 	t.Parallel()
 	c := testenv.NewCluster(t, durable)
