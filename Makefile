@@ -70,6 +70,17 @@ test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a
 	TICKETD_TEST_SYSTEMD=1 TICKETD_TEST_ROUNDS=$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),30) \
 		$(GO) test -count=1 -v -timeout 30m ./internal/systemdtest
 
+.PHONY: test-ha
+test-ha: deps ## Kill Redis masters under Sentinel and Cluster while visitors write through PHP-FPM, DURATION (10m) each
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
+		-run '^(TestSentinelFailover|TestClusterFailover|TestPartOfAClusterIsAway)$$' ./internal/e2e
+
+.PHONY: test-redis
+test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/redis-server or valkey-server
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/relay
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
+		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
 

@@ -67,8 +67,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.Store = b.redis
 	default:
 		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{ //nolint:contextcheck // it reads all or nothing
-			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather, Up: d.redis.up, Wake: p.wake,
-			Clock: p.clock, Now: time.Now, Log: p.log,
+			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
+			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
+			Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err

@@ -44,7 +44,10 @@ func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, er
 		d.metrics = metrics.New(version.String())
 	}
 	if c.HasRedis() {
-		d.redis = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log)
+		var err error
+		if d.redis, err = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.build(ctx); err != nil {
 		return nil, errors.Join(err, d.close()) //nolint:contextcheck // what was taken is given back whatever ends

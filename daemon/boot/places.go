@@ -2,6 +2,7 @@ package boot
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,7 +18,7 @@ import (
 type Places struct {
 	Store    *redis.Store
 	Database *mysql.DB
-	client   *goredis.Client
+	client   goredis.UniversalClient
 }
 
 var errNoRedis = errors.New("the configuration has no [redis], so there is nothing to compare with MySQL: " +
@@ -28,15 +29,17 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
 	}
-	client, _ := connect(&c.Redis, zerolog.Nop())
+	client, _, err := connect(&c.Redis, zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
 	p := &Places{client: client}
-	var err error
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
 	p.Store, err = redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: p.Database.Name(), CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
-		Clock: ticket.NewClock(time.Now),
+		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -47,18 +50,35 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 // Close closes both.
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
-func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch) {
-	return redis.Connect(clientOptions(c), log)
+// connect makes a client. It connects to nothing yet; the certificates are read.
+func connect(c *config.Redis, log zerolog.Logger) (goredis.UniversalClient, *redis.Watch, error) {
+	options, err := clientOptions(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, watch := redis.Connect(options, log)
+	return client, watch, nil
 }
 
-func clientOptions(c *config.Redis) redis.ClientOptions {
+func clientOptions(c *config.Redis) (redis.ClientOptions, error) {
+	secured, err := c.TLSConfig()
+	if err != nil {
+		return redis.ClientOptions{}, fmt.Errorf("redis.tls: %w", err)
+	}
 	network, address := c.Network()
 	return redis.ClientOptions{
-		Network: network, Address: address,
+		Network: network, Address: address, Sentinels: c.Sentinels, MasterName: c.MasterName, Cluster: c.Cluster,
+		SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword.Reveal(), TLS: secured,
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-	}
+	}, nil
 }
 
 // OpenRedis makes a client of the configuration's Redis that shows every error as it is. Nothing is connected yet.
-func OpenRedis(c *config.Config) goredis.UniversalClient { return redis.Open(clientOptions(&c.Redis)) }
+func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
+	options, err := clientOptions(&c.Redis)
+	if err != nil {
+		return nil, err
+	}
+	return redis.Open(options), nil
+}

@@ -50,14 +50,34 @@ type Log struct {
 
 // Redis says where the store is. Without this section in the configuration there is none: the journal is the store.
 type Redis struct {
-	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis.
-	Addr     string `koanf:"addr"`
+	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis of a fixed address.
+	Addr string `koanf:"addr"`
+	// Sentinels (host:port) say where the master called MasterName is; instead of Addr.
+	Sentinels  []string `koanf:"sentinels"`
+	MasterName string   `koanf:"master_name"`
+	// The sentinels have a user and a password of their own, or none.
+	SentinelUsername     string `koanf:"sentinel_username"`
+	SentinelPassword     Secret `koanf:"sentinel_password"`
+	SentinelPasswordFile string `koanf:"sentinel_password_file"`
+	// Cluster are nodes (host:port) of a Redis Cluster, from which the others are learned; instead of Addr.
+	Cluster []string `koanf:"cluster"`
+
 	Username string `koanf:"username"`
 	Password Secret `koanf:"password"`
-	// PasswordFile holds the password instead, e.g. a systemd credential.
+	// PasswordFile holds the password instead; credential:NAME is a systemd credential.
 	PasswordFile string `koanf:"password_file"`
 	DB           int    `koanf:"db"`
-	// PoolSize is the most connections; 0 is ten for each processor.
+
+	// TLS encrypts, to the sentinels too. TLSCA is a file of the CAs that may have signed Redis' certificate; empty is the system's.
+	// TLSCert and TLSKey are the daemon's own certificate, where Redis asks for one. TLSServerName is the name that Redis'
+	// certificate must be for; empty is the host that is connected to.
+	TLS           bool   `koanf:"tls"`
+	TLSCA         string `koanf:"tls_ca"`
+	TLSCert       string `koanf:"tls_cert"`
+	TLSKey        string `koanf:"tls_key"`
+	TLSServerName string `koanf:"tls_server_name"`
+
+	// PoolSize is the most connections, in a cluster to each node; 0 is ten for each processor.
 	PoolSize     int           `koanf:"pool_size"`
 	DialTimeout  time.Duration `koanf:"dial_timeout"`
 	ReadTimeout  time.Duration `koanf:"read_timeout"`
@@ -194,7 +214,10 @@ func Defaults() Config {
 const defaultRedis = "127.0.0.1:6379"
 
 // HasRedis says whether there is a Redis at all.
-func (c *Config) HasRedis() bool { return c.Redis.Addr != "" }
+func (c *Config) HasRedis() bool {
+	r := &c.Redis
+	return r.Addr != "" || len(r.Sentinels) > 0 || len(r.Cluster) > 0
+}
 
 // The folders of a site's two journals: what waits for Redis is written in another way than what waits for MySQL.
 const (

@@ -126,13 +126,8 @@ func (d *Daemon) Mode() (uint32, error) {
 }
 
 func (r *Redis) validate(c *checks) {
-	if network, address := r.Network(); network == "tcp" {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
-		}
-	} else if !strings.HasPrefix(address, "/") {
-		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
-	}
+	r.validatePlace(c)
+	r.validateTLS(c)
 	if r.Username != "" && r.Password == "" {
 		c.failf("redis.username", "needs redis.password or redis.password_file beside it")
 	}
@@ -141,6 +136,48 @@ func (r *Redis) validate(c *checks) {
 	c.duration("redis.dial_timeout", r.DialTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.read_timeout", r.ReadTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.write_timeout", r.WriteTimeout, time.Millisecond, time.Minute)
+}
+
+// validatePlace checks where Redis is said to be: at one address, where sentinels say, or in a cluster.
+func (r *Redis) validatePlace(c *checks) {
+	switch network, address := r.Network(); {
+	case r.Addr == "":
+	case network == "tcp" && !hostPort(address), network == "unix" && !strings.HasPrefix(address, "/"):
+		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+	}
+	if r.Addr != "" && len(r.Sentinels)+len(r.Cluster) > 0 {
+		c.failf("redis.addr", "is of no use beside redis.sentinels or redis.cluster; leave it out")
+	}
+	if len(r.Sentinels) > 0 && len(r.Cluster) > 0 {
+		c.failf("redis.cluster", "and redis.sentinels exclude each other: a cluster needs no sentinels")
+	}
+	for _, address := range r.Sentinels {
+		if !hostPort(address) {
+			c.failf("redis.sentinels", "%q is not host:port", address)
+		}
+	}
+	for _, address := range r.Cluster {
+		if !hostPort(address) {
+			c.failf("redis.cluster", "%q is not host:port", address)
+		}
+	}
+	if (len(r.Sentinels) > 0) != (r.MasterName != "") {
+		c.failf("redis.master_name", "is the name under which redis.sentinels know the master; give both or neither")
+	}
+	if r.SentinelUsername != "" && r.SentinelPassword == "" {
+		c.failf("redis.sentinel_username", "needs redis.sentinel_password or redis.sentinel_password_file beside it")
+	}
+	if r.SentinelPassword != "" && len(r.Sentinels) == 0 {
+		c.failf("redis.sentinel_password", "is of no use without redis.sentinels")
+	}
+	if len(r.Cluster) > 0 && r.DB != 0 {
+		c.failf("redis.db", "%d: a Redis Cluster has database 0 alone", r.DB)
+	}
+}
+
+func hostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	return err == nil && host != "" && port != ""
 }
 
 func (m *Metrics) validate(c *checks) {

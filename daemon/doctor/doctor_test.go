@@ -110,10 +110,10 @@ var faults = map[string]fault{
 
 	"a damaged journal": {plant: damage, area: "journal", check: "damage", verdict: Fail, fix: "ticketd journal salvage"},
 	"somebody else's journal": {plant: func(t *testing.T, p *patient) {
-		mkdir(t, p.path("state/journal/main"), 0o700)
-		chown(t, p.path("state/journal/main"), 65534)
+		mkdir(t, p.path("state/journal/main/redis"), 0o700)
+		chown(t, p.path("state/journal/main/redis"), 65534)
 	}, area: "journal", check: "owner", verdict: Fail, fix: "chown -R"},
-	"a journal for all to read": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("state/journal/main"), 0o755) },
+	"a journal for all to read": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("state/journal/main/redis"), 0o755) },
 		area: "journal", check: "mode", verdict: Fail, fix: "chmod 0700"},
 	"a spool for all": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o777) },
 		area: "spool", check: "mode", verdict: Fail, fix: "chmod 2770"},
@@ -211,7 +211,7 @@ func chown(t *testing.T, path string, uid int) {
 // damage changes a byte in the middle of a journal.
 func damage(t *testing.T, p *patient) {
 	t.Helper()
-	dir := p.path("state/journal/main")
+	dir := p.path("state/journal/main/redis")
 	l, _, err := wal.Open(dir, wal.Options{Sync: wal.Never}, nil)
 	if err != nil {
 		t.Fatal(err)

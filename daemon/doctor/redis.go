@@ -35,7 +35,11 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	client := boot.OpenRedis(e.Config)
+	client, err := boot.OpenRedis(e.Config)
+	if err != nil {
+		e.fail("redis", "tls", "", short(err), "correct the certificates that redis.tls_ca, redis.tls_cert and redis.tls_key name")
+		return
+	}
 	defer func() { _ = client.Close() }()
 	e.redisSocket()
 	if err := client.Ping(ctx).Err(); err != nil {

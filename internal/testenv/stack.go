@@ -30,8 +30,10 @@ type StackOptions struct {
 	Debug bool
 	TCP   bool
 	// Redis are the options of Redis; NoRedis does without, so that the journal is the store.
+	// Place is TOML of [redis] that leads to servers which the caller has started, instead.
 	Redis   RedisOptions
 	NoRedis bool
+	Place   string
 	// State is the folder in which the daemon has its journal and its spool; empty for one beside its socket.
 	State string
 	// MariaDB are the options of MariaDB.
@@ -40,14 +42,14 @@ type StackOptions struct {
 
 // Stack is a whole site: Redis, MariaDB, WordPress with the plugin behind nginx and PHP-FPM, and the daemon.
 type Stack struct {
-	Redis     *Redis // nil where there is none
+	Redis     *Redis // nil where there is none of its own
 	MariaDB   *MariaDB
 	WordPress *WordPress
 	Ticketd   *Ticketd
 	// Socket is where the daemon listens.
 	Socket string
 
-	state string
+	place, state string
 }
 
 // StackDatabase is the database of a stack's WordPress; its tickets table is wp_support_tickets.
@@ -72,7 +74,8 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if err != nil {
 		return err
 	}
-	if !o.NoRedis {
+	s.place = o.Place
+	if !o.NoRedis && o.Place == "" {
 		if s.Redis, err = StartRedis(ctx, redisDir, o.Redis); err != nil {
 			return err
 		}
@@ -105,7 +108,7 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 
 // Config is the daemon's configuration with further TOML for its site.
 func (s *Stack) Config(site string) string {
-	redis := ""
+	redis := s.place
 	if s.Redis != nil {
 		redis = fmt.Sprintf("[redis]\naddr = %q\npassword = %q\n", "unix://"+s.Redis.Socket(), s.Redis.password)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Open makes a client without a watch: each command finds out for itself whether Redis answers, and shows Redis' own words.
-func Open(o ClientOptions) goredis.UniversalClient { return newClient(o, nil) }
+func Open(o ClientOptions) goredis.UniversalClient { return newClient(&o, nil) }
 
 // Info returns what a Redis says of itself, by the names that INFO has.
 func Info(ctx context.Context, client goredis.UniversalClient) (map[string]string, error) {

@@ -28,6 +28,8 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
+	Cluster bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
 	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
 	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
@@ -50,6 +52,7 @@ type Store struct {
 	line atomic.Int64 // see NewLine
 
 	floorless atomic.Bool // see raise
+	seeding   sync.Mutex  // held while partitions are marked as filled
 	raising   sync.Mutex
 	fencing   sync.Mutex // held while the fence is raised
 
@@ -65,7 +68,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
 	}
-	const partitions = 1
+	partitions := Partitions(opts.Cluster)
 	s := &Store{
 		client: client,
 		keys:   keys{prefix: opts.Prefix, partitions: partitions},
@@ -96,6 +99,39 @@ func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
 		groups[p] = append(groups[p], i)
 	}
 	return groups
+}
+
+// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds up
+// no other.
+func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) error {
+	errs := make([]error, s.keys.partitions)
+	var calls sync.WaitGroup
+	for p, indexes := range groups {
+		if len(groups) == 1 {
+			return f(p, indexes)
+		}
+		calls.Go(func() { errs[p] = f(p, indexes) })
+	}
+	calls.Wait()
+	return firstOf(errs)
+}
+
+// everywhere calls f for every partition, for all of them at once, and returns the first error.
+func (s *Store) everywhere(f func(p int) error) error {
+	all := make(map[int][]int, s.keys.partitions)
+	for p := range s.keys.partitions {
+		all[p] = nil
+	}
+	return s.each(all, func(p int, _ []int) error { return f(p) })
+}
+
+func firstOf(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

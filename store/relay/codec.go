@@ -37,10 +37,25 @@ func (e *entry) encode() []byte {
 	return w
 }
 
-// encodeConfirmed writes that everything up to a sequence number has arrived.
-func encodeConfirmed(sequence uint64) []byte {
+// confirmed says that everything up to a sequence number has arrived, of those tickets that were in one of so many partitions.
+type confirmed struct {
+	upTo                  uint64
+	partitions, partition int
+	// last is the sequence number of the newest entry of all partitions: the record of another partition that would tell may be in
+	// a segment that is given back, and a number that is used twice would be passed over by the next store.
+	last uint64
+}
+
+// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which it
+// is, and the newest sequence number.
+func (c confirmed) encode() []byte {
 	w := record.Writer{recordConfirmed}
-	w.Int(int64(sequence)) //nolint:gosec // below 2^53
+	w.Int(int64(c.upTo)) //nolint:gosec // below 2^53
+	if c.partitions > 1 {
+		w.Count(c.partitions)
+		w.Count(c.partition)
+		w.Int(int64(c.last)) //nolint:gosec // below 2^53
+	}
 	return w
 }
 
@@ -59,12 +74,18 @@ func decode(b []byte) (e entry, err error) {
 	return e, nil
 }
 
-// decodeConfirmed reads what encodeConfirmed wrote.
-func decodeConfirmed(b []byte) (sequence uint64, err error) {
+// decodeConfirmed reads what encode wrote.
+func decodeConfirmed(b []byte) (confirmed, error) {
 	r := record.NewReader(b)
-	kind, n := r.Byte(), r.Int()
-	if !r.Done() || kind != recordConfirmed || n < 0 {
-		return 0, fmt.Errorf("%w: kind %#x, confirmation of %d", errRecord, kind, n)
+	kind, upTo := r.Byte(), r.Int()
+	partitions, partition, last := int64(1), int64(0), upTo
+	if r.Left() > 0 {
+		partitions, partition, last = r.Int(), r.Int(), r.Int()
 	}
-	return uint64(n), nil
+	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partitions < 1 || partition < 0 || partition >= partitions {
+		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",
+			errRecord, kind, upTo, last, partition, partitions)
+	}
+	//nolint:gosec // none of them is negative
+	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
 }

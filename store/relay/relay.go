@@ -19,11 +19,12 @@ import (
 // Next is the store that the relay stands in front of.
 type Next interface {
 	store.Store
-	// Replay makes the mutations in their order, passing over those whose sequence number it has seen, and returns one
-	// outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
+	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
+	// returns one outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
 	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
-	// Fence sees to it that no earlier Apply of this process, or of one before it on the same journal, is made from now on.
-	Fence(ctx context.Context) error
+	// Fence sees to it that no earlier Apply to a partition, of this process or of one before it on the same journal, is made from
+	// now on.
+	Fence(ctx context.Context, partition int) error
 }
 
 // Options of a relay.
@@ -34,8 +35,10 @@ type Options struct {
 	// who have their answer must not pay for a round trip each. Zero: not at all. Nobody who waits for a change to arrive
 	// waits for this.
 	Gather time.Duration
-	// Up tells whether the next store is believed to answer.
-	Up func() bool
+	// Partitions is how many parts the next store has, each of which may answer while others do not; 0 stands for 1.
+	Partitions int
+	// Up tells whether a partition of the next store is believed to answer.
+	Up func(partition int) bool
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -51,21 +54,16 @@ type Store struct {
 	journal *wal.Log
 	opts    Options
 	loop    lifecycle.Loop
-	wake    chan struct{} // something waits
-	nudge   chan struct{} // and is to be brought at once
 
 	mu      sync.Mutex
 	waiting *overlay
 	recent  *recent
-	queue   []queued // in the order of the journal
-	last    uint64   // the sequence number of the newest entry ever
+	lanes   []*lane // one per partition of the next store
+	count   int     // of the changes that wait, in all lanes
+	last    uint64  // the sequence number of the newest entry ever
 	// numbered is the journal's segment with the newest record that names a sequence number.
 	numbered uint64
 	highest  ticket.Revision
-	// failing says that the last replay failed: until one works, every change queues behind it.
-	failing bool
-	// fence says that a write to the next store went unanswered since the fence was raised.
-	fence bool
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
@@ -73,6 +71,19 @@ type Store struct {
 	full     bool  // the last change found no room
 
 	repeats zerolog.Logger // limited, for what may concern each change of a long outage
+}
+
+// lane is what waits for one partition of the next store. It is replayed on its own, so that a partition that is away holds up no
+// other; the order that must be kept is that of a ticket's changes, and a ticket is in one partition.
+type lane struct {
+	partition int
+	wake      chan struct{} // something waits
+	now       chan struct{} // and is to be brought at once
+	queue     []queued      // in the order of the journal
+	// failing says that the last replay failed: until one works, every change queues behind it.
+	failing bool
+	// fence says that a write to the partition went unanswered since the fence was raised.
+	fence bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -95,8 +106,8 @@ const (
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
-		opts: opts, wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
-		waiting: newOverlay(), recent: newRecent(opts.Now), repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
+		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
+		repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
@@ -106,21 +117,29 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	if s.next, err = open(log.ID()); err != nil {
 		return nil, report, errors.Join(err, log.Close())
 	}
-	if n := len(s.queue); n > 0 {
+	if n := s.count; n > 0 {
 		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
 	}
 	return s, report, nil
 }
 
+func newLanes(partitions int) []*lane {
+	lanes := make([]*lane, max(partitions, 1))
+	for p := range lanes {
+		lanes[p] = &lane{partition: p, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), fence: true}
+	}
+	return lanes
+}
+
 // recover takes up one record when the journal is opened.
 func (s *Store) recover(at wal.Position, data []byte) error {
 	if len(data) > 0 && data[0] == recordConfirmed {
-		upTo, err := decodeConfirmed(data)
+		c, err := decodeConfirmed(data)
 		if err != nil {
 			return err
 		}
-		s.numbered = at.Segment
-		return s.forget(upTo)
+		s.last, s.numbered = max(s.last, c.last), at.Segment
+		return s.forget(c)
 	}
 	e, err := decode(data)
 	if err != nil {
@@ -133,35 +152,60 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 	return nil
 }
 
-// forget drops what has arrived, when the journal is opened.
-func (s *Store) forget(upTo uint64) error {
-	s.last = max(s.last, upTo)
-	for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
-		e, err := s.queue[0].entry()
-		if err != nil {
-			return err
+// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other partitions.
+func (s *Store) forget(c confirmed) error {
+	if c.partitions == len(s.lanes) {
+		l := s.lanes[c.partition]
+		for len(l.queue) > 0 && l.queue[0].sequence <= c.upTo {
+			e, err := l.queue[0].entry()
+			if err != nil {
+				return err
+			}
+			s.waiting.remove(&e)
+			s.count--
+			l.queue = l.queue[1:]
 		}
-		s.waiting.remove(&e)
-		s.queue = s.queue[1:]
+		return nil
+	}
+	for _, l := range s.lanes {
+		kept := l.queue[:0]
+		for _, q := range l.queue {
+			e, err := q.entry()
+			if err != nil {
+				return err
+			}
+			if q.sequence > c.upTo || e.mutation.ID.Partition(c.partitions) != c.partition {
+				kept = append(kept, q)
+				continue
+			}
+			s.waiting.remove(&e)
+			s.count--
+		}
+		l.queue = kept
 	}
 	return nil
 }
 
 // Waiting opens the journal in a folder only to count the changes that wait in it.
 func Waiting(dir string) (int, error) {
-	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now)}
+	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now), lanes: newLanes(1)}
 	log, _, err := wal.Open(dir, wal.Options{}, s.recover)
 	if err != nil {
 		return 0, err
 	}
-	return len(s.queue), log.Close()
+	return s.count, log.Close()
 }
 
 func (q *queued) entry() (entry, error) { return decode(q.record) }
 
+// lane is the one that a ticket's changes wait in.
+func (s *Store) lane(id ticket.ID) *lane { return s.lanes[id.Partition(len(s.lanes))] }
+
 // enqueue takes up an entry that the journal has.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
-	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	l := s.lane(e.mutation.ID)
+	l.queue = append(l.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	s.count++
 	s.last, s.numbered = max(s.last, e.sequence), at.Segment
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
@@ -179,10 +223,36 @@ func (s *Store) Close() error { return s.journal.Close() }
 
 // Nudge has the relay bring now what waits, without waiting for more or for the pause after a failure to end.
 func (s *Store) Nudge() {
+	for _, l := range s.lanes {
+		l.nudge()
+	}
+}
+
+// wakeUp tells the lane's loop that something waits.
+func (l *lane) wakeUp() {
 	select {
-	case s.nudge <- struct{}{}:
+	case l.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// nudge tells it not to wait for more.
+func (l *lane) nudge() {
+	select {
+	case l.now <- struct{}{}:
 	default:
 	}
+}
+
+// oldestAt is when the oldest change that waits was accepted; zero where none does. The caller holds the lock.
+func (s *Store) oldestAt() time.Time {
+	var oldest time.Time
+	for _, l := range s.lanes {
+		if len(l.queue) > 0 && (oldest.IsZero() || l.queue[0].at.Before(oldest)) {
+			oldest = l.queue[0].at
+		}
+	}
+	return oldest
 }
 
 // Full says whether the last change for the journal found no room.
@@ -208,12 +278,8 @@ func (s *Store) Status() Status {
 	stats := s.journal.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{
-		Entries: int64(len(s.queue)), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Tries: s.tries,
+	return Status{
+		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+		Oldest: s.oldestAt(), Tries: s.tries,
 	}
-	if len(s.queue) > 0 {
-		status.Oldest = s.queue[0].at
-	}
-	return status
 }

@@ -69,7 +69,7 @@ func newHarness(t *testing.T) *harness {
 func (h *harness) open(t *testing.T) {
 	t.Helper()
 	s, _, err := relay.Open(h.dir, wal.Options{MaxBytes: h.maxBytes}, relay.Options{
-		MaxEntries: 5000, Gather: h.gather, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		MaxEntries: 5000, Gather: h.gather, Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
@@ -181,8 +181,8 @@ func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []
 	return outcomes, err
 }
 
-func (o *outage) Fence(ctx context.Context) error {
-	return o.write("fence", func() error { return o.Next.Fence(ctx) })
+func (o *outage) Fence(ctx context.Context, partition int) error {
+	return o.write("fence", func() error { return o.Next.Fence(ctx, partition) })
 }
 
 func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
