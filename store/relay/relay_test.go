@@ -68,7 +68,8 @@ func newHarness(t *testing.T) *harness {
 func (h *harness) open(t *testing.T) {
 	t.Helper()
 	s, _, err := relay.Open(h.dir, wal.Options{}, relay.Options{
-		MaxEntries: 5000, Gather: h.gather, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
+		MaxEntries: 5000, Gather: h.gather, Up: func() bool { return true },
+		Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
 		return h.next, err
