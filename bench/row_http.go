@@ -20,10 +20,18 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	}
 	defer func() { err = errors.Join(err, nginx.Stop(), fpm.Stop()) }()
 	address := strings.TrimPrefix(nginx.URL(), "http://")
+	php, err := family(fpm.PID())
+	if err != nil {
+		return nil, err
+	}
+	web, err := family(nginx.PID())
+	if err != nil {
+		return nil, err
+	}
+	pids := append(append(php, web...), e.redis.PID(), e.mariadb.PID(), e.main.PID(), e.journal.PID(), e.alone.PID())
 	const connections, rounds, each = 32, 10, time.Second
 	side := func(name, script string) round.Side {
 		return round.Side{Name: name, Run: func(ctx context.Context) (round.Sample, error) {
-			pids := []int{e.redis.PID(), e.mariadb.PID(), e.main.PID(), e.journal.PID(), e.alone.PID()}
 			before, err := cpu(pids...)
 			if err != nil {
 				return round.Sample{}, err
