@@ -63,6 +63,7 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 	defer signal.Stop(hangups)
 	reloading, end := context.WithCancel(ctx)
 	defer end()
+	takeHalf()
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
 	go reloads(reloading, hangups, f, d, log)
@@ -74,6 +75,15 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 		d.Watch(timeout, func() { notify(log, sdnotify.SdNotifyWatchdog) })
 	}
 	return d.Run(ctx, func() { notify(log, sdnotify.SdNotifyReady) })
+}
+
+// takeHalf leaves half of the processors to those that the daemon works with and for: PHP, Redis, MySQL. With more, the runtime
+// wakes a thread on another processor at each request, only to find that there is no more to do, and what it wakes it for
+// waits for that processor. GOMAXPROCS in the environment decides otherwise.
+func takeHalf() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0)/2, 1))
+	}
 }
 
 // ballastBytes of memory that nobody touches, so that it takes none: the collector counts it to the heap, and so collects after
