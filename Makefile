@@ -51,6 +51,12 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: test-browser
+test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots are left in dist/browser
+	@internal/testenv/deps.sh --browser
+	@npm ci --prefix $(PLUGIN)/tests/browser --no-audit --no-fund
+	$(GO) run ./internal/browser
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-sh ## Run every linter
 
