@@ -81,6 +81,12 @@ test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/
 	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
 		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
 
+.PHONY: test-browser
+test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots are left in dist/browser
+	@internal/testenv/deps.sh --browser
+	@npm ci --prefix $(PLUGIN)/tests/browser --no-audit --no-fund
+	$(GO) run ./internal/browser
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
 

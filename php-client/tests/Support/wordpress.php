@@ -25,6 +25,11 @@ if ( ! is_file( ABSPATH . WPINC . '/version.php' ) ) {
 	);
 }
 
+// The constants of wp-includes/default-constants.php that WordPress' own functions count with.
+foreach ( array( 'MINUTE' => 60, 'HOUR' => 3600, 'DAY' => 86400, 'WEEK' => 604800, 'MONTH' => 2592000, 'YEAR' => 31536000 ) as $ticketd_unit => $ticketd_seconds ) {
+	define( $ticketd_unit . '_IN_SECONDS', $ticketd_seconds );
+}
+
 // What wp-settings.php would set before it loads these.
 $GLOBALS['wp_plugin_paths'] = array();
 $GLOBALS['blog_id']         = 1;

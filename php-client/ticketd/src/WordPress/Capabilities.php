@@ -71,10 +71,9 @@ final class Capabilities {
 	 * Takes the capabilities from all roles of the current blog.
 	 */
 	public static function revoke(): void {
-		foreach ( array_keys( wp_roles()->roles ) as $name ) {
-			foreach ( array( self::MANAGE, self::EDIT_TICKETS ) as $capability ) {
-				wp_roles()->remove_cap( $name, $capability );
-			}
+		foreach ( wp_roles()->role_objects as $role ) {
+			$role->remove_cap( self::MANAGE );
+			$role->remove_cap( self::EDIT_TICKETS );
 		}
 		delete_option( self::OPTION );
 	}

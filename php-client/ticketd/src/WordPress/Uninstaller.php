@@ -15,9 +15,6 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Uninstaller {
 
-	/** Capabilities that the plugin has given to roles. */
-	private const CAPABILITIES = array( 'ticketd_manage', 'ticketd_edit_tickets' );
-
 	/**
 	 * Removes it from the current blog.
 	 */
@@ -32,11 +29,7 @@ final class Uninstaller {
 			return;
 		}
 		self::delete_options( 'ticketd_' );
-		foreach ( array_keys( wp_roles()->roles ) as $role ) {
-			foreach ( self::CAPABILITIES as $capability ) {
-				wp_roles()->remove_cap( $role, $capability );
-			}
-		}
+		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
 			foreach ( array( $table, $table . '_seq', $table . '_tombstones' ) as $name ) {
 				Database::rows( "DROP TABLE IF EXISTS `$name`" );

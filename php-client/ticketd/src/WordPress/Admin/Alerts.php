@@ -44,6 +44,13 @@ final class Alerts {
 	}
 
 	/**
+	 * Forgets what was found last, as something was done about it.
+	 */
+	public static function forget(): void {
+		delete_transient( self::FOUND );
+	}
+
+	/**
 	 * Shows the notices.
 	 */
 	public function show(): void {
@@ -51,7 +58,8 @@ final class Alerts {
 		if ( null === $screen || ! current_user_can( Capabilities::MANAGE ) ) {
 			return;
 		}
-		$is_own    = (bool) preg_match( '/_page_ticketd(-status|-dead)?$/D', $screen->id );
+		// The dead letters speak for themselves on their own page.
+		$is_own    = (bool) preg_match( '/_page_ticketd(-status)?$/D', $screen->id );
 		$is_status = $is_own && '-status' === substr( $screen->id, -7 );
 		if ( ! $is_own && ! in_array( $screen->id, array( 'dashboard', 'plugins' ), true ) ) {
 			return;

@@ -103,6 +103,7 @@ final class DeadScreen {
 	 * @param string        $action What was done.
 	 */
 	private function finish( $count, string $action ): void {
+		Alerts::forget();
 		if ( is_wp_error( $count ) ) {
 			Messages::add( 'error', $count->get_error_message() );
 		} elseif ( DeadTable::RETRY === $action ) {

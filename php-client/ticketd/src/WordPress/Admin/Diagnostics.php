@@ -85,7 +85,7 @@ final class Diagnostics {
 	public static function masked( string $text ): string {
 		$masks = array(
 			// A DSN or an URL: user:password@host.
-			'~[^\s/@:"\']+:[^\s@"\']*@~'                         => '***:***@',
+			'~[^\s/@:"\']*:(?!//)[^\s@"\']*@~' => '***:***@',
 			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
 		);
 		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );

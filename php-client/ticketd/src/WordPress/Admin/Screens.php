@@ -152,7 +152,10 @@ final class Screens {
 	 * @return string[]
 	 */
 	public function hide_columns( array $hidden, \WP_Screen $screen ): array {
-		return 'toplevel_page_' . self::TICKETS === $screen->id ? array_merge( $hidden, array( 'created_at' ) ) : $hidden;
+		if ( 'toplevel_page_' . self::TICKETS === $screen->id ) {
+			$hidden[] = 'created_at';
+		}
+		return $hidden;
 	}
 
 	/**

@@ -103,8 +103,8 @@ final class StatusTable {
 	 * @param array $journal The journal's part of the status.
 	 */
 	private static function journal( array $journal ): string {
-		if ( 0 === $journal['segments'] && 0 === $journal['entries'] ) {
-			return __( 'empty, or none', 'ticketd' );
+		if ( 0 === $journal['entries'] ) {
+			return __( 'empty', 'ticketd' );
 		}
 		/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
 		$text = __( '%1$s changes wait, %2$s, the oldest for %3$s', 'ticketd' );

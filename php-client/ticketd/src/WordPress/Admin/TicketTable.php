@@ -48,9 +48,8 @@ final class TicketTable extends \WP_List_Table {
 	 * Asks the daemon.
 	 */
 	public function prepare_items(): void {
-		$this->query->run(
-			min( TicketQuery::MAX_PER_PAGE, $this->get_items_per_page( TicketQuery::PER_PAGE_OPTION, TicketQuery::PER_PAGE ) )
-		);
+		$per_page = $this->get_items_per_page( TicketQuery::PER_PAGE_OPTION, TicketQuery::PER_PAGE );
+		$this->query->run( min( TicketQuery::MAX_PER_PAGE, $per_page ) );
 		$this->items = $this->query->tickets;
 		$people      = array();
 		foreach ( $this->items as $ticket ) {
