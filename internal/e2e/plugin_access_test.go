@@ -79,7 +79,11 @@ func TestNobodyGetsInWhoMayNot(t *testing.T) {
 			name  string
 			who   *visitor
 			nonce string
-		}{{"a visitor", nobody, ""}, {"a subscriber", subscriber, restNonce(t, s, "sub", subscriber)}, {"a forger", forger, "0123456789"}} {
+		}{
+			{"a visitor", nobody, ""},
+			{"a subscriber", subscriber, restNonce(t, s, "sub", subscriber)},
+			{"a forger", forger, "0123456789"},
+		} {
 			walkRoutes(t, v.who, v.name, v.nonce, id, found.Routes)
 			walkActions(t, v.who, v.name, found.Actions)
 			if v.who != forger { // a page that only shows needs no nonce
@@ -130,7 +134,7 @@ func walkRoutes(t *testing.T, v *visitor, name, nonce, id string, routes map[str
 			path := "/index.php?rest_route=" + url.QueryEscape(routeArgument.ReplaceAllString(route, id))
 			header := http.Header{"Content-Type": {"application/json"}}
 			if nonce != "" {
-				header.Set("X-WP-Nonce", nonce)
+				header.Set("X-Wp-Nonce", nonce)
 			}
 			body := `{"fields":{"status":"stolen"},"ids":[` + id + `],"confirm":true}`
 			if method == http.MethodGet {
@@ -147,7 +151,10 @@ func walkRoutes(t *testing.T, v *visitor, name, nonce, id string, routes map[str
 func walkActions(t *testing.T, v *visitor, name string, actions []string) {
 	t.Helper()
 	for _, action := range actions {
-		form := url.Values{"_wpnonce": {"0123456789"}, "_ajax_nonce": {"0123456789"}, "nonce": {"0123456789"}, "ids[]": {"1"}, "id": {"1"}}
+		form := url.Values{"ids[]": {"1"}, "id": {"1"}}
+		for _, field := range []string{"_wpnonce", "_ajax_nonce", "nonce"} {
+			form.Set(field, "0123456789")
+		}
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			path, send := "/wp-admin/"+action, form.Encode()
 			if method == http.MethodGet {
@@ -189,7 +196,8 @@ func walkShortcodes(t *testing.T, v *visitor, name, id string, shortcodes []stri
 func makePage(t *testing.T, s *testenv.Stack, content string) string {
 	t.Helper()
 	address := run(t, s, `
-		$id = wp_insert_post( array( 'post_type' => 'page', 'post_status' => 'publish', 'post_title' => 'Help', 'post_content' => $argv[1] ) );
+		$id = wp_insert_post( array( 'post_type' => 'page', 'post_status' => 'publish', 'post_title' => 'Help',
+			'post_content' => $argv[1] ) );
 		echo get_permalink( $id );`, content)
 	parsed, err := url.Parse(address)
 	if err != nil {

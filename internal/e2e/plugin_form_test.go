@@ -64,7 +64,8 @@ func TestFormOpensTickets(t *testing.T) {
 			forged.Set(name, form.Get(name))
 		}
 		forged.Set("ticketd_nonce", "0123456789")
-		if status, body, _ := guest.post(t, page, forged); status != http.StatusForbidden || !strings.Contains(body, "Please send the form again") {
+		if status, body, _ := guest.post(t, page, forged); status != http.StatusForbidden ||
+			!strings.Contains(body, "Please send the form again") {
 			t.Errorf("a forged nonce: %d, want 403", status)
 		}
 		if n := tickets(t, s); n != "0" {
@@ -76,17 +77,20 @@ func TestFormOpensTickets(t *testing.T) {
 			t.Fatalf("the form: %d %s, want a redirect", status, location)
 		}
 		made := run(t, s, `$f = ticketd_list_tickets()['tickets'][0]['fields'];
-			echo implode( '|', array( $f['subject'], $f['message'], $f['category'], $f['customer_name'], $f['customer_email'], $f['status'], var_export( $f['customer_id'], true ) ) );`)
+			echo implode( '|', array( $f['subject'], $f['message'], $f['category'], $f['customer_name'],
+				$f['customer_email'], $f['status'], var_export( $f['customer_id'], true ) ) );`)
 		if made != "No parcel|Where is\nit?|Parcel|Ann|ann@example.org|open|NULL" {
 			t.Errorf("the ticket is %q", made)
 		}
-		if _, body := guest.get(t, strings.SplitN(strings.TrimPrefix(location, s.WordPress.URL()), "#", 2)[0]); !strings.Contains(body, `role="status"`) {
+		done, _, _ := strings.Cut(strings.TrimPrefix(location, s.WordPress.URL()), "#")
+		if _, body := guest.get(t, done); !strings.Contains(body, `role="status"`) {
 			t.Errorf("the page after the redirect does not say so: %s", body)
 		}
 		if status, _, _ := guest.post(t, page, form); status != http.StatusSeeOther {
 			t.Errorf("the second ticket: %d", status)
 		}
-		if status, body, _ := guest.post(t, page, form); status != http.StatusTooManyRequests || !strings.Contains(body, "Please wait a while") {
+		if status, body, _ := guest.post(t, page, form); status != http.StatusTooManyRequests ||
+			!strings.Contains(body, "Please wait a while") {
 			t.Errorf("the third ticket within the time: %d, want 429", status)
 		}
 

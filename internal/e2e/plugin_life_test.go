@@ -131,7 +131,8 @@ func TestPrivacy(t *testing.T) {
 		out := run(t, s, `
 			$ann = wp_create_user( 'ann', 'x', 'ann@example.org' );
 			ticketd_create_ticket( array( 'subject' => 'by her account', 'customer_id' => $ann, 'message' => 'private' ) );
-			ticketd_create_ticket( array( 'subject' => 'by her address', 'customer_email' => 'Ann@example.org', 'customer_name' => 'Ann' ) );
+			ticketd_create_ticket( array( 'subject' => 'by her address', 'customer_email' => 'Ann@example.org',
+				'customer_name' => 'Ann' ) );
 			ticketd_create_ticket( array( 'subject' => 'somebody else', 'customer_email' => 'bob@example.org' ) );
 			$export = apply_filters( 'wp_privacy_personal_data_exporters', array() )['ticketd']['callback'];
 			$result = $export( 'ann@example.org', 1 );

@@ -15,10 +15,12 @@ func TestNetwork(t *testing.T) {
 		s := testenv.NewStack(t, testenv.StackOptions{
 			Debug: true, Source: source, Multisite: true,
 			MustUse: "add_filter( 'ticketd_site', function ( $site, $blog ) { return 1 === $blog ? 'main' : 'blog' . $blog; }, 10, 2 );",
-			Sites:   "[sites.blog2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\nstrategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n",
+			Sites:   "[sites.blog2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\n" + hourly,
 		})
 		tables := func(prefix string) string {
-			return run(t, s, `echo implode( ' ', $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $wpdb->esc_like( $argv[1] ) . '%' ) ) );`, prefix)
+			return run(t, s, `
+				$like = $wpdb->esc_like( $argv[1] ) . '%';
+				echo implode( ' ', $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $like ) ) );`, prefix)
 		}
 		if got := tables("wp_support_tickets"); got != "wp_support_tickets wp_support_tickets_seq" {
 			t.Errorf("network activation made %q", got)

@@ -17,7 +17,9 @@ func TestWordPressInstallsTheZip(t *testing.T) {
 		t.Fatalf("making the zip: %v\n%s", err, out)
 	}
 	eachWordPress(t, func(t *testing.T, source string) {
-		site := testenv.NewWordPress(t, testenv.WordPressOptions{Source: source, Debug: true, Config: "define( 'FS_METHOD', 'direct' );"})
+		site := testenv.NewWordPress(t, testenv.WordPressOptions{
+			Source: source, Debug: true, Config: "define( 'FS_METHOD', 'direct' );",
+		})
 		out, err := site.Run(t.Context(), `
 			wp_set_current_user( 1 );
 			require_once ABSPATH . 'wp-admin/includes/admin.php';
@@ -28,7 +30,8 @@ func TestWordPressInstallsTheZip(t *testing.T) {
 			$active = activate_plugin( 'ticketd/ticketd.php' );
 			if ( is_wp_error( $active ) ) { echo $active->get_error_message(); exit( 1 ); }
 			$data = get_plugin_data( WP_PLUGIN_DIR . '/ticketd/ticketd.php' );
-			echo $data['Version'], ' ', $wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" ), ' ', Ticketd\WordPress\Plugin::VERSION;`, file)
+			$table = $wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" );
+			echo $data['Version'], ' ', $table, ' ', Ticketd\WordPress\Plugin::VERSION;`, file)
 		if want := "0.1.0 wp_support_tickets 0.1.0"; err != nil || out != want {
 			t.Errorf("installing the zip: %q (%v), want %q", out, err, want)
 		}

@@ -99,7 +99,8 @@ func (w *WordPress) install(ctx context.Context, o WordPressOptions) error {
 	if err := os.Remove(filepath.Join(w.root, "wp-config.php")); err != nil {
 		return fmt.Errorf("wordpress: %w", err)
 	}
-	if err := writeFile(filepath.Join(w.root, "wp-config.php"), w.config(o)); err != nil {
+	config := w.config(o)
+	if err := writeFile(filepath.Join(w.root, "wp-config.php"), config); err != nil {
 		return err
 	}
 	if _, err := w.php(ctx, installScript, w.root, w.User, w.Password); err != nil {
@@ -108,7 +109,7 @@ func (w *WordPress) install(ctx context.Context, o WordPressOptions) error {
 	scope := "blog"
 	if o.Multisite {
 		scope = "network"
-		if err := w.makeNetwork(ctx); err != nil {
+		if err := w.makeNetwork(ctx, config); err != nil {
 			return err
 		}
 	}
@@ -125,14 +126,9 @@ func (w *WordPress) install(ctx context.Context, o WordPressOptions) error {
 }
 
 // makeNetwork makes a network of the installed WordPress: its tables, then the constants that only work with them.
-func (w *WordPress) makeNetwork(ctx context.Context) error {
+func (w *WordPress) makeNetwork(ctx context.Context, config string) error {
 	if _, err := w.php(ctx, networkScript, w.root); err != nil {
 		return fmt.Errorf("making a network of WordPress: %w", err)
-	}
-	path := filepath.Join(w.root, "wp-config.php")
-	config, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("wordpress: %w", err)
 	}
 	const constants = `<?php
 define( 'MULTISITE', true );
@@ -142,7 +138,7 @@ define( 'PATH_CURRENT_SITE', '/' );
 define( 'SITE_ID_CURRENT_SITE', 1 );
 define( 'BLOG_ID_CURRENT_SITE', 1 );
 `
-	return writeFile(path, strings.Replace(string(config), "<?php\n", constants, 1))
+	return writeFile(filepath.Join(w.root, "wp-config.php"), strings.Replace(config, "<?php\n", constants, 1))
 }
 
 // config is the text of wp-config.php.
