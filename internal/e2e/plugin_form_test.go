@@ -33,6 +33,55 @@ func tickets(t *testing.T, s *testenv.Stack) string {
 	return run(t, s, `echo ticketd_count_tickets();`)
 }
 
+// shop stands for WooCommerce: order 77 is Ann's, any other the administrator's.
+const shop = `
+	class Ticketd_Test_Order {
+		public $id;
+		public function get_id() { return $this->id; }
+		public function get_order_number() { return 'A' . $this->id; }
+		public function get_customer_id() { return 77 === $this->id ? username_exists( 'ann' ) : 1; }
+		public function get_view_order_url() { return home_url( '/order/' . $this->id ); }
+	}
+	function wc_get_order( $id ) { $order = new Ticketd_Test_Order(); $order->id = $id; return $order; }
+	function wc_get_orders( $args ) {
+		return username_exists( 'ann' ) === $args['customer_id'] ? array( wc_get_order( 77 ) ) : array();
+	}`
+
+// A customer ties a ticket to an order of theirs, and to no other; the ticket leads to the order, the order to the form.
+func TestFormKnowsOrders(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, MustUse: shop})
+	page := makePage(t, s, "[ticketd_form]\n\n[ticketd_my_tickets]")
+	ann := newVisitor(t, s)
+	ann.logIn(t, "ann", "subscriber")
+	if _, body := ann.get(t, page+"?order=77"); !strings.Contains(body, `<option value="77" selected>Order A77</option>`) {
+		t.Errorf("the form does not offer the order that it was opened with: %s", body)
+	}
+	for order, want := range map[string]string{"77": "77", "78": "none"} {
+		form := fill(t, ann, page, "ticketd_subject", "order "+order, "ticketd_message", "?", "ticketd_order", order)
+		if status, body, _ := ann.post(t, page, form); status != http.StatusSeeOther {
+			t.Fatalf("the ticket about order %s: %d %s", order, status, body)
+		}
+		got := run(t, s, `$ticket = ticketd_list_tickets( array( 'where' => array( 'subject' => $argv[1] ) ) )['tickets'][0];
+			echo $ticket['fields']['order_id'] ?? 'none', ' ', $ticket['id'];`, "order "+order)
+		stored, id, _ := strings.Cut(got, " ")
+		if stored != want {
+			t.Errorf("a ticket about order %s holds %s, want %s", order, stored, want)
+		}
+		_, body := ann.get(t, page+"?ticketd_ticket="+id)
+		if strings.Contains(body, "/order/"+order) != (want == order) {
+			t.Errorf("the ticket about order %s leads to the wrong order: %s", order, body)
+		}
+	}
+	link := run(t, s, `
+		add_filter( 'ticketd_form_page', function () { return url_to_postid( home_url( '/help/' ) ); } );
+		echo apply_filters( 'woocommerce_my_account_my_orders_actions', array(), wc_get_order( 77 ) )['ticketd']['url'];`)
+	if !strings.HasSuffix(link, "/help/?order=77#ticketd-form") {
+		t.Errorf("the order leads to %s", link)
+	}
+	noNotices(t, s)
+}
+
 // The form opens tickets without JavaScript, for visitors and customers; robots, forged and hasty senders get none, and
 // mistakes cost nobody what they have typed.
 func TestFormOpensTickets(t *testing.T) {

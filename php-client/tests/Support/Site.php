@@ -24,6 +24,13 @@ final class Site {
 	public static array $capabilities = array();
 
 	/**
+	 * The abilities and their category, by name.
+	 *
+	 * @var array<string, array>
+	 */
+	public static array $abilities = array();
+
+	/**
 	 * Makes the plugin talk to a socket, over a connection of its own, as in a new request.
 	 *
 	 * @param string $socket The socket's path.
