@@ -23,8 +23,7 @@ type report struct {
 }
 
 // PHP writes all the time, with the client's own deadline and no spool behind it: no request fails, and what was acknowledged last is
-// in MySQL. With a daemon that binds its own socket instead of taking systemd's, or that closes what it has accepted when it is
-// told to stop, hundreds fail (tried by hand).
+// in MySQL.
 func (p *pkg) underWriters(t *testing.T, versions ...string) {
 	rounds, err := strconv.Atoi(os.Getenv("TICKETD_TEST_ROUNDS"))
 	if err != nil {
