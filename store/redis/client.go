@@ -38,8 +38,8 @@ func init() { //nolint:gochecknoinits // go-redis has one logger for the process
 	goredis.SetLogger(quiet{})
 }
 
-// newClient makes a client over a pool of connections, with a watch in it. It dials at the first command and tells the watch of each
-// new connection.
+// newClient makes a client over a pool of connections, with a watch in it. It dials at the first command and tells the watch of
+// each new connection.
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
 func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
@@ -65,8 +65,8 @@ func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
 	}
 }
 
-// newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for lost
-// replies too, and would send a change again: the hook in each node's client does not let that through.
+// newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for
+// lost replies too, and would send a change again: the hook in each node's client does not let that through.
 func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
 	const redirects, pause = 3, 10 * time.Millisecond
 	return goredis.NewClusterClient(&goredis.ClusterOptions{
