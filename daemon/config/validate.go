@@ -151,16 +151,15 @@ func (r *Redis) validatePlace(c *checks) {
 	if len(r.Sentinels) > 0 && len(r.Cluster) > 0 {
 		c.failf("redis.cluster", "and redis.sentinels exclude each other: a cluster needs no sentinels")
 	}
-	for _, address := range r.Sentinels {
-		if !hostPort(address) {
-			c.failf("redis.sentinels", "%q is not host:port", address)
-		}
+	c.hostPorts("redis.sentinels", r.Sentinels)
+	c.hostPorts("redis.cluster", r.Cluster)
+	r.validateSentinels(c)
+	if len(r.Cluster) > 0 && r.DB != 0 {
+		c.failf("redis.db", "%d: a Redis Cluster has database 0 alone", r.DB)
 	}
-	for _, address := range r.Cluster {
-		if !hostPort(address) {
-			c.failf("redis.cluster", "%q is not host:port", address)
-		}
-	}
+}
+
+func (r *Redis) validateSentinels(c *checks) {
 	if (len(r.Sentinels) > 0) != (r.MasterName != "") {
 		c.failf("redis.master_name", "is the name under which redis.sentinels know the master; give both or neither")
 	}
@@ -170,8 +169,13 @@ func (r *Redis) validatePlace(c *checks) {
 	if r.SentinelPassword != "" && len(r.Sentinels) == 0 {
 		c.failf("redis.sentinel_password", "is of no use without redis.sentinels")
 	}
-	if len(r.Cluster) > 0 && r.DB != 0 {
-		c.failf("redis.db", "%d: a Redis Cluster has database 0 alone", r.DB)
+}
+
+func (c *checks) hostPorts(key string, addresses []string) {
+	for _, address := range addresses {
+		if !hostPort(address) {
+			c.failf(key, "%q is not host:port", address)
+		}
 	}
 }
 

@@ -28,8 +28,8 @@ type failovers struct {
 	took []time.Duration
 }
 
-// recoverWithin is what servers and daemon may take together before the test fails. The sentinels need ten seconds to tell a master
-// that came back that it is one no more.
+// recoverWithin is what servers and daemon may take together before the test fails. The sentinels need ten seconds to tell a
+// master that came back that it is one no more.
 const recoverWithin = 60 * time.Second
 
 // fault kills a master and starts it again when another has taken over, so that the next may die.
@@ -109,8 +109,8 @@ func (f *failovers) report(t *testing.T) {
 		f.took[len(f.took)/2].Round(time.Millisecond), f.took[len(f.took)-1].Round(time.Millisecond))
 }
 
-// Masters are killed under visitors who write through PHP-FPM, and sentinels put replicas into their places: no request fails, and
-// everything that was acknowledged is in MySQL. Without the journal the first kill fails requests (tried).
+// Masters are killed under visitors who write through PHP-FPM, and sentinels put replicas into their places: no request fails,
+// and everything that was acknowledged is in MySQL. Without the journal the first kill fails requests (tried).
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: durable})

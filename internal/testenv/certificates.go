@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Certificates are the files of a CA and of what it has signed: a server's certificate for localhost and 127.0.0.1, and a client's.
+// Certificates are the files of a CA and of what it has signed: a server's certificate for localhost and 127.0.0.1, and a
+// client's.
 type Certificates struct {
 	CA                    string
 	ServerCert, ServerKey string

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -31,8 +32,8 @@ type sentinel struct {
 	password string
 }
 
-// SentinelMaster is the name of a master that [Sentinels] watch; SentinelDownAfter is how long it may not answer before they replace
-// it.
+// SentinelMaster is the name of a master that [Sentinels] watch; SentinelDownAfter is how long it may not answer before they
+// replace it.
 const (
 	SentinelMaster    = "tickets"
 	SentinelDownAfter = time.Second
@@ -73,7 +74,7 @@ func (s *Sentinels) start(ctx context.Context, dir string, o SentinelOptions) er
 		return err
 	}
 	replica := o.Redis
-	replica.Config = append(replica.Config[:len(replica.Config):len(replica.Config)],
+	replica.Config = append(slices.Clip(replica.Config),
 		"replicaof "+strings.Replace(s.nodes[0].Addr(), ":", " ", 1))
 	if err := s.redisNodes.start(ctx, dir, sentinelReplicas, replica); err != nil {
 		return err
@@ -126,7 +127,7 @@ func startSentinel(ctx context.Context, dir string, master *Redis, o SentinelOpt
 			return err
 		},
 	}
-	if err := s.process.start(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -184,7 +185,7 @@ func (s *Sentinels) Whole(ctx context.Context) error {
 func (s *Sentinels) Stop() error {
 	var errs []error
 	for _, one := range s.sentinels {
-		errs = append(errs, one.process.Stop())
+		errs = append(errs, one.Stop())
 	}
 	return errors.Join(append(errs, s.redisNodes.Stop())...)
 }
@@ -192,16 +193,17 @@ func (s *Sentinels) Stop() error {
 // Kill ends all of them at once.
 func (s *Sentinels) Kill() {
 	for _, one := range s.sentinels {
-		one.process.Kill()
+		one.Kill()
 	}
 	s.redisNodes.Kill()
 }
 
 // Log returns the logs of all of them.
 func (s *Sentinels) Log() string {
-	text := s.redisNodes.Log()
+	var text strings.Builder
+	text.WriteString(s.redisNodes.Log())
 	for _, one := range s.sentinels {
-		text += "--- sentinel " + one.addr + "\n" + one.process.Log() + "\n"
+		text.WriteString("--- sentinel " + one.addr + "\n" + one.Log() + "\n")
 	}
-	return text
+	return text.String()
 }

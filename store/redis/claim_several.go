@@ -39,8 +39,8 @@ func (s *Store) claimSeveral(ctx context.Context, now time.Time, limit int, leas
 	return claims, nil
 }
 
-// earliest says how many tickets of which partition are the next limit that are due, or fewer where that takes another look. It looks
-// at twice the share of each partition: more would be read in vain where tickets are spread as ids are.
+// earliest says how many tickets of which partition are the next limit that are due, or fewer where that takes another look. It
+// looks at twice the share of each partition: more would be read in vain where tickets are spread as ids are.
 func (s *Store) earliest(ctx context.Context, now time.Time, limit int) (counts map[int][]int, err error) {
 	const spare = 8
 	share := 2*limit/s.keys.partitions + spare

@@ -69,8 +69,8 @@ func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
 	}
 }
 
-// newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for lost
-// replies too, and would send a change again: the hook in each node's client does not let that through.
+// newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for
+// lost replies too, and would send a change again: the hook in each node's client does not let that through.
 func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
 	const redirects, pause = 3, 10 * time.Millisecond
 	return goredis.NewClusterClient(&goredis.ClusterOptions{

@@ -78,8 +78,10 @@ func TestRepeatedCreateInAnotherPartition(t *testing.T) {
 	}
 }
 
-// One master dies. Its partitions fail at once, the others go on in the same calls, and when its replica has taken over the store is
-// told that this may be an older state, before anything is read from it.
+// One master dies. Its partitions fail at once, the others go on in the same calls, and when its replica has taken over the
+// store is told that this may be an older state, before anything is read from it. Without ReloadState in the prober the
+// partitions were not back after a minute and a half; without the look at the process in the nodes' hook nobody was told
+// (tried).
 func TestMasterOfAClusterDies(t *testing.T) {
 	t.Parallel()
 	c := testenv.NewCluster(t, testenv.RedisOptions{Config: []string{"cluster-require-full-coverage no"}})
@@ -172,8 +174,8 @@ func (l *lossy) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 	return next
 }
 
-// A change whose reply was lost is not sent again by the client, whatever go-redis takes MaxRedirects for: only who knows its request
-// id may do that. Without the hook in the nodes it is sent four times (tried).
+// A change whose reply was lost is not sent again by the client, whatever go-redis takes MaxRedirects for: only who knows its
+// request id may do that. Without the hook in the nodes it is sent four times (tried).
 func TestLostReplyIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedCluster(t)

@@ -122,7 +122,8 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 // mark marks an empty partition, or learns the mark that is there, and says which of them it was.
 func (s *Store) mark(ctx context.Context, p int, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
 	epoch := rand.Text()
-	stands, err := seedScript.Run(ctx, s.client, []string{s.keys.meta(p)}, epoch, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
+	names := []string{s.keys.meta(p)}
+	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
 	if err != nil {
 		return false, wrap("seed", err)
 	}

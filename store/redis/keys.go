@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which name a
-// ticket is found, and so it is no setting. It bounds how many masters can share a site's tickets.
+// clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which
+// name a ticket is found, and so it is no setting. It bounds how many masters can share a site's tickets.
 const clusterPartitions = 32
 
 // Partitions is into how many partitions a site's keys are divided, each of which lies on one master.
@@ -41,9 +41,9 @@ func (k keys) base(partition int) string {
 // The hash tag of a partition is {t21} or the like, whatever the site: the same partition of all sites is on the same master.
 const tagStart, tagEnd = "{t", "}"
 
-// clusterTags are the numbers in the partitions' hash tags. Each is the lowest whose slot lies in the partition's share of the 16,384
-// slots, so that masters with the same number of slots get the same number of partitions; {t0} to {t31} would give one of
-// three masters half of them.
+// clusterTags are the numbers in the partitions' hash tags. Each is the lowest whose slot lies in the partition's share of the
+// 16,384 slots, so that masters with the same number of slots get the same number of partitions; {t0} to {t31} would give one
+// of three masters half of them.
 var clusterTags = [clusterPartitions]int{
 	21, 3, 10, 153, 50, 43, 61, 72, 20, 2, 11, 152, 51, 42, 60, 73, 23, 1, 12, 151, 52, 41, 63, 70, 22, 0, 13, 150, 53, 40, 62, 71,
 }
@@ -90,8 +90,8 @@ func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID
 }
 
-// reservation is the key that says which ticket a create with this request id makes. It lies in a partition of its own: that of the
-// ticket is not known to who repeats the create, as a new id is proposed each time.
+// reservation is the key that says which ticket a create with this request id makes. It lies in a partition of its own: that of
+// the ticket is not known to who repeats the create, as a new id is proposed each time.
 func (k keys) reservation(requestID string) string {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(requestID))                                      // never fails

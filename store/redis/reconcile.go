@@ -51,8 +51,8 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 	return dropped, nil
 }
 
-// runOf asks the master of a partition which process it is. It is empty where a cluster's client takes something for the master that
-// is a replica by now: it is told later.
+// runOf asks the master of a partition which process it is. It is empty where a cluster's client takes something for the master
+// that is a replica by now: it is told later.
 func (s *Store) runOf(ctx context.Context, p int, known map[*goredis.Client]string) (string, error) {
 	cluster, several := s.client.(*goredis.ClusterClient)
 	if !several {

@@ -34,9 +34,9 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 	return outcomes, nil
 }
 
-// Fence sees to it that no write to a partition that was sent before is made from now on: it gives this journal's writes another mark
-// to carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark; those whose
-// caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
+// Fence sees to it that no write to a partition that was sent before is made from now on: it gives this journal's writes
+// another mark to carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark;
+// those whose caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
 func (s *Store) Fence(ctx context.Context, partition int) error { return s.raiseFence(ctx, partition) }
 
 func (s *Store) raiseFence(ctx context.Context, p int) error {

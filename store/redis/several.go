@@ -59,7 +59,8 @@ func unsettled(err error) bool {
 // reserve settles under which id a repeatable create is made. Who repeats one proposes a new id, which is likely to be in another
 // partition than the first, where no script of its own could find the first. So a request id is first tied to a ticket's id, in a
 // partition that only the request id decides; then the ticket is made there, which is repeated without harm. A daemon that dies
-// in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error where that failed.
+// in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error where that
+// failed.
 func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
 	errs := make([]error, len(mutations))
 	creates := repeatableCreates(mutations)

@@ -101,8 +101,8 @@ func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
 	return groups
 }
 
-// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds up
-// no other.
+// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds
+// up no other.
 func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) error {
 	errs := make([]error, s.keys.partitions)
 	var calls sync.WaitGroup
@@ -114,15 +114,6 @@ func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) e
 	}
 	calls.Wait()
 	return firstOf(errs)
-}
-
-// everywhere calls f for every partition, for all of them at once, and returns the first error.
-func (s *Store) everywhere(f func(p int) error) error {
-	all := make(map[int][]int, s.keys.partitions)
-	for p := range s.keys.partitions {
-		all[p] = nil
-	}
-	return s.each(all, func(p int, _ []int) error { return f(p) })
 }
 
 func firstOf(errs []error) error {

@@ -164,9 +164,9 @@ func (w *Watch) probe(ctx context.Context) {
 	}
 }
 
-// ask asks each partition whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one that lost
-// its master or its disk, and the next write would take Redis down again. A cluster's client would otherwise look only once a
-// minute who serves what.
+// ask asks each partition whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one
+// that lost its master or its disk, and the next write would take Redis down again. A cluster's client would otherwise look
+// only once a minute who serves what.
 func (w *Watch) ask(ctx context.Context) []error {
 	if cluster, several := w.client.(*goredis.ClusterClient); several {
 		cluster.ReloadState(ctx)
@@ -278,8 +278,8 @@ func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	return known && !w.Up(partition)
 }
 
-// look takes a partition down where a command's error says that it is away. A caller that gave up, or a pool that is used up, says
-// nothing about Redis.
+// look takes a partition down where a command's error says that it is away. A caller that gave up, or a pool that is used up,
+// says nothing about Redis.
 func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
 		strings.HasPrefix(err.Error(), "NOPERM") || // this user may not; Redis answers
@@ -333,8 +333,8 @@ func (w *Watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 	}
 }
 
-// blame gives the error of a pipeline to its commands where none has one: go-redis forgets them where Redis refuses the connection,
-// as with a wrong password, and they would seem to have been answered.
+// blame gives the error of a pipeline to its commands where none has one: go-redis forgets them where Redis refuses the
+// connection, as with a wrong password, and they would seem to have been answered.
 func blame(cmds []goredis.Cmder, err error) {
 	if err == nil || slices.ContainsFunc(cmds, func(cmd goredis.Cmder) bool { return cmd.Err() != nil }) {
 		return

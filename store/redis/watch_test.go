@@ -23,7 +23,9 @@ const leaseTime = 30 * time.Second
 func soon() time.Time { return time.Now().Add(time.Second) }
 
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
-func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{}) {
+func watched(t *testing.T, server *testenv.Redis) (
+	s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{},
+) {
 	t.Helper()
 	client, w = redis.Connect(redis.ClientOptions{
 		Network: "unix", Address: server.Socket(),
@@ -151,8 +153,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// The configuration of docs/ is taken by this Redis, the inspector finds nothing in it, and it does what it says: where memory is short,
-// clean copies go and dirty tickets stay. Under allkeys-lru the dirty ones go, too (tried).
+// The configuration of docs/ is taken by this Redis, the inspector finds nothing in it, and it does what it says: where memory
+// is short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty ones go, too (tried).
 func TestConfigurationOfTheDocs(t *testing.T) {
 	t.Parallel()
 	path, err := filepath.Abs("../../docs/redis.conf")

@@ -46,8 +46,8 @@ type confirmed struct {
 	last uint64
 }
 
-// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which it
-// is, and the newest sequence number.
+// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which
+// it is, and the newest sequence number.
 func (c confirmed) encode() []byte {
 	w := record.Writer{recordConfirmed}
 	w.Int(int64(c.upTo)) //nolint:gosec // below 2^53
@@ -82,10 +82,9 @@ func decodeConfirmed(b []byte) (confirmed, error) {
 	if r.Left() > 0 {
 		partitions, partition, last = r.Int(), r.Int(), r.Int()
 	}
-	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partitions < 1 || partition < 0 || partition >= partitions {
+	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
 		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",
 			errRecord, kind, upTo, last, partition, partitions)
 	}
-	//nolint:gosec // none of them is negative
 	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
 }

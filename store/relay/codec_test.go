@@ -59,3 +59,21 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestConfirmationReadsBack(t *testing.T) {
+	t.Parallel()
+	for _, want := range []confirmed{
+		{upTo: 7, partitions: 1, last: 7}, {upTo: 7, partitions: 32, partition: 31, last: 9}, {upTo: 0, partitions: 2, last: 0},
+	} {
+		if got, err := decodeConfirmed(want.encode()); err != nil || got != want {
+			t.Errorf("%+v (%v), want %+v", got, err, want)
+		}
+	}
+	for _, wrong := range []confirmed{
+		{upTo: 7, partitions: 2, partition: 2, last: 7}, {upTo: 7, partitions: 2, last: 6},
+	} {
+		if got, err := decodeConfirmed(wrong.encode()); err == nil {
+			t.Errorf("%+v is taken for %+v", wrong, got)
+		}
+	}
+}

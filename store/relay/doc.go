@@ -19,9 +19,9 @@
 //
 // # Partitions
 //
-// A Redis Cluster can be away in parts. What waits is kept in one queue (a lane) for each partition, replayed and confirmed on its
-// own, so that a partition's fail-over diverts the changes of its tickets alone and holds up no other's. All lanes share one
-// journal, and its bound: its oldest segment is kept until the lane that needs it longest has moved on.
+// A Redis Cluster can be away in parts. What waits is kept in one queue (a lane) for each partition, replayed and confirmed on
+// its own, so that a partition's fail-over diverts the changes of its tickets alone and holds up no other's. All lanes share
+// one journal, and its bound: its oldest segment is kept until the lane that needs it longest has moved on.
 //
 // # What happens on failure
 //

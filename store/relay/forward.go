@@ -222,8 +222,8 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 }
 
 // trim records how far a lane has come and gives back the space of what is no longer needed, as far as there is room to do so.
-// Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the
-// lock.
+// Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds
+// the lock.
 func (s *Store) trim(l *lane, upTo uint64) {
 	end, err := s.mark(l, upTo)
 	if err == nil && s.count == 0 && end.Offset > spareBytes {

@@ -152,7 +152,8 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 	return nil
 }
 
-// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other partitions.
+// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other
+// partitions.
 func (s *Store) forget(c confirmed) error {
 	if c.partitions == len(s.lanes) {
 		l := s.lanes[c.partition]
