@@ -48,17 +48,16 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
 func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch) {
-	return redis.Connect(clientOptions(c), log)
-}
-
-func clientOptions(c *config.Redis) redis.ClientOptions {
 	network, address := c.Network()
-	return redis.ClientOptions{
+	return redis.Connect(redis.ClientOptions{
 		Network: network, Address: address,
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-	}
+	}, log)
 }
 
-// OpenRedis makes a client of the configuration's Redis that shows every error as it is. Nothing is connected yet.
-func OpenRedis(c *config.Config) goredis.UniversalClient { return redis.Open(clientOptions(&c.Redis)) }
+// OpenRedis makes a client of the configuration's Redis, for a command. Nothing is connected yet.
+func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
+	client, _ := connect(&c.Redis, zerolog.Nop())
+	return client, nil
+}
