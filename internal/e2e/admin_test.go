@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -132,7 +131,8 @@ func TestAgentsPagesCostTwoRoundTrips(t *testing.T) {
 	agent := newUser(t, s, "agent", "editor")
 	if _, err := s.WordPress.Run(t.Context(), `
 		for ( $i = 0; $i < 60; $i++ ) {
-			ticketd_create_ticket( array( 'subject' => "Ticket $i", 'status' => array( 'open', 'pending', 'odd' )[ $i % 3 ], 'customer_id' => 1 ) );
+			$status = array( 'open', 'pending', 'odd' )[ $i % 3 ];
+			ticketd_create_ticket( array( 'subject' => "Ticket $i", 'status' => $status, 'customer_id' => 1 ) );
 		}
 		$text = "<?php add_filter( 'ticketd_socket', function () { return '" . $argv[1] . "'; } );";
 		wp_mkdir_p( WPMU_PLUGIN_DIR );
@@ -141,7 +141,8 @@ func TestAgentsPagesCostTwoRoundTrips(t *testing.T) {
 	}
 	page := "/wp-admin/admin.php?page=ticketd"
 	for _, query := range []string{
-		"", "&status=open", "&status=odd&orderby=priority&order=asc", "&s=Ticket", "&s=%237", "&customer=admin&assigned_to=none", "&ticket=1",
+		"", "&status=open", "&status=odd&orderby=priority&order=asc", "&s=Ticket", "&s=%237",
+		"&customer=admin&assigned_to=none", "&ticket=1",
 	} {
 		status, _, body := agent.get(page + query)
 		if n := counted.taken(); status != http.StatusOK || n < 1 || n > 2 {
@@ -179,7 +180,8 @@ func TestAdminRefuses(t *testing.T) {
 	if _, err := s.WordPress.Run(t.Context(), `ticketd_create_ticket( array( 'subject' => 'untouched' ) );`); err != nil {
 		t.Fatal(err)
 	}
-	const tickets, status, dead = "/wp-admin/admin.php?page=ticketd", "/wp-admin/admin.php?page=ticketd-status", "/wp-admin/admin.php?page=ticketd-dead"
+	const tickets = "/wp-admin/admin.php?page=ticketd"
+	const status, dead = tickets + "-status", tickets + "-dead"
 	forged := func(pairs ...string) url.Values {
 		form := url.Values{"_wpnonce": {"0123456789"}}
 		for i := 0; i < len(pairs); i += 2 {
@@ -259,7 +261,7 @@ func TestCapabilitiesOfRoles(t *testing.T) {
 		{`get_role( 'editor' )->remove_cap( 'ticketd_edit_tickets' );`, ""},
 		{show, "11 00 00 00"},
 		{`Ticketd\WordPress\Capabilities::revoke();` + show, "00 00 00 00"},
-		{`echo get_option( 'ticketd_capabilities' );`, fmt.Sprint(1)}, // given again by this very request
+		{`echo get_option( 'ticketd_capabilities' );`, "1"}, // given again by this very request
 	} {
 		if got := run(step.code); got != step.want {
 			t.Errorf("%s: %q, want %q", step.code, got, step.want)
