@@ -36,13 +36,14 @@ func Pending(ctx context.Context, c *config.Config, site string) (n int64, err e
 }
 
 func countRelay(_ context.Context, dir string, c *config.Journal) (int64, error) {
-	waiting, _, err := relay.Open(dir, wal.Options{Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes)},
+	o := wal.Options{Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes)}
+	waiting, _, err := relay.Open(dir, o, //nolint:contextcheck // it reads all or nothing
 		relay.Options{MaxEntries: c.MaxEntries, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop()},
 		func(string) (relay.Next, error) { return nil, nil }) //nolint:nilnil // nothing is replayed
 	if err != nil {
 		return 0, err
 	}
-	return waiting.Status().Entries, waiting.Close()
+	return waiting.Status().Entries, waiting.Close() //nolint:contextcheck // it is closed whatever ends
 }
 
 func countAlone(ctx context.Context, dir string, c *config.Journal) (int64, error) {
@@ -53,5 +54,5 @@ func countAlone(ctx context.Context, dir string, c *config.Journal) (int64, erro
 	if err != nil {
 		return 0, err
 	}
-	return waiting.Stats().Entries, waiting.Close()
+	return waiting.Stats().Entries, waiting.Close() //nolint:contextcheck // it counts, and is closed whatever ends
 }
