@@ -22,8 +22,6 @@ func timed(what string, table round.Table, of, against string, t target) line {
 }
 
 // rated is the same where a value is a rate per second.
-//
-//nolint:unparam // its parameters are those of timed
 func rated(what string, table round.Table, of, against string, t target) line {
 	return compared(what, table, of, against, t, "/s")
 }
@@ -41,8 +39,8 @@ func compared(what string, table round.Table, of, against string, t target, unit
 	return l
 }
 
-// alone is the line without its sides, which stand beside an earlier line of the same measurement.
-func (l line) alone() line {
+// withoutSides is the line alone: its sides stand beside an earlier line of the same measurement.
+func withoutSides(l line) line {
 	l.sides = nil
 	return l
 }

@@ -102,8 +102,8 @@ func oneWrite(ctx context.Context, e *env) ([]line, error) {
 	}, func(at string, t round.Table) []line {
 		return []line{
 			timed("one write in a PHP request, "+at, t, ticketd, guide, target{atMost: 0.6}),
-			timed("one write, ack = journal, "+at, t, journaled, guide, target{atMost: 0.4}).alone(),
-			timed("one write, ack = journal, against the C floor, "+at, t, journaled, floor, target{atMost: 1.5}).alone(),
+			withoutSides(timed("one write, ack = journal, "+at, t, journaled, guide, target{atMost: 0.4})),
+			withoutSides(timed("one write, ack = journal, against the C floor, "+at, t, journaled, floor, target{atMost: 1.5})),
 		}
 	})
 }
@@ -127,7 +127,7 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 	}, func(at string, t round.Table) []line {
 		return []line{
 			timed("ten writes, one after the other, "+at, t, ticketd, guide, target{atMost: 0.5}),
-			timed("ten writes as one batch, "+at, t, batch, guide, target{atMost: 0.12}).alone(),
+			withoutSides(timed("ten writes as one batch, "+at, t, batch, guide, target{atMost: 0.12})),
 		}
 	})
 }

@@ -190,7 +190,7 @@ func (c *conn) answer(payload []byte) error {
 func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			c.log.Error().Str("method", shown(req.Method)).Stringer("peer", c.peer).
+			c.server.faults.Error().Str("method", shown(req.Method)).Stringer("peer", c.peer).
 				Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("panic while a request was worked on")
 			err = errInternal
 		}
@@ -223,7 +223,7 @@ func (c *conn) progress(p protocol.Progress) {
 func (c *conn) fail(id uint32, err error) (closing bool) {
 	var failure *protocol.Error
 	if !errors.As(err, &failure) {
-		c.log.Error().Err(err).Stringer("peer", c.peer).Msg("request failed")
+		c.server.faults.Error().Err(err).Stringer("peer", c.peer).Msg("request failed")
 		failure = errInternal
 	}
 	_ = c.write(c.enc.Failure(id, failure))

@@ -19,6 +19,13 @@ func (c *Client) Count(ctx context.Context, s Selection) (CountResult, error) {
 	return r, err
 }
 
+// CountBy returns how many tickets of a selection there are for each value of a field.
+func (c *Client) CountBy(ctx context.Context, s Selection, field string) (CountResult, error) {
+	var r CountResult
+	err := c.call(ctx, MethodCount, &CountParams{Site: c.Site, Selection: s, By: field}, &r, nil)
+	return r, err
+}
+
 // DeadList returns up to limit dead letters of tickets above after, by ticket id; 0 for both is the first
 // [DefaultLimit].
 func (c *Client) DeadList(ctx context.Context, after int64, limit int) ([]Letter, error) {

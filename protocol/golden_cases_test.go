@@ -64,7 +64,7 @@ func sampleParams() []call {
 			Site: "main", Selection: sampleSelection(), Sort: SortUpdated, Ascending: true,
 			After: "WyJ1cGRhdGVkX2F0Il0", Limit: 20,
 		}},
-		{11, MethodCount, &CountParams{Site: "main", Selection: sampleSelection()}},
+		{11, MethodCount, &CountParams{Site: "main", Selection: sampleSelection(), By: "status"}},
 		{12, MethodDeadList, &DeadListParams{Site: "main", After: 812, Limit: 20}},
 		{13, MethodDeadRetry, &DeadParams{Site: "main", IDs: []int64{812, 813}}},
 		{14, MethodDeadDrop, &DeadParams{Site: "main", IDs: []int64{812}}},
@@ -77,9 +77,10 @@ func sampleSelection() Selection {
 			{"status", []Value{Text("open"), Text("pending")}}, {"customer_id", []Value{Text("7")}},
 			{"assigned_to", []Value{Null}},
 		},
-		Created: Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
-		Updated: Period{From: Text("2026-11-24T08:00:00Z")},
-		Deleted: true, Stale: true,
+		Created:  Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
+		Updated:  Period{From: Text("2026-11-24T08:00:00Z")},
+		Contains: []Field{{"subject", Text("Drucker – 100%")}},
+		Deleted:  true, Stale: true,
 	}
 }
 

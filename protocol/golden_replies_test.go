@@ -62,6 +62,10 @@ func replyCases() []goldenCase {
 	}
 	cases = append(cases, replyCase("reply-list-last", "the last page: there is no next",
 		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}}}, false))
+	cases = append(cases, replyCase("reply-count-by", "a count by a field: numbers by value, the largest first",
+		sampleResult{1, MethodCount, &CountResult{Count: 12, Groups: []Group{{Text("open"), 9}, {Null, 2}, {Int(-7), 1}}}}, true),
+		replyCase("reply-count-by-none", "a count by a field that finds no ticket",
+			sampleResult{1, MethodCount, &CountResult{Groups: []Group{}}}, false))
 	stale := &Ticket{ID: 812, Revision: 1764000000000001, Fields: []Field{{"status", Text("open")}}, Stale: true}
 	for _, s := range []sampleResult{
 		{1, MethodGet, stale},

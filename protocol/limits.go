@@ -29,6 +29,12 @@ const (
 	// MaxChoices bounds the values that one filter takes.
 	MaxChoices = 100
 
+	// MaxContains bounds the bytes of a text that tickets are searched for.
+	MaxContains = 256
+
+	// MaxGroups bounds the values by which tickets are counted at once.
+	MaxGroups = 1000
+
 	// MaxCursor bounds the bytes of a page's cursor.
 	MaxCursor = 4096
 

@@ -31,6 +31,9 @@ type Selection struct {
 	// Where must hold altogether; at most [MaxFilters], each field at most once.
 	Where            []Filter
 	Created, Updated Period
+	// Contains asks for tickets whose fields contain these texts, altogether; at most [MaxFilters], each field at most
+	// once, each text 1 to [MaxContains] bytes.
+	Contains []Field
 	// Deleted asks for deleted tickets too, where the table still has them.
 	Deleted bool
 	// Stale asks for what MySQL has by now, without what waits to be brought there.
@@ -54,6 +57,8 @@ type ListParams struct {
 type CountParams struct {
 	Site string
 	Selection
+	// By, where it is not empty, is a field: the tickets are counted for each of its values.
+	By string
 }
 
 // SiteName implements [Params].
@@ -87,10 +92,14 @@ func (p *ListParams) Decode(raw Raw) error {
 func (p *CountParams) Decode(raw Raw) error {
 	*p = CountParams{}
 	return params(raw, func(d *decoder, key string) (bool, *Error) {
-		if key == "site" {
+		switch key {
+		case "site":
 			return true, d.site(&p.Site)
+		case "by":
+			return true, d.by(&p.By)
+		default:
+			return d.selection(key, &p.Selection)
 		}
-		return d.selection(key, &p.Selection)
 	})
 }
 
@@ -118,6 +127,13 @@ func (p *ListParams) encode(e *Encoder) {
 }
 
 func (p *CountParams) encode(e *Encoder) {
-	e.options(p.size(), p.Site)
+	n := p.size()
+	if p.By != "" {
+		n++
+	}
+	e.options(n, p.Site)
 	e.selection(&p.Selection)
+	if p.By != "" {
+		e.pairStr("by", p.By)
+	}
 }

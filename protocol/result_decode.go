@@ -117,7 +117,17 @@ func (d *decoder) ticket(t *Ticket) error {
 	return err
 }
 
-// ticketFields reads a ticket's fields as the daemon sends them: an integer stays one.
+// fieldValue reads a field's value as the daemon sends it: an integer stays one.
+func (d *decoder) fieldValue() (v Value, ok bool) {
+	if isInt(d.code()) {
+		num, ok := d.int()
+		return Int(num), ok
+	}
+	v, why := d.value()
+	return v, why == ""
+}
+
+// ticketFields reads a ticket's fields as the daemon sends them.
 func (d *decoder) ticketFields(into *[]Field) bool {
 	n, ok := d.mapLen()
 	if !ok {
@@ -129,16 +139,8 @@ func (d *decoder) ticketFields(into *[]Field) bool {
 		if !ok {
 			return false
 		}
-		if isInt(d.code()) {
-			num, ok := d.int()
-			if !ok {
-				return false
-			}
-			fields = append(fields, Field{Name: name, Value: Int(num)})
-			continue
-		}
-		value, why := d.value()
-		if why != "" {
+		value, ok := d.fieldValue()
+		if !ok {
 			return false
 		}
 		fields = append(fields, Field{Name: name, Value: value})

@@ -12,8 +12,16 @@ type ListResult struct {
 // CountResult is the result of count, dead_retry and dead_drop, in tickets.
 type CountResult struct {
 	Count int64
+	// Groups are the numbers by value of a count by a field, the largest first; nil where no field was asked for.
+	Groups []Group
 	// Stale says of a count that Redis did not answer: changes that wait there may be missing.
 	Stale bool
+}
+
+// Group is how many tickets have a value.
+type Group struct {
+	Value Value
+	Count int64
 }
 
 // Decode implements [Result].
@@ -58,12 +66,33 @@ func (r *CountResult) Decode(raw Raw) error {
 		case "count":
 			found = d.count(&r.Count)
 			return found
+		case "groups":
+			return d.groups(&r.Groups)
 		case "stale":
 			return d.flag(&r.Stale)
 		default:
 			return d.ignore()
 		}
 	}, func() bool { return found })
+}
+
+func (d *decoder) groups(into *[]Group) bool {
+	n, ok := d.arrayLen()
+	if !ok || n > MaxGroups {
+		return false
+	}
+	groups := make([]Group, n)
+	for i := range groups {
+		if pair, ok := d.arrayLen(); !ok || pair != 2 {
+			return false
+		}
+		var valid bool
+		if groups[i].Value, valid = d.fieldValue(); !valid || !d.count(&groups[i].Count) {
+			return false
+		}
+	}
+	*into = groups
+	return true
 }
 
 func (r *ListResult) encode(e *Encoder) {
@@ -82,6 +111,20 @@ func (r *ListResult) encode(e *Encoder) {
 }
 
 func (r *CountResult) encode(e *Encoder) {
-	e.answer(1, r.Stale)
+	n := 1
+	if r.Groups != nil {
+		n++
+	}
+	e.answer(n, r.Stale)
 	e.pair("count", r.Count)
+	if r.Groups == nil {
+		return
+	}
+	e.str("groups")
+	e.array(len(r.Groups))
+	for _, g := range r.Groups {
+		e.array(2)
+		e.value(g.Value)
+		e.int(g.Count)
+	}
 }

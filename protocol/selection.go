@@ -9,6 +9,8 @@ func (d *decoder) selection(key string, s *Selection) (known bool, err *Error) {
 		return true, d.period(key, &s.Created)
 	case "updated_at":
 		return true, d.period(key, &s.Updated)
+	case "contains":
+		return true, d.contains(&s.Contains)
 	case "deleted":
 		return true, d.choice(key, &s.Deleted)
 	case "fresh":
@@ -47,6 +49,47 @@ func (d *decoder) where(into *[]Filter) *Error {
 	if n > 0 {
 		*into = filters
 	}
+	return nil
+}
+
+// contains reads the texts that are searched for.
+func (d *decoder) contains(into *[]Field) *Error {
+	n, ok := d.mapLen()
+	if !ok || n > MaxFilters {
+		return Invalid("contains", "contains is a map of at most %d fields", MaxFilters)
+	}
+	texts := make([]Field, 0, n)
+	for range n {
+		name, ok := d.key()
+		if !ok || !ValidName(name) {
+			return Invalid("contains", "%s is no field's name", printable(name))
+		}
+		for i := range texts {
+			if texts[i].Name == name {
+				return Invalid(name, "the field is there twice")
+			}
+		}
+		value, why := d.value()
+		if why != "" {
+			return Invalid(name, "the value %s", why)
+		}
+		if size := len(value.Text()); size < 1 || size > MaxContains {
+			return Invalid(name, "search for a text of 1 to %d bytes", MaxContains)
+		}
+		texts = append(texts, Field{Name: name, Value: value})
+	}
+	if n > 0 {
+		*into = texts
+	}
+	return nil
+}
+
+func (d *decoder) by(into *string) *Error {
+	s, ok := d.str()
+	if !ok || !ValidName(s) {
+		return Invalid("by", "by is a field's name")
+	}
+	*into = s
 	return nil
 }
 
@@ -145,7 +188,7 @@ func (d *decoder) limit(into *int) *Error {
 // size is how many parameters the selection takes.
 func (s *Selection) size() int {
 	n := 0
-	for _, given := range []bool{len(s.Where) > 0, !s.Created.open(), !s.Updated.open(), s.Deleted, s.Stale} {
+	for _, given := range []bool{len(s.Where) > 0, !s.Created.open(), !s.Updated.open(), len(s.Contains) > 0, s.Deleted, s.Stale} {
 		if given {
 			n++
 		}
@@ -160,6 +203,10 @@ func (e *Encoder) selection(s *Selection) {
 	}
 	e.period("created_at", s.Created)
 	e.period("updated_at", s.Updated)
+	if len(s.Contains) > 0 {
+		e.str("contains")
+		e.fields(s.Contains)
+	}
 	if s.Deleted {
 		e.str("deleted")
 		e.bool(true)

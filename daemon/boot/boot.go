@@ -15,6 +15,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/metrics"
 	"github.com/ticketd/ticketd/daemon/spool"
+	"github.com/ticketd/ticketd/daemon/watchdog"
 	"github.com/ticketd/ticketd/internal/version"
 )
 
@@ -31,8 +32,9 @@ type Daemon struct {
 	server *daemon.Server
 	spool  *spool.Spool // nil where there is none
 
-	metrics *metrics.Metrics // nil where they are not wanted
-	scraped *metrics.Server  // nil where they are not offered
+	metrics  *metrics.Metrics   // nil where they are not wanted
+	scraped  *metrics.Server    // nil where they are not offered
+	watchdog *watchdog.Watchdog // nil where nobody watches
 }
 
 // New builds a daemon and binds its socket. It starts nothing.
@@ -127,6 +129,9 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
 		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
 	ready()
+	if d.watchdog != nil {
+		d.watchdog.Start(work)
+	}
 	<-ctx.Done()
 	return d.stop() //nolint:contextcheck // see stop
 }
@@ -154,7 +159,11 @@ func (d *Daemon) stop() error {
 	for _, s := range d.sites {
 		s.Hurry()
 	}
-	err := d.server.Stop(ctx)
+	var err error
+	if d.watchdog != nil {
+		err = d.watchdog.Stop(ctx)
+	}
+	err = errors.Join(err, d.server.Stop(ctx))
 	if d.spool != nil {
 		err = errors.Join(err, d.spool.Stop(ctx))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
@@ -21,10 +22,11 @@ import (
 	"github.com/ticketd/ticketd/sync/policy"
 )
 
-// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap; an idle flusher looks for
-// claims that a dead daemon left behind every flushPoll.
+// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
+// statements a steady stream of changes causes: four rounds a second, each with one or two for each set of columns. An idle
+// flusher looks for claims that a dead daemon left behind every flushPoll.
 const (
-	flushGap      = 200 * time.Millisecond
+	flushGap      = 250 * time.Millisecond
 	flushPoll     = time.Second
 	flushMaxPause = 10 * time.Second
 )
@@ -54,7 +56,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
-	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {

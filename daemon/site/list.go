@@ -51,12 +51,38 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 
 // Count implements [daemon.Site].
 func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error) {
+	if p.By != "" {
+		return s.countBy(ctx, p)
+	}
 	var n int64
 	stale, err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
 		n, err = s.Database.Count(ctx, selection)
 		return err
 	})
 	return protocol.CountResult{Count: n, Stale: stale}, err
+}
+
+// countBy counts for each value of a field. More values than a reply has room for are refused, not cut off: the numbers
+// would not add up.
+func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result protocol.CountResult, err error) {
+	result.Groups = []protocol.Group{}
+	result.Stale, err = s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+		groups, more, err := s.Database.CountBy(ctx, selection, p.By, protocol.MaxGroups)
+		if err != nil {
+			return err
+		}
+		if more {
+			return protocol.Invalid("by", "the field has more than %d values among these tickets: count fewer at once",
+				protocol.MaxGroups)
+		}
+		for _, g := range groups {
+			value := wireValue(d, ticket.Field{Name: p.By, Value: g.Value})
+			result.Groups = append(result.Groups, protocol.Group{Value: value, Count: g.Count})
+			result.Count += g.Count
+		}
+		return nil
+	})
+	return result, err
 }
 
 // query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed,
@@ -136,6 +162,9 @@ func selectionOf(d *table.Definition, wire *protocol.Selection) (*mysql.Selectio
 			f.Values[i] = valueOf(v)
 		}
 		s.Filters = append(s.Filters, f)
+	}
+	for _, c := range wire.Contains {
+		s.Texts = append(s.Texts, mysql.Contained{Field: c.Name, Text: c.Value.Text()})
 	}
 	for _, p := range []struct {
 		name, field string

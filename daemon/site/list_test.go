@@ -35,6 +35,29 @@ func TestListIsFresh(t *testing.T) {
 	})
 }
 
+// A count by a field is as fresh as a list; its numbers add up, and where they could not it is refused.
+func TestCountByField(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		for i, status := range []string{"open", "pending", "open"} {
+			d.write(t, int64(i+1), status)
+		}
+		by := &protocol.CountParams{By: "status"}
+		n, err := d.Count(t.Context(), by)
+		if err != nil || n.Count != 3 || len(n.Groups) != 2 {
+			t.Errorf("counted %+v (%v), want 3 in two groups", n, err)
+		}
+		for i := range int64(protocol.MaxGroups + 1) {
+			d.write(t, i+1, fmt.Sprint("status ", i))
+		}
+		var refused *protocol.Error
+		if n, err := d.Count(t.Context(), by); !errors.As(err, &refused) || refused.Code != protocol.CodeInvalid || refused.Field != "by" {
+			t.Errorf("counted %d groups (%v), want it refused", len(n.Groups), err)
+		}
+	})
+}
+
 // However many lists are asked for at once, and while a flush is under way, each shows its caller's own write.
 func TestListsShareFlushes(t *testing.T) {
 	t.Parallel()

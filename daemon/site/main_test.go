@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +150,21 @@ func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) 
 		rows = append(rows, row)
 	}
 	return rows[:min(p.Limit, len(rows))], nil, nil
+}
+
+func (d *database) CountBy(
+	ctx context.Context, _ *mysql.Selection, field string, limit int,
+) (groups []mysql.Group, more bool, err error) {
+	rows, _, err := d.List(ctx, nil, &mysql.Page{Limit: 1 << 20})
+	for i := range rows {
+		value, _ := rows[i].Fields.Get(field)
+		at := slices.IndexFunc(groups, func(g mysql.Group) bool { return g.Value == value })
+		if at < 0 {
+			at, groups = len(groups), append(groups, mysql.Group{Value: value})
+		}
+		groups[at].Count++
+	}
+	return groups[:min(limit, len(groups))], len(groups) > limit, err
 }
 
 func (d *database) Count(ctx context.Context, _ *mysql.Selection) (int64, error) {

@@ -31,9 +31,10 @@ type Database interface {
 	Reread(ctx context.Context, judged *table.Definition) *table.Definition
 	// Rows returns those of the tickets that have a row, in no order.
 	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
-	// List and Count ask for what the table holds by now.
+	// List, Count and CountBy ask for what the table holds by now.
 	List(ctx context.Context, s *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error)
 	Count(ctx context.Context, s *mysql.Selection) (int64, error)
+	CountBy(ctx context.Context, s *mysql.Selection, field string, limit int) (groups []mysql.Group, more bool, err error)
 }
 
 // IDs hands out ids of new tickets without waiting for MySQL.

@@ -14,8 +14,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// fill takes all room of a folder's file system and returns what gives it back.
-func fill(t *testing.T, dir string) (empty func()) {
+// fillDisk takes all room of a folder's file system and returns what gives it back.
+func fillDisk(t *testing.T, dir string) (empty func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
 	file, err := os.Create(path)
@@ -81,7 +81,7 @@ func TestJournalOnAFullDisk(t *testing.T) {
 			if o.redis != nil {
 				o.redis.Kill()
 			}
-			empty := fill(t, disk)
+			empty := fillDisk(t, disk)
 			acknowledged := fillUp(t, c, 2)
 			status, err := c.Status(t.Context())
 			if err != nil || !strings.Contains(strings.Join(status.Warnings, "\n"), "journal is full") {
@@ -117,7 +117,7 @@ func TestPHPOnAFullDisk(t *testing.T) {
 	if status, reply := change("before"); status != http.StatusOK {
 		t.Fatalf("%d %v", status, reply)
 	}
-	empty := fill(t, disk)
+	empty := fillDisk(t, disk)
 	c, err := protocol.Dial(t.Context(), s.Socket)
 	if err != nil {
 		t.Fatal(err)

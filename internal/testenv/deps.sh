@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need besides Go, from the distribution's own packages (Debian, Ubuntu).
 # It does nothing where all is there; otherwise it says what it installs. It starts no system service: ticketd's tests
-# run servers of their own. Usage: deps.sh [--list], which only prints the packages that are missing.
+# run servers of their own. Usage: deps.sh [--browser] [--list]: --browser adds what the browser tests need, --list only
+# prints the packages that are missing.
 set -euo pipefail
 shopt -s nullglob
 
@@ -54,7 +55,18 @@ find_missing() {
     want phpunit has phpunit
     want php-codesniffer has phpcs
 
+    want nodejs has node
+    want npm has npm
+    want unzip has unzip
+    want gettext has xgettext msguniq
+
     want wordpress any /usr/share/wordpress/wp-load.php
+
+    if [[ " $* " == *' --browser '* ]]; then
+        want chromium has chromium
+        want nodejs has node
+        want npm has npm
+    fi
 }
 
 # add_theme adds the theme that this release's WordPress recommends, where WordPress is installed now: without one, its
@@ -98,11 +110,11 @@ install_missing() {
         die "deps: installing failed; the lines above say why. Install by hand: ${missing[*]}"
 }
 
-find_missing
+find_missing "$@"
 if ((${#missing[@]} == 0)); then
     exit
 fi
-if [[ ${1-} == --list ]]; then
+if [[ " $* " == *' --list '* ]]; then
     printf '%s\n' "${missing[@]}"
     exit
 fi

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -14,6 +16,13 @@ import (
 type StackOptions struct {
 	// Site is further TOML for the daemon's [sites.main], e.g. `strategy = "interval"`.
 	Site string
+	// Sites are further sites in TOML, `[sites.NAME]` and its keys; DSN stands for the DSN of the stack's database.
+	Sites string
+	// Source and Multisite are those of [WordPressOptions].
+	Source    string
+	Multisite bool
+	// Config is further PHP code for wp-config.php.
+	Config string
 	// MustUse is PHP code that WordPress loads in every request (a must-use plugin); empty for none.
 	MustUse string
 	// PHP are the options of PHP-FPM; Debug sets WP_DEBUG; TCP makes WordPress reachable by a browser.
@@ -83,9 +92,9 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	s.state = cmp.Or(o.State, filepath.Dir(s.Socket))
 	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
 		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
-		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );",
-			phpString(s.Socket), phpString(s.Spool())),
-		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP,
+		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );\n%s",
+			phpString(s.Socket), phpString(s.Spool()), o.Config),
+		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP, Source: o.Source, Multisite: o.Multisite,
 	})
 	if err != nil {
 		return err
@@ -93,7 +102,7 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if err := s.mustUse(o.MustUse); err != nil {
 		return err
 	}
-	s.Ticketd, err = StartTicketd(ctx, daemonDir, binary, TicketdOptions{Config: s.Config(o.Site)})
+	s.Ticketd, err = StartTicketd(ctx, daemonDir, binary, TicketdOptions{Config: s.Config(o.Site + "\n" + s.sites(o.Sites))})
 	return err
 }
 
@@ -111,6 +120,11 @@ spool_dir = %q
 dsn = %q
 %s
 `, s.Socket, filepath.Join(s.state, "state"), s.Spool(), redis, s.MariaDB.DSN(StackDatabase), site)
+}
+
+// sites puts the database's DSN into the TOML of further sites.
+func (s *Stack) sites(text string) string {
+	return strings.ReplaceAll(text, "DSN", strconv.Quote(s.MariaDB.DSN(StackDatabase)))
 }
 
 // Spool is where PHP leaves what it cannot deliver.

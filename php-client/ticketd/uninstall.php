@@ -1,22 +1,12 @@
 <?php
 /**
- * Removes what the plugin keeps in the options. The tickets are the site's: their tables stay, always.
+ * Removes what the plugin keeps, as far as the setting TICKETD_KEEP says: without it the options, never the tickets.
  *
  * @package Ticketd
  */
 
 defined( 'WP_UNINSTALL_PLUGIN' ) || exit;
 
-if ( is_multisite() ) {
-	$ticketd_blogs = get_sites(
-		array(
-			'fields' => 'ids',
-			'number' => 0,
-		)
-	);
-	foreach ( $ticketd_blogs as $ticketd_blog ) {
-		delete_blog_option( (int) $ticketd_blog, 'ticketd_install_error' );
-	}
-} else {
-	delete_option( 'ticketd_install_error' );
-}
+require_once __DIR__ . '/src/autoload.php';
+
+Ticketd\WordPress\Blogs::each( array( Ticketd\WordPress\Uninstaller::class, 'run' ) );

@@ -47,6 +47,7 @@ func (s *Store) runLane(ctx context.Context, l *lane) {
 		case <-timer.C:
 		}
 		more, err := s.forward(ctx, l)
+		s.tried()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -74,6 +75,13 @@ func (s *Store) gather(ctx context.Context, l *lane) {
 	case <-l.now:
 	case <-timer.C:
 	}
+}
+
+// tried counts a replay that has ended.
+func (s *Store) tried() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
 }
 
 // forward brings a lane's oldest changes to the next store, once. It says whether more wait.
@@ -153,12 +161,12 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 		m := &entries[i].Mutation
 		err := outcomes[i].Err
 		if errors.Is(err, store.ErrDeleted) {
-			s.opts.Log.Warn().Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Int64("ticket", int64(m.ID)).
 				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
 			err = nil
 		}
 		if err != nil {
-			s.opts.Log.Warn().Err(err).Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).
 				Msg("a change in the journal cannot be made; it is tried again behind the others")
 			stuck = append(stuck, i)
 			continue

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/journal/wal"
@@ -66,7 +67,10 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	full     bool // the last change found no room
+	tries    int64 // replays that have ended, in whatever way
+	full     bool  // the last change found no room
+
+	repeats zerolog.Logger // limited, for what may concern each change of a long outage
 }
 
 // lane is what waits for one partition of the next store. It is replayed on its own, so that a partition that is away holds up no
@@ -92,11 +96,18 @@ type queued struct {
 	at       time.Time
 }
 
+// In each repeatPeriod the log tells of so many changes that Redis does not take as they are.
+const (
+	maxRepeats   = 20
+	repeatPeriod = 10 * time.Second
+)
+
 // Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
+		repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
@@ -259,6 +270,8 @@ type Status struct {
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
 	Replayed int64
+	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
+	Tries int64
 }
 
 // Status counts what waits.
@@ -268,6 +281,6 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	return Status{
 		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(),
+		Oldest: s.oldestAt(), Tries: s.tries,
 	}
 }

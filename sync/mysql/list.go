@@ -98,6 +98,52 @@ func (db *DB) Count(ctx context.Context, s *Selection) (int64, error) {
 	return n, db.failure("count tickets", err)
 }
 
+// Group is how many tickets have a value.
+type Group struct {
+	Value ticket.Value
+	Count int64
+}
+
+// CountBy counts the tickets of a selection for each value of a field, the largest number first, those of equal number
+// by value. more says that there are more values than limit. Its errors are those of [DB.List].
+func (db *DB) CountBy(ctx context.Context, s *Selection, field string, limit int) (groups []Group, more bool, err error) {
+	const operation = "count tickets by a field"
+	d, err := db.known(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	by, err := sortingBy(d, field)
+	if err != nil {
+		return nil, false, err
+	}
+	where, err := s.conditions(d)
+	if err != nil {
+		return nil, false, err
+	}
+	query := bounded(ctx, "MIN("+quote(by.column.Name)+"),COUNT(*)") + " FROM " + quote(d.Table) + where.text() +
+		" GROUP BY " + quote(by.column.Name) + fmt.Sprintf(" ORDER BY 2 DESC,1 LIMIT %d", limit+1)
+	rows, err := db.pool.QueryContext(ctx, query, where.args...)
+	if err != nil {
+		return nil, false, db.failure(operation, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if len(groups) == limit {
+			return groups, true, nil
+		}
+		var value sql.NullString
+		var g Group
+		if err := rows.Scan(&value, &g.Count); err != nil {
+			return nil, false, db.failure(operation, err)
+		}
+		if value.Valid {
+			g.Value = ticket.Text(value.String)
+		}
+		groups = append(groups, g)
+	}
+	return groups, false, db.failure(operation, rows.Err())
+}
+
 // bounded begins a SELECT that the server itself ends soon after ctx's deadline: a client that goes away does not end a
 // query that reads the whole table. MariaDB takes the first part and MySQL the second; each skips the other's as a
 // comment.

@@ -47,8 +47,9 @@ func TestListFilters(t *testing.T) {
 		db := migrated(t, dsn)
 		write(t, db,
 			set(1, 1, "status", "open", "customer_id", "7", "assigned_to", "NULL", "updated_at", "2026-11-01 10:00:00",
-				"channel", "x"),
-			set(2, 1, "status", "pending", "customer_id", "7", "assigned_to", "3", "updated_at", "2026-11-02 10:00:00"),
+				"channel", "x", "subject", "Drucker: 1000 Seiten"),
+			set(2, 1, "status", "pending", "customer_id", "7", "assigned_to", "3", "updated_at", "2026-11-02 10:00:00",
+				"subject", "Drucker: 100% Toner", "category", "printers"),
 			set(3, 1, "status", "closed", "customer_id", "8", "assigned_to", "4", "updated_at", "2026-11-03 10:00:00"),
 			set(4, 1, "status", "open", "customer_id", "7", "deleted_at", "2026-11-03 10:00:00"))
 		for name, c := range map[string]struct {
@@ -70,6 +71,11 @@ func TestListFilters(t *testing.T) {
 			"open end": {mysql.Selection{Periods: []mysql.Period{
 				{Field: "updated_at", From: ticket.Text("2026-11-02")},
 			}}, []ticket.ID{2, 3}},
+			"contains":             {mysql.Selection{Texts: []mysql.Contained{{"subject", "drucker"}}}, []ticket.ID{1, 2}},
+			"contains no wildcard": {mysql.Selection{Texts: []mysql.Contained{{"subject", "100%"}}}, []ticket.ID{2}},
+			"contains both": {mysql.Selection{
+				Texts: []mysql.Contained{{"subject", "r"}, {"category", "print"}},
+			}, []ticket.ID{2}},
 			"none": {with(mysql.Filter{"status", values("lost")}), []ticket.ID{}},
 		} {
 			ids, next := listed(t, db, &c.selection, &mysql.Page{Limit: 10})
@@ -86,6 +92,51 @@ func TestListFilters(t *testing.T) {
 		}
 		if channel, _ := rows[0].Fields.Get("channel"); channel.Text() != "x" || rows[0].Revision != 1 {
 			t.Errorf("row %+v, want the whole ticket", rows[0])
+		}
+	})
+}
+
+func TestCountBy(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		write(t, db,
+			set(1, 1, "status", "open", "assigned_to", "3"), set(2, 1, "status", "Open", "assigned_to", "NULL"),
+			set(3, 1, "status", "closed", "assigned_to", "NULL"),
+			set(4, 1, "status", "lost", "deleted_at", "2026-11-03 10:00:00"))
+		for field, want := range map[string]string{
+			"status": "[open 2] [closed 1]", "assigned_to": "[NULL 2] [3 1]",
+		} {
+			groups, more, err := db.CountBy(t.Context(), &mysql.Selection{}, field, 2)
+			var got []string
+			for _, g := range groups {
+				text := g.Value.Text()
+				if g.Value.IsNull() {
+					text = "NULL"
+				}
+				got = append(got, fmt.Sprintf("[%s %d]", text, g.Count))
+			}
+			if err != nil || more || !strings.EqualFold(strings.Join(got, " "), want) { // which of two equal texts, nobody says
+				t.Errorf("by %s: %v, more %t (%v), want %s", field, got, more, err, want)
+			}
+		}
+		open := with(mysql.Filter{"status", values("open")})
+		if groups, _, err := db.CountBy(t.Context(), &open, "assigned_to", 5); err != nil || len(groups) != 2 {
+			t.Errorf("a part: %v (%v), want two groups", groups, err)
+		}
+		if groups, more, err := db.CountBy(t.Context(), &mysql.Selection{}, "status", 1); err != nil || !more || len(groups) != 1 {
+			t.Errorf("with a limit of 1: %v, more %t (%v)", groups, more, err)
+		}
+		for _, field := range []string{"lost", "extra"} {
+			var refused *table.FieldError
+			if _, _, err := db.CountBy(t.Context(), &mysql.Selection{}, field, 5); !errors.As(err, &refused) {
+				t.Errorf("by %s: %v, want it refused", field, err)
+			}
+		}
+		search := mysql.Selection{Texts: []mysql.Contained{{"customer_id", "7"}}}
+		var refused *table.FieldError
+		if _, err := db.Count(t.Context(), &search); !errors.As(err, &refused) {
+			t.Errorf("a number searched for a text: %v, want it refused", err)
 		}
 	})
 }

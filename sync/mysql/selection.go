@@ -13,6 +13,7 @@ type Selection struct {
 	// Filters and Periods must hold altogether.
 	Filters []Filter
 	Periods []Period
+	Texts   []Contained
 	// Deleted asks for tickets too that carry the mark of a soft delete.
 	Deleted bool
 }
@@ -27,6 +28,11 @@ type Filter struct {
 type Period struct {
 	Field        string
 	From, Before ticket.Value
+}
+
+// Contained asks that a field contains a text, as the column's collation compares; the text is not empty.
+type Contained struct {
+	Field, Text string
 }
 
 // conditions are the parts of a WHERE, all of which must hold.
@@ -57,6 +63,11 @@ func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
 	}
 	for i := range s.Periods {
 		if err := where.period(d, &s.Periods[i]); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range s.Texts {
+		if err := where.contained(d, c); err != nil {
 			return nil, err
 		}
 	}
@@ -112,6 +123,21 @@ func (w *conditions) period(d *table.Definition, p *Period) error {
 		w.add(quote(c.Name)+end.is, value)
 	}
 	return nil
+}
+
+func (w *conditions) contained(d *table.Definition, c Contained) error {
+	column, err := asked(d, c.Field)
+	if err != nil {
+		return err
+	}
+	switch column.Kind {
+	case table.Char, table.Varchar, table.Text:
+		// LOCATE knows no wildcards, so nothing in the text has to be escaped.
+		w.add("LOCATE(?,"+quote(column.Name)+")>0", c.Text)
+		return nil
+	default:
+		return &table.FieldError{Field: c.Field, Rule: table.RuleFormat, Reason: "only columns of text can be searched"}
+	}
 }
 
 // asked returns the column of a field that tickets can be selected by.

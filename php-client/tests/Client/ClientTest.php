@@ -278,6 +278,70 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
+	 * A count by a field returns the groups as pairs of names.
+	 */
+	public function test_count_by_returns_groups(): void {
+		$client = $this->client( array( 'count' => 11, 'groups' => array( array( 'open', 9 ), array( null, 2 ) ), 'stale' => true ), $peer );
+		$want   = array(
+			'count'  => 11,
+			'groups' => array( array( 'value' => 'open', 'count' => 9 ), array( 'value' => null, 'count' => 2 ) ),
+			'stale'  => true,
+		);
+		$this->assertSame( $want, $client->count_tickets_by( 'status', array( 'contains' => array( 'subject' => 'x' ) ) ) );
+		$this->assertSame( array( 'contains' => array( 'subject' => 'x' ), 'by' => 'status' ), $this->request( $peer )[3] );
+	}
+
+	/**
+	 * Dead letters are listed, tried again and given up; none is named is none, not all.
+	 *
+	 * @dataProvider codecs
+	 * @param Codec $codec The codec.
+	 */
+	public function test_dead_letters( Codec $codec ): void {
+		$letter = array(
+			'id'       => 812,
+			'revision' => 7,
+			'code'     => 4025,
+			'reason'   => 'CONSTRAINT failed',
+			'at_ms'    => 1764000000001,
+			'deleted'  => false,
+			'fields'   => array( 'priority' => 'forbidden', 'assigned_to' => null ),
+		);
+		$client = $this->client( array( 'letters' => array( $letter + array( 'later' => 1 ) ) ), $peer, $codec );
+		$this->assertSame( array( $letter ), $client->dead_list( 811, 20 ) );
+		$this->assertSame( array( 0, 1, 'dead_list', array( 'limit' => 20, 'after' => 811 ) ), $this->request( $peer ) );
+
+		$client = $this->client( array( 'count' => 2 ), $peer, $codec );
+		$this->assertSame( 0, $client->dead_retry( array() ) );
+		$this->assertSame( 2, $client->dead_retry( array( 812, '813' ) ) );
+		$this->assertSame( array( 0, 1, 'dead_retry', array( 'ids' => array( 812, 813 ) ) ), $this->request( $peer ) );
+
+		$client = $this->client( array( 'count' => 3 ), $peer, $codec );
+		$this->assertSame( 0, $client->dead_drop( array() ) );
+		$this->assertSame( 3, $client->dead_drop( null ) );
+		$this->assertSame( array( 0, 1, 'dead_drop', array( 'all' => true ) ), $this->request( $peer ) );
+	}
+
+	/**
+	 * Letters and groups of another shape are anomalies.
+	 */
+	public function test_letters_and_groups_of_another_shape_are_refused(): void {
+		$calls = array(
+			array( array( 'letters' => array( array( 'id' => 1, 'revision' => 1, 'fields' => array() ) ) ), fn( $client ) => $client->dead_list() ),
+			array( array(), fn( $client ) => $client->dead_list() ),
+			array( array( 'count' => 1, 'groups' => array( array( 'open' ) ) ), fn( $client ) => $client->count_tickets_by( 'status' ) ),
+		);
+		foreach ( $calls as list( $result, $call ) ) {
+			try {
+				$call( $this->client( $result, $peer ) );
+				$this->fail( 'accepted' );
+			} catch ( ProtocolException $e ) {
+				$this->addToAssertionCount( 1 );
+			}
+		}
+	}
+
+	/**
 	 * What is no argument of a list never reaches a codec, however deep; the field is named.
 	 */
 	public function test_a_list_by_something_else_is_refused(): void {
@@ -289,6 +353,7 @@ final class ClientTest extends TestCase {
 			'from'       => array( 'created_at' => array( 'from' => array( 'soon' ) ) ),
 			'updated_at' => array( 'updated_at' => '2026-11-01' ),
 			'limit'      => array( 'limit' => array( 20 ) ),
+			'subject'    => array( 'contains' => array( 'subject' => array( 'x' ) ) ),
 		);
 		foreach ( $wrong as $field => $args ) {
 			try {

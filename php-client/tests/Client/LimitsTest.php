@@ -25,6 +25,8 @@ final class LimitsTest extends TestCase {
 		$this->assertStringContainsString( sprintf( '| fields of one ticket in one request | %d |', Limits::MAX_FIELDS ), $spec );
 		$this->assertStringContainsString( '| tickets or ids in one request, tickets or letters of a page | ' . number_format( Limits::MAX_TICKETS ) . ' |', $spec );
 		$this->assertStringContainsString( sprintf( '| fields in a `where` / values of one of them | %d / %d |', Limits::MAX_WHERE, Limits::MAX_CHOICES ), $spec );
+		$this->assertStringContainsString( sprintf( '| bytes of a text in `contains` | %d |', Limits::MAX_CONTAINS ), $spec );
+		$this->assertStringContainsString( '| groups of a `count` | ' . number_format( Limits::MAX_GROUPS ) . ' |', $spec );
 		$this->assertStringContainsString( sprintf( '| bytes of a field name / request id / site / method | %d |', Limits::MAX_REQUEST_ID ), $spec );
 		$this->assertStringContainsString( sprintf( '| bytes of a request id of `set` | %d |', Limits::MAX_SET_REQUEST_ID ), $spec );
 		$this->assertStringContainsString( sprintf( 'version of the protocol: `0x%02x`', Limits::VERSION ), $spec );

@@ -25,6 +25,11 @@ if ( ! is_file( ABSPATH . WPINC . '/version.php' ) ) {
 	);
 }
 
+// The constants of wp-includes/default-constants.php that WordPress' own functions count with.
+foreach ( array( 'MINUTE' => 60, 'HOUR' => 3600, 'DAY' => 86400, 'WEEK' => 604800, 'MONTH' => 2592000, 'YEAR' => 31536000 ) as $ticketd_unit => $ticketd_seconds ) {
+	define( $ticketd_unit . '_IN_SECONDS', $ticketd_seconds );
+}
+
 // What wp-settings.php would set before it loads these.
 $GLOBALS['wp_plugin_paths'] = array();
 $GLOBALS['blog_id']         = 1;
@@ -45,6 +50,7 @@ foreach (
 		'pomo/translations',
 		'l10n',
 		'functions',
+		'shortcodes',
 		'link-template',
 		'class-wp-http-response',
 		'rest-api',
@@ -58,6 +64,7 @@ foreach (
 }
 $GLOBALS['wp_textdomain_registry'] = new \WP_Textdomain_Registry();
 wp_cache_init();
+add_filter( 'wp_sprintf', 'wp_sprintf_l', 10, 2 ); // One of default-filters.php.
 require __DIR__ . '/stand-ins.php';
 require dirname( __DIR__, 2 ) . '/ticketd/ticketd.php';
 do_action( 'plugins_loaded' );

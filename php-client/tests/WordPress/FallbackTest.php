@@ -228,6 +228,8 @@ final class FallbackTest extends OutageTestCase {
 			'NULL'            => array( array( 'where' => array( 'priority' => null ) ), array( 4, 2 ) ),
 			'NULL or a value' => array( array( 'where' => array( 'customer_id' => array( null, '8' ) ) ), array( 4, 3 ) ),
 			'text with %'     => array( array( 'where' => array( 'status' => "%s' OR 1=1 -- %d" ) ), array() ),
+			'a text within'   => array( array( 'contains' => array( 'status' => 'En' ) ), array( 5, 4, 3, 1 ) ),
+			'no wildcards'    => array( array( 'contains' => array( 'status' => 'o%n' ) ), array() ),
 			'from'            => array( array( 'created_at' => array( 'from' => '2026-11-02 10:00:00' ) ), array( 5, 4, 3, 2 ) ),
 			'before'          => array( array( 'created_at' => array( 'before' => '2026-11-02 10:00:00' ) ), array( 1 ) ),
 			'between'         => array( array( 'created_at' => array( 'from' => '2026-11-02', 'before' => '2026-11-04' ) ), array( 4, 3, 2 ) ),
@@ -260,6 +262,22 @@ final class FallbackTest extends OutageTestCase {
 				$after = array( 'after' => $page['next'] );
 			} while ( null !== $page['next'] );
 			$this->assertSame( $ids, $seen );
+		}
+	}
+
+	/**
+	 * They are counted by the values of a field.
+	 */
+	public function test_counts_by_a_field(): void {
+		$this->several();
+		$by_status = ticketd_count_tickets_by( 'status', array( 'where' => array( 'priority' => null ) ) );
+		$this->assertSame( array( 2, true ), array( $by_status['count'], $by_status['stale'] ) );
+		$this->assertSame( array( 1, 1 ), array_column( $by_status['groups'], 'count' ) );
+		$customers = array_column( ticketd_count_tickets_by( 'customer_id' )['groups'], 'value' );
+		$this->assertContains( 7, $customers );
+		$this->assertContains( null, $customers );
+		foreach ( array( 'colour', 'extra', 'status`' ) as $field ) {
+			$this->assertSame( 'ticketd_invalid', ticketd_count_tickets_by( $field )->get_error_code() );
 		}
 	}
 
@@ -319,6 +337,9 @@ final class FallbackTest extends OutageTestCase {
 			'many fields'       => array( array( 'where' => array_fill( 0, 17, 1 ) ), 'where' ),
 			'text for a number' => array( array( 'where' => array( 'customer_id' => 'seven' ) ), 'customer_id' ),
 			'another end'       => array( array( 'created_at' => array( 'until' => '2026' ) ), 'created_at' ),
+			'search a number' => array( array( 'contains' => array( 'customer_id' => '7' ) ), 'customer_id' ),
+			'search nothing'  => array( array( 'contains' => array( 'status' => '' ) ), 'status' ),
+			'search too long' => array( array( 'contains' => array( 'status' => str_repeat( 'x', 257 ) ) ), 'status' ),
 			'another sort'      => array( array( 'sort' => 'subject' ), 'sort' ),
 			'another order'     => array( array( 'order' => 'up' ), 'order' ),
 			'no limit'          => array( array( 'limit' => 0 ), 'limit' ),
@@ -353,6 +374,7 @@ final class FallbackTest extends OutageTestCase {
 			fn() => ticketd_get_tickets( array( 1 ) ),
 			fn() => ticketd_list_tickets(),
 			fn() => ticketd_count_tickets(),
+			fn() => ticketd_count_tickets_by( 'status' ),
 		);
 		foreach ( array( 'wp_absent', 'wp_support_tickets_seq', 'no`name' ) as $table ) {
 			remove_all_filters( 'ticketd_table' );

@@ -94,6 +94,7 @@ function ticketd_get_tickets( array $ids ) {
  *                              NULL. Only fields with a column of their own.
  *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
  *     @type array  $updated_at Likewise.
+ *     @type array  $contains   By field name a text that the field must contain. No index helps there.
  *     @type bool   $deleted    Deleted tickets too. Default false.
  *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
  *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
@@ -111,11 +112,24 @@ function ticketd_list_tickets( array $args = array() ) {
 /**
  * Counts tickets by what they hold.
  *
- * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as ticketd_list_tickets() takes them.
+ * @param array $args `where`, `contains`, `created_at`, `updated_at`,
+ *                    `deleted` and `fresh` as ticketd_list_tickets() takes them.
  * @return int|WP_Error
  */
 function ticketd_count_tickets( array $args = array() ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->count_tickets( $args );
+}
+
+/**
+ * Counts tickets for each value of a field.
+ *
+ * @param string $field The field's name; it has a column of its own, and at most 1,000 values among these tickets.
+ * @param array  $args  What ticketd_count_tickets() takes.
+ * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>}|WP_Error The largest group
+ *         first; they add up to count. `stale` is true where changes may be missing.
+ */
+function ticketd_count_tickets_by( string $field, array $args = array() ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->count_tickets_by( $field, $args );
 }
 
 /**
@@ -137,6 +151,39 @@ function ticketd_delete_ticket( int $id, string $request_id = '' ) {
  */
 function ticketd_flush( array $ids = array() ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->flush( $ids );
+}
+
+/**
+ * Reads the dead letters: tickets with changes that MySQL refuses. They wait until they are tried again, given up, or
+ * changed by another write.
+ *
+ * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
+ * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
+ * @return array[]|WP_Error By ticket id: `id`, `revision`, `code` and `reason` (MySQL's), `at_ms` (since 1970),
+ *         `deleted` (what is refused is the ticket's deletion), `fields` (whose change MySQL does not have).
+ */
+function ticketd_list_dead_letters( int $after = 0, int $limit = 50 ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->dead_list( $after, $limit );
+}
+
+/**
+ * Puts dead letters back into the queue, to be flushed at once. What MySQL still refuses becomes a dead letter again.
+ *
+ * @param int[]|null $ids Ticket ids, at most 1,000; null: every dead letter.
+ * @return int|WP_Error How many were put back.
+ */
+function ticketd_retry_dead_letters( ?array $ids ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->dead_retry( $ids );
+}
+
+/**
+ * Gives up for good the changes that MySQL refuses: the tickets are again what MySQL has of them.
+ *
+ * @param int[]|null $ids Ticket ids, at most 1,000; null: every dead letter.
+ * @return int|WP_Error Of how many tickets changes were given up.
+ */
+function ticketd_drop_dead_letters( ?array $ids ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->dead_drop( $ids );
 }
 
 /**

@@ -20,6 +20,9 @@ final class Client {
 	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;
 
+	/** Dead letters of a page unless it is told otherwise. */
+	public const DEAD_LIMIT = 50;
+
 	/**
 	 * How long the daemon remembers a request id that was made up here, in seconds: as long as a call that was lost is
 	 * repeated, or waits in the spool while the daemon is restarted.
@@ -90,7 +93,7 @@ final class Client {
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
 		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
-			+ array( 'fields' => self::checked_fields( $fields ) )
+			+ array( 'fields' => Arguments::fields( $fields ) )
 			+ self::repeatable( $request_id );
 		return $this->call( 'create', $params, array( Result::class, 'created' ) );
 	}
@@ -107,7 +110,7 @@ final class Client {
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
 		$params = array(
 			'id'     => $id,
-			'fields' => self::checked_fields( $fields ),
+			'fields' => Arguments::fields( $fields ),
 		) + self::repeatable( $request_id );
 		if ( 0 !== $if_revision ) {
 			$params['if_revision'] = $if_revision;
@@ -132,14 +135,15 @@ final class Client {
 			if ( ! is_int( $id ) || ! is_array( $fields ) ) {
 				throw new InputException( 'Give arrays of fields by ticket id.', 'tickets' );
 			}
-			$tickets[] = array( $id, self::checked_fields( $fields ) );
+			$tickets[] = array( $id, Arguments::fields( $fields ) );
 		}
 		$request = $this->request( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
 			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
-			$pairs    = $request->pairs();
+			$pairs    = array(); // Mostly nobody needs them.
 			foreach ( $outcomes as $index => $outcome ) {
 				if ( $outcome instanceof DaemonException ) {
+					$pairs = array() === $pairs ? $request->pairs() : $pairs;
 					$outcome->set_request( $pairs[ $index ] );
 				}
 			}
@@ -170,7 +174,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return array();
 		}
-		$ids  = self::checked_ids( $ids );
+		$ids  = Arguments::ids( $ids );
 		$read = static function ( array $result ) use ( $ids ): array {
 			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
 		};
@@ -187,6 +191,7 @@ final class Client {
 	 *                              is NULL. Only fields with a column of their own.
 	 *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
 	 *     @type array  $updated_at Likewise.
+	 *     @type array  $contains   By field name a text that the field must contain. No index helps there.
 	 *     @type bool   $deleted    Deleted tickets too. Default false.
 	 *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
 	 *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
@@ -198,16 +203,30 @@ final class Client {
 	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
-		return $this->call( 'list', self::checked_query( $args ), array( Result::class, 'page' ) );
+		return $this->call( 'list', Arguments::query( $args ), array( Result::class, 'page' ) );
 	}
 
 	/**
 	 * Counts tickets by what they hold.
 	 *
-	 * @param array $args `where`, `created_at`, `updated_at`, `deleted` and `fresh` as list_tickets() takes them.
+	 * @param array $args `where`, `contains`, `created_at`, `updated_at`,
+	 *                    `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
-		return $this->call( 'count', self::checked_query( $args ), array( Result::class, 'counted' ) );
+		return $this->call( 'count', Arguments::query( $args ), array( Result::class, 'counted' ) );
+	}
+
+	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name; it has a column of its own, and at most 1,000 values among these tickets.
+	 * @param array  $args  What count_tickets() takes.
+	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} The largest group
+	 *         first; they add up to count. `stale` is true where changes may be missing.
+	 */
+	public function count_tickets_by( string $field, array $args = array() ): array {
+		$params = Arguments::query( $args ) + array( 'by' => $field );
+		return $this->call( 'count', $params, array( Result::class, 'groups' ) );
 	}
 
 	/**
@@ -236,8 +255,41 @@ final class Client {
 		?callable $progress = null,
 		int $timeout_ms = self::FLUSH_TIMEOUT_MS
 	): array {
-		$params = array() === $ids ? array() : array( 'ids' => self::checked_ids( $ids ) );
+		$params = array() === $ids ? array() : array( 'ids' => Arguments::ids( $ids ) );
 		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
+	}
+
+	/**
+	 * Reads the dead letters: tickets with changes that MySQL refuses.
+	 *
+	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
+	 * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
+	 * @return array[] By ticket id, ascending: `id`, `revision`, `code` and `reason` (MySQL's), `at_ms`, `deleted`,
+	 *         `fields`.
+	 */
+	public function dead_list( int $after = 0, int $limit = self::DEAD_LIMIT ): array {
+		$params = array( 'limit' => $limit ) + ( 0 === $after ? array() : array( 'after' => $after ) );
+		return $this->call( 'dead_list', $params, array( Result::class, 'letters' ) );
+	}
+
+	/**
+	 * Puts dead letters back into the queue, to be flushed at once.
+	 *
+	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
+	 * @return int How many were put back.
+	 */
+	public function dead_retry( ?array $ids ): int {
+		return $this->dead( 'dead_retry', $ids );
+	}
+
+	/**
+	 * Gives up for good the changes that MySQL refuses.
+	 *
+	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
+	 * @return int Of how many tickets changes were given up.
+	 */
+	public function dead_drop( ?array $ids ): int {
+		return $this->dead( 'dead_drop', $ids );
 	}
 
 	/**
@@ -247,6 +299,20 @@ final class Client {
 	 */
 	public function status(): array {
 		return $this->call( 'status', array(), array( Result::class, 'status' ) );
+	}
+
+	/**
+	 * Calls a method for dead letters.
+	 *
+	 * @param string     $method The method's name.
+	 * @param int[]|null $ids    Ticket ids; null: all.
+	 */
+	private function dead( string $method, ?array $ids ): int {
+		if ( array() === $ids ) {
+			return 0;
+		}
+		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
+		return $this->call( $method, $params, array( Result::class, 'counted' ) );
 	}
 
 	/**
@@ -306,84 +372,5 @@ final class Client {
 			'request_id' => bin2hex( random_bytes( 16 ) ),
 			'remember'   => self::REMEMBER_SECONDS,
 		);
-	}
-
-	/**
-	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
-	 *
-	 * @param array $fields Values by field name.
-	 * @return array The same.
-	 * @throws InputException If a value is not a single one.
-	 */
-	private static function checked_fields( array $fields ): array {
-		foreach ( $fields as $name => $value ) {
-			if ( null !== $value && ! is_scalar( $value ) ) {
-				throw new InputException(
-					sprintf( 'A field cannot hold %s. Give a string, a number, a boolean or null.', gettype( $value ) ),
-					(string) $name
-				);
-			}
-		}
-		return $fields;
-	}
-
-	/**
-	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
-	 * an array with gaps, as a filter leaves it, would become a map.
-	 *
-	 * @param array $args What list_tickets() takes.
-	 * @return array The same.
-	 * @throws InputException If an argument is of another shape.
-	 */
-	private static function checked_query( array $args ): array {
-		foreach ( $args as $name => $value ) {
-			if ( ! in_array( $name, array( 'where', 'created_at', 'updated_at' ), true ) ) {
-				self::checked_fields( array( $name => $value ) );
-				continue;
-			}
-			if ( ! is_array( $value ) ) {
-				throw new InputException( 'Give an array of values by name.', $name );
-			}
-			foreach ( $value as $field => $values ) {
-				if ( 'where' === $name && is_array( $values ) ) {
-					$args['where'][ $field ] = self::checked_choices( (string) $field, array_values( $values ) );
-				} else {
-					self::checked_fields( array( $field => $values ) );
-				}
-			}
-		}
-		return $args;
-	}
-
-	/**
-	 * Refuses alternatives that are not single values.
-	 *
-	 * @param string $field  The field's name.
-	 * @param array  $values The list.
-	 * @return array The same.
-	 */
-	private static function checked_choices( string $field, array $values ): array {
-		foreach ( $values as $value ) {
-			self::checked_fields( array( $field => $value ) );
-		}
-		return $values;
-	}
-
-	/**
-	 * Refuses what is no integer. A decimal string is one: that is what a database's result holds.
-	 *
-	 * @param array $ids Ticket ids.
-	 * @return int[] The same, as a list of integers.
-	 * @throws InputException If one is not an integer.
-	 */
-	private static function checked_ids( array $ids ): array {
-		$checked = array();
-		foreach ( $ids as $id ) {
-			if ( ! is_int( $id ) && ( ! is_string( $id ) || (string) (int) $id !== $id ) ) {
-				throw new InputException( 'Give ticket ids as integers.', 'ids' );
-			}
-			$checked[] = (int) $id;
-		}
-		return $checked;
 	}
 }

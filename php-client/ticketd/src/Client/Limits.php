@@ -42,6 +42,12 @@ final class Limits {
 	/** Most values of one of them. */
 	public const MAX_CHOICES = 100;
 
+	/** Most bytes of a text that is searched for. */
+	public const MAX_CONTAINS = 256;
+
+	/** Most groups of a count by a field. */
+	public const MAX_GROUPS = 1000;
+
 	/** How deep arrays and maps of a message may be nested. No message of the protocol comes near it. */
 	public const MAX_DEPTH = 32;
 }

@@ -146,6 +146,56 @@ final class Result {
 	}
 
 	/**
+	 * Reads what `count` returns with `by`.
+	 *
+	 * @param array $result The result.
+	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} And `stale`: true where
+	 *         the result says so.
+	 * @throws ProtocolException If a group is no pair of a value and a number.
+	 */
+	public static function groups( array $result ): array {
+		$groups = array();
+		foreach ( self::all( $result, 'groups' ) as $pair ) {
+			if ( ! is_array( $pair ) || 2 !== count( $pair ) || ! is_int( $pair[1] ?? null ) ) {
+				throw new ProtocolException( 'a group that is no pair of a value and a number' );
+			}
+			$groups[] = array(
+				'value' => $pair[0] ?? null,
+				'count' => $pair[1],
+			);
+		}
+		return array(
+			'count'  => self::counted( $result ),
+			'groups' => $groups,
+		) + self::staleness( $result );
+	}
+
+	/**
+	 * Reads what `dead_list` returns.
+	 *
+	 * @param array $result The result.
+	 * @return array[] Letters, each with all keys of the protocol's.
+	 * @throws ProtocolException If one of them is no letter.
+	 */
+	public static function letters( array $result ): array {
+		$letters = array();
+		foreach ( self::all( $result, 'letters' ) as $letter ) {
+			$reason = $letter['reason'] ?? null;
+			if ( ! is_array( $letter ) || ! is_array( $letter['fields'] ?? null ) || ! is_string( $reason ) ) {
+				throw new ProtocolException( 'a letter without fields or reason' );
+			}
+			$letters[] = self::created( $letter ) + array(
+				'code'    => self::integer( $letter, 'code' ),
+				'reason'  => $reason,
+				'at_ms'   => self::integer( $letter, 'at_ms' ),
+				'deleted' => true === ( $letter['deleted'] ?? null ),
+				'fields'  => $letter['fields'],
+			);
+		}
+		return $letters;
+	}
+
+	/**
 	 * Reads what `set_many` returns.
 	 *
 	 * @param array $result The result.
@@ -173,6 +223,20 @@ final class Result {
 	 */
 	private static function staleness( array $result ): array {
 		return true === ( $result['stale'] ?? null ) ? array( 'stale' => true ) : array();
+	}
+
+	/**
+	 * Reads a list, however long.
+	 *
+	 * @param array  $result The result.
+	 * @param string $name   The list's name.
+	 * @throws ProtocolException If it is none.
+	 */
+	private static function all( array $result, string $name ): array {
+		if ( ! is_array( $result[ $name ] ?? null ) ) {
+			throw new ProtocolException( sprintf( 'a result without %s', $name ) );
+		}
+		return array_values( $result[ $name ] );
 	}
 
 	/**

@@ -130,6 +130,26 @@ final class Fallback {
 	}
 
 	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  What the client's count_tickets() takes.
+	 * @return array{count: int, groups: array[], stale: bool}|null Null where the database does not answer.
+	 */
+	public function count_tickets_by( string $field, array $args ): ?array {
+		$table  = Table::describe( $this->table_name );
+		$groups = null === $table ? null : ( new Query( $table, $args ) )->count_by( $field );
+		if ( null === $groups ) {
+			return null;
+		}
+		return array(
+			'count'  => array_sum( array_column( $groups, 'count' ) ),
+			'groups' => $groups,
+			'stale'  => true,
+		);
+	}
+
+	/**
 	 * Reads tickets from the database and the spool.
 	 *
 	 * @param int[] $ids Ticket ids, at least one.

@@ -14,6 +14,9 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Plugin {
 
+	/** The plugin's version, as in its header. */
+	public const VERSION = '0.1.0';
+
 	/**
 	 * The instance.
 	 *
@@ -57,6 +60,21 @@ final class Plugin {
 	 */
 	public function register( string $file ): void {
 		( new Installer( $file ) )->register();
+		( new Lifecycle( $file, $this->api ) )->register();
+		( new Watchdog( $this->api, new Settings() ) )->register();
+		( new Privacy( $this->api, new Settings() ) )->register();
+		( new SettingsPage() )->register();
+		( new Form\Form( $this->api, new Settings() ) )->register();
+		( new Form\MyTickets( $this->api ) )->register();
+		( new Form\Blocks( $file ) )->register();
+		( new Form\WooCommerce( new Settings() ) )->register();
+		( new Abilities( $this->api ) )->register();
+		( new QueryMonitor( $this->api ) )->register();
+		( new Capabilities() )->register();
+		if ( is_admin() ) {
+			( new Admin\Screens( $this->api, $file ) )->register();
+		}
+		$this->register_site_health();
 
 		// Not before all plugins are loaded: one of them may still define these functions itself.
 		add_action(
@@ -72,10 +90,29 @@ final class Plugin {
 			'rest_api_init',
 			function (): void {
 				( new RestController( $this->api ) )->register_routes();
+				( new Admin\Operations( $this->api ) )->register_routes();
 			}
 		);
 		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
-			\WP_CLI::add_command( 'ticketd', new Cli\Command( $this->api ) );
+			Cli\Commands::add( $this->api, new Settings() );
 		}
+	}
+
+	/**
+	 * Adds the plugin's part of Site Health, which WordPress also asks for outside of its admin pages.
+	 */
+	private function register_site_health(): void {
+		add_filter(
+			'site_status_tests',
+			function ( array $tests ): array {
+				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_tests( $tests );
+			}
+		);
+		add_filter(
+			'debug_information',
+			function ( array $info ): array {
+				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_information( $info );
+			}
+		);
 	}
 }

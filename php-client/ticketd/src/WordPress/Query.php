@@ -22,7 +22,7 @@ final class Query {
 	private const SORTS = array( 'ticket_id', 'created_at', 'updated_at', 'priority', 'status' );
 
 	/** Arguments of a count; a list has more. */
-	private const SELECTION = array( 'where', 'created_at', 'updated_at', 'deleted', 'fresh' );
+	private const SELECTION = array( 'where', 'contains', 'created_at', 'updated_at', 'deleted', 'fresh' );
 
 	/** Tickets of a page unless it is told otherwise. */
 	private const DEFAULT_LIMIT = 50;
@@ -80,6 +80,38 @@ final class Query {
 		$this->select();
 		$rows = Database::rows( 'SELECT COUNT(*) AS `n`' . $this->from(), $this->values );
 		return null === $rows ? null : (int) $rows[0]['n'];
+	}
+
+	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @return array<int, array{value: int|string|null, count: int}>|null The largest group first; null where the
+	 *         database does not answer.
+	 * @throws InputException If an argument is refused.
+	 */
+	public function count_by( string $field ): ?array {
+		$this->check_names( self::SELECTION );
+		if ( ! $this->table->has( $field ) || 'json' === $this->table->type( $field ) ) {
+			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
+		}
+		$this->select();
+		$rows = Database::rows(
+			"SELECT MIN(`$field`) AS `value`, COUNT(*) AS `n`" . $this->from()
+			. " GROUP BY `$field` ORDER BY `n` DESC, `value` LIMIT %d",
+			array_merge( $this->values, array( Limits::MAX_GROUPS + 1 ) )
+		);
+		if ( null !== $rows && count( $rows ) > Limits::MAX_GROUPS ) {
+			throw new InputException( 'The field has too many values: count fewer tickets at once.', 'by' );
+		}
+		$groups = null === $rows ? null : array();
+		foreach ( $rows ?? array() as $row ) {
+			$groups[] = array(
+				'value' => $this->table->value( $field, $row['value'] ),
+				'count' => (int) $row['n'],
+			);
+		}
+		return $groups;
 	}
 
 	/**
@@ -174,6 +206,9 @@ final class Query {
 		foreach ( $where as $field => $values ) {
 			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
 		}
+		foreach ( $this->args['contains'] ?? array() as $field => $text ) {
+			$this->add_search( (string) $field, (string) $text );
+		}
 		foreach ( array( 'created_at', 'updated_at' ) as $field ) {
 			foreach ( $this->args[ $field ] ?? array() as $end => $time ) {
 				$comparison = array(
@@ -222,6 +257,24 @@ final class Query {
 			$either[] = "`$field` IN (" . implode( ', ', $places ) . ')';
 		}
 		$this->add( '(' . implode( ' OR ', $either ) . ')', ...array_values( $given ) );
+	}
+
+	/**
+	 * Adds the condition that a field contains a text, as its collation compares; LOCATE knows no wildcards.
+	 *
+	 * @param string $field The field's name.
+	 * @param string $text  The text.
+	 * @throws InputException If it is no column of text, or the text is empty or too long.
+	 */
+	private function add_search( string $field, string $text ): void {
+		$types = array( 'char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext' );
+		if ( ! $this->table->has( $field ) || ! in_array( $this->table->type( $field ), $types, true ) ) {
+			throw new InputException( 'Only columns of text can be searched.', $field );
+		}
+		if ( '' === $text || strlen( $text ) > Limits::MAX_CONTAINS ) {
+			throw new InputException( sprintf( 'Search for a text of 1 to %d bytes.', Limits::MAX_CONTAINS ), $field );
+		}
+		$this->add( "LOCATE(%s, `$field`) > 0", $text );
 	}
 
 	/**

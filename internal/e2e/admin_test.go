@@ -1,0 +1,268 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// user is a visitor of the screens, with the test at hand.
+type user struct {
+	*visitor
+	t *testing.T
+}
+
+// newUser logs in a new user of a role.
+func newUser(t *testing.T, s *testenv.Stack, name, role string) *user {
+	t.Helper()
+	v := newVisitor(t, s)
+	v.logIn(t, name, role)
+	return &user{v, t}
+}
+
+func (u *user) get(path string) (status int, location, body string) {
+	u.t.Helper()
+	status, body, location = u.do(u.t, http.MethodGet, path, nil, nil)
+	return status, location, body
+}
+
+func (u *user) post(path string, form url.Values) (status int, location, body string) {
+	u.t.Helper()
+	status, body, location = u.visitor.post(u.t, path, form)
+	return status, location, body
+}
+
+// tap stands before the daemon's socket and counts the requests that pass.
+type tap struct {
+	path     string
+	listener net.Listener
+	target   string
+	all      sync.WaitGroup
+
+	mu    sync.Mutex
+	n     int
+	conns []net.Conn
+}
+
+func newTap(t *testing.T, target string) *tap {
+	t.Helper()
+	p := &tap{path: filepath.Join(testenv.Folder(t), "tap.sock"), target: target}
+	var config net.ListenConfig
+	var err error
+	if p.listener, err = config.Listen(t.Context(), "unix", p.path); err != nil {
+		t.Fatal(err)
+	}
+	p.all.Go(func() {
+		for {
+			client, err := p.listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := (&net.Dialer{}).DialContext(t.Context(), "unix", p.target)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns = append(p.conns, client, server)
+			p.mu.Unlock()
+			p.all.Go(func() { p.requests(server, client) })
+			p.all.Go(func() { _, _ = io.Copy(client, server); _ = client.Close() })
+		}
+	})
+	t.Cleanup(func() {
+		_ = p.listener.Close()
+		p.mu.Lock()
+		for _, c := range p.conns {
+			_ = c.Close()
+		}
+		p.mu.Unlock()
+		p.all.Wait()
+	})
+	return p
+}
+
+// requests passes on frame by frame.
+func (p *tap) requests(server, client net.Conn) {
+	defer func() { _ = server.Close() }()
+	head := make([]byte, protocol.HeaderBytes)
+	for {
+		if _, err := io.ReadFull(client, head); err != nil {
+			return
+		}
+		p.mu.Lock()
+		p.n++
+		p.mu.Unlock()
+		length := int64(binary.BigEndian.Uint32(head) & 0xffffff)
+		if _, err := server.Write(head); err != nil {
+			return
+		}
+		if _, err := io.CopyN(server, client, length); err != nil {
+			return
+		}
+	}
+}
+
+// taken returns how many requests there were since it was last called.
+func (p *tap) taken() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.n
+	p.n = 0
+	return n
+}
+
+// An agent's page with 50 tickets costs two round trips to the daemon at most, whatever it is filtered and sorted by; so do a
+// ticket and what is posted from them. With the numbers asked for one status after the other it was six.
+func TestAgentsPagesCostTwoRoundTrips(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Site: "strategy = \"interval\"\nperiod = \"6h\""})
+	counted := newTap(t, s.Socket)
+	agent := newUser(t, s, "agent", "editor")
+	if _, err := s.WordPress.Run(t.Context(), `
+		for ( $i = 0; $i < 60; $i++ ) {
+			ticketd_create_ticket( array( 'subject' => "Ticket $i", 'status' => array( 'open', 'pending', 'odd' )[ $i % 3 ], 'customer_id' => 1 ) );
+		}
+		$text = "<?php add_filter( 'ticketd_socket', function () { return '" . $argv[1] . "'; } );";
+		wp_mkdir_p( WPMU_PLUGIN_DIR );
+		file_put_contents( WPMU_PLUGIN_DIR . '/tap.php', $text );`, counted.path); err != nil {
+		t.Fatal(err)
+	}
+	page := "/wp-admin/admin.php?page=ticketd"
+	for _, query := range []string{
+		"", "&status=open", "&status=odd&orderby=priority&order=asc", "&s=Ticket", "&s=%237", "&customer=admin&assigned_to=none", "&ticket=1",
+	} {
+		status, _, body := agent.get(page + query)
+		if n := counted.taken(); status != http.StatusOK || n < 1 || n > 2 {
+			t.Errorf("%q: %d, %d round trips", query, status, n)
+		}
+		if rows := strings.Count(body, `name="ids[]"`); query == "" && rows != 50 {
+			t.Errorf("%d tickets on the page, want 50", rows)
+		}
+	}
+	_, _, body := agent.get(page)
+	nonce := hidden(t, body, "_wpnonce")
+	counted.taken()
+	status, location, _ := agent.post(page, url.Values{"action": {"status:closed"}, "ids[]": {"1", "2", "3"}, "_wpnonce": {nonce}})
+	if n := counted.taken(); status != http.StatusFound || n != 1 {
+		t.Errorf("bulk change: %d to %s, %d round trips; want one", status, location, n)
+	}
+	noNotices(t, s)
+}
+
+// hidden finds the value of a hidden field.
+func hidden(t *testing.T, body, name string) string {
+	t.Helper()
+	found := regexp.MustCompile(`name="` + name + `" value="([^"]*)"`).FindStringSubmatch(body)
+	if found == nil {
+		t.Fatalf("no field %s in %s", name, body)
+	}
+	return found[1]
+}
+
+// A visitor, a subscriber and whoever forges a nonce are refused by every screen, action and route of wp-admin; an editor has the
+// tickets and not the daemon.
+func TestAdminRefuses(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
+	if _, err := s.WordPress.Run(t.Context(), `ticketd_create_ticket( array( 'subject' => 'untouched' ) );`); err != nil {
+		t.Fatal(err)
+	}
+	const tickets, status, dead = "/wp-admin/admin.php?page=ticketd", "/wp-admin/admin.php?page=ticketd-status", "/wp-admin/admin.php?page=ticketd-dead"
+	forged := func(pairs ...string) url.Values {
+		form := url.Values{"_wpnonce": {"0123456789"}}
+		for i := 0; i < len(pairs); i += 2 {
+			form.Set(pairs[i], pairs[i+1])
+		}
+		return form
+	}
+	requests := []struct {
+		path    string
+		form    url.Values
+		manager bool // is for managers alone
+	}{
+		{tickets, nil, false},
+		{tickets + "&ticket=1", nil, false},
+		{tickets, forged("action", "status:closed", "ids[]", "1"), false},
+		{tickets + "&ticket=1", forged("fields[subject]", "forged", "seen[subject]", "untouched", "revision", "1"), false},
+		{status, nil, true},
+		{dead, nil, true},
+		{dead, forged("action", "retry", "ids[]", "1"), true},
+		{dead, forged("drop", "1"), true},
+		{dead, forged("ticketd_drop", "1", "ids[]", "1"), true},
+		{"/wp-admin/admin-post.php", forged("action", "ticketd_flush"), true},
+		{"/index.php?rest_route=/ticketd/v1/operations/status", nil, true},
+		{"/index.php?rest_route=/ticketd/v1/operations/flush", forged(), true},
+	}
+	send := func(v *user, path string, form url.Values) (got int, location string) {
+		if form == nil {
+			got, location, _ = v.get(path)
+		} else {
+			got, location, _ = v.post(path, form)
+		}
+		return got, location
+	}
+	agent := newUser(t, s, "agent", "editor")
+	for who, v := range map[string]*user{
+		"visitor": {newVisitor(t, s), t}, "subscriber": newUser(t, s, "customer", "subscriber"), "editor": agent,
+		"administrator": newUser(t, s, "manager", "administrator"),
+	} {
+		for _, r := range requests {
+			got, location := send(v, r.path, r.form)
+			refused := got == http.StatusForbidden || got == http.StatusUnauthorized ||
+				got == http.StatusFound && strings.Contains(location, "wp-login.php") ||
+				who == "visitor" && got == http.StatusBadRequest // admin-post.php knows no action of visitors
+			rest := strings.Contains(r.path, "rest_route")
+			allowed := r.form == nil && !rest && (who == "administrator" || who == "editor" && !r.manager)
+			if allowed != (got == http.StatusOK) || !allowed && !refused {
+				t.Errorf("%s %s %v: %d %s, allowed is %t", who, r.path, r.form, got, location, allowed)
+			}
+		}
+	}
+	out, err := s.WordPress.Run(t.Context(), `echo wp_json_encode( ticketd_get_ticket( 1 )['fields']['subject'] );`)
+	if err != nil || out != `"untouched"` {
+		t.Errorf("the ticket is %s (%v)", out, err)
+	}
+	noNotices(t, s)
+}
+
+// The capabilities are given to roles once: what an administrator takes away stays away; revoking leaves nothing behind.
+func TestCapabilitiesOfRoles(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
+	run := func(code string) string {
+		out, err := s.WordPress.Run(t.Context(), code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	const show = `
+		$has = array();
+		foreach ( array( 'administrator', 'editor', 'author', 'subscriber' ) as $role ) {
+			$has[] = (int) get_role( $role )->has_cap( 'ticketd_manage' ) . (int) get_role( $role )->has_cap( 'ticketd_edit_tickets' );
+		}
+		echo implode( ' ', $has );`
+	for _, step := range []struct{ code, want string }{
+		{show, "11 01 00 00"},
+		{`get_role( 'editor' )->remove_cap( 'ticketd_edit_tickets' );`, ""},
+		{show, "11 00 00 00"},
+		{`Ticketd\WordPress\Capabilities::revoke();` + show, "00 00 00 00"},
+		{`echo get_option( 'ticketd_capabilities' );`, fmt.Sprint(1)}, // given again by this very request
+	} {
+		if got := run(step.code); got != step.want {
+			t.Errorf("%s: %q, want %q", step.code, got, step.want)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+<?php
+/**
+ * What the screens make of the daemon's status.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\WordPress\Admin\Diagnostics;
+use Ticketd\WordPress\Admin\Health;
+use Ticketd\WordPress\Admin\Operations;
+use Ticketd\WordPress\Admin\StatusTable;
+use Ticketd\WordPress\Plugin;
+
+/**
+ * Alerts only where somebody must act, no secrets in what is shown, and an older daemon's status shown all the same.
+ */
+final class HealthTest extends SiteTestCase {
+
+	/** A daemon that is well. */
+	private const WELL = array(
+		'version'         => '1.0.0',
+		'backend'         => 'redis',
+		'dirty'           => 17,
+		'oldest_dirty_ms' => 180,
+		'store'           => array( 'state' => 'up', 'since_ms' => 1000, 'reason' => '' ),
+		'sink'            => array( 'state' => 'up', 'since_ms' => 1000, 'reason' => '' ),
+	);
+
+	/**
+	 * Statuses, and what must be said of them.
+	 */
+	public function statuses(): array {
+		$down = array( 'state' => 'down', 'since_ms' => 5000, 'reason' => 'dial app:secret@tcp(db:3306): refused' );
+		return array(
+			'well'       => array( array(), array() ),
+			'lag'        => array( array( 'oldest_dirty_ms' => 901000 ), array( 'warning' => 'waiting for the database for 15 mins' ) ),
+			'dead'       => array( array( 'dead' => 2 ), array( 'error' => 'refuses the changes of 2 tickets' ) ),
+			'set aside'  => array( array( 'spool' => array( 'bad' => 1 ) ), array( 'error' => '1 change could not be used' ) ),
+			'a warning'  => array( array( 'warnings' => array( 'Redis may evict' ) ), array( 'warning' => 'Redis may evict' ) ),
+			'store down' => array( array( 'store' => $down ), array( 'error' => 'not answered for 5.0 s: dial ***:***@tcp(db:3306): refused' ) ),
+			'sink down'  => array( array( 'sink' => $down, 'oldest_dirty_ms' => 901000 ), array( 'error' => 'database has not taken changes' ) ),
+			'paused'     => array( array( 'sink' => array( 'state' => 'paused' ) + $down ), array( 'error' => 'table of tickets has not been usable' ) ),
+		);
+	}
+
+	/**
+	 * Each is said once, and nothing else.
+	 *
+	 * @dataProvider statuses
+	 * @param array $status What differs from a daemon that is well.
+	 * @param array $alerts Parts of the alerts by kind.
+	 */
+	public function test_alerts( array $status, array $alerts ): void {
+		$this->daemon( array( null, $status + self::WELL ) );
+		$found = ( new Health( Plugin::instance()->api() ) )->alerts();
+		$this->assertSame( array_keys( $alerts ), array_column( $found, 0 ) );
+		foreach ( array_values( $alerts ) as $index => $part ) {
+			$this->assertStringContainsString( $part, $found[ $index ][1] );
+			$this->assertStringNotContainsString( 'secret', $found[ $index ][1] );
+		}
+	}
+
+	/**
+	 * A daemon that is away is the one alert.
+	 */
+	public function test_an_absent_daemon_is_an_alert(): void {
+		$found = ( new Health( Plugin::instance()->api() ) )->alerts();
+		$this->assertSame( array( 'error' ), array_column( $found, 0 ) );
+	}
+
+	/**
+	 * One request to the daemon, however much of it is shown, also where it says less than is known today.
+	 */
+	public function test_a_status_is_asked_for_once_and_completed(): void {
+		$this->daemon( array( null, self::WELL ) );
+		$health = new Health( Plugin::instance()->api() );
+		$health->alerts();
+		$values = StatusTable::values( $health->status() );
+		$this->assertSame( array( '17', '0.2 s', '0', 'empty' ), array( $values['dirty'], $values['oldest'], $values['dead'], $values['journal'] ) );
+		foreach ( StatusTable::groups() as $labels ) {
+			$this->assertSame( array(), array_diff_key( $labels, $values ) );
+		}
+	}
+
+	/**
+	 * What looks like a password is masked, the rest is kept.
+	 */
+	public function test_masks(): void {
+		$texts = array(
+			'wordpress:pa:ss!w@unix(/run/mysqld/mysqld.sock)/wordpress' => '***:***@unix(/run/mysqld/mysqld.sock)/wordpress',
+			'redis://user:secret@10.0.0.1:6379/0: refused'              => 'redis://***:***@10.0.0.1:6379/0: refused',
+			'password=hunter2, next'                                    => 'password=***, next',
+			'auth: "two words" failed'                                  => 'auth: *** failed',
+			'dial unix /run/redis.sock: connect: no such file'          => 'dial unix /run/redis.sock: connect: no such file',
+			"Access denied for user 'app'@'localhost'"                  => "Access denied for user 'app'@'localhost'",
+		);
+		foreach ( $texts as $text => $masked ) {
+			$this->assertSame( $masked, Diagnostics::masked( $text ) );
+		}
+	}
+
+	/**
+	 * A flush that takes longer than one request may tells how far it is; any other failure is told.
+	 */
+	public function test_a_flush_says_whether_it_is_finished(): void {
+		$this->daemon( array( null, array( 'flushed' => 3, 'dead' => 1 ) ) );
+		$operations = new Operations( Plugin::instance()->api() );
+		$this->assertSame( array( 'finished' => true, 'flushed' => 3, 'dead' => 1 ), $operations->flush() );
+		$this->daemon();
+		$this->assertInstanceOf( \WP_Error::class, ( new Operations( $this->away() ) )->flush() );
+	}
+
+	/**
+	 * What calls a daemon that is away.
+	 */
+	private function away(): \Ticketd\WordPress\Api {
+		\Ticketd\Tests\Support\Site::connect( \Ticketd\Tests\Support\Peer::free_path() );
+		return Plugin::instance()->api();
+	}
+}

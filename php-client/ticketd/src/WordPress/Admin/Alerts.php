@@ -1,0 +1,78 @@
+<?php
+/**
+ * Notices for those who manage ticketd.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Capabilities;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Shows what somebody must act on to those who can: on the dashboard, among the plugins and on the plugin's own pages.
+ * The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there last.
+ */
+final class Alerts {
+
+	/** Transient that holds what was found last. */
+	private const FOUND = 'ticketd_alerts';
+
+	/**
+	 * How the daemon is.
+	 *
+	 * @var Health
+	 */
+	private Health $health;
+
+	/**
+	 * Takes what asks the daemon.
+	 *
+	 * @param Health $health How the daemon is.
+	 */
+	public function __construct( Health $health ) {
+		$this->health = $health;
+	}
+
+	/**
+	 * Adds the hook.
+	 */
+	public function register(): void {
+		add_action( 'admin_notices', array( $this, 'show' ) );
+	}
+
+	/**
+	 * Forgets what was found last, as something was done about it.
+	 */
+	public static function forget(): void {
+		delete_transient( self::FOUND );
+	}
+
+	/**
+	 * Shows the notices.
+	 */
+	public function show(): void {
+		$screen = get_current_screen();
+		if ( null === $screen || ! current_user_can( Capabilities::MANAGE ) ) {
+			return;
+		}
+		// The dead letters speak for themselves on their own page.
+		$is_own    = (bool) preg_match( '/_page_ticketd(-status)?$/D', $screen->id );
+		$is_status = $is_own && '-status' === substr( $screen->id, -7 );
+		if ( ! $is_own && ! in_array( $screen->id, array( 'dashboard', 'plugins' ), true ) ) {
+			return;
+		}
+		if ( $is_status || 'dashboard' === $screen->id ) {
+			$alerts = $this->health->alerts();
+			set_transient( self::FOUND, $alerts, 5 * MINUTE_IN_SECONDS );
+		} else {
+			$alerts = get_transient( self::FOUND );
+		}
+		$url = $is_status ? '' : Screens::url( Screens::STATUS );
+		foreach ( is_array( $alerts ) ? $alerts : array() as list( $kind, $text ) ) {
+			Messages::notice( $kind, $text, $url, __( 'See the status of ticketd.', 'ticketd' ) );
+		}
+	}
+}

@@ -1,0 +1,198 @@
+<?php
+/**
+ * The screen of dead letters.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Capabilities;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Shows the dead letters, tries them again, or gives them up. Giving up loses changes for good, so it asks first, on a
+ * page of its own that needs no script.
+ */
+final class DeadScreen {
+
+	/** The confirmed drop, and what its nonce is for. */
+	private const CONFIRMED = 'ticketd_drop';
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * The table.
+	 *
+	 * @var DeadTable|null
+	 */
+	private ?DeadTable $table = null;
+
+	/**
+	 * Tickets whose changes somebody wants to give up and has not confirmed yet.
+	 *
+	 * @var int[]
+	 */
+	private array $asked = array();
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api = $api;
+	}
+
+	/**
+	 * Does what was posted, before anything is printed.
+	 */
+	public function load(): void {
+		if ( ! current_user_can( Capabilities::MANAGE ) ) {
+			wp_die( esc_html__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ), 403 );
+		}
+		$this->table = new DeadTable( $this->api );
+		if ( '' !== Input::posted( self::CONFIRMED ) ) {
+			check_admin_referer( self::CONFIRMED );
+			$this->finish( $this->api->dead_drop( Input::ids( 'ids' ) ), DeadTable::DROP );
+		}
+		list( $action, $ids ) = $this->posted_action();
+		if ( '' === $action ) {
+			return;
+		}
+		check_admin_referer( 'bulk-ticketd-dead' );
+		if ( array() === $ids ) {
+			Messages::add( 'warning', __( 'Nothing was done: select letters and an action.', 'ticketd' ) );
+			wp_safe_redirect( Screens::url( Screens::DEAD ) );
+			exit;
+		}
+		if ( DeadTable::RETRY === $action ) {
+			$this->finish( $this->api->dead_retry( $ids ), DeadTable::RETRY );
+		}
+		$this->asked = $ids;
+	}
+
+	/**
+	 * What a button of a row, or the bulk actions, ask for.
+	 *
+	 * @return array{0: string, 1: int[]} Action and tickets; an empty action: nothing.
+	 */
+	private function posted_action(): array {
+		foreach ( array( DeadTable::RETRY, DeadTable::DROP ) as $action ) {
+			if ( '' !== Input::posted( $action ) ) {
+				return array( $action, array_filter( array( Input::id( Input::posted( $action ) ) ) ) );
+			}
+		}
+		$action = (string) $this->table->current_action();
+		return in_array( $action, array( DeadTable::RETRY, DeadTable::DROP ), true )
+			? array( $action, Input::ids( 'ids' ) )
+			: array( '', array() );
+	}
+
+	/**
+	 * Leaves a message and leads back to the list.
+	 *
+	 * @param int|\WP_Error $count  How many letters it was, or why it failed.
+	 * @param string        $action What was done.
+	 */
+	private function finish( $count, string $action ): void {
+		Alerts::forget();
+		if ( is_wp_error( $count ) ) {
+			Messages::add( 'error', $count->get_error_message() );
+		} elseif ( DeadTable::RETRY === $action ) {
+			/* translators: %s: number of tickets */
+			$text = _n(
+				'%s ticket is tried again. If the database still refuses it, it comes back here.',
+				'%s tickets are tried again. What the database still refuses comes back here.',
+				$count,
+				'ticketd'
+			);
+			Messages::add( 'success', sprintf( $text, number_format_i18n( $count ) ) );
+		} else {
+			/* translators: %s: number of tickets */
+			$text = _n(
+				'The refused changes of %s ticket were given up.',
+				'The refused changes of %s tickets were given up.',
+				$count,
+				'ticketd'
+			);
+			Messages::add( 'success', sprintf( $text, number_format_i18n( $count ) ) );
+		}
+		wp_safe_redirect( Screens::url( Screens::DEAD ) );
+		exit;
+	}
+
+	/**
+	 * Prints the page.
+	 */
+	public function render(): void {
+		echo '<div class="wrap ticketd-screen">';
+		printf(
+			'<h1 class="wp-heading-inline">%s</h1><hr class="wp-header-end">',
+			esc_html__( 'Dead letters', 'ticketd' )
+		);
+		Messages::show();
+		if ( array() === $this->asked ) {
+			$this->show_letters();
+		} else {
+			$this->show_question();
+		}
+		echo '</div>';
+	}
+
+	/**
+	 * Prints the list.
+	 */
+	private function show_letters(): void {
+		$this->table->prepare_items();
+		if ( null !== $this->table->error ) {
+			Messages::notice( 'error', $this->table->error->get_error_message() );
+			return;
+		}
+		printf(
+			'<p>%s %s</p>',
+			esc_html__( 'Changes that the database refuses. Agents see them all the same.', 'ticketd' ),
+			esc_html__( 'Put right what it complains about and try again, or give the change up.', 'ticketd' )
+		);
+		printf( '<form method="post" action="%s">', esc_url( Screens::url( Screens::DEAD ) ) );
+		$this->table->display();
+		echo '</form>';
+	}
+
+	/**
+	 * Asks whether changes shall be given up.
+	 */
+	private function show_question(): void {
+		$numbers = implode( ', ', array_map( 'number_format_i18n', $this->asked ) );
+		printf( '<form method="post" action="%s">', esc_url( Screens::url( Screens::DEAD ) ) );
+		wp_nonce_field( self::CONFIRMED );
+		foreach ( $this->asked as $id ) {
+			printf( '<input type="hidden" name="ids[]" value="%d" />', (int) $id );
+		}
+		/* translators: %s: numbers of tickets */
+		$text = __( 'Give up the refused changes of these tickets for good: %s?', 'ticketd' );
+		printf( '<p>%s</p>', esc_html( sprintf( $text, $numbers ) ) );
+		printf(
+			'<p>%s</p>',
+			esc_html__(
+				'The tickets are then what the database has of them. One that it has never had is gone.',
+				'ticketd'
+			)
+		);
+		printf(
+			'<p><button type="submit" class="button button-primary" name="%s" value="1">%s</button> '
+			. '<a class="button" href="%s">%s</a></p></form>',
+			esc_attr( self::CONFIRMED ),
+			esc_html__( 'Give up these changes', 'ticketd' ),
+			esc_url( Screens::url( Screens::DEAD ) ),
+			esc_html__( 'Keep them', 'ticketd' )
+		);
+	}
+}

@@ -1,0 +1,136 @@
+<?php
+/**
+ * What somebody who helps needs to know.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\Client\ExtCodec;
+use Ticketd\WordPress\Settings;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Collects versions, settings and the daemon's status, without secrets: nothing of wp-config.php is read but the
+ * plugin's own settings, and what looks like a password in a reason is masked.
+ */
+final class Diagnostics {
+
+	/**
+	 * How the daemon is.
+	 *
+	 * @var Health
+	 */
+	private Health $health;
+
+	/**
+	 * Takes what asks the daemon.
+	 *
+	 * @param Health $health How the daemon is.
+	 */
+	public function __construct( Health $health ) {
+		$this->health = $health;
+	}
+
+	/**
+	 * All of it, as a text to be copied. It is not translated, as whoever helps may speak another language.
+	 */
+	public function text(): string {
+		$lines = array( '### ticketd ###', '' );
+		foreach ( $this->rows() as $name => $value ) {
+			$lines[] = "$name: $value";
+		}
+		return implode( "\n", $lines ) . "\n";
+	}
+
+	/**
+	 * All of it.
+	 *
+	 * @return array<string, string> Values by name.
+	 */
+	public function rows(): array {
+		global $wp_version;
+
+		$settings = new Settings();
+		$spool    = $settings->spool();
+		$user     = function_exists( 'posix_geteuid' ) ? posix_geteuid() . ':' . posix_getegid() : 'unknown';
+		$rows     = array(
+			'wordpress'      => $wp_version . ( is_multisite() ? ', multisite' : '' ),
+			'php'            => PHP_VERSION . ', ' . PHP_SAPI,
+			'codec'          => ExtCodec::is_available() ? 'msgpack ' . (string) phpversion( 'msgpack' ) : 'PHP',
+			'socket'         => $settings->socket() . ', ' . self::file( $settings->socket() ),
+			'site setting'   => '' === $settings->site() ? '(the only one)' : $settings->site(),
+			'time-out'          => $settings->timeout_ms() . ' ms',
+			'spool folder'   => '' === $spool ? '(none)' : $spool . ', ' . self::file( $spool ),
+			'table'          => $settings->table(),
+			'php user'       => $user,
+			'external cache' => wp_using_ext_object_cache() ? 'yes' : 'no',
+		);
+		$status   = $this->health->status();
+		if ( is_wp_error( $status ) ) {
+			return $rows + array(
+				'status' => $status->get_error_code() . ': ' . self::masked( $status->get_error_message() ),
+			);
+		}
+		return $rows + self::flat( $status, 'status' );
+	}
+
+	/**
+	 * Hides what looks like a password or a user's name before it.
+	 *
+	 * @param string $text A text from elsewhere.
+	 */
+	public static function masked( string $text ): string {
+		$masks = array(
+			// A DSN or an URL: user:password@host.
+			'~[^\s/@:"\']*:(?!//)[^\s@"\']*@~' => '***:***@',
+			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
+		);
+		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );
+	}
+
+	/**
+	 * What a path leads to, and who may use it.
+	 *
+	 * @param string $path The path.
+	 */
+	private static function file( string $path ): string {
+		clearstatcache( true, $path );
+		$stat = file_exists( $path ) ? stat( $path ) : false;
+		if ( false === $stat ) {
+			return 'does not exist, or PHP may not look there';
+		}
+		$access = ( is_readable( $path ) ? 'readable' : 'not readable' ) . ', '
+			. ( wp_is_writable( $path ) ? 'writable' : 'not writable' );
+		return sprintf(
+			'%s %04o %d:%d, %s',
+			filetype( $path ),
+			$stat['mode'] & 07777,
+			$stat['uid'],
+			$stat['gid'],
+			$access
+		);
+	}
+
+	/**
+	 * Maps within maps as names with dots.
+	 *
+	 * @param array  $values The values.
+	 * @param string $prefix What their names begin with.
+	 * @return array<string, string>
+	 */
+	private static function flat( array $values, string $prefix ): array {
+		$rows = array();
+		foreach ( $values as $name => $value ) {
+			$name = $prefix . '.' . $name;
+			if ( is_array( $value ) ) {
+				$rows += array() === $value ? array( $name => '(none)' ) : self::flat( $value, $name );
+			} else {
+				$rows[ $name ] = is_bool( $value ) ? ( $value ? 'true' : 'false' ) : self::masked( (string) $value );
+			}
+		}
+		return $rows;
+	}
+}

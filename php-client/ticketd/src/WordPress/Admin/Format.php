@@ -1,0 +1,56 @@
+<?php
+/**
+ * Numbers for people.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Writes times, sizes and states.
+ */
+final class Format {
+
+	/**
+	 * A length of time.
+	 *
+	 * @param int $ms The time in milliseconds.
+	 */
+	public static function duration( int $ms ): string {
+		if ( $ms < 60000 ) {
+			/* translators: %s: number of seconds */
+			return sprintf( __( '%s s', 'ticketd' ), number_format_i18n( $ms / 1000, $ms > 0 && $ms < 10000 ? 1 : 0 ) );
+		}
+		return human_time_diff( 0, intdiv( $ms, 1000 ) );
+	}
+
+	/**
+	 * A number of bytes.
+	 *
+	 * @param int $bytes The number.
+	 */
+	public static function size( int $bytes ): string {
+		return (string) size_format( $bytes, $bytes < KB_IN_BYTES ? 0 : 1 );
+	}
+
+	/**
+	 * The state of a place.
+	 *
+	 * @param array $place `state`, `since_ms` and `reason`.
+	 */
+	public static function place( array $place ): string {
+		$states = array(
+			'up'     => __( 'up', 'ticketd' ),
+			'down'   => __( 'down', 'ticketd' ),
+			'paused' => __( 'paused', 'ticketd' ),
+		);
+		/* translators: 1: "up", "down" or "paused", 2: a time, e.g. "5 mins" */
+		$text   = __( '%1$s for %2$s', 'ticketd' );
+		$text   = sprintf( $text, $states[ $place['state'] ] ?? $place['state'], self::duration( $place['since_ms'] ) );
+		$reason = 'up' === $place['state'] ? '' : Diagnostics::masked( $place['reason'] );
+		return '' === $reason ? $text : "$text: $reason";
+	}
+}

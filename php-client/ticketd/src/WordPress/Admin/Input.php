@@ -1,0 +1,80 @@
+<?php
+/**
+ * What a browser sent.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Reads parameters of a request without WordPress' slashes. Whoever acts on them has checked the nonce before.
+ *
+ * Texts are kept as they were typed, as other ways into a ticket keep them; they are escaped where they are printed.
+ */
+final class Input {
+
+	/**
+	 * A parameter of the address.
+	 *
+	 * @param string $name Its name.
+	 * @return string Empty where it is missing or no text.
+	 */
+	public static function query( string $name ): string {
+		return self::text( $_GET[ $name ] ?? '' ); // phpcs:ignore WordPress.Security
+	}
+
+	/**
+	 * A field of a form that was posted.
+	 *
+	 * @param string $name Its name.
+	 * @return string Empty where it is missing or no text.
+	 */
+	public static function posted( string $name ): string {
+		return self::text( $_POST[ $name ] ?? '' ); // phpcs:ignore WordPress.Security
+	}
+
+	/**
+	 * Fields of a form that was posted.
+	 *
+	 * @param string $name The name that they share.
+	 * @return array<string, string> Texts by name.
+	 */
+	public static function posted_map( string $name ): array {
+		$values = $_POST[ $name ] ?? array(); // phpcs:ignore WordPress.Security
+		return array_map( array( self::class, 'text' ), is_array( $values ) ? $values : array() );
+	}
+
+	/**
+	 * Ticket ids of a form that was posted, or of the address.
+	 *
+	 * @param string $name Their parameter.
+	 * @return int[] Those that are ids, each once.
+	 */
+	public static function ids( string $name ): array {
+		$values = $_REQUEST[ $name ] ?? array(); // phpcs:ignore WordPress.Security
+		return array_values( array_unique( array_filter( array_map( array( self::class, 'id' ), (array) $values ) ) ) );
+	}
+
+	/**
+	 * A ticket id.
+	 *
+	 * @param mixed $value What was sent.
+	 * @return int 0 where it is none.
+	 */
+	public static function id( $value ): int {
+		return is_scalar( $value ) && (string) (int) $value === (string) $value ? max( 0, (int) $value ) : 0;
+	}
+
+	/**
+	 * One line of text.
+	 *
+	 * @param mixed $value What was sent.
+	 */
+	private static function text( $value ): string {
+		$text = is_string( $value ) ? wp_check_invalid_utf8( wp_unslash( $value ) ) : '';
+		return trim( str_replace( array( "\r", "\n", "\0" ), ' ', $text ) );
+	}
+}

@@ -1,0 +1,154 @@
+<?php
+/**
+ * What the status screen does.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Capabilities;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Serves `/wp-json/ticketd/v1/operations/status` and `/flush`, for the status screen's script, and the same flush to a
+ * form, for browsers without one.
+ *
+ * A flush waits for the database, longer than a web server may let a request live. So it ends after a while, with what
+ * it has done; the script asks again until there is nothing left, and watches the status meanwhile.
+ */
+final class Operations {
+
+	/** The form's action, and what its nonce is for. */
+	public const FLUSH = 'ticketd_flush';
+
+	/** How long one request flushes, in milliseconds. */
+	private const FLUSH_MS = 20000;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api = $api;
+	}
+
+	/**
+	 * Registers the routes.
+	 */
+	public function register_routes(): void {
+		$routes = array(
+			'status' => array( \WP_REST_Server::READABLE, 'status' ),
+			'flush'  => array( \WP_REST_Server::CREATABLE, 'flush' ),
+		);
+		foreach ( $routes as $route => list( $methods, $callback ) ) {
+			register_rest_route(
+				'ticketd/v1',
+				'/operations/' . $route,
+				array(
+					'methods'             => $methods,
+					'callback'            => array( $this, $callback ),
+					'permission_callback' => array( $this, 'check_permission' ),
+				)
+			);
+		}
+	}
+
+	/**
+	 * Whether somebody may see the status and flush.
+	 *
+	 * @return true|\WP_Error
+	 */
+	public function check_permission() {
+		if ( current_user_can( Capabilities::MANAGE ) ) {
+			return true;
+		}
+		return new \WP_Error(
+			'rest_forbidden',
+			__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ),
+			array( 'status' => rest_authorization_required_code() )
+		);
+	}
+
+	/**
+	 * The daemon's status, and what the screen's table says of it.
+	 *
+	 * @return array|\WP_Error
+	 */
+	public function status() {
+		$status = ( new Health( $this->api ) )->status();
+		return is_wp_error( $status ) ? $status : array(
+			'status' => $status,
+			'shown'  => StatusTable::values( $status ),
+		);
+	}
+
+	/**
+	 * Flushes for a while.
+	 *
+	 * @return array|\WP_Error `finished`; where it is, `flushed` and `dead`, otherwise `done` and `total` of what was
+	 *         tried.
+	 */
+	public function flush() {
+		$done     = 0;
+		$total    = 0;
+		$progress = static function ( int $now, int $of ) use ( &$done, &$total ): void {
+			$done  = $now;
+			$total = $of;
+		};
+		$result   = $this->api->flush( array(), $progress, self::FLUSH_MS );
+		if ( ! is_wp_error( $result ) ) {
+			return array( 'finished' => true ) + $result;
+		}
+		if ( 'ticketd_timeout' === $result->get_error_code() ) {
+			return array(
+				'finished' => false,
+				'done'     => $done,
+				'total'    => $total,
+			);
+		}
+		return $result;
+	}
+
+	/**
+	 * Flushes and leads back to the status screen.
+	 */
+	public function flush_and_return(): void {
+		if ( ! current_user_can( Capabilities::MANAGE ) ) {
+			wp_die( esc_html__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ), 403 );
+		}
+		check_admin_referer( self::FLUSH );
+		$result = $this->flush();
+		if ( is_wp_error( $result ) ) {
+			Messages::add( 'error', __( 'Not flushed:', 'ticketd' ) . ' ' . $result->get_error_message() );
+		} elseif ( ! $result['finished'] ) {
+			/* translators: 1, 2: numbers of tickets */
+			$text = __( '%1$s of %2$s tickets are in the database so far. Flush again to go on.', 'ticketd' );
+			Messages::add(
+				'warning',
+				sprintf( $text, number_format_i18n( $result['done'] ), number_format_i18n( $result['total'] ) )
+			);
+		} else {
+			/* translators: %s: number of tickets */
+			$text = _n(
+				'%s ticket was brought to the database.',
+				'%s tickets were brought to the database.',
+				$result['flushed'],
+				'ticketd'
+			);
+			Messages::add( 'success', sprintf( $text, number_format_i18n( $result['flushed'] ) ) );
+		}
+		wp_safe_redirect( Screens::url( Screens::STATUS ) );
+		exit;
+	}
+}

@@ -1,0 +1,76 @@
+<?php
+/**
+ * Users, as tickets know them by their ids.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Capabilities;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Names agents and customers.
+ */
+final class People {
+
+	/** Most agents that are offered for assignment. */
+	private const MAX_AGENTS = 200;
+
+	/**
+	 * The agents.
+	 *
+	 * @return array<int, string> Names by user id, sorted by name.
+	 */
+	public static function agents(): array {
+		$users = get_users(
+			array(
+				'capability' => Capabilities::EDIT_TICKETS,
+				'fields'     => array( 'ID', 'display_name' ),
+				'orderby'    => 'display_name',
+				'number'     => self::MAX_AGENTS,
+			)
+		);
+		return wp_list_pluck( $users, 'display_name', 'ID' );
+	}
+
+	/**
+	 * Loads users in one query, before they are named one by one.
+	 *
+	 * @param array $ids User ids; what is none is passed over.
+	 */
+	public static function load( array $ids ): void {
+		cache_users( array_filter( array_unique( array_map( 'intval', $ids ) ) ) );
+	}
+
+	/**
+	 * Names a user.
+	 *
+	 * @param mixed $id The user's id; null or 0: nobody.
+	 */
+	public static function name( $id ): string {
+		if ( null === $id || 0 === (int) $id ) {
+			return __( 'Nobody', 'ticketd' );
+		}
+		$user = get_userdata( (int) $id );
+		/* translators: %s: id of a user who no longer exists */
+		return $user ? $user->display_name : sprintf( __( 'User %s', 'ticketd' ), (string) $id );
+	}
+
+	/**
+	 * Finds a user.
+	 *
+	 * @param string $text An id, an e-mail address or a log-in name.
+	 * @return int The id; of an id it is not asked whether there is such a user, who may be deleted. 0: there is none.
+	 */
+	public static function find( string $text ): int {
+		$id = Input::id( ltrim( $text, '#' ) );
+		if ( $id > 0 ) {
+			return $id;
+		}
+		$user = get_user_by( is_email( $text ) ? 'email' : 'login', $text );
+		return $user ? (int) $user->ID : 0;
+	}
+}

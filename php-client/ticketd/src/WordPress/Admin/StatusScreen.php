@@ -1,0 +1,190 @@
+<?php
+/**
+ * The status screen.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Capabilities;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Shows how the daemon is. Without a script it is a page to reload; with one its numbers and charts follow.
+ */
+final class StatusScreen {
+
+	/**
+	 * How the daemon is.
+	 *
+	 * @var Health
+	 */
+	private Health $health;
+
+	/**
+	 * Takes what asks the daemon.
+	 *
+	 * @param Health $health How the daemon is.
+	 */
+	public function __construct( Health $health ) {
+		$this->health = $health;
+	}
+
+	/**
+	 * Checks who looks.
+	 */
+	public function load(): void {
+		if ( ! current_user_can( Capabilities::MANAGE ) ) {
+			wp_die( esc_html__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ), 403 );
+		}
+	}
+
+	/**
+	 * Prints the page.
+	 */
+	public function render(): void {
+		$status = $this->health->status();
+		echo '<div class="wrap ticketd-screen">';
+		printf(
+			'<h1 class="wp-heading-inline">%s</h1><hr class="wp-header-end">',
+			esc_html__( 'ticketd status', 'ticketd' )
+		);
+		Messages::show();
+		echo '<p id="ticketd-lost" class="notice notice-error" role="alert" hidden></p>';
+		if ( ! is_wp_error( $status ) ) {
+			$this->show_flush();
+			$this->show_charts();
+			$this->show_table( StatusTable::values( $status ) );
+		}
+		$this->show_diagnostics();
+		echo '</div>';
+	}
+
+	/**
+	 * What the script needs.
+	 */
+	public static function script_data(): array {
+		return array(
+			'status' => rest_url( 'ticketd/v1/operations/status' ),
+			'flush'  => rest_url( 'ticketd/v1/operations/flush' ),
+			'nonce'  => wp_create_nonce( 'wp_rest' ),
+			'locale' => str_replace( '_', '-', get_user_locale() ),
+			'texts'  => array(
+				/* translators: 1: number now, 2: highest number shown */
+				'summary'  => __( 'Now %1$s, highest %2$s.', 'ticketd' ),
+				/* translators: %s: number of seconds */
+				'ago'      => __( '%s s ago', 'ticketd' ),
+				'now'      => __( 'now', 'ticketd' ),
+				'pause'    => __( 'Pause', 'ticketd' ),
+				'resume'   => __( 'Go on', 'ticketd' ),
+				/* translators: 1, 2: numbers of tickets */
+				'progress' => __( '%1$s of %2$s tickets are in the database.', 'ticketd' ),
+				/* translators: 1, 2: numbers of tickets */
+				'flushed'  => __( 'Done: %1$s tickets were brought to the database, %2$s were refused.', 'ticketd' ),
+				'starting' => __( 'Flushing …', 'ticketd' ),
+				/* translators: %s: the reason */
+				'failed'   => __( 'Not flushed: %s', 'ticketd' ),
+				/* translators: %s: the reason */
+				'lost'     => __( 'The status cannot be read: %s', 'ticketd' ),
+				'copied'   => __( 'Copied.', 'ticketd' ),
+			),
+		);
+	}
+
+	/**
+	 * Prints the flush.
+	 */
+	private function show_flush(): void {
+		printf( '<form id="ticketd-flush" method="post" action="%s">', esc_url( admin_url( 'admin-post.php' ) ) );
+		printf( '<input type="hidden" name="action" value="%s" />', esc_attr( Operations::FLUSH ) );
+		wp_nonce_field( Operations::FLUSH );
+		printf(
+			'<button type="submit" class="button button-primary">%s</button> ',
+			esc_html__( 'Flush now', 'ticketd' )
+		);
+		printf(
+			'<progress id="ticketd-progress" max="1" value="0" aria-label="%s" hidden></progress> '
+			. '<span id="ticketd-flush-text" role="status"></span>',
+			esc_attr__( 'Progress of the flush', 'ticketd' )
+		);
+		printf(
+			'<p class="description">%s</p></form>',
+			esc_html__( 'Brings all changes that wait to the database, whatever the strategy.', 'ticketd' )
+		);
+	}
+
+	/**
+	 * Prints the charts' places; the script draws them.
+	 */
+	private function show_charts(): void {
+		$charts = array(
+			'dirty'  => __( 'Tickets that wait', 'ticketd' ),
+			'rate'   => __( 'Tickets brought to the database per second', 'ticketd' ),
+			'oldest' => __( 'Age of the oldest change, in seconds', 'ticketd' ),
+		);
+		echo '<div id="ticketd-charts" class="ticketd-charts" hidden>';
+		foreach ( $charts as $name => $title ) {
+			printf(
+				'<figure class="ticketd-chart" data-chart="%1$s"><figcaption id="ticketd-chart-%1$s">%2$s</figcaption>'
+				. '<svg viewBox="0 0 320 120" role="img" focusable="false" '
+				. 'aria-labelledby="ticketd-chart-%1$s ticketd-chart-%1$s-text"></svg>'
+				. '<p id="ticketd-chart-%1$s-text"></p></figure>',
+				esc_attr( $name ),
+				esc_html( $title )
+			);
+		}
+		printf(
+			'<p><button type="button" id="ticketd-pause" class="button">%s</button></p></div>',
+			esc_html__( 'Pause', 'ticketd' )
+		);
+	}
+
+	/**
+	 * Prints the numbers.
+	 *
+	 * @param array<string, string> $values Texts by key.
+	 */
+	private function show_table( array $values ): void {
+		$letters = Screens::url( Screens::DEAD );
+		echo '<div class="ticketd-groups">';
+		foreach ( StatusTable::groups() as $heading => $labels ) {
+			printf( '<section><h2>%s</h2><table class="widefat striped"><tbody>', esc_html( $heading ) );
+			foreach ( $labels as $key => $label ) {
+				$more = 'dead' === $key && '0' !== $values[ $key ]
+					? sprintf( ' <a href="%s">%s</a>', esc_url( $letters ), esc_html__( 'Show', 'ticketd' ) )
+					: '';
+				printf(
+					'<tr><th scope="row">%1$s</th><td><span data-status="%2$s">%3$s</span>%4$s</td></tr>',
+					esc_html( $label ),
+					esc_attr( $key ),
+					esc_html( $values[ $key ] ),
+					$more // phpcs:ignore WordPress.Security
+				);
+			}
+			echo '</tbody></table></section>';
+		}
+		echo '</div>';
+	}
+
+	/**
+	 * Prints what somebody who helps needs to know.
+	 */
+	private function show_diagnostics(): void {
+		printf( '<h2><label for="ticketd-diagnostics">%s</label></h2>', esc_html__( 'Diagnostics', 'ticketd' ) );
+		printf(
+			'<p>%s</p>',
+			esc_html__( 'For a request for help. It holds paths and versions, but no passwords.', 'ticketd' )
+		);
+		printf(
+			'<textarea id="ticketd-diagnostics" class="large-text code" rows="12" readonly>%s</textarea>',
+			esc_textarea( ( new Diagnostics( $this->health ) )->text() )
+		);
+		printf(
+			'<p><button type="button" id="ticketd-copy" class="button" hidden>%s</button> '
+			. '<span id="ticketd-copied" role="status"></span></p>',
+			esc_html__( 'Copy', 'ticketd' )
+		);
+	}
+}

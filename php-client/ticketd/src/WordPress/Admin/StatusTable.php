@@ -1,0 +1,134 @@
+<?php
+/**
+ * The daemon's status for people.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Writes each part of a status as a text. The screen prints them, and its script replaces them by later ones.
+ */
+final class StatusTable {
+
+	/**
+	 * The labels, in groups.
+	 *
+	 * @return array<string, array<string, string>> Labels by key, by the group's heading.
+	 */
+	public static function groups(): array {
+		return array(
+			__( 'Changes', 'ticketd' )  => array(
+				'dirty'   => __( 'Tickets that wait for the database', 'ticketd' ),
+				'oldest'  => __( 'Oldest of them', 'ticketd' ),
+				'flushed' => __( 'Brought to the database since the start', 'ticketd' ),
+				'errors'  => __( 'Failed attempts since the start', 'ticketd' ),
+				'dead'    => __( 'Dead letters', 'ticketd' ),
+			),
+			__( 'Places', 'ticketd' )   => array(
+				'store'   => __( 'Store of changes', 'ticketd' ),
+				'sink'    => __( 'Database', 'ticketd' ),
+				'journal' => __( 'Journal', 'ticketd' ),
+				'spool'   => __( 'Spool', 'ticketd' ),
+			),
+			__( 'The daemon', 'ticketd' ) => array(
+				'daemon'      => __( 'Version', 'ticketd' ),
+				'uptime'      => __( 'Runs for', 'ticketd' ),
+				'site'        => __( 'Site', 'ticketd' ),
+				'strategy'    => __( 'Brings changes to the database', 'ticketd' ),
+				'ack'         => __( 'Acknowledges changes', 'ticketd' ),
+				'connections' => __( 'Connections', 'ticketd' ),
+			),
+		);
+	}
+
+	/**
+	 * The texts.
+	 *
+	 * @param array $status The status, complete.
+	 * @return array<string, string> By the keys of groups().
+	 */
+	public static function values( array $status ): array {
+		$strategies = array(
+			'event'    => __( 'shortly after each change', 'ticketd' ),
+			'interval' => __( 'at regular times', 'ticketd' ),
+			'on_close' => __( 'when a ticket is closed', 'ticketd' ),
+		);
+		$acks       = array(
+			'redis'   => __( 'when Redis has them', 'ticketd' ),
+			'journal' => __( 'when the journal has them', 'ticketd' ),
+		);
+		$backends   = array(
+			'redis'   => __( 'Redis', 'ticketd' ),
+			'journal' => __( 'Journal', 'ticketd' ),
+		);
+		$backend    = $backends[ $status['backend'] ] ?? $status['backend'];
+		/* translators: 1: number of tickets, 2: number of statements */
+		$flushed = __( '%1$s tickets in %2$s statements', 'ticketd' );
+		/* translators: 1: number, 2: number */
+		$of = __( '%1$s of %2$s', 'ticketd' );
+		return array(
+			'dirty'       => number_format_i18n( $status['dirty'] ),
+			'oldest'      => 0 === $status['dirty'] ? '—' : Format::duration( $status['oldest_dirty_ms'] ),
+			'flushed'     => sprintf(
+				$flushed,
+				number_format_i18n( $status['flushed_rows'] ),
+				number_format_i18n( $status['flush_statements'] )
+			),
+			'errors'      => number_format_i18n( $status['flush_errors'] ),
+			'dead'        => number_format_i18n( $status['dead'] ),
+			'store'       => $backend . ', ' . Format::place( $status['store'] ),
+			'sink'        => Format::place( $status['sink'] ),
+			'journal'     => self::journal( $status['journal'] ),
+			'spool'       => self::spool( $status['spool'] ),
+			'daemon'      => $status['version'],
+			'uptime'      => Format::duration( $status['uptime_ms'] ),
+			'site'        => $status['site'],
+			'strategy'    => $strategies[ $status['strategy'] ] ?? $status['strategy'],
+			'ack'         => $acks[ $status['ack'] ] ?? $status['ack'],
+			'connections' => sprintf(
+				$of,
+				number_format_i18n( $status['connections']['open'] ),
+				number_format_i18n( $status['connections']['limit'] )
+			),
+		);
+	}
+
+	/**
+	 * What waits in the journal.
+	 *
+	 * @param array $journal The journal's part of the status.
+	 */
+	private static function journal( array $journal ): string {
+		if ( 0 === $journal['entries'] ) {
+			return __( 'empty', 'ticketd' );
+		}
+		/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
+		$text = __( '%1$s changes wait, %2$s, the oldest for %3$s', 'ticketd' );
+		return sprintf(
+			$text,
+			number_format_i18n( $journal['entries'] ),
+			Format::size( $journal['bytes'] ),
+			Format::duration( $journal['oldest_ms'] )
+		);
+	}
+
+	/**
+	 * What is in the spool.
+	 *
+	 * @param array $spool The spool's part of the status.
+	 */
+	private static function spool( array $spool ): string {
+		/* translators: 1, 2, 3: numbers of files */
+		$text = __( '%1$s files wait, %2$s were taken in since the start, %3$s set aside', 'ticketd' );
+		return sprintf(
+			$text,
+			number_format_i18n( $spool['files'] ),
+			number_format_i18n( $spool['taken'] ),
+			number_format_i18n( $spool['bad'] )
+		);
+	}
+}

@@ -1,0 +1,241 @@
+<?php
+/**
+ * What an agent's list asks the daemon.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Admin;
+
+use Ticketd\WordPress\Api;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Turns the list's address into a page of tickets and the numbers beside the statuses, in two round trips at most.
+ */
+final class TicketQuery {
+
+	/** Option of the tickets per page. */
+	public const PER_PAGE_OPTION = 'ticketd_tickets_per_page';
+
+	/** Tickets per page unless the agent has chosen. */
+	public const PER_PAGE = 50;
+
+	/** Most tickets per page that an agent may choose. */
+	public const MAX_PER_PAGE = 200;
+
+	/** Value of the assignee filter for tickets that nobody has. */
+	public const NOBODY = 'none';
+
+	/** Most characters that are searched for: as many as never have more bytes than the protocol takes. */
+	private const MAX_SEARCH = 64;
+
+	/**
+	 * The tickets of the page, as the daemon returns them.
+	 *
+	 * @var array[]
+	 */
+	public array $tickets = array();
+
+	/**
+	 * Numbers of tickets by status, whichever status is looked at; null where they are not known.
+	 *
+	 * @var array<string, int>|null
+	 */
+	public ?array $counts = null;
+
+	/**
+	 * Where the page after this one begins; empty where there is none.
+	 *
+	 * @var string
+	 */
+	public string $next = '';
+
+	/**
+	 * Whether changes may be missing.
+	 *
+	 * @var bool
+	 */
+	public bool $stale = false;
+
+	/**
+	 * Why there is no list.
+	 *
+	 * @var \WP_Error|null
+	 */
+	public ?\WP_Error $error = null;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api = $api;
+	}
+
+	/**
+	 * Asks.
+	 *
+	 * @param int $per_page Tickets of a page.
+	 */
+	public function run( int $per_page ): void {
+		$search = Input::query( 's' );
+		$id     = Input::id( ltrim( $search, '#' ) );
+		if ( $id > 0 ) {
+			$this->find( $id );
+			return;
+		}
+		$selection = $this->selection( $search );
+		$status    = Input::query( 'status' );
+		$args      = array(
+			'sort'  => self::sort(),
+			'order' => self::order(),
+			'limit' => $per_page,
+		) + self::position() + $selection;
+		if ( '' !== $status ) {
+			$args['where']['status'] = $status;
+		}
+		if ( null === $this->error ) {
+			$this->read( $args, $selection );
+		}
+	}
+
+	/**
+	 * What is sorted by.
+	 */
+	public static function sort(): string {
+		$sort = Input::query( 'orderby' );
+		return in_array( $sort, array( 'ticket_id', 'status', 'priority', 'created_at' ), true ) ? $sort : 'updated_at';
+	}
+
+	/**
+	 * In which order.
+	 */
+	public static function order(): string {
+		return 'asc' === Input::query( 'order' ) ? 'asc' : 'desc';
+	}
+
+	/**
+	 * Where the pages began that were turned until this one: the daemon's cursors, which have no comma in them. They
+	 * are in the parameter that WordPress leaves out of the links to another sort, where they mean nothing.
+	 *
+	 * @return string[] Empty on the first page.
+	 */
+	public static function trail(): array {
+		return array_values( array_filter( explode( ',', Input::query( 'paged' ) ) ) );
+	}
+
+	/**
+	 * Where this page begins.
+	 *
+	 * @return array `after`, or nothing.
+	 */
+	private static function position(): array {
+		$trail = self::trail();
+		return array() === $trail ? array() : array( 'after' => end( $trail ) );
+	}
+
+	/**
+	 * Reads a page and the numbers. The list brings all changes to the database; the numbers need not do so again.
+	 *
+	 * @param array $args      What to list.
+	 * @param array $selection What to count.
+	 */
+	private function read( array $args, array $selection ): void {
+		$page = $this->api->list_tickets( $args );
+		if ( is_wp_error( $page ) ) {
+			if ( 'ticketd_unavailable' === $page->get_error_code() ) {
+				$page        = $this->api->list_tickets( array( 'fresh' => false ) + $args );
+				$this->stale = true;
+			}
+			$this->take( $page );
+			return;
+		}
+		$this->take( $page );
+		$counts = $this->api->count_tickets_by( 'status', array( 'fresh' => false ) + $selection );
+		if ( is_wp_error( $counts ) ) {
+			return;
+		}
+		$this->counts = array();
+		foreach ( $counts['groups'] as $group ) {
+			$this->counts[ (string) $group['value'] ] = $group['count'];
+		}
+	}
+
+	/**
+	 * Takes what the daemon returned for a list.
+	 *
+	 * @param array|\WP_Error $page The page.
+	 */
+	private function take( $page ): void {
+		if ( is_wp_error( $page ) ) {
+			$this->error = $page;
+			return;
+		}
+		$this->tickets = $page['tickets'];
+		$this->next    = (string) $page['next'];
+		$this->stale   = $this->stale || isset( $page['stale'] );
+	}
+
+	/**
+	 * Finds one ticket by its id.
+	 *
+	 * @param int $id The id.
+	 */
+	private function find( int $id ): void {
+		$found = $this->api->get_many( array( $id ) );
+		if ( is_wp_error( $found ) ) {
+			$this->error = $found;
+			return;
+		}
+		$this->tickets = array_values( array_filter( $found ) );
+		$this->stale   = isset( $this->tickets[0]['stale'] );
+	}
+
+	/**
+	 * What is asked for, but for the status.
+	 *
+	 * @param string $search What is searched for.
+	 */
+	private function selection( string $search ): array {
+		$where = array();
+		foreach ( array( 'priority', 'category' ) as $field ) {
+			if ( '' !== Input::query( $field ) ) {
+				$where[ $field ] = Input::query( $field );
+			}
+		}
+		$agent = Input::query( 'assigned_to' );
+		if ( self::NOBODY === $agent ) {
+			$where['assigned_to'] = array( null, 0 );
+		} elseif ( '' !== $agent ) {
+			$where['assigned_to'] = Input::id( $agent );
+		}
+		$customer = Input::query( 'customer' );
+		if ( '' === $customer && is_email( $search ) ) {
+			list( $customer, $search ) = array( $search, '' );
+		}
+		if ( '' !== $customer ) {
+			$where['customer_id'] = People::find( $customer );
+			if ( 0 === $where['customer_id'] ) {
+				/* translators: %s: what somebody typed */
+				$text        = __(
+					'There is no customer "%s". Give a log-in name, an e-mail address or an id.',
+					'ticketd'
+				);
+				$this->error = new \WP_Error( 'ticketd_customer', sprintf( $text, $customer ) );
+			}
+		}
+		$search = mb_substr( $search, 0, self::MAX_SEARCH );
+		return ( array() === $where ? array() : array( 'where' => $where ) )
+			+ ( '' === $search ? array() : array( 'contains' => array( 'subject' => $search ) ) );
+	}
+}
