@@ -83,7 +83,7 @@ func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
 			if w == nil {
 				return goredis.NewClient(node)
 			}
-			hook := &nodeHook{watch: w, addr: node.Addr}
+			hook := &nodeHook{watch: w}
 			node.OnConnect = hook.connected
 			client := goredis.NewClient(node)
 			hook.client = client
