@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -158,35 +159,29 @@ func redisServer() (string, error) {
 	return program("redis-server", "redis-server", "valkey-server")
 }
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on; with bus neither on the one 10,000 above, where the nodes of
-// a Redis Cluster talk to each other. Somebody else may take it before the server does; the start then fails and says so.
+// The ports of the tests' servers: from lowestPort, below those that the kernel gives to connections, or one of these could take the
+// port before the server does. The bus of a Redis Cluster's node is on the port busAbove the node's.
+const lowestPort, busAbove = 10_000, 10_000
+
+// freePort returns a TCP port of 127.0.0.1 that nobody listens on; with bus neither on that of the bus. Another test may take it
+// before the server does; the start then fails and says so.
 func freePort(ctx context.Context, bus bool) (int, error) {
-	const tries, busAbove, highest = 100, 10_000, 65_535
+	const tries = 100
 	var config net.ListenConfig
-	free := func(port int) (int, error) {
+	free := func(port int) error {
 		listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return 0, err
+			return err
 		}
-		_, text, err := net.SplitHostPort(listener.Addr().String())
-		if err := errors.Join(err, listener.Close()); err != nil {
-			return 0, err
-		}
-		return strconv.Atoi(text)
+		return listener.Close()
 	}
 	var last error
 	for range tries {
-		port, err := free(0)
-		if err != nil {
-			return 0, fmt.Errorf("looking for a free port: %w", err)
+		port := lowestPort + rand.IntN(busAbove)
+		if last = free(port); last == nil && bus {
+			last = free(port + busAbove)
 		}
-		if !bus {
-			return port, nil
-		}
-		if port+busAbove > highest {
-			continue
-		}
-		if _, last = free(port + busAbove); last == nil {
+		if last == nil {
 			return port, nil
 		}
 	}

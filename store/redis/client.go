@@ -76,7 +76,7 @@ func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
 		DisableRoutingPolicies: true, // none of them is for a command that is used here
 		NewClient: func(node *goredis.Options) *goredis.Client {
-			hook := &nodeHook{watch: w, addr: node.Addr}
+			hook := &nodeHook{watch: w}
 			node.OnConnect = hook.connected
 			client := goredis.NewClient(node)
 			hook.client = client

@@ -19,7 +19,6 @@ type process struct{ run string }
 // fail-over it may have gone back in time.
 type nodeHook struct {
 	watch  *Watch
-	addr   string
 	client *goredis.Client
 
 	mu      sync.Mutex
