@@ -49,7 +49,7 @@ func newRestored(t *testing.T, noRedis bool) *restored {
 	r.Kill()
 	r.sql(t, "DELETE FROM wp_support_tickets",
 		"INSERT INTO wp_support_tickets SELECT * FROM backup_tickets", //nolint:unqueryvet // a backup has all columns
-		"UPDATE wp_support_tickets_seq SET next = 4") // as if ids were not leased in blocks ahead
+		"UPDATE wp_support_tickets_seq SET next = 4")                  // as if ids were not leased in blocks ahead
 	return r
 }
 
