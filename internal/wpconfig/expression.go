@@ -94,19 +94,26 @@ func fromEnvironment(part []*token) string {
 	if len(part) < 4 || part[2].kind != tokenText {
 		return ""
 	}
-	function := strings.ToLower(part[0].text)
-	switch {
-	case part[0].kind == tokenName && function == "getenv_docker" && part[1].is("("):
+	if part[0].kind == tokenName && strings.EqualFold(part[0].text, "getenv_docker") && part[1].is("(") {
 		return part[2].text
-	case part[0].kind == tokenName && (function == "getenv" || function == "env") && part[1].is("(") && part[3].is(")"):
-	case part[0].kind == tokenVariable && isEnvironment(part[0].text) && part[1].is("[") && part[3].is("]"):
-	default:
-		return ""
 	}
-	if rest := part[4:]; len(rest) == 0 || hasDefault(rest) {
+	if rest := part[4:]; isLookUp(part) && (len(rest) == 0 || hasDefault(rest)) {
 		return part[2].text
 	}
 	return ""
+}
+
+// isLookUp says that an expression begins with getenv( NAME ), env( NAME ), or an index of $_ENV or $_SERVER.
+func isLookUp(part []*token) bool {
+	switch part[0].kind {
+	case tokenName:
+		called := strings.EqualFold(part[0].text, "getenv") || strings.EqualFold(part[0].text, "env")
+		return called && part[1].is("(") && part[3].is(")")
+	case tokenVariable:
+		return isEnvironment(part[0].text) && part[1].is("[") && part[3].is("]")
+	default:
+		return false
+	}
 }
 
 func isEnvironment(variable string) bool { return variable == "$_ENV" || variable == "$_SERVER" }

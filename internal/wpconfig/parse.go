@@ -133,7 +133,8 @@ func (p *parser) isChange(i int) bool {
 	if operator.is("?") {
 		return p.at(i+1).is("?") && p.at(i+2).is("=")
 	}
-	return operator.kind == tokenOther && slices.Contains([]string{".", "+", "-", "*", "/", "%", "|", "&", "^"}, operator.text) && p.at(i+1).is("=")
+	changes := []string{".", "+", "-", "*", "/", "%", "|", "&", "^"}
+	return operator.kind == tokenOther && slices.Contains(changes, operator.text) && p.at(i+1).is("=")
 }
 
 // isMember says that the name at i is that of a method or a function's own, not a call: ->define, ::define, function define.
