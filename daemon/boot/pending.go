@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon/config"
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/journal"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/relay"
@@ -35,15 +33,9 @@ func Pending(ctx context.Context, c *config.Config, site string) (n int64, err e
 	return n, nil
 }
 
-func countRelay(_ context.Context, dir string, c *config.Journal) (int64, error) {
-	o := wal.Options{Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes)}
-	waiting, _, err := relay.Open(dir, o, //nolint:contextcheck // it reads all or nothing
-		relay.Options{MaxEntries: c.MaxEntries, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop()},
-		func(string) (relay.Next, error) { return nil, nil }) //nolint:nilnil // nothing is replayed
-	if err != nil {
-		return 0, err
-	}
-	return waiting.Status().Entries, waiting.Close() //nolint:contextcheck // it is closed whatever ends
+func countRelay(_ context.Context, dir string, _ *config.Journal) (int64, error) {
+	n, err := relay.Waiting(dir) //nolint:contextcheck // it reads all or nothing
+	return int64(n), err
 }
 
 func countAlone(ctx context.Context, dir string, c *config.Journal) (int64, error) {
