@@ -79,7 +79,7 @@ func (v *visitor) send(method, path string, form url.Values) (status int, locati
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	if v.rest != "" && !form.Has("_wpnonce") {
-		req.Header.Set("X-WP-Nonce", v.rest)
+		req.Header.Set("X-Wp-Nonce", v.rest)
 	}
 	resp, err := v.http.Do(req)
 	if err != nil {
