@@ -13,20 +13,30 @@ UPDATES ?= 100000
 DURATION ?= 10m
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 PLUGIN := php-client
+POT := $(PLUGIN)/ticketd/languages/ticketd.pot
 DEMO_FLAGS := $(if $(filter no,$(REDIS)),--without-redis)
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Install what is missing through apt: servers, PHP, linters
+deps: ## Install what is missing through apt (servers, PHP, linters) and npm (another WordPress)
 	@internal/testenv/deps.sh
+	@internal/testenv/npm.sh wordpress
 
 .PHONY: build
 build: ## Build bin/ticketd, static and with its version
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X $(MODULE)/internal/version.Version=$(VERSION)' \
 		-o bin/ticketd ./cmd/ticketd
+
+.PHONY: plugin
+plugin: pot ## Make dist/ticketd.zip, which WordPress installs
+	@$(GO) run ./internal/pluginzip $(PLUGIN)/ticketd dist/ticketd.zip && ls -l dist/ticketd.zip
+
+.PHONY: pot
+pot: ## Make the template for translators anew
+	@$(PLUGIN)/pot.sh $(POT)
 
 .PHONY: test
 test: deps test-go test-php ## Run every test: Go with the race detector on real servers, then PHP
@@ -51,6 +61,26 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: deb
+deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)
+
+.PHONY: test-systemd
+test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a booted systemd, ROUNDS (30) restarts and upgrades
+	TICKETD_TEST_SYSTEMD=1 TICKETD_TEST_ROUNDS=$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),30) \
+		$(GO) test -count=1 -v -timeout 30m ./internal/systemdtest
+
+.PHONY: test-ha
+test-ha: deps ## Kill Redis masters under Sentinel and Cluster while visitors write through PHP-FPM, DURATION (10m) each
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
+		-run '^(TestSentinelFailover|TestClusterFailover|TestPartOfAClusterIsAway)$$' ./internal/e2e
+
+.PHONY: test-redis
+test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/redis-server or valkey-server
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/relay
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
+		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
+
 .PHONY: test-browser
 test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots are left in dist/browser
 	@internal/testenv/deps.sh --browser
@@ -58,7 +88,7 @@ test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots 
 	$(GO) run ./internal/browser
 
 .PHONY: lint
-lint: deps lint-go lint-php lint-sh ## Run every linter
+lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
 
 .PHONY: lint-go
 lint-go: ## Check formatting and run golangci-lint (builds itself the first time)
@@ -72,9 +102,18 @@ lint-php: ## Check the syntax and style of the PHP files
 		xargs -0 -n 1 -P 2 php -d display_errors=stderr -l >/dev/null
 	@if [[ -f $(PLUGIN)/phpcs.xml ]]; then phpcs --standard=$(PLUGIN)/phpcs.xml; fi
 
+.PHONY: lint-php-versions
+lint-php-versions: ## Check the plugin's syntax with PHP 7.4 to 8.5, which come through npm
+	@internal/testenv/php_syntax.sh
+
+.PHONY: lint-pot
+lint-pot: ## Check that the translators' template is that of the texts
+	@new=$$(mktemp); trap 'rm -f "$$new"' EXIT; $(PLUGIN)/pot.sh "$$new"; \
+	cmp -s "$$new" $(POT) || { echo "$(POT) is old, run make pot"; exit 1; }
+
 .PHONY: lint-sh
 lint-sh: ## Check the shell scripts
-	@{ echo .ci/run; find . -name '*.sh' -not -path './.git/*'; } | xargs shellcheck
+	@{ echo .ci/run packaging/{postinst,prerm,postrm}; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each

@@ -22,8 +22,6 @@ func timed(what string, table round.Table, of, against string, t target) line {
 }
 
 // rated is the same where a value is a rate per second.
-//
-//nolint:unparam // its parameters are those of timed
 func rated(what string, table round.Table, of, against string, t target) line {
 	return compared(what, table, of, against, t, "/s")
 }
@@ -38,6 +36,12 @@ func compared(what string, table round.Table, of, against string, t target, unit
 	slices.SortFunc(l.sides, func(a, b side) int {
 		return cmp.Or(cmp.Compare(a.ratio.Median, b.ratio.Median), cmp.Compare(a.name, b.name))
 	})
+	return l
+}
+
+// withoutSides is the line alone: its sides stand beside an earlier line of the same measurement.
+func withoutSides(l line) line {
+	l.sides = nil
 	return l
 }
 

@@ -2,10 +2,30 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// family is a process and its children, as they are now.
+func family(pid int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, fmt.Errorf("children of process %d: %w", pid, err)
+	}
+	pids := []int{pid}
+	for _, child := range strings.Fields(string(text)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return nil, fmt.Errorf("children of process %d: %w", pid, err)
+		}
+		pids = append(pids, n)
+	}
+	return pids, nil
+}
 
 // cpu returns the processor time that these processes have used since their start, all their threads together. The
 // clock counts in nanoseconds, unlike the ticks in /proc.

@@ -14,21 +14,32 @@ import (
 // daemon is a ticketd on the env's servers, with keys and a table of its own.
 type daemon struct {
 	*testenv.Ticketd
-	socket, table, prefix string
+	socket, spool, table, prefix string
 
 	base string // the configuration, without what a row adds for the site
 }
 
-// startDaemon starts one whose table begins with name. redis is where it finds Redis, as its configuration takes it.
-func (e *env) startDaemon(ctx context.Context, name, redis string) (*daemon, error) {
+// early has a site acknowledge from the journal.
+const early = "ack = \"journal\""
+
+// startDaemon starts one whose table begins with name, with these lines for its site. redis is where it finds Redis, as its
+// configuration takes it; empty: it has none. The journal is brought to disk by interval, as Redis' own log is. A disk that is
+// busy makes Redis hang, and may spoil a figure but not end the run.
+func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemon, error) {
 	dir, err := e.folder(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{socket: filepath.Join(dir, "d.sock"), table: name + "_support_tickets", prefix: name + ":"}
-	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\n[redis]\naddr = %q\npassword = %q\n"+
-		"[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n",
-		d.socket, filepath.Join(dir, "state"), redis, e.password, e.mariadb.DSN(database), name+"_", d.prefix)
+	d := &daemon{
+		socket: filepath.Join(dir, "d.sock"), spool: filepath.Join(dir, "spool"), table: name + "_support_tickets", prefix: name + ":",
+	}
+	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[journal]\nfsync = \"interval\"\n",
+		d.socket, filepath.Join(dir, "state"), d.spool)
+	if redis != "" {
+		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\nread_timeout = \"10s\"\n", redis, e.password)
+	}
+	d.base += fmt.Sprintf("[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n%s\n",
+		e.mariadb.DSN(database), name+"_", d.prefix, site)
 	file := filepath.Join(dir, "migrate.toml")
 	if err := os.WriteFile(file, []byte(d.base), 0o600); err != nil {
 		return nil, err

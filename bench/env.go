@@ -19,15 +19,17 @@ const database, plainTable = "bench", "plain_tickets"
 
 // env is the private servers that the rows share, in a folder of its own.
 type env struct {
-	file        string // a help desk's event log; empty: one is made up
-	dir, binary string
-	password    string // of Redis
-	redis       *testenv.Redis
-	mariadb     *testenv.MariaDB
-	db          *sql.DB
-	main        *daemon
-	tcp         *daemon   // reaches Redis over TCP; nil until a row needs it
-	daemons     []*daemon // all that were started
+	file            string // a help desk's event log; empty: one is made up
+	dir, binary     string
+	password        string // of Redis
+	redis           *testenv.Redis
+	mariadb         *testenv.MariaDB
+	db              *sql.DB
+	main            *daemon
+	journal         *daemon   // acknowledges from its journal
+	alone           *daemon   // has no Redis
+	tcp, tcpJournal *daemon   // reach Redis over TCP; nil until a row needs them
+	daemons         []*daemon // all that were started
 }
 
 func newEnv(ctx context.Context, file string) (e *env, err error) {
@@ -73,7 +75,14 @@ func (e *env) start(ctx context.Context) (err error) {
 	if e.db, err = sql.Open("mysql", e.mariadb.DSN(database)+"?interpolateParams=true"); err != nil {
 		return err
 	}
-	if e.main, err = e.startDaemon(ctx, "wp", "unix://"+e.redis.Socket()); err != nil {
+	redis := "unix://" + e.redis.Socket()
+	if e.main, err = e.startDaemon(ctx, "wp", redis, ""); err != nil {
+		return err
+	}
+	if e.journal, err = e.startDaemon(ctx, "early", redis, early); err != nil {
+		return err
+	}
+	if e.alone, err = e.startDaemon(ctx, "alone", "", ""); err != nil {
 		return err
 	}
 	_, err = e.db.ExecContext(ctx, "CREATE TABLE "+plainTable+" LIKE "+e.main.table)

@@ -25,6 +25,7 @@ func (e *env) machine(ctx context.Context) (lines []string, err error) {
 		"measured on "+time.Now().UTC().Format(time.DateOnly),
 		fmt.Sprintf("%d cores (%s), %s of memory", runtime.NumCPU(), processor(), memory()),
 		"Linux "+release,
+		load(),
 		runtime.Version(),
 	)
 	for _, tool := range [][]string{
@@ -38,6 +39,17 @@ func (e *env) machine(ctx context.Context) (lines []string, err error) {
 		lines = append(lines, text)
 	}
 	return lines, nil
+}
+
+// load says how much else the machine had to do: with less than a processor's worth of it for each of the benchmark's own
+// processes, what waits for another process is slower than it would be alone.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return "load average unknown"
+	}
+	return "load average " + fields[2] + " over the last quarter of an hour"
 }
 
 var number = regexp.MustCompile(`\d+\.\d+\.\d+`)

@@ -43,35 +43,34 @@ func Run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.end()) }()
-	lines, err := e.measure(ctx, chosen)
-	if err != nil {
-		return err
-	}
+	lines, failed := e.measure(ctx, chosen)
 	if *write {
 		machine, err := e.machine(ctx)
 		if err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 		if err := writePage(lines, machine); err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 	}
-	return missed(lines)
+	return errors.Join(failed, missed(lines))
 }
 
-// measure measures the rows and prints each when it is done.
+// measure measures the rows and prints each when it is done. One that fails does not take the others with it.
 func (e *env) measure(ctx context.Context, chosen []row) (all []line, err error) {
 	for _, r := range chosen {
-		lines, err := r.measure(ctx, e)
-		if err != nil {
-			return nil, fmt.Errorf("row %s: %w", r.name, err)
+		lines, failed := r.measure(ctx, e)
+		if failed != nil {
+			fmt.Printf("row %s: %v\n", r.name, failed)
+			err = errors.Join(err, fmt.Errorf("row %s: %w", r.name, failed))
+			continue
 		}
 		for i := range lines {
 			lines[i].print(os.Stdout)
 		}
 		all = append(all, lines...)
 	}
-	return all, nil
+	return all, err
 }
 
 // missed is an error where a target is missed.

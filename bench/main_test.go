@@ -76,6 +76,9 @@ func TestEveryWayWrites(t *testing.T) {
 		{wayTicketd, "one", func() int { return rows(e.main.table) }, 1},
 		{wayTicketd, "ten", func() int { return rows(e.main.table) }, 10},
 		{wayTicketd, "batch", func() int { return rows(e.main.table) }, 10},
+		{wayJournal, "one", func() int { return rows(e.journal.table) }, 1},
+		{wayJournal, "batch", func() int { return rows(e.journal.table) }, 10},
+		{wayAlone, "one", func() int { return rows(e.alone.table) }, 1},
 		{"echo", "one", keys, 0},
 		{"relay", "one", keys, 0},
 	} {
@@ -83,8 +86,10 @@ func TestEveryWayWrites(t *testing.T) {
 		if _, err := w.run(c.task, c.way, 1); err != nil {
 			t.Errorf("%s %s: %v", c.way, c.task, err)
 		}
-		if err := e.main.flush(t.Context()); err != nil {
-			t.Fatal(err)
+		for _, d := range at.daemons {
+			if err := d.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if more := c.count() - before; more != c.more {
 			t.Errorf("%s %s: %d tickets more, want %d", c.way, c.task, more, c.more)
@@ -169,11 +174,13 @@ func TestCPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for begin := time.Now(); time.Since(begin) < 5*time.Millisecond; { //nolint:revive // it only computes
+	const long = 10 * time.Second // a busy machine lets it compute now and then only
+	after := before
+	for begin := time.Now(); err == nil && after-before < time.Millisecond && time.Since(begin) < long; {
+		after, err = cpu(os.Getpid())
 	}
-	after, err := cpu(os.Getpid())
 	if err != nil || after-before < time.Millisecond {
-		t.Errorf("%v after 5 ms of computing, %v", after-before, err)
+		t.Errorf("%v after computing, %v", after-before, err)
 	}
 	if _, err := cpu(1 << 22); err == nil {
 		t.Error("a process that is not there has processor time")

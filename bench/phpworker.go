@@ -20,24 +20,28 @@ import (
 
 // phpWorker is a PHP process that runs the ways of php/.
 type phpWorker struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	daemon *daemon
-	pids   []int // of all processes that work for a write
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	daemons map[string]*daemon // by way
+	pids    []int              // of all processes that work for a write
 }
 
 // phpPlaces are the addresses that the ways use.
 type phpPlaces struct {
-	redis  string // a Unix socket's path, or a host
-	port   int    // 0 for a Unix socket
-	daemon *daemon
+	redis   string             // a Unix socket's path, or a host
+	port    int                // 0 for a Unix socket
+	daemons map[string]*daemon // by the way that goes through them
 	// echo and relay are the floors; nil where a row does not use them.
 	echo, relay *echoServer
 }
 
 // unixPlaces are those of the servers' Unix sockets.
-func (e *env) unixPlaces() phpPlaces { return phpPlaces{redis: e.redis.Socket(), daemon: e.main} }
+func (e *env) unixPlaces() phpPlaces {
+	return phpPlaces{redis: e.redis.Socket(), daemons: map[string]*daemon{
+		wayTicketd: e.main, wayJournal: e.journal, wayAlone: e.alone,
+	}}
+}
 
 // startPHP starts a worker.
 func (e *env) startPHP(ctx context.Context, at phpPlaces) (*phpWorker, error) {
@@ -45,14 +49,18 @@ func (e *env) startPHP(ctx context.Context, at phpPlaces) (*phpWorker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &phpWorker{daemon: at.daemon, pids: []int{e.redis.PID(), e.mariadb.PID(), at.daemon.PID()}}
+	w := &phpWorker{daemons: at.daemons, pids: []int{e.redis.PID(), e.mariadb.PID()}}
 	places := map[string]any{
 		"plugin": plugin, "redis": at.redis, "redis_port": at.port, "redis_password": e.password,
-		"mysql": e.mariadb.Socket(), "database": database, "ticketd": at.daemon.socket, "echo": "", "relay": "",
+		"mysql": e.mariadb.Socket(), "database": database,
+	}
+	for way, d := range at.daemons {
+		places[way] = map[string]string{"socket": d.socket, "spool": d.spool}
+		w.pids = append(w.pids, d.PID())
 	}
 	for name, s := range map[string]*echoServer{"echo": at.echo, "relay": at.relay} {
 		if s != nil {
-			places[name] = s.socket
+			places[name] = map[string]string{"socket": s.socket, "spool": e.main.spool}
 			w.pids = append(w.pids, s.cmd.Process.Pid)
 		}
 	}
@@ -68,7 +76,8 @@ func (e *env) startPHP(ctx context.Context, at phpPlaces) (*phpWorker, error) {
 }
 
 func (w *phpWorker) start(ctx context.Context, places string) (err error) {
-	w.cmd = exec.CommandContext(ctx, "php", filepath.Join("bench", "php", "worker.php"), places)
+	// PHP-FPM compiles no file twice: so this does not either.
+	w.cmd = exec.CommandContext(ctx, "php", "-d", "opcache.enable_cli=1", filepath.Join("bench", "php", "worker.php"), places)
 	w.cmd.Stderr = os.Stderr
 	w.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if w.in, err = w.cmd.StdinPipe(); err != nil {
@@ -118,8 +127,8 @@ func (w *phpWorker) side(name, task, way string, times int) round.Side {
 		if err != nil {
 			return round.Sample{}, err
 		}
-		if way == wayTicketd {
-			if err := w.daemon.flush(ctx); err != nil {
+		if d := w.daemons[way]; d != nil {
+			if err := d.flush(ctx); err != nil {
 				return round.Sample{}, err
 			}
 		}
@@ -128,8 +137,12 @@ func (w *phpWorker) side(name, task, way string, times int) round.Side {
 	}}
 }
 
-// wayTicketd is what php/worker.php calls the way through the daemon.
-const wayTicketd = "ticketd"
+// What php/worker.php calls the ways through the daemons.
+const (
+	wayTicketd = "ticketd"
+	wayJournal = "journal"
+	wayAlone   = "alone"
+)
 
 // perTime is in microseconds.
 func perTime(d time.Duration, times int) float64 {

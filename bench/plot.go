@@ -18,7 +18,7 @@ const (
 )
 
 // The plot's scale is logarithmic and ends here.
-const leastRatio, mostRatio = 0.05, 20.0
+const leastRatio, mostRatio = 0.02, 50.0
 
 // plot draws every comparison as bars of its ways' ratios, as an SVG picture.
 func plot(lines []line) string {

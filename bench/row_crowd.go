@@ -124,8 +124,8 @@ func (e *env) plainScript(ctx context.Context) ([]string, error) {
 	}
 	call := []string{
 		"EVALSHA", sha, "4", "rb:ticket:dirty", "rb:ticket:dead", "rb:ticket:meta", "rb:ticket:__rand_int__",
-		"1", "86400000", "1",
-		"2", "__rand_int__", "1000", "1000", "0", "0",
+		"1", "", "", "1",
+		"0", "0", "2", "__rand_int__", "1000", "1000", "0", "0",
 		"5", "status", "pending", "priority", "high", "assigned_to", "7", "category", "printers",
 		"updated_at", "2026-01-01 00:00:00", "0",
 	}

@@ -8,9 +8,9 @@ import (
 
 // get is a PHP request that reads a ticket which Redis holds.
 func get(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 200
+	const rounds, times = 20, 200
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
-		for _, way := range []string{"guide", wayTicketd, "mysqli-held"} {
+		for _, way := range []string{"guide", wayTicketd, wayAlone, "mysqli-held"} {
 			const tickets = 1000 // as many as php/ways.php uses: each is there, and whole, when it is read
 			for _, task := range []string{"one", "get"} {
 				if _, err := w.run(task, way, tickets); err != nil {
@@ -21,6 +21,7 @@ func get(ctx context.Context, e *env) ([]line, error) {
 		return []round.Side{
 			w.side(guide, "get", "guide", times),
 			w.side(ticketd, "get", wayTicketd, times),
+			w.side(withoutRedis, "get", wayAlone, times),
 			w.side("phpredis pconnect", "get", "pconnect", times),
 			w.side("phpredis, held", "get", "held", times),
 			w.side("mysqli select, held", "get", "mysqli-held", times),

@@ -20,10 +20,18 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	}
 	defer func() { err = errors.Join(err, nginx.Stop(), fpm.Stop()) }()
 	address := strings.TrimPrefix(nginx.URL(), "http://")
+	php, err := family(fpm.PID())
+	if err != nil {
+		return nil, err
+	}
+	web, err := family(nginx.PID())
+	if err != nil {
+		return nil, err
+	}
+	pids := append(append(php, web...), e.redis.PID(), e.mariadb.PID(), e.main.PID(), e.journal.PID(), e.alone.PID())
 	const connections, rounds, each = 32, 10, time.Second
 	side := func(name, script string) round.Side {
 		return round.Side{Name: name, Run: func(ctx context.Context) (round.Sample, error) {
-			pids := []int{e.redis.PID(), e.mariadb.PID(), e.main.PID()}
 			before, err := cpu(pids...)
 			if err != nil {
 				return round.Sample{}, err
@@ -32,7 +40,7 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 			if err != nil {
 				return round.Sample{}, err
 			}
-			if err := e.main.flush(ctx); err != nil {
+			if err := errors.Join(e.main.flush(ctx), e.journal.flush(ctx), e.alone.flush(ctx)); err != nil {
 				return round.Sample{}, err
 			}
 			after, err := cpu(pids...)
@@ -42,6 +50,8 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	table, err := round.Run(ctx, rounds,
 		side(guide, "guide.php"),
 		side(ticketd, "ticketd.php"),
+		side(journaled, "ticketd.php?way=journal"),
+		side(withoutRedis, "ticketd.php?way=alone"),
 		side("phpredis pconnect", "pconnect.php"),
 		side("mysqli upsert", "mysqli.php"),
 		side("no write at all", "empty.php"),
@@ -49,8 +59,11 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := rated("requests/s through nginx and PHP-FPM, 16 workers", table, ticketd, guide, target{atLeast: 1.2})
-	return []line{l}, nil
+	const what = "requests/s through nginx and PHP-FPM, 16 workers"
+	return []line{
+		rated(what, table, ticketd, guide, target{atLeast: 1.2}),
+		withoutSides(rated(what+", ack = journal", table, journaled, guide, target{atLeast: 1.35})),
+	}, nil
 }
 
 // startWeb starts nginx before a PHP-FPM whose scripts find the addresses in php.ini.
@@ -73,7 +86,10 @@ func (e *env) startWeb(ctx context.Context) (*testenv.PHPFPM, *testenv.Nginx, er
 	}
 	fpm, err := testenv.StartPHPFPM(ctx, fpmDir, testenv.PHPFPMOptions{Children: 16, INI: map[string]string{
 		"bench.redis": e.redis.Socket(), "bench.redis_password": e.password, "bench.database": database,
-		"bench.mysql": e.mariadb.Socket(), "bench.ticketd": e.main.socket, "bench.plugin": plugin,
+		"bench.mysql": e.mariadb.Socket(), "bench.plugin": plugin,
+		"bench.ticketd": e.main.socket, "bench.ticketd_spool": e.main.spool,
+		"bench.journal": e.journal.socket, "bench.journal_spool": e.journal.spool,
+		"bench.alone": e.alone.socket, "bench.alone_spool": e.alone.spool,
 	}})
 	if err != nil {
 		return nil, nil, err

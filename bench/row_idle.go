@@ -12,7 +12,7 @@ import (
 
 // idle is what a daemon costs that nobody asks anything, and how long it takes to be ready.
 func idle(ctx context.Context, e *env) ([]line, error) {
-	d, err := e.startDaemon(ctx, "idle", "unix://"+e.redis.Socket())
+	d, err := e.startDaemon(ctx, "idle", "unix://"+e.redis.Socket(), "")
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,11 @@ func farRedis(ctx context.Context, e *env) (lines []line, err error) {
 	if _, err := proxy.Toxics.AddToxicJson(slow); err != nil {
 		return nil, fmt.Errorf("slowing the proxy down: %w", err)
 	}
-	d, err := e.startDaemon(ctx, "far", proxy.Listen)
+	d, err := e.startDaemon(ctx, "far", proxy.Listen, "")
+	if err != nil {
+		return nil, err
+	}
+	journal, err := e.startDaemon(ctx, "farearly", proxy.Listen, early)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +42,9 @@ func farRedis(ctx context.Context, e *env) (lines []line, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := e.startPHP(ctx, phpPlaces{redis: host, port: port, daemon: d})
+	w, err := e.startPHP(ctx, phpPlaces{redis: host, port: port, daemons: map[string]*daemon{
+		wayTicketd: d, wayJournal: journal,
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -47,12 +53,16 @@ func farRedis(ctx context.Context, e *env) (lines []line, err error) {
 	table, err := round.Run(ctx, rounds,
 		w.side(guide, "one", "guide", times),
 		w.side(ticketd, "one", wayTicketd, times),
+		w.side(journaled, "one", wayJournal, times),
 		w.side("phpredis pconnect", "one", "pconnect", times),
 		w.side("phpredis, held", "one", "held", times),
 	)
 	if err != nil {
 		return nil, err
 	}
-	// The daemon goes before the proxy does, with nothing left to flush.
-	return []line{timed("one write with 1 ms of latency to Redis", table, ticketd, guide, target{atMost: 0.45})}, d.Stop()
+	// The daemons go before the proxy does, with nothing left to flush.
+	return []line{
+		timed("one write with 1 ms of latency to Redis", table, ticketd, guide, target{atMost: 0.45}),
+		withoutSides(timed("one write with 1 ms of latency to Redis, ack = journal", table, journaled, guide, target{atMost: 0.05})),
+	}, errors.Join(d.Stop(), journal.Stop())
 }

@@ -11,7 +11,7 @@ import (
 // against the same in a backlog of ten thousand. The rows are in the table before, so that both change rows and none
 // inserts.
 func million(ctx context.Context, e *env) ([]line, error) {
-	d, err := e.startDaemon(ctx, "million", "unix://"+e.redis.Socket())
+	d, err := e.startDaemon(ctx, "million", "unix://"+e.redis.Socket(), "")
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := e.startDaemon(ctx, "replay", "unix://"+e.redis.Socket())
+	d, err := e.startDaemon(ctx, "replay", "unix://"+e.redis.Socket(), "")
 	if err != nil {
 		return nil, err
 	}

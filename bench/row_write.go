@@ -11,9 +11,12 @@ import (
 
 // The sides that most rows have.
 const (
-	guide   = "the guide's way"
-	ticketd = "ticketd"
-	batch   = "ticketd, one batch"
+	guide        = "the guide's way"
+	ticketd      = "ticketd"
+	batch        = "ticketd, one batch"
+	journaled    = "ticketd, ack journal"
+	withoutRedis = "ticketd without Redis"
+	floor        = "floor: C, no Redis"
 )
 
 // transport is a way to reach Redis, the same for all sides of a line: the rival must not be slower only because it
@@ -30,14 +33,19 @@ func (e *env) transports(ctx context.Context) ([]transport, error) {
 		return nil, err
 	}
 	if e.tcp == nil {
-		if e.tcp, err = e.startDaemon(ctx, "tcp", e.redis.Addr()); err != nil {
+		if e.tcp, err = e.startDaemon(ctx, "tcp", e.redis.Addr(), ""); err != nil {
+			return nil, err
+		}
+		if e.tcpJournal, err = e.startDaemon(ctx, "tcpearly", e.redis.Addr(), early); err != nil {
 			return nil, err
 		}
 	}
 	number, err := strconv.Atoi(port)
 	return []transport{
 		{"Redis on a Unix socket", e.unixPlaces()},
-		{"Redis over TCP", phpPlaces{redis: host, port: number, daemon: e.tcp}},
+		{"Redis over TCP", phpPlaces{redis: host, port: number, daemons: map[string]*daemon{
+			wayTicketd: e.tcp, wayJournal: e.tcpJournal, wayAlone: e.alone,
+		}}},
 	}, err
 }
 
@@ -77,40 +85,49 @@ func (e *env) eachTransport(
 
 // oneWrite is a PHP request that writes once: connect, write, close.
 func oneWrite(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 200
+	const rounds, times = 20, 200
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
 		return []round.Side{
 			w.side(guide, "one", "guide", times),
 			w.side(ticketd, "one", wayTicketd, times),
-			w.side("floor: C, no Redis", "one", "echo", times),
+			w.side(journaled, "one", wayJournal, times),
+			w.side(withoutRedis, "one", wayAlone, times),
+			w.side(floor, "one", "echo", times),
 			w.side("floor: C, HSET on a socket", "one", "relay", times),
 			w.side("phpredis pconnect", "one", "pconnect", times),
 			w.side("phpredis, held", "one", "held", times),
-			w.side("mysqli upsert", "one", "mysqli", times/4),
-			w.side("mysqli upsert, held", "one", "mysqli-held", times/4),
+			w.side("mysqli upsert", "one", "mysqli", times/10),
+			w.side("mysqli upsert, held", "one", "mysqli-held", times/10),
 		}, nil
 	}, func(at string, t round.Table) []line {
-		return []line{timed("one write in a PHP request, "+at, t, ticketd, guide, target{atMost: 0.6})}
+		return []line{
+			timed("one write in a PHP request, "+at, t, ticketd, guide, target{atMost: 0.6}),
+			withoutSides(timed("one write, ack = journal, "+at, t, journaled, guide, target{atMost: 0.4})),
+			withoutSides(timed("one write, ack = journal, against the C floor, "+at, t, journaled, floor, target{atMost: 1.5})),
+		}
 	})
 }
 
 // tenWrites is a PHP request that writes ten times.
 func tenWrites(ctx context.Context, e *env) ([]line, error) {
-	const rounds, times = 30, 40
+	const rounds, times = 20, 40
 	return e.eachTransport(ctx, rounds, func(w *phpWorker) ([]round.Side, error) {
 		return []round.Side{
 			w.side(guide, "ten", "guide", times),
 			w.side(ticketd, "ten", wayTicketd, times),
 			w.side(batch, "batch", wayTicketd, times),
+			w.side(journaled, "ten", wayJournal, times),
+			w.side("ticketd, ack journal, one batch", "batch", wayJournal, times),
+			w.side(withoutRedis, "ten", wayAlone, times),
 			w.side("floor: C, HSET on a socket", "ten", "relay", times),
 			w.side("phpredis pconnect", "ten", "pconnect", times),
 			w.side("phpredis, held", "ten", "held", times),
-			w.side("mysqli upsert, held", "ten", "mysqli-held", times/4),
+			w.side("mysqli upsert, held", "ten", "mysqli-held", times/10),
 		}, nil
 	}, func(at string, t round.Table) []line {
-		one := timed("ten writes, one after the other, "+at, t, ticketd, guide, target{atMost: 0.5})
-		many := timed("ten writes as one batch, "+at, t, batch, guide, target{atMost: 0.12})
-		many.sides = nil // the same as above
-		return []line{one, many}
+		return []line{
+			timed("ten writes, one after the other, "+at, t, ticketd, guide, target{atMost: 0.5}),
+			withoutSides(timed("ten writes as one batch, "+at, t, batch, guide, target{atMost: 0.12})),
+		}
 	})
 }

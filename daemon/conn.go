@@ -27,10 +27,7 @@ type conn struct {
 	peer   Peer
 	log    zerolog.Logger
 
-	r   *bufio.Reader
-	w   *bufio.Writer
-	enc protocol.Encoder
-	buf []byte
+	*buffers
 
 	ctx    context.Context //nolint:containedctx // the life of the connection, ended when the client is found to be gone
 	cancel context.CancelFunc
@@ -44,9 +41,37 @@ func newConn(s *Server, raw *net.UnixConn, peer Peer) *conn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	return &conn{
 		server: s, raw: raw, peer: peer, log: s.log,
-		r: bufio.NewReader(raw), w: bufio.NewWriter(raw),
-		ctx: ctx, cancel: cancel,
+		buffers: borrow(raw),
+		ctx:     ctx, cancel: cancel,
 	}
+}
+
+// buffers are what one connection reads and writes with. Clients connect for a single request, so they are used again: made
+// anew, they would be half of the memory that a write takes.
+type buffers struct {
+	r   *bufio.Reader
+	w   *bufio.Writer
+	enc protocol.Encoder
+	buf []byte
+}
+
+var pool = sync.Pool{New: func() any {
+	return &buffers{r: bufio.NewReader(nil), w: bufio.NewWriter(nil)}
+}}
+
+// borrow takes buffers for a connection.
+func borrow(raw io.ReadWriter) *buffers {
+	b, _ := pool.Get().(*buffers) // it holds nothing else
+	b.r.Reset(raw)
+	b.w.Reset(raw)
+	return b
+}
+
+// giveBack is called when nobody reads or writes any more.
+func (b *buffers) giveBack() {
+	b.r.Reset(nil)
+	b.w.Reset(nil)
+	pool.Put(b)
 }
 
 // serve answers requests until the client or the daemon ends the connection.
@@ -165,7 +190,7 @@ func (c *conn) answer(payload []byte) error {
 func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			c.log.Error().Str("method", shown(req.Method)).Stringer("peer", c.peer).
+			c.server.faults.Error().Str("method", shown(req.Method)).Stringer("peer", c.peer).
 				Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("panic while a request was worked on")
 			err = errInternal
 		}
@@ -198,7 +223,7 @@ func (c *conn) progress(p protocol.Progress) {
 func (c *conn) fail(id uint32, err error) (closing bool) {
 	var failure *protocol.Error
 	if !errors.As(err, &failure) {
-		c.log.Error().Err(err).Stringer("peer", c.peer).Msg("request failed")
+		c.server.faults.Error().Err(err).Stringer("peer", c.peer).Msg("request failed")
 		failure = errInternal
 	}
 	_ = c.write(c.enc.Failure(id, failure))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -58,6 +60,9 @@ var methods = map[protocol.Method]method{
 	protocol.MethodDeadDrop:  bounded(Site.DeadDrop),
 	protocol.MethodStatus:    status,
 }
+
+// Methods returns the names of all methods, in order.
+func Methods() []protocol.Method { return slices.Sorted(maps.Keys(methods)) }
 
 // Handle implements [Handler].
 func (d *Dispatcher) Handle(
@@ -134,10 +139,30 @@ func bounded[P, R any, PP interface {
 		}
 		result, err := call(site, ctx, params)
 		if err != nil {
-			return nil, err
+			return nil, named(params, err)
 		}
 		return PR(&result), nil
 	}
+}
+
+// named adds to an error the request id, where the request has one: with it the client's log and this one can be brought
+// together.
+func named(p protocol.Params, err error) error {
+	id := ""
+	switch p := p.(type) {
+	case *protocol.CreateParams:
+		id = p.RequestID
+	case *protocol.SetParams:
+		id = p.RequestID
+	case *protocol.SetManyParams:
+		id = p.RequestID
+	case *protocol.DeleteParams:
+		id = p.RequestID
+	}
+	if id == "" {
+		return err
+	}
+	return fmt.Errorf("request %q: %w", id, err)
 }
 
 func ping(_ context.Context, d *Dispatcher, r *request) (protocol.Result, error) {

@@ -76,6 +76,11 @@ func bind(ctx context.Context, opts ListenOptions) (*Listener, error) {
 	return &Listener{UnixListener: l}, nil
 }
 
+// ListenUnix binds a socket beside the one for clients: what systemd passes is not for it.
+func ListenUnix(ctx context.Context, opts ListenOptions) (net.Listener, error) {
+	return bind(ctx, opts)
+}
+
 // bindPrivate binds a socket to which only the own user may connect, from its first instant and whatever the umask:
 // Linux makes the file with the mode that the socket itself had before (unix(7), bind in net/unix/af_unix.c).
 func bindPrivate(ctx context.Context, path string) (*net.UnixListener, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -20,6 +21,10 @@ const (
 
 	// acceptPause is the wait after accept fails, usually for want of file descriptors.
 	acceptPause = 50 * time.Millisecond
+
+	// In each limitPeriod the log tells of so many requests that failed through a fault, and of one refused connection.
+	limitPeriod = 10 * time.Second
+	maxFaults   = 20
 
 	// cutGrace is how long requests that were cancelled at the stop's deadline get to be answered.
 	cutGrace = 200 * time.Millisecond
@@ -40,7 +45,8 @@ type Server struct {
 	opts        Options
 	large       budget
 	log         zerolog.Logger
-	refusals    zerolog.Logger // sampled: a flood of clients must not become a flood of lines
+	refusals    zerolog.Logger // limited: a flood of clients must not become a flood of lines
+	faults      zerolog.Logger // limited likewise
 	peerOf      func(net.Conn) (Peer, error)
 
 	ctx    context.Context //nolint:containedctx // the life of all requests, ended by Stop
@@ -63,12 +69,15 @@ func NewServer(l *Listener, h Handler, connections *Connections, opts Options, l
 	return &Server{
 		listener: l, handler: h, connections: connections, opts: opts, log: log,
 		large:    budget{limit: opts.LargeFrames},
-		refusals: log.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Second}),
-		peerOf:   PeerOf,
-		ctx:      ctx, cancel: cancel,
+		refusals: logs.Limited(log, 1, limitPeriod), faults: logs.Limited(log, maxFaults, limitPeriod),
+		peerOf: PeerOf,
+		ctx:    ctx, cancel: cancel,
 		conns: map[*conn]struct{}{},
 	}
 }
+
+// Address is the path of the socket.
+func (s *Server) Address() string { return s.listener.Addr().String() }
 
 // Start begins to accept; it returns at once. A second call does nothing. The end of ctx does not stop the server,
 // Stop does.
@@ -137,5 +146,6 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	s.mu.Unlock()
+	c.giveBack()
 	s.connections.release()
 }

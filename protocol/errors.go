@@ -1,6 +1,10 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Code is the stable name of an error.
 type Code string
@@ -45,6 +49,9 @@ var traits = map[Code]Traits{
 	CodeShuttingDown:  {Retryable: true, Closing: true},
 	CodeInternal:      {},
 }
+
+// Codes returns every code, in order.
+func Codes() []Code { return slices.Sorted(maps.Keys(traits)) }
 
 // Error is an error as it travels: for a program by its code, for people by its message.
 type Error struct {

@@ -7,11 +7,14 @@
 
 namespace Ticketd\Bench;
 
+use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
+use Ticketd\Client\Spool;
+use Ticketd\Client\SpoolingClient;
 
 /**
- * Each task makes one connection, as the plugin does in each PHP request.
+ * Each task makes its objects and one connection, as the plugin does in each PHP request.
  */
 final class TicketdWay extends Way {
 
@@ -21,6 +24,13 @@ final class TicketdWay extends Way {
 	 * @var string
 	 */
 	private string $socket;
+
+	/**
+	 * The spool folder.
+	 *
+	 * @var string
+	 */
+	private string $spool;
 
 	/**
 	 * The client of the task that runs.
@@ -33,9 +43,11 @@ final class TicketdWay extends Way {
 	 * Takes the address.
 	 *
 	 * @param string $socket Path of the daemon's socket.
+	 * @param string $spool  The spool folder.
 	 */
-	public function __construct( string $socket ) {
+	public function __construct( string $socket, string $spool ) {
 		$this->socket = $socket;
+		$this->spool  = $spool;
 	}
 
 	/**
@@ -63,10 +75,8 @@ final class TicketdWay extends Way {
 			list( $id, $fields ) = $this->next();
 			$tickets[ $id ]      = $fields;
 		}
-		foreach ( $this->client()->set_many( $tickets ) as $outcome ) {
-			if ( ! is_int( $outcome ) ) {
-				throw $outcome;
-			}
+		foreach ( $this->spooling()->set_many( $tickets ) as $outcome ) {
+			self::check( $outcome );
 		}
 		$this->client = null;
 	}
@@ -86,7 +96,7 @@ final class TicketdWay extends Way {
 	 * @param array $fields Values by field name.
 	 */
 	protected function write( int $id, array $fields ): void {
-		$this->client()->set( $id, $fields );
+		self::check( $this->spooling()->set( $id, $fields ) );
 	}
 
 	/**
@@ -102,7 +112,29 @@ final class TicketdWay extends Way {
 	 * The task's client.
 	 */
 	private function client(): Client {
-		$this->client = $this->client ?? new Client( new Connection( $this->socket ) );
+		$this->client = $this->client
+			?? new Client( new Connection( $this->socket ), '', Client::DEFAULT_TIMEOUT_MS, null, new Breaker( $this->spool ) );
 		return $this->client;
+	}
+
+	/**
+	 * The same with the spool behind it.
+	 */
+	private function spooling(): SpoolingClient {
+		return new SpoolingClient( $this->client(), new Spool( $this->spool ) );
+	}
+
+	/**
+	 * Refuses what is no revision of the daemon's: a change that was spooled is not what is measured.
+	 *
+	 * @param int|\Throwable $outcome A change's outcome.
+	 */
+	private static function check( $outcome ): void {
+		if ( ! is_int( $outcome ) ) {
+			throw $outcome;
+		}
+		if ( SpoolingClient::UNKNOWN_REVISION === $outcome ) {
+			throw new \RuntimeException( 'a change was spooled' );
+		}
 	}
 }

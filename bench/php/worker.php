@@ -22,10 +22,12 @@ $ways = array(
 	'held'        => new HeldWay( $places ),
 	'mysqli'      => new MysqliWay( $places ),
 	'mysqli-held' => new HeldMysqliWay( $places ),
-	'ticketd'     => new TicketdWay( $places['ticketd'] ),
-	'echo'        => new TicketdWay( $places['echo'] ),
-	'relay'       => new TicketdWay( $places['relay'] ),
 );
+foreach ( array( 'ticketd', 'journal', 'alone', 'echo', 'relay' ) as $name ) {
+	if ( isset( $places[ $name ] ) ) {
+		$ways[ $name ] = new TicketdWay( $places[ $name ]['socket'], $places[ $name ]['spool'] );
+	}
+}
 while ( false !== ( $line = fgets( STDIN ) ) ) {
 	list( $task, $way, $times ) = explode( ' ', trim( $line ) );
 	try {

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/store/journal/wal"
 )
 
@@ -20,8 +22,43 @@ func newJournal(o *options) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error { return o.salvage(&f) },
 	}
 	f.add(salvage)
-	cmd.AddCommand(salvage)
+	cmd.AddCommand(salvage, newPending(o))
 	return cmd
+}
+
+func newPending(o *options) *cobra.Command {
+	var f configFlags
+	cmd := &cobra.Command{
+		Use: "pending", Short: "Say what waits in the journals", Args: cobra.NoArgs,
+		Long: "Say for each site how much waits in its journal: changes that Redis does not have, or without Redis tickets that\n" +
+			"MySQL does not have, dead letters included. Exits non-zero where anything does.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.pending(cmd.Context(), &f) },
+	}
+	f.add(cmd)
+	return cmd
+}
+
+func (o *options) pending(ctx context.Context, f *configFlags) error {
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	total := int64(0)
+	for _, name := range c.SiteNames() {
+		n, err := boot.Pending(ctx, c, name)
+		if errors.Is(err, wal.ErrLocked) {
+			return fmt.Errorf("%w: stop the daemon first; while it runs, 'ticketd status' says what waits", err)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(o.out, "%s: %d\n", name, n)
+		total += n
+	}
+	if total > 0 {
+		return fmt.Errorf("%d changes wait in the journal: start the daemon to bring them on their way", total)
+	}
+	return nil
 }
 
 func (o *options) salvage(f *configFlags) error {

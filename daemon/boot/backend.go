@@ -2,6 +2,8 @@ package boot
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -37,12 +39,17 @@ type parts struct {
 	foreign func(key string)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
-	log  zerolog.Logger
+	// batch is told how many changes go to Redis together; nil where nobody counts.
+	batch func(changes int)
+	log   zerolog.Logger
 }
 
 // openBackend makes a site's backend as the configuration has it. It takes the journal, and nothing else, from any other
 // process that has it.
 func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
+	if err := d.checkFormer(ctx, p.name); err != nil {
+		return nil, err
+	}
 	dir := d.config.JournalDir(p.name)
 	b := &backend{}
 	var report wal.Report
@@ -60,7 +67,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.Store = b.redis
 	default:
 		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{ //nolint:contextcheck // it reads all or nothing
-			MaxEntries: d.config.Journal.MaxEntries, Up: d.redis.up, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
+			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
+			Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
@@ -76,6 +85,41 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	}
 	return b, nil
 }
+
+// checkFormer refuses to start where changes wait in the journal of the other kind, from before the configuration got a Redis or
+// lost it: nobody would bring them on. An empty one is removed.
+func (d *Daemon) checkFormer(ctx context.Context, site string) error {
+	dir := d.config.FormerJournalDir(site)
+	if _, err := os.Stat(dir); err != nil {
+		return nil // there is none, or it cannot be seen, which the journal of today will say
+	}
+	var waiting int64
+	if d.redis != nil {
+		former, _, err := journal.Open(ctx, dir, journal.Options{})
+		if err != nil {
+			return fmt.Errorf("the journal from before there was a [redis]: %w", err)
+		}
+		waiting = former.Stats().Entries
+		if err := former.Close(); err != nil {
+			return err
+		}
+	} else {
+		n, err := relay.Waiting(dir) //nolint:contextcheck // it reads all or nothing
+		if err != nil {
+			return fmt.Errorf("the journal from when there was a [redis]: %w", err)
+		}
+		waiting = int64(n)
+	}
+	if waiting > 0 {
+		return fmt.Errorf("%d changes wait in %s, from before [redis] was added to the configuration or taken out: start once more "+
+			"with the configuration as it was, run 'ticketd flush', and stop", waiting, dir)
+	}
+	return os.RemoveAll(dir)
+}
+
+// journalGather is how long changes wait in the journal for others on their way to Redis: short beside a flush, long beside a
+// round trip, which with its script takes the machine about as long as the answer to PHP.
+const journalGather = 2 * time.Millisecond
 
 func (d *Daemon) walOptions(log zerolog.Logger) wal.Options {
 	c := &d.config.Journal

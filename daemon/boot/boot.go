@@ -13,7 +13,9 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/metrics"
 	"github.com/ticketd/ticketd/daemon/spool"
+	"github.com/ticketd/ticketd/daemon/watchdog"
 	"github.com/ticketd/ticketd/internal/version"
 )
 
@@ -29,13 +31,23 @@ type Daemon struct {
 	table  *daemon.SiteTable
 	server *daemon.Server
 	spool  *spool.Spool // nil where there is none
+
+	metrics  *metrics.Metrics   // nil where they are not wanted
+	scraped  *metrics.Server    // nil where they are not offered
+	watchdog *watchdog.Watchdog // nil where nobody watches
 }
 
 // New builds a daemon and binds its socket. It starts nothing.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now()}
+	if c.Metrics.Listen != "" {
+		d.metrics = metrics.New(version.String())
+	}
 	if c.HasRedis() {
-		d.redis = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log)
+		var err error
+		if d.redis, err = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.build(ctx); err != nil {
 		return nil, errors.Join(err, d.close()) //nolint:contextcheck // what was taken is given back whatever ends
@@ -67,7 +79,8 @@ func (d *Daemon) build(ctx context.Context) error {
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
 	d.openSpool(dispatcher)
 	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout}
-	d.server = daemon.NewServer(listener, dispatcher, connections, options, d.log)
+	d.server = daemon.NewServer(listener, d.metrics.Handler(dispatcher), connections, options, d.log)
+	d.offerMetrics(ctx, connections)
 	return nil
 }
 
@@ -110,9 +123,15 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	if err := d.server.Start(work); err != nil {
 		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
 	}
+	if d.scraped != nil {
+		d.scraped.Start(work)
+	}
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
 		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
 	ready()
+	if d.watchdog != nil {
+		d.watchdog.Start(work)
+	}
 	<-ctx.Done()
 	return d.stop() //nolint:contextcheck // see stop
 }
@@ -140,7 +159,11 @@ func (d *Daemon) stop() error {
 	for _, s := range d.sites {
 		s.Hurry()
 	}
-	err := d.server.Stop(ctx)
+	var err error
+	if d.watchdog != nil {
+		err = d.watchdog.Stop(ctx)
+	}
+	err = errors.Join(err, d.server.Stop(ctx))
 	if d.spool != nil {
 		err = errors.Join(err, d.spool.Stop(ctx))
 	}
@@ -150,6 +173,9 @@ func (d *Daemon) stop() error {
 	}
 	if d.redis != nil {
 		err = errors.Join(err, d.redis.stop(ctx))
+	}
+	if d.scraped != nil {
+		err = errors.Join(err, d.scraped.Stop(ctx))
 	}
 	err = errors.Join(err, d.close())
 	d.log.Info().Msg("stopped")

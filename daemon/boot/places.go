@@ -2,6 +2,7 @@ package boot
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,7 +18,7 @@ import (
 type Places struct {
 	Store    *redis.Store
 	Database *mysql.DB
-	client   *goredis.Client
+	client   goredis.UniversalClient
 }
 
 var errNoRedis = errors.New("the configuration has no [redis], so there is nothing to compare with MySQL: " +
@@ -28,15 +29,17 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
 	}
-	client, _ := connect(&c.Redis, zerolog.Nop())
+	client, _, err := connect(&c.Redis, zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
 	p := &Places{client: client}
-	var err error
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
 	p.Store, err = redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: p.Database.Name(), CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
-		Clock: ticket.NewClock(time.Now),
+		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -47,11 +50,24 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 // Close closes both.
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
-func connect(c *config.Redis, log zerolog.Logger) (*goredis.Client, *redis.Watch) {
+// connect makes a client. It connects to nothing yet; the certificates are read.
+func connect(c *config.Redis, log zerolog.Logger) (goredis.UniversalClient, *redis.Watch, error) {
+	secured, err := c.TLSConfig()
+	if err != nil {
+		return nil, nil, fmt.Errorf("redis.tls: %w", err)
+	}
 	network, address := c.Network()
-	return redis.Connect(redis.ClientOptions{
-		Network: network, Address: address,
+	client, watch := redis.Connect(redis.ClientOptions{
+		Network: network, Address: address, Sentinels: c.Sentinels, MasterName: c.MasterName, Cluster: c.Cluster,
+		SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword.Reveal(), TLS: secured,
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
 	}, log)
+	return client, watch, nil
+}
+
+// OpenRedis makes a client of the configuration's Redis, for a command. Nothing is connected yet.
+func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
+	client, _, err := connect(&c.Redis, zerolog.Nop())
+	return client, err
 }

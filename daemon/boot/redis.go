@@ -14,15 +14,19 @@ import (
 
 // redisPlace is the Redis of all sites: its client, whether it answers, and what should be changed about it.
 type redisPlace struct {
-	client *goredis.Client
-	watch  *redis.Watch
-	doctor *inspector
+	client  goredis.UniversalClient
+	cluster bool
+	watch   *redis.Watch
+	doctor  *inspector
 }
 
 // newRedisPlace makes the client. Nothing is connected yet.
-func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Logger) *redisPlace {
-	p := &redisPlace{}
-	p.client, p.watch = connect(c, log)
+func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
+	p := &redisPlace{cluster: len(c.Cluster) > 0}
+	var err error
+	if p.client, p.watch, err = connect(c, log); err != nil {
+		return nil, err
+	}
 	p.doctor = newInspector(p.client, sites, log)
 	p.watch.OnRun(func() {
 		for _, s := range sites() {
@@ -36,7 +40,7 @@ func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Log
 		}
 		p.doctor.lookSoon()
 	})
-	return p
+	return p, nil
 }
 
 func (p *redisPlace) start(ctx context.Context) {
@@ -48,6 +52,7 @@ func (p *redisPlace) stop(ctx context.Context) error {
 	return errors.Join(p.doctor.Stop(ctx), p.watch.Stop(ctx))
 }
 
+// up tells whether all of Redis answers.
 func (p *redisPlace) up() bool {
 	up, _, _ := p.watch.State()
 	return up
@@ -57,7 +62,7 @@ func (p *redisPlace) up() bool {
 func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 	return redis.New(p.client, redis.Options{
 		Prefix: o.config.KeyPrefix, Owner: o.owner, CleanTTL: o.config.CleanTTL, Floor: o.floor, Clock: o.clock,
-		Journal: journal, OnSeed: o.seeded, OnForeign: o.foreign,
+		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnBatch: o.batch,
 	})
 }
 

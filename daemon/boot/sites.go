@@ -14,6 +14,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
@@ -21,10 +22,11 @@ import (
 	"github.com/ticketd/ticketd/sync/policy"
 )
 
-// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap; an idle flusher looks for
-// claims that a dead daemon left behind every flushPoll.
+// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
+// statements a steady stream of changes causes: four rounds a second, each with one or two for each set of columns. An idle
+// flusher looks for claims that a dead daemon left behind every flushPoll.
 const (
-	flushGap      = 200 * time.Millisecond
+	flushGap      = 250 * time.Millisecond
 	flushPoll     = time.Second
 	flushMaxPause = 10 * time.Second
 )
@@ -54,7 +56,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
-	s.sampled = s.log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
+	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	s.database, err = OpenDatabase(c)
 	if err != nil {
@@ -65,14 +67,14 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
 		seeded: s.seeded, foreign: s.foreignKey,
-		wake: func(due time.Time) { flusher.Wake(due) }, log: s.log,
+		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher = flush.New(s.backend, sink, flush.Options{
+	flusher = flush.New(s.backend, d.metrics.Sink(name, sink), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
@@ -83,7 +85,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
 		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
-		Log: s.log,
+		Log:     s.log,
 	})
 	return s, nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Config struct {
 	Log     Log             `koanf:"log"`
 	Redis   Redis           `koanf:"redis"`
 	Journal Journal         `koanf:"journal"`
+	Metrics Metrics         `koanf:"metrics"`
 	Sites   map[string]Site `koanf:"sites"`
 }
 
@@ -48,14 +50,34 @@ type Log struct {
 
 // Redis says where the store is. Without this section in the configuration there is none: the journal is the store.
 type Redis struct {
-	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis.
-	Addr     string `koanf:"addr"`
+	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis of a fixed address.
+	Addr string `koanf:"addr"`
+	// Sentinels (host:port) say where the master called MasterName is; instead of Addr.
+	Sentinels  []string `koanf:"sentinels"`
+	MasterName string   `koanf:"master_name"`
+	// The sentinels have a user and a password of their own, or none.
+	SentinelUsername     string `koanf:"sentinel_username"`
+	SentinelPassword     Secret `koanf:"sentinel_password"`
+	SentinelPasswordFile string `koanf:"sentinel_password_file"`
+	// Cluster are nodes (host:port) of a Redis Cluster, from which the others are learned; instead of Addr.
+	Cluster []string `koanf:"cluster"`
+
 	Username string `koanf:"username"`
 	Password Secret `koanf:"password"`
-	// PasswordFile holds the password instead, e.g. a systemd credential.
+	// PasswordFile holds the password instead; credential:NAME is a systemd credential.
 	PasswordFile string `koanf:"password_file"`
 	DB           int    `koanf:"db"`
-	// PoolSize is the most connections; 0 is ten for each processor.
+
+	// TLS encrypts, to the sentinels too. TLSCA is a file of the CAs that may have signed Redis' certificate; empty is the system's.
+	// TLSCert and TLSKey are the daemon's own certificate, where Redis asks for one. TLSServerName is the name that Redis'
+	// certificate must be for; empty is the host that is connected to.
+	TLS           bool   `koanf:"tls"`
+	TLSCA         string `koanf:"tls_ca"`
+	TLSCert       string `koanf:"tls_cert"`
+	TLSKey        string `koanf:"tls_key"`
+	TLSServerName string `koanf:"tls_server_name"`
+
+	// PoolSize is the most connections, in a cluster to each node; 0 is ten for each processor.
 	PoolSize     int           `koanf:"pool_size"`
 	DialTimeout  time.Duration `koanf:"dial_timeout"`
 	ReadTimeout  time.Duration `koanf:"read_timeout"`
@@ -78,6 +100,24 @@ type Journal struct {
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
 	MaxBytes   int `koanf:"max_bytes"`
 	MaxEntries int `koanf:"max_entries"`
+}
+
+// Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
+// can reach it.
+type Metrics struct {
+	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock, which gets the mode and the group of
+	// daemon.socket; empty offers nothing.
+	Listen string `koanf:"listen"`
+	// Pprof offers profiles of the process below /debug/pprof/, too.
+	Pprof bool `koanf:"pprof"`
+}
+
+// Network splits Listen into "unix" and a path, or "tcp" and host:port.
+func (m *Metrics) Network() (network, address string) {
+	if path, unix := strings.CutPrefix(m.Listen, "unix://"); unix {
+		return "unix", path
+	}
+	return "tcp", m.Listen
 }
 
 // Site is one WordPress.
@@ -174,18 +214,50 @@ func Defaults() Config {
 const defaultRedis = "127.0.0.1:6379"
 
 // HasRedis says whether there is a Redis at all.
-func (c *Config) HasRedis() bool { return c.Redis.Addr != "" }
+func (c *Config) HasRedis() bool {
+	r := &c.Redis
+	return r.Addr != "" || len(r.Sentinels) > 0 || len(r.Cluster) > 0
+}
+
+// The folders of a site's two journals: what waits for Redis is written in another way than what waits for MySQL.
+const (
+	forRedis = "redis"
+	forMySQL = "mysql"
+)
 
 // JournalDir is the folder of a site's journal; empty where there is none.
 func (c *Config) JournalDir(site string) string {
+	if dir := c.journals(site); dir != "" && c.Journal.Enabled {
+		return filepath.Join(dir, c.journalKind(c.HasRedis()))
+	}
+	return ""
+}
+
+// FormerJournalDir is where the site's journal was if there was a Redis that the configuration does not have any more, or
+// none where it has one now; empty where there cannot have been any.
+func (c *Config) FormerJournalDir(site string) string {
+	if dir := c.journals(site); dir != "" {
+		return filepath.Join(dir, c.journalKind(!c.HasRedis()))
+	}
+	return ""
+}
+
+func (c *Config) journals(site string) string {
 	dir := c.Journal.Dir
 	if dir == "" && c.Daemon.StateDir != "" {
 		dir = filepath.Join(c.Daemon.StateDir, "journal")
 	}
-	if dir == "" || !c.Journal.Enabled {
+	if dir == "" {
 		return ""
 	}
 	return filepath.Join(dir, site)
+}
+
+func (*Config) journalKind(redis bool) string {
+	if redis {
+		return forRedis
+	}
+	return forMySQL
 }
 
 // SiteDefaults is a site when nobody sets anything.

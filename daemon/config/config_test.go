@@ -56,6 +56,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	site.DSN, site.Columns = c.Sites["main"].DSN, map[string]string{}
 	site.AllowGroups = []string{}
 	want := config.Defaults()
+	want.Redis.Sentinels, want.Redis.Cluster = []string{}, []string{}
 	want.Redis.Addr = "127.0.0.1:6379" // where there is a [redis] at all, as in the example
 	want.Sites = map[string]config.Site{"main": site}
 	if !reflect.DeepEqual(*c, want) {
@@ -73,7 +74,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 func TestRedisAndJournalAreOptionalButNotBoth(t *testing.T) {
 	t.Parallel()
 	c, err := load(t, minimal, nil, nil)
-	if err != nil || c.HasRedis() || c.JournalDir("main") != "/var/lib/ticketd/journal/main" {
+	if err != nil || c.HasRedis() || c.JournalDir("main") != "/var/lib/ticketd/journal/main/mysql" {
 		t.Errorf("without [redis]: %v, journal in %q, want none and the folder of the site", err, c.JournalDir("main"))
 	}
 	c, err = load(t, minimal+"[redis]\n[journal]\nenabled = false\n", nil, nil)
@@ -118,7 +119,12 @@ var wrong = map[string]string{
 	"redis.addr": `"nowhere"`, "redis.username": `"only"`, "redis.password": "[1]", "redis.password_file": `"/no/such/file"`,
 	"redis.db": "-1", "redis.pool_size": "true", "redis.dial_timeout": `"1h"`, "redis.read_timeout": `"0s"`,
 	"redis.write_timeout": "1.5",
-	"journal.enabled":     `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
+	"redis.sentinels":     `["here"]`, "redis.master_name": `"alone"`, "redis.sentinel_username": `"only"`,
+	"redis.sentinel_password": `"hunter2"`, "redis.sentinel_password_file": `"credential:none"`, "redis.cluster": `["a:1", ":2"]`,
+	"redis.tls": `"maybe"`, "redis.tls_ca": `"/no/such/ca"`, "redis.tls_cert": `"/no/such/cert"`, "redis.tls_key": `"/no/such/key"`,
+	"redis.tls_server_name": `"redis"`,
+	"journal.enabled":       `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
+	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true",
 	"journal.max_bytes": "1", "journal.max_entries": "0", "sites.main.ack": `"mysql"`,
 	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -174,6 +175,20 @@ func suggest(key string, names []string) string {
 	return ""
 }
 
+// credential resolves credential:NAME to the file in which systemd hands over the credential of that name.
+func credential(file string) (string, error) {
+	name, is := strings.CutPrefix(file, "credential:")
+	if !is {
+		return file, nil
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" || name == "" || strings.ContainsRune(name, '/') {
+		return "", fmt.Errorf("there is no systemd credential %q: LoadCredential=%s:/path/of/the/file in the service's unit "+
+			"hands it over", name, name)
+	}
+	return filepath.Join(dir, name), nil
+}
+
 // readSecrets reads the files that hold secrets.
 func (c *Config) readSecrets() []error {
 	var mistakes []error
@@ -185,7 +200,12 @@ func (c *Config) readSecrets() []error {
 			mistakes = append(mistakes, mistake(key, "give the file or the value itself, not both"))
 			return
 		}
-		text, err := os.ReadFile(file)
+		path, err := credential(file)
+		if err != nil {
+			mistakes = append(mistakes, mistake(key, "%v", err))
+			return
+		}
+		text, err := os.ReadFile(path)
 		if err != nil {
 			mistakes = append(mistakes, mistake(key, "cannot be read: %v", err))
 			return
@@ -193,6 +213,7 @@ func (c *Config) readSecrets() []error {
 		*into = Secret(strings.TrimRight(string(text), "\r\n"))
 	}
 	read("redis.password_file", c.Redis.PasswordFile, &c.Redis.Password)
+	read("redis.sentinel_password_file", c.Redis.SentinelPasswordFile, &c.Redis.SentinelPassword)
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
 		read("sites."+name+".dsn_file", site.DSNFile, &site.DSN)

@@ -142,10 +142,10 @@ func fromFlags(flags []string) (map[string]any, error) {
 // decode fills the struct over the defaults. What it cannot place is a mistake each.
 func decode(k *koanf.Koanf) (*Config, []error) {
 	c := Defaults()
-	if k.Exists("redis") {
+	mistakes := unmarshal(k, "", &c)
+	if k.Exists("redis") && !k.Exists("redis.addr") && !c.HasRedis() {
 		c.Redis.Addr = defaultRedis
 	}
-	mistakes := unmarshal(k, "", &c)
 	sites := make(map[string]Site)
 	for _, name := range k.MapKeys("sites") {
 		site := SiteDefaults()

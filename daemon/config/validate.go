@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"os/user"
@@ -26,32 +27,56 @@ var (
 // SiteNames returns the sites' names in order.
 func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites)) }
 
-// checks collects mistakes.
-type checks struct{ list []error }
+// checks collects mistakes. bounds, where it is set, is told what each key may be: docs/configure.md is written from that.
+type checks struct {
+	list   []error
+	bounds func(key, may string)
+}
+
+func (c *checks) boundf(key, format string, args ...any) {
+	if c.bounds != nil {
+		c.bounds(key, fmt.Sprintf(format, args...))
+	}
+}
 
 func (c *checks) failf(key, format string, args ...any) {
 	c.list = append(c.list, mistake(key, format, args...))
 }
 
 func (c *checks) number(key string, n, low, high int) {
+	c.boundf(key, "%d to %d", low, high)
 	if n < low || n > high {
 		c.failf(key, "%d is not between %d and %d", n, low, high)
 	}
 }
 
 func (c *checks) duration(key string, d, low, high time.Duration) {
+	c.boundf(key, "%s to %s", shortDuration(low), shortDuration(high))
 	if d < low || d > high {
 		c.failf(key, "%v is not between %v and %v", d, low, high)
 	}
 }
 
 func (c *checks) oneOf(key, value string, allowed ...string) {
+	c.boundf(key, "%s", strings.Join(allowed, ", "))
 	if !slices.Contains(allowed, value) {
 		c.failf(key, "%q is none of %s", value, strings.Join(allowed, ", "))
 	}
 }
 
+// shortDuration writes 1m where Go writes 1m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len("0s")]
+		}
+	}
+	return text
+}
+
 func (c *checks) identifier(key, value string) {
+	c.boundf(key, "1 to 64 letters, digits, _ or $")
 	if !identifier.MatchString(value) {
 		c.failf(key, "%q is not 1 to 64 letters, digits, _ or $", value)
 	}
@@ -59,13 +84,19 @@ func (c *checks) identifier(key, value string) {
 
 func (c *Config) validate() []error {
 	var found checks
-	c.Daemon.validate(&found)
+	c.check(&found)
+	return found.list
+}
+
+func (c *Config) check(found *checks) {
+	c.Daemon.validate(found)
 	found.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	found.oneOf("log.format", c.Log.Format, "auto", "console", "json")
 	if c.HasRedis() {
-		c.Redis.validate(&found)
+		c.Redis.validate(found)
 	}
-	c.validateJournal(&found)
+	c.validateJournal(found)
+	c.Metrics.validate(found)
 	if len(c.Sites) == 0 {
 		found.failf("sites", "there is none; add [sites.main] with its dsn")
 	}
@@ -74,10 +105,9 @@ func (c *Config) validate() []error {
 		if !siteName.MatchString(name) {
 			found.failf("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
 		}
-		site.validate(&found, "sites."+name+".")
+		site.validate(found, "sites."+name+".")
 	}
-	c.distinct(&found)
-	return found.list
+	c.distinct(found)
 }
 
 func (d *Daemon) validate(c *checks) {
@@ -125,13 +155,8 @@ func (d *Daemon) Mode() (uint32, error) {
 }
 
 func (r *Redis) validate(c *checks) {
-	if network, address := r.Network(); network == "tcp" {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
-		}
-	} else if !strings.HasPrefix(address, "/") {
-		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
-	}
+	r.validatePlace(c)
+	r.validateTLS(c)
 	if r.Username != "" && r.Password == "" {
 		c.failf("redis.username", "needs redis.password or redis.password_file beside it")
 	}
@@ -140,6 +165,75 @@ func (r *Redis) validate(c *checks) {
 	c.duration("redis.dial_timeout", r.DialTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.read_timeout", r.ReadTimeout, time.Millisecond, time.Minute)
 	c.duration("redis.write_timeout", r.WriteTimeout, time.Millisecond, time.Minute)
+}
+
+// validatePlace checks where Redis is said to be: at one address, where sentinels say, or in a cluster.
+func (r *Redis) validatePlace(c *checks) {
+	switch network, address := r.Network(); {
+	case r.Addr == "":
+	case network == "tcp" && !hostPort(address), network == "unix" && !strings.HasPrefix(address, "/"):
+		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
+	}
+	if r.Addr != "" && len(r.Sentinels)+len(r.Cluster) > 0 {
+		c.failf("redis.addr", "is of no use beside redis.sentinels or redis.cluster; leave it out")
+	}
+	if len(r.Sentinels) > 0 && len(r.Cluster) > 0 {
+		c.failf("redis.cluster", "and redis.sentinels exclude each other: a cluster needs no sentinels")
+	}
+	c.hostPorts("redis.sentinels", r.Sentinels)
+	c.hostPorts("redis.cluster", r.Cluster)
+	r.validateSentinels(c)
+	if len(r.Cluster) > 0 && r.DB != 0 {
+		c.failf("redis.db", "%d: a Redis Cluster has database 0 alone", r.DB)
+	}
+}
+
+func (r *Redis) validateSentinels(c *checks) {
+	if (len(r.Sentinels) > 0) != (r.MasterName != "") {
+		c.failf("redis.master_name", "is the name under which redis.sentinels know the master; give both or neither")
+	}
+	if r.SentinelUsername != "" && r.SentinelPassword == "" {
+		c.failf("redis.sentinel_username", "needs redis.sentinel_password or redis.sentinel_password_file beside it")
+	}
+	if r.SentinelPassword != "" && len(r.Sentinels) == 0 {
+		c.failf("redis.sentinel_password", "is of no use without redis.sentinels")
+	}
+}
+
+func (c *checks) hostPorts(key string, addresses []string) {
+	for _, address := range addresses {
+		if !hostPort(address) {
+			c.failf(key, "%q is not host:port", address)
+		}
+	}
+}
+
+func hostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	return err == nil && host != "" && port != ""
+}
+
+func (m *Metrics) validate(c *checks) {
+	if m.Listen == "" {
+		if m.Pprof {
+			c.failf("metrics.pprof", "needs metrics.listen beside it")
+		}
+		return
+	}
+	network, address := m.Network()
+	if network == "unix" {
+		if !strings.HasPrefix(address, "/") || len(address) > maxSocketPath {
+			c.failf("metrics.listen", "%q is not unix:// and an absolute path of at most %d bytes", m.Listen, maxSocketPath)
+		}
+		return
+	}
+	host, port, err := net.SplitHostPort(address)
+	if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil {
+		c.failf("metrics.listen", "%q is not host:port or unix:///path", m.Listen)
+	} else if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+		c.failf("metrics.listen", "%q can be reached from other hosts, and nobody is asked who they are: write 127.0.0.1:%s, "+
+			"or put a proxy before it that asks", m.Listen, port)
+	}
 }
 
 func (c *Config) validateJournal(found *checks) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -17,80 +16,45 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// visitor is a browser without a screen: cookies, forms.
-type visitor struct {
+// user is a visitor of the screens, with the test at hand.
+type user struct {
+	*visitor
 	t    *testing.T
-	site *testenv.Stack
-	http *http.Client
 	rest string // the nonce that REST asks for beside the cookies; empty: nobody is logged in
 }
 
-func newVisitor(t *testing.T, s *testenv.Stack) *visitor {
-	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := s.WordPress.Nginx.Client()
-	client.Jar = jar
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	t.Cleanup(client.CloseIdleConnections)
-	return &visitor{t: t, site: s, http: client}
-}
-
-const adminPassword = "a long password of the tests"
-
 // newUser logs in a new user of a role.
-func newUser(t *testing.T, s *testenv.Stack, name, role string) *visitor {
+func newUser(t *testing.T, s *testenv.Stack, name, role string) *user {
 	t.Helper()
-	_, err := s.WordPress.Run(t.Context(), `
-		$user = array( 'user_login' => $argv[1], 'user_pass' => $argv[2], 'role' => $argv[3] );
-		$made = wp_insert_user( $user + array( 'user_email' => "$argv[1]@example.org" ) );
-		if ( is_wp_error( $made ) ) { echo $made->get_error_message(); exit( 1 ); }`, name, adminPassword, role)
-	if err != nil {
-		t.Fatal(err)
-	}
 	v := newVisitor(t, s)
-	v.get("/wp-login.php") // sets the cookie that WordPress asks back
-	if status, _, body := v.post("/wp-login.php", url.Values{"log": {name}, "pwd": {adminPassword}}); status != http.StatusFound {
-		t.Fatalf("log-in of %s: %d %s", name, status, body)
-	}
-	_, _, v.rest = v.get("/wp-admin/admin-ajax.php?action=rest-nonce")
-	return v
+	v.logIn(t, name, role)
+	u := &user{visitor: v, t: t}
+	_, _, u.rest = u.get("/wp-admin/admin-ajax.php?action=rest-nonce")
+	return u
 }
 
-func (v *visitor) get(path string) (status int, location, body string) {
-	v.t.Helper()
-	return v.send(http.MethodGet, path, nil)
+func (u *user) get(path string) (status int, location, body string) {
+	u.t.Helper()
+	return u.send(http.MethodGet, path, nil)
 }
 
-func (v *visitor) post(path string, form url.Values) (status int, location, body string) {
-	v.t.Helper()
-	return v.send(http.MethodPost, path, form)
+func (u *user) post(path string, form url.Values) (status int, location, body string) {
+	u.t.Helper()
+	return u.send(http.MethodPost, path, form)
 }
 
-func (v *visitor) send(method, path string, form url.Values) (status int, location, body string) {
-	v.t.Helper()
-	req, err := http.NewRequestWithContext(v.t.Context(), method, v.site.WordPress.URL()+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		v.t.Fatal(err)
-	}
+// send brings REST's nonce along, unless the form has one of its own.
+func (u *user) send(method, path string, form url.Values) (status int, location, body string) {
+	u.t.Helper()
+	header := http.Header{}
 	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
-	if v.rest != "" && !form.Has("_wpnonce") {
-		req.Header.Set("X-Wp-Nonce", v.rest)
+	if u.rest != "" && !form.Has("_wpnonce") {
+		header.Set("X-Wp-Nonce", u.rest)
 	}
-	resp, err := v.http.Do(req)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header.Get("Location"), string(text)
+	status, body, location = u.do(u.t, method, path, strings.NewReader(form.Encode()), header)
+	return status, location, body
 }
 
 // tap stands before the daemon's socket and counts the requests that pass.
@@ -179,17 +143,18 @@ func TestAgentsPagesCostTwoRoundTrips(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Site: "strategy = \"interval\"\nperiod = \"6h\""})
 	counted := newTap(t, s.Socket)
-	agent := newUser(t, s, "agent", "editor")
 	if _, err := s.WordPress.Run(t.Context(), `
 		for ( $i = 0; $i < 60; $i++ ) {
 			$status = array( 'open', 'pending', 'odd' )[ $i % 3 ];
 			ticketd_create_ticket( array( 'subject' => "Ticket $i", 'status' => $status, 'customer_id' => 1 ) );
 		}
-		$text = "<?php add_filter( 'ticketd_socket', function () { return '" . $argv[1] . "'; } );";
-		wp_mkdir_p( WPMU_PLUGIN_DIR );
-		file_put_contents( WPMU_PLUGIN_DIR . '/tap.php', $text );`, counted.path); err != nil {
+		// Before the first page is asked for: PHP-FPM keeps what it has compiled.
+		$config = ABSPATH . 'wp-config.php';
+		file_put_contents( $config, str_replace( TICKETD_SOCKET, $argv[1], file_get_contents( $config ) ) );`,
+		counted.path); err != nil {
 		t.Fatal(err)
 	}
+	agent := newUser(t, s, "agent", "editor")
 	page := "/wp-admin/admin.php?page=ticketd"
 	for _, query := range []string{
 		"", "&status=open", "&status=odd&orderby=priority&order=asc", "&s=Ticket", "&s=%237",
@@ -259,17 +224,17 @@ func TestAdminRefuses(t *testing.T) {
 		{"/index.php?rest_route=/ticketd/v1/operations/flush", url.Values{}, true},
 		{"/index.php?rest_route=/ticketd/v1/operations/flush", forged(), true},
 	}
-	send := func(v *visitor, path string, form url.Values) (int, string) {
-		method := http.MethodGet
-		if form != nil {
-			method = http.MethodPost
+	send := func(v *user, path string, form url.Values) (got int, location string) {
+		if form == nil {
+			got, location, _ = v.get(path)
+		} else {
+			got, location, _ = v.post(path, form)
 		}
-		got, location, _ := v.send(method, path, form)
 		return got, location
 	}
 	agent := newUser(t, s, "agent", "editor")
-	for who, v := range map[string]*visitor{
-		"visitor": newVisitor(t, s), "subscriber": newUser(t, s, "customer", "subscriber"), "editor": agent,
+	for who, v := range map[string]*user{
+		"visitor": {visitor: newVisitor(t, s), t: t}, "subscriber": newUser(t, s, "customer", "subscriber"), "editor": agent,
 		"administrator": newUser(t, s, "manager", "administrator"),
 	} {
 		for _, r := range requests {

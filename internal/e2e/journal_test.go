@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -286,7 +287,7 @@ func TestDamagedJournalIsRefusedAndSalvaged(t *testing.T) {
 		mustSet(t, c, id, "subject", "value "+strconv.FormatInt(id, 10))
 	}
 	r.Kill()
-	damage(t, filepath.Join(filepath.Dir(r.socket), "journal", "main"), "value 10")
+	damage(t, filepath.Join(filepath.Dir(r.socket), "journal", "main", "mysql"), "value 10")
 	config := filepath.Join(filepath.Dir(r.socket), "salvage.toml")
 	writeFile(t, config, r.text)
 	out, err := r.run(t, "serve", "--config", config)
@@ -333,4 +334,48 @@ func damage(t *testing.T, dir, text string) {
 		}
 	}
 	t.Fatalf("%q is in no file of %s", text, dir)
+}
+
+// Redis is taken out of the configuration, or added, while changes wait in the journal: nobody would bring them on, so the start is
+// refused and says what to do. With nothing waiting it goes on.
+func TestJournalOfTheOtherKind(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, durable)
+	r := newRig(t, rigOptions{redis: server})
+	c := r.dial(t)
+	mustSet(t, c, 1, "status", "before")
+	server.Kill()
+	mustSet(t, c, 1, "status", "waits")
+	r.Kill()
+	without := filepath.Join(filepath.Dir(r.socket), "without.toml")
+	redis := fmt.Sprintf("[redis]\naddr = %q\n", "unix://"+server.Socket())
+	writeFile(t, without, strings.Replace(r.text, redis, "", 1))
+	out, err := r.run(t, "serve", "--config", without)
+	if err == nil || !strings.Contains(out, "1 changes wait") || !strings.Contains(out, "ticketd flush") {
+		t.Fatalf("start without the Redis that a change waits for: %v\n%s", err, out)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	settled(t, r)
+	if err := r.WriteConfig(strings.Replace(r.text, redis, "", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and back again: the other way round holds too
+		if err := r.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WriteConfig(r.text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := mustGet(t, r.dial(t), 1, "status"); got != "waits" {
+		t.Errorf("read %q", got)
+	}
 }

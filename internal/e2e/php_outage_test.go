@@ -68,8 +68,14 @@ type visitors struct {
 	created map[int64]string
 }
 
-// visit makes one request and checks what it says.
+// pageTimeout bounds a whole page, WordPress included: long, as what counts is how long PHP waits for ticketd, which the page
+// tells.
+const pageTimeout = 30 * time.Second
+
+// visit makes one request and checks what it says. A page under way is never cut short.
 func (v *visitors) visit(ctx context.Context, what, field, value string) (*page, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pageTimeout)
+	defer cancel()
 	query := url.Values{"e2e": {what}, "field": {field}, "value": {value}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.site.WordPress.URL()+"/index.php?"+query.Encode(), http.NoBody)
 	if err != nil {
@@ -122,9 +128,7 @@ func (v *visitors) connect(int) (caller, func()) {
 func (v *visitors) create(ctx context.Context) {
 	for n := 0; ctx.Err() == nil; n++ {
 		subject := "created " + strconv.Itoa(n)
-		callCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
-		p, err := v.visit(callCtx, "create", "subject", subject)
-		cancel()
+		p, err := v.visit(ctx, "create", "subject", subject)
 		if v.note("create", p, err) == nil {
 			v.mu.Lock()
 			if other, twice := v.created[p.ID]; twice {
@@ -192,7 +196,11 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 	db, r := s.MariaDB.DB(t, testenv.StackDatabase), chance(t)
 	v := &visitors{site: s, created: make(map[int64]string)}
 	writes := newCustodyOf(50, v.connect)
-	writes.first = 1 << 53 // apart from the ids that new tickets get, whatever the table holds
+	writes.first = 1 << 53                                                            // apart from the ids that new tickets get, whatever the table holds
+	eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles all of WordPress for it
+		_, err := v.visit(t.Context(), "create", "subject", "first")
+		return err == nil
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), outageDuration(t))
 	defer cancel()
 	writes.start(ctx, 0)

@@ -39,6 +39,8 @@ type rigOptions struct {
 	daemon  string         // and for the daemon
 	journal string         // TOML of [journal]
 	noRedis bool           // the journal is the store
+	place   string         // TOML of [redis] that leads to servers which the test has started
+	env     []string       // further environment of the daemon
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
 }
 
@@ -46,8 +48,8 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	r := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock")}
 	config := r.config(t, &o)
-	r.migrate(t, config)
-	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})
+	r.migrate(t, config, o.env...)
+	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env})
 	return r
 }
 
@@ -55,7 +57,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 func (r *rig) config(t *testing.T, o *rigOptions) string {
 	t.Helper()
 	var database string
-	if o.redis == nil && !o.noRedis {
+	if o.redis == nil && !o.noRedis && o.place == "" {
 		o.redis, r.prefix = testenv.SharedRedis(t)
 	}
 	if o.mariadb == nil {
@@ -66,8 +68,8 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 			t.Fatal(err)
 		}
 	}
-	redis := ""
-	if !o.noRedis {
+	redis := o.place
+	if o.redis != nil {
 		r.redis = o.redis.Client(t)
 		socket := o.redis.Socket()
 		if o.link != nil {
@@ -88,11 +90,13 @@ func (r *rig) config(t *testing.T, o *rigOptions) string {
 func (r *rig) spool() string { return filepath.Join(filepath.Dir(r.socket), "spool") }
 
 // migrate runs `ticketd migrate`.
-func (r *rig) migrate(t *testing.T, config string) {
+func (r *rig) migrate(t *testing.T, config string, env ...string) {
 	t.Helper()
 	file := filepath.Join(filepath.Dir(r.socket), "migrate.toml")
 	writeFile(t, file, config)
-	out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file).CombinedOutput()
+	migrate := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file)
+	migrate.Env = append(migrate.Environ(), env...)
+	out, err := migrate.CombinedOutput()
 	if err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}

@@ -55,6 +55,11 @@ find_missing() {
     want phpunit has phpunit
     want php-codesniffer has phpcs
 
+    want nodejs has node
+    want npm has npm
+    want unzip has unzip
+    want gettext has xgettext msguniq
+
     want wordpress any /usr/share/wordpress/wp-load.php
 
     if [[ " $* " == *' --browser '* ]]; then

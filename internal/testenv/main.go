@@ -23,6 +23,7 @@ func run(m *testing.M, options []goleak.Option) int {
 	stopWatching := killOnSignal()
 	code := m.Run()
 	sharedRedis.end()
+	sharedCluster.end()
 	sharedMariaDB.end()
 	stopWatching()
 	if code != 0 {

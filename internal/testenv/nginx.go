@@ -45,7 +45,7 @@ func StartNginx(ctx context.Context, dir string, o NginxOptions) (*Nginx, error)
 	}
 	n, listen := &Nginx{socket: socket}, "unix:"+socket
 	if o.TCP {
-		if n.port, err = freePort(ctx); err != nil {
+		if n.port, err = freePort(ctx, false); err != nil {
 			return nil, err
 		}
 		n.socket, listen = "", net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port))

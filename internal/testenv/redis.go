@@ -2,7 +2,9 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,6 +24,10 @@ type RedisOptions struct {
 	Password string
 	// TCP makes it listen on a free port of 127.0.0.1 besides its socket.
 	TCP bool
+	// Certificates make that port a TLS port, for clients that show a certificate of the same CA.
+	Certificates *Certificates
+	// bus says that the port 10,000 above is needed too, for the bus of a Redis Cluster.
+	bus bool
 }
 
 // Redis is a private Redis server.
@@ -35,7 +41,7 @@ type Redis struct {
 
 // StartRedis starts a Redis whose data and socket lie in dir.
 func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error) {
-	path, err := program("redis-server", "redis-server", "valkey-server")
+	path, err := redisServer()
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +50,20 @@ func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error)
 		return nil, err
 	}
 	r := &Redis{socket: socket, password: o.Password}
-	if o.TCP {
-		if r.port, err = freePort(ctx); err != nil {
+	if o.TCP || o.Certificates != nil {
+		if r.port, err = freePort(ctx, o.bus); err != nil {
 			return nil, err
 		}
 	}
 	lines := []string{
-		"unixsocket " + socket, "unixsocketperm 700", "bind 127.0.0.1", "port " + strconv.Itoa(r.port),
+		"unixsocket " + socket, "unixsocketperm 700", "bind 127.0.0.1",
 		"dir " + filepath.Dir(socket), "save \"\"", "daemonize no", "databases 16",
+	}
+	if c := o.Certificates; c != nil {
+		lines = append(lines, "port 0", "tls-port "+strconv.Itoa(r.port), "tls-auth-clients yes", "tls-ca-cert-file "+c.CA,
+			"tls-cert-file "+c.ServerCert, "tls-key-file "+c.ServerKey)
+	} else {
+		lines = append(lines, "port "+strconv.Itoa(r.port))
 	}
 	if o.Password != "" {
 		lines = append(lines, "requirepass "+strconv.Quote(o.Password))
@@ -108,32 +120,72 @@ func (r *Redis) ping(ctx context.Context) error {
 	if _, err := os.Stat(r.socket); err != nil {
 		return err // dialling a socket that is not there makes the client log and retry
 	}
-	options := r.Options()
-	options.MaxRetries, options.PoolSize, options.ContextTimeoutEnabled = -1, 1, true
-	client := redis.NewClient(options)
-	defer func() { _ = client.Close() }()
-	if err := client.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("redis ping: %w", err)
+	text, err := r.info(ctx, "persistence")
+	if err == nil && !strings.Contains(text, "\nloading:0") {
+		err = errors.New("redis loads its data")
 	}
-	return nil
+	return err
 }
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on. Somebody else may take it before the server does;
-// the start then fails and says so.
-func freePort(ctx context.Context) (int, error) {
+// info asks the server for a section of its INFO.
+func (r *Redis) info(ctx context.Context, section string) (string, error) {
+	return r.ask(ctx, func(ctx context.Context, client *redis.Client) *redis.StringCmd { return client.Info(ctx, section) })
+}
+
+// ask sends one command on a connection of its own.
+func (r *Redis) ask(ctx context.Context, send func(context.Context, *redis.Client) *redis.StringCmd) (string, error) {
+	if r.PID() == 0 {
+		return "", fmt.Errorf("asking redis: %w", errEnded)
+	}
+	options := r.Options()
+	options.MaxRetries, options.DialerRetries, options.PoolSize, options.ContextTimeoutEnabled = -1, 1, 1, true
+	client := redis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	text, err := send(ctx, client).Result()
+	if err != nil {
+		return "", fmt.Errorf("asking redis: %w", err)
+	}
+	return text, nil
+}
+
+// redisServer finds the server: the one that TICKETD_TEST_REDIS names, or the one that is installed.
+func redisServer() (string, error) {
+	if path := os.Getenv("TICKETD_TEST_REDIS"); path != "" {
+		if !executable(path) {
+			return "", fmt.Errorf("TICKETD_TEST_REDIS=%s is no program", path)
+		}
+		return path, nil
+	}
+	return program("redis-server", "redis-server", "valkey-server")
+}
+
+// The ports of the tests' servers: from lowestPort, below those that the kernel gives to connections, or one of these could take the
+// port before the server does. The bus of a Redis Cluster's node is on the port busAbove the node's.
+const lowestPort, busAbove = 10_000, 10_000
+
+// freePort returns a TCP port of 127.0.0.1 that nobody listens on; with bus neither on that of the bus. Another test may take it
+// before the server does; the start then fails and says so.
+func freePort(ctx context.Context, bus bool) (int, error) {
+	const tries = 100
 	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
+	free := func(port int) error {
+		listener, err := config.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return err
+		}
+		return listener.Close()
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
+	var last error
+	for range tries {
+		port := lowestPort + rand.IntN(busAbove)
+		if last = free(port); last == nil && bus {
+			last = free(port + busAbove)
+		}
+		if last == nil {
+			return port, nil
+		}
 	}
-	if err := listener.Close(); err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
-	}
-	return strconv.Atoi(port)
+	return 0, fmt.Errorf("looking for a free port: none in %d tries: %w", tries, last)
 }
 
 func writeFile(path, content string) error {

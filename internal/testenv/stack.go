@@ -1,11 +1,14 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -13,6 +16,13 @@ import (
 type StackOptions struct {
 	// Site is further TOML for the daemon's [sites.main], e.g. `strategy = "interval"`.
 	Site string
+	// Sites are further sites in TOML, `[sites.NAME]` and its keys; DSN stands for the DSN of the stack's database.
+	Sites string
+	// Source and Multisite are those of [WordPressOptions].
+	Source    string
+	Multisite bool
+	// Config is further PHP code for wp-config.php.
+	Config string
 	// MustUse is PHP code that WordPress loads in every request (a must-use plugin); empty for none.
 	MustUse string
 	// PHP are the options of PHP-FPM; Debug sets WP_DEBUG; TCP makes WordPress reachable by a browser.
@@ -20,20 +30,26 @@ type StackOptions struct {
 	Debug bool
 	TCP   bool
 	// Redis are the options of Redis; NoRedis does without, so that the journal is the store.
+	// Place is TOML of [redis] that leads to servers which the caller has started, instead.
 	Redis   RedisOptions
 	NoRedis bool
+	Place   string
+	// State is the folder in which the daemon has its journal and its spool; empty for one beside its socket.
+	State string
 	// MariaDB are the options of MariaDB.
 	MariaDB MariaDBOptions
 }
 
 // Stack is a whole site: Redis, MariaDB, WordPress with the plugin behind nginx and PHP-FPM, and the daemon.
 type Stack struct {
-	Redis     *Redis // nil where there is none
+	Redis     *Redis // nil where there is none of its own
 	MariaDB   *MariaDB
 	WordPress *WordPress
 	Ticketd   *Ticketd
 	// Socket is where the daemon listens.
 	Socket string
+
+	place, state string
 }
 
 // StackDatabase is the database of a stack's WordPress; its tickets table is wp_support_tickets.
@@ -58,7 +74,8 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if err != nil {
 		return err
 	}
-	if !o.NoRedis {
+	s.place = o.Place
+	if !o.NoRedis && o.Place == "" {
 		if s.Redis, err = StartRedis(ctx, redisDir, o.Redis); err != nil {
 			return err
 		}
@@ -72,11 +89,12 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if s.Socket, err = socketIn(daemonDir, "ticketd.sock"); err != nil {
 		return err
 	}
+	s.state = cmp.Or(o.State, filepath.Dir(s.Socket))
 	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
 		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
-		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );",
-			phpString(s.Socket), phpString(s.spool())),
-		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP,
+		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );\n%s",
+			phpString(s.Socket), phpString(s.Spool()), o.Config),
+		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP, Source: o.Source, Multisite: o.Multisite,
 	})
 	if err != nil {
 		return err
@@ -84,13 +102,13 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	if err := s.mustUse(o.MustUse); err != nil {
 		return err
 	}
-	s.Ticketd, err = StartTicketd(ctx, daemonDir, binary, TicketdOptions{Config: s.Config(o.Site)})
+	s.Ticketd, err = StartTicketd(ctx, daemonDir, binary, TicketdOptions{Config: s.Config(o.Site + "\n" + s.sites(o.Sites))})
 	return err
 }
 
 // Config is the daemon's configuration with further TOML for its site.
 func (s *Stack) Config(site string) string {
-	redis := ""
+	redis := s.place
 	if s.Redis != nil {
 		redis = fmt.Sprintf("[redis]\naddr = %q\npassword = %q\n", "unix://"+s.Redis.Socket(), s.Redis.password)
 	}
@@ -101,11 +119,16 @@ spool_dir = %q
 %s[sites.main]
 dsn = %q
 %s
-`, s.Socket, filepath.Join(filepath.Dir(s.Socket), "state"), s.spool(), redis, s.MariaDB.DSN(StackDatabase), site)
+`, s.Socket, filepath.Join(s.state, "state"), s.Spool(), redis, s.MariaDB.DSN(StackDatabase), site)
 }
 
-// spool is where PHP leaves what it cannot deliver.
-func (s *Stack) spool() string { return filepath.Join(filepath.Dir(s.Socket), "spool") }
+// sites puts the database's DSN into the TOML of further sites.
+func (s *Stack) sites(text string) string {
+	return strings.ReplaceAll(text, "DSN", strconv.Quote(s.MariaDB.DSN(StackDatabase)))
+}
+
+// Spool is where PHP leaves what it cannot deliver.
+func (s *Stack) Spool() string { return filepath.Join(s.state, "spool") }
 
 func (s *Stack) mustUse(code string) error {
 	if code == "" {

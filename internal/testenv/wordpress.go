@@ -29,6 +29,10 @@ type WordPressOptions struct {
 	TCP bool
 	// Debug sets WP_DEBUG, so that PHP logs notices and deprecations too.
 	Debug bool
+	// Source is the folder of the WordPress to copy, as [WordPressSource] returns it; empty for Debian's.
+	Source string
+	// Multisite makes it a network with blogs in folders; the plugins are then active in the whole network.
+	Multisite bool
 }
 
 // WordPress is a private, installed WordPress behind its own nginx and PHP-FPM.
@@ -41,12 +45,11 @@ type WordPress struct {
 	dir, root string
 }
 
-// wordpressSource is where Debian's package puts WordPress.
-const wordpressSource = "/usr/share/wordpress"
-
 var (
 	//go:embed wordpress_install.php
 	installScript string
+	//go:embed wordpress_network.php
+	networkScript string
 	//go:embed wordpress_activate.php
 	activateScript string
 )
@@ -69,10 +72,13 @@ func StartWordPress(ctx context.Context, dir string, o WordPressOptions) (*WordP
 
 // serve copies WordPress and starts nginx and PHP-FPM over it; the port must be known before the installation.
 func (w *WordPress) serve(ctx context.Context, o WordPressOptions) (err error) {
-	if _, err := os.Stat(filepath.Join(wordpressSource, "wp-load.php")); err != nil {
-		return &MissingError{Name: wordpressSource, Package: "wordpress"}
+	source := o.Source
+	if source == "" {
+		if source, err = findWordPress(Debian61); err != nil {
+			return err
+		}
 	}
-	if err := copyTree(wordpressSource, w.root); err != nil {
+	if err := copyTree(source, w.root); err != nil {
 		return fmt.Errorf("copying WordPress: %w", err)
 	}
 	fpmDir, nginxDir := filepath.Join(w.dir, "php"), filepath.Join(w.dir, "nginx")
@@ -89,26 +95,50 @@ func (w *WordPress) serve(ctx context.Context, o WordPressOptions) (err error) {
 }
 
 func (w *WordPress) install(ctx context.Context, o WordPressOptions) error {
-	// Debian's own wp-config.php was copied along; it reads the machine's configuration.
+	// The source's own wp-config.php was copied along; Debian's reads the machine's configuration.
 	if err := os.Remove(filepath.Join(w.root, "wp-config.php")); err != nil {
 		return fmt.Errorf("wordpress: %w", err)
 	}
-	if err := writeFile(filepath.Join(w.root, "wp-config.php"), w.config(o)); err != nil {
+	config := w.config(o)
+	if err := writeFile(filepath.Join(w.root, "wp-config.php"), config); err != nil {
 		return err
 	}
 	if _, err := w.php(ctx, installScript, w.root, w.User, w.Password); err != nil {
 		return fmt.Errorf("installing WordPress: %w", err)
+	}
+	scope := "blog"
+	if o.Multisite {
+		scope = "network"
+		if err := w.makeNetwork(ctx, config); err != nil {
+			return err
+		}
 	}
 	for _, plugin := range o.Plugins {
 		name := filepath.Base(plugin)
 		if err := copyTree(plugin, filepath.Join(w.root, "wp-content", "plugins", name)); err != nil {
 			return fmt.Errorf("copying the plugin %s: %w", name, err)
 		}
-		if _, err := w.php(ctx, activateScript, w.root, name+"/"+name+".php"); err != nil {
+		if _, err := w.php(ctx, activateScript, w.root, name+"/"+name+".php", scope); err != nil {
 			return fmt.Errorf("activating the plugin %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// makeNetwork makes a network of the installed WordPress: its tables, then the constants that only work with them.
+func (w *WordPress) makeNetwork(ctx context.Context, config string) error {
+	if _, err := w.php(ctx, networkScript, w.root); err != nil {
+		return fmt.Errorf("making a network of WordPress: %w", err)
+	}
+	const constants = `<?php
+define( 'MULTISITE', true );
+define( 'SUBDOMAIN_INSTALL', false );
+define( 'DOMAIN_CURRENT_SITE', 'localhost' );
+define( 'PATH_CURRENT_SITE', '/' );
+define( 'SITE_ID_CURRENT_SITE', 1 );
+define( 'BLOG_ID_CURRENT_SITE', 1 );
+`
+	return writeFile(filepath.Join(w.root, "wp-config.php"), strings.Replace(config, "<?php\n", constants, 1))
 }
 
 // config is the text of wp-config.php.

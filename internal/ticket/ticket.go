@@ -27,6 +27,9 @@ func ParseID(s string) (ID, error) {
 // Valid says whether the id is in range.
 func (id ID) Valid() bool { return id >= 1 }
 
+// Partition is which of n parts of a store the ticket belongs to: 0 to n-1.
+func (id ID) Partition(n int) int { return int(int64(id) % int64(n)) } // ids are above zero
+
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
 // Revision orders the changes of one ticket: microseconds since 1970 as a daemon's hybrid [Clock] proposed them, raised by

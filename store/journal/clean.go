@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
 )
 
 // wake tells the loop that there may be space to give back.
@@ -93,13 +94,13 @@ func (s *Store) worthwhile(bytes int64) bool {
 	if bytes > s.opts.MaxBytes/2 {
 		return waste > bytes/8
 	}
-	return waste > live+4*segmentBytes(s.opts.MaxBytes)
+	return waste > live+4*wal.SegmentBytes(s.opts.MaxBytes)
 }
 
 // drop removes the first segment. The highest revision goes on into what stays.
 func (s *Store) drop(before uint64) error {
 	s.mu.Lock()
-	mark := record{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
+	mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
 	_, err := s.log.Append(mark.encode())
 	// A mutation that stays tells the highest revision, too: a full disk must not keep full segments.
 	told := s.segment >= before && s.unsure == 0
@@ -120,7 +121,7 @@ func (s *Store) move() error {
 	}
 	records := encodeStates(states)
 	if len(requests) > 0 {
-		records = append(records, (&record{kind: kindRequests, requests: requests}).encode())
+		records = append(records, (&entry{kind: kindRequests, requests: requests}).encode())
 	}
 	at, err := s.log.Append(records...)
 	if err != nil {

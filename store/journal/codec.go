@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
 )
@@ -29,8 +30,8 @@ const (
 	kindMark                     // the highest revision, written once more
 )
 
-// record is one record of the log; its kind says which of the fields count.
-type record struct {
+// entry is one record of the log; its kind says which of the fields count.
+type entry struct {
 	kind kind
 
 	mutation store.Mutation
@@ -51,86 +52,86 @@ type record struct {
 // ErrRecord is wrapped where a record cannot be read though its checksum is right: another version has written it.
 var ErrRecord = errors.New("not a record that this version knows")
 
-func (r *record) encode() []byte {
-	w := writer{format, byte(r.kind)}
+func (r *entry) encode() []byte {
+	w := writer{record.Writer{format, byte(r.kind)}}
 	switch r.kind {
 	case kindMutation:
 		w.mutation(r)
 	case kindAck:
-		w.count(len(r.receipts))
+		w.Count(len(r.receipts))
 		for _, a := range r.receipts {
-			w.int(int64(a.ID))
-			w.int(int64(a.Revision))
-			w.bool(a.Ahead)
+			w.Int(int64(a.ID))
+			w.Int(int64(a.Revision))
+			w.Bool(a.Ahead)
 		}
 	case kindPark:
-		w.count(len(r.letters))
+		w.Count(len(r.letters))
 		for i := range r.letters {
 			w.letter(&r.letters[i])
 		}
 	case kindRetry:
-		w.time(r.at)
+		w.Time(r.at)
 		w.ids(r.ids)
 	case kindDrop:
 		w.ids(r.ids)
 	case kindState:
 		w.state(&r.state)
 	case kindRequests:
-		w.count(len(r.requests))
+		w.Count(len(r.requests))
 		for i := range r.requests {
 			q := &r.requests[i]
-			w.text(q.ID)
-			w.int(int64(q.Ticket))
-			w.int(int64(q.Revision))
-			w.time(q.Expires)
+			w.Text(q.ID)
+			w.Int(int64(q.Ticket))
+			w.Int(int64(q.Revision))
+			w.Time(q.Expires)
 		}
 	case kindMark:
-		w.int(int64(r.highest))
-		w.int(int64(r.unsure))
+		w.Int(int64(r.highest))
+		w.Int(int64(r.unsure))
 	}
-	return w
+	return w.Writer
 }
 
-func decode(data []byte) (*record, error) {
+func decode(data []byte) (*entry, error) {
 	if len(data) < 2 || data[0] != format {
 		return nil, fmt.Errorf("%w: it begins with % x", ErrRecord, data[:min(2, len(data))])
 	}
-	rec, r := &record{kind: kind(data[1])}, &reader{rest: data[2:]}
-	if !r.record(rec) {
+	rec, r := &entry{kind: kind(data[1])}, reader{record.NewReader(data[2:])}
+	if !r.entry(rec) {
 		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
 	}
-	if r.bad || len(r.rest) > 0 {
-		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), len(r.rest))
+	if !r.Done() {
+		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), r.Left())
 	}
 	return rec, nil
 }
 
-// record reads what belongs to the record's kind, and says whether it knows the kind.
-func (r *reader) record(rec *record) bool {
+// entry reads what belongs to the record's kind, and says whether it knows the kind.
+func (r reader) entry(rec *entry) bool {
 	switch rec.kind {
 	case kindMutation:
 		r.mutation(rec)
 	case kindAck:
-		for range r.count(3) {
-			rec.receipts = append(rec.receipts, store.Receipt{ID: r.id(), Revision: r.revision(), Ahead: r.bool()})
+		for range r.Count(3) {
+			rec.receipts = append(rec.receipts, store.Receipt{ID: r.ID(), Revision: r.Revision(), Ahead: r.Bool()})
 		}
 	case kindPark:
-		for range r.count(5) {
+		for range r.Count(5) {
 			rec.letters = append(rec.letters, r.letter())
 		}
 	case kindRetry:
-		rec.at, rec.ids = r.time(), r.ids()
+		rec.at, rec.ids = r.Time(), r.ids()
 	case kindDrop:
 		rec.ids = r.ids()
 	case kindState:
 		r.state(&rec.state)
 	case kindRequests:
-		for range r.count(4) {
-			q := memory.Request{ID: r.text(), Ticket: r.id(), Revision: r.revision(), Expires: r.time()}
+		for range r.Count(4) {
+			q := memory.Request{ID: r.Text(), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
 			rec.requests = append(rec.requests, q)
 		}
 	case kindMark:
-		rec.highest, rec.unsure = r.revision(), r.revision()
+		rec.highest, rec.unsure = r.Revision(), r.Revision()
 	default:
 		return false
 	}
@@ -150,13 +151,13 @@ func encodeStates(states []memory.State) [][]byte {
 		for _, f := range states[i].Fields {
 			more := len(f.Name) + len(f.Value.Text()) + 2*binary.MaxVarintLen64
 			if size > 0 && size+more > maxPart {
-				encoded = append(encoded, (&record{kind: kindState, state: part}).encode())
+				encoded = append(encoded, (&entry{kind: kindState, state: part}).encode())
 				part.Fields, size = nil, 0
 			}
 			part.Fields = append(part.Fields, f)
 			size += more
 		}
-		encoded = append(encoded, (&record{kind: kindState, state: part}).encode())
+		encoded = append(encoded, (&entry{kind: kindState, state: part}).encode())
 	}
 	return encoded
 }

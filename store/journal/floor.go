@@ -28,7 +28,7 @@ func (s *Store) openFloor(ctx context.Context) error {
 	s.opts.Log.Warn().Err(err).Msg("the highest revision of the next place is not known yet")
 	if s.unsure == 0 {
 		s.unsure = s.index.Size().Highest + 1
-		mark := record{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
+		mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
 		if _, err := s.log.Append(mark.encode()); err != nil && !errors.Is(err, store.ErrFull) {
 			return wrap("open", err)
 		}
@@ -63,7 +63,7 @@ func (s *Store) askFloor(ctx context.Context) error {
 		}
 		s.index.Moved(part, nil, at.Segment)
 	}
-	mark := record{kind: kindMark, highest: s.index.Size().Highest}
+	mark := entry{kind: kindMark, highest: s.index.Size().Highest}
 	if _, err := s.log.Append(mark.encode()); err != nil {
 		return wrap("lift", err)
 	}

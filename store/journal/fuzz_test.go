@@ -11,13 +11,13 @@ import (
 )
 
 // samples are one record of each kind.
-func samples() []record {
+func samples() []entry {
 	at := time.UnixMicro(1_700_000_000_123_456)
 	fields := ticket.Fields{
 		{Name: "status", Value: ticket.Text("open")}, {Name: "category"}, {Name: "subject", Value: ticket.Text("")},
 	}
 	letter := store.DeadLetter{ID: 7, Revision: 8, Code: 1406, Reason: "Data too long", At: at}
-	return []record{
+	return []entry{
 		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
 			Kind: store.Create, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1",
 		}},

@@ -78,7 +78,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	var report wal.Report
 	var err error
 	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // it reads all or nothing
-		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes, SegmentBytes: segmentBytes(o.MaxBytes),
+		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
 		Log: o.Log, OpenFile: o.OpenFile,
 	}, s.replay)
 	if err != nil {
@@ -89,9 +89,6 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	}
 	return s, report, nil
 }
-
-// segmentBytes is how large segments are in a log of at most that size: space comes back a segment at a time.
-func segmentBytes(maxBytes int64) int64 { return min(16<<20, max(maxBytes/32, 1)) }
 
 // replay brings a record of the log into the index.
 func (s *Store) replay(at wal.Position, data []byte) error {

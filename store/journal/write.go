@@ -35,7 +35,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 		if used > room {
 			return 0, fmt.Errorf("%d of %d bytes are used: %w", used, s.opts.MaxBytes, wal.ErrFull)
 		}
-		at, err := s.log.Append((&record{
+		at, err := s.log.Append((&entry{
 			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(memory.Memory(m)),
 		}).encode())
 		if err == nil {
@@ -57,7 +57,7 @@ const chunk = 1000
 func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 	var records [][]byte
 	for part := range slices.Chunk(receipts, chunk) {
-		records = append(records, (&record{kind: kindAck, receipts: part}).encode())
+		records = append(records, (&entry{kind: kindAck, receipts: part}).encode())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
 	var records [][]byte
 	for part := range slices.Chunk(letters, chunk) {
-		records = append(records, (&record{kind: kindPark, letters: part}).encode())
+		records = append(records, (&entry{kind: kindPark, letters: part}).encode())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Store) note(records [][]byte) {
 
 // Retry implements [store.DeadLetters].
 func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
-	return s.decided(ctx, "retry", record{kind: kindRetry, at: now}, ids, func() (int, error) {
+	return s.decided(ctx, "retry", entry{kind: kindRetry, at: now}, ids, func() (int, error) {
 		return s.index.Retry(ctx, now, ids)
 	})
 }
@@ -100,13 +100,13 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	defer s.wake()
-	return s.decided(ctx, "drop", record{kind: kindDrop}, ids, func() (int, error) {
+	return s.decided(ctx, "drop", entry{kind: kindDrop}, ids, func() (int, error) {
 		return s.index.Drop(ctx, ids)
 	})
 }
 
 // decided writes what an operator has decided on dead letters, does it, and waits until it is durable.
-func (s *Store) decided(ctx context.Context, name string, r record, ids []ticket.ID, do func() (int, error)) (int, error) {
+func (s *Store) decided(ctx context.Context, name string, r entry, ids []ticket.ID, do func() (int, error)) (int, error) {
 	var records [][]byte
 	for part := range slices.Chunk(ids, chunk) {
 		r.ids = part

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,12 +14,12 @@ import (
 
 // Ack implements [store.Queue].
 func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
-	for p, indexes := range s.split(len(receipts), func(i int) ticket.ID { return receipts[i].ID }) {
-		for len(indexes) > 0 {
-			n := min(len(indexes), maxClaim)
+	groups := s.split(len(receipts), func(i int) ticket.ID { return receipts[i].ID })
+	return s.each(groups, func(p int, indexes []int) error {
+		for part := range slices.Chunk(indexes, maxClaim) {
 			names := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p)}
 			args := []any{s.opts.CleanTTL.Milliseconds()}
-			for _, at := range indexes[:n] {
+			for _, at := range part {
 				r := &receipts[at]
 				s.opts.Clock.Observe(r.Revision)
 				names = append(names, s.keys.ticket(r.ID))
@@ -27,10 +28,9 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 			if err := ackScript.Run(ctx, s.client, names, args...).Err(); err != nil {
 				return wrap("ack", err)
 			}
-			indexes = indexes[n:]
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // Release implements [store.Queue].

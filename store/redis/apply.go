@@ -30,21 +30,7 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	if len(s.combine) == 1 {
 		return s.combine[0].do(ctx, mutations)
 	}
-	outcomes := make([]store.Outcome, len(mutations))
-	for p, indexes := range s.split(len(mutations), func(i int) ticket.ID { return mutations[i].ID }) {
-		part := make([]store.Mutation, len(indexes))
-		for i, at := range indexes {
-			part[i] = mutations[at]
-		}
-		done, err := s.combine[p].do(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		for i, at := range indexes {
-			outcomes[at] = done[i]
-		}
-	}
-	return outcomes, nil
+	return s.applySeveral(ctx, mutations)
 }
 
 // applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier

@@ -93,8 +93,8 @@ for _ = 1, tonumber(ARGV[4]) do
 
 	local done = request and redis.call('GET', request)
 	local first, rev = string.match(done or '', '(%d+) (%d+)')
-	if sequence > 0 and kind == 1 and first ~= id then
-		done = false -- this id was acknowledged, so there must be such a ticket
+	if sequence > 0 and first ~= id then
+		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
 	if sequence > 0 and sequence <= arrived then

@@ -3,7 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
-	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -14,10 +14,10 @@ import (
 // TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more
 // than once, and one that is made or goes meanwhile may be left out. It does not block Redis.
 func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error {
+	if err := s.scanKeys(ctx, f); err != nil {
+		return err
+	}
 	for p := range s.keys.partitions {
-		if err := s.scanKeys(ctx, s.keys.base(p), f); err != nil {
-			return err
-		}
 		for _, index := range []string{s.keys.dirty(p), s.keys.dead(p)} {
 			if err := s.scanIndex(ctx, index, f); err != nil {
 				return err
@@ -27,18 +27,32 @@ func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error 
 	return nil
 }
 
-// scanKeys finds the hashes. Keys under the same base that are no tickets have no number for a name.
-func (s *Store) scanKeys(ctx context.Context, base string, f func([]ticket.ID) error) error {
-	pattern := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(base) + "*"
+// scanKeys finds the hashes, each master's once.
+func (s *Store) scanKeys(ctx context.Context, f func([]ticket.ID) error) error {
+	cluster, several := s.client.(*goredis.ClusterClient)
+	if !several {
+		return s.scanMaster(ctx, s.client, f)
+	}
+	var turn sync.Mutex // the masters are scanned at once, f is called one at a time
+	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
+		return s.scanMaster(ctx, master, func(ids []ticket.ID) error {
+			turn.Lock()
+			defer turn.Unlock()
+			return f(ids)
+		})
+	})
+}
+
+func (s *Store) scanMaster(ctx context.Context, master goredis.Cmdable, f func([]ticket.ID) error) error {
 	var cursor uint64
 	for {
-		names, next, err := s.client.Scan(ctx, cursor, pattern, maxClaim).Result()
+		names, next, err := master.Scan(ctx, cursor, s.keys.pattern(), maxClaim).Result()
 		if err != nil {
 			return wrap("scan", err)
 		}
 		var found []ticket.ID
 		for _, name := range names {
-			if id, err := ticket.ParseID(strings.TrimPrefix(name, base)); err == nil {
+			if id, ours := s.keys.ticketID(name); ours {
 				found = append(found, id)
 			}
 		}

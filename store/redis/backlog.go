@@ -42,29 +42,31 @@ const sample = 16
 
 // Backlog implements [store.Queue].
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
+	n := s.keys.partitions
+	dirty, dead, first := make([]*goredis.IntCmd, n), make([]*goredis.IntCmd, n), make([]*goredis.ZSliceCmd, n)
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for p := range n {
+			dirty[p] = pipe.ZCard(ctx, s.keys.dirty(p))
+			dead[p] = pipe.ZCard(ctx, s.keys.dead(p))
+			first[p] = pipe.ZRangeWithScores(ctx, s.keys.dirty(p), 0, sample-1)
+		}
+		return nil
+	})
+	if err != nil {
+		return store.Backlog{}, wrap("backlog", err)
+	}
 	var b store.Backlog
-	for p := range s.keys.partitions {
-		var dirty, dead *goredis.IntCmd
-		var first *goredis.ZSliceCmd
-		_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-			dirty = pipe.ZCard(ctx, s.keys.dirty(p))
-			dead = pipe.ZCard(ctx, s.keys.dead(p))
-			first = pipe.ZRangeWithScores(ctx, s.keys.dirty(p), 0, sample-1)
-			return nil
-		})
-		if err != nil {
-			return store.Backlog{}, wrap("backlog", err)
-		}
-		b.Dirty += dirty.Val()
-		b.Dead += dead.Val()
-		if z := first.Val(); len(z) > 0 {
+	var all []goredis.Z
+	for p := range n {
+		b.Dirty += dirty[p].Val()
+		b.Dead += dead[p].Val()
+		if z := first[p].Val(); len(z) > 0 {
 			b.NextDue = earlier(b.NextDue, time.UnixMilli(int64(z[0].Score)))
-			oldest, err := s.oldest(ctx, z)
-			if err != nil {
-				return store.Backlog{}, wrap("backlog", err)
-			}
-			b.Oldest = earlier(b.Oldest, oldest)
+			all = append(all, z...)
 		}
+	}
+	if b.Oldest, err = s.oldest(ctx, all); err != nil {
+		return store.Backlog{}, wrap("backlog", err)
 	}
 	return b, nil
 }
@@ -72,6 +74,9 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 // oldest returns since when the longest-dirty of the given tickets is dirty.
 func (s *Store) oldest(ctx context.Context, members []goredis.Z) (time.Time, error) {
 	var oldest time.Time
+	if len(members) == 0 {
+		return oldest, nil
+	}
 	commands := make([]*goredis.StringCmd, 0, len(members))
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for _, z := range members {

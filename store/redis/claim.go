@@ -18,32 +18,33 @@ const maxClaim = 1000
 // Claim implements [store.Queue].
 func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
 	s.raise(ctx)
-	var claims []store.Claim
-	for p := range s.keys.partitions {
-		room := min(limit-len(claims), maxClaim)
-		if room <= 0 {
-			break
-		}
-		found, err := claimScript.Run(ctx, s.client, []string{s.keys.dirty(p)},
-			millis(now), room, millis(now.Add(lease))).StringSlice()
-		if err != nil {
-			return nil, wrap("claim", err)
-		}
-		ids, dues := make([]ticket.ID, 0, len(found)/2), make([]time.Time, 0, len(found)/2)
-		for i := 0; i+1 < len(found); i += 2 {
-			id, err := ticket.ParseID(found[i])
-			if err != nil {
-				continue // Not ours: the index holds ids only.
-			}
-			ids, dues = append(ids, id), append(dues, score(found[i+1]))
-		}
-		read, err := s.readClaims(ctx, ids, dues)
-		if err != nil {
-			return nil, err
-		}
-		claims = append(claims, read...)
+	if s.keys.partitions > 1 {
+		return s.claimSeveral(ctx, now, limit, lease)
 	}
-	return claims, nil
+	ids, dues, err := s.lease(ctx, 0, now, min(limit, maxClaim), lease)
+	if err != nil {
+		return nil, err
+	}
+	return s.readClaims(ctx, ids, dues)
+}
+
+// lease takes up to n due tickets of a partition, and returns them with their due times.
+func (s *Store) lease(
+	ctx context.Context, p int, now time.Time, n int, lease time.Duration,
+) (ids []ticket.ID, dues []time.Time, err error) {
+	found, err := claimScript.Run(ctx, s.client, []string{s.keys.dirty(p)},
+		millis(now), n, millis(now.Add(lease))).StringSlice()
+	if err != nil {
+		return nil, nil, wrap("claim", err)
+	}
+	for i := 0; i+1 < len(found); i += 2 {
+		id, err := ticket.ParseID(found[i])
+		if err != nil {
+			continue // Not ours: the index holds ids only.
+		}
+		ids, dues = append(ids, id), append(dues, score(found[i+1]))
+	}
+	return ids, dues, nil
 }
 
 // ClaimIDs implements [store.Queue].

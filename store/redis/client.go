@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -9,11 +10,20 @@ import (
 
 // ClientOptions say how to reach Redis. Sites with the same options share one client.
 type ClientOptions struct {
-	// Network is "tcp" or "unix", Address host:port or the socket's path.
-	Network, Address   string
+	// Network is "tcp" or "unix", Address host:port or the socket's path; both for a Redis of a fixed address.
+	Network, Address string
+	// Sentinels (host:port) say where the master called MasterName is. They have a user and password of their own.
+	Sentinels                          []string
+	MasterName                         string
+	SentinelUsername, SentinelPassword string
+	// Cluster are nodes (host:port) of a Redis Cluster; the others are learned from them.
+	Cluster []string
+
 	Username, Password string
-	Database           int
-	// PoolSize is the most connections; zero sizes it for this machine.
+	Database           int // always 0 in a cluster
+	// TLS, where it is set, is what connections to Redis and to the sentinels are made with.
+	TLS *tls.Config
+	// PoolSize is the most connections, to each node of a cluster; zero sizes it for this machine.
 	PoolSize                               int
 	DialTimeout, ReadTimeout, WriteTimeout time.Duration
 }
@@ -28,15 +38,50 @@ func init() { //nolint:gochecknoinits // go-redis has one logger for the process
 	goredis.SetLogger(quiet{})
 }
 
-// newClient makes a client over a pool of connections. It dials at the first command and calls connected for each new
-// connection.
+// newClient makes a client over a pool of connections, with a watch in it. It dials at the first command and tells the watch of
+// each new connection.
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
-func newClient(o ClientOptions, connected func(context.Context, *goredis.Conn) error) *goredis.Client {
-	return goredis.NewClient(&goredis.Options{
-		Network: o.Network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database,
-		PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
+func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
+	switch {
+	case len(o.Cluster) > 0:
+		return newCluster(o, w)
+	case len(o.Sentinels) > 0:
+		return goredis.NewFailoverClient(&goredis.FailoverOptions{
+			MasterName: o.MasterName, SentinelAddrs: o.Sentinels,
+			SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword,
+			Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
+			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
+			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
+			OnConnect: w.Connected,
+		})
+	default:
+		return goredis.NewClient(&goredis.Options{
+			Network: o.Network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
+			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
+			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
+			OnConnect: w.Connected,
+		})
+	}
+}
+
+// newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for
+// lost replies too, and would send a change again: the hook in each node's client does not let that through.
+func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
+	const redirects, pause = 3, 10 * time.Millisecond
+	return goredis.NewClusterClient(&goredis.ClusterOptions{
+		Addrs: o.Cluster, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
+		PoolSize: o.PoolSize, MaxRedirects: redirects, MaxRetries: -1, DialerRetries: 1,
+		MinRetryBackoff: pause, MaxRetryBackoff: pause,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
-		OnConnect: connected,
+		DisableRoutingPolicies: true, // none of them is for a command that is used here
+		NewClient: func(node *goredis.Options) *goredis.Client {
+			hook := &nodeHook{watch: w}
+			node.OnConnect = hook.connected
+			client := goredis.NewClient(node)
+			hook.client = client
+			client.AddHook(hook)
+			return client
+		},
 	})
 }

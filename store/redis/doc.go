@@ -9,6 +9,11 @@
 //	{prefix}ticket:meta      hash: epoch, rev, owner, run, and floorless, see raise.lua; one per partition
 //	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day
 //
+// In a Redis Cluster there are 32 partitions of these keys, and {prefix}{t17}:ticket: or the like stands for {prefix}ticket:.
+// The hash tag keeps a partition in one slot. There is one more kind of key:
+//
+//	{prefix}{t17}:ticket:id:{id}  which ticket a repeatable create makes, kept for a day; see reserve.lua
+//
 // # Reserved fields of a ticket's hash
 //
 //	_rev        the ticket's revision

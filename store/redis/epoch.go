@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 )
@@ -11,81 +14,128 @@ import (
 // Prepare learns which filling of Redis this is, or marks an empty one, so that the next write need not. Called again
 // it notices that Redis was emptied, also where nobody writes.
 func (s *Store) Prepare(ctx context.Context) error {
-	for p := range s.keys.partitions {
-		known, err := s.epoch(ctx, p)
-		if err != nil {
-			return err
-		}
-		meta, err := s.client.HMGet(ctx, s.keys.meta(p), "epoch", "floorless").Result()
-		if err != nil {
-			return wrap("prepare", err)
-		}
-		if meta[1] != nil { // another daemon found Redis empty, and may be gone
-			s.floorless.Store(true)
-		}
-		if stands, _ := meta[0].(string); stands != known {
-			if _, err := s.reseed(ctx, p, known, stands); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	s.seeding.Lock()
+	defer s.seeding.Unlock()
+	return s.lookForEpochs(ctx)
 }
 
 // epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
 func (s *Store) epoch(ctx context.Context, p int) (string, error) {
-	s.mu.Lock()
-	known := s.epochs[p]
-	s.mu.Unlock()
-	if known != "" {
+	if known := s.knownEpoch(p); known != "" {
 		return known, nil
 	}
-	return s.seed(ctx, p, false)
+	return s.seed(ctx, p)
+}
+
+func (s *Store) knownEpoch(p int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epochs[p]
 }
 
 // reseed is called when a write met another epoch than it expected: another daemon's (have), or none.
 func (s *Store) reseed(ctx context.Context, p int, expected, have string) (string, error) {
 	s.mu.Lock()
-	if s.epochs[p] == expected {
+	if s.epochs[p] == expected && have != "" {
 		s.epochs[p] = have
 	}
 	known := s.epochs[p]
 	s.mu.Unlock()
-	if known != "" {
+	if known != expected && known != "" {
 		return known, nil
 	}
-	return s.seed(ctx, p, true)
+	s.seeding.Lock()
+	defer s.seeding.Unlock()
+	if known := s.knownEpoch(p); known != expected && known != "" {
+		return known, nil
+	}
+	err := s.lookForEpochs(ctx)
+	return s.found(p, err)
 }
 
-// seed marks an empty partition as filled from now on, with revisions above the sink's highest, or learns the mark that is
-// there.
-func (s *Store) seed(ctx context.Context, p int, emptied bool) (string, error) {
-	key := s.keys.meta(p)
-	marked, err := s.client.HExists(ctx, key, "epoch").Result()
-	if err != nil {
-		return "", wrap("seed", err)
+// seed learns a partition's epoch, or marks it as filled from now on.
+func (s *Store) seed(ctx context.Context, p int) (string, error) {
+	s.seeding.Lock()
+	defer s.seeding.Unlock()
+	if known := s.knownEpoch(p); known != "" {
+		return known, nil
+	}
+	err := s.lookForEpochs(ctx)
+	return s.found(p, err)
+}
+
+// found returns a partition's epoch after a look. Other partitions' errors are of no interest then.
+func (s *Store) found(p int, err error) (string, error) {
+	if known := s.knownEpoch(p); known != "" {
+		return known, nil
+	}
+	return "", err
+}
+
+// lookForEpochs looks at all partitions that answer, and marks the empty ones as filled from now on, with revisions above the
+// sink's highest: whoever has lost one partition has likely lost others, and should be told once. The caller holds seeding.
+func (s *Store) lookForEpochs(ctx context.Context) error {
+	metas := make([]*goredis.SliceCmd, s.keys.partitions)
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for p := range metas {
+			metas[p] = pipe.HMGet(ctx, s.keys.meta(p), "epoch", "floorless")
+		}
+		return nil
+	})
+	err = wrap("prepare", err)
+	emptied, floorNeeded := false, false
+	unknown := make(map[int][]int)
+	for p, command := range metas {
+		meta, err := command.Result()
+		if err != nil || len(meta) == 0 {
+			continue // the first of these is what is returned
+		}
+		if meta[1] != nil { // another daemon found Redis empty, and may be gone
+			s.floorless.Store(true)
+		}
+		stands, _ := meta[0].(string)
+		known := s.knownEpoch(p)
+		emptied = emptied || stands == "" && known != ""
+		floorNeeded = floorNeeded || stands == ""
+		if stands == "" || stands != known {
+			unknown[p] = nil
+		}
+	}
+	if len(unknown) == 0 {
+		return err
 	}
 	floor, floorKnown := ticket.Revision(0), true
-	fresh := rand.Text()
-	if !marked {
+	if floorNeeded {
 		floor, floorKnown = s.floor(ctx)
 	}
-	stands, err := seedScript.Run(ctx, s.client, []string{key}, fresh, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
+	fresh := make([]bool, s.keys.partitions)
+	failed := s.each(unknown, func(p int, _ []int) (err error) {
+		fresh[p], err = s.mark(ctx, p, floor, floorKnown)
+		return err
+	})
+	if slices.Contains(fresh, true) && s.opts.OnSeed != nil {
+		s.opts.OnSeed(floor, emptied)
+	}
+	return firstOf([]error{failed, err})
+}
+
+// mark marks an empty partition, or learns the mark that is there, and says which of them it was.
+func (s *Store) mark(ctx context.Context, p int, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
+	epoch := rand.Text()
+	names := []string{s.keys.meta(p)}
+	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
 	if err != nil {
-		return "", wrap("seed", err)
+		return false, wrap("seed", err)
 	}
 	if stands[2] != "" {
 		s.floorless.Store(true)
 	}
 	if stands[1] != s.opts.Owner {
-		return "", fmt.Errorf("redis seed: %w: keys %q belong to %q, this site is %q: give one of them another key_prefix",
+		return false, fmt.Errorf("redis seed: %w: keys %q belong to %q, this site is %q: give one of them another key_prefix",
 			errOwner, s.keys.base(p)+"*", stands[1], s.opts.Owner)
 	}
 	s.mu.Lock()
 	s.epochs[p] = stands[0]
 	s.mu.Unlock()
-	if stands[0] == fresh && s.opts.OnSeed != nil {
-		s.opts.OnSeed(floor, emptied)
-	}
-	return stands[0], nil
+	return stands[0] == epoch, nil
 }

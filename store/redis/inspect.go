@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -11,11 +13,36 @@ import (
 // Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is
 // fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden.
 func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
-	text, err := client.Info(ctx).Result()
-	if err != nil {
-		return nil, wrap("inspect", err)
+	cluster, several := client.(*goredis.ClusterClient)
+	if !several {
+		text, err := client.Info(ctx).Result()
+		if err != nil {
+			return nil, wrap("inspect", err)
+		}
+		info := parseInfo(text)
+		found := warnings(info)
+		if info["cluster_enabled"] == "1" {
+			found = append(found, "Redis is a node of a cluster, which refuses what lies on its other nodes; name the nodes in "+
+				"redis.cluster instead of redis.addr")
+		}
+		return found, nil
 	}
-	return warnings(parseInfo(text)), nil
+	var mu sync.Mutex
+	var found []string
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
+		text, err := master.Info(ctx).Result()
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, warning := range warnings(parseInfo(text)) {
+			found = append(found, warning+" (on "+master.Options().Addr+")")
+		}
+		return nil
+	})
+	slices.Sort(found)
+	return found, wrap("inspect", err)
 }
 
 func parseInfo(text string) map[string]string {

@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -15,27 +17,33 @@ import (
 // many it dropped; none where Redis is the same. Dirty tickets stay and are due at once; the sink's revision guard and
 // the ack sort out which of them are older.
 func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
-	text, err := s.client.Info(ctx, "server").Result()
-	if err != nil {
-		return 0, wrap("reconcile", err)
-	}
-	run := parseInfo(text)["run_id"]
+	runs := make(map[*goredis.Client]string) // what is known of a cluster's masters
+	changed := make(map[int]string)          // the new process of a partition
+	replaced := make(map[int]bool)           // where that is another one than before
 	for p := range s.keys.partitions {
+		run, err := s.runOf(ctx, p, runs)
+		if err != nil {
+			return 0, err
+		}
 		known, err := s.client.HGet(ctx, s.keys.meta(p), "run").Result()
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return dropped, wrap("reconcile", err)
+			return 0, wrap("reconcile", err)
 		}
-		if known == run {
+		if run == "" || known == run {
 			continue
 		}
-		if known != "" {
-			s.NewLine()
-			n, err := s.forgetClean(ctx, p)
-			if err != nil {
-				return dropped + n, err
-			}
-			dropped += n
+		changed[p], replaced[p] = run, known != ""
+	}
+	if len(changed) == 0 {
+		return 0, nil
+	}
+	if slices.Contains(slices.Collect(maps.Values(replaced)), true) {
+		s.NewLine()
+		if dropped, err = s.forgetClean(ctx, replaced); err != nil {
+			return dropped, err
 		}
+	}
+	for p, run := range changed {
 		if err := s.client.HSet(ctx, s.keys.meta(p), "run", run).Err(); err != nil {
 			return dropped, wrap("reconcile", err)
 		}
@@ -43,19 +51,56 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 	return dropped, nil
 }
 
-// forgetClean forgets the clean copies of one partition, batch by batch, beside all other work.
-func (s *Store) forgetClean(ctx context.Context, p int) (dropped int, err error) {
-	err = s.scanKeys(ctx, s.keys.base(p), func(ids []ticket.ID) error {
-		if len(ids) == 0 {
-			return nil
+// runOf asks the master of a partition which process it is. It is empty where a cluster's client takes something for the master
+// that is a replica by now: it is told later.
+func (s *Store) runOf(ctx context.Context, p int, known map[*goredis.Client]string) (string, error) {
+	cluster, several := s.client.(*goredis.ClusterClient)
+	if !several {
+		if text, ok := known[nil]; ok {
+			return text, nil
 		}
-		names, args := []string{s.keys.dirty(p)}, []any{millis(time.Now())}
-		for _, id := range ids {
-			names, args = append(names, s.keys.ticket(id)), append(args, int64(id))
+		text, err := s.client.Info(ctx, "server").Result()
+		known[nil] = parseInfo(text)["run_id"]
+		return known[nil], wrap("reconcile", err)
+	}
+	master, err := cluster.MasterForKey(ctx, s.keys.meta(p))
+	if err != nil {
+		return "", wrap("reconcile", err)
+	}
+	if run, asked := known[master]; asked {
+		return run, nil
+	}
+	text, err := master.Info(ctx).Result()
+	if err != nil {
+		return "", wrap("reconcile", err)
+	}
+	info := parseInfo(text)
+	if info["role"] != "master" {
+		cluster.ReloadState(ctx)
+		info["run_id"] = ""
+	}
+	known[master] = info["run_id"]
+	return known[master], nil
+}
+
+// forgetClean forgets the clean copies of some partitions, batch by batch, beside all other work.
+func (s *Store) forgetClean(ctx context.Context, partitions map[int]bool) (dropped int, err error) {
+	err = s.scanKeys(ctx, func(all []ticket.ID) error {
+		for p, indexes := range s.split(len(all), func(i int) ticket.ID { return all[i] }) {
+			if !partitions[p] {
+				continue
+			}
+			names, args := []string{s.keys.dirty(p)}, []any{millis(time.Now())}
+			for _, at := range indexes {
+				names, args = append(names, s.keys.ticket(all[at])), append(args, int64(all[at]))
+			}
+			n, err := reconcileScript.Run(ctx, s.client, names, args...).Int()
+			dropped += n
+			if err != nil {
+				return wrap("reconcile", err)
+			}
 		}
-		n, err := reconcileScript.Run(ctx, s.client, names, args...).Int()
-		dropped += n
-		return wrap("reconcile", err)
+		return nil
 	})
 	return dropped, err
 }

@@ -20,6 +20,9 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 			b.mutations = append(b.mutations, entries[at].Mutation)
 			b.entries = append(b.entries, entries[at])
 		}
+		if err := s.recordReserved(ctx, b.mutations); err != nil {
+			return nil, err
+		}
 		done, err := s.send(ctx, p, b)
 		if err != nil {
 			return nil, err
@@ -31,17 +34,10 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 	return outcomes, nil
 }
 
-// Fence sees to it that no write that was sent before is made from now on: it gives this journal's writes another mark to
-// carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark; those whose
-// caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
-func (s *Store) Fence(ctx context.Context) error {
-	for p := range s.keys.partitions {
-		if err := s.raiseFence(ctx, p); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Fence sees to it that no write to a partition that was sent before is made from now on: it gives this journal's writes
+// another mark to carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark;
+// those whose caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
+func (s *Store) Fence(ctx context.Context, partition int) error { return s.raiseFence(ctx, partition) }
 
 func (s *Store) raiseFence(ctx context.Context, p int) error {
 	s.fencing.Lock() // who finds the fence raised must find its mark, too, and not raise it once more

@@ -33,6 +33,8 @@ var (
 	reconcileSource string
 	//go:embed raise.lua
 	raiseSource string
+	//go:embed reserve.lua
+	reserveSource string
 
 	applyScript     = goredis.NewScript(applySource)
 	claimScript     = goredis.NewScript(claimSource)
@@ -44,6 +46,7 @@ var (
 	forgetScript    = goredis.NewScript(forgetSource)
 	reconcileScript = goredis.NewScript(reconcileSource)
 	raiseScript     = goredis.NewScript(raiseSource)
+	reserveScript   = goredis.NewScript(reserveSource)
 	retryScript     = goredis.NewScript(retrySource)
 	dropScript      = goredis.NewScript(dropSource)
 )

@@ -28,6 +28,8 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
+	Cluster bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
 	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
 	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
@@ -35,6 +37,8 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
+	OnBatch func(changes int)
 }
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.
@@ -48,6 +52,7 @@ type Store struct {
 	line atomic.Int64 // see NewLine
 
 	floorless atomic.Bool // see raise
+	seeding   sync.Mutex  // held while partitions are marked as filled
 	raising   sync.Mutex
 	fencing   sync.Mutex // held while the fence is raised
 
@@ -63,7 +68,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
 	}
-	const partitions = 1
+	partitions := Partitions(opts.Cluster)
 	s := &Store{
 		client: client,
 		keys:   keys{prefix: opts.Prefix, partitions: partitions},
@@ -73,6 +78,9 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	}
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+			if opts.OnBatch != nil {
+				opts.OnBatch(len(batch))
+			}
 			return s.applyPartition(ctx, p, batch)
 		}))
 	}
@@ -91,6 +99,30 @@ func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
 		groups[p] = append(groups[p], i)
 	}
 	return groups
+}
+
+// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds
+// up no other.
+func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) error {
+	errs := make([]error, s.keys.partitions)
+	var calls sync.WaitGroup
+	for p, indexes := range groups {
+		if len(groups) == 1 {
+			return f(p, indexes)
+		}
+		calls.Go(func() { errs[p] = f(p, indexes) })
+	}
+	calls.Wait()
+	return firstOf(errs)
+}
+
+func firstOf(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -14,7 +16,10 @@ import (
 	"github.com/ticketd/ticketd/store/storetest"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+// A pool of go-redis that could not connect tries once a second whether that is so, and looks only then whether it was closed.
+func TestMain(m *testing.M) {
+	testenv.Main(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
+}
 
 func TestContract(t *testing.T) {
 	t.Parallel()
@@ -29,6 +34,43 @@ func TestContract(t *testing.T) {
 			Remembers: func(t *testing.T, requestID string) time.Duration {
 				return ttl(t, client, prefix+"ticket:req:"+requestID)
 			},
+		}
+	})
+}
+
+// The same on three masters, over the client that the daemon uses.
+func TestContractOnACluster(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Backend {
+		server, prefix := testenv.SharedCluster(t)
+		client, _ := redis.Connect(redis.ClientOptions{
+			Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
+		}, zerolog.Nop())
+		closed(t, client)
+		key := func(id ticket.ID) string {
+			return prefix + redis.HashTag(id.Partition(redis.Partitions(true))) + ":ticket:"
+		}
+		return storetest.Backend{
+			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true}),
+			Expires: func(t *testing.T, id ticket.ID) bool {
+				return ttl(t, client, key(id)+id.String()) > 0
+			},
+			Remembers: func(t *testing.T, requestID string) (longest time.Duration) {
+				for id := range ticket.ID(redis.Partitions(true)) {
+					longest = max(longest, ttl(t, client, key(id)+"req:"+requestID))
+				}
+				return longest
+			},
+		}
+	})
+}
+
+// closed closes a client with the test.
+func closed(t *testing.T, client goredis.UniversalClient) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

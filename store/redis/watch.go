@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,42 +27,60 @@ const (
 // errDown is what commands meet while Redis is known to be away.
 var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
-// Watch knows whether Redis answers. It sits in a client as a hook: the first command that Redis does not answer takes it
-// down, from then on commands fail at once instead of each waiting for its time-out, and one prober asks until Redis is
-// back. Start and Stop are idempotent.
+// Watch knows whether Redis answers: in a cluster, which of its partitions do. It sits in a client as a hook: the first command
+// that Redis does not answer takes its partition down, from then on commands to it fail at once instead of each waiting for its
+// time-out, and one prober asks until all is back. Start and Stop are idempotent.
 type Watch struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger
 	down   chan struct{} // wakes the prober
 
-	mu     sync.Mutex
-	up     bool
-	since  time.Time
-	reason string
-	onUp   []func()
-	onRun  []func()
-	run    string // the run_id of the process that the last connection led to
+	mu      sync.Mutex
+	reasons []error // per partition: why it is down; nil where it answers
+	away    int     // how many are down
+	since   time.Time
+	onUp    []func()
+	onRun   []func()
+	run     string     // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
+	leads   []*process // per partition of a cluster: the process that served it last
 
 	loop lifecycle.Loop
 }
 
 // Connect makes a client with a watch in it. Redis counts as up until a command fails.
-func Connect(o ClientOptions, log zerolog.Logger) (*goredis.Client, *Watch) {
-	w := &Watch{log: log, down: make(chan struct{}, 1), up: true, since: time.Now()}
-	client := newClient(o, w.Connected)
-	client.AddHook(w)
-	w.client = client
-	return client, w
+func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Watch) {
+	n := Partitions(len(o.Cluster) > 0)
+	w := &Watch{
+		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
+	}
+	w.client = newClient(&o, w)
+	w.client.AddHook(w)
+	return w.client, w
 }
 
-// State tells whether Redis answers, since when that is so, and why it does not.
+// State tells whether all of Redis answers, since when that is so, and why it does not.
 func (w *Watch) State() (up bool, since time.Time, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.up, w.since, w.reason
+	err := firstOf(w.reasons)
+	switch {
+	case err == nil:
+		return true, w.since, ""
+	case w.away < len(w.reasons):
+		return false, w.since, fmt.Sprintf("%d of %d parts of the cluster: %v", w.away, len(w.reasons), err)
+	default:
+		return false, w.since, err.Error()
+	}
 }
 
-// OnUp has f called, on the prober's goroutine, each time Redis is back.
+// Up tells whether a partition answers.
+func (w *Watch) Up(partition int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.reasons[partition] == nil
+}
+
+// OnUp has f called, on the prober's goroutine, each time that Redis, or a partition of it, is back.
 func (w *Watch) OnUp(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,24 +98,37 @@ func (w *Watch) OnRun(f func()) {
 // Connected is a client's OnConnect: it looks which process a new connection leads to. Where that cannot be told (INFO may be
 // forbidden), it counts as another one.
 func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
-	text, err := conn.Info(ctx, "server").Result()
-	if err != nil && isUnavailable(err) && !strings.HasPrefix(err.Error(), "NOPERM") {
+	run, err := runID(ctx, conn)
+	if err != nil {
 		return err
 	}
-	run := parseInfo(text)["run_id"]
 	w.mu.Lock()
 	// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
 	same := run != "" && (run == w.run || w.run == "")
 	w.run = run
+	w.mu.Unlock()
+	if !same {
+		w.tellRun()
+	}
+	return nil
+}
+
+// runID asks a process for its id; empty where it does not say.
+func runID(ctx context.Context, conn *goredis.Conn) (string, error) {
+	text, err := conn.Info(ctx, "server").Result()
+	if err != nil && isUnavailable(err) && !strings.HasPrefix(err.Error(), "NOPERM") {
+		return "", err
+	}
+	return parseInfo(text)["run_id"], nil
+}
+
+func (w *Watch) tellRun() {
+	w.mu.Lock()
 	tell := w.onRun
 	w.mu.Unlock()
-	if same {
-		return nil
-	}
 	for _, f := range tell {
 		f()
 	}
-	return nil
 }
 
 // Start begins probing.
@@ -105,7 +137,7 @@ func (w *Watch) Start(ctx context.Context) { w.loop.Start(ctx, w.probe) }
 // Stop ends probing and waits for it, until ctx ends.
 func (w *Watch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "Redis prober") }
 
-// probe waits until Redis is found to be away and asks until it is back.
+// probe waits until Redis is found to be away and asks until all of it is back.
 func (w *Watch) probe(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -123,8 +155,8 @@ func (w *Watch) probe(ctx context.Context) {
 		if up, _, _ := w.State(); up {
 			continue
 		}
-		if err := w.ask(context.WithValue(ctx, probing{}, true)); err == nil {
-			w.setUp()
+		w.note(w.ask(context.WithValue(ctx, probing{}, true)))
+		if up, _, _ := w.State(); up || ctx.Err() != nil {
 			continue
 		}
 		pause = min(2*pause, lastProbe)
@@ -132,40 +164,83 @@ func (w *Watch) probe(ctx context.Context) {
 	}
 }
 
-// ask asks Redis whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one that lost its
-// master or its disk, and the next write would take Redis down again.
-func (w *Watch) ask(ctx context.Context) error {
-	err := w.client.Unlink(ctx, probeKey).Err()
-	if err != nil && strings.HasPrefix(err.Error(), "NOPERM") { // this user may not write there; Redis answers
+// ask asks each partition whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one
+// that lost its master or its disk, and the next write would take Redis down again. A cluster's client would otherwise look
+// only once a minute who serves what.
+func (w *Watch) ask(ctx context.Context) []error {
+	if cluster, several := w.client.(*goredis.ClusterClient); several {
+		cluster.ReloadState(ctx)
+	}
+	errs := make([]error, len(w.reasons))
+	commands := make([]*goredis.IntCmd, len(errs))
+	_, _ = w.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for p := range commands {
+			commands[p] = pipe.Unlink(ctx, probeKey(p, len(errs)))
+		}
 		return nil
+	})
+	for p, command := range commands {
+		// A user who may not write there is answered all the same.
+		if err := command.Err(); err != nil && !strings.HasPrefix(err.Error(), "NOPERM") {
+			errs[p] = err
+		}
 	}
-	return err
+	return errs
 }
 
-// probeKey is the name of a key that is never made.
-const probeKey = "ticketd:probe"
-
-func (w *Watch) setUp() {
-	w.mu.Lock()
-	away := time.Since(w.since)
-	w.up, w.since, w.reason = true, time.Now(), ""
-	tell := w.onUp
-	w.mu.Unlock()
-	w.log.Info().Dur("away", away).Msg("Redis is back")
-	for _, f := range tell {
-		f()
+// probeKey is the name of a key of a partition that is never made.
+func probeKey(partition, partitions int) string {
+	if partitions == 1 {
+		return "ticketd:probe"
 	}
+	return HashTag(partition) + ":ticketd:probe"
 }
 
-func (w *Watch) setDown(err error) {
+// note takes up which partitions answered the prober, and tells when some are back.
+func (w *Watch) note(errs []error) {
 	w.mu.Lock()
-	was := w.up
-	if was {
+	before := w.away
+	back := 0
+	w.away = 0
+	for p, err := range errs {
+		if err != nil {
+			w.away++
+		} else if w.reasons[p] != nil {
+			back++
+		}
+		w.reasons[p] = err
+	}
+	tell, left := w.onUp, w.away
+	took := time.Since(w.since)
+	if left == 0 {
 		w.since = time.Now()
 	}
-	w.up, w.reason = false, err.Error()
 	w.mu.Unlock()
-	if was {
+	switch {
+	case before > 0 && left == 0:
+		w.log.Info().Dur("away", took).Msg("Redis is back")
+	case back > 0:
+		w.log.Info().Int("back", back).Int("away", left).Msg("a part of the Redis Cluster is back")
+	}
+	for _, f := range tell {
+		if back > 0 {
+			f()
+		}
+	}
+}
+
+func (w *Watch) setDown(partition int, err error) {
+	w.mu.Lock()
+	first := w.away == 0
+	if first {
+		w.since = time.Now()
+	}
+	if w.reasons[partition] == nil {
+		w.away++
+	}
+	w.reasons[partition] = err
+	w.mu.Unlock()
+	if first {
 		w.log.Error().Err(err).Msg("Redis does not answer; looking for it until it is back")
 	}
 	select {
@@ -174,26 +249,46 @@ func (w *Watch) setDown(err error) {
 	}
 }
 
+// partitionOf tells which partition a command is for, by its first key.
+func (w *Watch) partitionOf(cmd goredis.Cmder) (partition int, known bool) {
+	if len(w.reasons) == 1 {
+		return 0, true
+	}
+	args, at := cmd.Args(), 1
+	if name := cmd.Name(); name == "evalsha" || name == "eval" {
+		at = 3
+	}
+	if len(args) <= at {
+		return 0, false
+	}
+	key, _ := args[at].(string)
+	partition, tagged := taggedPartition(key)
+	return partition, tagged && partition < len(w.reasons)
+}
+
 // probing marks the context of the prober's own commands.
 type probing struct{}
 
-func (w *Watch) refuses(ctx context.Context) bool {
+// refuses says that a command is not to be sent, as its partition is away.
+func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	if ctx.Value(probing{}) != nil {
 		return false
 	}
-	up, _, _ := w.State()
-	return !up
+	partition, known := w.partitionOf(cmd)
+	return known && !w.Up(partition)
 }
 
-// look takes Redis down where a command's error says that it is away. A caller that gave up, or a pool that is used up, says
-// nothing about Redis.
-func (w *Watch) look(ctx context.Context, err error) {
+// look takes a partition down where a command's error says that it is away. A caller that gave up, or a pool that is used up,
+// says nothing about Redis.
+func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
 		strings.HasPrefix(err.Error(), "NOPERM") || // this user may not; Redis answers
 		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || !isUnavailable(err) {
 		return
 	}
-	w.setDown(err)
+	if partition, known := w.partitionOf(cmd); known {
+		w.setDown(partition, err)
+	}
 }
 
 // DialHook implements goredis.Hook.
@@ -204,27 +299,61 @@ func (w *Watch) DialHook(next goredis.DialHook) goredis.DialHook {
 // ProcessHook implements goredis.Hook.
 func (w *Watch) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		if w.refuses(ctx) {
+		if w.refuses(ctx, cmd) {
 			cmd.SetErr(errDown)
 			return errDown
 		}
-		err := next(ctx, cmd)
-		w.look(ctx, err)
+		err := next(w.once(ctx), cmd)
+		w.look(ctx, cmd, err)
 		return err
 	}
 }
 
-// ProcessPipelineHook implements goredis.Hook.
+// ProcessPipelineHook implements goredis.Hook. Commands to partitions that are away are left out.
 func (w *Watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		if w.refuses(ctx) {
-			for _, cmd := range cmds {
+		sent := make([]goredis.Cmder, 0, len(cmds))
+		for _, cmd := range cmds {
+			if w.refuses(ctx, cmd) {
 				cmd.SetErr(errDown)
+			} else {
+				sent = append(sent, cmd)
 			}
-			return errDown
 		}
-		err := next(ctx, cmds)
-		w.look(ctx, err)
+		var err error
+		if len(sent) > 0 {
+			err = next(w.once(ctx), sent)
+			blame(sent, err)
+			w.lookAtAll(ctx, sent, err)
+		}
+		if err == nil && len(sent) < len(cmds) {
+			err = errDown
+		}
 		return err
+	}
+}
+
+// blame gives the error of a pipeline to its commands where none has one: go-redis forgets them where Redis refuses the
+// connection, as with a wrong password, and they would seem to have been answered.
+func blame(cmds []goredis.Cmder, err error) {
+	if err == nil || slices.ContainsFunc(cmds, func(cmd goredis.Cmder) bool { return cmd.Err() != nil }) {
+		return
+	}
+	for _, cmd := range cmds {
+		cmd.SetErr(err)
+	}
+}
+
+// lookAtAll looks at each command of a pipeline that failed. The error of the whole is that of its first.
+func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) {
+	if err == nil {
+		return
+	}
+	if len(w.reasons) == 1 {
+		w.look(ctx, cmds[0], err)
+		return
+	}
+	for _, cmd := range cmds {
+		w.look(ctx, cmd, cmd.Err())
 	}
 }

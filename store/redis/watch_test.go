@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"errors"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
 )
@@ -21,7 +23,9 @@ const leaseTime = 30 * time.Second
 func soon() time.Time { return time.Now().Add(time.Second) }
 
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
-func watched(t *testing.T, server *testenv.Redis) (s *redis.Store, w *redis.Watch, client *goredis.Client, back chan struct{}) {
+func watched(t *testing.T, server *testenv.Redis) (
+	s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{},
+) {
 	t.Helper()
 	client, w = redis.Connect(redis.ClientOptions{
 		Network: "unix", Address: server.Socket(),
@@ -146,5 +150,46 @@ func TestInspect(t *testing.T) {
 				t.Errorf("warnings %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// The configuration of docs/ is taken by this Redis, the inspector finds nothing in it, and it does what it says: where memory
+// is short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty ones go, too (tried).
+func TestConfigurationOfTheDocs(t *testing.T) {
+	t.Parallel()
+	path, err := filepath.Abs("../../docs/redis.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"include " + path, "maxmemory 4mb"}}).Client(t)
+	if found, err := redis.Inspect(t.Context(), client); err != nil || len(found) > 0 {
+		t.Errorf("the inspector finds %q (%v)", found, err)
+	}
+	s := open(t, client, redis.Options{})
+	const tickets = 4000 // of about a kilobyte: more than fits
+	text := strings.Repeat("x", 900)
+	kept := 0
+	for id := ticket.ID(1); id <= tickets; id++ {
+		outcome, err := set(t.Context(), s, id, "subject", text)
+		if errors.Is(err, store.ErrFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if id%10 == 0 {
+			kept++
+			continue // it stays dirty
+		}
+		if err := s.Ack(t.Context(), []store.Receipt{{ID: id, Revision: outcome.Revision}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stats, err := client.InfoMap(t.Context(), "stats").Result()
+	if err != nil || stats["Stats"]["evicted_keys"] == "0" {
+		t.Errorf("nothing was evicted (%v): this proves nothing", err)
+	}
+	claims, err := s.Claim(t.Context(), soon(), 1000, leaseTime)
+	if err != nil || len(claims) != kept || kept < tickets/20 {
+		t.Errorf("%d dirty tickets are left (%v), %d were written", len(claims), err, kept)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -25,7 +26,7 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 			for i, at := range direct {
 				outcomes[at] = done[i]
 				if away(done[i].Err) && mutations[at].IfRevision == 0 { // the next store failed in the middle
-					s.unanswered()
+					s.unanswered(mutations[at].ID)
 					local = append(local, at)
 				}
 			}
@@ -33,16 +34,19 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 		case conditional(mutations) || !away(err):
 			return nil, err
 		default:
-			s.unanswered()
+			for _, at := range direct {
+				s.unanswered(mutations[at].ID)
+			}
 			local = append(local, direct...)
 		}
 	}
 	if len(local) == 0 {
 		return outcomes, nil
 	}
+	slices.Sort(local) // the order of the mutations, whichever way they came here
 	written, err := s.write(ctx, pick(mutations, local))
 	if err != nil {
-		if len(local) > 0 && len(direct) > 0 { // some may have been made by the next store
+		if len(direct) > 0 { // some may have been made by the next store
 			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 		}
 		return nil, err
@@ -83,16 +87,16 @@ func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutatio
 
 // sort says which of the mutations go to the next store and which into the journal.
 func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
-	up := s.opts.Up()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range mutations {
 		m := &mutations[i]
+		l := s.lane(m.ID)
 		_, repeated := s.recent.find(m.RequestID)
 		switch {
 		case m.IfRevision != 0:
 			direct = append(direct, i)
-		case m.Early, !up, s.failing, repeated, s.waiting.tickets[m.ID] != nil:
+		case m.Early, !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
 			local = append(local, i)
 		default:
 			direct = append(direct, i)
@@ -124,11 +128,11 @@ func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.
 	}
 }
 
-// unanswered notes that a write may still be under way to the next store.
-func (s *Store) unanswered() {
+// unanswered notes that a write may still be under way to the partition of a ticket.
+func (s *Store) unanswered(id ticket.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.fence = true
+	s.lane(id).fence = true
 }
 
 // write puts mutations into the journal and returns when they are as durable as it promises.
@@ -140,7 +144,9 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 	if err != nil {
 		return nil, err
 	}
-	s.Nudge()
+	for i := range mutations {
+		s.lane(mutations[i].ID).wakeUp()
+	}
 	if err := s.journal.Commit(ctx, end); err != nil {
 		return nil, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)
 	}
@@ -162,8 +168,8 @@ func (s *Store) noteRoom(err error) {
 
 // append writes the records of those mutations that change something. The caller holds the lock.
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
-	if len(s.queue)+len(mutations) > s.opts.MaxEntries {
-		return nil, wal.Position{}, fmt.Errorf("journal: %w: %d changes wait", store.ErrFull, len(s.queue))
+	if s.count+len(mutations) > s.opts.MaxEntries {
+		return nil, wal.Position{}, fmt.Errorf("journal: %w: %d changes wait", store.ErrFull, s.count)
 	}
 	outcomes := make([]store.Outcome, len(mutations))
 	var end wal.Position

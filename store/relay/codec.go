@@ -1,19 +1,20 @@
 package relay
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/record"
 )
 
-// The kinds of the journal's records, each the record's first byte. Another format of a record is another kind.
+// The kinds of the journal's records, each the record's first byte. Another format of a record is another kind. They are
+// none of those of the journal without Redis, whose records begin with 1.
 const (
-	recordMutation  = 1
-	recordConfirmed = 2
+	recordMutation  = 0x20
+	recordConfirmed = 0x21
 )
 
 // entry is one change in the journal.
@@ -25,127 +26,65 @@ type entry struct {
 	mutation store.Mutation
 }
 
-// encode writes an entry as a record: its kind, the mutation's kind, the sequence number, then as varints id, revision,
-// proposal, due time in ms, and how long its request id is remembered in ms, then the request id, the number of fields, and
-// of each its name, whether it has a value, and that value. Text is preceded by its length.
+// encode writes an entry as a record: its kind, the sequence number, how long its request id is remembered in ms, and the
+// mutation with its revision.
 func (e *entry) encode() []byte {
-	m := &e.mutation
-	b := make([]byte, 0, 64+len(m.RequestID)+32*len(m.Fields))
-	b = append(b, recordMutation, byte(m.Kind))
-	b = binary.AppendUvarint(b, e.sequence)
-	for _, n := range []int64{
-		int64(m.ID), int64(e.revision), int64(m.Proposed), m.Due.UnixMilli(), m.Remember.Milliseconds(),
-	} {
-		b = binary.AppendVarint(b, n)
-	}
-	b = appendText(b, m.RequestID)
-	b = binary.AppendUvarint(b, uint64(len(m.Fields)))
-	for _, f := range m.Fields {
-		b = appendText(b, f.Name)
-		if f.Value.IsNull() {
-			b = append(b, 0)
-			continue
-		}
-		b = append(b, 1)
-		b = appendText(b, f.Value.Text())
-	}
-	return b
+	w := make(record.Writer, 0, 64+len(e.mutation.RequestID)+32*len(e.mutation.Fields))
+	w.Byte(recordMutation)
+	w.Int(int64(e.sequence)) //nolint:gosec // below 2^53
+	w.Int(e.mutation.Remember.Milliseconds())
+	w.Mutation(&e.mutation, e.revision)
+	return w
 }
 
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
+// confirmed says that everything up to a sequence number has arrived, of those tickets that were in one of so many partitions.
+type confirmed struct {
+	upTo                  uint64
+	partitions, partition int
+	// last is the sequence number of the newest entry of all partitions: the record of another partition that would tell may be in
+	// a segment that is given back, and a number that is used twice would be passed over by the next store.
+	last uint64
 }
 
-// encodeConfirmed writes that everything up to a sequence number has arrived.
-func encodeConfirmed(sequence uint64) []byte {
-	return binary.AppendUvarint([]byte{recordConfirmed}, sequence)
+// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which
+// it is, and the newest sequence number.
+func (c confirmed) encode() []byte {
+	w := record.Writer{recordConfirmed}
+	w.Int(int64(c.upTo)) //nolint:gosec // below 2^53
+	if c.partitions > 1 {
+		w.Count(c.partitions)
+		w.Count(c.partition)
+		w.Int(int64(c.last)) //nolint:gosec // below 2^53
+	}
+	return w
 }
 
 var errRecord = errors.New("a record of the journal is not what this version writes")
 
-// decode reads what encode wrote, after the kind of the record.
-func decode(b []byte) (entry, error) {
-	r := reader{rest: b}
-	var e entry
-	m := &e.mutation
-	m.Kind = store.Kind(r.byte())
-	e.sequence = r.unsigned()
-	m.ID = ticket.ID(r.number())
-	e.revision = ticket.Revision(r.number())
-	m.Proposed = ticket.Revision(r.number())
-	m.Due = time.UnixMilli(r.number())
-	m.Remember = time.Duration(r.number()) * time.Millisecond
-	m.RequestID = r.text()
-	for range r.count() {
-		f := ticket.Field{Name: r.text(), Value: ticket.Null}
-		if r.byte() == 1 {
-			f.Value = ticket.Text(r.text())
-		}
-		m.Fields = append(m.Fields, f)
-	}
-	switch {
-	case r.failed || len(r.rest) > 0:
-		return e, fmt.Errorf("%w: it ends too early or too late", errRecord)
-	case m.Kind < store.Create || m.Kind > store.Delete || !m.ID.Valid() || e.revision <= 0 || e.sequence == 0:
-		return e, fmt.Errorf("%w: entry %d: kind %d, ticket %d, revision %d", errRecord, e.sequence, m.Kind, m.ID, e.revision)
+// decode reads what encode wrote.
+func decode(b []byte) (e entry, err error) {
+	r := record.NewReader(b)
+	kind, sequence := r.Byte(), r.Int()
+	e.sequence = uint64(sequence) //nolint:gosec // checked below
+	e.mutation.Remember = time.Duration(r.Int()) * time.Millisecond
+	e.revision = r.Mutation(&e.mutation)
+	if !r.Done() || kind != recordMutation || sequence <= 0 || e.revision <= 0 {
+		return e, fmt.Errorf("%w: kind %#x, entry %d, revision %d, %d bytes", errRecord, kind, sequence, e.revision, len(b))
 	}
 	return e, nil
 }
 
-// reader takes a record apart; after the first thing that is not there all else is zero.
-type reader struct {
-	rest   []byte
-	failed bool
-}
-
-func (r *reader) byte() byte {
-	if len(r.rest) == 0 {
-		r.failed = true
-		return 0
+// decodeConfirmed reads what encode wrote.
+func decodeConfirmed(b []byte) (confirmed, error) {
+	r := record.NewReader(b)
+	kind, upTo := r.Byte(), r.Int()
+	partitions, partition, last := int64(1), int64(0), upTo
+	if r.Left() > 0 {
+		partitions, partition, last = r.Int(), r.Int(), r.Int()
 	}
-	b := r.rest[0]
-	r.rest = r.rest[1:]
-	return b
-}
-
-func (r *reader) number() int64 {
-	n, size := binary.Varint(r.rest)
-	r.skip(size)
-	return n
-}
-
-func (r *reader) unsigned() uint64 {
-	n, size := binary.Uvarint(r.rest)
-	r.skip(size)
-	return n
-}
-
-func (r *reader) skip(size int) {
-	if size <= 0 {
-		r.failed, r.rest = true, nil
-		return
+	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
+		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",
+			errRecord, kind, upTo, last, partition, partitions)
 	}
-	r.rest = r.rest[size:]
-}
-
-// count reads how many fields follow; each takes two bytes at least.
-func (r *reader) count() int {
-	n := r.unsigned()
-	if n > uint64(len(r.rest)/2) {
-		r.failed, r.rest = true, nil
-		return 0
-	}
-	return int(n) //nolint:gosec // bounded by the record's length
-}
-
-func (r *reader) text() string {
-	n := r.unsigned()
-	if n > uint64(len(r.rest)) {
-		r.failed, r.rest = true, nil
-		return ""
-	}
-	s := string(r.rest[:n])
-	r.rest = r.rest[n:]
-	return s
+	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
 }

@@ -24,7 +24,7 @@ func sample() entry {
 func TestEntryReadsBack(t *testing.T) {
 	t.Parallel()
 	want := sample()
-	got, err := decode(want.encode()[1:])
+	got, err := decode(want.encode())
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
@@ -33,7 +33,7 @@ func TestEntryReadsBack(t *testing.T) {
 func TestCutEntryIsRefused(t *testing.T) {
 	t.Parallel()
 	e := sample()
-	whole := e.encode()[1:]
+	whole := e.encode()
 	for n := range whole {
 		if _, err := decode(whole[:n]); err == nil {
 			t.Errorf("the first %d of %d bytes are taken for an entry", n, len(whole))
@@ -46,16 +46,34 @@ func TestCutEntryIsRefused(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	e := sample()
-	f.Add(e.encode()[1:])
-	f.Add([]byte{2, 1, 2, 2, 2, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Add(e.encode())
+	f.Add([]byte{recordMutation, 2, 0, 2, 2, 2, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, record []byte) {
 		e, err := decode(record)
 		if err != nil {
 			return
 		}
-		again, err := decode(e.encode()[1:])
+		again, err := decode(e.encode())
 		if err != nil || !reflect.DeepEqual(e, again) {
 			t.Errorf("%+v reads back as %+v (%v)", e, again, err)
 		}
 	})
+}
+
+func TestConfirmationReadsBack(t *testing.T) {
+	t.Parallel()
+	for _, want := range []confirmed{
+		{upTo: 7, partitions: 1, last: 7}, {upTo: 7, partitions: 32, partition: 31, last: 9}, {upTo: 0, partitions: 2, last: 0},
+	} {
+		if got, err := decodeConfirmed(want.encode()); err != nil || got != want {
+			t.Errorf("%+v (%v), want %+v", got, err, want)
+		}
+	}
+	for _, wrong := range []confirmed{
+		{upTo: 7, partitions: 2, partition: 2, last: 7}, {upTo: 7, partitions: 2, last: 6},
+	} {
+		if got, err := decodeConfirmed(wrong.encode()); err == nil {
+			t.Errorf("%+v is taken for %+v", wrong, got)
+		}
+	}
 }

@@ -17,6 +17,12 @@
 // is sent, and a request id is remembered with the change that it belongs to. With changes merged by ticket the same
 // number would be wrong: of tickets A (changes 1 and 9) and B (change 5), bringing B first would say that 1 has arrived.
 //
+// # Partitions
+//
+// A Redis Cluster can be away in parts. What waits is kept in one queue (a lane) for each partition, replayed and confirmed on
+// its own, so that a partition's fail-over diverts the changes of its tickets alone and holds up no other's. All lanes share
+// one journal, and its bound: its oldest segment is kept until the lane that needs it longest has moved on.
+//
 // # What happens on failure
 //
 // A crash between Replay and the record of its success sends the same entries again; the next store passes over what it

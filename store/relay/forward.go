@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -22,8 +24,16 @@ const (
 	spareBytes = 1 << 20
 )
 
-// run replays what waits, whenever something does.
+// run replays what waits, each lane on its own, whenever something does.
 func (s *Store) run(ctx context.Context) {
+	var lanes sync.WaitGroup
+	for _, l := range s.lanes {
+		lanes.Go(func() { s.runLane(ctx, l) })
+	}
+	lanes.Wait()
+}
+
+func (s *Store) runLane(ctx context.Context, l *lane) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	pause := time.Duration(0)
@@ -31,10 +41,13 @@ func (s *Store) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.wake:
+		case <-l.wake:
+			s.gather(ctx, l)
+		case <-l.now:
 		case <-timer.C:
 		}
-		more, err := s.forward(ctx)
+		more, err := s.forward(ctx, l)
+		s.tried()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -50,9 +63,30 @@ func (s *Store) run(ctx context.Context) {
 	}
 }
 
-// forward brings the oldest changes to the next store, once. It says whether more wait.
-func (s *Store) forward(ctx context.Context) (more bool, err error) {
-	entries, fence, err := s.oldest()
+// gather waits for more changes, unless somebody waits for those that are there.
+func (s *Store) gather(ctx context.Context, l *lane) {
+	if s.opts.Gather == 0 {
+		return
+	}
+	timer := time.NewTimer(s.opts.Gather)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.now:
+	case <-timer.C:
+	}
+}
+
+// tried counts a replay that has ended.
+func (s *Store) tried() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
+}
+
+// forward brings a lane's oldest changes to the next store, once. It says whether more wait.
+func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
+	entries, fence, err := s.oldest(l)
 	if err != nil {
 		s.opts.Log.Error().Err(err).Msg("the journal cannot be replayed: a record cannot be read")
 		return false, err
@@ -61,48 +95,53 @@ func (s *Store) forward(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	if fence {
-		if err := s.next.Fence(ctx); err != nil {
-			s.unanswered()
-			return false, s.failed(err)
+		if err := s.next.Fence(ctx, l.partition); err != nil {
+			s.unanswered(entries[0].Mutation.ID)
+			return false, s.failed(l, err)
 		}
 	}
 	outcomes, err := s.next.Replay(ctx, entries)
 	if err != nil {
-		return false, s.failed(err)
+		return false, s.failed(l, err)
 	}
-	return s.arrived(entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
+	return s.arrived(l, entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
 }
 
-// oldest returns the changes to be replayed next, as the next store wants them, and whether the fence must be raised first.
-func (s *Store) oldest() (entries []store.Entry, fence bool, err error) {
+// oldest returns a lane's changes to be replayed next, as the next store wants them, and whether the fence must be raised first.
+func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	entries = make([]store.Entry, min(len(s.queue), maxReplay))
+	entries = make([]store.Entry, min(len(l.queue), maxReplay))
 	for i := range entries {
-		e, err := s.queue[i].entry()
+		e, err := l.queue[i].entry()
 		if err != nil {
 			return nil, false, err
 		}
 		entries[i] = store.Entry{Sequence: e.sequence, Revision: e.revision, Mutation: e.mutation}
 	}
-	fence = s.fence && len(entries) > 0
+	fence = l.fence && len(entries) > 0
 	if fence {
-		s.fence = false // a write that goes unanswered from now on asks for it again
+		l.fence = false // a write that goes unanswered from now on asks for it again
 	}
 	return entries, fence, nil
 }
 
-// failed notes that the next store does not take what waits, and says so once.
-func (s *Store) failed(err error) error {
+// failed notes that the next store does not take what waits in a lane, and says so once for all of them.
+func (s *Store) failed(l *lane, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.failing {
-		s.opts.Log.Warn().Err(err).Int("changes", len(s.queue)).
+	if s.takesAll() {
+		s.opts.Log.Warn().Err(err).Int("changes", s.count).
 			Msg("Redis does not take changes: they are kept in the journal and replayed when it does")
 	}
-	s.failing = true
+	l.failing = true
 	s.signal()
 	return err
+}
+
+// takesAll says that no lane is failing. The caller holds the lock.
+func (s *Store) takesAll() bool {
+	return !slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.failing })
 }
 
 // signal wakes those who wait for the queue to move. The caller holds the lock.
@@ -112,9 +151,9 @@ func (s *Store) signal() {
 }
 
 // arrived notes what became of replayed changes: all but those that the next store cannot make now have arrived.
-func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more bool, err error) {
+func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome) (more bool, err error) {
 	if len(outcomes) != len(entries) {
-		return false, s.failed(fmt.Errorf("the next store answered %d of %d changes", len(outcomes), len(entries)))
+		return false, s.failed(l, fmt.Errorf("the next store answered %d of %d changes", len(outcomes), len(entries)))
 	}
 	var due time.Time
 	var stuck []int
@@ -122,12 +161,12 @@ func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more b
 		m := &entries[i].Mutation
 		err := outcomes[i].Err
 		if errors.Is(err, store.ErrDeleted) {
-			s.opts.Log.Warn().Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Int64("ticket", int64(m.ID)).
 				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
 			err = nil
 		}
 		if err != nil {
-			s.opts.Log.Warn().Err(err).Int64("ticket", int64(m.ID)).
+			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).
 				Msg("a change in the journal cannot be made; it is tried again behind the others")
 			stuck = append(stuck, i)
 			continue
@@ -136,7 +175,7 @@ func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more b
 			due = m.Due
 		}
 	}
-	more, err = s.confirm(entries, stuck)
+	more, err = s.confirm(l, entries, stuck)
 	if s.opts.Wake != nil && !due.IsZero() {
 		s.opts.Wake(due)
 	}
@@ -146,8 +185,8 @@ func (s *Store) arrived(entries []store.Entry, outcomes []store.Outcome) (more b
 	return more, err
 }
 
-// confirm takes replayed changes out of the queue; those that are stuck go to its end first.
-func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err error) {
+// confirm takes replayed changes out of a lane's queue; those that are stuck go to its end first.
+func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	again := make([]func(), 0, len(stuck))
@@ -164,82 +203,110 @@ func (s *Store) confirm(entries []store.Entry, stuck []int) (more bool, err erro
 		e := entry{revision: entries[i].Revision, mutation: entries[i].Mutation}
 		s.waiting.remove(&e)
 	}
-	clear(s.queue[:len(entries)])
-	s.queue = s.queue[len(entries):]
+	clear(l.queue[:len(entries)])
+	l.queue = l.queue[len(entries):]
+	s.count -= len(entries)
 	for _, enqueue := range again {
 		enqueue()
 	}
 	s.replayed += int64(len(entries) - len(stuck))
-	if s.failing && len(stuck) == 0 {
-		s.failing = false
-		s.opts.Log.Info().Int("left", len(s.queue)).Msg("Redis takes changes again: the journal is being replayed")
-	}
-	s.signal()
-	s.trim(entries[len(entries)-1].Sequence)
-	return len(s.queue) > 0, nil
-}
-
-// trim records how far the next store has come and gives back the space of what is no longer needed. Should that fail,
-// the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds the lock.
-func (s *Store) trim(upTo uint64) {
-	confirmed := encodeConfirmed(upTo)
-	end, err := s.journal.Append(confirmed)
-	if err == nil && len(s.queue) == 0 && end.Offset > spareBytes {
-		if err = s.journal.Rotate(); err == nil {
-			end, err = s.journal.Append(confirmed) // once more: sequence numbers go on from it after a restart
+	if l.failing && len(stuck) == 0 {
+		l.failing = false
+		if s.takesAll() {
+			s.opts.Log.Info().Int("left", s.count).Msg("Redis takes changes again: the journal is being replayed")
 		}
 	}
-	needed := end.Segment
-	if len(s.queue) > 0 {
-		needed = s.queue[0].segment
+	s.signal()
+	s.trim(l, entries[len(entries)-1].Sequence)
+	return len(l.queue) > 0, nil
+}
+
+// trim records how far a lane has come and gives back the space of what is no longer needed, as far as there is room to do so.
+// Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds
+// the lock.
+func (s *Store) trim(l *lane, upTo uint64) {
+	end, err := s.mark(l, upTo)
+	if err == nil && s.count == 0 && end.Offset > spareBytes {
+		if err = s.journal.Rotate(); err == nil {
+			_, err = s.mark(l, upTo)
+		}
 	}
-	if err == nil {
-		err = s.journal.Drop(needed)
+	// One record that names the newest sequence number stays in any case: numbers go on from it after a restart.
+	needed := s.numbered
+	for _, l := range s.lanes {
+		if len(l.queue) > 0 {
+			needed = min(needed, l.queue[0].segment)
+		}
 	}
-	if err != nil && !errors.Is(err, wal.ErrFull) {
+	if err = errors.Join(err, s.journal.Drop(needed)); err != nil && !errors.Is(err, wal.ErrFull) {
 		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")
 	}
+}
+
+// mark writes that everything up to a sequence number has arrived. The caller holds the lock.
+func (s *Store) mark(l *lane, upTo uint64) (wal.Position, error) {
+	end, err := s.journal.Append(confirmed{upTo, len(s.lanes), l.partition, s.last}.encode())
+	if err == nil {
+		s.numbered = end.Segment
+	}
+	return end, err
 }
 
 // settle waits until nothing of the tickets, or of all tickets where ids is nil, that was accepted before the call is in the
 // journal any more. It ends with an error where the next store does not take it.
 func (s *Store) settle(ctx context.Context, ids []ticket.ID) error {
-	target := s.newest(ids)
-	for target != 0 {
-		s.mu.Lock()
-		done, failing, moved := len(s.queue) == 0 || s.queue[0].sequence > target, s.failing, s.moved
-		s.mu.Unlock()
+	targets := s.newest(ids)
+	for {
+		waiting, failing, moved := s.left(targets)
 		switch {
-		case done:
+		case len(waiting) == 0:
 			return nil
 		case failing:
 			return fmt.Errorf("journal: %w: changes wait for Redis", store.ErrUnavailable)
 		}
-		s.Nudge()
+		for _, l := range waiting {
+			l.nudge()
+		}
 		select {
 		case <-moved:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	return nil
 }
 
-// newest returns the sequence number of the last change that waits, of the tickets or of all; 0 where none does.
-func (s *Store) newest(ids []ticket.ID) uint64 {
+// newest returns, for each lane, the sequence number of the last change that waits, of the tickets or of all; 0 where none does.
+func (s *Store) newest(ids []ticket.ID) []uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	targets := make([]uint64, len(s.lanes))
 	if ids == nil {
-		if n := len(s.queue); n > 0 {
-			return s.queue[n-1].sequence
+		for i, l := range s.lanes {
+			if n := len(l.queue); n > 0 {
+				targets[i] = l.queue[n-1].sequence
+			}
 		}
-		return 0
+		return targets
 	}
-	var last uint64
 	for _, id := range ids {
 		if w := s.waiting.tickets[id]; w != nil {
-			last = max(last, w.last)
+			at := &targets[s.lane(id).partition]
+			*at = max(*at, w.last)
 		}
 	}
-	return last
+	return targets
+}
+
+// left returns the lanes in which changes up to their targets wait, whether one of them is failing, and what is closed when
+// something has moved.
+func (s *Store) left(targets []uint64) (waiting []*lane, failing bool, moved <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, l := range s.lanes {
+		if len(l.queue) > 0 && l.queue[0].sequence <= targets[i] {
+			waiting = append(waiting, l)
+			failing = failing || l.failing
+		}
+	}
+	return waiting, failing, s.moved
 }

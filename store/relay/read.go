@@ -14,19 +14,48 @@ import (
 func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	for {
 		before := s.arrivals(ids)
-		records, err := s.next.Get(ctx, ids)
-		if errors.Is(err, store.ErrUnavailable) {
-			records = make([]store.Record, len(ids))
-			for i, id := range ids {
-				records[i] = store.Record{ID: id, Behind: true}
-			}
-		} else if err != nil {
+		records, err := s.ask(ctx, ids)
+		if err != nil {
 			return nil, err
 		}
 		if s.cover(records, before) {
 			return records, nil
 		}
 	}
+}
+
+// ask reads what the next store holds. What a partition holds that does not answer is unknown, and the others' is not.
+func (s *Store) ask(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	records, err := s.next.Get(ctx, ids)
+	if !errors.Is(err, store.ErrUnavailable) {
+		return records, err
+	}
+	records = make([]store.Record, len(ids))
+	of := make(map[*lane][]int, 1)
+	for i, id := range ids {
+		records[i] = store.Record{ID: id, Behind: true}
+		l := s.lane(id)
+		of[l] = append(of[l], i)
+	}
+	for l, indexes := range of {
+		if len(of) == 1 || !s.opts.Up(l.partition) {
+			continue
+		}
+		some := make([]ticket.ID, len(indexes))
+		for i, at := range indexes {
+			some[i] = ids[at]
+		}
+		found, err := s.next.Get(ctx, some)
+		switch {
+		case err == nil:
+			for i, at := range indexes {
+				records[at] = found[i]
+			}
+		case !errors.Is(err, store.ErrUnavailable):
+			return nil, err
+		}
+	}
+	return records, nil
 }
 
 // arrival is one ticket's changes in the journal, and how many of them had arrived in the next store.
@@ -124,8 +153,8 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	backlog.Dirty += int64(len(s.waiting.tickets))
-	if len(s.queue) > 0 && (backlog.Oldest.IsZero() || s.queue[0].at.Before(backlog.Oldest)) {
-		backlog.Oldest = s.queue[0].at
+	if oldest := s.oldestAt(); !oldest.IsZero() && (backlog.Oldest.IsZero() || oldest.Before(backlog.Oldest)) {
+		backlog.Oldest = oldest
 	}
 	return backlog, nil
 }

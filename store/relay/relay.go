@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/journal/wal"
@@ -19,19 +19,26 @@ import (
 // Next is the store that the relay stands in front of.
 type Next interface {
 	store.Store
-	// Replay makes the mutations in their order, passing over those whose sequence number it has seen, and returns one
-	// outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
+	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
+	// returns one outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
 	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
-	// Fence sees to it that no earlier Apply of this process, or of one before it on the same journal, is made from now on.
-	Fence(ctx context.Context) error
+	// Fence sees to it that no earlier Apply to a partition, of this process or of one before it on the same journal, is made from
+	// now on.
+	Fence(ctx context.Context, partition int) error
 }
 
 // Options of a relay.
 type Options struct {
 	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
 	MaxEntries int
-	// Up tells whether the next store is believed to answer.
-	Up func() bool
+	// Gather is how long a change waits in the journal for others, so that they go to the next store in one round trip: those
+	// who have their answer must not pay for a round trip each. Zero: not at all. Nobody who waits for a change to arrive
+	// waits for this.
+	Gather time.Duration
+	// Partitions is how many parts the next store has, each of which may answer while others do not; 0 stands for 1.
+	Partitions int
+	// Up tells whether a partition of the next store is believed to answer.
+	Up func(partition int) bool
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -47,22 +54,36 @@ type Store struct {
 	journal *wal.Log
 	opts    Options
 	loop    lifecycle.Loop
-	wake    chan struct{}
 
 	mu      sync.Mutex
 	waiting *overlay
 	recent  *recent
-	queue   []queued // in the order of the journal
-	last    uint64   // the sequence number of the newest entry ever
-	highest ticket.Revision
-	// failing says that the last replay failed: until one works, every change queues behind it.
-	failing bool
-	// fence says that a write to the next store went unanswered since the fence was raised.
-	fence bool
+	lanes   []*lane // one per partition of the next store
+	count   int     // of the changes that wait, in all lanes
+	last    uint64  // the sequence number of the newest entry ever
+	// numbered is the journal's segment with the newest record that names a sequence number.
+	numbered uint64
+	highest  ticket.Revision
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	full     bool // the last change found no room
+	tries    int64 // replays that have ended, in whatever way
+	full     bool  // the last change found no room
+
+	repeats zerolog.Logger // limited, for what may concern each change of a long outage
+}
+
+// lane is what waits for one partition of the next store. It is replayed on its own, so that a partition that is away holds up no
+// other; the order that must be kept is that of a ticket's changes, and a ticket is in one partition.
+type lane struct {
+	partition int
+	wake      chan struct{} // something waits
+	now       chan struct{} // and is to be brought at once
+	queue     []queued      // in the order of the journal
+	// failing says that the last replay failed: until one works, every change queues behind it.
+	failing bool
+	// fence says that a write to the partition went unanswered since the fence was raised.
+	fence bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -75,12 +96,18 @@ type queued struct {
 	at       time.Time
 }
 
+// In each repeatPeriod the log tells of so many changes that Redis does not take as they are.
+const (
+	maxRepeats   = 20
+	repeatPeriod = 10 * time.Second
+)
+
 // Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id
 // names it in the next store, which open returns for it.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
-		opts: opts, wake: make(chan struct{}, 1), moved: make(chan struct{}), fence: true,
-		waiting: newOverlay(), recent: newRecent(opts.Now),
+		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
+		repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
 	}
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
@@ -90,53 +117,97 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	if s.next, err = open(log.ID()); err != nil {
 		return nil, report, errors.Join(err, log.Close())
 	}
-	if n := len(s.queue); n > 0 {
+	if n := s.count; n > 0 {
 		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
 	}
 	return s, report, nil
 }
 
-// recover takes up one record when the journal is opened.
-func (s *Store) recover(at wal.Position, record []byte) error {
-	if len(record) == 0 {
-		return errRecord
+func newLanes(partitions int) []*lane {
+	lanes := make([]*lane, max(partitions, 1))
+	for p := range lanes {
+		lanes[p] = &lane{partition: p, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), fence: true}
 	}
-	switch record[0] {
-	case recordConfirmed:
-		r := reader{rest: record[1:]}
-		upTo := r.unsigned()
-		if r.failed {
-			return fmt.Errorf("%w: a confirmation without a number", errRecord)
+	return lanes
+}
+
+// recover takes up one record when the journal is opened.
+func (s *Store) recover(at wal.Position, data []byte) error {
+	if len(data) > 0 && data[0] == recordConfirmed {
+		c, err := decodeConfirmed(data)
+		if err != nil {
+			return err
 		}
-		s.last = max(s.last, upTo)
-		for len(s.queue) > 0 && s.queue[0].sequence <= upTo {
-			e, err := s.queue[0].entry()
+		s.last, s.numbered = max(s.last, c.last), at.Segment
+		return s.forget(c)
+	}
+	e, err := decode(data)
+	if err != nil {
+		return err
+	}
+	s.enqueue(&e, at, bytes.Clone(data))
+	if s.opts.Clock != nil {
+		s.opts.Clock.Observe(e.revision)
+	}
+	return nil
+}
+
+// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other
+// partitions.
+func (s *Store) forget(c confirmed) error {
+	if c.partitions == len(s.lanes) {
+		l := s.lanes[c.partition]
+		for len(l.queue) > 0 && l.queue[0].sequence <= c.upTo {
+			e, err := l.queue[0].entry()
 			if err != nil {
 				return err
 			}
 			s.waiting.remove(&e)
-			s.queue = s.queue[1:]
+			s.count--
+			l.queue = l.queue[1:]
 		}
 		return nil
-	case recordMutation:
-		e, err := decode(record[1:])
-		if err != nil {
-			return err
-		}
-		s.enqueue(&e, at, bytes.Clone(record))
-		s.opts.Clock.Observe(e.revision)
-		return nil
-	default:
-		return fmt.Errorf("%w: kind %d", errRecord, record[0])
 	}
+	for _, l := range s.lanes {
+		kept := l.queue[:0]
+		for _, q := range l.queue {
+			e, err := q.entry()
+			if err != nil {
+				return err
+			}
+			if q.sequence > c.upTo || e.mutation.ID.Partition(c.partitions) != c.partition {
+				kept = append(kept, q)
+				continue
+			}
+			s.waiting.remove(&e)
+			s.count--
+		}
+		l.queue = kept
+	}
+	return nil
 }
 
-func (q *queued) entry() (entry, error) { return decode(q.record[1:]) }
+// Waiting opens the journal in a folder only to count the changes that wait in it.
+func Waiting(dir string) (int, error) {
+	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now), lanes: newLanes(1)}
+	log, _, err := wal.Open(dir, wal.Options{}, s.recover)
+	if err != nil {
+		return 0, err
+	}
+	return s.count, log.Close()
+}
+
+func (q *queued) entry() (entry, error) { return decode(q.record) }
+
+// lane is the one that a ticket's changes wait in.
+func (s *Store) lane(id ticket.ID) *lane { return s.lanes[id.Partition(len(s.lanes))] }
 
 // enqueue takes up an entry that the journal has.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
-	s.queue = append(s.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
-	s.last = max(s.last, e.sequence)
+	l := s.lane(e.mutation.ID)
+	l.queue = append(l.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
+	s.count++
+	s.last, s.numbered = max(s.last, e.sequence), at.Segment
 	s.waiting.add(e)
 	s.recent.add(&e.mutation, store.Outcome{ID: e.mutation.ID, Revision: e.revision})
 	s.highest = max(s.highest, e.revision)
@@ -151,12 +222,38 @@ func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journ
 // Close closes the journal. Nothing may be applied any more.
 func (s *Store) Close() error { return s.journal.Close() }
 
-// Nudge has the relay try again now what the next store did not take, without waiting for the pause to end.
+// Nudge has the relay bring now what waits, without waiting for more or for the pause after a failure to end.
 func (s *Store) Nudge() {
+	for _, l := range s.lanes {
+		l.nudge()
+	}
+}
+
+// wakeUp tells the lane's loop that something waits.
+func (l *lane) wakeUp() {
 	select {
-	case s.wake <- struct{}{}:
+	case l.wake <- struct{}{}:
+	default: // it is awake already
+	}
+}
+
+// nudge tells it not to wait for more.
+func (l *lane) nudge() {
+	select {
+	case l.now <- struct{}{}:
 	default:
 	}
+}
+
+// oldestAt is when the oldest change that waits was accepted; zero where none does. The caller holds the lock.
+func (s *Store) oldestAt() time.Time {
+	var oldest time.Time
+	for _, l := range s.lanes {
+		if len(l.queue) > 0 && (oldest.IsZero() || l.queue[0].at.Before(oldest)) {
+			oldest = l.queue[0].at
+		}
+	}
+	return oldest
 }
 
 // Full says whether the last change for the journal found no room.
@@ -173,6 +270,8 @@ type Status struct {
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
 	Replayed int64
+	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
+	Tries int64
 }
 
 // Status counts what waits.
@@ -180,11 +279,8 @@ func (s *Store) Status() Status {
 	stats := s.journal.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	status := Status{
-		Entries: int64(len(s.queue)), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+	return Status{
+		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
+		Oldest: s.oldestAt(), Tries: s.tries,
 	}
-	if len(s.queue) > 0 {
-		status.Oldest = s.queue[0].at
-	}
-	return status
 }

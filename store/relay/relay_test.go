@@ -37,6 +37,11 @@ func TestContract(t *testing.T) {
 			storetest.Run(t, func(t *testing.T) storetest.Backend {
 				return storetest.Backend{Store: wrap(newHarness(t))}
 			})
+			t.Run("InParts", func(t *testing.T) { // as before a Redis Cluster
+				storetest.Run(t, func(t *testing.T) storetest.Backend {
+					return storetest.Backend{Store: wrap(newPartitioned(t, 0))}
+				})
+			})
 		})
 	}
 }
@@ -44,18 +49,33 @@ func TestContract(t *testing.T) {
 // harness is a relay before a Redis, with an outage in between where the test wants one.
 type harness struct {
 	*relay.Store
-	dir  string
-	next *outage
+	dir      string
+	maxBytes int64
+	segment  int64 // bytes
+	gather   time.Duration
+	cluster  bool
+	next     *outage
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
+	return start(t, &harness{})
+}
+
+// newPartitioned is a harness whose Redis is laid out as a cluster, and whose journal has segments of so many bytes.
+func newPartitioned(t *testing.T, segment int64) *harness {
+	t.Helper()
+	return start(t, &harness{cluster: true, segment: segment})
+}
+
+func start(t *testing.T, h *harness) *harness {
+	t.Helper()
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
-	h := &harness{dir: testenv.Folder(t), next: &outage{}}
+	h.dir, h.maxBytes, h.next = testenv.Folder(t), 64<<20, &outage{}
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(client, redis.Options{
-			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal,
+			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
 		})
 	}
 	h.open(t)
@@ -66,8 +86,10 @@ func newHarness(t *testing.T) *harness {
 // open opens the relay on its folder, as a daemon that starts does.
 func (h *harness) open(t *testing.T) {
 	t.Helper()
-	s, _, err := relay.Open(h.dir, wal.Options{}, relay.Options{
-		MaxEntries: 5000, Up: func() bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now, Log: zerolog.Nop(),
+	s, _, err := relay.Open(h.dir, wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment}, relay.Options{
+		MaxEntries: 5000, Partitions: redis.Partitions(h.cluster), Gather: h.gather,
+		Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
 		return h.next, err
@@ -127,8 +149,9 @@ type outage struct {
 	relay.Next
 	open func(journal string) (relay.Next, error)
 	fail atomic.Pointer[failure]
-	away atomic.Bool // nothing answers
-	full atomic.Bool // there is room for the first mutation of a call alone
+	away atomic.Bool  // nothing answers
+	gone atomic.Int64 // the partition of this ticket takes no replays
+	full atomic.Bool  // there is room for the first mutation of a call alone
 }
 
 // failure says of each write whether it fails before it is made, or after.
@@ -171,6 +194,9 @@ func (o *outage) Apply(ctx context.Context, mutations []store.Mutation) (outcome
 }
 
 func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []store.Outcome, err error) {
+	if gone := ticket.ID(o.gone.Load()); gone != 0 && entries[0].Mutation.ID == gone {
+		return nil, errOutage
+	}
 	err = o.write("replay", func() (err error) {
 		outcomes, err = o.Next.Replay(ctx, entries)
 		return err
@@ -178,8 +204,8 @@ func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []
 	return outcomes, err
 }
 
-func (o *outage) Fence(ctx context.Context) error {
-	return o.write("fence", func() error { return o.Next.Fence(ctx) })
+func (o *outage) Fence(ctx context.Context, partition int) error {
+	return o.write("fence", func() error { return o.Next.Fence(ctx, partition) })
 }
 
 func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {

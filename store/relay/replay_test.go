@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,6 +185,29 @@ func TestConditionalNeedsTheNextStore(t *testing.T) {
 	}
 }
 
+// Changes gather in the journal for as long as nobody waits for them; a conditional change does. Where only the time ends the
+// gathering, it is not made before the test gives up (tried by hand).
+func TestNobodyWaitsForTheGathering(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.close(t)
+	h.gather = time.Hour
+	h.open(t)
+	early := mutation(1, "before")
+	early.Early = true
+	told, err := h.Apply(t.Context(), []store.Mutation{early})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := mutation(1, "after")
+	m.IfRevision = told[0].Revision
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if outcomes, err := h.Apply(ctx, []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+		t.Errorf("conditional change: %v %+v", err, outcomes)
+	}
+}
+
 // Deleted on another host while this one was cut off: the deletion stands, and the change does not hold up what is behind it.
 func TestDeletionElsewhereStands(t *testing.T) {
 	t.Parallel()
@@ -206,6 +230,36 @@ func TestDeletionElsewhereStands(t *testing.T) {
 	}
 	if got := status(t, other, 2); got != "behind" {
 		t.Errorf("ticket 2 is %q", got)
+	}
+}
+
+// A create had reached Redis, and its reply was lost; it was then repeated under an id of the caller's own while Redis was away, and
+// acknowledged. Redis knows the request when it is replayed, but under the other id: the acknowledged ticket must be there
+// all the same. Where any repeated request is passed over, it is lost (tried).
+func TestAcknowledgedTicketIsMade(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]store.Kind{"Create": store.Create, "Set": store.Set} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			first := mutation(1, "reply was lost")
+			first.Kind, first.RequestID = store.Create, "r"
+			if _, err := h.another(t).Apply(t.Context(), []store.Mutation{first}); err != nil {
+				t.Fatal(err)
+			}
+			h.next.away.Store(true)
+			again := mutation(2, "acknowledged")
+			again.Kind, again.RequestID = kind, "r"
+			outcomes, err := h.Apply(t.Context(), []store.Mutation{again})
+			if err != nil || outcomes[0].ID != 2 {
+				t.Fatalf("%v %+v", err, outcomes)
+			}
+			h.next.away.Store(false)
+			h.drained(t)
+			if got := status(t, h.another(t), 2); got != "acknowledged" {
+				t.Errorf("Redis holds %q", got)
+			}
+		})
 	}
 }
 
@@ -239,6 +293,42 @@ func TestJournalGivesBackSpace(t *testing.T) {
 	}
 }
 
+// A journal that was filled to its bound takes changes again when what waited has arrived.
+func TestFullJournalEmpties(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.close(t)
+	h.maxBytes = 1 << 20
+	h.open(t)
+	h.next.away.Store(true)
+	large := strings.Repeat("x", 5000)
+	accepted := 0
+	for ; ; accepted++ {
+		_, err := h.Apply(t.Context(), []store.Mutation{mutation(ticket.ID(accepted%8+1), large)})
+		if errors.Is(err, store.ErrFull) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if accepted < 100 || !h.Full() {
+		t.Errorf("full (%v) after %d changes of 5 kB, want after most of 1 MiB", h.Full(), accepted)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "again")
+	if h.Full() {
+		t.Error("the journal says that it is full when it has taken a change")
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	if got := status(t, h.another(t), 1); got != "again" {
+		t.Errorf("Redis holds %.10q", got)
+	}
+}
+
 // Start and Stop may be called again; a change that comes after Stop waits for the next Start of the daemon.
 func TestStopKeepsWhatWaits(t *testing.T) {
 	t.Parallel()
@@ -259,6 +349,32 @@ func TestStopKeepsWhatWaits(t *testing.T) {
 	h.drained(t)
 	if got := status(t, h, 1); got != "late" {
 		t.Errorf("read %q", got)
+	}
+}
+
+// Of several changes in one call some go to the journal at once and others after Redis failed: each outcome is its own
+// mutation's.
+func TestOutcomesKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	if err := h.Stop(t.Context()); err != nil { // what waits goes on waiting
+		t.Fatal(err)
+	}
+	first := mutation(1, "waits")
+	first.Early = true
+	if _, err := h.Apply(t.Context(), []store.Mutation{first}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(true)
+	batch := []store.Mutation{mutation(2, "a"), mutation(1, "b"), mutation(3, "c")}
+	outcomes, err := h.Apply(t.Context(), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcomes {
+		if o.ID != batch[i].ID || o.Err != nil {
+			t.Errorf("outcome %d is %+v, want one of ticket %d", i, o, batch[i].ID)
+		}
 	}
 }
 

@@ -43,7 +43,7 @@ func testRevisionsGrow(t *testing.T, b *bench) {
 // has, or the sink would refuse it.
 func testRevisionsGrowAcrossTickets(t *testing.T, b *bench) {
 	first := b.set(t, 1, "status", "open")
-	slow := b.mutation(store.Set, 2, fields("status", "open"))
+	slow := b.mutation(store.Set, 1+Partitions, fields("status", "open"))
 	slow.Proposed = first - 60_000_000
 	if second := b.apply(t, slow)[0].Revision; second <= first {
 		t.Fatalf("revision %d for another ticket after %d", second, first)

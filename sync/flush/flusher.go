@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/store"
 )
 
@@ -38,7 +39,8 @@ type Flusher struct {
 	opts  Options
 	stats Stats
 
-	locked locked
+	locked  locked
+	repeats zerolog.Logger // limited, for what may concern each ticket or each round
 
 	planned planned
 	nudge   chan struct{}
@@ -48,9 +50,16 @@ type Flusher struct {
 	hurryOnce sync.Once
 }
 
+// In each repeatPeriod the log tells of so many tickets that were parked, at most: a table that refuses all would fill it.
+const (
+	maxRepeats   = 20
+	repeatPeriod = 10 * time.Second
+)
+
 // New makes a flusher; it does nothing before Start, but Flush works.
 func New(queue store.Queue, sink Sink, opts Options) *Flusher {
 	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
+	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
 	f.stats.health.set(SinkUp, "", time.Now())
 	return f
 }
@@ -78,6 +87,7 @@ func (f *Flusher) run(ctx context.Context) {
 	var last time.Time      // start of the last round
 	var pause time.Duration // above zero while the sink is away
 	for {
+		f.stats.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return
@@ -128,7 +138,7 @@ const firstPause = 100 * time.Millisecond
 func (f *Flusher) backOff(ctx context.Context, last time.Duration, err error) time.Duration {
 	if errors.Is(err, ErrSinkPaused) && f.opts.Refresh != nil {
 		if err := f.opts.Refresh(ctx); err != nil {
-			f.opts.Log.Warn().Err(err).Msg("the table's definition cannot be read again")
+			f.repeats.Warn().Err(err).Msg("the table's definition cannot be read again")
 		}
 	}
 	grown := min(max(2*last, firstPause), f.opts.MaxPause)

@@ -174,6 +174,26 @@ func TestFlushedWithinTheLinger(t *testing.T) {
 	})
 }
 
+// The loop comes round all the time, idle or with a sink that is away: a watchdog goes by that.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		in := func(what string, least int64) {
+			before := d.Stats().Turns()
+			time.Sleep(time.Minute)
+			if n := d.Stats().Turns() - before; n < least {
+				t.Errorf("%s: %d turns in a minute, want %d at least", what, n, least)
+			}
+		}
+		in("idle", 59)
+		d.sink.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown))
+		d.set(t, 1, "status", "open")
+		time.Sleep(time.Minute)
+		in("without a sink", 6)
+	})
+}
+
 // A sink that is away for an hour: tried with growing pauses, nothing charged to the tickets, drained when it is back.
 func TestSinkAway(t *testing.T) {
 	t.Parallel()

@@ -173,7 +173,7 @@ func (f *Flusher) settle(
 		return Moved{}, fmt.Errorf("settling %d flushed tickets: %w", len(receipts), err)
 	}
 	for _, l := range letters {
-		f.opts.Log.Error().Int64("ticket", int64(l.ID)).Int("code", l.Code).Str("reason", l.Reason).
+		f.repeats.Error().Int64("ticket", int64(l.ID)).Int("code", l.Code).Str("reason", l.Reason).
 			Msg("MySQL refuses a ticket: parked as a dead letter; correct the field with a new write, or retry it")
 	}
 	f.stats.rows.Add(int64(len(receipts)))

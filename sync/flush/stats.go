@@ -19,8 +19,8 @@ const (
 
 // Stats counts what a flusher did since it was made.
 type Stats struct {
-	rows, dead, failures atomic.Int64
-	health               health
+	rows, dead, failures, turns atomic.Int64
+	health                      health
 }
 
 // health is the sink's state, since when, and why.
@@ -51,6 +51,10 @@ func (s *Stats) Dead() int64 { return s.dead.Load() }
 
 // Failures is the number of rounds that failed.
 func (s *Stats) Failures() int64 { return s.failures.Load() }
+
+// Turns is how often the loop came round. An idle flusher's grows with each [Options.Poll], that of one whose sink is away with
+// each [Options.MaxPause] at the latest.
+func (s *Stats) Turns() int64 { return s.turns.Load() }
 
 // Sink returns the sink's state, since when it is in it, and why.
 func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {

@@ -31,7 +31,8 @@ const (
 // used by any number of goroutines.
 type DB struct {
 	config     Config
-	database   string // the DSN's
+	database   string        // the DSN's
+	patience   time.Duration // for one statement
 	pool       *sql.DB
 	definition atomic.Pointer[table.Definition]
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
@@ -59,8 +60,13 @@ func Open(config Config) (*DB, error) {
 	pool.SetMaxIdleConns(config.MaxConns)
 	pool.SetConnMaxLifetime(connLifetime)
 	pool.SetConnMaxIdleTime(connIdle)
-	return &DB{config: config, database: dsn.DBName, pool: pool}, nil
+	return &DB{
+		config: config, database: dsn.DBName, pool: pool, patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
+	}, nil
 }
+
+// Patience is the longest that one statement takes before a database that does not answer is given up, connecting included.
+func (db *DB) Patience() time.Duration { return db.patience }
 
 // session pins what the statements rely on.
 func session(dsn *driver.Config) *driver.Config {

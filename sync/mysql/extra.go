@@ -9,8 +9,9 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// extraPatch collects the fields of one change that have no column. It becomes a JSON merge patch (RFC 7396); what is
-// to be removed is kept apart, as an inserted row must not hold nulls.
+// extraPatch collects the fields of one change that have no column. What is set becomes a JSON merge patch (RFC 7396), what is
+// removed a list of paths for JSON_REMOVE: an inserted row must not hold nulls, and MariaDB's JSON_MERGE_PATCH leaves keys that a
+// patch sets to null where several come in another order than the document has them.
 type extraPatch struct {
 	set     []byte // members of a JSON object, separated by commas
 	removed []string
@@ -33,20 +34,14 @@ func (p *extraPatch) any() bool { return len(p.set) > 0 || len(p.removed) > 0 }
 
 func (p *extraPatch) text() string { return "{" + string(p.set) + "}" }
 
-// removal is the part of the patch that removes keys, the same text for the same keys; empty where none is removed.
-func (p *extraPatch) removal() string {
-	if len(p.removed) == 0 {
-		return ""
-	}
+// removal is the paths of what is removed, in order.
+func (p *extraPatch) removal() []string {
 	slices.Sort(p.removed)
-	b := []byte{'{'}
+	paths := make([]string, len(p.removed))
 	for i, name := range p.removed {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendJSON(b, name), ":null"...)
+		paths[i] = string(appendJSON([]byte("$."), name))
 	}
-	return string(append(b, '}'))
+	return paths
 }
 
 // appendJSON writes a JSON string as people want to read it in the database: letters as they are.

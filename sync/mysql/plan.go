@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
@@ -24,7 +25,7 @@ type row struct {
 type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
-	removal string // JSON that removes keys from the extra column, or empty
+	removal []string // paths of what is removed from the extra column
 	// insertable says that a row can be inserted with these columns alone.
 	insertable bool
 	rows       []row
@@ -96,7 +97,7 @@ func (p *plan) group(patch *extraPatch) *group {
 	if patch.any() {
 		const noColumn = 1<<16 - 1
 		p.shape = binary.BigEndian.AppendUint16(p.shape, noColumn)
-		p.shape = append(p.shape, removal...)
+		p.shape = append(p.shape, strings.Join(removal, ",")...)
 	}
 	if g := p.byShape[string(p.shape)]; g != nil {
 		return g

@@ -61,13 +61,21 @@ func (s *statements) tail() string {
 	return b.String()
 }
 
-// merged is the extra column with a patch merged into it; where keys are removed, a placeholder for that patch follows.
+// merged is the extra column with a patch merged into it; where keys are removed, a placeholder for each path follows.
 func (s *statements) merged(patch string) string {
-	expression := "JSON_MERGE_PATCH(COALESCE(" + s.extra + ",'{}')," + patch
-	if s.group.removal != "" {
-		expression += ",?"
+	expression := "JSON_MERGE_PATCH(COALESCE(" + s.extra + ",'{}')," + patch + ")"
+	if n := len(s.group.removal); n > 0 {
+		expression = "JSON_REMOVE(" + expression + strings.Repeat(",?", n) + ")"
 	}
-	return expression + ")"
+	return expression
+}
+
+// appendRemoval adds the arguments of what merged removes.
+func (s *statements) appendRemoval(args []any) []any {
+	for _, path := range s.group.removal {
+		args = append(args, path)
+	}
+	return args
 }
 
 // upsert returns the statement for the rows and its arguments.
@@ -87,10 +95,7 @@ func (s *statements) upsert(head, tail string, rows []row) (query string, args [
 		args = append(args, rows[i].values...)
 	}
 	b.WriteString(tail)
-	if s.group.removal != "" {
-		args = append(args, s.group.removal)
-	}
-	return b.String(), args
+	return b.String(), s.appendRemoval(args)
 }
 
 // update returns the guarded UPDATE of one row, which never inserts. The row is at most once in it, so the guard can
@@ -111,9 +116,7 @@ func (s *statements) update() string {
 func (s *statements) updateArgs(r *row) []any {
 	args := make([]any, 0, len(r.values)+4)
 	args = append(args, r.values...)
-	if s.group.removal != "" {
-		args = append(args, s.group.removal)
-	}
+	args = s.appendRemoval(args)
 	return append(args, int64(r.revision), int64(r.id), int64(r.revision))
 }
 

@@ -1,12 +1,21 @@
 <?php
 /**
- * A request that writes once, through ticketd.
+ * A request that writes once, through ticketd: with the objects that the plugin makes.
  *
  * @package Ticketd
  */
 
 require get_cfg_var( 'bench.plugin' ) . '/src/autoload.php';
 
-$client = new Ticketd\Client\Client( new Ticketd\Client\Connection( get_cfg_var( 'bench.ticketd' ) ) );
-$client->set( mt_rand( 1, 1000 ), array( 'status' => 'open', 'assigned_to' => mt_rand() ) );
-echo 'ok';
+$way      = 'bench.' . ( $_GET['way'] ?? 'ticketd' );
+$spool    = get_cfg_var( $way . '_spool' );
+$client   = new Ticketd\Client\Client(
+	new Ticketd\Client\Connection( get_cfg_var( $way ) ),
+	'',
+	Ticketd\Client\Client::DEFAULT_TIMEOUT_MS,
+	null,
+	new Ticketd\Client\Breaker( $spool )
+);
+$spooling = new Ticketd\Client\SpoolingClient( $client, new Ticketd\Client\Spool( $spool ) );
+$revision = $spooling->set( mt_rand( 1, 1000 ), array( 'status' => 'open', 'assigned_to' => mt_rand() ) );
+echo $revision > 0 ? 'ok' : 'spooled';

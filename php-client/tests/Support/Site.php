@@ -24,6 +24,13 @@ final class Site {
 	public static array $capabilities = array();
 
 	/**
+	 * The abilities and their category, by name.
+	 *
+	 * @var array<string, array>
+	 */
+	public static array $abilities = array();
+
+	/**
 	 * Makes the plugin talk to a socket, over a connection of its own, as in a new request.
 	 *
 	 * @param string $socket The socket's path.
@@ -49,7 +56,7 @@ final class Site {
 		self::$capabilities = array();
 		$GLOBALS['wpdb']    = new Database();
 		wp_cache_flush();
-		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission' ) as $filter ) {
+		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission', 'permission', 'ticket_fields', 'rest_fields', 'ticket_created', 'ticket_updated', 'ticket_deleted' ) as $filter ) {
 			remove_all_filters( 'ticketd_' . $filter );
 		}
 		// The machine may have a spool of its own.

@@ -60,6 +60,45 @@ final class WP_CLI {
 	}
 
 	/**
+	 * Notes a line.
+	 *
+	 * @param string $line The line.
+	 */
+	public static function line( string $line ): void {
+		self::$printed[] = array( 'line', $line );
+	}
+
+	/**
+	 * Notes what went well; the real one prints on STDOUT.
+	 *
+	 * @param string $message What it says.
+	 */
+	public static function success( string $message ): void {
+		self::$printed[] = array( 'success', $message );
+	}
+
+	/**
+	 * Asks, where nobody has said --yes; here the answer is no, which ends the command.
+	 *
+	 * @param string $question   The question.
+	 * @param array  $assoc_args Options.
+	 */
+	public static function confirm( string $question, array $assoc_args ): void {
+		if ( ! isset( $assoc_args['yes'] ) ) {
+			throw new \RuntimeException( $question );
+		}
+	}
+
+	/**
+	 * Every setting is on, --quiet among them.
+	 *
+	 * @param string $name The setting.
+	 */
+	public static function get_config( string $name ): bool {
+		return '' !== $name;
+	}
+
+	/**
 	 * Moves the bar.
 	 *
 	 * @param int $count By how much.

@@ -50,6 +50,7 @@ foreach (
 		'pomo/translations',
 		'l10n',
 		'functions',
+		'shortcodes',
 		'link-template',
 		'class-wp-http-response',
 		'rest-api',
@@ -63,6 +64,7 @@ foreach (
 }
 $GLOBALS['wp_textdomain_registry'] = new \WP_Textdomain_Registry();
 wp_cache_init();
+add_filter( 'wp_sprintf', 'wp_sprintf_l', 10, 2 ); // One of default-filters.php.
 require __DIR__ . '/stand-ins.php';
 require dirname( __DIR__, 2 ) . '/ticketd/ticketd.php';
 do_action( 'plugins_loaded' );

@@ -8,17 +8,6 @@
 namespace WP_CLI\Utils;
 
 /**
- * Notes what would be printed on STDOUT.
- *
- * @param string   $format  Format.
- * @param array[]  $items   Rows.
- * @param string[] $columns Columns.
- */
-function format_items( string $format, array $items, array $columns ): void {
-	\WP_CLI::$printed[] = array( $format, $items, $columns );
-}
-
-/**
  * Makes a bar that notes its ticks.
  *
  * @param string $label Its label.

@@ -7,9 +7,14 @@
 
 namespace Ticketd\Tests\WordPress;
 
+use Ticketd\Tests\Support\Folder;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\WordPress\Cli\Command;
+use Ticketd\WordPress\Cli\DeadCommand;
+use Ticketd\WordPress\Cli\ImportCommand;
+use Ticketd\WordPress\Cli\Operations;
 use Ticketd\WordPress\Plugin;
+use Ticketd\WordPress\Settings;
 
 /**
  * What commands send and print, and that they fail where something failed.
@@ -23,8 +28,10 @@ final class CommandTest extends SiteTestCase {
 		parent::setUp();
 		require_once __DIR__ . '/../Support/wp-cli.php';
 		require_once __DIR__ . '/../Support/WP_CLI.php';
-		\WP_CLI::$printed = array();
-		\WP_CLI::$bar     = array();
+		require_once __DIR__ . '/../Support/Formatter.php';
+		\WP_CLI::$printed  = array();
+		\WP_CLI::$warnings = array();
+		\WP_CLI::$bar      = array();
 	}
 
 	/**
@@ -32,6 +39,13 @@ final class CommandTest extends SiteTestCase {
 	 */
 	private function command(): Command {
 		return new Command( Plugin::instance()->api() );
+	}
+
+	/**
+	 * The commands for who runs the site.
+	 */
+	private function operations(): Operations {
+		return new Operations( Plugin::instance()->api(), new Settings() );
 	}
 
 	/**
@@ -104,7 +118,7 @@ final class CommandTest extends SiteTestCase {
 		\Ticketd\Tests\Support\Site::connect( $peer->socket );
 		$message = $this->error_of(
 			function (): void {
-				$this->command()->flush( array(), array( 'timeout' => '5' ) );
+				$this->operations()->flush( array(), array( 'timeout' => '5' ) );
 			}
 		);
 		$this->assertSame( 'MySQL refused 1 ticket.', $message );
@@ -118,8 +132,8 @@ final class CommandTest extends SiteTestCase {
 	public function test_status(): void {
 		$status = array( 'dirty' => 3, 'store' => array( 'state' => 'up' ) );
 		$this->daemon( array( null, $status ), array( null, $status ) );
-		$this->command()->status( array(), array( 'format' => 'json' ) );
-		$this->command()->status( array(), array() );
+		$this->operations()->status( array(), array( 'format' => 'json' ) );
+		$this->operations()->status( array(), array() );
 		$rows = array( array( 'key' => 'dirty', 'value' => 3 ), array( 'key' => 'store', 'value' => '{"state":"up"}' ) );
 		$this->assertSame( array( array( 'json', $status ), array( 'table', $rows, array( 'key', 'value' ) ) ), \WP_CLI::$printed );
 	}
@@ -128,10 +142,11 @@ final class CommandTest extends SiteTestCase {
 	 * Every command fails where the daemon is away, and prints nothing.
 	 */
 	public function test_commands_fail_without_a_daemon(): void {
-		foreach ( array( 'flush' => array(), 'status' => array(), 'get' => array( '1' ), 'set' => array( '1', 'a=b' ), 'create' => array( 'a=b' ) ) as $name => $args ) {
+		foreach ( array( 'flush' => array(), 'status' => array(), 'verify' => array(), 'get' => array( '1' ), 'list_' => array(), 'set' => array( '1', 'a=b' ), 'create' => array( 'a=b' ) ) as $name => $args ) {
 			$message = $this->error_of(
 				function () use ( $name, $args ): void {
-					$this->command()->$name( $args, array() );
+					$of = method_exists( Command::class, $name ) ? $this->command() : $this->operations();
+					$of->$name( $args, array() );
 				}
 			);
 			$this->assertStringContainsString( 'cannot be reached', $message );
@@ -157,14 +172,127 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
+	 * List makes a selection of what is typed and asks for pages until it has enough.
+	 */
+	public function test_list(): void {
+		$ticket = static function ( int $id ): array {
+			return array( 'id' => $id, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
+		};
+		$this->daemon(
+			array( null, array( 'tickets' => array( $ticket( 9 ), $ticket( 8 ) ), 'next' => 'abc' ) ),
+			array( null, array( 'tickets' => array( $ticket( 7 ) ), 'next' => 'def' ) ),
+			array( null, array( 'count' => 12 ) )
+		);
+		$options = array( 'null' => 'category', 'search' => 'tea', 'created-from' => '2026-01-01', 'sort' => 'updated_at', 'limit' => '3' );
+		$this->command()->list_( array( 'status=open,pending' ), $options + array( 'format' => 'ids' ) );
+		$this->command()->list_( array(), array( 'format' => 'count', 'deleted' => true ) );
+		$this->assertSame( array( array( 'line', '9 8 7' ), array( 'line', '12' ) ), \WP_CLI::$printed );
+		$where = array( 'status' => array( 'open', 'pending' ), 'category' => null );
+		$query = array( 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01' ), 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 3 );
+		$this->assertSame( array( 'list', $query ), $this->request() );
+		$this->assertSame( array( 'list', array_replace( $query, array( 'limit' => 1, 'after' => 'abc' ) ) ), $this->request() );
+		$this->assertSame( array( 'count', array( 'deleted' => true ) ), $this->request() );
+	}
+
+	/**
+	 * A field that there is not is an error, not an empty column.
+	 */
+	public function test_an_unknown_field_is_refused(): void {
+		$this->daemon( array( null, array( 'tickets' => array( array( 'id' => 1, 'revision' => 7, 'fields' => array( 'status' => 'open' ) ) ) ) ), array( null, array( 'dirty' => 3 ) ) );
+		$message = $this->error_of(
+			function (): void {
+				$this->command()->get( array( '1' ), array( 'field' => 'state' ) );
+			}
+		);
+		$this->assertSame( 'There is no field state; there are: id, revision, status.', $message );
+		$this->operations()->status( array(), array( 'field' => 'dirty' ) );
+		$this->assertSame( array( array( 'line', '3' ) ), \WP_CLI::$printed );
+	}
+
+	/**
+	 * Delete asks first, prints what is gone and fails for what is not.
+	 */
+	public function test_delete(): void {
+		$this->daemon( array( null, array( 'revision' => 9 ) ), array( Peer::error( 'forbidden' ), null ) );
+		$delete = function ( array $options ): void {
+			$this->command()->delete( array( '1', '2' ), $options );
+		};
+		$this->assertSame( 'Delete 2 tickets?', $this->error_of( fn() => $delete( array() ) ) );
+		$this->assertSame( '2: because', $this->error_of( fn() => $delete( array( 'yes' => true ) ) ) );
+		$this->assertSame( array( array( 'table', array( array( 'id' => 1, 'revision' => 9 ) ), array( 'id', 'revision' ) ) ), \WP_CLI::$printed );
+	}
+
+	/**
+	 * Dead letters are listed, retried and, once confirmed, given up.
+	 */
+	public function test_dead(): void {
+		$letter = array( 'id' => 5, 'revision' => 7, 'code' => 1406, 'reason' => 'too long', 'at_ms' => 1764000000000, 'deleted' => false, 'fields' => array( 'status' => 'x' ) );
+		$this->daemon( array( null, array( 'letters' => array( $letter ) ) ), array( null, array( 'count' => 1 ) ), array( null, array( 'count' => 2 ) ) );
+		$dead = new DeadCommand( Plugin::instance()->api() );
+		$dead->list_( array(), array( 'format' => 'json' ) );
+		$dead->retry( array( '5' ), array() );
+		$drop = fn( array $args, array $options ) => $dead->drop( $args, $options );
+		$this->assertSame( 'Give up these changes for good?', $this->error_of( fn() => $drop( array(), array( 'all' => true ) ) ) );
+		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array(), array( 'yes' => true ) ) ) );
+		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array( '5' ), array( 'all' => true, 'yes' => true ) ) ) );
+		$drop( array(), array( 'all' => true, 'yes' => true ) );
+		$this->assertSame( '2025-11-24 16:00:00', \WP_CLI::$printed[0][1][0]['at'] );
+		$this->assertSame( '{"status":"x"}', \WP_CLI::$printed[0][1][0]['fields'] );
+		$this->assertSame( array( 'success', 'The changes of 2 tickets are given up.' ), end( \WP_CLI::$printed ) );
+		$this->assertSame( array( 'dead_list', array( 'limit' => 1000 ) ), $this->request() );
+		$this->assertSame( array( 'dead_retry', array( 'ids' => array( 5 ) ) ), $this->request() );
+		$this->assertSame( array( 'dead_drop', array( 'all' => true ) ), $this->request() );
+	}
+
+	/**
+	 * A CSV file becomes tickets: those with ids in one call, the others one by one; what cannot be used is reported with
+	 * its line and fails the command.
+	 */
+	public function test_import_of_csv(): void {
+		$file = new Folder();
+		$file->put( 'tickets.csv', "\xEF\xBB\xBFid,State,subject,Notes\n7,open,\"a, \"\"b\"\"\",x\n,closed,new,\n8,,only,\nx,open,bad,\n9,open\n" );
+		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), array( null, array( 'results' => array( 3, Peer::error( 'invalid' ) + array( 'field' => 'subject' ) ) ) ) );
+		$import  = new ImportCommand( Plugin::instance()->api(), new Settings() );
+		$run     = fn( array $options ) => $import->csv( array( $file->path . '/tickets.csv' ), $options + array( 'map' => 'State:status,Notes:' ) );
+		$message = $this->error_of( fn() => $run( array() ) );
+		$this->assertSame( '3 tickets were refused.', $message );
+		$result = array( 'created' => 1, 'set' => 1, 'refused' => 3 );
+		$this->assertSame( array( 'table', array( $result ), array_keys( $result ) ), end( \WP_CLI::$printed ) );
+		$this->assertSame( array( '5: "x" is no ticket id.', '6: 2 values instead of 4.', '4: subject: because' ), array_slice( \WP_CLI::$warnings, 0, 3 ) );
+		$this->assertStringContainsString( 'Restart ticketd', \WP_CLI::$warnings[3] );
+		$created = $this->request();
+		$this->assertSame( array( 'status' => 'closed', 'subject' => 'new' ), $created[1]['fields'] );
+		$set = $this->request();
+		$this->assertSame( array( array( 7, array( 'status' => 'open', 'subject' => 'a, "b"' ) ), array( 8, array( 'subject' => 'only' ) ) ), $set[1]['tickets'] );
+		// The same request ids mean that the same import makes nothing twice.
+		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), array( null, array( 'results' => array( 3, 4 ) ) ) );
+		$import = new ImportCommand( Plugin::instance()->api(), new Settings() );
+		$this->error_of( fn() => $import->csv( array( $file->path . '/tickets.csv' ), array( 'map' => 'State:status,Notes:' ) ) );
+		$this->assertSame( $created[1]['request_id'], $this->request()[1]['request_id'] );
+		$this->assertSame( $set[1]['request_id'], $this->request()[1]['request_id'] );
+	}
+
+	/**
 	 * Every command documents its synopsis the way WP-CLI reads it, with all formats.
 	 */
 	public function test_commands_document_their_synopsis(): void {
-		foreach ( array( 'flush', 'status', 'get', 'set', 'create' ) as $name ) {
-			$comment = ( new \ReflectionMethod( Command::class, $name ) )->getDocComment();
-			$this->assertStringContainsString( '## OPTIONS', $comment );
-			$this->assertStringContainsString( '## EXAMPLES', $comment );
-			$this->assertMatchesRegularExpression( '/\[--format=<format>\]\n\s+\* : .+\n\s+\* ---\n\s+\* default: table\n\s+\* options:\n(\s+\*   - (table|json|csv|yaml)\n){4}\s+\* ---/', $comment );
+		foreach ( array( Command::class, Operations::class, DeadCommand::class, ImportCommand::class ) as $class ) {
+			foreach ( ( new \ReflectionClass( $class ) )->getMethods( \ReflectionMethod::IS_PUBLIC ) as $method ) {
+				if ( $method->isConstructor() ) {
+					continue;
+				}
+				$comment = $method->getDocComment();
+				$this->assertStringContainsString( '## OPTIONS', $comment );
+				$this->assertStringContainsString( '## EXAMPLES', $comment );
+				// What WP-CLI does not understand of a synopsis it refuses on the command line.
+				preg_match_all( '/^\s+\* (\[?[-<]\S+)\n\s+\* : /m', $comment, $tokens );
+				foreach ( $tokens[1] as $token ) {
+					$this->assertMatchesRegularExpression( '/^\[?(<[\w|,-]+>(\.\.\.)?|--(\[no-\])?[a-z-]+(=<[\w|,-]+>)?)\]?$/D', $token );
+				}
+				if ( ! in_array( $method->getName(), array( 'retry', 'drop' ), true ) ) {
+					$this->assertMatchesRegularExpression( '/\[--format=<format>\]\n\s+\* : .+\n\s+\* ---\n\s+\* default: table\n\s+\* options:\n(\s+\*   - (table|json|csv|yaml|count|ids)\n){4,6}\s+\* ---/', $comment );
+				}
+			}
 		}
 	}
 }

@@ -136,6 +136,35 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
+	 * A page is a list and a count; the headers say how many there are and where to go on.
+	 */
+	public function test_a_page_of_the_collection(): void {
+		$this->log_in();
+		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
+		$this->daemon( array( null, array( 'tickets' => array( $ticket ), 'next' => 'abc' ) ), array( null, array( 'count' => 21 ) ) );
+		add_filter(
+			'ticketd_rest_fields',
+			static function ( array $fields, array $ticket ): array {
+				return $fields + array( 'n' => $ticket['id'] );
+			},
+			10,
+			2
+		);
+		$query    = array( 'per_page' => '10', 'status' => 'open,pending', 'customer_id' => '3', 'where' => array( 'color' => 'red' ), 'search' => 'tea', 'orderby' => 'updated_at', 'created_after' => '2026-01-01T01:00:00+01:00' );
+		$response = $this->dispatch( 'GET', '', array(), $query );
+		$this->assertSame( array( array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open', 'n' => 812 ) ) ), $response->get_data() );
+		$headers = $response->get_headers();
+		$this->assertSame( array( '21', '3', 'abc' ), array( $headers['X-WP-Total'], $headers['X-WP-TotalPages'], $headers['X-Ticketd-Next'] ) );
+		$this->assertStringContainsString( 'after=abc', $headers['Link'] );
+		$this->assertStringContainsString( 'status%5B0%5D=open&status%5B1%5D=pending', $headers['Link'] );
+		$where = array( 'color' => 'red', 'status' => array( 'open', 'pending' ), 'customer_id' => array( 3 ) );
+		$asked = array( 'deleted' => false, 'fresh' => true, 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01 00:00:00' ) );
+		$this->assertEquals( array( 'list', $asked + array( 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 10 ) ), $this->request() );
+		$this->assertEquals( array( 'count', array( 'fresh' => false ) + $asked ), $this->request() );
+		$this->assertSame( 2, \Ticketd\WordPress\Plugin::instance()->api()->calls()->count(), 'round trips' );
+	}
+
+	/**
 	 * Requests that are refused before they reach the daemon.
 	 */
 	public function bad_requests(): array {
@@ -153,7 +182,11 @@ final class RestTest extends SiteTestCase {
 			'an id beyond 64 bits'   => array( 'PATCH', '/9223372036854775808', array( 'fields' => $fields ) ),
 			'an id with a zero'      => array( 'PATCH', '/012', array( 'fields' => $fields ) ),
 			'revision 0'             => array( 'PATCH', '/812', array( 'fields' => $fields, 'if_revision' => 0 ) ),
-			'no ids'                 => array( 'GET', '', array() ),
+			'no such sort'           => array( 'GET', '', array( 'orderby' => 'subject' ) ),
+			'too many of a page'     => array( 'GET', '', array( 'per_page' => '101' ) ),
+			'a cursor that is none'  => array( 'GET', '', array( 'after' => 'a b' ) ),
+			'a reserved name asked'  => array( 'GET', '', array( 'where' => array( '_rev' => '1' ) ) ),
+			'a time that is none'    => array( 'GET', '', array( 'created_after' => 'yesterday' ) ),
 			'ids that are none'      => array( 'GET', '', array( 'ids' => 'a,b' ) ),
 			'an id of many too long' => array( 'GET', '', array( 'ids' => '1,9223372036854775808' ) ),
 			'too many ids'           => array( 'GET', '', array( 'ids' => implode( ',', range( 1, 101 ) ) ) ),

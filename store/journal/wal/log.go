@@ -31,7 +31,7 @@ type Options struct {
 	Sync Sync
 	// Interval is how late the fdatasync may begin after a write, for Sync Interval; 100 ms where it is 0.
 	Interval time.Duration
-	// SegmentBytes is the size beyond which a segment is closed; 16 MiB where it is 0.
+	// SegmentBytes is the size beyond which a segment is closed; where it is 0 what the function of that name says.
 	SegmentBytes int64
 	// MaxBytes bounds all segments together; 0: the disk does.
 	MaxBytes int64
@@ -43,7 +43,7 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	o.Sync = cmp.Or(o.Sync, Always)
 	o.Interval = cmp.Or(o.Interval, 100*time.Millisecond)
-	o.SegmentBytes = cmp.Or(o.SegmentBytes, 16<<20)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, SegmentBytes(o.MaxBytes))
 	if o.OpenFile == nil {
 		o.OpenFile = OpenFile
 	}
@@ -54,6 +54,16 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("interval, segment bytes and max bytes cannot be below 0")
 	}
 	return o, nil
+}
+
+// SegmentBytes is how large segments are in a log of at most maxBytes, 0 being no bound: 16 MiB, or less in a small log, as
+// space comes back a segment at a time.
+func SegmentBytes(maxBytes int64) int64 {
+	const most = 16 << 20
+	if maxBytes == 0 {
+		return most
+	}
+	return min(most, max(maxBytes/32, 1))
 }
 
 // Position is the end of a record, or of all of them: a segment's number and a byte offset in it. Later ones are greater. It

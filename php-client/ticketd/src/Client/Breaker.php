@@ -119,7 +119,12 @@ final class Breaker {
 	 * When the breaker was opened; null: it is closed.
 	 */
 	private function opened_at(): ?int {
-		return $this->opened_at ?? ( '' === $this->path ? null : Files::written_at( $this->path ) );
+		if ( null !== $this->opened_at || '' === $this->path ) {
+			return $this->opened_at;
+		}
+		// Mostly it is not there, and to find that is cheaper than a time that cannot be read. PHP remembers only files
+		// that it has seen.
+		return file_exists( $this->path ) ? Files::written_at( $this->path ) : null;
 	}
 
 	/**

@@ -140,9 +140,10 @@ final class Client {
 		$request = $this->request( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
 			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
-			$pairs    = $request->pairs();
+			$pairs    = array(); // Mostly nobody needs them.
 			foreach ( $outcomes as $index => $outcome ) {
 				if ( $outcome instanceof DaemonException ) {
+					$pairs = array() === $pairs ? $request->pairs() : $pairs;
 					$outcome->set_request( $pairs[ $index ] );
 				}
 			}

@@ -12,6 +12,9 @@ namespace Ticketd\Client;
  */
 interface Codec {
 
+	/** The parameters that are maps; every other array is a list. */
+	public const MAPS = array( 'fields', 'where', 'contains', 'created_at', 'updated_at' );
+
 	/**
 	 * Encodes `[0, id, method, params]`.
 	 *

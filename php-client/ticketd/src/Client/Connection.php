@@ -171,14 +171,16 @@ final class Connection {
 		if ( strlen( $this->path ) > self::MAX_PATH ) {
 			throw new ConnectException( $this->path, 0, sprintf( 'the path is longer than %d bytes', self::MAX_PATH ) );
 		}
-		$errno  = 0;
-		$cause  = '';
-		$left   = max( 1, $deadline->remaining_us() ) / 1000000;
-		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left );
+		$errno = 0;
+		$cause = '';
+		$left  = max( 1, $deadline->remaining_us() ) / 1000000;
+		// PHP connects without blocking and makes the socket block afterwards, unless it is told that the caller waits
+		// itself. A Unix socket has nothing to wait for: it is connected, or its queue is full.
+		$flags  = STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT;
+		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left, $flags );
 		if ( false === $stream ) {
 			throw new ConnectException( $this->path, $errno, $cause );
 		}
-		stream_set_blocking( $stream, false );
 		$this->stream = $stream;
 		$this->pid    = getmypid();
 	}

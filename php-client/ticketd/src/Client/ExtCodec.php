@@ -28,20 +28,12 @@ final class ExtCodec implements Codec {
 	private \MessagePackUnpacker $unpacker;
 
 	/**
-	 * Writes what the extension cannot.
-	 *
-	 * @var PureCodec
-	 */
-	private PureCodec $pure;
-
-	/**
 	 * Sets the extension up.
 	 */
 	public function __construct() {
 		// False: not "php_only", which is the mode that instantiates classes.
 		$this->packer   = new \MessagePack( false );
 		$this->unpacker = new \MessagePackUnpacker( false );
-		$this->pure     = new PureCodec();
 	}
 
 	/**
@@ -60,7 +52,7 @@ final class ExtCodec implements Codec {
 	 */
 	public function encode_request( int $id, string $method, array $params ): string {
 		if ( ! self::has_only_plain_maps( $params ) ) {
-			return $this->pure->encode_request( $id, $method, $params );
+			return ( new PureCodec() )->encode_request( $id, $method, $params );
 		}
 		return $this->packer->pack( array( 0, $id, $method, $params ) );
 	}
@@ -93,7 +85,7 @@ final class ExtCodec implements Codec {
 		if ( array() === $params ) {
 			return false;
 		}
-		foreach ( PureCodec::MAPS as $name ) {
+		foreach ( self::MAPS as $name ) {
 			if ( is_array( $params[ $name ] ?? null ) && ! self::is_plain_map( $params[ $name ] ) ) {
 				return false;
 			}

@@ -14,9 +14,6 @@ namespace Ticketd\Client;
  */
 final class PureCodec implements Codec {
 
-	/** The parameters that are maps; every other array is a list. */
-	public const MAPS = array( 'fields', 'where', 'contains', 'created_at', 'updated_at' );
-
 	/**
 	 * Encodes a request.
 	 *

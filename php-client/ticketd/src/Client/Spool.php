@@ -75,13 +75,6 @@ final class Spool {
 	private int $last_us = 0;
 
 	/**
-	 * What requests are written and read with.
-	 *
-	 * @var Codec
-	 */
-	private Codec $codec;
-
-	/**
 	 * Takes the folder; nothing happens yet.
 	 *
 	 * @param string        $folder     The folder; an empty string: there is none, and every write() is in vain.
@@ -95,7 +88,6 @@ final class Spool {
 	) {
 		$this->folder     = $folder;
 		$this->max_blocks = $max_blocks;
-		$this->codec      = new PureCodec();
 		$this->now_us     = $now_us ?? static function (): int {
 			return (int) round( microtime( true ) * 1000000 );
 		};
@@ -120,7 +112,7 @@ final class Spool {
 		if ( ! $this->exists() ) {
 			return false;
 		}
-		$frame = Frame::encode( $this->codec->encode_request( 1, $request->method(), $request->params() ) );
+		$frame = Frame::encode( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
 		// Two changes of one process keep their order even where the clock stands or was set back.
 		$this->last_us = max( ( $this->now_us )(), $this->last_us + 1 );
 
@@ -215,7 +207,7 @@ final class Spool {
 		try {
 			$payload  = substr( $frame, Frame::HEADER_BYTES );
 			$is_whole = Frame::payload_length( $frame ) === strlen( $payload );
-			$message  = $is_whole ? $this->codec->decode( $payload ) : array();
+			$message  = $is_whole ? ( new PureCodec() )->decode( $payload ) : array();
 		} catch ( ProtocolException $e ) {
 			return null;
 		}

@@ -7,10 +7,7 @@
 
 namespace Ticketd\WordPress;
 
-use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
-use Ticketd\Client\Connection;
-use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
@@ -33,27 +30,6 @@ final class Api {
 	private Settings $settings;
 
 	/**
-	 * The connection of this request, which all blogs share.
-	 *
-	 * @var Connection|null
-	 */
-	private ?Connection $connection = null;
-
-	/**
-	 * The breaker, which all blogs share as they do the daemon.
-	 *
-	 * @var Breaker|null
-	 */
-	private ?Breaker $breaker = null;
-
-	/**
-	 * The spool, which all blogs share.
-	 *
-	 * @var Spool|null
-	 */
-	private ?Spool $spool = null;
-
-	/**
 	 * What this PHP request has changed itself.
 	 *
 	 * @var OwnChanges
@@ -61,11 +37,18 @@ final class Api {
 	private OwnChanges $own;
 
 	/**
-	 * Clients by site.
+	 * The calls of this PHP request.
 	 *
-	 * @var array<string, Client>
+	 * @var Calls
 	 */
-	private array $clients = array();
+	private Calls $calls;
+
+	/**
+	 * What reaches the daemon.
+	 *
+	 * @var Clients
+	 */
+	private Clients $clients;
 
 	/**
 	 * Takes the settings; nothing is opened before the first call.
@@ -75,6 +58,15 @@ final class Api {
 	public function __construct( Settings $settings ) {
 		$this->settings = $settings;
 		$this->own      = new OwnChanges();
+		$this->calls    = new Calls();
+		$this->clients  = new Clients( $settings );
+	}
+
+	/**
+	 * The calls of this PHP request.
+	 */
+	public function calls(): Calls {
+		return $this->calls;
 	}
 
 	/**
@@ -85,13 +77,22 @@ final class Api {
 	 * @return array{id: int, revision: int}|\WP_Error The revision is 0 where the change was spooled.
 	 */
 	public function create( array $fields, string $request_id = '' ) {
-		return $this->change(
+		$fields = Hooks::fields( $fields, 'create' );
+		if ( is_wp_error( $fields ) ) {
+			return $fields;
+		}
+		$created = $this->change(
+			'create',
 			function ( SpoolingClient $client ) use ( $fields, $request_id ): array {
 				$created = $client->create( $fields, $request_id );
 				$this->own->add( $this->settings->site(), 'create', $created['id'], $fields );
 				return $created;
 			}
 		);
+		if ( ! is_wp_error( $created ) ) {
+			Hooks::created( $created['id'], $fields, $created['revision'] );
+		}
+		return $created;
 	}
 
 	/**
@@ -104,13 +105,22 @@ final class Api {
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
-		return $this->change(
+		$fields = Hooks::fields( $fields, 'update', $id );
+		if ( is_wp_error( $fields ) ) {
+			return $fields;
+		}
+		$revision = $this->change(
+			'set',
 			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
 				$revision = $client->set( $id, $fields, $if_revision, $request_id );
 				$this->own->add( $this->settings->site(), 'set', $id, $fields );
 				return $revision;
 			}
 		);
+		if ( ! is_wp_error( $revision ) ) {
+			Hooks::updated( $id, $fields, $revision );
+		}
+		return $revision;
 	}
 
 	/**
@@ -121,7 +131,38 @@ final class Api {
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '' ) {
+		$refused = array();
+		foreach ( $fields_by_id as $id => $fields ) {
+			$fields = is_int( $id ) && is_array( $fields ) ? Hooks::fields( $fields, 'update', $id ) : $fields;
+			if ( is_wp_error( $fields ) ) {
+				$refused[ $id ] = $fields;
+			} else {
+				$fields_by_id[ $id ] = $fields;
+			}
+		}
+		$outcomes = $this->set_those( array_diff_key( $fields_by_id, $refused ), $request_id );
+		if ( is_wp_error( $outcomes ) ) {
+			return $outcomes;
+		}
+		foreach ( $outcomes as $id => $outcome ) {
+			if ( is_int( $outcome ) ) {
+				Hooks::updated( $id, $fields_by_id[ $id ], $outcome );
+			}
+		}
+		// In the order of the call.
+		return array_replace( array_intersect_key( $fields_by_id, $outcomes + $refused ), $outcomes, $refused );
+	}
+
+	/**
+	 * Merges fields into several tickets, without asking or telling anybody.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id.
+	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
+	 * @return array<int, int|\WP_Error>|\WP_Error
+	 */
+	private function set_those( array $fields_by_id, string $request_id ) {
 		return $this->change(
+			'set_many',
 			function ( SpoolingClient $client ) use ( $fields_by_id, $request_id ): array {
 				$outcomes = $client->set_many( $fields_by_id, $request_id );
 				foreach ( $outcomes as $id => $outcome ) {
@@ -144,12 +185,9 @@ final class Api {
 	 */
 	public function get( int $id ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $id ): array {
-				return $client->get( $id );
-			},
-			static function ( Fallback $fallback ) use ( $id ): ?array {
-				return $fallback->get( $id );
-			}
+			'get',
+			static fn( Client $client ): array => $client->get( $id ),
+			static fn( Fallback $fallback ): ?array => $fallback->get( $id )
 		);
 	}
 
@@ -161,12 +199,9 @@ final class Api {
 	 */
 	public function get_many( array $ids ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $ids ): array {
-				return $client->get_many( $ids );
-			},
-			static function ( Fallback $fallback ) use ( $ids ): ?array {
-				return $fallback->get_many( $ids );
-			}
+			'get_many',
+			static fn( Client $client ): array => $client->get_many( $ids ),
+			static fn( Fallback $fallback ): ?array => $fallback->get_many( $ids )
 		);
 	}
 
@@ -178,12 +213,9 @@ final class Api {
 	 */
 	public function list_tickets( array $args = array() ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $args ): array {
-				return $client->list_tickets( $args );
-			},
-			static function ( Fallback $fallback ) use ( $args ): ?array {
-				return $fallback->list_tickets( $args );
-			}
+			'list',
+			static fn( Client $client ): array => $client->list_tickets( $args ),
+			static fn( Fallback $fallback ): ?array => $fallback->list_tickets( $args )
 		);
 	}
 
@@ -195,12 +227,9 @@ final class Api {
 	 */
 	public function count_tickets( array $args = array() ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $args ): int {
-				return $client->count_tickets( $args );
-			},
-			static function ( Fallback $fallback ) use ( $args ): ?int {
-				return $fallback->count_tickets( $args );
-			}
+			'count',
+			static fn( Client $client ): int => $client->count_tickets( $args ),
+			static fn( Fallback $fallback ): ?int => $fallback->count_tickets( $args )
 		);
 	}
 
@@ -213,12 +242,9 @@ final class Api {
 	 */
 	public function count_tickets_by( string $field, array $args = array() ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $field, $args ): array {
-				return $client->count_tickets_by( $field, $args );
-			},
-			static function ( Fallback $fallback ) use ( $field, $args ): ?array {
-				return $fallback->count_tickets_by( $field, $args );
-			}
+			'count',
+			static fn( Client $client ): array => $client->count_tickets_by( $field, $args ),
+			static fn( Fallback $fallback ): ?array => $fallback->count_tickets_by( $field, $args )
 		);
 	}
 
@@ -230,13 +256,18 @@ final class Api {
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ) {
-		return $this->change(
+		$revision = $this->change(
+			'delete',
 			function ( SpoolingClient $client ) use ( $id, $request_id ): int {
 				$revision = $client->delete( $id, $request_id );
 				$this->own->add( $this->settings->site(), 'delete', $id );
 				return $revision;
 			}
 		);
+		if ( ! is_wp_error( $revision ) ) {
+			Hooks::deleted( $id, $revision );
+		}
+		return $revision;
 	}
 
 	/**
@@ -253,14 +284,13 @@ final class Api {
 		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
 	) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $ids, $progress, $timeout_ms ): array {
-				return $client->flush( $ids, $progress, $timeout_ms );
-			}
+			'flush',
+			static fn( Client $client ): array => $client->flush( $ids, $progress, $timeout_ms )
 		);
 	}
 
 	/**
-	 * Reads the dead letters.
+	 * Returns dead letters.
 	 *
 	 * @param int $after Only tickets above this id.
 	 * @param int $limit 1 to 1,000 letters.
@@ -268,38 +298,29 @@ final class Api {
 	 */
 	public function dead_list( int $after = 0, int $limit = Client::DEAD_LIMIT ) {
 		return $this->attempt(
-			static function ( Client $client ) use ( $after, $limit ): array {
-				return $client->dead_list( $after, $limit );
-			}
+			'dead_list',
+			static fn( Client $client ): array => $client->dead_list( $after, $limit )
 		);
 	}
 
 	/**
 	 * Puts dead letters back into the queue.
 	 *
-	 * @param int[]|null $ids Ticket ids; null: all.
-	 * @return int|\WP_Error How many were put back.
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 * @return int|\WP_Error How many there were.
 	 */
 	public function dead_retry( ?array $ids ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $ids ): int {
-				return $client->dead_retry( $ids );
-			}
-		);
+		return $this->attempt( 'dead_retry', static fn( Client $client ): int => $client->dead_retry( $ids ) );
 	}
 
 	/**
-	 * Gives up for good the changes that MySQL refuses.
+	 * Gives up for good the changes of dead letters.
 	 *
-	 * @param int[]|null $ids Ticket ids; null: all.
-	 * @return int|\WP_Error Of how many tickets changes were given up.
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 * @return int|\WP_Error How many there were.
 	 */
 	public function dead_drop( ?array $ids ) {
-		return $this->attempt(
-			static function ( Client $client ) use ( $ids ): int {
-				return $client->dead_drop( $ids );
-			}
-		);
+		return $this->attempt( 'dead_drop', static fn( Client $client ): int => $client->dead_drop( $ids ) );
 	}
 
 	/**
@@ -309,25 +330,26 @@ final class Api {
 	 */
 	public function status() {
 		return $this->attempt(
-			static function ( Client $client ): array {
-				return $client->status();
-			}
+			'status',
+			static fn( Client $client ): array => $client->status()
 		);
 	}
 
 	/**
 	 * Makes a change.
 	 *
-	 * @param callable $call Gets the current blog's client.
+	 * @param string   $method The protocol's method.
+	 * @param callable $call   Gets the current blog's client.
 	 * @return mixed What it returned, or a WP_Error.
 	 */
-	private function change( callable $call ) {
+	private function change( string $method, callable $call ) {
 		return $this->attempt(
+			$method,
 			function ( Client $client ) use ( $call ) {
 				$next_id = function (): int {
 					return Database::next_id( $this->settings->table() );
 				};
-				return $call( new SpoolingClient( $client, $this->spool(), $next_id ) );
+				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id ) );
 			}
 		);
 	}
@@ -335,14 +357,19 @@ final class Api {
 	/**
 	 * Runs a call.
 	 *
+	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
 	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
 	 * @return mixed What either returned, or a WP_Error.
 	 */
-	private function attempt( callable $call, ?callable $without = null ) {
+	private function attempt( string $method, callable $call, ?callable $without = null ) {
+		$begin = microtime( true );
 		try {
-			return $call( $this->client() );
+			$answer = $call( $this->clients->current() );
+			$this->calls->add( $method, $begin, '' );
+			return $answer;
 		} catch ( TicketdException $failure ) {
+			$this->calls->add( $method, $begin, $failure->reason() );
 			try {
 				$answer = null === $without || ! $failure->is_outage() ? null : $without( $this->fallback() );
 			} catch ( TicketdException $refusal ) {
@@ -353,37 +380,9 @@ final class Api {
 	}
 
 	/**
-	 * The current blog's client.
-	 */
-	private function client(): Client {
-		$site = $this->settings->site();
-		if ( ! isset( $this->clients[ $site ] ) ) {
-			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
-			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );
-
-			$this->clients[ $site ] = new Client(
-				$this->connection,
-				$site,
-				$this->settings->timeout_ms(),
-				null,
-				$this->breaker
-			);
-		}
-		return $this->clients[ $site ];
-	}
-
-	/**
-	 * The spool.
-	 */
-	private function spool(): Spool {
-		$this->spool = $this->spool ?? new Spool( $this->settings->spool() );
-		return $this->spool;
-	}
-
-	/**
 	 * What answers the current blog's reads while the daemon is away.
 	 */
 	private function fallback(): Fallback {
-		return new Fallback( $this->spool(), $this->own, $this->settings->site(), $this->settings->table() );
+		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );
 	}
 }

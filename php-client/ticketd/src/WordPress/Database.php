@@ -84,6 +84,22 @@ final class Database {
 	}
 
 	/**
+	 * Raises the sequence of a tickets table above an id, so that it is not given again. Ids from REACH on do not
+	 * count.
+	 *
+	 * @param string $table The table's name.
+	 * @param int    $id    The id.
+	 * @return bool Whether the sequence is above it now.
+	 */
+	public static function raise_sequence( string $table, int $id ): bool {
+		if ( ! self::is_table_name( $table ) || $id >= self::REACH ) {
+			return false;
+		}
+		$sql = "UPDATE `{$table}_seq` SET `next` = GREATEST(`next`, %d) WHERE `id` = 1";
+		return null !== self::query( $sql, array( $id + 1 ) );
+	}
+
+	/**
 	 * Runs a statement.
 	 *
 	 * @param string $sql    The statement, with placeholders for values.

@@ -10,12 +10,16 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes the tables that the daemon brings tickets to, from the same SQL that `ticketd migrate` runs.
+ * Makes the tables that the daemon brings tickets to, from the same SQL that `ticketd migrate` runs, and does so again
+ * where a newer version of the plugin finds an older one's.
  */
 final class Installer {
 
 	/** Option that holds why the tables could not be made. */
 	public const ERROR_OPTION = 'ticketd_install_error';
+
+	/** Option that holds the version of the plugin that made the tables. */
+	public const VERSION_OPTION = 'ticketd_version';
 
 	/**
 	 * The plugin's main file.
@@ -38,6 +42,9 @@ final class Installer {
 	 */
 	public function register(): void {
 		register_activation_hook( $this->file, array( $this, 'activate' ) );
+		// WordPress calls no activation hook where files were replaced, by an update or by hand.
+		add_action( 'admin_init', array( $this, 'upgrade' ) );
+		add_action( Watchdog::HOOK, array( $this, 'upgrade' ), 5 );
 		add_action( 'admin_notices', array( $this, 'show_error' ) );
 		add_action( 'network_admin_notices', array( $this, 'show_error' ) );
 		// Later than WordPress itself, which makes the new blog's own tables at 10.
@@ -54,17 +61,33 @@ final class Installer {
 			$this->install();
 			return;
 		}
-		$blogs = get_sites(
-			array(
-				'fields' => 'ids',
-				'number' => 0,
-			)
-		);
-		foreach ( $blogs as $blog_id ) {
-			switch_to_blog( (int) $blog_id );
-			$this->install();
-			restore_current_blog();
+		Blogs::each( array( $this, 'install' ) );
+	}
+
+	/**
+	 * Makes of the current blog what this version of the plugin needs, where an older one was here before. One process
+	 * does it at a time; MySQL takes the lock from one that dies.
+	 *
+	 * @return bool Whether there was something to do and it was done.
+	 */
+	public function upgrade(): bool {
+		global $wpdb;
+
+		if ( version_compare( (string) get_option( self::VERSION_OPTION, '0' ), Plugin::VERSION, '>=' ) ) {
+			return false;
 		}
+		$lock = 'ticketd_' . md5( DB_NAME . $wpdb->prefix );
+		$got  = Database::rows( 'SELECT GET_LOCK(%s, 0) AS `got`', array( $lock ) );
+		if ( '1' !== (string) ( $got[0]['got'] ?? '' ) ) {
+			return false;
+		}
+		// Another process may have done it between the look and the lock.
+		wp_cache_delete( self::VERSION_OPTION, 'options' );
+		wp_cache_delete( 'alloptions', 'options' );
+		$is_older = version_compare( (string) get_option( self::VERSION_OPTION, '0' ), Plugin::VERSION, '<' );
+		$is_done  = $is_older && true === $this->install();
+		Database::rows( 'SELECT RELEASE_LOCK(%s)', array( $lock ) );
+		return $is_done;
 	}
 
 	/**
@@ -73,8 +96,7 @@ final class Installer {
 	 * @param \WP_Site $blog The blog.
 	 */
 	public function initialize_blog( \WP_Site $blog ): void {
-		$active = (array) get_site_option( 'active_sitewide_plugins', array() );
-		if ( isset( $active[ plugin_basename( $this->file ) ] ) ) {
+		if ( Blogs::is_active( $this->file, (int) $blog->blog_id ) ) {
 			switch_to_blog( (int) $blog->blog_id );
 			$this->install();
 			restore_current_blog();
@@ -102,7 +124,15 @@ final class Installer {
 			update_option( self::ERROR_OPTION, $result->get_error_message(), false );
 		} else {
 			delete_option( self::ERROR_OPTION );
+			update_option( self::VERSION_OPTION, Plugin::VERSION );
 		}
+		/**
+		 * Fires when the current blog's tables were made or brought up to date: on activation, in a new blog, and after
+		 * an update of the plugin.
+		 *
+		 * @param true|\WP_Error $result Whether that went well.
+		 */
+		do_action( 'ticketd_installed', $result );
 		return $result;
 	}
 

@@ -14,6 +14,9 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Plugin {
 
+	/** The plugin's version, as in its header. */
+	public const VERSION = '0.1.0';
+
 	/**
 	 * The instance.
 	 *
@@ -57,6 +60,16 @@ final class Plugin {
 	 */
 	public function register( string $file ): void {
 		( new Installer( $file ) )->register();
+		( new Lifecycle( $file, $this->api ) )->register();
+		( new Watchdog( $this->api, new Settings() ) )->register();
+		( new Privacy( $this->api, new Settings() ) )->register();
+		( new SettingsPage() )->register();
+		( new Form\Form( $this->api, new Settings() ) )->register();
+		( new Form\MyTickets( $this->api ) )->register();
+		( new Form\Blocks( $file ) )->register();
+		( new Form\WooCommerce( new Settings() ) )->register();
+		( new Abilities( $this->api ) )->register();
+		( new QueryMonitor( $this->api ) )->register();
 		( new Capabilities() )->register();
 		if ( is_admin() ) {
 			( new Admin\Screens( $this->api, $file ) )->register();
@@ -81,7 +94,7 @@ final class Plugin {
 			}
 		);
 		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
-			\WP_CLI::add_command( 'ticketd', new Cli\Command( $this->api ) );
+			Cli\Commands::add( $this->api, new Settings() );
 		}
 	}
 

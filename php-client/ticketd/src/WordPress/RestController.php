@@ -21,7 +21,7 @@ defined( 'ABSPATH' ) || exit;
 final class RestController extends \WP_REST_Controller {
 
 	/** Most tickets that one request may ask for, as with WordPress' own collections. */
-	private const MAX_IDS = 100;
+	private const MOST = 100;
 
 	/** Seconds after which a client may try again what the daemon could not do. */
 	private const RETRY_AFTER = '1';
@@ -52,7 +52,7 @@ final class RestController extends \WP_REST_Controller {
 			$this->namespace,
 			'/' . $this->rest_base,
 			array(
-				$this->route( \WP_REST_Server::READABLE, 'get_items', RestSchema::ids( self::MAX_IDS ) ),
+				$this->route( \WP_REST_Server::READABLE, 'get_items', $this->get_collection_params() ),
 				$this->route( \WP_REST_Server::CREATABLE, 'create_item', RestSchema::changes() ),
 				'schema' => array( $this, 'get_public_item_schema' ),
 			)
@@ -121,14 +121,53 @@ final class RestController extends \WP_REST_Controller {
 	}
 
 	/**
-	 * Reads tickets by their ids; those that do not exist are left out.
+	 * The arguments of the collection.
+	 */
+	public function get_collection_params(): array {
+		return RestSchema::collection( self::MOST );
+	}
+
+	/**
+	 * Reads tickets by their ids (those that do not exist are left out), or a page of those that are asked for. A page
+	 * costs two calls of the daemon: the list and the count for X-WP-Total.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 * @return \WP_REST_Response
 	 */
 	public function get_items( $request ) {
-		$tickets = $this->api->get_many( $request['ids'] );
-		return $this->answer( is_wp_error( $tickets ) ? $tickets : array_values( array_filter( $tickets ) ) );
+		if ( null !== $request['ids'] ) {
+			$tickets = $this->api->get_many( $request['ids'] );
+			if ( is_wp_error( $tickets ) ) {
+				return $this->answer( $tickets );
+			}
+			$tickets  = array_values( array_filter( $tickets ) );
+			$response = $this->answer( array_map( array( $this, 'filtered' ), $tickets ) );
+			$response->header( 'X-WP-Total', (string) count( $tickets ) );
+			$response->header( 'X-WP-TotalPages', (string) min( 1, count( $tickets ) ) );
+			return $response;
+		}
+		$selection = RestQuery::selection( $request );
+		$page      = $this->api->list_tickets( $selection + RestQuery::page( $request ) );
+		if ( is_wp_error( $page ) ) {
+			return $this->answer( $page );
+		}
+		// What waited has just been brought to the database.
+		$total = $this->api->count_tickets( array( 'fresh' => false ) + $selection );
+		if ( is_wp_error( $total ) ) {
+			return $this->answer( $total );
+		}
+		$response = $this->answer( array_map( array( $this, 'filtered' ), $page['tickets'] ) );
+		$response->header( 'X-WP-Total', (string) $total );
+		$response->header( 'X-WP-TotalPages', (string) (int) ceil( $total / $request['per_page'] ) );
+		if ( null !== $page['next'] ) {
+			$address = add_query_arg(
+				array( 'after' => $page['next'] ) + map_deep( $request->get_query_params(), 'rawurlencode' ),
+				rest_url( $this->namespace . '/' . $this->rest_base )
+			);
+			$response->header( 'X-Ticketd-Next', $page['next'] );
+			$response->link_header( 'next', $address );
+		}
+		return $response;
 	}
 
 	/**
@@ -138,7 +177,8 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function get_item( $request ) {
-		return $this->answer( $this->api->get( $request['id'] ) );
+		$ticket = $this->api->get( $request['id'] );
+		return $this->answer( is_wp_error( $ticket ) ? $ticket : $this->filtered( $ticket ) );
 	}
 
 	/**
@@ -214,8 +254,13 @@ final class RestController extends \WP_REST_Controller {
 	 * @return true|\WP_Error
 	 */
 	private function check_permission( string $action, $request ) {
-		// A site that does not know the capability yet: every ticket is somebody else's, as those of an editor are.
-		$allowed = current_user_can( 'ticketd_edit_tickets' ) || current_user_can( 'edit_others_posts' );
+		$allowed = Hooks::is_permitted(
+			$action,
+			array(
+				'id'      => (int) $request['id'],
+				'request' => $request,
+			)
+		);
 		/**
 		 * Filters who may do what with tickets over REST, for example to let visitors open them.
 		 *
@@ -232,6 +277,22 @@ final class RestController extends \WP_REST_Controller {
 			__( 'Sorry, you are not allowed to do that with tickets.', 'ticketd' ),
 			array( 'status' => rest_authorization_required_code() )
 		);
+	}
+
+	/**
+	 * What is shown of a ticket.
+	 *
+	 * @param array $ticket The ticket.
+	 */
+	private function filtered( array $ticket ): array {
+		/**
+		 * Filters the fields of a ticket that REST shows.
+		 *
+		 * @param array $fields Values by field name.
+		 * @param array $ticket The ticket: `id`, `revision`, `fields` and perhaps `stale`.
+		 */
+		$ticket['fields'] = (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket );
+		return $ticket;
 	}
 
 	/**

@@ -30,23 +30,116 @@ final class RestSchema {
 	/**
 	 * The arguments of a collection.
 	 *
-	 * @param int $limit Most ids that may be given.
+	 * @param int $most Most tickets of a page, and ids that may be given.
 	 */
-	public static function ids( int $limit ): array {
-		return array(
-			'ids' => array(
-				'description'       => __( 'Ids of the tickets to return.', 'ticketd' ),
+	public static function collection( int $most ): array {
+		$args = array(
+			'context'  => array(
+				'description' => __( 'Which of a ticket is returned; all of it in either.', 'ticketd' ),
+				'type'        => 'string',
+				'enum'        => array( 'view', 'edit' ),
+				'default'     => 'view',
+			),
+			'ids'      => array(
+				'description'       => __(
+					'Ids of the tickets to return; other conditions are not looked at then.',
+					'ticketd'
+				),
 				'type'              => 'array',
 				'items'             => array(
 					'type'    => 'integer',
 					'minimum' => 1,
 				),
 				'minItems'          => 1,
-				'maxItems'          => $limit,
-				'required'          => true,
+				'maxItems'          => $most,
 				'validate_callback' => array( self::class, 'are_ids' ),
 			),
+			'per_page' => array(
+				'description' => __( 'Most tickets of a page.', 'ticketd' ),
+				'type'        => 'integer',
+				'default'     => 10,
+				'minimum'     => 1,
+				'maximum'     => $most,
+			),
+			'search'   => array(
+				'description' => __( 'Only tickets with this text in the subject.', 'ticketd' ),
+				'type'        => 'string',
+				'minLength'   => 1,
+			),
+			'after'    => array(
+				'description' => __( 'Where the page before ended: X-Ticketd-Next of its answer.', 'ticketd' ),
+				'type'        => 'string',
+				'pattern'     => '^[A-Za-z0-9_-]{1,4096}$',
+			),
+			'orderby'  => array(
+				'description' => __( 'What to sort by.', 'ticketd' ),
+				'type'        => 'string',
+				'default'     => 'id',
+				'enum'        => array( 'id', 'created_at', 'updated_at', 'priority', 'status' ),
+			),
+			'order'    => array(
+				'description' => __( 'In which direction to sort.', 'ticketd' ),
+				'type'        => 'string',
+				'default'     => 'desc',
+				'enum'        => array( 'asc', 'desc' ),
+			),
+			'deleted'  => array(
+				'description' => __( 'Deleted tickets, too.', 'ticketd' ),
+				'type'        => 'boolean',
+				'default'     => false,
+			),
+			'fresh'    => array(
+				'description' => __( 'False: without changes that are not in the database yet.', 'ticketd' ),
+				'type'        => 'boolean',
+				'default'     => true,
+			),
+			'where'    => array(
+				'description'          => __(
+					'By field name the value that tickets must have, or a list of values.',
+					'ticketd'
+				),
+				'type'                 => 'object',
+				'patternProperties'    => array(
+					'^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$' => array(
+						'type'     => array( 'string', 'null', 'integer', 'number', 'boolean', 'array' ),
+						'items'    => array( 'type' => array( 'string', 'null', 'integer', 'number', 'boolean' ) ),
+						'minItems' => 1,
+						'maxItems' => 100,
+					),
+				),
+				'additionalProperties' => false,
+				'maxProperties'        => 16,
+			),
 		);
+		foreach ( array( 'status', 'category', 'priority' ) as $field ) {
+			$args[ $field ] = array(
+				/* translators: %s: name of a field */
+				'description' => sprintf( __( 'Only tickets with one of these values in %s.', 'ticketd' ), $field ),
+				'type'        => 'array',
+				'items'       => array( 'type' => 'string' ),
+				'maxItems'    => 100,
+			);
+		}
+		foreach ( array( 'customer_id', 'assigned_to' ) as $field ) {
+			$args[ $field ] = array(
+				/* translators: %s: name of a field */
+				'description' => sprintf( __( 'Only tickets with one of these users in %s.', 'ticketd' ), $field ),
+				'type'        => 'array',
+				'items'       => array(
+					'type'    => 'integer',
+					'minimum' => 1,
+				),
+				'maxItems'    => 100,
+			);
+		}
+		foreach ( array( 'created_after', 'created_before', 'updated_after', 'updated_before' ) as $name ) {
+			$args[ $name ] = array(
+				'description' => __( 'Only tickets from this time on, or from before it; in UTC.', 'ticketd' ),
+				'type'        => 'string',
+				'format'      => 'date-time',
+			);
+		}
+		return $args;
 	}
 
 	/**

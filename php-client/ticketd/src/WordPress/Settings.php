@@ -14,83 +14,135 @@ use Ticketd\Client\Spool;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * The settings: each is a constant in wp-config.php, and a filter has the last word.
+ * The settings. Each comes from the first of these that has it: a constant in wp-config.php (`TICKETD_` and its name),
+ * the settings page, a filter (`ticketd_` and its name), the default. So the server's operator decides over the site's
+ * owner, and the owner over plugins.
  */
 final class Settings {
+
+	/** Option that holds what the settings page has: values by name. */
+	public const OPTION = 'ticketd_settings';
 
 	/**
 	 * Path of the daemon's socket: TICKETD_SOCKET.
 	 */
 	public function socket(): string {
-		/**
-		 * Filters the path of the daemon's socket. It is asked for once per request.
-		 *
-		 * @param string $path The path.
-		 */
-		return (string) apply_filters(
-			'ticketd_socket',
-			defined( 'TICKETD_SOCKET' ) ? TICKETD_SOCKET : Connection::DEFAULT_SOCKET
-		);
+		return (string) self::value( 'socket', Connection::DEFAULT_SOCKET );
 	}
 
 	/**
-	 * Name of this site in the daemon's configuration: TICKETD_SITE. Empty where this user may use exactly one.
+	 * Name of this site in the daemon's configuration: TICKETD_SITE. Empty where this user may use exactly one. It is
+	 * asked for at each call, so that each blog of a network may have its own, switch_to_blog() included; a constant
+	 * cannot say that, so a network leaves it undefined.
 	 */
 	public function site(): string {
-		/**
-		 * Filters the name of the site in the daemon's configuration. It is asked for at each call, so that each blog
-		 * of a multisite may have its own, switch_to_blog() included.
-		 *
-		 * @param string $site    The name.
-		 * @param int    $blog_id The blog that the call is for.
-		 */
-		return (string) apply_filters(
-			'ticketd_site',
-			defined( 'TICKETD_SITE' ) ? TICKETD_SITE : '',
-			get_current_blog_id()
-		);
+		return (string) self::value( 'site', '' );
 	}
 
 	/**
-	 * Time that one call has, in milliseconds: TICKETD_TIMEOUT_MS.
+	 * Time that one call has, in milliseconds: TICKETD_TIMEOUT_MS. A flush has its own.
 	 */
 	public function timeout_ms(): int {
-		/**
-		 * Filters the time that one call to the daemon has. A flush has its own.
-		 *
-		 * @param int $timeout_ms The time in milliseconds, at least 1.
-		 */
-		return (int) apply_filters(
-			'ticketd_timeout_ms',
-			defined( 'TICKETD_TIMEOUT_MS' ) ? TICKETD_TIMEOUT_MS : Client::DEFAULT_TIMEOUT_MS
-		);
+		return max( 1, (int) self::value( 'timeout_ms', Client::DEFAULT_TIMEOUT_MS ) );
 	}
 
 	/**
-	 * The folder where changes wait while the daemon is away: TICKETD_SPOOL. Empty: none, they fail then.
+	 * The folder where changes wait while the daemon is away: TICKETD_SPOOL. It must be the one in the daemon's
+	 * configuration. Empty: none, they fail then.
 	 */
 	public function spool(): string {
-		/**
-		 * Filters the path of the spool folder. It must be the one in the daemon's configuration, and is not asked for
-		 * again within a request.
-		 *
-		 * @param string $folder The path; empty: no folder.
-		 */
-		$folder = apply_filters( 'ticketd_spool', defined( 'TICKETD_SPOOL' ) ? TICKETD_SPOOL : Spool::DEFAULT_FOLDER );
-		return rtrim( (string) $folder, '/' );
+		return rtrim( (string) self::value( 'spool', Spool::DEFAULT_FOLDER ), '/' );
 	}
 
 	/**
-	 * Name of the current blog's tickets table.
+	 * Who may use the form: TICKETD_FORM. `everyone`, `customers` (who are logged in) or `off`.
+	 */
+	public function form(): string {
+		return (string) self::value( 'form', 'everyone' );
+	}
+
+	/**
+	 * How many tickets one visitor may open within rate_seconds(): TICKETD_RATE_LIMIT.
+	 */
+	public function rate_limit(): int {
+		return max( 1, (int) self::value( 'rate_limit', 5 ) );
+	}
+
+	/**
+	 * The time for rate_limit(), in seconds: TICKETD_RATE_SECONDS.
+	 */
+	public function rate_seconds(): int {
+		return max( 1, (int) self::value( 'rate_seconds', 600 ) );
+	}
+
+	/**
+	 * Id of the page with the form, which orders link to: TICKETD_FORM_PAGE. 0: none.
+	 */
+	public function form_page(): int {
+		return (int) self::value( 'form_page', 0 );
+	}
+
+	/**
+	 * Age in seconds from which a change that waits is overdue: TICKETD_OVERDUE_SECONDS. It must be longer than the
+	 * daemon's max_age.
+	 */
+	public function overdue_seconds(): int {
+		return max( 1, (int) self::value( 'overdue_seconds', 900 ) );
+	}
+
+	/**
+	 * What stays when the plugin is deleted: TICKETD_KEEP. `tickets` (the tables), `all` (these settings, too) or
+	 * `nothing`.
+	 */
+	public function keep(): string {
+		return (string) self::value( 'keep', 'tickets' );
+	}
+
+	/**
+	 * Name of the current blog's tickets table: TICKETD_TABLE. It must be the one in the daemon's configuration.
 	 */
 	public function table(): string {
 		global $wpdb;
 
+		return (string) self::value( 'table', $wpdb->prefix . 'support_tickets' );
+	}
+
+	/**
+	 * The constant that decides a setting.
+	 *
+	 * @param string $name The setting's name.
+	 * @return string The constant's name; empty where it is not defined.
+	 */
+	public static function constant_of( string $name ): string {
+		$constant = 'TICKETD_' . strtoupper( $name );
+		return defined( $constant ) ? $constant : '';
+	}
+
+	/**
+	 * A setting.
+	 *
+	 * @param string     $name    Its name.
+	 * @param string|int $value   Its default.
+	 * @return mixed Its value.
+	 */
+	private static function value( string $name, $value ) {
+		$constant = self::constant_of( $name );
+		if ( '' !== $constant ) {
+			return constant( $constant );
+		}
+		$stored = get_option( self::OPTION );
+		if ( is_array( $stored ) && isset( $stored[ $name ] ) && '' !== $stored[ $name ] ) {
+			return $stored[ $name ];
+		}
 		/**
-		 * Filters the name of the tickets table. It must be the one in the daemon's configuration.
+		 * Filters a setting that neither a constant nor the settings page decides. The name's last part is the
+		 * setting's: `ticketd_socket`, `ticketd_site`, `ticketd_timeout_ms`, `ticketd_spool`, `ticketd_table`,
+		 * `ticketd_form`, `ticketd_form_page`, `ticketd_rate_limit`, `ticketd_rate_seconds`,
+		 * `ticketd_overdue_seconds`, `ticketd_keep`. Socket and spool are asked for once per request.
 		 *
-		 * @param string $table The name, with the blog's prefix.
+		 * @param string|int $value   The default.
+		 * @param int        $blog_id The blog that it is for.
 		 */
-		return (string) apply_filters( 'ticketd_table', $wpdb->prefix . 'support_tickets' );
+		return apply_filters( "ticketd_{$name}", $value, get_current_blog_id() );
 	}
 }

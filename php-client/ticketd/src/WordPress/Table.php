@@ -81,6 +81,13 @@ final class Table {
 	}
 
 	/**
+	 * Whether there is a column for fields that have none of their own.
+	 */
+	public function has_extra(): bool {
+		return isset( $this->columns['extra'] );
+	}
+
+	/**
 	 * The type of a column, in lower case and without length: `bigint`, `varchar`.
 	 *
 	 * @param string $field Its name.

@@ -7,8 +7,6 @@
 
 namespace Ticketd\WordPress\Cli;
 
-use Ticketd\Client\Client;
-use Ticketd\Client\SpoolingClient;
 use Ticketd\WordPress\Api;
 
 defined( 'ABSPATH' ) || exit;
@@ -17,6 +15,9 @@ defined( 'ABSPATH' ) || exit;
  * Reads, changes and flushes the tickets that ticketd keeps.
  */
 final class Command {
+
+	/** Tickets that are asked for at a time. */
+	private const PAGE = 500;
 
 	/**
 	 * What calls the daemon.
@@ -35,100 +36,15 @@ final class Command {
 	}
 
 	/**
-	 * Brings changed tickets to MySQL now and waits until they are there.
-	 *
-	 * ## OPTIONS
-	 *
-	 * [<id>...]
-	 * : The tickets to bring; without any, every changed one.
-	 *
-	 * [--timeout=<seconds>]
-	 * : How long to wait at most.
-	 * ---
-	 * default: 30
-	 * ---
-	 *
-	 * [--format=<format>]
-	 * : How to print the result.
-	 * ---
-	 * default: table
-	 * options:
-	 *   - table
-	 *   - json
-	 *   - csv
-	 *   - yaml
-	 * ---
-	 *
-	 * ## EXAMPLES
-	 *
-	 *     $ wp ticketd flush
-	 *     $ wp ticketd flush 812 813 --format=json
-	 *
-	 * @param string[] $args       Ticket ids.
-	 * @param array    $assoc_args Options.
-	 */
-	public function flush( array $args, array $assoc_args ): void {
-		$timeout = Input::seconds( $assoc_args['timeout'] ?? Client::FLUSH_TIMEOUT_MS / 1000 );
-		$bar     = new FlushProgress();
-		$result  = $this->api->flush( Input::ids( $args ), array( $bar, 'report' ), $timeout * 1000 );
-		$bar->finish();
-		self::fail_on_error( $result );
-		self::print_rows( array( $result ), $assoc_args );
-		if ( $result['dead'] > 0 ) {
-			/* translators: %d: number of tickets */
-			$text = _n( 'MySQL refused %d ticket.', 'MySQL refused %d tickets.', $result['dead'], 'ticketd' );
-			\WP_CLI::error( sprintf( $text, $result['dead'] ) );
-		}
-	}
-
-	/**
-	 * Says how the daemon and this site are.
-	 *
-	 * ## OPTIONS
-	 *
-	 * [--format=<format>]
-	 * : How to print the status.
-	 * ---
-	 * default: table
-	 * options:
-	 *   - table
-	 *   - json
-	 *   - csv
-	 *   - yaml
-	 * ---
-	 *
-	 * ## EXAMPLES
-	 *
-	 *     $ wp ticketd status
-	 *
-	 * @param string[] $args       None.
-	 * @param array    $assoc_args Options.
-	 */
-	public function status( array $args, array $assoc_args ): void {
-		$status = $this->api->status();
-		self::fail_on_error( $status );
-		$format = $assoc_args['format'] ?? 'table';
-		if ( 'json' === $format || 'yaml' === $format ) {
-			\WP_CLI::print_value( $status, array( 'format' => $format ) );
-			return;
-		}
-		$rows = array();
-		foreach ( $status as $key => $value ) {
-			$rows[] = array(
-				'key'   => $key,
-				'value' => is_array( $value ) ? wp_json_encode( $value ) : $value,
-			);
-		}
-		self::print_rows( $rows, $assoc_args );
-	}
-
-	/**
 	 * Prints tickets.
 	 *
 	 * ## OPTIONS
 	 *
 	 * <id>...
 	 * : The tickets to print.
+	 *
+	 * [--field=<field>]
+	 * : Print the values of this field alone.
 	 *
 	 * [--fields=<fields>]
 	 * : Print only these, separated by commas.
@@ -142,6 +58,8 @@ final class Command {
 	 *   - json
 	 *   - csv
 	 *   - yaml
+	 *   - count
+	 *   - ids
 	 * ---
 	 *
 	 * ## EXAMPLES
@@ -153,10 +71,10 @@ final class Command {
 	 */
 	public function get( array $args, array $assoc_args ): void {
 		$tickets = $this->api->get_many( Input::ids( $args ) );
-		self::fail_on_error( $tickets );
+		Output::fail_on_error( $tickets );
 		$found = array_filter( $tickets );
 		if ( array() !== $found ) {
-			self::print_tickets( $found, $assoc_args );
+			Output::tickets( $found, $assoc_args );
 		}
 		$missing = array_keys( array_diff_key( $tickets, $found ) );
 		if ( array() !== $missing ) {
@@ -173,14 +91,17 @@ final class Command {
 	 * <id>
 	 * : The ticket to change; it is made where it does not exist.
 	 *
-	 * [<field=value>...]
-	 * : The fields to set.
+	 * [<field>...]
+	 * : The fields to set, as name=value.
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
 	 *
 	 * [--if-revision=<revision>]
 	 * : Change the ticket only if it is at this revision.
+	 *
+	 * [--field=<field>]
+	 * : Print this value of the result alone.
 	 *
 	 * [--format=<format>]
 	 * : How to print the result.
@@ -204,8 +125,8 @@ final class Command {
 		$id       = Input::ids( array_splice( $args, 0, 1 ) )[0];
 		$expected = isset( $assoc_args['if-revision'] ) ? Input::revision( $assoc_args['if-revision'] ) : 0;
 		$revision = $this->api->set( $id, Input::fields( $args, $assoc_args['null'] ?? '' ), $expected );
-		self::fail_on_error( $revision );
-		self::print_change( compact( 'id', 'revision' ), $assoc_args );
+		Output::fail_on_error( $revision );
+		Output::change( compact( 'id', 'revision' ), $assoc_args );
 	}
 
 	/**
@@ -213,11 +134,14 @@ final class Command {
 	 *
 	 * ## OPTIONS
 	 *
-	 * <field=value>...
-	 * : The fields to set; the others get the table's defaults.
+	 * <field>...
+	 * : The fields to set, as name=value; the others get the table's defaults.
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
+	 *
+	 * [--field=<field>]
+	 * : Print this value of the result alone.
 	 *
 	 * [--format=<format>]
 	 * : How to print the result.
@@ -239,67 +163,176 @@ final class Command {
 	 */
 	public function create( array $args, array $assoc_args ): void {
 		$created = $this->api->create( Input::fields( $args, $assoc_args['null'] ?? '' ) );
-		self::fail_on_error( $created );
-		self::print_change( $created, $assoc_args );
+		Output::fail_on_error( $created );
+		Output::change( $created, $assoc_args );
 	}
 
 	/**
-	 * Prints the outcome of a change, and on STDERR that it is not known yet where the daemon is away.
+	 * Prints tickets by what they hold. Every change that was acknowledged before is in it.
 	 *
-	 * @param array $change     The ticket's id and revision.
-	 * @param array $assoc_args Options.
+	 * ## OPTIONS
+	 *
+	 * [<field>...]
+	 * : What the tickets must have, as name=value; several values of a field are separated by commas.
+	 *
+	 * [--null=<fields>]
+	 * : Fields that must be NULL, separated by commas.
+	 *
+	 * [--search=<text>]
+	 * : Only tickets with this text in the subject.
+	 *
+	 * [--created-from=<time>]
+	 * : Only tickets from this time on, in UTC: "2026-01-31" or "2026-01-31 12:00:00".
+	 *
+	 * [--created-before=<time>]
+	 * : Only tickets from before this time.
+	 *
+	 * [--updated-from=<time>]
+	 * : Only tickets that were changed at this time or later.
+	 *
+	 * [--updated-before=<time>]
+	 * : Only tickets that were changed last before this time.
+	 *
+	 * [--deleted]
+	 * : Deleted tickets, too.
+	 *
+	 * [--[no-]fresh]
+	 * : With --no-fresh what MySQL has by now, without waiting for what is to be brought there.
+	 *
+	 * [--sort=<field>]
+	 * : What to sort by.
+	 * ---
+	 * default: ticket_id
+	 * options:
+	 *   - ticket_id
+	 *   - created_at
+	 *   - updated_at
+	 *   - priority
+	 *   - status
+	 * ---
+	 *
+	 * [--order=<order>]
+	 * : In which direction.
+	 * ---
+	 * default: desc
+	 * options:
+	 *   - asc
+	 *   - desc
+	 * ---
+	 *
+	 * [--limit=<count>]
+	 * : Print so many tickets at most; 0: all.
+	 * ---
+	 * default: 50
+	 * ---
+	 *
+	 * [--field=<field>]
+	 * : Print the values of this field alone.
+	 *
+	 * [--fields=<fields>]
+	 * : Print only these, separated by commas.
+	 *
+	 * [--format=<format>]
+	 * : How to print them.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 *   - count
+	 *   - ids
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd list status=open,pending --sort=updated_at --limit=10
+	 *     $ wp ticketd list customer_id=12 --format=ids
+	 *     $ wp ticketd list --null=assigned_to --format=count
+	 *
+	 * @subcommand list
+	 *
+	 * @param string[] $args       What the tickets must have.
+	 * @param array    $assoc_args Options.
 	 */
-	private static function print_change( array $change, array $assoc_args ): void {
-		if ( SpoolingClient::UNKNOWN_REVISION === $change['revision'] ) {
-			\WP_CLI::warning( __( 'ticketd is away: the change waits in the spool until it is back.', 'ticketd' ) );
+	public function list_( array $args, array $assoc_args ): void {
+		$query = Input::selection( $args, $assoc_args );
+		if ( 'count' === ( $assoc_args['format'] ?? '' ) ) {
+			$count = $this->api->count_tickets( $query );
+			Output::fail_on_error( $count );
+			\WP_CLI::line( (string) $count );
+			return;
 		}
-		self::print_rows( array( $change ), $assoc_args );
-	}
-
-	/**
-	 * Prints tickets, one a row, with every field that one of them has.
-	 *
-	 * @param array $tickets    The tickets.
-	 * @param array $assoc_args Options.
-	 */
-	private static function print_tickets( array $tickets, array $assoc_args ): void {
-		$columns = array(
-			'id'       => null,
-			'revision' => null,
+		$wanted = Input::limit( $assoc_args['limit'] ?? '50' );
+		$query += array(
+			'sort'  => $assoc_args['sort'] ?? 'ticket_id',
+			'order' => $assoc_args['order'] ?? 'desc',
 		);
-		foreach ( $tickets as $ticket ) {
-			$columns += array_fill_keys( array_keys( $ticket['fields'] ), null );
-		}
-		$rows = array();
-		foreach ( $tickets as $ticket ) {
-			$known  = array(
-				'id'       => $ticket['id'],
-				'revision' => $ticket['revision'],
-			);
-			$rows[] = array_replace( $columns, $ticket['fields'], $known );
-		}
-		self::print_rows( $rows, $assoc_args );
+		// Tickets with long texts: a thousand of them may not fit into one reply.
+		$tickets = array();
+		do {
+			$query['limit'] = min( self::PAGE, $wanted - count( $tickets ) );
+			$page           = $this->api->list_tickets( $query );
+			Output::fail_on_error( $page );
+			array_push( $tickets, ...$page['tickets'] );
+			$query['after'] = $page['next'];
+		} while ( null !== $page['next'] && count( $tickets ) < $wanted );
+		Output::tickets( $tickets, $assoc_args );
 	}
 
 	/**
-	 * Prints rows to STDOUT.
+	 * Deletes tickets. Deleting one again is no error.
 	 *
-	 * @param array[] $rows       At least one row; all have the same keys.
-	 * @param array   $assoc_args Options: `format` and `fields`.
-	 */
-	private static function print_rows( array $rows, array $assoc_args ): void {
-		$columns = isset( $assoc_args['fields'] ) ? explode( ',', $assoc_args['fields'] ) : array_keys( $rows[0] );
-		\WP_CLI\Utils\format_items( $assoc_args['format'] ?? 'table', $rows, $columns );
-	}
-
-	/**
-	 * Ends the command with a message on STDERR where a call failed.
+	 * ## OPTIONS
 	 *
-	 * @param mixed $result What the call returned.
+	 * <id>...
+	 * : The tickets to delete.
+	 *
+	 * [--yes]
+	 * : Do not ask.
+	 *
+	 * [--field=<field>]
+	 * : Print this value of the result alone.
+	 *
+	 * [--format=<format>]
+	 * : How to print the result.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd delete 812 813 --yes
+	 *
+	 * @param string[] $args       Ticket ids.
+	 * @param array    $assoc_args Options.
 	 */
-	private static function fail_on_error( $result ): void {
-		if ( is_wp_error( $result ) ) {
-			\WP_CLI::error( $result->get_error_message() );
+	public function delete( array $args, array $assoc_args ): void {
+		$ids = Input::ids( $args );
+		/* translators: %d: number of tickets */
+		$text = _n( 'Delete %d ticket?', 'Delete %d tickets?', count( $ids ), 'ticketd' );
+		\WP_CLI::confirm( sprintf( $text, count( $ids ) ), $assoc_args );
+		$rows    = array();
+		$refused = array();
+		foreach ( $ids as $id ) {
+			$revision = $this->api->delete( $id );
+			if ( is_wp_error( $revision ) ) {
+				$refused[] = $id . ': ' . Output::reason( $revision );
+			} else {
+				$rows[] = compact( 'id', 'revision' );
+			}
+		}
+		if ( array() !== $rows ) {
+			Output::rows( $rows, $assoc_args, array( 'id', 'revision' ) );
+		}
+		if ( array() !== $refused ) {
+			\WP_CLI::error( implode( "\n", $refused ) );
 		}
 	}
 }

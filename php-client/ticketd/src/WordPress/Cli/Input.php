@@ -83,4 +83,47 @@ final class Input {
 		}
 		return (int) $arg;
 	}
+
+	/**
+	 * Reads how many tickets to print.
+	 *
+	 * @param string $arg The argument; 0: all.
+	 */
+	public static function limit( string $arg ): int {
+		/* translators: %s: what was typed */
+		$text = __( '"%s" is no number: give a whole number from 0.', 'ticketd' );
+		return '0' === $arg ? PHP_INT_MAX : self::positive( $arg, $text );
+	}
+
+	/**
+	 * Reads which tickets are meant.
+	 *
+	 * @param string[] $args       Arguments like `status=open,pending`.
+	 * @param array    $assoc_args Options: `null`, `created-from` and the like, `deleted`, `fresh`.
+	 * @return array What Api::count_tickets() takes.
+	 */
+	public static function selection( array $args, array $assoc_args ): array {
+		$where = array();
+		foreach ( self::fields( $args, $assoc_args['null'] ?? '' ) as $field => $value ) {
+			$where[ $field ] = null === $value ? null : explode( ',', $value );
+		}
+		$query = array() === $where ? array() : array( 'where' => $where );
+		if ( isset( $assoc_args['search'] ) ) {
+			$query['contains'] = array( 'subject' => $assoc_args['search'] );
+		}
+		foreach ( array( 'created', 'updated' ) as $name ) {
+			foreach ( array( 'from', 'before' ) as $end ) {
+				if ( isset( $assoc_args[ "$name-$end" ] ) ) {
+					$query[ $name . '_at' ][ $end ] = $assoc_args[ "$name-$end" ];
+				}
+			}
+		}
+		if ( isset( $assoc_args['deleted'] ) ) {
+			$query['deleted'] = true;
+		}
+		if ( false === ( $assoc_args['fresh'] ?? true ) ) {
+			$query['fresh'] = false;
+		}
+		return $query;
+	}
 }

@@ -1,0 +1,247 @@
+package doctor
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/store/journal/wal"
+)
+
+// A set-up that is well gets no word of blame: the faults below are found because they are there.
+func TestNothingIsWrong(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, testenv.RedisOptions{})
+	testenv.NewTicketd(t, testenv.TicketdOptions{Config: p.text("")})
+	found := p.examine(t.Context())
+	for i := range found {
+		if found[i].Verdict != OK || found[i].Fix != "" {
+			t.Errorf("%+v", found[i])
+		}
+	}
+	for _, area := range []string{"config", "socket", "redis", "mysql", "journal", "spool", "php"} {
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Area == area }) {
+			t.Errorf("nothing is said of the %s", area)
+		}
+	}
+	if Worst(found) != OK {
+		t.Errorf("the worst is %s", Worst(found))
+	}
+}
+
+// fault is something that is planted, and what must be found for it.
+type fault struct {
+	redis       testenv.RedisOptions
+	plant       func(*testing.T, *patient)
+	area, check string
+	verdict     Verdict
+	fix         string // a part of it
+}
+
+var faults = map[string]fault{
+	"no daemon": {area: "socket", check: "daemon", verdict: Fail, fix: "systemctl start ticketd"},
+	"a daemon that died": {plant: func(t *testing.T, p *patient) {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.path("d.sock")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.SetUnlinkOnClose(false)
+		_ = l.Close()
+	}, area: "socket", check: "daemon", verdict: Fail, fix: "systemctl start ticketd"},
+	"an open socket": {plant: func(t *testing.T, p *patient) {
+		testenv.NewTicketd(t, testenv.TicketdOptions{Config: strings.Replace(p.text(""), "[redis]", "socket_mode = \"0666\"\n[redis]",
+			1)})
+	}, area: "socket", check: "mode", verdict: Warn, fix: "daemon.socket_mode"},
+	"PHP outside the socket's group": {plant: func(t *testing.T, p *patient) {
+		testenv.NewTicketd(t, testenv.TicketdOptions{Config: p.text("")})
+		allow(p, "nobody")
+	}, area: "php", check: "group", verdict: Fail, fix: "usermod -aG"},
+	"nobody may": {plant: func(_ *testing.T, p *patient) { allow(p) }, area: "php", check: "allow_users", verdict: Fail,
+		fix: "allow_users"},
+	"no msgpack in PHP": {plant: func(t *testing.T, p *patient) { mkdir(t, p.root+"/etc/php/8.2/fpm/conf.d", 0o700) },
+		area: "php", check: "msgpack", verdict: Warn, fix: "apt install php8.2-msgpack"},
+
+	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
+		fix: "start it"},
+	"no password for Redis": {redis: testenv.RedisOptions{Password: "x"}, area: "redis", check: "password", verdict: Fail,
+		fix: "redis.password_file"},
+	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
+		p.config.Redis.Password = "y"
+	}, area: "redis", check: "password", verdict: Fail, fix: "redis.password_file"},
+	"a policy that evicts all": {redis: lines("appendonly yes", "maxmemory-policy allkeys-lru"),
+		area: "redis", check: "maxmemory-policy", verdict: Fail, fix: "volatile-lru"},
+	"no append-only file": {redis: lines("appendonly no"), area: "redis", check: "persistence", verdict: Warn,
+		fix: "appendonly yes"},
+	"a replica": {redis: lines("appendonly yes", "replicaof 127.0.0.1 1"), area: "redis", check: "role", verdict: Fail,
+		fix: "master"},
+	"a full Redis": {redis: lines("appendonly yes", "maxmemory 600kb"), area: "redis", check: "memory", verdict: Fail,
+		fix: "maxmemory"},
+	"a user without rights": {redis: lines("appendonly yes", "user default on nopass ~* +@all -@scripting"),
+		area: "redis", check: "rights", verdict: Fail, fix: "ACL SETUSER"},
+	"a cluster without slots": {redis: lines("appendonly yes", "cluster-enabled yes"), area: "redis", check: "cluster",
+		verdict: Fail,
+		fix:     "--cluster fix"},
+
+	"another password of MySQL": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "CREATE USER {db}_a@localhost IDENTIFIED BY 'right'")
+		p.login(p.database + "_a:hunter2")
+	}, area: "mysql", check: "login", verdict: Fail, fix: "wp-config.php"},
+	"no such database": {plant: func(_ *testing.T, p *patient) {
+		site := p.config.Sites["main"]
+		site.DSN = config.Secret(p.mariadb.DSN("no_such_database"))
+		p.config.Sites["main"] = site
+	}, area: "mysql", check: "login", verdict: Fail, fix: "DB_NAME"},
+	"no rights to write": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "CREATE USER {db}_b@localhost", "GRANT SELECT ON {db}.* TO {db}_b@localhost")
+		p.login(p.database + "_b")
+	}, area: "mysql", check: "grants", verdict: Fail, fix: "GRANT"},
+	"no table": {plant: func(t *testing.T, p *patient) { p.exec(t, "DROP TABLE wp_support_tickets") },
+		area: "mysql", check: "table", verdict: Fail, fix: "ticketd migrate"},
+	"a column is gone": {plant: func(t *testing.T, p *patient) { p.exec(t, "ALTER TABLE wp_support_tickets DROP COLUMN subject") },
+		area: "mysql", check: "table", verdict: Warn, fix: "ticketd migrate"},
+	"a table that locks": {plant: func(t *testing.T, p *patient) { p.exec(t, "ALTER TABLE wp_support_tickets ENGINE = MyISAM") },
+		area: "mysql", check: "engine", verdict: Fail, fix: "ENGINE = InnoDB"},
+	"a small packet": {plant: func(t *testing.T, p *patient) { p.server(t, "--max-allowed-packet=2M") },
+		area: "mysql", check: "packet", verdict: Warn, fix: "max_allowed_packet"},
+	"a read-only server": {plant: func(t *testing.T, p *patient) {
+		p.server(t)
+		p.exec(t, "SET GLOBAL read_only = 1")
+	}, area: "mysql", check: "read-only", verdict: Fail, fix: "read_only = 0"},
+
+	"a damaged journal": {plant: damage, area: "journal", check: "damage", verdict: Fail, fix: "ticketd journal salvage"},
+	"somebody else's journal": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("state/journal/main/redis"), 0o700)
+		chown(t, p.path("state/journal/main/redis"), 65534)
+	}, area: "journal", check: "owner", verdict: Fail, fix: "chown -R"},
+	"a journal for all to read": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("state/journal/main/redis"), 0o755) },
+		area: "journal", check: "mode", verdict: Fail, fix: "chmod 0700"},
+	"a spool for all": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o777) },
+		area: "spool", check: "mode", verdict: Fail, fix: "chmod 2770"},
+	"files that were set aside": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("spool"), 0o700)
+		mkdir(t, p.path("spool/bad"), 0o700)
+		if err := os.WriteFile(p.path("spool/bad/torn"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, area: "spool", check: "bad", verdict: Warn, fix: ".reason"},
+	"no spool": {plant: func(_ *testing.T, p *patient) { p.config.Daemon.SpoolDir = "" }, area: "spool", check: "there",
+		verdict: Warn,
+		fix:     "daemon.spool_dir"},
+}
+
+func TestPlantedFaultsAreFound(t *testing.T) {
+	t.Parallel()
+	for name, f := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPatient(t, f.redis)
+			if f.plant != nil {
+				f.plant(t, p)
+			}
+			found := p.examine(t.Context())
+			got := find(found, f.area, f.check)
+			if got == nil || got.Verdict != f.verdict || !strings.Contains(got.Fix, f.fix) {
+				t.Fatalf("%s, %s is found as %+v, want %s with %q to do; all:\n%+v", f.area, f.check, got, f.verdict, f.fix, found)
+			}
+			for i := range found {
+				if strings.Contains(found[i].Reason+found[i].Fix, "hunter2") {
+					t.Errorf("a secret is shown: %+v", found[i])
+				}
+				if found[i].Verdict != OK && found[i].Fix == "" {
+					t.Errorf("nothing is said to be done about %+v", found[i])
+				}
+			}
+		})
+	}
+}
+
+// A configuration that cannot be read is a finding for each of its mistakes.
+func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "t.toml")
+	if err := os.WriteFile(file, []byte("[daemon]\nsoket = 1\n[sites.main]\nbatch = 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := config.Load(file, nil, nil)
+	found := Run(t.Context(), Options{LoadError: err})
+	if len(found) != 3 || Worst(found) != Fail || !strings.HasPrefix(found[0].Reason, "daemon.soket") {
+		t.Errorf("%+v", found)
+	}
+	found = Run(t.Context(), Options{LoadError: errors.New("no file")})
+	if len(found) != 1 || !strings.Contains(found[0].Fix, "ticketd init") {
+		t.Errorf("%+v", found)
+	}
+}
+
+func lines(config ...string) testenv.RedisOptions { return testenv.RedisOptions{Config: config} }
+
+func allow(p *patient, users ...string) {
+	site := p.config.Sites["main"]
+	site.AllowUsers = users
+	p.config.Sites["main"] = site
+}
+
+// server gives the patient a MariaDB of its own.
+func (p *patient) server(t *testing.T, args ...string) {
+	t.Helper()
+	p.mariadb = testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})
+	if err := p.mariadb.CreateDatabase(t.Context(), p.database); err != nil {
+		t.Fatal(err)
+	}
+	p.configure(t, "")
+	p.migrate(t)
+}
+
+func mkdir(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func chown(t *testing.T, path string, uid int) {
+	t.Helper()
+	if err := os.Chown(path, uid, -1); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damage changes a byte in the middle of a journal.
+func damage(t *testing.T, p *patient) {
+	t.Helper()
+	dir := p.path("state/journal/main/redis")
+	l, _, err := wal.Open(dir, wal.Options{Sync: wal.Never}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := l.Append(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	segments, _ := filepath.Glob(dir + "/*")
+	for _, path := range segments {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(data) > 300 {
+			data[len(data)-250] ^= 1
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

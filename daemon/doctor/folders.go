@@ -1,0 +1,153 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/store/journal/wal"
+)
+
+// leastSpace is what a disk should have free, in bytes.
+const leastSpace = 256 << 20
+
+// folders looks at what the daemon keeps on this host's disk.
+func (e *exam) folders() {
+	c := e.Config
+	if dir := c.Daemon.StateDir; dir != "" {
+		e.folder("state", dir, 0o077)
+	}
+	for _, name := range c.SiteNames() {
+		if dir := c.JournalDir(name); dir != "" {
+			e.journal(name, dir)
+		}
+	}
+	if c.JournalDir("any") == "" {
+		e.warn("journal", "there", "", "there is none: while Redis is away changes are refused, and the plugin spools them",
+			"set journal.enabled = true and daemon.state_dir")
+	}
+	if c.Daemon.SpoolDir == "" {
+		e.warn("spool", "there", "", "there is none: while the daemon is away changes fail", "set daemon.spool_dir")
+		return
+	}
+	e.spool(c.Daemon.SpoolDir)
+}
+
+// folder looks at one that is the daemon's own. It says whether there is anything to look into.
+func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return e.missing(area, dir)
+	case errors.Is(err, fs.ErrPermission):
+		e.warn(area, "folder", "", "this user may not look at "+dir, "run this as root")
+		return false
+	case err != nil:
+		e.fail(area, "folder", "", short(err), "look at the disk")
+		return false
+	case !info.IsDir():
+		e.fail(area, "folder", "", dir+" is no folder", "move it away: the daemon makes the folder")
+		return false
+	}
+	owner := userName(e.uid)
+	if ownerOf(info) != e.uid {
+		e.fail(area, "owner", "", fmt.Sprintf("%s belongs to %s, not to the daemon's user %s", dir, userName(ownerOf(info)), owner),
+			fmt.Sprintf("chown -R %s %s", owner, dir))
+	} else if mode := info.Mode().Perm(); mode&0o700 != 0o700 || mode&forbidden != 0 {
+		right := "0700"
+		if area == "spool" {
+			right = "2770"
+		}
+		e.fail(area, "mode", "", fmt.Sprintf("%s has the mode %04o", dir, mode), fmt.Sprintf("chmod %s %s", right, dir))
+	} else {
+		e.ok(area, "folder", "", dir+" is the daemon's own")
+	}
+	e.space(area, dir)
+	return true
+}
+
+// missing judges a folder that is not there: the daemon makes it when it starts, where it may.
+func (e *exam) missing(area, dir string) bool {
+	above := filepath.Dir(dir)
+	if info, err := os.Stat(above); err == nil && mayUse(info, e.uid, 3) {
+		e.ok(area, "folder", "", dir+" is not there yet: the daemon makes it")
+		return false
+	}
+	e.fail(area, "folder", "", fmt.Sprintf("%s is not there, and %s cannot make it", dir, userName(e.uid)),
+		fmt.Sprintf("install -d -o %s -m 0700 %s (StateDirectory= of the unit does that)", userName(e.uid), dir))
+	return false
+}
+
+func (e *exam) space(area, dir string) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		return
+	}
+	free := disk.Bavail * uint64(disk.Bsize) //nolint:gosec // a block's size is above zero
+	least := uint64(leastSpace)
+	if area == "journal" {
+		least = max(least, uint64(e.Config.Journal.MaxBytes)) //nolint:gosec // within its bounds
+	}
+	switch {
+	case free < leastSpace/4 || (disk.Files > 0 && disk.Ffree == 0):
+		e.fail(area, "space", "", fmt.Sprintf("the disk of %s has %d MiB and %d files left", dir, free>>20, disk.Ffree),
+			"make room, or move it to another disk")
+	case free < least:
+		e.warn(area, "space", "", fmt.Sprintf("the disk of %s has %d MiB free", dir, free>>20),
+			fmt.Sprintf("make room: %d MiB should be free", least>>20))
+	default:
+		e.ok(area, "space", "", fmt.Sprintf("the disk of %s has %d MiB free", dir, free>>20))
+	}
+}
+
+// journal looks at a site's log.
+func (e *exam) journal(site, dir string) {
+	if !e.folder("journal", dir, 0o077) {
+		return
+	}
+	err := wal.Check(dir)
+	var damaged *wal.CorruptError
+	switch {
+	case err == nil:
+		e.ok("journal", "damage", site, "it can be read to its end")
+	case errors.Is(err, wal.ErrLocked):
+		e.ok("journal", "damage", site, "the daemon has it open, and found it whole")
+	case errors.As(err, &damaged):
+		e.fail("journal", "damage", site, damaged.Error(), "stop the daemon, copy the folder, then as the daemon's user: "+
+			"ticketd journal salvage --site "+site)
+	case errors.Is(err, fs.ErrPermission):
+		e.warn("journal", "damage", site, "this user may not read it", "run this as root")
+	default:
+		e.fail("journal", "damage", site, short(err), "look at the disk")
+	}
+}
+
+// spool looks at the folder that PHP writes to as well.
+func (e *exam) spool(dir string) {
+	if !e.folder("spool", dir, 0o007) {
+		return
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return // it was there a moment ago: the next run says more
+	}
+	if info.Mode()&fs.ModeSetgid == 0 && info.Mode().Perm()&0o070 != 0 {
+		e.warn("spool", "mode", "", dir+" does not hand its group on to the files in it", "chmod 2770 "+dir)
+	}
+	entries, _ := os.ReadDir(filepath.Join(dir, "bad"))
+	bad := 0
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".reason") {
+			bad++
+		}
+	}
+	if bad > 0 {
+		e.warn("spool", "bad", "", fmt.Sprintf("%d files could not be used", bad), "read the .reason beside each in "+dir+
+			"/bad; move back into "+dir+" what shall be tried again, and remove the rest")
+	}
+}

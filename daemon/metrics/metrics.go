@@ -1,0 +1,186 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/sync/flush"
+)
+
+// The buckets of the histograms. A request takes 50 µs where Redis is near and is bounded by daemon.request_timeout, 2 s unless
+// configured; a flush goes to 30 s, the time-out of a statement.
+var (
+	requestBuckets = []float64{
+		.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10,
+	}
+	flushBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	batchBuckets = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
+)
+
+// codeOK stands among the error codes for a request that was done; methodUnknown for methods that there are not, whose names
+// come from outside and have no bound.
+const (
+	codeOK        = "ok"
+	methodUnknown = "unknown"
+)
+
+// Metrics counts what one daemon does. It is safe for concurrent use.
+type Metrics struct {
+	registry *prometheus.Registry
+	methods  map[protocol.Method]*method
+	unknown  *method
+
+	flushed  *prometheus.HistogramVec
+	flushing *prometheus.HistogramVec
+	locked   *prometheus.CounterVec
+	applied  *prometheus.HistogramVec
+}
+
+// method counts the requests of one method.
+type method struct {
+	seconds prometheus.Observer
+	codes   map[protocol.Code]prometheus.Counter // fixed, so that reading needs no lock
+}
+
+// New makes the metrics of a daemon of that version.
+func New(version string) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(), methods: make(map[protocol.Method]*method),
+		flushed: histogram("flush_batch_tickets", "Tickets brought to MySQL together.", batchBuckets, "site"),
+		flushing: histogram("flush_duration_seconds", "Time that MySQL took for the tickets of one flush round.", flushBuckets,
+			"site"),
+		locked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ticketd_flush_locked_total", Help: "Tickets left for a later round, as others hold their rows locked in MySQL.",
+		}, []string{"site"}),
+		applied: histogram("apply_batch_changes", "Changes sent to Redis together.", batchBuckets, "site"),
+	}
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ticketd_requests_total", Help: "Requests by method and by the code of the answer, \"ok\" where there is no error.",
+	}, []string{"method", "code"})
+	seconds := histogram("request_duration_seconds", "Time from a request read to its answer ready.", requestBuckets, "method")
+	for _, name := range daemon.Methods() {
+		m.methods[name] = newMethod(requests, seconds, string(name))
+	}
+	m.unknown = newMethod(requests, seconds, methodUnknown)
+	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ticketd_build_info", Help: "1; its label is the daemon's version.",
+		ConstLabels: prometheus.Labels{"version": version},
+	}, func() float64 { return 1 })
+	m.registry.MustRegister(requests, seconds, m.flushed, m.flushing, m.locked, m.applied, build,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func histogram(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ticketd_" + name, Help: help, Buckets: buckets},
+		[]string{label})
+}
+
+// newMethod makes the series of one method at once, so that they are there, with zero, before anything goes wrong.
+func newMethod(requests *prometheus.CounterVec, seconds *prometheus.HistogramVec, name string) *method {
+	m := &method{seconds: seconds.WithLabelValues(name), codes: make(map[protocol.Code]prometheus.Counter)}
+	for _, code := range append(protocol.Codes(), codeOK) {
+		m.codes[code] = requests.WithLabelValues(name, string(code))
+	}
+	return m
+}
+
+// HTTP answers a scrape.
+func (m *Metrics) HTTP() http.Handler { return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}) }
+
+// Handler counts what next answers.
+func (m *Metrics) Handler(next daemon.Handler) daemon.Handler {
+	if m == nil {
+		return next
+	}
+	return &handler{metrics: m, next: next}
+}
+
+type handler struct {
+	metrics *Metrics
+	next    daemon.Handler
+}
+
+// Handle implements [daemon.Handler]. A request in which next panics counts as internal, as that is its answer.
+func (h *handler) Handle(
+	ctx context.Context, peer daemon.Peer, req protocol.Request, progress func(done, total int64),
+) (result protocol.Result, err error) {
+	counts, known := h.metrics.methods[req.Method]
+	if !known {
+		counts = h.metrics.unknown
+	}
+	start, code := time.Now(), protocol.CodeInternal
+	defer func() {
+		counts.seconds.Observe(time.Since(start).Seconds())
+		counts.answered(code).Inc()
+	}()
+	result, err = h.next.Handle(ctx, peer, req, progress)
+	code = codeOf(err)
+	return result, err
+}
+
+// answered returns the counter of a code; what is no code of the protocol is answered as it is, and counts as a fault.
+func (m *method) answered(code protocol.Code) prometheus.Counter {
+	if counter, known := m.codes[code]; known {
+		return counter
+	}
+	return m.codes[protocol.CodeInternal]
+}
+
+func codeOf(err error) protocol.Code {
+	if err == nil {
+		return codeOK
+	}
+	if failure, ok := errors.AsType[*protocol.Error](err); ok {
+		return failure.Code
+	}
+	return protocol.CodeInternal
+}
+
+// Sink counts what a site brings to MySQL through next.
+func (m *Metrics) Sink(site string, next flush.Sink) flush.Sink {
+	if m == nil {
+		return next
+	}
+	return &sink{
+		next: next, tickets: m.flushed.WithLabelValues(site), seconds: m.flushing.WithLabelValues(site),
+		locked: m.locked.WithLabelValues(site),
+	}
+}
+
+type sink struct {
+	next             flush.Sink
+	tickets, seconds prometheus.Observer
+	locked           prometheus.Counter
+}
+
+// Write implements [flush.Sink].
+func (s *sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+	start := time.Now()
+	results, err := s.next.Write(ctx, changes)
+	s.seconds.Observe(time.Since(start).Seconds())
+	s.tickets.Observe(float64(len(changes)))
+	for i := range results {
+		if results[i].Later != nil {
+			s.locked.Inc()
+		}
+	}
+	return results, err
+}
+
+// Batches counts the changes of a site that are sent to Redis together; nil where nothing counts.
+func (m *Metrics) Batches(site string) func(changes int) {
+	if m == nil {
+		return nil
+	}
+	series := m.applied.WithLabelValues(site)
+	return func(changes int) { series.Observe(float64(changes)) }
+}

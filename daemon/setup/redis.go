@@ -1,0 +1,139 @@
+package setup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/wpconfig"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// lookTimeout bounds the questions to one Redis.
+const lookTimeout = time.Second
+
+// foundRedis is a Redis that answers.
+type foundRedis struct {
+	Addr, Password string
+	Database       int
+	// Notes are what should be changed about it.
+	Notes []string
+}
+
+// findRedis takes the Redis that was named, or the first that answers; nil is none.
+func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedis, error) {
+	if o.Redis == "none" {
+		o.Say("Redis: none, as you asked; the journal keeps what waits for MySQL")
+		return nil, nil //nolint:nilnil // none is an answer
+	}
+	cache := cacheAddr(&wp.Redis)
+	places := o.Places.Redis
+	if cache != "" {
+		places = append([]string{cache}, places...)
+	}
+	if o.Redis != "" {
+		places = []string{o.Redis}
+	}
+	for _, addr := range places {
+		if path, unix := strings.CutPrefix(addr, "unix://"); unix && o.Redis == "" {
+			if _, err := os.Stat(path); err != nil {
+				continue
+			}
+		}
+		password := ""
+		if addr == cache {
+			password = wp.Redis.Password
+		}
+		found, err := lookAt(ctx, addr, password, wp.Redis.Database)
+		if err == nil {
+			o.Say("Redis: %s, database %d", addr, found.Database)
+			for _, note := range found.Notes {
+				o.Say("note: %s", note)
+			}
+			return found, nil
+		}
+		if o.Redis != "" {
+			return nil, fmt.Errorf("--redis %s: %w", addr, err)
+		}
+		o.Say("Redis at %s is not used: %v", addr, err)
+	}
+	o.Say("Redis: none was found; the journal keeps what waits for MySQL, which is all that one host needs")
+	return nil, nil //nolint:nilnil // none is an answer
+}
+
+// cacheAddr is where an object cache has its Redis; empty where none is configured.
+func cacheAddr(r *wpconfig.Redis) string {
+	switch {
+	case r.Path != "":
+		return "unix://" + r.Path
+	case strings.HasPrefix(r.Host, "/"):
+		return "unix://" + r.Host
+	case r.Host != "" && r.Port != "":
+		return net.JoinHostPort(r.Host, r.Port)
+	case r.Host != "":
+		return net.JoinHostPort(r.Host, "6379")
+	default:
+		return ""
+	}
+}
+
+// lookAt asks a Redis whether it is fit, and picks a database in it that nobody uses: cache plugins empty theirs.
+func lookAt(ctx context.Context, addr, password, cacheDatabase string) (*foundRedis, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	network, address := (&config.Redis{Addr: addr}).Network()
+	open := func(database int) *goredis.Client {
+		return goredis.NewClient(&goredis.Options{
+			Network: network, Addr: address, Password: password, DB: database, MaxRetries: -1, DialerRetries: 1,
+			DialTimeout: lookTimeout, ReadTimeout: lookTimeout, ContextTimeoutEnabled: true,
+		})
+	}
+	client := open(0)
+	defer func() { _ = client.Close() }()
+	if err := client.Ping(ctx).Err(); err != nil {
+		return nil, err
+	}
+	info, err := redis.Info(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case info["role"] != "master":
+		return nil, fmt.Errorf("it is a %s, which takes no writes; name its master with --redis", info["role"])
+	case strings.HasPrefix(info["maxmemory_policy"], "allkeys-"):
+		return nil, fmt.Errorf("its maxmemory-policy is %s, which throws away tickets that MySQL does not have yet; set volatile-lru",
+			info["maxmemory_policy"])
+	case info["cluster_enabled"] == "1":
+		return nil, errors.New("it is a node of a Redis Cluster; write the configuration by hand, see docs/configure.md")
+	}
+	notes, err := redis.Inspect(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	found := &foundRedis{Addr: addr, Password: password, Database: freeDatabase(info, cacheDatabase), Notes: notes}
+	chosen := open(found.Database)
+	defer func() { _ = chosen.Close() }()
+	if err := chosen.Ping(ctx).Err(); err != nil { // it has fewer databases
+		found.Database = 0
+	}
+	return found, nil
+}
+
+// freeDatabase returns the first database from 1 on that holds nothing and is not the cache's; 0 where there is none.
+func freeDatabase(info map[string]string, cache string) int {
+	const databases = 16 // unless redis.conf says otherwise
+	for n := 1; n < databases; n++ {
+		if name := strconv.Itoa(n); info["db"+name] == "" && name != cache {
+			return n
+		}
+	}
+	return 0
+}

@@ -1,0 +1,223 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/wpconfig"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// site is a folder with a wp-config.php for the shared database, and what init is told about it.
+type site struct {
+	Options
+	wp   string // the text of wp-config.php
+	said []string
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	mariadb, database := testenv.SharedMariaDB(t)
+	dir := t.TempDir()
+	s := &site{wp: fmt.Sprintf("<?php\ndefine('DB_NAME', '%s');\ndefine('DB_USER', 'root');\ndefine('DB_PASSWORD', '');\n"+
+		"define('DB_HOST', 'localhost');\n$table_prefix = 'shop_';\n", database)}
+	s.Options = Options{
+		WordPress: filepath.Join(dir, "html"), Config: filepath.Join(dir, "ticketd.toml"),
+		Places: Places{MySQLSockets: []string{"/no/such.sock", mariadb.Socket()}, Redis: []string{"unix:///no/such.sock"}},
+		Say:    func(format string, args ...any) { s.said = append(s.said, fmt.Sprintf(format, args...)) },
+	}
+	if err := os.Mkdir(s.WordPress, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// run runs init with the wp-config.php as it is by now.
+func (s *site) run(ctx context.Context, t *testing.T) (*config.Config, error) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(s.WordPress, "wp-config.php"), []byte(s.wp), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Run(ctx, s.Options); err != nil {
+		return nil, err
+	}
+	c, err := config.Load(s.Config, nil, nil)
+	if err != nil {
+		t.Fatalf("what was written cannot be read: %v", err)
+	}
+	return c, nil
+}
+
+func TestInitWritesWhatWorks(t *testing.T) {
+	t.Parallel()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{Password: "hun\"ter2"})
+	if err := redis.Client(t).Set(t.Context(), "cache", 1, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t)
+	s.wp += fmt.Sprintf("define('WP_REDIS_PATH', '%s');\ndefine('WP_REDIS_PASSWORD', 'hun\"ter2');\ndefine('WP_REDIS_DATABASE', "+
+		"1);\n"+
+		"define('MULTISITE', true);\n", redis.Socket())
+	c, err := s.run(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Redis.Addr != "unix://"+redis.Socket() || c.Redis.Password.Reveal() != `hun"ter2` || c.Redis.DB != 2 {
+		t.Errorf("redis %+v: want the cache's, in the first database that neither it nor anybody uses", c.Redis)
+	}
+	main := c.Sites["main"]
+	dsn, err := driver.ParseDSN(main.DSN.Reveal())
+	if err != nil || dsn.Addr != s.Places.MySQLSockets[1] || main.TableName() != "shop_support_tickets" {
+		t.Errorf("%+v, %v, table %s", dsn, err, main.TableName())
+	}
+	mariadb, _ := testenv.SharedMariaDB(t)
+	var n int
+	if err := mariadb.DB(t, dsn.DBName).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+
+		"shop_support_tickets").Scan(&n); err != nil {
+		t.Errorf("the table was not made: %v", err)
+	}
+	info, err := os.Stat(s.Config)
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("the file: %v, %v, want 0640", info, err)
+	}
+	text, _ := os.ReadFile(s.Config)
+	if !strings.Contains(string(text), "[sites.blog2]") {
+		t.Errorf("nothing is said of the other blogs:\n%s", text)
+	}
+	for _, line := range s.said {
+		if strings.Contains(line, "ter2") {
+			t.Errorf("a secret is shown: %s", line)
+		}
+	}
+}
+
+func TestInitWithoutRedisLeavesTheJournal(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.NoMigrate = true
+	c, err := s.run(t.Context(), t)
+	if err != nil || c.HasRedis() || c.JournalDir("main") == "" {
+		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
+// Whatever fails, the folder is as it was before.
+func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
+	t.Parallel()
+	replica := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
+	evicting := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"maxmemory-policy allkeys-lru"}})
+	for name, test := range map[string]struct {
+		change func(*site)
+		want   string
+	}{
+		"a computed password": {func(s *site) { s.wp = strings.Replace(s.wp, "''", "f()", 1) }, "DB_PASSWORD is computed"},
+		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot be used"},
+		"no socket":           {func(s *site) { s.Places.MySQLSockets = []string{"/no/such.sock"} }, "localhost:/path/to.sock"},
+		"a named Redis away":  {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
+		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which takes no writes"},
+		"an evicting Redis":   {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
+		"a prefix":            {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
+		"no WordPress":        {func(s *site) { s.WordPress += "/none" }, "--wp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t)
+			test.change(s)
+			var err error
+			if name == "no WordPress" {
+				err = Run(t.Context(), s.Options)
+			} else {
+				_, err = s.run(t.Context(), t)
+			}
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+			left, _ := filepath.Glob(filepath.Join(filepath.Dir(s.Config), "*.toml"))
+			hidden, _ := filepath.Glob(filepath.Join(filepath.Dir(s.Config), ".*"))
+			if len(left)+len(hidden) > 0 {
+				t.Errorf("it left %v %v", left, hidden)
+			}
+		})
+	}
+}
+
+func TestInitReplacesOnlyWithForce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if err := os.WriteFile(s.Config, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.run(t.Context(), t); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("error %v", err)
+	}
+	// One that appears while init looks around counts, too.
+	if err := s.write("yours", func(string) error { return nil }); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("error %v", err)
+	}
+	if text, _ := os.ReadFile(s.Config); string(text) != "mine" {
+		t.Errorf("it was replaced by %q", text)
+	}
+	s.Force = true
+	if _, err := s.run(t.Context(), t); err != nil {
+		t.Error(err)
+	}
+	// What has nothing but comments is nobody's.
+	if err := os.WriteFile(s.Config, []byte("# a package's\n#[daemon]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Force = false
+	if _, err := s.run(t.Context(), t); err != nil {
+		t.Error(err)
+	}
+}
+
+// A wp-config.php may lie one folder above WordPress, but not where that is another WordPress'.
+func TestConfigOneFolderAbove(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	html := filepath.Join(dir, "html")
+	if err := os.Mkdir(html, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := "<?php define('DB_NAME','a'); define('DB_USER','b'); define('DB_PASSWORD','c'); define('DB_HOST','d'); " +
+		"$table_prefix='e';"
+	if err := os.WriteFile(filepath.Join(dir, "wp-config.php"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if path, _, err := readWordPress(html); err != nil || path != filepath.Join(dir, "wp-config.php") {
+		t.Errorf("%s, %v", path, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "wp-settings.php"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := readWordPress(html); err == nil {
+		t.Error("another WordPress' is taken")
+	}
+}
+
+func TestDSNKeepsWhatItIsGiven(t *testing.T) {
+	t.Parallel()
+	for _, password := range []string{"", "p@ss:w/o?r#d", "a)b(c", "%41", "é\t'\""} {
+		wp := &wpconfig.Config{Name: "n-1", User: "u", Password: password, Host: wpconfig.Host{Address: "[::1]:3306"}, TLS: true}
+		dsn, err := dsnOf(wp, nil)
+		if err != nil {
+			t.Errorf("%q: %v", password, err)
+			continue
+		}
+		if c, err := driver.ParseDSN(dsn); err != nil || c.Passwd != password || c.TLSConfig != "true" {
+			t.Errorf("%q became %+v, %v", password, c, err)
+		}
+	}
+	if _, err := dsnOf(&wpconfig.Config{Name: "n", User: "a:b", Host: wpconfig.Host{Socket: "/s"}}, nil); err == nil {
+		t.Error("a user with a colon is written as another")
+	}
+}

@@ -1,0 +1,62 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ticketd/ticketd/daemon/config"
+)
+
+// fileMode lets the daemon's group read the file, which holds passwords, and nobody else.
+const fileMode = 0o640
+
+// daemonGroup is the group that the packages make for the daemon.
+const daemonGroup = "ticketd"
+
+// write puts the text where the configuration belongs, whole or not at all, after check has looked at it beside that place.
+func (o *Options) write(text string, check func(file string) error) error {
+	dir := filepath.Dir(o.Config)
+	file, err := os.CreateTemp(dir, ".ticketd-init-*.toml") // readable for the owner alone
+	if err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // gone already where all went well
+	_, err = file.WriteString(text)
+	err = errors.Join(err, o.open(file), file.Sync(), file.Close())
+	if err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	if err := check(file.Name()); err != nil {
+		return err
+	}
+	if o.Force {
+		err = os.Rename(file.Name(), o.Config)
+	} else {
+		err = os.Link(file.Name(), o.Config) // which replaces nothing, unlike a rename
+	}
+	if errors.Is(err, fs.ErrExist) {
+		return existsError(o.Config)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	o.Say("%s is written", o.Config)
+	return nil
+}
+
+// open gives the file to the daemon's group, where there is one and this user may.
+func (o *Options) open(file *os.File) error {
+	gid, err := config.GroupID(daemonGroup)
+	if err == nil && os.Geteuid() == 0 {
+		if err := file.Chown(0, int(gid)); err != nil {
+			return err
+		}
+	} else {
+		o.Say("note: there is no group %s, or you may not give files to it: make %s readable for the daemon's user", daemonGroup,
+			o.Config)
+	}
+	return file.Chmod(fileMode)
+}

@@ -1,0 +1,84 @@
+package watchdog_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	"github.com/ticketd/ticketd/daemon/watchdog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A part that stands still is reported no more once its time is over, and is again when it goes on; the others do not make up
+// for it. Without the look at Within the reports go on (tried by hand).
+func TestAStuckPartEndsTheReports(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var reports atomic.Int64
+		var stands atomic.Bool
+		steps := func() int64 {
+			if stands.Load() {
+				return 0
+			}
+			return time.Now().Unix()
+		}
+		parts := []watchdog.Part{
+			{Name: "busy", Within: time.Minute, Moved: func(context.Context) bool { return true }},
+			{Name: "flusher", Within: time.Minute, Moved: watchdog.Counter(steps)},
+		}
+		w := watchdog.New(parts, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
+		w.Start(t.Context())
+		t.Cleanup(func() { _ = w.Stop(context.Background()) })
+		in := func(d time.Duration) int64 {
+			before := reports.Load()
+			time.Sleep(d)
+			return reports.Load() - before
+		}
+		if n := in(10 * time.Minute); n < 59 || n > 60 {
+			t.Errorf("%d reports in ten minutes, want one every 10 s", n)
+		}
+		stands.Store(true)
+		if n := in(time.Minute); n < 5 {
+			t.Errorf("%d reports in a minute that a step may take, want them to go on", n)
+		}
+		time.Sleep(20 * time.Second)
+		if n := in(10 * time.Minute); n != 0 {
+			t.Errorf("%d reports although a part is stuck", n)
+		}
+		stands.Store(false)
+		if n := in(time.Minute); n < 5 {
+			t.Errorf("%d reports in a minute after it goes on", n)
+		}
+	})
+}
+
+// A look that hangs is cut off before the next, and counts as no movement.
+func TestAPartThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var reports atomic.Int64
+		hangs := func(ctx context.Context) bool {
+			<-ctx.Done()
+			return false
+		}
+		parts := []watchdog.Part{{Name: "listener", Within: 15 * time.Second, Moved: hangs}}
+		w := watchdog.New(parts, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
+		w.Start(t.Context())
+		time.Sleep(10 * time.Minute)
+		if n := reports.Load(); n > 1 {
+			t.Errorf("%d reports of a listener that does not answer", n)
+		}
+		if err := w.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if err := w.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

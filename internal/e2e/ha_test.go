@@ -1,0 +1,140 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// nodes are Redis servers that replace a dead master among themselves.
+type nodes interface {
+	Masters(ctx context.Context) []*testenv.Redis
+}
+
+// failovers are what happens when masters die: how long it took until Redis had all that was acknowledged meanwhile.
+type failovers struct {
+	nodes  nodes
+	inStep func(ctx context.Context) error // nil where a master may die
+
+	mu   sync.Mutex
+	took []time.Duration
+}
+
+// recoverWithin is what servers and daemon may take together before the test fails. The sentinels need ten seconds to tell a
+// master that came back that it is one no more.
+const recoverWithin = 60 * time.Second
+
+// fault kills a master and starts it again when another has taken over, so that the next may die.
+func (f *failovers) fault(s *testenv.Stack) fault {
+	return fault{"master killed", func(ctx context.Context, r *rand.Rand) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverWithin)
+		defer cancel()
+		if err := until(ctx, func() error { return f.inStep(ctx) }); err != nil {
+			return fmt.Errorf("the replicas are not in step: %w", err)
+		}
+		masters := f.nodes.Masters(ctx)
+		victim := masters[r.IntN(len(masters))]
+		begin := time.Now()
+		victim.Kill()
+		noticed := false
+		err := until(ctx, func() error {
+			state, err := recovered(ctx, s.Socket)
+			noticed = noticed || err != nil
+			if !noticed { // nobody has written to it yet
+				return fmt.Errorf("the daemon has not noticed: %v", state)
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("after the fail-over: %w", err)
+		}
+		f.mu.Lock()
+		f.took = append(f.took, time.Since(begin))
+		f.mu.Unlock()
+		return victim.Restart(ctx)
+	}}
+}
+
+// recovered says whether the daemon writes to Redis again, and has brought there what waited.
+func recovered(ctx context.Context, socket string) (protocol.State, error) {
+	c, err := protocol.Dial(ctx, socket)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }()
+	status, err := c.Status(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case status.Store.State != protocol.StateUp:
+		return status.Store.State, fmt.Errorf("Redis is %s: %s", status.Store.State, status.Store.Reason)
+	case status.Journal.Entries > 0:
+		return status.Store.State, fmt.Errorf("%d changes wait in the journal", status.Journal.Entries)
+	}
+	return status.Store.State, nil
+}
+
+// until asks again and again: servers that come to an agreement signal nothing.
+func until(ctx context.Context, holds func() error) error {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := holds()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (f *failovers) report(t *testing.T) {
+	t.Helper()
+	if len(f.took) == 0 {
+		t.Fatal("no master was killed")
+	}
+	slices.Sort(f.took)
+	t.Logf("%d fail-overs; from SIGKILL until Redis had everything again: median %v, longest %v", len(f.took),
+		f.took[len(f.took)/2].Round(time.Millisecond), f.took[len(f.took)-1].Round(time.Millisecond))
+}
+
+// Masters are killed under visitors who write through PHP-FPM, and sentinels put replicas into their places: no request fails,
+// and everything that was acknowledged is in MySQL. Without the journal the first kill fails requests (tried).
+func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: durable})
+	f := &failovers{nodes: s, inStep: s.InSync}
+	place := fmt.Sprintf("[redis]\nsentinels = [%s]\nmaster_name = %q\n", quoted(s.SentinelAddrs()), testenv.SentinelMaster)
+	endure(t, testenv.StackOptions{Place: place}, func(s *testenv.Stack) []fault { return []fault{f.fault(s)} })
+	f.report(t)
+}
+
+// The same with one of the three masters of a Redis Cluster.
+func TestClusterFailover(t *testing.T) {
+	t.Parallel()
+	c := testenv.NewCluster(t, durable)
+	f := &failovers{nodes: c, inStep: c.Whole}
+	place := fmt.Sprintf("[redis]\ncluster = [%s]\n", quoted(c.Addrs()))
+	endure(t, testenv.StackOptions{Place: place}, func(s *testenv.Stack) []fault { return []fault{f.fault(s)} })
+	f.report(t)
+}
+
+// quoted lists strings as TOML does.
+func quoted(list []string) string {
+	var quoted []string
+	for _, one := range list {
+		quoted = append(quoted, fmt.Sprintf("%q", one))
+	}
+	return strings.Join(quoted, ", ")
+}

@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+)
+
+// In a network each blog has its own tables, site and tickets, whether it was there before the plugin or came later; a
+// deleted blog's changes are brought to MySQL first, and its tables go with it.
+func TestNetwork(t *testing.T) {
+	t.Parallel()
+	eachWordPress(t, func(t *testing.T, source string) {
+		s := testenv.NewStack(t, testenv.StackOptions{
+			Debug: true, Source: source, Multisite: true,
+			MustUse: "add_filter( 'ticketd_site', function ( $site, $blog ) { return 1 === $blog ? 'main' : 'blog' . $blog; }, 10, 2 );",
+			Sites:   "[sites.blog2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\n" + hourly,
+		})
+		tables := func(prefix string) string {
+			return run(t, s, `
+				$like = $wpdb->esc_like( $argv[1] ) . '%';
+				echo implode( ' ', $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $like ) ) );`, prefix)
+		}
+		if got := tables("wp_support_tickets"); got != "wp_support_tickets wp_support_tickets_seq" {
+			t.Errorf("network activation made %q", got)
+		}
+		run(t, s, `$id = wpmu_create_blog( 'localhost', '/shop/', 'Shop', 1 ); if ( 2 !== $id ) { print_r( $id ); exit( 1 ); }`)
+		if got := tables("wp_2_support_tickets"); got != "wp_2_support_tickets wp_2_support_tickets_seq" {
+			t.Errorf("the new blog got %q", got)
+		}
+		out := run(t, s, `
+			ticketd_create_ticket( array( 'subject' => 'of the first' ) );
+			switch_to_blog( 2 );
+			$id = ticketd_create_ticket( array( 'subject' => 'of the second' ) );
+			echo is_wp_error( $id ) ? $id->get_error_message() : ticketd_get_ticket( $id )['fields']['subject'];
+			restore_current_blog();
+			echo '|' . ticketd_get_ticket( 1 )['fields']['subject'] . '|' . ticketd_status()['site'];`)
+		if out != "of the second|of the first|main" {
+			t.Errorf("two blogs: %q", out)
+		}
+		// The second blog's interval is an hour, so its ticket waits; deleting the blog flushes it before the tables go.
+		out = run(t, s, `
+			add_action( 'wp_uninitialize_site', function () { global $wpdb;
+				echo $wpdb->get_var( 'SELECT subject FROM wp_2_support_tickets' ); }, 1 );
+			require_once ABSPATH . 'wp-admin/includes/admin.php';
+			wpmu_delete_blog( 2, true );`)
+		if out != "of the second" {
+			t.Errorf("before the tables went, the table held %q", out)
+		}
+		if got := tables("wp_2_"); got != "" {
+			t.Errorf("the deleted blog left %q", got)
+		}
+		// Where nothing can be flushed, a blog is not deleted.
+		run(t, s, `wpmu_create_blog( 'localhost', '/other/', 'Other', 1 );`)
+		s.Ticketd.Kill()
+		out = run(t, s, `$result = wp_delete_site( 3 ); echo is_wp_error( $result ) ? $result->get_error_code() : 'deleted';`)
+		if out != "ticketd_flush" || !strings.Contains(tables("wp_3_support"), "wp_3_support_tickets") {
+			t.Errorf("deleting a blog without the daemon: %q", out)
+		}
+		noNotices(t, s)
+	})
+}

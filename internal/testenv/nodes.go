@@ -1,0 +1,115 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// redisNodes are several Redis servers that belong together.
+type redisNodes struct{ nodes []*Redis }
+
+// start starts n more servers, each in a folder of its own.
+func (r *redisNodes) start(ctx context.Context, dir string, n int, o RedisOptions) error {
+	for range n {
+		folder := filepath.Join(dir, strconv.Itoa(len(r.nodes)))
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("starting Redis nodes: %w", err)
+		}
+		node, err := StartRedis(ctx, folder, o)
+		if err != nil {
+			return err
+		}
+		r.nodes = append(r.nodes, node)
+	}
+	return nil
+}
+
+// Nodes are all the servers, those that do not run included.
+func (r *redisNodes) Nodes() []*Redis { return r.nodes }
+
+// Addrs are the TCP addresses of the nodes.
+func (r *redisNodes) Addrs() []string {
+	addrs := make([]string, len(r.nodes))
+	for i, node := range r.nodes {
+		addrs[i] = node.Addr()
+	}
+	return addrs
+}
+
+// Masters are the nodes that run and say that they are masters.
+func (r *redisNodes) Masters(ctx context.Context) []*Redis {
+	var masters []*Redis
+	for _, node := range r.nodes {
+		if text, err := node.info(ctx, "replication"); err == nil && strings.Contains(text, "role:master") {
+			masters = append(masters, node)
+		}
+	}
+	return masters
+}
+
+// inSync says that n nodes are replicas that have all of their master's data, or most likely so: they are connected to it.
+func (r *redisNodes) inSync(ctx context.Context, n int) error {
+	replicas := 0
+	for _, node := range r.nodes {
+		text, err := node.info(ctx, "replication")
+		if err != nil {
+			return err
+		}
+		if strings.Contains(text, "master_link_status:up") {
+			replicas++
+		}
+	}
+	if replicas != n {
+		return fmt.Errorf("%d of %d replicas are connected to their masters", replicas, n)
+	}
+	return nil
+}
+
+// Stop ends all of them.
+func (r *redisNodes) Stop() error {
+	var errs []error
+	for _, node := range r.nodes {
+		errs = append(errs, node.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// Kill ends all of them at once.
+func (r *redisNodes) Kill() {
+	for _, node := range r.nodes {
+		node.Kill()
+	}
+}
+
+// Log returns the logs of all of them.
+func (r *redisNodes) Log() string {
+	var text strings.Builder
+	for i, node := range r.nodes {
+		fmt.Fprintf(&text, "--- node %d, %s\n%s\n", i, node.Addr(), node.Log())
+	}
+	return text.String()
+}
+
+// settled asks until check is content or ctx ends.
+func settled(ctx context.Context, what string, check func(context.Context) error) error {
+	const pause = 20 * time.Millisecond
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", what, err)
+		}
+	}
+}

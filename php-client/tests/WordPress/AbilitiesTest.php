@@ -1,0 +1,68 @@
+<?php
+/**
+ * The Abilities API.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Tests\Support\Site;
+use Ticketd\WordPress\Abilities;
+use Ticketd\WordPress\Plugin;
+
+/**
+ * What is offered, to whom, and what comes of it.
+ */
+final class AbilitiesTest extends SiteTestCase {
+
+	/**
+	 * Registers the abilities.
+	 */
+	protected function setUp(): void {
+		parent::setUp();
+		require_once __DIR__ . '/../Support/abilities.php';
+	}
+
+	/**
+	 * Registers them with the current connection.
+	 */
+	private function register(): void {
+		$abilities = new Abilities( Plugin::instance()->api() );
+		$abilities->add_category();
+		$abilities->add_abilities();
+	}
+
+	/**
+	 * Every ability belongs to the category, describes its input, and is closed to those who may not.
+	 */
+	public function test_abilities_are_closed_to_strangers(): void {
+		$this->register();
+		$this->assertCount( 5, Site::$abilities );
+		foreach ( array( 'get', 'create', 'update' ) as $verb ) {
+			$ability = Site::$abilities[ "ticketd/$verb-ticket" ];
+			$this->assertArrayHasKey( $ability['category'], Site::$abilities );
+			$this->assertNotEmpty( $ability['input_schema']['required'] );
+			Site::$capabilities = array( 'read' );
+			$this->assertFalse( $ability['permission_callback']( array( 'id' => 1 ) ) );
+			Site::$capabilities = array( 'ticketd_edit_tickets' );
+			$this->assertTrue( $ability['permission_callback']( array( 'id' => 1 ) ) );
+		}
+		Site::$capabilities = array();
+		$this->assertFalse( Site::$abilities['ticketd/list-tickets']['permission_callback']() );
+	}
+
+	/**
+	 * What is asked for reaches the daemon.
+	 */
+	public function test_abilities_do_what_they_say(): void {
+		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'tickets' => array(), 'next' => null ) ) );
+		$this->register();
+		$input = array( 'id' => 812, 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 );
+		$this->assertSame( array( 'revision' => 8 ), Site::$abilities['ticketd/update-ticket']['execute_callback']( $input ) );
+		Site::$abilities['ticketd/list-tickets']['execute_callback']( array( 'where' => array( 'status' => 'open' ), 'orderby' => 'id' ) );
+		$this->assertSame( array( 'set', $input ), $this->request() );
+		$query = array( 'sort' => 'ticket_id', 'order' => 'desc', 'limit' => 10, 'where' => array( 'status' => 'open' ) );
+		$this->assertSame( array( 'list', $query ), $this->request() );
+	}
+}

@@ -1,0 +1,89 @@
+<?php
+/**
+ * What other plugins may do about changes.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Tests\Support\Peer;
+
+/**
+ * Filters decide what is sent, actions tell what was accepted and nothing else.
+ */
+final class HooksTest extends SiteTestCase {
+
+	/**
+	 * What the actions told: name and arguments.
+	 *
+	 * @var array[]
+	 */
+	private array $told = array();
+
+	/**
+	 * Listens.
+	 */
+	protected function setUp(): void {
+		parent::setUp();
+		foreach ( array( 'created', 'updated', 'deleted' ) as $name ) {
+			add_action(
+				'ticketd_ticket_' . $name,
+				function ( ...$arguments ) use ( $name ): void {
+					$this->told[] = array_merge( array( $name ), $arguments );
+				},
+				10,
+				3
+			);
+		}
+	}
+
+	/**
+	 * Every change that was accepted is told of once, with what was sent.
+	 */
+	public function test_accepted_changes_are_told_of(): void {
+		add_filter( 'ticketd_ticket_fields', static fn( array $fields, string $action, int $id ): array => $fields + array( 'via' => "$action $id" ), 10, 3 );
+		$this->daemon(
+			array( null, array( 'id' => 812, 'revision' => 7 ) ),
+			array( null, array( 'revision' => 8 ) ),
+			array( null, array( 'results' => array( 9, Peer::error( 'invalid' ) ) ) ),
+			array( null, array( 'revision' => 10 ) ),
+			array( Peer::error( 'forbidden' ), null )
+		);
+		ticketd_create_ticket( array( 'status' => 'open' ) );
+		ticketd_set_ticket( 812, array( 'status' => 'x' ) );
+		ticketd_set_tickets( array( 1 => array( 'status' => 'a' ), 2 => array( 'status' => 'b' ) ) );
+		ticketd_delete_ticket( 812 );
+		ticketd_set_ticket( 812, array( 'status' => 'y' ) );
+		$this->assertSame(
+			array(
+				array( 'created', 812, array( 'status' => 'open', 'via' => 'create 0' ), 7 ),
+				array( 'updated', 812, array( 'status' => 'x', 'via' => 'update 812' ), 8 ),
+				array( 'updated', 1, array( 'status' => 'a', 'via' => 'update 1' ), 9 ),
+				array( 'deleted', 812, 10 ),
+			),
+			$this->told
+		);
+		$this->assertSame( array( 'status' => 'open', 'via' => 'create 0' ), $this->request()[1]['fields'] );
+	}
+
+	/**
+	 * A filter refuses with a reason of its own, in the form that every failure has; the other tickets are changed.
+	 */
+	public function test_a_filter_refuses(): void {
+		add_filter(
+			'ticketd_ticket_fields',
+			static function ( array $fields ) {
+				return 'spam' === $fields['status'] ? new \WP_Error( 'spam', 'No spam, please.' ) : $fields;
+			}
+		);
+		$this->daemon( array( null, array( 'results' => array( 9 ) ) ) );
+		$refused = ticketd_create_ticket( array( 'status' => 'spam' ) );
+		$this->assertSame( array( 'spam', 400, '' ), array( $refused->get_error_code(), $refused->get_error_data()['status'], $refused->get_error_data()['field'] ) );
+		$outcomes = ticketd_set_tickets( array( 1 => array( 'status' => 'spam' ), 2 => array( 'status' => 'open' ) ) );
+		$this->assertSame( array( 1, 2 ), array_keys( $outcomes ) );
+		$this->assertSame( 'No spam, please.', $outcomes[1]->get_error_message() );
+		$this->assertSame( 9, $outcomes[2] );
+		$this->assertSame( array( array( 2, array( 'status' => 'open' ) ) ), $this->request()[1]['tickets'] );
+	}
+}

@@ -1,0 +1,274 @@
+<?php
+/**
+ * The WP-CLI commands for who runs the site.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Cli;
+
+use Ticketd\Client\Client;
+use Ticketd\Client\Limits;
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Doctor;
+use Ticketd\WordPress\Settings;
+use Ticketd\WordPress\Verifier;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Flushes, and says how the daemon, this site and its tickets are.
+ */
+final class Operations {
+
+	/** How long --wait waits, in seconds: a day. */
+	private const LONGEST_WAIT = 86400;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * The settings.
+	 *
+	 * @var Settings
+	 */
+	private Settings $settings;
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Api      $api      What calls the daemon.
+	 * @param Settings $settings The settings.
+	 */
+	public function __construct( Api $api, Settings $settings ) {
+		$this->api      = $api;
+		$this->settings = $settings;
+	}
+
+	/**
+	 * Brings changed tickets to MySQL now and waits until they are there.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [<id>...]
+	 * : The tickets to bring; without any, every changed one.
+	 *
+	 * [--all]
+	 * : Every changed ticket, as without ids; for scripts that want to say so.
+	 *
+	 * [--wait]
+	 * : Wait as long as it takes, for example for a MySQL that is away.
+	 *
+	 * [--timeout=<seconds>]
+	 * : How long to wait at most without --wait.
+	 * ---
+	 * default: 30
+	 * ---
+	 *
+	 * [--field=<field>]
+	 * : Print this value of the result alone: flushed or dead.
+	 *
+	 * [--format=<format>]
+	 * : How to print the result.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd flush
+	 *     $ wp ticketd flush 812 813 --format=json
+	 *     $ wp ticketd flush --all --wait
+	 *
+	 * @param string[] $args       Ticket ids.
+	 * @param array    $assoc_args Options.
+	 */
+	public function flush( array $args, array $assoc_args ): void {
+		$timeout = isset( $assoc_args['wait'] )
+			? self::LONGEST_WAIT
+			: Input::seconds( (string) ( $assoc_args['timeout'] ?? Client::FLUSH_TIMEOUT_MS / 1000 ) );
+		$ids     = Input::ids( $args );
+		if ( array() !== $ids && isset( $assoc_args['all'] ) ) {
+			\WP_CLI::error( __( 'Give ids or --all, not both.', 'ticketd' ) );
+		}
+		$result = array(
+			'flushed' => 0,
+			'dead'    => 0,
+		);
+		foreach ( array() === $ids ? array( array() ) : array_chunk( $ids, Limits::MAX_TICKETS ) as $some ) {
+			$bar  = new FlushProgress();
+			$done = $this->api->flush( $some, array( $bar, 'report' ), $timeout * 1000 );
+			$bar->finish();
+			Output::fail_on_error( $done );
+			$result['flushed'] += $done['flushed'];
+			$result['dead']    += $done['dead'];
+		}
+		Output::rows( array( $result ), $assoc_args, array( 'flushed', 'dead' ) );
+		if ( $result['dead'] > 0 ) {
+			/* translators: %d: number of tickets */
+			$text = _n( 'MySQL refused %d ticket.', 'MySQL refused %d tickets.', $result['dead'], 'ticketd' );
+			\WP_CLI::error( sprintf( $text, $result['dead'] ) );
+		}
+	}
+
+	/**
+	 * Says how the daemon and this site are.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--field=<key>]
+	 * : Print this value alone.
+	 *
+	 * [--format=<format>]
+	 * : How to print the status.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd status
+	 *     $ wp ticketd status --field=dirty
+	 *
+	 * @param string[] $args       None.
+	 * @param array    $assoc_args Options.
+	 */
+	public function status( array $args, array $assoc_args ): void {
+		$status = $this->api->status();
+		Output::fail_on_error( $status );
+		$format = $assoc_args['format'] ?? 'table';
+		if ( isset( $assoc_args['field'] ) ) {
+			$key = $assoc_args['field'];
+			if ( ! array_key_exists( $key, $status ) ) {
+				/* translators: 1: name of a field, 2: names of fields */
+				$text = __( 'There is no field %1$s; there are: %2$s.', 'ticketd' );
+				\WP_CLI::error( sprintf( $text, $key, implode( ', ', array_keys( $status ) ) ) );
+			}
+			\WP_CLI::line(
+				is_scalar( $status[ $key ] ) ? (string) $status[ $key ] : wp_json_encode( $status[ $key ] )
+			);
+			return;
+		}
+		if ( 'json' === $format || 'yaml' === $format ) {
+			\WP_CLI::print_value( $status, array( 'format' => $format ) );
+			return;
+		}
+		$rows = array();
+		foreach ( $status as $key => $value ) {
+			$rows[] = array(
+				'key'   => $key,
+				'value' => is_array( $value ) ? wp_json_encode( $value ) : $value,
+			);
+		}
+		Output::rows( $rows, $assoc_args, array( 'key', 'value' ) );
+	}
+
+	/**
+	 * Compares what ticketd says of tickets with what the database has.
+	 *
+	 * What waits is flushed first. It fails where a ticket differs. `ticketd verify` on the server compares Redis and
+	 * MySQL themselves, without WordPress.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [<id>...]
+	 * : The tickets to compare; without any, all.
+	 *
+	 * [--fields=<fields>]
+	 * : Print only these, separated by commas.
+	 *
+	 * [--format=<format>]
+	 * : How to print the differences.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 *   - count
+	 *   - ids
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd verify
+	 *     $ wp ticketd verify 812 --format=json
+	 *
+	 * @param string[] $args       Ticket ids.
+	 * @param array    $assoc_args Options.
+	 */
+	public function verify( array $args, array $assoc_args ): void {
+		$verifier = new Verifier( $this->api, $this->settings->table() );
+		$result   = $verifier->compare( Input::ids( $args ) );
+		Output::fail_on_error( $result );
+		if ( array() !== $result || 'table' !== ( $assoc_args['format'] ?? 'table' ) ) {
+			Output::rows( $result, $assoc_args, array( 'id', 'field', 'ticketd', 'database' ) );
+		}
+		if ( array() !== $result ) {
+			/* translators: 1: number of differences, 2: number of tickets */
+			$text = __( '%1$d differences in %2$d tickets.', 'ticketd' );
+			\WP_CLI::error( sprintf( $text, count( $result ), $verifier->count() ) );
+		}
+		/* translators: %d: number of tickets */
+		$text = _n(
+			'%d ticket is the same in both.',
+			'%d tickets are the same in both.',
+			$verifier->count(),
+			'ticketd'
+		);
+		Output::note( sprintf( $text, $verifier->count() ) );
+	}
+
+	/**
+	 * Looks for what could go wrong, and says what to do about it. It fails where something is wrong.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--fields=<fields>]
+	 * : Print only these, separated by commas.
+	 *
+	 * [--format=<format>]
+	 * : How to print it.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 *   - count
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd doctor
+	 *
+	 * @param string[] $args       None.
+	 * @param array    $assoc_args Options.
+	 */
+	public function doctor( array $args, array $assoc_args ): void {
+		$findings = ( new Doctor( $this->api, $this->settings ) )->examine();
+		Output::rows( $findings, $assoc_args, array( 'check', 'state', 'message' ) );
+		$bad = array_keys( array_column( $findings, 'state' ), 'error', true );
+		if ( array() !== $bad ) {
+			/* translators: %d: number of checks */
+			$text = _n( '%d check failed.', '%d checks failed.', count( $bad ), 'ticketd' );
+			\WP_CLI::error( sprintf( $text, count( $bad ) ) );
+		}
+	}
+}

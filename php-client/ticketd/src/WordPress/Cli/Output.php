@@ -1,0 +1,121 @@
+<?php
+/**
+ * What commands print.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Cli;
+
+use Ticketd\Client\SpoolingClient;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Prints data on STDOUT in the format that was asked for, and ends a command that failed with a message on STDERR and
+ * the exit code 1.
+ */
+final class Output {
+
+	/**
+	 * Prints rows.
+	 *
+	 * @param array[]  $rows       Rows.
+	 * @param array    $assoc_args Options: `format`, `field` and `fields`.
+	 * @param string[] $columns    The rows' keys; those that are printed where `fields` says no others.
+	 */
+	public static function rows( array $rows, array $assoc_args, array $columns ): void {
+		if ( 'ids' === ( $assoc_args['format'] ?? '' ) ) {
+			\WP_CLI::line( implode( ' ', array_column( $rows, 'id' ) ) );
+			return;
+		}
+		if ( isset( $assoc_args['field'] ) || isset( $assoc_args['fields'] ) ) {
+			$wanted  = explode( ',', (string) ( $assoc_args['field'] ?? $assoc_args['fields'] ) );
+			$unknown = array_diff( array_map( 'trim', $wanted ), $columns );
+			if ( array() !== $rows && array() !== $unknown ) {
+				/* translators: 1: names of fields, 2: names of fields */
+				$text = __( 'There is no field %1$s; there are: %2$s.', 'ticketd' );
+				\WP_CLI::error( sprintf( $text, implode( ', ', $unknown ), implode( ', ', $columns ) ) );
+			}
+		}
+		$assoc_args = array_intersect_key( $assoc_args, array_flip( array( 'format', 'field', 'fields' ) ) );
+		$assoc_args = array_merge( array( 'format' => 'table' ), $assoc_args );
+		( new \WP_CLI\Formatter( $assoc_args, $columns ) )->display_items( $rows );
+	}
+
+	/**
+	 * Prints tickets, one a row, with every field that one of them has.
+	 *
+	 * @param array[] $tickets    The tickets.
+	 * @param array   $assoc_args Options.
+	 */
+	public static function tickets( array $tickets, array $assoc_args ): void {
+		$columns = array(
+			'id'       => null,
+			'revision' => null,
+		);
+		foreach ( $tickets as $ticket ) {
+			$columns += array_fill_keys( array_keys( $ticket['fields'] ), null );
+		}
+		$rows = array();
+		foreach ( $tickets as $ticket ) {
+			$known  = array(
+				'id'       => $ticket['id'],
+				'revision' => $ticket['revision'],
+			);
+			$rows[] = array_replace( $columns, $ticket['fields'], $known );
+		}
+		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
+			\WP_CLI::warning(
+				__( 'ticketd is away or without its store: the latest changes may be missing.', 'ticketd' )
+			);
+		}
+		self::rows( $rows, $assoc_args, array_keys( $columns ) );
+	}
+
+	/**
+	 * Prints the outcome of a change, and on STDERR that it is not known yet where the daemon is away.
+	 *
+	 * @param array $change     The ticket's id and revision.
+	 * @param array $assoc_args Options.
+	 */
+	public static function change( array $change, array $assoc_args ): void {
+		if ( SpoolingClient::UNKNOWN_REVISION === $change['revision'] ) {
+			\WP_CLI::warning( __( 'ticketd is away: the change waits in the spool until it is back.', 'ticketd' ) );
+		}
+		self::rows( array( $change ), $assoc_args, array_keys( $change ) );
+	}
+
+	/**
+	 * Ends the command where a call failed.
+	 *
+	 * @param mixed $result What the call returned.
+	 */
+	public static function fail_on_error( $result ): void {
+		if ( is_wp_error( $result ) ) {
+			\WP_CLI::error( self::reason( $result ) );
+		}
+	}
+
+	/**
+	 * Says something on STDERR, where it disturbs nobody who reads the data. With --quiet it is silent.
+	 *
+	 * @param string $message What to say.
+	 */
+	public static function note( string $message ): void {
+		if ( ! \WP_CLI::get_config( 'quiet' ) ) {
+			file_put_contents( 'php://stderr', $message . "\n" ); // phpcs:ignore WordPress.WP.AlternativeFunctions
+		}
+	}
+
+	/**
+	 * Why something failed, with the field that is to blame.
+	 *
+	 * @param \WP_Error $error The failure.
+	 */
+	public static function reason( \WP_Error $error ): string {
+		$data  = $error->get_error_data();
+		$field = is_array( $data ) ? (string) ( $data['field'] ?? '' ) : '';
+		return ( '' === $field ? '' : $field . ': ' ) . $error->get_error_message();
+	}
+}

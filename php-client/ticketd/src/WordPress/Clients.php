@@ -1,0 +1,93 @@
+<?php
+/**
+ * The clients of a PHP request.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+use Ticketd\Client\Breaker;
+use Ticketd\Client\Client;
+use Ticketd\Client\Connection;
+use Ticketd\Client\Spool;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Gives each blog a client for its site, over one connection.
+ */
+final class Clients {
+
+	/**
+	 * The settings.
+	 *
+	 * @var Settings
+	 */
+	private Settings $settings;
+
+	/**
+	 * The connection of this request, which all blogs share.
+	 *
+	 * @var Connection|null
+	 */
+	private ?Connection $connection = null;
+
+	/**
+	 * The breaker, which all blogs share as they do the daemon.
+	 *
+	 * @var Breaker|null
+	 */
+	private ?Breaker $breaker = null;
+
+	/**
+	 * The spool, which all blogs share.
+	 *
+	 * @var Spool|null
+	 */
+	private ?Spool $spool = null;
+
+	/**
+	 * Clients by site.
+	 *
+	 * @var array<string, Client>
+	 */
+	private array $clients = array();
+
+	/**
+	 * Takes the settings; nothing is opened before the first call.
+	 *
+	 * @param Settings $settings The settings.
+	 */
+	public function __construct( Settings $settings ) {
+		$this->settings = $settings;
+	}
+
+	/**
+	 * The current blog's client.
+	 */
+	public function current(): Client {
+		$site = $this->settings->site();
+		if ( ! isset( $this->clients[ $site ] ) ) {
+			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
+			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );
+
+			$this->clients[ $site ] = new Client(
+				$this->connection,
+				$site,
+				$this->settings->timeout_ms(),
+				null,
+				$this->breaker
+			);
+		}
+		return $this->clients[ $site ];
+	}
+
+	/**
+	 * The spool.
+	 */
+	public function spool(): Spool {
+		$this->spool = $this->spool ?? new Spool( $this->settings->spool() );
+		return $this->spool;
+	}
+}

@@ -1,0 +1,116 @@
+<?php
+/**
+ * The blocks.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Form;
+
+use Ticketd\WordPress\Plugin;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Gives the block editor what the shortcodes are. Both show the same, made by the server for each visitor.
+ */
+final class Blocks {
+
+	/** The editor's script. */
+	private const SCRIPT = 'ticketd-blocks';
+
+	/**
+	 * The plugin's main file.
+	 *
+	 * @var string
+	 */
+	private string $file;
+
+	/**
+	 * Remembers the plugin's main file.
+	 *
+	 * @param string $file Its path.
+	 */
+	public function __construct( string $file ) {
+		$this->file = $file;
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public function register(): void {
+		add_action( 'init', array( $this, 'add_blocks' ) );
+	}
+
+	/**
+	 * Registers the blocks.
+	 */
+	public function add_blocks(): void {
+		$needed = array(
+			'wp-blocks',
+			'wp-element',
+			'wp-i18n',
+			'wp-block-editor',
+			'wp-components',
+			'wp-server-side-render'
+		);
+		wp_register_script(
+			self::SCRIPT,
+			plugins_url( 'assets/blocks.js', $this->file ),
+			$needed,
+			Plugin::VERSION,
+			true
+		);
+		wp_set_script_translations( self::SCRIPT, 'ticketd' );
+		$this->add_block(
+			'ticketd/form',
+			Form::SHORTCODE,
+			array( 'categories' => array( 'type' => 'string', 'default' => '' ) ), // phpcs:ignore WordPress.Arrays
+			__( 'Ticket form', 'ticketd' ),
+			__( 'A form with which customers open a ticket.', 'ticketd' )
+		);
+		$this->add_block(
+			'ticketd/my-tickets',
+			MyTickets::SHORTCODE,
+			array( 'per_page' => array( 'type' => 'integer', 'default' => 20 ) ), // phpcs:ignore WordPress.Arrays
+			__( 'My tickets', 'ticketd' ),
+			__( 'The tickets of the customer who is logged in.', 'ticketd' )
+		);
+	}
+
+	/**
+	 * Registers a block that shows what a shortcode does.
+	 *
+	 * @param string $name        The block's name.
+	 * @param string $shortcode   The shortcode.
+	 * @param array  $attributes  Its attributes, which are the shortcode's.
+	 * @param string $title       The block's title.
+	 * @param string $description What it is for.
+	 */
+	private function add_block(
+		string $name,
+		string $shortcode,
+		array $attributes,
+		string $title,
+		string $description
+	): void {
+		register_block_type(
+			$name,
+			array(
+				'api_version'     => 2,
+				'title'           => $title,
+				'description'     => $description,
+				'category'        => 'widgets',
+				'icon'            => 'tickets-alt',
+				'attributes'      => $attributes,
+				'supports'        => array( 'html' => false ),
+				'editor_script'   => self::SCRIPT,
+				'render_callback' => static function ( array $attributes ) use ( $shortcode ): string {
+					global $shortcode_tags;
+
+					return (string) call_user_func( $shortcode_tags[ $shortcode ], $attributes );
+				},
+			)
+		);
+	}
+}

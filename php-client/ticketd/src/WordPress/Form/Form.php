@@ -1,0 +1,288 @@
+<?php
+/**
+ * The form with which customers open tickets.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Form;
+
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Settings;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Shows the form, as the shortcode `ticketd_form` or a block, and takes what it sends.
+ *
+ * The form is sent to the page that it is on, and needs no JavaScript: what is wrong is said beside the field, with
+ * everything that was typed still there; what went well is answered with a redirect, so that reloading sends nothing
+ * twice.
+ */
+final class Form {
+
+	/** The shortcode. */
+	public const SHORTCODE = 'ticketd_form';
+
+	/** Name of the hidden field that says that the form was sent. */
+	private const SENT = 'ticketd_form';
+
+	/** Name of the field that people do not see and leave empty. */
+	private const HONEYPOT = 'ticketd_website';
+
+	/** What the nonce is for. */
+	private const NONCE = 'ticketd_submit';
+
+	/** Argument of the page that says which ticket was made. */
+	private const DONE = 'ticketd_sent';
+
+	/** Most characters of each field. */
+	private const LENGTHS = array(
+		'subject'  => 200,
+		'message'  => 5000,
+		'category' => 64,
+		'name'     => 100,
+		'email'    => 254,
+	);
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * The settings.
+	 *
+	 * @var Settings
+	 */
+	private Settings $settings;
+
+	/**
+	 * What was typed, by field.
+	 *
+	 * @var array<string, string>
+	 */
+	private array $typed = array();
+
+	/**
+	 * What is wrong, by field; under '' what concerns no field.
+	 *
+	 * @var array<string, string>
+	 */
+	private array $errors = array();
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Api      $api      What calls the daemon.
+	 * @param Settings $settings The settings.
+	 */
+	public function __construct( Api $api, Settings $settings ) {
+		$this->api      = $api;
+		$this->settings = $settings;
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public function register(): void {
+		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
+		add_action( 'template_redirect', array( $this, 'receive' ) );
+	}
+
+	/**
+	 * Takes what the form has sent.
+	 */
+	public function receive(): void {
+		if ( ! isset( $_POST[ self::SENT ] ) ) { // phpcs:ignore WordPress.Security -- Checked below.
+			return;
+		}
+		nocache_headers();
+		$nonce = isset( $_POST['ticketd_nonce'] ) ? sanitize_text_field( wp_unslash( $_POST['ticketd_nonce'] ) ) : '';
+		$sent  = wp_unslash( $_POST );
+		foreach ( self::LENGTHS as $name => $length ) {
+			$value = isset( $sent[ 'ticketd_' . $name ] ) && is_string( $sent[ 'ticketd_' . $name ] )
+				? $sent[ 'ticketd_' . $name ]
+				: '';
+
+			$this->typed[ $name ] = 'message' === $name
+				? sanitize_textarea_field( $value )
+				: sanitize_text_field( $value );
+		}
+		$this->typed['order_id'] = isset( $sent['ticketd_order'] ) && is_string( $sent['ticketd_order'] )
+			? (string) absint( $sent['ticketd_order'] )
+			: '0';
+		if ( ! wp_verify_nonce( $nonce, self::NONCE ) ) {
+			$this->refuse( 403, '', __( 'The page was open for too long. Please send the form again.', 'ticketd' ) );
+		} elseif ( ! $this->is_open() ) {
+			$this->refuse( 403, '', __( 'Please log in to open a ticket.', 'ticketd' ) );
+		} elseif ( '' !== ( $sent[ self::HONEYPOT ] ?? '' ) ) {
+			$this->go_on( 0 ); // A robot is told that all went well.
+		} else {
+			$this->submit();
+		}
+	}
+
+	/**
+	 * Shows the form.
+	 *
+	 * @param array|string $attributes The shortcode's: `categories`, a list separated by commas.
+	 */
+	public function render( $attributes ): string {
+		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, self::SHORTCODE );
+		// What it shows depends on who looks and what was sent.
+		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
+			define( 'DONOTCACHEPAGE', true );
+		}
+		$done = isset( $_GET[ self::DONE ] ) ? absint( $_GET[ self::DONE ] ) : null; // phpcs:ignore WordPress.Security
+		if ( null !== $done && array() === $this->errors ) {
+			/* translators: %d: number of a ticket */
+			$text = $done > 0
+				? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done )
+				: __( 'Thank you.', 'ticketd' );
+			return '<div class="ticketd-form" id="ticketd-form"><p role="status">' . esc_html( $text ) . '</p></div>';
+		}
+		if ( 'off' === $this->settings->form() ) {
+			return '';
+		}
+		if ( ! $this->is_open() ) {
+			$link = sprintf(
+				'<a href="%s">%s</a>',
+				esc_url( wp_login_url( (string) get_permalink() ) ),
+				esc_html__( 'Log in', 'ticketd' )
+			);
+			$text = esc_html__( 'Please log in to open a ticket.', 'ticketd' );
+			return '<p class="ticketd-form">' . $text . ' ' . $link . '</p>';
+		}
+		$categories = array_filter( array_map( 'trim', explode( ',', (string) $attributes['categories'] ) ) );
+		$html       = '<form class="ticketd-form" id="ticketd-form" method="post" action="#ticketd-form">';
+		if ( array() !== $this->errors ) {
+			$text  = $this->errors[''] ?? __( 'Please look at the fields that are marked.', 'ticketd' );
+			$html .= '<p role="alert" class="ticketd-error">' . esc_html( $text ) . '</p>';
+		}
+		$html .= ( new Inputs( self::LENGTHS, $this->typed, $this->errors ) )->all( $categories );
+		$html .= sprintf(
+			'<p style="position:absolute;left:-9999px" aria-hidden="true"><label>%s '
+				. '<input type="text" name="%s" value="" tabindex="-1" autocomplete="off"></label></p>',
+			esc_html__( 'Leave this empty', 'ticketd' ),
+			self::HONEYPOT
+		);
+		$html .= '<input type="hidden" name="' . self::SENT . '" value="1">';
+		$html .= wp_nonce_field( self::NONCE, 'ticketd_nonce', true, false );
+		$send  = esc_html__( 'Send', 'ticketd' );
+		return $html . '<p><button type="submit" class="wp-element-button">' . $send . '</button></p></form>';
+	}
+
+	/**
+	 * Makes a ticket of what was typed, where all is well.
+	 */
+	private function submit(): void {
+		$is_guest = ! is_user_logged_in();
+		$needed   = array_merge( $is_guest ? array( 'name', 'email' ) : array(), array( 'subject', 'message' ) );
+		foreach ( $needed as $name ) {
+			if ( '' === $this->typed[ $name ] ) {
+				$this->refuse( 400, $name, __( 'Please fill this in.', 'ticketd' ) );
+			}
+		}
+		foreach ( self::LENGTHS as $name => $length ) {
+			if ( mb_strlen( $this->typed[ $name ] ) > $length ) {
+				/* translators: %d: number of characters */
+				$this->refuse( 400, $name, sprintf( __( 'At most %d characters, please.', 'ticketd' ), $length ) );
+			}
+		}
+		if ( $is_guest && '' !== $this->typed['email'] && ! is_email( $this->typed['email'] ) ) {
+			$this->refuse( 400, 'email', __( 'This is no e-mail address.', 'ticketd' ) );
+		}
+		$limit = new RateLimit( $this->settings->rate_limit(), $this->settings->rate_seconds() );
+		if ( array() !== $this->errors ) {
+			return;
+		}
+		if ( ! $limit->allows() ) {
+			header( 'Retry-After: ' . $this->settings->rate_seconds() );
+			$this->refuse( 429, '', __( 'You have sent several tickets just now. Please wait a while.', 'ticketd' ) );
+			return;
+		}
+		$created = $this->api->create( $this->fields() );
+		if ( is_wp_error( $created ) ) {
+			$status = (int) ( $created->get_error_data()['status'] ?? 500 );
+			// The reason may name paths and servers; what another plugin refuses it with is meant for people.
+			$text = 'ticketd_' !== substr( (string) $created->get_error_code(), 0, 8 )
+				? $created->get_error_message()
+				: __( 'Your ticket could not be taken. Please try again later.', 'ticketd' );
+			$this->refuse( $status, '', $text );
+			return;
+		}
+		/**
+		 * Fires when the form has made a ticket.
+		 *
+		 * @param int   $id    The ticket's id.
+		 * @param array $typed What was typed: `subject`, `message`, `category`, `name`, `email`, `order_id`.
+		 */
+		do_action( 'ticketd_form_submitted', $created['id'], $this->typed );
+		$this->go_on( $created['id'] );
+	}
+
+	/**
+	 * The ticket's fields.
+	 */
+	private function fields(): array {
+		$typed  = $this->typed;
+		$fields = array(
+			'subject' => $typed['subject'],
+			'message' => $typed['message'],
+			'status'  => 'open',
+		);
+		if ( '' !== $typed['category'] ) {
+			$fields['category'] = $typed['category'];
+		}
+		if ( is_user_logged_in() ) {
+			$fields['customer_id'] = get_current_user_id();
+			if ( WooCommerce::is_own_order( (int) $typed['order_id'] ) ) {
+				$fields['order_id'] = (int) $typed['order_id'];
+			}
+		} else {
+			$fields['customer_name']  = $typed['name'];
+			$fields['customer_email'] = $typed['email'];
+		}
+		/**
+		 * Filters the fields of a ticket that the form makes.
+		 *
+		 * @param array $fields Values by field name.
+		 * @param array $typed  What was typed.
+		 */
+		return (array) apply_filters( 'ticketd_form_fields', $fields, $typed );
+	}
+
+	/**
+	 * Whether the current visitor may use the form.
+	 */
+	private function is_open(): bool {
+		$form = $this->settings->form();
+		return 'everyone' === $form || ( 'customers' === $form && is_user_logged_in() );
+	}
+
+	/**
+	 * Notes what is wrong.
+	 *
+	 * @param int    $status HTTP status of the page.
+	 * @param string $name   The field's name; empty: no field.
+	 * @param string $text   What is wrong.
+	 */
+	private function refuse( int $status, string $name, string $text ): void {
+		status_header( $status );
+		$this->errors[ $name ] = $text;
+	}
+
+	/**
+	 * Sends the visitor back to the page.
+	 *
+	 * @param int $id The ticket's id.
+	 */
+	private function go_on( int $id ): void {
+		$page = isset( $_SERVER['REQUEST_URI'] ) ? esc_url_raw( wp_unslash( $_SERVER['REQUEST_URI'] ) ) : '/';
+		wp_safe_redirect( add_query_arg( self::DONE, $id, remove_query_arg( 'order', $page ) ) . '#ticketd-form', 303 );
+		exit;
+	}
+}

@@ -1,0 +1,224 @@
+<?php
+/**
+ * A customer's own tickets.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Form;
+
+use Ticketd\WordPress\Api;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Shows who is logged in their tickets, as the shortcode `ticketd_my_tickets` or a block: a list page by page, and one
+ * ticket. Whose a ticket is, its `customer_id` says; somebody else's is not there.
+ */
+final class MyTickets {
+
+	/** The shortcode. */
+	public const SHORTCODE = 'ticketd_my_tickets';
+
+	/** Argument of the page: the ticket to show. */
+	private const TICKET = 'ticketd_ticket';
+
+	/** Argument of the page: where the page before ended. */
+	private const AFTER = 'ticketd_after';
+
+	/** Most tickets of a page. */
+	private const MOST = 100;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api = $api;
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public function register(): void {
+		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
+	}
+
+	/**
+	 * Shows the tickets.
+	 *
+	 * @param array|string $attributes The shortcode's: `per_page`, 1 to 100.
+	 */
+	public function render( $attributes ): string {
+		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, self::SHORTCODE );
+		if ( ! defined( 'DONOTCACHEPAGE' ) ) {
+			define( 'DONOTCACHEPAGE', true ); // Page caches: it is another page for everybody.
+		}
+		if ( ! is_user_logged_in() ) {
+			return sprintf(
+				'<p class="ticketd-my-tickets">%s <a href="%s">%s</a></p>',
+				esc_html__( 'Please log in to see your tickets.', 'ticketd' ),
+				esc_url( wp_login_url( (string) get_permalink() ) ),
+				esc_html__( 'Log in', 'ticketd' )
+			);
+		}
+		$id   = isset( $_GET[ self::TICKET ] ) ? absint( $_GET[ self::TICKET ] ) : 0; // phpcs:ignore WordPress.Security
+		$html = $id > 0
+			? $this->one( $id )
+			: $this->several( min( self::MOST, max( 1, (int) $attributes['per_page'] ) ) );
+		return '<div class="ticketd-my-tickets">' . $html . '</div>';
+	}
+
+	/**
+	 * Shows a page of tickets.
+	 *
+	 * @param int $count How many.
+	 */
+	private function several( int $count ): string {
+		$query = array(
+			'where' => array( 'customer_id' => get_current_user_id() ),
+			'sort'  => 'updated_at',
+			'limit' => $count,
+		);
+		// What is no cursor the daemon refuses.
+		$after = isset( $_GET[ self::AFTER ] )
+			? sanitize_text_field( wp_unslash( $_GET[ self::AFTER ] ) )
+			: ''; // phpcs:ignore WordPress.Security
+		$page  = $this->api->list_tickets( '' === $after ? $query : $query + array( 'after' => $after ) );
+		if ( is_wp_error( $page ) ) {
+			return $this->unavailable();
+		}
+		if ( array() === $page['tickets'] ) {
+			return '<p>' . esc_html__( 'There are no tickets.', 'ticketd' ) . '</p>';
+		}
+		$html  = true === ( $page['stale'] ?? false ) ? self::staleness() : '';
+		$html .= '<table><thead><tr>';
+		$heads = array(
+			__( 'Number', 'ticketd' ),
+			__( 'Subject', 'ticketd' ),
+			__( 'Status', 'ticketd' ),
+			__( 'Last change', 'ticketd' )
+		);
+		foreach ( $heads as $head ) {
+			$html .= '<th scope="col">' . esc_html( $head ) . '</th>';
+		}
+		$html .= '</tr></thead><tbody>';
+		foreach ( $page['tickets'] as $ticket ) {
+			$fields  = $ticket['fields'];
+			$subject = trim( (string) ( $fields['subject'] ?? '' ) );
+			$html   .= sprintf(
+				'<tr><td>%d</td><td><a href="%s">%s</a></td><td>%s</td><td>%s</td></tr>',
+				$ticket['id'],
+				esc_url( add_query_arg( self::TICKET, $ticket['id'], self::address() ) ),
+				esc_html( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject ),
+				esc_html( (string) ( $fields['status'] ?? '' ) ),
+				esc_html( self::time( $fields['updated_at'] ?? null ) )
+			);
+		}
+		$html .= '</tbody></table>';
+		if ( null !== $page['next'] ) {
+			$address = add_query_arg( self::AFTER, rawurlencode( $page['next'] ), self::address() );
+			$html   .= '<p><a rel="next" href="' . esc_url( $address ) . '">' . esc_html__(
+				'Older tickets',
+				'ticketd'
+			) . '</a></p>';
+		}
+		return $html;
+	}
+
+	/**
+	 * Shows one ticket.
+	 *
+	 * @param int $id Its id.
+	 */
+	private function one( int $id ): string {
+		$back   = '<p><a href="' . esc_url( self::address() ) . '">' . esc_html__(
+			'All my tickets',
+			'ticketd'
+		) . '</a></p>';
+		$ticket = $this->api->get( $id );
+		if ( is_wp_error( $ticket ) && 'ticketd_not_found' !== $ticket->get_error_code() ) {
+			return $this->unavailable() . $back;
+		}
+		$fields = is_wp_error( $ticket ) ? array() : $ticket['fields'];
+		if ( (int) ( $fields['customer_id'] ?? 0 ) !== get_current_user_id() ) {
+			return '<p>' . esc_html__( 'You have no ticket of this number.', 'ticketd' ) . '</p>' . $back;
+		}
+		$rows = array(
+			array( __( 'Number', 'ticketd' ), (string) $id ),
+			array( __( 'Subject', 'ticketd' ), (string) ( $fields['subject'] ?? '' ) ),
+			array( __( 'Status', 'ticketd' ), (string) ( $fields['status'] ?? '' ) ),
+			array( __( 'Category', 'ticketd' ), (string) ( $fields['category'] ?? '' ) ),
+			array( __( 'Opened', 'ticketd' ), self::time( $fields['created_at'] ?? null ) ),
+			array( __( 'Last change', 'ticketd' ), self::time( $fields['updated_at'] ?? null ) ),
+			array( __( 'Message', 'ticketd' ), (string) ( $fields['message'] ?? '' ) ),
+		);
+		/**
+		 * Filters what a customer sees of one of their tickets.
+		 *
+		 * @param array[] $rows   Pairs of label and text.
+		 * @param array   $ticket The ticket.
+		 */
+		$rows  = (array) apply_filters( 'ticketd_my_ticket_rows', $rows, $ticket );
+		$html  = true === ( $ticket['stale'] ?? false ) ? self::staleness() : '';
+		$html .= '<dl>';
+		foreach ( $rows as list( $label, $text ) ) {
+			if ( '' !== $text ) {
+				$html .= '<dt>' . esc_html( $label ) . '</dt><dd>' . nl2br( esc_html( $text ) ) . '</dd>';
+			}
+		}
+		$order = (int) ( $fields['order_id'] ?? 0 );
+		$link  = WooCommerce::order_address( $order );
+		if ( '' !== $link ) {
+			$html .= sprintf(
+				'<dt>%s</dt><dd><a href="%s">%d</a></dd>',
+				esc_html__( 'Order', 'ticketd' ),
+				esc_url( $link ),
+				$order
+			);
+		}
+		return $html . '</dl>' . $back;
+	}
+
+	/**
+	 * The address of the page, without which ticket it shows.
+	 */
+	private static function address(): string {
+		return remove_query_arg( array( self::TICKET, self::AFTER ), (string) get_permalink() );
+	}
+
+	/**
+	 * A time as this site writes it.
+	 *
+	 * @param mixed $utc The time in UTC, as the database writes it.
+	 */
+	private static function time( $utc ): string {
+		$format = get_option( 'date_format' ) . ' ' . get_option( 'time_format' );
+		return is_string( $utc ) ? (string) get_date_from_gmt( $utc, $format ) : '';
+	}
+
+	/**
+	 * That the latest changes may be missing.
+	 */
+	private static function staleness(): string {
+		return '<p role="status">' . esc_html__( 'The latest changes may not be shown yet.', 'ticketd' ) . '</p>';
+	}
+
+	/**
+	 * That there is nothing to be had.
+	 */
+	private function unavailable(): string {
+		return '<p role="alert">' . esc_html__(
+			'Your tickets are not available at the moment. Please try again later.',
+			'ticketd'
+		) . '</p>';
+	}
+}

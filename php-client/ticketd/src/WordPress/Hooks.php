@@ -1,0 +1,123 @@
+<?php
+/**
+ * What other plugins may do about changes.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Asks the filters before a change and tells the actions after it, whichever way the change came: a function, REST,
+ * WP-CLI, a form. A change is told of when it is accepted, so also when it waits in the spool (its revision is 0 then).
+ */
+final class Hooks {
+
+	/**
+	 * Asks what is to be stored.
+	 *
+	 * @param array  $fields Values by field name.
+	 * @param string $action `create` or `update`.
+	 * @param int    $id     The ticket's id; 0 where it has none yet.
+	 * @return array|\WP_Error The fields, or why they are refused.
+	 */
+	public static function fields( array $fields, string $action, int $id = 0 ) {
+		/**
+		 * Filters the fields of a change before it is sent.
+		 *
+		 * @param array  $fields Values by field name.
+		 * @param string $action `create` or `update`.
+		 * @param int    $id     The ticket's id; 0 where it has none yet.
+		 */
+		$filtered = apply_filters( 'ticketd_ticket_fields', $fields, $action, $id );
+		if ( is_array( $filtered ) ) {
+			return $filtered;
+		}
+		$refusal = is_wp_error( $filtered )
+			? $filtered
+			: new \WP_Error( 'ticketd_refused', __( 'A plugin of this site refuses the change.', 'ticketd' ) );
+
+		$data = array(
+			'status'     => 400,
+			'field'      => '',
+			'retryable'  => false,
+			'ambiguous'  => false,
+			'request_id' => '',
+		);
+		$refusal->add_data( array_merge( $data, (array) $refusal->get_error_data() ) );
+		return $refusal;
+	}
+
+	/**
+	 * Tells of a new ticket.
+	 *
+	 * @param int   $id       Its id.
+	 * @param array $fields   The values that it was made with, by field name.
+	 * @param int   $revision Its revision; 0: not known yet.
+	 */
+	public static function created( int $id, array $fields, int $revision ): void {
+		/**
+		 * Fires when a ticket was made.
+		 *
+		 * @param int   $id       Its id.
+		 * @param array $fields   The values that it was made with, by field name.
+		 * @param int   $revision Its revision; 0: not known yet, the change waits for the daemon.
+		 */
+		do_action( 'ticketd_ticket_created', $id, $fields, $revision );
+	}
+
+	/**
+	 * Tells of a change.
+	 *
+	 * @param int   $id       The ticket's id.
+	 * @param array $fields   The values that were set, by field name.
+	 * @param int   $revision Its new revision; 0: not known yet.
+	 */
+	public static function updated( int $id, array $fields, int $revision ): void {
+		/**
+		 * Fires when fields were set, be it on a ticket that there was or not.
+		 *
+		 * @param int   $id       The ticket's id.
+		 * @param array $fields   The values that were set, by field name.
+		 * @param int   $revision Its new revision; 0: not known yet, the change waits for the daemon.
+		 */
+		do_action( 'ticketd_ticket_updated', $id, $fields, $revision );
+	}
+
+	/**
+	 * Tells of a deletion.
+	 *
+	 * @param int $id       The ticket's id.
+	 * @param int $revision Its last revision; 0: not known yet.
+	 */
+	public static function deleted( int $id, int $revision ): void {
+		/**
+		 * Fires when a ticket was deleted.
+		 *
+		 * @param int $id       The ticket's id.
+		 * @param int $revision Its last revision; 0: not known yet, the change waits for the daemon.
+		 */
+		do_action( 'ticketd_ticket_deleted', $id, $revision );
+	}
+
+	/**
+	 * Whether the current user may do something with a ticket.
+	 *
+	 * @param string $action  `read`, `create`, `update` or `delete`.
+	 * @param array  $context What is known: `id`, `ticket`, `request`.
+	 */
+	public static function is_permitted( string $action, array $context = array() ): bool {
+		// A site that does not know the capability yet: every ticket is somebody else's, as those of an editor are.
+		$allowed = current_user_can( 'ticketd_edit_tickets' ) || current_user_can( 'edit_others_posts' );
+		/**
+		 * Filters who may do what with tickets, over REST and through the Abilities API.
+		 *
+		 * @param bool   $allowed Whether it is allowed.
+		 * @param string $action  `read`, `create`, `update` or `delete`.
+		 * @param array  $context What is known of it: `id` of the ticket, `request` of REST.
+		 */
+		return true === apply_filters( 'ticketd_permission', $allowed, $action, $context );
+	}
+}

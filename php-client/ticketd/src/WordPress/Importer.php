@@ -1,0 +1,260 @@
+<?php
+/**
+ * Imports tickets.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Sends tickets with ids to the daemon by the hundred, and makes those without one by one. Every call has a request id
+ * made of the source and the place in it, so that an import that was cut short can be run again.
+ */
+final class Importer {
+
+	/** Tickets of one call: few enough for a frame where each has long texts. */
+	private const BATCH = 100;
+
+	/** Columns that hold a ticket's id. */
+	private const IDS = array( 'id', 'ticket_id' );
+
+	/** Columns that are the daemon's own. */
+	private const LEFT_OUT = array( 'revision', 'extra' );
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Name of the tickets table.
+	 *
+	 * @var string
+	 */
+	private string $table;
+
+	/**
+	 * Where the tickets come from.
+	 *
+	 * @var string
+	 */
+	private string $source;
+
+	/**
+	 * Fields by column; a column that is not here is the field of its name.
+	 *
+	 * @var array<string, string>
+	 */
+	private array $map;
+
+	/**
+	 * The text that means NULL; null: none does.
+	 *
+	 * @var string|null
+	 */
+	private ?string $null;
+
+	/**
+	 * Whether nothing is sent.
+	 *
+	 * @var bool
+	 */
+	private bool $is_dry;
+
+	/**
+	 * Told of what was refused: place and reason.
+	 *
+	 * @var callable
+	 */
+	private $report;
+
+	/**
+	 * Tickets that wait to be sent, fields by id.
+	 *
+	 * @var array<int, array>
+	 */
+	private array $batch = array();
+
+	/**
+	 * Where they stand in the source, by id.
+	 *
+	 * @var array<int, string>
+	 */
+	private array $places = array();
+
+	/**
+	 * Highest id so far.
+	 *
+	 * @var int
+	 */
+	private int $highest = 0;
+
+	/**
+	 * Counts of tickets by outcome.
+	 *
+	 * @var array{created: int, set: int, refused: int}
+	 */
+	private array $counts = array(
+		'created' => 0,
+		'set'     => 0,
+		'refused' => 0,
+	);
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Api      $api    What calls the daemon.
+	 * @param string   $table  Name of the tickets table.
+	 * @param string   $source Where the tickets come from; part of the request ids.
+	 * @param array    $map    Fields by column; an empty field: the column is left out.
+	 * @param ?string  $null   The text that means NULL; null: none does.
+	 * @param bool     $is_dry Whether nothing is sent.
+	 * @param callable $report Told of what was refused: place and reason.
+	 */
+	public function __construct(
+		Api $api,
+		string $table,
+		string $source,
+		array $map,
+		?string $null,
+		bool $is_dry,
+		callable $report
+	) {
+		$this->api    = $api;
+		$this->table  = $table;
+		$this->source = $source;
+		$this->map    = $map;
+		$this->null   = $null;
+		$this->is_dry = $is_dry;
+		$this->report = $report;
+	}
+
+	/**
+	 * Takes a ticket.
+	 *
+	 * @param string $place Where it stands in the source.
+	 * @param array  $row   Texts or nulls by column.
+	 */
+	public function add( string $place, array $row ): void {
+		$id     = '';
+		$fields = array();
+		foreach ( $row as $column => $value ) {
+			$name = $this->map[ $column ] ?? trim( (string) $column );
+			if ( in_array( $name, self::IDS, true ) ) {
+				$id = (string) $value;
+			} elseif ( '' !== $name && ! in_array( $name, self::LEFT_OUT, true ) ) {
+				$fields[ $name ] = $value === $this->null ? null : $value;
+			}
+		}
+		if ( array() === $fields ) {
+			$this->refuse( $place, __( 'There are no fields.', 'ticketd' ) );
+		} elseif ( '' === $id ) {
+			$this->create( $place, $fields );
+		} elseif ( (string) (int) $id !== $id || (int) $id < 1 ) {
+			/* translators: %s: a text */
+			$this->refuse( $place, sprintf( __( '"%s" is no ticket id.', 'ticketd' ), $id ) );
+		} else {
+			if ( isset( $this->batch[ (int) $id ] ) || count( $this->batch ) === self::BATCH ) {
+				$this->send();
+			}
+			$this->batch[ (int) $id ]  = $fields;
+			$this->places[ (int) $id ] = $place;
+			$this->highest             = max( $this->highest, (int) $id );
+		}
+	}
+
+	/**
+	 * Counts a ticket as refused and says why.
+	 *
+	 * @param string $place  Where it stands in the source.
+	 * @param string $reason Why.
+	 */
+	public function refuse( string $place, string $reason ): void {
+		++$this->counts['refused'];
+		( $this->report )( $place, $reason );
+	}
+
+	/**
+	 * Sends what is left.
+	 *
+	 * @return array{created: int, set: int, refused: int} Counts of tickets.
+	 */
+	public function finish(): array {
+		$this->send();
+		if ( 0 !== $this->highest && ! $this->is_dry ) {
+			Database::raise_sequence( $this->table, $this->highest );
+		}
+		return $this->counts;
+	}
+
+	/**
+	 * Whether the daemon may hold ids in hand that tickets have now: it has leased them before the import, and learns
+	 * of the tickets when it starts the next time.
+	 */
+	public function may_collide(): bool {
+		return 0 !== $this->highest && ! $this->is_dry;
+	}
+
+	/**
+	 * Makes a ticket.
+	 *
+	 * @param string $place  Where it stands in the source.
+	 * @param array  $fields Its fields.
+	 */
+	private function create( string $place, array $fields ): void {
+		$created = $this->is_dry ? array() : $this->api->create( $fields, $this->request_id( $place, $fields ) );
+		if ( is_wp_error( $created ) ) {
+			$this->refuse( $place, self::reason( $created ) );
+		} else {
+			++$this->counts['created'];
+		}
+	}
+
+	/**
+	 * Sends the tickets that wait.
+	 */
+	private function send(): void {
+		$batch       = $this->batch;
+		$this->batch = array();
+		if ( array() === $batch ) {
+			return;
+		}
+		$outcomes = $this->is_dry
+			? array_fill_keys( array_keys( $batch ), 1 )
+			: $this->api->set_many( $batch, $this->request_id( (string) array_key_first( $batch ), $batch ) );
+		foreach ( array_keys( $batch ) as $id ) {
+			$outcome = is_wp_error( $outcomes ) ? $outcomes : $outcomes[ $id ];
+			if ( is_wp_error( $outcome ) ) {
+				$this->refuse( $this->places[ $id ], self::reason( $outcome ) );
+			} else {
+				++$this->counts['set'];
+			}
+		}
+		$this->places = array();
+	}
+
+	/**
+	 * The request id of a call: the same for the same tickets at the same place of the same source.
+	 *
+	 * @param string $place  Where it stands.
+	 * @param array  $fields What is sent.
+	 */
+	private function request_id( string $place, array $fields ): string {
+		return 'import-' . md5( $this->source . "\0" . $place . "\0" . wp_json_encode( $fields ) );
+	}
+
+	/**
+	 * Why something was refused.
+	 *
+	 * @param \WP_Error $error The refusal.
+	 */
+	private static function reason( \WP_Error $error ): string {
+		$field = (string) ( $error->get_error_data()['field'] ?? '' );
+		return ( '' === $field ? '' : $field . ': ' ) . $error->get_error_message();
+	}
+}

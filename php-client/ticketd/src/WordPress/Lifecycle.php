@@ -1,0 +1,185 @@
+<?php
+/**
+ * The end of the plugin, and of a blog.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Brings to MySQL what waits before the plugin is deactivated or a blog is deleted. Where that is not possible,
+ * deactivating asks back, and a blog is not deleted.
+ */
+final class Lifecycle {
+
+	/** Time that one blog's flush has, in milliseconds. */
+	private const FLUSH_MS = 5000;
+
+	/** Time from which no further blog is flushed, in seconds: a page must end. */
+	private const MAX_SECONDS = 20;
+
+	/** Argument in the address that says: deactivate all the same. */
+	private const ANYWAY = 'ticketd_anyway';
+
+	/**
+	 * The plugin's main file.
+	 *
+	 * @var string
+	 */
+	private string $file;
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param string $file The plugin's main file.
+	 * @param Api    $api  What calls the daemon.
+	 */
+	public function __construct( string $file, Api $api ) {
+		$this->file = $file;
+		$this->api  = $api;
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public function register(): void {
+		register_deactivation_hook( $this->file, array( $this, 'deactivate' ) );
+		add_action( 'wp_validate_site_deletion', array( $this, 'before_blog_is_deleted' ), 10, 2 );
+		add_filter( 'wpmu_drop_tables', array( $this, 'add_tables' ), 10, 2 );
+	}
+
+	/**
+	 * Flushes, and ends the watchdog.
+	 *
+	 * @param bool $network_wide Whether the plugin is deactivated for the whole network.
+	 */
+	public function deactivate( bool $network_wide = false ): void {
+		$begin = time();
+		$left  = array();
+		$flush = function () use ( $begin, &$left ): void {
+			$problem = time() - $begin < self::MAX_SECONDS
+				? $this->flush()
+				: __( 'There was no time left to flush.', 'ticketd' );
+			if ( '' !== $problem ) {
+				$left[] = is_multisite() ? get_home_url() . ': ' . $problem : $problem;
+			}
+		};
+		is_multisite() && ! $network_wide ? $flush() : Blogs::each( $flush );
+		if ( array() !== $left ) {
+			$this->warn( $left, $network_wide );
+		}
+		$end = static function (): void {
+			wp_clear_scheduled_hook( Watchdog::HOOK );
+		};
+		is_multisite() && ! $network_wide ? $end() : Blogs::each( $end );
+	}
+
+	/**
+	 * Flushes a blog that is to be deleted, and refuses that where it is not possible: its tickets would wait for ever
+	 * for a table that there is no longer.
+	 *
+	 * @param \WP_Error $errors Takes what stands against deleting it.
+	 * @param \WP_Site  $blog   The blog.
+	 */
+	public function before_blog_is_deleted( \WP_Error $errors, \WP_Site $blog ): void {
+		if ( ! Blogs::is_active( $this->file, (int) $blog->blog_id ) ) {
+			return;
+		}
+		switch_to_blog( (int) $blog->blog_id );
+		$problem = $this->flush();
+		restore_current_blog();
+		if ( '' !== $problem ) {
+			/* translators: %s: the reason */
+			$text = __( 'The site is not deleted, as changes of its tickets may wait: %s', 'ticketd' );
+			$errors->add( 'ticketd_flush', sprintf( $text, $problem ) );
+		}
+	}
+
+	/**
+	 * Adds a blog's tables to those that go with it.
+	 *
+	 * @param string[] $tables  Names of tables.
+	 * @param int      $blog_id The blog's id.
+	 * @return string[]
+	 */
+	public function add_tables( array $tables, int $blog_id ): array {
+		global $wpdb;
+
+		if ( ! Blogs::is_active( $this->file, $blog_id ) ) {
+			return $tables;
+		}
+		// Not what a constant or filter names: that may be a table which several blogs share.
+		$table = $wpdb->get_blog_prefix( $blog_id ) . 'support_tickets';
+		return array_merge( $tables, array( $table, $table . '_seq', $table . '_tombstones' ) );
+	}
+
+	/**
+	 * Flushes the current blog.
+	 *
+	 * @return string Why something may wait; empty where nothing does.
+	 */
+	private function flush(): string {
+		$result = $this->api->flush( array(), null, self::FLUSH_MS );
+		if ( ! is_wp_error( $result ) ) {
+			return '';
+		}
+		// A site that the daemon does not know, or not for this user, has nothing there.
+		$is_unknown = in_array( $result->get_error_code(), array( 'ticketd_forbidden', 'ticketd_invalid' ), true );
+		return $is_unknown ? '' : $result->get_error_message();
+	}
+
+	/**
+	 * Says that something may wait. On the plugins page nothing is deactivated before somebody says so: afterwards the
+	 * plugin could show no notice any more.
+	 *
+	 * @param string[] $problems     What is the matter.
+	 * @param bool     $network_wide Whether the plugin is deactivated for the whole network.
+	 */
+	private function warn( array $problems, bool $network_wide ): void {
+		global $pagenow;
+
+		$text = __(
+			'Changes of tickets may not be in the database yet. The daemon brings them there as soon as it can.',
+			'ticketd'
+		);
+		$text = $text . "\n" . implode( "\n", $problems );
+		if ( defined( 'WP_CLI' ) && \WP_CLI ) {
+			\WP_CLI::warning( $text );
+			return;
+		}
+		// Whoever gets here has passed the nonce and the capability of the plugins page.
+		$is_confirmed = isset( $_GET[ self::ANYWAY ] ); // phpcs:ignore WordPress.Security
+		if ( ! is_admin() || 'plugins.php' !== $pagenow || $is_confirmed ) {
+			return;
+		}
+		$plugin  = plugin_basename( $this->file );
+		$address = add_query_arg(
+			array(
+				'action'     => 'deactivate',
+				'plugin'     => $plugin,
+				self::ANYWAY => 1,
+			),
+			$network_wide ? network_admin_url( 'plugins.php' ) : admin_url( 'plugins.php' )
+		);
+		wp_die(
+			wp_kses_post( wpautop( esc_html( $text ) ) ),
+			esc_html__( 'ticketd is still active', 'ticketd' ),
+			array(
+				'response'  => 503,
+				'back_link' => true,
+				'link_url'  => esc_url( wp_nonce_url( $address, 'deactivate-plugin_' . $plugin ) ),
+				'link_text' => esc_html__( 'Deactivate all the same', 'ticketd' ),
+			)
+		);
+	}
+}

@@ -1,0 +1,306 @@
+<?php
+/**
+ * Personal data.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Exports and erases what tickets hold of a person, for WordPress' own privacy tools. A person's tickets are those of
+ * the customer with the address, and those that a visitor opened under it with the form (`customer_email`).
+ *
+ * What waits in the daemon counts: it is brought to MySQL before tickets are looked for, those that MySQL refuses are
+ * looked through themselves, and values are read through the daemon. Where the daemon is away there is no half answer
+ * but an error.
+ *
+ * Erasing keeps the ticket, as numbers and times belong to the shop's records, and takes everything out of it that
+ * could be about a person.
+ */
+final class Privacy {
+
+	/** Tickets of one page. WordPress asks for pages until there is none left. */
+	private const PAGE = 100;
+
+	/** Fields that stay when a ticket is erased. */
+	private const KEPT = array(
+		'status',
+		'category',
+		'priority',
+		'assigned_to',
+		'created_at',
+		'updated_at',
+		'deleted_at'
+	);
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * The settings.
+	 *
+	 * @var Settings
+	 */
+	private Settings $settings;
+
+	/**
+	 * Takes what it works with.
+	 *
+	 * @param Api      $api      What calls the daemon.
+	 * @param Settings $settings The settings.
+	 */
+	public function __construct( Api $api, Settings $settings ) {
+		$this->api      = $api;
+		$this->settings = $settings;
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public function register(): void {
+		add_filter( 'wp_privacy_personal_data_exporters', array( $this, 'add_exporter' ) );
+		add_filter( 'wp_privacy_personal_data_erasers', array( $this, 'add_eraser' ) );
+		add_action( 'admin_init', array( $this, 'add_policy' ) );
+	}
+
+	/**
+	 * Adds the exporter.
+	 *
+	 * @param array $exporters Those that there are.
+	 */
+	public function add_exporter( array $exporters ): array {
+		$exporters['ticketd'] = array(
+			'exporter_friendly_name' => __( 'Support tickets', 'ticketd' ),
+			'callback'               => array( $this, 'export' ),
+		);
+		return $exporters;
+	}
+
+	/**
+	 * Adds the eraser.
+	 *
+	 * @param array $erasers Those that there are.
+	 */
+	public function add_eraser( array $erasers ): array {
+		$erasers['ticketd'] = array(
+			'eraser_friendly_name' => __( 'Support tickets', 'ticketd' ),
+			'callback'             => array( $this, 'erase' ),
+		);
+		return $erasers;
+	}
+
+	/**
+	 * Suggests what the site's privacy policy may say.
+	 */
+	public function add_policy(): void {
+		$text = __(
+			'When you open a support ticket we keep what you write, your name and your e-mail address.',
+			'ticketd'
+		);
+		$more = __(
+			'To limit how many tickets one visitor opens we keep for minutes a number made of your network address.',
+			'ticketd'
+		);
+		wp_add_privacy_policy_content( 'ticketd', '<p>' . esc_html( $text ) . '</p><p>' . esc_html( $more ) . '</p>' );
+	}
+
+	/**
+	 * Exports a page of a person's tickets.
+	 *
+	 * @param string $email The person's address.
+	 * @param int    $page  The page, from 1.
+	 * @return array{data: array[], done: bool}|\WP_Error
+	 */
+	public function export( string $email, int $page = 1 ) {
+		$tickets = $this->tickets( $email, ( $page - 1 ) * self::PAGE );
+		if ( is_wp_error( $tickets ) ) {
+			return $tickets;
+		}
+		$data = array();
+		foreach ( $tickets as $ticket ) {
+			$values = array();
+			foreach ( array( 'id' => $ticket['id'] ) + $ticket['fields'] as $name => $value ) {
+				if ( null !== $value && '' !== $value ) {
+					$values[] = array(
+						'name'  => (string) $name,
+						'value' => (string) $value,
+					);
+				}
+			}
+			$data[] = array(
+				'group_id'    => 'ticketd-tickets',
+				'group_label' => __( 'Support tickets', 'ticketd' ),
+				'item_id'     => 'ticketd-ticket-' . $ticket['id'],
+				'data'        => $values,
+			);
+		}
+		return array(
+			'data' => $data,
+			'done' => count( $tickets ) < self::PAGE,
+		);
+	}
+
+	/**
+	 * Erases a page of a person's tickets. Those that are erased are found no longer, so it is always the first page.
+	 *
+	 * @param string $email The person's address.
+	 * @return array|\WP_Error `items_removed`, `items_retained`, `messages` and `done`.
+	 */
+	public function erase( string $email ) {
+		$tickets = $this->tickets( $email, 0 );
+		if ( is_wp_error( $tickets ) ) {
+			return $tickets;
+		}
+		$messages = array();
+		$changes  = array_map( array( self::class, 'emptied' ), array_column( $tickets, 'fields', 'id' ) );
+		$outcomes = array() === $changes ? array() : $this->api->set_many( $changes );
+		// Not before MySQL has it, too, is it erased.
+		$flushed = is_wp_error( $outcomes ) || array() === $changes
+			? $outcomes
+			: $this->api->flush( array_keys( $changes ) );
+		if ( is_wp_error( $flushed ) ) {
+			return $flushed;
+		}
+		$refused = array_filter( $outcomes, 'is_wp_error' );
+		foreach ( $refused as $id => $error ) {
+			/* translators: 1: number of a ticket, 2: the reason */
+			$messages[] = sprintf( __( 'Ticket %1$d: %2$s', 'ticketd' ), $id, $error->get_error_message() );
+		}
+		return array(
+			'items_removed'  => count( $outcomes ) > count( $refused ),
+			'items_retained' => array() !== $refused,
+			'messages'       => $messages,
+			// One that is refused would be found for ever.
+			'done'           => count( $tickets ) < self::PAGE || array() !== $refused,
+		);
+	}
+
+	/**
+	 * What to set so that nothing about a person is left.
+	 *
+	 * @param array $fields A ticket's fields.
+	 * @return array Values by field name.
+	 */
+	private static function emptied( array $fields ): array {
+		$emptied = array(
+			'customer_id' => null,
+			'subject'     => wp_privacy_anonymize_data( 'text' ),
+		);
+		foreach ( array_keys( $fields ) as $name ) {
+			if ( ! in_array( $name, self::KEPT, true ) && ! array_key_exists( $name, $emptied ) ) {
+				$emptied[ $name ] = null;
+			}
+		}
+		/**
+		 * Filters what a ticket is set to when the data of its customer is erased.
+		 *
+		 * @param array $emptied Values by field name.
+		 * @param array $fields  What the ticket holds.
+		 */
+		return (array) apply_filters( 'ticketd_erased_fields', $emptied, $fields );
+	}
+
+	/**
+	 * A person's tickets.
+	 *
+	 * @param string $email  The person's address.
+	 * @param int    $offset How many to pass over.
+	 * @return array[]|\WP_Error At most PAGE tickets, by id.
+	 */
+	private function tickets( string $email, int $offset ) {
+		$flushed = $this->api->flush();
+		if ( is_wp_error( $flushed ) ) {
+			return $flushed;
+		}
+		$user = get_user_by( 'email', $email );
+		$ids  = $this->ids( $user ? (int) $user->ID : 0, $email );
+		if ( null === $ids ) {
+			return new \WP_Error( 'ticketd_unavailable', __( 'The database does not answer.', 'ticketd' ) );
+		}
+		$tickets = $this->api->get_many( array_slice( $ids, $offset, self::PAGE ) );
+		if ( is_wp_error( $tickets ) ) {
+			return $tickets;
+		}
+		$tickets = array_filter( $tickets );
+		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
+			return new \WP_Error( 'ticketd_unavailable', __( 'ticketd went away; try again.', 'ticketd' ) );
+		}
+		return $tickets;
+	}
+
+	/**
+	 * The ids of a person's tickets: those that MySQL has, and those among the dead letters.
+	 *
+	 * @param int    $user  The person's user id; 0: none.
+	 * @param string $email The person's address.
+	 * @return int[]|null Null where the database does not answer.
+	 */
+	private function ids( int $user, string $email ): ?array {
+		$table = Table::describe( $this->settings->table() );
+		if ( null === $table ) {
+			return null;
+		}
+		$conditions = array();
+		$values     = array();
+		if ( 0 !== $user && $table->has( 'customer_id' ) ) {
+			$conditions[] = '`customer_id` = %d';
+			$values[]     = $user;
+		}
+		if ( $table->has( 'customer_email' ) ) {
+			$conditions[] = '`customer_email` = %s';
+			$values[]     = $email;
+		} elseif ( $table->has_extra() ) {
+			$conditions[] = "LOWER(JSON_UNQUOTE(JSON_EXTRACT(`extra`, '$.customer_email'))) = LOWER(%s)";
+			$values[]     = $email;
+		}
+		if ( array() === $conditions ) {
+			return array();
+		}
+		$found = Database::rows(
+			'SELECT `ticket_id` AS `id` FROM ' . $table->quoted_name() . ' WHERE ' . implode( ' OR ', $conditions ),
+			$values
+		);
+		if ( null === $found ) {
+			return null;
+		}
+		$ids = array_map( 'intval', array_column( $found, 'id' ) );
+		$ids = array_unique( array_merge( $ids, $this->dead_ids( $user, $email ) ) );
+		sort( $ids );
+		return $ids;
+	}
+
+	/**
+	 * The ids of a person's tickets among those with changes that MySQL refuses.
+	 *
+	 * @param int    $user  The person's user id; 0: none.
+	 * @param string $email The person's address.
+	 * @return int[]
+	 */
+	private function dead_ids( int $user, string $email ): array {
+		$ids   = array();
+		$after = 0;
+		do {
+			$letters = $this->api->dead_list( $after, 1000 );
+			if ( is_wp_error( $letters ) ) {
+				return $ids;
+			}
+			foreach ( $letters as $letter ) {
+				$after   = $letter['id'];
+				$fields  = $letter['fields'];
+				$is_his  = 0 !== $user && (int) ( $fields['customer_id'] ?? 0 ) === $user;
+				$address = strtolower( (string) ( $fields['customer_email'] ?? '' ) );
+				if ( $is_his || strtolower( $email ) === $address ) {
+					$ids[] = $letter['id'];
+				}
+			}
+		} while ( 1000 === count( $letters ) );
+		return $ids;
+	}
+}

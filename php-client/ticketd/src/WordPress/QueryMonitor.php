@@ -1,0 +1,66 @@
+<?php
+/**
+ * Query Monitor.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Gives Query Monitor, where it is active, a panel with this page's calls of the daemon.
+ */
+final class QueryMonitor {
+
+	/**
+	 * What calls the daemon.
+	 *
+	 * @var Api
+	 */
+	private Api $api;
+
+	/**
+	 * Takes what calls the daemon.
+	 *
+	 * @param Api $api What calls the daemon.
+	 */
+	public function __construct( Api $api ) {
+		$this->api = $api;
+	}
+
+	/**
+	 * Adds the hooks, which nobody but Query Monitor calls.
+	 */
+	public function register(): void {
+		add_filter( 'qm/collectors', array( $this, 'add_collector' ), 20 );
+		add_filter( 'qm/outputter/html', array( $this, 'add_panel' ), 120, 2 );
+	}
+
+	/**
+	 * Adds what collects.
+	 *
+	 * @param \QM_Collector[] $collectors Those that there are.
+	 */
+	public function add_collector( array $collectors ): array {
+		if ( class_exists( '\QM_Collector' ) ) {
+			$collectors['ticketd'] = new QueryMonitor\Collector( $this->api );
+		}
+		return $collectors;
+	}
+
+	/**
+	 * Adds the panel.
+	 *
+	 * @param array  $panels     Those that there are.
+	 * @param object $collectors What has collected.
+	 */
+	public function add_panel( array $panels, $collectors ): array {
+		$collector = \QM_Collectors::get( 'ticketd' );
+		if ( class_exists( '\QM_Output_Html' ) && null !== $collector ) {
+			$panels['ticketd'] = new QueryMonitor\Panel( $collector );
+		}
+		return $panels;
+	}
+}

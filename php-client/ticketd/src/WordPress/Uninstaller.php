@@ -1,0 +1,54 @@
+<?php
+/**
+ * What the plugin leaves behind.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Removes from each blog what its setting `keep` does not keep. Changes that wait were flushed when the plugin was
+ * deactivated.
+ */
+final class Uninstaller {
+
+	/**
+	 * Removes it from the current blog.
+	 */
+	public static function run(): void {
+		$settings = new Settings();
+		$keep     = $settings->keep();
+		$table    = $settings->table();
+		wp_clear_scheduled_hook( Watchdog::HOOK );
+		self::delete_options( '_transient_ticketd_' );
+		self::delete_options( '_transient_timeout_ticketd_' );
+		if ( 'all' === $keep ) {
+			return;
+		}
+		self::delete_options( 'ticketd_' );
+		Capabilities::revoke();
+		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
+			foreach ( array( $table, $table . '_seq', $table . '_tombstones' ) as $name ) {
+				Database::rows( "DROP TABLE IF EXISTS `$name`" );
+			}
+		}
+	}
+
+	/**
+	 * Deletes options through WordPress, so that its cache forgets them, too.
+	 *
+	 * @param string $prefix What their names begin with.
+	 */
+	private static function delete_options( string $prefix ): void {
+		global $wpdb;
+
+		$sql  = "SELECT option_name AS `name` FROM `{$wpdb->options}` WHERE option_name LIKE %s";
+		$rows = Database::rows( $sql, array( $wpdb->esc_like( $prefix ) . '%' ) );
+		foreach ( $rows ?? array() as $row ) {
+			delete_option( $row['name'] );
+		}
+	}
+}
