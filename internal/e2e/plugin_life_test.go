@@ -112,7 +112,7 @@ func testDeactivation(t *testing.T, s *testenv.Stack) {
 			echo $wpdb->get_var( "SELECT COUNT(*) FROM wp_options WHERE option_name LIKE '%ticketd%'" ), '|',
 				$wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" );`, keep)
 	}
-	for keep, want := range map[string]string{"all": "3|wp_support_tickets", "tickets": "0|wp_support_tickets"} {
+	for keep, want := range map[string]string{"all": "4|wp_support_tickets", "tickets": "0|wp_support_tickets"} {
 		if got := left(keep); got != want {
 			t.Errorf("uninstalling and keeping %s leaves %q options and table, want %q", keep, got, want)
 		}
