@@ -46,10 +46,10 @@ export const php = async ( code ) => JSON.parse( await control( '/php', code ) )
 export const password = 'a long password of the tests';
 
 /**
- * Logs in and returns a page. What goes wrong in it, in the console or as an answer of the server, fails the test that
- * asks for it with settled().
+ * Returns a page of a visitor who is not logged in. What goes wrong in it, in the console or as an answer of the server,
+ * fails the test that asks for it with settled().
  */
-export async function login( user, options = {} ) {
+export async function visitor( options = {} ) {
 	const context = await browser.newContext( { viewport: { width: 1280, height: 900 }, ...options } );
 	context.setDefaultTimeout( 30000 );
 	const page = await context.newPage();
@@ -66,6 +66,12 @@ export async function login( user, options = {} ) {
 			page.complaints.push( `${ response.status() } ${ response.url() }` );
 		}
 	} );
+	return page;
+}
+
+/** Logs in and returns a visitor's page. */
+export async function login( user, options = {} ) {
+	const page = await visitor( options );
 	await page.goto( `${ url }/wp-login.php` );
 	await page.fill( '#user_login', user );
 	await page.fill( '#user_pass', user === process.env.TICKETD_USER ? env( 'TICKETD_PASSWORD' ) : password );

@@ -43,4 +43,5 @@ after( close );
 await import( './tickets.mjs' );
 await import( './conflict.mjs' );
 await import( './operations.mjs' );
+await import( './form.mjs' );
 await import( './outage.mjs' );
