@@ -196,7 +196,8 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 	db, r := s.MariaDB.DB(t, testenv.StackDatabase), chance(t)
 	v := &visitors{site: s, created: make(map[int64]string)}
 	writes := newCustodyOf(50, v.connect)
-	writes.first = 1 << 53                                                            // apart from the ids that new tickets get, whatever the table holds
+	// Apart from the ids that new tickets get, whatever the table holds.
+	writes.first = 1 << 53
 	eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles all of WordPress for it
 		_, err := v.visit(t.Context(), "create", "subject", "first")
 		return err == nil
