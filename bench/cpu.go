@@ -17,7 +17,7 @@ func family(pid int) ([]int, error) {
 		return nil, fmt.Errorf("children of process %d: %w", pid, err)
 	}
 	pids := []int{pid}
-	for _, child := range strings.Fields(string(text)) {
+	for child := range strings.FieldsSeq(string(text)) {
 		n, err := strconv.Atoi(child)
 		if err != nil {
 			return nil, fmt.Errorf("children of process %d: %w", pid, err)

@@ -174,11 +174,13 @@ func TestCPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for begin := time.Now(); time.Since(begin) < 5*time.Millisecond; { //nolint:revive // it only computes
+	const long = 10 * time.Second // a busy machine lets it compute now and then only
+	after := before
+	for begin := time.Now(); err == nil && after-before < time.Millisecond && time.Since(begin) < long; {
+		after, err = cpu(os.Getpid())
 	}
-	after, err := cpu(os.Getpid())
 	if err != nil || after-before < time.Millisecond {
-		t.Errorf("%v after 5 ms of computing, %v", after-before, err)
+		t.Errorf("%v after computing, %v", after-before, err)
 	}
 	if _, err := cpu(1 << 22); err == nil {
 		t.Error("a process that is not there has processor time")

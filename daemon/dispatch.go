@@ -145,7 +145,8 @@ func bounded[P, R any, PP interface {
 	}
 }
 
-// named adds to an error the request id, where the request has one: with it the client's log and this one can be brought together.
+// named adds to an error the request id, where the request has one: with it the client's log and this one can be brought
+// together.
 func named(p protocol.Params, err error) error {
 	id := ""
 	switch p := p.(type) {

@@ -18,7 +18,8 @@ func newDoctor(o *options) *cobra.Command {
 	var format, user string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look at everything that ticketd needs, and say what to do where something is wrong", Args: cobra.NoArgs,
-		Long: "Look at the daemon and its socket, Redis, MySQL, the journal, the spool and PHP's side of them. Changes nothing; run it as\n" +
+		Long: "Look at the daemon and its socket, Redis, MySQL, the journal, the spool and PHP's side of them. Changes nothing; " +
+			"run it as\n" +
 			"root, which may look everywhere. Exits non-zero where something does not work; warnings alone leave it at zero.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, err := findingsWriter(format)

@@ -12,9 +12,12 @@ import (
 func newInit(o *options) *cobra.Command {
 	var s setup.Options
 	cmd := &cobra.Command{
-		Use: "init --wp /var/www/html", Short: "Write a configuration for a WordPress, check it, and create the table", Args: cobra.NoArgs,
-		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and create the\n" +
-			"tickets table. Nothing is written unless all of it can be used. PHP is never run: where wp-config.php computes a value, this\n" +
+		Use: "init --wp /var/www/html", Short: "Write a configuration for a WordPress, check it, and create the table",
+		Args: cobra.NoArgs,
+		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and " +
+			"create the\n" +
+			"tickets table. Nothing is written unless all of it can be used. PHP is never run: where wp-config.php computes a value, " +
+			"this\n" +
 			"says so. Values that PHP takes from its environment are taken from this command's.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.WordPress == "" {
@@ -24,14 +27,16 @@ func newInit(o *options) *cobra.Command {
 			if err := setup.Run(cmd.Context(), s); err != nil {
 				return err
 			}
-			fmt.Fprintln(o.err, "next: systemctl restart ticketd && ticketd doctor; then activate the plugin in WordPress")
+			fmt.Fprintln(o.err, "next: systemctl restart ticketd.socket ticketd.service, then activate the plugin in WordPress; "+
+				"ticketd doctor looks at all of it")
 			return nil
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&s.WordPress, "wp", "", "the folder of WordPress, or its wp-config.php")
 	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file to write ($TICKETD_CONFIG)")
-	flags.StringVar(&s.Redis, "redis", "", "host:port or unix:///path of a Redis, or none for the journal alone; looked for where not given")
+	flags.StringVar(&s.Redis, "redis", "", "host:port or unix:///path of a Redis, or none for the journal alone; looked for "+
+		"where not given")
 	flags.BoolVar(&s.Force, "force", false, "replace a configuration that is there")
 	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "leave the database as it is, but for connecting to it")
 	return cmd

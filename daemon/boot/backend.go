@@ -2,7 +2,9 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
@@ -90,25 +92,13 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 // lost it: nobody would bring them on. An empty one is removed.
 func (d *Daemon) checkFormer(ctx context.Context, site string) error {
 	dir := d.config.FormerJournalDir(site)
-	if _, err := os.Stat(dir); err != nil {
-		return nil // there is none, or it cannot be seen, which the journal of today will say
+	_, err := os.Stat(dir)
+	if dir == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	var waiting int64
-	if d.redis != nil {
-		former, _, err := journal.Open(ctx, dir, journal.Options{})
-		if err != nil {
-			return fmt.Errorf("the journal from before there was a [redis]: %w", err)
-		}
-		waiting = former.Stats().Entries
-		if err := former.Close(); err != nil {
-			return err
-		}
-	} else {
-		n, err := relay.Waiting(dir) //nolint:contextcheck // it reads all or nothing
-		if err != nil {
-			return fmt.Errorf("the journal from when there was a [redis]: %w", err)
-		}
-		waiting = int64(n)
+	waiting, err := waitingIn(ctx, dir, d.redis == nil)
+	if err != nil {
+		return fmt.Errorf("the journal from before [redis] was added to the configuration or taken out: %w", err)
 	}
 	if waiting > 0 {
 		return fmt.Errorf("%d changes wait in %s, from before [redis] was added to the configuration or taken out: start once more "+

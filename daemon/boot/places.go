@@ -52,33 +52,22 @@ func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client
 
 // connect makes a client. It connects to nothing yet; the certificates are read.
 func connect(c *config.Redis, log zerolog.Logger) (goredis.UniversalClient, *redis.Watch, error) {
-	options, err := clientOptions(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	client, watch := redis.Connect(options, log)
-	return client, watch, nil
-}
-
-func clientOptions(c *config.Redis) (redis.ClientOptions, error) {
 	secured, err := c.TLSConfig()
 	if err != nil {
-		return redis.ClientOptions{}, fmt.Errorf("redis.tls: %w", err)
+		return nil, nil, fmt.Errorf("redis.tls: %w", err)
 	}
 	network, address := c.Network()
-	return redis.ClientOptions{
+	client, watch := redis.Connect(redis.ClientOptions{
 		Network: network, Address: address, Sentinels: c.Sentinels, MasterName: c.MasterName, Cluster: c.Cluster,
 		SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword.Reveal(), TLS: secured,
 		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
 		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-	}, nil
+	}, log)
+	return client, watch, nil
 }
 
-// OpenRedis makes a client of the configuration's Redis that shows every error as it is. Nothing is connected yet.
+// OpenRedis makes a client of the configuration's Redis, for a command. Nothing is connected yet.
 func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
-	options, err := clientOptions(&c.Redis)
-	if err != nil {
-		return nil, err
-	}
-	return redis.Open(options), nil
+	client, _, err := connect(&c.Redis, zerolog.Nop())
+	return client, err
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"os/user"
@@ -26,32 +27,56 @@ var (
 // SiteNames returns the sites' names in order.
 func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites)) }
 
-// checks collects mistakes.
-type checks struct{ list []error }
+// checks collects mistakes. bounds, where it is set, is told what each key may be: docs/configure.md is written from that.
+type checks struct {
+	list   []error
+	bounds func(key, may string)
+}
+
+func (c *checks) boundf(key, format string, args ...any) {
+	if c.bounds != nil {
+		c.bounds(key, fmt.Sprintf(format, args...))
+	}
+}
 
 func (c *checks) failf(key, format string, args ...any) {
 	c.list = append(c.list, mistake(key, format, args...))
 }
 
 func (c *checks) number(key string, n, low, high int) {
+	c.boundf(key, "%d to %d", low, high)
 	if n < low || n > high {
 		c.failf(key, "%d is not between %d and %d", n, low, high)
 	}
 }
 
 func (c *checks) duration(key string, d, low, high time.Duration) {
+	c.boundf(key, "%s to %s", shortDuration(low), shortDuration(high))
 	if d < low || d > high {
 		c.failf(key, "%v is not between %v and %v", d, low, high)
 	}
 }
 
 func (c *checks) oneOf(key, value string, allowed ...string) {
+	c.boundf(key, "%s", strings.Join(allowed, ", "))
 	if !slices.Contains(allowed, value) {
 		c.failf(key, "%q is none of %s", value, strings.Join(allowed, ", "))
 	}
 }
 
+// shortDuration writes 1m where Go writes 1m0s.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len("0s")]
+		}
+	}
+	return text
+}
+
 func (c *checks) identifier(key, value string) {
+	c.boundf(key, "1 to 64 letters, digits, _ or $")
 	if !identifier.MatchString(value) {
 		c.failf(key, "%q is not 1 to 64 letters, digits, _ or $", value)
 	}
@@ -59,14 +84,19 @@ func (c *checks) identifier(key, value string) {
 
 func (c *Config) validate() []error {
 	var found checks
-	c.Daemon.validate(&found)
+	c.check(&found)
+	return found.list
+}
+
+func (c *Config) check(found *checks) {
+	c.Daemon.validate(found)
 	found.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	found.oneOf("log.format", c.Log.Format, "auto", "console", "json")
 	if c.HasRedis() {
-		c.Redis.validate(&found)
+		c.Redis.validate(found)
 	}
-	c.validateJournal(&found)
-	c.Metrics.validate(&found)
+	c.validateJournal(found)
+	c.Metrics.validate(found)
 	if len(c.Sites) == 0 {
 		found.failf("sites", "there is none; add [sites.main] with its dsn")
 	}
@@ -75,10 +105,9 @@ func (c *Config) validate() []error {
 		if !siteName.MatchString(name) {
 			found.failf("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
 		}
-		site.validate(&found, "sites."+name+".")
+		site.validate(found, "sites."+name+".")
 	}
-	c.distinct(&found)
-	return found.list
+	c.distinct(found)
 }
 
 func (d *Daemon) validate(c *checks) {

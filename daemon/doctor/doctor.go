@@ -54,6 +54,8 @@ type exam struct {
 
 	found []Finding
 	uid   uint32 // the daemon's user
+	// groups are those of the daemon that runs, as numbers.
+	groups []string
 }
 
 // Run looks at everything, in the order in which things depend on each other.

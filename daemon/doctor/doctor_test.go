@@ -55,17 +55,20 @@ var faults = map[string]fault{
 		_ = l.Close()
 	}, area: "socket", check: "daemon", verdict: Fail, fix: "systemctl start ticketd"},
 	"an open socket": {plant: func(t *testing.T, p *patient) {
-		testenv.NewTicketd(t, testenv.TicketdOptions{Config: strings.Replace(p.text(""), "[redis]", "socket_mode = \"0666\"\n[redis]", 1)})
+		testenv.NewTicketd(t, testenv.TicketdOptions{Config: strings.Replace(p.text(""), "[redis]", "socket_mode = \"0666\"\n[redis]",
+			1)})
 	}, area: "socket", check: "mode", verdict: Warn, fix: "daemon.socket_mode"},
 	"PHP outside the socket's group": {plant: func(t *testing.T, p *patient) {
 		testenv.NewTicketd(t, testenv.TicketdOptions{Config: p.text("")})
 		allow(p, "nobody")
 	}, area: "php", check: "group", verdict: Fail, fix: "usermod -aG"},
-	"nobody may": {plant: func(_ *testing.T, p *patient) { allow(p) }, area: "php", check: "allow_users", verdict: Fail, fix: "allow_users"},
+	"nobody may": {plant: func(_ *testing.T, p *patient) { allow(p) }, area: "php", check: "allow_users", verdict: Fail,
+		fix: "allow_users"},
 	"no msgpack in PHP": {plant: func(t *testing.T, p *patient) { mkdir(t, p.root+"/etc/php/8.2/fpm/conf.d", 0o700) },
 		area: "php", check: "msgpack", verdict: Warn, fix: "apt install php8.2-msgpack"},
 
-	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail, fix: "start it"},
+	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
+		fix: "start it"},
 	"no password for Redis": {redis: testenv.RedisOptions{Password: "x"}, area: "redis", check: "password", verdict: Fail,
 		fix: "redis.password_file"},
 	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
@@ -73,14 +76,17 @@ var faults = map[string]fault{
 	}, area: "redis", check: "password", verdict: Fail, fix: "redis.password_file"},
 	"a policy that evicts all": {redis: lines("appendonly yes", "maxmemory-policy allkeys-lru"),
 		area: "redis", check: "maxmemory-policy", verdict: Fail, fix: "volatile-lru"},
-	"no append-only file": {redis: lines("appendonly no"), area: "redis", check: "persistence", verdict: Warn, fix: "appendonly yes"},
-	"a replica":           {redis: lines("appendonly yes", "replicaof 127.0.0.1 1"), area: "redis", check: "role", verdict: Fail, fix: "master"},
+	"no append-only file": {redis: lines("appendonly no"), area: "redis", check: "persistence", verdict: Warn,
+		fix: "appendonly yes"},
+	"a replica": {redis: lines("appendonly yes", "replicaof 127.0.0.1 1"), area: "redis", check: "role", verdict: Fail,
+		fix: "master"},
 	"a full Redis": {redis: lines("appendonly yes", "maxmemory 600kb"), area: "redis", check: "memory", verdict: Fail,
 		fix: "maxmemory"},
 	"a user without rights": {redis: lines("appendonly yes", "user default on nopass ~* +@all -@scripting"),
 		area: "redis", check: "rights", verdict: Fail, fix: "ACL SETUSER"},
-	"a cluster without slots": {redis: lines("appendonly yes", "cluster-enabled yes"), area: "redis", check: "cluster", verdict: Fail,
-		fix: "--cluster fix"},
+	"a cluster without slots": {redis: lines("appendonly yes", "cluster-enabled yes"), area: "redis", check: "cluster",
+		verdict: Fail,
+		fix:     "--cluster fix"},
 
 	"another password of MySQL": {plant: func(t *testing.T, p *patient) {
 		p.exec(t, "CREATE USER {db}_a@localhost IDENTIFIED BY 'right'")
@@ -124,8 +130,9 @@ var faults = map[string]fault{
 			t.Fatal(err)
 		}
 	}, area: "spool", check: "bad", verdict: Warn, fix: ".reason"},
-	"no spool": {plant: func(_ *testing.T, p *patient) { p.config.Daemon.SpoolDir = "" }, area: "spool", check: "there", verdict: Warn,
-		fix: "daemon.spool_dir"},
+	"no spool": {plant: func(_ *testing.T, p *patient) { p.config.Daemon.SpoolDir = "" }, area: "spool", check: "there",
+		verdict: Warn,
+		fix:     "daemon.spool_dir"},
 }
 
 func TestPlantedFaultsAreFound(t *testing.T) {

@@ -68,7 +68,7 @@ func (e *exam) noMySQL(site string, err error) {
 func (e *exam) mysqlServer(site string, f *mysql.Facts) {
 	const mariaDB = "MariaDB"
 	switch {
-	case strings.Contains(f.Version, mariaDB) && versionBelow(f.Version, 10, 6),
+	case strings.Contains(f.Version, mariaDB) && versionBelow(f.Version, 10, 11),
 		!strings.Contains(f.Version, mariaDB) && versionBelow(f.Version, 8, 0):
 		e.warn("mysql", "version", site, f.Version+" is older than what ticketd is tested with", "upgrade to MariaDB 10.11 or MySQL 8")
 	default:

@@ -44,14 +44,16 @@ func (e *exam) reach(site, user string, uid uint32) {
 			continue
 		}
 		group := groupName(groupOf(info))
-		e.fail("php", "group", site, fmt.Sprintf("%s may not %s: %s, or a folder above it, is closed to it (mode %04o, group %s)", user, place.what, place.path,
+		e.fail("php", "group", site, fmt.Sprintf("%s may not %s: %s, or a folder above it, is closed to it (mode %04o, group %s)",
+			user, place.what, place.path,
 			info.Mode().Perm(), group),
-			fmt.Sprintf("usermod -aG %s %s && systemctl restart 'php*-fpm'; or set daemon.socket_group to a group of %s", group, user, user))
+			fmt.Sprintf("usermod -aG %s %s && systemctl restart 'php*-fpm'; or set daemon.socket_group to a group of %s", group, user,
+				user))
 	}
 }
 
-// extension looks whether PHP-FPM has msgpack, by the files that Debian's packages leave: what other systems do is for Site Health to
-// say, which asks PHP itself.
+// extension looks whether PHP-FPM has msgpack, by the files that Debian's packages leave: what other systems do is for Site
+// Health to say, which asks PHP itself.
 func (e *exam) extension() {
 	pools, _ := filepath.Glob(e.Root + "/etc/php/*/fpm/conf.d") // the pattern is right
 	for _, dir := range pools {

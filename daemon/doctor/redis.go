@@ -33,11 +33,11 @@ func (e *exam) redis(ctx context.Context) {
 		e.ok("redis", "reach", "", "none is configured: the journal of this host keeps what waits for MySQL")
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := context.WithTimeout(redis.Probing(ctx), checkTimeout)
 	defer cancel()
 	client, err := boot.OpenRedis(e.Config)
 	if err != nil {
-		e.fail("redis", "tls", "", short(err), "correct the certificates that redis.tls_ca, redis.tls_cert and redis.tls_key name")
+		e.fail("redis", "reach", "", short(err), "correct what it names in [redis]")
 		return
 	}
 	defer func() { _ = client.Close() }()
@@ -73,6 +73,9 @@ func (e *exam) redisSocket() {
 	if err != nil || mayReach(path, info, e.uid, 2) {
 		return // that it is missing shows when it is used
 	}
+	if gid := strconv.FormatUint(uint64(groupOf(info)), 10); slices.Contains(e.groups, gid) && info.Mode().Perm()&0o020 != 0 {
+		return
+	}
 	group, name := groupName(groupOf(info)), userName(e.uid)
 	e.fail("redis", "socket", "", fmt.Sprintf("%s may not open %s (%04o, group %s)", name, path, info.Mode().Perm(), group),
 		fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd; unixsocketperm 770 in redis.conf where the mode is 0700 or 0755",
@@ -83,9 +86,11 @@ func (e *exam) unreachable(err error) {
 	text := short(err)
 	switch {
 	case strings.Contains(text, "NOAUTH"):
-		e.fail("redis", "password", "", "Redis asks for a password", "set redis.password_file, and redis.username where it has ACL users")
+		e.fail("redis", "password", "", "Redis asks for a password", "set redis.password_file, and redis.username where it has ACL "+
+			"users")
 	case strings.Contains(text, "WRONGPASS"):
-		e.fail("redis", "password", "", "Redis does not take the user or the password", "correct redis.username or redis.password_file; "+
+		e.fail("redis", "password", "", "Redis does not take the user or the password", "correct redis.username or "+
+			"redis.password_file; "+
 			"ACL LIST in redis-cli shows the users")
 	default:
 		e.fail("redis", "reach", "", "Redis does not answer: "+text, "start it (systemctl start redis-server), or correct redis.addr")
@@ -166,7 +171,7 @@ func (e *exam) memory(info map[string]string) {
 	limit, _ := strconv.ParseFloat(info["maxmemory"], 64)
 	switch share := used / limit; {
 	case limit <= 0:
-		e.ok("redis", "memory", "", fmt.Sprintf("%s are used, without a limit", info["used_memory_human"]))
+		e.ok("redis", "memory", "", info["used_memory_human"]+" are used, without a limit")
 	case share > full && policy == "noeviction":
 		e.fail("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used, and nothing is evicted: writes go to the journal",
 			100*share), "raise maxmemory in redis.conf, or set maxmemory-policy volatile-lru")

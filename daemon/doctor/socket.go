@@ -33,13 +33,24 @@ func (e *exam) findUser(ctx context.Context) {
 	}
 	if status, err := e.ask(ctx, e.Config.SiteNames()[0]); err == nil {
 		if info, err := os.Stat(fmt.Sprintf("/proc/%d", status.PID)); err == nil {
-			e.uid = ownerOf(info)
+			e.uid, e.groups = ownerOf(info), groupsOf(status.PID)
 			return
 		}
 	}
 	if uid, err := config.UserID(defaultUser); err == nil {
 		e.uid = uid
 	}
+}
+
+// groupsOf are the groups that a process has, which may be more than its user's: a unit can give it some.
+func groupsOf(pid int64) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // none where it has just ended
+	for line := range strings.Lines(string(text)) {
+		if groups, found := strings.CutPrefix(line, "Groups:"); found {
+			return strings.Fields(groups)
+		}
+	}
+	return nil
 }
 
 func ownerOf(info fs.FileInfo) uint32 {
@@ -135,8 +146,8 @@ func (e *exam) site(name string, s *protocol.StatusResult) {
 	}
 }
 
-// mayUse says whether a user may open a file with these mode bits (4, 2 and 1 as in an octal digit): as its owner, in its group or
-// as anybody.
+// mayUse says whether a user may open a file with these mode bits (4, 2 and 1 as in an octal digit): as its owner, in its group
+// or as anybody.
 func mayUse(info fs.FileInfo, uid uint32, bits fs.FileMode) bool {
 	mode := info.Mode().Perm()
 	switch {

@@ -43,7 +43,7 @@ func ask(h daemon.Handler, m protocol.Method) {
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	m.HTTP().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	m.HTTP().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
 	if w.Code != http.StatusOK {
 		t.Fatalf("scraped %d: %s", w.Code, w.Body)
 	}

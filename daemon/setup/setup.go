@@ -2,12 +2,12 @@ package setup
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
@@ -19,7 +19,7 @@ import (
 type Options struct {
 	// WordPress is its folder, or the path of its wp-config.php.
 	WordPress string
-	// Config is the path of the file to write; one that is there is replaced only with Force.
+	// Config is the path of the file to write; one that is there and sets anything is replaced only with Force.
 	Config string
 	Force  bool
 	// Redis is an address as redis.addr takes it, "none" for the journal alone, or empty for looking for one.
@@ -64,7 +64,10 @@ func Run(ctx context.Context, o Options) error {
 		o.Places = usual
 	}
 	if _, err := os.Lstat(o.Config); err == nil && !o.Force {
-		return existsError(o.Config)
+		if !setsNothing(o.Config) {
+			return existsError(o.Config)
+		}
+		o.Force = true
 	}
 	path, wp, err := readWordPress(o.WordPress)
 	if err != nil {
@@ -92,21 +95,19 @@ func existsError(path string) error {
 	return fmt.Errorf("%s is there already and is left as it is; --force replaces it", path)
 }
 
+// setsNothing says that a file has nothing but comments, as the one that packages bring along.
+func setsNothing(path string) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	keys := make(map[string]any)
+	return toml.Unmarshal(text, &keys) == nil && len(keys) == 0
+}
+
 // readWordPress finds the wp-config.php, where WordPress does: in its folder, or one above unless another WordPress is there.
 func readWordPress(path string) (string, *wpconfig.Config, error) {
-	const name = "wp-config.php"
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		dir := path
-		path = filepath.Join(dir, name)
-		above := filepath.Dir(filepath.Clean(dir))
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if _, err := os.Stat(filepath.Join(above, "wp-settings.php")); errors.Is(err, fs.ErrNotExist) {
-				if _, err := os.Stat(filepath.Join(above, name)); err == nil {
-					path = filepath.Join(above, name)
-				}
-			}
-		}
-	}
+	path = wpConfig(path)
 	src, err := os.ReadFile(path)
 	if err != nil {
 		return "", nil, fmt.Errorf("--wp: %w; name WordPress' folder or its wp-config.php", err)
@@ -116,6 +117,20 @@ func readWordPress(path string) (string, *wpconfig.Config, error) {
 		return "", nil, fmt.Errorf("%s:\n%w", path, err)
 	}
 	return path, c, nil
+}
+
+// wpConfig is the wp-config.php of a folder, or the path itself where it is none.
+func wpConfig(path string) string {
+	const name = "wp-config.php"
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return path
+	}
+	inside, above := filepath.Join(path, name), filepath.Dir(filepath.Clean(path))
+	if !there(inside) && !there(filepath.Join(above, "wp-settings.php")) && there(filepath.Join(above, name)) {
+		return filepath.Join(above, name)
+	}
+	return inside
 }
 
 // check reads the new file as the daemon will, connects to the database, and makes the table.

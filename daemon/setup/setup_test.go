@@ -64,7 +64,8 @@ func TestInitWritesWhatWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t)
-	s.wp += fmt.Sprintf("define('WP_REDIS_PATH', '%s');\ndefine('WP_REDIS_PASSWORD', 'hun\"ter2');\ndefine('WP_REDIS_DATABASE', 1);\n"+
+	s.wp += fmt.Sprintf("define('WP_REDIS_PATH', '%s');\ndefine('WP_REDIS_PASSWORD', 'hun\"ter2');\ndefine('WP_REDIS_DATABASE', "+
+		"1);\n"+
 		"define('MULTISITE', true);\n", redis.Socket())
 	c, err := s.run(t.Context(), t)
 	if err != nil {
@@ -80,7 +81,8 @@ func TestInitWritesWhatWorks(t *testing.T) {
 	}
 	mariadb, _ := testenv.SharedMariaDB(t)
 	var n int
-	if err := mariadb.DB(t, dsn.DBName).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM shop_support_tickets").Scan(&n); err != nil {
+	if err := mariadb.DB(t, dsn.DBName).QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+
+		"shop_support_tickets").Scan(&n); err != nil {
 		t.Errorf("the table was not made: %v", err)
 	}
 	info, err := os.Stat(s.Config)
@@ -168,6 +170,14 @@ func TestInitReplacesOnlyWithForce(t *testing.T) {
 	if _, err := s.run(t.Context(), t); err != nil {
 		t.Error(err)
 	}
+	// What has nothing but comments is nobody's.
+	if err := os.WriteFile(s.Config, []byte("# a package's\n#[daemon]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Force = false
+	if _, err := s.run(t.Context(), t); err != nil {
+		t.Error(err)
+	}
 }
 
 // A wp-config.php may lie one folder above WordPress, but not where that is another WordPress'.
@@ -178,7 +188,8 @@ func TestConfigOneFolderAbove(t *testing.T) {
 	if err := os.Mkdir(html, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := "<?php define('DB_NAME','a'); define('DB_USER','b'); define('DB_PASSWORD','c'); define('DB_HOST','d'); $table_prefix='e';"
+	text := "<?php define('DB_NAME','a'); define('DB_USER','b'); define('DB_PASSWORD','c'); define('DB_HOST','d'); " +
+		"$table_prefix='e';"
 	if err := os.WriteFile(filepath.Join(dir, "wp-config.php"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

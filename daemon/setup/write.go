@@ -55,7 +55,8 @@ func (o *Options) open(file *os.File) error {
 			return err
 		}
 	} else {
-		o.Say("note: there is no group %s, or you may not give files to it: make %s readable for the daemon's user", daemonGroup, o.Config)
+		o.Say("note: there is no group %s, or you may not give files to it: make %s readable for the daemon's user", daemonGroup,
+			o.Config)
 	}
 	return file.Chmod(fileMode)
 }

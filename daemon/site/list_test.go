@@ -52,7 +52,7 @@ func TestCountByField(t *testing.T) {
 			d.write(t, i+1, fmt.Sprint("status ", i))
 		}
 		var refused *protocol.Error
-		if n, err := d.Count(t.Context(), by); !errors.As(err, &refused) || refused.Code != protocol.CodeInvalid || refused.Field != "by" {
+		if n, err = d.Count(t.Context(), by); !errors.As(err, &refused) || refused.Field != "by" {
 			t.Errorf("counted %d groups (%v), want it refused", len(n.Groups), err)
 		}
 	})

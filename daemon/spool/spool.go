@@ -17,7 +17,7 @@ import (
 
 const (
 	// tick is how often the folder's news are looked for where no request does.
-	tick = 100 * time.Millisecond
+	tick = 250 * time.Millisecond
 	// rescanEvery is how often the whole folder is looked at, whatever the kernel told of it.
 	rescanEvery = 5 * time.Second
 	// firstPause and maxPause bound the growing pause before a site is tried again.

@@ -17,12 +17,7 @@ import (
 // listen serves connections at a new socket with do, one after the other; nil accepts none.
 func listen(t *testing.T, do func(net.Conn)) (path string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "wd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path = filepath.Join(dir, "d.sock")
+	path = filepath.Join(t.TempDir(), "d.sock")
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
 	if err != nil {
 		t.Fatal(err)

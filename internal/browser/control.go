@@ -17,8 +17,8 @@ import (
 )
 
 // control does to the site what the tests ask for: POST /php and /sql run what the body says and answer what it printed;
-// /lock holds the tickets table against writers until /unlock; /ticketd/stop, /ticketd/start, /redis/stop and /redis/start do what
-// they say.
+// /lock holds the tickets table against writers until /unlock; /ticketd/stop, /ticketd/start, /redis/stop and
+// /redis/start do what they say.
 type control struct {
 	url, secret string
 

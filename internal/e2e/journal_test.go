@@ -336,8 +336,8 @@ func damage(t *testing.T, dir, text string) {
 	t.Fatalf("%q is in no file of %s", text, dir)
 }
 
-// Redis is taken out of the configuration, or added, while changes wait in the journal: nobody would bring them on, so the start is
-// refused and says what to do. With nothing waiting it goes on.
+// Redis is taken out of the configuration, or added, while changes wait in the journal: nobody would bring them on, so the start
+// is refused and says what to do. With nothing waiting it goes on.
 func TestJournalOfTheOtherKind(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)

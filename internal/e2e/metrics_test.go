@@ -127,11 +127,16 @@ func dashboardExpressions(t *testing.T) []string {
 	t.Helper()
 	var dashboard struct {
 		Panels []struct {
-			Targets []struct{ Expr string }
-		}
+			Targets []struct {
+				Expr string `json:"expr"`
+			} `json:"targets"`
+		} `json:"panels"`
 		Templating struct {
-			List []struct{ Type, Query string }
-		}
+			List []struct {
+				Type  string `json:"type"`
+				Query string `json:"query"`
+			} `json:"list"`
+		} `json:"templating"`
 	}
 	if err := json.Unmarshal([]byte(doc(t, "monitoring/dashboard.json")), &dashboard); err != nil {
 		t.Fatal(err)

@@ -19,9 +19,9 @@ const (
 	secretPart  = "hunter2"
 )
 
-// Passwords are nowhere in what the daemon and its commands say, while all is well and when the servers refuse them: in no log at
-// its most talkative, no status, no metric, no error. (With the DSN in the error of a refused login, or a Secret without its String,
-// it fails.)
+// Passwords are nowhere in what the daemon and its commands say, while all is well and when the servers refuse them: in no log
+// at its most talkative, no status, no metric, no error. (With the DSN in the error of a refused login, or a Secret without its
+// String, it fails.)
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{Password: redisSecret})

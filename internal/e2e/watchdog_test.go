@@ -26,8 +26,8 @@ func (r *rig) pings(t *testing.T, n int, when string) {
 	}
 }
 
-// A daemon whose MySQL and Redis hang, with changes for them, is as healthy as an idle one: to be restarted would not help. When the
-// pings end is tested in daemon/watchdog, and under systemd.
+// A daemon whose MySQL and Redis hang, with changes for them, is as healthy as an idle one: to be restarted would not help. When
+// the pings end is tested in daemon/watchdog, and under systemd.
 func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})

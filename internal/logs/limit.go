@@ -8,8 +8,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Limited returns a logger that writes burst events in each period, over all its levels and messages. The next event that is written
-// says in the field "suppressed" how many were not.
+// Limited returns a logger that writes burst events in each period, over all its levels and messages. The next event that is
+// written says in the field "suppressed" how many were not.
 func Limited(log zerolog.Logger, burst int, period time.Duration) zerolog.Logger {
 	return limited(log, &limit{burst: burst, period: period, now: time.Now})
 }

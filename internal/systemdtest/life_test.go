@@ -22,8 +22,8 @@ type report struct {
 	Why      string `json:"why"`
 }
 
-// PHP writes all the time, with the client's own deadline and no spool behind it: no request fails, and what was acknowledged last is
-// in MySQL.
+// PHP writes all the time, with the client's own deadline and no spool behind it: no request fails, and what was acknowledged
+// last is in MySQL.
 func (p *pkg) underWriters(t *testing.T, versions ...string) {
 	rounds, err := strconv.Atoi(os.Getenv("TICKETD_TEST_ROUNDS"))
 	if err != nil {

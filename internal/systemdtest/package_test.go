@@ -20,6 +20,7 @@ const (
 
 // The package's life, in its order: each step goes on where the one before has left the machine.
 func TestPackage(t *testing.T) {
+	t.Parallel()
 	need(t)
 	old, current := "0.0.1", "0.0.2"
 	debs := build(t, old, current)
@@ -131,7 +132,8 @@ func (p *pkg) install(t *testing.T) {
 }
 
 func (p *pkg) units(t *testing.T) {
-	out := p.run(t, "systemd-analyze", "verify", "--recursive-errors=no", "--man=no", unitDir+"ticketd.service", unitDir+"ticketd.socket")
+	out := p.run(t, "systemd-analyze", "verify", "--recursive-errors=no", "--man=no",
+		unitDir+"ticketd.service", unitDir+"ticketd.socket")
 	if out != "" {
 		t.Errorf("systemd-analyze verify: %s", out)
 	}

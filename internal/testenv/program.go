@@ -34,7 +34,7 @@ func program(pkg string, names ...string) (string, error) {
 }
 
 func executable(path string) bool {
-	info, err := os.Stat(path) //nolint:gosec // whoever runs the tests may name any program
+	info, err := os.Stat(path) //nolint:gosec // the path is one of the tests' own, or what who runs them names
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 

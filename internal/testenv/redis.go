@@ -159,8 +159,8 @@ func redisServer() (string, error) {
 	return program("redis-server", "redis-server", "valkey-server")
 }
 
-// The ports of the tests' servers: from lowestPort, below those that the kernel gives to connections, or one of these could
-// take the port before the server does. The bus of a Redis Cluster's node is on the port busAbove the node's.
+// The ports of the tests' servers: from lowestPort, below those that the kernel gives to connections, or one of these could take
+// the port before the server does. The bus of a Redis Cluster's node is on the port busAbove the node's.
 const lowestPort, busAbove = 10_000, 10_000
 
 // freePort returns a TCP port of 127.0.0.1 that nobody listens on; with bus neither on that of the bus. Another test may take it

@@ -27,14 +27,14 @@ func (s *scanner) double() token {
 	var b strings.Builder
 	computed := false
 	for i := 0; i < len(s.src); {
-		switch c := s.src[i]; {
-		case c == '"':
+		switch c := s.src[i]; c {
+		case '"':
 			s.take(i + 1)
 			if computed {
 				return token{kind: tokenComputed}
 			}
 			return token{kind: tokenText, text: b.String()}
-		case c == '\\':
+		case '\\':
 			i += escape(&b, s.src[i:])
 		default:
 			computed = computed || variable.Match(s.src[i:])

@@ -1,6 +1,9 @@
 package wpconfig
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // expression reads the value that begins at i and goes to one of the ends.
 func (p *parser) expression(i int, ends ...string) value {
@@ -8,12 +11,8 @@ func (p *parser) expression(i int, ends ...string) value {
 	depth := 0
 	for ; p.at(i).kind != tokenEnd; i++ {
 		t := p.at(i)
-		if depth == 0 {
-			for _, end := range ends {
-				if t.is(end) {
-					return evaluate(part)
-				}
-			}
+		if depth == 0 && slices.ContainsFunc(ends, t.is) {
+			return evaluate(part)
 		}
 		switch {
 		case t.is("(") || t.is("["):
@@ -95,28 +94,31 @@ func fromEnvironment(part []*token) string {
 	if len(part) < 4 || part[2].kind != tokenText {
 		return ""
 	}
-	rest := part[4:]
-	switch {
-	case part[0].kind == tokenName && part[1].is("("):
-		switch strings.ToLower(part[0].text) {
-		case "getenv", "env":
-			if !part[3].is(")") {
-				return ""
-			}
-		case "getenv_docker":
-			return part[2].text
-		default:
-			return ""
-		}
-	case part[0].kind == tokenVariable && (part[0].text == "$_ENV" || part[0].text == "$_SERVER") && part[1].is("["):
-		if !part[3].is("]") {
-			return ""
-		}
-	default:
-		return ""
+	if part[0].kind == tokenName && strings.EqualFold(part[0].text, "getenv_docker") && part[1].is("(") {
+		return part[2].text
 	}
-	if len(rest) == 0 || (len(rest) >= 2 && rest[0].is("?") && (rest[1].is(":") || rest[1].is("?"))) {
+	if rest := part[4:]; isLookUp(part) && (len(rest) == 0 || hasDefault(rest)) {
 		return part[2].text
 	}
 	return ""
+}
+
+// isLookUp says that an expression begins with getenv( NAME ), env( NAME ), or an index of $_ENV or $_SERVER.
+func isLookUp(part []*token) bool {
+	switch part[0].kind {
+	case tokenName:
+		called := strings.EqualFold(part[0].text, "getenv") || strings.EqualFold(part[0].text, "env")
+		return called && part[1].is("(") && part[3].is(")")
+	case tokenVariable:
+		return isEnvironment(part[0].text) && part[1].is("[") && part[3].is("]")
+	default:
+		return false
+	}
+}
+
+func isEnvironment(variable string) bool { return variable == "$_ENV" || variable == "$_SERVER" }
+
+// hasDefault says that what follows is ?: or ?? and a value.
+func hasDefault(rest []*token) bool {
+	return len(rest) >= 2 && rest[0].is("?") && (rest[1].is(":") || rest[1].is("?"))
 }

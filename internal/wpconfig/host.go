@@ -24,8 +24,8 @@ var (
 	persistent = "p:" // mysqli's prefix for a connection that is kept
 )
 
-// ParseHost reads DB_HOST in all the forms that WordPress takes: host, host:port, :/socket, host:/socket, and IPv6 with or without
-// brackets (wpdb::parse_db_host in wp-includes/class-wpdb.php).
+// ParseHost reads DB_HOST in all the forms that WordPress takes: host, host:port, :/socket, host:/socket, and IPv6 with or
+// without brackets (wpdb::parse_db_host in wp-includes/class-wpdb.php).
 func ParseHost(text string) (Host, error) {
 	text = strings.TrimPrefix(strings.TrimSpace(text), persistent)
 	if at := strings.Index(text, ":/"); at >= 0 {
@@ -34,7 +34,7 @@ func ParseHost(text string) (Host, error) {
 	if strings.HasPrefix(text, "/") {
 		return Host{}, fmt.Errorf("%q is a path; WordPress wants a colon before a socket's", text)
 	}
-	host, port := "", ""
+	var host, port string
 	if m := hostIPv6.FindStringSubmatch(text); m != nil {
 		host, port = m[1], m[2]
 	} else if strings.Count(text, ":") > 1 {

@@ -92,19 +92,35 @@ func Parse(src []byte, getenv func(string) (string, bool)) (*Config, error) {
 // collect walks over the tokens and notes what is set.
 func (p *parser) collect() {
 	for i := range p.tokens {
-		t := &p.tokens[i]
-		switch {
-		case t.kind == tokenName && strings.EqualFold(t.text, "define") && !p.isMember(i):
-			p.define(i)
-		case t.kind == tokenName && strings.EqualFold(t.text, "const") && p.at(i+2).is("="):
-			p.note(p.at(i+1).text, t.line, p.expression(i+3, ";", ","))
-		case t.kind == tokenVariable && p.at(i+1).is("=") && !p.at(i+2).is("=") && !p.at(i+2).is(">"):
-			p.note(t.text, t.line, p.expression(i+2, ";"))
-		case t.kind == tokenVariable && p.isChange(i+1):
-			p.note(t.text, t.line, value{why: "is changed there, and this command does not run PHP"}) // .= and its like
-		case t.kind == tokenName && p.included == 0 && isInclude(t.text) && !p.isSettings(i):
-			p.included = t.line
+		switch t := &p.tokens[i]; t.kind {
+		case tokenName:
+			p.name(i, t)
+		case tokenVariable:
+			p.variable(i, t)
+		default:
 		}
+	}
+}
+
+// name looks at a name: define, const, or an include.
+func (p *parser) name(i int, t *token) {
+	switch {
+	case strings.EqualFold(t.text, "define") && !p.isMember(i):
+		p.define(i)
+	case strings.EqualFold(t.text, "const") && p.at(i+2).is("="):
+		p.note(p.at(i+1).text, t.line, p.expression(i+3, ";", ","))
+	case p.included == 0 && isInclude(t.text) && !p.isSettings(i):
+		p.included = t.line
+	}
+}
+
+// variable looks at a variable that may be assigned to.
+func (p *parser) variable(i int, t *token) {
+	switch {
+	case p.at(i+1).is("=") && !p.at(i+2).is("=") && !p.at(i+2).is(">"):
+		p.note(t.text, t.line, p.expression(i+2, ";"))
+	case p.isChange(i + 1):
+		p.note(t.text, t.line, value{why: "is changed there, and this command does not run PHP"}) // .= and its like
 	}
 }
 
@@ -117,7 +133,8 @@ func (p *parser) isChange(i int) bool {
 	if operator.is("?") {
 		return p.at(i+1).is("?") && p.at(i+2).is("=")
 	}
-	return operator.kind == tokenOther && strings.Contains(".+-*/%|&^", operator.text) && p.at(i+1).is("=")
+	changes := []string{".", "+", "-", "*", "/", "%", "|", "&", "^"}
+	return operator.kind == tokenOther && slices.Contains(changes, operator.text) && p.at(i+1).is("=")
 }
 
 // isMember says that the name at i is that of a method or a function's own, not a call: ->define, ::define, function define.
@@ -168,7 +185,8 @@ func (p *parser) need(name string) string {
 	if err == nil && v == nil {
 		err = fmt.Errorf("%s is not set", name)
 		if p.included > 0 {
-			err = fmt.Errorf("%s is not set in this file; it may be in the one that line %d includes, which is not followed", name, p.included)
+			err = fmt.Errorf("%s is not set in this file; it may be in the one that line %d includes, which is not followed", name,
+				p.included)
 		}
 	}
 	if err != nil {

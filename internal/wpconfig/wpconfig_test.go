@@ -34,22 +34,28 @@ func TestValuesAreFound(t *testing.T) {
 		get    func(*Config) string
 		want   string
 	}{
-		"as it is":       {[2]string{}, func(c *Config) string { return c.Name + c.User + c.Password + c.Prefix }, "shopwphunter2wp_"},
-		"double quotes":  {[2]string{`'hunter2'`, `"a\"b\$c\\d\x41\101\u{e9}\q"`}, password, "a\"b$c\\dAAé\\q"},
-		"single quotes":  {[2]string{`'hunter2'`, `'a\'b\\c\n"$d'`}, password, `a'b\c\n"$d`},
-		"brackets":       {[2]string{`'hunter2'`, `( 'x' )`}, password, "x"},
-		"no spaces":      {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `DEFINE('DB_PASSWORD','x')`}, password, "x"},
-		"a backslash":    {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `\define("DB_PASSWORD", "x", false)`}, password, "x"},
-		"a constant":     {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `const DB_PASSWORD = 'x'`}, password, "x"},
-		"comments":       {[2]string{`'hunter2'`, "/* 'no' */ 'x' // 'no' ?\n # no\n"}, password, "x"},
-		"commented out":  {[2]string{`define( 'DB_PASSWORD'`, "// define( 'DB_PASSWORD', 'no' );\n/* define( 'DB_PASSWORD', 'no' ); */\ndefine( 'DB_PASSWORD'"}, password, "hunter2"},
-		"a closing tag":  {[2]string{`define( 'DB_PASSWORD'`, "// no ?> define( 'DB_PASSWORD', 'no' ); <?php\ndefine( 'DB_PASSWORD'"}, password, "hunter2"},
-		"in a heredoc":   {[2]string{`$table_prefix`, "$x = <<<'X'\ndefine( 'DB_PASSWORD', 'no' );\nX;\n$table_prefix"}, password, "hunter2"},
-		"in a string":    {[2]string{`$table_prefix`, "$x = \"define( 'DB_PASSWORD', 'no' );\";\n$table_prefix"}, password, "hunter2"},
-		"an attribute":   {[2]string{`$table_prefix`, "#[A]\n$table_prefix"}, func(c *Config) string { return c.Prefix }, "wp_"},
-		"set twice":      {[2]string{`$table_prefix`, "if ( ! defined( 'DB_PASSWORD' ) ) { define( 'DB_PASSWORD', 'hunter2' ); }\n$table_prefix"}, password, "hunter2"},
-		"another's":      {[2]string{`$table_prefix`, "$x->define( 'DB_PASSWORD', 'no' ); X::define( 'DB_PASSWORD', 'no' );\n$table_prefix"}, password, "hunter2"},
-		"compared":       {[2]string{`$table_prefix =`, "if ( $table_prefix == 'x' || $table_prefix != 'y' ) {}\n$table_prefix ="}, func(c *Config) string { return c.Prefix }, "wp_"},
+		"as it is":      {[2]string{}, func(c *Config) string { return c.Name + c.User + c.Password + c.Prefix }, "shopwphunter2wp_"},
+		"double quotes": {[2]string{`'hunter2'`, `"a\"b\$c\\d\x41\101\u{e9}\q"`}, password, "a\"b$c\\dAAé\\q"},
+		"single quotes": {[2]string{`'hunter2'`, `'a\'b\\c\n"$d'`}, password, `a'b\c\n"$d`},
+		"brackets":      {[2]string{`'hunter2'`, `( 'x' )`}, password, "x"},
+		"no spaces":     {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `DEFINE('DB_PASSWORD','x')`}, password, "x"},
+		"a backslash":   {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `\define("DB_PASSWORD", "x", false)`}, password, "x"},
+		"a constant":    {[2]string{`define( 'DB_PASSWORD', 'hunter2' )`, `const DB_PASSWORD = 'x'`}, password, "x"},
+		"comments":      {[2]string{`'hunter2'`, "/* 'no' */ 'x' // 'no' ?\n # no\n"}, password, "x"},
+		"commented out": {[2]string{`define( 'DB_PASSWORD'`, "// define( 'DB_PASSWORD', 'no' );\n/* define( 'DB_PASSWORD', 'no' " +
+			"); */\ndefine( 'DB_PASSWORD'"}, password, "hunter2"},
+		"a closing tag": {[2]string{`define( 'DB_PASSWORD'`, "// no ?> define( 'DB_PASSWORD', 'no' ); <?php\ndefine( 'DB_PASSWORD'"},
+			password, "hunter2"},
+		"in a heredoc": {[2]string{`$table_prefix`, "$x = <<<'X'\ndefine( 'DB_PASSWORD', 'no' );\nX;\n$table_prefix"}, password,
+			"hunter2"},
+		"in a string":  {[2]string{`$table_prefix`, "$x = \"define( 'DB_PASSWORD', 'no' );\";\n$table_prefix"}, password, "hunter2"},
+		"an attribute": {[2]string{`$table_prefix`, "#[A]\n$table_prefix"}, func(c *Config) string { return c.Prefix }, "wp_"},
+		"set twice": {[2]string{`$table_prefix`, "if ( ! defined( 'DB_PASSWORD' ) ) { define( 'DB_PASSWORD', 'hunter2' ); " +
+			"}\n$table_prefix"}, password, "hunter2"},
+		"another's": {[2]string{`$table_prefix`, "$x->define( 'DB_PASSWORD', 'no' ); X::define( 'DB_PASSWORD', 'no' " +
+			");\n$table_prefix"}, password, "hunter2"},
+		"compared": {[2]string{`$table_prefix =`, "if ( $table_prefix == 'x' || $table_prefix != 'y' ) {}\n$table_prefix ="},
+			func(c *Config) string { return c.Prefix }, "wp_"},
 		"empty":          {[2]string{`'hunter2'`, `''`}, password, ""},
 		"one blog":       {[2]string{`$table_prefix`, "define( 'MULTISITE', false );\n$table_prefix"}, multisite, "one"},
 		"many blogs":     {[2]string{`$table_prefix`, "define( 'MULTISITE', TRUE );\n$table_prefix"}, multisite, "many"},
@@ -58,15 +64,17 @@ func TestValuesAreFound(t *testing.T) {
 		"$_ENV":          {[2]string{`'hunter2'`, `$_ENV['SECRET'] ?? 'no'`}, password, "from outside"},
 		"$_SERVER":       {[2]string{`'hunter2'`, `$_SERVER['SECRET']`}, password, "from outside"},
 		"docker":         {[2]string{`'hunter2'`, `getenv_docker('SECRET', 'no')`}, password, "from outside"},
-		"TLS": {[2]string{`$table_prefix`, "define( 'MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_COMPRESS | MYSQLI_CLIENT_SSL );\n$table_prefix"}, func(c *Config) string {
+		"TLS": {[2]string{`$table_prefix`, "define( 'MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_COMPRESS | MYSQLI_CLIENT_SSL " +
+			");\n$table_prefix"}, func(c *Config) string {
 			if c.TLS && !c.TLSUnverified {
 				return "verified"
 			}
 			return ""
 		}, "verified"},
-		"a cache": {[2]string{`$table_prefix`, "define( 'WP_REDIS_PORT', 6380 );\ndefine( 'WP_REDIS_HOST', 'x' );\n$table_prefix"}, func(c *Config) string {
-			return c.Redis.Host + ":" + c.Redis.Port
-		}, "x:6380"},
+		"a cache": {[2]string{`$table_prefix`, "define( 'WP_REDIS_PORT', 6380 );\ndefine( 'WP_REDIS_HOST', 'x' );\n$table_prefix"},
+			func(c *Config) string {
+				return c.Redis.Host + ":" + c.Redis.Port
+			}, "x:6380"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,23 +105,25 @@ func TestWhatPHPWouldHaveToTellIsRefused(t *testing.T) {
 		change [2]string
 		want   string // in the error
 	}{
-		"missing":           {[2]string{`'DB_NAME'`, `'NAME'`}, "DB_NAME is not set"},
-		"included":          {[2]string{`define( 'DB_NAME', 'shop' )`, `require __DIR__ . '/db.php'`}, "the one that line 3 includes"},
-		"Bedrock":           {[2]string{`define( 'DB_NAME'`, `Config::define( 'DB_NAME'`}, "DB_NAME is not set"},
-		"parts":             {[2]string{`'hunter2'`, `'hunter' . '2'`}, "line 5: DB_PASSWORD is put together from parts"},
-		"a file":            {[2]string{`'hunter2'`, `trim( file_get_contents( '/x' ) )`}, "line 5: DB_PASSWORD is computed"},
-		"a choice":          {[2]string{`'hunter2'`, `$x ? 'hunter2' : 'hunter3'`}, "DB_PASSWORD is computed"},
-		"a variable":        {[2]string{`'hunter2'`, `$secret`}, "DB_PASSWORD is a variable's value"},
-		"in a string":       {[2]string{`'hunter2'`, `"hunter2$x"`}, "a string that PHP puts together"},
-		"in a string, {":    {[2]string{`'hunter2'`, `"hunter2{$x}"`}, "a string that PHP puts together"},
-		"another constant":  {[2]string{`'hunter2'`, `SECRET`}, "another constant's value"},
-		"a shell":           {[2]string{`'hunter2'`, "`cat hunter2`"}, "a string that PHP puts together"},
-		"branches":          {[2]string{`$table_prefix`, "define( 'DB_PASSWORD', 'hunter3' );\n$table_prefix"}, "lines 5 and 7: DB_PASSWORD has different values"},
-		"the environment":   {[2]string{`'hunter2'`, `getenv( 'SECRET' )`}, "run this command with SECRET=…"},
-		"more than getenv":  {[2]string{`'hunter2'`, `getenv( 'SECRET' ) . 'x'`}, "put together from parts"},
-		"a prefix appended": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_';\n$table_prefix .= 'x';"}, "$table_prefix is changed there"},
-		"never closed":      {[2]string{`'hunter2' )`, `'hunter2`}, "DB_PASSWORD"},
-		"a path as host":    {[2]string{`'localhost'`, `'/run/mysqld.sock'`}, "WordPress wants a colon"},
+		"missing":          {[2]string{`'DB_NAME'`, `'NAME'`}, "DB_NAME is not set"},
+		"included":         {[2]string{`define( 'DB_NAME', 'shop' )`, `require __DIR__ . '/db.php'`}, "the one that line 3 includes"},
+		"Bedrock":          {[2]string{`define( 'DB_NAME'`, `Config::define( 'DB_NAME'`}, "DB_NAME is not set"},
+		"parts":            {[2]string{`'hunter2'`, `'hunter' . '2'`}, "line 5: DB_PASSWORD is put together from parts"},
+		"a file":           {[2]string{`'hunter2'`, `trim( file_get_contents( '/x' ) )`}, "line 5: DB_PASSWORD is computed"},
+		"a choice":         {[2]string{`'hunter2'`, `$x ? 'hunter2' : 'hunter3'`}, "DB_PASSWORD is computed"},
+		"a variable":       {[2]string{`'hunter2'`, `$secret`}, "DB_PASSWORD is a variable's value"},
+		"in a string":      {[2]string{`'hunter2'`, `"hunter2$x"`}, "a string that PHP puts together"},
+		"in a string, {":   {[2]string{`'hunter2'`, `"hunter2{$x}"`}, "a string that PHP puts together"},
+		"another constant": {[2]string{`'hunter2'`, `SECRET`}, "another constant's value"},
+		"a shell":          {[2]string{`'hunter2'`, "`cat hunter2`"}, "a string that PHP puts together"},
+		"branches": {[2]string{`$table_prefix`, "define( 'DB_PASSWORD', 'hunter3' );\n$table_prefix"},
+			"lines 5 and 7: DB_PASSWORD has different values"},
+		"the environment":  {[2]string{`'hunter2'`, `getenv( 'SECRET' )`}, "run this command with SECRET=…"},
+		"more than getenv": {[2]string{`'hunter2'`, `getenv( 'SECRET' ) . 'x'`}, "put together from parts"},
+		"a prefix appended": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_';\n$table_prefix .= 'x';"},
+			"$table_prefix is changed there"},
+		"never closed":   {[2]string{`'hunter2' )`, `'hunter2`}, "DB_PASSWORD"},
+		"a path as host": {[2]string{`'localhost'`, `'/run/mysqld.sock'`}, "WordPress wants a colon"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -176,7 +186,8 @@ func TestStringsAreWhatPHPMakesOfThem(t *testing.T) {
 // FuzzParse looks that nothing makes the parser fail, hang or lose its place in the file.
 func FuzzParse(f *testing.F) {
 	f.Add(usual(plain))
-	for _, text := range []string{"<?php define('DB_NAME', \"a$b\");", "<?php $table_prefix .= `x`;", "<?= <<<X\nX;\n?> x <?php #", "<?php \"\\u{"} {
+	for _, text := range []string{"<?php define('DB_NAME', \"a$b\");", "<?php $table_prefix .= `x`;", "<?= <<<X\nX;\n?> x <?php #",
+		"<?php \"\\u{"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -38,15 +38,11 @@ func init() { //nolint:gochecknoinits // go-redis has one logger for the process
 	goredis.SetLogger(quiet{})
 }
 
-// newClient makes a client over a pool of connections, with a watch in it unless that is nil. It dials at the first command and
-// tells the watch of each new connection.
+// newClient makes a client over a pool of connections, with a watch in it. It dials at the first command and tells the watch of
+// each new connection.
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
 func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
-	var connected func(context.Context, *goredis.Conn) error
-	if w != nil {
-		connected = w.Connected
-	}
 	switch {
 	case len(o.Cluster) > 0:
 		return newCluster(o, w)
@@ -57,14 +53,14 @@ func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
 			Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
 			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
-			OnConnect: connected,
+			OnConnect: w.Connected,
 		})
 	default:
 		return goredis.NewClient(&goredis.Options{
 			Network: o.Network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
 			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
-			OnConnect: connected,
+			OnConnect: w.Connected,
 		})
 	}
 }
@@ -80,9 +76,6 @@ func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
 		DisableRoutingPolicies: true, // none of them is for a command that is used here
 		NewClient: func(node *goredis.Options) *goredis.Client {
-			if w == nil {
-				return goredis.NewClient(node)
-			}
 			hook := &nodeHook{watch: w}
 			node.OnConnect = hook.connected
 			client := goredis.NewClient(node)

@@ -6,8 +6,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Open makes a client without a watch: each command finds out for itself whether Redis answers, and shows Redis' own words.
-func Open(o ClientOptions) goredis.UniversalClient { return newClient(&o, nil) }
+// Probing marks the context of commands that find out for themselves whether Redis answers: their errors are Redis' own words.
+func Probing(ctx context.Context) context.Context { return context.WithValue(ctx, probing{}, true) }
 
 // Info returns what a Redis says of itself, by the names that INFO has.
 func Info(ctx context.Context, client goredis.UniversalClient) (map[string]string, error) {

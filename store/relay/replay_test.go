@@ -233,8 +233,8 @@ func TestDeletionElsewhereStands(t *testing.T) {
 	}
 }
 
-// A create had reached Redis, and its reply was lost; it was then repeated under an id of the caller's own while Redis was away, and
-// acknowledged. Redis knows the request when it is replayed, but under the other id: the acknowledged ticket must be there
+// A create had reached Redis, and its reply was lost; it was then repeated under an id of the caller's own while Redis was away,
+// and acknowledged. Redis knows the request when it is replayed, but under the other id: the acknowledged ticket must be there
 // all the same. Where any repeated request is passed over, it is lost (tried).
 func TestAcknowledgedTicketIsMade(t *testing.T) {
 	t.Parallel()

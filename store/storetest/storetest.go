@@ -17,8 +17,8 @@ type Backend struct {
 	Remembers func(t *testing.T, requestID string) time.Duration
 }
 
-// Partitions is a multiple of the number of partitions of every store: tickets whose ids differ by it are in the same one. What holds
-// across tickets, but for the order in which they are claimed, holds within a partition.
+// Partitions is a multiple of the number of partitions of every store: tickets whose ids differ by it are in the same one. What
+// holds across tickets, but for the order in which they are claimed, holds within a partition.
 const Partitions = 32
 
 // Open makes a store that is empty and shares nothing with any other test's.

@@ -67,3 +67,16 @@ func (s *Sequence) Lease(ctx context.Context, n int) (ticket.ID, error) {
 }
 
 var errNoIDs = errors.New("the ids are used up: the sequence stands at 2^63")
+
+// Raise makes sure that ids up to the highest of those given are not leased any more: a sequence that was restored from a
+// backup does not know of them. Ids from [reach] on do not count.
+func (s *Sequence) Raise(ctx context.Context, ids []ticket.ID) error {
+	var highest ticket.ID
+	for _, id := range ids {
+		if id < reach {
+			highest = max(highest, id)
+		}
+	}
+	_, err := s.db.pool.ExecContext(ctx, "UPDATE "+s.db.sequence()+" SET next = GREATEST(next, ?) WHERE id = 1", int64(highest)+1)
+	return s.db.failure("raise the sequence of ids", err)
+}

@@ -16,6 +16,9 @@ test( 'the list shows what is not in the database yet, and counts it', async () 
 	await php( 'echo wp_json_encode( ticketd_set_ticket( 1, array( "subject" => "Changed a moment ago" ) ) );' );
 	await page.reload();
 	assert.equal( ( await column( page, 'subject' ) )[ 0 ], 'Changed a moment ago' );
+	await page.setViewportSize( { width: 1280, height: 720 } );
+	const widths = await page.locator( 'thead th:visible' ).evaluateAll( ( heads ) => heads.map( ( head ) => head.offsetWidth ) );
+	assert.ok( Math.min( ...widths ) > 70, `a column is squeezed: ${ widths }` );
 	await shot( page, 'tickets' );
 	await settled( page );
 	await page.context().close();

@@ -33,7 +33,9 @@
 
 	/** Fills the places of a translated text. */
 	function fill( text, first, second ) {
-		return text.replace( '%1$s', first ).replace( '%2$s', second ).replace( '%s', first );
+		return text.replace( /%(?:1\$|(2)\$)?s/g, function ( place, isSecond ) {
+			return isSecond ? second : first;
+		} );
 	}
 
 	/** Calls a route; fails with the text of what went wrong. */

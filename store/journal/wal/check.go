@@ -11,8 +11,8 @@ import (
 )
 
 // Check reads a log as Open would, and changes nothing in its folder, so that any user who may read it can look. The error is a
-// [CorruptError] where Open would give one, and [ErrLocked] while a process has the log open: it has found it whole then. A folder
-// that is missing or empty holds no log, which is fine.
+// [CorruptError] where Open would give one, and [ErrLocked] while a process has the log open: it has found it whole then. A
+// folder that is missing or empty holds no log, which is fine.
 func Check(dir string) error {
 	held, err := os.Open(filepath.Join(dir, "LOCK"))
 	if errors.Is(err, fs.ErrNotExist) {

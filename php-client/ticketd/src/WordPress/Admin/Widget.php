@@ -110,7 +110,7 @@ final class Widget {
 		} else {
 			/* translators: 1: version, 2: number of tickets, 3: a time, e.g. "5 mins", 4: number of tickets */
 			$text = __(
-				'ticketd %1$s: %2$s tickets wait for the database, the oldest for %3$s; %4$s dead letters.',
+				'ticketd %1$s. Waiting for the database: %2$s, longest %3$s. Dead letters: %4$s.',
 				'ticketd'
 			);
 			$text = sprintf(

@@ -1,0 +1,124 @@
+package config
+
+import (
+	_ "embed"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write docs/configure.md anew")
+
+const configurePage = "../../docs/configure.md"
+
+// docs/configure.md is what this test writes with -update: keys, defaults and bounds come from the code, so the page cannot say
+// anything else, and a key without a sentence about it fails here.
+func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	page.WriteString(configureHead)
+	bounds := boundsOfAll()
+	seen := 0
+	section := func(path, title string, values reflect.Value) {
+		page.WriteString("\n## " + title + "\n\n" + sectionNotes[path] +
+			"| key | default | may be | what it is |\n| --- | --- | --- | --- |\n")
+		for i := range values.NumField() {
+			field := values.Type().Field(i)
+			key := path + "." + field.Tag.Get("koanf")
+			meaning, there := meanings[key]
+			if !there {
+				t.Errorf("%s has no sentence: add one to meanings", key)
+			}
+			seen++
+			may := bounds[strings.Replace(key, "sites.NAME", "sites.main", 1)]
+			if may == "" {
+				may = formOf(field.Type)
+			}
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", field.Tag.Get("koanf"), shown(values.Field(i)), may, meaning)
+		}
+	}
+	c := Defaults()
+	c.Redis.Addr = defaultRedis
+	root := reflect.ValueOf(c)
+	for i := range root.NumField() {
+		if name := root.Type().Field(i).Tag.Get("koanf"); name != "sites" {
+			section(name, "["+name+"]", root.Field(i))
+		}
+	}
+	section("sites.NAME", "[sites.NAME]", reflect.ValueOf(SiteDefaults()))
+	if seen != len(meanings) {
+		t.Errorf("%d keys have sentences, %d are there: take out what is gone", len(meanings), seen)
+	}
+	if *update && !t.Failed() {
+		if err := os.WriteFile(configurePage, []byte(page.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(configurePage)
+	if err != nil || string(text) != page.String() {
+		t.Errorf("docs/configure.md is not what the code does (%v): run 'go test ./daemon/config -run ConfigurePage -update'", err)
+	}
+}
+
+// boundsOfAll are those that a check of a configuration with a site, Redis and metrics meets.
+func boundsOfAll() map[string]string {
+	c := Defaults()
+	c.Redis.Addr = defaultRedis
+	c.Sites = map[string]Site{"main": SiteDefaults()}
+	bounds := make(map[string]string)
+	c.check(&checks{bounds: func(key, may string) { bounds[key] = may }})
+	return bounds
+}
+
+// formOf says how a value of a type without further bounds is written.
+func formOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true, false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map:
+		return "a table"
+	default:
+		return "text"
+	}
+}
+
+// shown writes a default as TOML does.
+func shown(v reflect.Value) string {
+	switch value := v.Interface().(type) {
+	case time.Duration:
+		return fmt.Sprintf("`%q`", shortDuration(value))
+	case []string:
+		quoted := make([]string, len(value))
+		for i := range value {
+			quoted[i] = fmt.Sprintf("%q", value[i])
+		}
+		return "`[" + strings.Join(quoted, ", ") + "]`"
+	case map[string]string:
+		return "`{}`"
+	case Secret:
+		return fmt.Sprintf("`%q`", value.Reveal())
+	case string:
+		return fmt.Sprintf("`%q`", value)
+	default:
+		return fmt.Sprintf("`%v`", value)
+	}
+}
+
+//go:embed testdata/configure.md
+var configureHead string
+
+// sectionNotes are what must be known before a section's keys.
+var sectionNotes = map[string]string{
+	"redis": "Without this section there is no Redis: changes wait in the journal of this host until MySQL has them.\n\n",
+	"journal": "A log on this host's disk for each site. It takes the changes while Redis is out of reach, or all of them where " +
+		"there is " +
+		"none.\n\n",
+	"metrics":    "Nobody is asked who they are, so only this host can be told. See [operate.md](operate.md#watching-it).\n\n",
+	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -.\n\n",
+}

@@ -1,0 +1,75 @@
+-- Makes all that tickets hold dirty again, as the next place was put back to an older state. Revisions stay as they are: what that
+-- place still has at the same revision is not written again.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2…] tickets' hashes
+-- ARGV[1]  now, in ms
+-- ARGV[2]  how many fields follow that the next place can be given, then their names
+-- ARGV     how many fields follow that it computes itself, then their names
+-- ARGV     per ticket its id
+--
+-- A field that can be given and that a whole ticket does not hold is NULL. Dead letters, and what is no ticket of ours, stay as they
+-- are.
+--
+-- Returns how many of the tickets are dirty now that were clean.
+
+local at = 2
+local function names()
+	local list, n = {}, tonumber(ARGV[at])
+	for i = 1, n do
+		list[i] = ARGV[at + i]
+	end
+	at = at + n + 1
+	return list
+end
+
+local writable, computed = names(), {}
+for _, name in ipairs(names()) do
+	computed[name] = true
+end
+
+local function renew(ticket, id)
+	local hash = redis.pcall('HGETALL', ticket)
+	local held = {}
+	for f = 1, hash.err and 0 or #hash, 2 do
+		held[hash[f]] = hash[f + 1]
+	end
+	if not held._rev or held._dead then
+		return 0
+	end
+	local set = { ticket }
+	local function mark(name)
+		if not held['_d:' .. name] then
+			set[#set + 1] = '_d:' .. name
+			set[#set + 1] = held._rev
+		end
+	end
+	if held._gone then
+		mark('_gone')
+	end
+	for name in pairs(held) do
+		if string.sub(name, 1, 1) ~= '_' and not computed[name] then
+			mark(name)
+		end
+	end
+	for i = 1, held._full and #writable or 0 do
+		mark(writable[i])
+	end
+	if #set == 1 then
+		return 0
+	end
+	redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id) -- first: it is what a Redis out of memory refuses
+	if not held._dirty then
+		set[#set + 1] = '_dirty'
+		set[#set + 1] = ARGV[1]
+	end
+	redis.call('HSET', unpack(set))
+	redis.call('PERSIST', ticket)
+	return held._dirty and 0 or 1
+end
+
+local renewed = 0
+for i = 2, #KEYS do
+	renewed = renewed + renew(KEYS[i], ARGV[at + i - 2])
+end
+return renewed
