@@ -113,7 +113,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
 	defer cancel()
 	if d.redis != nil {
-		d.redis.start(work)
+		d.redis.start(work, d.sites)
 	}
 	d.look(ctx)
 	for _, s := range d.sites {

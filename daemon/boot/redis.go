@@ -28,22 +28,23 @@ func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Log
 		return nil, err
 	}
 	p.doctor = newInspector(p.client, sites, log)
+	return p, nil
+}
+
+// start begins to watch Redis, for sites that are complete: a connection that is made before may be told of at any time.
+func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
 	p.watch.OnRun(func() {
-		for _, s := range sites() {
+		for _, s := range sites {
 			s.backend.redis.NewLine()
 		}
 		p.doctor.lookSoon()
 	})
 	p.watch.OnUp(func() {
-		for _, s := range sites() {
+		for _, s := range sites {
 			s.backend.nudge()
 		}
 		p.doctor.lookSoon()
 	})
-	return p, nil
-}
-
-func (p *redisPlace) start(ctx context.Context) {
 	p.watch.Start(ctx)
 	p.doctor.Start(ctx)
 }

@@ -53,22 +53,56 @@ func (r *redisNodes) Masters(ctx context.Context) []*Redis {
 	return masters
 }
 
-// inSync says that n nodes are replicas that have all of their master's data, or most likely so: they are connected to it.
+// inSync says that n nodes are replicas that have all that their masters had when this was called. To be connected is not enough:
+// after a full copy a replica counts as connected before it has what was written meanwhile.
 func (r *redisNodes) inSync(ctx context.Context, n int) error {
-	replicas := 0
-	for _, node := range r.nodes {
-		text, err := node.info(ctx, "replication")
-		if err != nil {
-			return err
+	states := make([]map[string]string, len(r.nodes))
+	offsets := make(map[string]int64) // of the masters, by port; asked first
+	for _, masters := range []bool{true, false} {
+		for i, node := range r.nodes {
+			if states[i]["role"] == "master" {
+				continue
+			}
+			text, err := node.info(ctx, "replication")
+			if err != nil {
+				return err
+			}
+			states[i] = infoFields(text)
+			if masters && states[i]["role"] == "master" {
+				offsets[strconv.Itoa(node.port)] = number(states[i]["master_repl_offset"])
+			}
 		}
-		if strings.Contains(text, "master_link_status:up") {
+	}
+	replicas := 0
+	for _, state := range states {
+		offset, known := offsets[state["master_port"]]
+		if known && state["master_link_status"] == "up" && number(state["slave_repl_offset"]) >= offset {
 			replicas++
 		}
 	}
 	if replicas != n {
-		return fmt.Errorf("%d of %d replicas are connected to their masters", replicas, n)
+		return fmt.Errorf("%d of %d replicas have what their masters have", replicas, n)
 	}
 	return nil
+}
+
+// infoFields takes the answer to INFO apart.
+func infoFields(text string) map[string]string {
+	fields := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+func number(text string) int64 {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // Stop ends all of them.

@@ -27,7 +27,7 @@ type nodeHook struct {
 
 // connected is the node's OnConnect.
 func (n *nodeHook) connected(ctx context.Context, conn *goredis.Conn) error {
-	run, err := runID(ctx, conn)
+	run, _, err := runID(ctx, conn)
 	if err != nil {
 		return err
 	}

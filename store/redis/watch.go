@@ -98,8 +98,8 @@ func (w *Watch) OnRun(f func()) {
 // Connected is a client's OnConnect: it looks which process a new connection leads to. Where that cannot be told (INFO may be
 // forbidden), it counts as another one.
 func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
-	run, err := runID(ctx, conn)
-	if err != nil {
+	run, sentinel, err := runID(ctx, conn)
+	if err != nil || sentinel { // go-redis tells of its connections to sentinels, too
 		return err
 	}
 	w.mu.Lock()
@@ -113,13 +113,14 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 	return nil
 }
 
-// runID asks a process for its id; empty where it does not say.
-func runID(ctx context.Context, conn *goredis.Conn) (string, error) {
+// runID asks a process for its id (empty where it does not say), and whether it is a sentinel.
+func runID(ctx context.Context, conn *goredis.Conn) (run string, sentinel bool, err error) {
 	text, err := conn.Info(ctx, "server").Result()
 	if err != nil && isUnavailable(err) && !strings.HasPrefix(err.Error(), "NOPERM") {
-		return "", err
+		return "", false, err
 	}
-	return parseInfo(text)["run_id"], nil
+	info := parseInfo(text)
+	return info["run_id"], info["redis_mode"] == "sentinel" || info["server_mode"] == "sentinel", nil
 }
 
 func (w *Watch) tellRun() {
