@@ -7,7 +7,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
-	"go.uber.org/goleak"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -16,10 +15,7 @@ import (
 	"github.com/ticketd/ticketd/store/storetest"
 )
 
-// A pool of go-redis that could not connect tries once a second whether that is so, and looks only then whether it was closed.
-func TestMain(m *testing.M) {
-	testenv.Main(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
-}
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestContract(t *testing.T) {
 	t.Parallel()
