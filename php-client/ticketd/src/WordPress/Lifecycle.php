@@ -149,7 +149,7 @@ final class Lifecycle {
 			return $status->get_error_message();
 		}
 		return ( $status['spool']['files'] ?? 0 ) > 0
-			? __( 'Changes wait in the spool. Try again in a moment; the daemon\'s log says what they wait for.', 'ticketd' )
+			? __( 'Changes wait in the spool. Try again soon; the daemon\'s log says what they wait for.', 'ticketd' )
 			: '';
 	}
 
