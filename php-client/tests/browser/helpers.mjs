@@ -73,8 +73,10 @@ export async function visitor( options = {} ) {
 export async function login( user, options = {} ) {
 	const page = await visitor( options );
 	await page.goto( `${ url }/wp-login.php` );
-	// WordPress gives this field the focus 200 ms after the page is there: what is being typed elsewhere would go into it.
-	await page.waitForFunction( () => 'user_login' === document.activeElement?.id );
+	// WordPress' script gives this field the focus 200 ms after the page is there: what is being typed elsewhere would go into it.
+	if ( false !== options.javaScriptEnabled ) {
+		await page.waitForFunction( () => 'user_login' === document.activeElement?.id );
+	}
 	await page.fill( '#user_login', user );
 	await page.fill( '#user_pass', user === process.env.TICKETD_USER ? env( 'TICKETD_PASSWORD' ) : password );
 	await follow( page, () => page.click( '#wp-submit' ) );
