@@ -1,0 +1,140 @@
+// Package history is what the fault suite records and its checkers read: every operation's call, return or time-out, and
+// every fault.
+package history
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Kind is what a client asked for.
+type Kind string
+
+// The operations that are recorded.
+const (
+	Create Kind = "create"
+	Set    Kind = "set"
+	Get    Kind = "get"
+	List   Kind = "list"
+	Delete Kind = "delete"
+)
+
+// Outcome is what the client knows about its operation when it is over.
+type Outcome string
+
+const (
+	// Done was acknowledged: a change is made, a read has its answer.
+	Done Outcome = "done"
+	// Refused was certainly not made, and never will be.
+	Refused Outcome = "refused"
+	// Unknown may have been made, may be made later, once, or never: a time-out, a lost connection, a spooled change
+	// whose writer was killed.
+	Unknown Outcome = "unknown"
+)
+
+// Value is a field's value as text; nil is NULL.
+type Value = *string
+
+// Op is one operation of one client. A client is sequential: its next call is after this one's return.
+type Op struct {
+	Client  int              `json:"client"`
+	Host    int              `json:"host"` // which daemon (and which spool) was asked
+	Via     string           `json:"via"`  // go or php
+	Kind    Kind             `json:"kind"`
+	Ticket  int64            `json:"ticket,omitempty"` // 0: a create that was not answered, or a list
+	Request string           `json:"request,omitempty"`
+	Fields  map[string]Value `json:"fields,omitempty"`  // sent by a change, read by a get
+	Tickets []Read           `json:"tickets,omitempty"` // read by a list
+	// Revision is the one that was acknowledged, or read; 0 where there was none (a spooled change).
+	Revision int64 `json:"revision,omitempty"`
+	// Missing says that a get was answered with "no such ticket".
+	Missing bool `json:"missing,omitempty"`
+	// Stale says that the daemon marked the answer as possibly old.
+	Stale   bool          `json:"stale,omitempty"`
+	Outcome Outcome       `json:"outcome"`
+	Code    string        `json:"code,omitempty"` // of the error
+	Call    time.Duration `json:"call"`           // since the start of the run, by one monotonic clock
+	Return  time.Duration `json:"return"`
+}
+
+// Read is one ticket of a list's answer.
+type Read struct {
+	Ticket   int64            `json:"ticket"`
+	Revision int64            `json:"revision"`
+	Fields   map[string]Value `json:"fields"`
+}
+
+// Fault is what the nemesis did, to whom and for how long.
+type Fault struct {
+	Kind   string        `json:"kind"`
+	Target string        `json:"target"`
+	From   time.Duration `json:"from"`
+	To     time.Duration `json:"to"`
+}
+
+// Row is a ticket as it lies in a place at the end: a row of the table, or a dead letter.
+type Row struct {
+	Ticket   int64            `json:"ticket"`
+	Revision int64            `json:"revision"`
+	Deleted  bool             `json:"deleted,omitempty"`
+	Fields   map[string]Value `json:"fields"`
+}
+
+// Final is the state after the last fault was healed and everything was flushed.
+type Final struct {
+	Rows  []Row `json:"rows"`
+	Dead  []Row `json:"dead"`
+	Dirty int   `json:"dirty"` // tickets that a store still holds as changed
+}
+
+// History is one run.
+type History struct {
+	Seed   int64   `json:"seed"`
+	Hosts  int     `json:"hosts"`
+	Ops    []Op    `json:"-"`
+	Faults []Fault `json:"faults"`
+	Final  Final   `json:"final"`
+}
+
+// Violation is one thing that must not be in a history, with the operations that show it.
+type Violation struct {
+	Rule   string
+	Ticket int64
+	Text   string
+	Ops    []Op
+}
+
+// Write writes h as lines of JSON: the run, then one operation each.
+func Write(w io.Writer, h *History) error {
+	out := bufio.NewWriter(w)
+	enc := json.NewEncoder(out)
+	if err := enc.Encode(h); err != nil {
+		return fmt.Errorf("write history: %w", err)
+	}
+	for i := range h.Ops {
+		if err := enc.Encode(&h.Ops[i]); err != nil {
+			return fmt.Errorf("write history: operation %d: %w", i, err)
+		}
+	}
+	return out.Flush()
+}
+
+// Parse reads what [Write] has written.
+func Parse(r io.Reader) (*History, error) {
+	dec := json.NewDecoder(r)
+	h := &History{}
+	if err := dec.Decode(h); err != nil {
+		return nil, fmt.Errorf("read history: %w", err)
+	}
+	for dec.More() {
+		var op Op
+		if err := dec.Decode(&op); err != nil {
+			return nil, fmt.Errorf("read history: operation %d: %w", len(h.Ops), err)
+		}
+		h.Ops = append(h.Ops, op)
+	}
+	return h, nil
+}
