@@ -43,7 +43,7 @@ share() {
     cp -r docs/. protocol/SPEC.md "$share/doc/ticketd/"
     cp packaging/copyright "$share/doc/ticketd/copyright"
     gzip -9nc CHANGELOG.md >"$share/doc/ticketd/changelog.gz"
-    cp -r php-client/ticketd "$share/ticketd/plugin"
+    "$GO" run ./internal/pluginzip php-client/ticketd "$share/ticketd/ticketd.zip"
     # The modes of a checkout depend on its owner's umask.
     find "$share" -type d -exec chmod 755 {} +
     find "$share" -type f -exec chmod 644 {} +

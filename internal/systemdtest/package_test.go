@@ -125,7 +125,7 @@ func (p *pkg) install(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/usr/share/man/man1/ticketd.1.gz", "/usr/share/bash-completion/completions/ticketd",
-		"/usr/share/ticketd/plugin/ticketd.php", "/usr/share/doc/ticketd/ticketd.toml",
+		"/usr/share/ticketd/ticketd.zip", "/usr/share/doc/ticketd/ticketd.toml",
 	} {
 		p.run(t, "stat", path)
 	}
