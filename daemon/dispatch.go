@@ -108,13 +108,14 @@ func (d *Dispatcher) settledSite(ctx context.Context, r *request, p protocol.Par
 	if err != nil || d.spool == nil {
 		return site, err
 	}
-	return site, d.spool.Settle(ctx, site, changes(r.method))
+	return site, d.spool.Settle(ctx, site, needsOlder(r.method))
 }
 
-// changes says whether a method changes tickets, so that it must not overtake older changes.
-func changes(m protocol.Method) bool {
+// needsOlder says whether a method must not be done before all older changes of its site: a change must not overtake
+// them, and a flush says that they are in MySQL.
+func needsOlder(m protocol.Method) bool {
 	switch m {
-	case protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodDelete:
+	case protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodDelete, protocol.MethodFlush:
 		return true
 	default:
 		return false

@@ -37,8 +37,9 @@ type Site interface {
 // Spool holds changes that clients could not deliver.
 type Spool interface {
 	// Settle returns when everything has been taken in that was in the spool before the call. The error is a
-	// *[protocol.Error]: that takes longer than ctx, or the request is a change of a site that cannot take its older ones.
-	Settle(ctx context.Context, site Site, change bool) error
+	// *[protocol.Error]: that takes longer than ctx, or the request needs the site's older changes, as a change and a flush
+	// do, and the site cannot take them.
+	Settle(ctx context.Context, site Site, needsOlder bool) error
 	Status() protocol.SpoolStatus
 	// Warnings are things that somebody must act on.
 	Warnings() []string

@@ -11,15 +11,15 @@ import (
 
 // fakeSpool keeps what it is asked.
 type fakeSpool struct {
-	asked []bool // whether each request was a change
+	asked []bool // whether each request needed the older changes
 	err   error
 }
 
-func (s *fakeSpool) Settle(ctx context.Context, _ Site, change bool) error {
+func (s *fakeSpool) Settle(ctx context.Context, _ Site, needsOlder bool) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		return errors.New("a request may wait for the spool for ever")
 	}
-	s.asked = append(s.asked, change)
+	s.asked = append(s.asked, needsOlder)
 	return s.err
 }
 
@@ -50,7 +50,7 @@ func TestSpoolComesFirst(t *testing.T) {
 		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []bool{true}},
 		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []bool{false}},
 		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []bool{false}},
-		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []bool{false}},
+		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []bool{true}},
 	} {
 		spool.asked = nil
 		if err := call.do(); err != nil || !reflect.DeepEqual(spool.asked, call.want) {
@@ -63,6 +63,9 @@ func TestSpoolComesFirst(t *testing.T) {
 	_, err := c.Set(ctx, protocol.SetParams{ID: 9, Fields: fields})
 	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set != 0 {
 		t.Errorf("a change overtook the spool: %v", err)
+	}
+	if _, err := c.Flush(ctx, nil, nil); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("a flush says nothing of what the spool still holds: %v", err)
 	}
 	status, err := c.Status(ctx)
 	if err != nil || status.Spool != (protocol.SpoolStatus{Files: 3, Bad: 1}) || len(status.Warnings) != 1 {

@@ -154,7 +154,7 @@ func (s *Spool) Stop(ctx context.Context) error {
 // takes longer than ctx, or where the site holds files up and this is a change, it says so.
 //
 // Where nothing waits it costs one system call, 0.2 to 0.4 µs (BenchmarkSettle).
-func (s *Spool) Settle(ctx context.Context, site daemon.Site, change bool) error {
+func (s *Spool) Settle(ctx context.Context, site daemon.Site, needsOlder bool) error {
 	if s.settled() {
 		return nil
 	}
@@ -167,15 +167,15 @@ func (s *Spool) Settle(ctx context.Context, site daemon.Site, change bool) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.holds[site]; h != nil && change {
+	if h := s.holds[site]; h != nil && needsOlder {
 		return protocol.Errorf(protocol.CodeUnavailable,
-			"older changes wait in the spool and cannot be made yet (%s): nothing was changed", h.err)
+			"older changes wait in the spool and cannot be made yet (%s): nothing was done", h.err)
 	}
 	return nil
 }
 
 var errBusy = protocol.Errorf(protocol.CodeUnavailable,
-	"older changes are being taken in from the spool: nothing was changed; try again later")
+	"older changes are being taken in from the spool: nothing was done; try again later")
 
 // TakeIn takes in what is there, until ctx ends.
 func (s *Spool) TakeIn(ctx context.Context) error {

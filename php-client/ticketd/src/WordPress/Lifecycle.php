@@ -131,26 +131,11 @@ final class Lifecycle {
 	private function flush(): string {
 		$result = $this->api->flush( array(), null, self::FLUSH_MS );
 		if ( ! is_wp_error( $result ) ) {
-			return $this->spooled();
+			return '';
 		}
 		// A site that the daemon does not know, or not for this user, has nothing there.
 		$is_unknown = in_array( $result->get_error_code(), array( 'ticketd_forbidden', 'ticketd_invalid' ), true );
 		return $is_unknown ? '' : $result->get_error_message();
-	}
-
-	/**
-	 * Looks whether the spool holds changes: a flush cannot know them, as the daemon could not take them yet.
-	 *
-	 * @return string What waits there; empty where nothing does.
-	 */
-	private function spooled(): string {
-		$status = $this->api->status();
-		if ( is_wp_error( $status ) ) {
-			return $status->get_error_message();
-		}
-		return ( $status['spool']['files'] ?? 0 ) > 0
-			? __( 'Changes wait in the spool. Try again soon; the daemon\'s log says what they wait for.', 'ticketd' )
-			: '';
 	}
 
 	/**
