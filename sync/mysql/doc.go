@@ -8,6 +8,7 @@
 // guarded: it is assigned only where the change's revision is above the row's, and the revision column is assigned
 // last, as assignments run from left to right. So a write may come twice, late, or from two daemons at once: an older
 // revision never replaces a newer one, and columns that a change does not name are left alone.
+// The server's answer carries a mark where the guard kept a row from being written; only then the revisions are asked for.
 //
 // Two kinds of table need more:
 //   - A NOT NULL column without a default makes the INSERT fail even where the row exists, so a change that leaves such

@@ -40,6 +40,48 @@ func TestAnOlderRevisionNeverOverwrites(t *testing.T) {
 	})
 }
 
+// A batch of new and old rows costs one statement, unless a row kept something newer: then one more asks which. The mark of
+// that is the last insert id, which the server also uses for a key that counts by itself.
+func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		migrated(t, dsn)
+		db := open(t, mysql.Config{DSN: dsn, MaxConns: 1}) // the counts below are those of the one session
+		for _, key := range []string{"BIGINT UNSIGNED NOT NULL", "BIGINT UNSIGNED NOT NULL AUTO_INCREMENT"} {
+			exec(t, db, "TRUNCATE TABLE wp_support_tickets")
+			exec(t, db, "ALTER TABLE wp_support_tickets MODIFY ticket_id "+key)
+			write(t, db, set(1, 100, "status", "first"), set(2, 100, "status", "first"))
+			before := selects(t, db)
+			wantStored(t, write(t, db, set(1, 110, "status", "second"), set(3, 110, "status", "new")), 110, 110)
+			if n := selects(t, db) - before; n != 0 {
+				t.Errorf("%s: %d SELECTs where all rows were written", key, n)
+			}
+			before = selects(t, db)
+			wantStored(t, write(t, db, set(1, 90, "status", "late"), set(2, 120, "status", "second"), set(4, 120, "status", "new")),
+				110, 120, 120)
+			if n := selects(t, db) - before; n != 1 {
+				t.Errorf("%s: %d SELECTs where one row was not written, want 1", key, n)
+			}
+			before = selects(t, db)
+			wantStored(t, write(t, db, set(4, 130, "status", "second"), set(5, 130, "status", "new")), 130, 130)
+			if n := selects(t, db) - before; n != 0 {
+				t.Errorf("%s: the mark of one statement is still there at the next", key)
+			}
+			wantFields(t, db, 1, 110, "status", "second")
+		}
+	})
+}
+
+// selects counts the SELECTs of the session, of which there must be only one.
+func selects(t *testing.T, db *mysql.DB) (n int) {
+	t.Helper()
+	var name string
+	if err := db.Pool().QueryRowContext(t.Context(), "SHOW SESSION STATUS LIKE 'Com_select'").Scan(&name, &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 func TestAnEqualRevisionIsIdempotent(t *testing.T) {
 	t.Parallel()
 	db := private(t)

@@ -28,10 +28,11 @@ func newStatements(d *table.Definition, g *group) *statements {
 //
 //	INSERT INTO `t` (`id`,`rev`,`a`) VALUES (?,?,?),… ON DUPLICATE KEY UPDATE
 //	  `a`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`a`),`a`),
-//	  `rev`=IF(VALUES(`id`)=`id`,GREATEST(`rev`,VALUES(`rev`)),`rev`)
+//	  `rev`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`rev`),IF(LAST_INSERT_ID(mark)=0,0,`rev`))
 //
 // The ids are compared because a row may also collide with another ticket's in another unique index, and must not be
-// written into that. VALUES() and not a row alias, which MariaDB does not know.
+// written into that. VALUES() and not a row alias, which MariaDB does not know. LAST_INSERT_ID(mark), which is never 0, leaves
+// the mark in the server's answer where a row was not written: nobody has to ask for the revisions where all were.
 func (s *statements) head() string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + s.table + " (" + s.key + "," + s.revision)
@@ -45,9 +46,15 @@ func (s *statements) head() string {
 	return b.String()
 }
 
+// unwrittenMark is what the server answers as the last insert id where the guard kept at least one row from being written:
+// 2^64-1, which no ticket's id can be, and which the driver returns as unwritten.
+const (
+	unwrittenMark = "18446744073709551615"
+	unwritten     = -1
+)
+
 func (s *statements) tail() string {
-	same := "VALUES(" + s.key + ")=" + s.key
-	guard := same + " AND VALUES(" + s.revision + ")>" + s.revision
+	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision
 	var b strings.Builder
 	b.WriteString(" ON DUPLICATE KEY UPDATE ")
 	for _, c := range s.columns {
@@ -56,8 +63,8 @@ func (s *statements) tail() string {
 	if s.group.extra {
 		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
 	}
-	higher := "GREATEST(" + s.revision + ",VALUES(" + s.revision + "))"
-	b.WriteString(s.revision + "=IF(" + same + "," + higher + "," + s.revision + ")")
+	b.WriteString(s.revision + "=IF(" + guard + ",VALUES(" + s.revision + ")," +
+		"IF(LAST_INSERT_ID(" + unwrittenMark + ")=0,0," + s.revision + "))")
 	return b.String()
 }
 

@@ -64,26 +64,27 @@ func (w *write) store(ctx context.Context, s *statements, head, tail string, row
 	return w.verify(ctx, s, open, len(rows) == 1)
 }
 
-// upsert runs one statement and returns the rows whose outcome it does not tell. A row that was there and got a higher
-// revision counts as two affected rows, an inserted one as one, one that stayed as it was as none.
+// upsert runs one statement and returns the rows whose outcome it does not tell: none where the guard let all of them be
+// written, else all.
 func (w *write) upsert(
 	ctx context.Context, q querier, s *statements, head, tail string, rows []row,
 ) (open []*row, err error) {
 	query, args := s.upsert(head, tail, rows)
-	affected, err := w.exec(ctx, q, query, args...)
+	result, err := w.exec(ctx, q, query, args...)
 	if err != nil {
 		return nil, err
 	}
-	if affected == 2*int64(len(rows)) {
+	last, err := result.LastInsertId()
+	if err != nil {
+		return nil, err
+	}
+	if last != unwritten {
 		for i := range rows {
 			w.stored(&rows[i], rows[i].revision)
 		}
 		return nil, nil
 	}
-	for i := range rows {
-		open = append(open, &rows[i])
-	}
-	return open, nil
+	return pointers(rows), nil
 }
 
 // update changes rows that are there and inserts none. The pairs of a row and its revision in the WHERE clause make
@@ -103,7 +104,11 @@ func (w *write) update(ctx context.Context, s *statements, rows []row) error {
 func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows []*row) (open []*row, err error) {
 	query := s.update()
 	for _, r := range rows {
-		affected, err := w.exec(ctx, q, query, s.updateArgs(r)...)
+		result, err := w.exec(ctx, q, query, s.updateArgs(r)...)
+		if err != nil {
+			return nil, err
+		}
+		affected, err := result.RowsAffected()
 		if err != nil {
 			return nil, err
 		}
@@ -152,14 +157,10 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 	return nil
 }
 
-// exec runs a statement that writes and returns how many rows it affected.
-func (w *write) exec(ctx context.Context, q querier, query string, args ...any) (affected int64, err error) {
+// exec runs a statement that writes, and counts it.
+func (w *write) exec(ctx context.Context, q querier, query string, args ...any) (sql.Result, error) {
 	w.statements.Add(1)
-	result, err := q.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return q.ExecContext(ctx, query, args...)
 }
 
 // readRevisions runs a query for ids and revisions, which the list of ids and the suffix complete.
