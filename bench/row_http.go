@@ -14,7 +14,13 @@ import (
 // throughFPM is the rate of requests through nginx and PHP-FPM that write once each, with everything on this
 // machine's processors.
 func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
-	fpm, nginx, err := e.startWeb(ctx)
+	echo, relay, err := e.startEchoes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer echo.stop()
+	defer relay.stop()
+	fpm, nginx, err := e.startWeb(ctx, echo, relay)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +58,8 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 		side(ticketd, "ticketd.php"),
 		side(journaled, "ticketd.php?way=journal"),
 		side(withoutRedis, "ticketd.php?way=alone"),
+		side(floor, "ticketd.php?way=echo"),
+		side(floorHSET, "ticketd.php?way=relay"),
 		side("phpredis pconnect", "pconnect.php"),
 		side("mysqli upsert", "mysqli.php"),
 		side("no write at all", "empty.php"),
@@ -67,7 +75,7 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 }
 
 // startWeb starts nginx before a PHP-FPM whose scripts find the addresses in php.ini.
-func (e *env) startWeb(ctx context.Context) (*testenv.PHPFPM, *testenv.Nginx, error) {
+func (e *env) startWeb(ctx context.Context, echo, relay *echoServer) (*testenv.PHPFPM, *testenv.Nginx, error) {
 	plugin, err := filepath.Abs(filepath.Join("php-client", "ticketd"))
 	if err != nil {
 		return nil, nil, err
@@ -90,6 +98,8 @@ func (e *env) startWeb(ctx context.Context) (*testenv.PHPFPM, *testenv.Nginx, er
 		"bench.ticketd": e.main.socket, "bench.ticketd_spool": e.main.spool,
 		"bench.journal": e.journal.socket, "bench.journal_spool": e.journal.spool,
 		"bench.alone": e.alone.socket, "bench.alone_spool": e.alone.spool,
+		"bench.echo": echo.socket, "bench.echo_spool": e.main.spool,
+		"bench.relay": relay.socket, "bench.relay_spool": e.main.spool,
 	}})
 	if err != nil {
 		return nil, nil, err

@@ -17,6 +17,7 @@ const (
 	journaled    = "ticketd, ack journal"
 	withoutRedis = "ticketd without Redis"
 	floor        = "floor: C, no Redis"
+	floorHSET    = "floor: C, HSET on a socket"
 )
 
 // transport is a way to reach Redis, the same for all sides of a line: the rival must not be slower only because it
@@ -93,7 +94,7 @@ func oneWrite(ctx context.Context, e *env) ([]line, error) {
 			w.side(journaled, "one", wayJournal, times),
 			w.side(withoutRedis, "one", wayAlone, times),
 			w.side(floor, "one", "echo", times),
-			w.side("floor: C, HSET on a socket", "one", "relay", times),
+			w.side(floorHSET, "one", "relay", times),
 			w.side("phpredis pconnect", "one", "pconnect", times),
 			w.side("phpredis, held", "one", "held", times),
 			w.side("mysqli upsert", "one", "mysqli", times/10),
@@ -119,7 +120,7 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 			w.side(journaled, "ten", wayJournal, times),
 			w.side("ticketd, ack journal, one batch", "batch", wayJournal, times),
 			w.side(withoutRedis, "ten", wayAlone, times),
-			w.side("floor: C, HSET on a socket", "ten", "relay", times),
+			w.side(floorHSET, "ten", "relay", times),
 			w.side("phpredis pconnect", "ten", "pconnect", times),
 			w.side("phpredis, held", "ten", "held", times),
 			w.side("mysqli upsert, held", "ten", "mysqli-held", times/10),
