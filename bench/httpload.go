@@ -35,7 +35,11 @@ func httpLoad(ctx context.Context, address, path string, connections int, span t
 func ask(ctx context.Context, address, path string, done *atomic.Int64) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return nil // the time is over
+	default:
 		return err
 	}
 	defer func() { _ = conn.Close() }()

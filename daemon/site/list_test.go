@@ -125,7 +125,7 @@ func TestListIsBounded(t *testing.T) {
 		for id := range int64(1000) {
 			d.write(t, id+1, "open")
 		}
-		d.db.delay = 300 * time.Millisecond // for each batch of 100
+		d.db.delay = 500 * time.Millisecond // for each batch of 100, of which two are under way at a time
 		ask := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()

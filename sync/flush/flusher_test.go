@@ -21,7 +21,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const linger = 200 * time.Millisecond
+const (
+	linger = 200 * time.Millisecond
+	batch  = 100
+)
 
 // table is a sink in memory that keeps the sink's contract and counts its statements.
 type table struct {
@@ -32,6 +35,7 @@ type table struct {
 	refuse map[ticket.ID]*flush.Refusal
 	locked map[ticket.ID]bool
 	hang   bool // until the caller gives up
+	delay  time.Duration
 }
 
 func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
@@ -39,6 +43,7 @@ func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Resu
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", flush.ErrSinkDown, ctx.Err())
 	}
+	time.Sleep(s.delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -109,12 +114,20 @@ func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 		clock: ticket.NewClock(time.Now),
 	}
 	d.Flusher = flush.New(d.queue, d.sink, flush.Options{
-		Batch: 100, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
+		Batch: batch, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
 		Refresh: refresh, Log: zerolog.Nop(),
 	})
 	d.Start(t.Context())
 	t.Cleanup(func() { _ = d.Stop(context.Background()) })
 	return d
+}
+
+// quiet ends the flusher's own rounds: what is flushed from then on is flushed by the test.
+func (d *desk) quiet(t *testing.T) {
+	t.Helper()
+	if err := d.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (d *desk) set(t *testing.T, id ticket.ID, field, value string) {
@@ -274,6 +287,31 @@ func TestFlushAnswersWhenAllIsThere(t *testing.T) {
 	})
 }
 
+// Two batches of a flush are on their way at a time, not all of them; a failure of one is told when both are over.
+func TestFlushOverlapsBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.quiet(t)
+		for id := range ticket.ID(4 * batch) {
+			d.set(t, id+1, "status", "open")
+		}
+		d.sink.delay = time.Second
+		begin := time.Now()
+		if moved, err := d.Flush(t.Context(), nil, nil); err != nil || moved.Flushed != 4*batch {
+			t.Fatalf("flushed %+v: %v", moved, err)
+		}
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("four batches of a second took %v, want 2s", took)
+		}
+		d.set(t, 1, "status", "closed")
+		d.sink.set(errors.New("broken"))
+		if _, err := d.Flush(t.Context(), nil, nil); err == nil {
+			t.Error("a failed batch is not told")
+		}
+	})
+}
+
 func TestFlushGivesUpWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -311,6 +349,7 @@ func TestFlushCutOffIsNoSinkFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, nil)
+		d.quiet(t)
 		d.set(t, 1, "status", "open")
 		d.sink.set(fmt.Errorf("the statement was cut off: %w", flush.ErrSinkDown))
 		ctx, cancel := context.WithCancel(t.Context())

@@ -92,21 +92,49 @@ func (t *tally) failed(err error) error {
 	return fmt.Errorf("flush: %d of %d tickets done: %w", t.done, t.total, err)
 }
 
-// flush moves the tickets batch by batch, each once.
+// flush moves the tickets batch by batch, each once: one is claimed and acked while another is on its way to the sink.
 func (f *Flusher) flush(
 	ctx context.Context, ids []ticket.ID, t *tally, batch func(context.Context, []ticket.ID) (Moved, error),
-) (Moved, error) {
-	var sum Moved
-	for part := range slices.Chunk(ids, f.opts.Batch) {
-		moved, err := batch(ctx, part)
-		sum.add(moved)
-		if err != nil {
-			return sum, t.failed(err)
+) (sum Moved, err error) {
+	type outcome struct {
+		tickets int
+		moved   Moved
+		err     error
+	}
+	outcomes := make(chan outcome, atOnce)
+	under := 0
+	settle := func() {
+		o := <-outcomes
+		under--
+		sum.add(o.moved)
+		if err = errors.Join(err, o.err); err == nil {
+			t.add(o.tickets - len(o.moved.Later))
 		}
-		t.add(len(part) - len(moved.Later))
+	}
+	for part := range slices.Chunk(ids, f.opts.Batch) {
+		if under == atOnce {
+			settle()
+		}
+		if err != nil {
+			break
+		}
+		under++
+		go func() {
+			moved, err := batch(ctx, part)
+			outcomes <- outcome{len(part), moved, err}
+		}()
+	}
+	for under > 0 {
+		settle()
+	}
+	if err != nil {
+		return sum, t.failed(err)
 	}
 	return sum, nil
 }
+
+// atOnce is how many batches of a flush are under way at a time.
+const atOnce = 2
 
 // insist moves one batch, trying again while the sink is away.
 func (f *Flusher) insist(ctx context.Context, ids []ticket.ID, hurry <-chan struct{}) (Moved, error) {
