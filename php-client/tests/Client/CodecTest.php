@@ -113,6 +113,10 @@ final class CodecTest extends TestCase {
 			'a length cut short'              => array( '91da00' ),
 			'two values'                      => array( '9090' ),
 			'deep nesting'                    => array( str_repeat( '91', 100000 ) . 'c0' ),
+			'long arrays in each other'       => array( str_repeat( 'dc00ffc0', 1000 ) ),
+			'longer ones'                     => array( str_repeat( 'dd00010000c0', 1000 ) ),
+			'long maps in each other'         => array( '91' . str_repeat( 'df0001000001c002', 1000 ) ),
+			'ten long maps in each other'     => array( '91' . str_repeat( 'df0001000001c002', 10 ) ),
 		);
 	}
 
