@@ -1,0 +1,109 @@
+package phpcodec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// patience bounds one answer of PHP, on a machine that has other things to do.
+const patience = 20 * time.Second
+
+// worker is a PHP that decodes and encodes until it is stopped. It is for one goroutine.
+type worker struct {
+	tb     testing.TB
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    io.Reader
+	stderr bytes.Buffer
+}
+
+// outcome is what one codec made of a question.
+type outcome struct {
+	text       string // "=" and a dump of the value or the bytes, "!" and the class of the refusal
+	complaints string // PHP's warnings, and objects that were made
+	peak       int64  // bytes
+	took       time.Duration
+}
+
+func (o *outcome) refused() bool { return o.text == `!Ticketd\Client\ProtocolException` }
+
+// startWorker starts PHP; it ends with the test.
+func startWorker(tb testing.TB) *worker {
+	tb.Helper()
+	w := &worker{tb: tb}
+	w.cmd = exec.Command("php", "-d", "memory_limit=256M", "-d", "display_errors=stderr", "-d", "error_reporting=-1",
+		"testdata/worker.php", "../../php-client/ticketd/src/autoload.php")
+	w.cmd.Stderr = &w.stderr
+	var err error
+	if w.in, err = w.cmd.StdinPipe(); err != nil {
+		tb.Fatal(err)
+	}
+	if w.out, err = w.cmd.StdoutPipe(); err != nil {
+		tb.Fatal(err)
+	}
+	if err := w.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = w.in.Close()
+		if err := w.cmd.Wait(); err != nil {
+			tb.Errorf("PHP: %v\n%s", err, w.stderr.Bytes())
+		}
+	})
+	return w
+}
+
+// decode asks both codecs for the value of a payload.
+func (w *worker) decode(payload []byte) (php, extension outcome, err error) {
+	return w.ask('d', payload)
+}
+
+// encode asks both codecs for the payload of a request.
+func (w *worker) encode(id uint32, method string, params *array) (php, extension outcome, err error) {
+	call := newArray(int64(id), method, params)
+	return w.ask('e', serialize(nil, call))
+}
+
+// ask returns what the codec in PHP and the one on the extension say.
+func (w *worker) ask(what byte, data []byte) (php, extension outcome, err error) {
+	hang := time.AfterFunc(patience, func() { _ = w.cmd.Process.Kill() })
+	defer hang.Stop()
+	question := append([]byte{what}, binary.BigEndian.AppendUint32(nil, uint32(len(data)))...)
+	if _, err = w.in.Write(append(question, data...)); err == nil {
+		if php, err = w.outcome(); err == nil {
+			extension, err = w.outcome()
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("PHP died, or took longer than %v: %w\n%s", patience, err, w.stderr.Bytes())
+	}
+	return php, extension, err
+}
+
+func (w *worker) outcome() (o outcome, err error) {
+	var texts [4]string
+	for i := range texts {
+		var length [4]byte
+		if _, err := io.ReadFull(w.out, length[:]); err != nil {
+			return o, err
+		}
+		text := make([]byte, binary.BigEndian.Uint32(length[:]))
+		if _, err := io.ReadFull(w.out, text); err != nil {
+			return o, err
+		}
+		texts[i] = string(text)
+	}
+	took, err := strconv.ParseInt(texts[3], 10, 64)
+	if err != nil {
+		return o, err
+	}
+	o = outcome{text: texts[0], complaints: texts[1], took: time.Duration(took)}
+	o.peak, err = strconv.ParseInt(texts[2], 10, 64)
+	return o, err
+}
