@@ -42,6 +42,7 @@ func FuzzPayload(f *testing.F) {
 	for range 100 {
 		f.Add([]byte("\x94\x01\x01\xc0" + g.bomb()))
 	}
+	f.Add([]byte("\x94\x00\x01\xa3set\x82\xa2id\x01\xa6fields\x81\xa1v\xca\x3d\xcc\xcc\xcd")) // 0.1 in 32 bits
 	w := startWorker(f)
 	f.Fuzz(func(t *testing.T, payload []byte) { requireAgreement(t, w, payload) })
 }

@@ -3,6 +3,7 @@ package phpcodec
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -11,23 +12,27 @@ import (
 	"time"
 )
 
+// life is how many questions one PHP answers: the extension never frees an array that stands as a map's key, which no daemon sends.
+const life = 10_000
+
 // patience bounds one answer of PHP, on a machine that has other things to do.
 const patience = 20 * time.Second
 
 // worker is a PHP that decodes and encodes until it is stopped. It is for one goroutine.
 type worker struct {
-	tb     testing.TB
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    io.Reader
 	stderr bytes.Buffer
+	asked  int
 }
 
 // outcome is what one codec made of a question.
 type outcome struct {
 	text       string // "=" and a dump of the value or the bytes, "!" and the class of the refusal
 	complaints string // PHP's warnings, and objects that were made
-	peak       int64  // bytes
+	peak       int64  // bytes of memory
+	kept       int64  // bytes of it that were not given back
 	took       time.Duration
 }
 
@@ -36,27 +41,38 @@ func (o *outcome) refused() bool { return o.text == `!Ticketd\Client\ProtocolExc
 // startWorker starts PHP; it ends with the test.
 func startWorker(tb testing.TB) *worker {
 	tb.Helper()
-	w := &worker{tb: tb}
-	w.cmd = exec.Command("php", "-d", "memory_limit=256M", "-d", "display_errors=stderr", "-d", "error_reporting=-1",
-		"testdata/worker.php", "../../php-client/ticketd/src/autoload.php")
-	w.cmd.Stderr = &w.stderr
-	var err error
-	if w.in, err = w.cmd.StdinPipe(); err != nil {
-		tb.Fatal(err)
-	}
-	if w.out, err = w.cmd.StdoutPipe(); err != nil {
-		tb.Fatal(err)
-	}
-	if err := w.cmd.Start(); err != nil {
+	w := &worker{}
+	if err := w.start(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		_ = w.in.Close()
-		if err := w.cmd.Wait(); err != nil {
-			tb.Errorf("PHP: %v\n%s", err, w.stderr.Bytes())
+		if err := w.stop(); err != nil {
+			tb.Error(err)
 		}
 	})
 	return w
+}
+
+func (w *worker) start() (err error) {
+	w.cmd = exec.Command("php", "-d", "memory_limit=256M", "-d", "display_errors=stderr", "-d", "error_reporting=-1",
+		"testdata/worker.php", "../../php-client/ticketd/src/autoload.php")
+	w.stderr.Reset()
+	w.cmd.Stderr, w.asked = &w.stderr, 0
+	if w.in, err = w.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	if w.out, err = w.cmd.StdoutPipe(); err != nil {
+		return err
+	}
+	return w.cmd.Start()
+}
+
+func (w *worker) stop() error {
+	_ = w.in.Close()
+	if err := w.cmd.Wait(); err != nil {
+		return fmt.Errorf("PHP: %w\n%s", err, w.stderr.Bytes())
+	}
+	return nil
 }
 
 // decode asks both codecs for the value of a payload.
@@ -72,6 +88,11 @@ func (w *worker) encode(id uint32, method string, params *array) (php, extension
 
 // ask returns what the codec in PHP and the one on the extension say.
 func (w *worker) ask(what byte, data []byte) (php, extension outcome, err error) {
+	if w.asked++; w.asked > life {
+		if err := errors.Join(w.stop(), w.start()); err != nil {
+			return php, extension, err
+		}
+	}
 	hang := time.AfterFunc(patience, func() { _ = w.cmd.Process.Kill() })
 	defer hang.Stop()
 	question := append([]byte{what}, binary.BigEndian.AppendUint32(nil, uint32(len(data)))...)
@@ -87,7 +108,7 @@ func (w *worker) ask(what byte, data []byte) (php, extension outcome, err error)
 }
 
 func (w *worker) outcome() (o outcome, err error) {
-	var texts [4]string
+	var texts [5]string
 	for i := range texts {
 		var length [4]byte
 		if _, err := io.ReadFull(w.out, length[:]); err != nil {
@@ -99,11 +120,11 @@ func (w *worker) outcome() (o outcome, err error) {
 		}
 		texts[i] = string(text)
 	}
-	took, err := strconv.ParseInt(texts[3], 10, 64)
-	if err != nil {
-		return o, err
+	var numbers [3]int64
+	for i := range numbers {
+		if numbers[i], err = strconv.ParseInt(texts[i+2], 10, 64); err != nil {
+			return o, err
+		}
 	}
-	o = outcome{text: texts[0], complaints: texts[1], took: time.Duration(took)}
-	o.peak, err = strconv.ParseInt(texts[2], 10, 64)
-	return o, err
+	return outcome{texts[0], texts[1], numbers[0], numbers[1], time.Duration(numbers[2])}, nil
 }

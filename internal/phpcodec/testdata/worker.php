@@ -5,7 +5,8 @@
  * Usage: php worker.php AUTOLOAD. On standard input: one byte, "d" to decode or "e" to encode, four bytes big-endian length, and that
  * many bytes: a payload, or array( id, method, params ) as serialize() writes it. On standard output, for the codec in PHP and then
  * for the one on the extension, four texts with their length before them: what came out ("=" and a dump of the value or the bytes,
- * or "!" and the class of the refusal), what PHP complained of, the most memory that it took, and the nanoseconds.
+ * or "!" and the class of the refusal), what PHP complained of, the most memory that it took, what of it was
+ * not given back, and the nanoseconds.
  *
  * @package Ticketd
  */
@@ -84,7 +85,7 @@ function dump( $value ): string {
  * Runs one codec.
  *
  * @param callable $work What it is to do; returns a text.
- * @return string[] The four texts.
+ * @return string[] The five texts.
  */
 function measure( callable $work ): array {
 	complain();
@@ -101,7 +102,9 @@ function measure( callable $work ): array {
 		$peak   = memory_get_peak_usage() - $memory;
 		$result = '!' . get_class( $e );
 	}
-	return array( $result, complain(), (string) $peak, (string) $took );
+	unset( $e );
+	$kept = memory_get_usage() - $memory - strlen( $result );
+	return array( $result, complain(), (string) $peak, (string) $kept, (string) $took );
 }
 
 /**
@@ -122,6 +125,15 @@ function take( int $length ): string {
 }
 
 $codecs = array( new PureCodec(), new ExtCodec() );
+foreach ( $codecs as $codec ) { // What PHP loads at the first use is no message's.
+	foreach ( array( "\x90", "\x90\x90", "\xc1" ) as $first ) {
+		measure(
+			static function () use ( $codec, $first ) {
+				return $codec->decode( $first );
+			}
+		);
+	}
+}
 while ( true ) {
 	$head = unpack( 'aop/Nlength', take( 5 ) );
 	$data = $head['length'] > 0 ? take( $head['length'] ) : '';

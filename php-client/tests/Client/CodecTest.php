@@ -140,6 +140,24 @@ final class CodecTest extends TestCase {
 	}
 
 	/**
+	 * What was read of a refused message is freed, however often that happens in one process.
+	 */
+	public function test_refused_messages_leave_nothing_behind(): void {
+		foreach ( self::codecs() as $name => $codec ) {
+			$before = memory_get_usage();
+			for ( $round = 0; $round < 50; ++$round ) {
+				try {
+					$codec->decode( str_repeat( "\xdc\xff\xff\xc0", 2 ) );
+					$this->fail( "accepted by $name" );
+				} catch ( ProtocolException $e ) {
+					unset( $e );
+				}
+			}
+			$this->assertLessThan( 1 << 20, memory_get_usage() - $before, $name );
+		}
+	}
+
+	/**
 	 * The byte that names an extension type, and a key that is no name, are refused by the codec in PHP.
 	 */
 	public function test_the_php_codec_refuses_extension_types_and_odd_keys(): void {

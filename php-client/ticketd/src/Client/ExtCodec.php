@@ -86,6 +86,8 @@ final class ExtCodec implements Codec {
 		$is_whole = @$this->unpacker->execute( $payload, $end ) && strlen( $payload ) === $end;
 		$message  = $is_whole ? $this->unpacker->data() : null;
 		if ( ! is_array( $message ) ) {
+			// What was read of a message that is refused is not freed by reset(), but only with the decoder itself.
+			$this->unpacker = new \MessagePackUnpacker( false );
 			throw new ProtocolException( 'a payload that is not one msgpack array' );
 		}
 		return $message;
