@@ -69,8 +69,12 @@ func (w *worker) start() (err error) {
 
 func (w *worker) stop() error {
 	_ = w.in.Close()
-	if err := w.cmd.Wait(); err != nil {
-		return fmt.Errorf("PHP: %w\n%s", err, w.stderr.Bytes())
+	err := w.cmd.Wait()
+	if w.stderr.Len() > 0 {
+		err = errors.Join(err, errors.New(w.stderr.String()))
+	}
+	if err != nil {
+		return fmt.Errorf("PHP: %w", err)
 	}
 	return nil
 }
@@ -102,7 +106,7 @@ func (w *worker) ask(what byte, data []byte) (php, extension outcome, err error)
 		}
 	}
 	if err != nil {
-		err = fmt.Errorf("PHP died, or took longer than %v: %w\n%s", patience, err, w.stderr.Bytes())
+		err = fmt.Errorf("PHP died, or took longer than %v: %w\n%w", patience, err, w.stop())
 	}
 	return php, extension, err
 }

@@ -116,10 +116,11 @@ function take( int $length ): string {
 	$bytes = '';
 	while ( strlen( $bytes ) < $length ) {
 		$more = fread( STDIN, $length - strlen( $bytes ) );
-		if ( '' === $more || false === $more ) {
+		if ( '' !== $more && false !== $more ) {
+			$bytes .= $more;
+		} elseif ( feof( STDIN ) ) {
 			exit( 0 );
 		}
-		$bytes .= $more;
 	}
 	return $bytes;
 }
