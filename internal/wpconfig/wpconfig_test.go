@@ -182,24 +182,3 @@ func TestStringsAreWhatPHPMakesOfThem(t *testing.T) {
 		}
 	}
 }
-
-// FuzzParse looks that nothing makes the parser fail, hang or lose its place in the file.
-func FuzzParse(f *testing.F) {
-	f.Add(usual(plain))
-	for _, text := range []string{"<?php define('DB_NAME', \"a$b\");", "<?php $table_prefix .= `x`;", "<?= <<<X\nX;\n?> x <?php #",
-		"<?php \"\\u{"} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		lines := 1 + strings.Count(string(src), "\n")
-		for _, token := range scan(src) {
-			if token.line < 1 || token.line > lines {
-				t.Fatalf("a token in line %d of %d", token.line, lines)
-			}
-		}
-		c, err := Parse(src, noEnv)
-		if (c == nil) == (err == nil) {
-			t.Fatalf("%+v and %v", c, err)
-		}
-	})
-}
