@@ -89,6 +89,25 @@ func requireAgreement(t *testing.T, w *worker, payload []byte) {
 	}
 }
 
+// requireRead has the client read a payload with both codecs.
+func requireRead(t *testing.T, w *worker, payload []byte) {
+	t.Helper()
+	if len(payload) == 0 || len(payload) > math.MaxUint16 {
+		return // no frame has none, and a long one takes long
+	}
+	php, extension, err := w.read(payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = reference(payload)
+	foreign := err == errForeign //nolint:errorlint // returned as it is
+	requireSane(t, "PHP", &php, len(payload), false)
+	requireSane(t, "extension", &extension, len(payload), foreign)
+	if php.text != extension.text && !foreign {
+		t.Errorf("PHP %.300q, extension %.300q", php.text, extension.text)
+	}
+}
+
 // requireRequest compares what Go has decoded with what PHP has.
 func requireRequest(t *testing.T, r protocol.Request, message *array) {
 	t.Helper()
@@ -293,9 +312,11 @@ func requireSeed(t *testing.T, w *worker, seed uint64) {
 	t.Helper()
 	g := newGenerator(seed)
 	for _, payload := range [][]byte{requireCall(t, w, g), requireReply(t, w, g)} {
+		requireRead(t, w, payload)
 		for range 4 {
 			if damaged := g.damage(payload); len(damaged) <= math.MaxUint16*4 {
 				requireAgreement(t, w, damaged)
+				requireRead(t, w, damaged)
 			}
 		}
 	}

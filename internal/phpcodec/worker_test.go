@@ -84,6 +84,9 @@ func (w *worker) decode(payload []byte) (php, extension outcome, err error) {
 	return w.ask('d', payload)
 }
 
+// read has the client read a payload, as an answer and as a file of the spool, with both codecs.
+func (w *worker) read(payload []byte) (php, extension outcome, err error) { return w.ask('r', payload) }
+
 // encode asks both codecs for the payload of a request.
 func (w *worker) encode(id uint32, method string, params *array) (php, extension outcome, err error) {
 	call := newArray(int64(id), method, params)

@@ -2,8 +2,8 @@
 /**
  * Decodes and encodes with both of the plugin's codecs, for as long as it is asked to.
  *
- * Usage: php worker.php AUTOLOAD. On standard input: one byte, "d" to decode or "e" to encode, four bytes big-endian length, and that
- * many bytes: a payload, or array( id, method, params ) as serialize() writes it. On standard output, for the codec in PHP and then
+ * Usage: php worker.php AUTOLOAD. On standard input: one byte, "d" to decode, "e" to encode or "r" to read as the client does, four bytes
+ * big-endian length, and that many bytes: a payload, or for "e" array( id, method, params ) as serialize() writes it. On standard output, for the codec in PHP and then
  * for the one on the extension, four texts with their length before them: what came out ("=" and a dump of the value or the bytes,
  * or "!" and the class of the refusal), what PHP complained of, the most memory that it took, what of it was
  * not given back, and the nanoseconds.
@@ -11,8 +11,18 @@
  * @package Ticketd
  */
 
+use Ticketd\Client\Breaker;
+use Ticketd\Client\Caller;
+use Ticketd\Client\Codec;
+use Ticketd\Client\Connection;
+use Ticketd\Client\DaemonException;
+use Ticketd\Client\Deadline;
 use Ticketd\Client\ExtCodec;
+use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
+use Ticketd\Client\Request;
+use Ticketd\Client\Result;
+use Ticketd\Client\Spool;
 
 require $argv[1];
 
@@ -82,6 +92,81 @@ function dump( $value ): string {
 }
 
 /**
+ * Reads a payload as the answer to a request, as the client does.
+ *
+ * @param Codec  $codec   The codec.
+ * @param string $payload The payload.
+ * @return string[] Which readers of results take it.
+ * @throws ProtocolException If it is no answer.
+ */
+function read_answer( Codec $codec, string $payload ): array {
+	$id         = $codec->decode( $payload )[1] ?? 0;
+	$connection = new Connection();
+	$buffer     = new ReflectionProperty( Connection::class, 'buffer' );
+	$reply      = new ReflectionMethod( Caller::class, 'reply' );
+	$buffer->setAccessible( true );
+	$reply->setAccessible( true );
+	$buffer->setValue( $connection, pack( 'N', 1 << 24 | strlen( $payload ) ) . $payload );
+	$caller  = new Caller( $connection, $codec, new Breaker() );
+	$message = $reply->invoke( $caller, is_int( $id ) && $id > 0 ? $id : 1, new Deadline( 1000, 'get' ), null );
+	if ( null !== $message[2] ) {
+		return array( 'error ' . DaemonException::from_wire( $message[2] )->reason() );
+	}
+	$taken = array();
+	foreach ( array( 'revision', 'created', 'flushed', 'pong', 'status', 'ticket', 'page', 'counted', 'groups', 'letters' ) as $reader ) {
+		try {
+			Result::$reader( $message[3] );
+			$taken[] = $reader;
+		} catch ( ProtocolException $e ) {
+			unset( $e );
+		}
+	}
+	foreach ( array( 'tickets', 'outcomes' ) as $reader ) {
+		try {
+			Result::$reader( $message[3], 2 );
+			$taken[] = $reader;
+		} catch ( ProtocolException $e ) {
+			unset( $e );
+		}
+	}
+	return $taken;
+}
+
+/**
+ * Reads a payload as a change that somebody has put into the spool.
+ *
+ * @param string $payload The payload.
+ * @return string[] How often it is taken for one, and what it asks for.
+ */
+function read_spool( string $payload ): array {
+	static $folder = '';
+	if ( '' === $folder ) {
+		$folder = sys_get_temp_dir() . '/ticketd-spool-' . getmypid();
+		mkdir( $folder );
+		register_shutdown_function(
+			static function () use ( $folder ): void {
+				array_map( 'unlink', glob( "$folder/*" ) );
+				rmdir( $folder );
+			}
+		);
+	}
+	$create = new Request( 'create', array( 'site' => 'main', 'request_id' => 'a' ) );
+	$tag    = substr( hash( 'sha256', "main\0a" ), 0, 16 );
+	file_put_contents( "$folder/1764000000000005-7-$tag.frame", pack( 'N', 1 << 24 | strlen( $payload ) ) . $payload );
+	$spool = new Spool( $folder );
+	$taken = array( 'created ' . $spool->created( $create ) );
+	foreach ( $spool->waiting( array( 7 ) )[7] ?? array() as list( , $request ) ) {
+		$taken[] = $request->method() . ' ' . $request->site() . ' ' . $request->request_id();
+		foreach ( (array) $request->param( 'fields' ) as $value ) {
+			if ( null !== $value && ! is_scalar( $value ) ) {
+				complain( 'a field in the spool is no single value' );
+			}
+		}
+	}
+	return $taken;
+}
+
+/**
  * Runs one codec.
  *
  * @param callable $work What it is to do; returns a text.
@@ -138,12 +223,16 @@ foreach ( $codecs as $codec ) { // What PHP loads at the first use is no message
 while ( true ) {
 	$head = unpack( 'aop/Nlength', take( 5 ) );
 	$data = $head['length'] > 0 ? take( $head['length'] ) : '';
-	$call = 'e' === $head['op'] ? unserialize( $data, array( 'allowed_classes' => false ) ) : null;
+	$op   = $head['op'];
+	$call = 'e' === $op ? unserialize( $data, array( 'allowed_classes' => false ) ) : null;
 	$out  = '';
 	foreach ( $codecs as $codec ) {
 		$texts = measure(
-			static function () use ( $codec, $call, $data ) {
-				return null === $call ? $codec->decode( $data ) : $codec->encode_request( ...$call );
+			static function () use ( $codec, $op, $call, $data ) {
+				if ( null !== $call ) {
+					return $codec->encode_request( ...$call );
+				}
+				return 'r' === $op ? array_merge( read_spool( $data ), read_answer( $codec, $data ) ) : $codec->decode( $data );
 			}
 		);
 		foreach ( $texts as $text ) {

@@ -212,7 +212,29 @@ final class Spool {
 			return null;
 		}
 		$is_request = 4 === count( $message ) && is_string( $message[2] ?? null ) && is_array( $message[3] ?? null );
-		return $is_request ? new Request( $message[2], $message[3] ) : null;
+		return $is_request && self::is_change( $message[3] ) ? new Request( $message[2], $message[3] ) : null;
+	}
+
+	/**
+	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single values. Whoever
+	 * may write to the folder can put anything there.
+	 *
+	 * @param array $params The parameters by name.
+	 */
+	private static function is_change( array $params ): bool {
+		$fields = $params['fields'] ?? array();
+		if ( ! is_array( $fields ) ) {
+			return false;
+		}
+		unset( $params['fields'] );
+		foreach ( array( $params, $fields ) as $values ) {
+			foreach ( $values as $value ) {
+				if ( null !== $value && ! is_scalar( $value ) ) {
+					return false;
+				}
+			}
+		}
+		return true;
 	}
 
 	/**
