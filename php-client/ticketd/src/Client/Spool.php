@@ -211,8 +211,12 @@ final class Spool {
 		} catch ( ProtocolException $e ) {
 			return null;
 		}
-		$is_request = 4 === count( $message ) && is_string( $message[2] ?? null ) && is_array( $message[3] ?? null );
-		return $is_request && self::is_change( $message[3] ) ? new Request( $message[2], $message[3] ) : null;
+		$method = $message[2] ?? null;
+		$params = $message[3] ?? null;
+		if ( 4 !== count( $message ) || ! is_string( $method ) || ! is_array( $params ) || ! self::is_change( $params ) ) {
+			return null;
+		}
+		return new Request( $method, $params );
 	}
 
 	/**
