@@ -213,15 +213,13 @@ final class Spool {
 		}
 		$method = $message[2] ?? null;
 		$params = $message[3] ?? null;
-		if ( 4 !== count( $message ) || ! is_string( $method ) || ! is_array( $params ) || ! self::is_change( $params ) ) {
-			return null;
-		}
-		return new Request( $method, $params );
+		$is_request = 4 === count( $message ) && is_string( $method ) && is_array( $params );
+		return $is_request && self::is_change( $params ) ? new Request( $method, $params ) : null;
 	}
 
 	/**
-	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single values. Whoever
-	 * may write to the folder can put anything there.
+	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
+	 * values too. Whoever may write to the folder can put anything there.
 	 *
 	 * @param array $params The parameters by name.
 	 */
