@@ -211,8 +211,8 @@ final class Spool {
 		} catch ( ProtocolException $e ) {
 			return null;
 		}
-		$method = $message[2] ?? null;
-		$params = $message[3] ?? null;
+		$method     = $message[2] ?? null;
+		$params     = $message[3] ?? null;
 		$is_request = 4 === count( $message ) && is_string( $method ) && is_array( $params );
 		return $is_request && self::is_change( $params ) ? new Request( $method, $params ) : null;
 	}
