@@ -32,6 +32,7 @@ func FuzzParse(f *testing.F) {
 	for _, file := range seeds() {
 		f.Add(file)
 	}
+	f.Add([]byte("<?php " + strings.Repeat("define('DB_NAME',", 10_000))) // takes minutes where each is read to the end of the file
 	f.Fuzz(func(t *testing.T, src []byte) {
 		lines := 1 + strings.Count(string(src), "\n") + strings.Count(string(src), "\r")
 		for _, token := range scan(src) {
