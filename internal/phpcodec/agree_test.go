@@ -1,6 +1,7 @@
 package phpcodec
 
 import (
+	"errors"
 	"math"
 	"reflect"
 	"regexp"
@@ -55,12 +56,12 @@ func requireAgreement(t *testing.T, w *worker, payload []byte) {
 	}
 	v, err := reference(payload)
 	requireSane(t, "PHP", &php, len(payload), false)
-	requireSane(t, "extension", &extension, len(payload), err == errForeign) //nolint:errorlint // returned as it is
+	requireSane(t, "extension", &extension, len(payload), errors.Is(err, errForeign))
 	request, requestErr := protocol.DecodeRequest(payload)
 	answer, answerErr := protocol.DecodeAnswer(payload)
 	message, isArray := v.(*array)
 	switch {
-	case err == errForeign: //nolint:errorlint // returned as it is
+	case errors.Is(err, errForeign):
 		// No daemon sends it. The extension reads it in its own way.
 		if !php.refused() {
 			t.Errorf("PHP takes what no message holds: %.200q", php.text)
@@ -100,7 +101,7 @@ func requireRead(t *testing.T, w *worker, payload []byte) {
 		t.Fatal(err)
 	}
 	_, err = reference(payload)
-	foreign := err == errForeign //nolint:errorlint // returned as it is
+	foreign := errors.Is(err, errForeign)
 	requireSane(t, "PHP", &php, len(payload), false)
 	requireSane(t, "extension", &extension, len(payload), foreign)
 	if php.text != extension.text && !foreign {
