@@ -22,8 +22,8 @@ func newParams(m Method) Params {
 	return nil
 }
 
-// FuzzReadFrame: whatever comes, and in however small pieces, a frame is either refused or returned as it was sent; nothing is read
-// beyond it, and no more room is made than a few times what has come.
+// FuzzReadFrame: whatever comes, and in however small pieces, a frame is either refused or returned as it was sent; nothing is
+// read beyond it, and no more room is made than a few times what has come.
 func FuzzReadFrame(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name), uint16(0))
@@ -71,9 +71,9 @@ func requireBounded(t *testing.T, size int, work func()) {
 	}
 }
 
-// FuzzDecodeRequest: decoding never panics, makes no more room than the payload is worth, agrees with the msgpack library on what is
-// well-formed, and what it takes comes out the same after encoding and decoding it again. What it refuses it refuses with a code and,
-// where a parameter is to blame, with its name.
+// FuzzDecodeRequest: decoding never panics, makes no more room than the payload is worth, agrees with the msgpack library on
+// what is well-formed, and what it takes comes out the same after encoding and decoding it again. What it refuses it refuses
+// with a code and, where a parameter is to blame, with its name.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name)[HeaderBytes:])
@@ -148,8 +148,8 @@ func requireError(t *testing.T, err error) {
 	}
 }
 
-// FuzzDecodeAnswer reads anything as an answer, and its result as that of each method: what is refused is refused as no answer of the
-// protocol's, and what is taken comes out the same after encoding and decoding it again.
+// FuzzDecodeAnswer reads anything as an answer, and its result as that of each method: what is refused is refused as no answer
+// of the protocol's, and what is taken comes out the same after encoding and decoding it again.
 func FuzzDecodeAnswer(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name)[HeaderBytes:])

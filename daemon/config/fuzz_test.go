@@ -16,10 +16,11 @@ import (
 )
 
 // place is how each mistake begins: with the key, or with where in the file or on the command line it is.
-var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: there is no such key|^configuration .* is not TOML|^--set`)
+var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: there is no such key|` +
+	`^configuration .* is not TOML|^--set`)
 
-// FuzzLoad reads anything as a configuration, over it a variable and a flag: it is refused, each mistake with its place and none with a
-// secret, or it is taken, the same again at the next time, and shows no secret either.
+// FuzzLoad reads anything as a configuration, over it a variable and a flag: it is refused, each mistake with its place and
+// none with a secret, or it is taken, the same again at the next time, and shows no secret either.
 func FuzzLoad(f *testing.F) {
 	for _, file := range []string{"../../docs/ticketd.toml", "../../packaging/ticketd.toml"} {
 		text, err := os.ReadFile(file)
@@ -29,9 +30,12 @@ func FuzzLoad(f *testing.F) {
 		f.Add(string(text), "", "")
 	}
 	for _, more := range []string{
-		"", "[redis]\npassword = \"hunter2-hunter2\"\n", "[redis]\naddr = 7\npool_size = \"many\"\n", "[redis]\nsentinels = [\"a:1\"]\n",
-		"[daemon]\nidle_timeout = 5\nsocket_mode = \"rw\"\n", "[sites.\"a.b\"]\ndsn = 1\n", "[sites]\nmain = 3\n", "redis = 1\n", "[sites.main.columns]\na = 1\n",
-		"[journal]\nmax_bytes = 99999999999999999999\n", "[log]\nlevel = [\"x\"]\n", "[metrics]\nlisten = \"unix:///x\"\npprof = true\n", "[sites.main\n",
+		"", "[redis]\npassword = \"hunter2-hunter2\"\n", "[redis]\naddr = 7\npool_size = \"many\"\n",
+		"[redis]\nsentinels = [\"a:1\"]\n",
+		"[daemon]\nidle_timeout = 5\nsocket_mode = \"rw\"\n", "[sites.\"a.b\"]\ndsn = 1\n", "[sites]\nmain = 3\n", "redis = 1\n",
+		"[sites.main.columns]\na = 1\n",
+		"[journal]\nmax_bytes = 99999999999999999999\n", "[log]\nlevel = [\"x\"]\n",
+		"[metrics]\nlisten = \"unix:///x\"\npprof = true\n", "[sites.main\n",
 	} {
 		f.Add(minimal+more, "", "")
 	}

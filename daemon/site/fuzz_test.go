@@ -10,11 +10,13 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// FuzzCursor reads anything as the cursor of a page, which clients hold: it is refused as a wrong parameter, or leads to a ticket that can
-// be, and written again it leads to the same one. Every cursor that is written is read.
+// FuzzCursor reads anything as the cursor of a page, which clients hold: it is refused as a wrong parameter, or leads to a
+// ticket that can be, and written again it leads to the same one. Every cursor that is written is read.
 func FuzzCursor(f *testing.F) {
 	p := &protocol.ListParams{Sort: protocol.SortUpdated}
-	for _, mark := range []mysql.Mark{{ID: 1}, {ID: 812, Value: ticket.Text("2026-11-24 08:00:00")}, {ID: 1<<63 - 1, Value: ticket.Text("é\"")}} {
+	for _, mark := range []mysql.Mark{
+		{ID: 1}, {ID: 812, Value: ticket.Text("2026-11-24 08:00:00")}, {ID: 1<<63 - 1, Value: ticket.Text("é\"")},
+	} {
 		text, err := encodeCursor(p, &mark)
 		if err != nil {
 			f.Fatal(err)

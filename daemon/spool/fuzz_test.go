@@ -64,8 +64,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzTakeIn puts two files of any names and contents between two good changes. The good ones are made; each of the two is made, is
-// set aside as it was beside a reason, or is none of the spool's affair; nothing is lost, and nothing is left to be done.
+// FuzzTakeIn puts two files of any names and contents between two good changes. The good ones are made; each of the two is
+// made, is set aside as it was beside a reason, or is none of the spool's affair; nothing is lost, and nothing is left to be
+// done.
 func FuzzTakeIn(f *testing.F) {
 	name := "1764000000000005-7-0123456789abcdef" + suffix
 	for _, content := range frames(f) {
@@ -107,8 +108,8 @@ func FuzzTakeIn(f *testing.F) {
 	})
 }
 
-// requireAside fails where something is left in the spool that is not hidden, where what is set aside is not as it was, or where it
-// has no reason. It returns how many are set aside.
+// requireAside fails where something is left in the spool that is not hidden, where what is set aside is not as it was, or
+// where it has no reason. It returns how many are set aside.
 func (r *rig) requireAside(t *testing.T, content []byte) (aside int64) {
 	t.Helper()
 	left, err := r.folder.names()

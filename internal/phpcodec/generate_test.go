@@ -30,7 +30,8 @@ func (g generator) few(most int) int {
 
 // integer is one of any size, often at a format's edge.
 func (g generator) integer() int64 {
-	edges := []int64{0, -1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, math.MaxInt64, -0x20, -0x80, -0x8000, -0x80000000, math.MinInt64}
+	edges := []int64{0, -1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, math.MaxInt64, -0x20, -0x80, -0x8000, -0x80000000,
+		math.MinInt64}
 	if g.chance(2) {
 		return edges[g.IntN(len(edges))] + int64(g.IntN(3)) - 1 // over the end and around is another edge
 	}
@@ -293,9 +294,11 @@ func (g generator) damage(payload []byte) []byte {
 func (g generator) bomb() string {
 	return g.one(
 		"\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc6\x7f\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01",
-		"\xdc\xff\xff", "\xde\xff\xff", strings.Repeat("\xdc\xff\xff\xc0", g.IntN(500)), strings.Repeat("\xdf\x00\xff\xff\xff\x01\xc0\x02", g.IntN(500)),
+		"\xdc\xff\xff", "\xde\xff\xff", strings.Repeat("\xdc\xff\xff\xc0", g.IntN(500)),
+		strings.Repeat("\xdf\x00\xff\xff\xff\x01\xc0\x02", g.IntN(500)),
 		strings.Repeat("\x91", g.IntN(2000)), strings.Repeat("\x81\xa1a", g.IntN(2000)), strings.Repeat("\x91\xc0", g.IntN(1000)),
-		"\x82\xc0\xa4Trap\xa1a\x01", "\xc7\x04\x00Trap", "\xd4\x01\x00", "\xd6\xff\x00\x00\x00\x00", "\x81\xc0\xa1a", "\x81\x90\x01", "\x81\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\x01",
+		"\x82\xc0\xa4Trap\xa1a\x01", "\xc7\x04\x00Trap", "\xd4\x01\x00", "\xd6\xff\x00\x00\x00\x00", "\x81\xc0\xa1a", "\x81\x90\x01",
+		"\x81\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\x01",
 		"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\xca\x7f\xc0\x00\x01", "\xc1",
 	).(string)
 }

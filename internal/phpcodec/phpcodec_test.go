@@ -47,8 +47,8 @@ func FuzzPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) { requireAgreement(t, w, payload) })
 }
 
-// FuzzReaders has the plugin's client read anything, as an answer and as a file that somebody has put into the spool: it takes it or
-// says that it is none, without a warning, and the same with both codecs.
+// FuzzReaders has the plugin's client read anything, as an answer and as a file that somebody has put into the spool: it takes
+// it or says that it is none, without a warning, and the same with both codecs.
 func FuzzReaders(f *testing.F) {
 	files, err := filepath.Glob("../../protocol/testdata/*.hex")
 	if err != nil || len(files) == 0 {
@@ -58,8 +58,10 @@ func FuzzReaders(f *testing.F) {
 		f.Add(golden(f, file))
 	}
 	for _, payload := range []string{
-		"\x84\x00\x01\x02\xc0\x03\x81\xa8revision\x05\x04\x05", "\x84\x00\x01\x01\x07\x03\x80\x05\xc0", "\x94\x01\x01\x81\xa4code\x91\x01\xc0",
-		"\x94\x01\x01\xc0\x81\xa6groups\x91\x92\x90\x01", "\x94\x01\x01\xc0\x81\xa7letters\x92\xa6reason\x05", "\x94\x01\x01\xc0\x81\xa7tickets\x92\x01\xa1x",
+		"\x84\x00\x01\x02\xc0\x03\x81\xa8revision\x05\x04\x05", "\x84\x00\x01\x01\x07\x03\x80\x05\xc0",
+		"\x94\x01\x01\x81\xa4code\x91\x01\xc0",
+		"\x94\x01\x01\xc0\x81\xa6groups\x91\x92\x90\x01", "\x94\x01\x01\xc0\x81\xa7letters\x92\xa6reason\x05",
+		"\x94\x01\x01\xc0\x81\xa7tickets\x92\x01\xa1x",
 		"\x94\x00\x01\xa6create\x84\xa2id\x07\xa4site\x91\x01\xaarequest_id\x90\xa6fields\x81\xa1a\x91\x01",
 		"\x94\x00\x01\xa3set\x82\xa2id\x07\xa6fields\x05", "\x94\x00\x01\xa3set\x82\xa2id\x07\xa6fields\x81\xa1a\x81\xa1b\x01",
 	} {

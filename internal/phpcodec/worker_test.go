@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// life is how many questions one PHP answers: the extension never frees an array that stands as a map's key, which no daemon sends.
+// life is how many questions one PHP answers: the extension never frees an array that stands as a map's key, which no daemon
+// sends.
 const life = 10_000
 
 // patience bounds one answer of PHP, on a machine that has other things to do.

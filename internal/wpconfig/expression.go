@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxTokens bounds an expression: none that is a value has more than a few tokens, and a file of beginnings without an end would take
-// the square of its length.
+// maxTokens bounds an expression: none that is a value has more than a few tokens, and a file of beginnings without an end
+// would take the square of its length.
 const maxTokens = 1000
 
 // expression reads the value that begins at i and goes to one of the ends.

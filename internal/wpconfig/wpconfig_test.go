@@ -122,7 +122,8 @@ func TestWhatPHPWouldHaveToTellIsRefused(t *testing.T) {
 		"more than getenv": {[2]string{`'hunter2'`, `getenv( 'SECRET' ) . 'x'`}, "put together from parts"},
 		"a prefix appended": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_';\n$table_prefix .= 'x';"},
 			"$table_prefix is changed there"},
-		"endless":        {[2]string{`'hunter2'`, "f( 'hunter2'" + strings.Repeat(" + 1", maxTokens) + " )"}, "more than this command reads"},
+		"endless": {[2]string{`'hunter2'`, "f( 'hunter2'" + strings.Repeat(" + 1", maxTokens) + " )"},
+			"more than this command reads"},
 		"never closed":   {[2]string{`'hunter2' )`, `'hunter2`}, "DB_PASSWORD"},
 		"a path as host": {[2]string{`'localhost'`, `'/run/mysqld.sock'`}, "WordPress wants a colon"},
 	} {

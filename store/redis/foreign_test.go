@@ -99,8 +99,8 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Another program writes into the hash of ticket 2, so that its revision and a mark are no numbers. It is flushed and acked with the
-// others; without "or 0" in ack.lua the script fails for all three.
+// Another program writes into the hash of ticket 2, so that its revision and a mark are no numbers. It is flushed and acked
+// with the others; without "or 0" in ack.lua the script fails for all three.
 func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -109,7 +109,8 @@ func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
 	for id := range 3 {
 		mustSet(t, s, ticket.ID(id+1), "status", "open")
 	}
-	err := client.HSet(t.Context(), prefix+"ticket:2", "_rev", "many", "_d:category", "soon", "_d:_rev", "never", "category", "x").Err()
+	nonsense := []string{"_rev", "many", "_d:category", "soon", "_d:_rev", "never", "category", "x"}
+	err := client.HSet(t.Context(), prefix+"ticket:2", nonsense).Err()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,8 @@ import (
 // escape writes texts as information_schema does.
 var escape = strings.NewReplacer("'", "''", `\`, `\\`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
 
-// FuzzMembers reads a type as information_schema writes it for any three members: those members; and anything as a type: no more than
-// is in it.
+// FuzzMembers reads a type as information_schema writes it for any three members: those members; and anything as a type: no
+// more than is in it.
 func FuzzMembers(f *testing.F) {
 	f.Add("open", "it's", `a\nb`)
 	f.Add("", "'", `\`)
@@ -38,14 +38,17 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// FuzzDescribed makes a column's rules of any description: the table is refused as a whole, with a reason, or has rules by which its own
-// default passes, and which are the same after they were kept on disk.
+// FuzzDescribed makes a column's rules of any description: the table is refused as a whole, with a reason, or has rules by
+// which its own default passes, and which are the same after they were kept on disk.
 func FuzzDescribed(f *testing.F) {
 	for _, d := range []struct{ dataType, columnType, text string }{
-		{"bigint", "bigint(20) unsigned", "0"}, {"tinyint", "tinyint(4)", "1"}, {"decimal", "decimal(5,2)", "1.50"}, {"float", "float", "0.1"},
+		{"bigint", "bigint(20) unsigned", "0"}, {"tinyint", "tinyint(4)", "1"}, {"decimal", "decimal(5,2)", "1.50"}, {"float",
+			"float", "0.1"},
 		{"bit", "bit(3)", "b'101'"}, {"varchar", "varchar(255)", "'open'"}, {"text", "text", "NULL"}, {"binary", "binary(4)", "'a'"},
-		{"datetime", "datetime(3)", "current_timestamp(3)"}, {"timestamp", "timestamp", "'0000-00-00 00:00:00'"}, {"time", "time", "'10:00:00'"},
-		{"year", "year(4)", "2026"}, {"enum", "enum('open','it''s')", "'it''s'"}, {"set", "set('a','b')", "'a,b'"}, {"json", "json", "'{}'"},
+		{"datetime", "datetime(3)", "current_timestamp(3)"}, {"timestamp", "timestamp", "'0000-00-00 00:00:00'"}, {"time", "time",
+			"'10:00:00'"},
+		{"year", "year(4)", "2026"}, {"enum", "enum('open','it''s')", "'it''s'"}, {"set", "set('a','b')", "'a,b'"}, {"json", "json",
+			"'{}'"},
 		{"longtext", "longtext", "'[]'"}, {"geometry", "point", "NULL"}, {"varchar", "varchar(36)", "uuid()"},
 	} {
 		for _, flags := range []uint8{0b000, 0b011, 0b111, 0b1001} {
@@ -62,7 +65,8 @@ func FuzzDescribed(f *testing.F) {
 		}
 		own := []described{{name: DefaultKey, dataType: "bigint"}, {name: DefaultRevision, dataType: "bigint"}, one}
 		db := &DB{config: Config{}.withDefaults()}
-		d, err := db.assemble(own, flavour{mariaDB: flags&8 != 0, maxUnix: lastSecondSigned, depth: depthMySQL}, map[string]bool{name: flags&0x20 != 0})
+		d, err := db.assemble(own, flavour{mariaDB: flags&8 != 0, maxUnix: lastSecondSigned, depth: depthMySQL},
+			map[string]bool{name: flags&0x20 != 0})
 		if err != nil {
 			if !strings.Contains(err.Error(), "column") {
 				t.Errorf("refused without naming a column: %v", err)
@@ -74,7 +78,8 @@ func FuzzDescribed(f *testing.F) {
 			if c.Default.Source != table.Literal {
 				continue
 			}
-			if _, err := d.Check(ticket.Fields{{Name: c.Field, Value: ticket.Text(c.Default.Text)}}); err != nil && !strings.HasPrefix(c.Field, "_") {
+			if _, err := d.Check(ticket.Fields{{Name: c.Field,
+				Value: ticket.Text(c.Default.Text)}}); err != nil && !strings.HasPrefix(c.Field, "_") {
 				t.Errorf("the default %q of %+v: %v", c.Default.Text, c, err)
 			}
 		}
@@ -92,7 +97,8 @@ func FuzzDescribed(f *testing.F) {
 	})
 }
 
-// FuzzShape reads anything as what SHOW CREATE TABLE says: each column and index is a line of it, which names it, and is found again.
+// FuzzShape reads anything as what SHOW CREATE TABLE says: each column and index is a line of it, which names it, and is found
+// again.
 func FuzzShape(f *testing.F) {
 	f.Add(phpclient.Schema)
 	f.Add("CREATE TABLE `t` (\n  `id` bigint(20) unsigned NOT NULL DEFAULT 0,\n  `a,b` enum('x','`') DEFAULT NULL,\n" +
@@ -121,7 +127,8 @@ func FuzzShape(f *testing.F) {
 // fields that were written there read back as they were.
 func FuzzExtra(f *testing.F) {
 	for _, text := range []string{
-		`{"caller":"Ännchen","n":7,"none":null,"list":[1,"a"],"_rev":"9","status":"x"}`, `{"a":1,"a":2}`, `[]`, `null`, ``, `"text"`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}",
+		`{"caller":"Ännchen","n":7,"none":null,"list":[1,"a"],"_rev":"9","status":"x"}`, `{"a":1,"a":2}`, `[]`, `null`, ``, `"text"`,
+		`{"a":"\ud800"}`, "{\"a\":\"\xff\"}",
 	} {
 		f.Add([]byte(text), "caller", `a"b\c`+"\x01\n😀")
 	}

@@ -16,7 +16,8 @@ import (
 
 // fuzzValues have one of each kind.
 var fuzzValues = []string{
-	"", "7", "-1.5e3", "2026-01-02T03:04:05Z", "838:59:59.9", "a,b", `{"a":"\ud83d"}`, "\xff", "😀", "99999999999999999999999", "1e-400",
+	"", "7", "-1.5e3", "2026-01-02T03:04:05Z", "838:59:59.9", "a,b", `{"a":"\ud83d"}`, "\xff", "😀", "99999999999999999999999",
+	"1e-400",
 }
 
 // Whatever comes in, Check returns; what it lets pass, it lets pass again unchanged; what it refuses it refuses by a rule and the
@@ -54,8 +55,8 @@ func requireFieldError(t *testing.T, err error, field, value string) {
 	}
 }
 
-// FuzzDefinition reads anything as a definition that was kept on disk: it is refused, or can be used on any value without a panic and
-// without room for more than there is, and is the same after it was kept again.
+// FuzzDefinition reads anything as a definition that was kept on disk: it is refused, or can be used on any value without a
+// panic and without room for more than there is, and is the same after it was kept again.
 func FuzzDefinition(f *testing.F) {
 	d := definition(f, "extra")
 	text, err := json.Marshal(d)
@@ -73,9 +74,12 @@ func FuzzDefinition(f *testing.F) {
 	}
 	for _, limits := range []string{
 		`"kind":"integer","bits":65`, `"kind":"integer","bits":0`, `"kind":"integer","bits":-1`, `"kind":"bit","bits":200`,
-		`"kind":"decimal","precision":5,"scale":-1`, `"kind":"decimal","precision":5,"scale":2147483647`, `"kind":"binary","max_bytes":1099511627776`,
-		`"kind":"char","max_chars":-3`, `"kind":"text","max_bytes":-1`, `"kind":"time","digits":-1`, `"kind":"datetime","digits":1000000000`,
-		`"kind":"float","bits":1,"precision":400,"scale":-400`, `"kind":"set","members":["a","a,b",""]`, `"kind":"what"`, `"kind":"json","depth":-1`,
+		`"kind":"decimal","precision":5,"scale":-1`, `"kind":"decimal","precision":5,"scale":2147483647`,
+		`"kind":"binary","max_bytes":1099511627776`,
+		`"kind":"char","max_chars":-3`, `"kind":"text","max_bytes":-1`, `"kind":"time","digits":-1`,
+		`"kind":"datetime","digits":1000000000`,
+		`"kind":"float","bits":1,"precision":400,"scale":-400`, `"kind":"set","members":["a","a,b",""]`, `"kind":"what"`,
+		`"kind":"json","depth":-1`,
 	} {
 		f.Add([]byte(`{"table":"t","key":"k","revision":"r","columns":[{"field":"a","name":"a",`+limits+`}]}`), "1.5 ")
 	}
@@ -114,7 +118,8 @@ var number = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]
 // FuzzNumber compares the integer and decimal columns with exact arithmetic: a number is rounded half away from zero, and refused
 // where the result is out of the column's range, or below zero in an unsigned column.
 func FuzzNumber(f *testing.F) {
-	for _, value := range []string{"0", "127.5", "-128.5", "255.4999", "1e2", ".5", "-0.5", "99999.995", "1844674407370955161.55e1", "0e9999", "007"} {
+	for _, value := range []string{"0", "127.5", "-128.5", "255.4999", "1e2", ".5", "-0.5", "99999.995",
+		"1844674407370955161.55e1", "0e9999", "007"} {
 		for _, kind := range []uint8{0, 1, 2, 7, 100} {
 			f.Add(kind, value)
 		}
