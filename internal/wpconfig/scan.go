@@ -39,7 +39,8 @@ var (
 	// backticks are a command for a shell, up to the end of the file where it is not closed.
 	backticks = regexp.MustCompile("(?s)^`(?:[^`\\\\]|\\\\.)*`?")
 	number    = regexp.MustCompile(`^[0-9][0-9A-Za-z_]*`)
-	heredoc   = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))\r?\n`)
+	heredoc   = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))` +
+		`(?:\r\n?|\n)`)
 )
 
 // scan returns the tokens of a file, which ends with one of the kind tokenEnd.
@@ -170,7 +171,7 @@ func (s *scanner) heredoc() token {
 	found := heredoc.FindSubmatch(s.src)
 	label := string(bytes.Join(found[1:], nil))
 	s.take(len(found[0]))
-	closing := regexp.MustCompile(`(?m)^[ \t]*` + regexp.QuoteMeta(label) + `\b`)
+	closing := regexp.MustCompile(`(?:^|[\r\n])[ \t]*` + regexp.QuoteMeta(label) + `\b`)
 	if at := closing.FindIndex(s.src); at != nil {
 		s.take(at[1])
 	} else {
