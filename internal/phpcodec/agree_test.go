@@ -134,7 +134,7 @@ func requireRequest(t *testing.T, r protocol.Request, message *array) {
 			return
 		}
 		for i := range p.Tickets {
-			if pair := params.get("tickets").(*array).values[i].(*array); p.Tickets[i].Err == nil {
+			if pair := as[*array](as[*array](params.get("tickets")).get(int64(i))); p.Tickets[i].Err == nil {
 				requireSame(t, p.Tickets[i].ID, pair.get(int64(0)))
 				requireFields(t, p.Tickets[i].Fields, pair.get(int64(1)))
 			}
@@ -172,7 +172,7 @@ func requireAnswer(t *testing.T, answer protocol.Answer, message *array) {
 	}
 	requireSame(t, int64(answer.Reply.ID), message.get(int64(1)))
 	if refusal := answer.Reply.Err; refusal != nil {
-		theirs := message.get(int64(2)).(*array)
+		theirs := as[*array](message.get(int64(2)))
 		if theirs.get("code") != string(refusal.Code) || refusal.Retryable && theirs.get("retryable") != true {
 			t.Errorf("Go %v, PHP %.200q", refusal, dump(nil, theirs))
 		}
@@ -202,7 +202,7 @@ var fieldName = regexp.MustCompile(`^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$`)
 // takes says whether SPEC.md takes the parameters of a call as PHP gives them.
 func takes(method protocol.Method, params *array) bool {
 	fields := func(v any) bool {
-		a := v.(*array)
+		a := as[*array](v)
 		ok := len(a.keys) >= 1 && len(a.keys) <= protocol.MaxFields
 		for i, key := range a.keys {
 			name, isText := key.(string)
@@ -216,10 +216,10 @@ func takes(method protocol.Method, params *array) bool {
 	case protocol.MethodCreate, protocol.MethodSet:
 		return id > 0 && fields(params.get("fields"))
 	case protocol.MethodGetMany, protocol.MethodFlush:
-		ids := params.get("ids").(*array)
+		ids := as[*array](params.get("ids"))
 		ok := len(ids.values) <= protocol.MaxTickets && (len(ids.values) > 0 || method == protocol.MethodFlush)
 		for _, id := range ids.values {
-			ok = ok && id.(int64) > 0
+			ok = ok && as[int64](id) > 0
 		}
 		return ok
 	case protocol.MethodSetMany:
@@ -299,7 +299,7 @@ func requireReply(t *testing.T, w *worker, g generator) []byte {
 			t.Errorf("%+v became %+v", failure, answer.Reply.Err)
 		}
 	} else {
-		again := reflect.New(reflect.TypeOf(says).Elem()).Interface().(protocol.Result)
+		again := as[protocol.Result](reflect.New(reflect.TypeOf(says).Elem()).Interface())
 		if err := again.Decode(answer.Reply.Result); err != nil || !reflect.DeepEqual(again, says) {
 			t.Errorf("%+v became %+v (%v)", says, again, err)
 		}

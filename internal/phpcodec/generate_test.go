@@ -14,7 +14,7 @@ type generator struct{ *rand.Rand }
 
 func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, seed))} }
 
-func (g generator) one(of ...any) any { return of[g.IntN(len(of))] }
+func one[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 
 // chance is true once in n times.
 func (g generator) chance(n int) bool { return g.IntN(n) == 0 }
@@ -49,7 +49,7 @@ func (g generator) float() float64 {
 	case 1:
 		return float64(math.Float32frombits(g.Uint32()))
 	case 2:
-		return g.one(0.0, math.Copysign(0, -1), 0.1, 1e21, 1e-6, 9.99e-7, 1e20, 1e100, 5e-324, math.NaN(), math.Inf(-1), 1.5).(float64)
+		return one(g, 0.0, math.Copysign(0, -1), 0.1, 1e21, 1e-6, 9.99e-7, 1e20, 1e100, 5e-324, math.NaN(), math.Inf(-1), 1.5)
 	default:
 		return float64(g.integer()) / 100
 	}
@@ -119,7 +119,8 @@ func (g generator) fields(most int) *array {
 // call is a request as PHP code makes one: mostly one that the protocol takes.
 func (g generator) call() (method protocol.Method, params *array) {
 	params = newArray()
-	method = protocol.Method(g.one("create", "set", "set_many", "get", "get_many", "list", "delete", "flush").(string))
+	method = one(g, protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodGet, protocol.MethodGetMany,
+		protocol.MethodList, protocol.MethodDelete, protocol.MethodFlush)
 	switch method {
 	case protocol.MethodCreate, protocol.MethodSet:
 		params.put("id", g.id())
@@ -292,7 +293,7 @@ func (g generator) damage(payload []byte) []byte {
 
 // bomb is a piece of msgpack that asks for more than it is worth, or for a class.
 func (g generator) bomb() string {
-	return g.one(
+	return one(g,
 		"\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc6\x7f\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01",
 		"\xdc\xff\xff", "\xde\xff\xff", strings.Repeat("\xdc\xff\xff\xc0", g.IntN(500)),
 		strings.Repeat("\xdf\x00\xff\xff\xff\x01\xc0\x02", g.IntN(500)),
@@ -300,5 +301,5 @@ func (g generator) bomb() string {
 		"\x82\xc0\xa4Trap\xa1a\x01", "\xc7\x04\x00Trap", "\xd4\x01\x00", "\xd6\xff\x00\x00\x00\x00", "\x81\xc0\xa1a", "\x81\x90\x01",
 		"\x81\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\x01",
 		"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "\xca\x7f\xc0\x00\x01", "\xc1",
-	).(string)
+	)
 }

@@ -41,8 +41,17 @@ func (a *array) put(key, value any) {
 	a.keys, a.values = append(a.keys, key), append(a.values, value)
 }
 
-// get returns what is under a key, nil where nothing is.
+// as is the value as a T, or the zero T where it is none.
+func as[T any](v any) T {
+	t, _ := v.(T)
+	return t
+}
+
+// get returns what is under a key, nil where nothing is, or no array.
 func (a *array) get(key any) any {
+	if a == nil {
+		return nil
+	}
 	probe := array{at: map[any]int{}}
 	probe.put(key, nil)
 	if at, there := a.at[probe.keys[0]]; there {

@@ -2,6 +2,7 @@ package phpcodec
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -55,7 +56,8 @@ func startWorker(tb testing.TB) *worker {
 }
 
 func (w *worker) start() (err error) {
-	w.cmd = exec.Command("php", "-d", "memory_limit=256M", "-d", "display_errors=stderr", "-d", "error_reporting=-1",
+	w.cmd = exec.CommandContext(context.Background(), "php", "-d", "memory_limit=256M", "-d", "display_errors=stderr", "-d",
+		"error_reporting=-1",
 		"testdata/worker.php", "../../php-client/ticketd/src/autoload.php")
 	w.stderr.Reset()
 	w.cmd.Stderr, w.asked = &w.stderr, 0

@@ -2,6 +2,7 @@ package wpconfig
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -19,7 +20,8 @@ func seeds() [][]byte {
 		"<?php `a\\` define('DB_NAME','x')`; 'y';", "<?php \"{$a[\"b\"]}\"; 'c';", "<?phpx 'a'; <?php 'b';", "<?PHP\n'a'?>'b'<?php 'c'",
 		"<?php <<<'X'\n 'a'\n  X . 'b';", "<?php # 'a' ?> 'b' <?php /* 'c' */ 'd' // 'e'\r'f'\n'g'", "<?php #[A('b')]\nfoo();",
 		"<?php 'a\\'b' . \"\\x41\\u{e9}\\101\\e\\$\\z\";",
-		"<?php <<<X\r 'a'\r X . 'b'; <<<Y\nY\n. 'c';", "<?php b'a' . b\"b\" . B'c';", "<?php \"$\" . \"{$\" . \"$1\" . \"${a}\" . 'z';", "<?php __halt_compiler(); 'a'",
+		"<?php <<<X\r 'a'\r X . 'b'; <<<Y\nY\n. 'c';", "<?php b'a' . b\"b\" . B'c';",
+		"<?php \"$\" . \"{$\" . \"$1\" . \"${a}\" . 'z';", "<?php __halt_compiler(); 'a'",
 		"<?php <<<X\n{$a['b']} \\X\nX_\nX\n. 'c';",
 		"<?php define( 'DB_PASSWORD', getenv( 'X' ) ?: 'hunter2-hunter2' );", "<?php const DB_NAME = 'a', DB_USER = 'b';",
 		"<?php $a->define('DB_NAME','x'); namespace\\define('DB_USER','y');",
@@ -152,7 +154,8 @@ type php struct {
 
 func startPHP(tb testing.TB) *php {
 	tb.Helper()
-	cmd := exec.Command("php", "-d", "short_open_tag=0", "-d", "display_errors=stderr", "testdata/strings.php")
+	cmd := exec.CommandContext(context.Background(), "php", "-d", "short_open_tag=0", "-d", "display_errors=stderr",
+		"testdata/strings.php")
 	var p php
 	var err error
 	if p.in, err = cmd.StdinPipe(); err != nil {

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,8 +60,8 @@ func FuzzRecover(f *testing.F) {
 	all := confirmed{upTo: 3, partitions: 1, last: 3}
 	part := confirmed{upTo: 4, partitions: 2, partition: 1, last: 5}
 	f.Add(uint8(1), append([]byte{byte(len(one))}, one...))
-	f.Add(uint8(3), append(append(several[:len(several):len(several)], byte(len(all.encode()))), all.encode()...))
-	f.Add(uint8(2), append(append(several[:len(several):len(several)], byte(len(part.encode()))), part.encode()...))
+	f.Add(uint8(3), append(append(slices.Clip(several), byte(len(all.encode()))), all.encode()...))
+	f.Add(uint8(2), append(append(slices.Clip(several), byte(len(part.encode()))), part.encode()...))
 	f.Fuzz(func(t *testing.T, partitions uint8, data []byte) {
 		dir := t.TempDir()
 		readable := true
