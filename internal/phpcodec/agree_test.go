@@ -18,7 +18,7 @@ import (
 const (
 	baseMemory    = 30 << 20
 	memoryPerByte = 160
-	longest       = 5 * time.Second
+	longest       = 10 * time.Second
 	keptMemory    = 1 << 20
 )
 
