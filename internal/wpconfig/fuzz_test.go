@@ -20,7 +20,7 @@ func seeds() [][]byte {
 		"<?php `a\\` define('DB_NAME','x')`; 'y';", "<?php \"{$a[\"b\"]}\"; 'c';", "<?phpx 'a'; <?php 'b';", "<?PHP\n'a'?>'b'<?php 'c'",
 		"<?php <<<'X'\n 'a'\n  X . 'b';", "<?php # 'a' ?> 'b' <?php /* 'c' */ 'd' // 'e'\r'f'\n'g'", "<?php #[A('b')]\nfoo();",
 		"<?php 'a\\'b' . \"\\x41\\u{e9}\\101\\e\\$\\z\";",
-		"<?php <<<X\r 'a'\r X . 'b'; <<<Y\nY\n. 'c';", "<?php b'a' . b\"b\" . B'c';",
+		"<?php <<<X\r 'a'\r X . 'b'; <<<Y\nY\n. 'c';", "<?php \"\\u{110000}\";", "<?php b'a' . b\"b\" . B'c';",
 		"<?php \"$\" . \"{$\" . \"$1\" . \"${a}\" . 'z';", "<?php __halt_compiler(); 'a'",
 		"<?php <<<X\n{$a['b']} \\X\nX_\nX\n. 'c';",
 		"<?php define( 'DB_PASSWORD', getenv( 'X' ) ?: 'hunter2-hunter2' );", "<?php const DB_NAME = 'a', DB_USER = 'b';",

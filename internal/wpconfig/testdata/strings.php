@@ -41,7 +41,11 @@ while ( true ) {
 			$inside = T_END_HEREDOC;
 		} elseif ( T_CONSTANT_ENCAPSED_STRING === $kind ) {
 			// Nothing in it can run: PHP's own scanner says that it is its own value.
-			$strings[] = array( $token[2], eval( "return {$token[1]};" ) );
+			try {
+				$strings[] = array( $token[2], eval( "return {$token[1]};" ) );
+			} catch ( \ParseError $e ) {
+				$bad = true; // Such as "\u{110000}", which is no character.
+			}
 		}
 		$bad = $bad || T_BAD_CHARACTER === $kind || ( T_ENCAPSED_AND_WHITESPACE === $kind && '' === $inside );
 	}
