@@ -3,6 +3,7 @@ package phpcodec
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 
@@ -13,26 +14,30 @@ import (
 // maxDepth is the PHP client's: nothing that the protocol carries is nested that deeply.
 const maxDepth = 32
 
-// errForeign says that a payload is msgpack, but no message of the protocol can hold what is in it.
-var errForeign = errors.New("nothing that the protocol carries")
+var (
+	errMalformed = errors.New("not exactly one msgpack value")
+	// errForeign says that no message of the protocol can hold what is in a payload.
+	errForeign = errors.New("nothing that the protocol carries")
+)
 
 func valid(s string) bool { return utf8.ValidString(s) }
 
-// reference reads a payload with the msgpack library's pieces alone: it is the measure for all three codecs. The error is
-// errForeign, or says that the payload is not exactly one msgpack value.
+// reference reads a payload with the msgpack library's pieces alone: it is the measure for all three codecs. The error wraps
+// errMalformed, errForeign, or both.
 func reference(payload []byte) (any, error) {
 	r := bytes.NewReader(payload)
 	ref := &referee{d: msgpack.NewDecoder(r), left: r.Len}
 	v, err := ref.value(0)
-	switch {
-	case err != nil:
-		return nil, err
-	case r.Len() > 0:
-		return nil, errors.New("something follows the value")
-	case ref.foreign:
-		return nil, errForeign
+	if err == nil && r.Len() > 0 {
+		err = errors.New("something follows the value")
 	}
-	return v, nil
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if ref.foreign {
+		err = errors.Join(err, errForeign)
+	}
+	return v, err
 }
 
 type referee struct {
