@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestCodecsAgree tries the messages of so many seeds, always the same ones: a few seconds' worth.
 func TestCodecsAgree(t *testing.T) {
 	t.Parallel()
-	const seeds = 400
+	const seeds = 250
 	w := startWorker(t)
 	for seed := range uint64(seeds) {
 		requireSeed(t, w, seed)
