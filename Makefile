@@ -116,12 +116,8 @@ lint-sh: ## Check the shell scripts
 	@{ echo .ci/run packaging/{postinst,prerm,postrm}; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
 
 .PHONY: fuzz
-fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each
-	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r package; do \
-		for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz'); do \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
-		done; \
-	done
+fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each; TARGET=FuzzOpen for one, PACKAGE=./protocol for one package's
+	@GO="$(GO)" internal/testenv/fuzz.sh $(FUZZTIME) "$(PACKAGE)" "$(TARGET)"
 
 .PHONY: demo
 demo: deps ## Show ticketd at work on a private WordPress, with numbers at the end; REDIS=no for a site without Redis

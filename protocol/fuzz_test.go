@@ -3,7 +3,12 @@ package protocol
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"runtime"
 	"testing"
+	"testing/iotest"
+	"unicode/utf8"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -17,16 +22,31 @@ func newParams(m Method) Params {
 	return nil
 }
 
-// FuzzReadFrame: whatever comes, a frame is either refused or returned as it was sent, and nothing is read beyond it.
+// FuzzReadFrame: whatever comes, and in however small pieces, a frame is either refused or returned as it was sent; nothing is
+// read beyond it, and no more room is made than a few times what has come.
 func FuzzReadFrame(f *testing.F) {
 	for _, c := range goldenCases() {
-		f.Add(readGolden(f, c.name))
+		f.Add(readGolden(f, c.name), uint16(0))
 	}
-	f.Add([]byte("\x01\x00\x00\x02\xc0"))
-	f.Fuzz(func(t *testing.T, stream []byte) {
+	f.Add([]byte("\x01\x00\x00\x02\xc0"), uint16(1))
+	f.Add([]byte("\x01\x40\x00\x00\xc0"), uint16(9000))
+	f.Add([]byte("\x01\x40\x00\x01\xc0"), uint16(0))
+	f.Add([]byte("\x02\x00\x00\x01\xc0"), uint16(3))
+	f.Fuzz(func(t *testing.T, stream []byte, room uint16) {
 		r := bytes.NewReader(stream)
-		payload, err := ReadFrame(r, nil)
+		payload, err := ReadFrame(r, make([]byte, 0, room))
+		if most := max(int(room), firstRead, 3*len(stream)); cap(payload) > most {
+			t.Errorf("room for %d bytes, at most %d were to be made", cap(payload), most)
+		}
+		dripped, dripErr := ReadFrame(iotest.OneByteReader(bytes.NewReader(stream)), nil)
+		if fmt.Sprint(err) != fmt.Sprint(dripErr) || err == nil && !bytes.Equal(dripped, payload) {
+			t.Errorf("at once %v, byte by byte %v", err, dripErr)
+		}
 		if err != nil {
+			var refusal *Error
+			if !errors.As(err, &refusal) && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("refused with %#v", err)
+			}
 			return
 		}
 		if consumed := len(stream) - r.Len(); consumed != HeaderBytes+len(payload) {
@@ -38,15 +58,33 @@ func FuzzReadFrame(f *testing.F) {
 	})
 }
 
-// FuzzDecodeRequest: decoding never panics, agrees with the msgpack library on what is well-formed, and what it takes
-// comes out the same after encoding and decoding it again.
+// requireBounded fails where work allocates much more than a payload of so many bytes can be worth.
+func requireBounded(t *testing.T, size int, work func()) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	work()
+	runtime.ReadMemStats(&after)
+	const base, perByte = 128 << 10, 256
+	if took := after.TotalAlloc - before.TotalAlloc; took > uint64(base+perByte*size) {
+		t.Errorf("decoding %d bytes allocated %d", size, took)
+	}
+}
+
+// FuzzDecodeRequest: decoding never panics, makes no more room than the payload is worth, agrees with the msgpack library on
+// what is well-formed, and what it takes comes out the same after encoding and decoding it again. What it refuses it refuses
+// with a code and, where a parameter is to blame, with its name.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name)[HeaderBytes:])
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		_, _ = DecodeAnswer(payload)
 		req, err := DecodeRequest(payload)
+		requireBounded(t, len(payload), func() {
+			if req, err := DecodeRequest(payload); err == nil && newParams(req.Method) != nil {
+				_ = newParams(req.Method).Decode(req.Params) // judged below
+			}
+		})
 		if err != nil {
 			requireError(t, err)
 			return
@@ -104,5 +142,77 @@ func requireError(t *testing.T, err error) {
 	var refusal *Error
 	if !errors.As(err, &refusal) || (refusal.Code != CodeMalformed && refusal.Code != CodeInvalid) {
 		t.Fatalf("got %v, want malformed or invalid", err)
+	}
+	if refusal.Message == "" || len(refusal.Message) > 1<<10 || !utf8.ValidString(refusal.Error()) {
+		t.Errorf("refused with %q", refusal.Error())
+	}
+}
+
+// FuzzDecodeAnswer reads anything as an answer, and its result as that of each method: what is refused is refused as no answer
+// of the protocol's, and what is taken comes out the same after encoding and decoding it again.
+func FuzzDecodeAnswer(f *testing.F) {
+	for _, c := range goldenCases() {
+		f.Add(readGolden(f, c.name)[HeaderBytes:])
+	}
+	f.Add([]byte("\x94\x01\x01\xc0\x81\xa7tickets\xdc\x03\xe8\xc0"))
+	f.Add([]byte("\x94\x01\x01\xc0\x81\xa7results\xdd\x7f\xff\xff\xff\x01"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		answer, err := DecodeAnswer(payload)
+		if err != nil {
+			requireShape(t, err)
+			return
+		}
+		var first, second Encoder
+		switch {
+		case answer.Progress != nil:
+			again, err := DecodeAnswer(bytes.Clone(first.Progress(*answer.Progress))[HeaderBytes:])
+			if err != nil || *again.Progress != *answer.Progress {
+				t.Errorf("%+v became %+v (%v)", answer.Progress, again.Progress, err)
+			}
+		case answer.Reply.Err != nil:
+			a := first.Failure(answer.Reply.ID, answer.Reply.Err)
+			again, err := DecodeAnswer(a[HeaderBytes:])
+			if err != nil || !bytes.Equal(second.Failure(again.Reply.ID, again.Reply.Err), a) {
+				t.Errorf("%+v became %+v (%v)", answer.Reply.Err, again.Reply, err)
+			}
+		default:
+			for _, sample := range sampleResults() {
+				requireResult(t, len(payload), answer.Reply, newLike(sample.result))
+			}
+		}
+	})
+}
+
+// requireResult decodes a reply's result, encodes it, decodes that, and encodes it again: both frames must be the same.
+func requireResult(t *testing.T, size int, reply *Reply, r Result) {
+	t.Helper()
+	var err error
+	requireBounded(t, size, func() { err = r.Decode(reply.Result) })
+	if err != nil {
+		requireShape(t, err)
+		return
+	}
+	var first, second Encoder
+	a, err := first.Reply(reply.ID, r)
+	if err != nil {
+		return // what was short on the wire, such as floats, is longer as text
+	}
+	again, err := DecodeAnswer(a[HeaderBytes:])
+	if err != nil {
+		t.Fatalf("%T: %v of %x", r, err, a)
+	}
+	q := newLike(r)
+	if err := q.Decode(again.Reply.Result); err != nil {
+		t.Fatalf("%T: %v of %x", r, err, a)
+	}
+	if b, err := second.Reply(reply.ID, q); err != nil || !bytes.Equal(a, b) {
+		t.Errorf("%T: %x became %x (%v)", r, a, b, err)
+	}
+}
+
+func requireShape(t *testing.T, err error) {
+	t.Helper()
+	if !errors.Is(err, errShape) {
+		t.Errorf("refused with %v", err)
 	}
 }

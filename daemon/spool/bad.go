@@ -77,6 +77,9 @@ func (b *badFolder) put(from int, name string, why *protocol.Error) error {
 		return errNoRoom
 	}
 	short := name[:min(len(name), maxBadName)]
+	if strings.HasSuffix(short, reasonSuffix) {
+		short += "_" // or it would be taken for another file's reason, and written over with it
+	}
 	target := short
 	err := unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE)
 	for i := 1; errors.Is(err, unix.EEXIST); i++ {

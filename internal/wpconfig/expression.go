@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// maxTokens bounds an expression: none that is a value has more than a few tokens, and a file of beginnings without an end
+// would take the square of its length.
+const maxTokens = 1000
+
 // expression reads the value that begins at i and goes to one of the ends.
 func (p *parser) expression(i int, ends ...string) value {
 	var part []*token
@@ -20,7 +24,9 @@ func (p *parser) expression(i int, ends ...string) value {
 		case t.is(")") || t.is("]"):
 			depth--
 		}
-		part = append(part, t)
+		if part = append(part, t); len(part) == maxTokens {
+			return value{why: "is computed from more than this command reads"}
+		}
 	}
 	return value{why: "has no end"}
 }

@@ -34,10 +34,13 @@ type scanner struct {
 }
 
 var (
-	openTag = []byte("<?php")
+	openTag = regexp.MustCompile(`(?i)<\?php(?:[ \t\r\n]|$)|<\?=`)
 	word    = regexp.MustCompile(`^[A-Za-z_\x80-\xff\\][A-Za-z0-9_\x80-\xff\\]*`)
-	number  = regexp.MustCompile(`^[0-9][0-9A-Za-z_]*`)
-	heredoc = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))\r?\n`)
+	// backticks are a command for a shell, up to the end of the file where it is not closed.
+	backticks = regexp.MustCompile("(?s)^`(?:[^`\\\\]|\\\\.)*`?")
+	number    = regexp.MustCompile(`^[0-9][0-9A-Za-z_]*`)
+	heredoc   = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))` +
+		`(?:\r\n?|\n)`)
 )
 
 // scan returns the tokens of a file, which ends with one of the kind tokenEnd.
@@ -58,6 +61,11 @@ func scan(src []byte) []token {
 func (s *scanner) take(n int) string {
 	text := string(s.src[:n])
 	s.line += strings.Count(text, "\n")
+	for i := range n { // one that stands alone ends a line for PHP, too
+		if s.src[i] == '\r' && (i+1 == len(s.src) || s.src[i+1] != '\n') {
+			s.line++
+		}
+	}
 	s.src = s.src[n:]
 	return text
 }
@@ -73,16 +81,11 @@ func (s *scanner) takeTo(end string) {
 
 // leavePHP moves to the code behind the next opening tag.
 func (s *scanner) leavePHP() {
-	for i := range s.src {
-		if rest := s.src[i:]; len(rest) >= len(openTag) && bytes.EqualFold(rest[:len(openTag)], openTag) {
-			s.take(i + len(openTag))
-			return
-		} else if bytes.HasPrefix(rest, []byte("<?=")) {
-			s.take(i + len("<?="))
-			return
-		}
+	end := len(s.src)
+	if at := openTag.FindIndex(s.src); at != nil {
+		end = at[1]
 	}
-	s.take(len(s.src))
+	s.take(end)
 }
 
 func (s *scanner) next() token {
@@ -114,7 +117,7 @@ func (s *scanner) starts(with string) bool { return bytes.HasPrefix(s.src, []byt
 // comment moves to the end of a line's comment, which a closing tag ends as well.
 func (s *scanner) comment() {
 	n := len(s.src)
-	for _, end := range []string{"\n", "?>"} {
+	for _, end := range []string{"\n", "\r", "?>"} {
 		if at := bytes.Index(s.src, []byte(end)); at >= 0 {
 			n = min(n, at)
 		}
@@ -129,8 +132,7 @@ func (s *scanner) token() token {
 	case c == '"':
 		return s.double()
 	case c == '`':
-		s.take(1)
-		s.takeTo("`")
+		s.take(len(backticks.Find(s.src)))
 		return token{kind: tokenComputed}
 	case c == '$' && word.Match(s.src[1:]):
 		return token{kind: tokenVariable, text: s.take(1 + len(word.Find(s.src[1:])))}
@@ -169,7 +171,7 @@ func (s *scanner) heredoc() token {
 	found := heredoc.FindSubmatch(s.src)
 	label := string(bytes.Join(found[1:], nil))
 	s.take(len(found[0]))
-	closing := regexp.MustCompile(`(?m)^[ \t]*` + regexp.QuoteMeta(label) + `\b`)
+	closing := regexp.MustCompile(`(?:^|[\r\n])[ \t]*` + regexp.QuoteMeta(label) + `\b`)
 	if at := closing.FindIndex(s.src); at != nil {
 		s.take(at[1])
 	} else {

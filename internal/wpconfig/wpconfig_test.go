@@ -122,6 +122,8 @@ func TestWhatPHPWouldHaveToTellIsRefused(t *testing.T) {
 		"more than getenv": {[2]string{`'hunter2'`, `getenv( 'SECRET' ) . 'x'`}, "put together from parts"},
 		"a prefix appended": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_';\n$table_prefix .= 'x';"},
 			"$table_prefix is changed there"},
+		"endless": {[2]string{`'hunter2'`, "f( 'hunter2'" + strings.Repeat(" + 1", maxTokens) + " )"},
+			"more than this command reads"},
 		"never closed":   {[2]string{`'hunter2' )`, `'hunter2`}, "DB_PASSWORD"},
 		"a path as host": {[2]string{`'localhost'`, `'/run/mysqld.sock'`}, "WordPress wants a colon"},
 	} {
@@ -181,25 +183,4 @@ func TestStringsAreWhatPHPMakesOfThem(t *testing.T) {
 			t.Errorf("%d: %s is %q, PHP says %q", i, literal, got.text, want)
 		}
 	}
-}
-
-// FuzzParse looks that nothing makes the parser fail, hang or lose its place in the file.
-func FuzzParse(f *testing.F) {
-	f.Add(usual(plain))
-	for _, text := range []string{"<?php define('DB_NAME', \"a$b\");", "<?php $table_prefix .= `x`;", "<?= <<<X\nX;\n?> x <?php #",
-		"<?php \"\\u{"} {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, src []byte) {
-		lines := 1 + strings.Count(string(src), "\n")
-		for _, token := range scan(src) {
-			if token.line < 1 || token.line > lines {
-				t.Fatalf("a token in line %d of %d", token.line, lines)
-			}
-		}
-		c, err := Parse(src, noEnv)
-		if (c == nil) == (err == nil) {
-			t.Fatalf("%+v and %v", c, err)
-		}
-	})
 }

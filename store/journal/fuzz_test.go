@@ -2,11 +2,13 @@ package journal
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
 )
 
@@ -53,4 +55,65 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%x changes when it is read and written", data)
 		}
 	})
+}
+
+// FuzzReplay opens a journal whose log holds any records, whole as the log sees them: it never panics, refuses exactly what it
+// cannot decode, and shows after another restart what it has shown after the first, and a change made in between.
+func FuzzReplay(f *testing.F) {
+	var all []byte
+	for _, e := range samples() {
+		record := e.encode()
+		f.Add(append([]byte{byte(len(record))}, record...))
+		all = append(append(all, byte(len(record))), record...)
+	}
+	f.Add(all)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		records := split(data)
+		dir := t.TempDir()
+		log, _, err := wal.Open(dir, wal.Options{Sync: wal.Never}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readable := true
+		for _, record := range records {
+			if _, err := log.Append(record); err != nil {
+				t.Fatal(err)
+			}
+			_, err := decode(record)
+			readable = readable && err == nil
+		}
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{dir: dir, opts: Options{Sync: wal.Never}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+		r.opts.Now = func() time.Time { return r.now }
+		s, _, err := Open(t.Context(), dir, r.opts)
+		if (err == nil) != readable || err != nil && !errors.Is(err, ErrRecord) {
+			t.Fatalf("Open: %v, all records can be decoded: %v", err, readable)
+		}
+		if err != nil {
+			return
+		}
+		r.Store = s
+		defer func() { r.close(t) }()
+		shown := r.waiting(t)
+		r.reopen(t)
+		wantSame(t, r.waiting(t), shown)
+		r.set(t, 812, "open")
+		shown = r.waiting(t)
+		r.reopen(t)
+		wantSame(t, r.waiting(t), shown)
+	})
+}
+
+// split takes data apart into records: a byte of length, and so many bytes.
+func split(data []byte) (records [][]byte) {
+	for len(data) > 1 {
+		n := min(int(data[0]), len(data)-1)
+		if n > 0 {
+			records = append(records, data[1:1+n])
+		}
+		data = data[1+n:]
+	}
+	return records
 }

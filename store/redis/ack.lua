@@ -25,7 +25,7 @@ local function sift(hash, arrived, ahead)
 	for f = 1, #hash, 2 do
 		local name, value = hash[f], hash[f + 1]
 		if string.sub(name, 1, 3) == '_d:' then
-			local changed = tonumber(value)
+			local changed = tonumber(value) or 0 -- no number is no change of ours
 			if changed <= arrived then
 				drop[#drop + 1] = name
 			else

@@ -108,11 +108,11 @@ for _ = 1, tonumber(ARGV[4]) do
 		if status then
 			answer(status, tonumber(id), have)
 		elseif kind == 3 and held[3] then
-			answer(0, tonumber(id), tonumber(held[1]))
+			answer(0, tonumber(id), tonumber(held[1]) or 0)
 		else
 			local revision
 			if sequence > 0 and held[1] then
-				revision = math.max(tonumber(held[1]) + 1, acknowledged)
+				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged)
 			else
 				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
 			end

@@ -120,6 +120,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		case !marked:
 		case field == fieldGone:
 			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
+		case strings.HasPrefix(field, reserved): // another program's: no ticket has such a field
 		default:
 			value := ticket.Null
 			if text, set := hash[field]; set {

@@ -98,3 +98,38 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 		t.Errorf("reported %v, want ticket:2", reported)
 	}
 }
+
+// Another program writes into the hash of ticket 2, so that its revision and a mark are no numbers. It is flushed and acked
+// with the others; without "or 0" in ack.lua the script fails for all three.
+func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix})
+	for id := range 3 {
+		mustSet(t, s, ticket.ID(id+1), "status", "open")
+	}
+	nonsense := []string{"_rev", "many", "_d:category", "soon", "_d:_rev", "never", "category", "x"}
+	err := client.HSet(t.Context(), prefix+"ticket:2", nonsense).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, s, 2, "priority", "1")
+	claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(1, 2, 3), leaseTime)
+	if err != nil || len(claims) != 3 {
+		t.Fatalf("claims %+v (%v), want all three", claims, err)
+	}
+	receipts := make([]store.Receipt, len(claims))
+	for i, c := range claims {
+		receipts[i] = store.Receipt{ID: c.ID, Revision: c.Revision}
+		if _, reserved := c.Fields.Get("_rev"); reserved {
+			t.Errorf("a reserved name is brought to the next place: %+v", c.Fields)
+		}
+	}
+	if err := s.Ack(t.Context(), receipts); err != nil {
+		t.Fatal(err)
+	}
+	if dirty, err := s.DirtyIDs(t.Context()); err != nil || len(dirty) != 0 {
+		t.Errorf("dirty are %v (%v), want none", dirty, err)
+	}
+}

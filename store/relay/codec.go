@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -64,11 +65,12 @@ var errRecord = errors.New("a record of the journal is not what this version wri
 // decode reads what encode wrote.
 func decode(b []byte) (e entry, err error) {
 	r := record.NewReader(b)
-	kind, sequence := r.Byte(), r.Int()
+	kind, sequence, remember := r.Byte(), r.Int(), r.Int()
 	e.sequence = uint64(sequence) //nolint:gosec // checked below
-	e.mutation.Remember = time.Duration(r.Int()) * time.Millisecond
+	e.mutation.Remember = time.Duration(remember) * time.Millisecond
 	e.revision = r.Mutation(&e.mutation)
-	if !r.Done() || kind != recordMutation || sequence <= 0 || e.revision <= 0 {
+	possible := remember >= 0 && remember <= math.MaxInt64/int64(time.Millisecond)
+	if !r.Done() || kind != recordMutation || sequence <= 0 || e.revision <= 0 || !possible {
 		return e, fmt.Errorf("%w: kind %#x, entry %d, revision %d, %d bytes", errRecord, kind, sequence, e.revision, len(b))
 	}
 	return e, nil
@@ -80,7 +82,9 @@ func decodeConfirmed(b []byte) (confirmed, error) {
 	kind, upTo := r.Byte(), r.Int()
 	partitions, partition, last := int64(1), int64(0), upTo
 	if r.Left() > 0 {
-		partitions, partition, last = r.Int(), r.Int(), r.Int()
+		if partitions, partition, last = r.Int(), r.Int(), r.Int(); partitions == 1 {
+			r.Fail() // it would have been written without them
+		}
 	}
 	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
 		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",

@@ -44,22 +44,6 @@ func TestCutEntryIsRefused(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	e := sample()
-	f.Add(e.encode())
-	f.Add([]byte{recordMutation, 2, 0, 2, 2, 2, 2, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Fuzz(func(t *testing.T, record []byte) {
-		e, err := decode(record)
-		if err != nil {
-			return
-		}
-		again, err := decode(e.encode())
-		if err != nil || !reflect.DeepEqual(e, again) {
-			t.Errorf("%+v reads back as %+v (%v)", e, again, err)
-		}
-	})
-}
-
 func TestConfirmationReadsBack(t *testing.T) {
 	t.Parallel()
 	for _, want := range []confirmed{

@@ -296,26 +296,3 @@ func TestCheckAllocatesNothing(t *testing.T) { //nolint:paralleltest // see abov
 		t.Errorf("%v allocations, want none", n)
 	}
 }
-
-// Whatever comes in, Check returns; what it lets pass, it lets pass again unchanged.
-func FuzzCheck(f *testing.F) {
-	for _, seed := range []string{"", "7", "-1.5e3", "2026-01-02T03:04:05Z", "838:59:59.9", "a,b", `{"a":"\ud83d"}`,
-		"\xff", "😀"} {
-		for i := range columns {
-			f.Add(i, seed)
-		}
-	}
-	d := definition(f, "extra")
-	f.Fuzz(func(t *testing.T, column int, value string) {
-		field := columns[uint(column)%uint(len(columns))].Field
-		once, err := d.Check(ticket.Fields{{Name: field, Value: ticket.Text(value)}})
-		if err != nil {
-			return
-		}
-		held := once[0].Value
-		twice, err := d.Check(once)
-		if err != nil || twice[0].Value != held {
-			t.Errorf("%s %q: held as %q, which is then %q, error %v", field, value, held.Text(), twice[0].Value.Text(), err)
-		}
-	})
-}

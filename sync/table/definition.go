@@ -35,6 +35,9 @@ func (d *Definition) Prepare() error {
 	d.required, d.computes = nil, false
 	for i := range d.Columns {
 		c := &d.Columns[i]
+		if err := c.valid(); err != nil {
+			return fmt.Errorf("table definition: column %q of %s: %w", c.Name, d.Table, err)
+		}
 		if _, twice := d.byField[c.Field]; twice {
 			return fmt.Errorf("table definition: two columns of %s hold the field %q; change the column map", d.Table, c.Field)
 		}

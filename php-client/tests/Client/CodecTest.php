@@ -113,6 +113,10 @@ final class CodecTest extends TestCase {
 			'a length cut short'              => array( '91da00' ),
 			'two values'                      => array( '9090' ),
 			'deep nesting'                    => array( str_repeat( '91', 100000 ) . 'c0' ),
+			'long arrays in each other'       => array( str_repeat( 'dc00ffc0', 1000 ) ),
+			'longer ones'                     => array( str_repeat( 'dd00010000c0', 1000 ) ),
+			'long maps in each other'         => array( '91' . str_repeat( 'df0001000001c002', 1000 ) ),
+			'ten long maps in each other'     => array( '91' . str_repeat( 'df0001000001c002', 10 ) ),
 		);
 	}
 
@@ -132,6 +136,24 @@ final class CodecTest extends TestCase {
 				$this->assertTrue( $e->ambiguous() );
 			}
 			$this->assertLessThan( 32 << 20, memory_get_peak_usage() - $before );
+		}
+	}
+
+	/**
+	 * What was read of a refused message is freed, however often that happens in one process.
+	 */
+	public function test_refused_messages_leave_nothing_behind(): void {
+		foreach ( self::codecs() as $name => $codec ) {
+			$before = memory_get_usage();
+			for ( $round = 0; $round < 50; ++$round ) {
+				try {
+					$codec->decode( str_repeat( "\xdc\xff\xff\xc0", 2 ) );
+					$this->fail( "accepted by $name" );
+				} catch ( ProtocolException $e ) {
+					unset( $e );
+				}
+			}
+			$this->assertLessThan( 1 << 20, memory_get_usage() - $before, $name );
 		}
 	}
 

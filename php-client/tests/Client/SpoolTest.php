@@ -152,6 +152,8 @@ final class SpoolTest extends TestCase {
 			"0000000000000006-812-$tag.frame" => "\x02" . substr( $whole, 1 ),
 			"0000000000000007-812-$tag.frame" => "\x01\x00\x00\x04\x94\x00\x01\xc0\xc0",
 			"0000000000000008-813-$tag.frame" => $whole,
+			"0000000000000011-812-$tag.frame" => "\x01\x00\x00\x1a\x94\x00\x01\xa3set\x82\xa2id\xcd\x03\x2c\xa6fields\x81\xa1v\x91\x01",
+			"0000000000000012-812-$tag.frame" => "\x01\x00\x00\x15\x94\x00\x01\xa3set\x82\xa2id\xcd\x03\x2c\xa4site\x91\x01",
 			'.tmp-812-aaaa'                   => $whole,
 			'note-812-x.frame'                => $whole,
 		);

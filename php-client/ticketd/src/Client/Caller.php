@@ -165,11 +165,12 @@ final class Caller {
 				self::report( $message, $id, $progress );
 				continue;
 			}
-			if ( 1 !== ( $message[0] ?? null ) || 4 !== count( $message ) ) {
+			// A map can have the right number of elements, too.
+			if ( 1 !== ( $message[0] ?? null ) || array( 0, 1, 2, 3 ) !== array_keys( $message ) ) {
 				throw new ProtocolException( 'a message that is not a reply' );
 			}
-			$error  = $message[2] ?? null;
-			$result = $message[3] ?? null;
+			$error  = $message[2];
+			$result = $message[3];
 			if ( ! ( null === $error && is_array( $result ) ) && ! ( is_array( $error ) && null === $result ) ) {
 				throw new ProtocolException( 'a reply without exactly one of error and result' );
 			}

@@ -8,10 +8,23 @@
 namespace Ticketd\Client;
 
 /**
- * Uses ext-msgpack, with the two habits of the extension worked around that do not suit the protocol: by default it
- * instantiates classes that the wire names, and it takes every array that looks like a list for one.
+ * Uses ext-msgpack, with the three habits of the extension worked around that do not suit the protocol: by default it
+ * instantiates classes that the wire names, it takes every array that looks like a list for one, and it believes an
+ * array's length before it has seen the elements.
+ *
+ * What no message of the protocol holds, it reads in its own way, where the codec in PHP refuses it: an extension type
+ * is null, nil as a key the empty string, and nesting ends at 1,024.
  */
 final class ExtCodec implements Codec {
+
+	/** The bytes with which a long array or map begins: one whose number of elements has two or four bytes of its own. */
+	private const LONG = array( "\xdc", "\xdd", "\xde", "\xdf" );
+
+	/**
+	 * The most of them that the extension is given in one message. For each that is open it takes up to 2.6 MB at once,
+	 * and it lets a thousand be open, so that a few kilobytes could cost a page all of PHP's memory.
+	 */
+	private const MAX_LONG = 10;
 
 	/**
 	 * The extension's encoder.
@@ -64,15 +77,33 @@ final class ExtCodec implements Codec {
 	 * @throws ProtocolException If the payload is anything else.
 	 */
 	public function decode( string $payload ): array {
+		if ( self::count_long( $payload ) > self::MAX_LONG ) {
+			return ( new PureCodec() )->decode( $payload );
+		}
 		$end = 0;
 		$this->unpacker->reset();
 		// The extension warns about some bad input besides returning false; the exception says it already.
 		$is_whole = @$this->unpacker->execute( $payload, $end ) && strlen( $payload ) === $end;
 		$message  = $is_whole ? $this->unpacker->data() : null;
 		if ( ! is_array( $message ) ) {
+			// What was read of a message that is refused is not freed by reset(), but only with the decoder itself.
+			$this->unpacker = new \MessagePackUnpacker( false );
 			throw new ProtocolException( 'a payload that is not one msgpack array' );
 		}
 		return $message;
+	}
+
+	/**
+	 * How many long arrays and maps a payload can have at most: their bytes may also stand in a text.
+	 *
+	 * @param string $payload The payload.
+	 */
+	private static function count_long( string $payload ): int {
+		$count = 0;
+		foreach ( self::LONG as $byte ) {
+			$count += substr_count( $payload, $byte );
+		}
+		return $count;
 	}
 
 	/**

@@ -211,8 +211,32 @@ final class Spool {
 		} catch ( ProtocolException $e ) {
 			return null;
 		}
-		$is_request = 4 === count( $message ) && is_string( $message[2] ?? null ) && is_array( $message[3] ?? null );
-		return $is_request ? new Request( $message[2], $message[3] ) : null;
+		$method     = $message[2] ?? null;
+		$params     = $message[3] ?? null;
+		$is_request = 4 === count( $message ) && is_string( $method ) && is_array( $params );
+		return $is_request && self::is_change( $params ) ? new Request( $method, $params ) : null;
+	}
+
+	/**
+	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
+	 * values too. Whoever may write to the folder can put anything there.
+	 *
+	 * @param array $params The parameters by name.
+	 */
+	private static function is_change( array $params ): bool {
+		$fields = $params['fields'] ?? array();
+		if ( ! is_array( $fields ) ) {
+			return false;
+		}
+		unset( $params['fields'] );
+		foreach ( array( $params, $fields ) as $values ) {
+			foreach ( $values as $value ) {
+				if ( null !== $value && ! is_scalar( $value ) ) {
+					return false;
+				}
+			}
+		}
+		return true;
 	}
 
 	/**
