@@ -61,7 +61,7 @@ type Op struct {
 	// Missing says that a get was answered with "no such ticket".
 	Missing bool `json:"missing,omitempty"`
 	// Stale says that the daemon marked the answer as possibly old.
-	Stale   bool          `json:"stale,omitempty"`
+	Stale bool `json:"stale,omitempty"`
 	// Tries is how often a change was sent, under one request id, until its outcome was known; 0 and 1 are once.
 	Tries   int           `json:"tries,omitempty"`
 	Outcome Outcome       `json:"outcome"`
@@ -106,9 +106,9 @@ type History struct {
 	// Topology is one, three, sentinel, cluster or journal (without Redis).
 	Topology string  `json:"topology"`
 	Hosts    int     `json:"hosts"`
-	Ops    []Op    `json:"-"`
-	Faults []Fault `json:"faults"`
-	Final  Final   `json:"final"`
+	Ops      []Op    `json:"-"`
+	Faults   []Fault `json:"faults"`
+	Final    Final   `json:"final"`
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.
