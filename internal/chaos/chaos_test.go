@@ -58,8 +58,10 @@ func TestChaos(t *testing.T) {
 // befallen runs a topology under the seed's plan and returns what happened.
 func befallen(t *testing.T, top topology, number int64, length time.Duration) *history.History {
 	t.Helper()
+	begin := time.Now()
 	s := newSite(t, top)
 	s.warmUp(t)
+	up := time.Since(begin)
 	rec := newRecorder()
 	load := &workload{site: s, rec: rec, seed: number}
 	bad := newNemesis(s, rec)
@@ -68,14 +70,18 @@ func befallen(t *testing.T, top topology, number int64, length time.Duration) *h
 	load.start(ctx)
 	bad.run(ctx, makePlan(number, &top, length))
 	<-ctx.Done() // calls after the last fault
-	load.clients.Wait()
 	bad.report(t)
+	load.clients.Wait()
+	over := rec.now()
 	if err := s.settle(t.Context()); err != nil {
 		t.Errorf("not settled within %v of the last fault: %v", settleWithin, err)
 	}
 	h := &history.History{
 		Seed: number, Topology: top.name, Hosts: top.hosts, Ops: rec.ops, Faults: rec.faults, Final: s.final(t),
 	}
+	settled := rec.now() - over
 	s.rested(t)
+	t.Logf("started in %v, befallen for %v, settled in %v", up.Round(time.Millisecond), over.Round(time.Millisecond),
+		settled.Round(time.Millisecond))
 	return h
 }

@@ -24,10 +24,10 @@ function chaos_next_id( string $socket ): int {
 	$db = mysqli_init();
 	$db->options( MYSQLI_OPT_CONNECT_TIMEOUT, 1 );
 	$db->options( MYSQLI_OPT_READ_TIMEOUT, 1 );
-	if ( ! $db->real_connect( null, 'root', '', 'chaos', 0, $socket ) ) {
+	if ( ! @$db->real_connect( null, 'root', '', 'chaos', 0, $socket ) ) {
 		return 0;
 	}
-	$raised = $db->query( 'UPDATE wp_support_tickets_seq SET next = LAST_INSERT_ID(next) + 1 WHERE id = 1' );
+	$raised = @$db->query( 'UPDATE wp_support_tickets_seq SET next = LAST_INSERT_ID(next) + 1 WHERE id = 1' );
 	return $raised ? (int) $db->insert_id : 0;
 }
 

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -72,7 +71,7 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	var plan [][]step
 	for lane := range 2 {
 		r := rand.New(rand.NewPCG(uint64(seed), uint64(top.number)<<8|uint64(lane)))
-		longestRest := []time.Duration{800 * time.Millisecond, 6 * time.Second}[lane]
+		longestRest := []time.Duration{500 * time.Millisecond, 4 * time.Second}[lane]
 		var steps []step
 		for at := rest(r, longestRest); ; {
 			s := top.step(r, kinds)
@@ -95,8 +94,9 @@ func rest(r *rand.Rand, longest time.Duration) time.Duration {
 	return 100*time.Millisecond + time.Duration(r.Int64N(int64(longest)))
 }
 
-// step draws a fault.
-func (top *topology) step(r *rand.Rand, kinds []kind) step {
+// step draws a fault: first what it befalls, so that each part of the site has its share, then which.
+func (top *topology) step(r *rand.Rand, groups [][]kind) step {
+	kinds := groups[r.IntN(len(groups))]
 	total := 0
 	for _, k := range kinds {
 		total += k.weight
@@ -116,26 +116,24 @@ func (top *topology) step(r *rand.Rand, kinds []kind) step {
 	return s
 }
 
-// kinds are the faults of a topology.
-func (top *topology) kinds() []kind {
-	kinds := slices.Concat(daemonKinds, mysqlKinds)
+// kinds are the faults of a topology, by what they befall.
+func (top *topology) kinds() [][]kind {
+	groups := [][]kind{slices.Clone(daemonKinds), mysqlKinds}
 	switch top.redis {
 	case alone:
-		kinds = append(kinds, redisKinds...)
+		groups = append(groups, redisKinds)
 	case sentinels, cluster:
-		kinds = append(kinds, nodeKinds...)
+		groups = append(groups, nodeKinds)
+		for i := range groups[0] {
+			groups[0][i].amount = min(groups[0][i].amount, nodesSkew)
+		}
 	case none:
 	}
-	if top.nodesFailOver() {
-		for i := range kinds {
-			if kinds[i].name == "clock-skew" {
-				kinds[i].amount = 2
-			}
-		}
-	}
 	if !mayMount() {
-		kinds = slices.DeleteFunc(kinds, func(k kind) bool { return k.name == "journal-full" || k.name == "spool-full" })
+		groups[0] = slices.DeleteFunc(groups[0], func(k kind) bool { return k.name == "journal-full" || k.name == "spool-full" })
 	}
-	slices.SortFunc(kinds, func(a, b kind) int { return cmp.Compare(a.name, b.name) })
-	return kinds
+	return groups
 }
+
+// nodesSkew is by how many seconds clocks differ where a fail-over takes three.
+const nodesSkew = 2

@@ -50,9 +50,6 @@ var topologies = []topology{
 	{name: "cluster", number: 5, hosts: 1, redis: cluster},
 }
 
-// nodesFailOver says whether Redis servers replace each other.
-func (top *topology) nodesFailOver() bool { return top.redis == sentinels || top.redis == cluster }
-
 // The database and the daemons' user there, who has no more rights than docs/install.md gives.
 const (
 	database = "chaos"
