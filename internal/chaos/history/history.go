@@ -92,11 +92,15 @@ type Final struct {
 
 // History is one run.
 type History struct {
-	Seed   int64   `json:"seed"`
-	Hosts  int     `json:"hosts"`
-	Ops    []Op    `json:"-"`
-	Faults []Fault `json:"faults"`
-	Final  Final   `json:"final"`
+	Seed  int64 `json:"seed"`
+	Hosts int   `json:"hosts"`
+	// Early says that changes are acknowledged by their host's journal (ack = "journal"): other hosts read them later.
+	Early bool `json:"early,omitempty"`
+	// Defaults are the values of fields that nobody set; without any, those of ticketd's own table.
+	Defaults map[string]Value `json:"defaults,omitempty"`
+	Ops      []Op             `json:"-"`
+	Faults   []Fault          `json:"faults"`
+	Final    Final            `json:"final"`
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.
