@@ -104,11 +104,15 @@ type Final struct {
 type History struct {
 	Seed int64 `json:"seed"`
 	// Topology is one, three, sentinel, cluster or journal (without Redis).
-	Topology string  `json:"topology"`
-	Hosts    int     `json:"hosts"`
-	Ops      []Op    `json:"-"`
-	Faults   []Fault `json:"faults"`
-	Final    Final   `json:"final"`
+	Topology string `json:"topology,omitempty"`
+	Hosts    int    `json:"hosts"`
+	// Early says that changes are acknowledged by their host's journal (ack = "journal"): other hosts read them later.
+	Early bool `json:"early,omitempty"`
+	// Defaults are the values of fields that nobody set; without any, those of ticketd's own table.
+	Defaults map[string]Value `json:"defaults,omitempty"`
+	Ops      []Op             `json:"-"`
+	Faults   []Fault          `json:"faults"`
+	Final    Final            `json:"final"`
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.

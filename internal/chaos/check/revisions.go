@@ -1,0 +1,105 @@
+package check
+
+import (
+	"cmp"
+	"container/heap"
+	"fmt"
+	"slices"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
+// no two changes share one.
+func revisions(b *book) []history.Violation {
+	var found []history.Violation
+	for _, p := range b.pages() {
+		found = append(found, p.growing()...)
+		found = append(found, p.unique()...)
+	}
+	return found
+}
+
+// numbered are the operations that tell a revision for certain, by the time of their call.
+func (p *page) numbered() []*history.Op {
+	var ops []*history.Op
+	for _, op := range slices.Concat(p.changes, p.reads) {
+		if op.Outcome == history.Done && op.Revision > 0 && !op.Stale {
+			ops = append(ops, op)
+		}
+	}
+	byCall(ops)
+	return ops
+}
+
+// growing compares each operation with the highest revision of those that had ended before it.
+func (p *page) growing() []history.Violation {
+	var found []history.Violation
+	type state struct {
+		running byReturn
+		highest *history.Op
+	}
+	hosts := map[int]*state{}
+	for _, op := range p.numbered() {
+		s := hosts[op.Host]
+		if s == nil {
+			s = &state{}
+			hosts[op.Host] = s
+		}
+		for len(s.running) > 0 && s.running[0].Return < op.Call {
+			ended, _ := heap.Pop(&s.running).(*history.Op)
+			if s.highest == nil || ended.Revision > s.highest.Revision {
+				s.highest = ended
+			}
+		}
+		if before := s.highest; before != nil && (op.Revision < before.Revision || op.Revision == before.Revision && again(before, op)) {
+			found = append(found, violation(RuleRevisions, p.id,
+				fmt.Sprintf("after revision %d came %d", before.Revision, op.Revision), before, op))
+		}
+		heap.Push(&s.running, op)
+	}
+	return found
+}
+
+// again tells whether an operation must have a revision above that of an earlier one. A read shows the earlier one again, and
+// so does the answer to a second deletion.
+func again(before, op *history.Op) bool {
+	return changes(op) && (op.Kind != history.Delete || before.Kind != history.Delete)
+}
+
+func (p *page) unique() []history.Violation {
+	var found []history.Violation
+	given := map[int64]*history.Op{}
+	for _, op := range p.changes {
+		if op.Outcome != history.Done || op.Revision == 0 {
+			continue
+		}
+		if other := given[op.Revision]; other != nil && (op.Kind != history.Delete || other.Kind != history.Delete) {
+			found = append(found, violation(RuleUnique, p.id,
+				fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
+		}
+		given[op.Revision] = op
+	}
+	return found
+}
+
+// byReturn is a heap of operations that are under way, the one that ends first on top.
+type byReturn []*history.Op
+
+func (q byReturn) Len() int           { return len(q) }
+func (q byReturn) Less(i, j int) bool { return cmp.Less(q[i].Return, q[j].Return) }
+func (q byReturn) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push implements [heap.Interface].
+func (q *byReturn) Push(x any) {
+	if op, ok := x.(*history.Op); ok {
+		*q = append(*q, op)
+	}
+}
+
+// Pop implements [heap.Interface].
+func (q *byReturn) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
