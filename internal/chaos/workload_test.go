@@ -170,19 +170,15 @@ func (c *client) ticket(where int) int64 {
 	return firstCold + cold
 }
 
-// fields are one to three of the fields, mostly with a value that nobody else writes.
+// fields are one to three of the fields, each with a value that nobody else writes.
 func (c *client) fields() map[string]history.Value {
 	fields := make(map[string]history.Value)
 	names := slices.Clone(history.Fields)
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	null, count := c.r.IntN(20), 1+c.r.IntN(3)
+	count := 1 + c.r.IntN(3)
 	for _, name := range names[:count] {
 		value := fmt.Sprintf("c%d-%d", c.number, c.n)
-		switch {
-		case null == 0 && (name == "category" || name == "priority"):
-			fields[name] = nil
-			continue
-		case name == "assigned_to":
+		if name == "assigned_to" {
 			value = strconv.Itoa(c.number*1_000_000 + c.n)
 		}
 		fields[name] = &value

@@ -35,7 +35,7 @@ func (p *page) sources(b *book, fields map[string]history.Value, read *history.O
 		value := fields[field]
 		writer := p.writers[writtenOf(field, value)]
 		switch {
-		case writer == nil && equal(value, b.initial(field)):
+		case equal(value, b.initial(field)): // also where somebody has written the same later
 		case writer == nil:
 			text := fmt.Sprintf("%s %s=%s, which nobody wrote to this ticket", where, field, text(value))
 			found = append(found, violation(RuleNowhere, p.id, text, p.suspects(b, field, value, read)...))
