@@ -20,7 +20,7 @@ func (b *book) before(change, op *history.Op) bool {
 	case change.Host == op.Host:
 		return true
 	default:
-		return !b.history.Early && change.Code != spooled && b.quiet(change.Call, op.Call)
+		return !b.history.Early && change.Code != history.Spooled && b.quiet(change.Call, op.Call)
 	}
 }
 

@@ -48,6 +48,17 @@ var bad = map[string]struct {
 		s.row(1, 10, "status=b")
 		s.row(2, 11, "status=a")
 	}},
+	"an old NULL": {RuleOwnWrites, func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.get(1, "category", rev(11))
+		s.row(1, 11, "category=a")
+	}},
+	"an old NULL in the end": {RuleFinal, func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.row(1, 11, "category")
+	}},
 	"a read of an old value": {RuleOwnWrites, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(1, "status=b", rev(11))
