@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -14,6 +15,7 @@ type book struct {
 	tickets map[int64]*page
 	// strays are creates that may have made a ticket whose id nobody was told.
 	strays []*history.Op
+	seen   map[sighting]time.Duration // when a change was seen first
 }
 
 // page is what happened to one ticket.
@@ -49,7 +51,7 @@ func writtenOf(field string, value history.Value) written {
 }
 
 func newBook(h *history.History) *book {
-	b := &book{history: h, tickets: map[int64]*page{}}
+	b := &book{history: h, tickets: map[int64]*page{}, seen: map[sighting]time.Duration{}}
 	b.collect(merged(h.Ops))
 	for i := range h.Final.Rows {
 		b.page(h.Final.Rows[i].Ticket).row = &h.Final.Rows[i]
@@ -61,6 +63,7 @@ func newBook(h *history.History) *book {
 	for _, p := range b.tickets {
 		byCall(p.changes)
 		byCall(p.reads)
+		b.look(p)
 	}
 	return b
 }

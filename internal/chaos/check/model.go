@@ -13,7 +13,7 @@ import (
 type model struct {
 	fields []string // the state's values are in this order
 	values map[written]int
-	seen   map[*history.Op]int64 // when an answer first showed a change
+	seen   map[*history.Op]int64 // when an answer first showed a change for certain
 	final  map[*history.Op]bool  // its value is there in the end
 }
 
