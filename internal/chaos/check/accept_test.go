@@ -141,6 +141,17 @@ var good = map[string]func(s *script){
 		s.get(1, "", missing)
 		s.row(1, 10, "status=a")
 	},
+	"NULL again and again": func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.set(1, "category", rev(12))
+		s.get(1, "category", rev(12))
+		s.set(1, "category=b", rev(13))
+		s.set(1, "category", rev(14), over(2))
+		s.get(1, "category=b", rev(13), by(1))
+		s.get(1, "category", rev(14), by(1))
+		s.row(1, 14, "category")
+	},
 	"a dead letter": func(s *script) {
 		s.set(1, "status=a subject=a", rev(10))
 		s.set(1, "status=b", rev(11))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -14,6 +15,7 @@ type book struct {
 	tickets map[int64]*page
 	// strays are creates that may have made a ticket whose id nobody was told.
 	strays []*history.Op
+	seen   map[sighting]time.Duration // when a change was seen first
 }
 
 // page is what happened to one ticket.
@@ -26,8 +28,8 @@ type page struct {
 	reads []*history.Op
 	// refused are changes that were certainly not made.
 	refused []*history.Op
-	// writers say who wrote a field's value.
-	writers map[written]*history.Op
+	// writers say who wrote a field's value: one, but for NULL, which may be written often.
+	writers map[written][]*history.Op
 	// made is the create that made it without telling its id, see adopt.
 	made  *history.Op
 	names []string     // of the fields that somebody set, see fields
@@ -49,7 +51,7 @@ func writtenOf(field string, value history.Value) written {
 }
 
 func newBook(h *history.History) *book {
-	b := &book{history: h, tickets: map[int64]*page{}}
+	b := &book{history: h, tickets: map[int64]*page{}, seen: map[sighting]time.Duration{}}
 	b.collect(merged(h.Ops))
 	for i := range h.Final.Rows {
 		b.page(h.Final.Rows[i].Ticket).row = &h.Final.Rows[i]
@@ -61,6 +63,7 @@ func newBook(h *history.History) *book {
 	for _, p := range b.tickets {
 		byCall(p.changes)
 		byCall(p.reads)
+		b.look(p)
 	}
 	return b
 }
@@ -77,7 +80,7 @@ func (b *book) pages() []*page {
 func (b *book) page(id int64) *page {
 	p := b.tickets[id]
 	if p == nil {
-		p = &page{id: id, writers: map[written]*history.Op{}}
+		p = &page{id: id, writers: map[written][]*history.Op{}}
 		b.tickets[id] = p
 	}
 	return p
@@ -96,7 +99,7 @@ func (b *book) collect(ops []*history.Op) {
 		case op.Outcome == history.Refused:
 			p := b.page(op.Ticket)
 			p.refused = append(p.refused, op)
-		case op.Kind == history.Create && (op.Ticket == 0 || op.Code == spooled):
+		case op.Kind == history.Create && (op.Ticket == 0 || op.Code == history.Spooled):
 			b.strays = append(b.strays, op)
 			fallthrough
 		default:
@@ -107,14 +110,22 @@ func (b *book) collect(ops []*history.Op) {
 	}
 }
 
-// spooled is the code of a change that went to the spool.
-const spooled = "spooled"
-
 func (p *page) write(op *history.Op) {
 	p.changes = append(p.changes, op)
 	for field, value := range op.Fields {
-		p.writers[writtenOf(field, value)] = op
+		w := writtenOf(field, value)
+		p.writers[w] = append(p.writers[w], op)
 	}
+}
+
+// sources are the changes that may have given a field its value, and nil where the table's default may have. None: it comes
+// from nowhere.
+func (p *page) sources(b *book, field string, value history.Value) []*history.Op {
+	of := p.writers[writtenOf(field, value)]
+	if equal(value, b.initial(field)) {
+		of = append([]*history.Op{nil}, of...)
+	}
+	return of
 }
 
 // collectList makes a read of each ticket that a list shows.

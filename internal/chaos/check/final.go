@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
@@ -70,14 +71,13 @@ func (p *page) settled(b *book) []history.Violation {
 	fields := p.last()
 	for _, field := range p.fields() {
 		value := fields[field]
-		writer := p.writers[writtenOf(field, value)]
-		if newer := p.lost(b, writer, field); newer != nil {
+		if writer, newer := p.lost(b, field, value); newer != nil {
 			ops := []*history.Op{newer}
 			if writer != nil {
 				ops = append(ops, writer)
 			}
-			found = append(found, violation(RuleFinal, p.id,
-				fmt.Sprintf("%s is %s in the end, although %s was acknowledged later", field, text(value), text(newer.Fields[field])), ops...))
+			told := fmt.Sprintf("%s is %s in the end, although %s was acknowledged later", field, text(value), text(newer.Fields[field]))
+			found = append(found, violation(RuleFinal, p.id, told, ops...))
 		}
 	}
 	if p.row == nil || p.dead != nil {
@@ -93,7 +93,7 @@ func (p *page) settled(b *book) []history.Violation {
 }
 
 // lost is an acknowledged change that came after the one whose value is there in the end, as its own host knows it.
-func (p *page) lost(b *book, writer *history.Op, field string) *history.Op {
+func (p *page) lost(b *book, field string, value history.Value) (writer, newer *history.Op) {
 	asked := map[int]bool{}
 	for _, change := range p.changes {
 		if asked[change.Host] {
@@ -101,11 +101,11 @@ func (p *page) lost(b *book, writer *history.Op, field string) *history.Op {
 		}
 		asked[change.Host] = true
 		end := &history.Op{Host: change.Host, Call: math.MaxInt64}
-		if newer := p.newer(b, writer, field, end); newer != nil {
-			return newer
+		if writer, newer = p.outdated(b, field, value, end); newer != nil {
+			return writer, newer
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // last is the ticket in the end: its row, under what MySQL refused.
@@ -115,9 +115,7 @@ func (p *page) last() map[string]history.Value {
 		if row == nil {
 			continue
 		}
-		for field, value := range row.Fields {
-			fields[field] = value
-		}
+		maps.Copy(fields, row.Fields)
 	}
 	return fields
 }

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -14,8 +15,8 @@ const (
 	// patience is how long one ticket may take to be decided, and all of them together.
 	patience = 20 * time.Second
 	allTime  = 5 * time.Minute
-	// told is how many of the operations around a contradiction are shown.
-	told = 8
+	// most is how many of the operations around a contradiction are shown.
+	most = 8
 )
 
 // linear demands that each ticket's operations, and its row in the end, could have happened one after the other. It concerns
@@ -49,7 +50,7 @@ func (b *book) linear(each time.Duration, until time.Time) []history.Violation {
 func (p *page) linear(b *book, limit time.Duration) []history.Violation {
 	m := newModel(b, p)
 	ops := p.operations(m)
-	all := append(ops[:len(ops):len(ops)], p.ending(m))
+	all := slices.Concat(ops, []porcupine.Operation{p.ending(m)})
 	switch porcupine.CheckOperationsTimeout(m.porcupine(), all, limit) {
 	case porcupine.Ok:
 		return nil
@@ -59,11 +60,12 @@ func (p *page) linear(b *book, limit time.Duration) []history.Violation {
 	case porcupine.Illegal:
 	}
 	if porcupine.CheckOperationsTimeout(m.porcupine(), ops, limit) == porcupine.Ok {
-		return []history.Violation{violation(RuleFinal, p.id, "no order of the ticket's operations ends in what MySQL has: "+p.end(), newest(p)...)}
+		told := "no order of the ticket's operations ends in what MySQL has: " + p.end()
+		return []history.Violation{violation(RuleFinal, p.id, told, newest(p)...)}
 	}
 	_, info := porcupine.CheckOperationsVerbose(m.porcupine(), ops, limit)
-	return []history.Violation{violation(RuleLinear, p.id,
-		"no order of the ticket's operations explains all answers; these are around the first that none explains", around(p, ops, &info)...)}
+	told := "no order of the ticket's operations explains all answers; these are around the first that none explains"
+	return []history.Violation{violation(RuleLinear, p.id, told, around(ops, &info)...)}
 }
 
 // end tells how the ticket ended.
@@ -75,10 +77,10 @@ func (p *page) end() string {
 }
 
 // newest are the last changes of the ticket.
-func newest(p *page) []*history.Op { return p.changes[max(0, len(p.changes)-told):] }
+func newest(p *page) []*history.Op { return p.changes[max(0, len(p.changes)-most):] }
 
 // around are the operations that the longest order which explains answers ends with, and the first ones that it lacks.
-func around(p *page, ops []porcupine.Operation, info *porcupine.LinearizationInfo) []*history.Op {
+func around(ops []porcupine.Operation, info *porcupine.LinearizationInfo) []*history.Op {
 	var longest []int
 	for _, partition := range info.PartialLinearizations() {
 		for _, order := range partition {
@@ -92,7 +94,7 @@ func around(p *page, ops []porcupine.Operation, info *porcupine.LinearizationInf
 		explained[i] = true
 	}
 	var shown []*history.Op
-	for _, i := range longest[max(0, len(longest)-told/2):] {
+	for _, i := range longest[max(0, len(longest)-most/2):] {
 		shown = append(shown, source(ops, i))
 	}
 	var lacking []*history.Op
@@ -102,7 +104,7 @@ func around(p *page, ops []porcupine.Operation, info *porcupine.LinearizationInf
 		}
 	}
 	byCall(lacking)
-	return append(shown, lacking[:min(len(lacking), told/2)]...)
+	return append(shown, lacking[:min(len(lacking), most/2)]...)
 }
 
 func source(ops []porcupine.Operation, i int) *history.Op {
@@ -123,17 +125,19 @@ func (p *page) operations(m *model) []porcupine.Operation {
 		case end == math.MaxInt64 && op.Kind != history.Delete && first != nil && first.Return < op.Call && !m.inTheEnd(op):
 			continue
 		}
-		ops = append(ops, porcupine.Operation{ClientId: op.Client, Input: m.change(op), Call: int64(op.Call), Return: end, Metadata: op})
+		ops = append(ops, operation(op, m.change(op), end))
 	}
 	for _, op := range p.reads {
 		if op.Stale {
 			continue
 		}
-		ops = append(ops, porcupine.Operation{
-			ClientId: op.Client, Input: m.read(op.Fields, op.Revision, op.Missing), Call: int64(op.Call), Return: int64(op.Return), Metadata: op,
-		})
+		ops = append(ops, operation(op, m.read(op.Fields, op.Revision, op.Missing), int64(op.Return)))
 	}
 	return ops
+}
+
+func operation(op *history.Op, in *input, end int64) porcupine.Operation {
+	return porcupine.Operation{ClientId: op.Client, Input: in, Call: int64(op.Call), Return: end, Metadata: op}
 }
 
 // ending is a read of the ticket after everything else.

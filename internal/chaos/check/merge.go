@@ -69,7 +69,7 @@ func (p *page) stray(values map[written]*history.Op) *history.Op {
 	for _, fields := range p.shown() {
 		for field, value := range fields {
 			w := writtenOf(field, value)
-			if op := values[w]; value != nil && p.writers[w] == nil && op != nil && op.Ticket != p.id {
+			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id {
 				return op
 			}
 		}

@@ -13,7 +13,7 @@ import (
 type model struct {
 	fields []string // the state's values are in this order
 	values map[written]int
-	seen   map[*history.Op]int64 // when an answer first showed a change
+	seen   map[*history.Op]int64 // when an answer first showed a change for certain
 	final  map[*history.Op]bool  // its value is there in the end
 }
 
@@ -53,22 +53,29 @@ func newModel(b *book, p *page) *model {
 		for field, value := range read.Fields {
 			w := writtenOf(field, value)
 			m.number(w)
-			if op := p.writers[w]; op != nil && !read.Stale && (m.seen[op] == 0 || int64(read.Return) < m.seen[op]) {
-				m.seen[op] = int64(read.Return)
+			if of := p.sources(b, field, value); len(of) == 1 && of[0] != nil && !read.Stale {
+				m.see(of[0], int64(read.Return))
 			}
 		}
 	}
 	for field, value := range p.last() {
-		if op := p.writers[writtenOf(field, value)]; op != nil {
+		for _, op := range p.writers[writtenOf(field, value)] {
 			m.final[op] = true
 		}
 	}
 	return m
 }
 
+// see notes that an answer at a time showed a change.
+func (m *model) see(op *history.Op, at int64) {
+	if first, seen := m.seen[op]; !seen || at < first {
+		m.seen[op] = at
+	}
+}
+
 // sighted is when a change had been made for certain, as somebody saw it; the end of time where nobody did.
 func (m *model) sighted(op *history.Op) int64 {
-	if at := m.seen[op]; at != 0 {
+	if at, seen := m.seen[op]; seen {
 		return at
 	}
 	return math.MaxInt64

@@ -67,8 +67,7 @@ func (p *page) old(b *book, read *history.Op) []history.Violation {
 	var found []history.Violation
 	for _, field := range p.fields() {
 		value := read.Fields[field]
-		writer := p.writers[writtenOf(field, value)]
-		newer := p.newer(b, writer, field, read)
+		writer, newer := p.outdated(b, field, value, read)
 		if newer == nil {
 			continue
 		}
@@ -92,6 +91,17 @@ func (p *page) fields() []string {
 		p.names = slices.Sorted(maps.Keys(set))
 	}
 	return p.names
+}
+
+// outdated tells whether a value was certainly replaced before an operation: by which change, and whose it was, which is nil for
+// the table's default. Where several may have written it, it is that only if all of them were replaced.
+func (p *page) outdated(b *book, field string, value history.Value, op *history.Op) (writer, newer *history.Op) {
+	for _, writer = range p.sources(b, field, value) {
+		if newer = p.newer(b, writer, field, op); newer == nil {
+			return nil, nil
+		}
+	}
+	return writer, newer
 }
 
 // newer is a change of a field that certainly came after an older one, and before an operation; nil where there is none. An

@@ -48,6 +48,17 @@ var bad = map[string]struct {
 		s.row(1, 10, "status=b")
 		s.row(2, 11, "status=a")
 	}},
+	"an old NULL": {RuleOwnWrites, func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.get(1, "category", rev(11))
+		s.row(1, 11, "category=a")
+	}},
+	"an old NULL in the end": {RuleFinal, func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.row(1, 11, "category")
+	}},
 	"a read of an old value": {RuleOwnWrites, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(1, "status=b", rev(11))
@@ -224,6 +235,22 @@ var bad = map[string]struct {
 		s.set(1, "status=b", rev(11))
 		s.row(1, 11, "status=a")
 		s.row(2, 1, "status=z")
+	}},
+	"an older value of another host that was seen there, over a newer one": {RuleFinal, func(s *script) {
+		s.fault(0, 1)
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.get(1, "status=a", rev(10))
+		s.set(1, "status=b", rev(11))
+		s.row(1, 12, "status=a")
+	}},
+	"an unknown write seen and gone, on two hosts": {RuleStale, func(s *script) {
+		s.set(1, "status=a", rev(10), at(1), by(3))
+		s.set(1, "status=b", unknown)
+		s.to(1)
+		s.get(1, "status=b", rev(11))
+		s.get(1, "status=a", rev(11), by(2))
+		s.row(1, 11, "status=a")
 	}},
 	"a client that does two things at once": {RuleHistory, func(s *script) {
 		s.set(1, "status=a", rev(10), over(2))

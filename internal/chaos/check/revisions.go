@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"container/heap"
 	"fmt"
 	"slices"
@@ -52,7 +51,7 @@ func (p *page) growing() []history.Violation {
 				s.highest = ended
 			}
 		}
-		if before := s.highest; before != nil && (op.Revision < before.Revision || op.Revision == before.Revision && again(before, op)) {
+		if before := s.highest; before != nil && !follows(before, op) {
 			found = append(found, violation(RuleRevisions, p.id,
 				fmt.Sprintf("after revision %d came %d", before.Revision, op.Revision), before, op))
 		}
@@ -61,10 +60,11 @@ func (p *page) growing() []history.Violation {
 	return found
 }
 
-// again tells whether an operation must have a revision above that of an earlier one. A read shows the earlier one again, and
-// so does the answer to a second deletion.
-func again(before, op *history.Op) bool {
-	return changes(op) && (op.Kind != history.Delete || before.Kind != history.Delete)
+// follows tells whether an operation may have its revision after an earlier one had its own: a higher one, but that a read shows
+// the earlier one again, and so does the answer to a second deletion.
+func follows(before, op *history.Op) bool {
+	same := !changes(op) || op.Kind == history.Delete && before.Kind == history.Delete
+	return op.Revision > before.Revision || same && op.Revision == before.Revision
 }
 
 func (p *page) unique() []history.Violation {
@@ -86,9 +86,14 @@ func (p *page) unique() []history.Violation {
 // byReturn is a heap of operations that are under way, the one that ends first on top.
 type byReturn []*history.Op
 
-func (q byReturn) Len() int           { return len(q) }
-func (q byReturn) Less(i, j int) bool { return cmp.Less(q[i].Return, q[j].Return) }
-func (q byReturn) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+// Len implements [heap.Interface].
+func (q *byReturn) Len() int { return len(*q) }
+
+// Less implements [heap.Interface].
+func (q *byReturn) Less(i, j int) bool { return (*q)[i].Return < (*q)[j].Return }
+
+// Swap implements [heap.Interface].
+func (q *byReturn) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
 
 // Push implements [heap.Interface].
 func (q *byReturn) Push(x any) {

@@ -33,8 +33,7 @@ func unknown(op *history.Op)    { op.Outcome = history.Unknown }
 func refused(op *history.Op)    { op.Outcome = history.Refused }
 func stale(op *history.Op)      { op.Stale = true }
 func missing(op *history.Op)    { op.Missing = true }
-func intoSpool(op *history.Op)  { op.Code = spooled }
-func (s *script) wait(ms int)   { s.now += time.Duration(ms) * time.Millisecond }
+func intoSpool(op *history.Op)  { op.Code = history.Spooled }
 func (s *script) to(client int) { s.client, s.host = client, client }
 
 func (s *script) do(kind history.Kind, ticket int64, values string, options ...option) {

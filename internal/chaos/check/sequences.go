@@ -57,7 +57,11 @@ type seen struct {
 
 // follow adds what the client sees now.
 func (p *page) follow(b *book, s *seen, field string, value history.Value, op *history.Op) []history.Violation {
-	writer := p.writers[writtenOf(field, value)]
+	writers := p.sources(b, field, value)
+	if len(writers) != 1 { // it may be anybody's
+		return nil
+	}
+	writer := writers[0]
 	last, at := s.writer, s.at
 	if writer == last {
 		s.at = op
@@ -73,8 +77,8 @@ func (p *page) follow(b *book, s *seen, field string, value history.Value, op *h
 	}
 	s.replaced[last] = op
 	if writer == nil || b.before(writer, last) {
-		return []history.Violation{violation(RuleMonotonic, p.id,
-			fmt.Sprintf("a client sees %s=%s, after it had seen the later %s", field, text(value), text(last.Fields[field])), last, at, op)}
+		told = fmt.Sprintf("a client sees %s=%s, after it had seen the later %s", field, text(value), text(last.Fields[field]))
+		return []history.Violation{violation(RuleMonotonic, p.id, told, last, at, op)}
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func Report(found []history.Violation) string {
 
 // Line tells of one operation: from when to when, who asked whom for what, and with what outcome.
 func Line(op *history.Op) string {
-	asked := fmt.Sprintf("%11.6fs to %11.6fs  client %d, host %d: %s", op.Call.Seconds(), op.Return.Seconds(), op.Client, op.Host, op.Kind)
+	when := fmt.Sprintf("%11.6fs to %11.6fs", op.Call.Seconds(), op.Return.Seconds())
+	asked := fmt.Sprintf("%s  client %d, host %d: %s", when, op.Client, op.Host, op.Kind)
 	if op.Ticket != 0 {
 		asked += " " + strconv.FormatInt(op.Ticket, 10)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// usable looks for what would make the other rules judge nonsense: an operation that ends before it begins, a client that does two
-// things at once, a value that was written twice.
+// usable looks for what would make the other rules judge nonsense: an operation that ends before it begins, a client that does
+// two things at once, a value that was written twice.
 func usable(h *history.History) []history.Violation {
 	var found []history.Violation
 	ops := make([]*history.Op, len(h.Ops))
@@ -28,7 +28,8 @@ func usable(h *history.History) []history.Violation {
 			found = append(found, violation(RuleHistory, op.Ticket, "an operation returned before it was called", op))
 		}
 		if before := last[op.Client]; before != nil && op.Call < before.Return {
-			found = append(found, violation(RuleHistory, op.Ticket, fmt.Sprintf("client %d did two things at once", op.Client), before, op))
+			told := fmt.Sprintf("client %d did two things at once", op.Client)
+			found = append(found, violation(RuleHistory, op.Ticket, told, before, op))
 		}
 		last[op.Client] = op
 		if !changes(op) || op.Ticket == 0 {

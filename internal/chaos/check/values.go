@@ -13,13 +13,13 @@ func values(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
 		for _, read := range p.reads {
-			found = append(found, p.sources(b, read.Fields, read, "an answer shows")...)
+			found = append(found, p.origins(b, read.Fields, read, "an answer shows")...)
 		}
 		if p.row != nil {
-			found = append(found, p.sources(b, p.row.Fields, nil, "MySQL has")...)
+			found = append(found, p.origins(b, p.row.Fields, nil, "MySQL has")...)
 		}
 		if p.dead != nil {
-			found = append(found, p.sources(b, p.dead.Fields, nil, "a dead letter has")...)
+			found = append(found, p.origins(b, p.dead.Fields, nil, "a dead letter has")...)
 		}
 		if p.row != nil && len(p.changes) == 0 {
 			found = append(found, violation(RuleNowhere, p.id, "MySQL has a ticket that nobody made", p.refused...))
@@ -28,20 +28,20 @@ func values(b *book) []history.Violation {
 	return found
 }
 
-// sources looks for who wrote the fields. Without a read they are those of the end.
-func (p *page) sources(b *book, fields map[string]history.Value, read *history.Op, where string) []history.Violation {
+// origins looks for who wrote the fields. Without a read they are those of the end.
+func (p *page) origins(b *book, fields map[string]history.Value, read *history.Op, where string) []history.Violation {
 	var found []history.Violation
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		value := fields[field]
-		writer := p.writers[writtenOf(field, value)]
+		writers := p.sources(b, field, value)
+		early := func(op *history.Op) bool { return read != nil && op != nil && op.Call > read.Return }
 		switch {
-		case equal(value, b.initial(field)): // also where somebody has written the same later
-		case writer == nil:
+		case len(writers) == 0:
 			text := fmt.Sprintf("%s %s=%s, which nobody wrote to this ticket", where, field, text(value))
 			found = append(found, violation(RuleNowhere, p.id, text, p.suspects(b, field, value, read)...))
-		case read != nil && writer.Call > read.Return:
+		case !slices.ContainsFunc(writers, func(op *history.Op) bool { return !early(op) }):
 			text := fmt.Sprintf("%s %s=%s before it was written", where, field, text(value))
-			found = append(found, violation(RuleNowhere, p.id, text, read, writer))
+			found = append(found, violation(RuleNowhere, p.id, text, read, writers[0]))
 		}
 	}
 	return found
@@ -62,9 +62,7 @@ func (p *page) suspects(b *book, field string, value history.Value, read *histor
 		return ops
 	}
 	for _, other := range b.pages() {
-		if op := other.writers[writtenOf(field, value)]; op != nil {
-			ops = append(ops, op)
-		}
+		ops = append(ops, other.writers[writtenOf(field, value)]...)
 	}
 	return ops
 }

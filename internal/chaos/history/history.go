@@ -104,7 +104,7 @@ type Final struct {
 type History struct {
 	Seed int64 `json:"seed"`
 	// Topology is one, three, sentinel, cluster or journal (without Redis).
-	Topology string `json:"topology,omitempty"`
+	Topology string `json:"topology"`
 	Hosts    int    `json:"hosts"`
 	// Early says that changes are acknowledged by their host's journal (ack = "journal"): other hosts read them later.
 	Early bool `json:"early,omitempty"`
