@@ -22,8 +22,8 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu    sync.Mutex
-	gate  chan struct{}              // closed: open
-	shut  []chan struct{}            // gates that still hold something, see Divert
+	gate  chan struct{}            // closed: open
+	shut  []chan struct{}          // gates that still hold something, see Divert
 	held  map[chan struct{}][]byte // what is held back and not yet delivered; the channel is closed when it is
 	conns []net.Conn
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,13 +105,6 @@ func (h *host) status(t *testing.T) protocol.StatusResult {
 		t.Fatal(err)
 	}
 	return status
-}
-
-// leased tells whether a ticket is under a lease: due later than any linger.
-func (r *rig) leased(t *testing.T, id int64) bool {
-	t.Helper()
-	due, err := r.keys.ZScore(t.Context(), r.prefix+"ticket:dirty", strconv.FormatInt(id, 10)).Result()
-	return err == nil && int64(due) > time.Now().Add(500*time.Millisecond).UnixMilli()
 }
 
 // subject is what MySQL has; empty where there is no row.
