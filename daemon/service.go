@@ -39,6 +39,8 @@ type Spool interface {
 	// Settle returns when everything has been taken in that was in the spool before the call. The error is a
 	// *[protocol.Error]: that takes longer than ctx, or the request is a change of a site that cannot take its older ones.
 	Settle(ctx context.Context, site Site, change bool) error
+	// Behind says that the site cannot take changes now that waited before the last Settle: what it shows may be older.
+	Behind(site Site) bool
 	Status() protocol.SpoolStatus
 	// Warnings are things that somebody must act on.
 	Warnings() []string

@@ -50,7 +50,7 @@ func TestChaos(t *testing.T) {
 		t.Run(top.name, func(t *testing.T) {
 			h := befallen(t, top, number, each)
 			report(t, h, verdict(h))
-			t.Log(summary(h))
+			t.Log(history.Summary(h))
 		})
 	}
 }

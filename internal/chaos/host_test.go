@@ -43,7 +43,12 @@ func newHost(t *testing.T, s *site, number int, place string) *host {
 		h.redis = newProxy(t, fmt.Sprintf("redis %d", number), s.single.Addr())
 		place = fmt.Sprintf(place, h.redis.Listen)
 	}
-	// Leases, pauses and times to live are short, so that a run sees many of them.
+	// Leases, pauses and times to live are short, so that a run sees many of them. Between hosts it is clean copies that tell a
+	// create which comes late, and a change of a ticket that another host has deleted, what has happened meanwhile.
+	ttl := "2s"
+	if s.topology.hosts > 1 {
+		ttl = "1h"
+	}
 	config := fmt.Sprintf(`[daemon]
 socket = %q
 state_dir = %q
@@ -58,9 +63,9 @@ pprof = true
 dsn = %q
 linger = "20ms"
 lease = "1s"
-clean_ttl = "2s"
+clean_ttl = %q
 id_block = 50
-`, h.socket, dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, dsn(h.mysql.Listen))
+`, h.socket, dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, dsn(h.mysql.Listen), ttl)
 	h.Ticketd = testenv.NewTicketdOf(t, ticketdBinary(t), testenv.TicketdOptions{
 		Config: config, Env: []string{skew.Env + "=" + h.clock.Name()},
 	})

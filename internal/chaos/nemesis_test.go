@@ -12,8 +12,9 @@ import (
 
 // fault is something that is done to a part of the site, and undone.
 type fault struct {
-	target string // what it befalls, for people
-	part   string // two faults never befall the same part at once
+	target string                          // what it befalls, for people
+	part   string                          // two faults never befall the same part at once
+	ready  func(ctx context.Context) error // what must hold before; nil where nothing must
 	apply  func(ctx context.Context) error
 	heal   func(ctx context.Context) error
 }
@@ -66,6 +67,9 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 	part := n.part(f.part)
 	part.Lock()
 	defer part.Unlock()
+	if f.ready != nil && until(ctx, func() error { return f.ready(ctx) }) != nil {
+		return // the run is over
+	}
 	record := history.Fault{Kind: s.Kind, Target: f.target, From: n.rec.now()}
 	healing, cancel := context.WithTimeout(context.WithoutCancel(ctx), healWithin)
 	defer cancel()

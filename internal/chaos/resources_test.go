@@ -45,7 +45,7 @@ func (s *site) warmUp(t *testing.T) {
 			}
 			_ = c.Close()
 		}
-		if err := h.settled(t.Context()); err != nil {
+		if err := h.settled(t.Context(), throughAll); err != nil {
 			t.Fatalf("before the first fault, daemon %d: %v", h.number, err)
 		}
 		h.before = h.holds(t)

@@ -47,7 +47,13 @@ type workload struct {
 
 	clients sync.WaitGroup
 	mu      sync.Mutex
-	created []int64
+	created []made
+}
+
+// made is a ticket that a client has created.
+type made struct {
+	id   int64
+	host int
 }
 
 // start lets the clients go on until ctx ends; a call that is under way then is never cut short.
@@ -112,7 +118,7 @@ func (c *client) learn(op *history.Op) {
 	}
 	if op.Kind == history.Create {
 		c.w.mu.Lock()
-		c.w.created = append(c.w.created, op.Ticket)
+		c.w.created = append(c.w.created, made{op.Ticket, op.Host})
 		c.w.created = c.w.created[max(0, len(c.w.created)-createdKept):]
 		c.w.mu.Unlock()
 	}
@@ -145,9 +151,9 @@ func (c *client) next() *history.Op {
 			op.Fields = map[string]history.Value{"subject": &last}
 		}
 	default:
-		op.Kind, op.Ticket = history.Delete, ticket
-		if where < 50 { // hot tickets live longer
-			op.Kind = history.Get
+		op.Kind, op.Ticket = history.Delete, c.own(where)
+		if op.Ticket == 0 {
+			op.Kind, op.Ticket = history.Get, ticket
 		}
 	}
 	op.Tries = 1 + 2*retry
@@ -164,25 +170,36 @@ func (c *client) ticket(where int) int64 {
 		c.w.mu.Lock()
 		defer c.w.mu.Unlock()
 		if n := len(c.w.created); n > 0 {
-			return c.w.created[created%n]
+			return c.w.created[created%n].id
 		}
 	}
 	return firstCold + cold
 }
 
-// fields are one to three of the fields, mostly with a value that nobody else writes.
+// own is one of the newest tickets that were created on the client's host, 0 where there are none. Only such a one is deleted: a
+// spooled deletion of what does not exist, or not yet on this host, means nothing, and nobody is told.
+func (c *client) own(which int) int64 {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for _, one := range slices.Backward(c.w.created) {
+		if one.host == c.host.number {
+			if which -= 10; which < 10 {
+				return one.id
+			}
+		}
+	}
+	return 0
+}
+
+// fields are one to three of the fields, each with a value that nobody else writes.
 func (c *client) fields() map[string]history.Value {
 	fields := make(map[string]history.Value)
 	names := slices.Clone(history.Fields)
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	null, count := c.r.IntN(20), 1+c.r.IntN(3)
+	count := 1 + c.r.IntN(3)
 	for _, name := range names[:count] {
 		value := fmt.Sprintf("c%d-%d", c.number, c.n)
-		switch {
-		case null == 0 && (name == "category" || name == "priority"):
-			fields[name] = nil
-			continue
-		case name == "assigned_to":
+		if name == "assigned_to" {
 			value = strconv.Itoa(c.number*1_000_000 + c.n)
 		}
 		fields[name] = &value

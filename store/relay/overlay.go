@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -46,11 +47,18 @@ func (o *overlay) add(e *entry) {
 		w.full = true
 	case store.Delete:
 		w.gone = e.revision
-	case store.Set:
+	case store.Set, store.Begin:
 	}
-	for _, f := range m.Fields {
-		w.put(change{f, e.revision})
+	given := len(m.Fields) - m.Defaults
+	for i, f := range m.Fields {
+		if i < given || !w.has(f.Name) {
+			w.put(change{f, e.revision})
+		}
 	}
+}
+
+func (w *waiting) has(field string) bool {
+	return slices.ContainsFunc(w.changes, func(c change) bool { return c.field.Name == field })
 }
 
 func (w *waiting) put(c change) {
