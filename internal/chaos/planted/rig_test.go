@@ -120,7 +120,8 @@ func (r *rig) subject(t *testing.T, id int64) string {
 
 func (r *rig) rows(t *testing.T) []history.Row {
 	t.Helper()
-	found, err := r.db.QueryContext(t.Context(), "SELECT ticket_id, revision, deleted_at IS NOT NULL, subject FROM wp_support_tickets")
+	found, err := r.db.QueryContext(t.Context(),
+		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject FROM wp_support_tickets")
 	if err != nil {
 		t.Fatal(err)
 	}
