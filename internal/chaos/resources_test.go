@@ -110,10 +110,11 @@ func (h *host) holds(t *testing.T) resources {
 // scrape gets a page of the daemon's metrics listener.
 func (h *host) scrape(t *testing.T, path string) string {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", h.metrics)
-	}}}
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://ticketd"+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
