@@ -76,6 +76,9 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 	if err := f.apply(healing); err != nil {
 		// Another fault is in its way (no connection to a server that is down): it is healed all the same.
 		record.Kind += "-failed"
+		if s.Kind == "daemon-restart" {
+			n.trouble("%s did not stop when it was asked to: %v", f.target, err)
+		}
 	} else {
 		n.await(ctx, record.From+s.Length)
 	}

@@ -1,6 +1,7 @@
 <?php
 /**
- * One call of the plugin's client class, for the fault suite: the operation comes as JSON, and so does what is known of it.
+ * One call of the plugin's client class, for the fault suite: the operation comes as JSON, and what is known of it goes
+ * as JSON.
  *
  * @package Ticketd
  */
@@ -38,7 +39,8 @@ function chaos_next_id( string $socket ): int {
  * @return array What is known of it.
  */
 function chaos_call( array $op ): array {
-	$client   = new Client( new Connection( $op['socket'] ), '', Client::DEFAULT_TIMEOUT_MS, null, new Breaker( $op['spool'] ) );
+	$breaker  = new Breaker( $op['spool'] );
+	$client   = new Client( new Connection( $op['socket'] ), '', Client::DEFAULT_TIMEOUT_MS, null, $breaker );
 	$spooling = new SpoolingClient(
 		$client,
 		new Spool( $op['spool'] ),
@@ -56,7 +58,8 @@ function chaos_call( array $op ): array {
 		case 'get':
 			return $client->get( $op['ticket'] );
 		default:
-			return $client->list_tickets( array_filter( array( 'where' => $op['fields'] ) ) + array( 'limit' => $op['limit'] ) );
+			$where = array_filter( array( 'where' => $op['fields'] ) );
+			return $client->list_tickets( $where + array( 'limit' => $op['limit'] ) );
 	}
 }
 

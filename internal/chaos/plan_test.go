@@ -57,7 +57,7 @@ var (
 	// Of the nodes of a set that heals itself; a paused master goes on before the others would replace it, see topology_test.go.
 	nodeKinds = []kind{
 		{name: "master-kill", weight: 4, longest: time.Second},
-		{name: "master-pause", weight: 3, longest: 600 * time.Millisecond},
+		{name: "master-pause", weight: 3, longest: 250 * time.Millisecond},
 		{name: "replica-kill", weight: 2, longest: time.Second},
 		{name: "redis-memory", weight: 2, longest: 2 * time.Second},
 		{name: "script-flush", weight: 2, longest: 100 * time.Millisecond},

@@ -13,6 +13,7 @@ import (
 	"github.com/go-sql-driver/mysql"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/ticketd/ticketd/internal/chaos/history"
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
@@ -74,6 +75,22 @@ type nodes interface {
 	Masters(ctx context.Context) []*testenv.Redis
 	Nodes() []*testenv.Redis
 	Whole(ctx context.Context) error
+	Log() string
+}
+
+// unplanned counts the fail-overs that no fault explains.
+func (s *site) unplanned(faults []history.Fault) int {
+	if s.nodes == nil {
+		return 0
+	}
+	log := s.nodes.Log()
+	n := strings.Count(log, "+promoted-slave") + strings.Count(log, "Failover election won")
+	for _, f := range faults {
+		if f.Kind == "master-kill" {
+			n--
+		}
+	}
+	return max(n, 0)
 }
 
 var durable = testenv.RedisOptions{TCP: true, Config: []string{"appendonly yes", "appendfsync always"}}

@@ -26,6 +26,7 @@ type waiting struct {
 type change struct {
 	field    ticket.Field
 	revision ticket.Revision
+	yields   bool // a default, see [store.Mutation]
 }
 
 func newOverlay() *overlay {
@@ -51,8 +52,8 @@ func (o *overlay) add(e *entry) {
 	}
 	given := len(m.Fields) - m.Defaults
 	for i, f := range m.Fields {
-		if i < given || !w.has(f.Name) {
-			w.put(change{f, e.revision})
+		if yields := i >= given; !yields || !w.has(f.Name) {
+			w.put(change{f, e.revision, yields})
 		}
 	}
 }
@@ -94,6 +95,7 @@ func (o *overlay) remove(e *entry) {
 
 // over puts what waits over a record of the next store.
 func (w *waiting) over(r *store.Record) {
+	whole := r.Full
 	if w.full { // what the next store seems to hold is from before the create, which is nothing
 		r.Full, r.Behind = true, false
 	}
@@ -101,6 +103,9 @@ func (w *waiting) over(r *store.Record) {
 		r.Deleted, r.Behind = true, false
 	}
 	for _, c := range w.changes {
+		if _, held := r.Fields.Get(c.field.Name); c.yields && (held || whole) {
+			continue
+		}
 		r.Fields = r.Fields.With(c.field.Name, c.field.Value)
 	}
 	r.Revision = max(r.Revision, w.revision)

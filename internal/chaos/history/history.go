@@ -110,9 +110,12 @@ type History struct {
 	Early bool `json:"early,omitempty"`
 	// Defaults are the values of fields that nobody set; without any, those of ticketd's own table.
 	Defaults map[string]Value `json:"defaults,omitempty"`
-	Ops      []Op             `json:"-"`
-	Faults   []Fault          `json:"faults"`
-	Final    Final            `json:"final"`
+	// Unplanned counts fail-overs of masters that no fault had killed (a machine that is too busy does that): what these lose is
+	// lost by Redis.
+	Unplanned int     `json:"unplanned,omitempty"`
+	Ops       []Op    `json:"-"`
+	Faults    []Fault `json:"faults"`
+	Final     Final   `json:"final"`
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.
