@@ -74,7 +74,7 @@ func TestCrowd(t *testing.T) {
 	begin := time.Now()
 	h := crowd(8, 200)
 	if found := All(h); len(found) > 0 {
-		t.Fatalf("refused:\n%s", Report(found))
+		t.Fatalf("refused:\n%s", report(found))
 	}
 	t.Logf("%d operations in %v", len(h.Ops), time.Since(begin))
 	var first *history.Op
@@ -92,6 +92,6 @@ func TestCrowd(t *testing.T) {
 	}
 	found := All(h)
 	if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == RuleLinear }) {
-		t.Errorf("a wrong answer was not found, only:\n%s", Report(found))
+		t.Errorf("a wrong answer was not found, only:\n%s", report(found))
 	}
 }

@@ -16,6 +16,15 @@ type script struct {
 	now          time.Duration
 }
 
+// report shows what was found.
+func report(found []history.Violation) string {
+	var text strings.Builder
+	for i := range found {
+		text.WriteString(found[i].String())
+	}
+	return text.String()
+}
+
 // option changes an operation.
 type option func(*history.Op)
 
@@ -24,6 +33,11 @@ func rev(n int64) option { return func(op *history.Op) { op.Revision = n } }
 // over lets an operation go on while the next ones are made.
 func over(next int) option {
 	return func(op *history.Op) { op.Return += time.Duration(next) * time.Millisecond }
+}
+
+// earlier lets an operation have been called before the ones that stand before it.
+func earlier(ms int) option {
+	return func(op *history.Op) { op.Call -= time.Duration(ms) * time.Millisecond }
 }
 
 func by(client int) option      { return func(op *history.Op) { op.Client = client } }

@@ -3,6 +3,7 @@ package planted
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/chaos/check"
@@ -57,7 +58,7 @@ func TestPlanted(t *testing.T) {
 				r := newRig(t, testenv.TicketdBinary(t), c.site)
 				c.provoke(t, r)
 				if found := check.All(r.settle(t)); len(found) > 0 {
-					t.Errorf("the sound daemon's history is refused:\n%s", check.Report(found))
+					t.Errorf("the sound daemon's history is refused:\n%s", report(found))
 				}
 			})
 			t.Run("switched off", func(t *testing.T) {
@@ -66,11 +67,20 @@ func TestPlanted(t *testing.T) {
 				c.provoke(t, r)
 				found := check.All(r.settle(t))
 				if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
-					t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, check.Report(found))
+					t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
 				}
 			})
 		})
 	}
+}
+
+// report shows what was found.
+func report(found []history.Violation) string {
+	var text strings.Builder
+	for i := range found {
+		text.WriteString(found[i].String())
+	}
+	return text.String()
 }
 
 // lateStatement holds a daemon's statement up until another daemon has written newer values.
