@@ -180,7 +180,7 @@ func TestAcknowledgedRevisionStandsWhereTheReplyWasLost(t *testing.T) {
 	h.set(t, 1, "before")
 	m := mutation(1, "after")
 	m.RequestID = "r"
-	early := mutation(2, "another ticket's") // the journal has given a revision above that of m, which Redis does not know yet
+	early := mutation(2, "another ticket's") // the journal gives it a revision above that of m, which Redis does not know yet
 	early.Early = true
 	var lost atomic.Bool
 	h.next.failWith(func(write string) (before, after bool) {
