@@ -170,7 +170,7 @@ func TestAcknowledgedRevisionStands(t *testing.T) {
 	}
 }
 
-// The same where the write had reached Redis, and only its reply was lost: the journal told another revision than Redis had given.
+// The same where the write had reached Redis and only its reply was lost: the journal told another revision than Redis had given.
 func TestAcknowledgedRevisionStandsWhereTheReplyWasLost(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
