@@ -61,6 +61,10 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: chaos
+chaos: deps ## Let faults befall all kinds of sites under clients for DURATION (10m) altogether, and check what they saw; SEED repeats a plan
+	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_SEED=$(SEED) $(GO) test -race -count=1 -v -timeout 120m -run '^TestChaos$$' ./internal/chaos
+
 .PHONY: deb
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)

@@ -111,6 +111,38 @@ func (d *Dispatcher) settledSite(ctx context.Context, r *request, p protocol.Par
 	return site, d.spool.Settle(ctx, site, needsOlder(r.method))
 }
 
+// reads says whether a method shows tickets as they are now.
+func reads(m protocol.Method) bool {
+	switch m {
+	case protocol.MethodGet, protocol.MethodGetMany, protocol.MethodList, protocol.MethodCount:
+		return true
+	default:
+		return false
+	}
+}
+
+var errBehind = protocol.Errorf(protocol.CodeUnavailable,
+	"no such ticket is known, but changes wait in the spool that cannot be made yet: one of them may make it")
+
+// markStale says of what was read that changes may be missing.
+func markStale(result protocol.Result) {
+	switch r := result.(type) {
+	case *protocol.Ticket:
+		r.Stale = true
+	case *protocol.GetManyResult:
+		r.Stale = true
+		for _, t := range r.Tickets {
+			if t != nil {
+				t.Stale = true
+			}
+		}
+	case *protocol.ListResult:
+		r.Stale = true
+	case *protocol.CountResult:
+		r.Stale = true
+	}
+}
+
 // needsOlder says whether a method must not be done before all older changes of its site: a change must not overtake
 // them, and a flush says that they are in MySQL.
 func needsOlder(m protocol.Method) bool {
@@ -138,9 +170,16 @@ func bounded[P, R any, PP interface {
 		if err != nil {
 			return nil, err
 		}
+		behind := d.spool != nil && reads(r.method) && d.spool.Behind(site)
 		result, err := call(site, ctx, params)
+		if behind && errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
+			err = errBehind
+		}
 		if err != nil {
 			return nil, named(params, err)
+		}
+		if behind {
+			markStale(PR(&result))
 		}
 		return PR(&result), nil
 	}

@@ -18,6 +18,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// absent is the id of a ticket that a fakeSite does not have.
+const absent = 404
+
 // fakeSite answers every method; hook, where it is set, sees the ticket id of each set first and may refuse it.
 type fakeSite struct {
 	hook  func(ctx context.Context, id int64) error
@@ -42,6 +45,9 @@ func (s *fakeSite) SetMany(_ context.Context, p *protocol.SetManyParams) (protoc
 }
 
 func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
+	if p.ID == absent {
+		return protocol.Ticket{}, protocol.Errorf(protocol.CodeNotFound, "no such ticket")
+	}
 	text := protocol.Text(string(bytes.Repeat([]byte{'x'}, int(p.ID)))) // the id is the size of the reply
 	return protocol.Ticket{ID: p.ID, Revision: 1, Fields: []protocol.Field{{Name: "a", Value: text}}}, nil
 }

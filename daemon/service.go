@@ -40,6 +40,8 @@ type Spool interface {
 	// *[protocol.Error]: that takes longer than ctx, or the request needs the site's older changes, as a change and a flush
 	// do, and the site cannot take them.
 	Settle(ctx context.Context, site Site, needsOlder bool) error
+	// Behind says that the site cannot take changes now that waited before the last Settle: what it shows may be older.
+	Behind(site Site) bool
 	Status() protocol.SpoolStatus
 	// Warnings are things that somebody must act on.
 	Warnings() []string

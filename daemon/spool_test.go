@@ -11,9 +11,12 @@ import (
 
 // fakeSpool keeps what it is asked.
 type fakeSpool struct {
-	asked []bool // whether each request needed the older changes
-	err   error
+	asked  []bool // whether each request needed the older changes
+	err    error
+	behind bool
 }
+
+func (s *fakeSpool) Behind(Site) bool { return s.behind }
 
 func (s *fakeSpool) Settle(ctx context.Context, _ Site, needsOlder bool) error {
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -70,5 +73,34 @@ func TestSpoolComesFirst(t *testing.T) {
 	status, err := c.Status(ctx)
 	if err != nil || status.Spool != (protocol.SpoolStatus{Files: 3, Bad: 1}) || len(status.Warnings) != 1 {
 		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+// While a site cannot take what waits in the spool, what it shows may be older than what was acknowledged, and says so; of a
+// ticket that it does not know nobody can say that it does not exist.
+func TestReadsSayThatTheSpoolWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	spool := &fakeSpool{}
+	dispatcher, _ := r.server.handler.(*Dispatcher)
+	dispatcher.UseSpool(spool)
+	c, ctx := r.client(t), t.Context()
+	for _, behind := range []bool{true, false} {
+		spool.behind = behind
+		got, err := c.Get(ctx, 1)
+		if err != nil || got.Stale != behind {
+			t.Errorf("get: stale %v, want %v (%v)", got.Stale, behind, err)
+		}
+		list, err := c.List(ctx, protocol.ListParams{})
+		if err != nil || list.Stale != behind {
+			t.Errorf("list: stale %v, want %v (%v)", list.Stale, behind, err)
+		}
+		want := protocol.CodeNotFound
+		if behind {
+			want = protocol.CodeUnavailable
+		}
+		if _, err := c.Get(ctx, absent); !errors.Is(err, &protocol.Error{Code: want}) {
+			t.Errorf("get of what is not there: %v, want %s", err, want)
+		}
 	}
 }

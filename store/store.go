@@ -13,18 +13,26 @@ import (
 type Kind uint8
 
 // The kinds of mutation. A Set merges fields into the ticket and makes it where the store does not hold it; only a Create
-// promises that its fields are the whole ticket.
+// promises that its fields are the whole ticket. A Begin is a create that cannot promise it. The numbers are on disk.
 const (
 	Create Kind = iota + 1
 	Set
 	Delete
+	Begin
 )
+
+// Creates says whether a mutation of this kind makes a new ticket: one that is repeated under its request id answers the ticket
+// that the first has made, whatever id the repetition proposes.
+func (k Kind) Creates() bool { return k == Create || k == Begin }
 
 // Mutation is one request to change one ticket.
 type Mutation struct {
 	Kind   Kind
 	ID     ticket.ID
 	Fields ticket.Fields
+	// Defaults says how many of Fields, the last ones, nobody has given: a create fills them in. They yield to what the store holds
+	// of the ticket: a create may arrive after changes of those who were told its id, where it waited on its host.
+	Defaults int
 	// Proposed is the accepting daemon's clock; the store assigns max(previous + 1, Proposed).
 	Proposed ticket.Revision
 	// Due is when the change must be flushed. A ticket that is dirty already keeps the earlier of its due times.

@@ -25,9 +25,11 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		if d.Computes() || p.ID != 0 {
 			// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
 			// what is known here is not the whole ticket.
-			m.Kind = store.Set
+			m.Kind = store.Begin
 		}
+		given := len(m.Fields)
 		m.Fields, err = d.Complete(m.Fields, now)
+		m.Defaults = len(m.Fields) - given
 		return err
 	})
 	if err != nil {

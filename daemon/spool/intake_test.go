@@ -196,10 +196,16 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	if want := []time.Duration{0, 50, 150, 350, 750, 1550, 3150}; len(tries) != len(want) || tries[6] != 3150*time.Millisecond {
 		t.Errorf("tries after %v, want %v ms", tries, want)
 	}
+	if !r.Behind(r.site) || r.Behind(r.next) {
+		t.Errorf("behind: %v, the other site %v", r.Behind(r.site), r.Behind(r.next))
+	}
 	r.site.setFail(nil)
 	r.advance(maxPause)
 	if err := r.Settle(t.Context(), r.site, true); err != nil {
 		t.Errorf("the site works again: %v", err)
+	}
+	if r.Behind(r.site) {
+		t.Error("behind although all was taken in")
 	}
 	r.site.want(t, "set 1 a 1", "set 1 b 2")
 	r.wantFiles(t, "")

@@ -174,6 +174,13 @@ func (s *Spool) Settle(ctx context.Context, site daemon.Site, needsOlder bool) e
 	return nil
 }
 
+// Behind implements [daemon.Spool].
+func (s *Spool) Behind(site daemon.Site) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holds[site] != nil
+}
+
 var errBusy = protocol.Errorf(protocol.CodeUnavailable,
 	"older changes are being taken in from the spool: nothing was done; try again later")
 

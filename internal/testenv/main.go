@@ -18,6 +18,9 @@ func Main(m *testing.M) {
 	os.Exit(run(m))
 }
 
+// ProcessFolder holds what all tests of this process share; [Main] removes it.
+func ProcessFolder() (string, error) { return processFolder() }
+
 // probing is a pool of go-redis that could not connect: it tries once a second whether it can, and looks only then whether
 // it was closed.
 const probing = "github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"

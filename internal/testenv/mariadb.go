@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -18,6 +20,8 @@ import (
 type MariaDBOptions struct {
 	// Args are further server flags, e.g. "--max-allowed-packet=1M".
 	Args []string
+	// TCP makes it listen on a free port of 127.0.0.1 besides its socket.
+	TCP bool
 }
 
 // MariaDB is a private MariaDB server. Its user root has no password; its socket lies in a folder that is closed to
@@ -26,6 +30,7 @@ type MariaDB struct {
 	process
 
 	socket string
+	port   int // 0 without TCP
 }
 
 // StartMariaDB starts a MariaDB whose data and socket lie in dir.
@@ -53,6 +58,12 @@ func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, 
 		args = append(args, "--user=root")
 	}
 	m := &MariaDB{socket: socket}
+	if o.TCP {
+		if m.port, err = freePort(ctx, false); err != nil {
+			return nil, err
+		}
+		args = append(args, "--skip-networking=OFF", "--bind-address=127.0.0.1", "--port="+strconv.Itoa(m.port), "--skip-name-resolve")
+	}
 	m.command = command{
 		name: "mariadb", path: path, args: append(args, o.Args...), dir: dir, socket: socket,
 		orphan: syscall.SIGKILL, ready: m.ping,
@@ -73,6 +84,14 @@ func NewMariaDB(t testing.TB, o MariaDBOptions) *MariaDB {
 
 // Socket is the path of the server's Unix socket.
 func (m *MariaDB) Socket() string { return m.socket }
+
+// Addr is the server's TCP address, "127.0.0.1:port"; empty without [MariaDBOptions.TCP].
+func (m *MariaDB) Addr() string {
+	if m.port == 0 {
+		return ""
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.port))
+}
 
 // DSN connects go-sql-driver to a database of the server, as root; an empty name stands for no database.
 func (m *MariaDB) DSN(database string) string {

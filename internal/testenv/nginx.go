@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
 	"text/template"
 )
 
@@ -70,6 +71,12 @@ func StartNginx(ctx context.Context, dir string, o NginxOptions) (*Nginx, error)
 		return nil, err
 	}
 	return n, nil
+}
+
+// NewNginx starts an nginx for one test and ends it with the test.
+func NewNginx(t testing.TB, o NginxOptions) *Nginx {
+	t.Helper()
+	return newServer(t, "nginx", func(ctx context.Context, dir string) (*Nginx, error) { return StartNginx(ctx, dir, o) })
 }
 
 // URL is the server's address without a closing slash. Over a Unix socket it only means something to [Nginx.Client].

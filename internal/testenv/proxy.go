@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"maps"
@@ -21,9 +22,9 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu    sync.Mutex
-	gate  chan struct{}              // closed: open
-	shut  []chan struct{}            // gates that still hold something, see Divert
-	held  map[chan struct{}]struct{} // one for what is held back and not yet delivered, closed when it is
+	gate  chan struct{}            // closed: open
+	shut  []chan struct{}          // gates that still hold something, see Divert
+	held  map[chan struct{}][]byte // what is held back and not yet delivered; the channel is closed when it is
 	conns []net.Conn
 }
 
@@ -39,7 +40,7 @@ func NewProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	if err != nil {
 		t.Fatalf("proxy before %s: %v", filepath.Base(target), err)
 	}
-	p := &Proxy{listener: listener, target: target, delay: delay, gate: make(chan struct{}), held: make(map[chan struct{}]struct{})}
+	p := &Proxy{listener: listener, target: target, delay: delay, gate: make(chan struct{}), held: make(map[chan struct{}][]byte)}
 	close(p.gate)
 	p.pumps.Go(p.accept)
 	t.Cleanup(p.close)
@@ -87,12 +88,24 @@ func (p *Proxy) Release() {
 	}
 }
 
+// Holds tells whether something is held back that contains the text.
+func (p *Proxy) Holds(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, sent := range p.held {
+		if bytes.Contains(sent, []byte(text)) {
+			return true
+		}
+	}
+	return false
+}
+
 // pass waits until what a client sent may be delivered; delivered must be called when it was.
-func (p *Proxy) pass() (delivered func()) {
+func (p *Proxy) pass(sent []byte) (delivered func()) {
 	done := make(chan struct{})
 	p.mu.Lock()
 	gate := p.gate
-	p.held[done] = struct{}{}
+	p.held[done] = sent
 	p.mu.Unlock()
 	<-gate
 	return func() {
@@ -135,7 +148,7 @@ func (p *Proxy) send(client, server net.Conn) {
 			if p.delay > 0 {
 				time.Sleep(p.delay)
 			}
-			delivered := p.pass()
+			delivered := p.pass(buffer[:n])
 			_, err := server.Write(buffer[:n])
 			delivered()
 			if err != nil {

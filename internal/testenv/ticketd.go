@@ -66,7 +66,12 @@ func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*T
 // NewTicketd builds this module's ticketd, once per test process, starts it for one test and ends it with the test.
 func NewTicketd(t testing.TB, o TicketdOptions) *Ticketd {
 	t.Helper()
-	binary := TicketdBinary(t)
+	return NewTicketdOf(t, TicketdBinary(t), o)
+}
+
+// NewTicketdOf is [NewTicketd] with a binary that the test has built, see [BuildTicketd].
+func NewTicketdOf(t testing.TB, binary string, o TicketdOptions) *Ticketd {
+	t.Helper()
 	d := newServer(t, "ticketd", func(ctx context.Context, dir string) (*Ticketd, error) {
 		return StartTicketd(ctx, dir, binary, o)
 	})
@@ -98,14 +103,15 @@ var ticketdBinary = sync.OnceValues(func() (string, error) {
 	return path, BuildTicketd(context.Background(), path)
 })
 
-// BuildTicketd compiles cmd/ticketd of this module to the file at path. The working directory lies in the module.
-func BuildTicketd(ctx context.Context, path string) error {
+// BuildTicketd compiles cmd/ticketd of this module to the file at path, with further flags of `go build`. The working directory
+// lies in the module.
+func BuildTicketd(ctx context.Context, path string, flags ...string) error {
 	// Without the version control's stamp: it costs time and fails in a tree that belongs to another user.
 	args := []string{"build", "-buildvcs=false", "-o", path}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	args = append(args, "github.com/ticketd/ticketd/cmd/ticketd")
+	args = append(append(args, flags...), "github.com/ticketd/ticketd/cmd/ticketd")
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("building ticketd: %w\n%s", err, out)
 	}

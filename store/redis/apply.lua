@@ -11,8 +11,9 @@
 -- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
---   kind (1 create, 2 set, 3 delete), ticket id, proposed revision (in µs: it dates the change), due time in ms, required revision or 0,
---   for how many ms its request id is remembered or 0 where it has none, count of values, name and value of each, count of NULLs, name of each
+--   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
+--   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
+--   count of values, name and value of each, count of NULLs, name of each, and the same four for a create's defaults
 --
 -- Returns three numbers per mutation: status, ticket id, revision.
 --   status 0: done, or a repetition of a request that was done
@@ -23,8 +24,10 @@
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
--- the acknowledged one if that is above what is held, so that a client can go on from it; where not, the row's revision is
--- unknown, and only one above all others is safe.
+-- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
+-- before; where not, the row's revision is unknown, and only one above all others is safe.
+--
+-- Defaults yield to what is held, be it NULL: a create that waited in a journal may come after changes of others.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
@@ -63,6 +66,28 @@ local function conflicts(kind, held, required)
 	end
 end
 
+-- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
+-- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
+local function stand(ticket, id, names, held, acknowledged, due)
+	local text = string.format('%.0f', acknowledged)
+	local set = { ticket, '_rev', text }
+	for i = 1, #names do
+		if redis.call('HEXISTS', ticket, names[i]) == 1 then
+			set[#set + 1] = '_d:' .. names[i]
+			set[#set + 1] = text
+		end
+	end
+	if not held[2] then
+		set[#set + 1] = '_dirty'
+		set[#set + 1] = string.format('%.0f', math.floor(acknowledged / 1000))
+	end
+	redis.call('HSET', unpack(set))
+	redis.call('PERSIST', ticket)
+	if not held[4] then
+		redis.call('ZADD', dirty, 'LT', due, id)
+	end
+end
+
 local out = {}
 local function answer(status, id, rev)
 	local n = #out
@@ -78,28 +103,42 @@ for _ = 1, tonumber(ARGV[4]) do
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
-	for _ = 1, tonumber(arg()) do
-		local name, value = arg(), arg()
-		set[#set + 1] = name
-		set[#set + 1] = value
-		names[#names + 1] = name
-	end
 	local nulls = { ticket }
-	for _ = 1, tonumber(arg()) do
-		local name = arg()
-		nulls[#nulls + 1] = name
-		names[#names + 1] = name
+	local function fields(yield)
+		for _ = 1, tonumber(arg()) do
+			local name, value = arg(), arg()
+			if not (yield and yield(name)) then
+				set[#set + 1] = name
+				set[#set + 1] = value
+				names[#names + 1] = name
+			end
+		end
+		for _ = 1, tonumber(arg()) do
+			local name = arg()
+			if not (yield and yield(name)) then
+				nulls[#nulls + 1] = name
+				names[#names + 1] = name
+			end
+		end
 	end
+	fields()
 
 	local done = request and redis.call('GET', request)
 	local first, rev = string.match(done or '', '(%d+) (%d+)')
 	if sequence > 0 and first ~= id then
 		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_full')
+	fields(held[1] and function(name)
+		return held[5] or redis.call('HEXISTS', ticket, name) == 1 or redis.call('HEXISTS', ticket, '_d:' .. name) == 1
+	end)
 	if sequence > 0 and sequence <= arrived then
 		answer(0, tonumber(id), acknowledged)
 	elseif done then
+		if sequence > 0 and held[1] and not held[3] and acknowledged > tonumber(held[1]) then
+			stand(ticket, id, names, held, acknowledged, due)
+			highest = math.max(highest, acknowledged)
+		end
 		answer(0, tonumber(first), tonumber(rev))
 	elseif held.err then
 		answer(3, tonumber(id), 0)

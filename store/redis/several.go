@@ -105,7 +105,7 @@ func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) 
 
 func repeatableCreates(mutations []store.Mutation) (indexes []int) {
 	for i := range mutations {
-		if m := &mutations[i]; m.Kind == store.Create && m.RequestID != "" {
+		if m := &mutations[i]; m.Kind.Creates() && m.RequestID != "" {
 			indexes = append(indexes, i)
 		}
 	}

@@ -18,6 +18,7 @@ func sample() entry {
 			{Name: "subject", Value: ticket.Text("Where is my order?")}, {Name: "category", Value: ticket.Null},
 			{Name: "empty", Value: ticket.Text("")},
 		},
+		Defaults: 1,
 	}}
 }
 

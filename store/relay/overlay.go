@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -25,6 +26,7 @@ type waiting struct {
 type change struct {
 	field    ticket.Field
 	revision ticket.Revision
+	yields   bool // a default, see [store.Mutation]
 }
 
 func newOverlay() *overlay {
@@ -46,11 +48,18 @@ func (o *overlay) add(e *entry) {
 		w.full = true
 	case store.Delete:
 		w.gone = e.revision
-	case store.Set:
+	case store.Set, store.Begin:
 	}
-	for _, f := range m.Fields {
-		w.put(change{f, e.revision})
+	given := len(m.Fields) - m.Defaults
+	for i, f := range m.Fields {
+		if yields := i >= given; !yields || !w.has(f.Name) {
+			w.put(change{f, e.revision, yields})
+		}
 	}
+}
+
+func (w *waiting) has(field string) bool {
+	return slices.ContainsFunc(w.changes, func(c change) bool { return c.field.Name == field })
 }
 
 func (w *waiting) put(c change) {
@@ -86,6 +95,7 @@ func (o *overlay) remove(e *entry) {
 
 // over puts what waits over a record of the next store.
 func (w *waiting) over(r *store.Record) {
+	whole := r.Full
 	if w.full { // what the next store seems to hold is from before the create, which is nothing
 		r.Full, r.Behind = true, false
 	}
@@ -93,6 +103,9 @@ func (w *waiting) over(r *store.Record) {
 		r.Deleted, r.Behind = true, false
 	}
 	for _, c := range w.changes {
+		if _, held := r.Fields.Get(c.field.Name); c.yields && (held || whole) {
+			continue
+		}
 		r.Fields = r.Fields.With(c.field.Name, c.field.Value)
 	}
 	r.Revision = max(r.Revision, w.revision)

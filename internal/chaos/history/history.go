@@ -35,6 +35,14 @@ const (
 	Unknown Outcome = "unknown"
 )
 
+// Spooled is the code of a change that is Done by having been left in its host's spool: it has no revision yet, and is made
+// when that host's daemon takes it in, before any request that the daemon works on later.
+const Spooled = "spooled"
+
+// Fields are the names of the fields that the workload writes, and that are recorded where they are read. Every value but NULL
+// is written once in a run.
+var Fields = []string{"subject", "status", "category", "priority", "assigned_to", "extra_a"}
+
 // Value is a field's value as text; nil is NULL.
 type Value = *string
 
@@ -53,9 +61,11 @@ type Op struct {
 	// Missing says that a get was answered with "no such ticket".
 	Missing bool `json:"missing,omitempty"`
 	// Stale says that the daemon marked the answer as possibly old.
-	Stale   bool          `json:"stale,omitempty"`
+	Stale bool `json:"stale,omitempty"`
+	// Tries is how often a change was sent, under one request id, until its outcome was known; 0 and 1 are once.
+	Tries   int           `json:"tries,omitempty"`
 	Outcome Outcome       `json:"outcome"`
-	Code    string        `json:"code,omitempty"` // of the error
+	Code    string        `json:"code,omitempty"` // of the error; or Spooled
 	Call    time.Duration `json:"call"`           // since the start of the run, by one monotonic clock
 	Return  time.Duration `json:"return"`
 }
@@ -92,11 +102,20 @@ type Final struct {
 
 // History is one run.
 type History struct {
-	Seed   int64   `json:"seed"`
-	Hosts  int     `json:"hosts"`
-	Ops    []Op    `json:"-"`
-	Faults []Fault `json:"faults"`
-	Final  Final   `json:"final"`
+	Seed int64 `json:"seed"`
+	// Topology is one, three, sentinel, cluster or journal (without Redis).
+	Topology string `json:"topology"`
+	Hosts    int    `json:"hosts"`
+	// Early says that changes are acknowledged by their host's journal (ack = "journal"): other hosts read them later.
+	Early bool `json:"early,omitempty"`
+	// Defaults are the values of fields that nobody set; without any, those of ticketd's own table.
+	Defaults map[string]Value `json:"defaults,omitempty"`
+	// Unplanned counts fail-overs of masters that no fault had killed (a machine that is too busy does that): what these lose is
+	// lost by Redis.
+	Unplanned int     `json:"unplanned,omitempty"`
+	Ops       []Op    `json:"-"`
+	Faults    []Fault `json:"faults"`
+	Final     Final   `json:"final"`
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.

@@ -48,10 +48,20 @@ func (w *Writer) Value(v ticket.Value) {
 	}
 }
 
+// hasDefaults is added to the kind of a mutation whose number of defaults follows. Records of earlier versions have none.
+const hasDefaults = 0x80
+
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
 // then and not kept; how long its request id is remembered is for the caller to write.
 func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
-	w.Byte(byte(m.Kind))
+	kind := byte(m.Kind)
+	if m.Defaults > 0 {
+		kind |= hasDefaults
+	}
+	w.Byte(kind)
+	if m.Defaults > 0 {
+		w.Count(m.Defaults)
+	}
 	w.Int(int64(m.ID))
 	w.Int(int64(revision))
 	w.Int(int64(m.Proposed))
@@ -156,13 +166,20 @@ func (r *Reader) Value() ticket.Value {
 
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
-	m.Kind = store.Kind(r.Byte())
-	if m.Kind < store.Create || m.Kind > store.Delete {
+	kind := r.Byte()
+	m.Kind = store.Kind(kind &^ hasDefaults)
+	if kind&hasDefaults != 0 {
+		m.Defaults = r.Count(1)
+	}
+	if m.Kind < store.Create || m.Kind > store.Begin {
 		r.Fail()
 	}
 	m.ID, revision, m.Proposed, m.Due, m.RequestID = r.ID(), r.Revision(), r.Revision(), r.Time(), r.Text()
 	for range r.Count(2) {
 		m.Fields = append(m.Fields, ticket.Field{Name: r.Text(), Value: r.Value()})
+	}
+	if m.Defaults > len(m.Fields) {
+		r.Fail()
 	}
 	return revision
 }

@@ -1,0 +1,95 @@
+package chaos
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// duration is the time in which faults befall all topologies together; make chaos says more.
+func duration(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("TICKETD_TEST_DURATION")
+	if text == "" {
+		return time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("TICKETD_TEST_DURATION=%q is no duration", text)
+	}
+	return d
+}
+
+// seed makes a run's plan.
+func seed(t *testing.T) int64 {
+	t.Helper()
+	text := os.Getenv("TICKETD_TEST_SEED")
+	if text == "" {
+		return time.Now().UnixNano() & 0xffffff
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatalf("TICKETD_TEST_SEED=%q is no number", text)
+	}
+	return n
+}
+
+// Clients write and read through each topology while faults befall it, one or two at a time. In the end everything that was
+// acknowledged is in MySQL, nobody has read what must not be read, and the daemons hold no more than at the beginning.
+//
+//nolint:paralleltest // one site after the other: together they would be too much for two processors
+func TestChaos(t *testing.T) {
+	number, each := seed(t), duration(t)/time.Duration(len(topologies))
+	t.Logf("TICKETD_TEST_SEED=%d, %v for each topology", number, each)
+	for _, top := range topologies {
+		t.Run(top.name, func(t *testing.T) {
+			h := befallen(t, top, number, each)
+			t.Log(history.Summary(h))
+			found := verdict(h)
+			if len(found) > 0 && h.Unplanned > 0 {
+				t.Skipf("Redis replaced %d masters that ran, as this machine was too busy, and may have lost what they had; %d violations, "+
+					"see %s", h.Unplanned, len(found), keep(t, h))
+			}
+			report(t, h, found)
+		})
+	}
+}
+
+// befallen runs a topology under the seed's plan and returns what happened.
+func befallen(t *testing.T, top topology, number int64, length time.Duration) *history.History {
+	t.Helper()
+	begin := time.Now()
+	s := newSite(t, top)
+	s.warmUp(t)
+	up := time.Since(begin)
+	rec := newRecorder()
+	load := &workload{site: s, rec: rec, seed: number}
+	bad := newNemesis(s, rec)
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	load.start(ctx)
+	bad.run(ctx, makePlan(number, &top, length))
+	<-ctx.Done() // calls after the last fault
+	bad.report(t)
+	load.clients.Wait()
+	over := rec.now()
+	if err := s.settle(t.Context()); err != nil {
+		t.Errorf("not settled within %v of the last fault: %v", settleWithin, err)
+	}
+	h := &history.History{
+		Seed: number, Topology: top.name, Hosts: top.hosts, Ops: rec.ops, Faults: rec.faults, Final: s.final(t),
+		Unplanned: s.unplanned(rec.faults),
+	}
+	settled := rec.now() - over
+	s.rested(t)
+	t.Logf("started in %v, befallen for %v, settled in %v", up.Round(time.Millisecond), over.Round(time.Millisecond),
+		settled.Round(time.Millisecond))
+	return h
+}

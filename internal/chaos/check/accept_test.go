@@ -1,0 +1,215 @@
+package check
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Histories that keep every promise.
+var good = map[string]func(s *script){
+	"nothing": func(*script) {},
+	"a life": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.get(1, "subject=a status=open", rev(10))
+		s.set(1, "status=b", rev(11))
+		s.list(1, 11, "subject=a status=b")
+		s.set(1, "status", rev(12))
+		s.row(1, 12, "subject=a status")
+	},
+	"a deletion": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.remove(1, rev(11))
+		s.get(1, "", missing)
+		s.set(1, "subject=b", refused)
+		s.gone(1)
+	},
+	"a deletion before the first flush": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+	},
+	"a change of a deleted ticket that was accepted": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.set(1, "subject=b", intoSpool)
+		s.get(1, "", missing)
+		s.gone(1)
+	},
+	"writes at once": func(s *script) {
+		s.set(1, "status=a", rev(10), over(3))
+		s.set(1, "status=b", rev(11), by(1))
+		s.get(1, "status=a", rev(11), by(1)) // b came first, and the revisions say nothing of it
+		s.get(1, "status=a", rev(11), by(1))
+		s.row(1, 11, "status=a")
+	},
+	"an unknown write that comes late": func(s *script) {
+		s.set(1, "status=a", unknown)
+		s.set(1, "status=b", by(1), rev(11))
+		s.get(1, "status=b", by(1), rev(11))
+		s.get(1, "status=a", by(1), rev(12))
+		s.row(1, 12, "status=a")
+	},
+	"an unknown write that comes after the last read": func(s *script) {
+		s.set(1, "status=b", by(1), rev(11))
+		s.set(1, "status=a", unknown)
+		s.get(1, "status=b", by(1), rev(11))
+		s.row(1, 12, "status=a")
+	},
+	"an unknown write that never comes": func(s *script) {
+		s.set(1, "status=b", by(1), rev(11))
+		s.set(1, "status=a", unknown)
+		s.get(1, "status=b", by(1), rev(11))
+		s.row(1, 11, "status=b")
+	},
+	"an unknown deletion": func(s *script) {
+		s.set(1, "status=b", by(1), rev(11))
+		s.remove(1, unknown)
+		s.get(1, "status=b", by(1), rev(11))
+		s.get(1, "", missing, by(1))
+		s.gone(1)
+	},
+	"an unknown create": func(s *script) {
+		s.create(0, "subject=a", unknown)
+		s.list(5, 10, "subject=a status=open")
+		s.set(5, "status=b", by(1), rev(11))
+		s.row(5, 11, "subject=a status=b")
+	},
+	"an unknown write that makes the ticket": func(s *script) {
+		s.set(1, "status=a", unknown)
+		s.get(1, "status=a", by(1), rev(9))
+		s.row(1, 9, "status=a")
+	},
+	"a request that was repeated": func(s *script) {
+		s.create(0, "subject=a", unknown, request("r"))
+		s.create(3, "subject=a", request("r"), by(1), rev(10))
+		s.create(3, "subject=a", request("r"), by(1), rev(10))
+		s.row(3, 10, "subject=a")
+	},
+	"a request whose repetition is recorded before its first try": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.get(1, "subject=a status=b", rev(11))
+		s.set(1, "status=b", request("r"), by(1), rev(11))
+		s.set(1, "status=b", request("r"), by(2), rev(11), earlier(3))
+		s.row(1, 11, "subject=a status=b")
+	},
+	"a spooled create whose first try made a ticket, too": func(s *script) {
+		s.create(7, "subject=a", intoSpool)
+		s.list(6, 9, "subject=a status=open")
+		s.get(7, "subject=a status=open", rev(12))
+		s.gone(6)
+		s.row(7, 12, "subject=a")
+	},
+	"spooled changes": func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.set(1, "status=b", intoSpool)
+		s.get(1, "status=a", stale)
+		s.set(1, "subject=c", intoSpool)
+		s.get(1, "status=b subject=c", rev(12))
+		s.row(1, 12, "status=b subject=c")
+	},
+	"stale answers": func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.set(1, "status=b", rev(11))
+		s.get(1, "status=a", rev(10), stale)
+		s.get(1, "status=b", rev(11))
+		s.row(1, 11, "status=b")
+	},
+	"a revision that was raised at the replay": func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.get(1, "status=a", rev(10))
+		s.get(1, "status=a", rev(50))
+		s.set(1, "status=b", rev(51))
+		s.row(1, 60, "status=b")
+	},
+	"two hosts": func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.get(1, "status=a", rev(10))
+		s.set(1, "status=b", rev(12))
+		s.to(0)
+		s.get(1, "status=b", rev(12))
+		s.row(1, 12, "status=b")
+	},
+	"a host that was cut off: the last to arrive wins": func(s *script) {
+		s.fault(0, time.Second)
+		s.set(1, "status=a", rev(10)) // waits in a journal
+		s.to(1)
+		s.get(1, "", missing)
+		s.set(1, "status=b", rev(12))
+		s.get(1, "status=b", rev(12))
+		s.get(1, "status=a", rev(13))
+		s.row(1, 13, "status=a")
+	},
+	"a spooled change, seen from elsewhere": func(s *script) {
+		s.set(1, "status=a", intoSpool)
+		s.to(1)
+		s.get(1, "", missing)
+		s.set(1, "status=b", rev(10))
+		s.get(1, "status=b", rev(10))
+		s.row(1, 11, "status=a")
+	},
+	"a journal that acknowledges, seen from elsewhere": func(s *script) {
+		s.Early = true
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.get(1, "", missing)
+		s.row(1, 10, "status=a")
+	},
+	"NULL again and again": func(s *script) {
+		s.set(1, "category", rev(10))
+		s.set(1, "category=a", rev(11))
+		s.set(1, "category", rev(12))
+		s.get(1, "category", rev(12))
+		s.set(1, "category=b", rev(13))
+		s.set(1, "category", rev(14), over(2))
+		s.get(1, "category=b", rev(13), by(1))
+		s.get(1, "category", rev(14), by(1))
+		s.row(1, 14, "category")
+	},
+	"a dead letter": func(s *script) {
+		s.set(1, "status=a subject=a", rev(10))
+		s.set(1, "status=b", rev(11))
+		s.row(1, 10, "status=a subject=a")
+		s.dead(1, "status=b")
+	},
+	"a dead letter without a row": func(s *script) {
+		s.create(1, "status=a", rev(10))
+		s.dead(1, "status=a")
+	},
+	"a deletion that MySQL refuses": func(s *script) {
+		s.create(1, "status=a", rev(10))
+		s.remove(1, rev(11))
+		s.row(1, 10, "status=a")
+		s.dead(1, "")
+		s.Final.Dead[0].Deleted = true
+	},
+	"defaults of another table": func(s *script) {
+		s.Defaults = fieldsOf("status=new")
+		s.create(1, "subject=a", rev(10))
+		s.get(1, "subject=a status=new", rev(10))
+		s.row(1, 10, "subject=a status=new")
+	},
+	"many unknown writes that nobody saw": func(s *script) {
+		s.create(1, "subject=a", rev(1))
+		for n := range 200 {
+			s.set(1, "status="+strconv.Itoa(n), unknown, by(n+1))
+			s.get(1, "subject=a status=open", rev(1))
+		}
+		s.row(1, 1, "subject=a status=open")
+	},
+}
+
+func TestGoodHistories(t *testing.T) {
+	t.Parallel()
+	for name, write := range good {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var s script
+			write(&s)
+			if found := All(&s.History); len(found) > 0 {
+				t.Errorf("refused:\n%s", report(found))
+			}
+		})
+	}
+}

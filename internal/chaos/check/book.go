@@ -1,0 +1,142 @@
+package check
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// book is a history sorted by tickets.
+type book struct {
+	history *history.History
+	tickets map[int64]*page
+	// strays are creates that may have made a ticket whose id nobody was told.
+	strays []*history.Op
+	seen   map[sighting]time.Duration // when a change was seen first
+}
+
+// page is what happened to one ticket.
+type page struct {
+	id int64
+	// changes are the creates, sets and deletes that may have been made, by the time of their call; one for all repetitions
+	// of a request.
+	changes []*history.Op
+	// reads are the answers that show it, by the time of their call. A list gives one for each of its tickets.
+	reads []*history.Op
+	// refused are changes that were certainly not made.
+	refused []*history.Op
+	// writers say who wrote a field's value: one, but for NULL, which may be written often.
+	writers map[written][]*history.Op
+	// made is the create that made it without telling its id, see adopt.
+	made  *history.Op
+	names []string     // of the fields that somebody set, see fields
+	row   *history.Row // in the end; nil where there is none
+	dead  *history.Row // nil where it is no dead letter
+}
+
+// written is a field's value; null is one of its own.
+type written struct {
+	field, value string
+	null         bool
+}
+
+func writtenOf(field string, value history.Value) written {
+	if value == nil {
+		return written{field: field, null: true}
+	}
+	return written{field: field, value: *value}
+}
+
+func newBook(h *history.History) *book {
+	b := &book{history: h, tickets: map[int64]*page{}, seen: map[sighting]time.Duration{}}
+	b.collect(merged(h.Ops))
+	for i := range h.Final.Rows {
+		b.page(h.Final.Rows[i].Ticket).row = &h.Final.Rows[i]
+	}
+	for i := range h.Final.Dead {
+		b.page(h.Final.Dead[i].Ticket).dead = &h.Final.Dead[i]
+	}
+	b.adopt()
+	for _, p := range b.tickets {
+		byCall(p.changes)
+		byCall(p.reads)
+		b.look(p)
+	}
+	return b
+}
+
+func byCall(ops []*history.Op) {
+	slices.SortStableFunc(ops, func(x, y *history.Op) int { return cmp.Compare(x.Call, y.Call) })
+}
+
+// pages are the tickets by their ids.
+func (b *book) pages() []*page {
+	return slices.SortedFunc(maps.Values(b.tickets), func(x, y *page) int { return cmp.Compare(x.id, y.id) })
+}
+
+func (b *book) page(id int64) *page {
+	p := b.tickets[id]
+	if p == nil {
+		p = &page{id: id, writers: map[written][]*history.Op{}}
+		b.tickets[id] = p
+	}
+	return p
+}
+
+func (b *book) collect(ops []*history.Op) {
+	for _, op := range ops {
+		switch {
+		case op.Kind == history.List:
+			b.collectList(op)
+		case !changes(op):
+			if op.Outcome == history.Done {
+				p := b.page(op.Ticket)
+				p.reads = append(p.reads, op)
+			}
+		case op.Outcome == history.Refused:
+			p := b.page(op.Ticket)
+			p.refused = append(p.refused, op)
+		case op.Kind == history.Create && (op.Ticket == 0 || op.Code == history.Spooled):
+			b.strays = append(b.strays, op)
+			fallthrough
+		default:
+			if op.Ticket != 0 {
+				b.page(op.Ticket).write(op)
+			}
+		}
+	}
+}
+
+func (p *page) write(op *history.Op) {
+	p.changes = append(p.changes, op)
+	for field, value := range op.Fields {
+		w := writtenOf(field, value)
+		p.writers[w] = append(p.writers[w], op)
+	}
+}
+
+// sources are the changes that may have given a field its value, and nil where the table's default may have. None: it comes
+// from nowhere.
+func (p *page) sources(b *book, field string, value history.Value) []*history.Op {
+	of := p.writers[writtenOf(field, value)]
+	if equal(value, b.initial(field)) {
+		of = append([]*history.Op{nil}, of...)
+	}
+	return of
+}
+
+// collectList makes a read of each ticket that a list shows.
+func (b *book) collectList(op *history.Op) {
+	if op.Outcome != history.Done {
+		return
+	}
+	for _, t := range op.Tickets {
+		read := *op
+		read.Tickets, read.Ticket, read.Revision, read.Fields = nil, t.Ticket, t.Revision, t.Fields
+		p := b.page(t.Ticket)
+		p.reads = append(p.reads, &read)
+	}
+}

@@ -1,0 +1,19 @@
+// Package check judges recorded histories: whether what ticketd did under faults is what its documents promise.
+//
+// What is promised, and so what is checked:
+//
+//   - One host. All that goes through one daemon and its spool is linearizable, ticket by ticket: as if each operation
+//     happened at one moment between its call and its return (linear.go). An operation of unknown outcome happened at
+//     some moment after its call, or never. A spooled change happened when its client had its answer, as a daemon takes it in
+//     before it works on any later request. An answer that is marked stale promises only that what it shows was written.
+//   - Several hosts. What one host was told, it shows from then on (reads.go); what another one was told, too, unless a
+//     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
+//   - A deletion stands: a change of a deleted ticket that was accepted all the same has no effect.
+//   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two of a host's changes of a
+//     ticket share one (revisions.go). Those that a journal acknowledged may be raised when they arrive in Redis, so the
+//     effects of operations that did overlap need not come in the order of their revisions, and a read may show a higher one.
+//   - Nothing is read that nobody wrote, wrote elsewhere or wrote later, or that was refused (values.go).
+//   - No id is given twice (ids.go).
+//   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
+//     that may have come later, in its row or, where MySQL refused it, in a dead letter.
+package check

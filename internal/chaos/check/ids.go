@@ -1,0 +1,84 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// ids demands that no two creates were given the same ticket, that no create was given one that was there, and that a create
+// made one ticket.
+func ids(b *book) []history.Violation {
+	found := repeated(b)
+	for _, p := range b.pages() {
+		var create *history.Op
+		for _, op := range p.changes {
+			if op.Kind != history.Create || op.Outcome != history.Done {
+				continue
+			}
+			if create != nil {
+				found = append(found, violation(RuleIDs, p.id, "two creates were given this ticket", create, op))
+			}
+			create = op
+		}
+		if first := firstChange(p.changes); create != nil && first != create && first.Return < create.Call {
+			found = append(found, violation(RuleIDs, p.id, "a create was given a ticket that was there already", first, create))
+		}
+	}
+	rows := map[int64]int{}
+	for _, row := range b.history.Final.Rows {
+		if rows[row.Ticket]++; rows[row.Ticket] == 2 {
+			found = append(found, violation(RuleIDs, row.Ticket, "MySQL has the ticket twice"))
+		}
+	}
+	return append(found, strays(b)...)
+}
+
+// firstChange is the earliest acknowledged change; nil where there is none.
+func firstChange(ops []*history.Op) *history.Op {
+	for _, op := range ops {
+		if op.Outcome == history.Done {
+			return op
+		}
+	}
+	return nil
+}
+
+// repeated looks for repetitions of a create that were told another ticket.
+func repeated(b *book) []history.Violation {
+	var found []history.Violation
+	told := map[string]*history.Op{}
+	for i := range b.history.Ops {
+		op := &b.history.Ops[i]
+		if op.Kind != history.Create || op.Outcome != history.Done || op.Request == "" {
+			continue
+		}
+		first := told[op.Request]
+		if first != nil && first.Ticket != op.Ticket {
+			found = append(found, violation(RuleTwice, op.Ticket,
+				fmt.Sprintf("the repetition of a create was told another ticket than %d", first.Ticket), first, op))
+		}
+		told[op.Request] = op
+	}
+	return found
+}
+
+// strays looks for creates that left more than one ticket in the end.
+func strays(b *book) []history.Violation {
+	var found []history.Violation
+	alive := map[*history.Op]int64{}
+	for _, p := range b.pages() {
+		if p.made == nil || p.row == nil || p.row.Deleted {
+			continue
+		}
+		other, twice := alive[p.made]
+		if p.made.Outcome == history.Done {
+			other, twice = p.made.Ticket, true
+		}
+		if twice {
+			found = append(found, violation(RuleTwice, p.id, fmt.Sprintf("a create made this ticket and %d, too", other), p.made))
+		}
+		alive[p.made] = p.id
+	}
+	return found
+}

@@ -1,0 +1,105 @@
+package check
+
+import (
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// merged makes one operation of all repetitions of a request: it happened between the first call and the first
+// acknowledgement.
+func merged(ops []history.Op) []*history.Op {
+	type request struct {
+		kind history.Kind
+		id   string
+	}
+	var all []*history.Op
+	known := map[request]*history.Op{}
+	for i := range ops {
+		op := &ops[i]
+		if op.Request == "" || !changes(op) {
+			all = append(all, op)
+			continue
+		}
+		name := request{op.Kind, op.Request}
+		if first := known[name]; first != nil {
+			merge(first, op)
+			continue
+		}
+		once := *op
+		known[name] = &once
+		all = append(all, &once)
+	}
+	return all
+}
+
+// merge adds a repetition to what is known of its request.
+func merge(once, op *history.Op) {
+	call := min(once.Call, op.Call)
+	better := once.Outcome != history.Done && op.Outcome != history.Refused
+	earlier := once.Outcome == history.Done && op.Outcome == history.Done && op.Return < once.Return
+	if better || earlier {
+		client := once.Client
+		*once = *op
+		once.Client = client
+	}
+	once.Call = call
+}
+
+// adopt finds out which tickets were made by creates whose clients were not told of them: values are written once, so a
+// ticket that shows a create's value was made by it.
+//
+// That a create is in the spool, under a ticket's id, may follow a try that made another ticket. ticketd deletes that one.
+func (b *book) adopt() {
+	values := map[written]*history.Op{}
+	for _, op := range b.strays {
+		for field, value := range op.Fields {
+			if value != nil {
+				values[writtenOf(field, value)] = op
+			}
+		}
+	}
+	for _, p := range b.pages() {
+		if op := p.stray(values); op != nil {
+			p.adopt(op)
+		}
+	}
+}
+
+// stray is the create of another id, or of none, whose value the ticket shows.
+func (p *page) stray(values map[written]*history.Op) *history.Op {
+	for _, fields := range p.shown() {
+		for field, value := range fields {
+			w := writtenOf(field, value)
+			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id {
+				return op
+			}
+		}
+	}
+	return nil
+}
+
+func (p *page) adopt(op *history.Op) {
+	p.made = op
+	create := *op
+	create.Ticket, create.Revision, create.Outcome = p.id, 0, history.Unknown
+	p.write(&create)
+	if op.Outcome == history.Done {
+		gone := create
+		gone.Kind, gone.Fields = history.Delete, nil
+		p.write(&gone)
+	}
+}
+
+// shown is all that was ever seen of the ticket.
+func (p *page) shown() []map[string]history.Value {
+	var all []map[string]history.Value
+	for _, read := range p.reads {
+		all = append(all, read.Fields)
+	}
+	if p.row != nil {
+		all = append(all, p.row.Fields)
+	}
+	if p.dead != nil {
+		all = append(all, p.dead.Fields)
+	}
+	return all
+}

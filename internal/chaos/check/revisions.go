@@ -1,0 +1,116 @@
+package check
+
+import (
+	"container/heap"
+	"fmt"
+	"slices"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
+// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was ahead,
+// all revisions are one above the last.
+func revisions(b *book) []history.Violation {
+	var found []history.Violation
+	for _, p := range b.pages() {
+		found = append(found, p.growing()...)
+		found = append(found, p.unique()...)
+	}
+	return found
+}
+
+// numbered are the operations that tell a revision for certain, by the time of their call.
+func (p *page) numbered() []*history.Op {
+	var ops []*history.Op
+	for _, op := range slices.Concat(p.changes, p.reads) {
+		if op.Outcome == history.Done && op.Revision > 0 && !op.Stale {
+			ops = append(ops, op)
+		}
+	}
+	byCall(ops)
+	return ops
+}
+
+// growing compares each operation with the highest revision of those that had ended before it.
+func (p *page) growing() []history.Violation {
+	var found []history.Violation
+	type state struct {
+		running byReturn
+		highest *history.Op
+	}
+	hosts := map[int]*state{}
+	for _, op := range p.numbered() {
+		s := hosts[op.Host]
+		if s == nil {
+			s = &state{}
+			hosts[op.Host] = s
+		}
+		for len(s.running) > 0 && s.running[0].Return < op.Call {
+			ended, _ := heap.Pop(&s.running).(*history.Op)
+			if s.highest == nil || ended.Revision > s.highest.Revision {
+				s.highest = ended
+			}
+		}
+		if before := s.highest; before != nil && !follows(before, op) {
+			found = append(found, violation(RuleRevisions, p.id,
+				fmt.Sprintf("after revision %d came %d", before.Revision, op.Revision), before, op))
+		}
+		heap.Push(&s.running, op)
+	}
+	return found
+}
+
+// follows tells whether an operation may have its revision after an earlier one had its own: a higher one, but that a read shows
+// the earlier one again, and so does the answer to a second deletion.
+func follows(before, op *history.Op) bool {
+	same := !changes(op) || op.Kind == history.Delete && before.Kind == history.Delete
+	return op.Revision > before.Revision || same && op.Revision == before.Revision
+}
+
+func (p *page) unique() []history.Violation {
+	var found []history.Violation
+	type number struct {
+		host     int
+		revision int64
+	}
+	given := map[number]*history.Op{}
+	for _, op := range p.changes {
+		if op.Outcome != history.Done || op.Revision == 0 {
+			continue
+		}
+		at := number{op.Host, op.Revision}
+		if other := given[at]; other != nil && (op.Kind != history.Delete || other.Kind != history.Delete) {
+			found = append(found, violation(RuleUnique, p.id,
+				fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
+		}
+		given[at] = op
+	}
+	return found
+}
+
+// byReturn is a heap of operations that are under way, the one that ends first on top.
+type byReturn []*history.Op
+
+// Len implements [heap.Interface].
+func (q *byReturn) Len() int { return len(*q) }
+
+// Less implements [heap.Interface].
+func (q *byReturn) Less(i, j int) bool { return (*q)[i].Return < (*q)[j].Return }
+
+// Swap implements [heap.Interface].
+func (q *byReturn) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
+
+// Push implements [heap.Interface].
+func (q *byReturn) Push(x any) {
+	if op, ok := x.(*history.Op); ok {
+		*q = append(*q, op)
+	}
+}
+
+// Pop implements [heap.Interface].
+func (q *byReturn) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}

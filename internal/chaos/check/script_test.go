@@ -1,0 +1,114 @@
+package check
+
+import (
+	"strings"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// script writes histories by hand. Its operations follow each other, one in each millisecond, each by the client and on the host
+// that the script is at; over stretches one over later ones.
+type script struct {
+	history.History
+
+	client, host int
+	now          time.Duration
+}
+
+// report shows what was found.
+func report(found []history.Violation) string {
+	var text strings.Builder
+	for i := range found {
+		text.WriteString(found[i].String())
+	}
+	return text.String()
+}
+
+// option changes an operation.
+type option func(*history.Op)
+
+func rev(n int64) option { return func(op *history.Op) { op.Revision = n } }
+
+// over lets an operation go on while the next ones are made.
+func over(next int) option {
+	return func(op *history.Op) { op.Return += time.Duration(next) * time.Millisecond }
+}
+
+// earlier lets an operation have been called before the ones that stand before it.
+func earlier(ms int) option {
+	return func(op *history.Op) { op.Call -= time.Duration(ms) * time.Millisecond }
+}
+
+func by(client int) option      { return func(op *history.Op) { op.Client = client } }
+func at(host int) option        { return func(op *history.Op) { op.Host = host } }
+func request(id string) option  { return func(op *history.Op) { op.Request = id } }
+func unknown(op *history.Op)    { op.Outcome = history.Unknown }
+func refused(op *history.Op)    { op.Outcome = history.Refused }
+func stale(op *history.Op)      { op.Stale = true }
+func missing(op *history.Op)    { op.Missing = true }
+func intoSpool(op *history.Op)  { op.Code = history.Spooled }
+func (s *script) to(client int) { s.client, s.host = client, client }
+
+func (s *script) do(kind history.Kind, ticket int64, values string, options ...option) {
+	op := history.Op{
+		Client: s.client, Host: s.host, Via: "go", Kind: kind, Ticket: ticket, Fields: fieldsOf(values), Outcome: history.Done,
+		Call: s.now, Return: s.now + time.Millisecond/2,
+	}
+	for _, change := range options {
+		change(&op)
+	}
+	s.now += time.Millisecond
+	s.Ops = append(s.Ops, op)
+}
+
+func (s *script) create(ticket int64, values string, options ...option) {
+	s.do(history.Create, ticket, values, options...)
+}
+
+func (s *script) set(ticket int64, values string, options ...option) {
+	s.do(history.Set, ticket, values, options...)
+}
+
+func (s *script) get(ticket int64, values string, options ...option) {
+	s.do(history.Get, ticket, values, options...)
+}
+
+func (s *script) remove(ticket int64, options ...option) {
+	s.do(history.Delete, ticket, "", options...)
+}
+
+func (s *script) list(ticket, revision int64, values string) {
+	s.do(history.List, 0, "")
+	op := &s.Ops[len(s.Ops)-1]
+	op.Tickets = append(op.Tickets, history.Read{Ticket: ticket, Revision: revision, Fields: fieldsOf(values)})
+}
+
+func (s *script) row(ticket, revision int64, values string) {
+	s.Final.Rows = append(s.Final.Rows, history.Row{Ticket: ticket, Revision: revision, Fields: fieldsOf(values)})
+}
+
+func (s *script) gone(ticket int64) {
+	s.Final.Rows = append(s.Final.Rows, history.Row{Ticket: ticket, Revision: 99, Deleted: true})
+}
+
+func (s *script) dead(ticket int64, values string) {
+	s.Final.Dead = append(s.Final.Dead, history.Row{Ticket: ticket, Fields: fieldsOf(values)})
+}
+
+func (s *script) fault(from, to time.Duration) {
+	s.Faults = append(s.Faults, history.Fault{Kind: "kill", Target: "redis", From: from, To: to})
+}
+
+// fieldsOf reads "status=a subject=b"; a name without a value is NULL.
+func fieldsOf(values string) map[string]history.Value {
+	fields := map[string]history.Value{}
+	for part := range strings.FieldsSeq(values) {
+		name, value, given := strings.Cut(part, "=")
+		fields[name] = nil
+		if given {
+			fields[name] = &value
+		}
+	}
+	return fields
+}

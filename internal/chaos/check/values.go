@@ -1,0 +1,68 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// values demands that whatever is shown of a ticket was written to it before, or is the table's default.
+func values(b *book) []history.Violation {
+	var found []history.Violation
+	for _, p := range b.pages() {
+		for _, read := range p.reads {
+			found = append(found, p.origins(b, read.Fields, read, "an answer shows")...)
+		}
+		if p.row != nil {
+			found = append(found, p.origins(b, p.row.Fields, nil, "MySQL has")...)
+		}
+		if p.dead != nil {
+			found = append(found, p.origins(b, p.dead.Fields, nil, "a dead letter has")...)
+		}
+		if p.row != nil && len(p.changes) == 0 {
+			found = append(found, violation(RuleNowhere, p.id, "MySQL has a ticket that nobody made", p.refused...))
+		}
+	}
+	return found
+}
+
+// origins looks for who wrote the fields. Without a read they are those of the end.
+func (p *page) origins(b *book, fields map[string]history.Value, read *history.Op, where string) []history.Violation {
+	var found []history.Violation
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		value := fields[field]
+		writers := p.sources(b, field, value)
+		early := func(op *history.Op) bool { return read != nil && op != nil && op.Call > read.Return }
+		switch {
+		case len(writers) == 0:
+			text := fmt.Sprintf("%s %s=%s, which nobody wrote to this ticket", where, field, text(value))
+			found = append(found, violation(RuleNowhere, p.id, text, p.suspects(b, field, value, read)...))
+		case !slices.ContainsFunc(writers, func(op *history.Op) bool { return !early(op) }):
+			text := fmt.Sprintf("%s %s=%s before it was written", where, field, text(value))
+			found = append(found, violation(RuleNowhere, p.id, text, read, writers[0]))
+		}
+	}
+	return found
+}
+
+// suspects are the operations that tell where a value may come from: refused ones, and those of other tickets.
+func (p *page) suspects(b *book, field string, value history.Value, read *history.Op) []*history.Op {
+	var ops []*history.Op
+	if read != nil {
+		ops = append(ops, read)
+	}
+	for _, op := range p.refused {
+		if wrote, there := op.Fields[field]; there && equal(wrote, value) {
+			ops = append(ops, op)
+		}
+	}
+	if value == nil {
+		return ops
+	}
+	for _, other := range b.pages() {
+		ops = append(ops, other.writers[writtenOf(field, value)]...)
+	}
+	return ops
+}

@@ -1,0 +1,70 @@
+package history
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Summary counts a history's operations and faults.
+func Summary(h *History) string {
+	ops, codes, faults := map[string]int{}, map[string]int{}, map[string]int{}
+	longest := Op{}
+	for i := range h.Ops {
+		op := &h.Ops[i]
+		ops[fmt.Sprintf("%s %s %s", op.Via, op.Kind, op.Outcome)]++
+		if op.Code != "" {
+			codes[fmt.Sprintf("%s %s", op.Via, op.Code)]++
+		}
+		if op.Return-op.Call > longest.Return-longest.Call {
+			longest = *op
+		}
+	}
+	for _, f := range h.Faults {
+		faults[f.Kind]++
+	}
+	return fmt.Sprintf("%s, seed %d: %d operations: %s\ncodes: %s\n%d faults: %s\nlongest call: %v, a %s by %s (%s %s)\n"+
+		"%d rows, %d dead letters, %d still dirty", h.Topology, h.Seed, len(h.Ops), counts(ops), counts(codes),
+		len(h.Faults), counts(faults), (longest.Return - longest.Call).Round(time.Millisecond), longest.Kind, longest.Via,
+		longest.Outcome, longest.Code, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty)
+}
+
+// counts lists names with numbers.
+func counts(of map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		parts = append(parts, fmt.Sprintf("%s %d", name, of[name]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// String shows a violation and its operations, one a line.
+func (v *Violation) String() string {
+	return fmt.Sprintf("violation of %q, ticket %d: %s\n%s", v.Rule, v.Ticket, v.Text, lines(v.Ops))
+}
+
+// lines shows operations, one a line.
+func lines(ops []Op) string {
+	var text strings.Builder
+	for i := range ops {
+		op := &ops[i]
+		fmt.Fprintf(&text, "  %9.4fs to %9.4fs client %d on host %d by %s: %s %d%s -> %s %s revision %d%s\n",
+			op.Call.Seconds(), op.Return.Seconds(), op.Client, op.Host, op.Via, op.Kind, op.Ticket, values(op.Fields),
+			op.Outcome, op.Code, op.Revision, map[bool]string{true: " stale"}[op.Stale])
+	}
+	return text.String()
+}
+
+func values(fields map[string]Value) string {
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := "NULL"
+		if v := fields[name]; v != nil {
+			value = *v
+		}
+		text.WriteString(" " + name + "=" + value)
+	}
+	return text.String()
+}

@@ -1,0 +1,115 @@
+package chaos
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/chaos/skew"
+	"github.com/ticketd/ticketd/internal/testenv"
+)
+
+// host is a daemon with what a host has of its own: socket, journal, spool, clock, and its ways to Redis and to MariaDB.
+type host struct {
+	*testenv.Ticketd
+
+	number         int
+	socket         string
+	metrics        string // socket
+	journal, spool string // each on a disk of its own, where the test may mount one
+	clock          *os.File
+	redis, mysql   *toxiproxy.Proxy // redis is nil where there is no way that could be cut
+	before         resources
+}
+
+// diskBytes is the size of a host's disks.
+const diskBytes = 64 << 20
+
+// newHost starts the daemon of a host. place is TOML of [redis].
+func newHost(t *testing.T, s *site, number int, place string) *host {
+	t.Helper()
+	dir := testenv.Folder(t)
+	h := &host{
+		number: number, socket: filepath.Join(dir, "d.sock"), metrics: filepath.Join(dir, "m.sock"),
+		journal: disk(t), spool: filepath.Join(disk(t), "spool"), clock: newClock(t, filepath.Join(dir, "clock")),
+		mysql: newProxy(t, fmt.Sprintf("mysql %d", number), s.mariadb.Addr()),
+	}
+	if s.single != nil {
+		h.redis = newProxy(t, fmt.Sprintf("redis %d", number), s.single.Addr())
+		place = fmt.Sprintf(place, h.redis.Listen)
+	}
+	// Leases, pauses and times to live are short, so that a run sees many of them. Between hosts it is clean copies that tell a
+	// create which comes late, and a change of a ticket that another host has deleted, what has happened meanwhile.
+	ttl := "2s"
+	if s.topology.hosts > 1 {
+		ttl = "1h"
+	}
+	config := fmt.Sprintf(`[daemon]
+socket = %q
+state_dir = %q
+spool_dir = %q
+shutdown_timeout = "3s"
+%s[journal]
+dir = %q
+[metrics]
+listen = %q
+pprof = true
+[sites.main]
+dsn = %q
+linger = "20ms"
+lease = "1s"
+clean_ttl = %q
+id_block = 50
+`, h.socket, dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, dsn(h.mysql.Listen), ttl)
+	h.Ticketd = testenv.NewTicketdOf(t, ticketdBinary(t), testenv.TicketdOptions{
+		Config: config, Env: []string{skew.Env + "=" + h.clock.Name()},
+	})
+	return h
+}
+
+// mayMount says whether the test may make disks that can be filled.
+func mayMount() bool { return os.Geteuid() == 0 }
+
+func disk(t *testing.T) string {
+	t.Helper()
+	if mayMount() {
+		return testenv.SmallDisk(t, diskBytes)
+	}
+	return testenv.Folder(t)
+}
+
+// newClock makes the file that says how far a daemon's clock is ahead.
+func newClock(t *testing.T, path string) *os.File {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	if err := setClock(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func setClock(file *os.File, seconds int) error {
+	_, err := file.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(int64(seconds))), 0)
+	return err
+}
+
+// newProxy starts a proxy before a TCP server for one test.
+func newProxy(t *testing.T, name, target string) *toxiproxy.Proxy {
+	t.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, name, "127.0.0.1:0", target)
+	if err := proxy.Start(); err != nil {
+		t.Fatalf("starting the proxy %s: %v", name, err)
+	}
+	t.Cleanup(proxy.Stop)
+	return proxy
+}

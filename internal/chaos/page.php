@@ -1,0 +1,76 @@
+<?php
+/**
+ * One call of the plugin's client class, for the fault suite: the operation comes as JSON, and what is known of it goes
+ * as JSON.
+ *
+ * @package Ticketd
+ */
+
+use Ticketd\Client\Breaker;
+use Ticketd\Client\Client;
+use Ticketd\Client\Connection;
+use Ticketd\Client\Spool;
+use Ticketd\Client\SpoolingClient;
+use Ticketd\Client\TicketdException;
+
+require __DIR__ . '/src/autoload.php';
+
+/**
+ * Takes an id from the table's sequence, as the plugin does while the daemon is away; 0 where the database gives none.
+ *
+ * @param string $socket The database's socket.
+ */
+function chaos_next_id( string $socket ): int {
+	mysqli_report( MYSQLI_REPORT_OFF );
+	$db = mysqli_init();
+	$db->options( MYSQLI_OPT_CONNECT_TIMEOUT, 1 );
+	$db->options( MYSQLI_OPT_READ_TIMEOUT, 1 );
+	if ( ! @$db->real_connect( null, 'root', '', 'chaos', 0, $socket ) ) {
+		return 0;
+	}
+	$raised = @$db->query( 'UPDATE wp_support_tickets_seq SET next = LAST_INSERT_ID(next) + 1 WHERE id = 1' );
+	return $raised ? (int) $db->insert_id : 0;
+}
+
+/**
+ * Makes the call.
+ *
+ * @param array $op What was asked.
+ * @return array What is known of it.
+ */
+function chaos_call( array $op ): array {
+	$breaker  = new Breaker( $op['spool'] );
+	$client   = new Client( new Connection( $op['socket'] ), '', Client::DEFAULT_TIMEOUT_MS, null, $breaker );
+	$spooling = new SpoolingClient(
+		$client,
+		new Spool( $op['spool'] ),
+		static function () use ( $op ): int {
+			return chaos_next_id( $op['database'] );
+		}
+	);
+	switch ( $op['kind'] ) {
+		case 'create':
+			return $spooling->create( $op['fields'] );
+		case 'set':
+			return array( 'revision' => $spooling->set( $op['ticket'], $op['fields'] ) );
+		case 'delete':
+			return array( 'revision' => $spooling->delete( $op['ticket'] ) );
+		case 'get':
+			return $client->get( $op['ticket'] );
+		default:
+			$where = array_filter( array( 'where' => $op['fields'] ) );
+			return $client->list_tickets( $where + array( 'limit' => $op['limit'] ) );
+	}
+}
+
+try {
+	$answer = chaos_call( json_decode( file_get_contents( 'php://input' ), true, 8, JSON_THROW_ON_ERROR ) );
+} catch ( TicketdException $e ) {
+	$answer = array(
+		'code'      => $e->reason(),
+		'message'   => $e->getMessage(),
+		'ambiguous' => $e->ambiguous(),
+	);
+}
+header( 'Content-Type: application/json' );
+echo json_encode( $answer, JSON_THROW_ON_ERROR );

@@ -1,0 +1,139 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// step is one fault of a plan.
+type step struct {
+	At, Length time.Duration // since the run's start; how long until it is healed
+	Kind       string
+	Host       int // whose daemon, network, disk or clock; which of several masters
+	Amount     int // how much, in the kind's own unit
+}
+
+// kind is a fault that a plan may have.
+type kind struct {
+	name    string
+	weight  int // how often it is chosen, in proportion
+	longest time.Duration
+	per     bool // it befalls one host, not what all share
+	amount  int  // most
+}
+
+// What can befall each topology; see faults_test.go for what they are.
+var (
+	daemonKinds = []kind{
+		{name: "daemon-kill", weight: 4, longest: 2 * time.Second, per: true},
+		{name: "daemon-pause", weight: 3, longest: 3 * time.Second, per: true},
+		{name: "daemon-restart", weight: 2, longest: time.Second, per: true},
+		{name: "clock-skew", weight: 2, longest: 4 * time.Second, per: true, amount: 600},
+		{name: "journal-full", weight: 2, longest: 2 * time.Second, per: true},
+		{name: "spool-full", weight: 1, longest: 2 * time.Second, per: true},
+	}
+	mysqlKinds = []kind{
+		{name: "mysql-kill", weight: 2, longest: 2 * time.Second},
+		{name: "mysql-pause", weight: 2, longest: 3 * time.Second},
+		{name: "mysql-restart", weight: 1, longest: time.Second},
+		{name: "mysql-cut", weight: 2, longest: 3 * time.Second, per: true},
+		{name: "mysql-slow", weight: 2, longest: 3 * time.Second, per: true, amount: 300},
+		{name: "mysql-reset", weight: 2, longest: 2 * time.Second, per: true},
+		{name: "revoke", weight: 2, longest: 3 * time.Second},
+		{name: "alter-add", weight: 1, longest: 2 * time.Second},
+		{name: "alter-length", weight: 1, longest: 2 * time.Second},
+	}
+	redisKinds = []kind{
+		{name: "redis-kill", weight: 4, longest: 2 * time.Second},
+		{name: "redis-pause", weight: 3, longest: 3 * time.Second},
+		{name: "redis-restart", weight: 2, longest: time.Second},
+		{name: "redis-cut", weight: 3, longest: 3 * time.Second, per: true},
+		{name: "redis-slow", weight: 2, longest: 3 * time.Second, per: true, amount: 300},
+		{name: "redis-reset", weight: 2, longest: 2 * time.Second, per: true},
+		{name: "redis-memory", weight: 2, longest: 2 * time.Second},
+		{name: "script-flush", weight: 2, longest: 100 * time.Millisecond},
+	}
+	// Of the nodes of a set that heals itself; a paused master goes on before the others would replace it, see topology_test.go.
+	nodeKinds = []kind{
+		{name: "master-kill", weight: 4, longest: time.Second},
+		{name: "master-pause", weight: 3, longest: 250 * time.Millisecond},
+		{name: "replica-kill", weight: 2, longest: time.Second},
+		{name: "redis-memory", weight: 2, longest: 2 * time.Second},
+		{name: "script-flush", weight: 2, longest: 100 * time.Millisecond},
+	}
+)
+
+// makePlan is what befalls a topology within a time: one lane of faults that always has one, and a second that mostly rests. The
+// same seed gives the same plan.
+func makePlan(seed int64, top *topology, length time.Duration) [][]step {
+	kinds := top.kinds()
+	var plan [][]step
+	for lane := range 2 {
+		r := rand.New(rand.NewPCG(uint64(seed), uint64(top.number)<<8|uint64(lane)))
+		longestRest := []time.Duration{500 * time.Millisecond, 4 * time.Second}[lane]
+		var steps []step
+		for at := rest(r, longestRest); ; {
+			s := top.step(r, kinds)
+			s.At = at
+			if s.At+s.Length > length-healing {
+				break
+			}
+			steps = append(steps, s)
+			at += s.Length + rest(r, longestRest)
+		}
+		plan = append(plan, steps)
+	}
+	return plan
+}
+
+// healing is how long before its end a run has no more faults.
+const healing = 500 * time.Millisecond
+
+func rest(r *rand.Rand, longest time.Duration) time.Duration {
+	return 100*time.Millisecond + time.Duration(r.Int64N(int64(longest)))
+}
+
+// step draws a fault: first what it befalls, so that each part of the site has its share, then which.
+func (top *topology) step(r *rand.Rand, groups [][]kind) step {
+	kinds := groups[r.IntN(len(groups))]
+	total := 0
+	for _, k := range kinds {
+		total += k.weight
+	}
+	k, at := kinds[0], r.IntN(total)
+	for _, k = range kinds {
+		if at -= k.weight; at < 0 {
+			break
+		}
+	}
+	s := step{Kind: k.name, Length: 50*time.Millisecond + time.Duration(r.Int64N(int64(k.longest)))}
+	host, amount := r.IntN(top.hosts), r.IntN(2*max(k.amount, 1))
+	if k.per {
+		s.Host = host
+	}
+	s.Amount = amount - k.amount // both directions, for what has two
+	return s
+}
+
+// kinds are the faults of a topology, by what they befall.
+func (top *topology) kinds() [][]kind {
+	groups := [][]kind{slices.Clone(daemonKinds), mysqlKinds}
+	switch top.redis {
+	case alone:
+		groups = append(groups, redisKinds)
+	case sentinels, cluster:
+		groups = append(groups, nodeKinds)
+		for i := range groups[0] {
+			groups[0][i].amount = min(groups[0][i].amount, nodesSkew)
+		}
+	case none:
+	}
+	if !mayMount() {
+		groups[0] = slices.DeleteFunc(groups[0], func(k kind) bool { return k.name == "journal-full" || k.name == "spool-full" })
+	}
+	return groups
+}
+
+// nodesSkew is by how many seconds clocks differ where a fail-over takes three.
+const nodesSkew = 2

@@ -1,0 +1,184 @@
+package planted
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/chaos/check"
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// cases are the daemon's invariants: how each is switched off, how the fault is provoked that it prevents, and the rule of the
+// checkers that must be broken then.
+var cases = map[string]struct {
+	plant   plant
+	site    string // TOML
+	provoke func(t *testing.T, r *rig)
+	rule    string
+}{
+	"revision guard in the upsert": {
+		plant: plant{
+			file: "sync/mysql/statement.go",
+			text: `guard := same + " AND VALUES(" + s.revision + ")>" + s.revision`, instead: `guard := same`,
+		},
+		site: "lease = \"1s\"\nlinger = \"5ms\"", provoke: lateStatement, rule: check.RuleFinal,
+	},
+	"revision check in the ack": {
+		plant: plant{file: "store/redis/ack.lua", text: "if changed <= arrived then", instead: "if true then"},
+		site:  "lease = \"30s\"\nlinger = \"5ms\"", provoke: writeDuringFlush, rule: check.RuleFinal,
+	},
+	"PERSIST of dirty keys": {
+		plant: plant{file: "store/redis/apply.lua", text: "redis.call('PERSIST', ticket)", instead: ""},
+		site:  never + "clean_ttl = \"1s\"", provoke: dirtyWhileItExpires, rule: check.RuleFinal,
+	},
+	"replay ledger": {
+		plant: plant{
+			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived then", instead: "if false then",
+		},
+		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
+	},
+	"order of the spool": {
+		plant: plant{file: "daemon/spool/folder.go", text: "slices.Sort(all)", instead: "slices.Sort(all)\n\tslices.Reverse(all)"},
+		site:  never, provoke: severalInTheSpool, rule: check.RuleFinal,
+	},
+}
+
+// With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
+func TestPlanted(t *testing.T) {
+	t.Parallel()
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("sound", func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, testenv.TicketdBinary(t), c.site)
+				c.provoke(t, r)
+				if found := check.All(r.settle(t)); len(found) > 0 {
+					t.Errorf("the sound daemon's history is refused:\n%s", report(found))
+				}
+			})
+			t.Run("switched off", func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, c.plant.build(t), c.site)
+				c.provoke(t, r)
+				found := check.All(r.settle(t))
+				if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
+					t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
+				}
+			})
+		})
+	}
+}
+
+// report shows what was found.
+func report(found []history.Violation) string {
+	var text strings.Builder
+	for i := range found {
+		text.WriteString(found[i].String())
+	}
+	return text.String()
+}
+
+// lateStatement holds a daemon's statement up until another daemon has written newer values.
+func lateStatement(t *testing.T, r *rig) {
+	here := r.host(t)
+	r.warm(t, here)
+	there := r.host(t)
+	if err := there.Pause(); err != nil { // so that it is the first daemon whose statement is late
+		t.Fatal(err)
+	}
+	here.mariadb.Hold()
+	r.set(t, here, 1, "first", "")
+	eventually(t, "the first daemon's statement is under way", func() bool { return here.mariadb.Holds("first") })
+	if err := there.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	r.set(t, here, 1, "second", "")
+	eventually(t, "the second daemon has flushed", func() bool { return r.subject(t, 1) == "second" })
+	here.mariadb.Release()
+	r.set(t, here, 2, "after", "") // in MySQL it is behind the late statement
+	eventually(t, "the late statement has arrived", func() bool { return r.subject(t, 2) == "after" })
+}
+
+// warm has the daemon flush, so that nothing but the next flush's statement comes before its end.
+func (r *rig) warm(t *testing.T, h *host) {
+	t.Helper()
+	r.set(t, h, 1, "zero", "")
+	eventually(t, "the daemon flushes", func() bool { return r.subject(t, 1) == "zero" && h.status(t).Dirty == 0 })
+}
+
+// writeDuringFlush writes a ticket while its former value is on the way to MySQL.
+func writeDuringFlush(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.warm(t, h)
+	h.mariadb.Hold()
+	r.set(t, h, 1, "first", "")
+	eventually(t, "the first value is under way", func() bool { return h.mariadb.Holds("first") })
+	r.set(t, h, 1, "second", "")
+	h.mariadb.Release()
+	eventually(t, "the daemon thinks that everything is in MySQL", func() bool { return h.status(t).Dirty == 0 })
+}
+
+// dirtyWhileItExpires writes a ticket that is clean, and so about to leave Redis.
+func dirtyWhileItExpires(t *testing.T, r *rig) {
+	h := r.host(t)
+	key := r.prefix + "ticket:1"
+	flush := func() {
+		c, end := h.dial(t)
+		defer end()
+		if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.set(t, h, 1, "first", "")
+	flush()
+	if ttl := r.keys.PTTL(t.Context(), key).Val(); ttl <= 0 {
+		t.Fatalf("the clean ticket's time to live is %v: this proves nothing", ttl)
+	}
+	r.set(t, h, 1, "second", "")
+	eventually(t, "the ticket stays in Redis, or is gone", func() bool { return r.keys.PTTL(t.Context(), key).Val() < 0 })
+	r.get(t, h, 1)
+}
+
+// killedBeforeTheConfirm kills a daemon whose journal's change has arrived in Redis, before it knows, and replaces the change
+// through another one.
+func killedBeforeTheConfirm(t *testing.T, r *rig) {
+	here, there := r.host(t), r.host(t)
+	r.set(t, here, 1, "zero", protocol.AckJournal)
+	eventually(t, "it has followed to Redis", func() bool { return here.status(t).Journal.Entries == 0 })
+	here.redis.Hold()
+	from := r.history.Ops[len(r.history.Ops)-1].Return
+	r.set(t, here, 1, "first", protocol.AckJournal)
+	eventually(t, "its replay is under way", func() bool { return here.redis.Holds("first") })
+	here.Kill()
+	here.redis.Release()
+	eventually(t, "it has arrived", func() bool { return r.get(t, there, 1) == "first" })
+	r.set(t, there, 1, "second", "")
+	r.get(t, there, 1)
+	if err := here.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is replayed again", func() bool { return here.status(t).Journal.Entries == 0 })
+	r.history.Faults = append(r.history.Faults, history.Fault{
+		Kind: "hold and kill", Target: "daemon 0", From: from, To: r.history.Ops[len(r.history.Ops)-1].Return,
+	})
+	r.get(t, there, 1)
+}
+
+// severalInTheSpool leaves changes of one ticket in the spool of a daemon that is down.
+func severalInTheSpool(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.set(t, h, 1, "zero", "")
+	h.Kill()
+	for n := range 5 {
+		r.leave(t, h, 1, "spooled-"+strconv.Itoa(n))
+	}
+	if err := h.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.get(t, h, 1)
+}

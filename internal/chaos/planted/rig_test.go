@@ -1,0 +1,180 @@
+package planted
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+// never keeps flushes away: what is in MySQL is then a scenario's own doing.
+const never = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
+
+// rig is a site whose daemons are all of one binary, and the history of what is done with them.
+type rig struct {
+	binary  string
+	site    string // TOML
+	redis   *testenv.Redis
+	keys    *goredis.Client
+	prefix  string
+	mariadb *testenv.MariaDB
+	dsn     string
+	db      *sql.DB
+	hosts   []*host
+
+	began   time.Time
+	history history.History
+}
+
+// host is a daemon of the rig. What it sends to its servers can be held.
+type host struct {
+	*testenv.Ticketd
+
+	number  int
+	dir     string
+	redis   *testenv.Proxy
+	mariadb *testenv.Proxy
+}
+
+func newRig(t *testing.T, binary, site string) *rig {
+	t.Helper()
+	r := &rig{binary: binary, site: site, began: time.Now()}
+	r.redis, r.prefix = testenv.SharedRedis(t)
+	r.keys = r.redis.Client(t)
+	var database string
+	r.mariadb, database = testenv.SharedMariaDB(t)
+	r.dsn, r.db = r.mariadb.DSN(database), r.mariadb.DB(t, database)
+	return r
+}
+
+// host starts another daemon.
+func (r *rig) host(t *testing.T) *host {
+	t.Helper()
+	h := &host{
+		number: len(r.hosts), dir: testenv.Folder(t),
+		redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
+	}
+	config := fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
+		"[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n", h.socket(), h.dir, h.spool(), "unix://"+h.redis.Socket(),
+		strings.Replace(r.dsn, r.mariadb.Socket(), h.mariadb.Socket(), 1), r.prefix, r.site)
+	if h.number == 0 {
+		file := filepath.Join(h.dir, "migrate.toml")
+		write(t, file, []byte(config))
+		if out, err := exec.CommandContext(t.Context(), r.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
+			t.Fatalf("ticketd migrate: %v\n%s", err, out)
+		}
+	}
+	h.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: config})
+	r.hosts = append(r.hosts, h)
+	r.history.Hosts = len(r.hosts)
+	return h
+}
+
+func (h *host) socket() string { return filepath.Join(h.dir, "d.sock") }
+func (h *host) spool() string  { return filepath.Join(h.dir, "spool") }
+
+// dial connects for one step of a test.
+func (h *host) dial(t *testing.T) (c *protocol.Client, end func()) {
+	t.Helper()
+	c, err := protocol.Dial(t.Context(), h.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func() { _ = c.Close() }
+}
+
+// status asks the daemon how it is.
+func (h *host) status(t *testing.T) protocol.StatusResult {
+	t.Helper()
+	c, end := h.dial(t)
+	defer end()
+	status, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// subject is what MySQL has; empty where there is no row.
+func (r *rig) subject(t *testing.T, id int64) string {
+	t.Helper()
+	for _, row := range r.rows(t) {
+		if row.Ticket == id {
+			return *row.Fields["subject"]
+		}
+	}
+	return ""
+}
+
+func (r *rig) rows(t *testing.T) []history.Row {
+	t.Helper()
+	found, err := r.db.QueryContext(t.Context(),
+		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject FROM wp_support_tickets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	var rows []history.Row
+	for found.Next() {
+		var row history.Row
+		var subject string
+		if err := found.Scan(&row.Ticket, &row.Revision, &row.Deleted, &subject); err != nil {
+			t.Fatal(err)
+		}
+		row.Fields = map[string]history.Value{"subject": &subject}
+		rows = append(rows, row)
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// settle flushes everything and completes the history with where everything is then. What is still dirty after a while is the
+// history's to tell.
+func (r *rig) settle(t *testing.T) *history.History {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	left := 1
+	for left > 0 && ctx.Err() == nil {
+		left = 0
+		for _, h := range r.hosts {
+			c, end := h.dial(t)
+			_, _ = c.Flush(ctx, nil, nil)
+			end()
+			status := h.status(t)
+			left += int(status.Dirty + status.Dead + status.Journal.Entries + status.Spool.Files)
+		}
+	}
+	r.history.Final = history.Final{Rows: r.rows(t), Dirty: left}
+	return &r.history
+}
+
+// eventually waits until the condition holds: polling, where nothing can be signalled.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !holds() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("it did not come to this: %s", what)
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package chaos
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// settleWithin is how long everything may take to arrive in MySQL after the last fault.
+const settleWithin = 90 * time.Second
+
+// settle waits until all daemons say that nothing waits anywhere. What still waits then is the history's to tell.
+func (s *site) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleWithin)
+	defer cancel()
+	return until(ctx, func() error {
+		var errs []error
+		for _, h := range s.hosts {
+			if err := h.settled(ctx, throughAll); err != nil {
+				errs = append(errs, fmt.Errorf("daemon %d: %w", h.number, err))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// How far a daemon must have come to be settled.
+const (
+	redisAlone  = false // everything is in Redis
+	throughAll  = true  // and in MySQL
+	settleStep  = 20 * time.Second
+	settleRedis = 2 * time.Second
+)
+
+// settled says what of a daemon is not as it should be.
+func (h *host) settled(ctx context.Context, flushed bool) error {
+	step := settleRedis
+	if flushed {
+		step = settleStep
+	}
+	ctx, cancel := context.WithTimeout(ctx, step)
+	defer cancel()
+	c, err := protocol.Dial(ctx, h.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if flushed {
+		if _, err := c.Flush(ctx, nil, nil); err != nil {
+			return err
+		}
+	}
+	status, err := c.Status(ctx)
+	switch {
+	case err != nil:
+		return err
+	case status.Store.State != protocol.StateUp:
+		return fmt.Errorf("the store is %s: %s", status.Store.State, status.Store.Reason)
+	case status.Journal.Entries > 0:
+		return fmt.Errorf("%d changes wait in the journal", status.Journal.Entries)
+	case !flushed:
+		return nil
+	case status.Sink.State != protocol.StateUp:
+		return fmt.Errorf("MySQL is %s: %s", status.Sink.State, status.Sink.Reason)
+	case status.Spool.Bad > 0 || status.Dirty > 0 || status.Spool.Files > 0:
+		return fmt.Errorf("%d dirty, %d in the spool, %d bad files there", status.Dirty, status.Spool.Files, status.Spool.Bad)
+	}
+	return nil
+}
+
+// final reads where everything is in the end.
+func (s *site) final(t *testing.T) history.Final {
+	t.Helper()
+	f := history.Final{Rows: s.rows(t)}
+	for _, h := range s.hosts {
+		c, err := protocol.Dial(t.Context(), h.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, err := c.Status(t.Context())
+		if err != nil {
+			t.Fatalf("daemon %d: %v", h.number, err)
+		}
+		f.Dirty += int(status.Journal.Entries + status.Spool.Files + status.Spool.Bad)
+		if h.number == 0 { // the others have the same Redis
+			f.Dirty += int(status.Dirty)
+			f.Dead = letters(t, c)
+		}
+		_ = c.Close()
+	}
+	return f
+}
+
+// letters are all dead letters.
+func letters(t *testing.T, c *protocol.Client) []history.Row {
+	t.Helper()
+	var rows []history.Row
+	for after := int64(0); ; {
+		page, err := c.DeadList(t.Context(), after, protocol.MaxTickets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page {
+			t.Logf("dead letter of ticket %d: %d %s", one.ID, one.Code, one.Reason)
+			rows = append(rows, history.Row{
+				Ticket: one.ID, Revision: one.Revision, Deleted: one.Deleted, Fields: fromWire(one.Fields),
+			})
+			after = one.ID
+		}
+		if len(page) < protocol.MaxTickets {
+			return rows
+		}
+	}
+}
+
+// rows are all of the table's.
+func (s *site) rows(t *testing.T) []history.Row {
+	t.Helper()
+	columns := []string{"subject", "status", "category", "priority", "assigned_to"}
+	found, err := s.db.QueryContext(t.Context(), "SELECT ticket_id, revision, deleted_at IS NOT NULL, extra, "+
+		strings.Join(columns, ", ")+" FROM "+table+" ORDER BY ticket_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	var rows []history.Row
+	for found.Next() {
+		row, extra := history.Row{Fields: make(map[string]history.Value)}, sql.NullString{}
+		values := make([]*string, len(columns))
+		into := []any{&row.Ticket, &row.Revision, &row.Deleted, &extra}
+		for i := range values {
+			into = append(into, &values[i])
+		}
+		if err := found.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range columns {
+			row.Fields[name] = values[i]
+		}
+		if extra.Valid {
+			readExtra(t, &row, extra.String)
+		}
+		rows = append(rows, row)
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// readExtra takes the fields without a column that the workload writes. A column that was dropped may have left others there.
+func readExtra(t *testing.T, row *history.Row, text string) {
+	t.Helper()
+	var extra map[string]history.Value
+	if err := json.Unmarshal([]byte(text), &extra); err != nil {
+		t.Fatalf("extra of ticket %d: %v", row.Ticket, err)
+	}
+	for name, value := range extra {
+		if slices.Contains(history.Fields, name) {
+			row.Fields[name] = value
+		}
+	}
+}

@@ -1,0 +1,51 @@
+// Package skew is the wall clock of a daemon whose clock is wrong. No program of the project imports it: the fault suite builds
+// a ticketd in which its calls replace those of [time.Now].
+//
+// The clock is ahead of the system's by what the file that TICKETD_TEST_CLOCK names says: eight bytes, a little-endian number of
+// seconds, read at each call. As when somebody sets a system's clock, the monotonic clock, and with it every time-out, goes on.
+package skew
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Env names the file.
+const Env = "TICKETD_TEST_CLOCK"
+
+// ahead is the mapped file; zero where there is none.
+var ahead = open(os.Getenv(Env))
+
+// Now is [time.Now] with the wall clock ahead.
+func Now() time.Time { return shifted(time.Now(), ahead.Load()) }
+
+// shifted moves a time's wall clock and leaves its monotonic clock alone, which no function of package time does. A time that has
+// both begins with a word of one bit that says so, 33 bits of seconds and 30 bits of nanoseconds.
+func shifted(t time.Time, seconds int64) time.Time {
+	const nanosecondBits = 30
+	//nolint:gosec // see above; the test proves it for the Go version in use
+	wall := (*uint64)(unsafe.Pointer(&t))
+	*wall += uint64(seconds) << nanosecondBits //nolint:gosec // a negative number is subtracted by the overflow
+	return t
+}
+
+func open(path string) *atomic.Int64 {
+	if path == "" {
+		return new(atomic.Int64)
+	}
+	file, err := os.Open(path) //nolint:gosec // the test that starts the daemon names it
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", Env, err))
+	}
+	defer func() { _ = file.Close() }()
+	mapped, err := unix.Mmap(int(file.Fd()), 0, int(unsafe.Sizeof(atomic.Int64{})), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", Env, err))
+	}
+	return (*atomic.Int64)(unsafe.Pointer(&mapped[0])) //nolint:gosec // a page is aligned
+}

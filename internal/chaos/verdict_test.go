@@ -1,0 +1,9 @@
+package chaos
+
+import (
+	"github.com/ticketd/ticketd/internal/chaos/check"
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// verdict looks for what must not be in a history.
+func verdict(h *history.History) []history.Violation { return check.All(h) }

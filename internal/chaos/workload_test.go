@@ -1,0 +1,211 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+)
+
+// The tickets of a run. Their ids lie above those that new tickets get.
+const (
+	hotTickets  = 8
+	coldTickets = 500
+	firstHot    = 1 << 53
+	firstCold   = firstHot + 1<<20
+	// hotFor is how long a set of hot tickets is written: one that was deleted stays so, and a ticket's history must stay
+	// short enough to be checked.
+	hotFor = 3 * time.Second
+	// createdKept is how many of the newest created tickets are used further.
+	createdKept = 100
+)
+
+// Clients of one site.
+const (
+	goClients  = 5
+	phpClients = 3
+)
+
+// caller makes calls for one client at a time.
+type caller interface {
+	// call makes the operation and notes what is known of its outcome.
+	call(ctx context.Context, op *history.Op)
+	close()
+}
+
+// workload are the clients of a run.
+type workload struct {
+	site *site
+	rec  *recorder
+	seed int64
+
+	clients sync.WaitGroup
+	mu      sync.Mutex
+	created []made
+}
+
+// made is a ticket that a client has created.
+type made struct {
+	id   int64
+	host int
+}
+
+// start lets the clients go on until ctx ends; a call that is under way then is never cut short.
+func (w *workload) start(ctx context.Context) {
+	for slot := range goClients + phpClients {
+		h := w.site.hosts[slot%len(w.site.hosts)]
+		var by caller = &goCaller{host: h}
+		if slot >= goClients {
+			by = &phpCaller{host: h, web: w.site.web}
+		}
+		c := &client{
+			w: w, host: h, by: by, slot: slot,
+			r: rand.New(rand.NewPCG(uint64(w.seed), 1<<32|uint64(w.site.number)<<8|uint64(slot))),
+		}
+		w.clients.Go(func() { c.run(ctx) })
+	}
+}
+
+// client is a sequence of operations on one host.
+type client struct {
+	w      *workload
+	host   *host
+	by     caller
+	slot   int
+	r      *rand.Rand
+	number int    // of the client that the history knows
+	n      int    // operations so far
+	last   string // the subject that was written last
+}
+
+func (c *client) run(ctx context.Context) {
+	defer c.by.close()
+	c.number = c.w.rec.client()
+	for ctx.Err() == nil {
+		op := c.next()
+		op.Call = c.w.rec.now()
+		c.by.call(context.WithoutCancel(ctx), op)
+		op.Return = c.w.rec.now()
+		c.w.rec.op(op)
+		c.learn(op)
+		pause := 2*time.Millisecond + time.Duration(c.r.Int64N(int64(20*time.Millisecond)))
+		if op.Outcome != history.Done {
+			pause += 20 * time.Millisecond
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// learn takes up what an operation means for the next.
+func (c *client) learn(op *history.Op) {
+	if op.Outcome == history.Unknown {
+		c.number = c.w.rec.client()
+	}
+	if op.Outcome != history.Done {
+		return
+	}
+	if subject := op.Fields["subject"]; subject != nil && (op.Kind == history.Create || op.Kind == history.Set) {
+		c.last = *subject
+	}
+	if op.Kind == history.Create {
+		c.w.mu.Lock()
+		c.w.created = append(c.w.created, made{op.Ticket, op.Host})
+		c.w.created = c.w.created[max(0, len(c.w.created)-createdKept):]
+		c.w.mu.Unlock()
+	}
+}
+
+// next draws an operation: every time the same numbers of random draws, so that what others do changes nothing in it but the ids
+// of created tickets.
+func (c *client) next() *history.Op {
+	c.n++
+	op := &history.Op{
+		Client: c.number, Host: c.host.number, Via: "go",
+		Request: fmt.Sprintf("r%d-%d", c.number, c.n),
+	}
+	if c.slot >= goClients {
+		op.Via = "php"
+	}
+	what, where, retry := c.r.IntN(100), c.r.IntN(100), c.r.IntN(2)
+	ticket, fields := c.ticket(where), c.fields()
+	switch {
+	case what < 8:
+		op.Kind, op.Fields = history.Create, fields
+	case what < 56:
+		op.Kind, op.Fields, op.Ticket = history.Set, fields, ticket
+	case what < 94:
+		op.Kind, op.Ticket = history.Get, ticket
+	case what < 97:
+		op.Kind = history.List
+		if c.last != "" && retry == 0 {
+			last := c.last
+			op.Fields = map[string]history.Value{"subject": &last}
+		}
+	default:
+		op.Kind, op.Ticket = history.Delete, c.own(where)
+		if op.Ticket == 0 {
+			op.Kind, op.Ticket = history.Get, ticket
+		}
+	}
+	op.Tries = 1 + 2*retry
+	return op
+}
+
+// ticket is one of the hot, the created or the cold ones.
+func (c *client) ticket(where int) int64 {
+	hot, cold, created := c.r.Int64N(hotTickets), c.r.Int64N(coldTickets), c.r.IntN(createdKept)
+	switch {
+	case where < 55:
+		return firstHot + hot + hotTickets*int64(c.w.rec.now()/hotFor)
+	case where < 75:
+		c.w.mu.Lock()
+		defer c.w.mu.Unlock()
+		if n := len(c.w.created); n > 0 {
+			return c.w.created[created%n].id
+		}
+	}
+	return firstCold + cold
+}
+
+// own is one of the newest tickets that were created on the client's host, 0 where there are none. Only such a one is deleted: a
+// spooled deletion of what does not exist, or not yet on this host, means nothing, and nobody is told.
+func (c *client) own(which int) int64 {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for _, one := range slices.Backward(c.w.created) {
+		if one.host == c.host.number {
+			if which -= 10; which < 10 {
+				return one.id
+			}
+		}
+	}
+	return 0
+}
+
+// fields are one to three of the fields, each with a value that nobody else writes.
+func (c *client) fields() map[string]history.Value {
+	fields := make(map[string]history.Value)
+	names := slices.Clone(history.Fields)
+	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	count := 1 + c.r.IntN(3)
+	for _, name := range names[:count] {
+		value := fmt.Sprintf("c%d-%d", c.number, c.n)
+		if name == "assigned_to" {
+			value = strconv.Itoa(c.number*1_000_000 + c.n)
+		}
+		fields[name] = &value
+	}
+	return fields
+}
+
+// sorted are the names of fields, in order.
+func sorted(fields map[string]history.Value) []string { return slices.Sorted(maps.Keys(fields)) }
