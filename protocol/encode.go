@@ -66,13 +66,18 @@ func (e *Encoder) Progress(p Progress) []byte {
 	return frame
 }
 
+// Trim lets go of a buffer that is longer than one for the usual frames. The frame that was built last is no longer valid.
+func (e *Encoder) Trim() {
+	if e.buf.Cap() > keepBytes {
+		e.buf = bytes.Buffer{}
+	}
+}
+
 func (e *Encoder) begin() {
 	if e.mp == nil {
 		e.mp = msgpack.NewEncoder(&e.buf)
 	}
-	if e.buf.Cap() > keepBytes {
-		e.buf = bytes.Buffer{}
-	}
+	e.Trim()
 	e.buf.Reset()
 	e.buf.Write(make([]byte, HeaderBytes))
 }
