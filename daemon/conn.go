@@ -140,15 +140,16 @@ func (c *conn) reserve() error {
 }
 
 // reserveReply makes room for a reply that is about to be sent: a client that does not read keeps it in memory until the
-// write's deadline. Where there is none a reader is told to come again; a change has been made by now, so its reply, which is
-// shorter, is sent all the same.
+// write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
+// does not have the same read made in vain again and again. A change has been made by now: its reply, which is shorter, is sent
+// all the same.
 func (c *conn) reserveReply(m protocol.Method, n int) error {
 	if n <= keepBytes {
 		return nil
 	}
 	if !c.server.replies.take(int64(n)) {
 		if !changes(m) {
-			return protocol.Errorf(protocol.CodeOverloaded, "too many large replies at a time: try again later, or ask for less at once")
+			return protocol.Closing(protocol.CodeOverloaded, "too many large replies at a time: try again later, or ask for less at once")
 		}
 		c.server.replies.force(int64(n))
 	}
@@ -203,7 +204,9 @@ func (c *conn) answer(payload []byte) error {
 		err = c.reserveReply(req.Method, len(frame))
 	}
 	if err != nil {
-		c.fail(req.ID, err)
+		if c.fail(req.ID, err) {
+			return errEnd
+		}
 		return nil
 	}
 	return c.write(frame)
