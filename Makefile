@@ -61,6 +61,16 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
 		-run '^TestPHPThrough' ./internal/e2e
 
+.PHONY: overload
+overload: deps ## Overload the daemon with a crowd of bad clients for DURATION (10m), and print what that did to it
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -count=1 -v -timeout 0 -run '^(TestOverload|Test.*Readers.*|TestIdle.*)$$' \
+		./internal/overload
+
+.PHONY: soak
+soak: deps ## Use the daemon for DURATION (1h) and look for what leaks: memory, descriptors, goroutines
+	TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1h) \
+		$(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/overload
+
 .PHONY: deb
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)

@@ -24,7 +24,9 @@ func TestOverload(t *testing.T) {
 	before := r.now(t)
 	t.Logf("before: %s; %s", &before, calm)
 
-	ctx, cancel := context.WithTimeout(t.Context(), duration(t, 12*time.Second))
+	// Ended, not timed out: a deadline would be that of every call, too.
+	ctx, cancel := context.WithCancel(t.Context())
+	defer time.AfterFunc(duration(t, 12*time.Second), cancel).Stop()
 	defer cancel()
 	probe := r.inside(t)
 	highest := r.watch(t.Context(), 100*time.Millisecond)
@@ -121,12 +123,12 @@ func (r *rig) recovers(t *testing.T, before *sample, calm *tally) {
 	r.need(t, func(c *protocol.Client) error { _, err := c.Flush(t.Context(), nil, nil); return err })
 	t.Logf("everything in MySQL %v after the crowd", time.Since(began).Round(time.Millisecond))
 	after := r.measure(t, 2*time.Second)
-	var now sample
-	eventually(t, 30*time.Second, "descriptors, goroutines and memory come back", func() bool {
-		now = r.now(t)
-		return now.descriptors <= before.descriptors+24 && now.goroutines <= before.goroutines+48
-	})
+	now := r.now(t)
 	t.Logf("after:  %s; %s", &now, after)
+	// What stays are pools of connections to Redis and MySQL, at most 32 here, with a goroutine or two for each.
+	if now.descriptors > before.descriptors+32 || now.goroutines > before.goroutines+64 {
+		t.Errorf("descriptors or goroutines have not come back")
+	}
 	if others := after.besides("ok"); len(others) > 0 {
 		t.Errorf("after the crowd a polite caller got %v", others)
 	}

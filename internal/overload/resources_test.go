@@ -46,9 +46,19 @@ func (r *rig) look(ctx context.Context) (s sample, err error) {
 	}
 	s.descriptors = float64(len(open))
 	metrics, err := r.metrics(ctx)
-	s.goroutines, s.client = metrics["go_goroutines"], metrics["ticketd_connections_open"]
+	if err != nil {
+		return s, err
+	}
+	for _, name := range []string{
+		"go_goroutines", "ticketd_connections", "go_memstats_heap_sys_bytes", "go_memstats_heap_released_bytes",
+	} {
+		if _, there := metrics[name]; !there {
+			return s, fmt.Errorf("there is no metric %s", name)
+		}
+	}
+	s.goroutines, s.client = metrics["go_goroutines"], metrics["ticketd_connections"]
 	s.goheap = metrics["go_memstats_heap_sys_bytes"] - metrics["go_memstats_heap_released_bytes"]
-	return s, err
+	return s, nil
 }
 
 // metrics scrapes the daemon over a connection of its own, which is not one of the clients'.
