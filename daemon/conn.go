@@ -139,7 +139,7 @@ func (c *conn) reserve() error {
 	return nil
 }
 
-// reserveReply makes room for a reply that is about to be sent: a client that does not read keeps it in memory until the
+// reserveReply makes room for a reply that is about to be built and sent: a client that does not read keeps it in memory until the
 // write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
 // does not have the same read made in vain again and again. A change has been made by now: its reply, which is shorter, is sent
 // all the same.
@@ -147,6 +147,7 @@ func (c *conn) reserveReply(m protocol.Method, n int) error {
 	if n <= keepBytes {
 		return nil
 	}
+	n = min(n, protocol.MaxPayload) // what is longer is refused, before it is built where that is certain
 	if !c.server.replies.take(int64(n)) {
 		if !changes(m) {
 			return protocol.Closing(protocol.CodeOverloaded, "too many large replies at a time: try again later, or ask for less at once")
@@ -199,9 +200,9 @@ func (c *conn) answer(payload []byte) error {
 		}
 		return nil
 	}
-	frame, err := c.enc.Reply(req.ID, result)
-	if err == nil {
-		err = c.reserveReply(req.Method, len(frame))
+	var frame []byte
+	if err = c.reserveReply(req.Method, protocol.ReplyBytes(result)); err == nil {
+		frame, err = c.enc.Reply(req.ID, result)
 	}
 	if err != nil {
 		if c.fail(req.ID, err) {

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -24,6 +25,8 @@ func answer(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, mysql.ErrTooMuch):
+		return tooMuch()
 	case errors.As(err, &field):
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
@@ -54,6 +57,12 @@ func answer(err error) error {
 	default:
 		return err
 	}
+}
+
+// tooMuch is for a reply that cannot fit a frame, found out before all of it was fetched.
+func tooMuch() error {
+	return protocol.Errorf(protocol.CodeTooLarge, "these tickets take more than the %d bytes of a message: ask for less at once",
+		protocol.MaxPayload)
 }
 
 // answerChange is answer for a change, where a store that does not answer leaves a doubt.

@@ -21,7 +21,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	if p.Sort == "" {
 		p.Sort = protocol.SortID
 	}
-	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit}
+	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit, MaxBytes: protocol.MaxPayload}
 	if page.Limit == 0 {
 		page.Limit = protocol.DefaultLimit
 	}

@@ -39,7 +39,10 @@ func TestSlowReadersAreBounded(t *testing.T) {
 	if grown := now.goheap - before.goheap; grown > memoryBound/2 {
 		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
 	}
-	eventually(t, 2*protocol.WriteTimeout, "those who do not read are cut", func() bool { return r.now(t).client == 0 })
+	eventually(t, 3*protocol.WriteTimeout, "those who do not read are cut", func() bool {
+		now = r.now(t)
+		return now.client == 0
+	})
 }
 
 // Clients that have read such a reply and stay connected cost no more than others. (With a buffer that stays with its connection

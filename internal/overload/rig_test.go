@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 const (
 	// limit is the daemon's limit of connections: few enough to be exceeded many times over on a small machine.
-	limit = 1000
+	limit = 128
 	// deadline is that of a PHP client for a whole call.
 	deadline = time.Second
 	megabyte = 1 << 20
