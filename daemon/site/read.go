@@ -28,7 +28,7 @@ func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket,
 
 // atOnce is how many tickets are fetched without knowing how large they are: a page of an agent's. Of more, so many are fetched
 // at a time as may fit a reply, by what those before them took: a thousand large ones would be gigabytes.
-const atOnce = 64
+const atOnce = 32
 
 // GetMany implements [daemon.Site]: one round trip to the store, and one query for what it does not hold whole; more of both for
 // more tickets than an agent's page has.

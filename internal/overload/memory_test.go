@@ -2,6 +2,7 @@ package overload
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,40 @@ func TestIdleClientsKeepNothing(t *testing.T) {
 		t.Errorf("%v clients are connected: the test proves nothing", now.client)
 	}
 	if grown := now.goheap - before.goheap; grown > memoryBound/2 {
+		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
+	}
+}
+
+// One request names a ticket of 4 MiB a thousand times, another lists more than fits a frame: both are refused before all of that
+// has been fetched. (Fetched whole, the first takes four gigabytes.)
+func TestRepliesThatCannotFitAreNotFetched(t *testing.T) {
+	r := newRig(t, false)
+	r.large(t)
+	ids := make([]int64, protocol.MaxTickets)
+	for i := range ids {
+		ids[i] = hugeTicket
+	}
+	before := r.now(t)
+	highest := r.watch(t.Context(), 20*time.Millisecond)
+	r.need(t, func(c *protocol.Client) error {
+		_, err := c.GetMany(t.Context(), ids)
+		if outcome(err) != string(protocol.CodeTooLarge) {
+			t.Errorf("get_many: %v, want too_large", err)
+		}
+		for id := int64(100); id < 110; id++ {
+			if _, err := c.Set(t.Context(), set(id, "body", strings.Repeat("l", megabyte))); err != nil {
+				return err
+			}
+		}
+		if _, err = c.List(t.Context(), protocol.ListParams{}); outcome(err) != string(protocol.CodeTooLarge) {
+			t.Errorf("list: %v, want too_large", err)
+		}
+		_, err = c.List(t.Context(), protocol.ListParams{Limit: 2})
+		return err
+	})
+	most := highest()
+	t.Logf("before %s; highest %s", &before, &most)
+	if grown := most.goheap - before.goheap; grown > memoryBound {
 		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
 	}
 }
