@@ -32,7 +32,7 @@ func TestValuesDoNotBreakOut(t *testing.T) {
 			for _, statement := range []string{
 				"CREATE TABLE canary (a INT)", "INSERT INTO canary VALUES (42)",
 				// Columns that an owner has named so. They cannot be fields, and must harm nobody.
-				"ALTER TABLE wp_support_tickets ADD `a``b` INT NOT NULL DEFAULT 7, ADD `x'; DROP TABLE canary; -- ` INT NULL, " +
+				"ALTER TABLE wp_support_tickets ADD `a``b` INT NOT NULL DEFAULT 7, ADD `x'; DROP TABLE canary; --` INT NULL, " +
 					"ADD `?` INT NULL, ADD body LONGTEXT CHARACTER SET utf8mb4 NULL",
 			} {
 				if _, err := r.db.ExecContext(t.Context(), statement); err != nil {

@@ -99,7 +99,7 @@ const (
 	hugeTicket  = 2 // one that just fits a frame
 )
 
-// large makes them and has them in MySQL.
+// large makes them, has them in MySQL, and whole in the store.
 func (r *rig) large(t *testing.T) {
 	t.Helper()
 	r.need(t, func(c *protocol.Client) error {
@@ -108,7 +108,13 @@ func (r *rig) large(t *testing.T) {
 				return err
 			}
 		}
-		_, err := c.Flush(t.Context(), nil, nil)
+		if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+			return err
+		}
+		_, err := c.GetMany(t.Context(), []int64{largeTicket})
+		if err == nil {
+			_, err = c.Get(t.Context(), hugeTicket)
+		}
 		return err
 	})
 }
