@@ -139,8 +139,8 @@ func (c *conn) reserve() error {
 	return nil
 }
 
-// reserveReply makes room for a reply that is about to be built and sent: a client that does not read keeps it in memory until the
-// write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
+// reserveReply makes room for a reply that is about to be built and sent: a client that does not read keeps it in memory until
+// the write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
 // does not have the same read made in vain again and again. A change has been made by now: its reply, which is shorter, is sent
 // all the same.
 func (c *conn) reserveReply(m protocol.Method, n int) error {

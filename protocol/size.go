@@ -1,7 +1,7 @@
 package protocol
 
-// ReplyBytes is how many bytes the frame of a reply takes at most, so that room can be made before it is built. It is exact to some
-// dozen bytes for each ticket and field. Results that are small whatever happens count as nothing.
+// ReplyBytes is how many bytes the frame of a reply takes at most, so that room can be made before it is built. It is exact to
+// some dozen bytes for each ticket and field. Results that are small whatever happens count as nothing.
 func ReplyBytes(r Result) int {
 	n, _ := extentOf(r)
 	return n

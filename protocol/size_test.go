@@ -15,8 +15,8 @@ func TestReplyBytes(t *testing.T) {
 	many := &GetManyResult{Tickets: []*Ticket{large, nil, large}, Stale: true}
 	refused := &SetManyResult{}
 	for range MaxTickets {
-		refused.Outcomes = append(refused.Outcomes, SetOutcome{Err: Invalid(strings.Repeat("f", MaxName), "%s", strings.Repeat("m", 900))},
-			SetOutcome{Revision: MaxRevision})
+		failure := Invalid(strings.Repeat("f", MaxName), "%s", strings.Repeat("m", 900))
+		refused.Outcomes = append(refused.Outcomes, SetOutcome{Err: failure}, SetOutcome{Revision: MaxRevision})
 	}
 	samples := []Result{large, many, refused, &ListResult{Tickets: []*Ticket{large}, Next: strings.Repeat("c", MaxCursor)}}
 	for _, s := range sampleResults() {

@@ -7,7 +7,6 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
-	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -25,8 +24,6 @@ func answer(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, mysql.ErrTooMuch):
-		return tooMuch()
 	case errors.As(err, &field):
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):

@@ -34,7 +34,9 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
-		rows, next, err = s.Database.List(ctx, selection, &page)
+		if rows, next, err = s.Database.List(ctx, selection, &page); errors.Is(err, mysql.ErrTooMuch) {
+			return tooMuch()
+		}
 		return err
 	})
 	if err != nil {

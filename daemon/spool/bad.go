@@ -114,8 +114,8 @@ func sizeOf(at int, name string) int64 {
 	return stat.Size
 }
 
-// roomOf is what a file takes on the disk in bytes, less than its size where it has holes: a file of a terabyte that holds nothing
-// does not fill bad/.
+// roomOf is what a file takes on the disk in bytes, less than its size where it has holes: a file of a terabyte that holds
+// nothing does not fill bad/.
 func roomOf(at int, name string) int64 {
 	const block = 512
 	var stat unix.Stat_t

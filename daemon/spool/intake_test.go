@@ -80,7 +80,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			check(t, unix.Mkfifo(filepath.Join(r.path, name), 0o600))
 		}, "no regular file"},
 		"a socket": {func(t *testing.T, r *rig, name string) {
-			short, err := os.MkdirTemp("", "s") // a socket's path must be short; it is moved here
+			short, err := os.MkdirTemp("", "s") //nolint:usetesting // a socket's path must be short; it is moved here
 			check(t, err)
 			t.Cleanup(func() { check(t, os.RemoveAll(short)) })
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, "s"), Net: "unix"})

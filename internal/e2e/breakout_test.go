@@ -12,13 +12,16 @@ import (
 // breakouts are values that would do something else than be stored, were one of them written into a statement, a script or a key
 // as it is.
 var breakouts = []string{
-	`'; DROP TABLE canary; -- `, `' OR '1'='1`, `\'; DROP TABLE canary; -- `, `\`, `\\`, `\\'`, `'`, `''`, `"`, "`", "a\x00b", "\x1a", "\r\n",
-	`%`, `_`, `\%`, "%' OR 1=1 -- ", `/* */`, `/*! DROP TABLE canary */`, `*/ DROP TABLE canary`, "-- ", "#", "?", "$1", ":a", "@@version",
-	"\u00bf'", "\u2019; DROP TABLE canary", "\uff07", "😀'", "*3\r\n$3\r\nDEL\r\n", "return redis.call('FLUSHALL')", "{t17}", "NULL", "DEFAULT",
+	`'; DROP TABLE canary; -- `, `' OR '1'='1`, `\'; DROP TABLE canary; -- `, `\`, `\\`, `\\'`, `'`, `''`, `"`, "`", "a\x00b", "\x1a",
+	"\r\n",
+	`%`, `_`, `\%`, "%' OR 1=1 -- ", `/* */`, `/*! DROP TABLE canary */`, `*/ DROP TABLE canary`, "-- ", "#", "?", "$1", ":a",
+	"@@version",
+	"\u00bf'", "\u2019; DROP TABLE canary", "\uff07", "😀'", "*3\r\n$3\r\nDEL\r\n", "return redis.call('FLUSHALL')", "{t17}", "NULL",
+	"DEFAULT",
 }
 
-// Through the protocol into a real MariaDB and back: each value is stored byte for byte, found by a filter and by a search as what it
-// is, and nothing else happens. So it is where the server reads quotes and backslashes in another way than usual, too.
+// Through the protocol into a real MariaDB and back: each value is stored byte for byte, found by a filter and by a search as what
+// it is, and nothing else happens. So it is where the server reads quotes and backslashes in another way than usual, too.
 func TestValuesDoNotBreakOut(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{
@@ -106,12 +109,16 @@ func (r *rig) namesAreRefused(t *testing.T, c *protocol.Client) {
 	t.Helper()
 	one := []protocol.Value{protocol.Text("1")}
 	for _, name := range []string{
-		"status`", "status` = 1; DROP TABLE canary; -- ", "status'", "a`b", "x'; DROP TABLE canary; -- ", "?", "status\x00", "status ", "_rev",
-		"_dirty", "ticket_id", "wp_support_tickets.status", "1=1", "*", "\xff", "status\u0000", "стат", "{t17}", strings.Repeat("a", 65),
+		"status`", "status` = 1; DROP TABLE canary; -- ", "status'", "a`b", "x'; DROP TABLE canary; -- ", "?", "status\x00", "status ",
+		"_rev",
+		"_dirty", "ticket_id", "wp_support_tickets.status", "1=1", "*", "\xff", "status\u0000", "стат", "{t17}",
+		strings.Repeat("a", 65),
 	} {
 		_, setErr := c.Set(t.Context(), set(1, name, "x"))
 		_, createErr := c.Create(t.Context(), []protocol.Field{{Name: name, Value: protocol.Text("x")}}, "")
-		_, whereErr := c.List(t.Context(), protocol.ListParams{Selection: protocol.Selection{Where: []protocol.Filter{{Field: name, Values: one}}}})
+		_, whereErr := c.List(t.Context(), protocol.ListParams{Selection: protocol.Selection{
+			Where: []protocol.Filter{{Field: name, Values: one}},
+		}})
 		_, containsErr := c.List(t.Context(), protocol.ListParams{Selection: protocol.Selection{
 			Contains: []protocol.Field{{Name: name, Value: protocol.Text("x")}},
 		}})
@@ -119,7 +126,8 @@ func (r *rig) namesAreRefused(t *testing.T, c *protocol.Client) {
 		_, countErr := c.CountBy(t.Context(), protocol.Selection{}, name)
 		_, afterErr := c.List(t.Context(), protocol.ListParams{After: name})
 		for what, err := range map[string]error{
-			"set": setErr, "create": createErr, "where": whereErr, "contains": containsErr, "sort": sortErr, "count": countErr, "after": afterErr,
+			"set": setErr, "create": createErr, "where": whereErr, "contains": containsErr, "sort": sortErr, "count": countErr,
+			"after": afterErr,
 		} {
 			known := name == "ticket_id" && (what == "sort" || what == "where" || what == "count")
 			if !known && code(err) != protocol.CodeInvalid {

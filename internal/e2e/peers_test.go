@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,7 +32,7 @@ func newSharedRig(t *testing.T) *rig {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can run a command as another user")
 	}
-	dir, err := os.MkdirTemp("", "ticketd-open-") // the tests' own folder is closed to others
+	dir, err := os.MkdirTemp("", "ticketd-open-") //nolint:usetesting // the tests' own folder is closed to others
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,8 @@ func newSharedRig(t *testing.T) *rig {
 	for _, site := range []string{"main", "other"} {
 		file := filepath.Join(testenv.Folder(t), "migrate.toml")
 		writeFile(t, file, r.text)
-		out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file, "--site", site).CombinedOutput()
+		migrate := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file, "--site", site)
+		out, err := migrate.CombinedOutput()
 		if err != nil {
 			t.Fatalf("ticketd migrate: %v\n%s", err, out)
 		}
@@ -76,8 +78,8 @@ func (r *rig) as(t *testing.T, uid, gid uint32, groups []uint32, args ...string)
 	return string(out), err
 }
 
-// Who may use which site is decided by the user and the primary group of the process that connects. Nobody reaches another site by
-// naming it, nobody learns which sites there are, and what is refused has changed nothing.
+// Who may use which site is decided by the user and the primary group of the process that connects. Nobody reaches another site
+// by naming it, nobody learns which sites there are, and what is refused has changed nothing.
 func TestPeersOfSites(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -191,7 +193,7 @@ func TestOwnersOfSpooledChanges(t *testing.T) {
 		if c.site == "other" {
 			prefix = "other:"
 		}
-		got, err := r.redis.HGet(t.Context(), prefix+"ticket:"+fmt.Sprint(id), "status").Result()
+		got, err := r.redis.HGet(t.Context(), prefix+"ticket:"+strconv.FormatInt(id, 10), "status").Result()
 		if taken := err == nil && got == "spooled"; taken != c.taken {
 			t.Errorf("user %d, group %d, site %q: taken %v, want %v", c.uid, c.gid, c.site, taken, c.taken)
 		}

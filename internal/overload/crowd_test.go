@@ -3,9 +3,9 @@ package overload
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,7 +126,7 @@ func (c *crowd) visit(ctx context.Context, n int64) {
 		calling, cancel := context.WithTimeout(ctx, patience)
 		client, err := protocol.Dial(calling, c.rig.socket)
 		if err == nil {
-			_, err = client.Set(calling, set(10_000+n*100+i%100, "status", fmt.Sprint(i)))
+			_, err = client.Set(calling, set(10_000+n*100+i%100, "status", strconv.FormatInt(i, 10)))
 			_ = client.Close()
 		}
 		cancel()
@@ -175,7 +175,7 @@ func (c *crowd) saturating(ctx context.Context, client *protocol.Client, n, i in
 	case 5, 9, 13:
 		_, err = client.Get(ctx, id)
 	default:
-		_, err = client.Set(ctx, set(id+i%1000, "status", fmt.Sprint(i)))
+		_, err = client.Set(ctx, set(id+i%1000, "status", strconv.FormatInt(i, 10)))
 	}
 	if outcome(err) == string(protocol.CodeNotFound) {
 		return nil // the write that would have made it was refused

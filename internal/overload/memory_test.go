@@ -14,7 +14,7 @@ const many = limit - 8
 
 // Clients ask for the largest reply that there is and do not read it: the first of them keep 64 MiB between them until they are
 // cut, the others are refused.
-func TestSlowReadersAreBounded(t *testing.T) {
+func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measures
 	r := newRig(t, false)
 	r.large(t)
 	before := r.now(t)
@@ -37,7 +37,7 @@ func TestSlowReadersAreBounded(t *testing.T) {
 	if kept == 0 || refused < many/2 {
 		t.Errorf("%d replies were kept and %d refused, want 64 MiB kept", kept, refused)
 	}
-	if grown := now.goheap - before.goheap; grown > memoryBound/2 {
+	if grown := now.goheap - before.goheap; grown > memoryBound*3/4 {
 		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
 	}
 	eventually(t, 3*protocol.WriteTimeout, "those who do not read are cut", func() bool {
@@ -48,7 +48,7 @@ func TestSlowReadersAreBounded(t *testing.T) {
 
 // Clients that have read such a reply and stay connected cost no more than others. (With a buffer that stays with its connection
 // they keep half a gigabyte.)
-func TestIdleClientsKeepNothing(t *testing.T) {
+func TestIdleClientsKeepNothing(t *testing.T) { //nolint:paralleltest // it measures
 	r := newRig(t, false)
 	r.large(t)
 	before := r.now(t)
@@ -67,14 +67,14 @@ func TestIdleClientsKeepNothing(t *testing.T) {
 	if now.client != many {
 		t.Errorf("%v clients are connected: the test proves nothing", now.client)
 	}
-	if grown := now.goheap - before.goheap; grown > memoryBound/2 {
+	if grown := now.goheap - before.goheap; grown > memoryBound*3/4 {
 		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
 	}
 }
 
 // One request names a ticket of 4 MiB a thousand times, another lists more than fits a frame: both are refused before all of that
 // has been fetched. (Fetched whole, the first takes four gigabytes.)
-func TestRepliesThatCannotFitAreNotFetched(t *testing.T) {
+func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest // it measures
 	r := newRig(t, false)
 	r.large(t)
 	ids := make([]int64, protocol.MaxTickets)

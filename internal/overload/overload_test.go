@@ -2,7 +2,7 @@ package overload
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -14,10 +14,10 @@ import (
 const memoryBound = 512 * megabyte
 
 // A crowd that wants the limit of connections four times over, in every bad way at once. Those whose calls are refused hear
-// `overloaded`, nobody waits for nothing, those who were let in go on being served; memory, descriptors and goroutines are bounded,
-// and all of it is as before when the crowd has gone. (Without the bound of large replies, or with an encoder's buffer that
+// `overloaded`, nobody waits for nothing, those who were let in go on being served; memory, descriptors and goroutines are
+// bounded, and all of it is as before when the crowd has gone. (Without the bound of large replies, or with an encoder's buffer that
 // stays with its connection, memory goes beyond its bound.)
-func TestOverload(t *testing.T) {
+func TestOverload(t *testing.T) { //nolint:paralleltest // it measures
 	r := newRig(t, false)
 	r.large(t)
 	calm := r.measure(t, 2*time.Second)
@@ -90,7 +90,7 @@ func (r *rig) inside(t *testing.T) (probe func(ctx context.Context) *tally) {
 		for i := 0; rest(ctx, 5*time.Millisecond); i++ {
 			began := time.Now()
 			calling, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-			_, err := client.Set(calling, set(30_000+int64(i%100), "status", fmt.Sprint(i)))
+			_, err := client.Set(calling, set(30_000+int64(i%100), "status", strconv.Itoa(i)))
 			cancel()
 			result.add(err, time.Since(began))
 		}
@@ -107,7 +107,7 @@ func (r *rig) measure(t *testing.T, d time.Duration) *tally {
 	for i := 0; rest(ctx, 2*time.Millisecond); i++ {
 		began := time.Now()
 		err := r.call(t.Context(), func(ctx context.Context, c *protocol.Client) error {
-			_, err := c.Set(ctx, set(40_000+int64(i%100), "status", fmt.Sprint(i)))
+			_, err := c.Set(ctx, set(40_000+int64(i%100), "status", strconv.Itoa(i)))
 			return err
 		})
 		result.add(err, time.Since(began))

@@ -44,7 +44,8 @@ func newRig(t *testing.T, noRedis bool) *rig {
 	place := ""
 	if !noRedis {
 		// A test that takes all of the machine must not be mistaken for a Redis that is away.
-		place = fmt.Sprintf("[redis]\nread_timeout = \"10s\"\nwrite_timeout = \"10s\"\naddr = %q\n", "unix://"+testenv.NewRedis(t, testenv.RedisOptions{}).Socket())
+		redis := testenv.NewRedis(t, testenv.RedisOptions{})
+		place = fmt.Sprintf("[redis]\nread_timeout = \"10s\"\nwrite_timeout = \"10s\"\naddr = %q\n", "unix://"+redis.Socket())
 	}
 	config := fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\nmax_connections = %d\n%s"+
 		"[metrics]\nlisten = %q\n[sites.main]\ndsn = %q\n", r.socket, filepath.Join(dir, "state"), filepath.Join(dir, "spool"), limit,
@@ -53,10 +54,12 @@ func newRig(t *testing.T, noRedis bool) *rig {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file).CombinedOutput(); err != nil {
+	migrate := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", file)
+	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
-	if _, err := mariadb.DB(t, database).ExecContext(t.Context(), "ALTER TABLE wp_support_tickets ADD body LONGTEXT NULL"); err != nil {
+	const widen = "ALTER TABLE wp_support_tickets ADD body LONGTEXT NULL"
+	if _, err := mariadb.DB(t, database).ExecContext(t.Context(), widen); err != nil {
 		t.Fatal(err)
 	}
 	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config})

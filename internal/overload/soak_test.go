@@ -3,6 +3,7 @@ package overload
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ const (
 
 // Clients of all kinds use the daemon for a long time; its memory, descriptors and goroutines are sampled in moments of rest and
 // must not grow. The first third is left out: pools and caches fill by then.
-func TestSoak(t *testing.T) {
+func TestSoak(t *testing.T) { //nolint:paralleltest // it measures
 	for name, noRedis := range map[string]bool{"with Redis": false, "without Redis": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,7 +57,7 @@ func (r *rig) soak(t *testing.T, whole, round time.Duration) (samples []sample, 
 		for i := range 4 {
 			group.Go(func() {
 				for k := int64(0); ctx.Err() == nil; k++ {
-					r.anyCall(t, int64(i), k)
+					r.anyCall(t, int64(i), k) //nolint:contextcheck // a call is not cut off by its round's end
 					done.Add(1)
 				}
 			})
@@ -98,7 +99,8 @@ func (r *rig) anyCall(t *testing.T, client, k int64) {
 	case 15:
 		_, err = c.List(ctx, protocol.ListParams{Limit: 10, Selection: protocol.Selection{Stale: k%100 > 50}})
 	case 16:
-		_, err = c.Create(ctx, []protocol.Field{{Name: "subject", Value: protocol.Text(fmt.Sprint(k))}}, fmt.Sprintf("r-%d-%d", client, k))
+		subject := protocol.Field{Name: "subject", Value: protocol.Int(k)}
+		_, err = c.Create(ctx, []protocol.Field{subject}, fmt.Sprintf("r-%d-%d", client, k))
 	case 17:
 		_, err = c.Flush(ctx, []int64{id}, nil)
 	case 18:
@@ -112,7 +114,7 @@ func (r *rig) anyCall(t *testing.T, client, k int64) {
 			err = nil // nobody has written it yet
 		}
 	default:
-		_, err = c.Set(ctx, set(id, "status", fmt.Sprint(k)))
+		_, err = c.Set(ctx, set(id, "status", strconv.FormatInt(k, 10)))
 	}
 	if got := outcome(err); got != allowed {
 		t.Errorf("call %d: %s, want %s", k, got, allowed)

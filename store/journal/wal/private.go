@@ -30,13 +30,14 @@ func judgeFolder(dir string, info fs.FileInfo, user int) error {
 	case user != 0 && int(stat.Uid) != user:
 		return fmt.Errorf("%s belongs to user %d, not to the daemon's user %d: chown it", dir, stat.Uid, user)
 	case mode.Perm()&writable != 0:
-		return fmt.Errorf("%s may be written to by others (mode %04o): look at what is in it, then run 'chmod 0700' on it", dir, mode.Perm())
+		return fmt.Errorf("%s may be written to by others (mode %04o): look at what is in it, then run 'chmod 0700' on it",
+			dir, mode.Perm())
 	}
 	return nil
 }
 
-// openRegular opens one of the log's files. Links are not followed, and what is no regular file is refused before anything is read
-// from it or waited for.
+// openRegular opens one of the log's files. Links are not followed, and what is no regular file is refused before anything is
+// read from it or waited for.
 func openRegular(path string, flags int) (*os.File, error) {
 	const mode = 0o600
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, mode)

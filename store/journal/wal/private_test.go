@@ -58,7 +58,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		for _, name := range []string{"LOCK", "id", filepath.Base(segmentPath("", 1))} {
 			t.Run(what+" for "+name, func(t *testing.T) {
 				t.Parallel()
-				short, err := os.MkdirTemp("", "wal") // a socket's path must be short
+				short, err := os.MkdirTemp("", "wal") //nolint:usetesting // a socket's path must be short
 				if err != nil {
 					t.Fatal(err)
 				}
