@@ -26,7 +26,7 @@ func TestOverload(t *testing.T) { //nolint:paralleltest // it measures
 
 	// Ended, not timed out: a deadline would be that of every call, too.
 	ctx, cancel := context.WithCancel(t.Context())
-	defer time.AfterFunc(duration(t, 12*time.Second), cancel).Stop()
+	defer time.AfterFunc(duration(t, 8*time.Second), cancel).Stop()
 	defer cancel()
 	probe := r.inside(t)
 	highest := r.watch(t.Context(), 100*time.Millisecond)
