@@ -73,7 +73,8 @@ func places() map[string]func(bomb string) string {
 }
 
 // Every bomb in every place is taken or refused within a bounded time and with a bounded allocation: a small multiple of the
-// frame, never what it announces. What is refused keeps its code; what is taken is a text, the only large thing that a request may hold.
+// frame, never what it announces. What is refused keeps its code; what is taken is a text, the only large thing that a
+// request may hold.
 func TestBombs(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
 	const (
 		mostBytes = 10 * MaxPayload

@@ -12,7 +12,8 @@ import (
 // breakouts are values that would do something else than be stored, were one of them written into a statement, a script or a key
 // as it is.
 var breakouts = []string{
-	`'; DROP TABLE canary; -- `, `' OR '1'='1`, `\'; DROP TABLE canary; -- `, `\`, `\\`, `\\'`, `'`, `''`, `"`, "`", "a\x00b", "\x1a",
+	`'; DROP TABLE canary; -- `, `' OR '1'='1`, `\'; DROP TABLE canary; -- `, `\`, `\\`, `\\'`, `'`, `''`, `"`, "`", "a\x00b",
+	"\x1a",
 	"\r\n",
 	`%`, `_`, `\%`, "%' OR 1=1 -- ", `/* */`, `/*! DROP TABLE canary */`, `*/ DROP TABLE canary`, "-- ", "#", "?", "$1", ":a",
 	"@@version",
@@ -20,8 +21,8 @@ var breakouts = []string{
 	"DEFAULT",
 }
 
-// Through the protocol into a real MariaDB and back: each value is stored byte for byte, found by a filter and by a search as what
-// it is, and nothing else happens. So it is where the server reads quotes and backslashes in another way than usual, too.
+// Through the protocol into a real MariaDB and back: each value is stored byte for byte, found by a filter and by a search as
+// what it is, and nothing else happens. So it is where the server reads quotes and backslashes in another way than usual, too.
 func TestValuesDoNotBreakOut(t *testing.T) {
 	t.Parallel()
 	for name, flags := range map[string][]string{

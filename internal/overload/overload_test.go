@@ -15,8 +15,8 @@ const memoryBound = 512 * megabyte
 
 // A crowd that wants the limit of connections four times over, in every bad way at once. Those whose calls are refused hear
 // `overloaded`, nobody waits for nothing, those who were let in go on being served; memory, descriptors and goroutines are
-// bounded, and all of it is as before when the crowd has gone. (Without the bound of large replies, or with an encoder's buffer that
-// stays with its connection, memory goes beyond its bound.)
+// bounded, and all of it is as before when the crowd has gone. (Without the bound of large replies, or with an encoder's buffer
+// that stays with its connection, memory goes beyond its bound.)
 func TestOverload(t *testing.T) { //nolint:paralleltest // it measures
 	r := newRig(t, false)
 	r.large(t)

@@ -22,7 +22,7 @@ const (
 
 // Clients of all kinds use the daemon for a long time; its memory, descriptors and goroutines are sampled in moments of rest and
 // must not grow. The first third is left out: pools and caches fill by then.
-func TestSoak(t *testing.T) { //nolint:paralleltest // it measures
+func TestSoak(t *testing.T) { //nolint:paralleltest,tparallel // it measures, both at once
 	for name, noRedis := range map[string]bool{"with Redis": false, "without Redis": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
