@@ -65,6 +65,16 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 chaos: deps ## Let faults befall all kinds of sites under clients for DURATION (10m) altogether, and check what they saw; SEED repeats a plan
 	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_SEED=$(SEED) $(GO) test -race -count=1 -v -timeout 120m -run '^TestChaos$$' ./internal/chaos
 
+.PHONY: overload
+overload: deps ## Overload the daemon with a crowd of bad clients for DURATION (10m), and print what that did to it
+	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -count=1 -v -timeout 0 -skip '^TestSoak$$' \
+		./internal/overload
+
+.PHONY: soak
+soak: deps ## Use the daemon for DURATION (1h) and look for what leaks: memory, descriptors, goroutines
+	TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1h) \
+		$(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/overload
+
 .PHONY: deb
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)

@@ -34,6 +34,7 @@ type conn struct {
 
 	closeOnce    sync.Once
 	reserved     int64 // taken from the server's budget for the request in work
+	sending      int64 // and for its reply
 	lastProgress time.Time
 }
 
@@ -138,13 +139,34 @@ func (c *conn) reserve() error {
 	return nil
 }
 
+// reserveReply makes room for a reply that is about to be built and sent: a client that does not read keeps it in memory until
+// the write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
+// does not have the same read made in vain again and again. A change has been made by now: its reply, which is shorter, is sent
+// all the same.
+func (c *conn) reserveReply(m protocol.Method, n int) error {
+	if n <= keepBytes {
+		return nil
+	}
+	n = min(n, protocol.MaxPayload) // what is longer is refused, before it is built where that is certain
+	if !c.server.replies.take(int64(n)) {
+		if !changes(m) {
+			return protocol.Closing(protocol.CodeOverloaded, "too many large replies at a time: try again later, or ask for less at once")
+		}
+		c.server.replies.force(int64(n))
+	}
+	c.sending = int64(n)
+	return nil
+}
+
 // unreserve lets go of what the last request needed.
 func (c *conn) unreserve() {
 	c.server.large.give(c.reserved)
-	c.reserved = 0
+	c.server.replies.give(c.sending)
+	c.reserved, c.sending = 0, 0
 	if cap(c.buf) > keepBytes {
 		c.buf = nil
 	}
+	c.enc.Trim()
 }
 
 func payloadBytes(header []byte) int {
@@ -178,9 +200,14 @@ func (c *conn) answer(payload []byte) error {
 		}
 		return nil
 	}
-	frame, err := c.enc.Reply(req.ID, result)
+	var frame []byte
+	if err = c.reserveReply(req.Method, protocol.ReplyBytes(result)); err == nil {
+		frame, err = c.enc.Reply(req.ID, result)
+	}
 	if err != nil {
-		c.fail(req.ID, err)
+		if c.fail(req.ID, err) {
+			return errEnd
+		}
 		return nil
 	}
 	return c.write(frame)

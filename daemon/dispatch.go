@@ -145,9 +145,12 @@ func markStale(result protocol.Result) {
 
 // needsOlder says whether a method must not be done before all older changes of its site: a change must not overtake
 // them, and a flush says that they are in MySQL.
-func needsOlder(m protocol.Method) bool {
+func needsOlder(m protocol.Method) bool { return changes(m) || m == protocol.MethodFlush }
+
+// changes says whether a method changes tickets.
+func changes(m protocol.Method) bool {
 	switch m {
-	case protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodDelete, protocol.MethodFlush:
+	case protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodDelete:
 		return true
 	default:
 		return false

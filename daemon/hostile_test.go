@@ -251,3 +251,40 @@ func TestLargeFramesAreBounded(t *testing.T) {
 	_ = first.Close()
 	waitUntil(t, func() bool { return r.server.large.taken.Load() == 0 })
 }
+
+// TestLargeRepliesAreBounded: while a client that does not read keeps a large reply, those who ask for further ones are
+// refused; small replies and those to changes are not.
+func TestLargeRepliesAreBounded(t *testing.T) {
+	t.Parallel()
+	const size = 1 << 20                                                               // more than a socket holds
+	site := &fakeSite{refusal: protocol.Invalid("a", "%s", strings.Repeat("no ", 50))} // a thousand of these make a large reply
+	r := newRig(t, rigOptions{Options: Options{LargeFrames: size + 1<<10}, site: site})
+	get := requestFrame(t, 1, protocol.MethodGet, &protocol.GetParams{ID: size})
+	first := r.raw(t)
+	write(t, first, get)
+	waitUntil(t, func() bool { return r.server.replies.taken.Load() > size })
+	second := r.raw(t)
+	write(t, second, append(get, setFrame(t, 2)...))
+	reply := readReply(t, second)
+	requireError(t, reply, 1, protocol.CodeOverloaded)
+	if !reply.Err.Closing || !reply.Err.Retryable {
+		t.Errorf("got %+v, want retryable and closing", reply.Err)
+	}
+	requireClosed(t, second)
+	third := r.raw(t)
+	pairs := make([]protocol.TicketFields, protocol.MaxTickets)
+	for i := range pairs {
+		pairs[i] = protocol.TicketFields{ID: int64(i) + 1, Fields: []protocol.Field{{Name: "a", Value: protocol.Text("1")}}}
+	}
+	write(t, third, requestFrame(t, 3, protocol.MethodSetMany, &protocol.SetManyParams{Tickets: pairs}))
+	if reply := readReply(t, third); reply == nil || reply.ID != 3 || reply.Err != nil {
+		t.Errorf("a change that was made: %+v", reply)
+	}
+	r.requireServing(t)
+	_ = first.Close()
+	waitUntil(t, func() bool { return r.server.replies.taken.Load() == 0 })
+	write(t, third, get)
+	if reply := readReply(t, third); reply == nil || reply.ID != 1 || reply.Err != nil {
+		t.Errorf("when there is room again: %+v", reply)
+	}
+}

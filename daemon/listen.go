@@ -98,14 +98,28 @@ func bindPrivate(ctx context.Context, path string) (*net.UnixListener, error) {
 }
 
 // open gives the socket file its group and then its mode: the other way round the own group could connect for an
-// instant.
+// instant. Both are done to the file that is there now, and only if it is a socket of this process' user: who may write to the
+// folder could have put a link in its place, and have another file opened to everybody.
 func open(opts ListenOptions) error {
+	fd, err := unix.Open(opts.Path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("look at the socket: %w", err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return fmt.Errorf("look at the socket: %w", err)
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFSOCK || int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s is no longer the socket that was made: somebody else writes to its folder", opts.Path)
+	}
 	if opts.GID >= 0 {
-		if err := os.Chown(opts.Path, -1, opts.GID); err != nil {
+		if err := unix.Fchownat(fd, "", -1, opts.GID, unix.AT_EMPTY_PATH); err != nil {
 			return fmt.Errorf("give the socket to group %d (the daemon's user must be a member of it): %w", opts.GID, err)
 		}
 	}
-	if err := os.Chmod(opts.Path, opts.Mode); err != nil {
+	// Before Linux 6.6 only this way leads from the descriptor of a socket's file to its mode.
+	if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), opts.Mode); err != nil {
 		return fmt.Errorf("set the socket's mode: %w", err)
 	}
 	return nil

@@ -104,6 +104,82 @@ func TestBindRefuses(t *testing.T) {
 	})
 }
 
+// TestBindFollowsNoLink: whatever a link at the socket's path leads to, it is neither replaced nor touched.
+func TestBindFollowsNoLink(t *testing.T) {
+	t.Parallel()
+	for name, target := range map[string]func(t *testing.T, path string){
+		"to nothing": func(*testing.T, string) {},
+		"to a file": func(t *testing.T, path string) {
+			t.Helper()
+			if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"to a stale socket": func(t *testing.T, path string) {
+			t.Helper()
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.SetUnlinkOnClose(false)
+			_ = l.Close()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := listenIn(t)
+			other := opts.Path + ".other"
+			target(t, other)
+			before, beforeErr := os.Lstat(other)
+			if err := os.Symlink(other, opts.Path); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := bind(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "not a socket") {
+				t.Errorf("got %v", err)
+			}
+			after, afterErr := os.Lstat(other)
+			if (beforeErr == nil) != (afterErr == nil) || beforeErr == nil && before.Mode() != after.Mode() {
+				t.Errorf("what the link leads to has changed: %v, %v", after, afterErr)
+			}
+		})
+	}
+}
+
+// TestSocketReplacedWhileItIsMade: between bind and chmod somebody puts something else in the socket's place. Its mode stays as
+// it is. (With a chmod of the path the file becomes readable to the group.)
+func TestSocketReplacedWhileItIsMade(t *testing.T) {
+	t.Parallel()
+	for name, replace := range map[string]func(precious, path string) error{
+		"by a link": os.Symlink, "by a file": os.Link,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := listenIn(t)
+			l, err := bindPrivate(t.Context(), opts.Path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			precious := opts.Path + ".precious"
+			if err := os.WriteFile(precious, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(opts.Path); err != nil {
+				t.Fatal(err)
+			}
+			if err := replace(precious, opts.Path); err != nil {
+				t.Fatal(err)
+			}
+			if err := open(opts); err == nil || !strings.Contains(err.Error(), "somebody else writes") {
+				t.Errorf("got %v", err)
+			}
+			if info, err := os.Lstat(precious); err != nil || info.Mode() != 0o600 {
+				t.Errorf("its mode is %v now, %v", info.Mode(), err)
+			}
+		})
+	}
+}
+
 // TestPeerOf asks the kernel for real: this process is its own peer.
 func TestPeerOf(t *testing.T) {
 	t.Parallel()

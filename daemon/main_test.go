@@ -25,6 +25,8 @@ const absent = 404
 type fakeSite struct {
 	hook  func(ctx context.Context, id int64) error
 	flush func(ctx context.Context, progress func(done, total int64)) error
+	// refusal, where it is set, is the outcome of every pair of a set_many.
+	refusal *protocol.Error
 }
 
 func (s *fakeSite) Create(context.Context, *protocol.CreateParams) (protocol.CreateResult, error) {
@@ -41,7 +43,11 @@ func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.Rev
 }
 
 func (s *fakeSite) SetMany(_ context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
-	return protocol.SetManyResult{Outcomes: make([]protocol.SetOutcome, len(p.Tickets))}, nil
+	outcomes := make([]protocol.SetOutcome, len(p.Tickets))
+	for i := range outcomes {
+		outcomes[i].Err = s.refusal
+	}
+	return protocol.SetManyResult{Outcomes: outcomes}, nil
 }
 
 func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {

@@ -19,8 +19,9 @@ type Options struct {
 	DrainGrace time.Duration
 	// HangUpCheck is how often a request that takes longer than that looks whether its client is still there. Default 1 s.
 	HangUpCheck time.Duration
-	// LargeFrames bounds the bytes of all frames over 64 KiB that are read or worked on at a time, over all connections:
-	// many clients with frames near the limit would take gigabytes otherwise. Default 64 MiB.
+	// LargeFrames bounds the bytes of all frames over 64 KiB that are read or worked on at a time, over all connections, and
+	// again those of all such replies that are being sent: many clients with frames near the limit, or many that ask for such
+	// replies and do not read them, would take gigabytes otherwise. Default 64 MiB.
 	LargeFrames int64
 }
 
@@ -84,5 +85,8 @@ func (b *budget) take(n int64) bool {
 	b.taken.Add(-n)
 	return false
 }
+
+// force takes what may go beyond the limit.
+func (b *budget) force(n int64) { b.taken.Add(n) }
 
 func (b *budget) give(n int64) { b.taken.Add(-n) }

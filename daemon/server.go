@@ -43,7 +43,8 @@ type Server struct {
 	handler     Handler
 	connections *Connections
 	opts        Options
-	large       budget
+	large       budget // frames that are read or worked on
+	replies     budget // and replies that are sent
 	log         zerolog.Logger
 	refusals    zerolog.Logger // limited: a flood of clients must not become a flood of lines
 	faults      zerolog.Logger // limited likewise
@@ -68,7 +69,7 @@ func NewServer(l *Listener, h Handler, connections *Connections, opts Options, l
 	opts = opts.withDefaults()
 	return &Server{
 		listener: l, handler: h, connections: connections, opts: opts, log: log,
-		large:    budget{limit: opts.LargeFrames},
+		large: budget{limit: opts.LargeFrames}, replies: budget{limit: opts.LargeFrames},
 		refusals: logs.Limited(log, 1, limitPeriod), faults: logs.Limited(log, maxFaults, limitPeriod),
 		peerOf: PeerOf,
 		ctx:    ctx, cancel: cancel,

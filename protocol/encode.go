@@ -32,6 +32,13 @@ func (e *Encoder) Request(id uint32, method Method, p Params) ([]byte, error) {
 // Reply builds a reply with a result. The error is an *[Error] with the code too_large.
 func (e *Encoder) Reply(id uint32, result Result) ([]byte, error) {
 	e.begin()
+	most, least := extentOf(result)
+	if least > MaxPayload {
+		return nil, tooLarge(least) // before it is built: it may be far too large
+	}
+	if most > keepBytes {
+		e.buf.Grow(min(most, HeaderBytes+MaxPayload)) // once: a buffer that grows as it is written ends twice as large
+	}
 	e.array(4)
 	e.int(typeReply)
 	e.int(int64(id))
@@ -66,13 +73,18 @@ func (e *Encoder) Progress(p Progress) []byte {
 	return frame
 }
 
+// Trim lets go of a buffer that is longer than one for the usual frames. The frame that was built last is no longer valid.
+func (e *Encoder) Trim() {
+	if e.buf.Cap() > keepBytes {
+		e.buf = bytes.Buffer{}
+	}
+}
+
 func (e *Encoder) begin() {
 	if e.mp == nil {
 		e.mp = msgpack.NewEncoder(&e.buf)
 	}
-	if e.buf.Cap() > keepBytes {
-		e.buf = bytes.Buffer{}
-	}
+	e.Trim()
 	e.buf.Reset()
 	e.buf.Write(make([]byte, HeaderBytes))
 }

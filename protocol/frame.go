@@ -56,11 +56,15 @@ func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 	return buf[:n], nil
 }
 
+func tooLarge(n int) error {
+	return Errorf(CodeTooLarge, "the message takes %d bytes; at most %d are allowed: ask for less at once", n, MaxPayload)
+}
+
 // seal completes a frame whose payload stands behind HeaderBytes of room.
 func seal(frame []byte) error {
 	n := len(frame) - HeaderBytes
 	if n > MaxPayload {
-		return Errorf(CodeTooLarge, "the message takes %d bytes; at most %d are allowed: ask for less at once", n, MaxPayload)
+		return tooLarge(n)
 	}
 	binary.BigEndian.PutUint32(frame, Version<<24|uint32(n)) //nolint:gosec // n is within MaxPayload
 	return nil

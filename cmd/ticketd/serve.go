@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +34,15 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "key=value over file and environment; may be repeated")
 }
 
-func (f *configFlags) load() (*config.Config, error) { return config.Load(f.path, os.Environ(), f.set) }
+func (f *configFlags) load() (*config.Config, error) {
+	for _, flag := range f.set {
+		if key, _, _ := strings.Cut(flag, "="); config.SecretKey(key) {
+			return nil, &usageError{fmt.Errorf("--set %s: every user of this host can read a command line: put it into the "+
+				"configuration, a file that it names (%s_file), or the environment", key, key)}
+		}
+	}
+	return config.Load(f.path, os.Environ(), f.set)
+}
 
 func newServe(o *options) *cobra.Command {
 	var f configFlags

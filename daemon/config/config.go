@@ -171,6 +171,16 @@ const (
 	AckJournal = "journal"
 )
 
+// SecretKey says whether a key holds a secret.
+func SecretKey(key string) bool {
+	switch key[strings.LastIndex(key, ".")+1:] {
+	case "dsn", "password", "sentinel_password":
+		return true
+	default:
+		return false
+	}
+}
+
 // Secret is text that is never shown.
 type Secret string
 

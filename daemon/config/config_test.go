@@ -159,6 +159,22 @@ func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {
 	}
 }
 
+// A command line is no place for a secret, so it must be known which keys hold one.
+func TestSecretKeys(t *testing.T) {
+	t.Parallel()
+	secret := reflect.TypeFor[config.Secret]()
+	for section, of := range map[string]reflect.Type{
+		"redis.": reflect.TypeFor[config.Redis](), "sites.main.": reflect.TypeFor[config.Site](),
+		"daemon.": reflect.TypeFor[config.Daemon](), "metrics.": reflect.TypeFor[config.Metrics](),
+	} {
+		for field := range of.Fields() {
+			if key := section + field.Tag.Get("koanf"); config.SecretKey(key) != (field.Type == secret) {
+				t.Errorf("%s is a secret: %v", key, config.SecretKey(key))
+			}
+		}
+	}
+}
+
 // allKeys are the keys that the structs have.
 func allKeys() []string {
 	var keys []string

@@ -56,6 +56,12 @@ func answer(err error) error {
 	}
 }
 
+// tooMuch is for a reply that cannot fit a frame, found out before all of it was fetched.
+func tooMuch() error {
+	return protocol.Errorf(protocol.CodeTooLarge, "these tickets take more than the %d bytes of a message: ask for less at once",
+		protocol.MaxPayload)
+}
+
 // answerChange is answer for a change, where a store that does not answer leaves a doubt.
 func answerChange(err error) error {
 	if errors.Is(err, store.ErrUnavailable) {

@@ -21,7 +21,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	if p.Sort == "" {
 		p.Sort = protocol.SortID
 	}
-	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit}
+	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit, MaxBytes: protocol.MaxPayload}
 	if page.Limit == 0 {
 		page.Limit = protocol.DefaultLimit
 	}
@@ -34,7 +34,9 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
-		rows, next, err = s.Database.List(ctx, selection, &page)
+		if rows, next, err = s.Database.List(ctx, selection, &page); errors.Is(err, mysql.ErrTooMuch) {
+			return tooMuch()
+		}
 		return err
 	})
 	if err != nil {

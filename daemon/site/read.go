@@ -26,13 +26,18 @@ func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket,
 	return *toWire(d, &record), nil
 }
 
-// GetMany implements [daemon.Site]: one round trip to the store, and one query for what it does not hold whole.
+// atOnce is how many tickets are fetched without knowing how large they are: a page of an agent's. Of more, so many are fetched
+// at a time as may fit a reply, by what those before them took: a thousand large ones would be gigabytes.
+const atOnce = 32
+
+// GetMany implements [daemon.Site]: one round trip to the store, and one query for what it does not hold whole; more of both for
+// more tickets than an agent's page has.
 func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error) {
 	d, err := s.known()
 	if err != nil {
 		return protocol.GetManyResult{}, err
 	}
-	records, err := s.whole(ctx, d, idsOf(p.IDs))
+	records, err := s.fitting(ctx, d, idsOf(p.IDs))
 	if err != nil {
 		return protocol.GetManyResult{}, answer(err)
 	}
@@ -45,6 +50,30 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 		}
 	}
 	return result, nil
+}
+
+// fitting is whole for tickets that must fit one reply.
+func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	all := make([]store.Record, 0, len(ids))
+	bytes := 0
+	for next := atOnce; len(all) < len(ids); {
+		records, err := s.whole(ctx, d, ids[len(all):min(len(all)+next, len(ids))])
+		if err != nil {
+			return nil, err
+		}
+		for i := range records {
+			for _, f := range records[i].Fields {
+				bytes += len(f.Value.Text())
+			}
+		}
+		if bytes > protocol.MaxPayload {
+			return nil, tooMuch()
+		}
+		all = append(all, records...)
+		each := max(bytes/len(all), 1)
+		next = max((protocol.MaxPayload-bytes)/each, 1)
+	}
+	return all, nil
 }
 
 // settled says that the store knows all there is to know of a ticket.

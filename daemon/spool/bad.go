@@ -59,7 +59,7 @@ func (b *badFolder) measure() error {
 	for _, name := range names {
 		if !strings.HasSuffix(name, reasonSuffix) {
 			files++
-			b.bytes += sizeOf(b.fd(), name)
+			b.bytes += roomOf(b.fd(), name)
 		}
 	}
 	b.files.Store(files)
@@ -72,7 +72,7 @@ func (b *badFolder) fd() int { return int(b.dir.Fd()) }
 
 // put moves a file here and writes down why.
 func (b *badFolder) put(from int, name string, why *protocol.Error) error {
-	size := sizeOf(from, name)
+	size := roomOf(from, name)
 	if b.files.Load() >= maxBadFiles || b.bytes+size > maxBadBytes {
 		return errNoRoom
 	}
@@ -115,4 +115,15 @@ func sizeOf(at int, name string) int64 {
 		return 0
 	}
 	return stat.Size
+}
+
+// roomOf is what a file takes on the disk in bytes, less than its size where it has holes: a file of a terabyte that holds
+// nothing does not fill bad/.
+func roomOf(at int, name string) int64 {
+	const block = 512
+	var stat unix.Stat_t
+	if err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0
+	}
+	return min(stat.Size, stat.Blocks*block)
 }

@@ -52,21 +52,30 @@ func openFolder(path string, gid int) (*folder, error) {
 	return f, nil
 }
 
-// makeFolder gives the folder its group before its mode: the other way round another group could use it for an instant.
+// makeFolder gives the folder its group before its mode: the other way round another group could use it for an instant. Both
+// are done to what was made, whatever is at the path by then.
 func makeFolder(path string, gid int) error {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	if err == nil && gid >= 0 {
-		if err = os.Chown(path, -1, gid); err != nil {
+	if err != nil {
+		return err
+	}
+	dir, err := openDir(unix.AT_FDCWD, path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer func() { _ = dir.Close() }()
+	if gid >= 0 {
+		if err = dir.Chown(-1, gid); err != nil {
 			err = fmt.Errorf("giving it to group %d (the daemon's user must be a member of it): %w", gid, err)
 		}
 	}
 	if err == nil {
-		err = os.Chmod(path, folderMode)
+		err = dir.Chmod(folderMode)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		_ = os.Remove(path) // half made, it would be taken for an administrator's the next time
 	}
 	return err

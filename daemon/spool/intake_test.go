@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,38 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		"a pipe": {func(t *testing.T, r *rig, name string) {
 			check(t, unix.Mkfifo(filepath.Join(r.path, name), 0o600))
 		}, "no regular file"},
+		"a socket": {func(t *testing.T, r *rig, name string) {
+			short, err := os.MkdirTemp("", "s") //nolint:usetesting // a socket's path must be short; it is moved here
+			check(t, err)
+			t.Cleanup(func() { check(t, os.RemoveAll(short)) })
+			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, "s"), Net: "unix"})
+			check(t, err)
+			l.SetUnlinkOnClose(false)
+			check(t, l.Close())
+			check(t, os.Rename(filepath.Join(short, "s"), filepath.Join(r.path, name)))
+		}, "cannot be opened"},
+		"a link to a device": {func(t *testing.T, r *rig, name string) {
+			check(t, os.Symlink("/dev/zero", filepath.Join(r.path, name)))
+		}, "cannot be opened"},
+		"a link to itself": {func(t *testing.T, r *rig, name string) {
+			check(t, os.Symlink(name, filepath.Join(r.path, name)))
+		}, "cannot be opened"},
+		"a link into /proc": {func(t *testing.T, r *rig, name string) {
+			check(t, os.Symlink("/proc/self/environ", filepath.Join(r.path, name)))
+		}, "cannot be opened"},
+		"a hole": {func(t *testing.T, r *rig, name string) {
+			path := filepath.Join(r.path, name)
+			check(t, os.WriteFile(path, nil, 0o600))
+			check(t, os.Truncate(path, 1<<40))
+		}, "code: too_large"},
+		"leased to a writer": {func(t *testing.T, r *rig, name string) {
+			r.write(t, name, set(t))
+			file, err := os.OpenFile(filepath.Join(r.path, name), os.O_RDWR, 0)
+			check(t, err)
+			t.Cleanup(func() { _ = file.Close() })
+			_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK) // whoever opens it waits, unless he says O_NONBLOCK
+			check(t, err)
+		}, "cannot be opened"},
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
 		}, "no regular file"},

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -108,9 +110,10 @@ func TestBadIsFull(t *testing.T) {
 func TestBadIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	big := filepath.Join(r.path, badName, "big")
-	check(t, os.WriteFile(big, nil, 0o600))
-	check(t, os.Truncate(big, maxBadBytes))
+	big, err := os.Create(filepath.Join(r.path, badName, "big"))
+	check(t, err)
+	check(t, unix.Fallocate(int(big.Fd()), 0, 0, maxBadBytes)) // a hole would take no room
+	check(t, big.Close())
 	name := r.name(1)
 	r.write(t, name, []byte("no frame"))
 	r.takeIn(t)
@@ -252,5 +255,40 @@ func BenchmarkSettle(b *testing.B) {
 		if err := s.Settle(b.Context(), nil, true); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Device files, which only root can make, stand aside as well, and nothing is read from them.
+func TestDeviceIsSetAside(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a device file")
+	}
+	r := newRig(t)
+	name := r.name(1)
+	const zero = 1<<8 | 5
+	if err := unix.Mknod(filepath.Join(r.path, name), unix.S_IFCHR|0o600, zero); errors.Is(err, unix.EPERM) {
+		t.Skip("this container may make no device files")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	r.takeIn(t)
+	r.wantFiles(t, badName, name)
+	r.site.want(t)
+}
+
+// A folder that is made gets its group and mode even where a link of that name leads elsewhere: then it is not used, and what
+// the link leads to stays as it is.
+func TestFolderReplacedByALink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "spool")
+	check(t, os.Mkdir(target, 0o700))
+	check(t, os.Symlink(target, path))
+	if _, err := openFolder(path, os.Getgid()); err == nil || !strings.Contains(err.Error(), "a link") {
+		t.Errorf("error %v, want one that says that it is a link", err)
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the target's mode is %v (%v)", info.Mode(), err)
 	}
 }

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -21,7 +22,12 @@ type Page struct {
 	After *Mark
 	// Limit is above zero.
 	Limit int
+	// MaxBytes bounds the texts of all rows together; 0 is no bound. What has more is [ErrTooMuch].
+	MaxBytes int
 }
+
+// ErrTooMuch means that the rows of a page hold more bytes than wanted. Nothing of it is returned.
+var ErrTooMuch = errors.New("the tickets hold too many bytes")
 
 // Mark is where a ticket stands in a sort. It stays where it is when tickets come and go.
 type Mark struct {
@@ -56,22 +62,32 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 		return nil, nil, db.failure(operation, err)
 	}
 	defer rows.Close()
-	tickets, next, err = readPage(rows, newRowScanner(d), p.Limit)
+	tickets, next, err = readPage(rows, newRowScanner(d), p)
+	if errors.Is(err, ErrTooMuch) {
+		return nil, nil, err
+	}
 	return tickets, next, db.failure(operation, err)
 }
 
 // readPage reads limit rows; where there is one more, the mark of the last that was read.
-func readPage(rows *sql.Rows, scanner *rowScanner, limit int) (tickets []Row, next *Mark, err error) {
+func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []Row, next *Mark, err error) {
 	var sorted sql.RawBytes
 	scanner.targets = append(scanner.targets, &sorted)
 	last := &Mark{}
+	bytes := 0
 	for rows.Next() {
-		if len(tickets) == limit {
+		if len(tickets) == p.Limit {
 			return tickets, last, nil
 		}
 		row, err := scanner.scan(rows)
 		if err != nil {
 			return nil, nil, err
+		}
+		for i := range row.Fields {
+			bytes += len(row.Fields[i].Value.Text())
+		}
+		if p.MaxBytes > 0 && bytes > p.MaxBytes {
+			return nil, nil, ErrTooMuch
 		}
 		tickets = append(tickets, row)
 		*last = Mark{ID: row.ID}

@@ -14,7 +14,7 @@ import (
 // [CorruptError] where Open would give one, and [ErrLocked] while a process has the log open: it has found it whole then. A
 // folder that is missing or empty holds no log, which is fine.
 func Check(dir string) error {
-	held, err := os.Open(filepath.Join(dir, "LOCK"))
+	held, err := openRegular(filepath.Join(dir, "LOCK"), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // Open makes this file first
 	}

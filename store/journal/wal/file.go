@@ -22,7 +22,7 @@ type osFile struct{ *os.File }
 
 // OpenFile opens a file for writing and makes it where it does not exist: what [Options.OpenFile] is unless a test replaces it.
 func OpenFile(path string) (File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func fill(f File, contents [][]byte) error {
 
 // lock takes the folder for this process; the kernel gives it back when the process ends, however it ends.
 func lock(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openRegular(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

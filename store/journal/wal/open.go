@@ -36,6 +36,9 @@ func Open(dir string, o Options, replay func(at Position, record []byte) error) 
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
 	}
+	if err := private(dir); err != nil {
+		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
+	}
 	held, err := lock(dir)
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
@@ -183,7 +186,7 @@ func (l *Log) reopen(path string, size int64, torn bool) error {
 // loadID reads the journal's name, or makes one. Where its file is gone the segments tell it.
 func loadID(dir string) (id journalID, err error) {
 	path := filepath.Join(dir, "id")
-	text, err := os.ReadFile(path)
+	text, err := readRegular(path)
 	if err == nil {
 		n, err := hex.Decode(id[:], []byte(strings.TrimSpace(string(text[:min(len(text), 2*len(id)+1)]))))
 		if err != nil || n != len(id) {

@@ -46,7 +46,7 @@ func walk(dir string, id journalID, visit func(*found) error) error {
 
 // load reads a segment's file.
 func (f *found) load(id journalID) error {
-	data, err := os.ReadFile(f.path)
+	data, err := readRegular(f.path)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (f *found) limit(dir string, successor uint64) {
 }
 
 func readHeader(path string) (header, error) {
-	file, err := os.Open(path)
+	file, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
 		return header{}, err
 	}

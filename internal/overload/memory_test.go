@@ -1,0 +1,134 @@
+package overload
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// many is how many clients ask for a reply of 4 MiB each: half a gigabyte, were all of it kept.
+const many = limit - 8
+
+// Clients ask for the largest reply that there is and do not read it: the first of them keep 64 MiB between them until they are
+// cut, the others are refused.
+func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measures
+	r := newRig(t, false)
+	r.large(t)
+	before := r.now(t)
+	get := frame(t, protocol.MethodGet, &protocol.GetParams{ID: hugeTicket})
+	conns := make([]net.Conn, many)
+	for i := range conns {
+		conns[i] = r.ask(t, get)
+	}
+	// An answer of each has begun: a refused one is whole, the others have filled their sockets.
+	kept, refused := 0, 0
+	for _, conn := range conns {
+		if r.begun(t, conn) {
+			kept++
+		} else {
+			refused++
+		}
+	}
+	now := r.now(t)
+	t.Logf("%d replies of 4 MiB kept, %d refused; before %s; then %s", kept, refused, &before, &now)
+	if kept == 0 || refused < many/2 {
+		t.Errorf("%d replies were kept and %d refused, want 64 MiB kept", kept, refused)
+	}
+	if grown := now.goheap - before.goheap; grown > memoryBound*3/4 {
+		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
+	}
+	eventually(t, 3*protocol.WriteTimeout, "those who do not read are cut", func() bool {
+		now = r.now(t)
+		return now.client == 0
+	})
+}
+
+// Clients that have read such a reply and stay connected cost no more than others. (With a buffer that stays with its connection
+// they keep half a gigabyte.)
+func TestIdleClientsKeepNothing(t *testing.T) { //nolint:paralleltest // it measures
+	r := newRig(t, false)
+	r.large(t)
+	before := r.now(t)
+	for range many {
+		c, err := protocol.Dial(t.Context(), r.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := c.Get(t.Context(), hugeTicket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := r.now(t)
+	t.Logf("%d idle clients; before %s; then %s", many, &before, &now)
+	if now.client != many {
+		t.Errorf("%v clients are connected: the test proves nothing", now.client)
+	}
+	if grown := now.goheap - before.goheap; grown > memoryBound*3/4 {
+		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
+	}
+}
+
+// One request names a ticket of 4 MiB a thousand times, another lists more than fits a frame: both are refused before all of that
+// has been fetched. (Fetched whole, the first takes four gigabytes.)
+func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest // it measures
+	r := newRig(t, false)
+	r.large(t)
+	ids := make([]int64, protocol.MaxTickets)
+	for i := range ids {
+		ids[i] = hugeTicket
+	}
+	before := r.now(t)
+	highest := r.watch(t.Context(), 20*time.Millisecond)
+	r.need(t, func(c *protocol.Client) error {
+		_, err := c.GetMany(t.Context(), ids)
+		if outcome(err) != string(protocol.CodeTooLarge) {
+			t.Errorf("get_many: %v, want too_large", err)
+		}
+		for id := int64(100); id < 110; id++ {
+			if _, err := c.Set(t.Context(), set(id, "body", strings.Repeat("l", megabyte))); err != nil {
+				return err
+			}
+		}
+		if _, err = c.List(t.Context(), protocol.ListParams{}); outcome(err) != string(protocol.CodeTooLarge) {
+			t.Errorf("list: %v, want too_large", err)
+		}
+		_, err = c.List(t.Context(), protocol.ListParams{Limit: 2})
+		return err
+	})
+	most := highest()
+	t.Logf("before %s; highest %s", &before, &most)
+	if grown := most.goheap - before.goheap; grown > memoryBound {
+		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
+	}
+}
+
+// ask sends a frame over a new connection that ends with the test.
+func (r *rig) ask(t *testing.T, what []byte) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", r.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := conn.Write(what); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// begun waits for the first bytes of an answer and says whether it is a large one.
+func (r *rig) begun(t *testing.T, conn net.Conn) bool {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	header := make([]byte, protocol.HeaderBytes)
+	if _, err := conn.Read(header); err != nil {
+		t.Fatalf("no answer: %v", err)
+	}
+	return header[1] > 0 // its length is above 64 KiB
+}
