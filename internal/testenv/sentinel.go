@@ -36,7 +36,7 @@ type sentinel struct {
 // replace it.
 const (
 	SentinelMaster    = "tickets"
-	SentinelDownAfter = time.Second
+	SentinelDownAfter = 2 * time.Second // less, and a busy machine makes them replace masters that run
 )
 
 // SentinelOptions say what the servers are to be like.
