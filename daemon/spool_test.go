@@ -73,8 +73,8 @@ func TestSpoolComesFirst(t *testing.T) {
 	}
 }
 
-// While a site cannot take what waits in the spool, what it shows may be older than what was acknowledged, and says so; of a ticket
-// that it does not know nobody can say that it does not exist.
+// While a site cannot take what waits in the spool, what it shows may be older than what was acknowledged, and says so; of a
+// ticket that it does not know nobody can say that it does not exist.
 func TestReadsSayThatTheSpoolWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})

@@ -43,6 +43,8 @@ func seed(t *testing.T) int64 {
 
 // Clients write and read through each topology while faults befall it, one or two at a time. In the end everything that was
 // acknowledged is in MySQL, nobody has read what must not be read, and the daemons hold no more than at the beginning.
+//
+//nolint:paralleltest // one site after the other: together they would be too much for two processors
 func TestChaos(t *testing.T) {
 	number, each := seed(t), duration(t)/time.Duration(len(topologies))
 	t.Logf("TICKETD_TEST_SEED=%d, %v for each topology", number, each)

@@ -77,13 +77,13 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 		// Another fault is in its way (no connection to a server that is down): it is healed all the same.
 		record.Kind += "-failed"
 		if s.Kind == "daemon-restart" {
-			n.trouble("%s did not stop when it was asked to: %v", f.target, err)
+			n.troublef("%s did not stop when it was asked to: %v", f.target, err)
 		}
 	} else {
 		n.await(ctx, record.From+s.Length)
 	}
 	if err := until(healing, func() error { return f.heal(healing) }); err != nil {
-		n.trouble("%s of %s at %v was not healed within %v: %v", s.Kind, f.target, record.From, healWithin, err)
+		n.troublef("%s of %s at %v was not healed within %v: %v", s.Kind, f.target, record.From, healWithin, err)
 	}
 	record.To = n.rec.now()
 	n.rec.fault(record)
@@ -98,7 +98,7 @@ func (n *nemesis) part(name string) *sync.Mutex {
 	return n.parts[name]
 }
 
-func (n *nemesis) trouble(format string, args ...any) {
+func (n *nemesis) troublef(format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.troubles = append(n.troubles, fmt.Sprintf(format, args...))

@@ -38,11 +38,11 @@ type topology struct {
 // topologies share a run's time.
 //
 // Redis writes each change to its disk before it answers (appendfsync always), so a kill loses nothing. Behind sentinels and in a
-// cluster a fail-over loses what the master had acknowledged and not sent on yet, by the nature of Redis' replication: therefore a
-// master is killed only when its replicas are in step (what it sends them and its clients in one round then survives a SIGKILL in
-// the kernel's buffers), it is paused for less than the others need to replace it, and the faults of the network, which would make
-// two masters, are left to the other topologies. So the rules are the same everywhere: nothing that was acknowledged is lost.
-// Clocks differ there by less than a fail-over takes, as docs/failures.md asks for.
+// cluster a fail-over loses what the master had acknowledged and not sent on yet, by the nature of Redis' replication. So a
+// master is killed only when its replicas are in step (what it sends them and its clients in one round survives a SIGKILL in the
+// kernel's buffers), and started again when another has taken over; it is paused for less than the others need to replace
+// it; and the faults of the network, which would make two masters, are left to the other topologies. The rules are then the same
+// everywhere: nothing that was acknowledged is lost. Clocks differ there by less than a fail-over takes.
 var topologies = []topology{
 	{name: "one", number: 1, hosts: 1, redis: alone},
 	{name: "three", number: 2, hosts: 3, redis: alone},

@@ -24,8 +24,8 @@
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
--- the acknowledged one if that is above what is held, so that a client can go on from it; where not, the row's revision is
--- unknown, and only one above all others is safe.
+-- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
+-- before; where not, the row's revision is unknown, and only one above all others is safe.
 --
 -- Defaults yield to what is held, be it NULL: a create that waited in a journal may come after changes of others.
 --
@@ -63,6 +63,28 @@ local function conflicts(kind, held, required)
 	end
 	if held[3] and kind ~= 3 then
 		return 2, rev
+	end
+end
+
+-- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
+-- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
+local function stand(ticket, id, names, held, acknowledged, due)
+	local text = string.format('%.0f', acknowledged)
+	local set = { ticket, '_rev', text }
+	for i = 1, #names do
+		if redis.call('HEXISTS', ticket, names[i]) == 1 then
+			set[#set + 1] = '_d:' .. names[i]
+			set[#set + 1] = text
+		end
+	end
+	if not held[2] then
+		set[#set + 1] = '_dirty'
+		set[#set + 1] = string.format('%.0f', math.floor(acknowledged / 1000))
+	end
+	redis.call('HSET', unpack(set))
+	redis.call('PERSIST', ticket)
+	if not held[4] then
+		redis.call('ZADD', dirty, 'LT', due, id)
 	end
 end
 
@@ -113,6 +135,10 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and sequence <= arrived then
 		answer(0, tonumber(id), acknowledged)
 	elseif done then
+		if sequence > 0 and held[1] and not held[3] and acknowledged > tonumber(held[1]) then
+			stand(ticket, id, names, held, acknowledged, due)
+			highest = math.max(highest, acknowledged)
+		end
 		answer(0, tonumber(first), tonumber(rev))
 	elseif held.err then
 		answer(3, tonumber(id), 0)

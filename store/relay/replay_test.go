@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,6 +165,41 @@ func TestAcknowledgedRevisionStands(t *testing.T) {
 	h.drained(t)
 	m := mutation(1, "then")
 	m.IfRevision = told
+	if outcomes, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+		t.Errorf("conditional change: %v %+v", err, outcomes)
+	}
+}
+
+// The same where the write had reached Redis and only its reply was lost: the journal told another revision than Redis had given.
+func TestAcknowledgedRevisionStandsWhereTheReplyWasLost(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.close(t)
+	h.gather = time.Hour // until somebody waits for it
+	h.open(t)
+	h.set(t, 1, "before")
+	m := mutation(1, "after")
+	m.RequestID = "r"
+	early := mutation(2, "another ticket's") // the journal gives it a revision above that of m, which Redis does not know yet
+	early.Early = true
+	var lost atomic.Bool
+	h.next.failWith(func(write string) (before, after bool) {
+		return false, write == "apply" && lost.CompareAndSwap(false, true)
+	})
+	if _, err := h.Apply(t.Context(), []store.Mutation{early}); err != nil {
+		t.Fatal(err)
+	}
+	told, err := h.Apply(t.Context(), []store.Mutation{m})
+	if err != nil || told[0].Err != nil || !lost.Load() {
+		t.Fatalf("%v %+v, a reply was lost: %v", err, told, lost.Load())
+	}
+	h.drained(t)
+	records, err := h.another(t).Get(t.Context(), []ticket.ID{1})
+	if err != nil || records[0].Revision != told[0].Revision || !records[0].Dirty {
+		t.Errorf("Redis has %+v (%v), want revision %d, dirty", records[0], err, told[0].Revision)
+	}
+	m = mutation(1, "then")
+	m.IfRevision = told[0].Revision
 	if outcomes, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
 		t.Errorf("conditional change: %v %+v", err, outcomes)
 	}

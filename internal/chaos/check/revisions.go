@@ -9,7 +9,8 @@ import (
 )
 
 // revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
-// no two changes share one.
+// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was ahead,
+// all revisions are one above the last.
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -69,16 +70,21 @@ func follows(before, op *history.Op) bool {
 
 func (p *page) unique() []history.Violation {
 	var found []history.Violation
-	given := map[int64]*history.Op{}
+	type number struct {
+		host     int
+		revision int64
+	}
+	given := map[number]*history.Op{}
 	for _, op := range p.changes {
 		if op.Outcome != history.Done || op.Revision == 0 {
 			continue
 		}
-		if other := given[op.Revision]; other != nil && (op.Kind != history.Delete || other.Kind != history.Delete) {
+		at := number{op.Host, op.Revision}
+		if other := given[at]; other != nil && (op.Kind != history.Delete || other.Kind != history.Delete) {
 			found = append(found, violation(RuleUnique, p.id,
 				fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
 		}
-		given[op.Revision] = op
+		given[at] = op
 	}
 	return found
 }
