@@ -9,8 +9,8 @@ import (
 )
 
 // revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
-// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was ahead,
-// all revisions are one above the last.
+// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was
+// ahead, all revisions are one above the last.
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -86,8 +86,8 @@ func (p *page) unique(b *book) []history.Violation {
 	return found
 }
 
-// mayShare tells whether two changes of a ticket may have the same revision: two deletions, the second of which changed nothing, or
-// changes that journals of two hosts may have acknowledged.
+// mayShare tells whether two changes of a ticket may have the same revision: two deletions, the second of which changed nothing,
+// or changes that journals of two hosts may have acknowledged.
 func (b *book) mayShare(x, y *history.Op) bool {
 	if x.Kind == history.Delete && y.Kind == history.Delete {
 		return true
