@@ -10,9 +10,9 @@
 //     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
 //   - A deletion stands: a change of a deleted ticket that was accepted all the same has no effect.
 //   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two changes of a ticket
-//     share one, but for those that journals of two hosts acknowledged (revisions.go). A journal's may be raised when it arrives in
-//     Redis, so the effects of operations that did overlap need not come in the order of their revisions, and a read may show
-//     a higher one.
+//     share one, but for those that journals of two hosts acknowledged (revisions.go). A journal's may be raised when it
+//     arrives in Redis, so the effects of operations that did overlap need not come in the order of their revisions, and a read
+//     may show a higher one.
 //   - Nothing is read that nobody wrote, wrote elsewhere or wrote later, or that was refused (values.go).
 //   - No id is given twice (ids.go).
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
