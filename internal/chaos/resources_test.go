@@ -26,8 +26,8 @@ type resources struct {
 // How far above its baseline a daemon may stay: pools keep some connections with their goroutines for later, and Go keeps memory
 // that it has used, several times as much with the race detector. A leak of one for each fault or call is far more.
 const (
-	moreGoroutines  = 30
-	moreDescriptors = 30
+	moreGoroutines  = 40
+	moreDescriptors = 40
 	moreBytes       = 192 << 20
 )
 

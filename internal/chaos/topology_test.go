@@ -113,21 +113,24 @@ func newSite(t *testing.T, top topology) *site {
 	return s
 }
 
+// pools begins [redis]: with small pools, so that what these keep is not taken for a leak. (A cluster has one for each of six nodes.)
+const pools = "[redis]\npool_size = 5\n"
+
 // startRedis starts what the topology has, and returns TOML of [redis]; %s in it is the address of a host's own proxy.
 func (s *site) startRedis(t *testing.T) string {
 	t.Helper()
 	switch s.redis {
 	case alone:
 		s.single = testenv.NewRedis(t, durable)
-		return "[redis]\naddr = %q\n"
+		return pools + "addr = %q\n"
 	case sentinels:
 		some := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: durable})
 		s.nodes = some
-		return fmt.Sprintf("[redis]\nsentinels = [%s]\nmaster_name = %q\n", quoted(some.SentinelAddrs()), testenv.SentinelMaster)
+		return fmt.Sprintf(pools+"sentinels = [%s]\nmaster_name = %q\n", quoted(some.SentinelAddrs()), testenv.SentinelMaster)
 	case cluster:
 		some := testenv.NewCluster(t, durable)
 		s.nodes = some
-		return fmt.Sprintf("[redis]\ncluster = [%s]\n", quoted(some.Addrs()))
+		return fmt.Sprintf(pools+"cluster = [%s]\n", quoted(some.Addrs()))
 	default:
 		return ""
 	}

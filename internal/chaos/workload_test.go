@@ -191,15 +191,19 @@ func (c *client) own(which int) int64 {
 	return 0
 }
 
-// fields are one to three of the fields, each with a value that nobody else writes.
+// fields are one to three of the fields, with a value that nobody else writes, now and then NULL.
 func (c *client) fields() map[string]history.Value {
 	fields := make(map[string]history.Value)
 	names := slices.Clone(history.Fields)
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	count := 1 + c.r.IntN(3)
+	null, count := c.r.IntN(20), 1+c.r.IntN(3)
 	for _, name := range names[:count] {
 		value := fmt.Sprintf("c%d-%d", c.number, c.n)
-		if name == "assigned_to" {
+		switch {
+		case null == 0 && (name == "category" || name == "priority"):
+			fields[name] = nil
+			continue
+		case name == "assigned_to":
 			value = strconv.Itoa(c.number*1_000_000 + c.n)
 		}
 		fields[name] = &value
