@@ -149,6 +149,13 @@ var good = map[string]func(s *script){
 		s.get(1, "status=b", rev(10))
 		s.row(1, 11, "status=a")
 	},
+	"a revision that two journals gave": func(s *script) {
+		s.fault(0, time.Second)
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.set(1, "status=b", rev(10))
+		s.row(1, 11, "status=b")
+	},
 	"a journal that acknowledges, seen from elsewhere": func(s *script) {
 		s.Early = true
 		s.set(1, "status=a", rev(10))

@@ -9,9 +9,10 @@
 //   - Several hosts. What one host was told, it shows from then on (reads.go); what another one was told, too, unless a
 //     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
 //   - A deletion stands: a change of a deleted ticket that was accepted all the same has no effect.
-//   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two of a host's changes of a
-//     ticket share one (revisions.go). Those that a journal acknowledged may be raised when they arrive in Redis, so the
-//     effects of operations that did overlap need not come in the order of their revisions, and a read may show a higher one.
+//   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two changes of a ticket
+//     share one, but for those that journals of two hosts acknowledged (revisions.go). A journal's may be raised when it
+//     arrives in Redis, so the effects of operations that did overlap need not come in the order of their revisions, and a read
+//     may show a higher one.
 //   - Nothing is read that nobody wrote, wrote elsewhere or wrote later, or that was refused (values.go).
 //   - No id is given twice (ids.go).
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one

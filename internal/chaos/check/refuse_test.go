@@ -136,6 +136,12 @@ var bad = map[string]struct {
 		s.set(1, "status=b", rev(10), by(1))
 		s.row(1, 10, "status=b")
 	}},
+	"a revision that two hosts gave, without any fault": {RuleUnique, func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.set(1, "status=b", rev(10))
+		s.row(1, 10, "status=b")
+	}},
 	"a row below the last revision": {RuleFinalLower, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.row(1, 9, "status=a")

@@ -9,13 +9,13 @@ import (
 )
 
 // revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
-// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was ahead,
-// all revisions are one above the last.
+// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was
+// ahead, all revisions are one above the last.
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
 		found = append(found, p.growing()...)
-		found = append(found, p.unique()...)
+		found = append(found, p.unique(b)...)
 	}
 	return found
 }
@@ -68,25 +68,31 @@ func follows(before, op *history.Op) bool {
 	return op.Revision > before.Revision || same && op.Revision == before.Revision
 }
 
-func (p *page) unique() []history.Violation {
+func (p *page) unique(b *book) []history.Violation {
 	var found []history.Violation
-	type number struct {
-		host     int
-		revision int64
-	}
-	given := map[number]*history.Op{}
+	given := map[int64][]*history.Op{}
 	for _, op := range p.changes {
 		if op.Outcome != history.Done || op.Revision == 0 {
 			continue
 		}
-		at := number{op.Host, op.Revision}
-		if other := given[at]; other != nil && (op.Kind != history.Delete || other.Kind != history.Delete) {
-			found = append(found, violation(RuleUnique, p.id,
-				fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
+		for _, other := range given[op.Revision] {
+			if !b.mayShare(other, op) {
+				found = append(found, violation(RuleUnique, p.id,
+					fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
+			}
 		}
-		given[at] = op
+		given[op.Revision] = append(given[op.Revision], op)
 	}
 	return found
+}
+
+// mayShare tells whether two changes of a ticket may have the same revision: two deletions, the second of which changed nothing,
+// or changes that journals of two hosts may have acknowledged.
+func (b *book) mayShare(x, y *history.Op) bool {
+	if x.Kind == history.Delete && y.Kind == history.Delete {
+		return true
+	}
+	return x.Host != y.Host && (b.history.Early || !b.quiet(min(x.Call, y.Call), max(x.Return, y.Return)))
 }
 
 // byReturn is a heap of operations that are under way, the one that ends first on top.

@@ -13,7 +13,8 @@ func TestViolation(t *testing.T) {
 	value := "a"
 	v := history.Violation{Rule: "a rule", Ticket: 7, Text: "what is wrong", Ops: []history.Op{
 		{
-			Client: 1, Host: 2, Via: "go", Kind: history.Set, Ticket: 7, Fields: map[string]history.Value{"status": &value, "category": nil},
+			Client: 1, Host: 2, Via: "go", Kind: history.Set, Ticket: 7,
+			Fields:  map[string]history.Value{"status": &value, "category": nil},
 			Outcome: history.Done, Revision: 10, Call: time.Millisecond, Return: 2 * time.Millisecond,
 		},
 		{
