@@ -113,7 +113,7 @@ func newSite(t *testing.T, top topology) *site {
 	return s
 }
 
-// pools begins [redis]: with small pools, so that what these keep is not taken for a leak. (A cluster has one for each of six nodes.)
+// pools begins [redis]: small ones, so that what they keep is not taken for a leak. (A cluster has one for each of six nodes.)
 const pools = "[redis]\npool_size = 5\n"
 
 // startRedis starts what the topology has, and returns TOML of [redis]; %s in it is the address of a host's own proxy.
