@@ -23,7 +23,7 @@ var cases = map[string]struct {
 	"revision guard in the upsert": {
 		plant: plant{
 			file: "sync/mysql/statement.go",
-			text: `guard := same + " AND VALUES(" + s.revision + ")>" + s.revision`, instead: `guard := same`,
+			text: ` + " AND VALUES(" + s.revision + ")>" + s.revision`,
 		},
 		site: "lease = \"1s\"\nlinger = \"5ms\"", provoke: lateStatement, rule: check.RuleFinal,
 	},
