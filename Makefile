@@ -63,7 +63,8 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 
 .PHONY: chaos
 chaos: deps ## Let faults befall all kinds of sites under clients for DURATION (10m) altogether, and check what they saw; SEED repeats a plan
-	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_SEED=$(SEED) $(GO) test -race -count=1 -v -timeout 120m -run '^TestChaos$$' ./internal/chaos
+	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) \
+		$(GO) test -race -count=1 -v -timeout 120m -run '^TestChaos$$' ./internal/chaos
 
 .PHONY: overload
 overload: deps ## Overload the daemon with a crowd of bad clients for DURATION (10m), and print what that did to it
