@@ -25,13 +25,23 @@ const (
 // that the first has made, whatever id the repetition proposes.
 func (k Kind) Creates() bool { return k == Create || k == Begin }
 
+// Begun is a create as it is made where others may have been told the id and have changed the ticket by now, in whatever place
+// their changes are: without the table's defaults, which would replace theirs, and which the database itself gives to a new row.
+// One field stays in any case, as it is fields that make a ticket dirty.
+func (m Mutation) Begun() Mutation {
+	m.Kind = Begin
+	m.Fields = m.Fields[:max(len(m.Fields)-m.Defaults, min(len(m.Fields), 1))]
+	m.Defaults = 0
+	return m
+}
+
 // Mutation is one request to change one ticket.
 type Mutation struct {
 	Kind   Kind
 	ID     ticket.ID
 	Fields ticket.Fields
-	// Defaults says how many of Fields, the last ones, nobody has given: a create fills them in. They yield to what the store holds
-	// of the ticket: a create may arrive after changes of those who were told its id, where it waited on its host.
+	// Defaults says how many of a Create's Fields, the last ones, are the table's defaults, which nobody has given; see
+	// [Mutation.Begun].
 	Defaults int
 	// Proposed is the accepting daemon's clock; the store assigns max(previous + 1, Proposed).
 	Proposed ticket.Revision

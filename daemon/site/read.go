@@ -181,7 +181,7 @@ func merge(record, row *store.Record) {
 
 // defaults completes a ticket that has no row yet.
 func defaults(d *table.Definition, record *store.Record) error {
-	fields, err := d.Complete(record.Fields, time.Now())
+	fields, _, err := d.Complete(record.Fields, time.Now())
 	if err != nil {
 		return err
 	}

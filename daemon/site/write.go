@@ -22,15 +22,15 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 			return err
 		}
 		m.Kind = store.Create
+		if m.Fields, m.Defaults, err = d.Complete(m.Fields, now); err != nil {
+			return err
+		}
 		if d.Computes() || p.ID != 0 {
 			// The database adds columns of its own, or somebody who was told the id has set other fields of the ticket by now:
 			// what is known here is not the whole ticket.
-			m.Kind = store.Begin
+			m = m.Begun()
 		}
-		given := len(m.Fields)
-		m.Fields, err = d.Complete(m.Fields, now)
-		m.Defaults = len(m.Fields) - given
-		return err
+		return nil
 	})
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)

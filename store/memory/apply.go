@@ -87,11 +87,8 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	if m.Kind == store.Delete {
 		e.gone, e.deleted = true, revision
 	}
-	given := len(m.Fields) - m.Defaults
-	for i, f := range m.Fields {
-		if i < given || !e.has(f.Name) {
-			e.set(field{name: s.name(f.Name), value: f.Value, changed: revision})
-		}
+	for _, f := range m.Fields {
+		e.set(field{name: s.name(f.Name), value: f.Value, changed: revision})
 	}
 	s.settle(e)
 }

@@ -52,12 +52,6 @@ func (e *entry) set(f field) {
 	}
 }
 
-// has says whether the ticket's field is held. A whole ticket's is, also where it is NULL.
-func (e *entry) has(name string) bool {
-	_, there := slices.BinarySearchFunc(e.fields, name, func(f field, name string) int { return cmp.Compare(f.name, name) })
-	return there
-}
-
 // forgetClean forgets fields that are clean.
 func (e *entry) forgetClean() {
 	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })

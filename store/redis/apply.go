@@ -115,33 +115,25 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		if b.entries != nil {
 			sequence, acknowledged = int64(b.entries[i].Sequence), int64(b.entries[i].Revision) //nolint:gosec // below 2^53
 		}
-		given := len(m.Fields) - m.Defaults
+		nulls := 0
+		for _, f := range m.Fields {
+			if f.Value.IsNull() {
+				nulls++
+			}
+		}
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
-		args = appendFields(args, m.Fields[:given])
-		args = appendFields(args, m.Fields[given:])
-	}
-	return args
-}
-
-// appendFields adds a count of values, name and value of each, a count of NULLs, and the name of each.
-func appendFields(args []any, fields ticket.Fields) []any {
-	nulls := 0
-	for _, f := range fields {
-		if f.Value.IsNull() {
-			nulls++
+		args = append(args, len(m.Fields)-nulls)
+		for _, f := range m.Fields {
+			if !f.Value.IsNull() {
+				args = append(args, f.Name, f.Value.Text())
+			}
 		}
-	}
-	args = append(args, len(fields)-nulls)
-	for _, f := range fields {
-		if !f.Value.IsNull() {
-			args = append(args, f.Name, f.Value.Text())
-		}
-	}
-	args = append(args, nulls)
-	for _, f := range fields {
-		if f.Value.IsNull() {
-			args = append(args, f.Name)
+		args = append(args, nulls)
+		for _, f := range m.Fields {
+			if f.Value.IsNull() {
+				args = append(args, f.Name)
+			}
 		}
 	}
 	return args

@@ -13,7 +13,7 @@
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
 --   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
---   count of values, name and value of each, count of NULLs, name of each, and the same four for a create's defaults
+--   count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns three numbers per mutation: status, ticket id, revision.
 --   status 0: done, or a repetition of a request that was done
@@ -26,8 +26,6 @@
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
 -- before; where not, the row's revision is unknown, and only one above all others is safe.
---
--- Defaults yield to what is held, be it NULL: a create that waited in a journal may come after changes of others.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
@@ -103,35 +101,25 @@ for _ = 1, tonumber(ARGV[4]) do
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
-	local nulls = { ticket }
-	local function fields(yield)
-		for _ = 1, tonumber(arg()) do
-			local name, value = arg(), arg()
-			if not (yield and yield(name)) then
-				set[#set + 1] = name
-				set[#set + 1] = value
-				names[#names + 1] = name
-			end
-		end
-		for _ = 1, tonumber(arg()) do
-			local name = arg()
-			if not (yield and yield(name)) then
-				nulls[#nulls + 1] = name
-				names[#names + 1] = name
-			end
-		end
+	for _ = 1, tonumber(arg()) do
+		local name, value = arg(), arg()
+		set[#set + 1] = name
+		set[#set + 1] = value
+		names[#names + 1] = name
 	end
-	fields()
+	local nulls = { ticket }
+	for _ = 1, tonumber(arg()) do
+		local name = arg()
+		nulls[#nulls + 1] = name
+		names[#names + 1] = name
+	end
 
 	local done = request and redis.call('GET', request)
 	local first, rev = string.match(done or '', '(%d+) (%d+)')
 	if sequence > 0 and first ~= id then
 		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_full')
-	fields(held[1] and function(name)
-		return held[5] or redis.call('HEXISTS', ticket, name) == 1 or redis.call('HEXISTS', ticket, '_d:' .. name) == 1
-	end)
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
 	if sequence > 0 and sequence <= arrived then
 		answer(0, tonumber(id), acknowledged)
 	elseif done then

@@ -117,6 +117,9 @@ func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, err error) {
 		if err != nil {
 			return nil, false, err
 		}
+		if e.mutation.Kind == store.Create {
+			e.mutation = e.mutation.Begun()
+		}
 		entries[i] = store.Entry{Sequence: e.sequence, Revision: e.revision, Mutation: e.mutation}
 	}
 	fence = l.fence && len(entries) > 0

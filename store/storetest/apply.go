@@ -121,34 +121,6 @@ func testRepeatedCreate(t *testing.T, b *bench) {
 	}
 }
 
-// A create that comes after changes of those who were told its id (it waited on its host, they made them on another) brings the
-// values that it was given, and no default over what is held.
-func testDefaultsYield(t *testing.T, b *bench) {
-	for i, kind := range []store.Kind{store.Create, store.Begin} {
-		id := ticket.ID(1 + i)
-		b.set(t, id, "status", "closed", "subject", "later")
-		b.apply(t, b.mutation(store.Set, id, ticket.Fields{{Name: "category", Value: ticket.Null}}))
-		late := b.mutation(kind, id, fields("status", "open", "subject", "", "category", "none", "priority", "low"))
-		late.Fields = append(late.Fields, ticket.Field{Name: "assigned_to", Value: ticket.Null})
-		late.Defaults = len(late.Fields) - 1
-		b.apply(t, late)
-		got := b.get(t, id)
-		for _, want := range fields("status", "open", "subject", "later", "priority", "low") {
-			if v, _ := got.Fields.Get(want.Name); v != want.Value {
-				t.Errorf("%s is %q, want %q", want.Name, v.Text(), want.Value.Text())
-			}
-		}
-		for _, name := range []string{"category", "assigned_to"} {
-			if v, there := got.Fields.Get(name); (!there && !got.Full) || !v.IsNull() {
-				t.Errorf("%s is %q (there: %v), want NULL", name, v.Text(), there)
-			}
-		}
-		if got.Full != (kind == store.Create) {
-			t.Errorf("kind %d: the ticket is whole: %v", kind, got.Full)
-		}
-	}
-}
-
 // Each mutation of a batch has a memory of its own; one that names none, or more than a day, has a day.
 func testRequestMemory(t *testing.T, b *bench) {
 	if b.Remembers == nil {

@@ -36,7 +36,6 @@ func Run(t *testing.T, open Open) {
 		"Apply/ConflictChangesNothing":          testConflict,
 		"Apply/RepeatedRequestChangesNothing":   testRepeatedRequest,
 		"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
-		"Apply/DefaultsYieldToWhatIsHeld":       testDefaultsYield,
 		"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
 		"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
 		"Apply/BatchAnswersInOrder":             testBatch,

@@ -9,29 +9,29 @@ import (
 
 // Complete makes the fields of a create, which [Definition.Check] has passed, the whole ticket: a column that was not
 // given gets the table's default, CURRENT_TIMESTAMP is now, and the times of creation and last change are now whatever
-// their default says. Columns that only the database can fill in stay out, see [Definition.Computes]. The error is a
-// [*FieldError] for a NOT NULL column that has no default and was not given.
-func (d *Definition) Complete(fields ticket.Fields, now time.Time) (ticket.Fields, error) {
-	whole := make(ticket.Fields, len(fields), len(fields)+len(d.Columns))
+// their default says. Columns that only the database can fill in stay out, see [Definition.Computes]. The last ones, as many as
+// defaults says, are the table's defaults alone. The error is a [*FieldError] for a NOT NULL column that has no default and was
+// not given.
+func (d *Definition) Complete(fields ticket.Fields, now time.Time) (whole ticket.Fields, defaults int, err error) {
+	whole = make(ticket.Fields, len(fields), len(fields)+len(d.Columns))
 	copy(whole, fields)
+	whole = d.Touch(d.stamped(d.CreatedAt, whole, now), now)
+	known := len(whole)
 	for i := range d.Columns {
 		c := &d.Columns[i]
-		if _, given := fields.Get(c.Field); given || c.Generated {
+		if _, given := whole[:known].Get(c.Field); given || c.Generated {
 			continue
 		}
-		v, known := c.initial(now)
-		if c.Field == d.CreatedAt || c.Field == d.UpdatedAt {
-			v, known = c.stamp(now), true
-		}
-		if !known && c.Required() {
+		v, told := c.initial(now)
+		if !told && c.Required() {
 			_, err := c.refuse(RuleRequired, "missing; the column is NOT NULL and has no default")
-			return nil, err
+			return nil, 0, err
 		}
-		if known {
+		if told {
 			whole = append(whole, ticket.Field{Name: c.Field, Value: v})
 		}
 	}
-	return whole, nil
+	return whole, len(whole) - known, nil
 }
 
 // initial returns what the column holds when a create leaves it out, where that is known here.
@@ -50,13 +50,18 @@ func (c *Column) initial(now time.Time) (ticket.Value, bool) {
 
 // Touch sets the time of the last change where the table has that column and the caller did not give it.
 func (d *Definition) Touch(fields ticket.Fields, now time.Time) ticket.Fields {
-	if d.UpdatedAt == "" {
+	return d.stamped(d.UpdatedAt, fields, now)
+}
+
+// stamped sets the field of a time where the table has it and the caller did not give it.
+func (d *Definition) stamped(field string, fields ticket.Fields, now time.Time) ticket.Fields {
+	if field == "" {
 		return fields
 	}
-	if _, given := fields.Get(d.UpdatedAt); given {
+	if _, given := fields.Get(field); given {
 		return fields
 	}
-	return append(fields, ticket.Field{Name: d.UpdatedAt, Value: d.Columns[d.byField[d.UpdatedAt]].stamp(now)})
+	return append(fields, ticket.Field{Name: field, Value: d.Columns[d.byField[field]].stamp(now)})
 }
 
 // SoftDelete returns the fields that mark a ticket as deleted; false where the table has no column for that, so that

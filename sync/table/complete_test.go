@@ -38,21 +38,24 @@ func tickets(t *testing.T, more ...table.Column) *table.Definition {
 func TestCompleteFillsInDefaults(t *testing.T) {
 	t.Parallel()
 	given := ticket.Fields{{Name: "category", Value: ticket.Text("a")}, {Name: "caller", Value: ticket.Text("b")}}
-	got, err := tickets(t).Complete(given, now)
+	got, defaults, err := tickets(t).Complete(given, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := ticket.Fields{
 		{Name: "category", Value: ticket.Text("a")},
 		{Name: "caller", Value: ticket.Text("b")},
-		{Name: "status", Value: ticket.Text("open")},
-		{Name: "seen", Value: ticket.Text("2026-01-02 02:04:05.678")},
 		{Name: "created_at", Value: ticket.Text("2026-01-02 02:04:05")},
 		{Name: "updated_at", Value: ticket.Text("2026-01-02 02:04:05")},
+		{Name: "status", Value: ticket.Text("open")}, // the first of the defaults
+		{Name: "seen", Value: ticket.Text("2026-01-02 02:04:05.678")},
 		{Name: "deleted_at", Value: ticket.Null},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if defaults != 3 {
+		t.Errorf("%d defaults, want the last 3", defaults)
 	}
 	if len(given) != 2 {
 		t.Error("the caller's fields were changed")
@@ -62,7 +65,7 @@ func TestCompleteFillsInDefaults(t *testing.T) {
 func TestCompleteMissesWhatHasNoDefault(t *testing.T) {
 	t.Parallel()
 	d := tickets(t, table.Column{Field: "queue", Kind: table.Varchar, MaxChars: 9})
-	_, err := d.Complete(nil, now)
+	_, _, err := d.Complete(nil, now)
 	var refused *table.FieldError
 	if !errors.As(err, &refused) || refused.Field != "queue" || refused.Rule != table.RuleRequired {
 		t.Errorf("error %v, want queue to be required", err)
@@ -77,7 +80,7 @@ func TestCompleteLeavesToTheServerWhatOnlyItKnows(t *testing.T) {
 	d := tickets(t, table.Column{Field: "uuid", Kind: table.Char, MaxChars: 36,
 		Default: table.Default{Source: table.Server}},
 		table.Column{Field: "sum", Kind: table.Integer, Bits: 32, Generated: true})
-	got, err := d.Complete(nil, now)
+	got, _, err := d.Complete(nil, now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func FuzzDefinition(f *testing.F) {
 				}
 			}
 		}
-		_, _ = d.Complete(nil, now)
+		_, _, _ = d.Complete(nil, now)
 		_ = d.Touch(nil, now)
 		_, _ = d.SoftDelete(now)
 		again, err := json.Marshal(d)
