@@ -134,10 +134,11 @@ func (s *Server) welcome(raw *net.UnixConn) {
 	})
 }
 
-// refuse says why and closes. The reply fits a fresh socket's buffer, so that the write cannot block for long.
+// refuse says why and closes. The reply fits a fresh socket's buffer, so that the write does not block: the deadline is for a kernel
+// that thinks otherwise, and long enough for a daemon that gets no processor between the two calls.
 func refuse(raw *net.UnixConn, why *protocol.Error) {
 	var enc protocol.Encoder
-	_ = raw.SetWriteDeadline(time.Now().Add(acceptPause))
+	_ = raw.SetWriteDeadline(time.Now().Add(time.Second))
 	_, _ = raw.Write(enc.Failure(0, why)) // a client that is gone already needs no reason
 	_ = raw.Close()
 }
