@@ -6,13 +6,13 @@ import (
 	"errors"
 	"net"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -107,7 +107,7 @@ type rig struct {
 	server *Server
 	site   *fakeSite
 	path   string
-	log    *syncBuffer
+	log    *testenv.Buffer
 }
 
 var self = Peer{UID: 4242, GID: 4242, PID: 1}
@@ -138,7 +138,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	if o.DrainGrace == 0 {
 		o.DrainGrace = time.Millisecond
 	}
-	r := &rig{site: o.site, path: filepath.Join(t.TempDir(), "s"), log: &syncBuffer{}}
+	r := &rig{site: o.site, path: filepath.Join(t.TempDir(), "s"), log: &testenv.Buffer{}}
 	listener, err := bind(t.Context(), ListenOptions{Path: r.path, Mode: 0o600, GID: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -251,22 +251,4 @@ func write(t *testing.T, conn net.Conn, b []byte) {
 	if _, err := conn.Write(b); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

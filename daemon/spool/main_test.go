@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -96,7 +97,7 @@ type rig struct {
 	*Spool
 	path       string
 	site, next *fakeSite // named main and next
-	log        *syncBuffer
+	log        *testenv.Buffer
 	mu         sync.Mutex
 	now        time.Time
 	sequence   int
@@ -121,7 +122,7 @@ func (r *rig) For(p daemon.Peer, name string) (daemon.Site, error) {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
-		path: filepath.Join(t.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}, log: &syncBuffer{},
+		path: filepath.Join(t.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}, log: &testenv.Buffer{},
 		now: time.UnixMicro(1_764_000_000_000_000),
 	}
 	r.open(t)
@@ -234,22 +235,4 @@ func (r *rig) wantLogged(t *testing.T, times int, text string) {
 	if n := strings.Count(r.log.String(), text); n != times {
 		t.Errorf("the log says %d times %q, want %d:\n%s", n, text, times, r.log)
 	}
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

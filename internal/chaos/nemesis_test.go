@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
 )
 
 // fault is something that is done to a part of the site, and undone.
@@ -67,7 +68,7 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 	part := n.part(f.part)
 	part.Lock()
 	defer part.Unlock()
-	if f.ready != nil && until(ctx, func() error { return f.ready(ctx) }) != nil {
+	if f.ready != nil && testenv.Until(ctx, func() error { return f.ready(ctx) }) != nil {
 		return // the run is over
 	}
 	record := history.Fault{Kind: s.Kind, Target: f.target, From: n.rec.now()}
@@ -82,7 +83,7 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 	} else {
 		n.await(ctx, record.From+s.Length)
 	}
-	if err := until(healing, func() error { return f.heal(healing) }); err != nil {
+	if err := testenv.Until(healing, func() error { return f.heal(healing) }); err != nil {
 		n.troublef("%s of %s at %v was not healed within %v: %v", s.Kind, f.target, record.From, healWithin, err)
 	}
 	record.To = n.rec.now()
@@ -109,22 +110,5 @@ func (n *nemesis) report(t *testing.T) {
 	t.Helper()
 	for _, text := range n.troubles {
 		t.Error(text)
-	}
-}
-
-// until asks again and again until holds is content or ctx ends.
-func until(ctx context.Context, holds func() error) error {
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return err
-		}
 	}
 }

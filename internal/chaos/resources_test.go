@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -58,7 +59,7 @@ func (s *site) rested(t *testing.T) {
 	for _, h := range s.hosts {
 		var now resources
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		err := until(ctx, func() error {
+		err := testenv.Until(ctx, func() error {
 			now = h.holds(t)
 			if now.goroutines > h.before.goroutines+moreGoroutines || now.descriptors > h.before.descriptors+moreDescriptors ||
 				now.bytes > h.before.bytes+moreBytes {

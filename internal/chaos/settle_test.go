@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -22,7 +23,7 @@ const settleWithin = 90 * time.Second
 func (s *site) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
-	return until(ctx, func() error {
+	return testenv.Until(ctx, func() error {
 		var errs []error
 		for _, h := range s.hosts {
 			if err := h.settled(ctx, throughAll); err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -20,7 +21,7 @@ func TestAlteredTable(t *testing.T) {
 		t.Fatalf("set: %v, want it refused", err)
 	}
 	alter(t, r, "MODIFY priority VARCHAR(100)")
-	eventually(t, 5*time.Second, "the wider value is taken", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the wider value is taken", func() bool {
 		_, err := c.Set(t.Context(), long)
 		return err == nil
 	})
@@ -31,7 +32,7 @@ func TestAlteredTable(t *testing.T) {
 		t.Errorf("priority %q in MySQL", got)
 	}
 	alter(t, r, "MODIFY category VARCHAR(3)")
-	eventually(t, 5*time.Second, "the door knows the narrower column", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the door knows the narrower column", func() bool {
 		_, err := c.Set(t.Context(), set(2, "category", "billing"))
 		if code(err) == protocol.CodeInvalid {
 			return true

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -51,7 +52,7 @@ func TestRefusedByMySQL(t *testing.T) {
 	r := refusing(t)
 	c := r.dial(t)
 	priorities(t, c, "low", "forbidden", "high")
-	eventually(t, 5*time.Second, "one dead letter, the others in MySQL", func() bool {
+	testenv.Eventually(t, 5*time.Second, "one dead letter, the others in MySQL", func() bool {
 		return dead(t, c) == 1 && column(t, r.db, "priority", 1) == "low" && column(t, r.db, "priority", 3) == "high"
 	})
 	letters, err := c.DeadList(t.Context(), 0, 0)
@@ -70,7 +71,7 @@ func TestRefusedByMySQL(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(2, "priority", "low")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the later write clears it", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the later write clears it", func() bool {
 		return dead(t, c) == 0 && column(t, r.db, "priority", 2) == "low"
 	})
 }
@@ -85,7 +86,7 @@ func TestRetryAndDrop(t *testing.T) {
 		t.Fatal(err)
 	}
 	priorities(t, c, "forbidden", "forbidden", "forbidden", "forbidden")
-	eventually(t, 5*time.Second, "four dead letters", func() bool { return dead(t, c) == 4 })
+	testenv.Eventually(t, 5*time.Second, "four dead letters", func() bool { return dead(t, c) == 4 })
 
 	if n, err := c.DeadDrop(t.Context(), []int64{2, 4}); err != nil || n != 2 {
 		t.Errorf("dropped %d (%v), want 2", n, err)
@@ -111,7 +112,7 @@ func TestRetryAndDrop(t *testing.T) {
 	if n, err := c.DeadRetry(t.Context(), nil); err != nil || n != 2 {
 		t.Errorf("retried %d (%v), want 2", n, err)
 	}
-	eventually(t, 5*time.Second, "both are in MySQL", func() bool {
+	testenv.Eventually(t, 5*time.Second, "both are in MySQL", func() bool {
 		return dead(t, c) == 0 &&
 			column(t, r.db, "priority", 1) == "forbidden" && column(t, r.db, "priority", 3) == "forbidden"
 	})
@@ -125,7 +126,7 @@ func TestDeadCommands(t *testing.T) {
 	r := refusing(t)
 	c := r.dial(t)
 	priorities(t, c, "forbidden", "forbidden")
-	eventually(t, 5*time.Second, "two dead letters", func() bool { return dead(t, c) == 2 })
+	testenv.Eventually(t, 5*time.Second, "two dead letters", func() bool { return dead(t, c) == 2 })
 	for _, step := range []struct {
 		args []string
 		want string // a part of the output

@@ -134,6 +134,6 @@ func TestPHPOnAFullDisk(t *testing.T) {
 	}
 	db := s.MariaDB.DB(t, testenv.StackDatabase)
 	arrived(t, s)
-	eventually(t, 10*time.Second, "the change is in MySQL", func() bool { return column(t, db, "subject", 7) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the change is in MySQL", func() bool { return column(t, db, "subject", 7) == "after" })
 	noNotices(t, s)
 }

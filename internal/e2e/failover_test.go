@@ -35,7 +35,7 @@ func TestRedisGoesBackInTime(t *testing.T) {
 	r.proxy.Release()
 	write(1, "status", "new")
 	write(2, "status", "new")
-	eventually(t, 10*time.Second, "both are flushed", func() bool {
+	testenv.Eventually(t, 10*time.Second, "both are flushed", func() bool {
 		return column(t, r.db, "status", 1) == "new" && column(t, r.db, "status", 2) == "new"
 	})
 	redis.Kill()
@@ -43,7 +43,7 @@ func TestRedisGoesBackInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id := range int64(2) {
-		eventually(t, 10*time.Second, "the newer state is read", func() bool {
+		testenv.Eventually(t, 10*time.Second, "the newer state is read", func() bool {
 			ticket, err := c.Get(t.Context(), id+1)
 			return err == nil && field(ticket.Fields, "status").Text() == "new"
 		})

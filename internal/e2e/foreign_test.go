@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -31,7 +32,7 @@ func TestForeignKey(t *testing.T) {
 	if err := r.redis.Set(t.Context(), r.prefix+"ticket:2", "not a ticket", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the others are in MySQL", func() bool {
+	testenv.Eventually(t, 10*time.Second, "the others are in MySQL", func() bool {
 		return column(t, r.db, "status", 1) == "closed" && column(t, r.db, "status", 3) == "closed"
 	})
 	_, err := c.Get(t.Context(), 2)
@@ -47,7 +48,7 @@ func TestForeignKey(t *testing.T) {
 			t.Errorf("ticket %d is %+v, want it %s", i+1, tickets.Tickets[i], want)
 		}
 	}
-	eventually(t, 5*time.Second, "nothing is dirty, and a warning names the key", func() bool {
+	testenv.Eventually(t, 5*time.Second, "nothing is dirty, and a warning names the key", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Dirty == 0 && slices.ContainsFunc(status.Warnings, func(w string) bool {
 			return strings.Contains(w, r.prefix+"ticket:2")

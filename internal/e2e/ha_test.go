@@ -37,7 +37,7 @@ func (f *failovers) fault(s *testenv.Stack) fault {
 	return fault{"master killed", func(ctx context.Context, r *rand.Rand) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverWithin)
 		defer cancel()
-		if err := until(ctx, func() error { return f.inStep(ctx) }); err != nil {
+		if err := testenv.Until(ctx, func() error { return f.inStep(ctx) }); err != nil {
 			return fmt.Errorf("the replicas are not in step: %w", err)
 		}
 		masters := f.nodes.Masters(ctx)
@@ -45,7 +45,7 @@ func (f *failovers) fault(s *testenv.Stack) fault {
 		begin := time.Now()
 		victim.Kill()
 		noticed := false
-		err := until(ctx, func() error {
+		err := testenv.Until(ctx, func() error {
 			state, err := recovered(ctx, s.Socket)
 			noticed = noticed || err != nil
 			if !noticed { // nobody has written to it yet
@@ -80,23 +80,6 @@ func recovered(ctx context.Context, socket string) (protocol.State, error) {
 		return status.Store.State, fmt.Errorf("%d changes wait in the journal", status.Journal.Entries)
 	}
 	return status.Store.State, nil
-}
-
-// until asks again and again: servers that come to an agreement signal nothing.
-func until(ctx context.Context, holds func() error) error {
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return err
-		}
-	}
 }
 
 func (f *failovers) report(t *testing.T) {

@@ -83,7 +83,7 @@ func TestWritesGoOnWithoutRedis(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the journal is replayed", func() bool { return waiting(t, c) == 0 })
+	testenv.Eventually(t, 5*time.Second, "the journal is replayed", func() bool { return waiting(t, c) == 0 })
 	mustSet(t, c, 100, "status", "third")
 	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestLateWriteToRedisIsRefused(t *testing.T) {
 	mustSet(t, c, 1, "status", "first") // goes to Redis, is held there, and is written to the journal
 	mustSet(t, c, 1, "status", "second")
 	link.Divert() // new connections pass; the held one is delivered late
-	eventually(t, 5*time.Second, "the journal is replayed", func() bool { return waiting(t, c) == 0 })
+	testenv.Eventually(t, 5*time.Second, "the journal is replayed", func() bool { return waiting(t, c) == 0 })
 	link.Release()
 	if err := r.redis.Ping(t.Context()).Err(); err != nil { // Redis has worked on what came before
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	if err := r.redis.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
 }
 
 // kill -9 of the daemon while Redis is away: what waits in the journal is read after the restart, and arrives.
@@ -162,7 +162,7 @@ func TestJournalOutlivesTheDaemon(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
 }
 
 // With ack = "journal" a change is acknowledged before Redis has it; the host reads it at once, others when it has followed.
@@ -175,7 +175,7 @@ func TestAckByTheJournal(t *testing.T) {
 	if got, stale := mustGet(t, a, 1, "status"); got != "pending" || stale {
 		t.Errorf("read %q (stale: %v) on the same host", got, stale)
 	}
-	eventually(t, 5*time.Second, "the other host reads it", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the other host reads it", func() bool {
 		got, err := b.Get(t.Context(), 1)
 		return err == nil && field(got.Fields, "status").Text() == "pending"
 	})
@@ -207,7 +207,7 @@ func TestAckByRequest(t *testing.T) {
 	if _, err := c.Set(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "it went through the journal", func() bool {
+	testenv.Eventually(t, 5*time.Second, "it went through the journal", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Journal.Replayed == 1
 	})
@@ -234,7 +234,7 @@ func TestJournalFull(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "what was acknowledged is in MySQL", func() bool { return column(t, r.db, "status", 1) == "3" })
+	testenv.Eventually(t, 10*time.Second, "what was acknowledged is in MySQL", func() bool { return column(t, r.db, "status", 1) == "3" })
 	mustSet(t, c, 1, "status", "5")
 }
 

@@ -104,7 +104,7 @@ func TestKilledAtRandom(t *testing.T) {
 // settled flushes everything and demands that nothing stays dirty.
 func settled(t *testing.T, d *rig) {
 	t.Helper()
-	eventually(t, 30*time.Second, "a flush of everything works", func() bool {
+	testenv.Eventually(t, 30*time.Second, "a flush of everything works", func() bool {
 		out, err := d.run(t, "flush", "--timeout", "20s")
 		if err != nil {
 			t.Logf("flush: %v %s", err, out)
@@ -112,7 +112,7 @@ func settled(t *testing.T, d *rig) {
 		return err == nil
 	})
 	c := d.dial(t)
-	eventually(t, 10*time.Second, "nothing is dirty, nothing is dead", func() bool {
+	testenv.Eventually(t, 10*time.Second, "nothing is dirty, nothing is dead", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Dirty == 0 && status.Dead == 0
 	})
@@ -198,18 +198,18 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	if _, err := a.Set(t.Context(), set(1, "subject", "zero")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the daemon flushes", func() bool { return column(t, here.db, "subject", 1) == "zero" })
+	testenv.Eventually(t, 5*time.Second, "the daemon flushes", func() bool { return column(t, here.db, "subject", 1) == "zero" })
 	there.proxy.Hold() // so that it is the first daemon that claims
 	here.proxy.Hold()
 	if _, err := a.Set(t.Context(), set(1, "subject", "first")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the first daemon has claimed the ticket", func() bool { return here.leased(t, 1) })
+	testenv.Eventually(t, 5*time.Second, "the first daemon has claimed the ticket", func() bool { return here.leased(t, 1) })
 	there.proxy.Release()
 	if _, err := b.Set(t.Context(), set(1, "subject", "second")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the second daemon has flushed", func() bool {
+	testenv.Eventually(t, 10*time.Second, "the second daemon has flushed", func() bool {
 		return column(t, here.db, "subject", 1) == "second"
 	})
 	here.proxy.Release()
@@ -232,12 +232,12 @@ func TestWriteDuringFlushStaysDirty(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(1, "subject", "first")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the ticket is claimed", func() bool { return d.leased(t, 1) })
+	testenv.Eventually(t, 5*time.Second, "the ticket is claimed", func() bool { return d.leased(t, 1) })
 	if _, err := c.Set(t.Context(), set(1, "subject", "second")); err != nil {
 		t.Fatal(err)
 	}
 	d.proxy.Release()
-	eventually(t, 5*time.Second, "the second write is in MySQL", func() bool { return column(t, d.db, "subject", 1) == "second" })
+	testenv.Eventually(t, 5*time.Second, "the second write is in MySQL", func() bool { return column(t, d.db, "subject", 1) == "second" })
 }
 
 // leased tells whether the ticket is under a lease: due later than any linger.

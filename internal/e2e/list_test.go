@@ -161,7 +161,7 @@ func TestListWithoutMySQL(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the list shows what was written while MySQL was away", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the list shows what was written while MySQL was away", func() bool {
 		page, err := c.List(t.Context(), protocol.ListParams{})
 		return err == nil && len(page.Tickets) == 1
 	})

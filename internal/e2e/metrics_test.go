@@ -73,7 +73,7 @@ func TestMetrics(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(1, "status", "closed")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "the journal holds the change, and Redis is down", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the journal holds the change, and Redis is down", func() bool {
 		text = metrics(t, socket)
 		return strings.Contains(text, "ticketd_redis_up 0") && strings.Contains(text, `ticketd_journal_entries{site="main"} 1`)
 	})

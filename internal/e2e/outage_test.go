@@ -40,11 +40,11 @@ func TestRedisGoneAndBackWithoutJournal(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "writes work again", func() bool {
+	testenv.Eventually(t, 5*time.Second, "writes work again", func() bool {
 		_, err := c.Set(t.Context(), set(2, "status", "closed"))
 		return err == nil
 	})
-	eventually(t, 5*time.Second, "what was acknowledged before is in MySQL", func() bool {
+	testenv.Eventually(t, 5*time.Second, "what was acknowledged before is in MySQL", func() bool {
 		return column(t, r.db, "status", 1) == "pending" && column(t, r.db, "status", 2) == "closed"
 	})
 }
@@ -72,7 +72,7 @@ func TestMySQLGoneAndBack(t *testing.T) {
 	if took := time.Since(begin); took > quick {
 		t.Errorf("the three took %v", took)
 	}
-	eventually(t, 5*time.Second, "status says that MySQL is down", func() bool {
+	testenv.Eventually(t, 5*time.Second, "status says that MySQL is down", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Sink.State == protocol.StateDown && status.Dirty > 0
 	})
@@ -112,7 +112,7 @@ func TestNothingThereAtStart(t *testing.T) {
 	if err := redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 5*time.Second, "Redis is found", func() bool {
+	testenv.Eventually(t, 5*time.Second, "Redis is found", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Store.State == protocol.StateUp && status.Journal.Entries == 0
 	})
@@ -125,7 +125,7 @@ func TestNothingThereAtStart(t *testing.T) {
 	if err := mariadb.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 15*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "closed" })
+	testenv.Eventually(t, 15*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "closed" })
 }
 
 // kill -9 in the middle of 10,000 writes: every acknowledged value is in MySQL after the restart.

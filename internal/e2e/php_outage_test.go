@@ -198,7 +198,7 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 	writes := newCustodyOf(50, v.connect)
 	// Apart from the ids that new tickets get, whatever the table holds.
 	writes.first = 1 << 53
-	eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles all of WordPress for it
+	testenv.Eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles all of WordPress for it
 		_, err := v.visit(t.Context(), "create", "subject", "first")
 		return err == nil
 	})
@@ -235,7 +235,7 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 // arrived waits until spool, journal and Redis are empty, which all writers have left to the daemon.
 func arrived(t *testing.T, s *testenv.Stack) {
 	t.Helper()
-	eventually(t, 60*time.Second, "everything that was acknowledged is in MySQL", func() bool {
+	testenv.Eventually(t, 60*time.Second, "everything that was acknowledged is in MySQL", func() bool {
 		c, err := protocol.Dial(t.Context(), s.Socket)
 		if err != nil {
 			return false

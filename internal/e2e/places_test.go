@@ -61,7 +61,7 @@ func TestWaysToRedis(t *testing.T) {
 			r := newRig(t, rigOptions{place: place, env: env})
 			client := r.dial(t)
 			accepted(t, client)
-			eventually(t, 20*time.Second, "the ticket is in Redis", func() bool { // at once, unless this machine is very busy
+			testenv.Eventually(t, 20*time.Second, "the ticket is in Redis", func() bool { // at once, unless this machine is very busy
 				status, err := client.Status(t.Context())
 				return err == nil && status.Store.State == protocol.StateUp && status.Journal.Entries == 0
 			})
@@ -82,7 +82,7 @@ func TestWaysToRedis(t *testing.T) {
 // accepted makes a change, as soon as the daemon has read the table's definition.
 func accepted(t *testing.T, c *protocol.Client) {
 	t.Helper()
-	eventually(t, 20*time.Second, "a change is accepted", func() bool {
+	testenv.Eventually(t, 20*time.Second, "a change is accepted", func() bool {
 		_, err := c.Set(t.Context(), set(1, "status", "open"))
 		return err == nil
 	})
@@ -210,7 +210,7 @@ func TestPartOfAClusterIsAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 30*time.Second, "the journal is empty", func() bool {
+	testenv.Eventually(t, 30*time.Second, "the journal is empty", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Journal.Entries == 0 && status.Store.State == protocol.StateUp
 	})

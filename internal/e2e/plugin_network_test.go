@@ -43,7 +43,7 @@ func TestNetwork(t *testing.T) {
 			t.Errorf("two blogs: %q", out)
 		}
 		// The daemon looks once in a while whether the second blog's table is there; until then its ticket may wait in the spool.
-		eventually(t, 10*time.Second, "the spool is empty", func() bool {
+		testenv.Eventually(t, 10*time.Second, "the spool is empty", func() bool {
 			return run(t, s, `echo ticketd_status()['spool']['files'];`) == "0"
 		})
 		// The second blog's interval is an hour, so its ticket waits; deleting the blog flushes it before the tables go.

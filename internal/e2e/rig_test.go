@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -130,22 +129,6 @@ func column(t *testing.T, db *sql.DB, field string, id int64) string {
 		t.Fatalf("reading %s of %d: %v", field, id, err)
 	}
 	return value.String
-}
-
-// eventually waits until the condition holds: the tests' own polling, where nothing can be signalled.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
-	defer cancel()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", within, what)
-		case <-ticker.C:
-		}
-	}
 }
 
 // set is the parameters of a set of one field.

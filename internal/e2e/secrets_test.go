@@ -72,7 +72,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(2, "status", "open")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "MySQL refuses the password", func() bool { return strings.Contains(r.Log(), "Access denied") })
+	testenv.Eventually(t, 10*time.Second, "MySQL refuses the password", func() bool { return strings.Contains(r.Log(), "Access denied") })
 	client := redis.Client(t)
 	if err := client.ConfigSet(t.Context(), "requirepass", "another").Err(); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(3, "status", "open")); err != nil {
 		t.Errorf("the journal takes no change: %v", err)
 	}
-	eventually(t, 10*time.Second, "Redis refuses the password", func() bool {
+	testenv.Eventually(t, 10*time.Second, "Redis refuses the password", func() bool {
 		return strings.Contains(r.Log(), "Redis does not answer")
 	})
 	look()

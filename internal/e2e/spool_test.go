@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -167,7 +168,7 @@ func TestSpoolOfADaemonThatRuns(t *testing.T) {
 		}
 	}
 	s.set(t, 8, "status", "nobody asks", "c")
-	eventually(t, 5*time.Second, "a spooled change is in MySQL without any request", func() bool {
+	testenv.Eventually(t, 5*time.Second, "a spooled change is in MySQL without any request", func() bool {
 		return column(t, r.db, "status", 8) == "nobody asks"
 	})
 }

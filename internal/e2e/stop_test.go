@@ -43,7 +43,7 @@ func TestStopWithOneMySQLHanging(t *testing.T) {
 		_, err := flushing.Flush(t.Context(), nil, nil)
 		answered <- err
 	}()
-	eventually(t, 5*time.Second, "the flush has claimed the ticket", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the flush has claimed the ticket", func() bool {
 		due, err := r.redis.ZScore(t.Context(), r.prefix+"a:ticket:dirty", "2").Result()
 		return err == nil && int64(due) < time.Now().Add(time.Minute).UnixMilli() // its lease, and no hour
 	})

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
 )
 
 // verify finds what is out of line, and repairs it without touching what is dirty.
@@ -60,7 +62,7 @@ func TestVerify(t *testing.T) {
 	if ticket, err := c.Get(t.Context(), 1); err != nil || field(ticket.Fields, "status").Text() != "sql" {
 		t.Errorf("after the repair the row is not read again: %v %+v", err, ticket)
 	}
-	eventually(t, 5*time.Second, "the ticket that was lost from the index is flushed", func() bool {
+	testenv.Eventually(t, 5*time.Second, "the ticket that was lost from the index is flushed", func() bool {
 		return column(t, r.db, "status", 3) == "closed"
 	})
 }

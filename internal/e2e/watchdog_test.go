@@ -48,7 +48,7 @@ func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 	if err := os.Remove(r.socket); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "it is noticed that nobody can connect", func() bool {
+	testenv.Eventually(t, 10*time.Second, "it is noticed that nobody can connect", func() bool {
 		return strings.Contains(r.Log(), "the daemon's own socket cannot be reached")
 	})
 }

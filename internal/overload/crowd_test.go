@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -52,7 +53,7 @@ func (c *crowd) start(ctx context.Context, t *testing.T) {
 	for range drips {
 		c.group.Go(func() { c.provoke(ctx, &c.cutDrips, get[:1], 500*time.Millisecond) })
 	}
-	eventually(t, patience, "they are inside", func() bool {
+	testenv.Eventually(t, patience, "they are inside", func() bool {
 		s, err := c.rig.look(ctx)
 		return err == nil && s.client >= (saturators+slow+drips)/2 // some are out just now
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -40,7 +41,7 @@ func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measu
 	if grown := now.goheap - before.goheap; grown > memoryBound*3/4 {
 		t.Errorf("the heap grew by %.0f MiB", grown/megabyte)
 	}
-	eventually(t, 3*protocol.WriteTimeout, "those who do not read are cut", func() bool {
+	testenv.Eventually(t, 3*protocol.WriteTimeout, "those who do not read are cut", func() bool {
 		now = r.now(t)
 		return now.client == 0
 	})

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -119,7 +120,7 @@ func (r *rig) measure(t *testing.T, d time.Duration) *tally {
 func (r *rig) recovers(t *testing.T, before *sample, calm *tally) {
 	t.Helper()
 	began := time.Now()
-	eventually(t, 2*protocol.WriteTimeout, "the crowd's connections are gone", func() bool { return r.now(t).client <= 1 })
+	testenv.Eventually(t, 2*protocol.WriteTimeout, "the crowd's connections are gone", func() bool { return r.now(t).client <= 1 })
 	r.need(t, func(c *protocol.Client) error { _, err := c.Flush(t.Context(), nil, nil); return err })
 	t.Logf("everything in MySQL %v after the crowd", time.Since(began).Round(time.Millisecond))
 	after := r.measure(t, 2*time.Second)

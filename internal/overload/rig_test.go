@@ -152,17 +152,3 @@ func duration(t *testing.T, short time.Duration) time.Duration {
 	}
 	return d
 }
-
-// eventually waits until the condition holds: where nothing can be signalled.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
-	t.Helper()
-	limit, ticker := time.After(within), time.NewTicker(20*time.Millisecond)
-	defer ticker.Stop()
-	for !holds() {
-		select {
-		case <-limit:
-			t.Fatalf("not within %v: %s", within, what)
-		case <-ticker.C:
-		}
-	}
-}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -65,7 +66,7 @@ func (r *rig) soak(t *testing.T, whole, round time.Duration) (samples []sample, 
 		group.Wait()
 		ending.Stop()
 		cancel()
-		eventually(t, 2*protocol.WriteTimeout, "all clients are gone", func() bool { return r.now(t).client == 0 })
+		testenv.Eventually(t, 2*protocol.WriteTimeout, "all clients are gone", func() bool { return r.now(t).client == 0 })
 		s := r.now(t)
 		s.at = time.Since(began)
 		samples = append(samples, s)

@@ -96,22 +96,22 @@ func lateStatement(t *testing.T, r *rig) {
 	}
 	here.mariadb.Hold()
 	r.set(t, here, 1, "first", "")
-	eventually(t, "the first daemon's statement is under way", func() bool { return here.mariadb.Holds("first") })
+	testenv.Eventually(t, patience, "the first daemon's statement is under way", func() bool { return here.mariadb.Holds("first") })
 	if err := there.Resume(); err != nil {
 		t.Fatal(err)
 	}
 	r.set(t, here, 1, "second", "")
-	eventually(t, "the second daemon has flushed", func() bool { return r.subject(t, 1) == "second" })
+	testenv.Eventually(t, patience, "the second daemon has flushed", func() bool { return r.subject(t, 1) == "second" })
 	here.mariadb.Release()
 	r.set(t, here, 2, "after", "") // in MySQL it is behind the late statement
-	eventually(t, "the late statement has arrived", func() bool { return r.subject(t, 2) == "after" })
+	testenv.Eventually(t, patience, "the late statement has arrived", func() bool { return r.subject(t, 2) == "after" })
 }
 
 // warm has the daemon flush, so that nothing but the next flush's statement comes before its end.
 func (r *rig) warm(t *testing.T, h *host) {
 	t.Helper()
 	r.set(t, h, 1, "zero", "")
-	eventually(t, "the daemon flushes", func() bool { return r.subject(t, 1) == "zero" && h.status(t).Dirty == 0 })
+	testenv.Eventually(t, patience, "the daemon flushes", func() bool { return r.subject(t, 1) == "zero" && h.status(t).Dirty == 0 })
 }
 
 // writeDuringFlush writes a ticket while its former value is on the way to MySQL.
@@ -120,10 +120,10 @@ func writeDuringFlush(t *testing.T, r *rig) {
 	r.warm(t, h)
 	h.mariadb.Hold()
 	r.set(t, h, 1, "first", "")
-	eventually(t, "the first value is under way", func() bool { return h.mariadb.Holds("first") })
+	testenv.Eventually(t, patience, "the first value is under way", func() bool { return h.mariadb.Holds("first") })
 	r.set(t, h, 1, "second", "")
 	h.mariadb.Release()
-	eventually(t, "the daemon thinks that everything is in MySQL", func() bool { return h.status(t).Dirty == 0 })
+	testenv.Eventually(t, patience, "the daemon thinks that everything is in MySQL", func() bool { return h.status(t).Dirty == 0 })
 }
 
 // dirtyWhileItExpires writes a ticket that is clean, and so about to leave Redis.
@@ -143,7 +143,7 @@ func dirtyWhileItExpires(t *testing.T, r *rig) {
 		t.Fatalf("the clean ticket's time to live is %v: this proves nothing", ttl)
 	}
 	r.set(t, h, 1, "second", "")
-	eventually(t, "the ticket stays in Redis, or is gone", func() bool { return r.keys.PTTL(t.Context(), key).Val() < 0 })
+	testenv.Eventually(t, patience, "the ticket stays in Redis, or is gone", func() bool { return r.keys.PTTL(t.Context(), key).Val() < 0 })
 	r.get(t, h, 1)
 }
 
@@ -152,20 +152,20 @@ func dirtyWhileItExpires(t *testing.T, r *rig) {
 func killedBeforeTheConfirm(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	r.set(t, here, 1, "zero", protocol.AckJournal)
-	eventually(t, "it has followed to Redis", func() bool { return here.status(t).Journal.Entries == 0 })
+	testenv.Eventually(t, patience, "it has followed to Redis", func() bool { return here.status(t).Journal.Entries == 0 })
 	here.redis.Hold()
 	from := r.history.Ops[len(r.history.Ops)-1].Return
 	r.set(t, here, 1, "first", protocol.AckJournal)
-	eventually(t, "its replay is under way", func() bool { return here.redis.Holds("first") })
+	testenv.Eventually(t, patience, "its replay is under way", func() bool { return here.redis.Holds("first") })
 	here.Kill()
 	here.redis.Release()
-	eventually(t, "it has arrived", func() bool { return r.get(t, there, 1) == "first" })
+	testenv.Eventually(t, patience, "it has arrived", func() bool { return r.get(t, there, 1) == "first" })
 	r.set(t, there, 1, "second", "")
 	r.get(t, there, 1)
 	if err := here.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is replayed again", func() bool { return here.status(t).Journal.Entries == 0 })
+	testenv.Eventually(t, patience, "it is replayed again", func() bool { return here.status(t).Journal.Entries == 0 })
 	r.history.Faults = append(r.history.Faults, history.Fault{
 		Kind: "hold and kill", Target: "daemon 0", From: from, To: r.history.Ops[len(r.history.Ops)-1].Return,
 	})

@@ -163,18 +163,5 @@ func (r *rig) settle(t *testing.T) *history.History {
 	return &r.history
 }
 
-// eventually waits until the condition holds: polling, where nothing can be signalled.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for !holds() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("it did not come to this: %s", what)
-		case <-ticker.C:
-		}
-	}
-}
+// patience is how long what is to come may take on a busy machine.
+const patience = 20 * time.Second
