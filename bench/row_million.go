@@ -23,36 +23,35 @@ func million(ctx context.Context, e *env) ([]line, error) {
 		return nil, err
 	}
 	serial := int64(0)
-	perTicket := func(n int) (float64, error) {
-		serial++
-		sample, err := e.flushRound(ctx, d, n, serial)
-		return 1e6 / sample.Value, err
-	}
-	var small []float64
-	smalls := func() error {
+	costs := func(n, rounds int) (each []float64, err error) { // of one ticket, in µs
 		for range rounds {
-			cost, err := perTicket(few)
+			serial++
+			sample, err := e.flushRound(ctx, d, n, serial)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			small = append(small, cost)
+			each = append(each, 1e6/sample.Value)
 		}
-		return nil
+		return each, nil
 	}
-	if err := smalls(); err != nil {
-		return nil, err
-	}
-	large, err := perTicket(many)
+	small, err := costs(few, rounds)
 	if err != nil {
 		return nil, err
 	}
+	all, err := costs(many, 1)
+	if err != nil {
+		return nil, err
+	}
+	large := all[0]
 	memory, err := resident(d.PID(), "VmHWM")
 	if err != nil {
 		return nil, err
 	}
-	if err := smalls(); err != nil {
+	after, err := costs(few, rounds)
+	if err != nil {
 		return nil, err
 	}
+	small = append(small, after...)
 	raw, err := e.rawMillion(ctx, many, few, rounds)
 	if err != nil {
 		return nil, err

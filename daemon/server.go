@@ -134,8 +134,8 @@ func (s *Server) welcome(raw *net.UnixConn) {
 	})
 }
 
-// refuse says why and closes. The reply fits a fresh socket's buffer, so that the write does not block: the deadline is for a kernel
-// that thinks otherwise, and long enough for a daemon that gets no processor between the two calls.
+// refuse says why and closes. The reply fits a fresh socket's buffer, so that the write does not block: the deadline is for a
+// kernel that thinks otherwise, and long enough for a daemon that gets no processor between the two calls.
 func refuse(raw *net.UnixConn, why *protocol.Error) {
 	var enc protocol.Encoder
 	_ = raw.SetWriteDeadline(time.Now().Add(time.Second))

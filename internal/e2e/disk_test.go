@@ -134,6 +134,8 @@ func TestPHPOnAFullDisk(t *testing.T) {
 	}
 	db := s.MariaDB.DB(t, testenv.StackDatabase)
 	arrived(t, s)
-	testenv.Eventually(t, 10*time.Second, "the change is in MySQL", func() bool { return column(t, db, "subject", 7) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the change is in MySQL", func() bool {
+		return column(t, db, "subject", 7) == "after"
+	})
 	noNotices(t, s)
 }

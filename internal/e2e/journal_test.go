@@ -139,7 +139,9 @@ func TestRedisOutOfMemory(t *testing.T) {
 	if err := r.redis.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool {
+		return column(t, r.db, "status", 1) == "after"
+	})
 }
 
 // kill -9 of the daemon while Redis is away: what waits in the journal is read after the restart, and arrives.
@@ -162,7 +164,9 @@ func TestJournalOutlivesTheDaemon(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "after" })
+	testenv.Eventually(t, 10*time.Second, "the write is in MySQL", func() bool {
+		return column(t, r.db, "status", 1) == "after"
+	})
 }
 
 // With ack = "journal" a change is acknowledged before Redis has it; the host reads it at once, others when it has followed.
@@ -234,7 +238,9 @@ func TestJournalFull(t *testing.T) {
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 10*time.Second, "what was acknowledged is in MySQL", func() bool { return column(t, r.db, "status", 1) == "3" })
+	testenv.Eventually(t, 10*time.Second, "what was acknowledged is in MySQL", func() bool {
+		return column(t, r.db, "status", 1) == "3"
+	})
 	mustSet(t, c, 1, "status", "5")
 }
 

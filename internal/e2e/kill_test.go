@@ -198,13 +198,17 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	if _, err := a.Set(t.Context(), set(1, "subject", "zero")); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 5*time.Second, "the daemon flushes", func() bool { return column(t, here.db, "subject", 1) == "zero" })
+	testenv.Eventually(t, 5*time.Second, "the daemon flushes", func() bool {
+		return column(t, here.db, "subject", 1) == "zero"
+	})
 	there.proxy.Hold() // so that it is the first daemon that claims
 	here.proxy.Hold()
 	if _, err := a.Set(t.Context(), set(1, "subject", "first")); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 5*time.Second, "the first daemon has claimed the ticket", func() bool { return here.leased(t, 1) })
+	testenv.Eventually(t, 5*time.Second, "the first daemon has claimed the ticket", func() bool {
+		return here.leased(t, 1)
+	})
 	there.proxy.Release()
 	if _, err := b.Set(t.Context(), set(1, "subject", "second")); err != nil {
 		t.Fatal(err)
@@ -237,7 +241,9 @@ func TestWriteDuringFlushStaysDirty(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.proxy.Release()
-	testenv.Eventually(t, 5*time.Second, "the second write is in MySQL", func() bool { return column(t, d.db, "subject", 1) == "second" })
+	testenv.Eventually(t, 5*time.Second, "the second write is in MySQL", func() bool {
+		return column(t, d.db, "subject", 1) == "second"
+	})
 }
 
 // leased tells whether the ticket is under a lease: due later than any linger.

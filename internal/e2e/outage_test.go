@@ -125,7 +125,9 @@ func TestNothingThereAtStart(t *testing.T) {
 	if err := mariadb.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 15*time.Second, "the write is in MySQL", func() bool { return column(t, r.db, "status", 1) == "closed" })
+	testenv.Eventually(t, 15*time.Second, "the write is in MySQL", func() bool {
+		return column(t, r.db, "status", 1) == "closed"
+	})
 }
 
 // kill -9 in the middle of 10,000 writes: every acknowledged value is in MySQL after the restart.

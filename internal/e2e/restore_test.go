@@ -159,5 +159,8 @@ func TestRestoreWantsTheDaemonStopped(t *testing.T) {
 	if _, notes, err := r.restore(t, "--prefer", "mysql", "--yes"); err == nil || !strings.Contains(notes, "stop it on all hosts") {
 		t.Errorf("%v: %s", err, notes)
 	}
-	testenv.Eventually(t, time.Second, "the daemon works on", func() bool { _, err := r.dial(t).Ping(t.Context()); return err == nil })
+	testenv.Eventually(t, time.Second, "the daemon works on", func() bool {
+		_, err := r.dial(t).Ping(t.Context())
+		return err == nil
+	})
 }

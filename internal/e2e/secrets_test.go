@@ -72,7 +72,9 @@ func TestNoSecretIsShown(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(2, "status", "open")); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 10*time.Second, "MySQL refuses the password", func() bool { return strings.Contains(r.Log(), "Access denied") })
+	testenv.Eventually(t, 10*time.Second, "MySQL refuses the password", func() bool {
+		return strings.Contains(r.Log(), "Access denied")
+	})
 	client := redis.Client(t)
 	if err := client.ConfigSet(t.Context(), "requirepass", "another").Err(); err != nil {
 		t.Fatal(err)

@@ -77,7 +77,9 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 		if err != nil || hash["subject"] != "Where is my order?" || hash["customer_id"] != "7" || hash["status"] != "open" {
 			t.Fatalf("hash in Redis: %v (%v)", hash, err)
 		}
-		testenv.Eventually(t, time.Second, "the row is in MySQL", func() bool { return column(t, db, "subject", id) == "Where is my order?" })
+		testenv.Eventually(t, time.Second, "the row is in MySQL", func() bool {
+			return column(t, db, "subject", id) == "Where is my order?"
+		})
 
 		before := flushedRows(t, s)
 		out, err := s.WordPress.Run(t.Context(), `
@@ -95,11 +97,16 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &read); err != nil || read[0] != "s49" {
 			t.Fatalf("after fifty updates: %v %s", err, out)
 		}
-		testenv.Eventually(t, time.Second, "the last update is in MySQL", func() bool { return column(t, db, "status", id) == "s49" })
+		testenv.Eventually(t, time.Second, "the last update is in MySQL", func() bool {
+			return column(t, db, "status", id) == "s49"
+		})
 		// One for each linger of 200 ms that the updates took; on a machine that is not overloaded they take a part of the first.
 		took, _ := read[1].(float64)
 		var rows int64 // counted after the commit that the row was seen by
-		testenv.Eventually(t, time.Second, "the row write is counted", func() bool { rows = flushedRows(t, s) - before; return rows > 0 })
+		testenv.Eventually(t, time.Second, "the row write is counted", func() bool {
+			rows = flushedRows(t, s) - before
+			return rows > 0
+		})
 		if most := 1 + int64(took)/200; rows > most {
 			t.Errorf("fifty updates in %v ms cost %d row writes, want %d at most", took, rows, most)
 		}

@@ -65,7 +65,9 @@ func TestCreateSetGetDelete(t *testing.T) {
 	if _, err := c.Get(t.Context(), made.ID); code(err) != protocol.CodeNotFound {
 		t.Errorf("get of a deleted ticket: %v", err)
 	}
-	testenv.Eventually(t, 2*time.Second, "the deletion is in MySQL", func() bool { return column(t, r.db, "deleted_at", made.ID) != "" })
+	testenv.Eventually(t, 2*time.Second, "the deletion is in MySQL", func() bool {
+		return column(t, r.db, "deleted_at", made.ID) != ""
+	})
 }
 
 func field(fields []protocol.Field, name string) protocol.Value {
@@ -95,7 +97,9 @@ func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testenv.Eventually(t, 5*time.Second, "the last update is in MySQL", func() bool { return column(t, r.db, "status", 812) == "s49" })
+	testenv.Eventually(t, 5*time.Second, "the last update is in MySQL", func() bool {
+		return column(t, r.db, "status", 812) == "s49"
+	})
 	// The round is counted when it is acknowledged, a moment after its row can be seen.
 	var rows int64
 	testenv.Eventually(t, 5*time.Second, "the flush is counted", func() bool {

@@ -270,8 +270,8 @@ func TestDeletionElsewhereStands(t *testing.T) {
 }
 
 // A create waited on its host while others, who were told the id, changed the ticket; by the time of the replay Redis may have
-// handed that on to MySQL and forgotten it. So the create brings what it was given, never the table's defaults, and is not taken for
-// the whole ticket. Made as the create that it was, it overwrites what others have written (found by make chaos).
+// handed that on to MySQL and forgotten it. So the create brings what it was given, never the table's defaults, and is not taken
+// for the whole ticket. Made as the create that it was, it overwrites what others have written (found by make chaos).
 func TestReplayedCreateBringsNoDefaults(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -143,7 +143,9 @@ func dirtyWhileItExpires(t *testing.T, r *rig) {
 		t.Fatalf("the clean ticket's time to live is %v: this proves nothing", ttl)
 	}
 	r.set(t, h, 1, "second", "")
-	testenv.Eventually(t, patience, "the ticket stays in Redis, or is gone", func() bool { return r.keys.PTTL(t.Context(), key).Val() < 0 })
+	testenv.Eventually(t, patience, "the ticket stays in Redis, or is gone", func() bool {
+		return r.keys.PTTL(t.Context(), key).Val() < 0
+	})
 	r.get(t, h, 1)
 }
 
