@@ -100,11 +100,22 @@ func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
 			return false, s.failed(l, err)
 		}
 	}
-	outcomes, err := s.next.Replay(ctx, entries)
+	outcomes, err := s.next.Replay(ctx, begun(entries))
 	if err != nil {
 		return false, s.failed(l, err)
 	}
 	return s.arrived(l, entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
+}
+
+// begun are the entries with their creates as they can be made now, while others may have changed those tickets.
+func begun(entries []store.Entry) []store.Entry {
+	all := slices.Clone(entries)
+	for i := range all {
+		if all[i].Mutation.Kind == store.Create {
+			all[i].Mutation = all[i].Mutation.Begun()
+		}
+	}
+	return all
 }
 
 // oldest returns a lane's changes to be replayed next, as the next store wants them, and whether the fence must be raised first.
@@ -116,9 +127,6 @@ func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, err error) {
 		e, err := l.queue[i].entry()
 		if err != nil {
 			return nil, false, err
-		}
-		if e.mutation.Kind == store.Create {
-			e.mutation = e.mutation.Begun()
 		}
 		entries[i] = store.Entry{Sequence: e.sequence, Revision: e.revision, Mutation: e.mutation}
 	}

@@ -305,6 +305,55 @@ func TestReplayedCreateBringsNoDefaults(t *testing.T) {
 	}
 }
 
+// The create of a ticket has been replayed, and a later change of it still waits: the ticket is not whole any more, as Redis has only
+// what the create was given. Where the create is forgotten with its defaults, readers get a whole ticket without them (found by
+// make chaos).
+func TestCreateThatHasArrivedIsNoWholeTicket(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	create := mutation(1, "given")
+	create.Kind, create.Defaults = store.Create, 1
+	create.Fields = append(create.Fields, ticket.Field{Name: "category", Value: ticket.Text("default")})
+	const perReplay = 128
+	changes := []store.Mutation{create}
+	for len(changes) <= perReplay {
+		changes = append(changes, mutation(1, strconv.Itoa(len(changes))))
+	}
+	if _, err := h.Apply(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	if r := h.get(t, 1); !r.Full {
+		t.Errorf("the ticket is %+v while its create waits, want it whole", r)
+	}
+	var replays atomic.Int64
+	second := make(chan struct{})
+	h.next.failWith(func(write string) (before, after bool) {
+		if write != "replay" || replays.Add(1) == 1 {
+			return false, false
+		}
+		if replays.Load() == 2 {
+			close(second)
+		}
+		return true, false
+	})
+	h.next.away.Store(false)
+	<-second
+	r := h.get(t, 1)
+	if _, there := r.Fields.Get("category"); there || r.Full || !r.Queued {
+		t.Errorf("the ticket is %+v when its create has arrived, want it not whole, as a change waits", r)
+	}
+}
+
+func (h *harness) get(t *testing.T, id ticket.ID) store.Record {
+	t.Helper()
+	records, err := h.Get(t.Context(), []ticket.ID{id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records[0]
+}
+
 // A create had reached Redis, and its reply was lost; it was then repeated under an id of the caller's own while Redis was away,
 // and acknowledged. Redis knows the request when it is replayed, but under the other id: the acknowledged ticket must be there
 // all the same. Where any repeated request is passed over, it is lost (tried).
