@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -26,8 +27,8 @@ func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket,
 	return *toWire(d, &record), nil
 }
 
-// atOnce is how many tickets are fetched without knowing how large they are: a page of an agent's. Of more, so many are fetched
-// at a time as may fit a reply, by what those before them took: a thousand large ones would be gigabytes.
+// atOnce is how many tickets are fetched before it is known how large they are: a page of an agent's. A thousand large ones would
+// be gigabytes.
 const atOnce = 32
 
 // GetMany implements [daemon.Site]: one round trip to the store, and one query for what it does not hold whole; more of both for
@@ -56,8 +57,8 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	all := make([]store.Record, 0, len(ids))
 	bytes := 0
-	for next := atOnce; len(all) < len(ids); {
-		records, err := s.whole(ctx, d, ids[len(all):min(len(all)+next, len(ids))])
+	for part := range slices.Chunk(ids, atOnce) {
+		records, err := s.whole(ctx, d, part)
 		if err != nil {
 			return nil, err
 		}
@@ -70,8 +71,6 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 			return nil, tooMuch()
 		}
 		all = append(all, records...)
-		each := max(bytes/len(all), 1)
-		next = max((protocol.MaxPayload-bytes)/each, 1)
 	}
 	return all, nil
 }

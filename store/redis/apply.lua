@@ -66,11 +66,15 @@ end
 
 -- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
 -- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
-local function stand(ticket, id, names, held, acknowledged, due)
+local function stand(ticket, id, names, nulls, held, acknowledged, due)
 	local text = string.format('%.0f', acknowledged)
 	local set = { ticket, '_rev', text }
+	local null = {}
+	for i = 2, #nulls do
+		null[nulls[i]] = true
+	end
 	for i = 1, #names do
-		if redis.call('HEXISTS', ticket, names[i]) == 1 then
+		if null[names[i]] or redis.call('HEXISTS', ticket, names[i]) == 1 then
 			set[#set + 1] = '_d:' .. names[i]
 			set[#set + 1] = text
 		end
@@ -124,8 +128,10 @@ for _ = 1, tonumber(ARGV[4]) do
 		answer(0, tonumber(id), acknowledged)
 	elseif done then
 		if sequence > 0 and held[1] and not held[3] and acknowledged > tonumber(held[1]) then
-			stand(ticket, id, names, held, acknowledged, due)
+			stand(ticket, id, names, nulls, held, acknowledged, due)
 			highest = math.max(highest, acknowledged)
+			rev = string.format('%.0f', acknowledged)
+			redis.call('SET', request, id .. ' ' .. rev, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, tonumber(first), tonumber(rev))
 	elseif held.err then

@@ -101,14 +101,20 @@ func (f *Flusher) flush(
 		moved   Moved
 		err     error
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	outcomes := make(chan outcome, atOnce)
 	under := 0
 	settle := func() {
 		o := <-outcomes
 		under--
 		sum.add(o.moved)
-		if err = errors.Join(err, o.err); err == nil {
+		switch {
+		case o.err == nil:
 			t.add(o.tickets - len(o.moved.Later))
+		case err == nil:
+			err = o.err
+			stop() // the other must not go on trying for ever
 		}
 	}
 	for part := range slices.Chunk(ids, f.opts.Batch) {

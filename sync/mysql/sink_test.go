@@ -72,6 +72,43 @@ func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
 	})
 }
 
+// Where something else decides what the server answers as the last insert id (a trigger, another column that counts by itself), it
+// is asked which rows were written: none is taken for stored that was not.
+func TestTheServersAnswerIsNotMistaken(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		exec(t, db, "CREATE TABLE audit (id BIGINT AUTO_INCREMENT PRIMARY KEY, ticket BIGINT)")
+		for _, change := range [][]string{
+			{
+				"CREATE TRIGGER after_insert AFTER INSERT ON wp_support_tickets FOR EACH ROW INSERT INTO audit (ticket) VALUES (NEW.ticket_id)",
+				"CREATE TRIGGER before_update BEFORE UPDATE ON wp_support_tickets FOR EACH ROW INSERT INTO audit (ticket) VALUES (NEW.ticket_id)",
+			},
+			{
+				"DROP TRIGGER after_insert", "DROP TRIGGER before_update",
+				"ALTER TABLE wp_support_tickets DROP PRIMARY KEY, ADD UNIQUE KEY (ticket_id), ADD nr BIGINT AUTO_INCREMENT PRIMARY KEY",
+			},
+			{"ALTER TABLE wp_support_tickets ADD UNIQUE KEY subjects (subject)"},
+		} {
+			for _, statement := range change {
+				exec(t, db, statement)
+			}
+			exec(t, db, "DELETE FROM wp_support_tickets")
+			write(t, db, set(2, 100, "subject", "two", "status", "first"), set(3, 100, "subject", "three", "status", "first"))
+			wantStored(t, write(t, db,
+				set(1, 110, "subject", "one", "status", "new"), set(2, 90, "subject", "b", "status", "late"),
+				set(3, 110, "subject", "c", "status", "second"), set(4, 110, "subject", "four", "status", "new")), 110, 100, 110, 110)
+			wantFields(t, db, 2, 100, "status", "first")
+			wantFields(t, db, 3, 110, "status", "second")
+		}
+		results := write(t, db, set(7, 10, "subject", "one", "status", "collides"), set(8, 10, "subject", "eight", "status", "new"))
+		if results[0].Refused == nil {
+			t.Errorf("a ticket that collides is taken for stored: %+v", results[0])
+		}
+		wantStored(t, results[1:], 10)
+	})
+}
+
 // selects counts the SELECTs of the session, of which there must be only one.
 func selects(t *testing.T, db *mysql.DB) (n int) {
 	t.Helper()

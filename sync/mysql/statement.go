@@ -26,13 +26,16 @@ func newStatements(d *table.Definition, g *group) *statements {
 
 // head and tail enclose the rows of an upsert:
 //
-//	INSERT INTO `t` (`id`,`rev`,`a`) VALUES (?,?,?),… ON DUPLICATE KEY UPDATE
+//	INSERT INTO `t` (`id`,`rev`,`a`) VALUES (?,IF(LAST_INSERT_ID(all)=0,0,?),?),(?,?,?),… ON DUPLICATE KEY UPDATE
 //	  `a`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`a`),`a`),
-//	  `rev`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`rev`),IF(LAST_INSERT_ID(mark)=0,0,`rev`))
+//	  `rev`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`rev`),IF(LAST_INSERT_ID(some)=0,0,`rev`))
 //
 // The ids are compared because a row may also collide with another ticket's in another unique index, and must not be
-// written into that. VALUES() and not a row alias, which MariaDB does not know. LAST_INSERT_ID(mark), which is never 0, leaves
-// the mark in the server's answer where a row was not written: nobody has to ask for the revisions where all were.
+// written into that. VALUES() and not a row alias, which MariaDB does not know.
+//
+// LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the guard
+// kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that answer (a
+// trigger, another column that counts by itself) makes it another one, and they are asked for.
 func (s *statements) head() string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + s.table + " (" + s.key + "," + s.revision)
@@ -46,11 +49,11 @@ func (s *statements) head() string {
 	return b.String()
 }
 
-// unwrittenMark is what the server answers as the last insert id where the guard kept at least one row from being written:
-// 2^64-1, which no ticket's id can be, and which the driver returns as unwritten.
+// The marks are no ticket's ids. The driver returns the first as [allWritten].
 const (
-	unwrittenMark = "18446744073709551615"
-	unwritten     = -1
+	allMark    = "18446744073709551614" // 2^64-2
+	someMark   = "18446744073709551615"
+	allWritten = -2
 )
 
 func (s *statements) tail() string {
@@ -64,7 +67,7 @@ func (s *statements) tail() string {
 		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
 	}
 	b.WriteString(s.revision + "=IF(" + guard + ",VALUES(" + s.revision + ")," +
-		"IF(LAST_INSERT_ID(" + unwrittenMark + ")=0,0," + s.revision + "))")
+		"IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.revision + "))")
 	return b.String()
 }
 
@@ -88,16 +91,18 @@ func (s *statements) appendRemoval(args []any) []any {
 // upsert returns the statement for the rows and its arguments.
 func (s *statements) upsert(head, tail string, rows []row) (query string, args []any) {
 	width := len(rows[0].values) + 2
-	one := "(" + strings.Repeat("?,", width-1) + "?)"
+	rest := strings.Repeat(",?", width-2) + ")"
+	first, one := "(?,IF(LAST_INSERT_ID("+allMark+")=0,0,?)"+rest, "(?,?"+rest
 	args = make([]any, 0, len(rows)*width+1)
 	var b strings.Builder
-	b.Grow(len(head) + len(rows)*(len(one)+1) + len(tail))
+	b.Grow(len(head) + len(first) + len(rows)*(len(one)+1) + len(tail))
 	b.WriteString(head)
 	for i := range rows {
-		if i > 0 {
-			b.WriteByte(',')
+		if i == 0 {
+			b.WriteString(first)
+		} else {
+			b.WriteString("," + one)
 		}
-		b.WriteString(one)
 		args = append(args, int64(rows[i].id), int64(rows[i].revision))
 		args = append(args, rows[i].values...)
 	}

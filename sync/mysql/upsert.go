@@ -12,7 +12,7 @@ import (
 
 // packetSlack is what a statement has beside its rows and the text around them: the protocol's header and the driver's
 // own reckoning.
-const packetSlack = 64
+const packetSlack = 128
 
 // querier is a pool or a transaction.
 type querier interface {
@@ -78,7 +78,7 @@ func (w *write) upsert(
 	if err != nil {
 		return nil, err
 	}
-	if last != unwritten {
+	if last == allWritten {
 		for i := range rows {
 			w.stored(&rows[i], rows[i].revision)
 		}

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
 // Histories that keep every promise.
@@ -35,6 +37,23 @@ var good = map[string]func(s *script){
 		s.set(1, "subject=b", intoSpool)
 		s.get(1, "", missing)
 		s.gone(1)
+	},
+	"a set that was refused because of a deletion and is made all the same": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.set(1, "subject=b", refused, func(op *history.Op) { op.Code = "not_found" })
+		s.get(1, "", missing)
+		s.row(1, 12, "subject=b")
+		s.Final.Rows[0].Deleted = true
+	},
+	"a daemon that ends after its clock was ahead": func(s *script) {
+		s.set(1, "status=a", rev(100))
+		s.Faults = append(s.Faults,
+			history.Fault{Kind: "clock-skew", Target: "clock 0 by 112 s", From: 0, To: s.now},
+			history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
+		s.now += 2 * time.Millisecond
+		s.set(1, "status=b", rev(90))
+		s.row(1, 101, "status=b")
 	},
 	"writes at once": func(s *script) {
 		s.set(1, "status=a", rev(10), over(3))

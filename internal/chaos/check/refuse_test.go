@@ -41,6 +41,34 @@ var bad = map[string]struct {
 		s.get(1, "status=b subject=a", rev(11), by(1))
 		s.row(1, 11, "status=b subject=b")
 	}},
+	"a refused value of a ticket that is there": {RuleNowhere, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.set(1, "subject=b", refused, func(op *history.Op) { op.Code = "not_found" })
+		s.row(1, 11, "subject=b")
+	}},
+	"a refused value of a deleted ticket that was refused for another reason": {RuleNowhere, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.set(1, "subject=b", refused, func(op *history.Op) { op.Code = "invalid" })
+		s.row(1, 12, "subject=b")
+		s.Final.Rows[0].Deleted = true
+	}},
+	"a revision that goes back after a daemon has ended whose clock was right": {RuleRevisions, func(s *script) {
+		s.set(1, "status=a", rev(100))
+		s.Faults = append(s.Faults,
+			history.Fault{Kind: "clock-skew", Target: "clock 1 by 112 s", From: 0, To: s.now},
+			history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
+		s.now += 2 * time.Millisecond
+		s.set(1, "status=b", rev(90))
+		s.row(1, 101, "status=b")
+	}},
+	"a revision that goes back before a daemon has ended": {RuleRevisions, func(s *script) {
+		s.set(1, "status=a", rev(100))
+		s.Faults = append(s.Faults, history.Fault{Kind: "clock-skew", Target: "clock 0 by 112 s", From: 0, To: s.now})
+		s.set(1, "status=b", rev(90))
+		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
+		s.row(1, 101, "status=b")
+	}},
 	"a swapped final value": {RuleNowhere, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(2, "status=b", rev(11))

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -14,7 +15,7 @@ import (
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
-		found = append(found, p.growing()...)
+		found = append(found, p.growing(b)...)
 		found = append(found, p.unique(b)...)
 	}
 	return found
@@ -33,7 +34,7 @@ func (p *page) numbered() []*history.Op {
 }
 
 // growing compares each operation with the highest revision of those that had ended before it.
-func (p *page) growing() []history.Violation {
+func (p *page) growing(b *book) []history.Violation {
 	var found []history.Violation
 	type state struct {
 		running byReturn
@@ -52,7 +53,7 @@ func (p *page) growing() []history.Violation {
 				s.highest = ended
 			}
 		}
-		if before := s.highest; before != nil && !follows(before, op) {
+		if before := s.highest; before != nil && !follows(before, op) && !b.setBack(before, op) {
 			found = append(found, violation(RuleRevisions, p.id,
 				fmt.Sprintf("after revision %d came %d", before.Revision, op.Revision), before, op))
 		}
@@ -66,6 +67,29 @@ func (p *page) growing() []history.Violation {
 func follows(before, op *history.Op) bool {
 	same := !changes(op) || op.Kind == history.Delete && before.Kind == history.Delete
 	return op.Revision > before.Revision || same && op.Revision == before.Revision
+}
+
+// setBack tells whether the host's clock was ahead at some time, and its daemon ended between two operations: one that starts while
+// Redis and MySQL are away knows nothing of the revisions that ran ahead of the clock, and its journal gives lower ones until then.
+func (b *book) setBack(before, op *history.Op) bool {
+	ahead := func(f *history.Fault) bool {
+		return f.Kind == "clock-skew" && strings.HasPrefix(f.Target, fmt.Sprintf("clock %d by ", op.Host)) && f.From < op.Return
+	}
+	ended := func(f *history.Fault) bool {
+		return (f.Kind == "daemon-kill" || f.Kind == "daemon-restart") && f.Target == fmt.Sprintf("daemon %d", op.Host) &&
+			f.From < op.Return && before.Call < f.To
+	}
+	return b.befell(ahead) && b.befell(ended)
+}
+
+// befell tells whether there was such a fault.
+func (b *book) befell(is func(*history.Fault) bool) bool {
+	for i := range b.history.Faults {
+		if is(&b.history.Faults[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *page) unique(b *book) []history.Violation {

@@ -36,6 +36,7 @@ func (p *page) origins(b *book, fields map[string]history.Value, read *history.O
 		writers := p.sources(b, field, value)
 		early := func(op *history.Op) bool { return read != nil && op != nil && op.Call > read.Return }
 		switch {
+		case len(writers) == 0 && read == nil && p.lateOnDeleted(field, value):
 		case len(writers) == 0:
 			text := fmt.Sprintf("%s %s=%s, which nobody wrote to this ticket", where, field, text(value))
 			found = append(found, violation(RuleNowhere, p.id, text, p.suspects(b, field, value, read)...))
@@ -45,6 +46,15 @@ func (p *page) origins(b *book, fields map[string]history.Value, read *history.O
 		}
 	}
 	return found
+}
+
+// lateOnDeleted tells whether a deleted ticket's row has what a set wanted that was refused because of the deletion: it may have
+// been on its way to Redis, and be made there when nothing of the ticket is held any more. Nobody sees such a row.
+func (p *page) lateOnDeleted(field string, value history.Value) bool {
+	return p.row != nil && p.row.Deleted && slices.ContainsFunc(p.refused, func(op *history.Op) bool {
+		wrote, there := op.Fields[field]
+		return there && equal(wrote, value) && op.Code == "not_found"
+	})
 }
 
 // suspects are the operations that tell where a value may come from: refused ones, and those of other tickets.

@@ -14,6 +14,9 @@ import (
 // [CorruptError] where Open would give one, and [ErrLocked] while a process has the log open: it has found it whole then. A
 // folder that is missing or empty holds no log, which is fine.
 func Check(dir string) error {
+	if err := private(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("check the journal: %w", err)
+	}
 	held, err := openRegular(filepath.Join(dir, "LOCK"), os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // Open makes this file first

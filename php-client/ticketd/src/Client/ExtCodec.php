@@ -18,13 +18,16 @@ namespace Ticketd\Client;
 final class ExtCodec implements Codec {
 
 	/** The bytes with which a long array or map begins: one whose number of elements has two or four bytes of its own. */
-	private const LONG = array( "\xdc", "\xdd", "\xde", "\xdf" );
+	private const LONG = "\xdc\xdd\xde\xdf";
+
+	/** The most elements for which the extension makes room before it has read them: 2.6 MB. */
+	private const MAX_ROOM = 65536;
 
 	/**
-	 * The most of them that the extension is given in one message. For each that is open it takes up to 2.6 MB at once,
-	 * and it lets a thousand be open, so that a few kilobytes could cost a page all of PHP's memory.
+	 * The most elements that all long arrays and maps of a message may announce where the extension is given it. It makes
+	 * room for what is announced, and lets a thousand be open, so that a few kilobytes could cost a page all of its memory.
 	 */
-	private const MAX_LONG = 10;
+	private const MAX_ANNOUNCED = 10 * self::MAX_ROOM;
 
 	/**
 	 * The extension's encoder.
@@ -77,7 +80,7 @@ final class ExtCodec implements Codec {
 	 * @throws ProtocolException If the payload is anything else.
 	 */
 	public function decode( string $payload ): array {
-		if ( self::count_long( $payload ) > self::MAX_LONG ) {
+		if ( self::announced( $payload ) > self::MAX_ANNOUNCED ) {
 			return ( new PureCodec() )->decode( $payload );
 		}
 		$end = 0;
@@ -94,16 +97,23 @@ final class ExtCodec implements Codec {
 	}
 
 	/**
-	 * How many long arrays and maps a payload can have at most: their bytes may also stand in a text.
+	 * How many elements the long arrays and maps of a payload announce at most: their bytes may also stand in a text.
 	 *
 	 * @param string $payload The payload.
 	 */
-	private static function count_long( string $payload ): int {
-		$count = 0;
-		foreach ( self::LONG as $byte ) {
-			$count += substr_count( $payload, $byte );
+	private static function announced( string $payload ): int {
+		$sum  = 0;
+		$size = strlen( $payload );
+		$at   = strcspn( $payload, self::LONG );
+		while ( $at < $size && $sum <= self::MAX_ANNOUNCED ) {
+			$is_wide = 1 === ( ord( $payload[ $at ] ) & 1 );
+			$digits  = $is_wide ? 4 : 2;
+			$number  = str_pad( substr( $payload, $at + 1, $digits ), $digits, "\xff" );
+			$sum    += min( unpack( $is_wide ? 'N' : 'n', $number )[1], self::MAX_ROOM );
+			++$at;
+			$at += strcspn( $payload, self::LONG, $at );
 		}
-		return $count;
+		return $sum;
 	}
 
 	/**
