@@ -81,6 +81,9 @@ func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest
 	ids := make([]int64, protocol.MaxTickets)
 	for i := range ids {
 		ids[i] = hugeTicket
+		if i < 40 { // the first ones tell nothing of those that follow
+			ids[i] = int64(900_000 + i)
+		}
 	}
 	before := r.now(t)
 	highest := r.watch(t.Context(), 20*time.Millisecond)

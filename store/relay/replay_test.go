@@ -173,13 +173,23 @@ func TestAcknowledgedRevisionStands(t *testing.T) {
 // The same where the write had reached Redis and only its reply was lost: the journal told another revision than Redis had given.
 func TestAcknowledgedRevisionStandsWhereTheReplyWasLost(t *testing.T) {
 	t.Parallel()
+	for name, value := range map[string]ticket.Value{"a value": ticket.Text("after"), "NULL": ticket.Null} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testRevisionStands(t, value)
+		})
+	}
+}
+
+func testRevisionStands(t *testing.T, value ticket.Value) {
+	t.Helper()
 	h := newHarness(t)
 	h.close(t)
 	h.gather = time.Hour // until somebody waits for it
 	h.open(t)
 	h.set(t, 1, "before")
-	m := mutation(1, "after")
-	m.RequestID = "r"
+	m := mutation(1, "")
+	m.Fields[0].Value, m.RequestID = value, "r"
 	early := mutation(2, "another ticket's") // the journal gives it a revision above that of m, which Redis does not know yet
 	early.Early = true
 	var lost atomic.Bool
@@ -193,10 +203,23 @@ func TestAcknowledgedRevisionStandsWhereTheReplyWasLost(t *testing.T) {
 	if err != nil || told[0].Err != nil || !lost.Load() {
 		t.Fatalf("%v %+v, a reply was lost: %v", err, told, lost.Load())
 	}
+	// MySQL gets what had arrived, under the revision that nobody was told.
+	other := h.another(t)
+	first, err := other.ClaimIDs(t.Context(), time.Now(), []ticket.ID{1}, time.Minute)
+	if err != nil || len(first) != 1 {
+		t.Fatalf("%+v %v", first, err)
+	}
+	if err := other.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: first[0].Revision}}); err != nil {
+		t.Fatal(err)
+	}
 	h.drained(t)
-	records, err := h.another(t).Get(t.Context(), []ticket.ID{1})
-	if err != nil || records[0].Revision != told[0].Revision || !records[0].Dirty {
-		t.Errorf("Redis has %+v (%v), want revision %d, dirty", records[0], err, told[0].Revision)
+	second, err := other.ClaimIDs(t.Context(), time.Now(), []ticket.ID{1}, time.Minute)
+	if err != nil || len(second) != 1 || second[0].Revision != told[0].Revision || len(second[0].Fields) != 1 {
+		t.Errorf("claimed %+v (%v), want what was changed under revision %d", second, err, told[0].Revision)
+	}
+	again, err := other.Apply(t.Context(), []store.Mutation{m})
+	if err != nil || again[0].Revision != told[0].Revision {
+		t.Errorf("repeated on another host: %+v (%v), want revision %d", again, err, told[0].Revision)
 	}
 	m = mutation(1, "then")
 	m.IfRevision = told[0].Revision

@@ -36,6 +36,8 @@ type table struct {
 	locked map[ticket.ID]bool
 	hang   bool // until the caller gives up
 	delay  time.Duration
+	// failFor fails writes of these tickets.
+	failFor map[ticket.ID]error
 }
 
 func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
@@ -48,6 +50,11 @@ func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Resu
 	defer s.mu.Unlock()
 	if s.fail != nil {
 		return nil, s.fail
+	}
+	for _, c := range changes {
+		if err := s.failFor[c.ID]; err != nil {
+			return nil, err
+		}
 	}
 	s.writes = append(s.writes, len(changes))
 	results := make([]flush.Result, len(changes))
@@ -287,7 +294,7 @@ func TestFlushAnswersWhenAllIsThere(t *testing.T) {
 	})
 }
 
-// Two batches of a flush are on their way at a time, not all of them; a failure of one is told when both are over.
+// Two batches of a flush are on their way at a time, not all of them.
 func TestFlushOverlapsBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -304,10 +311,24 @@ func TestFlushOverlapsBatches(t *testing.T) {
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("four batches of a second took %v, want 2s", took)
 		}
-		d.set(t, 1, "status", "closed")
-		d.sink.set(errors.New("broken"))
-		if _, err := d.Flush(t.Context(), nil, nil); err == nil {
-			t.Error("a failed batch is not told")
+	})
+}
+
+// A batch that fails for good ends the flush, also where the other one goes on trying.
+func TestFailedBatchEndsTheFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.quiet(t)
+		broken := errors.New("broken")
+		d.sink.failFor = map[ticket.ID]error{1: fmt.Errorf("connection refused: %w", flush.ErrSinkDown), batch + 1: broken}
+		for id := range ticket.ID(2 * batch) {
+			d.set(t, id+1, "status", "open")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := d.Flush(ctx, nil, nil); !errors.Is(err, broken) || ctx.Err() != nil {
+			t.Errorf("error %v, want %v before the hour is over", err, broken)
 		}
 	})
 }

@@ -22,6 +22,9 @@ func TestFolderOfOthersIsRefused(t *testing.T) {
 		if _, _, err := Open(dir, Options{}, nil); err == nil || !strings.Contains(err.Error(), "chmod 0700") {
 			t.Errorf("mode %04o: %v", mode, err)
 		}
+		if err := Check(dir); err == nil || !strings.Contains(err.Error(), "chmod 0700") {
+			t.Errorf("mode %04o: a check finds %v", mode, err)
+		}
 		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
 			t.Errorf("mode %04o: it was written to all the same: %v, %v", mode, names, err)
 		}
