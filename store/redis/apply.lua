@@ -124,10 +124,14 @@ for _ = 1, tonumber(ARGV[4]) do
 		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
+	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
+	if kind == 3 then
+		names[#names + 1] = '_gone'
+	end
 	if sequence > 0 and sequence <= arrived then
 		answer(0, tonumber(id), acknowledged)
 	elseif done then
-		if sequence > 0 and held[1] and not held[3] and acknowledged > tonumber(held[1]) then
+		if behind then
 			stand(ticket, id, names, nulls, held, acknowledged, due)
 			highest = math.max(highest, acknowledged)
 			rev = string.format('%.0f', acknowledged)
@@ -141,7 +145,11 @@ for _ = 1, tonumber(ARGV[4]) do
 		if status then
 			answer(status, tonumber(id), have)
 		elseif kind == 3 and held[3] then
-			answer(0, tonumber(id), tonumber(held[1]) or 0)
+			if behind then
+				stand(ticket, id, names, nulls, held, acknowledged, due)
+				highest = math.max(highest, acknowledged)
+			end
+			answer(0, tonumber(id), behind and acknowledged or tonumber(held[1]) or 0)
 		else
 			local revision
 			if sequence > 0 and held[1] then
@@ -158,7 +166,6 @@ for _ = 1, tonumber(ARGV[4]) do
 			elseif kind == 3 then
 				set[#set + 1] = '_gone'
 				set[#set + 1] = '1'
-				names[#names + 1] = '_gone'
 			end
 			for i = 1, #names do
 				set[#set + 1] = '_d:' .. names[i]

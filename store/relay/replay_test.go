@@ -228,6 +228,39 @@ func testRevisionStands(t *testing.T, value ticket.Value) {
 	}
 }
 
+// The same for a deletion, with and without a request id.
+func TestAcknowledgedDeletionStandsWhereTheReplyWasLost(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{"", "r"} {
+		t.Run("request "+request, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.set(t, 1, "before")
+			h.next.away.Store(true)
+			m := mutation(1, "")
+			m.Kind, m.RequestID = store.Delete, request
+			told, err := h.Apply(t.Context(), []store.Mutation{m})
+			if err != nil || told[0].Err != nil {
+				t.Fatalf("%v %+v", err, told)
+			}
+			early := m // it arrives after all, before the replay
+			early.Proposed = 1
+			other := h.another(t)
+			if outcomes, err := other.Apply(t.Context(), []store.Mutation{early}); err != nil || outcomes[0].Revision >= told[0].Revision {
+				t.Fatalf("%v %+v, told %+v", err, outcomes, told)
+			}
+			h.next.away.Store(false)
+			h.drained(t)
+			again := mutation(1, "")
+			again.Kind, again.Fields = store.Delete, nil
+			outcomes, err := other.Apply(t.Context(), []store.Mutation{again})
+			if err != nil || outcomes[0].Revision != told[0].Revision {
+				t.Errorf("a second deletion is told %+v (%v), want revision %d", outcomes, err, told[0].Revision)
+			}
+		})
+	}
+}
+
 // Only Redis can decide a conditional change: while it is away the answer is that.
 func TestConditionalNeedsTheNextStore(t *testing.T) {
 	t.Parallel()

@@ -79,10 +79,11 @@ func TestTheServersAnswerIsNotMistaken(t *testing.T) {
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
 		exec(t, db, "CREATE TABLE audit (id BIGINT AUTO_INCREMENT PRIMARY KEY, ticket BIGINT)")
+		const audit = " INSERT INTO audit (ticket) VALUES (NEW.ticket_id)"
 		for _, change := range [][]string{
 			{
-				"CREATE TRIGGER after_insert AFTER INSERT ON wp_support_tickets FOR EACH ROW INSERT INTO audit (ticket) VALUES (NEW.ticket_id)",
-				"CREATE TRIGGER before_update BEFORE UPDATE ON wp_support_tickets FOR EACH ROW INSERT INTO audit (ticket) VALUES (NEW.ticket_id)",
+				"CREATE TRIGGER after_insert AFTER INSERT ON wp_support_tickets FOR EACH ROW" + audit,
+				"CREATE TRIGGER before_update BEFORE UPDATE ON wp_support_tickets FOR EACH ROW" + audit,
 			},
 			{
 				"DROP TRIGGER after_insert", "DROP TRIGGER before_update",

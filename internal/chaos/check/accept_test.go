@@ -53,7 +53,8 @@ var good = map[string]func(s *script){
 			history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
 		s.now += 2 * time.Millisecond
 		s.set(1, "status=b", rev(90))
-		s.row(1, 101, "status=b")
+		s.set(1, "status=c", rev(100))
+		s.row(1, 101, "status=c")
 	},
 	"writes at once": func(s *script) {
 		s.set(1, "status=a", rev(10), over(3))

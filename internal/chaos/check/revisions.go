@@ -11,7 +11,7 @@ import (
 
 // revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
 // no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was
-// ahead, all revisions are one above the last.
+// ahead, all revisions are one above the last. So may a host before and after its daemon has ended, see setBack.
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -116,7 +116,10 @@ func (b *book) mayShare(x, y *history.Op) bool {
 	if x.Kind == history.Delete && y.Kind == history.Delete {
 		return true
 	}
-	return x.Host != y.Host && (b.history.Early || !b.quiet(min(x.Call, y.Call), max(x.Return, y.Return)))
+	if x.Host == y.Host {
+		return x.Call < y.Call && b.setBack(x, y) || y.Call < x.Call && b.setBack(y, x)
+	}
+	return b.history.Early || !b.quiet(min(x.Call, y.Call), max(x.Return, y.Return))
 }
 
 // byReturn is a heap of operations that are under way, the one that ends first on top.

@@ -17,15 +17,16 @@ namespace Ticketd\Client;
  */
 final class ExtCodec implements Codec {
 
-	/** The bytes with which a long array or map begins: one whose number of elements has two or four bytes of its own. */
+	/** The bytes with which a long array or map begins, one whose number of elements has bytes of its own. */
 	private const LONG = "\xdc\xdd\xde\xdf";
 
 	/** The most elements for which the extension makes room before it has read them: 2.6 MB. */
 	private const MAX_ROOM = 65536;
 
 	/**
-	 * The most elements that all long arrays and maps of a message may announce where the extension is given it. It makes
-	 * room for what is announced, and lets a thousand be open, so that a few kilobytes could cost a page all of its memory.
+	 * The most elements that all long arrays and maps of a message may announce where the extension is given it. It
+	 * makes room for what is announced, and lets a thousand be open, so that a few kilobytes could cost a page all of
+	 * its memory.
 	 */
 	private const MAX_ANNOUNCED = 10 * self::MAX_ROOM;
 
