@@ -246,8 +246,9 @@ func TestAcknowledgedDeletionStandsWhereTheReplyWasLost(t *testing.T) {
 			early := m // it arrives after all, before the replay
 			early.Proposed = 1
 			other := h.another(t)
-			if outcomes, err := other.Apply(t.Context(), []store.Mutation{early}); err != nil || outcomes[0].Revision >= told[0].Revision {
-				t.Fatalf("%v %+v, told %+v", err, outcomes, told)
+			arrived, err := other.Apply(t.Context(), []store.Mutation{early})
+			if err != nil || arrived[0].Revision >= told[0].Revision {
+				t.Fatalf("%v %+v, told %+v", err, arrived, told)
 			}
 			h.next.away.Store(false)
 			h.drained(t)
@@ -361,9 +362,9 @@ func TestReplayedCreateBringsNoDefaults(t *testing.T) {
 	}
 }
 
-// The create of a ticket has been replayed, and a later change of it still waits: the ticket is not whole any more, as Redis has only
-// what the create was given. Where the create is forgotten with its defaults, readers get a whole ticket without them (found by
-// make chaos).
+// The create of a ticket has been replayed, and a later change of it still waits: the ticket is not whole any more, as Redis
+// has only what the create was given. Where the create is forgotten with its defaults, readers get a whole ticket without them
+// (found by make chaos).
 func TestCreateThatHasArrivedIsNoWholeTicket(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

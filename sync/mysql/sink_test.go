@@ -72,8 +72,8 @@ func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
 	})
 }
 
-// Where something else decides what the server answers as the last insert id (a trigger, another column that counts by itself), it
-// is asked which rows were written: none is taken for stored that was not.
+// Where something else decides what the server answers as the last insert id (a trigger, another column that counts by itself),
+// it is asked which rows were written: none is taken for stored that was not.
 func TestTheServersAnswerIsNotMistaken(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

@@ -34,8 +34,8 @@ func newStatements(d *table.Definition, g *group) *statements {
 // written into that. VALUES() and not a row alias, which MariaDB does not know.
 //
 // LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the
-// guard kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that answer (a
-// trigger, another column that counts by itself) makes it another one, and they are asked for.
+// guard kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that
+// answer (a trigger, another column that counts by itself) makes it another one, and they are asked for.
 func (s *statements) head() string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + s.table + " (" + s.key + "," + s.revision)

@@ -69,8 +69,9 @@ func follows(before, op *history.Op) bool {
 	return op.Revision > before.Revision || same && op.Revision == before.Revision
 }
 
-// setBack tells whether the host's clock was ahead at some time, and its daemon ended between two operations: one that starts while
-// Redis and MySQL are away knows nothing of the revisions that ran ahead of the clock, and its journal gives lower ones until then.
+// setBack tells whether the host's clock was ahead at some time, and its daemon ended between two operations: one that starts
+// while Redis and MySQL are away knows nothing of the revisions that ran ahead of the clock, and its journal gives lower ones
+// until then.
 func (b *book) setBack(before, op *history.Op) bool {
 	ahead := func(f *history.Fault) bool {
 		return f.Kind == "clock-skew" && strings.HasPrefix(f.Target, fmt.Sprintf("clock %d by ", op.Host)) && f.From < op.Return
