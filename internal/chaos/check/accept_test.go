@@ -46,6 +46,14 @@ var good = map[string]func(s *script){
 		s.row(1, 12, "subject=b")
 		s.Final.Rows[0].Deleted = true
 	},
+	"a deletion after a change of a deleted ticket that was accepted": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.set(1, "subject=b", rev(12))
+		s.remove(1, rev(12))
+		s.get(1, "", missing)
+		s.gone(1)
+	},
 	"a daemon that ends after its clock was ahead": func(s *script) {
 		s.set(1, "status=a", rev(100))
 		s.Faults = append(s.Faults,

@@ -41,6 +41,12 @@ var bad = map[string]struct {
 		s.get(1, "status=b subject=a", rev(11), by(1))
 		s.row(1, 11, "status=b subject=b")
 	}},
+	"a first deletion with the revision of a change": {RuleUnique, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.set(1, "subject=b", rev(12), by(1), over(3))
+		s.remove(1, rev(12))
+		s.gone(1)
+	}},
 	"a refused value of a ticket that is there": {RuleNowhere, func(s *script) {
 		s.create(1, "subject=a", rev(10))
 		s.set(1, "subject=b", refused, func(op *history.Op) { op.Code = "not_found" })

@@ -53,7 +53,7 @@ func (p *page) growing(b *book) []history.Violation {
 				s.highest = ended
 			}
 		}
-		if before := s.highest; before != nil && !follows(before, op) && !b.setBack(before, op) {
+		if before := s.highest; before != nil && !p.follows(before, op) && !b.setBack(before, op) {
 			found = append(found, violation(RuleRevisions, p.id,
 				fmt.Sprintf("after revision %d came %d", before.Revision, op.Revision), before, op))
 		}
@@ -64,8 +64,8 @@ func (p *page) growing(b *book) []history.Violation {
 
 // follows tells whether an operation may have its revision after an earlier one had its own: a higher one, but that a read shows
 // the earlier one again, and so does the answer to a second deletion.
-func follows(before, op *history.Op) bool {
-	same := !changes(op) || op.Kind == history.Delete && before.Kind == history.Delete
+func (p *page) follows(before, op *history.Op) bool {
+	same := !changes(op) || p.again(op)
 	return op.Revision > before.Revision || same && op.Revision == before.Revision
 }
 
@@ -101,7 +101,7 @@ func (p *page) unique(b *book) []history.Violation {
 			continue
 		}
 		for _, other := range given[op.Revision] {
-			if !b.mayShare(other, op) {
+			if !p.again(op) && !p.again(other) && !b.mayShare(other, op) {
 				found = append(found, violation(RuleUnique, p.id,
 					fmt.Sprintf("two changes were given revision %d", op.Revision), other, op))
 			}
@@ -111,12 +111,16 @@ func (p *page) unique(b *book) []history.Violation {
 	return found
 }
 
-// mayShare tells whether two changes of a ticket may have the same revision: two deletions, the second of which changed nothing,
-// or changes that journals of two hosts may have acknowledged.
+// again tells whether an operation is a deletion of a ticket that was deleted already, or may have been: it changes nothing and
+// is told the revision that the ticket has. That may be a change's which was accepted after the first deletion, in vain.
+func (p *page) again(op *history.Op) bool {
+	return op.Kind == history.Delete && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
+		return first != op && first.Kind == history.Delete && first.Call < op.Return
+	})
+}
+
+// mayShare tells whether two changes of a ticket may have the same revision: journals of two hosts may have acknowledged them.
 func (b *book) mayShare(x, y *history.Op) bool {
-	if x.Kind == history.Delete && y.Kind == history.Delete {
-		return true
-	}
 	if x.Host == y.Host {
 		return x.Call < y.Call && b.setBack(x, y) || y.Call < x.Call && b.setBack(y, x)
 	}
