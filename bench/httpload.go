@@ -35,10 +35,11 @@ func httpLoad(ctx context.Context, address, path string, connections int, span t
 func ask(ctx context.Context, address, path string, done *atomic.Int64) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", address)
+	var late net.Error
 	switch {
 	case err == nil:
-	case ctx.Err() != nil:
-		return nil // the time is over
+	case errors.As(err, &late) && late.Timeout():
+		return nil // the time is over: the dialer may know it before the context does
 	default:
 		return err
 	}
