@@ -35,11 +35,11 @@ func TestContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t *testing.T) storetest.Backend {
-				return storetest.Backend{Store: wrap(newHarness(t))}
+				return storetest.Backend{Store: wrap(newHarness(t)), Replays: name != "Direct"}
 			})
 			t.Run("InParts", func(t *testing.T) { // as before a Redis Cluster
 				storetest.Run(t, func(t *testing.T) storetest.Backend {
-					return storetest.Backend{Store: wrap(newPartitioned(t, 0))}
+					return storetest.Backend{Store: wrap(newPartitioned(t, 0)), Replays: name != "Direct"}
 				})
 			})
 		})

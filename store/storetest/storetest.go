@@ -15,6 +15,8 @@ type Backend struct {
 	Expires func(t *testing.T, id ticket.ID) bool
 	// Remembers tells how much longer a request id is remembered. Stores that cannot tell leave it nil.
 	Remembers func(t *testing.T, requestID string) time.Duration
+	// Replays says that changes may come out of a journal, out of which no create is the whole ticket: see [store.Mutation.Begun].
+	Replays bool
 }
 
 // Partitions is a multiple of the number of partitions of every store: tickets whose ids differ by it are in the same one. What
