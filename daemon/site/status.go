@@ -13,7 +13,6 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	up, since, reason := s.StoreState()
 	status := protocol.SiteStatus{
 		Site: s.Name, Backend: s.Backend, Ack: protocol.AckRedis, Strategy: s.strategy.Load().Name,
-		FlushedRows: stats.Rows(), FlushStatements: s.Statements(), FlushErrors: stats.Failures(),
 		Store:    place(protocol.StateUp, since, reason),
 		Warnings: s.Warnings(),
 	}
@@ -37,6 +36,8 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 			status.OldestDirtyMS = max(time.Since(backlog.Oldest).Milliseconds(), 0)
 		}
 	}
+	// After the backlog: with none left, nothing of it is uncounted.
+	status.FlushedRows, status.FlushStatements, status.FlushErrors = stats.Rows(), s.Statements(), stats.Failures()
 	return status, nil
 }
 

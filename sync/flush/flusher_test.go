@@ -40,6 +40,10 @@ type table struct {
 	failFor map[ticket.ID]error
 }
 
+func newTable() *table {
+	return &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{}}
+}
+
 func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
 	if s.hang {
 		<-ctx.Done()
@@ -115,18 +119,20 @@ type desk struct {
 
 func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 	t.Helper()
-	d := &desk{
-		queue: memory.New(),
-		sink:  &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{}},
-		clock: ticket.NewClock(time.Now),
-	}
-	d.Flusher = flush.New(d.queue, d.sink, flush.Options{
+	d := &desk{queue: memory.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
+	d.start(t, d.queue, refresh)
+	return d
+}
+
+// start starts a flusher of queue, which leads to d.queue.
+func (d *desk) start(t *testing.T, queue store.Queue, refresh func(context.Context) error) {
+	t.Helper()
+	d.Flusher = flush.New(queue, d.sink, flush.Options{
 		Batch: batch, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
 		Refresh: refresh, Log: zerolog.Nop(),
 	})
 	d.Start(t.Context())
 	t.Cleanup(func() { _ = d.Stop(context.Background()) })
-	return d
 }
 
 // quiet ends the flusher's own rounds: what is flushed from then on is flushed by the test.
@@ -148,6 +154,29 @@ func (d *desk) set(t *testing.T, id ticket.ID, field, value string) {
 		t.Fatalf("set: %v %+v", err, outcomes)
 	}
 	d.Wake(due)
+}
+
+// slowAck is a queue whose acks take effect a second before they return.
+type slowAck struct{ store.Queue }
+
+func (q slowAck) Ack(ctx context.Context, receipts []store.Receipt) error {
+	err := q.Queue.Ack(ctx, receipts)
+	time.Sleep(time.Second)
+	return err
+}
+
+// Who sees that nothing is dirty any more finds the rows counted.
+func TestRowsCountBeforeTheAck(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{queue: memory.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
+		d.start(t, slowAck{d.queue}, nil)
+		d.set(t, 812, "status", "open")
+		time.Sleep(linger + time.Second/2)
+		if backlog, err := d.queue.Backlog(t.Context()); err != nil || backlog.Dirty != 0 || d.Stats().Rows() != 1 {
+			t.Errorf("backlog %+v (%v), %d rows; want none dirty and one row", backlog, err, d.Stats().Rows())
+		}
+	})
 }
 
 func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {

@@ -162,12 +162,14 @@ func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) 
 	return f.move(ctx, claims)
 }
 
-// settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken.
+// settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken. Rows count
+// from the sink's answer on: whoever sees that nothing is dirty any more finds all of them counted.
 func (f *Flusher) settle(
 	ctx context.Context, receipts []store.Receipt, letters []store.DeadLetter, again []store.Claim,
 ) (Moved, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
+	f.stats.rows.Add(int64(len(receipts)))
 	err := errors.Join(f.queue.Ack(ctx, receipts), f.queue.Park(ctx, letters), f.queue.Release(ctx, again))
 	if err != nil {
 		return Moved{}, fmt.Errorf("settling %d flushed tickets: %w", len(receipts), err)
@@ -176,7 +178,6 @@ func (f *Flusher) settle(
 		f.repeats.Error().Int64("ticket", int64(l.ID)).Int("code", l.Code).Str("reason", l.Reason).
 			Msg("MySQL refuses a ticket: parked as a dead letter; correct the field with a new write, or retry it")
 	}
-	f.stats.rows.Add(int64(len(receipts)))
 	f.stats.dead.Add(int64(len(letters)))
 	return Moved{Flushed: len(receipts), Dead: len(letters)}, nil
 }
