@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,8 +70,10 @@ func dialMany(ctx context.Context, socket string, n int) ([]*protocol.Client, er
 	return clients, nil
 }
 
-// writeAll has every client write until the time is over, and returns the writes per second.
+// writeAll has every client write until the time is over, and returns the writes per second. The load comes from one processor
+// at a time, as redis-benchmark's does, which is a single thread.
 func (e *env) writeAll(ctx context.Context, clients []*protocol.Client, each time.Duration) (round.Sample, error) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	pids := []int{e.redis.PID(), e.main.PID()}
 	before, err := cpu(pids...)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -36,15 +37,20 @@ type conn struct {
 	reserved     int64 // taken from the server's budget for the request in work
 	sending      int64 // and for its reply
 	lastProgress time.Time
+
+	working atomic.Bool // on a request
+	hangUp  *time.Timer // looks after the client meanwhile
 }
 
 func newConn(s *Server, raw *net.UnixConn, peer Peer) *conn {
 	ctx, cancel := context.WithCancel(s.ctx)
-	return &conn{
+	c := &conn{
 		server: s, raw: raw, peer: peer, log: s.log,
 		buffers: borrow(raw),
 		ctx:     ctx, cancel: cancel,
 	}
+	c.hangUp = time.AfterFunc(s.opts.HangUpCheck, c.lookForHangUp)
+	return c
 }
 
 // buffers are what one connection reads and writes with. Clients connect for a single request, so they are used again: made
@@ -223,7 +229,8 @@ func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) 
 		}
 	}()
 	c.lastProgress = time.Time{}
-	defer c.watchHangUp()()
+	c.watchHangUp()
+	defer c.endWatch()
 	return c.server.handler.Handle(c.ctx, c.peer, req, func(done, total int64) {
 		c.progress(protocol.Progress{ID: req.ID, Done: done, Total: total})
 	})

@@ -1,31 +1,29 @@
 package daemon
 
-import (
-	"time"
+import "golang.org/x/sys/unix"
 
-	"golang.org/x/sys/unix"
-)
+// watchHangUp looks, until the request that is worked on is done, whether its client has gone, and then cancels the connection's
+// context: nobody reads the socket meanwhile, and a request that waits for MySQL writes nothing either. A request that is done
+// within HangUpCheck pays for no more than a timer.
+func (c *conn) watchHangUp() {
+	c.working.Store(true)
+	c.hangUp.Reset(c.server.opts.HangUpCheck)
+}
 
-// watchHangUp cancels the connection's context when its client has gone while a request is worked on: nobody reads the socket
-// then, and a request that waits for MySQL writes nothing either. stop ends it. A request that is done within HangUpCheck
-// pays for no more than a timer.
-func (c *conn) watchHangUp() (stop func()) {
-	done := make(chan struct{})
-	timer := time.AfterFunc(c.server.opts.HangUpCheck, func() {
-		ticker := time.NewTicker(c.server.opts.HangUpCheck)
-		defer ticker.Stop()
-		for !c.hungUp() {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-			}
-		}
+// endWatch ends what watchHangUp began. A look that has begun already does no harm: what it cancels has no reader either way.
+func (c *conn) endWatch() {
+	c.working.Store(false)
+	c.hangUp.Stop()
+}
+
+// lookForHangUp is one look, and plans the next.
+func (c *conn) lookForHangUp() {
+	switch {
+	case !c.working.Load():
+	case c.hungUp():
 		c.cancel()
-	})
-	return func() {
-		timer.Stop()
-		close(done)
+	default:
+		c.hangUp.Reset(c.server.opts.HangUpCheck)
 	}
 }
 

@@ -23,10 +23,10 @@ import (
 )
 
 // The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
-// statements a steady stream of changes causes: three rounds a second, each with one for each set of columns. An idle
+// statements a steady stream of changes causes: each round has one for each set of columns. An idle
 // flusher looks for claims that a dead daemon left behind every flushPoll.
 const (
-	flushGap      = 300 * time.Millisecond
+	flushGap      = 400 * time.Millisecond
 	flushPoll     = time.Second
 	flushMaxPause = 10 * time.Second
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// maxClaim is the most that one script call claims or acks: Lua's unpack is bounded at about 8,000 values.
+// maxClaim is the most that one script call claims: Lua's unpack is bounded at about 8,000 values.
 const maxClaim = 1000
 
 // Claim implements [store.Queue].
