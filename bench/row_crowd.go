@@ -8,11 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -26,15 +23,11 @@ const crowdSize = 64
 
 // crowd is many connections that write at once, against what redis-benchmark gets with the same script.
 func crowd(ctx context.Context, e *env) (lines []line, err error) {
-	clients, err := dialMany(ctx, e.main.socket, crowdSize)
+	load, err := newCrowdLoad(e.main.socket, crowdSize)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		for _, c := range clients {
-			err = errors.Join(err, c.Close())
-		}
-	}()
+	defer func() { err = errors.Join(err, load.close()) }()
 	script, err := e.plainScript(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +35,7 @@ func crowd(ctx context.Context, e *env) (lines []line, err error) {
 	const rounds, each, pipeline = 10, time.Second, 16
 	table, err := round.Run(ctx, rounds,
 		round.Side{Name: ticketd, Run: func(ctx context.Context) (round.Sample, error) {
-			return e.writeAll(ctx, clients, each)
+			return e.writeAll(ctx, load, each)
 		}},
 		round.Side{Name: "redis-benchmark, pipelined", Run: func(ctx context.Context) (round.Sample, error) {
 			return e.redisBenchmark(ctx, script, pipeline, 60_000)
@@ -58,48 +51,23 @@ func crowd(ctx context.Context, e *env) (lines []line, err error) {
 	return []line{l}, nil
 }
 
-func dialMany(ctx context.Context, socket string, n int) ([]*protocol.Client, error) {
-	clients := make([]*protocol.Client, 0, n)
-	for range n {
-		c, err := protocol.Dial(ctx, socket)
-		if err != nil {
-			return clients, err
-		}
-		clients = append(clients, c)
-	}
-	return clients, nil
-}
-
-// writeAll has every client write until the time is over, and returns the writes per second. The load comes from one processor
-// at a time, as redis-benchmark's does, which is a single thread.
-func (e *env) writeAll(ctx context.Context, clients []*protocol.Client, each time.Duration) (round.Sample, error) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+// writeAll has the load write until the time is over, and returns the writes per second.
+func (e *env) writeAll(ctx context.Context, load *crowdLoad, each time.Duration) (round.Sample, error) {
 	pids := []int{e.redis.PID(), e.main.PID()}
 	before, err := cpu(pids...)
 	if err != nil {
 		return round.Sample{}, err
 	}
 	begin := time.Now()
-	end := begin.Add(each)
-	var done atomic.Int64
-	var all sync.WaitGroup
-	errs := make([]error, len(clients))
-	for i, c := range clients {
-		all.Go(func() {
-			for errs[i] == nil && time.Now().Before(end) {
-				n := done.Add(1)
-				_, errs[i] = c.Set(ctx, protocol.SetParams{ID: n%1000 + 1, Fields: fourFields(n)})
-			}
-		})
-	}
-	all.Wait()
-	took := time.Since(begin)
-	after, err := cpu(pids...)
-	if err := errors.Join(errors.Join(errs...), err, e.main.flush(ctx)); err != nil {
+	writes, err := load.run(ctx, begin.Add(each))
+	if err != nil {
 		return round.Sample{}, err
 	}
-	writes := float64(done.Load())
-	return round.Sample{Value: writes / took.Seconds(), CPU: float64((after - before).Microseconds()) / writes}, nil
+	took := time.Since(begin)
+	after, err := cpu(pids...)
+	return round.Sample{
+		Value: float64(writes) / took.Seconds(), CPU: perTime(after-before, int(writes)),
+	}, errors.Join(err, e.main.flush(ctx))
 }
 
 // fourFields is a write like those of php/ways.php.

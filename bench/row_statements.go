@@ -133,6 +133,19 @@ func (d *daemon) sendAll(ctx context.Context, updates []incidents.Update) (took 
 	return time.Since(begin), errors.Join(errs...)
 }
 
+// dialMany connects so many times.
+func dialMany(ctx context.Context, socket string, n int) ([]*protocol.Client, error) {
+	clients := make([]*protocol.Client, 0, n)
+	for range n {
+		c, err := protocol.Dial(ctx, socket)
+		if err != nil {
+			return clients, err
+		}
+		clients = append(clients, c)
+	}
+	return clients, nil
+}
+
 func wire(fields map[string]*string) []protocol.Field {
 	all := make([]protocol.Field, 0, len(fields))
 	for name, value := range fields {

@@ -111,6 +111,33 @@ func waitUntil(t *testing.T, ok func() bool) {
 	}
 }
 
+// One user's connections leave a quarter to the others.
+func TestConnectionsOfOneUser(t *testing.T) {
+	t.Parallel()
+	const one, other, limit = 33, 1000, 8
+	c := NewConnections(limit)
+	var refusal *protocol.Error
+	taken := 0
+	for ; refusal == nil; taken++ {
+		refusal = c.acquire(one)
+	}
+	if taken-1 != 6 || !strings.Contains(refusal.Message, "6 connections of one user") || refusal.Code != protocol.CodeOverloaded {
+		t.Errorf("%d connections, then %v; want 6 and a refusal that says so", taken-1, refusal)
+	}
+	for range 2 {
+		if err := c.acquire(other); err != nil {
+			t.Errorf("another user is refused: %v", err)
+		}
+	}
+	if err := c.acquire(other); err == nil || !strings.Contains(err.Message, "8 connections are open") {
+		t.Errorf("one more than all: %v, want it refused", err)
+	}
+	c.release(one)
+	if err := c.acquire(one); err != nil || c.Open() != limit || c.Refused() != 2 {
+		t.Errorf("after one has ended: %v, %d open, %d refused; want another, 8 and 2", err, c.Open(), c.Refused())
+	}
+}
+
 func TestTooManyConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{limit: 1})

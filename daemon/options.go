@@ -42,36 +42,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Connections counts a daemon's open connections against their limit.
-type Connections struct {
-	limit   int64
-	open    atomic.Int64
-	refused atomic.Int64
-}
-
-// NewConnections allows limit connections at a time.
-func NewConnections(limit int) *Connections { return &Connections{limit: int64(limit)} }
-
-// Open returns how many are open now.
-func (c *Connections) Open() int64 { return c.open.Load() }
-
-// Limit returns how many may be open at a time.
-func (c *Connections) Limit() int64 { return c.limit }
-
-// Refused returns how many were one too many.
-func (c *Connections) Refused() int64 { return c.refused.Load() }
-
-func (c *Connections) acquire() bool {
-	if c.open.Add(1) <= c.limit {
-		return true
-	}
-	c.open.Add(-1)
-	c.refused.Add(1)
-	return false
-}
-
-func (c *Connections) release() { c.open.Add(-1) }
-
 // budget is a number of bytes that may be taken at a time.
 type budget struct {
 	limit int64

@@ -112,16 +112,15 @@ func (s *Server) accept() {
 // welcome starts to serve a connection, or refuses it.
 func (s *Server) welcome(raw *net.UnixConn) {
 	peer, err := s.peerOf(raw)
-	switch {
-	case err != nil:
+	if err != nil {
 		s.refusals.Error().Err(err).Msg("cannot tell who connects")
 		refuse(raw, protocol.Closing(protocol.CodeInternal, "%s", errInternal.Message))
 		return
-	case !s.connections.acquire():
-		s.refusals.Warn().Int64("limit", s.connections.Limit()).Stringer("peer", peer).
+	}
+	if refusal := s.connections.acquire(peer.UID); refusal != nil {
+		s.refusals.Warn().Str("reason", refusal.Message).Stringer("peer", peer).
 			Msg("too many connections; raise daemon.max_connections if they are wanted")
-		refuse(raw, protocol.Closing(protocol.CodeOverloaded,
-			"%d connections are open: try again later", s.connections.Limit()))
+		refuse(raw, refusal)
 		return
 	}
 	c := newConn(s, raw, peer)
@@ -149,5 +148,5 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 	s.mu.Unlock()
 	c.giveBack()
-	s.connections.release()
+	s.connections.release(c.peer.UID)
 }

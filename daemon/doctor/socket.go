@@ -120,9 +120,10 @@ func (e *exam) daemon(s *protocol.StatusResult) {
 	} else {
 		e.ok("socket", "daemon", "", "ticketd "+s.Version+" answers on "+e.Config.Daemon.Socket)
 	}
-	if s.ConnectionsOpen*10 > s.ConnectionsLimit*9 {
+	// One user gets three quarters of them at most.
+	if s.ConnectionsOpen*10 > s.ConnectionsLimit*7 {
 		e.warn("socket", "connections", "", fmt.Sprintf("%d of %d connections are open", s.ConnectionsOpen, s.ConnectionsLimit),
-			"set daemon.max_connections above the sum of pm.max_children of all PHP-FPM pools")
+			"set daemon.max_connections a third above the sum of pm.max_children of all PHP-FPM pools")
 	}
 }
 
