@@ -62,6 +62,9 @@ func sides(lines []line) string {
 		if len(l.sides) == 0 {
 			continue
 		}
+		if len(l.notes) > 0 {
+			s.WriteByte('\n') // a table ends a list only behind an empty line
+		}
 		fmt.Fprintf(&s, "| way | median, %s | ratio (quartiles) | processor time, µs |\n", l.sideUnit)
 		s.WriteString("| --- | ---: | --- | ---: |\n")
 		for _, side := range l.sides {
