@@ -203,7 +203,7 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	}
 	deleted, gone := s.recent.deleted.values[m.ID]
 	if w := s.waiting.tickets[m.ID]; w != nil && w.gone != 0 {
-		deleted, gone = w.gone, true
+		deleted, gone = max(deleted, w.gone), true
 	}
 	outcome := store.Outcome{ID: m.ID, Revision: deleted}
 	if m.Kind != store.Delete {

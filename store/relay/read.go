@@ -88,6 +88,9 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 		}
 	}
 	for i := range records {
+		if records[i].Deleted {
+			s.recent.raise(records[i].ID, records[i].Revision)
+		}
 		if w := s.waiting.tickets[records[i].ID]; w != nil {
 			w.over(&records[i])
 		}

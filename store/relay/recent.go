@@ -38,6 +38,14 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 	}
 }
 
+// raise notes that the next store has a remembered deletion at another revision: where it did not hold the ticket, that is above
+// the acknowledged one, and who has seen it must not be told a lower one.
+func (r *recent) raise(id ticket.ID, revision ticket.Revision) {
+	if known, there := r.deleted.values[id]; there && known < revision {
+		r.deleted.values[id] = revision
+	}
+}
+
 // find returns the outcome of a request; false where it is not remembered.
 func (r *recent) find(requestID string) (store.Outcome, bool) {
 	if requestID == "" {

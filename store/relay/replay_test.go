@@ -326,6 +326,37 @@ func TestDeletionElsewhereStands(t *testing.T) {
 	}
 }
 
+// A ticket that the next store did not hold is deleted there at a revision above all others. Who has seen that one and deletes
+// the ticket again, while the next store is away, is not told the lower one that the first deletion was acknowledged with.
+func TestDeletingAgainIsNotToldLess(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	remove := func() ticket.Revision {
+		m := mutation(1, "")
+		m.Kind, m.Fields = store.Delete, nil
+		outcomes, err := h.Apply(t.Context(), []store.Mutation{m})
+		if err != nil || outcomes[0].Err != nil {
+			t.Fatalf("delete: %v %+v", err, outcomes)
+		}
+		return outcomes[0].Revision
+	}
+	h.next.away.Store(true)
+	acknowledged := remove()
+	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{mutation(2, "later")}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	records, err := h.Get(t.Context(), []ticket.ID{1})
+	if err != nil || !records[0].Deleted || records[0].Revision <= acknowledged {
+		t.Fatalf("ticket 1 is %+v (%v), want it deleted above %d: the test proves nothing", records[0], err, acknowledged)
+	}
+	h.next.away.Store(true)
+	if again := remove(); again < records[0].Revision {
+		t.Errorf("deleted again at %d, after %d was seen", again, records[0].Revision)
+	}
+}
+
 // Space comes back: what has arrived takes none. Sequence numbers go on after a restart all the same: begun anew, they would make
 // Redis pass over what follows.
 func TestJournalGivesBackSpace(t *testing.T) {

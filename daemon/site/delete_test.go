@@ -1,0 +1,46 @@
+package site
+
+import (
+	"context"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// behind is a store that takes changes, but does not know what another place holds.
+type behind struct{ store.Store }
+
+func (behind) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) {
+	records := make([]store.Record, len(ids))
+	for i, id := range ids {
+		records[i] = store.Record{ID: id, Behind: true}
+	}
+	return records, nil
+}
+
+func (behind) Fill(context.Context, []store.Record, []ticket.Revision) error {
+	return store.ErrUnavailable
+}
+
+// The row of a deleted ticket tells its revision only where the store has answered: else the store may have told a higher one.
+func TestDeletingAgain(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string]bool{"the store answers": false, "the store is away": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDesk(t)
+			const deletedAt = 5
+			d.db.rows[7] = mysql.Row{ID: 7, Revision: deletedAt, Deleted: true}
+			if away {
+				d.Store = behind{d.Store}
+			}
+			result, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 7})
+			if err != nil || (result.Revision == deletedAt) == away {
+				t.Errorf("deleted at %d (%v), the row at %d", result.Revision, err, deletedAt)
+			}
+		})
+	}
+}
