@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -103,7 +104,7 @@ func (d *decoder) requestID(into *string) *Error {
 	if !ok {
 		return badRequestID(MaxName)
 	}
-	*into = s
+	*into = strings.Clone(s) // stores remember it long after the frame that it is a part of
 	return nil
 }
 

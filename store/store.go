@@ -190,7 +190,7 @@ type Queue interface {
 	Park(ctx context.Context, letters []DeadLetter) error
 	// DirtyIDs returns the tickets that were dirty and not parked throughout the call, in no order.
 	DirtyIDs(ctx context.Context) ([]ticket.ID, error)
-	// Backlog counts what waits.
+	// Backlog counts what waits. Next to an error it may have what is known all the same.
 	Backlog(ctx context.Context) (Backlog, error)
 }
 

@@ -165,6 +165,11 @@ func list(at int) ([]string, error) {
 	return dir.Readdirnames(-1)
 }
 
+// passing says of an error that it is of the moment and says nothing about the folder or the file.
+func passing(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EINTR)
+}
+
 // errGone means that somebody has taken the file away.
 var errGone = errors.New("the file is gone")
 
@@ -175,7 +180,7 @@ func (f *folder) read(name string) ([]byte, daemon.Peer, error) {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil, daemon.Peer{}, errGone
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EINTR):
+	case passing(err):
 		return nil, daemon.Peer{}, fmt.Errorf("opening a file of the spool: %w", err)
 	case err != nil: // ELOOP: a symbolic link; ENXIO: a socket; EACCES: its owner keeps it closed
 		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)

@@ -87,7 +87,10 @@ func (s *Spool) end(all bool) {
 
 func (s *Spool) takeAll(ctx context.Context, f *folder, skip map[daemon.Site]bool) error {
 	names, err := f.names()
-	if err != nil {
+	switch {
+	case passing(err): // what waits there must not be overtaken meanwhile
+		return err
+	case err != nil:
 		s.lose(err)
 		return nil
 	}

@@ -40,6 +40,24 @@ func TestTakenInByName(t *testing.T) {
 	}
 }
 
+// Without a descriptor to look into the folder with, nothing newer overtakes what waits there, and the folder stays.
+func TestNoDescriptorLeft(t *testing.T) { //nolint:paralleltest // it takes the descriptors of the whole process
+	r := newRig(t)
+	r.write(t, r.name(7), frame(t, protocol.MethodSet, setParams("main", 7, "older", "a")))
+	var limit unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	none := limit
+	none.Cur = 0
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &none))
+	err := r.Settle(t.Context(), r.site, false)
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
+	if !errors.Is(err, errBusy) {
+		t.Errorf("without a descriptor: %v, want it to be busy", err)
+	}
+	check(t, r.Settle(t.Context(), r.site, false))
+	r.site.want(t, "set 7 older a")
+}
+
 // What cannot be used stands aside with the reason, and the rest goes on.
 func TestUnusableFilesAreSetAside(t *testing.T) {
 	t.Parallel()

@@ -1,5 +1,7 @@
 package ticket
 
+import "strings"
+
 // Value is what one field holds: text, or NULL. NULL is a value; a field that nobody touched has none.
 type Value struct {
 	text string
@@ -17,6 +19,9 @@ func (v Value) IsNull() bool { return !v.set }
 
 // Text returns what the value holds; NULL reads as the empty string.
 func (v Value) Text() string { return v.text }
+
+// Clone returns the same value in memory of its own.
+func (v Value) Clone() Value { return Value{text: strings.Clone(v.text), set: v.set} }
 
 // Field is one named value.
 type Field struct {

@@ -87,8 +87,8 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	if m.Kind == store.Delete {
 		e.gone, e.deleted = true, revision
 	}
-	for _, f := range m.Fields {
-		e.set(field{name: s.name(f.Name), value: f.Value, changed: revision})
+	for _, f := range m.Fields { // the request that they are parts of must not stay in memory with them
+		e.set(field{name: s.name(f.Name), value: f.Value.Clone(), changed: revision})
 	}
 	s.settle(e)
 }

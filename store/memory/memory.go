@@ -3,6 +3,7 @@ package memory
 import (
 	"cmp"
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,6 +130,7 @@ func (s *Store) name(name string) string {
 	if known, is := s.names[name]; is {
 		return known
 	}
+	name = strings.Clone(name) // it may be a part of a whole request
 	if len(s.names) < maxNames {
 		s.names[name] = name
 	}

@@ -12,14 +12,11 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// maxAck is the most that one script call acks: so many keep Redis from serving others for about two milliseconds.
-const maxAck = 250
-
 // Ack implements [store.Queue].
 func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 	groups := s.split(len(receipts), func(i int) ticket.ID { return receipts[i].ID })
 	return s.each(groups, func(p int, indexes []int) error {
-		for part := range slices.Chunk(indexes, maxAck) {
+		for part := range slices.Chunk(indexes, maxTickets) {
 			names := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p)}
 			args := []any{s.opts.CleanTTL.Milliseconds()}
 			for _, at := range part {

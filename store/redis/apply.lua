@@ -15,7 +15,7 @@
 --   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
 --   count of values, name and value of each, count of NULLs, name of each
 --
--- Returns three numbers per mutation: status, ticket id, revision.
+-- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
@@ -129,7 +129,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		names[#names + 1] = '_gone'
 	end
 	if sequence > 0 and sequence <= arrived then
-		answer(0, tonumber(id), acknowledged)
+		answer(0, id, acknowledged)
 	elseif done then
 		if behind then
 			stand(ticket, id, names, nulls, held, acknowledged, due)
@@ -137,19 +137,19 @@ for _ = 1, tonumber(ARGV[4]) do
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev, 'KEEPTTL') -- who repeats the request is told that one
 		end
-		answer(0, tonumber(first), tonumber(rev))
+		answer(0, first, tonumber(rev))
 	elseif held.err then
-		answer(3, tonumber(id), 0)
+		answer(3, id, 0)
 	else
 		local status, have = conflicts(kind, held, required)
 		if status then
-			answer(status, tonumber(id), have)
+			answer(status, id, have)
 		elseif kind == 3 and held[3] then
 			if behind then
 				stand(ticket, id, names, nulls, held, acknowledged, due)
 				highest = math.max(highest, acknowledged)
 			end
-			answer(0, tonumber(id), behind and acknowledged or tonumber(held[1]) or 0)
+			answer(0, id, behind and acknowledged or tonumber(held[1]) or 0)
 		else
 			local revision
 			if sequence > 0 and held[1] then
@@ -190,7 +190,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			if request then
 				redis.call('SET', request, id .. ' ' .. text, 'PX', memory)
 			end
-			answer(0, tonumber(id), revision)
+			answer(0, id, revision)
 		end
 	end
 	arrived = math.max(arrived, sequence)

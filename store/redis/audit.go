@@ -113,20 +113,16 @@ func (s *Store) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 // Repair brings the index into line with the tickets' hashes: what is dirty and missing there becomes due at once. It
 // returns how many entries were added and removed.
 func (s *Store) Repair(ctx context.Context, ids []ticket.ID) (added, removed int, err error) {
-	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-		names, args := []string{s.keys.dirty(p), s.keys.dead(p)}, []any{millis(time.Now())}
-		for _, at := range indexes {
-			names = append(names, s.keys.ticket(ids[at]))
-			args = append(args, int64(ids[at]))
-		}
-		counts, err := repairScript.Run(ctx, s.client, names, args...).Int64Slice()
+	err = s.runEach(ctx, repairScript, true, []any{millis(time.Now())}, ids, func(reply *goredis.Cmd) error {
+		counts, err := reply.Int64Slice()
 		if err != nil {
-			return added, removed, wrap("repair", err)
+			return err
 		}
 		added += int(counts[0])
 		removed += int(counts[1])
-	}
-	return added, removed, nil
+		return nil
+	})
+	return added, removed, wrap("repair", err)
 }
 
 // Forget drops tickets that are clean and still at the given revision: the next reader gets them from the next place.

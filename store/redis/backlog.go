@@ -40,7 +40,7 @@ func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 // change is among the first due, but for those under a lease.
 const sample = 16
 
-// Backlog implements [store.Queue].
+// Backlog implements [store.Queue]. Where a partition does not answer, the others are counted all the same.
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	n := s.keys.partitions
 	dirty, dead, first := make([]*goredis.IntCmd, n), make([]*goredis.IntCmd, n), make([]*goredis.ZSliceCmd, n)
@@ -52,9 +52,6 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return store.Backlog{}, wrap("backlog", err)
-	}
 	var b store.Backlog
 	var all []goredis.Z
 	for p := range n {
@@ -65,10 +62,9 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 			all = append(all, z...)
 		}
 	}
-	if b.Oldest, err = s.oldest(ctx, all); err != nil {
-		return store.Backlog{}, wrap("backlog", err)
-	}
-	return b, nil
+	var unasked error
+	b.Oldest, unasked = s.oldest(ctx, all)
+	return b, wrap("backlog", errors.Join(err, unasked))
 }
 
 // oldest returns since when the longest-dirty of the given tickets is dirty.

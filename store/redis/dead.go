@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -73,33 +71,12 @@ func readLetter(id ticket.ID, hash map[string]string) (store.Letter, bool) {
 
 // Retry implements [store.DeadLetters].
 func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
-	n, err := s.eachDead(ctx, retryScript, []any{millis(now)}, ids)
+	n, err := s.countEach(ctx, retryScript, true, []any{millis(now)}, ids)
 	return n, wrap("retry", err)
 }
 
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
-	n, err := s.eachDead(ctx, dropScript, nil, ids)
+	n, err := s.countEach(ctx, dropScript, true, nil, ids)
 	return n, wrap("drop", err)
-}
-
-// eachDead runs a script of dirty index, dead letters and hashes, its arguments before the ids, and adds up what it
-// returns.
-func (s *Store) eachDead(ctx context.Context, script *goredis.Script, first []any, ids []ticket.ID) (int, error) {
-	sum := 0
-	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-		for part := range slices.Chunk(indexes, maxClaim) {
-			names, args := []string{s.keys.dirty(p), s.keys.dead(p)}, slices.Clone(first)
-			for _, at := range part {
-				names = append(names, s.keys.ticket(ids[at]))
-				args = append(args, int64(ids[at]))
-			}
-			n, err := script.Run(ctx, s.client, names, args...).Int()
-			if err != nil {
-				return sum, err
-			}
-			sum += n
-		}
-	}
-	return sum, nil
 }

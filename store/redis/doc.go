@@ -6,13 +6,14 @@
 //	{prefix}ticket:{id}      hash: the fields as plain strings, and the reserved fields below
 //	{prefix}ticket:dirty     sorted set: member = id, score = due time in ms; an index, the hashes are the truth
 //	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
-//	{prefix}ticket:meta      hash: epoch, rev, owner, run, and floorless, see raise.lua; one per partition
-//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day
+//	{prefix}ticket:meta      hash: epoch, rev, owner, run, fence:{journal} and seq:{journal}, see apply.lua, and
+//	                         floorless, see raise.lua; one per partition
+//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day or as its client asks
 //
 // In a Redis Cluster there are 32 partitions of these keys, and {prefix}{t17}:ticket: or the like stands for {prefix}ticket:.
 // The hash tag keeps a partition in one slot. There is one more kind of key:
 //
-//	{prefix}{t17}:ticket:id:{id}  which ticket a repeatable create makes, kept for a day; see reserve.lua
+//	{prefix}{t17}:ticket:id:{id}  which ticket a repeatable create makes, kept as long; see reserve.lua
 //
 // # Reserved fields of a ticket's hash
 //

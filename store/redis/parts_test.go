@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -72,5 +73,44 @@ func TestPartOfALargeBatchFails(t *testing.T) {
 	}
 	if got, err := s.Backlog(t.Context()); err != nil || got.Dirty != int64(made) || made == 0 || made == len(batch) {
 		t.Errorf("backlog %+v (%v), %d reported as made", got, err, made)
+	}
+}
+
+// without has pipelined commands of one partition fail.
+type without struct {
+	before
+	tag string
+}
+
+func (w *without) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []goredis.Cmder) error {
+		var rest []goredis.Cmder
+		var err error
+		for _, c := range commands {
+			if key, _ := c.Args()[1].(string); strings.Contains(key, w.tag) {
+				err = net.ErrClosed
+				c.SetErr(err)
+			} else {
+				rest = append(rest, c)
+			}
+		}
+		return errors.Join(next(ctx, rest), err)
+	}
+}
+
+// A partition that does not answer hides the backlog of no other.
+func TestBacklogOfWhatAnswers(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix, Cluster: true})
+	const gone, tickets = ticket.ID(5), 10
+	for id := ticket.ID(1); id <= tickets; id++ {
+		mustSet(t, s, id, "status", "open")
+	}
+	client.AddHook(&without{before{func() {}}, redis.HashTag(gone.Partition(redis.Partitions(true)))})
+	got, err := s.Backlog(t.Context())
+	if !errors.Is(err, store.ErrUnavailable) || got.Dirty != tickets-1 || got.Oldest.IsZero() {
+		t.Errorf("backlog %+v (%v), want all tickets but one, and that it is not known whole", got, err)
 	}
 }

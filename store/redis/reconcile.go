@@ -86,21 +86,10 @@ func (s *Store) runOf(ctx context.Context, p int, known map[*goredis.Client]stri
 // forgetClean forgets the clean copies of some partitions, batch by batch, beside all other work.
 func (s *Store) forgetClean(ctx context.Context, partitions map[int]bool) (dropped int, err error) {
 	err = s.scanKeys(ctx, func(all []ticket.ID) error {
-		for p, indexes := range s.split(len(all), func(i int) ticket.ID { return all[i] }) {
-			if !partitions[p] {
-				continue
-			}
-			names, args := []string{s.keys.dirty(p)}, []any{millis(time.Now())}
-			for _, at := range indexes {
-				names, args = append(names, s.keys.ticket(all[at])), append(args, int64(all[at]))
-			}
-			n, err := reconcileScript.Run(ctx, s.client, names, args...).Int()
-			dropped += n
-			if err != nil {
-				return wrap("reconcile", err)
-			}
-		}
-		return nil
+		ids := slices.DeleteFunc(all, func(id ticket.ID) bool { return !partitions[s.keys.partition(id)] })
+		n, err := s.countEach(ctx, reconcileScript, false, []any{millis(time.Now())}, ids)
+		dropped += n
+		return wrap("reconcile", err)
 	})
 	return dropped, err
 }

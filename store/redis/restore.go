@@ -34,7 +34,7 @@ func (s *Store) Renew(ctx context.Context, now time.Time, writable, computed []s
 		}
 	}
 	err = s.TicketIDs(ctx, func(ids []ticket.ID) error {
-		n, err := s.restore(ctx, renewScript, false, first, ids)
+		n, err := s.countEach(ctx, renewScript, false, first, ids)
 		renewed += n
 		return wrap("renew", err)
 	})
@@ -49,7 +49,7 @@ func (s *Store) Discard(ctx context.Context, lost func([]store.Claim) error) (fo
 			if err := s.tellLost(ctx, part, lost); err != nil {
 				return err
 			}
-			n, err := s.restore(ctx, discardScript, true, nil, part)
+			n, err := s.countEach(ctx, discardScript, true, nil, part)
 			if err != nil {
 				return wrap("discard", err)
 			}
@@ -75,29 +75,4 @@ func (s *Store) tellLost(ctx context.Context, ids []ticket.ID, lost func([]store
 		return nil
 	}
 	return lost(claims)
-}
-
-// restore runs a script of the dirty index, where withDead says so the dead letters, and hashes, its arguments before the ids,
-// and adds up what it returns.
-func (s *Store) restore(
-	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID,
-) (sum int, err error) {
-	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-		for part := range slices.Chunk(indexes, maxCombined) {
-			names, args := []string{s.keys.dirty(p)}, slices.Clone(first)
-			if withDead {
-				names = append(names, s.keys.dead(p))
-			}
-			for _, at := range part {
-				names = append(names, s.keys.ticket(ids[at]))
-				args = append(args, int64(ids[at]))
-			}
-			n, err := script.Run(ctx, s.client, names, args...).Int()
-			if err != nil {
-				return sum, err
-			}
-			sum += n
-		}
-	}
-	return sum, nil
 }

@@ -176,7 +176,7 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 	for i := range mutations {
 		m := &mutations[i]
 		if outcome, decided := s.decided(m); decided {
-			outcomes[i] = outcome
+			outcomes[i], end = outcome, s.journal.End() // what it repeats may not be durable yet
 			continue
 		}
 		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}

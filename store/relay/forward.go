@@ -200,28 +200,29 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	again := make([]func(), 0, len(stuck))
-	for n, i := range stuck {
-		e := entry{sequence: s.last + 1 + uint64(n), revision: entries[i].Revision, mutation: entries[i].Mutation}
-		record := e.encode()
-		at, err := s.journal.Append(record)
-		if err != nil {
-			return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
-		}
-		again = append(again, func() { s.enqueue(&e, at, record) })
+	again, rest, err := s.behind(l, entries, stuck)
+	if err != nil {
+		return false, err
+	}
+	at, records, err := s.renumber(again)
+	if err != nil {
+		return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
 	}
 	for i := range entries {
 		e := entry{revision: entries[i].Revision, mutation: entries[i].Mutation}
 		s.waiting.remove(&e)
 	}
+	for i := range again[len(stuck):] {
+		s.waiting.remove(&again[len(stuck)+i])
+	}
 	clear(l.queue[:len(entries)])
-	l.queue = l.queue[len(entries):]
-	s.count -= len(entries)
-	for _, enqueue := range again {
-		enqueue()
+	s.count -= len(l.queue) - len(rest)
+	l.queue = rest
+	for i := range again {
+		s.enqueue(&again[i], at, records[i])
 	}
 	s.replayed += int64(len(entries) - len(stuck))
-	if l.failing && len(stuck) == 0 {
+	if l.failing { // what is stuck concerns its tickets alone
 		l.failing = false
 		if s.takesAll() {
 			s.opts.Log.Info().Int("left", s.count).Msg("Redis takes changes again: the journal is being replayed")

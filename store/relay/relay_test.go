@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
@@ -55,6 +56,9 @@ type harness struct {
 	gather   time.Duration
 	cluster  bool
 	next     *outage
+	client   *goredis.Client // of the Redis, and what its keys begin with
+	prefix   string
+	openFile func(path string) (wal.File, error)
 }
 
 func newHarness(t *testing.T) *harness {
@@ -71,10 +75,10 @@ func newPartitioned(t *testing.T, segment int64) *harness {
 func start(t *testing.T, h *harness) *harness {
 	t.Helper()
 	server, prefix := testenv.SharedRedis(t)
-	client := server.Client(t)
+	h.client, h.prefix = server.Client(t), prefix
 	h.dir, h.maxBytes, h.next = testenv.Folder(t), 64<<20, &outage{}
 	h.next.open = func(journal string) (relay.Next, error) {
-		return redis.New(client, redis.Options{
+		return redis.New(h.client, redis.Options{
 			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
 		})
 	}
@@ -86,7 +90,8 @@ func start(t *testing.T, h *harness) *harness {
 // open opens the relay on its folder, as a daemon that starts does.
 func (h *harness) open(t *testing.T) {
 	t.Helper()
-	s, _, err := relay.Open(h.dir, wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment}, relay.Options{
+	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile}
+	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: 5000, Partitions: redis.Partitions(h.cluster), Gather: h.gather,
 		Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),

@@ -50,6 +50,19 @@ func testRevisionsGrowAcrossTickets(t *testing.T, b *bench) {
 	}
 }
 
+// Two ids that are one as floating point numbers, which is what Lua counts with.
+func testLargeIDs(t *testing.T, b *bench) {
+	for _, id := range []ticket.ID{1 << 53, 1<<53 + 1} {
+		m := b.mutation(store.Create, id, fields("status", "open"))
+		m.RequestID = fmt.Sprintf("large-%d", id)
+		for range 2 { // the second is a repetition
+			if made := b.apply(t, m)[0]; made.Err != nil || made.ID != id {
+				t.Errorf("create of %d: %+v", id, made)
+			}
+		}
+	}
+}
+
 func testNull(t *testing.T, b *bench) {
 	b.set(t, 1, "status", "open", "category", "billing")
 	b.apply(t, b.mutation(store.Set, 1, ticket.Fields{{Name: "category", Value: ticket.Null}}))

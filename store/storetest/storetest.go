@@ -33,6 +33,7 @@ func Run(t *testing.T, open Open) {
 		"Apply/MergesFields":                    testMerge,
 		"Apply/RevisionsGrow":                   testRevisionsGrow,
 		"Apply/RevisionsGrowAcrossTickets":      testRevisionsGrowAcrossTickets,
+		"Apply/LargeIDs":                        testLargeIDs,
 		"Apply/NullDiffersFromUntouched":        testNull,
 		"Apply/CreateIsFull":                    testCreateIsFull,
 		"Apply/ConflictChangesNothing":          testConflict,

@@ -1,5 +1,4 @@
-// Package flush is the mover: it claims dirty tickets of a store, brings them to the sink, and acks what arrived. The same
-// mover brings tickets from Redis to MySQL and from the journal to Redis.
+// Package flush is the mover: it claims dirty tickets of a store, brings them to the sink, and acks what arrived.
 //
 // # States of the sink, as the flusher sees it
 //

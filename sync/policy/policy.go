@@ -18,7 +18,7 @@ func Event(linger time.Duration) Due {
 	return func(now time.Time, _ *store.Mutation) time.Time { return now.Add(linger) }
 }
 
-// Interval is due at the next tick of the period. Ticks are counted from 1970 in UTC, so that several daemons share them.
+// Interval is due at the next tick of the period. Ticks are counted from one moment for all, so that several daemons share them.
 func Interval(period time.Duration) Due {
 	return func(now time.Time, _ *store.Mutation) time.Time { return now.Truncate(period).Add(period) }
 }

@@ -1,0 +1,55 @@
+package relay
+
+import (
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/journal/wal"
+)
+
+// behind returns what is to be tried again behind the others: of the replayed entries those that are stuck, then whatever else
+// waits of their tickets, as a ticket's changes must stay in their order; and the rest of the lane's queue. The caller holds the
+// lock.
+func (s *Store) behind(l *lane, entries []store.Entry, stuck []int) (again []entry, rest []queued, err error) {
+	rest = l.queue[len(entries):]
+	replayed := make(map[ticket.ID]int, len(stuck)) // of the stuck tickets' entries
+	for _, i := range stuck {
+		e := &entries[i]
+		again = append(again, entry{revision: e.Revision, mutation: e.Mutation})
+		replayed[e.Mutation.ID]++
+	}
+	more := false
+	for id, n := range replayed {
+		more = more || s.waiting.tickets[id].entries > n
+	}
+	if !more {
+		return again, rest, nil
+	}
+	others := make([]queued, 0, len(rest))
+	for i := range rest {
+		e, err := rest[i].entry()
+		if err != nil {
+			return nil, nil, err
+		}
+		if replayed[e.mutation.ID] > 0 {
+			again = append(again, e)
+		} else {
+			others = append(others, rest[i])
+		}
+	}
+	return again, others, nil
+}
+
+// renumber writes entries once more, under new sequence numbers: the next store passes over the old ones by now. All of them
+// are written or none. Entries that have not been replayed yet stay in the journal under their old numbers, too: after a restart
+// they are replayed twice, in their order both times. The caller holds the lock.
+func (s *Store) renumber(entries []entry) (at wal.Position, records [][]byte, err error) {
+	if len(entries) == 0 {
+		return at, nil, nil
+	}
+	for i := range entries {
+		entries[i].sequence = s.last + 1 + uint64(i)
+		records = append(records, entries[i].encode())
+	}
+	at, err = s.journal.Append(records...)
+	return at, records, err
+}
