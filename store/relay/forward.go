@@ -190,7 +190,7 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 	if s.opts.Wake != nil && !due.IsZero() {
 		s.opts.Wake(due)
 	}
-	if err == nil && len(stuck) > 0 {
+	if err == nil && len(stuck) == len(entries) { // nothing has moved: pause before the next try
 		err = outcomes[stuck[0]].Err
 	}
 	return more, err

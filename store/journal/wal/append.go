@@ -2,6 +2,7 @@ package wal
 
 import (
 	"fmt"
+	"os"
 )
 
 // Append writes records, in their order. Where it returns nil all of them have been written, otherwise none: [ErrFull] where
@@ -107,8 +108,13 @@ func (l *Log) rotate() error {
 		}
 	}
 	h := header{id: l.id, number: old.Number + 1, before: uint64(counts)} //nolint:gosec // a size
-	f, err := writeWhole(l.opts.OpenFile, segmentPath(l.dir, h.number), h.bytes(), l.tail)
+	path := segmentPath(l.dir, h.number)
+	f, err := writeWhole(l.opts.OpenFile, path, h.bytes(), l.tail)
 	if err != nil {
+		// Where it is in its place all the same, what is written behind the old one's end as it says would not be read.
+		if _, absent := os.Lstat(path); absent == nil && !l.failed {
+			l.fail(err)
+		}
 		return fmt.Errorf("begin a segment of the journal: %w", noRoom(err))
 	}
 	if err := l.active.Close(); err != nil {

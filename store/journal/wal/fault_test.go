@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -224,4 +225,35 @@ func TestSyncedBeforeOthersCount(t *testing.T) {
 		got, _ := contents(t, dir, Options{})
 		want(t, got, "a once more", "b")
 	}
+}
+
+// A new segment gets into its place, and then the folder cannot be synced, as the process has no descriptor left for it: what is
+// written from then on is read again. (Where the old segment takes it, what comes after the rotation is gone.)
+func TestRotationFailsHalfWay(t *testing.T) { //nolint:paralleltest // it takes the descriptors of the whole process
+	dir := t.TempDir()
+	l, _, _ := open(t, dir, Options{})
+	commit(t, l, appendAll(t, l, "before"))
+	free, err := syscall.Open(dir, syscall.O_RDONLY|syscall.O_CLOEXEC, 0) // the lowest that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit syscall.Rlimit
+	err = errors.Join(syscall.Close(free), syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	one := limit
+	one.Cur = uint64(free + 1)
+	err = errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &one))
+	failed := l.Rotate()
+	if err = errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(failed, syscall.EMFILE) {
+		t.Fatalf("Rotate: %v, want no descriptor left", failed)
+	}
+	if _, err := os.Stat(segmentPath(dir, l.End().Segment+1)); err != nil {
+		t.Fatalf("%v: the test proves nothing", err)
+	}
+	commit(t, l, appendAll(t, l, "after"))
+	closeLog(t, l)
+	got, _ := contents(t, dir, Options{})
+	want(t, got, "before", "after")
 }
