@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -95,4 +96,18 @@ func hasHeading(text, anchor string) bool {
 		}
 	}
 	return false
+}
+
+// A word that is no command is an error, at every level: a script must not take help for success.
+func TestUnknownCommandsFail(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"pendign"}, {"journal", "pendign"}, {"dead", "lits"}} {
+		root := newRoot(streams{})
+		root.SetArgs(args)
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		if err := root.ExecuteContext(t.Context()); err == nil {
+			t.Errorf("ticketd %s is no error", strings.Join(args, " "))
+		}
+	}
 }

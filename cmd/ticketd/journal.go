@@ -12,7 +12,10 @@ import (
 )
 
 func newJournal(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "journal", Short: "Look after a journal on disk while the daemon is stopped"}
+	cmd := &cobra.Command{
+		Use: "journal", Short: "Look after a journal on disk while the daemon is stopped", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 	var f configFlags
 	salvage := &cobra.Command{
 		Use: "salvage", Short: "Take out of a damaged journal what can be read", Args: cobra.NoArgs,

@@ -113,7 +113,8 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 	missing, err := db.Migrate(ctx, mysql.MigrateOptions{DryRun: true})
 	switch {
 	case err != nil:
-		e.warn("mysql", "table", site, "it cannot be told whether the table lacks something: "+short(err), "look at MySQL's log")
+		e.warn("mysql", "table", site, "it cannot be told whether the table lacks something: "+short(err),
+			"ticketd migrate --dry-run with a user that may CREATE TEMPORARY TABLES tells; see docs/install.md")
 	case len(missing) > 0:
 		e.warn("mysql", "table", site, "the table lacks something: "+short(errors.New(strings.Join(missing, "; "))),
 			"ticketd migrate --site "+site)

@@ -8,6 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // rowTimeout bounds the look at both places for one ticket.
@@ -16,7 +17,7 @@ const rowTimeout = 2 * time.Second
 // fetchOne reads a ticket that the store does not hold whole. However many readers ask for it at once, MySQL is asked
 // once: the store is looked at again first, so that a reader who comes when the row has just been put there does not
 // ask for another. What comes back may be older than what the reader himself saw in the store, who merges the two.
-func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, error) {
+func (s *Site) fetchOne(ctx context.Context, d *table.Definition, id ticket.ID) ([]store.Record, error) {
 	result := s.reads.DoChan(id.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
 		defer cancel()
@@ -25,7 +26,7 @@ func (s *Site) fetchOne(ctx context.Context, id ticket.ID) ([]store.Record, erro
 		switch {
 		case err != nil:
 			return nil, err
-		case settled(&held[0]):
+		case settled(d, &held[0]):
 			return held, nil
 		case !held[0].Held() && !held[0].Behind && s.missing.has(id):
 			return []store.Record{}, nil

@@ -75,8 +75,19 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 	return all, nil
 }
 
-// settled says that the store knows all there is to know of a ticket.
-func settled(r *store.Record) bool { return r.Held() && (r.Full || r.Deleted) }
+// settled says that the store knows all there is to know of a ticket. A whole copy that lacks a column which cannot be NULL is
+// from before the table had that column.
+func settled(d *table.Definition, r *store.Record) bool {
+	if !r.Held() || r.Deleted {
+		return r.Held()
+	}
+	for i := range d.Columns {
+		if c := &d.Columns[i]; r.Full && !c.Nullable && !named(r.Fields, c.Field) {
+			return false
+		}
+	}
+	return r.Full
+}
 
 // lookUp returns a ticket whole, or errNoTicket, or errBehind where a place that may hold it does not answer. A deleted one is
 // returned as far as it is known.
@@ -115,7 +126,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	var lacking []store.Record
 	var lackingBefore []uint64
 	for i := range records {
-		if r := &records[i]; !settled(r) && (r.Held() || !s.missing.has(r.ID)) {
+		if r := &records[i]; !settled(d, r) && (r.Held() || !s.missing.has(r.ID)) {
 			lacking = append(lacking, *r)
 			lackingBefore = append(lackingBefore, before[i])
 		}
@@ -125,7 +136,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	case 0:
 		return records, nil
 	case 1:
-		found, err = s.fetchOne(ctx, lacking[0].ID)
+		found, err = s.fetchOne(ctx, d, lacking[0].ID)
 	default:
 		found, err = s.fetch(ctx, lacking, lackingBefore)
 	}
@@ -144,7 +155,7 @@ func complete(d *table.Definition, records, found []store.Record) error {
 	}
 	for i := range records {
 		record := &records[i]
-		if settled(record) {
+		if settled(d, record) {
 			continue
 		}
 		if row := byID[record.ID]; row != nil {

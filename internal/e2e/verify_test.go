@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // verify finds what is out of line, and repairs it without touching what is dirty.
@@ -34,6 +35,26 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("nothing is wrong, but: %v\n%s", err, out)
 	}
 
+	// A column that was NULL gets a value in SQL: a whole copy holds nothing of it.
+	const whole = 4
+	if _, err := c.CreateWith(t.Context(), protocol.CreateParams{
+		ID: whole, RequestID: "r4", Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("whole")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Get(t.Context(), whole); err != nil { // so that the copy is whole
+		t.Fatal(err)
+	}
+	if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET category = 'sql' WHERE ticket_id = 4"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Set(t.Context(), set(3, "status", "closed")); err != nil { // the flush took the one before
+		t.Fatal(err)
+	}
+
 	// A row that was changed in SQL, an index entry that was lost, and one that should not be there.
 	if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET status = 'sql' WHERE ticket_id = 1"); err != nil {
 		t.Fatal(err)
@@ -47,7 +68,7 @@ func TestVerify(t *testing.T) {
 	out, err := verify()
 	for _, want := range []string{
 		"ticket 1: clean copy differs from MySQL: status", "ticket 2: in the index, but not dirty",
-		"ticket 3: dirty, but not in the index",
+		"ticket 3: dirty, but not in the index", "ticket 4: clean copy differs from MySQL: category",
 	} {
 		if err == nil || !strings.Contains(out, want) {
 			t.Errorf("verify: %v\n%s\nwant %q", err, out, want)
@@ -61,6 +82,9 @@ func TestVerify(t *testing.T) {
 	}
 	if ticket, err := c.Get(t.Context(), 1); err != nil || field(ticket.Fields, "status").Text() != "sql" {
 		t.Errorf("after the repair the row is not read again: %v %+v", err, ticket)
+	}
+	if ticket, err := c.Get(t.Context(), whole); err != nil || field(ticket.Fields, "category").Text() != "sql" {
+		t.Errorf("after the repair the new value is not read: %v %+v", err, ticket)
 	}
 	testenv.Eventually(t, 5*time.Second, "the ticket that was lost from the index is flushed", func() bool {
 		return column(t, r.db, "status", 3) == "closed"

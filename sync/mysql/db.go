@@ -68,6 +68,22 @@ func Open(config Config) (*DB, error) {
 // Patience is the longest that one statement takes before a database that does not answer is given up, connecting included.
 func (db *DB) Patience() time.Duration { return db.patience }
 
+// patientPool makes a pool for statements that take as long as a table is large: no read is given up but where the DSN says
+// when, and the context ends them.
+func (db *DB) patientPool() (*sql.DB, error) {
+	dsn, err := parseDSN(db.config.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: %w", err)
+	}
+	given := dsn.ReadTimeout
+	session(dsn).ReadTimeout = given
+	connector, err := driver.NewConnector(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+	}
+	return sql.OpenDB(connector), nil
+}
+
 // session pins what the statements rely on.
 func session(dsn *driver.Config) *driver.Config {
 	if dsn.Params == nil {

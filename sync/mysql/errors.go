@@ -54,6 +54,12 @@ var verdicts = map[uint16]verdict{
 	3157:         data, // JSON nested too deeply
 	3819:         data, // CHECK constraint (MySQL)
 	4025:         data, // CHECK constraint (MariaDB)
+	4035:         data, // MariaDB: broken JSON in an argument, here and up to 4040; the extra column may hold such
+	4036:         data,
+	4037:         data,
+	4038:         data,
+	4039:         data,
+	4040:         data,
 
 	errPacketTooLarge: tooLarge,
 

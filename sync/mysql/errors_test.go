@@ -28,6 +28,24 @@ func wantDown(t *testing.T, err error) {
 	}
 }
 
+// An extra column that holds something else than JSON is a matter of its row alone.
+func TestExtraThatIsNoJSON(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN extra, ADD COLUMN extra TEXT NOT NULL DEFAULT ''")
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, extra) VALUES (1, ''), (2, 'hello'), (3, '{\"a\":\"x')")
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	results := write(t, db, set(1, 7, "severity", "high"), set(2, 7, "severity", "high"), set(3, 7, "severity", "high"),
+		set(4, 7, "subject", "another"))
+	for i, r := range results {
+		if refused := r.Refused != nil; refused != (i < 3) {
+			t.Errorf("ticket %d: %+v, want the first three refused alone", i+1, r)
+		}
+	}
+}
+
 // What the server refuses although the door let it pass: the row is refused with the server's number, the other rows
 // of the same statement are stored.
 func TestARefusedRowHoldsUpNobody(t *testing.T) {

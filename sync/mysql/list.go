@@ -253,5 +253,11 @@ func (by *sorting) value(v ticket.Value) (any, error) {
 	if c.Kind == table.Enum {
 		c = table.Column{Field: c.Field, Name: c.Name, Kind: table.Integer, Bits: 16, Unsigned: true}
 	}
+	if (c.Kind == table.Date || c.Kind == table.Datetime) && strings.HasPrefix(v.Text(), zeroDate) {
+		return v.Text(), nil
+	}
 	return operand(&c, v)
 }
+
+// zeroDate is what tables hold that were made when the server took it; the door does not.
+const zeroDate = "0000-00-00"

@@ -30,7 +30,12 @@ const (
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
-	conn, err := db.pool.Conn(ctx)
+	pool, err := db.patientPool()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = pool.Close() }()
+	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return nil, db.failure("migrate: connect", err)
 	}

@@ -99,7 +99,11 @@ func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
 		if !o.Repair {
 			return nil
 		}
-		sum.Repaired += len(found)
+		for i := range found {
+			if found[i].Kind != Foreign { // its index entry goes, but the key stays
+				sum.Repaired++
+			}
+		}
 		return repair(ctx, s, found)
 	})
 	return sum, err
@@ -172,7 +176,7 @@ func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
 	case row == nil:
 		d.Kind = Rowless
 	default:
-		if d.Fields = different(r.Fields, row.Fields); d.Fields == nil {
+		if d.Fields = different(r, row); d.Fields == nil {
 			return nil
 		}
 		d.Kind = Stale
@@ -180,11 +184,16 @@ func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
 	return d
 }
 
-// different names the fields of a clean copy that are not what the row has.
-func different(held, row ticket.Fields) []string {
+// different names the fields of a clean copy that are not what the row has. What a whole copy does not hold is NULL.
+func different(r *store.Record, row *mysql.Row) []string {
 	var names []string
-	for _, f := range held {
-		if v, _ := row.Get(f.Name); v != f.Value {
+	for _, f := range r.Fields {
+		if v, _ := row.Fields.Get(f.Name); v != f.Value {
+			names = append(names, f.Name)
+		}
+	}
+	for _, f := range row.Fields {
+		if _, held := r.Fields.Get(f.Name); r.Full && !held && !f.Value.IsNull() {
 			names = append(names, f.Name)
 		}
 	}

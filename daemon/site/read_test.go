@@ -1,0 +1,52 @@
+package site
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// A whole copy from before a column was added does not know it: its row is asked, and not NULL answered.
+func TestColumnAddedAfterTheCopy(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fields := ticket.Fields{
+		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
+	}
+	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields}
+	read := func() *protocol.Ticket {
+		got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &got
+	}
+	read()
+	read()
+	if _, queries := d.db.counts(); queries != 1 {
+		t.Fatalf("%d queries for two reads: the ticket is not held whole, and the test proves nothing", queries)
+	}
+	altered := *d.db.definition
+	altered.Columns = append(slices.Clone(altered.Columns), table.Column{
+		Field: "kind", Name: "kind", Kind: table.Varchar, MaxChars: 32, Default: table.Default{Source: table.Literal, Text: "mail"},
+	})
+	if err := altered.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	d.db.definition = &altered
+	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields.With("kind", ticket.Text("mail"))}
+	for range 2 {
+		got := read()
+		at := slices.IndexFunc(got.Fields, func(f protocol.Field) bool { return f.Name == "kind" })
+		if at < 0 || got.Fields[at].Value != protocol.Text("mail") {
+			t.Errorf("read %+v, want the added column's value", got.Fields)
+		}
+	}
+	if _, queries := d.db.counts(); queries != 2 {
+		t.Errorf("%d queries, want one more for the added column", queries)
+	}
+}
