@@ -136,6 +136,8 @@ func TestPrivacy(t *testing.T) {
 			$wpdb->query( "ALTER TABLE wp_support_tickets ADD CONSTRAINT good CHECK (status <> 'bad')" );
 			ticketd_create_ticket( array( 'subject' => 'a dead letter of hers', 'customer_id' => $ann, 'status' => 'bad' ) );
 			ticketd_create_ticket( array( 'subject' => 'somebody else', 'customer_email' => 'bob@example.org' ) );
+			ticketd_create_ticket( array( 'subject' => 'deleted, but hers', 'customer_id' => $ann, 'message' => 'private' ) );
+			ticketd_delete_ticket( 5 );
 			$export = apply_filters( 'wp_privacy_personal_data_exporters', array() )['ticketd']['callback'];
 			$result = $export( 'ann@example.org', 1 );
 			echo count( $result['data'] ), var_export( $result['done'], true ), substr_count( wp_json_encode( $result ), 'private' ), '|';
@@ -144,11 +146,11 @@ func TestPrivacy(t *testing.T) {
 			$result = $erase( 'ann@example.org', 1 );
 			echo is_wp_error( $result ) ? $result->get_error_message() : wp_json_encode( $result ), '|';
 			echo count( $export( 'ann@example.org', 1 )['data'] ), count( $export( 'bob@example.org', 1 )['data'] );`)
-		want := `3true1|{"items_removed":true,"items_retained":false,"messages":[],"done":true}|01`
+		want := `4true2|{"items_removed":true,"items_retained":false,"messages":[],"done":true}|01`
 		if out != want {
 			t.Errorf("exporting and erasing: %s, want %s", out, want)
 		}
-		for _, secret := range []string{"changed meanwhile", "Ann@example.org", "by her", "of hers"} {
+		for _, secret := range []string{"changed meanwhile", "Ann@example.org", "by her", "of hers", "but hers", "private"} {
 			var n int
 			err := db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM wp_support_tickets WHERE CONCAT_WS(' ', subject, extra) LIKE ?",
 				"%"+secret+"%").Scan(&n)

@@ -86,4 +86,33 @@ final class HooksTest extends SiteTestCase {
 		$this->assertSame( 9, $outcomes[2] );
 		$this->assertSame( array( array( 2, array( 'status' => 'open' ) ) ), $this->request()[1]['tickets'] );
 	}
+
+	/**
+	 * Where a filter refuses some tickets of a call that has a request id, the others keep the ids that they have in the whole call:
+	 * said again without the refusal, each ticket is known by its own.
+	 */
+	public function test_a_refusal_moves_no_request_id(): void {
+		add_filter(
+			'ticketd_ticket_fields',
+			static function ( array $fields ) {
+				return 'spam' === $fields['status'] ? new \WP_Error( 'spam', 'No spam, please.' ) : $fields;
+			}
+		);
+		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'revision' => 9 ) ) );
+		$outcomes = ticketd_set_tickets(
+			array(
+				1 => array( 'status' => 'a' ),
+				2 => array( 'status' => 'spam' ),
+				3 => array( 'status' => 'b' ),
+			),
+			'batch'
+		);
+		$this->assertSame( array( 8, 9 ), array( $outcomes[1], $outcomes[3] ) );
+		$sent = array();
+		foreach ( array( 1, 2 ) as $n ) {
+			$params = $this->request()[1];
+			$sent[] = array( $params['id'], $params['request_id'] );
+		}
+		$this->assertSame( array( array( 1, 'batch#0' ), array( 3, 'batch#2' ) ), $sent );
+	}
 }

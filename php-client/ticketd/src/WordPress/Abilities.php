@@ -95,7 +95,7 @@ final class Abilities {
 			self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
 			'update',
 			function ( array $input ) {
-				$revision = $this->api->set(
+				$revision = $this->api->update(
 					(int) $input['id'],
 					(array) $input['fields'],
 					(int) ( $input['if_revision'] ?? 0 )

@@ -140,7 +140,10 @@ final class Api {
 				$fields_by_id[ $id ] = $fields;
 			}
 		}
-		$outcomes = $this->set_those( array_diff_key( $fields_by_id, $refused ), $request_id );
+		$accepted = array_diff_key( $fields_by_id, $refused );
+		$outcomes = array() === $refused || '' === $request_id
+			? $this->set_those( $accepted, $request_id )
+			: $this->set_each( $accepted, array_flip( array_keys( $fields_by_id ) ), $request_id );
 		if ( is_wp_error( $outcomes ) ) {
 			return $outcomes;
 		}
@@ -151,6 +154,48 @@ final class Api {
 		}
 		// In the order of the call.
 		return array_replace( array_intersect_key( $fields_by_id, $outcomes + $refused ), $outcomes, $refused );
+	}
+
+	/**
+	 * Sets fields of a ticket that there is; {@see self::set()} makes one that there is not.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
+	 */
+	public function update( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
+		$ticket = 0 === $if_revision ? $this->get( $id ) : null;
+		// Where it cannot be told whether there is one, the change is for the time when it can be.
+		if ( is_wp_error( $ticket ) && 'ticketd_not_found' === $ticket->get_error_code() ) {
+			return $ticket;
+		}
+		return $this->set( $id, $fields, $if_revision, $request_id );
+	}
+
+	/**
+	 * Merges fields into several tickets, one by one, without asking or telling anybody. Each has the request id that
+	 * it has among all tickets of the call: where a filter has refused some, those behind them must not get theirs.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id.
+	 * @param int[]  $places       The tickets' places in the call by ticket id, from 0.
+	 * @param string $request_id   The call's request id.
+	 * @return array<int, int|\WP_Error>
+	 */
+	private function set_each( array $fields_by_id, array $places, string $request_id ): array {
+		$outcomes = array();
+		foreach ( $fields_by_id as $id => $fields ) {
+			$outcomes[ $id ] = $this->change(
+				'set',
+				function ( SpoolingClient $client ) use ( $id, $fields, $places, $request_id ): int {
+					$revision = $client->set( $id, $fields, 0, $request_id . '#' . $places[ $id ] );
+					$this->own->add( $this->settings->site(), 'set', $id, $fields );
+					return $revision;
+				}
+			);
+		}
+		return $outcomes;
 	}
 
 	/**

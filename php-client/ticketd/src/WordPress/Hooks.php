@@ -109,8 +109,7 @@ final class Hooks {
 	 * @param array  $context What is known: `id`, `ticket`, `request`.
 	 */
 	public static function is_permitted( string $action, array $context = array() ): bool {
-		// A site that does not know the capability yet: every ticket is somebody else's, as those of an editor are.
-		$allowed = current_user_can( 'ticketd_edit_tickets' ) || current_user_can( 'edit_others_posts' );
+		$allowed = current_user_can( 'ticketd_edit_tickets' );
 		/**
 		 * Filters who may do what with tickets, over REST and through the Abilities API.
 		 *

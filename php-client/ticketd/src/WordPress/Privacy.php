@@ -119,12 +119,12 @@ final class Privacy {
 	 * @return array{data: array[], done: bool}|\WP_Error
 	 */
 	public function export( string $email, int $page = 1 ) {
-		$tickets = $this->tickets( $email, ( $page - 1 ) * self::PAGE );
-		if ( is_wp_error( $tickets ) ) {
-			return $tickets;
+		$found = $this->tickets( $email, ( $page - 1 ) * self::PAGE );
+		if ( is_wp_error( $found ) ) {
+			return $found;
 		}
 		$data = array();
-		foreach ( $tickets as $ticket ) {
+		foreach ( $found['tickets'] as $ticket ) {
 			$values = array();
 			foreach ( array( 'id' => $ticket['id'] ) + $ticket['fields'] as $name => $value ) {
 				if ( null !== $value && '' !== $value ) {
@@ -143,23 +143,49 @@ final class Privacy {
 		}
 		return array(
 			'data' => $data,
-			'done' => count( $tickets ) < self::PAGE,
+			'done' => $found['is_last'],
 		);
 	}
 
 	/**
-	 * Erases a page of a person's tickets. Those that are erased are found no longer, so it is always the first page.
+	 * Erases a page of a person's tickets. Those that are erased are found no longer, so it is always the first page,
+	 * and the next one where some of it stay.
 	 *
 	 * @param string $email The person's address.
 	 * @return array|\WP_Error `items_removed`, `items_retained`, `messages` and `done`.
 	 */
 	public function erase( string $email ) {
-		$tickets = $this->tickets( $email, 0 );
-		if ( is_wp_error( $tickets ) ) {
-			return $tickets;
-		}
+		$erased = array(
+			'items_removed'  => false,
+			'items_retained' => false,
+			'messages'       => array(),
+		);
+		$stay   = 0;
+		do {
+			$found = $this->tickets( $email, $stay );
+			$page  = is_wp_error( $found ) ? $found : $this->erase_those( $found['tickets'] );
+			if ( is_wp_error( $page ) ) {
+				return $page;
+			}
+			$stay                    += $page['refused'];
+			$erased['items_removed']  = $erased['items_removed'] || $page['removed'] > 0;
+			$erased['items_retained'] = $stay > 0;
+			array_push( $erased['messages'], ...$page['messages'] );
+		} while ( $page['refused'] > 0 && ! $found['is_last'] );
+		return $erased + array( 'done' => $found['is_last'] );
+	}
+
+	/**
+	 * Erases tickets.
+	 *
+	 * @param array[] $tickets Tickets; those that were deleted say so.
+	 * @return array{removed: int, refused: int, messages: string[]}|\WP_Error
+	 */
+	private function erase_those( array $tickets ) {
+		$deleted  = array_filter( $tickets, fn( array $ticket ): bool => $ticket['deleted'] ?? false );
+		$there    = array_diff_key( $tickets, $deleted );
 		$messages = array();
-		$changes  = array_map( array( self::class, 'emptied' ), array_column( $tickets, 'fields', 'id' ) );
+		$changes  = array_map( array( self::class, 'emptied' ), array_column( $there, 'fields', 'id' ) );
 		$outcomes = array() === $changes ? array() : $this->api->set_many( $changes );
 		// Not before MySQL has it, too, is it erased.
 		$flushed = is_wp_error( $outcomes ) || array() === $changes
@@ -173,13 +199,40 @@ final class Privacy {
 			/* translators: 1: number of a ticket, 2: the reason */
 			$messages[] = sprintf( __( 'Ticket %1$d: %2$s', 'ticketd' ), $id, $error->get_error_message() );
 		}
+		foreach ( $deleted as $ticket ) {
+			if ( ! $this->empty_row( $ticket ) ) {
+				return self::no_database();
+			}
+		}
 		return array(
-			'items_removed'  => count( $outcomes ) > count( $refused ),
-			'items_retained' => array() !== $refused,
-			'messages'       => $messages,
-			// One that is refused would be found for ever.
-			'done'           => count( $tickets ) < self::PAGE || array() !== $refused,
+			'removed'  => count( $outcomes ) - count( $refused ) + count( $deleted ),
+			'refused'  => count( $refused ),
+			'messages' => $messages,
 		);
+	}
+
+	/**
+	 * Erases a deleted ticket, which nobody can change any more, in its row.
+	 *
+	 * @param array $ticket The ticket.
+	 * @return bool Whether the database has done it.
+	 */
+	private function empty_row( array $ticket ): bool {
+		global $wpdb;
+		$table = Table::describe( $this->settings->table() );
+		if ( null === $table ) {
+			return false;
+		}
+		$values = array_filter(
+			self::emptied( $ticket['fields'] ),
+			fn( string $name ): bool => $table->has( $name ),
+			ARRAY_FILTER_USE_KEY
+		);
+		if ( $table->has_extra() ) {
+			$values['extra'] = null;
+		}
+		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- the daemon changes no ticket that was deleted
+		return false !== $wpdb->update( $this->settings->table(), $values, array( 'ticket_id' => $ticket['id'] ) );
 	}
 
 	/**
@@ -212,7 +265,8 @@ final class Privacy {
 	 *
 	 * @param string $email  The person's address.
 	 * @param int    $offset How many to pass over.
-	 * @return array[]|\WP_Error At most PAGE tickets, by id.
+	 * @return array{tickets: array[], is_last: bool}|\WP_Error At most PAGE tickets; those that were deleted, as their
+	 *         rows are, with `deleted`. `is_last` where there are no more.
 	 */
 	private function tickets( string $email, int $offset ) {
 		$flushed = $this->api->flush();
@@ -221,18 +275,54 @@ final class Privacy {
 		}
 		$user = get_user_by( 'email', $email );
 		$ids  = $this->ids( $user ? (int) $user->ID : 0, $email );
-		if ( null === $ids ) {
-			return new \WP_Error( 'ticketd_unavailable', __( 'The database does not answer.', 'ticketd' ) );
+		if ( is_wp_error( $ids ) ) {
+			return $ids;
 		}
-		$tickets = $this->api->get_many( array_slice( $ids, $offset, self::PAGE ) );
-		if ( is_wp_error( $tickets ) ) {
-			return $tickets;
+		$some  = array_slice( $ids, $offset, self::PAGE );
+		$there = $this->api->get_many( $some );
+		if ( is_wp_error( $there ) ) {
+			return $there;
 		}
-		$tickets = array_filter( $tickets );
+		$tickets = array_filter( $there );
 		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
 			return new \WP_Error( 'ticketd_unavailable', __( 'ticketd went away; try again.', 'ticketd' ) );
 		}
-		return $tickets;
+		$deleted = $this->deleted( array_diff( $some, array_column( $tickets, 'id' ) ) );
+		if ( is_wp_error( $deleted ) ) {
+			return $deleted;
+		}
+		return array(
+			'tickets' => array_merge( array_values( $tickets ), $deleted ),
+			'is_last' => count( $ids ) <= $offset + self::PAGE,
+		);
+	}
+
+	/**
+	 * The rows of tickets that were deleted: what is left of them is a person's, too.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 * @return array[]|\WP_Error Tickets, with `deleted`.
+	 */
+	private function deleted( array $ids ) {
+		if ( array() === $ids ) {
+			return array();
+		}
+		$table = Table::describe( $this->settings->table() );
+		$rows  = null === $table ? null : Database::rows(
+			'SELECT ' . $table->selected() . ' FROM ' . $table->quoted_name() . ' WHERE `ticket_id` IN ('
+				. implode( ',', array_map( 'intval', $ids ) ) . ')'
+		);
+		if ( null === $rows ) {
+			return self::no_database();
+		}
+		return array_map( fn( array $row ): array => array( 'deleted' => true ) + $table->ticket( $row ), $rows );
+	}
+
+	/**
+	 * Says that the database does not answer.
+	 */
+	private static function no_database(): \WP_Error {
+		return new \WP_Error( 'ticketd_unavailable', __( 'The database does not answer.', 'ticketd' ) );
 	}
 
 	/**
@@ -240,12 +330,12 @@ final class Privacy {
 	 *
 	 * @param int    $user  The person's user id; 0: none.
 	 * @param string $email The person's address.
-	 * @return int[]|null Null where the database does not answer.
+	 * @return int[]|\WP_Error
 	 */
-	private function ids( int $user, string $email ): ?array {
+	private function ids( int $user, string $email ) {
 		$table = Table::describe( $this->settings->table() );
 		if ( null === $table ) {
-			return null;
+			return self::no_database();
 		}
 		$conditions = array();
 		$values     = array();
@@ -268,10 +358,14 @@ final class Privacy {
 			$values
 		);
 		if ( null === $found ) {
-			return null;
+			return self::no_database();
+		}
+		$dead = $this->dead_ids( $user, $email );
+		if ( is_wp_error( $dead ) ) {
+			return $dead;
 		}
 		$ids = array_map( 'intval', array_column( $found, 'id' ) );
-		$ids = array_unique( array_merge( $ids, $this->dead_ids( $user, $email ) ) );
+		$ids = array_values( array_unique( array_merge( $ids, $dead ) ) );
 		sort( $ids );
 		return $ids;
 	}
@@ -281,15 +375,15 @@ final class Privacy {
 	 *
 	 * @param int    $user  The person's user id; 0: none.
 	 * @param string $email The person's address.
-	 * @return int[]
+	 * @return int[]|\WP_Error
 	 */
-	private function dead_ids( int $user, string $email ): array {
+	private function dead_ids( int $user, string $email ) {
 		$ids   = array();
 		$after = 0;
 		do {
 			$letters = $this->api->dead_list( $after, 1000 );
 			if ( is_wp_error( $letters ) ) {
-				return $ids;
+				return $letters;
 			}
 			foreach ( $letters as $letter ) {
 				$after   = $letter['id'];

@@ -156,7 +156,12 @@ final class RestController extends \WP_REST_Controller {
 		if ( is_wp_error( $total ) ) {
 			return $this->answer( $total );
 		}
-		$response = $this->answer( array_map( array( $this, 'filtered' ), $page['tickets'] ) );
+		$stale    = array_intersect_key( $page, array( 'stale' => true ) );
+		$tickets  = array_map( fn( array $ticket ) => $this->filtered( $ticket + $stale ), $page['tickets'] );
+		$response = $this->answer( $tickets );
+		if ( array() !== $stale ) { // An empty list says it, too.
+			$response->header( 'X-Ticketd-Stale', '1' );
+		}
 		$response->header( 'X-WP-Total', (string) $total );
 		$response->header( 'X-WP-TotalPages', (string) (int) ceil( $total / $request['per_page'] ) );
 		if ( null !== $page['next'] ) {
@@ -204,7 +209,7 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function update_item( $request ) {
-		$revision = $this->api->set(
+		$revision = $this->api->update(
 			$request['id'],
 			$request['fields'],
 			(int) $request['if_revision'],

@@ -33,10 +33,12 @@ final class Settings {
 	/**
 	 * Name of this site in the daemon's configuration: TICKETD_SITE. Empty where this user may use exactly one. It is
 	 * asked for at each call, so that each blog of a network may have its own, switch_to_blog() included; a constant
-	 * cannot say that, so a network leaves it undefined.
+	 * cannot say that, so a network leaves it undefined. A blog that none was named for has none of the others': it
+	 * asks for `blog-` and its number.
 	 */
 	public function site(): string {
-		return (string) self::value( 'site', '' );
+		$site = (string) self::value( 'site', '' );
+		return '' === $site && is_multisite() && ! is_main_site() ? 'blog-' . get_current_blog_id() : $site;
 	}
 
 	/**

@@ -64,14 +64,15 @@ final class Verifier {
 	 * @return array[]|\WP_Error Differences: `id`, `field`, `ticketd`, `database`.
 	 */
 	public function compare( array $ids ) {
-		$flushed = array() === $ids ? $this->api->flush() : true;
+		$is_all  = array() === $ids;
+		$flushed = $is_all ? $this->api->flush() : true;
 		if ( is_wp_error( $flushed ) ) {
 			return $flushed;
 		}
 		$differences = array();
 		$after       = 0;
 		do {
-			$some = array() === $ids ? $this->next_ids( $after ) : array_splice( $ids, 0, self::PAGE );
+			$some = $is_all ? $this->next_ids( $after ) : array_splice( $ids, 0, self::PAGE );
 			if ( is_wp_error( $some ) || array() === $some ) {
 				return is_wp_error( $some ) ? $some : $differences;
 			}

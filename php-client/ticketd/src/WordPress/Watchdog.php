@@ -121,6 +121,10 @@ final class Watchdog {
 		if ( ! is_array( $report ) || $report['times'] < self::PATIENCE || ! current_user_can( 'ticketd_manage' ) ) {
 			return;
 		}
+		// Where WP-Cron has stopped calling, nobody knows.
+		if ( time() - $report['time'] > 2 * self::PERIOD ) {
+			return;
+		}
 		if ( 'failed' === $report['state'] ) {
 			/* translators: 1: a time span like "2 hours", 2: the reason */
 			$text = __( 'Changes of tickets wait for %1$s and cannot be brought to the database: %2$s', 'ticketd' );

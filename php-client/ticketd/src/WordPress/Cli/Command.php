@@ -126,7 +126,7 @@ final class Command {
 		$expected = isset( $assoc_args['if-revision'] ) ? Input::revision( $assoc_args['if-revision'] ) : 0;
 		$revision = $this->api->set( $id, Input::fields( $args, $assoc_args['null'] ?? '' ), $expected );
 		Output::fail_on_error( $revision );
-		Output::change( compact( 'id', 'revision' ), $assoc_args );
+		Output::changes( array( compact( 'id', 'revision' ) ), $assoc_args );
 	}
 
 	/**
@@ -164,7 +164,7 @@ final class Command {
 	public function create( array $args, array $assoc_args ): void {
 		$created = $this->api->create( Input::fields( $args, $assoc_args['null'] ?? '' ) );
 		Output::fail_on_error( $created );
-		Output::change( $created, $assoc_args );
+		Output::changes( array( $created ), $assoc_args );
 	}
 
 	/**
@@ -271,14 +271,16 @@ final class Command {
 		);
 		// Tickets with long texts: a thousand of them may not fit into one reply.
 		$tickets = array();
+		$stale   = false;
 		do {
 			$query['limit'] = min( self::PAGE, $wanted - count( $tickets ) );
 			$page           = $this->api->list_tickets( $query );
 			Output::fail_on_error( $page );
 			array_push( $tickets, ...$page['tickets'] );
+			$stale          = $stale || isset( $page['stale'] );
 			$query['after'] = $page['next'];
 		} while ( null !== $page['next'] && count( $tickets ) < $wanted );
-		Output::tickets( $tickets, $assoc_args );
+		Output::tickets( $tickets, $assoc_args, $stale );
 	}
 
 	/**
@@ -329,7 +331,7 @@ final class Command {
 			}
 		}
 		if ( array() !== $rows ) {
-			Output::rows( $rows, $assoc_args, array( 'id', 'revision' ) );
+			Output::changes( $rows, $assoc_args );
 		}
 		if ( array() !== $refused ) {
 			\WP_CLI::error( implode( "\n", $refused ) );

@@ -105,6 +105,9 @@ final class ImportCommand {
 		$null     = $assoc_args['null'] ?? null;
 		$names    = null;
 		foreach ( $file as $index => $values ) {
+			if ( array( null ) === $values ) { // An empty line.
+				continue;
+			}
 			if ( null === $names ) {
 				$values[0] = preg_replace( '/^\xEF\xBB\xBF/', '', (string) $values[0] );
 				$names     = $values;

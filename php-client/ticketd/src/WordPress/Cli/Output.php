@@ -48,8 +48,9 @@ final class Output {
 	 *
 	 * @param array[] $tickets    The tickets.
 	 * @param array   $assoc_args Options.
+	 * @param bool    $stale      Whether there may be others.
 	 */
-	public static function tickets( array $tickets, array $assoc_args ): void {
+	public static function tickets( array $tickets, array $assoc_args, bool $stale = false ): void {
 		$columns = array(
 			'id'       => null,
 			'revision' => null,
@@ -65,7 +66,7 @@ final class Output {
 			);
 			$rows[] = array_replace( $columns, $ticket['fields'], $known );
 		}
-		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
+		if ( $stale || in_array( true, array_column( $tickets, 'stale' ), true ) ) {
 			\WP_CLI::warning(
 				__( 'ticketd is away or without its store: the latest changes may be missing.', 'ticketd' )
 			);
@@ -74,16 +75,16 @@ final class Output {
 	}
 
 	/**
-	 * Prints the outcome of a change, and on STDERR that it is not known yet where the daemon is away.
+	 * Prints the outcome of changes, and on STDERR that it is not known yet where the daemon is away.
 	 *
-	 * @param array $change     The ticket's id and revision.
-	 * @param array $assoc_args Options.
+	 * @param array[] $changes    Each ticket's id and revision; at least one.
+	 * @param array   $assoc_args Options.
 	 */
-	public static function change( array $change, array $assoc_args ): void {
-		if ( SpoolingClient::UNKNOWN_REVISION === $change['revision'] ) {
+	public static function changes( array $changes, array $assoc_args ): void {
+		if ( in_array( SpoolingClient::UNKNOWN_REVISION, array_column( $changes, 'revision' ), true ) ) {
 			\WP_CLI::warning( __( 'ticketd is away: the change waits in the spool until it is back.', 'ticketd' ) );
 		}
-		self::rows( array( $change ), $assoc_args, array_keys( $change ) );
+		self::rows( $changes, $assoc_args, array_keys( $changes[0] ) );
 	}
 
 	/**

@@ -108,7 +108,7 @@ final class Form {
 				: '';
 
 			$this->typed[ $name ] = 'message' === $name
-				? sanitize_textarea_field( $value )
+				? sanitize_textarea_field( str_replace( "\r\n", "\n", $value ) ) // As the browser counts them.
 				: sanitize_text_field( $value );
 		}
 		$this->typed['order_id'] = isset( $sent['ticketd_order'] ) && is_string( $sent['ticketd_order'] )
