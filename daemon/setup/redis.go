@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/config"
@@ -54,6 +55,9 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 		}
 		found, err := lookAt(ctx, addr, password, wp.Redis.Database)
 		if err == nil {
+			if n, named := formerDatabase(o.Config, addr); named {
+				found.Database = n
+			}
 			o.Say("Redis: %s, database %d", addr, found.Database)
 			for _, note := range found.Notes {
 				o.Say("note: %s", note)
@@ -67,6 +71,25 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 	}
 	o.Say("Redis: none was found; the journal keeps what waits for MySQL, which is all that one host needs")
 	return nil, nil //nolint:nilnil // none is an answer
+}
+
+// formerDatabase is the database of the same Redis in the configuration that is replaced: what waits in it would be left behind,
+// and other hosts that use it would be on their own.
+func formerDatabase(file, addr string) (database int, named bool) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, false
+	}
+	var former struct {
+		Redis struct {
+			Addr string `toml:"addr"`
+			DB   int    `toml:"db"`
+		} `toml:"redis"`
+	}
+	if toml.Unmarshal(text, &former) != nil || former.Redis.Addr != addr {
+		return 0, false
+	}
+	return former.Redis.DB, true
 }
 
 // cacheAddr is where an object cache has its Redis; empty where none is configured.

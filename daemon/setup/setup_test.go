@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	driver "github.com/go-sql-driver/mysql"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
@@ -147,6 +148,28 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 				t.Errorf("it left %v %v", left, hidden)
 			}
 		})
+	}
+}
+
+// Set up again, a site keeps the database that holds its tickets: it is no longer a free one.
+func TestInitAgainKeepsTheDatabase(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	s := newSite(t)
+	s.Redis, s.NoMigrate, s.Force = "unix://"+server.Socket(), true, true
+	first, err := s.run(t.Context(), t)
+	if err != nil || first.Redis.DB == 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	options := server.Options()
+	options.DB = first.Redis.DB
+	client := goredis.NewClient(options)
+	defer client.Close()
+	if err := client.Set(t.Context(), "ticket:meta", "x", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.run(t.Context(), t); err != nil || again.Redis.DB != first.Redis.DB {
+		t.Errorf("database %d (%v), it was %d", again.Redis.DB, err, first.Redis.DB)
 	}
 }
 
