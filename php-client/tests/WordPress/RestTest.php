@@ -120,18 +120,6 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * PATCH makes no ticket, also without a condition.
-	 */
-	public function test_update_makes_no_ticket(): void {
-		$this->log_in();
-		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array() );
-		$this->daemon( array( Peer::error( 'not_found' ), null ), array( null, $ticket ), array( null, array( 'revision' => 8 ) ) );
-		$body = array( 'fields' => array( 'status' => 'open' ) );
-		$this->assertSame( 404, $this->dispatch( 'PATCH', '/811', $body )->get_status() );
-		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'PATCH', '/812', $body )->get_data() );
-	}
-
-	/**
 	 * A page that may lack changes says so, on each ticket and, as it may be empty, in a header.
 	 */
 	public function test_a_stale_page(): void {
