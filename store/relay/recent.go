@@ -34,7 +34,7 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 		r.requests.put(m.RequestID, remembered{outcome, r.now().Add(cmp.Or(m.Remember, store.RequestMemory))})
 	}
 	if m.Kind == store.Delete {
-		r.deleted.put(m.ID, outcome.Revision)
+		r.deleted.put(m.ID, max(r.deleted.values[m.ID], outcome.Revision)) // one that is stuck comes again
 	}
 }
 

@@ -115,4 +115,20 @@ final class HooksTest extends SiteTestCase {
 		}
 		$this->assertSame( array( array( 1, 'batch#0' ), array( 3, 'batch#2' ) ), $sent );
 	}
+
+	/**
+	 * A filter's name stands in one place: with two meanings, what another plugin returns for the one breaks the other.
+	 */
+	public function test_each_filter_has_one_meaning(): void {
+		$names = array();
+		$files = new \RecursiveIteratorIterator( new \RecursiveDirectoryIterator( dirname( __DIR__, 2 ) . '/ticketd/src' ) );
+		foreach ( $files as $file ) {
+			if ( 'php' === $file->getExtension() ) {
+				preg_match_all( "/apply_filters\(\s*'(ticketd_\w+)'/", file_get_contents( $file->getPathname() ), $found );
+				array_push( $names, ...$found[1] );
+			}
+		}
+		$this->assertGreaterThan( 10, count( $names ) );
+		$this->assertSame( array_values( array_unique( $names ) ), $names );
+	}
 }

@@ -109,14 +109,7 @@ final class Api {
 		if ( is_wp_error( $fields ) ) {
 			return $fields;
 		}
-		$revision = $this->change(
-			'set',
-			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
-				$revision = $client->set( $id, $fields, $if_revision, $request_id );
-				$this->own->add( $this->settings->site(), 'set', $id, $fields );
-				return $revision;
-			}
-		);
+		$revision = $this->set_one( $id, $fields, $if_revision, $request_id );
 		if ( ! is_wp_error( $revision ) ) {
 			Hooks::updated( $id, $fields, $revision );
 		}
@@ -186,16 +179,29 @@ final class Api {
 	private function set_each( array $fields_by_id, array $places, string $request_id ): array {
 		$outcomes = array();
 		foreach ( $fields_by_id as $id => $fields ) {
-			$outcomes[ $id ] = $this->change(
-				'set',
-				function ( SpoolingClient $client ) use ( $id, $fields, $places, $request_id ): int {
-					$revision = $client->set( $id, $fields, 0, $request_id . '#' . $places[ $id ] );
-					$this->own->add( $this->settings->site(), 'set', $id, $fields );
-					return $revision;
-				}
-			);
+			$outcomes[ $id ] = $this->set_one( $id, $fields, 0, $request_id . '#' . $places[ $id ] );
 		}
 		return $outcomes;
+	}
+
+	/**
+	 * Merges fields into a ticket, without asking or telling anybody.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @return int|\WP_Error
+	 */
+	private function set_one( int $id, array $fields, int $if_revision, string $request_id ) {
+		return $this->change(
+			'set',
+			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
+				$revision = $client->set( $id, $fields, $if_revision, $request_id );
+				$this->own->add( $this->settings->site(), 'set', $id, $fields );
+				return $revision;
+			}
+		);
 	}
 
 	/**

@@ -57,7 +57,7 @@ final class Fields {
 		 * @param array $fields By field name: `label`, `type` (`text`, `choice`, `suggest`, `agent`, `customer`) and
 		 *                      `choices` (labels by value).
 		 */
-		return (array) apply_filters( 'ticketd_form_fields', $fields );
+		return (array) apply_filters( 'ticketd_screen_fields', $fields );
 	}
 
 	/**
