@@ -19,6 +19,7 @@ const (
 	CodeForbidden     Code = "forbidden"
 	CodeNotFound      Code = "not_found"
 	CodeConflict      Code = "conflict"
+	CodeExists        Code = "exists"
 	CodeOverloaded    Code = "overloaded"
 	CodeUnavailable   Code = "unavailable"
 	CodeShuttingDown  Code = "shutting_down"
@@ -44,6 +45,7 @@ var traits = map[Code]Traits{
 	CodeForbidden:     {},
 	CodeNotFound:      {},
 	CodeConflict:      {},
+	CodeExists:        {},
 	CodeOverloaded:    {Retryable: true},
 	CodeUnavailable:   {Retryable: true},
 	CodeShuttingDown:  {Retryable: true, Closing: true},

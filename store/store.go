@@ -54,6 +54,11 @@ type Mutation struct {
 	Remember time.Duration
 	// IfRevision, where it is not zero, refuses the mutation with a [ConflictError] unless the ticket is at this revision.
 	IfRevision ticket.Revision
+	// MustExist refuses a Set with [ErrAbsent] where the store does not hold the ticket.
+	MustExist bool
+	// Digest identifies what the request asks for, so that RequestID used again for something else is refused with
+	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.
+	Digest string
 	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
 	Early bool
 }
@@ -75,7 +80,7 @@ type Outcome struct {
 	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
 	ID       ticket.ID
 	Revision ticket.Revision
-	// Err is nil, [ErrDeleted], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
+	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
 	// [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
 	Err error
 }
@@ -112,6 +117,9 @@ type Claim struct {
 	Fields ticket.Fields
 	// Deleted says that the ticket was deleted since the last ack.
 	Deleted bool
+	// Created is the revision under which a create was acknowledged that the next place does not have yet; zero where
+	// there is none. The next place must not hold a ticket of this id from before that revision.
+	Created ticket.Revision
 	// Due is when the ticket had to be flushed, as it stood in the index before the lease.
 	Due time.Time
 	// Since is when the oldest change that waits was made.
@@ -219,6 +227,12 @@ var (
 	ErrFull = errors.New("store full")
 	// ErrDeleted refuses a change of a ticket that was deleted.
 	ErrDeleted = errors.New("the ticket was deleted")
+	// ErrTaken refuses a create whose id belongs to another ticket, or to one that was deleted.
+	ErrTaken = errors.New("the id is taken by another ticket")
+	// ErrAbsent refuses a mutation with MustExist of a ticket that the store does not hold; the next place may have it.
+	ErrAbsent = errors.New("the store does not hold the ticket")
+	// ErrReused refuses a mutation whose request id was used before for another request.
+	ErrReused = errors.New("the request id belongs to another request")
 	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
 	ErrForeign = errors.New("not a ticket")
 )

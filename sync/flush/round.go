@@ -196,7 +196,7 @@ func changes(claims []store.Claim) []Change {
 	changes := make([]Change, len(claims))
 	for i := range claims {
 		c := &claims[i]
-		changes[i] = Change{ID: c.ID, Revision: c.Revision, Fields: c.Fields, Deleted: c.Deleted}
+		changes[i] = Change{ID: c.ID, Revision: c.Revision, Fields: c.Fields, Deleted: c.Deleted, Created: c.Created}
 	}
 	return changes
 }

@@ -13,6 +13,9 @@ type Change struct {
 	Revision ticket.Revision
 	Fields   ticket.Fields
 	Deleted  bool
+	// Created, where it is not zero, is the revision under which the ticket's create was acknowledged: a row that is older
+	// belongs to another ticket and must not be changed.
+	Created ticket.Revision
 }
 
 // Result is what the sink did with one change: stored it, refused it, or left it for later.
