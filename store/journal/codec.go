@@ -25,9 +25,14 @@ const (
 	kindPark                     // dead letters
 	kindRetry                    // dead letters put back into the queue
 	kindDrop                     // dead letters given up
-	kindState                    // a dirty ticket, written once more
+	kindOldState                 // a dirty ticket, written once more by a version that knew no Born and Created
 	kindRequests                 // remembered request ids, written once more
 	kindMark                     // the highest revision, written once more
+)
+
+const (
+	kindState  kind = iota + 16 // a dirty ticket, written once more
+	kindGraves                  // buckets of tombstones, noted or written once more
 )
 
 // entry is one record of the log; its kind says which of the fields count.
@@ -44,6 +49,7 @@ type entry struct {
 	at       time.Time
 	state    memory.State
 	requests []memory.Request
+	graves   []memory.Grave
 
 	highest ticket.Revision
 	unsure  ticket.Revision // see Store.unsure
@@ -74,8 +80,13 @@ func (r *entry) encode() []byte {
 		w.ids(r.ids)
 	case kindDrop:
 		w.ids(r.ids)
+	case kindOldState: // no longer written
 	case kindState:
 		w.state(&r.state)
+		w.Int(int64(r.state.Born))
+		w.Int(int64(r.state.Created))
+	case kindGraves:
+		w.graves(r.graves)
 	case kindRequests:
 		w.Count(len(r.requests))
 		for i := range r.requests {
@@ -123,8 +134,13 @@ func (r reader) entry(rec *entry) bool {
 		rec.at, rec.ids = r.Time(), r.ids()
 	case kindDrop:
 		rec.ids = r.ids()
+	case kindOldState:
+		r.state(&rec.state)
 	case kindState:
 		r.state(&rec.state)
+		rec.state.Born, rec.state.Created = r.Revision(), r.Revision()
+	case kindGraves:
+		rec.graves = r.graves()
 	case kindRequests:
 		for range r.Count(4) {
 			q := memory.Request{ID: r.Text(), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}

@@ -113,8 +113,10 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		_, err = s.index.Retry(ctx, r.at, r.ids)
 	case kindDrop:
 		_, err = s.index.Drop(ctx, r.ids)
-	case kindState:
+	case kindOldState, kindState:
 		s.index.Restore(&r.state, at.Segment)
+	case kindGraves:
+		s.index.Graves(r.graves, at.Segment)
 	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:

@@ -13,10 +13,13 @@ type State struct {
 	Revision   ticket.Revision
 	Full, Gone bool
 	// Deleted is the revision that deleted the ticket, where the next place has not got that.
-	Deleted    ticket.Revision
-	Since, Due time.Time
-	Letter     *store.DeadLetter // nil: none
-	Fields     []FieldState
+	Deleted ticket.Revision
+	// Born is the revision at which a mutation made the entry, Created that of a create which the next place has not got; zero:
+	// none.
+	Born, Created ticket.Revision
+	Since, Due    time.Time
+	Letter        *store.DeadLetter // nil: none
+	Fields        []FieldState
 }
 
 // FieldState is one field of a State.
@@ -29,7 +32,7 @@ type FieldState struct {
 
 func (e *entry) state() State {
 	s := State{
-		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted,
+		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted, Born: e.born, Created: e.created,
 		Since: time.UnixMicro(e.since), Due: time.UnixMicro(e.due), Letter: e.letter, Fields: make([]FieldState, len(e.fields)),
 	}
 	for i, f := range e.fields {
@@ -56,6 +59,10 @@ func (s *Store) Restore(state *State, segment uint64) {
 	defer s.mu.Unlock()
 	e := s.entry(state.ID)
 	e.revision, e.full, e.gone, e.deleted = state.Revision, state.Full, state.Gone, state.Deleted
+	e.born, e.created = state.Born, state.Created
+	if e.gone {
+		s.bury(e.id, segment)
+	}
 	e.since, e.due, e.letter = state.Since.UnixMicro(), state.Due.UnixMicro(), state.Letter
 	for _, f := range state.Fields {
 		e.set(field{name: s.name(f.Name), value: f.Value, changed: f.Changed})
@@ -74,15 +81,24 @@ func (s *Store) Remember(requests []Request, segment uint64) {
 	}
 }
 
+// Needs is what a segment of a log is needed for.
+type Needs struct {
+	States   []State
+	Requests []Request
+	Graves   []Grave
+}
+
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
-// dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
-// where none is needed.
-func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, some bool) {
+// dirty tickets, but few that are large, up to limit remembered requests, and up to limit buckets of tombstones. It returns the
+// number of that segment, or false where none is needed.
+func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if segment, some = s.needed(); !some {
-		return nil, nil, 0, false
+		return Needs{}, 0, false
 	}
+	var states []State
+	var requests []Request
 	bytes := int64(0)
 	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
 		states = append(states, e.state())
@@ -91,7 +107,7 @@ func (s *Store) Oldest(limit int) (states []State, requests []Request, segment u
 	for r := s.requests.bySegment.first; r != nil && r.pin == segment && len(requests) < limit; r = r.links.after {
 		requests = append(requests, r.Request)
 	}
-	return states, requests, segment, true
+	return Needs{states, requests, s.oldestGraves(segment, limit)}, segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
@@ -115,19 +131,24 @@ func (s *Store) needed() (segment uint64, some bool) {
 	if r := s.requests.bySegment.first; r != nil && (!some || r.pin < segment) {
 		segment, some = r.pin, true
 	}
+	if g := s.bySegment.first; g != nil && (!some || g.pin < segment) {
+		segment, some = g.pin, true
+	}
 	return segment, some
 }
 
 // Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
-func (s *Store) Moved(states []State, requests []Request, segment uint64) {
+func (s *Store) Moved(needs Needs, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range states {
-		if e := s.tickets[states[i].ID]; e != nil && e.home == &s.dirty && e.revision == states[i].Revision {
+	s.movedGraves(needs.Graves, segment)
+	for i := range needs.States {
+		state := &needs.States[i]
+		if e := s.tickets[state.ID]; e != nil && e.home == &s.dirty && e.revision == state.Revision {
 			s.pin(e, segment)
 		}
 	}
-	for _, r := range requests {
+	for _, r := range needs.Requests {
 		if m := s.requests.byID[r.ID]; m != nil {
 			m.pin = segment
 			s.requests.bySegment.remove(m)
@@ -148,6 +169,8 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
+	// Buried counts the tombstones.
+	Buried int
 	// Bytes is about what they take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
@@ -159,7 +182,8 @@ func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Size{
-		Dirty: s.dirty.length, Requests: len(s.requests.byID), Bytes: s.weight + s.requests.weight, Highest: s.highest,
+		Dirty: s.dirty.length, Requests: len(s.requests.byID), Buried: s.graves.Count(), Highest: s.highest,
+		Bytes: s.weight + s.requests.weight + int64(len(s.engraved))*graveWeight,
 	}
 }
 
@@ -192,6 +216,8 @@ func (s *Store) Lift(from, floor ticket.Revision) []State {
 		}
 		lift(&e.revision)
 		lift(&e.deleted)
+		lift(&e.born)
+		lift(&e.created)
 		for i := range e.fields {
 			lift(&e.fields[i].changed)
 		}

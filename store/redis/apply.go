@@ -17,6 +17,8 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
+	statusTaken
+	statusAbsent
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -74,7 +76,7 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		var reply []int64
 		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.outcomes(b.mutations, reply)
+			return s.outcomes(b, reply)
 		}
 		have, emptied := otherEpoch(err)
 		switch {
@@ -94,11 +96,11 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 }
 
 func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
-	names := make([]string, 0, 3+2*len(batch))
+	names := make([]string, 0, 3+3*len(batch))
 	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
 	for i := range batch {
 		m := &batch[i]
-		names = append(names, s.keys.ticket(m.ID))
+		names = append(names, s.keys.ticket(m.ID), s.keys.graves(m.ID))
 		if m.RequestID != "" {
 			names = append(names, s.keys.request(p, m.RequestID))
 		}
@@ -107,7 +109,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+26*len(b.mutations))
+	args := make([]any, 0, 4+28*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -122,7 +124,8 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
+		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -139,6 +142,14 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 	return args
 }
 
+// required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
+func required(m *store.Mutation) int64 {
+	if m.IfRevision == 0 && m.MustExist {
+		return -1
+	}
+	return int64(m.IfRevision)
+}
+
 // memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
 func memory(m *store.Mutation) int64 {
 	switch {
@@ -151,12 +162,21 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {
-	if len(reply) != 3*len(batch) {
+// errBehindTaken is for what was not replayed because it came behind a create whose id is taken.
+var errBehindTaken = fmt.Errorf("behind a create whose id is taken: %w", store.ErrUnavailable)
+
+func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
+	batch := b.mutations
+	ended := b.entries != nil && len(reply) >= 3 && reply[len(reply)-3] == statusTaken
+	if len(reply) != 3*len(batch) && !ended {
 		return nil, fmt.Errorf("redis apply: %d numbers for %d mutations", len(reply), len(batch))
 	}
 	outcomes := make([]store.Outcome, len(batch))
 	for i := range batch {
+		if 3*i >= len(reply) {
+			outcomes[i] = store.Outcome{ID: batch[i].ID, Err: errBehindTaken}
+			continue
+		}
 		status, revision := reply[3*i], ticket.Revision(reply[3*i+2])
 		outcomes[i] = store.Outcome{ID: ticket.ID(reply[3*i+1]), Revision: revision}
 		switch status {
@@ -166,6 +186,10 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
+		case statusTaken:
+			outcomes[i].Err = store.ErrTaken
+		case statusAbsent:
+			outcomes[i].Err = store.ErrAbsent
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:

@@ -35,7 +35,10 @@ var (
 	raiseSource string
 	//go:embed reserve.lua
 	reserveSource string
+	//go:embed give_back.lua
+	giveBackSource string
 
+	giveBackScript  = goredis.NewScript(giveBackSource)
 	applyScript     = goredis.NewScript(applySource)
 	claimScript     = goredis.NewScript(claimSource)
 	ackScript       = goredis.NewScript(ackSource)

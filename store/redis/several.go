@@ -39,6 +39,7 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 		}
 		return err
 	})
+	s.giveBack(ctx, mutations, outcomes)
 	for i := range outcomes {
 		if outcomes[i].Revision != 0 || !unsettled(outcomes[i].Err) {
 			return outcomes, nil
@@ -53,7 +54,15 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 // unsettled says that an error is not an answer about the mutation, but about the way to it.
 func unsettled(err error) bool {
 	var conflict *store.ConflictError
-	return err != nil && !errors.As(err, &conflict) && !errors.Is(err, store.ErrDeleted) && !errors.Is(err, store.ErrForeign)
+	if err == nil || errors.As(err, &conflict) {
+		return false
+	}
+	for _, answer := range []error{store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign} {
+		if errors.Is(err, answer) {
+			return false
+		}
+	}
+	return true
 }
 
 // reserve settles under which id a repeatable create is made. Who repeats one proposes a new id, which is likely to be in another
@@ -85,6 +94,33 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 		mutations[at].ID = ticket.ID(stands)
 	}
 	return mutations, errs
+}
+
+// giveBack unties request ids from ids that turned out to be taken, so that who tries again with another id is not given the same.
+// Where that fails the create has that error.
+func (s *Store) giveBack(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
+	var taken []int
+	for _, at := range repeatableCreates(mutations) {
+		if errors.Is(outcomes[at].Err, store.ErrTaken) {
+			taken = append(taken, at)
+		}
+	}
+	if len(taken) == 0 {
+		return
+	}
+	commands := make([]*goredis.Cmd, len(taken))
+	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for i, at := range taken {
+			m := &mutations[at]
+			commands[i] = giveBackScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, int64(m.ID))
+		}
+		return nil
+	})
+	for i, at := range taken {
+		if err := commands[i].Err(); err != nil {
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
+		}
+	}
 }
 
 // recordReserved ties the request ids of replayed creates to the ids under which they were acknowledged.
