@@ -28,8 +28,17 @@ func answer(err error) error {
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
-	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
+	case errors.Is(err, store.ErrTaken):
+		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
+			"leave the id out to be given a free one")
+	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, errMaybeTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the one "+
+			"that this request made: try again later under the same request id")
+	case errors.Is(err, errAllTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s: something writes to ids that it was never given; 'ticketd doctor' "+
+			"compares the sequence with the table", err)
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
