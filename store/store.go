@@ -237,6 +237,19 @@ var (
 	ErrForeign = errors.New("not a ticket")
 )
 
+// FullError is an [ErrFull] that says which bound was reached.
+type FullError struct {
+	// Bound is the bound's name: a setting of ticketd's or of a server's, or what else there is no more of.
+	Bound string
+	// Reason says, for the operator, what has reached the bound and what makes room.
+	Reason string
+}
+
+func (e *FullError) Error() string { return e.Bound + " is reached: " + e.Reason }
+
+// Unwrap makes every FullError an [ErrFull].
+func (e *FullError) Unwrap() error { return ErrFull }
+
 // ConflictError refuses a conditional mutation: the ticket has moved on.
 type ConflictError struct {
 	Have ticket.Revision

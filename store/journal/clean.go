@@ -115,18 +115,18 @@ func (s *Store) drop(before uint64) error {
 func (s *Store) move() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	states, requests, _, some := s.index.Oldest(cleanStep)
+	states, remembered, _, some := s.index.Oldest(cleanStep)
 	if !some {
 		return nil
 	}
 	records := encodeStates(states)
-	if len(requests) > 0 {
-		records = append(records, (&entry{kind: kindRequests, requests: requests}).encode())
+	if len(remembered) > 0 {
+		records = append(records, (&entry{kind: kindRequestKeys, requests: remembered}).encode())
 	}
 	at, err := s.log.Append(records...)
 	if err != nil {
 		return wrap("clean", err)
 	}
-	s.index.Moved(states, requests, at.Segment)
+	s.index.Moved(states, remembered, at.Segment)
 	return nil
 }

@@ -115,7 +115,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		_, err = s.index.Drop(ctx, r.ids)
 	case kindState:
 		s.index.Restore(&r.state, at.Segment)
-	case kindRequests:
+	case kindRequestKeys:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
 		s.index.Raise(r.highest)
@@ -162,6 +162,8 @@ func (s *Store) noteRoom(err error) {
 type Stats struct {
 	// Entries counts the tickets that wait, dead letters included.
 	Entries int64
+	// Requests counts the request ids that are remembered.
+	Requests int64
 	// Bytes and Segments are the log's.
 	Bytes    int64
 	Segments int
@@ -174,7 +176,7 @@ func (s *Store) Stats() Stats {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
 	return Stats{
-		Entries: backlog.Dirty + backlog.Dead, Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests), Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Apply implements [store.Tickets].
@@ -29,8 +30,8 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
-		if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
-			return nil, fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrFull)
+		if err := s.room(m); err != nil {
+			return nil, err
 		}
 		segment, err := log(m, outcome)
 		if err != nil {
@@ -38,16 +39,39 @@ func (s *Store) ApplyLogged(
 		}
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
-			s.requests.remember(s.opts.Now(), s.request(m, outcome), segment)
+			s.remember(m, outcome, s.opts.Now().Add(Memory(m)), segment)
 		}
 	}
 	return outcomes, nil
 }
 
+// room says whether there is room for a mutation that changes something.
+func (s *Store) room(m *store.Mutation) error {
+	if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
+		return &store.FullError{
+			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
+		}
+	}
+	if m.RequestID == "" {
+		return nil
+	}
+	if s.requests.Expire(s.opts.Now()); s.requests.Len() >= s.opts.MaxRequests {
+		return &store.FullError{
+			Bound: "journal.max_requests", Reason: fmt.Sprintf("%d request ids are remembered, each for as long as its request asked "+
+				"(a day unless it said less); raise it, or choose no request ids where none are needed", s.requests.Len()),
+		}
+	}
+	return nil
+}
+
 // decide returns what becomes of a mutation and whether it changes anything.
 func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) {
 	if m.RequestID != "" {
-		if r := s.requests.find(s.opts.Now(), m.RequestID); r != nil {
+		r, known := s.requests.Find(s.opts.Now(), requests.KeyOf(m.RequestID))
+		switch {
+		case known && !r.RepeatedBy(m.Digest):
+			return store.Outcome{ID: m.ID, Err: store.ErrReused}, false
+		case known:
 			return store.Outcome{ID: r.Ticket, Revision: r.Revision}, false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Options of a store.
@@ -19,7 +20,8 @@ type Options struct {
 	MaxDirty int
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
-	// MaxRequests bounds the remembered request ids; those that end first are forgotten first. 1,000,000 where it is 0.
+	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
+	// of one is over. 1,000,000 where it is 0.
 	MaxRequests int
 }
 
@@ -36,7 +38,7 @@ type Store struct {
 	byDue    order[*entry]     // what is queued
 	bySince  order[*entry]     // the same
 	dead     map[ticket.ID]*entry
-	requests requests
+	requests requests.Table
 	weight   int64 // of the dirty entries
 }
 
@@ -60,7 +62,6 @@ func NewWith(o Options) *Store {
 		less:  func(a, b *entry) bool { return a.since < b.since },
 		place: func(e *entry) *int { return &e.bySince },
 	}
-	s.requests.init(o.MaxRequests)
 	return s
 }
 
@@ -216,5 +217,5 @@ const (
 	entryWeight   = 52
 	fieldWeight   = 12
 	letterWeight  = 40
-	requestWeight = 28
+	requestWeight = 46
 )

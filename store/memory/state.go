@@ -5,6 +5,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // State is all that the store knows of a dirty ticket: what a log that gives back space writes once more.
@@ -44,8 +45,7 @@ func (s *Store) Replay(m *store.Mutation, outcome store.Outcome, expires time.Ti
 	defer s.mu.Unlock()
 	s.make(m, outcome.Revision, segment)
 	if m.RequestID != "" {
-		r := Request{ID: m.RequestID, Ticket: outcome.ID, Revision: outcome.Revision, Expires: expires}
-		s.requests.remember(s.opts.Now(), r, segment)
+		s.remember(m, outcome, expires, segment)
 	}
 }
 
@@ -66,18 +66,18 @@ func (s *Store) Restore(state *State, segment uint64) {
 }
 
 // Remember puts remembered requests back, as a log tells them.
-func (s *Store) Remember(requests []Request, segment uint64) {
+func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range requests {
-		s.requests.remember(s.opts.Now(), r, segment)
+	for _, r := range remembered {
+		s.requests.Put(s.opts.Now(), r, segment)
 	}
 }
 
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
 // dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
 // where none is needed.
-func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, some bool) {
+func (s *Store) Oldest(limit int) (states []State, remembered []requests.Request, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if segment, some = s.needed(); !some {
@@ -88,10 +88,7 @@ func (s *Store) Oldest(limit int) (states []State, requests []Request, segment u
 		states = append(states, e.state())
 		bytes += e.weight
 	}
-	for r := s.requests.bySegment.first; r != nil && r.pin == segment && len(requests) < limit; r = r.links.after {
-		requests = append(requests, r.Request)
-	}
-	return states, requests, segment, true
+	return states, s.requests.In(segment, limit), segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
@@ -105,21 +102,18 @@ func (s *Store) Needed() (segment uint64, some bool) {
 }
 
 func (s *Store) needed() (segment uint64, some bool) {
-	now := s.opts.Now()
-	for first, there := s.requests.byExpiry.first(); there && !first.Expires.After(now); first, there = s.requests.byExpiry.first() {
-		s.requests.forget(first)
-	}
+	s.requests.Expire(s.opts.Now())
 	if e := s.dirty.first; e != nil {
 		segment, some = e.pin, true
 	}
-	if r := s.requests.bySegment.first; r != nil && (!some || r.pin < segment) {
-		segment, some = r.pin, true
+	if first, remembered := s.requests.Needed(); remembered && (!some || first < segment) {
+		segment, some = first, true
 	}
 	return segment, some
 }
 
 // Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
-func (s *Store) Moved(states []State, requests []Request, segment uint64) {
+func (s *Store) Moved(states []State, remembered []requests.Request, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range states {
@@ -127,13 +121,7 @@ func (s *Store) Moved(states []State, requests []Request, segment uint64) {
 			s.pin(e, segment)
 		}
 	}
-	for _, r := range requests {
-		if m := s.requests.byID[r.ID]; m != nil {
-			m.pin = segment
-			s.requests.bySegment.remove(m)
-			s.requests.bySegment.push(m)
-		}
-	}
+	s.requests.Moved(remembered, segment)
 }
 
 // pin moves a dirty ticket to a later segment. Segments only grow, so the chain stays in their order.
@@ -159,7 +147,8 @@ func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Size{
-		Dirty: s.dirty.length, Requests: len(s.requests.byID), Bytes: s.weight + s.requests.weight, Highest: s.highest,
+		Dirty: s.dirty.length, Requests: s.requests.Len(), Highest: s.highest,
+		Bytes: s.weight + requestWeight*int64(s.requests.Len()),
 	}
 }
 

@@ -37,6 +37,9 @@ func (w *Writer) Text(s string) {
 	*w = append(*w, s...)
 }
 
+// Bytes appends bytes whose number the reader knows.
+func (w *Writer) Bytes(b []byte) { *w = append(*w, b...) }
+
 // Time appends a time.
 func (w *Writer) Time(t time.Time) { w.Int(t.UnixMicro()) }
 
@@ -48,8 +51,12 @@ func (w *Writer) Value(v ticket.Value) {
 	}
 }
 
-// hasDefaults is added to the kind of a mutation whose number of defaults follows. Records of earlier versions have none.
-const hasDefaults = 0x80
+// hasDefaults is added to the kind of a mutation whose number of defaults follows, hasDigest to that of one whose digest follows
+// its request id. Records of earlier versions have neither.
+const (
+	hasDefaults = 0x80
+	hasDigest   = 0x40
+)
 
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
 // then and not kept; how long its request id is remembered is for the caller to write.
@@ -57,6 +64,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	kind := byte(m.Kind)
 	if m.Defaults > 0 {
 		kind |= hasDefaults
+	}
+	if m.Digest != "" {
+		kind |= hasDigest
 	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
@@ -67,6 +77,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	w.Int(int64(m.Proposed))
 	w.Time(m.Due)
 	w.Text(m.RequestID)
+	if m.Digest != "" {
+		w.Text(m.Digest)
+	}
 	w.Count(len(m.Fields))
 	for _, f := range m.Fields {
 		w.Text(f.Name)
@@ -141,6 +154,15 @@ func (r *Reader) Count(size int) int {
 	return int(n)
 }
 
+// Bytes fills b.
+func (r *Reader) Bytes(b []byte) {
+	if len(r.rest) < len(b) {
+		r.Fail()
+		return
+	}
+	r.rest = r.rest[copy(b, r.rest):]
+}
+
 // ID reads a ticket's id.
 func (r *Reader) ID() ticket.ID {
 	id := ticket.ID(r.Int())
@@ -167,7 +189,7 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ hasDefaults)
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasDigest))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
 	}
@@ -175,6 +197,11 @@ func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 		r.Fail()
 	}
 	m.ID, revision, m.Proposed, m.Due, m.RequestID = r.ID(), r.Revision(), r.Revision(), r.Time(), r.Text()
+	if kind&hasDigest != 0 {
+		if m.Digest = r.Text(); m.Digest == "" {
+			r.Fail() // it would have been written without
+		}
+	}
 	for range r.Count(2) {
 		m.Fields = append(m.Fields, ticket.Field{Name: r.Text(), Value: r.Value()})
 	}
