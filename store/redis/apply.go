@@ -17,6 +17,8 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
+
+	statusReused = 6
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -123,6 +125,9 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		}
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
+		if m.RequestID != "" {
+			args = append(args, m.Digest)
+		}
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -166,6 +171,8 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
+		case statusReused:
+			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:

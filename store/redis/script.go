@@ -35,6 +35,8 @@ var (
 	raiseSource string
 	//go:embed reserve.lua
 	reserveSource string
+	//go:embed release.lua
+	releaseSource string
 
 	applyScript     = goredis.NewScript(applySource)
 	claimScript     = goredis.NewScript(claimSource)
@@ -47,6 +49,7 @@ var (
 	reconcileScript = goredis.NewScript(reconcileSource)
 	raiseScript     = goredis.NewScript(raiseSource)
 	reserveScript   = goredis.NewScript(reserveSource)
+	releaseScript   = goredis.NewScript(releaseSource)
 	retryScript     = goredis.NewScript(retrySource)
 	dropScript      = goredis.NewScript(dropSource)
 )

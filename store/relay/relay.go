@@ -266,6 +266,8 @@ func (s *Store) Full() bool {
 // Status counts what waits.
 type Status struct {
 	Entries, Bytes, Segments int64
+	// Requests counts the request ids that are remembered here.
+	Requests int64
 	// Oldest is when the oldest change that waits was accepted; zero where none does.
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
@@ -281,6 +283,6 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	return Status{
 		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(), Tries: s.tries,
+		Oldest: s.oldestAt(), Tries: s.tries, Requests: int64(s.recent.requests.Len()),
 	}
 }

@@ -189,7 +189,7 @@ func testReusedRequest(t *testing.T, b *bench) {
 			t.Errorf("ticket is %+v, want it left at revision %d", got, before.Revision)
 		}
 		for _, id := range []ticket.ID{other, anywhere} {
-			if b.get(t, id).Held() {
+			if got := b.get(t, id); got.Held() {
 				t.Errorf("ticket %d was made under the id of another request", id)
 			}
 		}
@@ -200,8 +200,9 @@ func testReusedRequest(t *testing.T, b *bench) {
 		create.RequestID, create.Remember, create.Digest = fmt.Sprintf("create-%d", i), remember, "create new"
 		b.apply(t, create)
 		create.ID, create.Digest = ticket.ID(200+i), "create other"
-		if got := b.apply(t, create)[0]; !errors.Is(got.Err, store.ErrReused) || b.get(t, create.ID).Held() {
-			t.Errorf("another create under the same id: %+v", got)
+		got, made := b.apply(t, create)[0], b.get(t, create.ID)
+		if !errors.Is(got.Err, store.ErrReused) || made.Held() {
+			t.Errorf("another create under the same id: %+v, %+v", got, made)
 		}
 	}
 }
