@@ -28,6 +28,9 @@ func answer(err error) error {
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
+	case errors.Is(err, store.ErrReused):
+		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
+			"other fields: nothing was changed; give each request an id of its own")
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
 	case errors.Is(err, errBehind):

@@ -41,6 +41,7 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		}
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodCreate, fields: p.Fields}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
@@ -56,6 +57,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodSet, id: p.ID, fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
 	m.IfRevision = ticket.Revision(p.IfRevision)
 	outcome, err := s.apply(ctx, now, &m)
 	var conflict *store.ConflictError
@@ -96,6 +98,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			requestID += "#" + strconv.Itoa(i)
 		}
 		s.promise(&m, requestID, p.Remember, p.Ack)
+		m.Digest = asked{method: protocol.MethodSet, id: pair.ID, fields: pair.Fields}.digest(requestID)
 		s.stamp(now, &m)
 		mutations, at = append(mutations, m), append(at, i)
 	}
@@ -135,6 +138,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	fields, _ := d.SoftDelete(now)
 	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodDelete, id: p.ID}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)

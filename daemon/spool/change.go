@@ -12,7 +12,8 @@ import (
 )
 
 // change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in
-// again after the daemon was down for long.
+// again after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here
+// may repeat a request that only Redis knows.
 type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
@@ -76,19 +77,18 @@ func (c *create) check() error {
 // ticket stays. All of it may be repeated.
 func (c *create) apply(ctx context.Context, site daemon.Site) error {
 	p := c.CreateParams
-	p.Remember = 0
+	p.Remember, p.Ack = 0, protocol.AckRedis
 	made, err := site.Create(ctx, &p)
 	if err != nil || made.ID == c.ID {
 		return err
 	}
-	p = c.CreateParams
-	p.Remember, p.RequestID = 0, c.RequestID+"#"+strconv.FormatInt(c.ID, 10)
+	p.RequestID += "#" + strconv.FormatInt(c.ID, 10)
 	if _, err := site.Create(ctx, &p); err != nil || c.Remember == 0 {
 		return err
 	}
 	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
-		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: c.Ack})
+		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: p.Ack})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil
@@ -107,7 +107,7 @@ func (c *set) check() error {
 
 func (c *set) apply(ctx context.Context, site daemon.Site) error {
 	p := c.SetParams
-	p.Remember = 0
+	p.Remember, p.Ack = 0, protocol.AckRedis
 	_, err := site.Set(ctx, &p)
 	return err
 }
@@ -118,7 +118,7 @@ func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
 func (c *remove) apply(ctx context.Context, site daemon.Site) error {
 	p := c.DeleteParams
-	p.Remember = 0
+	p.Remember, p.Ack = 0, protocol.AckRedis
 	_, err := site.Delete(ctx, &p)
 	return err
 }

@@ -138,7 +138,7 @@ func TestAcknowledgedReuseIsMade(t *testing.T) {
 			h.make(t, m)
 			h.next.away.Store(false)
 			h.drained(t)
-			if got := status(t, h, 1); got != "c3" {
+			if got := status(t, h.another(t), 1); got != "c3" {
 				t.Errorf("Redis holds %q, want c3", got)
 			}
 		})
