@@ -245,10 +245,23 @@ type FullError struct {
 	Reason string
 }
 
-func (e *FullError) Error() string { return e.Bound + " is reached: " + e.Reason }
+func (e *FullError) Error() string { return e.Bound + " is used up: " + e.Reason }
 
 // Unwrap makes every FullError an [ErrFull].
 func (e *FullError) Unwrap() error { return ErrFull }
+
+// FullReason says for the operator which bound an [ErrFull] is about, and what makes room; empty for other errors.
+func FullReason(err error) string {
+	var full *FullError
+	switch {
+	case errors.As(err, &full):
+		return full.Error()
+	case errors.Is(err, ErrFull):
+		return err.Error()
+	default:
+		return ""
+	}
+}
 
 // ConflictError refuses a conditional mutation: the ticket has moved on.
 type ConflictError struct {

@@ -39,8 +39,7 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
-			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s", store.FullReason(err))
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):

@@ -11,12 +11,16 @@ import (
 
 // Apply implements [store.Tickets].
 func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	outcomes, err := s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	if outcomes != nil {
+		err = nil // it is in the outcomes
+	}
+	return outcomes, err
 }
 
 // ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call, with the mutations
-// before it made. For a mutation that changes nothing (a repetition, a refusal) log is not called.
+// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations
+// before it were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a mutation that changes nothing (a repetition, a refusal) log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
 ) ([]store.Outcome, error) {
@@ -30,12 +34,12 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
-		if err := s.room(m); err != nil {
-			return nil, err
+		segment, err := uint64(0), s.room(m)
+		if err == nil {
+			segment, err = log(m, outcome)
 		}
-		segment, err := log(m, outcome)
 		if err != nil {
-			return nil, err
+			return ended(mutations, outcomes, i, err)
 		}
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
@@ -43,6 +47,17 @@ func (s *Store) ApplyLogged(
 		}
 	}
 	return outcomes, nil
+}
+
+// ended returns what a call comes to that an error has ended at a mutation.
+func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err error) ([]store.Outcome, error) {
+	if at == 0 {
+		return nil, err
+	}
+	for i := at; i < len(outcomes); i++ {
+		outcomes[i] = store.Outcome{ID: mutations[i].ID, Err: err}
+	}
+	return outcomes, err
 }
 
 // room says whether there is room for a mutation that changes something.

@@ -209,12 +209,11 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
-	full := errors.Is(err, store.ErrFull)
+	full := store.FullReason(err)
 	switch {
-	case full && !s.full:
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded; make room on its disk, or raise " +
-			"journal.max_bytes or journal.max_entries")
-	case !full && err == nil && s.full:
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "":
 		s.opts.Log.Info().Msg("the journal has room again")
 	}
 	s.full = full
@@ -223,7 +222,9 @@ func (s *Store) noteRoom(err error) {
 // append writes the records of those mutations that change something. The caller holds the lock.
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
 	if s.count+len(mutations) > s.opts.MaxEntries {
-		return nil, wal.Position{}, fmt.Errorf("journal: %w: %d changes wait", store.ErrFull, s.count)
+		return nil, wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
+			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
+		})
 	}
 	outcomes := make([]store.Outcome, len(mutations))
 	var end wal.Position
@@ -237,11 +238,11 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 		record := e.encode()
 		at, err := s.journal.Append(record)
 		if err != nil {
-			kind := store.ErrUnavailable // the first of several may wait by now
 			if i == 0 && errors.Is(err, wal.ErrFull) {
-				kind = store.ErrFull
+				return nil, wal.Position{}, fmt.Errorf("journal: %w", err)
 			}
-			return nil, wal.Position{}, fmt.Errorf("journal: %w: %w", kind, err)
+			// The first of several may wait by now, so that this must not say that there was no room for any.
+			return nil, wal.Position{}, fmt.Errorf("journal: %w: %v", store.ErrUnavailable, err) //nolint:errorlint // see above
 		}
 		end = at
 		s.enqueue(&e, at, record)

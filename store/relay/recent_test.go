@@ -13,7 +13,9 @@ func TestRecentRequestsAreBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	r := newRecent(func() time.Time { return now })
-	request := func(i int) *store.Mutation { return &store.Mutation{Kind: store.Set, ID: 1, RequestID: strconv.Itoa(i)} }
+	request := func(i int) *store.Mutation {
+		return &store.Mutation{Kind: store.Set, ID: 1, RequestID: strconv.Itoa(i)}
+	}
 	for i := range maxRequests + 2 {
 		r.add(request(i), store.Outcome{ID: 1})
 	}

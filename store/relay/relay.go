@@ -67,8 +67,8 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	tries    int64 // replays that have ended, in whatever way
-	full     bool  // the last change found no room
+	tries    int64  // replays that have ended, in whatever way
+	full     string // why the last change found no room; empty where it found some
 
 	repeats zerolog.Logger // limited, for what may concern each change of a long outage
 }
@@ -256,8 +256,8 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
-// Full says whether the last change for the journal found no room.
-func (s *Store) Full() bool {
+// Full says why the last change for the journal found no room; empty where it found some.
+func (s *Store) Full() (reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.full

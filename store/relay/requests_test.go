@@ -2,24 +2,36 @@ package relay_test
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
 )
 
 // repeatable makes "c1" of ticket 1 under a request id, and "c2" after it, both directly.
 func (h *harness) repeatable(t *testing.T) (m store.Mutation, first store.Outcome) {
 	t.Helper()
-	h.close(t)
 	h.gather = time.Hour // what waits in the journal waits until somebody waits for it
-	h.open(t)
+	h.restart(t)
 	m = mutation(1, "c1")
 	m.RequestID, m.Digest = "r", "c1 of ticket 1"
 	first = h.make(t, m)
 	h.set(t, 1, "c2")
 	return m, first
+}
+
+// restart opens the relay anew: it remembers no request then that went to the next store. It returns when the relay has looked once
+// whether something waits, which it does at once, without waiting for more.
+func (h *harness) restart(t *testing.T) {
+	t.Helper()
+	h.close(t)
+	h.open(t)
+	for h.Status().Tries < int64(redis.Partitions(h.cluster)) {
+		runtime.Gosched()
+	}
 }
 
 // make makes one mutation.
@@ -51,8 +63,7 @@ func TestRepetitionWhileItsTicketWaits(t *testing.T) {
 			h := newHarness(t)
 			m, first := h.repeatable(t)
 			if forget {
-				h.close(t)
-				h.open(t)
+				h.restart(t)
 			}
 			h.early(t)
 			if n := h.Status().Entries; n != 1 {
@@ -99,8 +110,7 @@ func TestForgottenRepetitionWhileRedisIsAway(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	m, _ := h.repeatable(t)
-	h.close(t)
-	h.open(t)
+	h.restart(t)
 	h.next.away.Store(true)
 	told, behind := h.make(t, m), h.early(t)
 	h.next.away.Store(false)
@@ -131,8 +141,7 @@ func TestAcknowledgedReuseIsMade(t *testing.T) {
 			t.Parallel()
 			h := harness(t)
 			m, _ := h.repeatable(t)
-			h.close(t)
-			h.open(t)
+			h.restart(t)
 			h.next.away.Store(true)
 			m.Fields[0].Value, m.Digest = ticket.Text("c3"), "c3 of ticket 1"
 			h.make(t, m)
