@@ -219,7 +219,7 @@ func Defaults() Config {
 		},
 		Journal: Journal{
 			Enabled: true, Fsync: "always", FsyncInterval: 100 * time.Millisecond, MaxBytes: 512 << 20, MaxEntries: 1_000_000,
-			MaxRequests: 1_000_000,
+			MaxRequests: 4_000_000,
 		},
 	}
 }

@@ -21,7 +21,7 @@ type Options struct {
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
 	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
-	// of one is over. 1,000,000 where it is 0.
+	// of one is over. 4,000,000 where it is 0.
 	MaxRequests int
 }
 
@@ -50,7 +50,7 @@ func New() *Store { return NewWith(Options{}) }
 // NewWith makes an empty store.
 func NewWith(o Options) *Store {
 	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
-	o.MaxRequests = cmp.Or(o.MaxRequests, 1_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, 4_000_000)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
