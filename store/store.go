@@ -268,6 +268,32 @@ var (
 	ErrForeign = errors.New("not a ticket")
 )
 
+// FullError is an [ErrFull] that says which bound was reached.
+type FullError struct {
+	// Bound is the bound's name: a setting of ticketd's or of a server's, or what else there is no more of.
+	Bound string
+	// Reason says, for the operator, what has reached the bound and what makes room.
+	Reason string
+}
+
+func (e *FullError) Error() string { return e.Bound + " is used up: " + e.Reason }
+
+// Unwrap makes every FullError an [ErrFull].
+func (e *FullError) Unwrap() error { return ErrFull }
+
+// FullReason says for the operator which bound an [ErrFull] is about, and what makes room; empty for other errors.
+func FullReason(err error) string {
+	var full *FullError
+	switch {
+	case errors.As(err, &full):
+		return full.Error()
+	case errors.Is(err, ErrFull):
+		return err.Error()
+	default:
+		return ""
+	}
+}
+
 // ConflictError refuses a conditional mutation: the ticket has moved on.
 type ConflictError struct {
 	Have ticket.Revision

@@ -61,7 +61,8 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		c := &d.config.Journal
 		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
-			Floor: p.floor, Log: p.log,
+			MaxRequests: c.MaxRequests,
+			Floor:       p.floor, Log: p.log,
 		})
 		b.Store = b.journal
 	case dir == "":
@@ -166,12 +167,15 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 			s := b.relay.Status()
 			return protocol.JournalStatus{
 				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
+				Requests: s.Requests,
 			}
 		}
 	case b.journal != nil:
 		return func() protocol.JournalStatus {
 			s := b.journal.Stats()
-			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest)}
+			return protocol.JournalStatus{
+				Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest), Requests: s.Requests,
+			}
 		}
 	default:
 		return nil
@@ -180,12 +184,17 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
-	full := b.relay != nil && b.relay.Full() || b.journal != nil && b.journal.Full()
-	if !full {
+	full := ""
+	switch {
+	case b.relay != nil:
+		full = b.relay.Full()
+	case b.journal != nil:
+		full = b.journal.Full()
+	}
+	if full == "" {
 		return nil
 	}
-	return []string{"the journal is full: changes are answered overloaded; make room on its disk, or raise journal.max_bytes or " +
-		"journal.max_entries"}
+	return []string{"the journal is full: changes are answered overloaded: " + full}
 }
 
 func age(since time.Time) int64 {

@@ -31,6 +31,9 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrTaken):
 		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
 			"leave the id out to be given a free one")
+	case errors.Is(err, store.ErrReused):
+		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
+			"other fields: nothing was changed; give each request an id of its own")
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
 	case errors.Is(err, errMaybeTaken):
@@ -45,8 +48,7 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
-			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s", store.FullReason(err))
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):

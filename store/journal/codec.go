@@ -11,6 +11,7 @@ import (
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // format is the first byte of every record; the second is its kind.
@@ -26,13 +27,14 @@ const (
 	kindRetry                    // dead letters put back into the queue
 	kindDrop                     // dead letters given up
 	kindOldState                 // a dirty ticket, written once more by a version that knew no Born and Created
-	kindRequests                 // remembered request ids, written once more
+	kindRequests                 // remembered request ids, written once more, as texts: it is read, and not written
 	kindMark                     // the highest revision, written once more
 )
 
 const (
-	kindState  kind = iota + 16 // a dirty ticket, written once more
-	kindGraves                  // buckets of tombstones, noted or written once more
+	kindState       kind = iota + 16 // a dirty ticket, written once more
+	kindGraves                       // buckets of tombstones, noted or written once more
+	kindRequestKeys                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindRequests
 )
 
 // entry is one record of the log; its kind says which of the fields count.
@@ -48,7 +50,7 @@ type entry struct {
 	ids      []ticket.ID
 	at       time.Time
 	state    memory.State
-	requests []memory.Request
+	requests []requests.Request
 	graves   []memory.Grave
 
 	highest ticket.Revision
@@ -88,13 +90,10 @@ func (r *entry) encode() []byte {
 	case kindGraves:
 		w.graves(r.graves)
 	case kindRequests:
+	case kindRequestKeys:
 		w.Count(len(r.requests))
 		for i := range r.requests {
-			q := &r.requests[i]
-			w.Text(q.ID)
-			w.Int(int64(q.Ticket))
-			w.Int(int64(q.Revision))
-			w.Time(q.Expires)
+			w.request(&r.requests[i])
 		}
 	case kindMark:
 		w.Int(int64(r.highest))
@@ -143,8 +142,13 @@ func (r reader) entry(rec *entry) bool {
 		rec.graves = r.graves()
 	case kindRequests:
 		for range r.Count(4) {
-			q := memory.Request{ID: r.Text(), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
+			q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
 			rec.requests = append(rec.requests, q)
+		}
+		rec.kind = kindRequestKeys // which is how it is written again
+	case kindRequestKeys:
+		for range r.Count(len(requests.Key{})) {
+			rec.requests = append(rec.requests, r.request())
 		}
 	case kindMark:
 		rec.highest, rec.unsure = r.Revision(), r.Revision()

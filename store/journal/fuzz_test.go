@@ -10,6 +10,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // samples are one record of each kind.
@@ -32,7 +33,12 @@ func samples() []entry {
 			ID: 5, Revision: 6, Full: true, Gone: true, Deleted: 6, Since: at, Due: at, Letter: &letter,
 			Fields: []memory.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}, {Name: "category"}},
 		}},
-		{kind: kindRequests, requests: []memory.Request{{ID: "r-1", Ticket: 1, Revision: 2, Expires: at}}},
+		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
+			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1", Digest: "AAAAAAAAAAE",
+		}},
+		{kind: kindRequestKeys, requests: []requests.Request{
+			{Key: requests.KeyOf("r-1"), Ticket: 1, Revision: 2, Digest: 1 << 63, Expires: time.Unix(at.Unix(), 0)},
+		}},
 		{kind: kindMark, highest: 77, unsure: 70},
 	}
 }

@@ -19,6 +19,7 @@ const (
 	statusNotAHash
 	statusTaken
 	statusAbsent
+	statusReused
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -126,6 +127,9 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
 		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
+		if m.RequestID != "" {
+			args = append(args, m.Digest)
+		}
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -190,6 +194,8 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = store.ErrTaken
 		case statusAbsent:
 			outcomes[i].Err = store.ErrAbsent
+		case statusReused:
+			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:

@@ -27,7 +27,8 @@ func wrap(operation string, err error) error {
 	case err == nil:
 		return nil
 	case isFull(err):
-		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrFull, err)
+		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
+		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
 	case isUnavailable(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
 	default:

@@ -35,10 +35,9 @@ var (
 	raiseSource string
 	//go:embed reserve.lua
 	reserveSource string
-	//go:embed give_back.lua
-	giveBackSource string
+	//go:embed release.lua
+	releaseSource string
 
-	giveBackScript  = goredis.NewScript(giveBackSource)
 	applyScript     = goredis.NewScript(applySource)
 	claimScript     = goredis.NewScript(claimSource)
 	ackScript       = goredis.NewScript(ackSource)
@@ -50,6 +49,7 @@ var (
 	reconcileScript = goredis.NewScript(reconcileSource)
 	raiseScript     = goredis.NewScript(raiseSource)
 	reserveScript   = goredis.NewScript(reserveSource)
+	releaseScript   = goredis.NewScript(releaseSource)
 	retryScript     = goredis.NewScript(retrySource)
 	dropScript      = goredis.NewScript(dropSource)
 )

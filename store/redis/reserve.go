@@ -1,0 +1,131 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// A request id is remembered in the partition of its ticket, by the script that changes the ticket. Where there are several
+// partitions, two kinds of requests would not find it there: a create that is repeated, which proposes a new id, likely to be of
+// another partition; and a request for another ticket under an id that somebody chose. The ids of both are first tied to a ticket
+// and a digest in a partition that the id alone decides: the reservation. An id that a client made up for one call, which is
+// remembered for less than a day, cannot be used for another ticket, so that a set under it costs no second round trip.
+
+// hasReservation says whether a mutation's request id has a reservation.
+func hasReservation(m *store.Mutation) bool {
+	return m.RequestID != "" && (m.Kind.Creates() || m.Remember == 0)
+}
+
+func allReserved(mutations []store.Mutation) (indexes []int) {
+	for i := range mutations {
+		if hasReservation(&mutations[i]) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// reservation is what a reservation's key holds.
+type reservation struct {
+	ticket ticket.ID
+	digest string // empty: not known
+}
+
+func (r reservation) text() string { return r.ticket.String() + " " + r.digest }
+
+// parseReservation reads what [reservation.text] or an earlier version wrote, which had no digests.
+func parseReservation(text string) (reservation, error) {
+	number, digest, _ := strings.Cut(text, " ")
+	id, err := ticket.ParseID(number)
+	return reservation{id, digest}, err
+}
+
+// reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no harm.
+// A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error
+// where the id belongs to another request or that cannot be told.
+func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
+	errs := make([]error, len(mutations))
+	indexes := allReserved(mutations)
+	if len(indexes) == 0 {
+		return mutations, errs
+	}
+	mutations = slices.Clone(mutations)
+	commands := make([]*goredis.Cmd, len(indexes))
+	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for i, at := range indexes {
+			m := &mutations[at]
+			commands[i] = reserveScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, int64(m.ID), memory(m), m.Digest)
+		}
+		return nil
+	})
+	for i, at := range indexes {
+		m := &mutations[at]
+		text, err := commands[i].Text()
+		if err != nil {
+			errs[at] = wrap("reserve", err)
+			continue
+		}
+		stands, err := parseReservation(text)
+		switch {
+		case err != nil:
+			errs[at] = wrap("reserve", err)
+		case stands.digest != m.Digest && stands.digest != "" && m.Digest != "":
+			errs[at] = store.ErrReused
+		case m.Kind.Creates():
+			m.ID = stands.ticket
+		}
+	}
+	return mutations, errs
+}
+
+// release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
+// another request. Where that fails, such an id is bound until it is forgotten; a create whose ticket id was taken then has that error,
+// as another try would be given the same ticket id.
+func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
+	var refused []int
+	for _, at := range allReserved(mutations) {
+		if err := outcomes[at].Err; err != nil && !unsettled(err) {
+			refused = append(refused, at)
+		}
+	}
+	if len(refused) == 0 {
+		return
+	}
+	commands := make([]*goredis.Cmd, len(refused))
+	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for i, at := range refused {
+			m := &mutations[at]
+			commands[i] = releaseScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, reservation{m.ID, m.Digest}.text())
+		}
+		return nil
+	})
+	for i, at := range refused {
+		if err := commands[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("release", err)}
+		}
+	}
+}
+
+// recordReserved ties the request ids of replayed mutations to the tickets that they changed.
+func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
+	indexes := allReserved(mutations)
+	if s.keys.partitions == 1 || len(indexes) == 0 {
+		return nil
+	}
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for _, at := range indexes {
+			m := &mutations[at]
+			pipe.Set(ctx, s.keys.reservation(m.RequestID), reservation{m.ID, m.Digest}.text(), time.Duration(memory(m))*time.Millisecond)
+		}
+		return nil
+	})
+	return wrap("reserve", err)
+}
