@@ -226,9 +226,10 @@ func TestNoScheduleGivesATakenID(t *testing.T) {
 			a := started(t, s, 2+random.IntN(150))
 			synctest.Wait()
 			given, named := make(map[ticket.ID]bool), make(map[ticket.ID]bool)
-			answered := time.Now() // the database answers since then
+			var answered time.Time // the database answers since then
+			last := ticket.ID(20)
 			for range 300 {
-				near := s.next - ticket.ID(random.IntN(200)) + 100
+				near := last + ticket.ID(random.IntN(100)) - 20
 				switch random.IntN(10) {
 				case 0, 1:
 					s.table.insert(near)
@@ -236,11 +237,12 @@ func TestNoScheduleGivesATakenID(t *testing.T) {
 					a.Use(near)
 					named[near] = !given[near] && near <= s.next
 				case 3:
-					<-time.After(time.Duration(random.IntN(80)) * time.Millisecond)
+					<-time.After(time.Duration(random.IntN(300)) * time.Millisecond)
 				case 4:
-					if s.table.away = random.IntN(4) == 0; !s.table.away {
+					if s.table.away {
 						answered = time.Now()
 					}
+					s.table.away = !s.table.away && random.IntN(10) == 0
 				default:
 					id, err := a.Next(t.Context())
 					if err != nil {
@@ -251,7 +253,7 @@ func TestNoScheduleGivesATakenID(t *testing.T) {
 					if given[id] || named[id] || there && sighted && time.Since(inserted) >= 50*time.Millisecond {
 						t.Fatalf("seed %d: id %d was given, given before: %v, named: %v, row: %v", seed, id, given[id], named[id], there)
 					}
-					given[id] = true
+					given[id], last = true, id
 					synctest.Wait()
 				}
 			}
