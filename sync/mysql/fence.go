@@ -22,6 +22,7 @@ const fenceMargin = 1000
 type UnfencedError struct {
 	Table  string
 	Reason string
+	code   int // of the database's refusal
 }
 
 func (e *UnfencedError) Error() string {
@@ -72,60 +73,127 @@ func most(dataType string, unsigned bool) uint64 {
 	}
 }
 
-// counter returns the id that the table's AUTO_INCREMENT gives now, and uses it up: it inserts a row without an id and
-// rolls back. InnoDB never takes the counter back.
-func (db *DB) counter(ctx context.Context, key keyColumn) (ticket.ID, error) {
-	if !strings.EqualFold(key.engine, "InnoDB") {
-		return 0, db.unfenced("the engine is " + key.engine + ", which cannot roll an INSERT back; ALTER TABLE … ENGINE = InnoDB")
+// takeFencedIDs takes n ids from the sequence, none below floor, that the table's AUTO_INCREMENT does not give either, and
+// returns the first. It holds the sequence's row meanwhile, so that no other daemon moves the counter between the look at
+// it and the fence.
+func (db *DB) takeFencedIDs(ctx context.Context, key keyColumn, n int, floor ticket.ID) (first ticket.ID, err error) {
+	f, err := db.openFence(ctx, key)
+	if err != nil {
+		return 0, err
 	}
-	id, err := db.insertAndRollBack(ctx, "INSERT INTO "+quote(db.config.Table)+" () VALUES ()")
+	defer f.close()
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		var next int64
+		if err := tx.QueryRowContext(ctx, "SELECT next FROM "+db.sequence()+" WHERE id = 1 FOR UPDATE").Scan(&next); err != nil {
+			return err
+		}
+		given, err := f.counter(ctx)
+		if err != nil {
+			return err
+		}
+		first = max(floor, ticket.ID(next), given+fenceMargin+1)
+		last := first + ticket.ID(n) - 1
+		if !last.Valid() || !(last + 1).Valid() {
+			return errNoIDs
+		}
+		if err := f.raise(ctx, last); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE "+db.sequence()+" SET next = ? WHERE id = 1", int64(last)+1)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoRow
+	}
+	return first, db.leaseFailure(err)
+}
+
+// fence moves the AUTO_INCREMENT counter of the table. It inserts rows of defaults and rolls back, which leaves no row and
+// needs no right to ALTER; InnoDB never takes the counter back. InnoDB logs the counter, and the next commit, which is the
+// lease's, makes it durable. The counter does not travel to replicas and to Galera's other nodes, as nothing is committed.
+type fence struct {
+	db   *DB
+	key  keyColumn
+	pool *sql.DB
+	conn *sql.Conn
+}
+
+// openFence connects: the session is another than that of writes.
+func (db *DB) openFence(ctx context.Context, key keyColumn) (*fence, error) {
+	if !strings.EqualFold(key.engine, "InnoDB") {
+		return nil, db.unfenced("its engine " + key.engine + " cannot roll an INSERT back; ALTER TABLE … ENGINE = InnoDB")
+	}
+	pool, err := db.lenientPool()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		_ = pool.Close()
+		return nil, db.failure("fence ids: connect", err)
+	}
+	// MariaDB alone knows this; elsewhere the table's CHECK constraints stay on.
+	_, _ = conn.ExecContext(ctx, "SET SESSION check_constraint_checks = 0")
+	return &fence{db: db, key: key, pool: pool, conn: conn}, nil
+}
+
+func (f *fence) close() {
+	_ = f.conn.Close()
+	_ = f.pool.Close()
+}
+
+// counter returns the id that the table gives now, and uses it up.
+func (f *fence) counter(ctx context.Context) (ticket.ID, error) {
+	id, err := f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" () VALUES ()")
 	if err == nil && !id.Valid() {
-		return 0, db.unfenced("an INSERT without an id was given none; a trigger may have replaced it")
+		return 0, f.db.unfenced("an INSERT without an id was given none; a trigger may have replaced it")
 	}
 	return id, err
 }
 
-// fence makes the table's AUTO_INCREMENT go on above last: it inserts a row with that id and rolls back, which needs no
-// right to ALTER and leaves no row. So the ids up to last, as far as the counter had not reached them, are given by the
-// sequence alone. Where the server restarts, the counter stays: InnoDB has logged it before the sequence's own commit. It
-// does not travel to replicas and to Galera's other nodes, as nothing was committed.
-func (db *DB) fence(ctx context.Context, key keyColumn, last ticket.ID) error {
-	if uint64(last) >= key.most { // an id that does not fit would be cut to the highest one, and use up the counter
-		return db.unfenced(fmt.Sprintf("its type ends at %d, and the next block of ids at %d; widen it to BIGINT UNSIGNED",
-			key.most, last))
+// raise makes the table give ids above last from now on.
+func (f *fence) raise(ctx context.Context, last ticket.ID) error {
+	if uint64(last) >= f.key.most { // an id that does not fit would be cut to the highest one, and use up the counter
+		return f.db.unfenced(fmt.Sprintf("its type ends at %d, and the next block of ids at %d; widen it to BIGINT UNSIGNED",
+			f.key.most, last))
 	}
-	_, err := db.insertAndRollBack(ctx, "INSERT INTO "+quote(db.config.Table)+" ("+quote(db.config.Key)+") VALUES (?)", int64(last))
+	var err error
+	for i := range ticket.ID(raiseTries) {
+		_, err = f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" ("+quote(f.db.config.Key)+") VALUES (?)",
+			int64(last+i))
+		if u, ok := errors.AsType[*UnfencedError](err); !ok || u.code != errDuplicate {
+			break
+		}
+	}
 	return err
 }
 
-// insertAndRollBack inserts one row of defaults and rolls back. It returns the id that AUTO_INCREMENT gave.
-func (db *DB) insertAndRollBack(ctx context.Context, insert string, args ...any) (ticket.ID, error) {
-	pool, err := db.lenientPool()
+// raiseTries is how many ids are tried for the row that raises the counter: a row may have the first, whose id somebody has
+// changed by an UPDATE, which moves no counter.
+const raiseTries = 3
+
+// insertAndRollBack inserts one row and rolls back. It returns the id that AUTO_INCREMENT gave.
+func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...any) (ticket.ID, error) {
+	tx, err := f.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = pool.Close() }()
-	conn, err := pool.Conn(ctx)
-	if err != nil {
-		return 0, db.failure("fence ids: connect", err)
-	}
-	defer conn.Close()
-	// MariaDB alone knows this; elsewhere the table's CHECK constraints stay on.
-	_, _ = conn.ExecContext(ctx, "SET SESSION check_constraint_checks = 0")
-	tx, err := conn.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, db.failure("fence ids", err)
-	}
 	result, err := tx.ExecContext(ctx, insert, args...)
-	back := tx.Rollback()
-	if err != nil {
-		return 0, db.fenceFailure(err)
+	if back := tx.Rollback(); err == nil && back != nil {
+		return 0, back
 	}
-	if back != nil {
-		return 0, db.failure("fence ids: roll back", back)
+	if refused, ok := errors.AsType[*driver.MySQLError](err); ok && judge(err) == data { // it will always be
+		return 0, &UnfencedError{
+			Table: f.db.config.Table, code: int(refused.Number),
+			Reason: fmt.Sprintf("the table refuses a row of defaults, which ticketd inserts and rolls back to move the counter "+
+				"(%d %s): give its columns defaults that its constraints and triggers accept", refused.Number, refused.Message),
+		}
+	}
+	if err != nil {
+		return 0, err
 	}
 	id, err := result.LastInsertId()
-	return ticket.ID(id), db.failure("fence ids", err)
+	return ticket.ID(id), err
 }
 
 // lenientPool makes a pool whose sessions insert rows of defaults: columns without a default get their type's, and
@@ -145,17 +213,16 @@ func (db *DB) lenientPool() (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-// fenceFailure says why an INSERT of a row of defaults failed: what the table itself refuses it will always refuse.
-func (db *DB) fenceFailure(err error) error {
-	if refused, ok := errors.AsType[*driver.MySQLError](err); ok && judge(err) == data {
-		return db.unfenced(fmt.Sprintf("it refuses a row of defaults, which ticketd inserts and rolls back to move the counter "+
-			"(%d %s): give its columns defaults that its constraints and triggers accept", refused.Number, refused.Message))
+// leaseFailure wraps what the database said; what ticketd says itself stays as it is.
+func (db *DB) leaseFailure(err error) error {
+	if _, unfenced := errors.AsType[*UnfencedError](err); unfenced || errors.Is(err, errNoIDs) || errors.Is(err, errNoRow) {
+		return err
 	}
-	return db.failure("fence ids", err)
+	return db.failure("lease ids", err)
 }
 
 func (db *DB) unfenced(reason string) error {
-	return fmt.Errorf("mysql: lease ids: %w", &UnfencedError{Table: db.config.Table, Reason: reason})
+	return &UnfencedError{Table: db.config.Table, Reason: reason}
 }
 
 // TryFence says whether the key of the table is AUTO_INCREMENT and, where it is, whether ids can be kept apart from
@@ -165,9 +232,14 @@ func (db *DB) TryFence(ctx context.Context) (counts bool, err error) {
 	if err != nil || !key.counts {
 		return false, err
 	}
-	id, err := db.counter(ctx, key)
+	f, err := db.openFence(ctx, key)
 	if err != nil {
 		return true, err
 	}
-	return true, db.fence(ctx, key, id) // the counter is above it already
+	defer f.close()
+	id, err := f.counter(ctx)
+	if err == nil {
+		err = f.raise(ctx, id) // the counter is above it already
+	}
+	return true, db.leaseFailure(err)
 }

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -17,13 +18,13 @@ const sequenceSuffix = "_seq"
 // is 2^52, which leaves room for ids that are times in microseconds.
 const reach ticket.ID = 1 << 52
 
-// maxSkips bounds how many blocks a lease passes over because rows have all of their ids.
-const maxSkips = 3
+// maxTries bounds how many blocks one lease takes until it has one of use.
+const maxTries = 3
 
 func (db *DB) sequence() string { return quote(db.config.Table + sequenceSuffix) }
 
 // Sequence leases blocks of ticket ids. No id is leased twice, by any number of processes, and where the table's key is
-// AUTO_INCREMENT no leased id is given by that either; see [DB.fence].
+// AUTO_INCREMENT no leased id is given by that either, see [fence].
 type Sequence struct{ db *DB }
 
 // NewSequence makes the sequence of a database.
@@ -37,38 +38,29 @@ func (s *Sequence) Lease(ctx context.Context, n int) (ticket.ID, error) {
 	if err != nil {
 		return 0, err
 	}
-	floor := ticket.ID(1)
-	if key.counts {
-		last, err := db.counter(ctx, key)
-		if err != nil {
-			return 0, err
-		}
-		floor = last + fenceMargin + 1
-	}
 	places, err := db.idPlaces(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for range maxSkips {
-		first, err := db.takeIDs(ctx, n, floor)
+	floor := ticket.ID(1)
+	for range maxTries {
+		first, err := ticket.ID(0), error(nil)
+		if key.counts {
+			first, err = db.takeFencedIDs(ctx, key, n, floor)
+		} else {
+			first, err = db.takeIDs(ctx, n, floor)
+		}
 		if err != nil {
 			return 0, err
 		}
-		last := first + ticket.ID(n) - 1
-		gap, err := db.gap(ctx, places, first, last)
-		switch {
-		case err != nil:
-			return 0, err
-		case gap > last:
-			floor = gap
-			continue
-		case key.counts:
-			err = db.fence(ctx, key, last)
+		gap, err := db.gap(ctx, places, first, first+ticket.ID(n)-1)
+		if err != nil || gap == first {
+			return first, err
 		}
-		return first, err
+		floor = gap
 	}
-	return 0, fmt.Errorf("mysql: lease ids: %w: rows had all ids of %d blocks of %d, one after the other; configure a larger id_block",
-		flush.ErrSinkDown, maxSkips, n)
+	return 0, fmt.Errorf("mysql: lease ids: %w: rows had all ids of %d blocks of %d in a row; trying again",
+		flush.ErrSinkDown, maxTries, n)
 }
 
 // takeIDs takes n ids from the sequence, none below floor, and returns the first.
@@ -85,7 +77,7 @@ func (db *DB) takeIDs(ctx context.Context, n int, floor ticket.ID) (ticket.ID, e
 		return 0, db.failure(operation, err)
 	}
 	if affected == 0 {
-		return 0, fmt.Errorf("mysql: %s: %w: the sequence has no row; run ticketd migrate", operation, flush.ErrSinkPaused)
+		return 0, errNoRow
 	}
 	first, err := result.LastInsertId()
 	if err != nil {
@@ -97,7 +89,10 @@ func (db *DB) takeIDs(ctx context.Context, n int, floor ticket.ID) (ticket.ID, e
 	return ticket.ID(first), nil
 }
 
-var errNoIDs = errors.New("the ids are used up: the sequence stands at 2^63")
+var (
+	errNoIDs = errors.New("the ids are used up: the sequence stands at 2^63")
+	errNoRow = fmt.Errorf("mysql: %w: the sequence of ids has no row; run ticketd migrate", flush.ErrSinkPaused)
+)
 
 // Raise makes sure that ids up to the highest of those given are not leased any more: a sequence that was restored from a
 // backup does not know of them. Ids from [reach] on do not count.
@@ -132,5 +127,8 @@ func (s *Sequence) RaiseToTable(ctx context.Context) (before, after ticket.ID, e
 func (s *Sequence) next(ctx context.Context) (ticket.ID, error) {
 	var next int64
 	err := s.db.pool.QueryRowContext(ctx, "SELECT next FROM "+s.db.sequence()+" WHERE id = 1").Scan(&next)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, errNoRow
+	}
 	return ticket.ID(next), s.db.failure("read the sequence of ids", err)
 }
