@@ -22,7 +22,6 @@ const fenceMargin = 1000
 type UnfencedError struct {
 	Table  string
 	Reason string
-	code   int // of the database's refusal
 }
 
 func (e *UnfencedError) Error() string {
@@ -157,20 +156,9 @@ func (f *fence) raise(ctx context.Context, last ticket.ID) error {
 		return f.db.unfenced(fmt.Sprintf("its type ends at %d, and the next block of ids at %d; widen it to BIGINT UNSIGNED",
 			f.key.most, last))
 	}
-	var err error
-	for i := range ticket.ID(raiseTries) {
-		_, err = f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" ("+quote(f.db.config.Key)+") VALUES (?)",
-			int64(last+i))
-		if u, ok := errors.AsType[*UnfencedError](err); !ok || u.code != errDuplicate {
-			break
-		}
-	}
+	_, err := f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" ("+quote(f.db.config.Key)+") VALUES (?)", int64(last))
 	return err
 }
-
-// raiseTries is how many ids are tried for the row that raises the counter: a row may have the first, whose id somebody has
-// changed by an UPDATE, which moves no counter.
-const raiseTries = 3
 
 // insertAndRollBack inserts one row and rolls back. It returns the id that AUTO_INCREMENT gave.
 func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...any) (ticket.ID, error) {
@@ -183,11 +171,8 @@ func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...an
 		return 0, back
 	}
 	if refused, ok := errors.AsType[*driver.MySQLError](err); ok && judge(err) == data { // it will always be
-		return 0, &UnfencedError{
-			Table: f.db.config.Table, code: int(refused.Number),
-			Reason: fmt.Sprintf("the table refuses a row of defaults, which ticketd inserts and rolls back to move the counter "+
-				"(%d %s): give its columns defaults that its constraints and triggers accept", refused.Number, refused.Message),
-		}
+		return 0, f.db.unfenced(fmt.Sprintf("the table refuses a row of defaults, which ticketd inserts and rolls back to move the "+
+			"counter (%d %s): give its columns defaults that its constraints and triggers accept", refused.Number, refused.Message))
 	}
 	if err != nil {
 		return 0, err

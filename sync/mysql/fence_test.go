@@ -124,23 +124,6 @@ func TestTablesThatAreFenced(t *testing.T) {
 	}
 }
 
-// A row whose id was changed to the one that the fence tries first.
-func TestARowAtTheFence(t *testing.T) {
-	t.Parallel()
-	server, name := testenv.SharedMariaDB(t)
-	db := counting(t, server.DSN(name), "state VARCHAR(9)")
-	id := given(t, db)
-	first := lease(t, db, 10)
-	exec(t, db, "UPDATE tickets_seq SET next = 100000")
-	exec(t, db, "UPDATE tickets SET id = 100009 WHERE id = ?", int64(id)) // moves no counter
-	if second := lease(t, db, 10); second != 100000 {
-		t.Errorf("first ids %d and %d, want 100000 at last", first, second)
-	}
-	if id := given(t, db); id < 100011 {
-		t.Errorf("the table gives %d, want it above the fence", id)
-	}
-}
-
 // Where ids cannot be kept apart, none are leased, and the reason says what to do.
 func TestTablesThatCannotBeFenced(t *testing.T) {
 	t.Parallel()
