@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -48,6 +49,9 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
 			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
 	case errors.Is(err, ids.ErrExhausted):
+		if unfenced, ok := errors.AsType[*mysql.UnfencedError](err); ok {
+			return protocol.Errorf(protocol.CodeUnavailable, "there are no ids for new tickets: %s", unfenced)
+		}
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
