@@ -73,7 +73,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 		return nil, errors.Join(err, s.database.Close())
 	}
 	sink := mysql.NewSink(s.database)
-	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
+	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
 	flusher = flush.New(s.backend, d.metrics.Sink(name, sink), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -50,6 +51,9 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s", store.FullReason(err))
 	case errors.Is(err, ids.ErrExhausted):
+		if unfenced, ok := errors.AsType[*mysql.UnfencedError](err); ok {
+			return protocol.Errorf(protocol.CodeUnavailable, "there are no ids for new tickets: %s", unfenced)
+		}
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+

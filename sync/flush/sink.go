@@ -22,6 +22,9 @@ type Change struct {
 type Result struct {
 	// Revision is the ticket's in the sink after the write: the change's own, or a higher one where the sink was ahead.
 	Revision ticket.Revision
+	// Ahead says that the sink has something else of this ticket than the change: what the store holds of it is to be
+	// forgotten, as where Revision is higher than the change's.
+	Ahead bool
 	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
 	Refused *Refusal
 	// Later is set, with the reason, where the sink answers but somebody else holds the row: it is to be tried again, for as

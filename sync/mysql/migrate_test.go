@@ -138,19 +138,3 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
-
-// A sequence that was restored from an older backup, or rows that were loaded by other means.
-func TestMigrateRaisesTheSequence(t *testing.T) {
-	t.Parallel()
-	db := private(t)
-	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES (500)")
-	if done := migrate(t, db, mysql.MigrateOptions{}); len(done) != 1 {
-		t.Errorf("done %q, want the sequence raised", done)
-	}
-	sequence := mysql.NewSequence(db)
-	for _, want := range []int64{501, 511} {
-		if first, err := sequence.Lease(t.Context(), 10); err != nil || int64(first) != want {
-			t.Errorf("first id %d, error %v; want %d", first, err, want)
-		}
-	}
-}

@@ -227,15 +227,19 @@ final class SpoolingClient {
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );
-		$id = ( $this->next_id )();
-		if ( $id > 0 ) {
-			return $id;
+		try {
+			$id = ( $this->next_id )();
+			if ( $id > 0 ) {
+				return $id;
+			}
+			$none = new LocalException(
+				'unavailable',
+				'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
+				true
+			);
+		} catch ( LocalException $refusal ) {
+			$none = $refusal;
 		}
-		$none = new LocalException(
-			'unavailable',
-			'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
-			true
-		);
 		$none->set_request( $failure->request(), $failure->ambiguous() );
 		throw $none;
 	}
