@@ -39,6 +39,8 @@ type DB struct {
 	packet atomic.Int64
 	// rereads are those of the definition because of something refused.
 	rereads seldom
+	// guard looks at new connections; nil where nobody does.
+	guard *guard
 }
 
 // Open checks the config and prepares the pool. It connects to nothing: the first use does.
@@ -55,14 +57,14 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
 	}
-	pool := sql.OpenDB(connector)
+	db := &DB{config: config, database: dsn.DBName, patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout}
+	pool := sql.OpenDB(guarded{connector, db})
 	pool.SetMaxOpenConns(config.MaxConns)
 	pool.SetMaxIdleConns(config.MaxConns)
 	pool.SetConnMaxLifetime(connLifetime)
 	pool.SetConnMaxIdleTime(connIdle)
-	return &DB{
-		config: config, database: dsn.DBName, pool: pool, patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
-	}, nil
+	db.pool = pool
+	return db, nil
 }
 
 // Patience is the longest that one statement takes before a database that does not answer is given up, connecting included.
