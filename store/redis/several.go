@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -68,16 +65,9 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 		return mutations, errs
 	}
 	mutations = slices.Clone(mutations)
-	commands := make([]*goredis.Cmd, len(creates))
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for i, at := range creates {
-			m := &mutations[at]
-			commands[i] = reserveScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, int64(m.ID), memory(m))
-		}
-		return nil
-	})
+	replies := s.runPiped(ctx, reserveScript, s.reservations(mutations, creates))
 	for i, at := range creates {
-		stands, err := commands[i].Int64()
+		stands, err := replies[i].Int64()
 		if err != nil {
 			errs[at] = wrap("reserve", err)
 			continue
@@ -93,14 +83,18 @@ func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) 
 	if s.keys.partitions == 1 || len(creates) == 0 {
 		return nil
 	}
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for _, at := range creates {
-			m := &mutations[at]
-			pipe.Set(ctx, s.keys.reservation(m.RequestID), int64(m.ID), time.Duration(memory(m))*time.Millisecond)
-		}
-		return nil
-	})
-	return wrap("reserve", err)
+	return wrap("reserve", firstErr(s.runPiped(ctx, recordScript, s.reservations(mutations, creates))))
+}
+
+// reservations are the calls of a script that ties the request ids of creates to their ticket ids.
+func (s *Store) reservations(mutations []store.Mutation, creates []int) []guardedCall {
+	calls := make([]guardedCall, len(creates))
+	for i, at := range creates {
+		m := &mutations[at]
+		p, key := s.keys.reservation(m.RequestID)
+		calls[i] = guardedCall{p, []string{key}, []any{int64(m.ID), memory(m)}}
+	}
+	return calls
 }
 
 func repeatableCreates(mutations []store.Mutation) (indexes []int) {

@@ -44,13 +44,10 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 // not held.
 func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
-	if len(ids) == 1 {
-		commands[0] = s.client.HGetAll(ctx, s.keys.ticket(ids[0]))
-	} else if _, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	if err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 		for i, id := range ids {
 			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
 		}
-		return nil
 	}); err != nil && !isForeign(err) {
 		return nil, err
 	}
@@ -109,14 +106,11 @@ func revision(s string) ticket.Revision {
 
 // Fill implements [store.Tickets].
 func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for i := range rows {
-			// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
-			fillScript.Eval(ctx, pipe, s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])...)
-		}
-		return nil
-	})
-	return wrap("fill", err)
+	calls := make([]guardedCall, len(rows))
+	for i := range rows {
+		calls[i] = guardedCall{s.keys.partition(rows[i].ID), s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])}
+	}
+	return wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
 }
 
 func (s *Store) fillKeys(id ticket.ID) []string {
