@@ -32,6 +32,7 @@ const (
 type DB struct {
 	config     Config
 	database   string        // the DSN's
+	address    string        // the DSN's, with its network
 	patience   time.Duration // for one statement
 	pool       *sql.DB
 	definition atomic.Pointer[table.Definition]
@@ -57,7 +58,7 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
 	}
-	db := &DB{config: config, database: dsn.DBName, patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout}
+	db := &DB{config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")", patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout}
 	pool := sql.OpenDB(guarded{connector, db})
 	pool.SetMaxOpenConns(config.MaxConns)
 	pool.SetMaxIdleConns(config.MaxConns)

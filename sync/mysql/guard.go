@@ -25,8 +25,6 @@ const (
 
 // GuardOptions of [DB.Guard].
 type GuardOptions struct {
-	// Known is the identity of the table that this process works for already; empty where it does not know yet.
-	Known string
 	// Told is called whenever a new connection has been looked at, with the identity of the table it leads to, or why nothing may be
 	// done with it. own is false where the table has no identity and this user may not give it one: its name then stands for it. It
 	// must not block.
@@ -62,8 +60,17 @@ func (db *DB) Guard(o GuardOptions) {
 	_, _ = rand.Read(random[:])                                           // never fails
 	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1 //nolint:gosec // below 2^62
 	db.guard = &guard{
-		options: o, table: db.config.Table, name: db.Name(), identity: o.Known, row: row, now: time.Now,
+		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
 		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
+	}
+}
+
+// Assume tells the guard which table this process works for, before MySQL has said so.
+func (db *DB) Assume(identity string) {
+	db.guard.mu.Lock()
+	defer db.guard.mu.Unlock()
+	if db.guard.identity == "" {
+		db.guard.identity = identity
 	}
 }
 
@@ -139,7 +146,7 @@ func (g *guard) identify(ctx context.Context, i identities) (identity string, ow
 	if row.Home != here.where {
 		if !g.vouches(row.ID, mark) {
 			return "", false, fmt.Errorf("%w: the table is a copy, or its server was replaced, renamed or restored elsewhere: it belongs "+
-				"to the %s, and this is the %s", flush.ErrSinkForeign, row.Home, here.where)
+				"to the %s, and this is the %s; 'ticketd identity' tells more", flush.ErrSinkForeign, row.Home, here.where)
 		}
 		if !here.readOnly {
 			if err := i.settle(ctx, row.ID, here.where); unusable(err) {

@@ -27,11 +27,11 @@ func (g *told) tell(identity string, own bool, err error) {
 	g.identity, g.own, g.err = identity, own, err
 }
 
-// watched opens a database with a guard that knows an identity.
-func watched(t *testing.T, config mysql.Config, known string) (*mysql.DB, *told) {
+// watched opens a database with a guard.
+func watched(t *testing.T, config mysql.Config) (*mysql.DB, *told) {
 	t.Helper()
 	db, g := open(t, config), &told{}
-	db.Guard(mysql.GuardOptions{Known: known, Told: g.tell})
+	db.Guard(mysql.GuardOptions{Told: g.tell})
 	return db, g
 }
 
@@ -46,7 +46,7 @@ func TestIdentityIsMadeOnce(t *testing.T) {
 		if statements, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil || len(statements) != 0 {
 			t.Errorf("migrated again: %q, %v", statements, err)
 		}
-		serving, g := watched(t, mysql.Config{DSN: dsn}, "")
+		serving, g := watched(t, mysql.Config{DSN: dsn})
 		if _, err := serving.LoadDefinition(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -70,14 +70,14 @@ func TestIdentityOfAnOlderTable(t *testing.T) {
 	t.Cleanup(func() { _, _ = root.Pool().ExecContext(context.Background(), "DROP USER "+name+"@localhost") })
 	exec(t, root, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+name+".* TO "+name+"@localhost")
 
-	lesser, g := watched(t, mysql.Config{DSN: strings.Replace(server.DSN(name), "root@", name+":x@", 1)}, "")
+	lesser, g := watched(t, mysql.Config{DSN: strings.Replace(server.DSN(name), "root@", name+":x@", 1)})
 	if _, err := lesser.LoadDefinition(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if g.identity != root.Name() || g.own || g.err != nil {
 		t.Errorf("without the right to make tables: %+v", g)
 	}
-	serving, made := watched(t, mysql.Config{DSN: server.DSN(name)}, "")
+	serving, made := watched(t, mysql.Config{DSN: server.DSN(name)})
 	if _, err := serving.LoadDefinition(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	db := private(t)
 	exec(t, db, "UPDATE wp_support_tickets_identity SET server = 'MariaDB server on host production' WHERE id = 1")
-	serving, g := watched(t, db.Config(), "")
+	serving, g := watched(t, db.Config())
 	_, definition := serving.LoadDefinition(t.Context())
 	_, rows := serving.MaxID(t.Context())
 	_, lease := mysql.NewSequence(serving).Lease(t.Context(), 1)
@@ -136,8 +136,8 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 func TestFailOverIsVouchedFor(t *testing.T) {
 	t.Parallel()
 	db := private(t)
-	running, g := watched(t, db.Config(), "")
-	other, _ := watched(t, db.Config(), "")
+	running, g := watched(t, db.Config())
+	other, _ := watched(t, db.Config())
 	running.Pool().SetMaxIdleConns(0)
 	other.Pool().SetMaxIdleConns(0)
 	if _, err := running.LoadDefinition(t.Context()); err != nil {
