@@ -39,6 +39,8 @@ type CreateParams struct {
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
 
 // SetParams are the parameters of set.
@@ -51,7 +53,18 @@ type SetParams struct {
 	Ack       Ack
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
+
+// TableIdentity is the identity of the table for which a change is meant; empty where nobody says.
+func (p *CreateParams) TableIdentity() string { return p.Identity }
+
+// TableIdentity is as that of [CreateParams].
+func (p *SetParams) TableIdentity() string { return p.Identity }
+
+// TableIdentity is as that of [CreateParams].
+func (p *DeleteParams) TableIdentity() string { return p.Identity }
 
 // TicketFields are the fields to set in one ticket.
 type TicketFields struct {
@@ -90,6 +103,8 @@ type DeleteParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
 
 // FlushParams are the parameters of flush.

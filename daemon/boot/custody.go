@@ -289,11 +289,12 @@ func (c *custody) owner(context.Context) (redis.Owner, error) {
 	return redis.Owner{Identity: c.identity, Former: c.former}, nil
 }
 
-// owns says whether changes that carry an identity are for the site's table.
+// owns says whether changes that carry an identity are for the site's table; as long as that is not known nobody can tell, and nothing
+// is served.
 func (c *custody) owns(identity string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return identity == c.identity || slices.Contains(c.memory.Moved, identity)
+	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
 }
 
 // warnings are what somebody must act on.
