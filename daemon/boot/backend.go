@@ -31,11 +31,11 @@ type backend struct {
 
 // parts are what a backend is made with.
 type parts struct {
-	name   string
-	config *config.Site
-	clock  *ticket.Clock
-	floor  func(context.Context) (ticket.Revision, error)
-	owner  string
+	name    string
+	config  *config.Site
+	clock   *ticket.Clock
+	floor   func(context.Context) (ticket.Revision, error)
+	custody *custody
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
@@ -53,6 +53,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		return nil, err
 	}
 	dir := d.config.JournalDir(p.name)
+	if err := p.custody.beforeJournal(ctx, dir, d.redis != nil); err != nil {
+		return nil, err
+	}
 	b := &backend{}
 	var report wal.Report
 	var err error
@@ -82,6 +85,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.custody.openedJournal(dir)
 	if report.Cut > 0 {
 		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
 			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")

@@ -46,6 +46,8 @@ func answer(err error) error {
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
+	case errors.Is(err, flush.ErrSinkForeign), errors.Is(err, store.ErrOwner):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
@@ -79,7 +81,7 @@ func tooMuch() error {
 
 // answerChange is answer for a change, where a store that does not answer leaves a doubt.
 func answerChange(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	if errors.Is(err, store.ErrUnavailable) && !errors.Is(err, flush.ErrSinkForeign) {
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer: it is not known whether the change was made; repeat it under the same request id")
 	}

@@ -100,8 +100,9 @@ func (k keys) request(partition int, requestID string) string {
 
 // reservation is the key that says which ticket a create with this request id makes. It lies in a partition of its own: that of
 // the ticket is not known to who repeats the create, as a new id is proposed each time.
-func (k keys) reservation(requestID string) string {
+func (k keys) reservation(requestID string) (partition int, key string) {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(requestID))                                      // never fails
-	return k.base(int(hash.Sum32()%uint32(k.partitions))) + "id:" + requestID //nolint:gosec // a small number
+	_, _ = hash.Write([]byte(requestID))                 // never fails
+	partition = int(hash.Sum32() % uint32(k.partitions)) //nolint:gosec // a small number
+	return partition, k.base(partition) + "id:" + requestID
 }

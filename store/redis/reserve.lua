@@ -1,10 +1,9 @@
 -- Ties a request id to the ticket and the digest of the request.
 --
 -- KEYS[1]  the request id's reservation
--- ARGV     the ticket id that is proposed, for how many ms the reservation is remembered, the digest
+-- ARGV     the reservation that is proposed, which is the ticket id, a space, the digest; for how many ms it is remembered
 --
--- Returns the reservation that stands, that of the first who proposed one: the ticket id, a space, the digest. Earlier versions
--- wrote the ticket id alone.
+-- Returns the reservation that stands, that of the first who proposed one. Earlier versions wrote the ticket id alone.
 --
 -- As text, which has no limit of 2^53. (SET with NX and GET at once would do, but Redis 6.2 has no such thing.)
 
@@ -12,6 +11,5 @@ local stands = redis.call('GET', KEYS[1])
 if stands then
 	return stands
 end
-stands = ARGV[1] .. ' ' .. ARGV[3]
-redis.call('SET', KEYS[1], stands, 'PX', ARGV[2])
-return stands
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]

@@ -24,7 +24,7 @@ const (
 )
 
 // Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and
-// the tombstones where deletes remove rows. It never drops, narrows or changes what is there. A table that is
+// the tombstones where deletes remove rows, and the table's identity. It never drops, narrows or changes what is there. A table that is
 // described by the config gets nothing but the revision column and its index. It returns the statements that it has
 // run, or would run.
 //
@@ -46,7 +46,7 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 	}
 	defer unlock()
 	m := &migration{config: db.config, conn: conn, dry: options.DryRun}
-	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones} {
+	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.identity} {
 		if err := step(ctx); err != nil {
 			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
 		}
@@ -231,6 +231,34 @@ func (m *migration) tombstones(ctx context.Context) error {
 		return err
 	}
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
+}
+
+// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that too.
+// The identity of a table which is a copy, or has moved, stays as it is.
+func (m *migration) identity(ctx context.Context) error {
+	return onConn(m.conn, m.config.Table, func(i identities) error {
+		row, _, err := i.read(ctx, identityRow)
+		if err != nil && !missing(err) {
+			return err
+		}
+		if row.ID != "" {
+			return nil
+		}
+		if missing(err) {
+			m.done = append(m.done, i.createTable())
+		}
+		if m.dry {
+			return nil
+		}
+		if err := i.make(ctx); err != nil {
+			return fmt.Errorf("make the table of the identity: %w", err)
+		}
+		here, err := i.look(ctx)
+		if err != nil {
+			return err
+		}
+		return i.add(ctx, newIdentity(), here.where)
+	})
 }
 
 func (m *migration) exists(ctx context.Context, name string) (bool, error) {
