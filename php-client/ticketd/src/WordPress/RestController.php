@@ -209,7 +209,7 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function update_item( $request ) {
-		$revision = $this->api->set(
+		$revision = $this->api->update(
 			$request['id'],
 			$request['fields'],
 			(int) $request['if_revision'],
