@@ -19,6 +19,7 @@ type row struct {
 	at       int   // which of the changes it is
 	size     int   // bytes that its values take in a statement
 	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
+	deletes  bool  // the change is a deletion
 }
 
 // group is the changes that the same statement can carry.
@@ -56,7 +57,7 @@ func newPlan(d *table.Definition) *plan {
 // added.
 func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	d := p.definition
-	r := row{id: c.ID, revision: c.Revision, at: at}
+	r := row{id: c.ID, revision: c.Revision, at: at, deletes: c.Deleted}
 	if c.Deleted && d.DeletedAt == "" {
 		p.deletions = append(p.deletions, r)
 		return ""

@@ -138,7 +138,7 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		switch {
 		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
 			w.stored(r, held)
-		case r.buried:
+		case r.buried, r.deletes && !s.group.insertable: // there is no row, and there is to be none
 			w.stored(r, r.revision)
 		case !s.group.insertable:
 			w.refuse(r, &flush.Refusal{

@@ -89,7 +89,7 @@ final class SpoolingClient {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket. A change that was spooled is dropped where there is none.
+	 * @param bool   $must_exist  Refuse unless there is the ticket; one that was spooled is dropped then.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
 	public function set(
