@@ -42,6 +42,7 @@ type runningSite struct {
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
+	moved     atomic.Pointer[string]
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -86,7 +87,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
 		seeded: s.seeded, foreign: s.foreignKey,
-		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
+		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
+		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
 		return err
@@ -99,7 +101,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
 		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
@@ -138,6 +140,9 @@ func strategy(c *config.Site) site.Strategy {
 
 // seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
 func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
+	if s.Site != nil {
+		s.Rebury()
+	}
 	if floor == 0 && !emptied {
 		return
 	}
@@ -157,9 +162,21 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
+// spooledMoved is told that a create from the spool got another id than its client was told.
+func (s *runningSite) spooledMoved(from, to int64) {
+	text := movedText(ticket.ID(from), ticket.ID(to), time.Now())
+	s.moved.Store(&text)
+}
+
+// movedText says that a new ticket has another id than its client was told.
+func movedText(from, to ticket.ID, at time.Time) string {
+	return "a ticket was created under the id " + from.String() + ", which is another ticket's, while that could not be seen; at " +
+		at.UTC().Format(time.RFC3339) + " it got the id " + to.String() + ": tell whoever was told " + from.String()
+}
+
 func (s *runningSite) warnings() []string {
 	found := slices.Concat(s.backend.warnings(), s.custody.warnings())
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.moved} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

@@ -248,11 +248,12 @@ final class SpoolingClientTest extends TestCase {
 	 */
 	public function test_several_changes_are_spooled_one_by_one(): void {
 		$client = $this->client( null, null, 'shop' );
-		$this->assertSame( array( 5 => 0, 3 => 0 ), $client->set_many( array( 5 => self::FIELDS, 3 => array( 'status' => null ) ), 'bulk' ) );
+		$this->assertSame( array( 5 => 0, 3 => 0 ), $client->set_many( array( 5 => self::FIELDS, 3 => array( 'status' => null ) ), 'bulk', true ) );
+		$common = array( 'must_exist' => true, 'site' => 'shop' );
 		$this->assertSame(
 			array(
-				array( 'set', array( 'id' => 5, 'fields' => self::FIELDS, 'request_id' => 'bulk#0', 'site' => 'shop' ) ),
-				array( 'set', array( 'id' => 3, 'fields' => array( 'status' => null ), 'request_id' => 'bulk#1', 'site' => 'shop' ) ),
+				array( 'set', array( 'id' => 5, 'fields' => self::FIELDS, 'request_id' => 'bulk#0' ) + $common ),
+				array( 'set', array( 'id' => 3, 'fields' => array( 'status' => null ), 'request_id' => 'bulk#1' ) + $common ),
 			),
 			$this->spooled()
 		);

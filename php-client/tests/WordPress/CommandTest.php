@@ -78,6 +78,18 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
+	 * Set makes no ticket, unless it is told to.
+	 */
+	public function test_set_makes_none(): void {
+		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'revision' => 8 ) ) );
+		$params = array( 'id' => 812, 'fields' => array( 'status' => 'a' ) );
+		$this->command()->set( array( '812', 'status=a' ), array() );
+		$this->command()->set( array( '812', 'status=a' ), array( 'create' => true ) );
+		$this->assertSame( array( 'set', $params + array( 'must_exist' => true ) ), $this->request() );
+		$this->assertSame( array( 'set', $params ), $this->request() );
+	}
+
+	/**
 	 * Create prints the id.
 	 */
 	public function test_create(): void {

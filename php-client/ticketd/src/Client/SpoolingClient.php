@@ -89,11 +89,18 @@ final class SpoolingClient {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist  Refuse unless there is the ticket; one that was spooled is dropped then.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
-	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	): int {
 		try {
-			return $this->client->set( $id, $fields, $if_revision, $request_id );
+			return $this->client->set( $id, $fields, $if_revision, $request_id, $must_exist );
 		} catch ( TicketdException $failure ) {
 			return $this->spool( $failure, $failure->request() );
 		}
@@ -105,13 +112,14 @@ final class SpoolingClient {
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist   Refuse each unless there is its ticket; see set().
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
 	 */
-	public function set_many( array $fields_by_id, string $request_id = '' ): array {
+	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
 		try {
-			$outcomes = $this->client->set_many( $fields_by_id, $request_id );
+			$outcomes = $this->client->set_many( $fields_by_id, $request_id, $must_exist );
 			foreach ( $outcomes as $id => $outcome ) {
 				if ( $outcome instanceof TicketdException ) {
 					$outcomes[ $id ] = $this->spool_pair( $outcome, $outcome->request() );
