@@ -95,7 +95,7 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 		patch.add(f)
 	}
 	slices.SortFunc(p.cells, func(a, b cell) int { return cmp.Compare(a.column, b.column) })
-	g := p.group(&patch, r.floor)
+	g := p.group(&patch, r.floor, p.needsLife(c))
 	r.values = make([]any, 0, len(p.cells)+1)
 	for _, c := range p.cells {
 		r.values = append(r.values, argument(&d.Columns[c.column], c.value))
@@ -108,10 +108,25 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	return ""
 }
 
-// group finds the group for the cells, the patch and the floor, or makes it.
-func (p *plan) group(patch *extraPatch, floor ticket.Revision) *group {
+// needsLife says whether a change is to keep away from a row that is marked as deleted. One that sets the mark itself deletes,
+// or takes that back; a create brings the column's default with it and does neither.
+func (p *plan) needsLife(c *flush.Change) bool {
+	if p.definition.DeletedAt == "" {
+		return false
+	}
+	mark, sets := c.Fields.Get(p.definition.DeletedAt)
+	return !sets || c.Created > 0 && (mark.IsNull() || unmarked(mark.Text()))
+}
+
+// group finds the group for the cells, the patch and the limits, or makes it.
+func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *group {
 	removal := patch.removal()
 	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor))
+	if alive {
+		p.shape = append(p.shape, 1)
+	} else {
+		p.shape = append(p.shape, 0)
+	}
 	for _, c := range p.cells {
 		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) //nolint:gosec // a table has at most 4096 columns
 	}
@@ -123,14 +138,9 @@ func (p *plan) group(patch *extraPatch, floor ticket.Revision) *group {
 	if g := p.byShape[string(p.shape)]; g != nil {
 		return g
 	}
-	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), floor: floor}
+	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), floor: floor, alive: alive}
 	for i, c := range p.cells {
 		g.columns[i] = c.column
-	}
-	if mark, there := p.definition.Position(p.definition.DeletedAt); there {
-		// Who sets the mark deletes, or takes it back.
-		_, sets := slices.BinarySearch(g.columns, mark)
-		g.alive = !sets
 	}
 	g.insertable = !slices.ContainsFunc(p.definition.Required(), func(required int) bool {
 		_, given := slices.BinarySearch(g.columns, required)

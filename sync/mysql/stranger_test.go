@@ -47,8 +47,8 @@ func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, customer_id, extra) VALUES (16, 'precious', 5, '{\"note\":\"private\"}')")
 		write(t, db, set(18, now-100*second, "subject", "older", "note", "private")) // ticketd's own, by another way
 		results := write(t, db,
-			created(15, now, now, "subject", "new", "customer_id", "4"),
-			created(16, now, now, "subject", "new", "customer_id", "4"),
+			created(15, now, now, "subject", "new", "customer_id", "4", "deleted_at", "NULL"),
+			created(16, now, now, "subject", "new", "customer_id", "4", "deleted_at", "NULL"),
 			created(17, now, now+50*second, "subject", "new", "note", "x"),
 			created(18, now, now+50*second, "subject", "new", "note", "x"))
 		wantStored(t, results[:1], now)
@@ -136,6 +136,7 @@ func TestACreateThatWasDeletedMeanwhile(t *testing.T) {
 	}
 	// A flusher that was paused with the create must not bring the ticket back.
 	wantForgotten(t, write(t, db, created(15, now, now, "subject", "new"))[0], now+second)
+	wantForgotten(t, write(t, db, created(15, now, now+2*second, "subject", "new", "deleted_at", "NULL"))[0], now+2*second)
 	if !row(t, db, 15).Deleted {
 		t.Error("the ticket is back")
 	}
