@@ -397,10 +397,13 @@ final class Api {
 		return $this->attempt(
 			$method,
 			function ( Client $client ) use ( $call ) {
-				$next_id = function (): int {
+				$next_id  = function (): int {
 					return Database::next_id( $this->settings->table() );
 				};
-				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id ) );
+				$identity = function (): string {
+					return Database::identity( $this->settings->table() );
+				};
+				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id, $identity ) );
 			}
 		);
 	}
