@@ -494,7 +494,7 @@ func TestMovedSpool(t *testing.T) {
 		p.RequestID, p.Identity = "again", identity
 		return &p
 	}
-	if _, err := c.SetWith(t.Context(), *meant("SOMEBODY ELSE'S")); code(err) != protocol.CodeInvalid {
+	if _, err := c.Set(t.Context(), *meant("SOMEBODY ELSE'S")); code(err) != protocol.CodeInvalid {
 		t.Errorf("a change for another table on a connection: %v", err)
 	}
 	if err := was.Stop(); err != nil {
@@ -504,7 +504,7 @@ func TestMovedSpool(t *testing.T) {
 	o.server, o.database = testenv.SharedMariaDB(t)
 	is := newHouse(t, o)
 	is.must(t, "migrate")
-	file := spoolFrame(t, filepath.Join(is.dir, "spool"), id, meant(identity))
+	file := (&spooler{dir: filepath.Join(is.dir, "spool")}).put(t, protocol.MethodSet, id, meant(identity))
 	c = is.open(t)
 	create(t, c, "its own")
 	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
