@@ -474,3 +474,58 @@ func TestStartWithoutMySQL(t *testing.T) {
 	}
 	notServed(t, other.open(t), "is not known yet")
 }
+
+// A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is and
+// holds up nobody; with the old configuration it is made.
+func TestMovedSpool(t *testing.T) {
+	t.Parallel()
+	o := houseOptions{}
+	o.server, o.database = testenv.SharedMariaDB(t)
+	was := newHouse(t, o)
+	was.must(t, "migrate")
+	c := was.open(t)
+	id := create(t, c, "the first")
+	var identity string
+	if err := was.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+		t.Fatal(err)
+	}
+	meant := func(identity string) *protocol.SetParams {
+		p := set(id, "subject", "spooled")
+		p.RequestID, p.Identity = "again", identity
+		return &p
+	}
+	if _, err := c.Set(t.Context(), *meant("SOMEBODY ELSE'S")); code(err) != protocol.CodeInvalid {
+		t.Errorf("a change for another table on a connection: %v", err)
+	}
+	if err := was.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	o.dir = was.dir
+	o.server, o.database = testenv.SharedMariaDB(t)
+	is := newHouse(t, o)
+	is.must(t, "migrate")
+	file := (&spooler{dir: filepath.Join(is.dir, "spool")}).put(t, protocol.MethodSet, id, meant(identity))
+	c = is.open(t)
+	create(t, c, "its own")
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantSubjects(t, is.db, "its own")
+	status, err := c.Status(t.Context())
+	if err != nil || status.Spool.Bad != 0 || !slices.ContainsFunc(status.Warnings, func(w string) bool {
+		return strings.Contains(w, "1 files of the spool") && strings.Contains(w, "another table")
+	}) {
+		t.Errorf("%+v, %q, %v", status.Spool, status.Warnings, err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if err := is.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = was.open(t)
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantSubjects(t, was.db, "spooled")
+}

@@ -97,6 +97,17 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
+	 * The identity of a table is read once in a PHP request; a table that has none has the empty one.
+	 */
+	public function test_the_identity_of_a_table(): void {
+		$GLOBALS['wpdb']->query( 'CREATE TABLE wp_known_identity (id BIGINT, identity VARCHAR(64), server VARCHAR(512))' );
+		$GLOBALS['wpdb']->query( "INSERT INTO wp_known_identity VALUES (7, 'a mark', ''), (1, 'ABC', '')" );
+		$this->assertSame( 'ABC', Database::identity( 'wp_known' ) );
+		$GLOBALS['wpdb']->query( 'DROP TABLE wp_known_identity' );
+		$this->assertSame( array( 'ABC', '', '' ), array_map( array( Database::class, 'identity' ), array( 'wp_known', 'wp_none', 'no`table' ) ) );
+	}
+
+	/**
 	 * Two connections that take ids at a time never get the same one.
 	 */
 	public function test_no_id_is_given_twice(): void {

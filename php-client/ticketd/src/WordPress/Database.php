@@ -21,6 +21,13 @@ final class Database {
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
 	/**
+	 * The identities of tables, as this PHP request knows them.
+	 *
+	 * @var array<string, string>
+	 */
+	private static array $identities = array();
+
+	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
 	 *
 	 * @param string $name The name.
@@ -43,6 +50,24 @@ final class Database {
 			return null;
 		}
 		return array_map( 'get_object_vars', (array) $wpdb->last_result );
+	}
+
+	/**
+	 * The identity of a tickets table, which changes carry that wait in the spool: so none is ever made in another table.
+	 *
+	 * @param string $table The table's name.
+	 * @return string The identity; empty where the table has none, or the database does not answer.
+	 */
+	public static function identity( string $table ): string {
+		if ( ! self::is_table_name( $table ) ) {
+			return '';
+		}
+		if ( ! isset( self::$identities[ $table ] ) ) {
+			$rows = self::rows( "SELECT `identity` FROM `{$table}_identity` WHERE `id` = 1" );
+
+			self::$identities[ $table ] = (string) ( $rows[0]['identity'] ?? '' );
+		}
+		return self::$identities[ $table ];
 	}
 
 	/**
