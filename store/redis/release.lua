@@ -1,9 +1,9 @@
 -- Takes back the reservation of a request that was refused, so that its id may be used again.
 --
--- KEYS[1]  the request id's reservation
--- ARGV[1]  what it is known to be: another is left alone
+-- KEYS     as in reserve.lua
+-- ARGV     the ticket id and the digest that the reservation is known to have: another is left alone
 
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-	redis.call('DEL', KEYS[1])
+if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('GET', KEYS[2]) == ARGV[2] then
+	redis.call('DEL', KEYS[1], KEYS[2])
 end
 return 0

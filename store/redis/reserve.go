@@ -32,21 +32,6 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 	return indexes
 }
 
-// reservation is what a reservation's key holds.
-type reservation struct {
-	ticket ticket.ID
-	digest string // empty: not known
-}
-
-func (r reservation) text() string { return r.ticket.String() + " " + r.digest }
-
-// parseReservation reads what [reservation.text] or an earlier version wrote, which had no digests.
-func parseReservation(text string) (reservation, error) {
-	number, digest, _ := strings.Cut(text, " ")
-	id, err := ticket.ParseID(number)
-	return reservation{id, digest}, err
-}
-
 // reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no harm.
 // A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error
 // where the id belongs to another request or that cannot be told.
@@ -61,7 +46,7 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
 		for i, at := range indexes {
 			m := &mutations[at]
-			commands[i] = reserveScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, int64(m.ID), memory(m), m.Digest)
+			commands[i] = reserveScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), memory(m), m.Digest)
 		}
 		return nil
 	})
@@ -72,14 +57,15 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 			errs[at] = wrap("reserve", err)
 			continue
 		}
-		stands, err := parseReservation(text)
+		number, digest, _ := strings.Cut(text, " ")
+		stands, err := ticket.ParseID(number)
 		switch {
 		case err != nil:
 			errs[at] = wrap("reserve", err)
-		case stands.digest != m.Digest && stands.digest != "" && m.Digest != "":
+		case digest != m.Digest && digest != "" && m.Digest != "":
 			errs[at] = store.ErrReused
 		case m.Kind.Creates():
-			m.ID = stands.ticket
+			m.ID = stands
 		}
 	}
 	return mutations, errs
@@ -100,24 +86,33 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for _, at := range refused {
 			m := &mutations[at]
-			releaseScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, reservation{m.ID, m.Digest}.text())
+			releaseScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), m.Digest)
 		}
 		return nil
 	})
 }
 
-// recordReserved ties the request ids of replayed mutations to the tickets that they changed.
+// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the others
+// need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
 func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
 	indexes := allReserved(mutations)
 	if s.keys.partitions == 1 || len(indexes) == 0 {
 		return nil
 	}
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for _, at := range indexes {
+	commands := make([]*goredis.StatusCmd, len(indexes))                // what says the ticket, written last
+	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for i, at := range indexes {
 			m := &mutations[at]
-			pipe.Set(ctx, s.keys.reservation(m.RequestID), reservation{m.ID, m.Digest}.text(), time.Duration(memory(m))*time.Millisecond)
+			keys, remembered := s.keys.reservation(m.RequestID), time.Duration(memory(m))*time.Millisecond
+			pipe.Set(ctx, keys[1], m.Digest, remembered)
+			commands[i] = pipe.Set(ctx, keys[0], int64(m.ID), remembered)
 		}
 		return nil
 	})
-	return wrap("reserve", err)
+	for i, at := range indexes {
+		if err := commands[i].Err(); err != nil && mutations[at].Kind.Creates() {
+			return wrap("reserve", err)
+		}
+	}
+	return nil
 }
