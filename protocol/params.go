@@ -39,6 +39,9 @@ type CreateParams struct {
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
+	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
+	// no parameter of the wire.
+	Accepted time.Time
 }
 
 // SetParams are the parameters of set.
@@ -51,6 +54,8 @@ type SetParams struct {
 	Ack       Ack
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
+	// MustExist refuses the change unless there is the ticket.
+	MustExist bool
 }
 
 // TicketFields are the fields to set in one ticket.
@@ -69,6 +74,8 @@ type SetManyParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
+	// MustExist refuses each pair unless there is its ticket.
+	MustExist bool
 }
 
 // GetParams are the parameters of get.

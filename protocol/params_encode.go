@@ -60,6 +60,9 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.IfRevision != 0 {
 		n++
 	}
+	if p.MustExist {
+		n++
+	}
 	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
 	e.str("fields")
@@ -67,10 +70,22 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.IfRevision != 0 {
 		e.pair("if_revision", p.IfRevision)
 	}
+	if p.MustExist {
+		e.str("must_exist")
+		e.bool(true)
+	}
 }
 
 func (p *SetManyParams) encode(e *Encoder) {
-	e.change(1, p.Site, p.RequestID, p.Remember, p.Ack)
+	n := 1
+	if p.MustExist {
+		n++
+	}
+	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	if p.MustExist {
+		e.str("must_exist")
+		e.bool(true)
+	}
 	e.str("tickets")
 	e.array(len(p.Tickets))
 	for i := range p.Tickets {

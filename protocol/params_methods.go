@@ -47,6 +47,8 @@ func (p *SetParams) Decode(raw Raw) error {
 			return true, d.fields(&p.Fields)
 		case "if_revision":
 			return true, d.revision("if_revision", &p.IfRevision)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
 		default:
 			return d.change(key, &c)
 		}
@@ -68,10 +70,14 @@ func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		if key == "tickets" {
+		switch key {
+		case "tickets":
 			return true, d.tickets(&p.Tickets)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
+		default:
+			return d.change(key, &c)
 		}
-		return d.change(key, &c)
 	})
 	switch {
 	case err != nil:

@@ -31,8 +31,17 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrReused):
 		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
 			"other fields: nothing was changed; give each request an id of its own")
-	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
+	case errors.Is(err, store.ErrTaken):
+		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
+			"leave the id out to be given a free one")
+	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, errMaybeTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the one "+
+			"that this request made: try again later under the same request id")
+	case errors.Is(err, errAllTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s: something writes to ids that it was never given; 'ticketd doctor' "+
+			"compares the sequence with the table", err)
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")

@@ -40,6 +40,8 @@ type Database interface {
 // IDs hands out ids of new tickets without waiting for MySQL.
 type IDs interface {
 	Next(ctx context.Context) (ticket.ID, error)
+	// Use says that a ticket has this id, wherever it came from: Next must not return it.
+	Use(id ticket.ID)
 }
 
 // Strategy is a sync strategy with the name that the configuration gives it.

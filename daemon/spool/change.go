@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
@@ -18,8 +19,18 @@ type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
 	check() error
-	apply(ctx context.Context, site daemon.Site) error
+	apply(ctx context.Context, f *file) error
 }
+
+// file is what a change needs to know of its file.
+type file struct {
+	spool *Spool
+	site  daemon.Site
+	at    time.Time // see acknowledged
+}
+
+// id is the id of the ticket that the file means.
+func (f *file) id(id int64) int64 { return f.spool.moved.id(f.site, id) }
 
 // parse reads the one frame of a file. The error is a *[protocol.Error].
 func parse(content []byte) (change, error) {
@@ -75,15 +86,21 @@ func (c *create) check() error {
 // less than a day then), only that call's reply was lost, and nobody was told of that ticket: it is removed, unless somebody
 // has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller was told: that
 // ticket stays. All of it may be repeated.
-func (c *create) apply(ctx context.Context, site daemon.Site) error {
-	p := c.CreateParams
-	p.Remember, p.Ack = 0, protocol.AckRedis
+func (c *create) apply(ctx context.Context, f *file) error {
+	site, p := f.site, c.CreateParams
+	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at
 	made, err := site.Create(ctx, &p)
+	if taken(err) {
+		return f.spool.createElsewhere(ctx, site, c)
+	}
 	if err != nil || made.ID == c.ID {
 		return err
 	}
-	p.RequestID += "#" + strconv.FormatInt(c.ID, 10)
-	if _, err := site.Create(ctx, &p); err != nil || c.Remember == 0 {
+	p.RequestID = c.RequestID + "#" + strconv.FormatInt(c.ID, 10)
+	if _, err = site.Create(ctx, &p); taken(err) {
+		err = f.spool.createElsewhere(ctx, site, c)
+	}
+	if err != nil || c.Remember == 0 {
 		return err
 	}
 	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
@@ -105,10 +122,10 @@ func (c *set) check() error {
 	return checkRequestID(c.RequestID)
 }
 
-func (c *set) apply(ctx context.Context, site daemon.Site) error {
+func (c *set) apply(ctx context.Context, f *file) error {
 	p := c.SetParams
-	p.Remember, p.Ack = 0, protocol.AckRedis
-	_, err := site.Set(ctx, &p)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	_, err := f.site.Set(ctx, &p)
 	return err
 }
 
@@ -116,9 +133,9 @@ type remove struct{ protocol.DeleteParams }
 
 func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
-func (c *remove) apply(ctx context.Context, site daemon.Site) error {
+func (c *remove) apply(ctx context.Context, f *file) error {
 	p := c.DeleteParams
-	p.Remember, p.Ack = 0, protocol.AckRedis
-	_, err := site.Delete(ctx, &p)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	_, err := f.site.Delete(ctx, &p)
 	return err
 }

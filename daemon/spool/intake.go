@@ -67,6 +67,9 @@ func (s *Spool) begin() (*folder, map[daemon.Site]bool) {
 
 // end says whether everything was looked at that was there at the beginning.
 func (s *Spool) end(all bool) {
+	if all && len(s.waiting) == 0 { // nothing is left that could mean one of them
+		clear(s.moved)
+	}
 	waits := map[daemon.Site]bool{}
 	for _, site := range s.waiting {
 		waits[site] = true
@@ -142,7 +145,7 @@ func (s *Spool) takeFile(ctx context.Context, f *folder, name string, skip map[d
 		return nil
 	}
 	if err == nil {
-		err = s.apply(ctx, c, site)
+		err = s.apply(ctx, c, &file{spool: s, site: site, at: acknowledged(name)})
 	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx) // whatever became of the change: it is made again under its request id
@@ -168,7 +171,7 @@ func (s *Spool) load(f *folder, name string) (change, daemon.Site, error) {
 }
 
 // apply makes the change within the time of one request. A panic becomes the error of this one file.
-func (s *Spool) apply(ctx context.Context, c change, site daemon.Site) (err error) {
+func (s *Spool) apply(ctx context.Context, c change, f *file) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
@@ -176,7 +179,7 @@ func (s *Spool) apply(ctx context.Context, c change, site daemon.Site) (err erro
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	return c.apply(ctx, site)
+	return c.apply(ctx, f)
 }
 
 // judge decides by an error what becomes of a file.

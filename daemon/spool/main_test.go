@@ -32,7 +32,10 @@ type fakeSite struct {
 	block func(ctx context.Context) error
 	// made has the tickets that creates made before, by request id.
 	made map[string]int64
-	get  func(id int64) (protocol.Ticket, error)
+	// taken is an id that creates are refused; they are given 100 where they name none.
+	taken    int64
+	accepted time.Time // of the last create
+	get      func(id int64) (protocol.Ticket, error)
 }
 
 func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, ack protocol.Ack, format string, args ...any) error {
@@ -60,6 +63,13 @@ func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Dur
 
 func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
 	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "create %d %s", p.ID, p.RequestID)
+	s.accepted = p.Accepted
+	if err == nil && p.ID != 0 && p.ID == s.taken {
+		return protocol.CreateResult{}, protocol.Errorf(protocol.CodeExists, "taken")
+	}
+	if p.ID == 0 {
+		return protocol.CreateResult{ID: 100, Revision: 1}, err
+	}
 	if id, there := s.made[p.RequestID]; there {
 		return protocol.CreateResult{ID: id, Revision: 5}, err
 	}

@@ -36,6 +36,8 @@ type Options struct {
 	// Timeout bounds the work on one file.
 	Timeout time.Duration
 	Log     zerolog.Logger
+	// OnMoved is told of a create that got another id than its client was told, as that was another ticket's. Optional.
+	OnMoved func(site daemon.Site, from, to int64)
 	// Now is the clock for pauses and ages; nil stands for time.Now.
 	Now func() time.Time
 }
@@ -51,6 +53,7 @@ type Spool struct {
 	waiting map[string]daemon.Site // they wait for their site
 	stuck   map[string]stuck       // they can be neither taken in again nor moved away
 	scanned time.Time              // when the whole folder was last looked at
+	moved   moves                  // creates that have another id
 	noRoom  bool                   // bad/ takes no more, as the log was told
 	trouble string                 // what ended the last pass early, as the log was told
 
@@ -78,7 +81,7 @@ func New(opts Options) *Spool {
 	}
 	s := &Spool{
 		opts: opts, turn: make(chan struct{}, 1), waiting: map[string]daemon.Site{}, stuck: map[string]stuck{},
-		holds: map[daemon.Site]*hold{},
+		holds: map[daemon.Site]*hold{}, moved: moves{},
 	}
 	s.open()
 	return s

@@ -2,10 +2,12 @@ package journal
 
 import (
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/memory"
 	"github.com/ticketd/ticketd/store/requests"
@@ -106,4 +108,31 @@ func (r reader) state(s *memory.State) {
 	for range r.Count(3) {
 		s.Fields = append(s.Fields, memory.FieldState{Name: r.Text(), Value: r.Value(), Changed: r.Revision()})
 	}
+}
+
+// graves writes buckets of tombstones: the number of each, and as numbers the words of its bitmap, most of which are 0.
+func (w *writer) graves(buckets []memory.Grave) {
+	w.Count(len(buckets))
+	for i := range buckets {
+		w.Int(int64(buckets[i].Number)) //nolint:gosec // an id divided
+		for _, word := range buckets[i].Bits {
+			w.Int(int64(word)) //nolint:gosec // as its bits
+		}
+	}
+}
+
+func (r reader) graves() []memory.Grave {
+	var buckets []memory.Grave
+	for range r.Count(1 + len(graves.Bitmap{})) {
+		number := r.Int()
+		if number < 0 || number > math.MaxInt64/graves.Bucket {
+			r.Fail()
+		}
+		b := memory.Grave{Number: uint64(number)} //nolint:gosec // checked above
+		for i := range b.Bits {
+			b.Bits[i] = uint64(r.Int()) //nolint:gosec // as its bits
+		}
+		buckets = append(buckets, b)
+	}
+	return buckets
 }

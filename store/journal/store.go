@@ -113,9 +113,11 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		_, err = s.index.Retry(ctx, r.at, r.ids)
 	case kindDrop:
 		_, err = s.index.Drop(ctx, r.ids)
-	case kindState:
+	case kindOldState, kindState:
 		s.index.Restore(&r.state, at.Segment)
-	case kindRequestKeys:
+	case kindGraves:
+		s.index.Graves(r.graves, at.Segment)
+	case kindOldRequests, kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
 		s.index.Raise(r.highest)

@@ -72,6 +72,20 @@ func (s *Store) usedUp(used int64, size memory.Size) error {
 	})
 }
 
+// Bury implements [store.Tickets]. Nobody waits for it to be on disk: what is lost with the power is in the next place.
+func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for part := range slices.Chunk(s.index.NewGraves(ids), chunk) {
+		at, err := s.log.Append((&entry{kind: kindGraves, graves: part}).encode())
+		if err != nil {
+			return wrap("bury", err)
+		}
+		s.index.Graves(part, at.Segment)
+	}
+	return nil
+}
+
 // chunk is how many tickets one record of acks, letters or ids tells of.
 const chunk = 1000
 

@@ -96,23 +96,41 @@ func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) 
 		have = e.revision
 	}
 	outcome = store.Outcome{ID: m.ID, Revision: have}
-	switch {
-	case m.IfRevision != 0 && m.IfRevision != have:
+	if m.IfRevision != 0 && m.IfRevision != have {
 		outcome.Err = &store.ConflictError{Have: have}
 		return outcome, false
-	case e != nil && e.gone && m.Kind != store.Delete:
-		outcome.Err = store.ErrDeleted
+	}
+	if outcome.Err = s.refusal(m, e); outcome.Err != nil {
 		return outcome, false
-	case e != nil && e.gone:
+	}
+	if e != nil && e.gone { // deleted once more
 		return outcome, false
 	}
 	outcome.Revision = max(have+1, m.Proposed, s.highest+1)
 	return outcome, true
 }
 
+// refusal says why a mutation cannot be made of a ticket as it is held, or was; nil where it can.
+func (s *Store) refusal(m *store.Mutation, e *entry) error {
+	since := m.Since(0)
+	own := e != nil && since != 0 && e.born > since // a late create meets what was made by somebody who was told its id
+	buried := e == nil && s.graves.Has(m.ID)
+	switch {
+	case m.Kind == store.Delete:
+		return nil
+	case own && e.gone, !m.Kind.Creates() && (buried || e != nil && e.gone):
+		return store.ErrDeleted
+	case m.Kind.Creates() && (buried || e != nil && !own):
+		return store.ErrTaken
+	case m.MustExist && e == nil:
+		return store.ErrAbsent
+	}
+	return nil
+}
+
 // make merges a mutation that has been accepted.
 func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64) {
-	e := s.entry(m.ID)
+	e := s.begin(m, revision)
 	s.highest = max(s.highest, revision)
 	if !e.dirty() {
 		e.since, e.pin = sinceOf(m.Proposed), segment
@@ -124,10 +142,25 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	e.revision = revision
 	e.full = e.full || m.Kind == store.Create
 	if m.Kind == store.Delete {
-		e.gone, e.deleted = true, revision
+		e.bury(revision)
+		s.bury(e.id, segment)
 	}
 	for _, f := range m.Fields { // the request that they are parts of must not stay in memory with them
 		e.set(field{name: s.name(f.Name), value: f.Value.Clone(), changed: revision})
 	}
 	s.settle(e)
+}
+
+// begin notes at which revision a mutation makes the entry of its ticket, and that the next place does not have a create.
+func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
+	e := s.entry(m.ID)
+	if e.revision == 0 {
+		e.born = revision
+	}
+	if m.Kind.Creates() && e.created == 0 {
+		if e.created = e.born; m.Accepted != 0 {
+			e.created = min(m.Since(0), e.born)
+		}
+	}
+	return e
 }

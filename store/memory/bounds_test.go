@@ -181,15 +181,15 @@ func TestNeededSegments(t *testing.T) {
 	request.RequestID, request.Remember = "r", time.Minute
 	third := log(4, request)
 	needed(1)
-	states, requests, segment, _ := s.Oldest(10)
-	if len(states) != 1 || states[0].ID != 1 || len(requests) != 0 || segment != 1 {
-		t.Fatalf("segment %d is needed for %+v, %+v", segment, states, requests)
+	needs, segment, _ := s.Oldest(10)
+	if len(needs.States) != 1 || needs.States[0].ID != 1 || len(needs.Requests) != 0 || segment != 1 {
+		t.Fatalf("segment %d is needed for %+v", segment, needs)
 	}
 	log(4, change(1, now))
-	s.Moved(states, requests, 5) // too late: the ticket is another by now
+	s.Moved(needs, 5) // too late: the ticket is another by now
 	needed(1)
-	states, requests, _, _ = s.Oldest(10)
-	s.Moved(states, requests, 5)
+	needs, _, _ = s.Oldest(10)
+	s.Moved(needs, 5)
 	needed(2)
 	for _, o := range []store.Outcome{second, third, first} {
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: o.ID, Revision: o.Revision}}); err != nil {
@@ -199,7 +199,7 @@ func TestNeededSegments(t *testing.T) {
 	needed(4) // for the request
 	now = now.Add(time.Minute)
 	needed(5) // ticket 1 has a newer change
-	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: states[0].Revision}}); err != nil {
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: needs.States[0].Revision}}); err != nil {
 		t.Fatal(err)
 	}
 	needed(0)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/requests"
 )
 
@@ -40,6 +41,10 @@ type Store struct {
 	dead     map[ticket.ID]*entry
 	requests requests.Table
 	weight   int64 // of the dirty entries
+
+	graves    graves.Set // the tombstones
+	engraved  map[uint64]*grave
+	bySegment chain[grave] // of the log
 }
 
 var _ store.Store = (*Store)(nil)
@@ -62,6 +67,8 @@ func NewWith(o Options) *Store {
 		less:  func(a, b *entry) bool { return a.since < b.since },
 		place: func(e *entry) *int { return &e.bySince },
 	}
+	s.engraved = map[uint64]*grave{}
+	s.bySegment.links = func(g *grave) *links[grave] { return &g.links }
 	return s
 }
 
@@ -112,6 +119,11 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 	e.fields = e.fields[:0]
 	for _, f := range row.Fields {
 		e.set(field{name: s.name(f.Name), value: f.Value})
+	}
+	if e.gone {
+		s.graves.Add(e.id)
+	} else {
+		s.graves.Remove(e.id)
 	}
 	s.settle(e)
 }

@@ -14,10 +14,13 @@ type State struct {
 	Revision   ticket.Revision
 	Full, Gone bool
 	// Deleted is the revision that deleted the ticket, where the next place has not got that.
-	Deleted    ticket.Revision
-	Since, Due time.Time
-	Letter     *store.DeadLetter // nil: none
-	Fields     []FieldState
+	Deleted ticket.Revision
+	// Born is the revision at which a mutation made the entry, Created that of a create which the next place has not got; zero:
+	// none.
+	Born, Created ticket.Revision
+	Since, Due    time.Time
+	Letter        *store.DeadLetter // nil: none
+	Fields        []FieldState
 }
 
 // FieldState is one field of a State.
@@ -30,7 +33,7 @@ type FieldState struct {
 
 func (e *entry) state() State {
 	s := State{
-		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted,
+		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted, Born: e.born, Created: e.created,
 		Since: time.UnixMicro(e.since), Due: time.UnixMicro(e.due), Letter: e.letter, Fields: make([]FieldState, len(e.fields)),
 	}
 	for i, f := range e.fields {
@@ -56,6 +59,10 @@ func (s *Store) Restore(state *State, segment uint64) {
 	defer s.mu.Unlock()
 	e := s.entry(state.ID)
 	e.revision, e.full, e.gone, e.deleted = state.Revision, state.Full, state.Gone, state.Deleted
+	e.born, e.created = state.Born, state.Created
+	if e.gone {
+		s.bury(e.id, segment)
+	}
 	e.since, e.due, e.letter = state.Since.UnixMicro(), state.Due.UnixMicro(), state.Letter
 	for _, f := range state.Fields {
 		e.set(field{name: s.name(f.Name), value: f.Value, changed: f.Changed})
@@ -74,21 +81,29 @@ func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	}
 }
 
+// Needs is what a segment of a log is needed for.
+type Needs struct {
+	States   []State
+	Requests []requests.Request
+	Graves   []Grave
+}
+
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
-// dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
-// where none is needed.
-func (s *Store) Oldest(limit int) (states []State, remembered []requests.Request, segment uint64, some bool) {
+// dirty tickets, but few that are large, up to limit remembered requests, and up to limit buckets of tombstones. It returns the
+// number of that segment, or false where none is needed.
+func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if segment, some = s.needed(); !some {
-		return nil, nil, 0, false
+		return Needs{}, 0, false
 	}
 	bytes := int64(0)
-	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
-		states = append(states, e.state())
+	for e := s.dirty.first; e != nil && e.pin == segment && len(needs.States) < limit && bytes < maxOldest; e = e.links.after {
+		needs.States = append(needs.States, e.state())
 		bytes += e.weight
 	}
-	return states, s.requests.In(segment, limit), segment, true
+	needs.Requests, needs.Graves = s.requests.In(segment, limit), s.oldestGraves(segment, limit)
+	return needs, segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
@@ -109,19 +124,24 @@ func (s *Store) needed() (segment uint64, some bool) {
 	if first, remembered := s.requests.Needed(); remembered && (!some || first < segment) {
 		segment, some = first, true
 	}
+	if g := s.bySegment.first; g != nil && (!some || g.pin < segment) {
+		segment, some = g.pin, true
+	}
 	return segment, some
 }
 
 // Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
-func (s *Store) Moved(states []State, remembered []requests.Request, segment uint64) {
+func (s *Store) Moved(needs Needs, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range states {
-		if e := s.tickets[states[i].ID]; e != nil && e.home == &s.dirty && e.revision == states[i].Revision {
+	s.movedGraves(needs.Graves, segment)
+	for i := range needs.States {
+		state := &needs.States[i]
+		if e := s.tickets[state.ID]; e != nil && e.home == &s.dirty && e.revision == state.Revision {
 			s.pin(e, segment)
 		}
 	}
-	s.requests.Moved(remembered, segment)
+	s.requests.Moved(needs.Requests, segment)
 }
 
 // pin moves a dirty ticket to a later segment. Segments only grow, so the chain stays in their order.
@@ -136,6 +156,8 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
+	// Buried counts the tombstones.
+	Buried int
 	// Bytes is about what they take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
@@ -147,8 +169,8 @@ func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Size{
-		Dirty: s.dirty.length, Requests: s.requests.Len(), Highest: s.highest,
-		Bytes: s.weight + requestWeight*int64(s.requests.Len()),
+		Dirty: s.dirty.length, Requests: s.requests.Len(), Buried: s.graves.Count(), Highest: s.highest,
+		Bytes: s.weight + requestWeight*int64(s.requests.Len()) + int64(len(s.engraved))*graveWeight,
 	}
 }
 
@@ -181,6 +203,8 @@ func (s *Store) Lift(from, floor ticket.Revision) []State {
 		}
 		lift(&e.revision)
 		lift(&e.deleted)
+		lift(&e.born)
+		lift(&e.created)
 		for i := range e.fields {
 			lift(&e.fields[i].changed)
 		}

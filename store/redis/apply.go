@@ -17,8 +17,9 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
-
-	statusReused = 6
+	statusTaken
+	statusAbsent
+	statusReused
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -76,7 +77,7 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		var reply []int64
 		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.outcomes(b.mutations, reply)
+			return s.outcomes(b, reply)
 		}
 		have, emptied := otherEpoch(err)
 		switch {
@@ -96,11 +97,11 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 }
 
 func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
-	names := make([]string, 0, 3+2*len(batch))
+	names := make([]string, 0, 3+3*len(batch))
 	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
 	for i := range batch {
 		m := &batch[i]
-		names = append(names, s.keys.ticket(m.ID))
+		names = append(names, s.keys.ticket(m.ID), s.keys.graves(m.ID))
 		if m.RequestID != "" {
 			names = append(names, s.keys.request(p, m.RequestID))
 		}
@@ -109,7 +110,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+26*len(b.mutations))
+	args := make([]any, 0, 4+28*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -124,7 +125,8 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
+		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
 		if m.RequestID != "" {
 			args = append(args, m.Digest)
 		}
@@ -144,6 +146,14 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 	return args
 }
 
+// required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
+func required(m *store.Mutation) int64 {
+	if m.IfRevision == 0 && m.MustExist {
+		return -1
+	}
+	return int64(m.IfRevision)
+}
+
 // memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
 func memory(m *store.Mutation) int64 {
 	switch {
@@ -156,12 +166,21 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {
-	if len(reply) != 3*len(batch) {
+// errBehindTaken is for what was not replayed because it came behind a create whose id is taken.
+var errBehindTaken = fmt.Errorf("behind a create whose id is taken: %w", store.ErrUnavailable)
+
+func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
+	batch := b.mutations
+	ended := b.entries != nil && len(reply) >= 3 && reply[len(reply)-3] == statusTaken
+	if len(reply) != 3*len(batch) && !ended {
 		return nil, fmt.Errorf("redis apply: %d numbers for %d mutations", len(reply), len(batch))
 	}
 	outcomes := make([]store.Outcome, len(batch))
 	for i := range batch {
+		if 3*i >= len(reply) {
+			outcomes[i] = store.Outcome{ID: batch[i].ID, Err: errBehindTaken}
+			continue
+		}
 		status, revision := reply[3*i], ticket.Revision(reply[3*i+2])
 		outcomes[i] = store.Outcome{ID: ticket.ID(reply[3*i+1]), Revision: revision}
 		switch status {
@@ -173,6 +192,10 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = store.ErrDeleted
 		case statusReused:
 			outcomes[i].Err = store.ErrReused
+		case statusTaken:
+			outcomes[i].Err = store.ErrTaken
+		case statusAbsent:
+			outcomes[i].Err = store.ErrAbsent
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:

@@ -2,9 +2,11 @@
 --
 -- KEYS[1]  the partition's dirty index (sorted set: member = ticket id, score = due time in ms)
 -- KEYS[2]  the partition's dead letters (sorted set: member = ticket id, score = time in ms)
--- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), and for each
---          journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far it has been replayed)
--- KEYS[4…] per mutation its ticket's hash, then, where it has a request id, the key that remembers the request
+-- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), gone (how many
+--          tombstones there are), and for each journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far
+--          it has been replayed)
+-- KEYS[4…] per mutation its ticket's hash, the tombstones of its bucket (a set of ids), then, where it has a request id, the key that
+--          remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the id of the caller's journal, or empty
@@ -12,8 +14,9 @@
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
---   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
---   where it has one the request's digest, which may be empty: not known,
+--   change), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
+--   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
+--   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
@@ -21,7 +24,13 @@
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
+--   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
+--   status 5: the ticket must be held and is not
 --   status 6: the request id belongs to another request, as their digests differ
+-- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
+--
+-- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
+-- was to make. Nothing is returned for it, and the create does not count as arrived.
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
@@ -47,7 +56,7 @@ if fence ~= '' and known[3] ~= fence then
 end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
-local before, arrivedBefore = highest, arrived
+local before, arrivedBefore, buried = highest, arrived, 0
 
 local k, a = 3, 4
 local function key()
@@ -59,19 +68,58 @@ local function arg()
 	return ARGV[a]
 end
 
-local function conflicts(kind, held, required)
+-- refusal returns the status and the revision of a mutation that cannot be made; nothing where it can.
+local function refusal(kind, id, ticket, graves, held, required, since)
+	if held.err then -- something else uses the key
+		return (kind == 1 or kind == 4) and 4 or 3, 0
+	end
 	local rev = tonumber(held[1]) or 0
 	if required > 0 and required ~= rev then
 		return 1, rev
+	elseif kind == 3 then
+		return
+	elseif kind == 2 then
+		if held[3] then
+			return 2, rev
+		elseif not held[1] and redis.pcall('SISMEMBER', graves, id) == 1 then
+			return 2, 0
+		elseif required < 0 and not held[1] then
+			return 5, 0
+		end
+		return
 	end
-	if held[3] and kind ~= 3 then
-		return 2, rev
+	if held[1] then
+		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by somebody who was told the id
+			return held[3] and 2, rev
+		end
+		return 4, rev
+	end
+	if redis.call('EXISTS', ticket) == 1 or redis.pcall('SISMEMBER', graves, id) == 1 then
+		return 4, 0
+	end
+end
+
+-- bury forgets all that a ticket holds but for what is of its deletion: what was changed before must not arrive any more.
+local function bury(ticket, kept)
+	local keep = { _rev = true, _dirty = true, _born = true, _gone = true, _dead = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	for i = 1, #kept do
+		keep[kept[i]] = true
+		keep['_d:' .. kept[i]] = true
+	end
+	local moot = { ticket }
+	for _, name in ipairs(redis.call('HKEYS', ticket)) do
+		if not keep[name] then
+			moot[#moot + 1] = name
+		end
+	end
+	if #moot > 1 then
+		redis.call('HDEL', unpack(moot))
 	end
 end
 
 -- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
 -- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
-local function stand(ticket, id, names, nulls, held, acknowledged, due)
+local function stand(ticket, id, names, nulls, held, acknowledged, due, gone)
 	local text = string.format('%.0f', acknowledged)
 	local set = { ticket, '_rev', text }
 	local null = {}
@@ -89,6 +137,9 @@ local function stand(ticket, id, names, nulls, held, acknowledged, due)
 		set[#set + 1] = string.format('%.0f', math.floor(acknowledged / 1000))
 	end
 	redis.call('HSET', unpack(set))
+	if gone then
+		bury(ticket, names)
+	end
 	redis.call('PERSIST', ticket)
 	if not held[4] then
 		redis.call('ZADD', dirty, 'LT', due, id)
@@ -109,8 +160,8 @@ end
 for _ = 1, tonumber(ARGV[4]) do
 	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, memory = tonumber(arg()), arg()
-	local ticket = key()
+	local required, since, memory = tonumber(arg()), tonumber(arg()), arg()
+	local ticket, graves = key(), key()
 	local request = memory ~= '0' and key()
 	local digest = request and arg() or ''
 
@@ -135,7 +186,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and (first ~= id or reused) then
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
 	if kind == 3 then
 		names[#names + 1] = '_gone'
@@ -149,21 +200,22 @@ for _ = 1, tonumber(ARGV[4]) do
 			made[id] = made[id] or tonumber(held[1])
 			moved[id] = made[id] ~= tonumber(rev)
 			local stands = acknowledged + (moved[id] and 1 or 0)
-			stand(ticket, id, names, nulls, held, stands, due)
+			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
 			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
-	elseif held.err then
-		answer(3, id, 0)
 	else
-		local status, have = conflicts(kind, held, required)
+		local status, have = refusal(kind, id, ticket, graves, held, required, since)
 		if status then
 			answer(status, id, have)
+			if status == 4 and sequence > 0 then
+				break
+			end
 		elseif kind == 3 and held[3] then
 			if behind then
-				stand(ticket, id, names, nulls, held, acknowledged, due)
+				stand(ticket, id, names, nulls, held, acknowledged, due, true)
 				highest = math.max(highest, acknowledged)
 			end
 			answer(0, id, behind and acknowledged or tonumber(held[1]) or 0)
@@ -191,11 +243,25 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_d:' .. names[i]
 				set[#set + 1] = text
 			end
+			local born = tonumber(held[5]) or revision
+			if not held[1] then
+				set[#set + 1] = '_born'
+				set[#set + 1] = text
+			end
+			if kind == 1 or kind == 4 then
+				set[#set + 1] = '_d:_new'
+				set[#set + 1] = string.format('%.0f', since > 0 and math.min(since, born) or born)
+			end
 			if not held[2] then
 				set[#set + 1] = '_dirty'
 				set[#set + 1] = string.format('%.0f', math.floor(proposed / 1000))
 			end
 			redis.call('HSET', unpack(set))
+			if kind == 3 then
+				bury(ticket, names)
+				local new = redis.pcall('SADD', graves, id)
+				buried = buried + (tonumber(new) or 0) -- an error where something else uses the key
+			end
 			if #nulls > 1 then
 				redis.call('HDEL', unpack(nulls))
 			end
@@ -216,6 +282,9 @@ for _ = 1, tonumber(ARGV[4]) do
 	arrived = math.max(arrived, sequence)
 end
 
+if buried > 0 then
+	redis.call('HINCRBY', meta, 'gone', buried)
+end
 if highest > before then
 	redis.call('HSET', meta, 'rev', string.format('%.0f', highest))
 end

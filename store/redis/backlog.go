@@ -44,19 +44,29 @@ const sample = 16
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	n := s.keys.partitions
 	dirty, dead, first := make([]*goredis.IntCmd, n), make([]*goredis.IntCmd, n), make([]*goredis.ZSliceCmd, n)
+	buried := make([]*goredis.StringCmd, n)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p := range n {
 			dirty[p] = pipe.ZCard(ctx, s.keys.dirty(p))
 			dead[p] = pipe.ZCard(ctx, s.keys.dead(p))
+			buried[p] = pipe.HGet(ctx, s.keys.meta(p), "gone")
 			first[p] = pipe.ZRangeWithScores(ctx, s.keys.dirty(p), 0, sample-1)
 		}
 		return nil
 	})
+	if errors.Is(err, goredis.Nil) { // no tombstones
+		err = nil
+		for p := range n {
+			err = errors.Join(err, dirty[p].Err())
+		}
+	}
 	var b store.Backlog
 	var all []goredis.Z
 	for p := range n {
 		b.Dirty += dirty[p].Val()
 		b.Dead += dead[p].Val()
+		gone, _ := buried[p].Int64()
+		b.Buried += max(gone, 0)
 		if z := first[p].Val(); len(z) > 0 {
 			b.NextDue = earlier(b.NextDue, time.UnixMilli(int64(z[0].Score)))
 			all = append(all, z...)

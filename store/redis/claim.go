@@ -106,7 +106,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 // claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
 // are taken.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
-	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision])}
+	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew])}
 	c.Newest = c.Revision
 	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
 		c.Revision, c.Partial = oldest, true
@@ -138,11 +138,11 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
-// oldestChange returns the lowest revision among the marks; 0 where there is none.
+// oldestChange returns the lowest revision among the marks of what changed; 0 where there is none.
 func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
 	for name, value := range hash {
-		if r := revision(value); strings.HasPrefix(name, markPrefix) && (oldest == 0 || r < oldest) {
+		if r := revision(value); strings.HasPrefix(name, markPrefix) && name != markPrefix+fieldNew && (oldest == 0 || r < oldest) {
 			oldest = r
 		}
 	}

@@ -77,6 +77,20 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
-	n, err := s.countEach(ctx, dropScript, true, nil, ids)
-	return n, wrap("drop", err)
+	dropped := 0
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxTickets) {
+			names, args := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p)}, make([]any, 0, len(part))
+			for _, at := range part {
+				names = append(names, s.keys.ticket(ids[at]), s.keys.graves(ids[at]))
+				args = append(args, int64(ids[at]))
+			}
+			n, err := dropScript.Run(ctx, s.client, names, args...).Int()
+			if err != nil {
+				return dropped, wrap("drop", err)
+			}
+			dropped += n
+		}
+	}
+	return dropped, nil
 }

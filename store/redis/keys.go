@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/graves"
 )
 
 // clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which
@@ -85,6 +86,13 @@ func (k keys) ticket(id ticket.ID) string {
 func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
 func (k keys) dead(partition int) string  { return k.base(partition) + "dead" }
 func (k keys) meta(partition int) string  { return k.base(partition) + "meta" }
+
+// graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by
+// default (set-max-intset-entries), where an id takes 2 to 8 bytes.
+func (k keys) graves(id ticket.ID) string {
+	bucket := int64(id) / (graves.Bucket * int64(k.partitions))
+	return k.base(k.partition(id)) + "gone:" + strconv.FormatInt(bucket, 10)
+}
 
 func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -72,7 +73,8 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 }
 
 // release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
-// another request. Where that fails, such an id is bound until it is forgotten.
+// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error, and
+// another request's id is bound until it is forgotten.
 func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	var refused []int
 	for _, at := range allReserved(mutations) {
@@ -83,13 +85,19 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	if len(refused) == 0 {
 		return
 	}
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for _, at := range refused {
+	commands := make([]*goredis.Cmd, len(refused))
+	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		for i, at := range refused {
 			m := &mutations[at]
-			releaseScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), m.Digest)
+			commands[i] = releaseScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), m.Digest)
 		}
 		return nil
 	})
+	for i, at := range refused {
+		if err := commands[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
+		}
+	}
 }
 
 // recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the others

@@ -48,6 +48,13 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 // unsettled says that an error is not an answer about the mutation, but about the way to it.
 func unsettled(err error) bool {
 	var conflict *store.ConflictError
-	return err != nil && !errors.As(err, &conflict) && !errors.Is(err, store.ErrDeleted) && !errors.Is(err, store.ErrForeign) &&
-		!errors.Is(err, store.ErrReused)
+	if err == nil || errors.As(err, &conflict) {
+		return false
+	}
+	for _, answer := range []error{store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign} {
+		if errors.Is(err, answer) {
+			return false
+		}
+	}
+	return true
 }

@@ -19,6 +19,7 @@ const (
 	fieldDirty    = "_dirty"
 	fieldFull     = "_full"
 	fieldGone     = "_gone"
+	fieldNew      = "_new" // in a mark alone
 	fieldDead     = "_dead"
 	markPrefix    = "_d:"
 )
@@ -120,7 +121,7 @@ func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Re
 }
 
 func (s *Store) fillKeys(id ticket.ID) []string {
-	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id))}
+	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id)), s.keys.graves(id)}
 }
 
 func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
@@ -128,11 +129,53 @@ func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
 	if row.Deleted {
 		deleted = 1
 	}
-	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds()}
+	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds(), int64(row.ID)}
 	for _, f := range row.Fields {
 		if !f.Value.IsNull() {
 			args = append(args, f.Name, f.Value.Text())
 		}
 	}
 	return args
+}
+
+// Bury implements [store.Tickets].
+func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
+	type bucket struct {
+		partition int
+		members   []any
+		added     *goredis.IntCmd
+	}
+	buckets := map[string]*bucket{}
+	for _, id := range ids {
+		key := s.keys.graves(id)
+		if buckets[key] == nil {
+			buckets[key] = &bucket{partition: s.keys.partition(id)}
+		}
+		buckets[key].members = append(buckets[key].members, int64(id))
+	}
+	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for key, b := range buckets {
+			b.added = pipe.SAdd(ctx, key, b.members...)
+		}
+		return nil
+	})
+	if err != nil && isForeign(err) { // something else uses the name of a bucket: its tickets have no tombstones
+		err = nil
+	}
+	if err != nil {
+		return wrap("bury", err)
+	}
+	added := map[int]int64{}
+	for _, b := range buckets {
+		added[b.partition] += b.added.Val()
+	}
+	_, err = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		for p, n := range added {
+			if n > 0 {
+				pipe.HIncrBy(ctx, s.keys.meta(p), "gone", n)
+			}
+		}
+		return nil
+	})
+	return wrap("bury", err)
 }

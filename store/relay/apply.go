@@ -148,7 +148,7 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 		l := s.lane(m.ID)
 		_, repeated := s.recent.find(m)
 		switch {
-		case m.IfRevision != 0:
+		case m.IfRevision != 0, m.MustExist && !repeated && s.asks(l, m):
 			direct = append(direct, i)
 		case m.Early, !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
 			local = append(local, i)
@@ -157,6 +157,11 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 		}
 	}
 	return direct, local
+}
+
+// asks says that whether the ticket exists is for the next store to say, and that it can. The caller holds the lock.
+func (s *Store) asks(l *lane, m *store.Mutation) bool {
+	return s.waiting.tickets[m.ID] == nil && s.opts.Up(l.partition) && !l.failing
 }
 
 func pick(mutations []store.Mutation, at []int) []store.Mutation {
@@ -176,8 +181,12 @@ func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, n := range at {
-		if m := &mutations[n]; outcomes[i].Err == nil {
+		m := &mutations[n]
+		switch {
+		case outcomes[i].Err == nil:
 			s.recent.add(m, outcomes[i])
+		case errors.Is(outcomes[i].Err, store.ErrDeleted):
+			s.recent.graves.Add(m.ID)
 		}
 	}
 }
@@ -251,18 +260,32 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 	return outcomes, end, nil
 }
 
-// decided returns the outcome of a mutation that changes nothing: a repetition, or one of a ticket that was deleted.
+// decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here. What
+// the next store knows besides shows when the mutation is replayed.
 func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	if first, repeated := s.recent.find(m); repeated {
 		return first, true
 	}
-	deleted, gone := s.recent.deleted.values[m.ID]
-	if w := s.waiting.tickets[m.ID]; w != nil && w.gone != 0 {
-		deleted, gone = max(deleted, w.gone), true
+	outcome := store.Outcome{ID: m.ID}
+	w := s.waiting.tickets[m.ID]
+	if w != nil {
+		outcome.Revision = w.revision
 	}
-	outcome := store.Outcome{ID: m.ID, Revision: deleted}
-	if m.Kind != store.Delete {
+	since := m.Since(0)
+	own := w != nil && since != 0 && w.born > since // a late create meets what was made by somebody who was told its id
+	gone := w != nil && w.gone != 0
+	deleted, known := s.recent.deleted.values[m.ID]
+	buried := gone || s.recent.graves.Has(m.ID)
+	switch {
+	case m.Kind == store.Delete:
+		outcome.Revision = max(outcome.Revision, deleted)
+		return outcome, gone || known
+	case own && gone, !m.Kind.Creates() && buried:
 		outcome.Err = store.ErrDeleted
+	case m.Kind.Creates() && !own && (buried || w != nil):
+		outcome.Err = store.ErrTaken
+	case m.MustExist && w == nil:
+		outcome.Err = store.ErrAbsent
 	}
-	return outcome, gone
+	return outcome, outcome.Err != nil
 }

@@ -2,27 +2,31 @@ package relay
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/requests"
 )
 
-// The next store remembers all requests and deletions: what is remembered here is for what comes while the next store cannot be
-// asked, or is not to be waited for. Beyond these bounds the oldest is forgotten.
+// The next store remembers all requests and the revisions of all deletions: what is remembered here is for what comes while the next
+// store cannot be asked, or is not to be waited for. Beyond these bounds the oldest is forgotten.
 const (
 	// maxRequests bounds the requests, about 75 bytes each.
 	maxRequests = 262_144
-	// maxDeleted bounds the deletions, about 50 bytes each.
+	// maxDeleted bounds the deletions' revisions, about 50 bytes each.
 	maxDeleted = 65_536
 )
 
-// recent remembers the latest requests' outcomes, each for as long as it asks for, and the latest deletions.
+// recent remembers the latest requests' outcomes, each for as long as it asks for, all deletions that were seen, and the revisions
+// of the latest of them.
 type recent struct {
 	now      func() time.Time
 	requests requests.Table
 	deleted  bounded[ticket.ID, ticket.Revision]
+	graves   graves.Set
 }
 
 func newRecent(now func() time.Time) *recent {
@@ -42,16 +46,24 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 		}
 	}
 	if m.Kind == store.Delete {
+		r.graves.Add(m.ID)
 		r.deleted.put(m.ID, max(r.deleted.values[m.ID], outcome.Revision)) // one that is stuck comes again
 	}
 }
 
-// raise notes that the next store has a remembered deletion at another revision: where it did not hold the ticket, that is above
-// the acknowledged one, and who has seen it must not be told a lower one.
-func (r *recent) raise(id ticket.ID, revision ticket.Revision) {
+// saw notes that the next store has a deletion. Its revision there may be above the acknowledged one, where it did not hold the
+// ticket, and who has seen it must not be told a lower one.
+func (r *recent) saw(id ticket.ID, revision ticket.Revision) {
+	r.graves.Add(id)
 	if known, there := r.deleted.values[id]; there && known < revision {
 		r.deleted.values[id] = revision
 	}
+}
+
+// forget notes that a ticket was not deleted after all.
+func (r *recent) forget(id ticket.ID) {
+	r.graves.Remove(id)
+	r.deleted.remove(id)
 }
 
 // find returns the outcome of a mutation whose request id is remembered, that of the first request or [store.ErrReused]; false
@@ -83,5 +95,13 @@ func (b *bounded[K, V]) put(key K, value V) {
 	if len(b.order) > maxDeleted {
 		delete(b.values, b.order[0])
 		b.order = b.order[1:]
+	}
+}
+
+// remove forgets a value; it is rare.
+func (b *bounded[K, V]) remove(key K) {
+	if _, known := b.values[key]; known {
+		delete(b.values, key)
+		b.order = slices.DeleteFunc(b.order, func(k K) bool { return k == key })
 	}
 }

@@ -51,6 +51,7 @@ type Allocator struct {
 	failure error
 	// ended is closed and replaced when a lease has ended, well or not.
 	ended chan struct{}
+	used  map[ticket.ID]bool // see Use
 }
 
 // span is ids that are free: first to first+left-1.
@@ -104,8 +105,10 @@ func (a *Allocator) Left() int {
 func (a *Allocator) take() (id ticket.ID, wait <-chan struct{}, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.skip()
 	if a.now.left == 0 {
 		a.now, a.next = a.next, span{}
+		a.skip()
 	}
 	if a.now.left == 0 {
 		a.ask()

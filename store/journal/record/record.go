@@ -51,11 +51,11 @@ func (w *Writer) Value(v ticket.Value) {
 	}
 }
 
-// hasDefaults is added to the kind of a mutation whose number of defaults follows, hasDigest to that of one whose digest follows
-// its request id. Records of earlier versions have neither.
+// What is added to the kind of a mutation. Records of earlier versions have none of it.
 const (
-	hasDefaults = 0x80
-	hasDigest   = 0x40
+	hasDefaults = 0x80 // the number of defaults follows
+	hasDigest   = 0x40 // the digest follows the request id
+	hasAccepted = 0x20 // then when the create was acknowledged before
 )
 
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
@@ -68,9 +68,15 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	if m.Digest != "" {
 		kind |= hasDigest
 	}
+	if m.Accepted != 0 {
+		kind |= hasAccepted
+	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
 		w.Count(m.Defaults)
+	}
+	if m.Accepted != 0 {
+		w.Int(int64(m.Accepted))
 	}
 	w.Int(int64(m.ID))
 	w.Int(int64(revision))
@@ -189,9 +195,12 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ (hasDefaults | hasDigest))
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasDigest | hasAccepted))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
+	}
+	if kind&hasAccepted != 0 {
+		m.Accepted = r.Revision()
 	}
 	if m.Kind < store.Create || m.Kind > store.Begin {
 		r.Fail()
