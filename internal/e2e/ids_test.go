@@ -23,16 +23,6 @@ func variants(t *testing.T, test func(t *testing.T, o rigOptions)) {
 	}
 }
 
-// mustCreate makes a ticket and returns its id.
-func mustCreate(t *testing.T, c *protocol.Client) int64 {
-	t.Helper()
-	made, err := c.Create(t.Context(), []protocol.Field{{Name: "subject", Value: protocol.Text("mine")}}, "")
-	if err != nil {
-		t.Fatal("create:", err)
-	}
-	return made.ID
-}
-
 // insert puts a row into the table, as SQL or another plugin does.
 func (r *rig) insert(t *testing.T, ids ...int64) {
 	t.Helper()
@@ -75,12 +65,12 @@ func TestCreatesPassOverIDsOfRows(t *testing.T) {
 		o.site = never
 		r := newRig(t, o)
 		c := r.dial(t)
-		first := mustCreate(t, c)
+		first := mustCreate(t, c, "mine")
 		// The next question is about ids behind those of the first.
 		taken := []int64{first + window, first + window + 1, first + window + 3, first + 2*window - 1}
 		r.insert(t, taken...)
 		for range window + 20 {
-			mustCreate(t, c)
+			mustCreate(t, c, "mine")
 		}
 		if n := flushed(t, c); n != 0 {
 			t.Errorf("%d creates were refused", n)
@@ -96,12 +86,12 @@ func TestCreatesPassOverIDsThatRequestsName(t *testing.T) {
 		o.site = never
 		r := newRig(t, o)
 		c := r.dial(t)
-		first := mustCreate(t, c)
+		first := mustCreate(t, c, "mine")
 		for i := range int64(5) {
 			mustSet(t, c, first+1+2*i, "subject", "precious")
 		}
 		for range 12 {
-			mustCreate(t, c)
+			mustCreate(t, c, "mine")
 		}
 		for i := range int64(5) {
 			if subject, _ := mustGet(t, c, first+1+2*i, "subject"); subject != "precious" {
@@ -127,12 +117,12 @@ func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 		o.site = never
 		r := newRig(t, o)
 		c := r.dial(t)
-		first := mustCreate(t, c)
+		first := mustCreate(t, c, "mine")
 		flushed(t, c)
 		r.proxy.Hold()
 		r.insert(t, first+1, first+3)
 		for range 4 {
-			mustCreate(t, c)
+			mustCreate(t, c, "mine")
 		}
 		r.proxy.Release()
 		if n := flushed(t, c); n != 2 {
@@ -149,8 +139,8 @@ func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 			}
 		}
 		// What the letter says to do.
-		mustCreate(t, c)
-		mustCreate(t, c)
+		mustCreate(t, c, "mine")
+		mustCreate(t, c, "mine")
 		if _, err := c.DeadDrop(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -170,7 +160,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	variants(t, func(t *testing.T, o rigOptions) {
 		r := newRig(t, o)
 		c := r.dial(t)
-		mustCreate(t, c)
+		mustCreate(t, c, "mine")
 		mustSet(t, c, 888888, "subject", "a typo")
 		flushed(t, c)
 		if err := r.Stop(); err != nil {
@@ -180,7 +170,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 		if err := r.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if id := mustCreate(t, r.dial(t)); id > 10_000 {
+		if id := mustCreate(t, r.dial(t), "mine"); id > 10_000 {
 			t.Errorf("the next ticket is %d", id)
 		}
 		if err := r.Stop(); err != nil {
@@ -193,7 +183,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 		if err := r.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if id := mustCreate(t, r.dial(t)); id != 888889 {
+		if id := mustCreate(t, r.dial(t), "mine"); id != 888889 {
 			t.Errorf("the next ticket is %d after --raise-ids, want 888889", id)
 		}
 	})
@@ -224,7 +214,7 @@ func TestCreatesBesideAUTO_INCREMENT(t *testing.T) { //nolint:revive // the name
 			inserted <- nil
 		}()
 		for range 200 {
-			mustCreate(t, c)
+			mustCreate(t, c, "mine")
 		}
 		if err := <-inserted; err != nil {
 			t.Fatal(err)

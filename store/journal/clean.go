@@ -121,7 +121,7 @@ func (s *Store) move() error {
 	}
 	records := encodeStates(needs.States)
 	if len(needs.Requests) > 0 {
-		records = append(records, (&entry{kind: kindRequestKeys, requests: needs.Requests}).encode())
+		records = append(records, (&entry{kind: kindRequests, requests: needs.Requests}).encode())
 	}
 	if len(needs.Graves) > 0 {
 		records = append(records, (&entry{kind: kindGraves, graves: needs.Graves}).encode())

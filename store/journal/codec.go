@@ -21,20 +21,20 @@ const format = 1
 type kind byte
 
 const (
-	kindMutation kind = iota + 1 // a mutation that was accepted, and its outcome
-	kindAck                      // receipts
-	kindPark                     // dead letters
-	kindRetry                    // dead letters put back into the queue
-	kindDrop                     // dead letters given up
-	kindOldState                 // a dirty ticket, written once more by a version that knew no Born and Created
-	kindRequests                 // remembered request ids, written once more, as texts: it is read, and not written
-	kindMark                     // the highest revision, written once more
+	kindMutation    kind = iota + 1 // a mutation that was accepted, and its outcome
+	kindAck                         // receipts
+	kindPark                        // dead letters
+	kindRetry                       // dead letters put back into the queue
+	kindDrop                        // dead letters given up
+	kindOldState                    // a dirty ticket, written once more by a version that knew no Born and Created
+	kindOldRequests                 // remembered request ids, written once more, as texts: it is read, and not written
+	kindMark                        // the highest revision, written once more
 )
 
 const (
-	kindState       kind = iota + 16 // a dirty ticket, written once more
-	kindGraves                       // buckets of tombstones, noted or written once more
-	kindRequestKeys                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindRequests
+	kindState    kind = iota + 16 // a dirty ticket, written once more
+	kindGraves                    // buckets of tombstones, noted or written once more
+	kindRequests                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindOldRequests
 )
 
 // entry is one record of the log; its kind says which of the fields count.
@@ -89,8 +89,8 @@ func (r *entry) encode() []byte {
 		w.Int(int64(r.state.Created))
 	case kindGraves:
 		w.graves(r.graves)
+	case kindOldRequests:
 	case kindRequests:
-	case kindRequestKeys:
 		w.Count(len(r.requests))
 		for i := range r.requests {
 			w.request(&r.requests[i])
@@ -140,13 +140,13 @@ func (r reader) entry(rec *entry) bool {
 		rec.state.Born, rec.state.Created = r.Revision(), r.Revision()
 	case kindGraves:
 		rec.graves = r.graves()
-	case kindRequests:
+	case kindOldRequests:
 		for range r.Count(4) {
 			q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
 			rec.requests = append(rec.requests, q)
 		}
-		rec.kind = kindRequestKeys // which is how it is written again
-	case kindRequestKeys:
+		rec.kind = kindRequests // which is how it is written again
+	case kindRequests:
 		for range r.Count(len(requests.Key{})) {
 			rec.requests = append(rec.requests, r.request())
 		}

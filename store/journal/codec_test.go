@@ -32,7 +32,7 @@ func TestRecordsComeBack(t *testing.T) {
 func TestRequestsOfEarlierVersionsAreRead(t *testing.T) {
 	t.Parallel()
 	at := time.UnixMicro(1_700_000_000_123_456)
-	w := writer{record.Writer{format, byte(kindRequests)}}
+	w := writer{record.Writer{format, byte(kindOldRequests)}}
 	w.Count(1)
 	w.Text("r-1")
 	w.Int(7)
@@ -40,7 +40,7 @@ func TestRequestsOfEarlierVersionsAreRead(t *testing.T) {
 	w.Time(at)
 	got, err := decode(w.Writer)
 	want := []requests.Request{{Key: requests.KeyOf("r-1"), Ticket: 7, Revision: 8, Expires: at}}
-	if err != nil || got.kind != kindRequestKeys || !reflect.DeepEqual(got.requests, want) {
+	if err != nil || got.kind != kindRequests || !reflect.DeepEqual(got.requests, want) {
 		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
 }

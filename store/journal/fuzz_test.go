@@ -36,7 +36,7 @@ func samples() []entry {
 		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
 			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1", Digest: "AAAAAAAAAAE",
 		}},
-		{kind: kindRequestKeys, requests: []requests.Request{
+		{kind: kindRequests, requests: []requests.Request{
 			{Key: requests.KeyOf("r-1"), Ticket: 1, Revision: 2, Digest: 1 << 63, Expires: time.Unix(at.Unix(), 0)},
 		}},
 		{kind: kindMark, highest: 77, unsure: 70},

@@ -117,7 +117,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)
-	case kindRequestKeys:
+	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
 		s.index.Raise(r.highest)

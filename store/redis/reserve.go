@@ -30,21 +30,6 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 	return indexes
 }
 
-// reservation is what a reservation's key holds.
-type reservation struct {
-	ticket ticket.ID
-	digest string // empty: not known
-}
-
-func (r reservation) text() string { return r.ticket.String() + " " + r.digest }
-
-// parseReservation reads what [reservation.text] or an earlier version wrote, which had no digests.
-func parseReservation(text string) (reservation, error) {
-	number, digest, _ := strings.Cut(text, " ")
-	id, err := ticket.ParseID(number)
-	return reservation{id, digest}, err
-}
-
 // reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no harm.
 // A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error
 // where the id belongs to another request or that cannot be told.
@@ -63,22 +48,23 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 			errs[at] = wrap("reserve", err)
 			continue
 		}
-		stands, err := parseReservation(text)
+		number, digest, _ := strings.Cut(text, " ")
+		stands, err := ticket.ParseID(number)
 		switch {
 		case err != nil:
 			errs[at] = wrap("reserve", err)
-		case stands.digest != m.Digest && stands.digest != "" && m.Digest != "":
+		case digest != m.Digest && digest != "" && m.Digest != "":
 			errs[at] = store.ErrReused
 		case m.Kind.Creates():
-			m.ID = stands.ticket
+			m.ID = stands
 		}
 	}
 	return mutations, errs
 }
 
 // release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
-// another request. Where that fails, such an id is bound until it is forgotten; a create whose ticket id was taken then has that error,
-// as another try would be given the same ticket id.
+// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error, and
+// another request's id is bound until it is forgotten.
 func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	var refused []int
 	for _, at := range allReserved(mutations) {
@@ -92,18 +78,25 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	replies := s.runPiped(ctx, releaseScript, s.reservations(mutations, refused))
 	for i, at := range refused {
 		if err := replies[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
-			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("release", err)}
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
 		}
 	}
 }
 
-// recordReserved ties the request ids of replayed mutations to the tickets that they changed.
+// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the others
+// need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
 func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
 	indexes := allReserved(mutations)
 	if s.keys.partitions == 1 || len(indexes) == 0 {
 		return nil
 	}
-	return wrap("reserve", firstErr(s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))))
+	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
+	for i, at := range indexes {
+		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
+			return wrap("reserve", err)
+		}
+	}
+	return nil
 }
 
 // reservations are the calls of a script on the reservations of some of the mutations.
@@ -111,8 +104,8 @@ func (s *Store) reservations(mutations []store.Mutation, indexes []int) []guarde
 	calls := make([]guardedCall, len(indexes))
 	for i, at := range indexes {
 		m := &mutations[at]
-		p, key := s.keys.reservation(m.RequestID)
-		calls[i] = guardedCall{p, []string{key}, []any{reservation{m.ID, m.Digest}.text(), memory(m)}}
+		p, keys := s.keys.reservation(m.RequestID)
+		calls[i] = guardedCall{p, keys, []any{int64(m.ID), memory(m), m.Digest}}
 	}
 	return calls
 }
