@@ -15,10 +15,12 @@ import (
 type row struct {
 	id       ticket.ID
 	revision ticket.Revision
-	values   []any // by the group's columns, then the patch of the extra column where the group has one
-	at       int   // which of the changes it is
-	size     int   // bytes that its values take in a statement
-	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
+	values   []any           // by the group's columns, then the patch of the extra column where the group has one
+	at       int             // which of the changes it is
+	size     int             // bytes that its values take in a statement
+	buried   bool            // the ticket was deleted: whatever else comes, no row is inserted
+	deleted  bool            // the change is the ticket's deletion
+	created  ticket.Revision // see [flush.Change]
 }
 
 // group is the changes that the same statement can carry.
@@ -56,7 +58,7 @@ func newPlan(d *table.Definition) *plan {
 // added.
 func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	d := p.definition
-	r := row{id: c.ID, revision: c.Revision, at: at}
+	r := row{id: c.ID, revision: c.Revision, at: at, deleted: c.Deleted, created: c.Created}
 	if c.Deleted && d.DeletedAt == "" {
 		p.deletions = append(p.deletions, r)
 		return ""

@@ -11,6 +11,7 @@ type statements struct {
 	table, key, revision, extra string
 	columns                     []string // quoted
 	group                       *group
+	mark                        *table.Column // of a soft delete; nil where the table has none
 }
 
 func newStatements(d *table.Definition, g *group) *statements {
@@ -20,6 +21,9 @@ func newStatements(d *table.Definition, g *group) *statements {
 	}
 	for i, column := range g.columns {
 		s.columns[i] = quote(d.Columns[column].Name)
+	}
+	if i, there := d.Position(d.DeletedAt); there {
+		s.mark = &d.Columns[i]
 	}
 	return s
 }
