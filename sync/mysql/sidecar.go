@@ -242,8 +242,8 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 		return true, false
 	case r.created > held.revision:
 		w.refuse(r, takenID())
-	case held.deleted && (!r.deleted || held.revision >= r.revision): // nothing is left to write
-		w.stored(r, r.revision)
+	case held.deleted && !r.deleted: // nothing is left to write
+		w.stored(r, max(held.revision, r.revision))
 	case held.revision >= r.revision:
 		w.stored(r, held.revision)
 	default:
