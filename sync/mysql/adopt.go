@@ -15,6 +15,15 @@ const addedIndex = "ticketd_revision"
 
 // existing brings a table up to date that is there: one that ticketd made gets what it lacks, any other a side table.
 func (m *migration) existing(ctx context.Context) error {
+	var kind string
+	err := m.conn.QueryRowContext(ctx, "SELECT table_type FROM information_schema.tables WHERE table_schema = DATABASE() AND "+
+		"table_name = ?", m.config.Table).Scan(&kind)
+	if err != nil {
+		return fmt.Errorf("look at the table: %w", err)
+	}
+	if strings.Contains(kind, "VIEW") {
+		return errors.New("it is a view, which takes no rows: set table to the table behind it, or to a name of ticketd's own")
+	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil {
 		return err

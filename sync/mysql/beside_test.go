@@ -71,7 +71,6 @@ func TestBeside(t *testing.T) {
 		"ExistingTable":                       TestExistingTable,
 		"PartialChangesWithARequiredColumn":   TestPartialChangesOfATableWithARequiredColumn,
 		"ABadRowAmongPartialChanges":          TestABadRowAmongPartialChanges,
-		"TheDoorAgreesWithTheServer":          TestTheDoorAgreesWithTheServer,
 	} {
 		t.Run(name, test)
 	}

@@ -55,6 +55,9 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 		return nil, db.failure(operation, err)
 	}
 	d, err := db.assemble(columns, f, jsonColumns, beside)
+	if err == nil && !beside {
+		err = db.proveOwn(ctx)
+	}
 	if err == nil && !unique {
 		err = fmt.Errorf("column %s has no unique index of its own; add one", db.config.Key)
 	}

@@ -41,6 +41,18 @@ func source(d *table.Definition) string {
 		" FROM " + quote(d.Side) + ") AS `_ticketd` ON `_ticketd_id`=" + quote(d.Key)
 }
 
+// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
+func (db *DB) proveOwn(ctx context.Context) error {
+	if db.config.Revision != DefaultRevision {
+		return nil
+	}
+	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no table %s%s, so the column %s may be somebody else's; run ticketd migrate",
+		db.config.Table, sequenceSuffix, db.config.Revision)
+}
+
 // theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
 // column that is no JSON.
 func (c Config) theirs(col *described, mapped, jsonText bool) bool {
