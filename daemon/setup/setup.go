@@ -24,6 +24,10 @@ type Options struct {
 	Force  bool
 	// Redis is an address as redis.addr takes it, "none" for the journal alone, or empty for looking for one.
 	Redis string
+	// Table is the tickets table; empty is {prefix}support_tickets.
+	Table string
+	// Adopt uses a table that is there and that ticketd did not make.
+	Adopt bool
 	// NoMigrate leaves the database as it is; it is connected to all the same.
 	NoMigrate bool
 	// Set are further keys, as --set takes them, for the check alone.
@@ -78,12 +82,17 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	table, err := o.adopt(ctx, dsn, wp.Prefix)
+	if err != nil {
+		return err
+	}
 	found, err := findRedis(ctx, &o, wp)
 	if err != nil {
 		return err
 	}
 	text, err := render(&draft{
 		Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, Redis: found, User: webUser(), Group: webGroup(),
+		Tickets: table,
 	})
 	if err != nil {
 		return err
