@@ -160,7 +160,7 @@ final class Installer {
 		if ( Table::is_foreign( $table ) ) {
 			/* translators: %s: name of a table */
 			$text = __(
-				'Another plugin made the table %s. Run "ticketd init" on the server: it says how to use it, or another.',
+				'Another plugin made the table %s. Run "ticketd init" on the server, which says what to do.',
 				'ticketd'
 			);
 			return new \WP_Error( 'ticketd_foreign_table', sprintf( $text, $table ) );
