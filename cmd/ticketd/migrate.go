@@ -37,9 +37,15 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	if err != nil {
 		return err
 	}
-	site, err := siteConfig(c, o.site)
+	name, err := siteName(c, o.site)
 	if err != nil {
 		return err
+	}
+	site := c.Sites[name]
+	if (options.Sidecar || options.DropColumn) && !options.DryRun {
+		if err := stopped(c, c.JournalDir(name)); err != nil {
+			return err
+		}
 	}
 	db, err := boot.OpenDatabase(site)
 	if err != nil {

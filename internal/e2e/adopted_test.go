@@ -163,6 +163,63 @@ func TestAdoptedTable(t *testing.T) {
 	}
 }
 
+// formerTables are a table of another plugin as an earlier version left it: with the column of revisions in it, and tombstones beside it.
+var formerTables = []string{
+	"CREATE TABLE wp_support_tickets (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, state VARCHAR(20) NOT NULL DEFAULT 'new', " +
+		"`revision` bigint unsigned NOT NULL DEFAULT 0, KEY `ticketd_revision` (`revision`))",
+	"CREATE TABLE wp_support_tickets_seq (id TINYINT UNSIGNED PRIMARY KEY, next BIGINT UNSIGNED NOT NULL)",
+	"INSERT INTO wp_support_tickets_seq VALUES (1, 100)",
+	"CREATE TABLE wp_support_tickets_tombstones (ticket_id BIGINT UNSIGNED PRIMARY KEY, revision BIGINT UNSIGNED NOT NULL)",
+	"INSERT INTO wp_support_tickets (id, state) VALUES (1, 'theirs')",
+}
+
+// An installation of an earlier version keeps its column until somebody moves it; then what waited arrives, and what was deleted stays so.
+func TestMigrateSidecar(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o.site, o.tables = "key_column = \"id\"\ncolumns = { status = \"state\" }\n"+never, formerTables
+			r := newRig(t, o)
+			c := r.dial(t)
+			for id := int64(1); id <= 3; id++ {
+				mustSet(t, c, id, "status", "open")
+			}
+			if _, err := c.Delete(t.Context(), 3, ""); err != nil {
+				t.Fatal(err)
+			}
+			flushed(t, c)
+			if text := shape(t, r.db); !strings.Contains(text, "ticketd_revision") {
+				t.Fatalf("the column went by itself:\n%s", text)
+			}
+			config := filepath.Join(filepath.Dir(r.socket), "sidecar.toml")
+			writeFile(t, config, r.text)
+			move := []string{"migrate", "--sidecar", "--drop-column", "--config", config}
+			if out, err := r.run(t, move...); err == nil || !strings.Contains(out, "stop it on all hosts") {
+				t.Errorf("beside a daemon: %v\n%s", err, out)
+			}
+			mustSet(t, c, 2, "status", "waits")
+			r.Kill()
+			_ = c.Close()
+			if out, err := r.run(t, move...); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			if text := shape(t, r.db); strings.Contains(text, "revision") {
+				t.Errorf("the column is there:\n%s", text)
+			}
+			if err := r.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c = r.dial(t)
+			mustSet(t, c, 1, "status", "closed")
+			flushed(t, c)
+			if got, want := listed(t, c)+stateOf(t, r, 1)+stateOf(t, r, 2), fmt.Sprint([]int64{1, 2}, 2)+"closedwaits"; got != want {
+				t.Errorf("listed %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 // shape is the table's definition without its counter.
 func shape(t *testing.T, db *sql.DB) string {
 	t.Helper()
