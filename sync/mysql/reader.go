@@ -156,6 +156,11 @@ func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
 // MaxID returns the highest ticket id in the table below [reach], zero where there is none.
 func (db *DB) MaxID(ctx context.Context) (ticket.ID, error) {
 	n, err := db.highest(ctx, db.config.Table, db.config.Key, int64(reach))
+	if d := db.Definition(); err == nil && d != nil && d.Side != "" { // an id whose row was deleted is not free either
+		var known int64
+		known, err = db.highest(ctx, d.Side, "ticket_id", int64(reach))
+		n = max(n, known)
+	}
 	return ticket.ID(n), db.failure("read the highest id", err)
 }
 

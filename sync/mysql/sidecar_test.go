@@ -171,6 +171,9 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 		t.Errorf("%+v, want it refused as taken", unborn[0])
 	}
 	wantStored(t, unborn[1:], 40, 40)
+	if id, err := db.MaxID(t.Context()); err != nil || id != 5 {
+		t.Errorf("highest id %d, error %v; want 5, which is deleted", id, err)
+	}
 	wantFields(t, db, 1, 0, "status", "theirs")
 	wantGone(t, db, 4)
 	wantStored(t, write(t, db, created(set(5, 50, "status", "late"), 35)), 50)
