@@ -17,7 +17,8 @@ func newInit(o *options) *cobra.Command {
 		Args: cobra.NoArgs,
 		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and " +
 			"create the\n" +
-			"tickets table. Nothing is written unless all of it can be used. PHP is never run: where wp-config.php computes a value, " +
+			"tickets table. A table that another plugin made under that name is not taken over: --adopt uses it, --table names another. " +
+			"Nothing is\nwritten unless all of it can be used. PHP is never run: where wp-config.php computes a value, " +
 			"this\n" +
 			"says so. Values that PHP takes from its environment are taken from this command's.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +53,8 @@ func newInit(o *options) *cobra.Command {
 	flags.BoolVar(&s.Force, "force", false, "replace a configuration that is there; a copy of it is kept beside it")
 	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")
 	flags.BoolVar(&s.Copy, "copy", false, "the table is a copy of another site's: it becomes one of its own")
+	flags.StringVar(&s.Table, "table", "", "the tickets table; {prefix}support_tickets where not given")
+	flags.BoolVar(&s.Adopt, "adopt", false, "use a table that is there and that ticketd did not make; it is never altered")
 	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "leave the database as it is, but for connecting to it")
 	return cmd
 }

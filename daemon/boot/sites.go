@@ -116,6 +116,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 func OpenDatabase(c config.Site) (*mysql.DB, error) {
 	return mysql.Open(mysql.Config{
 		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		// A column that the config maps to one of these fields has its meaning, too.
+		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
 	})
 }

@@ -57,7 +57,11 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 // delete removes rows that are not newer than their deletion, and leaves tombstones.
 func (w *write) delete(ctx context.Context, deletions []row) error {
 	for _, batch := range batches(sorted(deletions), w.db.config.MaxRows, w.packet/2) {
-		if err := w.bring(ctx, batch, w.bury); err != nil {
+		bury := w.bury
+		if w.definition.Side != "" {
+			bury = w.buryBeside
+		}
+		if err := w.bring(ctx, batch, bury); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,9 @@ type querier interface {
 func (w *write) group(ctx context.Context, g *group) error {
 	s := newStatements(w.definition, g)
 	head, tail := s.head(), s.tail()
+	if w.definition.Side != "" {
+		head, tail = s.besideHead(), s.besideTail()
+	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
 	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
@@ -52,6 +55,8 @@ func (w *write) group(ctx context.Context, g *group) error {
 // store writes the rows in one transaction and learns what became of each.
 func (w *write) store(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	switch {
+	case w.definition.Side != "":
+		return w.storeBeside(ctx, s, head, tail, rows)
 	case !s.group.insertable:
 		return w.update(ctx, s, rows)
 	case w.definition.DeletedAt == "":
@@ -187,8 +192,8 @@ type openRow struct {
 
 func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[ticket.ID]openRow, error) {
 	marked := "0"
-	if s.present != "" {
-		marked = "NOT " + s.present
+	if s.mark != nil {
+		marked = "NOT " + present(s.mark)
 	}
 	list, args := keys(open)
 	rows, err := w.db.pool.QueryContext(ctx,
