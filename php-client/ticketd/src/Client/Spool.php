@@ -150,8 +150,8 @@ final class Spool {
 			return '';
 		}
 		if ( '' === $this->folder ) {
-			return 'PHP cannot tell as which user it runs, so that no spool is its own: install the posix extension, or add '
-				. '/proc/self to open_basedir.';
+			return 'PHP cannot tell as which user it runs, so that no spool is its own: install the posix '
+				. 'extension, or add /proc/self to open_basedir.';
 		}
 		if ( $this->exists() ) {
 			return '';
@@ -166,7 +166,8 @@ final class Spool {
 		}
 		return sprintf(
 			'The spool folder %s is not used, as somebody else could have put changes there: it must be a folder that '
-			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as root.',
+			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
+			. 'root.',
 			$this->folder,
 			(int) self::user()
 		);

@@ -186,7 +186,8 @@ final class SpoolingClient {
 	 */
 	private function unspooled( TicketdException $failure ): TicketdException {
 		$trouble = $this->spool->trouble();
-		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) { // Several changes may have failed with it.
+		// Several changes may have failed with it.
+		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
 			$failure->add( $trouble );
 		}
 		return $failure;
