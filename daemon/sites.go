@@ -67,6 +67,17 @@ func (t *SiteTable) For(p Peer, name string) (Site, error) {
 	}
 }
 
+// Of returns the sites that the peer may use, in no order.
+func (t *SiteTable) Of(p Peer) []Site {
+	var found []Site
+	for _, a := range *t.current.Load() {
+		if t.may(p, &a) {
+			found = append(found, a.Site)
+		}
+	}
+	return found
+}
+
 func (t *SiteTable) may(p Peer, a *SiteAccess) bool {
 	return p.UID == 0 || p.UID == t.owner || a.allows(p)
 }

@@ -31,7 +31,7 @@ func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
 	defer cancel()
 	err := d.spool.TakeIn(ctx)
-	if n := d.spool.Status().Taken; n > 0 {
+	if n := d.spool.Status(nil).Taken; n > 0 {
 		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were taken in from the spool")
 	}
 	d.spool.Start(work)
