@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,8 @@ type Daemon struct {
 	table  *daemon.SiteTable
 	server *daemon.Server
 	spool  *spool.Spool // nil where there is none
+
+	spoolUsers atomic.Pointer[[]uint32] // those who should have a folder in it
 
 	metrics  *metrics.Metrics   // nil where they are not wanted
 	scraped  *metrics.Server    // nil where they are not offered

@@ -34,9 +34,10 @@ type Daemon struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
 	StateDir string `koanf:"state_dir"`
-	// SpoolDir is where clients put changes that they cannot deliver. Empty is none.
+	// SpoolDir has a folder for each user, where the user's clients put changes that they cannot deliver. Empty is none.
 	SpoolDir string `koanf:"spool_dir"`
-	// SpoolGroup owns that folder when it is made, and may put files into it: a name or number; empty is SocketGroup.
+	// SpoolGroup may put files straight into that folder, as clients do that know of no users' folders: a name or number, given to
+	// the folder when it is made; empty is nobody.
 	SpoolGroup string `koanf:"spool_group"`
 }
 

@@ -13,8 +13,10 @@ var meanings = map[string]string{
 		"the next start.",
 	"daemon.state_dir": "Folder for the tables' definitions (for a start without MySQL) and the journal. Absolute; empty " +
 		"keeps nothing.",
-	"daemon.spool_dir":   "Folder where clients put changes that they cannot deliver. Absolute; empty is no spool.",
-	"daemon.spool_group": "Group that may put files there, given to the folder when it is made. Empty is `socket_group`.",
+	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
+		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
+	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; given to " +
+		"the folder when it is made. Empty is nobody.",
 
 	"log.level":  "How much is said, on standard error.",
 	"log.format": "`auto` is readable on a terminal and JSON otherwise.",

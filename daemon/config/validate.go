@@ -137,11 +137,7 @@ func (d *Daemon) validate(c *checks) {
 
 // SpoolGID is the id of the spool's group, -1 where the configuration names none.
 func (d *Daemon) SpoolGID() int {
-	name := d.SpoolGroup
-	if name == "" {
-		name = d.SocketGroup
-	}
-	if gid, err := GroupID(name); name != "" && err == nil {
+	if gid, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err == nil {
 		return int(gid)
 	}
 	return -1

@@ -72,7 +72,7 @@ func newHost(t *testing.T) *host {
 
 func (h *host) prepare(t *testing.T, users ...uint32) (said []string) {
 	t.Helper()
-	p := Preparation{Base: h.path, Users: users, Say: func(format string, args ...any) {
+	p := Preparation{Base: h.path, SharedGID: -1, Users: users, Say: func(format string, args ...any) {
 		said = append(said, fmt.Sprintf(format, args...))
 	}}
 	if err := p.Run(); err != nil {
@@ -342,7 +342,7 @@ func TestLeasedFile(t *testing.T) {
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	p := Preparation{Base: h.path, UID: 0, GID: groupOfBob, Users: []uint32{alice, bob}, Say: t.Logf}
+	p := Preparation{Base: h.path, SharedGID: -1, UID: 0, GID: groupOfBob, Users: []uint32{alice, bob}, Say: t.Logf}
 	check(t, os.Chmod(h.folder(alice), 0o700))
 	check(t, p.Run())
 	for _, user := range p.Users {
@@ -385,7 +385,7 @@ func TestPrepareRefusesWhatIsSomebodyElses(t *testing.T) {
 			h := newHost(t)
 			check(t, os.RemoveAll(h.folder(alice)))
 			check(t, spoil(h.folder(alice)))
-			p := Preparation{Base: h.path, Users: []uint32{alice, carol}, Say: t.Logf}
+			p := Preparation{Base: h.path, SharedGID: -1, Users: []uint32{alice, carol}, Say: t.Logf}
 			if err := p.Run(); err == nil || !strings.Contains(err.Error(), h.folder(alice)) {
 				t.Errorf("error %v", err)
 			}
@@ -404,7 +404,7 @@ func BenchmarkSettleBesideAFlood(b *testing.B) {
 	for _, flooded := range []bool{false, true} {
 		b.Run(fmt.Sprintf("flooded=%v", flooded), func(b *testing.B) {
 			h := &host{rig{path: filepath.Join(b.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}}}
-			p := Preparation{Base: h.path, Users: []uint32{alice, bob}, Say: b.Logf}
+			p := Preparation{Base: h.path, SharedGID: -1, Users: []uint32{alice, bob}, Say: b.Logf}
 			if err := p.Run(); err != nil {
 				b.Fatal(err)
 			}

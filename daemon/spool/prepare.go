@@ -21,6 +21,8 @@ type Preparation struct {
 	Base string
 	// UID and GID are the daemon's user and group.
 	UID, GID uint32
+	// SharedGID is the group that may put files straight into a base that is made; -1 is none.
+	SharedGID int
 	// Users get a folder each.
 	Users []uint32
 	// Say is told what was done.
@@ -46,37 +48,50 @@ func (p *Preparation) Run() error {
 
 // base opens the folder of all users' folders, after it has made it where it is missing.
 func (p *Preparation) base() (*os.File, error) {
-	err := os.Mkdir(p.Base, 0o700)
-	isNew := err == nil
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeBase(p.Base, p.SharedGID); err != nil {
 		return nil, err
 	}
-	dir, err := p.open(unix.AT_FDCWD, p.Base, p.UID, isNew)
+	dir, err := p.open(unix.AT_FDCWD, p.Base, p.UID)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Base, err)
 	}
-	if err := p.openUp(dir, isNew); err != nil {
+	if err := p.openUp(dir); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.Base, errors.Join(err, dir.Close()))
 	}
 	return dir, nil
 }
 
 // openUp lets every user pass through the base, and keeps a group that may write there from moving other users' folders away.
-func (p *Preparation) openUp(dir *os.File, isNew bool) error {
+func (p *Preparation) openUp(dir *os.File) error {
 	info, err := dir.Stat()
 	if err != nil {
 		return err
 	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &stat); err != nil {
+		return err
+	}
 	const groupMayWrite, others, pass = 0o020, 0o007, 0o001
-	mode := fs.FileMode(baseMode)
-	if info.Mode()&groupMayWrite != 0 && !isNew {
-		mode = info.Mode().Perm()&^others | pass | fs.ModeSetgid | fs.ModeSticky
+	mode, group := fs.FileMode(baseMode), int(p.GID)
+	if info.Mode()&groupMayWrite != 0 {
+		mode, group = info.Mode().Perm()&^others|pass|fs.ModeSetgid|fs.ModeSticky, -1
+	}
+	if stat.Uid != p.UID {
+		if err := dir.Chown(int(p.UID), group); err != nil {
+			return err
+		}
 	}
 	if info.Mode()&(fs.ModePerm|fs.ModeSetgid|fs.ModeSticky) == mode {
 		return nil
 	}
+	if err := dir.Chmod(mode); err != nil {
+		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+			return nil // a unit with RestrictSUIDSGID=; root does it
+		}
+		return err
+	}
 	p.Say("%s: mode %04o", p.Base, unixMode(mode))
-	return dir.Chmod(mode)
+	return nil
 }
 
 // user makes or puts right one user's folder.
@@ -87,7 +102,7 @@ func (p *Preparation) user(base *os.File, uid uint32) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	dir, err := p.open(int(base.Fd()), name, uid, isNew)
+	dir, err := p.open(int(base.Fd()), name, uid)
 	if err != nil {
 		return err
 	}
@@ -119,25 +134,17 @@ func (p *Preparation) user(base *os.File, uid uint32) error {
 	return err
 }
 
-// open opens a folder that is the owner's, or that a run before this one has made and not given away.
-func (p *Preparation) open(at int, path string, owner uint32, isNew bool) (*os.File, error) {
+// open opens a folder that is the owner's, or an empty one that this user has made and not given away yet.
+func (*Preparation) open(at int, path string, owner uint32) (*os.File, error) {
 	dir, err := openDir(at, path, int(owner))
 	if err == nil || os.Geteuid() == int(owner) {
 		return dir, err
 	}
-	mine, again := openDir(at, path, os.Geteuid())
-	if again != nil {
+	mine, not := openDir(at, path, os.Geteuid())
+	if not != nil {
 		return nil, err
 	}
-	if names, empty := list(int(mine.Fd()), 1); !isNew && (empty != nil || len(names) > 0) {
-		return nil, errors.Join(err, mine.Close())
-	}
-	if at == unix.AT_FDCWD {
-		err = mine.Chown(int(p.UID), int(p.GID))
-	} else {
-		err = nil // the caller gives it away, with its group
-	}
-	if err != nil {
+	if names, not := list(int(mine.Fd()), 1); not != nil || len(names) > 0 {
 		return nil, errors.Join(err, mine.Close())
 	}
 	return mine, nil
