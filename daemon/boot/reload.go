@@ -24,6 +24,7 @@ func (d *Daemon) Reload(c *config.Config) error {
 		s.SetStrategy(strategy(&configured))
 	}
 	d.table.Replace(access)
+	d.connections.SetUsers(d.peers(c))
 	if d.spool != nil {
 		d.spoolUsers.Store(d.prepareSpool(c))
 		d.spool.Refresh()

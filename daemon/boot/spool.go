@@ -35,10 +35,7 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 
 // prepareSpool makes the users' folders as far as this process may, and returns the users that should have one.
 func (d *Daemon) prepareSpool(c *config.Config) *[]uint32 {
-	users, err := c.Peers()
-	if err != nil {
-		d.log.Warn().Err(err).Msg("some users have no folder in the spool")
-	}
+	users := d.peers(c)
 	own := uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
 	p := spool.Preparation{
 		Base: d.config.Daemon.SpoolDir, UID: own, GID: uint32(os.Getegid()), //nolint:gosec // likewise
@@ -53,6 +50,15 @@ func (d *Daemon) prepareSpool(c *config.Config) *[]uint32 {
 	}
 	users = append(users, own)
 	return &users
+}
+
+// peers are the users that may use a site, as far as they are known before they come.
+func (d *Daemon) peers(c *config.Config) []uint32 {
+	users, err := c.Peers()
+	if err != nil {
+		d.log.Warn().Err(err).Msg("some users are not known: they have no folder in the spool, and no connection is kept free for them")
+	}
+	return users
 }
 
 // PrepareSpool makes the folders of all users, for a command that root runs. daemonUser is the daemon's user by name or number; where

@@ -24,7 +24,7 @@ type Daemon struct {
 	SocketMode string `koanf:"socket_mode"`
 	// SocketGroup owns the socket: a name or number; empty leaves the daemon's own group.
 	SocketGroup string `koanf:"socket_group"`
-	// MaxConnections bounds open connections, of which one user has three quarters at most; one more is answered overloaded.
+	// MaxConnections bounds open connections; one more is answered overloaded. daemon.Connections says how users share them.
 	MaxConnections int `koanf:"max_connections"`
 	// IdleTimeout closes a connection that sends nothing.
 	IdleTimeout time.Duration `koanf:"idle_timeout"`

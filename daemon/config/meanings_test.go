@@ -5,8 +5,9 @@ var meanings = map[string]string{
 	"daemon.socket":       "Path of the Unix socket, at most 107 bytes. A socket that systemd passes takes precedence.",
 	"daemon.socket_mode":  "The socket's mode in octal digits. Whoever may open it is still asked for the user id.",
 	"daemon.socket_group": "Group of the socket, by name or number: PHP-FPM's. Empty is the daemon's own.",
-	"daemon.max_connections": "Open connections; one more is answered `overloaded`. One user has three quarters of them at most: " +
-		"a third above the sum of all pools' `pm.max_children`.",
+	"daemon.max_connections": "Open connections; one more is answered `overloaded`. 8 are root's and the daemon's user's. Where " +
+		"several users may use sites, one of them leaves a share to the next, and 8 are kept free for each: twice the sum of all " +
+		"pools' `pm.max_children`.",
 	"daemon.idle_timeout":    "A connection that sends nothing for that long is closed.",
 	"daemon.request_timeout": "Work on one request; `flush` takes as long as it needs.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +

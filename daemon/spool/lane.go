@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -27,8 +26,6 @@ const (
 	lookShare = 20
 	// anybody is the owner of whom read() is content with all.
 	anybody = -1
-	// nobody is no group's id.
-	nobody = math.MaxUint32
 )
 
 // lane is one folder: a user's, or the base, in which older clients leave their files. Its files have an order, its own bounds and
@@ -80,11 +77,11 @@ func (l *lane) isShared() bool { return l.name == shared }
 func primaryGroup(uid uint32) uint32 {
 	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
 	if err != nil {
-		return nobody
+		return daemon.NoGroup
 	}
 	gid, err := strconv.ParseUint(found.Gid, 10, 32)
 	if err != nil {
-		return nobody
+		return daemon.NoGroup
 	}
 	return uint32(gid)
 }
