@@ -83,7 +83,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
-		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
+		Backend: s.backend.kind(), MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
 		Log:     s.log,
 	})

@@ -155,6 +155,8 @@ type Site struct {
 	Lease time.Duration `koanf:"lease"`
 	// CleanTTL is how long a flushed ticket stays in Redis.
 	CleanTTL time.Duration `koanf:"clean_ttl"`
+	// MaxDirty bounds the tickets that wait for MySQL, so that one site does not take the room of the others; 0 is no bound.
+	MaxDirty int `koanf:"max_dirty"`
 	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
 	IDBlock int `koanf:"id_block"`
 }
@@ -277,7 +279,7 @@ func SiteDefaults() Site {
 		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
 		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
-		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, IDBlock: 1000,
+		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, MaxDirty: 1_000_000, IDBlock: 1000,
 	}
 }
 

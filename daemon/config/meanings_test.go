@@ -78,5 +78,7 @@ var meanings = map[string]string{
 	"sites.NAME.batch":          "Tickets in one statement.",
 	"sites.NAME.lease":          "How long a claimed ticket is hidden from other daemons; longer than the slowest statement.",
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
-	"sites.NAME.id_block":       "Ids of new tickets leased ahead: so many creates go on while MySQL is away.",
+	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so that one site " +
+		"does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
+	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away.",
 }

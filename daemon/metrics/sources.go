@@ -100,6 +100,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		waiting(to, &backlog)
 	}
+	to.gauge("max_dirty_tickets", "Tickets that may wait for MySQL; 0 where there is no bound.", float64(s.MaxDirty))
 	if s.Journal != nil {
 		ofJournal(to, s.Journal())
 	}

@@ -35,6 +35,9 @@ func answer(err error) error {
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
+	case errors.Is(err, store.ErrQuota):
+		return protocol.Errorf(protocol.CodeOverloaded, "as many tickets of this site wait for MySQL as max_dirty allows, so nothing was "+
+			"changed: 'ticketd status' says why they wait, or raise sites.NAME.max_dirty")
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
 			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")

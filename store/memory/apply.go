@@ -29,8 +29,8 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
-		if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
-			return nil, fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrFull)
+		if err := s.room(m.ID); err != nil {
+			return nil, err
 		}
 		segment, err := log(m, outcome)
 		if err != nil {
@@ -42,6 +42,21 @@ func (s *Store) ApplyLogged(
 		}
 	}
 	return outcomes, nil
+}
+
+// room says whether a ticket may become dirty, where it is not.
+func (s *Store) room(id ticket.ID) error {
+	e := s.tickets[id]
+	switch {
+	case e != nil && e.dirty():
+		return nil
+	case s.opts.Quota > 0 && s.dirty.length >= s.opts.Quota:
+		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrQuota)
+	case s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty:
+		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrFull)
+	default:
+		return nil
+	}
 }
 
 // decide returns what becomes of a mutation and whether it changes anything.

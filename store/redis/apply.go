@@ -17,6 +17,8 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
+
+	statusQuota = 9
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -107,7 +109,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+26*len(b.mutations))
+	args := make([]any, 0, 5+26*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -136,7 +138,12 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return args
+	return append(args, s.quota())
+}
+
+// quota is how many tickets of a partition may be dirty; 0 is no bound.
+func (s *Store) quota() int {
+	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
 }
 
 // memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
@@ -168,6 +175,8 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = store.ErrDeleted
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
+		case statusQuota:
+			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

@@ -14,13 +14,16 @@
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
 --   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
 --   count of values, name and value of each, count of NULLs, name of each
+-- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
+--   status 9: the ticket would be one dirty ticket too many; nothing was changed
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
+-- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
@@ -39,6 +42,11 @@ if known[1] ~= ARGV[1] then
 end
 if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
+end
+local quota = tonumber(ARGV[#ARGV])
+local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
+if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
+	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
@@ -142,6 +150,9 @@ for _ = 1, tonumber(ARGV[4]) do
 		answer(3, id, 0)
 	else
 		local status, have = conflicts(kind, held, required)
+		if not status and not held[2] and sequence == 0 and waiting >= quota then
+			status, have = 9, tonumber(held[1]) or 0
+		end
 		if status then
 			answer(status, id, have)
 		elseif kind == 3 and held[3] then
@@ -181,6 +192,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			if not held[2] then
 				redis.call('PERSIST', ticket)
+				waiting = waiting + (quota > 0 and 1 or 0)
 			end
 			if held[4] then
 				redis.call('HDEL', ticket, '_dead')

@@ -26,6 +26,8 @@ func wrap(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case strings.HasPrefix(err.Error(), "QUOTA "):
+		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
 	case isFull(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrFull, err)
 	case isUnavailable(err):

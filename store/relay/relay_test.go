@@ -55,6 +55,7 @@ type harness struct {
 	segment  int64 // bytes
 	gather   time.Duration
 	cluster  bool
+	maxDirty int
 	next     *outage
 	client   *goredis.Client // of the Redis, and what its keys begin with
 	prefix   string
@@ -80,6 +81,7 @@ func start(t *testing.T, h *harness) *harness {
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
 			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
+			MaxDirty: h.maxDirty,
 		})
 	}
 	h.open(t)
