@@ -26,8 +26,9 @@ const (
 	groupOfMain, nobodysGroup         = 64111, 64112
 )
 
-// newSharedRig is a daemon with two sites on a socket to which the kernel lets everybody: who may do what is the daemon's to say.
-func newSharedRig(t *testing.T) *rig {
+// newSharedRig is a daemon with two sites on a socket to which the kernel lets everybody: who may do what is the daemon's to say. It
+// takes further lines of the section [daemon].
+func newSharedRig(t *testing.T, daemon ...string) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can run a command as another user")
@@ -44,10 +45,10 @@ func newSharedRig(t *testing.T) *rig {
 	mariadb, database := testenv.SharedMariaDB(t)
 	r := &rig{socket: filepath.Join(dir, "d.sock"), db: mariadb.DB(t, database), redis: redis.Client(t)}
 	dsn := mariadb.DSN(database)
-	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nsocket_mode = \"0666\"\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
+	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nsocket_mode = \"0666\"\nstate_dir = %q\nspool_dir = %q\n%s\n[redis]\naddr = %q\n"+
 		"[sites.main]\ndsn = %q\nallow_users = [\"%d\"]\nallow_groups = [\"%d\"]\n"+
 		"[sites.other]\ndsn = %q\ntable_prefix = \"other_\"\nkey_prefix = \"other:\"\nallow_users = [\"%d\"]\n",
-		r.socket, filepath.Join(dir, "state"), r.spool(), "unix://"+redis.Socket(), dsn, userOfMain, groupOfMain, dsn, userOfOther)
+		r.socket, filepath.Join(dir, "state"), r.spool(), strings.Join(daemon, "\n"), "unix://"+redis.Socket(), dsn, userOfMain, groupOfMain, dsn, userOfOther)
 	for _, site := range []string{"main", "other"} {
 		file := filepath.Join(testenv.Folder(t), "migrate.toml")
 		writeFile(t, file, r.text)
