@@ -23,7 +23,7 @@ const (
 	// wait for that folder.
 	maxUseless = 1000
 	// lookShare bounds what looking at one folder again and again takes of the time: one part in so many.
-	lookShare = 20
+	lookShare = 100
 	// anybody is the owner of whom read() is content with all.
 	anybody = -1
 )
