@@ -76,6 +76,8 @@ type Parts struct {
 	Owns func(identity string) bool
 	// Backend is where changes wait; empty stands for Redis.
 	Backend protocol.Backend
+	// MaxDirty is how many tickets may wait for MySQL; 0 is no bound.
+	MaxDirty int
 	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.
 	Early bool
 	// Journal tells what the site's journal holds; nil where there is none.
