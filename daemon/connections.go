@@ -46,10 +46,12 @@ func (c *Connections) acquire(user uint32) *protocol.Error {
 	switch {
 	case c.open >= c.limit:
 		c.refused++
-		return protocol.Closing(protocol.CodeOverloaded, "%d connections are open: try again later", c.limit)
+		return protocol.Closing(protocol.CodeOverloaded, "%d connections are open, which is daemon.max_connections: try again later",
+			c.limit)
 	case c.byUser[user] >= c.userLimit:
 		c.refused++
-		return protocol.Closing(protocol.CodeOverloaded, "%d connections of one user are open: try again later", c.userLimit)
+		return protocol.Closing(protocol.CodeOverloaded, "%d connections of one user are open, three quarters of "+
+			"daemon.max_connections: try again later", c.userLimit)
 	}
 	c.open++
 	c.byUser[user]++

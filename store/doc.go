@@ -18,4 +18,10 @@
 // revision: a field that changed after that revision stays dirty. So a claim may be flushed twice, by one daemon or by two,
 // and nothing is ever lost by it; that flushing twice does no harm is the next place's part (it compares revisions). The
 // lease only saves work; safety never depends on it.
+//
+// # Requests
+//
+// A mutation with a request id is remembered with its outcome and its digest: the same again changes nothing and has the same outcome,
+// and another one under the same id is refused with [ErrReused]. A refused mutation is not remembered. Where an entry of a journal is
+// replayed, which was acknowledged, an id that belongs to another request does not stop it.
 package store

@@ -264,9 +264,37 @@ var (
 	ErrAbsent = errors.New("the store does not hold the ticket")
 	// ErrReused refuses a mutation whose request id was used before for another request.
 	ErrReused = errors.New("the request id belongs to another request")
+	// ErrOwner is wrapped by every error that means: the place belongs to another table, so nothing in it was read or changed.
+	ErrOwner = errors.New("the place belongs to another table")
 	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
 	ErrForeign = errors.New("not a ticket")
 )
+
+// FullError is an [ErrFull] that says which bound was reached.
+type FullError struct {
+	// Bound is the bound's name: a setting of ticketd's or of a server's, or what else there is no more of.
+	Bound string
+	// Reason says, for the operator, what has reached the bound and what makes room.
+	Reason string
+}
+
+func (e *FullError) Error() string { return e.Bound + " is used up: " + e.Reason }
+
+// Unwrap makes every FullError an [ErrFull].
+func (e *FullError) Unwrap() error { return ErrFull }
+
+// FullReason says for the operator which bound an [ErrFull] is about, and what makes room; empty for other errors.
+func FullReason(err error) string {
+	var full *FullError
+	switch {
+	case errors.As(err, &full):
+		return full.Error()
+	case errors.Is(err, ErrFull):
+		return err.Error()
+	default:
+		return ""
+	}
+}
 
 // ConflictError refuses a conditional mutation: the ticket has moved on.
 type ConflictError struct {

@@ -11,6 +11,7 @@ import (
 
 func newInit(o *options) *cobra.Command {
 	var s setup.Options
+	var add string
 	cmd := &cobra.Command{
 		Use: "init --wp /var/www/html", Short: "Write a configuration for a WordPress, check it, and create the table",
 		Args: cobra.NoArgs,
@@ -22,6 +23,16 @@ func newInit(o *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.WordPress == "" {
 				return &usageError{errors.New("--wp: name the folder of WordPress, e.g. --wp /var/www/html")}
+			}
+			s.Site, s.Add = o.site, add != ""
+			if s.Add {
+				s.Site = add
+			}
+			if s.Add && s.Force {
+				return &usageError{errors.New("--add replaces nothing, so --force means nothing beside it")}
+			}
+			if s.Moved && s.Copy {
+				return &usageError{errors.New("--moved and --copy: it is one of the two")}
 			}
 			s.Say = func(format string, args ...any) { fmt.Fprintf(o.err, format+"\n", args...) }
 			if err := setup.Run(cmd.Context(), s); err != nil {
@@ -37,7 +48,10 @@ func newInit(o *options) *cobra.Command {
 	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file to write ($TICKETD_CONFIG)")
 	flags.StringVar(&s.Redis, "redis", "", "host:port or unix:///path of a Redis, or none for the journal alone; looked for "+
 		"where not given")
-	flags.BoolVar(&s.Force, "force", false, "replace a configuration that is there")
+	flags.StringVar(&add, "add", "", "add a site of that name to the configuration that is there, and leave the rest of it alone")
+	flags.BoolVar(&s.Force, "force", false, "replace a configuration that is there; a copy of it is kept beside it")
+	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")
+	flags.BoolVar(&s.Copy, "copy", false, "the table is a copy of another site's: it becomes one of its own")
 	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "leave the database as it is, but for connecting to it")
 	return cmd
 }

@@ -31,11 +31,11 @@ type backend struct {
 
 // parts are what a backend is made with.
 type parts struct {
-	name   string
-	config *config.Site
-	clock  *ticket.Clock
-	floor  func(context.Context) (ticket.Revision, error)
-	owner  string
+	name    string
+	config  *config.Site
+	clock   *ticket.Clock
+	floor   func(context.Context) (ticket.Revision, error)
+	custody *custody
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
@@ -55,6 +55,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		return nil, err
 	}
 	dir := d.config.JournalDir(p.name)
+	if err := p.custody.beforeJournal(ctx, dir, d.redis != nil); err != nil {
+		return nil, err
+	}
 	b := &backend{}
 	var report wal.Report
 	var err error
@@ -63,7 +66,8 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		c := &d.config.Journal
 		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
-			Floor: p.floor, Log: p.log,
+			MaxRequests: c.MaxRequests,
+			Floor:       p.floor, Log: p.log,
 		})
 		b.Store = b.journal
 	case dir == "":
@@ -83,6 +87,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.custody.openedJournal(dir)
 	if report.Cut > 0 {
 		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
 			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
@@ -168,12 +173,15 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 			s := b.relay.Status()
 			return protocol.JournalStatus{
 				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
+				Requests: s.Requests,
 			}
 		}
 	case b.journal != nil:
 		return func() protocol.JournalStatus {
 			s := b.journal.Stats()
-			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest)}
+			return protocol.JournalStatus{
+				Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest), Requests: s.Requests,
+			}
 		}
 	default:
 		return nil
@@ -188,12 +196,17 @@ func (b *backend) warnings() []string {
 			found = append(found, movedText(m.From, m.To, m.At))
 		}
 	}
-	full := b.relay != nil && b.relay.Full() || b.journal != nil && b.journal.Full()
-	if !full {
+	full := ""
+	switch {
+	case b.relay != nil:
+		full = b.relay.Full()
+	case b.journal != nil:
+		full = b.journal.Full()
+	}
+	if full == "" {
 		return found
 	}
-	return append(found, "the journal is full: changes are answered overloaded; make room on its disk, or raise journal.max_bytes or "+
-		"journal.max_entries")
+	return append(found, "the journal is full: changes are answered overloaded: "+full)
 }
 
 func age(since time.Time) int64 {

@@ -38,6 +38,7 @@ type runningSite struct {
 	database  *mysql.DB
 	backend   *backend
 	allocator *ids.Allocator
+	custody   *custody
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
@@ -49,34 +50,52 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
 	s.backend.start(ctx)
 	s.Site.Start(ctx)
+	s.custody.start(ctx, s.lookAgain)
+}
+
+// lookAgain asks what has kept the site from being served.
+func (s *runningSite) lookAgain(ctx context.Context) error {
+	err := s.Refresh(ctx)
+	if s.backend.redis != nil {
+		err = errors.Join(err, s.backend.redis.Prepare(ctx))
+	}
+	return err
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.custody.stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
-func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
+// openSite makes what a site's table can be identified by.
+func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
-	s.database, err = OpenDatabase(c)
-	if err != nil {
+	if s.database, err = OpenDatabase(c); err != nil {
 		return nil, err
 	}
+	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
+	return s, nil
+}
+
+// complete makes the rest of a site.
+func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
+	name, c := s.name, d.config.Sites[s.name]
 	clock := ticket.NewClock(time.Now)
 	var flusher *flush.Flusher
+	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
-		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
 		seeded: s.seeded, foreign: s.foreignKey,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.database.Close())
+		return err
 	}
 	sink := mysql.NewSink(s.database)
-	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher = flush.New(s.backend, d.metrics.Sink(name, sink), flush.Options{
+	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
+	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
@@ -87,9 +106,10 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
 		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
-		Log:     s.log,
+		Served:  s.custody.served, Owns: s.custody.owns,
+		Log: s.log,
 	})
-	return s, nil
+	return nil
 }
 
 // OpenDatabase makes the pool of a site's database. It connects to nothing yet.
@@ -155,7 +175,7 @@ func movedText(from, to ticket.ID, at time.Time) string {
 }
 
 func (s *runningSite) warnings() []string {
-	found := s.backend.warnings()
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings())
 	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.moved} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
@@ -169,7 +189,7 @@ func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) 
 	access := make(map[string]daemon.SiteAccess, len(d.sites))
 	for _, s := range d.sites {
 		configured := c.Sites[s.name]
-		a := daemon.SiteAccess{Site: s.Site}
+		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}}
 		for _, name := range configured.AllowUsers {
 			id, err := config.UserID(name)
 			if err != nil {

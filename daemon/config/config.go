@@ -100,6 +100,9 @@ type Journal struct {
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
 	MaxBytes   int `koanf:"max_bytes"`
 	MaxEntries int `koanf:"max_entries"`
+	// MaxRequests bounds the request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond it
+	// changes with another id are answered overloaded, until the time of one is over.
+	MaxRequests int `koanf:"max_requests"`
 }
 
 // Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
@@ -216,6 +219,7 @@ func Defaults() Config {
 		},
 		Journal: Journal{
 			Enabled: true, Fsync: "always", FsyncInterval: 100 * time.Millisecond, MaxBytes: 512 << 20, MaxEntries: 1_000_000,
+			MaxRequests: 4_000_000,
 		},
 	}
 }

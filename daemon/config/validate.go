@@ -242,6 +242,7 @@ func (c *Config) validateJournal(found *checks) {
 	found.duration("journal.fsync_interval", j.FsyncInterval, time.Millisecond, time.Minute)
 	found.number("journal.max_bytes", j.MaxBytes, 1<<20, 1<<40)
 	found.number("journal.max_entries", j.MaxEntries, 1, 100_000_000)
+	found.number("journal.max_requests", j.MaxRequests, 1000, 100_000_000)
 	if j.Dir != "" && !strings.HasPrefix(j.Dir, "/") {
 		found.failf("journal.dir", "%q is not an absolute path", j.Dir)
 	}

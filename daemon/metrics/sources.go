@@ -120,6 +120,7 @@ func ofJournal(to *series, j protocol.JournalStatus) {
 	to.gauge("journal_entries", "Changes, or without Redis tickets, that wait in the journal.", float64(j.Entries))
 	to.gauge("journal_bytes", "Bytes of the journal's files.", float64(j.Bytes))
 	to.gauge("journal_segments", "Number of these files.", float64(j.Segments))
+	to.gauge("journal_requests", "Request ids that are remembered in the daemon's memory.", float64(j.Requests))
 	to.gauge("journal_oldest_seconds", "Age of the oldest change in the journal, 0 where there is none.", seconds(j.OldestMS))
 	to.counter("journal_replayed_total", "Changes brought from the journal to Redis.", j.Replayed)
 }

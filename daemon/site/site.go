@@ -69,6 +69,11 @@ type Parts struct {
 	// StoreState tells whether the store answers; Warnings what somebody must act on.
 	StoreState func() (up bool, since time.Time, reason string)
 	Warnings   func() []string
+	// Served says why nothing of the site may be served, as one of its places belongs to another table; nil where all is well.
+	// Optional.
+	Served func() error
+	// Owns says whether changes that carry an identity are for the site's table. Optional.
+	Owns func(identity string) bool
 	// Backend is where changes wait; empty stands for Redis.
 	Backend protocol.Backend
 	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.

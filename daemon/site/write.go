@@ -36,6 +36,7 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		return protocol.CreateResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodCreate, fields: p.Fields}.digest(p.RequestID)
 	var outcome store.Outcome
 	if p.ID == 0 {
 		outcome, err = s.createNext(ctx, now, &m)
@@ -59,6 +60,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodSet, id: p.ID, fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
 	m.IfRevision, m.MustExist = ticket.Revision(p.IfRevision), p.MustExist
 	outcomes, err := s.applyAll(ctx, now, []store.Mutation{m})
 	if err == nil {
@@ -94,6 +96,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			requestID += "#" + strconv.Itoa(i)
 		}
 		s.promise(&m, requestID, p.Remember, p.Ack)
+		m.Digest = asked{method: protocol.MethodSet, id: pair.ID, fields: pair.Fields}.digest(requestID)
 		m.MustExist = p.MustExist
 		mutations, at = append(mutations, m), append(at, i)
 	}
@@ -130,6 +133,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	fields, _ := d.SoftDelete(now)
 	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodDelete, id: p.ID}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)

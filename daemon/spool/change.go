@@ -13,7 +13,8 @@ import (
 )
 
 // change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in
-// again after the daemon was down for long.
+// again after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here
+// may repeat a request that only Redis knows.
 type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
@@ -87,7 +88,7 @@ func (c *create) check() error {
 // ticket stays. All of it may be repeated.
 func (c *create) apply(ctx context.Context, f *file) error {
 	site, p := f.site, c.CreateParams
-	p.Remember, p.Accepted = 0, f.at
+	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at
 	made, err := site.Create(ctx, &p)
 	if taken(err) {
 		return f.spool.createElsewhere(ctx, site, c)
@@ -104,7 +105,7 @@ func (c *create) apply(ctx context.Context, f *file) error {
 	}
 	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
-		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: c.Ack})
+		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: p.Ack})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil
@@ -123,7 +124,7 @@ func (c *set) check() error {
 
 func (c *set) apply(ctx context.Context, f *file) error {
 	p := c.SetParams
-	p.Remember, p.ID = 0, f.id(c.ID)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
 	_, err := f.site.Set(ctx, &p)
 	return err
 }
@@ -134,7 +135,7 @@ func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
 func (c *remove) apply(ctx context.Context, f *file) error {
 	p := c.DeleteParams
-	p.Remember, p.ID = 0, f.id(c.ID)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
 	_, err := f.site.Delete(ctx, &p)
 	return err
 }

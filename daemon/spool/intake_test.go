@@ -141,6 +141,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		"a delete, no id":  {params(protocol.MethodDelete, &protocol.DeleteParams{Site: "main", RequestID: "r"}), "field: id"},
 		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
 		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},
+		"another's id":     {params(protocol.MethodSet, setParams("main", 1, "x", "reused")), "field: request_id\nmessage: it belongs"},
 		"a fault":          {params(protocol.MethodSet, setParams("main", 1, "x", "fault")), "code: internal"},
 		"a panic":          {params(protocol.MethodSet, setParams("main", 1, "x", "panic")), "code: internal"},
 		"somebody else's":  {func(t *testing.T, r *rig, name string) { r.denied = true; r.write(t, name, set(t)) }, "code: forbidden"},
@@ -153,6 +154,8 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 				switch requestID {
 				case "refuse":
 					return protocol.Invalid("status", "too long")
+				case "reused":
+					return protocol.Invalid("request_id", "it belongs to another request")
 				case "fault":
 					return errors.New("a key holds no hash")
 				case "conflict":

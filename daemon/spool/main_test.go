@@ -38,7 +38,7 @@ type fakeSite struct {
 	get      func(id int64) (protocol.Ticket, error)
 }
 
-func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, format string, args ...any) error {
+func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, ack protocol.Ack, format string, args ...any) error {
 	if s.block != nil {
 		if err := s.block(ctx); err != nil {
 			return err
@@ -54,12 +54,15 @@ func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Dur
 	if remember != 0 {
 		format = "forgets after a while: " + format
 	}
+	if ack != protocol.AckRedis {
+		format = "asks no Redis: " + format
+	}
 	s.calls = append(s.calls, fmt.Sprintf(format, args...))
 	return nil
 }
 
 func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "create %d %s", p.ID, p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "create %d %s", p.ID, p.RequestID)
 	s.accepted = p.Accepted
 	if err == nil && p.ID != 0 && p.ID == s.taken {
 		return protocol.CreateResult{}, protocol.Errorf(protocol.CodeExists, "taken")
@@ -74,12 +77,12 @@ func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protoc
 }
 
 func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
 func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "delete %d %s", p.ID, p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "delete %d %s", p.ID, p.RequestID)
 	return protocol.RevisionResult{Revision: 1}, err
 }
 

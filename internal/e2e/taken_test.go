@@ -55,13 +55,6 @@ func untouched(t *testing.T, r *rig, c *protocol.Client, id int64) {
 	}
 }
 
-func flushed(t *testing.T, c *protocol.Client) {
-	t.Helper()
-	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Somebody writes to ids inside the block that the daemon has leased: creates pass over them, before and after a kill -9.
 func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 	t.Parallel()

@@ -1,13 +1,16 @@
 package journal
 
 import (
+	"encoding/binary"
 	"math"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // writer and reader know the parts of this journal's entries besides those that all journals have.
@@ -28,6 +31,24 @@ func (r reader) mutation(e *entry) {
 	if e.mutation.RequestID != "" {
 		e.expires = r.Time()
 	}
+}
+
+// request writes a remembered request in 16 bytes of key, 8 of digest and three numbers; it expires in s since 1970.
+func (w *writer) request(q *requests.Request) {
+	w.Bytes(q.Key[:])
+	w.Int(int64(q.Ticket))
+	w.Int(int64(q.Revision))
+	w.Int(q.Expires.Unix())
+	w.Bytes(binary.LittleEndian.AppendUint64(nil, uint64(q.Digest)))
+}
+
+func (r reader) request() (q requests.Request) {
+	r.Bytes(q.Key[:])
+	q.Ticket, q.Revision, q.Expires = r.ID(), r.Revision(), time.Unix(r.Int(), 0)
+	var digest [8]byte
+	r.Bytes(digest[:])
+	q.Digest = requests.Digest(binary.LittleEndian.Uint64(digest[:]))
+	return q
 }
 
 func (w *writer) ids(ids []ticket.ID) {

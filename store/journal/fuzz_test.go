@@ -11,6 +11,7 @@ import (
 	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // samples are one record of each kind.
@@ -44,7 +45,12 @@ func samples() []entry {
 		{kind: kindMutation, revision: 9, mutation: store.Mutation{
 			Kind: store.Begin, ID: 812, Fields: fields, Defaults: 1, Proposed: 8, Due: at, Accepted: 5,
 		}},
-		{kind: kindRequests, requests: []memory.Request{{ID: "r-1", Ticket: 1, Revision: 2, Expires: at}}},
+		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
+			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1", Digest: "AAAAAAAAAAE",
+		}},
+		{kind: kindRequests, requests: []requests.Request{
+			{Key: requests.KeyOf("r-1"), Ticket: 1, Revision: 2, Digest: 1 << 63, Expires: time.Unix(at.Unix(), 0)},
+		}},
 		{kind: kindMark, highest: 77, unsure: 70},
 	}
 }

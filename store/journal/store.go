@@ -55,8 +55,8 @@ type Store struct {
 	unsure ticket.Revision
 	// segment is the one to which the last mutation was written.
 	segment uint64
-	// full says that the last change found no room.
-	full bool
+	// full is why the last change found no room; empty where it found some.
+	full string
 	// unlogged says that the last record that may be lost could not be written.
 	unlogged bool
 }
@@ -140,8 +140,8 @@ func (s *Store) Close() error {
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
 
-// Full says whether the last change found no room.
-func (s *Store) Full() bool {
+// Full says why the last change found no room; empty where it found some.
+func (s *Store) Full() (reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.full
@@ -149,12 +149,11 @@ func (s *Store) Full() bool {
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
-	full := errors.Is(err, store.ErrFull)
+	full := store.FullReason(err)
 	switch {
-	case full && !s.full:
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded; see that MySQL takes them, make room " +
-			"on the journal's disk, or raise journal.max_bytes or journal.max_entries")
-	case !full && err == nil && s.full:
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "":
 		s.opts.Log.Info().Msg("the journal has room again")
 	}
 	s.full = full
@@ -164,6 +163,8 @@ func (s *Store) noteRoom(err error) {
 type Stats struct {
 	// Entries counts the tickets that wait, dead letters included.
 	Entries int64
+	// Requests counts the request ids that are remembered.
+	Requests int64
 	// Bytes and Segments are the log's.
 	Bytes    int64
 	Segments int
@@ -176,7 +177,7 @@ func (s *Store) Stats() Stats {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
 	return Stats{
-		Entries: backlog.Dirty + backlog.Dead, Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests), Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
 	}
 }
 

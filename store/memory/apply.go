@@ -6,16 +6,21 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Apply implements [store.Tickets].
 func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	outcomes, err := s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	if outcomes != nil {
+		err = nil // it is in the outcomes
+	}
+	return outcomes, err
 }
 
 // ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call, with the mutations
-// before it made. For a mutation that changes nothing (a repetition, a refusal) log is not called.
+// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations
+// before it were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a mutation that changes nothing (a repetition, a refusal) log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
 ) ([]store.Outcome, error) {
@@ -29,25 +34,59 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
-		if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
-			return nil, fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrFull)
+		segment, err := uint64(0), s.room(m)
+		if err == nil {
+			segment, err = log(m, outcome)
 		}
-		segment, err := log(m, outcome)
 		if err != nil {
-			return nil, err
+			return ended(mutations, outcomes, i, err)
 		}
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
-			s.requests.remember(s.opts.Now(), s.request(m, outcome), segment)
+			s.remember(m, outcome, s.opts.Now().Add(Memory(m)), segment)
 		}
 	}
 	return outcomes, nil
 }
 
+// ended returns what a call comes to that an error has ended at a mutation.
+func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err error) ([]store.Outcome, error) {
+	if at == 0 {
+		return nil, err
+	}
+	for i := at; i < len(outcomes); i++ {
+		outcomes[i] = store.Outcome{ID: mutations[i].ID, Err: err}
+	}
+	return outcomes, err
+}
+
+// room says whether there is room for a mutation that changes something.
+func (s *Store) room(m *store.Mutation) error {
+	if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
+		return &store.FullError{
+			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
+		}
+	}
+	if m.RequestID == "" {
+		return nil
+	}
+	if s.requests.Expire(s.opts.Now()); s.requests.Len() >= s.opts.MaxRequests {
+		return &store.FullError{
+			Bound: "journal.max_requests", Reason: fmt.Sprintf("%d request ids are remembered, each for as long as its request asked "+
+				"(a day unless it said less); raise it, or choose no request ids where none are needed", s.requests.Len()),
+		}
+	}
+	return nil
+}
+
 // decide returns what becomes of a mutation and whether it changes anything.
 func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) {
 	if m.RequestID != "" {
-		if r := s.requests.find(s.opts.Now(), m.RequestID); r != nil {
+		r, known := s.requests.Find(s.opts.Now(), requests.KeyOf(m.RequestID))
+		switch {
+		case known && !r.RepeatedBy(m.Digest):
+			return store.Outcome{ID: m.ID, Err: store.ErrReused}, false
+		case known:
 			return store.Outcome{ID: r.Ticket, Revision: r.Revision}, false
 		}
 	}

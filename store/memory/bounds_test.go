@@ -134,10 +134,17 @@ func TestRequestsAreForgotten(t *testing.T) {
 	if ask("minute", time.Hour) != again || ask("day", 0) != day {
 		t.Error("a request that was remembered once more is forgotten too soon")
 	}
-	ask("third", 2*time.Hour) // there is room for two: what ends first goes
-	if ask("day", 0) != day {
-		t.Error("what is remembered longest was forgotten for want of room")
+	third := change(1, now)
+	third.RequestID = "third"
+	var full *store.FullError
+	if _, err := s.Apply(t.Context(), []store.Mutation{third}); !errors.As(err, &full) || full.Bound != "journal.max_requests" {
+		t.Errorf("a third request where there is room for two: %v", err)
 	}
+	if ask("minute", time.Hour) != again || ask("day", 0) != day {
+		t.Error("a request was forgotten for want of room")
+	}
+	now = now.Add(30 * time.Minute)
+	ask("third", 2*time.Hour) // in the room of the one whose time is over
 	if s.Size().Requests != 2 {
 		t.Errorf("%d requests are remembered", s.Size().Requests)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/graves"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Options of a store.
@@ -20,7 +21,8 @@ type Options struct {
 	MaxDirty int
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
-	// MaxRequests bounds the remembered request ids; those that end first are forgotten first. 1,000,000 where it is 0.
+	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
+	// of one is over. 4,000,000 where it is 0.
 	MaxRequests int
 }
 
@@ -37,7 +39,7 @@ type Store struct {
 	byDue    order[*entry]     // what is queued
 	bySince  order[*entry]     // the same
 	dead     map[ticket.ID]*entry
-	requests requests
+	requests requests.Table
 	weight   int64 // of the dirty entries
 
 	graves    graves.Set // the tombstones
@@ -53,7 +55,7 @@ func New() *Store { return NewWith(Options{}) }
 // NewWith makes an empty store.
 func NewWith(o Options) *Store {
 	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
-	o.MaxRequests = cmp.Or(o.MaxRequests, 1_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, 4_000_000)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -65,7 +67,6 @@ func NewWith(o Options) *Store {
 		less:  func(a, b *entry) bool { return a.since < b.since },
 		place: func(e *entry) *int { return &e.bySince },
 	}
-	s.requests.init(o.MaxRequests)
 	s.engraved = map[uint64]*grave{}
 	s.bySegment.links = func(g *grave) *links[grave] { return &g.links }
 	return s
@@ -228,5 +229,5 @@ const (
 	entryWeight   = 52
 	fieldWeight   = 12
 	letterWeight  = 40
-	requestWeight = 28
+	requestWeight = 46
 )

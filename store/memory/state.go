@@ -5,6 +5,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // State is all that the store knows of a dirty ticket: what a log that gives back space writes once more.
@@ -47,8 +48,7 @@ func (s *Store) Replay(m *store.Mutation, outcome store.Outcome, expires time.Ti
 	defer s.mu.Unlock()
 	s.make(m, outcome.Revision, segment)
 	if m.RequestID != "" {
-		r := Request{ID: m.RequestID, Ticket: outcome.ID, Revision: outcome.Revision, Expires: expires}
-		s.requests.remember(s.opts.Now(), r, segment)
+		s.remember(m, outcome, expires, segment)
 	}
 }
 
@@ -73,18 +73,18 @@ func (s *Store) Restore(state *State, segment uint64) {
 }
 
 // Remember puts remembered requests back, as a log tells them.
-func (s *Store) Remember(requests []Request, segment uint64) {
+func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range requests {
-		s.requests.remember(s.opts.Now(), r, segment)
+	for _, r := range remembered {
+		s.requests.Put(s.opts.Now(), r, segment)
 	}
 }
 
 // Needs is what a segment of a log is needed for.
 type Needs struct {
 	States   []State
-	Requests []Request
+	Requests []requests.Request
 	Graves   []Grave
 }
 
@@ -98,16 +98,12 @@ func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 		return Needs{}, 0, false
 	}
 	var states []State
-	var requests []Request
 	bytes := int64(0)
 	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
 		states = append(states, e.state())
 		bytes += e.weight
 	}
-	for r := s.requests.bySegment.first; r != nil && r.pin == segment && len(requests) < limit; r = r.links.after {
-		requests = append(requests, r.Request)
-	}
-	return Needs{states, requests, s.oldestGraves(segment, limit)}, segment, true
+	return Needs{states, s.requests.In(segment, limit), s.oldestGraves(segment, limit)}, segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
@@ -121,15 +117,12 @@ func (s *Store) Needed() (segment uint64, some bool) {
 }
 
 func (s *Store) needed() (segment uint64, some bool) {
-	now := s.opts.Now()
-	for first, there := s.requests.byExpiry.first(); there && !first.Expires.After(now); first, there = s.requests.byExpiry.first() {
-		s.requests.forget(first)
-	}
+	s.requests.Expire(s.opts.Now())
 	if e := s.dirty.first; e != nil {
 		segment, some = e.pin, true
 	}
-	if r := s.requests.bySegment.first; r != nil && (!some || r.pin < segment) {
-		segment, some = r.pin, true
+	if first, remembered := s.requests.Needed(); remembered && (!some || first < segment) {
+		segment, some = first, true
 	}
 	if g := s.bySegment.first; g != nil && (!some || g.pin < segment) {
 		segment, some = g.pin, true
@@ -148,13 +141,7 @@ func (s *Store) Moved(needs Needs, segment uint64) {
 			s.pin(e, segment)
 		}
 	}
-	for _, r := range needs.Requests {
-		if m := s.requests.byID[r.ID]; m != nil {
-			m.pin = segment
-			s.requests.bySegment.remove(m)
-			s.requests.bySegment.push(m)
-		}
-	}
+	s.requests.Moved(needs.Requests, segment)
 }
 
 // pin moves a dirty ticket to a later segment. Segments only grow, so the chain stays in their order.
@@ -182,8 +169,8 @@ func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Size{
-		Dirty: s.dirty.length, Requests: len(s.requests.byID), Buried: s.graves.Count(), Highest: s.highest,
-		Bytes: s.weight + s.requests.weight + int64(len(s.engraved))*graveWeight,
+		Dirty: s.dirty.length, Requests: s.requests.Len(), Buried: s.graves.Count(), Highest: s.highest,
+		Bytes: s.weight + requestWeight*int64(s.requests.Len()) + int64(len(s.engraved))*graveWeight,
 	}
 }
 

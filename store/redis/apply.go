@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ const (
 	statusNotAHash
 	statusTaken
 	statusAbsent
+	statusReused
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -78,14 +78,15 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		if err == nil {
 			return s.outcomes(b, reply)
 		}
-		have, emptied := otherEpoch(err)
 		switch {
+		case try == tries && isOtherEpoch(err):
+			return nil, wrap("apply", errRefilled)
 		case try == tries && isFenced(err):
 			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
 			return nil, wrap("apply", err)
-		case emptied:
-			epoch, err = s.reseed(ctx, p, epoch, have)
+		case isOtherEpoch(err):
+			epoch, err = s.reseed(ctx, p, epoch)
 		case isFenced(err):
 			err = s.refence(ctx, p, fence)
 		default:
@@ -126,6 +127,9 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
 		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
+		if m.RequestID != "" {
+			args = append(args, m.Digest)
+		}
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -190,6 +194,8 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = store.ErrTaken
 		case statusAbsent:
 			outcomes[i].Err = store.ErrAbsent
+		case statusReused:
+			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:
@@ -199,12 +205,5 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	return outcomes, nil
 }
 
-// otherEpoch recognises the script's answer that Redis holds another filling than the caller knows.
-func otherEpoch(err error) (have string, is bool) {
-	if err == nil {
-		return "", false
-	}
-	return strings.CutPrefix(err.Error(), "EPOCH ")
-}
-
-var errOwner = errors.New("another site uses these Redis keys")
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
+func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }

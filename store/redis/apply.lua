@@ -16,7 +16,8 @@
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
 --   change), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
 --   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
---   remembered or 0 where it has none, count of values, name and value of each, count of NULLs, name of each
+--   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
+--   count of values, name and value of each, count of NULLs, name of each
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
@@ -25,6 +26,7 @@
 --   status 3: the key holds something that is no hash
 --   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
 --   status 5: the ticket must be held and is not
+--   status 6: the request id belongs to another request, as their digests differ
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
 -- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
@@ -35,6 +37,9 @@
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
 -- before; where not, the row's revision is unknown, and only one above all others is safe.
+--
+-- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest. A
+-- change that is replayed was acknowledged: where its request id belongs to another request by now it is made all the same.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
@@ -141,6 +146,11 @@ local function stand(ticket, id, names, nulls, held, acknowledged, due, gone)
 	end
 end
 
+-- made is the revision of a ticket's newest change that is no repetition, where this call has replayed one of either kind. moved are
+-- tickets of which it is newer than the first of a replayed repetition: readers on the journal's host saw the repetition's values
+-- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here.
+local made, moved = {}, {}
+
 local out = {}
 local function answer(status, id, rev)
 	local n = #out
@@ -153,6 +163,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	local required, since, memory = tonumber(arg()), tonumber(arg()), arg()
 	local ticket, graves = key(), key()
 	local request = memory ~= '0' and key()
+	local digest = request and arg() or ''
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
@@ -170,9 +181,10 @@ for _ = 1, tonumber(ARGV[4]) do
 	end
 
 	local done = request and redis.call('GET', request)
-	local first, rev = string.match(done or '', '(%d+) (%d+)')
-	if sequence > 0 and first ~= id then
-		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
+	local first, rev, asked = string.match(done or '', '(%d+) (%d+) ?(.*)')
+	local reused = done and asked ~= digest and asked ~= '' and digest ~= ''
+	if sequence > 0 and (first ~= id or reused) then
+		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
@@ -181,12 +193,17 @@ for _ = 1, tonumber(ARGV[4]) do
 	end
 	if sequence > 0 and sequence <= arrived then
 		answer(0, id, acknowledged)
+	elseif reused then
+		answer(6, id, 0)
 	elseif done then
 		if behind then
-			stand(ticket, id, names, nulls, held, acknowledged, due, kind == 3)
-			highest = math.max(highest, acknowledged)
+			made[id] = made[id] or tonumber(held[1])
+			moved[id] = made[id] ~= tonumber(rev)
+			local stands = acknowledged + (moved[id] and 1 or 0)
+			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
+			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
-			redis.call('SET', request, id .. ' ' .. rev, 'KEEPTTL') -- who repeats the request is told that one
+			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
 	else
@@ -205,11 +222,14 @@ for _ = 1, tonumber(ARGV[4]) do
 		else
 			local revision
 			if sequence > 0 and held[1] then
-				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged)
+				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged + (moved[id] and 1 or 0))
 			else
 				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
 			end
 			highest = math.max(highest, revision)
+			if sequence > 0 then
+				made[id] = revision
+			end
 			local text = string.format('%.0f', revision)
 			set[3] = text
 			if kind == 1 then
@@ -254,7 +274,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			redis.call('ZADD', dirty, 'LT', due, id)
 			if request then
-				redis.call('SET', request, id .. ' ' .. text, 'PX', memory)
+				redis.call('SET', request, id .. ' ' .. text .. ' ' .. digest, 'PX', memory)
 			end
 			answer(0, id, revision)
 		end

@@ -9,12 +9,13 @@
 //	{prefix}ticket:meta      hash: epoch, rev, gone, owner, run, fence:{journal} and seq:{journal}, see apply.lua,
 //	                         and floorless, see raise.lua; one per partition
 //	{prefix}ticket:gone:{n}  set: the ids of deleted tickets among 512, see keys.graves; looked at where a ticket is not held
-//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day or as its client asks
+//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision digest", kept for a day or as its client asks
 //
 // In a Redis Cluster there are 32 partitions of these keys, and {prefix}{t17}:ticket: or the like stands for {prefix}ticket:.
-// The hash tag keeps a partition in one slot. There is one more kind of key:
+// The hash tag keeps a partition in one slot. There are two more kinds of keys, see reserve.go:
 //
-//	{prefix}{t17}:ticket:id:{id}  which ticket a repeatable create makes, kept as long; see reserve.lua
+//	{prefix}{t17}:ticket:id:{id}     which ticket a request id stands for, kept as long
+//	{prefix}{t17}:ticket:asked:{id}  the digest of its request
 //
 // # Reserved fields of a ticket's hash
 //

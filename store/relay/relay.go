@@ -72,8 +72,8 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	tries    int64 // replays that have ended, in whatever way
-	full     bool  // the last change found no room
+	tries    int64  // replays that have ended, in whatever way
+	full     string // why the last change found no room; empty where it found some
 	moves    []Move
 
 	repeats zerolog.Logger // limited, for what may concern each change of a long outage
@@ -265,8 +265,8 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
-// Full says whether the last change for the journal found no room.
-func (s *Store) Full() bool {
+// Full says why the last change for the journal found no room; empty where it found some.
+func (s *Store) Full() (reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.full
@@ -275,6 +275,8 @@ func (s *Store) Full() bool {
 // Status counts what waits.
 type Status struct {
 	Entries, Bytes, Segments int64
+	// Requests counts the request ids that are remembered here.
+	Requests int64
 	// Oldest is when the oldest change that waits was accepted; zero where none does.
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
@@ -292,6 +294,6 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	return Status{
 		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(), Tries: s.tries, Moved: slices.Clone(s.moves),
+		Oldest: s.oldestAt(), Tries: s.tries, Moved: slices.Clone(s.moves), Requests: int64(s.recent.requests.Len()),
 	}
 }

@@ -37,6 +37,9 @@ func (w *Writer) Text(s string) {
 	*w = append(*w, s...)
 }
 
+// Bytes appends bytes whose number the reader knows.
+func (w *Writer) Bytes(b []byte) { *w = append(*w, b...) }
+
 // Time appends a time.
 func (w *Writer) Time(t time.Time) { w.Int(t.UnixMicro()) }
 
@@ -52,6 +55,7 @@ func (w *Writer) Value(v ticket.Value) {
 const (
 	hasDefaults = 0x80 // the number of defaults follows
 	hasAccepted = 0x20 // then when the create was acknowledged before
+	hasDigest   = 0x40 // the digest follows the request id
 )
 
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
@@ -63,6 +67,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	}
 	if m.Accepted != 0 {
 		kind |= hasAccepted
+	}
+	if m.Digest != "" {
+		kind |= hasDigest
 	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
@@ -76,6 +83,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	w.Int(int64(m.Proposed))
 	w.Time(m.Due)
 	w.Text(m.RequestID)
+	if m.Digest != "" {
+		w.Text(m.Digest)
+	}
 	w.Count(len(m.Fields))
 	for _, f := range m.Fields {
 		w.Text(f.Name)
@@ -150,6 +160,15 @@ func (r *Reader) Count(size int) int {
 	return int(n)
 }
 
+// Bytes fills b.
+func (r *Reader) Bytes(b []byte) {
+	if len(r.rest) < len(b) {
+		r.Fail()
+		return
+	}
+	r.rest = r.rest[copy(b, r.rest):]
+}
+
 // ID reads a ticket's id.
 func (r *Reader) ID() ticket.ID {
 	id := ticket.ID(r.Int())
@@ -176,7 +195,7 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ (hasDefaults | hasAccepted))
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasAccepted | hasDigest))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
 	}
@@ -187,6 +206,11 @@ func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 		r.Fail()
 	}
 	m.ID, revision, m.Proposed, m.Due, m.RequestID = r.ID(), r.Revision(), r.Revision(), r.Time(), r.Text()
+	if kind&hasDigest != 0 {
+		if m.Digest = r.Text(); m.Digest == "" {
+			r.Fail() // it would have been written without
+		}
+	}
 	for range r.Count(2) {
 		m.Fields = append(m.Fields, ticket.Field{Name: r.Text(), Value: r.Value()})
 	}

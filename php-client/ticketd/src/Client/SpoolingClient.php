@@ -48,18 +48,30 @@ final class SpoolingClient {
 	private $next_id;
 
 	/**
+	 * Tells the identity of the site's table.
+	 *
+	 * @var callable
+	 */
+	private $identity;
+
+	/**
 	 * Takes what it works with.
 	 *
-	 * @param Client        $client  The client.
-	 * @param Spool         $spool   The spool.
-	 * @param callable|null $next_id Returns an id from the site's own sequence, or 0 where it gives none; null: new
-	 *                               tickets are not spooled unless the caller has given them an id.
+	 * @param Client        $client   The client.
+	 * @param Spool         $spool    The spool.
+	 * @param callable|null $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null: new
+	 *                                tickets are not spooled unless the caller has given them an id.
+	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
+	 *                                empty string where it is not known.
 	 */
-	public function __construct( Client $client, Spool $spool, ?callable $next_id = null ) {
+	public function __construct( Client $client, Spool $spool, ?callable $next_id = null, ?callable $identity = null ) {
 		$this->client  = $client;
 		$this->spool   = $spool;
 		$this->next_id = $next_id ?? static function (): int {
 			return 0;
+		};
+		$this->identity = $identity ?? static function (): string {
+			return '';
 		};
 	}
 
@@ -174,7 +186,7 @@ final class SpoolingClient {
 		}
 		try {
 			Door::check( $request );
-			if ( $this->spool->write( $request ) ) {
+			if ( $this->spool->write( $request->with_identity( ( $this->identity )() ) ) ) {
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {
@@ -235,15 +247,19 @@ final class SpoolingClient {
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );
-		$id = ( $this->next_id )();
-		if ( $id > 0 ) {
-			return $id;
+		try {
+			$id = ( $this->next_id )();
+			if ( $id > 0 ) {
+				return $id;
+			}
+			$none = new LocalException(
+				'unavailable',
+				'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
+				true
+			);
+		} catch ( LocalException $refusal ) {
+			$none = $refusal;
 		}
-		$none = new LocalException(
-			'unavailable',
-			'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
-			true
-		);
 		$none->set_request( $failure->request(), $failure->ambiguous() );
 		throw $none;
 	}

@@ -401,10 +401,15 @@ final class Api {
 		return $this->attempt(
 			$method,
 			function ( Client $client ) use ( $call ) {
-				$next_id = function (): int {
-					return Database::next_id( $this->settings->table() );
+				$spool    = $this->clients->spool();
+				$next_id  = function () use ( $spool ): int {
+					$is_waiting = static fn( int $id ): bool => array() !== $spool->waiting( array( $id ) );
+					return Sequence::next( $this->settings->table(), $is_waiting );
 				};
-				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id ) );
+				$identity = function (): string {
+					return Database::identity( $this->settings->table() );
+				};
+				return $call( new SpoolingClient( $client, $spool, $next_id, $identity ) );
 			}
 		);
 	}
