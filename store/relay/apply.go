@@ -127,7 +127,7 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck {
 			continue
 		}
 		l := s.lane(m.ID)
