@@ -36,6 +36,19 @@ func answer(err error) error {
 			"leave the id out to be given a free one")
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
+	case errors.Is(err, store.ErrFull):
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s",
+			store.FullReason(err))
+	default:
+		return answerOutage(err)
+	}
+}
+
+// answerOutage is answer for what does not answer now, or cannot do it now.
+func answerOutage(err error) error {
+	switch {
 	case errors.Is(err, errMaybeTaken):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the one "+
 			"that this request made: try again later under the same request id")
@@ -45,10 +58,6 @@ func answer(err error) error {
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
-	case errors.Is(err, store.ErrForeign):
-		return protocol.Errorf(protocol.CodeInternal, "%s", err)
-	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s", store.FullReason(err))
 	case errors.Is(err, ids.ErrExhausted):
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):

@@ -188,7 +188,8 @@ func (s *Store) Stats() Stats {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
 	return Stats{
-		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests), Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests),
+		Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
 	}
 }
 

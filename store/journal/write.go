@@ -18,7 +18,7 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	outcomes, end, err := s.apply(mutations)
 	if err == nil || outcomes != nil { // some were made
 		for i := range outcomes {
-			if outcomes[i].Err == err {
+			if outcomes[i].Err == err { //nolint:errorlint // it is that one itself
 				outcomes[i].Err = wrap("apply", err)
 			}
 		}
@@ -64,8 +64,8 @@ func (s *Store) usedUp(used int64, size memory.Size) error {
 	by := fmt.Sprintf("by %d tickets that wait for MySQL and %d remembered request ids; see that MySQL takes them, or raise it",
 		size.Dirty, size.Requests)
 	if size.Dirty == 0 {
-		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a day "+
-			"unless it said less; raise it", size.Requests)
+		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a "+
+			"day unless it said less; raise it", size.Requests)
 	}
 	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
 		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+
 	"github.com/ticketd/ticketd/store"
 )
 
