@@ -49,8 +49,8 @@ var meanings = map[string]string{
 	"journal.fsync_interval": "What a loss of power may cost with `fsync = \"interval\"`.",
 	"journal.max_bytes":      "Bytes of one site's journal; beyond them changes are answered `overloaded`.",
 	"journal.max_entries":    "Changes of one site that wait for Redis, or tickets that wait for MySQL; beyond them likewise.",
-	"journal.max_requests": "Request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond them " +
-		"changes with another id are answered `overloaded`, until the time of one is over.",
+	"journal.max_requests": "Request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond " +
+		"them changes with another id are answered `overloaded`, until the time of one is over.",
 
 	"metrics.listen": "`127.0.0.1:port`, `[::1]:port`, `localhost:port`, or `unix:///path`, which gets mode and group of the " +
 		"daemon's socket. " +

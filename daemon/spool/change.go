@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in
-// again after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here
-// may repeat a request that only Redis knows.
+// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in again
+// after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here may
+// repeat a request that only Redis knows.
 type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.

@@ -38,7 +38,9 @@ type fakeSite struct {
 	get      func(id int64) (protocol.Ticket, error)
 }
 
-func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, ack protocol.Ack, format string, args ...any) error {
+func (s *fakeSite) call(
+	ctx context.Context, requestID string, remember time.Duration, ack protocol.Ack, format string, args ...any,
+) error {
 	if s.block != nil {
 		if err := s.block(ctx); err != nil {
 			return err

@@ -120,15 +120,15 @@ func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID) error {
 	return s.settle(ctx, ids)
 }
 
-// repeatable returns the tickets of mutations that would queue in the journal though the next store answers, and whose request ids
-// only that may know.
+// repeatable returns the tickets of mutations that would queue in the journal though the next store answers, and whose request
+// ids only that may know.
 func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck {
 			continue
 		}
 		l := s.lane(m.ID)
@@ -176,8 +176,8 @@ func pick(mutations []store.Mutation, at []int) []store.Mutation {
 	return picked
 }
 
-// remember keeps what requests came to, so that one that is repeated while the next store cannot be asked has the same outcome, and
-// which tickets were deleted, so that a change that is not to wait for the next store is refused.
+// remember keeps what requests came to, so that one that is repeated while the next store cannot be asked has the same outcome,
+// and which tickets were deleted, so that a change that is not to wait for the next store is refused.
 func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,7 +233,8 @@ func (s *Store) noteRoom(err error) {
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
 	if s.count+len(mutations) > s.opts.MaxEntries {
 		return nil, wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
-			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
+			Bound:  "journal.max_entries",
+			Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
 		})
 	}
 	outcomes := make([]store.Outcome, len(mutations))
