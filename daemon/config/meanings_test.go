@@ -77,5 +77,5 @@ var meanings = map[string]string{
 	"sites.NAME.batch":          "Tickets in one statement.",
 	"sites.NAME.lease":          "How long a claimed ticket is hidden from other daemons; longer than the slowest statement.",
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
-	"sites.NAME.id_block":       "Ids of new tickets leased ahead: so many creates go on while MySQL is away.",
+	"sites.NAME.id_block":       "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the table is AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
 }
