@@ -243,7 +243,7 @@ func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 				t.Errorf("%d tickets were refused", n)
 			}
 		}
-		if _, err := c.Get(t.Context(), 7); !isCode(err, protocol.CodeNotFound) {
+		if _, err := c.Get(t.Context(), 7); code(err) != protocol.CodeNotFound {
 			t.Errorf("get: %v, want not_found", err)
 		}
 		if status := column(t, r.db, "status", 7); status != "open" {
