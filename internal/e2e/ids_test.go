@@ -251,3 +251,29 @@ func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A create that met a row of somebody else and was deleted before it arrived leaves the row alone, and readers get the row.
+func TestADeletedCreateLeavesTheRowOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	variants(t, func(t *testing.T, o rigOptions) {
+		o.site = never
+		r := newRig(t, o)
+		c := r.dial(t)
+		id := mustCreate(t, c) + 1
+		flushed(t, c)
+		r.proxy.Hold()
+		r.insert(t, id)
+		mustCreate(t, c)
+		if _, err := c.Delete(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.proxy.Release()
+		if n := flushed(t, c); n != 0 {
+			t.Errorf("%d tickets were refused", n)
+		}
+		r.wantRows(t, 1, 1)
+		if subject, _ := mustGet(t, c, id, "subject"); subject != "precious" {
+			t.Errorf("ticket %d reads as %q, want the row", id, subject)
+		}
+	})
+}
