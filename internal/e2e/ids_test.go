@@ -259,11 +259,11 @@ func TestADeletedCreateLeavesTheRowOfSomebodyElse(t *testing.T) {
 		o.site = never
 		r := newRig(t, o)
 		c := r.dial(t)
-		id := mustCreate(t, c) + 1
+		id := mustCreate(t, c, "mine") + 1
 		flushed(t, c)
 		r.proxy.Hold()
 		r.insert(t, id)
-		mustCreate(t, c)
+		mustCreate(t, c, "mine")
 		if _, err := c.Delete(t.Context(), id, ""); err != nil {
 			t.Fatal(err)
 		}
