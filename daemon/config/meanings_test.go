@@ -82,5 +82,6 @@ var meanings = map[string]string{
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
 	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so that one site " +
 		"does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
-	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away.",
+	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the table is " +
+		"AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
 }

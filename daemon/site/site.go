@@ -37,7 +37,7 @@ type Database interface {
 	CountBy(ctx context.Context, s *mysql.Selection, field string, limit int) (groups []mysql.Group, more bool, err error)
 }
 
-// IDs hands out ids of new tickets without waiting for MySQL.
+// IDs hands out ids of new tickets. It waits for MySQL for a moment at most.
 type IDs interface {
 	Next(ctx context.Context) (ticket.ID, error)
 	// Use says that a ticket has this id, wherever it came from: Next must not return it.

@@ -269,7 +269,9 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 // takenID refuses a create whose id belongs to another ticket.
 func takenID() *flush.Refusal {
 	return &flush.Refusal{
-		Code: errDuplicate, Reason: "the row of this id belongs to another ticket; nothing of it was changed",
+		Code: errDuplicate,
+		Reason: "the id belongs to another ticket, which the table got by other means and which was not changed: create the ticket " +
+			"again with the fields of this dead letter, which gives it another id, then drop the dead letter",
 	}
 }
 
