@@ -381,8 +381,32 @@ func flushSoon(t *testing.T, c *protocol.Client) {
 	})
 }
 
+// forgetIdentity makes the places of a site what an earlier version had left.
+func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
+	t.Helper()
+	var database string
+	if err := h.db.QueryRowContext(t.Context(), "SELECT DATABASE()").Scan(&database); err != nil {
+		t.Fatal(err)
+	}
+	if redis != nil {
+		if err := redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", database+".wp_support_tickets").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
+		t.Fatal(err)
+	}
+	labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+	for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis: they
-// have no identity, or the table's name for one. All of it is taken over at the first start.
+// have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the binary of
+// such a version; without it, its traces are made from those of this one.
 func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	for _, withRedis := range []bool{false, true} {
@@ -394,8 +418,20 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 				o.redis = testenv.NewRedis(t, testenv.RedisOptions{Config: durable.Config})
 			}
 			h := newHouse(t, o)
-			h.must(t, "migrate")
-			c := h.open(t)
+			binary := testenv.TicketdBinary(t)
+			before := os.Getenv("TICKETD_TEST_BEFORE")
+			if before != "" {
+				binary = before
+			}
+			if out, err := exec.CommandContext(t.Context(), binary, "migrate", "--config", h.file(t)).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			h.Ticketd = testenv.NewTicketdOf(t, binary, testenv.TicketdOptions{Config: h.config})
+			c, err := protocol.Dial(t.Context(), h.socket())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
 			create(t, c, "first")
 			if withRedis {
 				o.redis.Kill()
@@ -406,21 +442,9 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 				if err := o.redis.Restart(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := o.redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", o.database+".wp_support_tickets").Err(); err != nil {
-					t.Fatal(err)
-				}
 			}
-			if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
-				t.Fatal(err)
-			}
-			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
-			if len(labels) != 1 {
-				t.Fatalf("labels %q", labels)
-			}
-			for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
-				if err := os.Remove(file); err != nil {
-					t.Fatal(err)
-				}
+			if before == "" {
+				forgetIdentity(t, h, o.redis)
 			}
 			c = h.open(t)
 			flushSoon(t, c)
@@ -433,6 +457,10 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 			if err := h.db.QueryRowContext(t.Context(),
 				"SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
 				t.Fatal(err)
+			}
+			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+			if len(labels) != 1 {
+				t.Fatalf("labels %q", labels)
 			}
 			if label, err := os.ReadFile(labels[0]); err != nil || strings.TrimSpace(string(label)) != identity {
 				t.Errorf("the journal is labelled %q (%v), the table is %s", label, err, identity)
