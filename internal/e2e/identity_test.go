@@ -557,3 +557,69 @@ func TestMovedSpool(t *testing.T) {
 	}
 	wantSubjects(t, was.db, "spooled")
 }
+
+// MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything goes
+// on. So it does after a restart, as the row says by then where the table is.
+func TestMySQLFailsOver(t *testing.T) {
+	t.Parallel()
+	const name = "shop"
+	first := testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true, Args: []string{"--log-bin=log", "--server-id=1"}})
+	second := testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true, Args: []string{"--log-bin=log", "--server-id=2"}})
+	exec := func(server *testenv.MariaDB, statement string) {
+		t.Helper()
+		db, err := sql.Open("mysql", server.DSN("mysql"))
+		if err == nil {
+			_, err = db.ExecContext(t.Context(), statement)
+			_ = db.Close()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	exec(first, "CREATE USER replica@'127.0.0.1' IDENTIFIED BY 'x'")
+	exec(first, "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")
+	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', MASTER_PASSWORD='x', "+
+		"MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
+	exec(second, "START SLAVE")
+	if err := first.CreateDatabase(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, houseOptions{server: first, database: name})
+	_ = h.db.Close() // its server is killed
+	address := filepath.Join(h.dir, "mysql.sock") // leads to whichever server is the primary
+	if err := os.Symlink(first.Socket(), address); err != nil {
+		t.Fatal(err)
+	}
+	h.config = strings.Replace(h.config, first.Socket(), address, 1)
+	h.must(t, "migrate")
+	c := h.open(t)
+	create(t, c, "before")
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	replica := second.DB(t, name)
+	testenv.Eventually(t, 20*time.Second, "the replica has the row and the mark", func() bool {
+		var rows, marks int
+		err := replica.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM wp_support_tickets), "+
+			"(SELECT COUNT(*) FROM wp_support_tickets_identity WHERE id > 1)").Scan(&rows, &marks)
+		return err == nil && rows == 1 && marks > 0
+	})
+	exec(second, "STOP SLAVE")
+	first.Kill()
+	if err := os.Remove(address); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(second.Socket(), address); err != nil {
+		t.Fatal(err)
+	}
+	create(t, c, "while it failed over")
+	flushSoon(t, c)
+	wantSubjects(t, replica, "before", "while it failed over")
+	if err := h.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = h.open(t)
+	create(t, c, "restarted")
+	flushSoon(t, c)
+	wantSubjects(t, replica, "before", "restarted", "while it failed over")
+}
