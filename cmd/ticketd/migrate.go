@@ -19,7 +19,8 @@ func newMigrate(o *options) *cobra.Command {
 		Long: "Create the tickets table and the sequence of ticket ids, or add what a table lacks that ticketd made.\n" +
 			"A table that ticketd did not make is never altered: its revisions are kept in a table beside it, TABLE_ticketd.\n" +
 			"Nothing is narrowed or renamed, and nothing dropped without --drop-column. May be repeated.\n\n" +
-			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, and\n" +
+			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a " +
+			"table, and\n" +
 			"--drop-column then drops the column. Stop ticketd on every host before that, and start it afterwards.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.migrate(cmd.Context(), &f, options) },
 	}
