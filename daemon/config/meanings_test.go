@@ -59,12 +59,15 @@ var meanings = map[string]string{
 
 	"sites.NAME.dsn": "The database as `user:password@unix(/path/to.sock)/database` or `user:password@tcp(host:3306)/database`. " +
 		"Strict mode, character set and time zone are set whatever it says.",
-	"sites.NAME.dsn_file":        "File that holds the dsn instead, e.g. a systemd credential.",
-	"sites.NAME.table_prefix":    "WordPress' `$table_prefix`; with a blog's number in a multisite.",
-	"sites.NAME.table":           "Name of the table. Empty is `{table_prefix}support_tickets`. One of another plugin is never altered: see [install.md](install.md#a-table-of-another-plugin).",
-	"sites.NAME.key_column":      "Column of the ticket's id: an integer with a unique index of its own.",
-	"sites.NAME.revision_column": "Column of its revision in a table that ticketd made. Those of another table are in `{table}_ticketd`.",
-	"sites.NAME.columns":         "Fields whose column has another name: `field = \"column\"`. A column for `created_at`, `updated_at` or `deleted_at` gets that meaning.",
+	"sites.NAME.dsn_file":     "File that holds the dsn instead, e.g. a systemd credential.",
+	"sites.NAME.table_prefix": "WordPress' `$table_prefix`; with a blog's number in a multisite.",
+	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. One of another plugin is " +
+		"never altered: see [install.md](install.md#a-table-of-another-plugin).",
+	"sites.NAME.key_column": "Column of the ticket's id: an integer with a unique index of its own.",
+	"sites.NAME.revision_column": "Column of its revision in a table that ticketd made. Those of another table are in " +
+		"`{table}_ticketd`.",
+	"sites.NAME.columns": "Fields whose column has another name: `field = \"column\"`. A column for `created_at`, " +
+		"`updated_at` or `deleted_at` gets that meaning.",
 	"sites.NAME.key_prefix": "Goes before the site's keys in Redis, at most 200 bytes without braces and spaces. Two sites " +
 		"must differ in it.",
 	"sites.NAME.allow_users":  "Users, by name or number, that may use the site. Root and the daemon's own user always may.",
