@@ -20,6 +20,7 @@ import (
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/policy"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
@@ -41,6 +42,8 @@ type runningSite struct {
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
+	strays    strays
+	prefix    string         // of its keys in Redis
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -48,14 +51,17 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
 	s.backend.start(ctx)
 	s.Site.Start(ctx)
+	if s.backend.redis != nil {
+		s.strays.Start(ctx, func(ctx context.Context) (int64, error) { return CountStrays(ctx, s.backend.redis) })
+	}
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.strays.Stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
 func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	s.database, err = OpenDatabase(c)
@@ -66,7 +72,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 	var flusher *flush.Flusher
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
-		seeded: s.seeded, foreign: s.foreignKey,
+		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, adopt: s.adopt,
 		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
@@ -137,8 +143,21 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
+// adopt makes a ticket of what another program's hash holds.
+func (s *runningSite) adopt(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := Adopter(s.database)(key, id, stray)
+	if field := (*table.FieldError)(nil); errors.As(err, &field) {
+		s.strays.refuse(key, field.Reason)
+		s.sampled.Error().Msg(field.Reason)
+	}
+	if err == nil {
+		s.strays.take(key)
+	}
+	return fields, err
+}
+
 func (s *runningSite) warnings() []string {
-	found := s.backend.warnings()
+	found := append(s.backend.warnings(), s.strays.warnings(s.prefix)...)
 	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)

@@ -17,6 +17,7 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
+	statusStray
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -58,7 +59,12 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 
 // applyBatch sends mutations of one partition as one script call.
 func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.send(ctx, p, &batch{mutations: mutations})
+	outcomes, err := s.send(ctx, p, &batch{mutations: mutations})
+	if err != nil {
+		return nil, err
+	}
+	s.adoptMet(ctx, p, mutations, outcomes)
+	return outcomes, nil
 }
 
 // send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
@@ -168,6 +174,9 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = store.ErrDeleted
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
+		case statusStray:
+			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
+			s.stray(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

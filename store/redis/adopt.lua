@@ -1,0 +1,70 @@
+-- Makes a ticket of a hash that another program wrote: all its fields become changes that wait for the next place.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's meta hash
+-- KEYS[3]  the hash
+-- ARGV[1]  the epoch that the caller knows
+-- ARGV[2]  the ticket's id
+-- ARGV[3]  the proposed revision
+-- ARGV[4]  when the changes are due, in ms
+-- ARGV[5]  the SHA-1 of what the caller has read: per field, sorted by name, length, ":" and name, length, ":" and value
+-- ARGV[6]  count of values; then name and value of each as the table takes them, then the names of the NULLs
+--
+-- Returns the ticket's revision; 0 where the key holds a ticket already, or nothing; -1 where the hash is not what the caller has
+-- read, so that nothing was done. Or the error EPOCH, as apply.lua.
+--
+-- The hash keeps no field that the caller does not name: a list of names and values (0, 1, 2, …) becomes fields of those names.
+
+local epoch = redis.call('HGET', KEYS[2], 'epoch')
+if epoch ~= ARGV[1] then
+	return redis.error_reply('EPOCH ' .. (epoch or ''))
+end
+
+local hash = redis.pcall('HGETALL', KEYS[3]) -- an error where something else uses the key by now
+if hash.err or #hash == 0 then
+	return 0
+end
+local held, names = {}, {}
+for i = 1, #hash, 2 do
+	held[hash[i]] = hash[i + 1]
+	names[#names + 1] = hash[i]
+end
+if held._rev then
+	return 0
+end
+table.sort(names)
+local parts = {}
+for i = 1, #names do
+	local name, value = names[i], held[names[i]]
+	parts[i] = #name .. ':' .. name .. #value .. ':' .. value
+end
+if redis.sha1hex(table.concat(parts)) ~= ARGV[5] then
+	return -1
+end
+
+local highest = tonumber(redis.call('HGET', KEYS[2], 'rev') or '0')
+local revision = math.max(tonumber(ARGV[3]), highest + 1)
+local text = string.format('%.0f', revision)
+local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[3]) / 1000)) }
+local last = 6 + 2 * tonumber(ARGV[6])
+for i = 7, last, 2 do
+	held[ARGV[i]] = nil
+	set[#set + 1], set[#set + 2] = ARGV[i], ARGV[i + 1]
+	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
+end
+for i = last + 1, #ARGV do
+	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
+end
+local drop = { KEYS[3] }
+for name in pairs(held) do
+	drop[#drop + 1] = name
+end
+
+redis.call('HSET', unpack(set)) -- first: it is what a Redis out of memory refuses
+if #drop > 1 then
+	redis.call('HDEL', unpack(drop))
+end
+redis.call('PERSIST', KEYS[3])
+redis.call('ZADD', KEYS[1], 'LT', ARGV[4], ARGV[2])
+redis.call('HSET', KEYS[2], 'rev', text)
+return revision
