@@ -134,7 +134,9 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	var found []store.Record
 	switch len(lacking) {
 	case 0:
-		return records, nil
+		if !slices.ContainsFunc(records, func(r store.Record) bool { return r.Stray != nil }) {
+			return records, nil
+		}
 	case 1:
 		found, err = s.fetchOne(ctx, d, lacking[0].ID)
 	default:
