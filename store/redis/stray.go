@@ -95,6 +95,9 @@ func digest(hash map[string]string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
+// Key returns the name of a ticket's hash.
+func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
+
 // Adopt makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
 // its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
 // A hash with a value that the table refuses stays as it is.
