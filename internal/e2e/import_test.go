@@ -171,3 +171,60 @@ func readRefused(t *testing.T, file string) map[string]string {
 	}
 	return refused
 }
+
+// wp ticketd import redis does the same over phpredis: from another database, and from the site's own.
+func TestWPImportRedis(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
+	const n = 300
+	elsewhere := s.Redis.Client(t)
+	if err := elsewhere.Do(t.Context(), "SELECT", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	writeHashes(t, elsewhere, "old:", n)
+	writeHashes(t, elsewhere, "ticket:", n) // the site's own keys
+	script := `
+		foreach ( array( 'wp-cli.php', 'WP_CLI.php', 'Formatter.php' ) as $file ) {
+			require_once $argv[1] . '/' . $file;
+		}
+		$command = new Ticketd\WordPress\Cli\ImportCommand( Ticketd\WordPress\Plugin::instance()->api(), new Ticketd\WordPress\Settings() );
+		$import  = function ( string $pattern, array $more = array() ) use ( $command, $argv ) {
+			WP_CLI::$printed = WP_CLI::$warnings = array();
+			try {
+				$command->redis( array(), array( 'host' => $argv[2], 'pattern' => $pattern, 'format' => 'json' ) + $more );
+			} catch ( RuntimeException $e ) {
+				WP_CLI::$warnings[] = $e->getMessage();
+			}
+			echo json_encode( array( WP_CLI::$printed[0][1][0]['set'] ?? -1, WP_CLI::$warnings ), JSON_UNESCAPED_SLASHES ), "\n";
+		};
+		$import( 'ticket:*', array( 'dry-run' => true ) );
+		$import( 'ticket:*' );
+		$import( 'ticket:*' );
+		ticketd_set_ticket( 7, array( 'status' => 'closed' ) );
+		$import( 'old:*' );
+		$import( 'old:*', array( 'overwrite' => true ) );
+		echo ticketd_get_ticket( 7 )['fields']['status'], '|', ticketd_get_ticket( 8 )['fields']['created_at'];`
+	support, err := filepath.Abs("../../php-client/tests/Support")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(run(t, s, script, support, s.Redis.Socket()), "\n")
+	if len(lines) != 6 {
+		t.Fatalf("the commands print:\n%s", strings.Join(lines, "\n"))
+	}
+	for i, want := range []struct {
+		set  int
+		says string
+	}{
+		{n, "The key holds no hash"}, {n - 2, "created_at"}, {0, "3 tickets were refused"},
+		{0, "differs in status; --overwrite"}, {1, "3 tickets were refused"},
+	} {
+		if !strings.HasPrefix(lines[i], fmt.Sprintf("[%d,", want.set)) || !strings.Contains(lines[i], want.says) {
+			t.Errorf("import %d says %s, want %d set and %q", i+1, lines[i], want.set, want.says)
+		}
+	}
+	if lines[5] != "open|2023-11-14 22:13:28" {
+		t.Errorf("tickets 7 and 8 are %s", lines[5])
+	}
+	noNotices(t, s)
+}
