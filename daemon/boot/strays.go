@@ -61,7 +61,9 @@ func (s *strays) recount(ctx context.Context, count func(context.Context) (int64
 }
 
 // Stop ends it.
-func (s *strays) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "counter of other programs' hashes") }
+func (s *strays) Stop(ctx context.Context) error {
+	return s.loop.Stop(ctx, "counter of other programs' hashes")
+}
 
 // meet is told that such a hash was met.
 func (s *strays) meet(string) {

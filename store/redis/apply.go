@@ -17,8 +17,10 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
-	statusStray
 )
+
+// statusStray is the status of a change that met a hash which another program wrote.
+const statusStray = 9
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
 type batch struct {

@@ -20,7 +20,7 @@
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
---   status 4: the key holds a hash that another program wrote, as it has no _rev; adopt.lua makes a ticket of it
+--   status 9: the key holds a hash that another program wrote, as it has no _rev; adopt.lua makes a ticket of it
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
@@ -142,7 +142,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	elseif held.err then
 		answer(3, id, 0)
 	elseif not held[1] and (kind == 2 or kind == 3) and redis.call('EXISTS', ticket) == 1 then
-		answer(4, id, 0)
+		answer(9, id, 0)
 	else
 		local status, have = conflicts(kind, held, required)
 		if status then
