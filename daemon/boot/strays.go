@@ -16,9 +16,13 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and every half minute
-// as long as there are any or one was met since: a count goes through all keys, some 100 ms of Redis' time for 100,000 of them in
-// small steps, and a site without such hashes pays for one.
+// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and [inspectEvery] at
+// least.
+const strayShare = 100
+
+// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long as
+// there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a site
+// without such hashes pays for one.
 type strays struct {
 	count atomic.Int64
 	met   atomic.Bool
@@ -33,17 +37,19 @@ type strays struct {
 func (s *strays) Start(ctx context.Context, count func(context.Context) (int64, error)) {
 	s.met.Store(true)
 	s.loop.Start(ctx, func(ctx context.Context) {
-		ticker := time.NewTicker(inspectEvery)
-		defer ticker.Stop()
+		timer := time.NewTimer(0)
+		defer timer.Stop()
 		for {
-			if s.met.Swap(false) || s.count.Load() > 0 {
-				s.recount(ctx, count)
-			}
 			select {
 			case <-ctx.Done():
 				return
-			case <-ticker.C:
+			case <-timer.C:
 			}
+			began := time.Now()
+			if s.met.Swap(false) || s.count.Load() > 0 {
+				s.recount(ctx, count)
+			}
+			timer.Reset(max(inspectEvery, strayShare*time.Since(began)))
 		}
 	})
 }
