@@ -145,7 +145,7 @@ func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Durat
 // source is where the hashes are, and where they go.
 type source struct {
 	client     goredis.UniversalClient
-	own        movein.Adopter
+	own        movein.Owner
 	database   *mysql.DB
 	definition *table.Definition
 	close      func() error

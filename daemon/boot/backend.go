@@ -39,9 +39,9 @@ type parts struct {
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
-	// stray is told of a hash that another program wrote under a ticket's name; adopt makes a ticket of one.
-	stray func(key string)
-	adopt func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// stray is told of a hash that another program wrote under a ticket's name; convert makes a ticket of one.
+	stray   func(key string)
+	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.

@@ -72,7 +72,7 @@ func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runn
 	var flusher *flush.Flusher
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
-		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, adopt: s.adopt,
+		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, convert: s.convert,
 		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
@@ -143,9 +143,9 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
-// adopt makes a ticket of what another program's hash holds.
-func (s *runningSite) adopt(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	fields, err := Adopter(s.database)(key, id, stray)
+// convert makes a ticket of what another program's hash holds.
+func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := Converter(s.database)(key, id, stray)
 	if field := (*table.FieldError)(nil); errors.As(err, &field) {
 		s.strays.refuse(key, field.Reason)
 		s.sampled.Error().Msg(field.Reason)

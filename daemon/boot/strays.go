@@ -123,9 +123,9 @@ func CountStrays(ctx context.Context, s *redis.Store) (n int64, err error) {
 	return n, err
 }
 
-// Adopter makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
+// Converter makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
 // end of the rest.
-func Adopter(db *mysql.DB) func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+func Converter(db *mysql.DB) func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	return func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 		d := db.Definition()
 		if d == nil {

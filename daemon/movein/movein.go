@@ -28,11 +28,11 @@ type Tickets interface {
 	SetMany(ctx context.Context, tickets []protocol.TicketFields, requestID string) ([]protocol.SetOutcome, error)
 }
 
-// Adopter adopts hashes under the site's own names.
-type Adopter interface {
+// Owner takes over hashes under the site's own names.
+type Owner interface {
 	// Key is the name of a ticket's hash.
 	Key(id ticket.ID) string
-	Adopt(ctx context.Context, ids []ticket.ID) []error
+	TakeOver(ctx context.Context, ids []ticket.ID) []error
 }
 
 // Options say what is taken over, and how.
@@ -40,8 +40,8 @@ type Options struct {
 	// Source is the Redis database with the hashes; Prefix is what stands before the id in their names.
 	Source goredis.UniversalClient
 	Prefix string
-	// Own adopts the hashes that are the site's own keys; nil where Source is another database.
-	Own Adopter
+	// Own takes over the hashes that are the site's own keys; nil where Source is another database.
+	Own Owner
 	// Definition is the tickets table's.
 	Definition *table.Definition
 	Tickets    Tickets
@@ -247,7 +247,7 @@ func (r *run) refuse(h *found, field, reason string) error {
 // adopt takes over a hash where it lies.
 func (r *run) adopt(ctx context.Context, h *found) error {
 	if !r.DryRun {
-		if err := r.Own.Adopt(ctx, []ticket.ID{h.id})[0]; err != nil {
+		if err := r.Own.TakeOver(ctx, []ticket.ID{h.id})[0]; err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}

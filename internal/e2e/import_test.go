@@ -228,3 +228,20 @@ func TestWPImportRedis(t *testing.T) {
 	}
 	noNotices(t, s)
 }
+
+// A site without Redis of its own takes hashes over, too: its journal has them.
+func TestImportRedisWithoutRedis(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{noRedis: true})
+	other, prefix := testenv.SharedRedis(t)
+	if out, err := onHost(t, r, "import", "redis"); err == nil || !strings.Contains(out, "--addr") {
+		t.Errorf("without --addr (%v) it says:\n%s", err, out)
+	}
+	const n = 300
+	writeHashes(t, other.Client(t), prefix+"old:", n)
+	out, err := onHost(t, r, "import", "redis", "--addr", "unix://"+other.Socket(), "--pattern", prefix+"old:*")
+	if err == nil || !strings.Contains(out, fmt.Sprintf("0 taken over where they lie, %d copied", n-2)) {
+		t.Fatalf("import (%v) says:\n%s", err, out)
+	}
+	checkImported(t, r, n)
+}

@@ -65,7 +65,7 @@ func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutatio
 	if err != nil {
 		return nil, err
 	}
-	s.adoptMet(ctx, p, mutations, outcomes)
+	s.takeOverMet(ctx, p, mutations, outcomes)
 	return outcomes, nil
 }
 

@@ -20,7 +20,7 @@
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
---   status 9: the key holds a hash that another program wrote, as it has no _rev; adopt.lua makes a ticket of it
+--   status 9: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --

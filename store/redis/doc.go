@@ -27,7 +27,7 @@
 // A field that was set to NULL is absent and has its _d: mark until the sink has it.
 //
 // A hash without _rev is not ticketd's: another program wrote it. It is shown to readers, taken over whole by the first change
-// ([Store.Adopt]), and otherwise left alone.
+// ([Store.TakeOver]), and otherwise left alone.
 //
 // # What happens on failure
 //

@@ -19,21 +19,21 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-//go:embed adopt.lua
-var adoptSource string
+//go:embed stray.lua
+var straySource string
 
-var adoptScript = goredis.NewScript(adoptSource)
+var strayScript = goredis.NewScript(straySource)
 
 // errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has no
 // revision. Nothing was changed.
 var errStray = errors.New("the hash was written by another program")
 
 const (
-	// maxStrayFields bounds the fields of a stray hash that is adopted: twice as many values must fit Lua's unpack, next to
+	// maxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
 	// their marks.
 	maxStrayFields = 1000
-	// adoptTries is how often a stray hash is read again that another program changed between the read and its adoption.
-	adoptTries = 3
+	// strayTries is how often a stray hash is read again that another program changed in between.
+	strayTries = 3
 )
 
 // stray reports a stray hash.
@@ -86,7 +86,7 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"0123456789-") == "" && strings.ContainsRune(letters, rune(s[0]))
 }
 
-// digest identifies the content of a hash, as adopt.lua computes it.
+// digest identifies the content of a hash, as stray.lua computes it.
 func digest(hash map[string]string) string {
 	sum := sha1.New() //nolint:gosec // see the import
 	for _, name := range slices.Sorted(maps.Keys(hash)) {
@@ -98,19 +98,19 @@ func digest(hash map[string]string) string {
 // Key returns the name of a ticket's hash.
 func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
 
-// Adopt makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
+// TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
 // its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
 // A hash with a value that the table refuses stays as it is.
-func (s *Store) Adopt(ctx context.Context, ids []ticket.ID) []error {
+func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		for try := 1; ; try++ {
-			changed, err := s.adopt(ctx, id)
-			if changed && try < adoptTries {
+			changed, err := s.takeOver(ctx, id)
+			if changed && try < strayTries {
 				continue
 			}
 			if changed {
-				err = fmt.Errorf("redis adopt: %w: another program keeps writing to the hash %q", store.ErrUnavailable, s.keys.ticket(id))
+				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, s.keys.ticket(id))
 			}
 			errs[i] = err
 			break
@@ -119,20 +119,20 @@ func (s *Store) Adopt(ctx context.Context, ids []ticket.ID) []error {
 	return errs
 }
 
-// adopt adopts one hash. changed says that another program wrote to it in between, so that nothing was done.
-func (s *Store) adopt(ctx context.Context, id ticket.ID) (changed bool, err error) {
+// takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
+func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
 	hash, err := s.client.HGetAll(ctx, s.keys.ticket(id)).Result()
 	if err != nil {
-		return false, wrap("adopt", err)
+		return false, wrap("take over", err)
 	}
 	if !isStray(hash) {
 		return false, nil
 	}
-	if s.opts.Adopt == nil || len(hash) > maxStrayFields {
+	if s.opts.Convert == nil || len(hash) > maxStrayFields {
 		return false, fmt.Errorf("the Redis hash %q: %w and has %d fields; at most %d are taken over", s.keys.ticket(id), errStray,
 			len(hash), maxStrayFields)
 	}
-	fields, err := s.opts.Adopt(s.keys.ticket(id), id, Unpack(hash))
+	fields, err := s.opts.Convert(s.keys.ticket(id), id, Unpack(hash))
 	if err != nil {
 		return false, err
 	}
@@ -152,21 +152,21 @@ func (s *Store) adopt(ctx context.Context, id ticket.ID) (changed bool, err erro
 	}
 	args[5] = len(fields) - len(nulls)
 	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
-	revision, err := adoptScript.Run(ctx, s.client, names, append(args, nulls...)...).Int64()
+	revision, err := strayScript.Run(ctx, s.client, names, append(args, nulls...)...).Int64()
 	if have, emptied := otherEpoch(err); emptied {
 		_, err = s.reseed(ctx, p, epoch, have)
 		return true, err
 	}
 	if err != nil {
-		return false, wrap("adopt", err)
+		return false, wrap("take over", err)
 	}
 	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
 }
 
-// adoptMet adopts the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose
-// ticket cannot be adopted is the reason.
-func (s *Store) adoptMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose
+// hash cannot be taken over is the reason.
+func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int
 	for i := range outcomes {
@@ -176,7 +176,7 @@ func (s *Store) adoptMet(ctx context.Context, p int, mutations []store.Mutation,
 		id := mutations[i].ID
 		err, tried := met[id]
 		if !tried {
-			err = s.Adopt(ctx, []ticket.ID{id})[0]
+			err = s.TakeOver(ctx, []ticket.ID{id})[0]
 			met[id] = err
 		}
 		if outcomes[i].Err = err; err == nil {

@@ -50,7 +50,7 @@ func TestStrayHashIsTakenOverWhole(t *testing.T) {
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
 	var met []string
-	s := open(t, client, redis.Options{Prefix: prefix, Adopt: upper, OnStray: func(key string) { met = append(met, key) }})
+	s := open(t, client, redis.Options{Prefix: prefix, Convert: upper, OnStray: func(key string) { met = append(met, key) }})
 	key := prefix + "ticket:5"
 	if err := client.HSet(t.Context(), key, "subject", "hello", "created_at", "17", "category", "").Err(); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestStrayHashThatIsRefusedStays(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
-	s := open(t, client, redis.Options{Prefix: prefix, Adopt: upper})
+	s := open(t, client, redis.Options{Prefix: prefix, Convert: upper})
 	before := map[string]string{"subject": "hello", "bad": "x"}
 	if err := client.HSet(t.Context(), prefix+"ticket:5", before).Err(); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own, as its run_id is made another
 	client := server.Client(t)
-	s := open(t, client, redis.Options{Adopt: upper})
+	s := open(t, client, redis.Options{Convert: upper})
 	mustSet(t, s, 5, "status", "open")
 	claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(5), leaseTime)
 	if err != nil || len(claims) != 1 {
@@ -174,7 +174,7 @@ func TestStrayHashThatChangesMeanwhile(t *testing.T) {
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
 	reads := 0
-	s := open(t, client, redis.Options{Prefix: prefix, Adopt: func(key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
+	s := open(t, client, redis.Options{Prefix: prefix, Convert: func(key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
 		if reads++; reads == 1 {
 			if err := client.HSet(context.Background(), key, "subject", "newer").Err(); err != nil {
 				return nil, err
@@ -199,7 +199,7 @@ func TestStrayHashOnReplay(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
-	s := open(t, client, redis.Options{Prefix: prefix, Adopt: upper, Journal: "j"})
+	s := open(t, client, redis.Options{Prefix: prefix, Convert: upper, Journal: "j"})
 	if err := client.HSet(t.Context(), prefix+"ticket:5", "subject", "hello").Err(); err != nil {
 		t.Fatal(err)
 	}
