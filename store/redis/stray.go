@@ -86,10 +86,10 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"0123456789-") == "" && strings.ContainsRune(letters, rune(s[0]))
 }
 
-// digest identifies the content of a hash, as stray.lua computes it.
-func digest(hash map[string]string) string {
+// digest identifies the content of a hash, given the order of its names, as stray.lua computes it.
+func digest(hash map[string]string, names []string) string {
 	sum := sha1.New() //nolint:gosec // see the import
-	for _, name := range slices.Sorted(maps.Keys(hash)) {
+	for _, name := range names {
 		fmt.Fprintf(sum, "%d:%s%d:%s", len(name), name, len(hash[name]), hash[name])
 	}
 	return hex.EncodeToString(sum.Sum(nil))
@@ -141,18 +141,8 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	if err != nil {
 		return false, err
 	}
-	args := []any{epoch, int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash), len(fields)}
-	nulls := []any{}
-	for _, f := range fields {
-		if f.Value.IsNull() {
-			nulls = append(nulls, f.Name)
-			continue
-		}
-		args = append(args, f.Name, f.Value.Text())
-	}
-	args[5] = len(fields) - len(nulls)
 	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
-	revision, err := strayScript.Run(ctx, s.client, names, append(args, nulls...)...).Int64()
+	revision, err := strayScript.Run(ctx, s.client, names, s.strayArgs(epoch, id, hash, fields)...).Int64()
 	if have, emptied := otherEpoch(err); emptied {
 		_, err = s.reseed(ctx, p, epoch, have)
 		return true, err
@@ -162,6 +152,24 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	}
 	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
+}
+
+// strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
+func (s *Store) strayArgs(epoch string, id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
+	names := slices.Sorted(maps.Keys(hash))
+	args := []any{epoch, int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
+	for _, name := range names {
+		args = append(args, name)
+	}
+	var values, nulls []any
+	for _, f := range fields {
+		if f.Value.IsNull() {
+			nulls = append(nulls, f.Name)
+		} else {
+			values = append(values, f.Name, f.Value.Text())
+		}
+	}
+	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
 // takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose

@@ -7,8 +7,9 @@
 -- ARGV[2]  the ticket's id
 -- ARGV[3]  the proposed revision
 -- ARGV[4]  when the changes are due, in ms
--- ARGV[5]  the SHA-1 of what the caller has read: per field, sorted by name, length, ":" and name, length, ":" and value
--- ARGV[6]  count of values; then name and value of each as the table takes them, then the names of the NULLs
+-- ARGV[5]  the SHA-1 of what the caller has read: per field, in the order that follows, length, ":" and name, length, ":" and value
+-- ARGV[6]  how many fields the caller has read; then their names
+-- ARGV     count of values; then name and value of each as the table takes them, then the names of the NULLs
 --
 -- Returns the ticket's revision; 0 where the key holds a ticket already, or nothing; -1 where the hash is not what the caller has
 -- read, so that nothing was done. Or the error EPOCH, as apply.lua.
@@ -24,21 +25,26 @@ local hash = redis.pcall('HGETALL', KEYS[3]) -- an error where something else us
 if hash.err or #hash == 0 then
 	return 0
 end
-local held, names = {}, {}
+local held = {}
 for i = 1, #hash, 2 do
 	held[hash[i]] = hash[i + 1]
-	names[#names + 1] = hash[i]
 end
 if held._rev then
 	return 0
 end
-table.sort(names)
+
+-- The caller's order: sorting here would go by the locale of Redis' process.
+local fields = tonumber(ARGV[6])
 local parts = {}
-for i = 1, #names do
-	local name, value = names[i], held[names[i]]
+for i = 1, fields do
+	local name = ARGV[6 + i]
+	local value = held[name]
+	if not value then
+		return -1
+	end
 	parts[i] = #name .. ':' .. name .. #value .. ':' .. value
 end
-if redis.sha1hex(table.concat(parts)) ~= ARGV[5] then
+if 2 * fields ~= #hash or redis.sha1hex(table.concat(parts)) ~= ARGV[5] then
 	return -1
 end
 
@@ -46,8 +52,9 @@ local highest = tonumber(redis.call('HGET', KEYS[2], 'rev') or '0')
 local revision = math.max(tonumber(ARGV[3]), highest + 1)
 local text = string.format('%.0f', revision)
 local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[3]) / 1000)) }
-local last = 6 + 2 * tonumber(ARGV[6])
-for i = 7, last, 2 do
+local first = 7 + fields
+local last = first + 2 * tonumber(ARGV[first])
+for i = first + 1, last, 2 do
 	held[ARGV[i]] = nil
 	set[#set + 1], set[#set + 2] = ARGV[i], ARGV[i + 1]
 	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
