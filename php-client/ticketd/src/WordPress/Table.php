@@ -207,7 +207,7 @@ final class Table {
 	 * @param string $type The column's type.
 	 */
 	private static function time_text( string $text, string $type ): string {
-		if ( 1 !== preg_match( '/^[1-9]\d{8,10}$/', $text ) ) {
+		if ( 1 !== preg_match( '/^[1-9]\d{8,10}(\.\d+)?$/', $text ) ) {
 			return $text;
 		}
 		return gmdate( 'date' === $type ? 'Y-m-d' : 'Y-m-d H:i:s', (int) $text );
