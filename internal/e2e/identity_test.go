@@ -585,7 +585,7 @@ func TestMySQLFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newHouse(t, houseOptions{server: first, database: name})
-	_ = h.db.Close() // its server is killed
+	_ = h.db.Close()                              // its server is killed
 	address := filepath.Join(h.dir, "mysql.sock") // leads to whichever server is the primary
 	if err := os.Symlink(first.Socket(), address); err != nil {
 		t.Fatal(err)
