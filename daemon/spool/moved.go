@@ -43,8 +43,9 @@ func (s *Spool) createElsewhere(ctx context.Context, site daemon.Site, c *create
 		s.moved[site] = map[int64]int64{}
 	}
 	s.moved[site][c.ID] = made.ID
-	s.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a ticket was created while the daemon was away, under an id " +
-		"that is another ticket's: it has a new id; tell who was told the old one")
+	s.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).
+		Msg("a ticket was created while the daemon was away, under an id that is another ticket's: it has a new id; " +
+			"tell who was told the old one")
 	if s.opts.OnMoved != nil {
 		s.opts.OnMoved(site, c.ID, made.ID)
 	}
