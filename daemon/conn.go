@@ -139,8 +139,8 @@ func (c *conn) reserve() error {
 		return nil
 	}
 	if !c.server.large.take(int64(n)) {
-		return protocol.Closing(protocol.CodeOverloaded, "the frames over 64 KiB that are worked on at a time take up their %d bytes: try again later",
-			c.server.large.limit)
+		return protocol.Closing(protocol.CodeOverloaded, "the frames over 64 KiB that are worked on at a time take up their %d "+
+			"bytes: try again later", c.server.large.limit)
 	}
 	c.reserved = int64(n)
 	return nil

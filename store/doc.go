@@ -21,7 +21,7 @@
 //
 // # Requests
 //
-// A mutation with a request id is remembered with its outcome and its digest: the same again changes nothing and has the same outcome,
-// and another one under the same id is refused with [ErrReused]. A refused mutation is not remembered. Where an entry of a journal is
-// replayed, which was acknowledged, an id that belongs to another request does not stop it.
+// A mutation with a request id is remembered with its outcome and its digest: the same again changes nothing and has the same
+// outcome, and another one under the same id is refused with [ErrReused]. A refused mutation is not remembered. Where an entry
+// of a journal is replayed, which was acknowledged, an id that belongs to another request does not stop it.
 package store

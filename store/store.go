@@ -256,6 +256,8 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrFull is wrapped when the store has no room for a change; what it holds can still be flushed.
 	ErrFull = errors.New("store full")
+	// ErrQuota is the ErrFull of a store that has room, but not for more dirty tickets of this site.
+	ErrQuota = fmt.Errorf("too many tickets of the site wait for MySQL: %w", ErrFull)
 	// ErrDeleted refuses a change of a ticket that was deleted.
 	ErrDeleted = errors.New("the ticket was deleted")
 	// ErrTaken refuses a create whose id belongs to another ticket, or to one that was deleted.

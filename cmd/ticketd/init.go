@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/setup"
 )
 
@@ -17,7 +20,8 @@ func newInit(o *options) *cobra.Command {
 		Args: cobra.NoArgs,
 		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and " +
 			"create the\n" +
-			"tickets table. Nothing is written unless all of it can be used. PHP is never run: where wp-config.php computes a value, " +
+			"tickets table. A table that another plugin made under that name is not taken over: --adopt uses it, --table names another. " +
+			"Nothing is\nwritten unless all of it can be used. PHP is never run: where wp-config.php computes a value, " +
 			"this\n" +
 			"says so. Values that PHP takes from its environment are taken from this command's.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,6 +42,7 @@ func newInit(o *options) *cobra.Command {
 			if err := setup.Run(cmd.Context(), s); err != nil {
 				return err
 			}
+			prepareNewSpool(s.Config, s.Say)
 			fmt.Fprintln(o.err, "next: systemctl restart ticketd.socket ticketd.service, then activate the plugin in WordPress; "+
 				"ticketd doctor looks at all of it")
 			return nil
@@ -52,6 +57,24 @@ func newInit(o *options) *cobra.Command {
 	flags.BoolVar(&s.Force, "force", false, "replace a configuration that is there; a copy of it is kept beside it")
 	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")
 	flags.BoolVar(&s.Copy, "copy", false, "the table is a copy of another site's: it becomes one of its own")
+	flags.StringVar(&s.Table, "table", "", "the tickets table; {prefix}support_tickets where not given")
+	flags.BoolVar(&s.Adopt, "adopt", false, "use a table that is there and that ticketd did not make; it is never altered")
 	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "leave the database as it is, but for connecting to it")
 	return cmd
+}
+
+// prepareNewSpool makes the users' folders in the spool, where this installation has one. What fails does not make the configuration
+// wrong: the service tries again at its start.
+func prepareNewSpool(path string, say func(format string, args ...any)) {
+	c, err := config.LoadOpen(path, os.Environ(), nil)
+	if err != nil || c.Daemon.SpoolDir == "" {
+		return
+	}
+	if _, err := os.Lstat(c.Daemon.SpoolDir); err != nil || os.Geteuid() != 0 {
+		say("note: 'ticketd spool prepare', run as root, makes a folder in %s for each user that may use the site", c.Daemon.SpoolDir)
+		return
+	}
+	if err := boot.PrepareSpool(c, "", say); err != nil {
+		say("note: not all users have a folder in the spool: %v", err)
+	}
 }

@@ -66,8 +66,8 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		c := &d.config.Journal
 		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
-			MaxRequests: c.MaxRequests,
-			Floor:       p.floor, Log: p.log,
+			MaxRequests: c.MaxRequests, MaxDirty: p.config.MaxDirty,
+			Floor: p.floor, Log: p.log,
 		})
 		b.Store = b.journal
 	case dir == "":

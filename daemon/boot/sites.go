@@ -104,7 +104,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
-		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
+		Backend: s.backend.kind(), MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Log: s.log,
@@ -116,6 +116,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 func OpenDatabase(c config.Site) (*mysql.DB, error) {
 	return mysql.Open(mysql.Config{
 		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		// A column that the config maps to one of these fields has its meaning, too.
+		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
 	})
 }

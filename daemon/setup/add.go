@@ -31,7 +31,7 @@ func (o *Options) add(ctx context.Context) error {
 	if _, there := before.Sites[o.Site]; there {
 		return fmt.Errorf("--add: %s has a site %s already: choose another name", o.Config, o.Site)
 	}
-	d, _, err := o.draft()
+	d, _, err := o.draft(ctx)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ type draft struct {
 	Multisite       bool
 	Redis           *foundRedis
 	User, Group     string // of PHP; empty where nobody could tell
+	Tickets         *adopted
 }
 
 // Users is User as a list.

@@ -27,6 +27,10 @@ type Options struct {
 	Force  bool
 	// Redis is an address as redis.addr takes it, "none" for the journal alone, or empty for looking for one.
 	Redis string
+	// Table is the tickets table; empty is {prefix}support_tickets.
+	Table string
+	// Adopt uses a table that is there and that ticketd did not make.
+	Adopt bool
 	// NoMigrate leaves the database as it is; it is connected to all the same.
 	NoMigrate bool
 	// Site is the site's name in the configuration; empty for main. Add adds it to a configuration that is there.
@@ -89,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 		o.Force, o.keep = true, false
 	}
-	d, wp, err := o.draft()
+	d, wp, err := o.draft(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +139,7 @@ func lock(dir string) (unlock func(), err error) {
 }
 
 // draft is what is known of the site before anybody has looked for a Redis.
-func (o *Options) draft() (*draft, *wpconfig.Config, error) {
+func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
 	path, wp, err := readWordPress(o.WordPress)
 	if err != nil {
 		return nil, nil, err
@@ -145,8 +149,13 @@ func (o *Options) draft() (*draft, *wpconfig.Config, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	tickets, err := o.adopt(ctx, dsn, wp.Prefix)
+	if err != nil {
+		return nil, nil, err
+	}
 	return &draft{
 		Site: o.Site, Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, User: webUser(), Group: webGroup(),
+		Tickets: tickets,
 	}, wp, nil
 }
 

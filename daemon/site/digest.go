@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// What a request is identified by, besides its request id: two requests under one id that differ in any of it are different ones. A
-// create has no ticket id here, as a client that repeats one proposes another. How the request is to be acknowledged and for how long
-// it is remembered may differ, and so may what the daemon adds: the time, and the table's defaults.
+// What a request is identified by, besides its request id: two requests under one id that differ in any of it are different
+// ones. A create has no ticket id here, as a client that repeats one proposes another. How the request is to be acknowledged and
+// for how long it is remembered may differ, and so may what the daemon adds: the time, and the table's defaults.
 type asked struct {
 	method     protocol.Method
 	id         int64
@@ -20,8 +20,8 @@ type asked struct {
 	ifRevision int64
 }
 
-// digestBytes is how many bytes of the SHA-256 are kept: nobody who repeats requests meets another one's by chance, and nobody gains
-// by meeting it on purpose.
+// digestBytes is how many bytes of the SHA-256 are kept: nobody who repeats requests meets another one's by chance, and nobody
+// gains by meeting it on purpose.
 const digestBytes = 8
 
 // digest returns what identifies the request in the stores, as text; empty for a request without an id.

@@ -56,14 +56,16 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// An id that was used is refused for whatever else, by name, and nothing is changed; whoever repeats the same gets the same. (Without
-// digests the second request is acknowledged and swallowed: an editor's order-812 takes the shop's create with it.)
+// An id that was used is refused for whatever else, by name, and nothing is changed; whoever repeats the same gets the same.
+// (Without digests the second request is acknowledged and swallowed: an editor's order-812 takes the shop's create with it.)
 func TestReusedRequestIDIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	const id = "order-812"
 	set := func(ticket int64, status string) (protocol.RevisionResult, error) {
-		return d.Set(t.Context(), &protocol.SetParams{ID: ticket, Fields: texts("status", status), RequestID: id, Remember: time.Minute})
+		return d.Set(t.Context(), &protocol.SetParams{
+			ID: ticket, Fields: texts("status", status), RequestID: id, Remember: time.Minute,
+		})
 	}
 	first, err := set(1, "open")
 	if err != nil {
@@ -100,8 +102,8 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 	}
 }
 
-// A create that is repeated with an id that the client took itself is the same request, and so is a pair of set_many that is repeated
-// as a set.
+// A create that is repeated with an id that the client took itself is the same request, and so is a pair of set_many that is
+// repeated as a set.
 func TestRepetitionsInAnotherForm(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -129,7 +131,8 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	}
 	several.Tickets[0].Fields = texts("status", "other")
 	results, err = d.SetMany(t.Context(), several)
-	if err != nil || results.Outcomes[0].Err == nil || results.Outcomes[0].Err.Field != "request_id" || results.Outcomes[1].Err != nil {
+	refusal := results.Outcomes[0].Err
+	if err != nil || refusal == nil || refusal.Field != "request_id" || results.Outcomes[1].Err != nil {
 		t.Errorf("with another first pair: %+v (%v), want that one refused", results, err)
 	}
 }

@@ -37,6 +37,22 @@ func answer(err error) error {
 			"other fields: nothing was changed; give each request an id of its own")
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
+	case errors.Is(err, store.ErrQuota):
+		return protocol.Errorf(protocol.CodeOverloaded, "as many tickets of this site wait for MySQL as max_dirty allows, so nothing was "+
+			"changed: 'ticketd status' says why they wait, or raise sites.NAME.max_dirty")
+	case errors.Is(err, store.ErrFull):
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s",
+			store.FullReason(err))
+	default:
+		return answerOutage(err)
+	}
+}
+
+// answerOutage is answer for what does not answer now, or cannot do it now.
+func answerOutage(err error) error {
+	switch {
 	case errors.Is(err, errMaybeTaken):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the "+
 			"one that this request made: try again later under the same request id")
@@ -48,10 +64,6 @@ func answer(err error) error {
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
 	case errors.Is(err, flush.ErrSinkForeign), errors.Is(err, store.ErrOwner):
 		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
-	case errors.Is(err, store.ErrForeign):
-		return protocol.Errorf(protocol.CodeInternal, "%s", err)
-	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s", store.FullReason(err))
 	case errors.Is(err, ids.ErrExhausted):
 		if unfenced, ok := errors.AsType[*mysql.UnfencedError](err); ok {
 			return protocol.Errorf(protocol.CodeUnavailable, "there are no ids for new tickets: %s", unfenced)

@@ -51,6 +51,21 @@ func (r reader) request() (q requests.Request) {
 	return q
 }
 
+func (r reader) requests() (all []requests.Request) {
+	for range r.Count(len(requests.Key{})) {
+		all = append(all, r.request())
+	}
+	return all
+}
+
+func (r reader) oldRequests() (all []requests.Request) {
+	for range r.Count(4) {
+		q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
+		all = append(all, q)
+	}
+	return all
+}
+
 func (w *writer) ids(ids []ticket.ID) {
 	w.Count(len(ids))
 	for _, id := range ids {

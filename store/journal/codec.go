@@ -142,15 +142,9 @@ func (r reader) entry(rec *entry) bool {
 	case kindGraves:
 		rec.graves = r.graves()
 	case kindOldRequests:
-		for range r.Count(4) {
-			q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
-			rec.requests = append(rec.requests, q)
-		}
-		rec.kind = kindRequests // which is how it is written again
+		rec.kind, rec.requests = kindRequests, r.oldRequests() // which is how they are written again
 	case kindRequests:
-		for range r.Count(len(requests.Key{})) {
-			rec.requests = append(rec.requests, r.request())
-		}
+		rec.requests = r.requests()
 	case kindMark:
 		rec.highest, rec.unsure = r.Revision(), r.Revision()
 	default:

@@ -28,7 +28,7 @@
 //
 // # What happens on failure
 //
-// Disk full, or MaxBytes, MaxEntries or MaxRequests reached: a [store.FullError] that says which, until there is room. A disk that fails otherwise:
-// [store.ErrUnavailable], the outcome is not known, and the next write tries a new segment. A damaged log: Open fails with a
-// [wal.CorruptError].
+// Disk full, or MaxBytes, MaxEntries or MaxRequests reached: a [store.FullError] that says which, until there is room. A disk
+// that fails otherwise: [store.ErrUnavailable], the outcome is not known, and the next write tries a new segment. A damaged log:
+// Open fails with a [wal.CorruptError].
 package journal

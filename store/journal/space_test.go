@@ -114,6 +114,14 @@ func TestRestOfACallFindsNoRoom(t *testing.T) {
 	if _, err := r.Apply(t.Context(), []store.Mutation{second}); !errors.Is(err, store.ErrFull) {
 		t.Errorf("the second again: %v", err)
 	}
+	r.set(t, 2, "open") // it needs no room for an id
+	if !strings.Contains(r.Full(), "journal.max_requests") {
+		t.Errorf("the journal says %q while there is no room for another id", r.Full())
+	}
+	r.now = r.now.Add(store.RequestMemory)
+	if _, err := r.Apply(t.Context(), []store.Mutation{second}); err != nil {
+		t.Errorf("the second when the first's time is over: %v", err)
+	}
 }
 
 // Writers, a flusher and the cleaning on a disk that is full and fails again and again: what was acknowledged waits or was

@@ -26,6 +26,8 @@ type Options struct {
 	MaxBytes int64
 	// MaxEntries bounds the tickets that wait; 1,000,000 where it is 0.
 	MaxEntries int
+	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
+	MaxDirty int
 	// MaxClean and MaxRequests bound what else is kept in memory, see [memory.Options].
 	MaxClean, MaxRequests int
 	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
@@ -68,12 +70,13 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 1_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, memory.MaxRequests)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Store{opts: o, nudge: make(chan struct{}, 1)}
 	s.index = memory.NewWith(memory.Options{
-		Now: o.Now, MaxDirty: o.MaxEntries, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
+		Now: o.Now, MaxDirty: o.MaxEntries, Quota: o.MaxDirty, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
 	})
 	var report wal.Report
 	var err error
@@ -126,6 +129,14 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	return err
 }
 
+// hasRoom says that no bound on what is kept in memory is near: an eighth is free of each, so that the log does not tell of each
+// change that finds room and each that does not.
+func (s *Store) hasRoom() bool {
+	size := s.index.Size()
+	free := func(n, most int) bool { return n < most-most/8 }
+	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
+}
+
 // Start begins giving back space; it ends with Stop, or with ctx.
 func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
 
@@ -153,6 +164,8 @@ func (s *Store) noteRoom(err error) {
 	switch {
 	case full != "" && s.full == "":
 		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "" && !s.hasRoom():
+		return // for this change alone, which needs no further ticket, or no request id
 	case err == nil && s.full != "":
 		s.opts.Log.Info().Msg("the journal has room again")
 	}
@@ -177,7 +190,8 @@ func (s *Store) Stats() Stats {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
 	return Stats{
-		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests), Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests),
+		Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
 	}
 }
 

@@ -18,7 +18,7 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	outcomes, end, err := s.apply(mutations)
 	if err == nil || outcomes != nil { // some were made
 		for i := range outcomes {
-			if outcomes[i].Err == err {
+			if outcomes[i].Err == err { //nolint:errorlint // it is that one itself
 				outcomes[i].Err = wrap("apply", err)
 			}
 		}

@@ -19,9 +19,9 @@ func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Ou
 }
 
 // ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations
-// before it were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a
-// mutation that changes nothing (a repetition, a refusal) log is not called.
+// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations before it
+// were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a mutation
+// that changes nothing (a repetition, a refusal) log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
 ) ([]store.Outcome, error) {
@@ -63,9 +63,14 @@ func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err err
 
 // room says whether there is room for a mutation that changes something.
 func (s *Store) room(m *store.Mutation) error {
-	if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
+	e := s.tickets[m.ID]
+	switch clean := e == nil || !e.dirty(); {
+	case clean && s.opts.Quota > 0 && s.dirty.length >= s.opts.Quota:
+		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrQuota)
+	case clean && s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty:
 		return &store.FullError{
-			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
+			Bound:  "journal.max_entries",
+			Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
 		}
 	}
 	if m.RequestID == "" {

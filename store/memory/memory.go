@@ -19,12 +19,17 @@ type Options struct {
 	Now func() time.Time
 	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
 	MaxDirty int
+	// Quota bounds them likewise, with [store.ErrQuota]. 0: no bound.
+	Quota int
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
 	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
-	// of one is over. 4,000,000 where it is 0.
+	// of one is over. [MaxRequests] where it is 0.
 	MaxRequests int
 }
+
+// MaxRequests is the default of [Options].MaxRequests.
+const MaxRequests = 4_000_000
 
 // Store keeps tickets in memory. It is safe for concurrent use; the zero value is not usable, see [New].
 type Store struct {
@@ -55,7 +60,7 @@ func New() *Store { return NewWith(Options{}) }
 // NewWith makes an empty store.
 func NewWith(o Options) *Store {
 	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
-	o.MaxRequests = cmp.Or(o.MaxRequests, 4_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, MaxRequests)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

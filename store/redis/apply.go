@@ -19,6 +19,8 @@ const (
 	statusTaken
 	statusAbsent
 	statusReused
+
+	statusQuota = 9
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -110,7 +112,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+28*len(b.mutations))
+	args := make([]any, 0, 5+28*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -143,7 +145,12 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return args
+	return append(args, s.quota())
+}
+
+// quota is how many tickets of a partition may be dirty; 0 is no bound.
+func (s *Store) quota() int {
+	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
 }
 
 // required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
@@ -198,6 +205,8 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
+		case statusQuota:
+			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

@@ -30,9 +30,9 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 	return indexes
 }
 
-// reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no harm.
-// A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error
-// where the id belongs to another request or that cannot be told.
+// reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no
+// harm. A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and
+// an error where the id belongs to another request or that cannot be told.
 func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
 	errs := make([]error, len(mutations))
 	indexes := allReserved(mutations)
@@ -63,8 +63,8 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 }
 
 // release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
-// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error, and
-// another request's id is bound until it is forgotten.
+// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error,
+// and another request's id is bound until it is forgotten.
 func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	var refused []int
 	for _, at := range allReserved(mutations) {
@@ -83,8 +83,8 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	}
 }
 
-// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the others
-// need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
+// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the
+// others need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
 func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
 	indexes := allReserved(mutations)
 	if s.keys.partitions == 1 || len(indexes) == 0 {

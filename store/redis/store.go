@@ -33,6 +33,9 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
+	// partition has its share. 0 is no bound.
+	MaxDirty int
 	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
 	Cluster bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that

@@ -59,9 +59,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// away says that an error of the next store means: not now, so the journal is the place to wait.
+// away says that an error of the next store means: not now, so the journal is the place to wait. A quota is no such error: the
+// journal must not become the way around it.
 func away(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
+	return errors.Is(err, store.ErrUnavailable) || (errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrQuota))
 }
 
 func conditional(mutations []store.Mutation) bool {
@@ -127,7 +128,7 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck {
 			continue
 		}
 		l := s.lane(m.ID)
@@ -232,7 +233,8 @@ func (s *Store) noteRoom(err error) {
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
 	if s.count+len(mutations) > s.opts.MaxEntries {
 		return nil, wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
-			Bound: "journal.max_entries", Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
+			Bound:  "journal.max_entries",
+			Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
 		})
 	}
 	outcomes := make([]store.Outcome, len(mutations))

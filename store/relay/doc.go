@@ -6,10 +6,10 @@
 //	Apply ──> next store                          while it answers and nothing of the ticket waits in the journal
 //	      ──> journal ── Replay, in order ──> next store      otherwise, or where the change asks for an early answer
 //
-// A change that the next store did not answer goes into the journal too: it may have been made there, and is then made
-// again, which only raises its revision (or changes nothing, where it has a request id). A new change of a ticket that
-// still waits in the journal queues behind it; one that may repeat a request which only the next store remembers waits, for a short
-// time, until nothing of the ticket is in the journal, and goes directly. Reads put what waits over what the next store holds.
+// A change that the next store did not answer goes into the journal too: it may have been made there, and is then made again,
+// which only raises its revision (or changes nothing, where it has a request id). A new change of a ticket that still waits in
+// the journal queues behind it; one that may repeat a request which only the next store remembers waits, for a short time, until
+// nothing of the ticket is in the journal, and goes directly. Reads put what waits over what the next store holds.
 //
 // # Why entries are replayed one by one
 //

@@ -239,6 +239,9 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 	for i := range again {
 		s.enqueue(&again[i], at, records[i])
 	}
+	for i := range stuck {
+		s.waiting.tickets[again[i].mutation.ID].stuck = true
+	}
 	s.replayed += int64(len(entries) - len(stuck))
 	if l.failing { // what is stuck concerns its tickets alone
 		l.failing = false

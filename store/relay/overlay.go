@@ -19,6 +19,7 @@ type waiting struct {
 	born     ticket.Revision // of the first entry that made something wait
 	revision ticket.Revision
 	full     bool            // made by a create that waits
+	stuck    bool            // the next store does not take its changes
 	gone     ticket.Revision // the revision that deletes it, or zero
 	changes  []change
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store/requests"
 )
 
-// The next store remembers all requests and deletions: what is remembered here is for what comes while the next store cannot be
-// asked, or is not to be waited for. Beyond these bounds the oldest is forgotten.
+// The next store remembers all requests and the revisions of all deletions: what is remembered here is for what comes while the
+// next store cannot be asked, or is not to be waited for. Beyond these bounds the oldest is forgotten.
 const (
 	// maxRequests bounds the requests, about 75 bytes each.
 	maxRequests = 262_144

@@ -23,8 +23,8 @@ func (h *harness) repeatable(t *testing.T) (m store.Mutation, first store.Outcom
 	return m, first
 }
 
-// restart opens the relay anew: it remembers no request then that went to the next store. It returns when the relay has looked once
-// whether something waits, which it does at once, without waiting for more.
+// restart opens the relay anew: it remembers no request then that went to the next store. It returns when the relay has looked
+// once whether something waits, which it does at once, without waiting for more.
 func (h *harness) restart(t *testing.T) {
 	t.Helper()
 	h.close(t)
@@ -53,8 +53,8 @@ func (h *harness) early(t *testing.T) store.Outcome {
 	return h.make(t, m)
 }
 
-// A repetition is a repetition while its ticket waits in the journal: what was written since stays. (A relay that forgets what went
-// to the next store directly, and does not ask it, shows the old value under a new revision, tried.)
+// A repetition is a repetition while its ticket waits in the journal: what was written since stays. (A relay that forgets what
+// went to the next store directly, and does not ask it, shows the old value under a new revision, tried.)
 func TestRepetitionWhileItsTicketWaits(t *testing.T) {
 	t.Parallel()
 	for name, forget := range map[string]bool{"known here": false, "known to the next store alone": true} {
@@ -135,7 +135,7 @@ func TestForgottenRepetitionWhileRedisIsAway(t *testing.T) {
 func TestAcknowledgedReuseIsMade(t *testing.T) {
 	t.Parallel()
 	for name, harness := range map[string]func(*testing.T) *harness{
-		"one partition": newHarness, "partitions": func(t *testing.T) *harness { return newPartitioned(t, 0) }, //nolint:thelper // none
+		"one partition": newHarness, "partitions": func(t *testing.T) *harness { return newPartitioned(t, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

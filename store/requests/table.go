@@ -63,7 +63,8 @@ func (t *Table) Put(now time.Time, r Request, segment uint64) {
 	t.Expire(now)
 	n := t.take()
 	*t.at(n) = slot{
-		key: r.Key, ticket: r.Ticket, revision: r.Revision, digest: r.Digest, expires: seconds(r.Expires), segment: uint32(segment), //nolint:gosec // see slot
+		key: r.Key, ticket: r.Ticket, revision: r.Revision, digest: r.Digest, expires: seconds(r.Expires),
+		segment: uint32(segment), //nolint:gosec // see slot
 	}
 	t.count++
 	if t.count > len(t.heads) {
@@ -123,7 +124,7 @@ func seconds(at time.Time) uint32 {
 	if at.Nanosecond() > 0 {
 		s++
 	}
-	return uint32(min(max(s, 0), math.MaxUint32)) //nolint:gosec // bounded
+	return uint32(min(max(s, 0), math.MaxUint32))
 }
 
 func over(expires uint32, now time.Time) bool { return int64(expires) <= now.Unix() }

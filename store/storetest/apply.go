@@ -193,7 +193,8 @@ func testReusedRequest(t *testing.T, b *bench) {
 				t.Errorf("ticket %d was made under the id of another request", id)
 			}
 		}
-		if again := b.apply(t, request(store.Set, 1, "set 1 pending", "pending"))[0]; again.Err != nil || again.Revision != first.Revision {
+		again := b.apply(t, request(store.Set, 1, "set 1 pending", "pending"))[0]
+		if again.Err != nil || again.Revision != first.Revision {
 			t.Errorf("repetition: %+v, first: %+v", again, first)
 		}
 		create := b.mutation(store.Create, ticket.ID(100+i), fields("status", "new"))

@@ -31,7 +31,7 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 			revision, is := buried[rows[i].id]
 			switch rows[i].buried = is; {
 			case is && revision < rows[i].floor:
-				w.stranger(&rows[i], revision)
+				w.stranger(&rows[i])
 				continue
 			case is:
 				dead = append(dead, &rows[i])
@@ -57,7 +57,11 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 // delete removes rows that are not newer than their deletion, and leaves tombstones.
 func (w *write) delete(ctx context.Context, deletions []row) error {
 	for _, batch := range batches(sorted(deletions), w.db.config.MaxRows, w.packet/2) {
-		if err := w.bring(ctx, batch, w.bury); err != nil {
+		bury := w.bury
+		if w.definition.Side != "" {
+			bury = w.buryBeside
+		}
+		if err := w.bring(ctx, batch, bury); err != nil {
 			return err
 		}
 	}
@@ -79,7 +83,7 @@ func (w *write) notStrangers(ctx context.Context, tx *sql.Tx, rows []row) ([]row
 	own := make([]row, 0, len(rows))
 	for i := range rows {
 		if revision, there := held[rows[i].id]; there && revision < rows[i].floor {
-			w.stranger(&rows[i], revision)
+			w.stranger(&rows[i])
 			continue
 		}
 		own = append(own, rows[i])

@@ -15,6 +15,11 @@ import (
 type MigrateOptions struct {
 	// DryRun changes nothing and only says what would be run.
 	DryRun bool
+	// Sidecar moves the revisions of a table that has them in a column of its own, and its tombstones, into a side table. No
+	// daemon may write to the table meanwhile.
+	Sidecar bool
+	// DropColumn drops, of a table with a side table, the revision column and the index that an earlier version of ticketd added.
+	DropColumn bool
 }
 
 const (
@@ -23,10 +28,9 @@ const (
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and
-// the tombstones where deletes remove rows, and the table's identity. It never drops, narrows or changes what is there. A table that is
-// described by the config gets nothing but the revision column and its index. It returns the statements that it has
-// run, or would run.
+// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
+// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that ticketd did
+// not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
@@ -45,8 +49,8 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 		return nil, err
 	}
 	defer unlock()
-	m := &migration{config: db.config, conn: conn, dry: options.DryRun}
-	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.identity} {
+	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
+	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity} {
 		if err := step(ctx); err != nil {
 			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
 		}
@@ -82,6 +86,12 @@ type migration struct {
 	conn   *sql.Conn
 	dry    bool
 	done   []string
+	// options are those of the call.
+	options MigrateOptions
+	// beside says that the table has, or gets, a side table.
+	beside bool
+	// created says that the tickets table was not there: in a dry run it still is not.
+	created bool
 }
 
 // run runs a statement, or only notes it.
@@ -133,7 +143,7 @@ func (m *migration) tickets(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there:
-		return m.upgrade(ctx)
+		return m.existing(ctx)
 	case !m.config.standard():
 		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
 			"correct the name, or make the table first")
@@ -141,13 +151,9 @@ func (m *migration) tickets(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
 }
 
-// upgrade adds the columns and indexes that the table lacks, in one statement.
-func (m *migration) upgrade(ctx context.Context) error {
-	have, err := m.show(ctx, m.config.Table)
-	if err != nil {
-		return err
-	}
-	want, err := m.wanted(ctx, have)
+// upgrade adds the columns and indexes that a table lacks which ticketd made, in one statement.
+func (m *migration) upgrade(ctx context.Context, have shape) error {
+	want, err := m.wanted(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,18 +174,11 @@ func (m *migration) upgrade(ctx context.Context) error {
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
 }
 
-// wanted is what the table should have: for ticketd's own table what the schema file makes, which the server itself
-// is asked for through a temporary table, and for another the revision.
-func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
+// wanted is what ticketd's own table should have: what the schema file makes, which the server itself is asked for through a
+// temporary table. One that is described by the config lacks nothing.
+func (m *migration) wanted(ctx context.Context) (shape, error) {
 	if !m.config.standard() {
-		name := quote(m.config.Revision)
-		if have.hasColumn(m.config.Revision) {
-			return shape{}, nil
-		}
-		return shape{
-			columns: []part{{name: m.config.Revision, line: name + " bigint unsigned NOT NULL DEFAULT 0"}},
-			indexes: []part{{name: "ticketd_revision", line: "KEY `ticketd_revision` (" + name + ")"}},
-		}, nil
+		return shape{}, nil
 	}
 	const model = "ticketd_wanted"
 	create := strings.Replace(m.schema(phpclient.Schema)[createTickets],
@@ -219,8 +218,8 @@ func (m *migration) sequence(ctx context.Context) error {
 
 // tombstones makes the table of deleted tickets where deletes remove rows.
 func (m *migration) tombstones(ctx context.Context) error {
-	if m.config.standard() {
-		return nil // the table has a deleted_at column by now, unless this is a dry run
+	if m.config.standard() || m.beside {
+		return nil // the table has a deleted_at column by now, unless this is a dry run, or a side table
 	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil || have.hasColumn(m.config.DeletedAt) {

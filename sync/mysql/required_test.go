@@ -18,6 +18,7 @@ func existing(t *testing.T) *mysql.DB {
 	exec(t, db, "CREATE TABLE tickets (id INT UNSIGNED PRIMARY KEY, state VARCHAR(9) NOT NULL DEFAULT 'new',"+
 		" queue VARCHAR(9) NOT NULL, deleted_at INT NOT NULL DEFAULT 0, extra JSON)")
 	exec(t, db, "INSERT INTO tickets (id, queue) VALUES (1, 'a'), (2, 'b')")
+	formerly(t, db, "rev")
 	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
 		t.Fatal(err)
 	}

@@ -71,6 +71,9 @@ func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
 			return nil, err
 		}
 	}
+	if d.Side != "" && !s.Deleted {
+		where.add("COALESCE(" + sideDeleted + ",0)=0")
+	}
 	if d.DeletedAt != "" && !s.Deleted {
 		i, _ := d.Position(d.DeletedAt)
 		where.add(present(&d.Columns[i]))

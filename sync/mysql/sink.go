@@ -160,6 +160,12 @@ func (w *write) stored(r *row, revision ticket.Revision) {
 	w.results[r.at] = flush.Result{Revision: revision}
 }
 
+// refuse records that the ticket is not taken. Where a ticket was deleted before its create arrived, another ticket's row is no
+// matter: there is nothing left to bring.
 func (w *write) refuse(r *row, reason *flush.Refusal) {
+	if r.deletion && r.floor != 0 && reason.Code == errDuplicate {
+		w.stored(r, r.revision)
+		return
+	}
 	w.results[r.at] = flush.Result{Refused: reason}
 }

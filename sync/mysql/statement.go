@@ -11,8 +11,8 @@ import (
 type statements struct {
 	table, key, revision, extra string
 	columns                     []string // quoted
-	present                     string   // holds where the row is not marked as deleted; empty where tables have no marks
 	group                       *group
+	mark                        *table.Column // of a soft delete; nil where the table has none
 }
 
 func newStatements(d *table.Definition, g *group) *statements {
@@ -23,8 +23,8 @@ func newStatements(d *table.Definition, g *group) *statements {
 	for i, column := range g.columns {
 		s.columns[i] = quote(d.Columns[column].Name)
 	}
-	if mark, there := d.Position(d.DeletedAt); there {
-		s.present = present(&d.Columns[mark])
+	if i, there := d.Position(d.DeletedAt); there {
+		s.mark = &d.Columns[i]
 	}
 	return s
 }
@@ -37,7 +37,7 @@ func (s *statements) limits() string {
 		limits = " AND " + s.revision + ">=" + strconv.FormatInt(int64(s.group.floor), 10)
 	}
 	if s.group.alive {
-		limits += " AND " + s.present
+		limits += " AND " + present(s.mark)
 	}
 	return limits
 }

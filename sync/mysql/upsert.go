@@ -24,6 +24,9 @@ type querier interface {
 func (w *write) group(ctx context.Context, g *group) error {
 	s := newStatements(w.definition, g)
 	head, tail := s.head(), s.tail()
+	if w.definition.Side != "" {
+		head, tail = s.besideHead(), s.besideTail()
+	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
 	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
@@ -52,6 +55,8 @@ func (w *write) group(ctx context.Context, g *group) error {
 // store writes the rows in one transaction and learns what became of each.
 func (w *write) store(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	switch {
+	case w.definition.Side != "":
+		return w.storeBeside(ctx, s, head, tail, rows)
 	case !s.group.insertable:
 		return w.update(ctx, s, rows)
 	case w.definition.DeletedAt == "":
@@ -140,7 +145,7 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		held, there := rows[r.id]
 		switch {
 		case there && held.revision < r.floor:
-			w.stranger(r, held.revision)
+			w.stranger(r)
 		case there && s.group.alive && held.marked:
 			w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
 		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
@@ -166,17 +171,12 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 
 // stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted
 // before it arrived leaves nothing to do.
-func (w *write) stranger(r *row, revision ticket.Revision) {
+func (w *write) stranger(r *row) {
 	if r.deletion {
 		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true}
 		return
 	}
-	w.refuse(r, &flush.Refusal{
-		Code: errDuplicate,
-		Reason: fmt.Sprintf("ticket %d was created here, but the id belongs to another ticket, which the table got by other means "+
-			"(revision %d) and which was not changed: create the ticket again with the fields of this dead letter, which gives it "+
-			"another id, then drop the dead letter", r.id, revision),
-	})
+	w.refuse(r, takenID())
 }
 
 // openRow is what the table holds where the outcome of a write is open.
@@ -187,8 +187,8 @@ type openRow struct {
 
 func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[ticket.ID]openRow, error) {
 	marked := "0"
-	if s.present != "" {
-		marked = "NOT " + s.present
+	if s.mark != nil {
+		marked = "NOT " + present(s.mark)
 	}
 	list, args := keys(open)
 	rows, err := w.db.pool.QueryContext(ctx,
