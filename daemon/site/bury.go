@@ -21,8 +21,8 @@ func (s *Site) Rebury() {
 	}
 }
 
-// buryAll tells the store of the table's deleted tickets, at the start and whenever [Site.Rebury] asks for it. Until it is through,
-// a change of one that the store has forgotten is taken for one of a ticket that the store does not hold.
+// buryAll tells the store of the table's deleted tickets, at the start and whenever [Site.Rebury] asks for it. Until it is
+// through, a change of one that the store has forgotten is taken for one of a ticket that the store does not hold.
 func (s *Site) buryAll(ctx context.Context) {
 	s.Rebury()
 	timer := time.NewTimer(0)

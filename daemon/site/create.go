@@ -11,15 +11,15 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// maxTaken is how many ids in a row are tried for one create. Each costs a round trip to the store; a leased block that others have
-// used as a whole is passed over within a few creates.
+// maxTaken is how many ids in a row are tried for one create. Each costs a round trip to the store; a leased block that others
+// have used as a whole is passed over within a few creates.
 const maxTaken = 1000
 
 // errAllTaken means that tickets have all the ids that were tried for a new one.
 var errAllTaken = fmt.Errorf("the next %d ids of the site's sequence are taken by other tickets", maxTaken)
 
-// errMaybeTaken means that MySQL has a ticket of the id that a create names, and that Redis does not say whether an earlier request
-// under the same request id has made it.
+// errMaybeTaken means that MySQL has a ticket of the id that a create names, and that Redis does not say whether an earlier
+// request under the same request id has made it.
 var errMaybeTaken = errors.New("a ticket has the id, and a place that knows whether it is this request's does not answer")
 
 // createNext makes a ticket under the next free id. Ids that are taken, as somebody has written to them who was never given

@@ -32,7 +32,9 @@ func (d *desk) row(id ticket.ID, revision ticket.Revision, deleted bool) {
 	defer d.db.mu.Unlock()
 	d.db.rows[id] = mysql.Row{
 		ID: id, Revision: revision, Deleted: deleted,
-		Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")}},
+		Fields: ticket.Fields{
+			{Name: "status", Value: ticket.Text("row")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
+		},
 	}
 }
 
@@ -50,7 +52,8 @@ func TestCreatePassesOverTakenIDs(t *testing.T) {
 	if err != nil || made.ID != 3 {
 		t.Fatalf("created %+v (%v), want 3", made, err)
 	}
-	if again, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"}); err != nil || again != made {
+	again, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"})
+	if err != nil || again != made {
 		t.Errorf("repeated: %+v (%v), want %+v", again, err, made)
 	}
 	if got, err := d.Get(t.Context(), &protocol.GetParams{ID: 1}); err != nil || text(&got, "status") != "precious" {
@@ -198,7 +201,11 @@ func TestDeletedAndForgotten(t *testing.T) {
 	result, err := d.SetMany(t.Context(), &protocol.SetManyParams{
 		Tickets: []protocol.TicketFields{{ID: 1, Fields: status("many")}, {ID: 9, Fields: status("many")}},
 	})
-	if err != nil || result.Outcomes[0].Err == nil || result.Outcomes[0].Err.Code != protocol.CodeNotFound || result.Outcomes[1].Err != nil {
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, made := result.Outcomes[0].Err, result.Outcomes[1].Err
+	if gone == nil || gone.Code != protocol.CodeNotFound || made != nil {
 		t.Errorf("set_many: %+v (%v)", result, err)
 	}
 }

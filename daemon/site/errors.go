@@ -54,8 +54,8 @@ func answer(err error) error {
 func answerOutage(err error) error {
 	switch {
 	case errors.Is(err, errMaybeTaken):
-		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the one "+
-			"that this request made: try again later under the same request id")
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the "+
+			"one that this request made: try again later under the same request id")
 	case errors.Is(err, errAllTaken):
 		return protocol.Errorf(protocol.CodeUnavailable, "%s: something writes to ids that it was never given; 'ticketd doctor' "+
 			"compares the sequence with the table", err)

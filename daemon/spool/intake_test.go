@@ -339,8 +339,8 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
-// The id that a create's client was told is another ticket's: the create gets the next one, and so do the files behind it. The time
-// in a file's name says since when the ticket may have been changed by those who were told.
+// The id that a create's client was told is another ticket's: the create gets the next one, and so do the files behind it. The
+// time in a file's name says since when the ticket may have been changed by those who were told.
 func TestCreateWhoseIDIsTaken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -77,6 +77,18 @@ func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 			_, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: "named"})
 			wantCode(t, err, protocol.CodeExists)
 		}
+		if !o.noRedis { // another daemon has been told of ids that this one has leased
+			other := r.second(t).dial(t)
+			if _, err := other.Set(t.Context(), precious(first+6)); err != nil {
+				t.Fatal(err)
+			}
+			for _, next := range []int64{4, 5, 7} {
+				if made := mustCreate(t, c, "mine"); made != first+next {
+					t.Errorf("created %d, want %d", made, first+next)
+				}
+			}
+			untouched(t, r, c, first+6)
+		}
 		r.Kill()
 		if err := r.Restart(t.Context()); err != nil {
 			t.Fatal(err)

@@ -118,18 +118,31 @@ func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) 
 
 // refusal says why a mutation cannot be made of a ticket as it is held, or was; nil where it can.
 func (s *Store) refusal(m *store.Mutation, e *entry) error {
-	since := m.Since(0)
-	own := e != nil && since != 0 && e.born > since // a late create meets what was made by somebody who was told its id
-	buried := e == nil && s.graves.Has(m.ID)
+	deleted := s.graves.Has(m.ID)
+	if e != nil {
+		deleted = e.gone
+	}
 	switch {
 	case m.Kind == store.Delete:
 		return nil
-	case own && e.gone, !m.Kind.Creates() && (buried || e != nil && e.gone):
+	case m.Kind.Creates():
+		return refusedCreate(m, e, deleted)
+	case deleted:
 		return store.ErrDeleted
-	case m.Kind.Creates() && (buried || e != nil && !own):
-		return store.ErrTaken
 	case m.MustExist && e == nil:
 		return store.ErrAbsent
+	}
+	return nil
+}
+
+// refusedCreate is refusal for a create: one that is late may meet what was made by somebody who was told its id.
+func refusedCreate(m *store.Mutation, e *entry, deleted bool) error {
+	since := m.Since(0)
+	switch own := e != nil && since != 0 && e.born > since; {
+	case own && deleted:
+		return store.ErrDeleted
+	case !own && (e != nil || deleted):
+		return store.ErrTaken
 	}
 	return nil
 }

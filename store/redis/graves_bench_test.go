@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// One write of three fields, as Redis is asked for it: of a ticket that is held, which needs no look at the tombstones, and of one
-// that is not, with tombstones beside it and without.
+// One write of three fields, as Redis is asked for it: of a ticket that is held, which needs no look at the tombstones, and of
+// one that is not, with tombstones beside it and without.
 func BenchmarkApply(b *testing.B) {
 	for name, c := range map[string]struct{ held, buried bool }{
 		"held": {held: true}, "new": {}, "new beside tombstones": {buried: true},

@@ -262,8 +262,8 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 	return outcomes, end, nil
 }
 
-// decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here. What
-// the next store knows besides shows when the mutation is replayed.
+// decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here.
+// What the next store knows besides shows when the mutation is replayed.
 func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	if first, repeated := s.recent.find(m); repeated {
 		return first, true
@@ -273,21 +273,31 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	if w != nil {
 		outcome.Revision = w.revision
 	}
-	since := m.Since(0)
-	own := w != nil && since != 0 && w.born > since // a late create meets what was made by somebody who was told its id
 	gone := w != nil && w.gone != 0
-	deleted, known := s.recent.deleted.values[m.ID]
-	buried := gone || s.recent.graves.Has(m.ID)
 	switch {
 	case m.Kind == store.Delete:
+		deleted, known := s.recent.deleted.values[m.ID]
 		outcome.Revision = max(outcome.Revision, deleted)
 		return outcome, gone || known
-	case own && gone, !m.Kind.Creates() && buried:
+	case m.Kind.Creates():
+		outcome.Err = refusedCreate(m, w, s.recent.graves.Has(m.ID))
+	case gone || s.recent.graves.Has(m.ID):
 		outcome.Err = store.ErrDeleted
-	case m.Kind.Creates() && !own && (buried || w != nil):
-		outcome.Err = store.ErrTaken
 	case m.MustExist && w == nil:
 		outcome.Err = store.ErrAbsent
 	}
 	return outcome, outcome.Err != nil
+}
+
+// refusedCreate says why a create cannot be made beside what waits of its id: one that is late may meet what was made by somebody
+// who was told the id.
+func refusedCreate(m *store.Mutation, w *waiting, deleted bool) error {
+	since := m.Since(0)
+	switch own := w != nil && since != 0 && w.born > since; {
+	case own && w.gone != 0:
+		return store.ErrDeleted
+	case !own && (w != nil || deleted):
+		return store.ErrTaken
+	}
+	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Move tells of a create that was acknowledged under an id which turned out to be another ticket's, and of the id that it has now.
+// Move tells of a create that was acknowledged under an id which turned out to be another ticket's, and of the id that it has
+// now.
 type Move struct {
 	From, To ticket.ID
 	At       time.Time
@@ -59,7 +60,8 @@ func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	}
 	s.noteMove(m)
 	s.opts.Log.Error().Int64("ticket", int64(from)).Int64("new_id", int64(to)).
-		Msg("a ticket was created while Redis was away, under an id that is another ticket's: it has a new id; tell who was told the old one")
+		Msg("a ticket was created while Redis was away, under an id that is another ticket's: it has a new id; " +
+			"tell who was told the old one")
 	s.lane(to).wakeUp()
 	s.signal()
 	return nil

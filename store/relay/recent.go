@@ -20,8 +20,8 @@ const (
 	maxDeleted = 65_536
 )
 
-// recent remembers the latest requests' outcomes, each for as long as it asks for, all deletions that were seen, and the revisions
-// of the latest of them.
+// recent remembers the latest requests' outcomes, each for as long as it asks for, all deletions that were seen, and the
+// revisions of the latest of them.
 type recent struct {
 	now      func() time.Time
 	requests requests.Table

@@ -41,8 +41,8 @@ type Options struct {
 	Partitions int
 	// Up tells whether a partition of the next store is believed to answer.
 	Up func(partition int) bool
-	// NextID returns an id for a new ticket, for a create whose id turns out to be another ticket's when it is replayed. Without it, or
-	// while it fails, the create waits. Optional.
+	// NextID returns an id for a new ticket, for a create whose id turns out to be another ticket's when it is replayed. Without
+	// it, or while it fails, the create waits. Optional.
 	NextID func(ctx context.Context) (ticket.ID, error)
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)

@@ -40,8 +40,8 @@ func (s *Store) behind(l *lane, entries []store.Entry, stuck []int) (again []ent
 }
 
 // renumber writes entries once more, under new sequence numbers: the next store passes over the old ones by now. All of them
-// are written, and what follows them, or none. Entries that have not been replayed yet stay in the journal under their old numbers, too: after a restart
-// they are replayed twice, in their order both times. The caller holds the lock.
+// are written, and what follows them, or none. Entries that have not been replayed yet stay in the journal under their old
+// numbers, too: after a restart they are replayed twice, in their order both times. The caller holds the lock.
 func (s *Store) renumber(entries []entry, following ...[]byte) (at wal.Position, records [][]byte, err error) {
 	if len(entries) == 0 {
 		return at, nil, nil
