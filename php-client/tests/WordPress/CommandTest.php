@@ -265,7 +265,7 @@ final class CommandTest extends SiteTestCase {
 		$file->put( 'tickets.csv', "\xEF\xBB\xBFid,State,subject,Notes\n7,open,\"a, \"\"b\"\"\",x\n,closed,new,\n8,,only,\nx,open,bad,\n9,open\n" );
 		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), array( null, array( 'results' => array( 3, Peer::error( 'invalid' ) + array( 'field' => 'subject' ) ) ) ) );
 		$import  = new ImportCommand( Plugin::instance()->api(), new Settings() );
-		$run     = fn( array $options ) => $import->csv( array( $file->path . '/tickets.csv' ), $options + array( 'map' => 'State:status,Notes:' ) );
+		$run     = fn( array $options ) => $import->csv( array( $file->own . '/tickets.csv' ), $options + array( 'map' => 'State:status,Notes:' ) );
 		$message = $this->error_of( fn() => $run( array() ) );
 		$this->assertSame( '3 tickets were refused.', $message );
 		$result = array( 'created' => 1, 'set' => 1, 'refused' => 3 );
@@ -278,7 +278,7 @@ final class CommandTest extends SiteTestCase {
 		// The same request ids mean that the same import makes nothing twice.
 		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), array( null, array( 'results' => array( 3, 4 ) ) ) );
 		$import = new ImportCommand( Plugin::instance()->api(), new Settings() );
-		$this->error_of( fn() => $import->csv( array( $file->path . '/tickets.csv' ), array( 'map' => 'State:status,Notes:' ) ) );
+		$this->error_of( fn() => $import->csv( array( $file->own . '/tickets.csv' ), array( 'map' => 'State:status,Notes:' ) ) );
 		$this->assertSame( $created[1]['request_id'], $this->request()[1]['request_id'] );
 		$this->assertSame( $set[1]['request_id'], $this->request()[1]['request_id'] );
 	}

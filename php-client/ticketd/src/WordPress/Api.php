@@ -179,9 +179,10 @@ final class Api {
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function put( int $id, array $fields ) {
-		$revision = $this->update( $id, $fields );
-		if ( ! is_wp_error( $revision ) || 'ticketd_not_found' !== $revision->get_error_code() ) {
-			return $revision;
+		$ticket = $this->get( $id );
+		// Where nobody can tell whether there is one, the change waits in the spool, and makes the ticket if need be.
+		if ( ! is_wp_error( $ticket ) || 'ticketd_not_found' !== $ticket->get_error_code() ) {
+			return $this->set( $id, $fields );
 		}
 		$fields = Hooks::fields( $fields, 'create', $id );
 		if ( is_wp_error( $fields ) ) {
