@@ -21,6 +21,8 @@ func (p *CreateParams) Decode(raw Raw) error {
 			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
 		default:
 			return d.change(key, &c)
 		}
@@ -45,6 +47,8 @@ func (p *SetParams) Decode(raw Raw) error {
 			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
 		case "if_revision":
 			return true, d.revision("if_revision", &p.IfRevision)
 		case "must_exist":
@@ -132,10 +136,14 @@ func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		if key == "id" {
+		switch key {
+		case "id":
 			return true, d.ticketID("id", &p.ID)
+		case "identity":
+			return true, d.identity(&p.Identity)
+		default:
+			return d.change(key, &c)
 		}
-		return d.change(key, &c)
 	})
 	switch {
 	case err != nil:

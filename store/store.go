@@ -264,6 +264,8 @@ var (
 	ErrAbsent = errors.New("the store does not hold the ticket")
 	// ErrReused refuses a mutation whose request id was used before for another request.
 	ErrReused = errors.New("the request id belongs to another request")
+	// ErrOwner is wrapped by every error that means: the place belongs to another table, so nothing in it was read or changed.
+	ErrOwner = errors.New("the place belongs to another table")
 	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
 	ErrForeign = errors.New("not a ticket")
 )

@@ -31,14 +31,16 @@ type backend struct {
 
 // parts are what a backend is made with.
 type parts struct {
-	name   string
-	config *config.Site
-	clock  *ticket.Clock
-	floor  func(context.Context) (ticket.Revision, error)
-	owner  string
+	name    string
+	config  *config.Site
+	clock   *ticket.Clock
+	floor   func(context.Context) (ticket.Revision, error)
+	custody *custody
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
+	// nextID returns an id for a create whose own is taken.
+	nextID func(context.Context) (ticket.ID, error)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.
@@ -53,6 +55,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		return nil, err
 	}
 	dir := d.config.JournalDir(p.name)
+	if err := p.custody.beforeJournal(ctx, dir, d.redis != nil); err != nil {
+		return nil, err
+	}
 	b := &backend{}
 	var report wal.Report
 	var err error
@@ -72,7 +77,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+			NextID: p.nextID, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
@@ -82,6 +87,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.custody.openedJournal(dir)
 	if report.Cut > 0 {
 		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
 			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
@@ -184,6 +190,12 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
+	var found []string
+	if b.relay != nil {
+		for _, m := range b.relay.Status().Moved {
+			found = append(found, movedText(m.From, m.To, m.At))
+		}
+	}
 	full := ""
 	switch {
 	case b.relay != nil:
@@ -192,9 +204,9 @@ func (b *backend) warnings() []string {
 		full = b.journal.Full()
 	}
 	if full == "" {
-		return nil
+		return found
 	}
-	return []string{"the journal is full: changes are answered overloaded: " + full}
+	return append(found, "the journal is full: changes are answered overloaded: "+full)
 }
 
 func age(since time.Time) int64 {

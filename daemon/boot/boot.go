@@ -60,11 +60,17 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	for _, name := range d.config.SiteNames() {
-		s, err := d.newSite(ctx, name, d.config.Sites[name])
+		s, err := d.openSite(name, d.config.Sites[name])
 		if err != nil {
 			return fmt.Errorf("site %s: %w", name, err)
 		}
 		d.sites = append(d.sites, s)
+	}
+	d.identify(ctx)
+	for _, s := range d.sites {
+		if err := d.complete(ctx, s); err != nil {
+			return fmt.Errorf("site %s: %w", s.name, err)
+		}
 	}
 	access, err := d.access(d.config)
 	if err != nil {

@@ -18,9 +18,18 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 		return
 	}
 	d.spool = spool.New(spool.Options{
-		Path: c.SpoolDir, GID: c.SpoolGID(), Sites: d.table, Timeout: c.RequestTimeout, Log: d.log,
+		Path: c.SpoolDir, GID: c.SpoolGID(), Sites: d.table, Timeout: c.RequestTimeout, Log: d.log, OnMoved: d.spooledMoved,
 	})
 	dispatcher.UseSpool(d.spool)
+}
+
+// spooledMoved is told that a create from the spool got another id than its client was told.
+func (d *Daemon) spooledMoved(of daemon.Site, from, to int64) {
+	for _, s := range d.sites {
+		if daemon.Site(s.Site) == of {
+			s.spooledMoved(from, to)
+		}
+	}
 }
 
 // takeInSpool takes in what waits, and from then on what comes.

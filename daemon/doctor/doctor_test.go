@@ -107,6 +107,10 @@ var faults = map[string]fault{
 		area: "mysql", check: "table", verdict: Warn, fix: "ticketd migrate"},
 	"a table that locks": {plant: func(t *testing.T, p *patient) { p.exec(t, "ALTER TABLE wp_support_tickets ENGINE = MyISAM") },
 		area: "mysql", check: "engine", verdict: Fail, fix: "ENGINE = InnoDB"},
+	"ids that cannot be kept apart": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT",
+			"CREATE TRIGGER no BEFORE INSERT ON wp_support_tickets FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")
+	}, area: "mysql", check: "ids", verdict: Fail, fix: "ROLLBACK"},
 	"a small packet": {plant: func(t *testing.T, p *patient) { p.server(t, "--max-allowed-packet=2M") },
 		area: "mysql", check: "packet", verdict: Warn, fix: "max_allowed_packet"},
 	"a read-only server": {plant: func(t *testing.T, p *patient) {
@@ -158,6 +162,18 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A table whose AUTO_INCREMENT gives ids too is named, and is well.
+func TestIDsThatTheTableGivesToo(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, testenv.RedisOptions{})
+	p.exec(t, "ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT")
+	found := p.examine(t.Context())
+	at := slices.IndexFunc(found, func(f Finding) bool { return f.Area == "mysql" && f.Check == "ids" })
+	if at < 0 || found[at].Verdict != OK || !strings.Contains(found[at].Reason, "AUTO_INCREMENT") {
+		t.Errorf("nothing is said of the ids: %+v", found)
 	}
 }
 

@@ -108,6 +108,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 func waiting(to *series, b *store.Backlog) {
 	to.gauge("dirty_tickets", "Tickets whose changes wait for MySQL.", float64(b.Dirty))
 	to.gauge("dead_letters", "Tickets parked as MySQL refuses them.", float64(b.Dead))
+	to.gauge("tombstones", "Deleted tickets that the store knows, so that nobody changes them.", float64(b.Buried))
 	age := 0.0
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-func given(pairs ...string) (fields []protocol.Field) {
+func texts(pairs ...string) (fields []protocol.Field) {
 	for i := 0; i < len(pairs); i += 2 {
 		fields = append(fields, protocol.Field{Name: pairs[i], Value: protocol.Text(pairs[i+1])})
 	}
@@ -20,27 +20,27 @@ func given(pairs ...string) (fields []protocol.Field) {
 // What makes a request another one changes its digest; what does not, does not.
 func TestDigests(t *testing.T) {
 	t.Parallel()
-	base := asked{method: protocol.MethodSet, id: 1, fields: given("status", "open", "subject", "x")}
+	base := asked{method: protocol.MethodSet, id: 1, fields: texts("status", "open", "subject", "x")}
 	want := base.digest("r")
 	if len(want) != 11 || base.digest("") != "" {
 		t.Errorf("digest %q, without an id %q", want, base.digest(""))
 	}
 	for i, same := range []asked{
-		{method: protocol.MethodSet, id: 1, fields: given("subject", "x", "status", "open")},
+		{method: protocol.MethodSet, id: 1, fields: texts("subject", "x", "status", "open")},
 	} {
 		if got := same.digest("r2"); got != want {
 			t.Errorf("same %d: %q, want %q", i, got, want)
 		}
 	}
-	null := given("status", "open", "subject", "")
+	null := texts("status", "open", "subject", "")
 	null[1].Value = protocol.Null
 	others := []asked{
 		{method: protocol.MethodSet, id: 2, fields: base.fields}, {method: protocol.MethodCreate, id: 1, fields: base.fields},
 		{method: protocol.MethodSet, id: 1, fields: base.fields, ifRevision: 1}, {method: protocol.MethodSet, id: 1},
-		{method: protocol.MethodSet, id: 1, fields: given("status", "open", "subject", "y")},
-		{method: protocol.MethodSet, id: 1, fields: given("status", "open", "subject", "")},
-		{method: protocol.MethodSet, id: 1, fields: null}, {method: protocol.MethodSet, id: 1, fields: given("status", "open")},
-		{method: protocol.MethodSet, id: 1, fields: given("status", "opensubject", "x", "")},
+		{method: protocol.MethodSet, id: 1, fields: texts("status", "open", "subject", "y")},
+		{method: protocol.MethodSet, id: 1, fields: texts("status", "open", "subject", "")},
+		{method: protocol.MethodSet, id: 1, fields: null}, {method: protocol.MethodSet, id: 1, fields: texts("status", "open")},
+		{method: protocol.MethodSet, id: 1, fields: texts("status", "opensubject", "x", "")},
 	}
 	seen := []string{want}
 	for i, other := range others {
@@ -51,7 +51,7 @@ func TestDigests(t *testing.T) {
 		seen = append(seen, got)
 	}
 	number := []protocol.Field{{Name: "customer_id", Value: protocol.Int(5)}}
-	if (asked{fields: number}).digest("r") != (asked{fields: given("customer_id", "5")}).digest("r") {
+	if (asked{fields: number}).digest("r") != (asked{fields: texts("customer_id", "5")}).digest("r") {
 		t.Error("5 and \"5\", which are stored alike, have two digests")
 	}
 }
@@ -64,7 +64,7 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 	const id = "order-812"
 	set := func(ticket int64, status string) (protocol.RevisionResult, error) {
 		return d.Set(t.Context(), &protocol.SetParams{
-			ID: ticket, Fields: given("status", status), RequestID: id, Remember: time.Minute,
+			ID: ticket, Fields: texts("status", status), RequestID: id, Remember: time.Minute,
 		})
 	}
 	first, err := set(1, "open")
@@ -76,7 +76,7 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 		"another value":  func() error { _, err := set(1, "closed"); return err },
 		"another ticket": func() error { _, err := set(2, "open"); return err },
 		"a create": func() error {
-			_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: given("status", "open"), RequestID: id})
+			_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: texts("status", "open"), RequestID: id})
 			return err
 		},
 		"a delete": func() error {
@@ -107,7 +107,7 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 func TestRepetitionsInAnotherForm(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	fields := given("status", "open", "updated_at", "2026-01-02 03:04:05")
+	fields := texts("status", "open", "updated_at", "2026-01-02 03:04:05")
 	made, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: fields, RequestID: "c"})
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	}
 	several := &protocol.SetManyParams{RequestID: "m"}
 	for i := range int64(2) {
-		several.Tickets = append(several.Tickets, protocol.TicketFields{ID: 7, Fields: given("status", fmt.Sprint("s", i))})
+		several.Tickets = append(several.Tickets, protocol.TicketFields{ID: 7, Fields: texts("status", fmt.Sprint("s", i))})
 	}
 	results, err := d.SetMany(t.Context(), several)
 	if err != nil {
@@ -129,7 +129,7 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	if err != nil || one.Revision != results.Outcomes[1].Revision {
 		t.Errorf("the second pair again: %+v (%v), want %+v", one, err, results.Outcomes[1])
 	}
-	several.Tickets[0].Fields = given("status", "other")
+	several.Tickets[0].Fields = texts("status", "other")
 	results, err = d.SetMany(t.Context(), several)
 	refusal := results.Outcomes[0].Err
 	if err != nil || refusal == nil || refusal.Field != "request_id" || results.Outcomes[1].Err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -28,12 +29,12 @@ func answer(err error) error {
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
-	case errors.Is(err, store.ErrReused):
-		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
-			"other fields: nothing was changed; give each request an id of its own")
 	case errors.Is(err, store.ErrTaken):
 		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
 			"leave the id out to be given a free one")
+	case errors.Is(err, store.ErrReused):
+		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
+			"other fields: nothing was changed; give each request an id of its own")
 	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
 	case errors.Is(err, store.ErrForeign):
@@ -58,7 +59,12 @@ func answerOutage(err error) error {
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
+	case errors.Is(err, flush.ErrSinkForeign), errors.Is(err, store.ErrOwner):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
 	case errors.Is(err, ids.ErrExhausted):
+		if unfenced, ok := errors.AsType[*mysql.UnfencedError](err); ok {
+			return protocol.Errorf(protocol.CodeUnavailable, "there are no ids for new tickets: %s", unfenced)
+		}
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
@@ -84,7 +90,7 @@ func tooMuch() error {
 
 // answerChange is answer for a change, where a store that does not answer leaves a doubt.
 func answerChange(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	if errors.Is(err, store.ErrUnavailable) && !errors.Is(err, flush.ErrSinkForeign) {
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer: it is not known whether the change was made; repeat it under the same request id")
 	}

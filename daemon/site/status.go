@@ -30,6 +30,11 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	}
 	state, since, reason := stats.Sink()
 	status.Sink = place(protocol.State(state), since, reason)
+	if s.Served != nil {
+		if err := s.Served(); err != nil {
+			status.Sink.State, status.Sink.Reason = protocol.StatePaused, err.Error()
+		}
+	}
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		status.Dirty, status.Dead = backlog.Dirty, backlog.Dead
 		if !backlog.Oldest.IsZero() {

@@ -111,7 +111,9 @@ func (s *Spool) takeAll(ctx context.Context, f *folder, skip map[daemon.Site]boo
 
 // forget drops what is known of files that are gone.
 func (s *Spool) forget(names []string) {
-	if len(s.waiting) == 0 && len(s.stuck) == 0 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) == 0 && len(s.stuck) == 0 && len(s.strangers) == 0 {
 		return
 	}
 	there := make(map[string]bool, len(names))
@@ -128,6 +130,30 @@ func (s *Spool) forget(names []string) {
 			delete(s.stuck, name)
 		}
 	}
+	for name := range s.strangers {
+		if !there[name] {
+			delete(s.strangers, name)
+		}
+	}
+}
+
+func (s *Spool) isStranger(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.strangers[name]
+	return there
+}
+
+// leave passes over a file that is meant for another table than its site's: the configuration, or PHP's, names another one since it
+// was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change while the daemon
+// runs, so the file is not read again before the next start.
+func (s *Spool) leave(name string, site daemon.Site) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.strangers) == 0 {
+		s.opts.Log.Error().Str("file", name).Msg("a change in the spool is meant for another table than its site's: it is left where it is")
+	}
+	s.strangers[name] = site
 }
 
 // takeFile does with one file what can be done. The error means that the pass must end here.
@@ -139,7 +165,14 @@ func (s *Spool) takeFile(ctx context.Context, f *folder, name string, skip map[d
 	if site, there := s.waiting[name]; there && skip[site] {
 		return nil
 	}
+	if s.isStranger(name) {
+		return nil
+	}
 	c, site, err := s.load(f, name)
+	if err == nil && !daemon.Meant(c, site) {
+		s.leave(name, site)
+		return nil
+	}
 	if err == nil && skip[site] {
 		s.waiting[name] = site
 		return nil

@@ -34,7 +34,7 @@ func taken(err error) bool { return errors.Is(err, &protocol.Error{Code: protoco
 // createElsewhere makes a ticket under the next id, as the one that its client was told is another ticket's. It may be repeated.
 func (s *Spool) createElsewhere(ctx context.Context, site daemon.Site, c *create) error {
 	p := c.CreateParams
-	p.ID, p.Remember, p.Ack, p.Accepted, p.RequestID = 0, 0, protocol.AckRedis, time.Time{}, c.RequestID+"#taken"
+	p.ID, p.Remember, p.Accepted, p.Ack, p.RequestID = 0, 0, time.Time{}, protocol.AckRedis, c.RequestID+"#taken"
 	made, err := site.Create(ctx, &p)
 	if err != nil {
 		return err

@@ -65,6 +65,8 @@ type Spool struct {
 	busy   bool    // they are being taken in
 	stays  int     // how many files are stuck
 	holds  map[daemon.Site]*hold
+	// strangers are files that are meant for another table than their site's: they stay where they are.
+	strangers map[string]daemon.Site
 }
 
 // hold is a site that cannot take its files now.
@@ -81,7 +83,7 @@ func New(opts Options) *Spool {
 	}
 	s := &Spool{
 		opts: opts, turn: make(chan struct{}, 1), waiting: map[string]daemon.Site{}, stuck: map[string]stuck{},
-		holds: map[daemon.Site]*hold{}, moved: moves{},
+		holds: map[daemon.Site]*hold{}, moved: moves{}, strangers: map[string]daemon.Site{},
 	}
 	s.open()
 	return s

@@ -41,6 +41,7 @@ type rigOptions struct {
 	place   string         // TOML of [redis] that leads to servers which the test has started
 	prefix  string         // of the Redis keys, where place leads to servers that are shared
 	env     []string       // further environment of the daemon
+	tables  []string       // SQL that runs before ticketd first sees the database
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
 }
 
@@ -48,6 +49,11 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	r := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock")}
 	config := r.config(t, &o)
+	for _, statement := range o.tables {
+		if _, err := r.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
 	r.migrate(t, config, o.env...)
 	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env})
 	return r

@@ -27,14 +27,14 @@ const (
 	kindRetry                       // dead letters put back into the queue
 	kindDrop                        // dead letters given up
 	kindOldState                    // a dirty ticket, written once more by a version that knew no Born and Created
-	kindOldRequests                 // remembered request ids, written once more as texts by a version that knew no keys
+	kindOldRequests                 // remembered request ids, written once more, as texts: it is read, and not written
 	kindMark                        // the highest revision, written once more
 )
 
 const (
 	kindState    kind = iota + 16 // a dirty ticket, written once more
 	kindGraves                    // buckets of tombstones, noted or written once more
-	kindRequests                  // remembered requests, written once more
+	kindRequests                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindOldRequests
 )
 
 // entry is one record of the log; its kind says which of the fields count.

@@ -118,7 +118,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)
-	case kindOldRequests, kindRequests:
+	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
 		s.index.Raise(r.highest)

@@ -59,19 +59,6 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	return outcomes, s.log.End(), err
 }
 
-// usedUp says what fills the log.
-func (s *Store) usedUp(used int64, size memory.Size) error {
-	by := fmt.Sprintf("by %d tickets that wait for MySQL and %d remembered request ids; see that MySQL takes them, or raise it",
-		size.Dirty, size.Requests)
-	if size.Dirty == 0 {
-		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a "+
-			"day unless it said less; raise it", size.Requests)
-	}
-	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
-		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),
-	})
-}
-
 // Bury implements [store.Tickets]. Nobody waits for it to be on disk: what is lost with the power is in the next place.
 func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	s.mu.Lock()
@@ -84,6 +71,19 @@ func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 		s.index.Graves(part, at.Segment)
 	}
 	return nil
+}
+
+// usedUp says what fills the log.
+func (s *Store) usedUp(used int64, size memory.Size) error {
+	by := fmt.Sprintf("by %d tickets that wait for MySQL and %d remembered request ids; see that MySQL takes them, or raise it",
+		size.Dirty, size.Requests)
+	if size.Dirty == 0 {
+		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a day "+
+			"unless it said less; raise it", size.Requests)
+	}
+	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
+		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),
+	})
 }
 
 // chunk is how many tickets one record of acks, letters or ids tells of.

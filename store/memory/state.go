@@ -97,13 +97,13 @@ func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 	if segment, some = s.needed(); !some {
 		return Needs{}, 0, false
 	}
+	var states []State
 	bytes := int64(0)
-	for e := s.dirty.first; e != nil && e.pin == segment && len(needs.States) < limit && bytes < maxOldest; e = e.links.after {
-		needs.States = append(needs.States, e.state())
+	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
+		states = append(states, e.state())
 		bytes += e.weight
 	}
-	needs.Requests, needs.Graves = s.requests.In(segment, limit), s.oldestGraves(segment, limit)
-	return needs, segment, true
+	return Needs{states, s.requests.In(segment, limit), s.oldestGraves(segment, limit)}, segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.

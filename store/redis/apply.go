@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,14 +78,15 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		if err == nil {
 			return s.outcomes(b, reply)
 		}
-		have, emptied := otherEpoch(err)
 		switch {
+		case try == tries && isOtherEpoch(err):
+			return nil, wrap("apply", errRefilled)
 		case try == tries && isFenced(err):
 			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
 			return nil, wrap("apply", err)
-		case emptied:
-			epoch, err = s.reseed(ctx, p, epoch, have)
+		case isOtherEpoch(err):
+			epoch, err = s.reseed(ctx, p, epoch)
 		case isFenced(err):
 			err = s.refence(ctx, p, fence)
 		default:
@@ -190,12 +190,12 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
-		case statusReused:
-			outcomes[i].Err = store.ErrReused
 		case statusTaken:
 			outcomes[i].Err = store.ErrTaken
 		case statusAbsent:
 			outcomes[i].Err = store.ErrAbsent
+		case statusReused:
+			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		default:
@@ -205,12 +205,5 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	return outcomes, nil
 }
 
-// otherEpoch recognises the script's answer that Redis holds another filling than the caller knows.
-func otherEpoch(err error) (have string, is bool) {
-	if err == nil {
-		return "", false
-	}
-	return strings.CutPrefix(err.Error(), "EPOCH ")
-}
-
-var errOwner = errors.New("another site uses these Redis keys")
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
+func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -32,8 +30,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 func (s *Store) lease(
 	ctx context.Context, p int, now time.Time, n int, lease time.Duration,
 ) (ids []ticket.ID, dues []time.Time, err error) {
-	found, err := claimScript.Run(ctx, s.client, []string{s.keys.dirty(p)},
-		millis(now), n, millis(now.Add(lease))).StringSlice()
+	found, err := s.run(ctx, claimScript, p, []string{s.keys.dirty(p)}, millis(now), n, millis(now.Add(lease))).StringSlice()
 	if err != nil {
 		return nil, nil, wrap("claim", err)
 	}
@@ -52,17 +49,8 @@ func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
 	s.raise(ctx)
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-			members := make([]goredis.Z, len(indexes))
-			for i, at := range indexes {
-				members[i] = goredis.Z{Score: float64(millis(now.Add(lease))), Member: int64(ids[at])}
-			}
-			pipe.ZAddXX(ctx, s.keys.dirty(p), members...)
-		}
-		return nil
-	})
-	if err != nil && !isFull(err) { // Without memory there is no lease; claim.lua says why that does no harm.
+	err := s.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
+	if err != nil {
 		return nil, wrap("claim", err)
 	}
 	dues := make([]time.Time, len(ids))

@@ -98,12 +98,13 @@ func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID
 }
 
-// reservation is the keys that say which ticket a request id stands for, and for which request. They lie in a partition of their
-// own: that of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for
-// another ticket.
-func (k keys) reservation(requestID string) []string {
+// reservation is the keys that say which ticket a request id stands for, and for which request, and the partition that they lie in.
+// That of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for another
+// ticket.
+func (k keys) reservation(requestID string) (partition int, names []string) {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(requestID))                     // never fails
-	base := k.base(int(hash.Sum32() % uint32(k.partitions))) //nolint:gosec // a small number
-	return []string{base + "id:" + requestID, base + "asked:" + requestID}
+	_, _ = hash.Write([]byte(requestID))                 // never fails
+	partition = int(hash.Sum32() % uint32(k.partitions)) //nolint:gosec // a small number
+	base := k.base(partition)
+	return partition, []string{base + "id:" + requestID, base + "asked:" + requestID}
 }

@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -29,18 +28,6 @@ func TestTicketIsAPlainHash(t *testing.T) {
 	}
 	if n, err := client.ZCard(t.Context(), "ticket:dirty").Result(); err != nil || n != 1 {
 		t.Errorf("dirty index has %d members (%v), want 1", n, err)
-	}
-}
-
-// Two sites that were given the same prefix by mistake must not mix their tickets.
-func TestAnotherOwnerIsRefused(t *testing.T) {
-	t.Parallel()
-	server, prefix := testenv.SharedRedis(t)
-	client := server.Client(t)
-	mustSet(t, open(t, client, redis.Options{Prefix: prefix, Owner: "shop.wp_support_tickets"}), 1, "status", "open")
-	other := open(t, client, redis.Options{Prefix: prefix, Owner: "blog.wp_support_tickets"})
-	if _, err := set(t.Context(), other, 1, "status", "closed"); err == nil || !strings.Contains(err.Error(), "key_prefix") {
-		t.Errorf("error %v, want one that names key_prefix", err)
 	}
 }
 

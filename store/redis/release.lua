@@ -1,11 +1,8 @@
 -- Takes back the reservation of a request that was refused, so that its id may be used again.
 --
--- KEYS     as in reserve.lua
--- ARGV     the ticket id and the digest that the reservation is known to have (earlier versions wrote no digest): another is
---          left alone
+-- KEYS and ARGV as in reserve.lua; a reservation for another ticket or with another digest is left alone
 
-local asked = redis.call('GET', KEYS[2])
-if redis.call('GET', KEYS[1]) == ARGV[1] and (not asked or asked == ARGV[2]) then
+if redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('GET', KEYS[2]) == ARGV[3] then
 	redis.call('DEL', KEYS[1], KEYS[2])
 end
 return 0

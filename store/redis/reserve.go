@@ -5,9 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -43,17 +40,10 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 		return mutations, errs
 	}
 	mutations = slices.Clone(mutations)
-	commands := make([]*goredis.Cmd, len(indexes))
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for i, at := range indexes {
-			m := &mutations[at]
-			commands[i] = reserveScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), memory(m), m.Digest)
-		}
-		return nil
-	})
+	replies := s.runPiped(ctx, reserveScript, s.reservations(mutations, indexes))
 	for i, at := range indexes {
 		m := &mutations[at]
-		text, err := commands[i].Text()
+		text, err := replies[i].Text()
 		if err != nil {
 			errs[at] = wrap("reserve", err)
 			continue
@@ -85,16 +75,9 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	if len(refused) == 0 {
 		return
 	}
-	commands := make([]*goredis.Cmd, len(refused))
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for i, at := range refused {
-			m := &mutations[at]
-			commands[i] = releaseScript.Eval(ctx, pipe, s.keys.reservation(m.RequestID), int64(m.ID), m.Digest)
-		}
-		return nil
-	})
+	replies := s.runPiped(ctx, releaseScript, s.reservations(mutations, refused))
 	for i, at := range refused {
-		if err := commands[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
+		if err := replies[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
 			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
 		}
 	}
@@ -107,20 +90,22 @@ func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) 
 	if s.keys.partitions == 1 || len(indexes) == 0 {
 		return nil
 	}
-	commands := make([]*goredis.StatusCmd, len(indexes))                // what says the ticket, written last
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for i, at := range indexes {
-			m := &mutations[at]
-			keys, remembered := s.keys.reservation(m.RequestID), time.Duration(memory(m))*time.Millisecond
-			pipe.Set(ctx, keys[1], m.Digest, remembered)
-			commands[i] = pipe.Set(ctx, keys[0], int64(m.ID), remembered)
-		}
-		return nil
-	})
+	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
 	for i, at := range indexes {
-		if err := commands[i].Err(); err != nil && mutations[at].Kind.Creates() {
+		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
 			return wrap("reserve", err)
 		}
 	}
 	return nil
+}
+
+// reservations are the calls of a script on the reservations of some of the mutations.
+func (s *Store) reservations(mutations []store.Mutation, indexes []int) []guardedCall {
+	calls := make([]guardedCall, len(indexes))
+	for i, at := range indexes {
+		m := &mutations[at]
+		p, keys := s.keys.reservation(m.RequestID)
+		calls[i] = guardedCall{p, keys, []any{int64(m.ID), memory(m), m.Digest}}
+	}
+	return calls
 }

@@ -45,13 +45,10 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 // not held.
 func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
-	if len(ids) == 1 {
-		commands[0] = s.client.HGetAll(ctx, s.keys.ticket(ids[0]))
-	} else if _, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	if err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 		for i, id := range ids {
 			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
 		}
-		return nil
 	}); err != nil && !isForeign(err) {
 		return nil, err
 	}
@@ -110,14 +107,11 @@ func revision(s string) ticket.Revision {
 
 // Fill implements [store.Tickets].
 func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for i := range rows {
-			// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
-			fillScript.Eval(ctx, pipe, s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])...)
-		}
-		return nil
-	})
-	return wrap("fill", err)
+	calls := make([]guardedCall, len(rows))
+	for i := range rows {
+		calls[i] = guardedCall{s.keys.partition(rows[i].ID), s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])}
+	}
+	return wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
 }
 
 func (s *Store) fillKeys(id ticket.ID) []string {
@@ -140,42 +134,17 @@ func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
 
 // Bury implements [store.Tickets].
 func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
-	type bucket struct {
-		partition int
-		members   []any
-		added     *goredis.IntCmd
-	}
-	buckets := map[string]*bucket{}
+	buckets := map[string]int{} // which of the calls is the bucket's
+	var calls []guardedCall
 	for _, id := range ids {
 		key := s.keys.graves(id)
-		if buckets[key] == nil {
-			buckets[key] = &bucket{partition: s.keys.partition(id)}
+		at, known := buckets[key]
+		if !known {
+			at = len(calls)
+			p := s.keys.partition(id)
+			buckets[key], calls = at, append(calls, guardedCall{p, []string{key, s.keys.meta(p)}, nil})
 		}
-		buckets[key].members = append(buckets[key].members, int64(id))
+		calls[at].args = append(calls[at].args, int64(id))
 	}
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for key, b := range buckets {
-			b.added = pipe.SAdd(ctx, key, b.members...)
-		}
-		return nil
-	})
-	if err != nil && isForeign(err) { // something else uses the name of a bucket: its tickets have no tombstones
-		err = nil
-	}
-	if err != nil {
-		return wrap("bury", err)
-	}
-	added := map[int]int64{}
-	for _, b := range buckets {
-		added[b.partition] += b.added.Val()
-	}
-	_, err = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for p, n := range added {
-			if n > 0 {
-				pipe.HIncrBy(ctx, s.keys.meta(p), "gone", n)
-			}
-		}
-		return nil
-	})
-	return wrap("bury", err)
+	return wrap("bury", firstErr(s.runPiped(ctx, buryScript, calls)))
 }

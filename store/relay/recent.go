@@ -16,7 +16,7 @@ import (
 const (
 	// maxRequests bounds the requests, about 75 bytes each.
 	maxRequests = 262_144
-	// maxDeleted bounds the deletions' revisions, about 50 bytes each.
+	// maxDeleted bounds the revisions of deletions, about 50 bytes each.
 	maxDeleted = 65_536
 )
 

@@ -166,6 +166,17 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
+	 * PATCH makes no ticket.
+	 */
+	public function test_update_makes_no_ticket(): void {
+		$this->log_in();
+		$this->daemon( array( Peer::error( 'not_found' ), null ) );
+		$this->assertSame( 404, $this->dispatch( 'PATCH', '/888888', array( 'fields' => array( 'status' => 'open' ) ) )->get_status() );
+		$params = array( 'id' => 888888, 'fields' => array( 'status' => 'open' ), 'must_exist' => true );
+		$this->assertSame( array( 'set', $params ), $this->request() );
+	}
+
+	/**
 	 * A page that may lack changes says so, on each ticket and, as it may be empty, in a header.
 	 */
 	public function test_a_stale_page(): void {

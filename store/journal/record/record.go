@@ -54,8 +54,8 @@ func (w *Writer) Value(v ticket.Value) {
 // What is added to the kind of a mutation. Records of earlier versions have none of it.
 const (
 	hasDefaults = 0x80 // the number of defaults follows
-	hasDigest   = 0x40 // the digest follows the request id
 	hasAccepted = 0x20 // then when the create was acknowledged before
+	hasDigest   = 0x40 // the digest follows the request id
 )
 
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
@@ -65,11 +65,11 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	if m.Defaults > 0 {
 		kind |= hasDefaults
 	}
-	if m.Digest != "" {
-		kind |= hasDigest
-	}
 	if m.Accepted != 0 {
 		kind |= hasAccepted
+	}
+	if m.Digest != "" {
+		kind |= hasDigest
 	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
@@ -195,7 +195,7 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ (hasDefaults | hasDigest | hasAccepted))
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasAccepted | hasDigest))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
 	}

@@ -83,6 +83,8 @@ final class Doctor {
 		$error = get_option( Installer::ERROR_OPTION );
 		if ( $error ) {
 			$this->add( 'table', 'error', $error );
+		} elseif ( Table::is_adopted( $name ) ) {
+			$this->add( 'table', 'good', self::adopted( $name ) );
 		} elseif ( null === Table::describe( $name ) ) {
 			/* translators: %s: name of a table */
 			$text = __(
@@ -98,6 +100,20 @@ final class Doctor {
 			$text = __( 'There is no table %s_seq: no tickets can be made while the daemon is away.', 'ticketd' );
 			$this->add( 'sequence', 'warning', sprintf( $text, $name ) );
 		}
+	}
+
+	/**
+	 * What there is to say of a table that ticketd did not make.
+	 *
+	 * @param string $name Its name.
+	 */
+	public static function adopted( string $name ): string {
+		$text = null === Table::describe( $name )
+			/* translators: %s: name of a table */
+			? __( 'Another plugin made the table %s. While ticketd is away its tickets cannot be read.', 'ticketd' )
+			/* translators: %s: name of a table */
+			: __( 'Another plugin made the table %s. ticketd does not alter it.', 'ticketd' );
+		return sprintf( $text, $name );
 	}
 
 	/**

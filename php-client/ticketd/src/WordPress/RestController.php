@@ -211,7 +211,7 @@ final class RestController extends \WP_REST_Controller {
 	 */
 	public function update_item( $request ) {
 		$given    = (string) $request['request_id'];
-		$revision = $this->api->set(
+		$revision = $this->api->update(
 			$request['id'],
 			$request['fields'],
 			(int) $request['if_revision'],

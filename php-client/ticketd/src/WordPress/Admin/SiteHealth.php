@@ -7,6 +7,7 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\WordPress\Doctor;
 use Ticketd\WordPress\Settings;
 use Ticketd\WordPress\Table;
 
@@ -105,11 +106,12 @@ final class SiteHealth {
 	 * Whether the table is one that ticketd and the plugin can use.
 	 */
 	public function test_table(): array {
-		$name   = ( new Settings() )->table();
-		$table  = Table::describe( $name );
-		$status = $this->health->status();
-		$bad    = __( 'The table of tickets cannot be used', 'ticketd' );
-		if ( null === $table ) {
+		$name       = ( new Settings() )->table();
+		$table      = Table::describe( $name );
+		$status     = $this->health->status();
+		$bad        = __( 'The table of tickets cannot be used', 'ticketd' );
+		$is_adopted = Table::is_adopted( $name );
+		if ( null === $table && ! $is_adopted ) {
 			/* translators: %s: name of a table */
 			$text = sprintf(
 				__(
@@ -124,7 +126,8 @@ final class SiteHealth {
 			return self::result( 'table', 'critical', $bad, Diagnostics::masked( $status['sink']['reason'] ) );
 		}
 		/* translators: %s: name of a table */
-		$text = sprintf( __( 'The table %s has what ticketd needs.', 'ticketd' ), $name );
+		$text = __( 'The table %s has what ticketd needs.', 'ticketd' );
+		$text = $is_adopted ? Doctor::adopted( $name ) : sprintf( $text, $name );
 		return self::result( 'table', 'good', __( 'The table of tickets is there', 'ticketd' ), $text );
 	}
 
