@@ -258,8 +258,8 @@ func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, er
 		ConnectionsOpen: d.connections.Open(), ConnectionsLimit: d.connections.Limit(),
 	}
 	if d.spool != nil {
-		ofDaemon.Spool = d.spool.Status()
-		ofSite.Warnings = append(ofSite.Warnings, d.spool.Warnings()...)
+		ofDaemon.Spool = d.spool.Status(site)
+		ofSite.Warnings = append(ofSite.Warnings, d.spool.Warnings(site)...)
 	}
 	return &protocol.StatusResult{SiteStatus: ofSite, DaemonStatus: ofDaemon}, nil
 }

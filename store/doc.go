@@ -8,6 +8,10 @@
 //	                         │                                           └──Drop──> absent
 //	                         └────────── Set ── from every state
 //
+// A ticket that was deleted leaves a tombstone: absent, its changes and creates of its id are refused all the same. A create of an
+// id that is not absent, or has a tombstone, is refused; one that arrives late merges with a ticket that was made since it was
+// acknowledged.
+//
 // # What happens on failure
 //
 // A claim that is never acked (its daemon died, its acks failed) is due again when its lease is over. An ack names a

@@ -124,6 +124,9 @@ type Record struct {
 	// Queued says that changes wait on this host that no other place has: they are newer than any row.
 	Queued bool
 	Fields ticket.Fields
+	// Stray is what another program keeps under the ticket's name, in its own form; nil where there is no such thing. The
+	// store does not hold the ticket then, and the first change of the ticket takes all of it over.
+	Stray ticket.Fields
 	// Err is set where this ticket alone cannot be read: it wraps [ErrForeign]. The store then holds nothing of it.
 	Err error
 }
@@ -256,6 +259,8 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrFull is wrapped when the store has no room for a change; what it holds can still be flushed.
 	ErrFull = errors.New("store full")
+	// ErrQuota is the ErrFull of a store that has room, but not for more dirty tickets of this site.
+	ErrQuota = fmt.Errorf("too many tickets of the site wait for MySQL: %w", ErrFull)
 	// ErrDeleted refuses a change of a ticket that was deleted.
 	ErrDeleted = errors.New("the ticket was deleted")
 	// ErrTaken refuses a create whose id belongs to another ticket, or to one that was deleted.

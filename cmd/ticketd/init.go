@@ -3,9 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/setup"
 )
 
@@ -39,6 +42,7 @@ func newInit(o *options) *cobra.Command {
 			if err := setup.Run(cmd.Context(), s); err != nil {
 				return err
 			}
+			prepareNewSpool(s.Config, s.Say)
 			fmt.Fprintln(o.err, "next: systemctl restart ticketd.socket ticketd.service, then activate the plugin in WordPress; "+
 				"ticketd doctor looks at all of it")
 			return nil
@@ -57,4 +61,20 @@ func newInit(o *options) *cobra.Command {
 	flags.BoolVar(&s.Adopt, "adopt", false, "use a table that is there and that ticketd did not make; it is never altered")
 	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "leave the database as it is, but for connecting to it")
 	return cmd
+}
+
+// prepareNewSpool makes the users' folders in the spool, where this installation has one. What fails does not make the configuration
+// wrong: the service tries again at its start.
+func prepareNewSpool(path string, say func(format string, args ...any)) {
+	c, err := config.LoadOpen(path, os.Environ(), nil)
+	if err != nil || c.Daemon.SpoolDir == "" {
+		return
+	}
+	if _, err := os.Lstat(c.Daemon.SpoolDir); err != nil || os.Geteuid() != 0 {
+		say("note: 'ticketd spool prepare', run as root, makes a folder in %s for each user that may use the site", c.Daemon.SpoolDir)
+		return
+	}
+	if err := boot.PrepareSpool(c, "", say); err != nil {
+		say("note: not all users have a folder in the spool: %v", err)
+	}
 }

@@ -126,7 +126,18 @@ var faults = map[string]fault{
 	"a journal for all to read": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("state/journal/main/redis"), 0o755) },
 		area: "journal", check: "mode", verdict: Fail, fix: "chmod 0700"},
 	"a spool for all": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o777) },
-		area: "spool", check: "mode", verdict: Fail, fix: "chmod 2770"},
+		area: "spool", check: "mode", verdict: Fail, fix: "chmod 0711"},
+	"a spool that older plugins use": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("spool"), os.ModeSticky|0o771)
+	}, area: "spool", check: "shared", verdict: Warn, fix: "chmod 0711"},
+	"a spool whose users may move each other's folders": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o770) },
+		area: "spool", check: "shared", verdict: Fail, fix: "ticketd spool prepare"},
+	"a user without a folder in the spool": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o711) },
+		area: "php", check: "spool", verdict: Fail, fix: "ticketd spool prepare"},
+	"a user's folder that is another's": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("spool"), 0o711)
+		mkdir(t, p.path("spool/64123"), 0o770)
+	}, area: "spool", check: "user", verdict: Fail, fix: "ticketd spool prepare"},
 	"files that were set aside": {plant: func(t *testing.T, p *patient) {
 		mkdir(t, p.path("spool"), 0o700)
 		mkdir(t, p.path("spool/bad"), 0o700)

@@ -139,8 +139,8 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 		e.warn("mysql", "table", site, "the table lacks something: "+short(errors.New(strings.Join(missing, "; "))),
 			"ticketd migrate --site "+site)
 	case f.Added && db.Definition().Side == "":
-		e.warn("mysql", "table", site, "an earlier version added the column of revisions to "+db.Name()+", which is not ticketd's: its "+
-			"owner's archives and saves of whole rows may break or bring old revisions back",
+		e.warn("mysql", "table", site, "an earlier version added the column of revisions to "+db.Name()+", which is not "+
+			"ticketd's: its owner's archives and saves of whole rows may break or bring old revisions back",
 			"stop ticketd on every host, then ticketd migrate --sidecar --drop-column --site "+site)
 	case db.Definition().Side != "":
 		e.ok("mysql", "table", site, db.Name()+" is not ticketd's and is not altered; its revisions are in "+db.Definition().Side)

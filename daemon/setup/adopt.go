@@ -77,10 +77,11 @@ func (o *Options) adopt(ctx context.Context, dsn, prefix string) (*adopted, erro
 	case !o.Adopt:
 		return nil, &strangerError{name: name, found: found, proposal: a, own: prefix + "ticketd_tickets"}
 	case found.Key == "":
-		return nil, fmt.Errorf("%s cannot be adopted: it has no integer column with a unique index of its own, which a ticket's id needs; "+
-			"--table %sticketd_tickets makes a table of ticketd's own", name, prefix)
+		return nil, fmt.Errorf("%s cannot be adopted: it has no integer column with a unique index of its own, which a ticket's "+
+			"id needs; --table %sticketd_tickets makes a table of ticketd's own", name, prefix)
 	}
-	o.Say("%s is not ticketd's and is never altered; its revisions are kept in %s_ticketd. Look through key_column and columns in %s",
+	o.Say("%s is not ticketd's and is never altered; its revisions are kept in %s_ticketd. Look through key_column and "+
+		"columns in %s",
 		name, name, o.Config)
 	return a, nil
 }
@@ -100,7 +101,8 @@ func (e *strangerError) Error() string {
 		fmt.Fprintf(&b, "    %s %s\n", c.Name, c.Type)
 	}
 	if e.found.Key == "" {
-		b.WriteString("It cannot be used as it is: it has no integer column with a unique index of its own, which a ticket's id needs.\n")
+		b.WriteString("It cannot be used as it is: it has no integer column with a unique index of its own, which a ticket's id " +
+			"needs.\n")
 	} else {
 		b.WriteString("ticketd can use it and never alters it: revisions are kept beside it, in " + e.name + "_ticketd. " +
 			"Nothing is done before you choose:\n  --adopt uses the table")
@@ -131,7 +133,8 @@ var synonyms = []struct {
 	{"priority", []string{"priority_id", "ticket_priority", "urgency", "severity"}},
 	{"assigned_to", []string{"agent_id", "assigned_agent", "assignee_id", "assignee", "staff_id", "assigned", "agent", "owner_id"}},
 	{"created_at", []string{"date_created", "created", "created_on", "date_added", "create_time", "opened_at"}},
-	{"updated_at", []string{"date_updated", "updated", "updated_on", "last_updated", "modified", "date_modified", "last_modified", "update_time"}},
+	{"updated_at", []string{"date_updated", "updated", "updated_on", "last_updated", "modified", "date_modified",
+		"last_modified", "update_time"}},
 	{"deleted_at", []string{"date_deleted", "deleted_on", "deleted_time", "trashed_at"}},
 }
 

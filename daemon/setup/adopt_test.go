@@ -11,7 +11,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-const strangers = `CREATE TABLE shop_support_tickets (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, customer VARCHAR(60) NOT NULL,
+const strangers = `CREATE TABLE shop_support_tickets (id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, customer
+	VARCHAR(60) NOT NULL,
 	title VARCHAR(200) NOT NULL, status VARCHAR(20) NOT NULL DEFAULT 'new', agent_id INT NULL, date_created DATETIME NOT NULL)`
 
 // exec runs SQL in the site's database.
@@ -44,7 +45,8 @@ func TestInitDoesNotTakeATableOverByName(t *testing.T) {
 		t.Fatalf("error %v, want that the table is not ticketd's", err)
 	}
 	for _, want := range []string{
-		"date_created datetime", "--adopt", `key_column = "id"`, `subject = "title"`, `assigned_to = "agent_id"`, `created_at = "date_created"`,
+		"date_created datetime", "--adopt", `key_column = "id"`, `subject = "title"`, `assigned_to = "agent_id"`,
+		`created_at = "date_created"`,
 		"--table shop_ticketd_tickets",
 	} {
 		if !strings.Contains(err.Error(), want) {
@@ -60,7 +62,8 @@ func TestInitDoesNotTakeATableOverByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	main := c.Sites["main"]
-	if main.KeyColumn != "id" || main.Columns["subject"] != "title" || main.Columns["customer_id"] != "customer" || len(main.Columns) != 4 {
+	if main.KeyColumn != "id" || main.Columns["subject"] != "title" || main.Columns["customer_id"] != "customer" ||
+		len(main.Columns) != 4 {
 		t.Errorf("key %q, columns %v", main.KeyColumn, main.Columns)
 	}
 	if after := s.shows(t, "shop_support_tickets"); after != before {

@@ -37,7 +37,7 @@ type Database interface {
 	CountBy(ctx context.Context, s *mysql.Selection, field string, limit int) (groups []mysql.Group, more bool, err error)
 }
 
-// IDs hands out ids of new tickets without waiting for MySQL.
+// IDs hands out ids of new tickets. It waits for MySQL for a moment at most.
 type IDs interface {
 	Next(ctx context.Context) (ticket.ID, error)
 	// Use says that a ticket has this id, wherever it came from: Next must not return it.
@@ -76,6 +76,8 @@ type Parts struct {
 	Owns func(identity string) bool
 	// Backend is where changes wait; empty stands for Redis.
 	Backend protocol.Backend
+	// MaxDirty is how many tickets may wait for MySQL; 0 is no bound.
+	MaxDirty int
 	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.
 	Early bool
 	// Journal tells what the site's journal holds; nil where there is none.

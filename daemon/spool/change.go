@@ -19,18 +19,24 @@ type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
 	check() error
-	apply(ctx context.Context, f *file) error
+	apply(ctx context.Context, f *origin) error
 }
 
-// file is what a change needs to know of its file.
-type file struct {
+// origin is what a change needs to know of the file that it comes from.
+type origin struct {
 	spool *Spool
 	site  daemon.Site
+	in    *intake
 	at    time.Time // see acknowledged
 }
 
 // id is the id of the ticket that the file means.
-func (f *file) id(id int64) int64 { return f.spool.moved.id(f.site, id) }
+func (f *origin) id(id int64) int64 {
+	if to, moved := f.in.moved[id]; moved {
+		return to
+	}
+	return id
+}
 
 // parse reads the one frame of a file. The error is a *[protocol.Error].
 func parse(content []byte) (change, error) {
@@ -86,19 +92,19 @@ func (c *create) check() error {
 // less than a day then), only that call's reply was lost, and nobody was told of that ticket: it is removed, unless somebody
 // has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller was told: that
 // ticket stays. All of it may be repeated.
-func (c *create) apply(ctx context.Context, f *file) error {
+func (c *create) apply(ctx context.Context, f *origin) error {
 	site, p := f.site, c.CreateParams
 	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at
 	made, err := site.Create(ctx, &p)
 	if taken(err) {
-		return f.spool.createElsewhere(ctx, site, c)
+		return f.createElsewhere(ctx, c)
 	}
 	if err != nil || made.ID == c.ID {
 		return err
 	}
 	p.RequestID = c.RequestID + "#" + strconv.FormatInt(c.ID, 10)
 	if _, err = site.Create(ctx, &p); taken(err) {
-		err = f.spool.createElsewhere(ctx, site, c)
+		err = f.createElsewhere(ctx, c)
 	}
 	if err != nil || c.Remember == 0 {
 		return err
@@ -122,7 +128,7 @@ func (c *set) check() error {
 	return checkRequestID(c.RequestID)
 }
 
-func (c *set) apply(ctx context.Context, f *file) error {
+func (c *set) apply(ctx context.Context, f *origin) error {
 	p := c.SetParams
 	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
 	_, err := f.site.Set(ctx, &p)
@@ -133,7 +139,7 @@ type remove struct{ protocol.DeleteParams }
 
 func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
-func (c *remove) apply(ctx context.Context, f *file) error {
+func (c *remove) apply(ctx context.Context, f *origin) error {
 	p := c.DeleteParams
 	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
 	_, err := f.site.Delete(ctx, &p)

@@ -134,6 +134,14 @@ func (r *rig) For(p daemon.Peer, name string) (daemon.Site, error) {
 	}
 }
 
+// Of judges likewise; root may use all.
+func (r *rig) Of(p daemon.Peer) []daemon.Site {
+	if p.UID != 0 && int(p.UID) != os.Geteuid() {
+		return nil
+	}
+	return []daemon.Site{r.site, r.next}
+}
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{

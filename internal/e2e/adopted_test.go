@@ -17,7 +17,8 @@ func adopted(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	o.site = "key_column = \"id\"\ncolumns = { status = \"state\", subject = \"title\", customer_id = \"customer\" }\n"
 	o.tables = []string{
-		`CREATE TABLE wp_support_tickets (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, customer BIGINT NOT NULL, title VARCHAR(200) NOT NULL,
+		`CREATE TABLE wp_support_tickets (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, customer BIGINT NOT NULL, title
+			VARCHAR(200) NOT NULL,
 			state VARCHAR(20) NOT NULL DEFAULT 'new', source VARCHAR(20) NOT NULL, CONSTRAINT no_forbidden CHECK (state <> 'forbidden'))`,
 		theirs,
 		"CREATE TABLE archive LIKE wp_support_tickets",
@@ -63,8 +64,8 @@ func listed(t *testing.T, c *protocol.Client) string {
 	return fmt.Sprint(ids, count.Count)
 }
 
-// Another plugin's table is used and never altered: create, set, list, delete and dead letters work on it through the daemon and its
-// restarts, and the plugin's own statements work beside that.
+// Another plugin's table is used and never altered: create, set, list, delete and dead letters work on it through the daemon
+// and its restarts, and the plugin's own statements work beside that.
 func TestAdoptedTable(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {
@@ -90,7 +91,7 @@ func TestAdoptedTable(t *testing.T) {
 			// The plugin saves a whole row as it has read it, archives, and makes a ticket of its own.
 			for _, statement := range []string{
 				"CREATE TABLE whole SELECT * FROM wp_support_tickets WHERE id = 1",
-				"INSERT INTO archive SELECT * FROM wp_support_tickets", //nolint:unqueryvet // an archive has all columns
+				"INSERT INTO archive SELECT * FROM wp_support_tickets",
 				"INSERT INTO wp_support_tickets (id, customer, title, source) VALUES (900, 7, 'more', 'form')",
 			} {
 				runSQL(t, r.db, statement)
@@ -156,7 +157,8 @@ func TestAdoptedTable(t *testing.T) {
 	}
 }
 
-// formerTables are a table of another plugin as an earlier version left it: with the column of revisions in it, and tombstones beside it.
+// formerTables are a table of another plugin as an earlier version left it: with the column of revisions in it, and tombstones
+// beside it.
 var formerTables = []string{
 	"CREATE TABLE wp_support_tickets (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, state VARCHAR(20) NOT NULL DEFAULT 'new', " +
 		"`revision` bigint unsigned NOT NULL DEFAULT 0, KEY `ticketd_revision` (`revision`))",
@@ -166,7 +168,8 @@ var formerTables = []string{
 	"INSERT INTO wp_support_tickets (id, state) VALUES (1, 'theirs')",
 }
 
-// An installation of an earlier version keeps its column until somebody moves it; then what waited arrives, and what was deleted stays so.
+// An installation of an earlier version keeps its column until somebody moves it; then what waited arrives, and what was
+// deleted stays so.
 func TestMigrateSidecar(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {

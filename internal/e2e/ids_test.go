@@ -225,3 +225,55 @@ func TestCreatesBesideAUTO_INCREMENT(t *testing.T) { //nolint:revive // the name
 		r.wantRows(t, rows, 200)
 	})
 }
+
+// A row that SQL has marked as deleted stays as it is, and the daemon's copy of the ticket is forgotten.
+func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
+	t.Parallel()
+	variants(t, func(t *testing.T, o rigOptions) {
+		o.site = never
+		r := newRig(t, o)
+		c := r.dial(t)
+		mustSet(t, c, 7, "status", "open")
+		flushed(t, c)
+		if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET deleted_at = '2026-01-02 03:04:05'"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Set(t.Context(), set(7, "status", "late")); err == nil { // where the store still has its copy
+			if n := flushed(t, c); n != 0 {
+				t.Errorf("%d tickets were refused", n)
+			}
+		}
+		if _, err := c.Get(t.Context(), 7); code(err) != protocol.CodeNotFound {
+			t.Errorf("get: %v, want not_found", err)
+		}
+		if status := column(t, r.db, "status", 7); status != "open" {
+			t.Errorf("the deleted row's status is %q, want it as it was", status)
+		}
+	})
+}
+
+// A create that met a row of somebody else and was deleted before it arrived leaves the row alone, and readers get the row.
+func TestADeletedCreateLeavesTheRowOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	variants(t, func(t *testing.T, o rigOptions) {
+		o.site = never
+		r := newRig(t, o)
+		c := r.dial(t)
+		id := mustCreate(t, c, "mine") + 1
+		flushed(t, c)
+		r.proxy.Hold()
+		r.insert(t, id)
+		mustCreate(t, c, "mine")
+		if _, err := c.Delete(t.Context(), id, ""); err != nil {
+			t.Fatal(err)
+		}
+		r.proxy.Release()
+		if n := flushed(t, c); n != 0 {
+			t.Errorf("%d tickets were refused", n)
+		}
+		r.wantRows(t, 1, 1)
+		if subject, _ := mustGet(t, c, id, "subject"); subject != "precious" {
+			t.Errorf("ticket %d reads as %q, want the row", id, subject)
+		}
+	})
+}

@@ -82,7 +82,8 @@ func (r *entry) encode() []byte {
 		w.ids(r.ids)
 	case kindDrop:
 		w.ids(r.ids)
-	case kindOldState: // no longer written
+	case kindOldState: // written by tests alone
+		w.state(&r.state)
 	case kindState:
 		w.state(&r.state)
 		w.Int(int64(r.state.Born))

@@ -18,6 +18,8 @@
 // removed, oldest first. What keeps an old one (a dead letter, a late due time) is written once more, a few tickets at a time, as
 // soon as most of the log is not needed. A full log refuses changes with [store.ErrFull]; flushing goes on and makes room.
 //
+// The ids of deleted tickets are kept for ever: they are written once more, a bucket of 512 ids at a time, as what waits is.
+//
 // # Start
 //
 // The log is replayed. Tickets that are clean are forgotten: the next place has them. Revisions go on above the highest in the

@@ -26,6 +26,8 @@ type Options struct {
 	MaxBytes int64
 	// MaxEntries bounds the tickets that wait; 1,000,000 where it is 0.
 	MaxEntries int
+	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
+	MaxDirty int
 	// MaxClean and MaxRequests bound what else is kept in memory, see [memory.Options].
 	MaxClean, MaxRequests int
 	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
@@ -74,7 +76,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	}
 	s := &Store{opts: o, nudge: make(chan struct{}, 1)}
 	s.index = memory.NewWith(memory.Options{
-		Now: o.Now, MaxDirty: o.MaxEntries, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
+		Now: o.Now, MaxDirty: o.MaxEntries, Quota: o.MaxDirty, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
 	})
 	var report wal.Report
 	var err error

@@ -63,7 +63,11 @@ func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err err
 
 // room says whether there is room for a mutation that changes something.
 func (s *Store) room(m *store.Mutation) error {
-	if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
+	e := s.tickets[m.ID]
+	switch clean := e == nil || !e.dirty(); {
+	case clean && s.opts.Quota > 0 && s.dirty.length >= s.opts.Quota:
+		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrQuota)
+	case clean && s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty:
 		return &store.FullError{
 			Bound:  "journal.max_entries",
 			Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),

@@ -111,6 +111,17 @@ func TestDirtyTicketsAreBounded(t *testing.T) {
 	}
 }
 
+// A quota is full as well, and says that it is the quota.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s, now := NewWith(Options{MaxDirty: 2, Quota: 1}), time.Unix(1_800_000_000, 0)
+	apply(t, s, change(1, now), change(1, now))
+	_, err := s.Apply(t.Context(), []store.Mutation{change(2, now)})
+	if !errors.Is(err, store.ErrQuota) || !errors.Is(err, store.ErrFull) {
+		t.Fatalf("second ticket: %v", err)
+	}
+}
+
 func TestRequestsAreForgotten(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)

@@ -78,6 +78,9 @@ func (e *entry) values(dirty bool) ticket.Fields {
 }
 
 func (e *entry) claim() store.Claim {
+	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
+		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
+	}
 	return store.Claim{
 		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
 		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: e.values(true),

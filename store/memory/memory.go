@@ -19,6 +19,8 @@ type Options struct {
 	Now func() time.Time
 	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
 	MaxDirty int
+	// Quota bounds them likewise, with [store.ErrQuota]. 0: no bound.
+	Quota int
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
 	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time

@@ -19,6 +19,9 @@ const (
 	statusTaken
 	statusAbsent
 	statusReused
+
+	statusQuota = 9
+	statusStray = 10 // the change met a hash which another program wrote
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -60,7 +63,12 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 
 // applyBatch sends mutations of one partition as one script call.
 func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.send(ctx, p, &batch{mutations: mutations})
+	outcomes, err := s.send(ctx, p, &batch{mutations: mutations})
+	if err != nil {
+		return nil, err
+	}
+	s.takeOverMet(ctx, p, mutations, outcomes)
+	return outcomes, nil
 }
 
 // send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
@@ -110,7 +118,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+28*len(b.mutations))
+	args := make([]any, 0, 5+28*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -143,7 +151,12 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return args
+	return append(args, s.quota())
+}
+
+// quota is how many tickets of a partition may be dirty; 0 is no bound.
+func (s *Store) quota() int {
+	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
 }
 
 // required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
@@ -198,6 +211,11 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
+		case statusQuota:
+			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
+		case statusStray:
+			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
+			s.stray(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

@@ -18,6 +18,7 @@
 --   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
 --   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
+-- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
@@ -27,11 +28,14 @@
 --   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
 --   status 5: the ticket must be held and is not
 --   status 6: the request id belongs to another request, as their digests differ
+--   status 9: the ticket would be one dirty ticket too many; nothing was changed
+--   status 10: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
 -- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
 -- was to make. Nothing is returned for it, and the create does not count as arrived.
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
+-- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
@@ -53,6 +57,11 @@ if known[1] ~= ARGV[1] then
 end
 if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
+end
+local quota = tonumber(ARGV[#ARGV])
+local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
+if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
+	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
@@ -206,8 +215,13 @@ for _ = 1, tonumber(ARGV[4]) do
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
+	elseif not held.err and not held[1] and (kind == 2 or kind == 3) and redis.call('EXISTS', ticket) == 1 then
+		answer(10, id, 0)
 	else
 		local status, have = refusal(kind, id, ticket, graves, held, required, since)
+		if not status and not held[2] and sequence == 0 and waiting >= quota then
+			status, have = 9, tonumber(held[1]) or 0
+		end
 		if status then
 			answer(status, id, have)
 			if status == 4 and sequence > 0 then
@@ -267,6 +281,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			if not held[2] then
 				redis.call('PERSIST', ticket)
+				waiting = waiting + (quota > 0 and 1 or 0)
 			end
 			if held[4] then
 				redis.call('HDEL', ticket, '_dead')

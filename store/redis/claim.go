@@ -102,10 +102,11 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
 		c.Since = time.UnixMilli(ms)
 	}
+	moot := mootBefore(hash)
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
 		switch {
-		case !marked:
+		case !marked, revision(hash[name]) < moot:
 		case field == fieldGone:
 			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
 		case strings.HasPrefix(field, reserved): // another program's: no ticket has such a field
@@ -126,11 +127,17 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
+// mootBefore returns the revision of a deletion that waits, 0 where there is none. What an earlier version left beside it, changed
+// before, is not to arrive any more.
+func mootBefore(hash map[string]string) ticket.Revision { return revision(hash[markPrefix+fieldGone]) }
+
 // oldestChange returns the lowest revision among the marks of what changed; 0 where there is none.
 func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
+	moot := mootBefore(hash)
 	for name, value := range hash {
-		if r := revision(value); strings.HasPrefix(name, markPrefix) && name != markPrefix+fieldNew && (oldest == 0 || r < oldest) {
+		r := revision(value)
+		if strings.HasPrefix(name, markPrefix) && name != markPrefix+fieldNew && r >= moot && (oldest == 0 || r < oldest) {
 			oldest = r
 		}
 	}

@@ -28,6 +28,8 @@ func wrap(operation string, err error) error {
 		return nil
 	case errors.Is(err, store.ErrOwner):
 		return err
+	case strings.HasPrefix(err.Error(), "QUOTA "):
+		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
 	case isFull(err):
 		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
 		return fmt.Errorf("redis %s: %w: %w", operation, full, err)

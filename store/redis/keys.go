@@ -98,9 +98,9 @@ func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID
 }
 
-// reservation is the keys that say which ticket a request id stands for, and for which request, and the partition that they lie in.
-// That of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for another
-// ticket.
+// reservation is the keys that say which ticket a request id stands for, and for which request. They lie in a partition of their
+// own: that of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for
+// another ticket.
 func (k keys) reservation(requestID string) (partition int, names []string) {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(requestID))                 // never fails

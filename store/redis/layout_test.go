@@ -251,3 +251,27 @@ func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// An earlier version left what was changed before a deletion beside it, refused by MySQL or not: it is not brought there any more.
+func TestDeletionOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix})
+	err := client.HSet(t.Context(), prefix+"ticket:1", "_rev", 9, "_dirty", 1, "_gone", 1, "_dead", "{}", "status", "refused",
+		"deleted_at", "2026-01-02 03:04:05", "_d:status", 5, "_d:deleted_at", 9, "_d:_gone", 9).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.NewLine() // as after a fail-over, when the oldest changes are claimed alone
+	claims, err := s.ClaimIDs(t.Context(), time.Now(), []ticket.ID{1}, leaseTime)
+	if err != nil || len(claims) != 1 || !claims[0].Deleted || len(claims[0].Fields) != 1 || claims[0].Fields[0].Name != "deleted_at" {
+		t.Fatalf("claims %+v (%v), want the deletion alone", claims, err)
+	}
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: claims[0].Revision}}); err != nil {
+		t.Fatal(err)
+	}
+	if dirty, err := client.HExists(t.Context(), prefix+"ticket:1", "_dirty").Result(); err != nil || dirty {
+		t.Errorf("dirty after the ack: %v (%v)", dirty, err)
+	}
+}

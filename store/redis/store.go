@@ -33,6 +33,9 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
+	// partition has its share. 0 is no bound.
+	MaxDirty int
 	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
 	Cluster bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
@@ -42,6 +45,12 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnStray is told each time that a change or a read meets a hash that another program wrote under a ticket's name. It must
+	// not block. Optional.
+	OnStray func(key string)
+	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
+	// is taken over: changes of such a ticket fail.
+	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
 	OnBatch func(changes int)
 }

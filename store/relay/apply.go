@@ -59,9 +59,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// away says that an error of the next store means: not now, so the journal is the place to wait.
+// away says that an error of the next store means: not now, so the journal is the place to wait. A quota is no such error: the
+// journal must not become the way around it.
 func away(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
+	return errors.Is(err, store.ErrUnavailable) || (errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrQuota))
 }
 
 func conditional(mutations []store.Mutation) bool {

@@ -24,6 +24,11 @@
 // its own, so that a partition's fail-over diverts the changes of its tickets alone and holds up no other's. All lanes share
 // one journal, and its bound: its oldest segment is kept until the lane that needs it longest has moved on.
 //
+// # Creates whose id is taken
+//
+// A create was acknowledged here under an id that is another ticket's, as turns out when it is replayed. It gets another id
+// ([Options].NextID), with whatever waits of its ticket; see move.go. Without one it waits as a stuck entry does.
+//
 // # What happens on failure
 //
 // A crash between Replay and the record of its success sends the same entries again; the next store passes over what it

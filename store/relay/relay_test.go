@@ -56,6 +56,7 @@ type harness struct {
 	gather   time.Duration
 	cluster  bool
 	ids      *ids // nil: no id for creates whose own is taken
+	maxDirty int
 	next     *outage
 	client   *goredis.Client // of the Redis, and what its keys begin with
 	prefix   string
@@ -81,6 +82,7 @@ func start(t *testing.T, h *harness) *harness {
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
 			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
+			MaxDirty: h.maxDirty,
 		})
 	}
 	h.open(t)

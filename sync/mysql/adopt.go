@@ -91,15 +91,16 @@ func (m *migration) fit(ctx context.Context, have shape) error {
 		return fmt.Errorf("look at column %s: %w", c.Key, err)
 	}
 	if integerBits[strings.ToLower(kind)] == 0 {
-		return fmt.Errorf("key column %s is %s, and a ticket's id is a whole number: set key_column to an integer column with a unique "+
-			"index, or set table to a name of ticketd's own", c.Key, kind)
+		return fmt.Errorf("key column %s is %s, and a ticket's id is a whole number: set key_column to an integer column with a "+
+			"unique index, or set table to a name of ticketd's own", c.Key, kind)
 	}
 	unique, err := uniqueAlone(ctx, m.conn, c.Table, c.Key)
 	if err != nil {
 		return fmt.Errorf("look at the indexes: %w", err)
 	}
 	if !unique {
-		return fmt.Errorf("column %s has no unique index of its own, and ticketd alters no table that it did not make: set key_column to a "+
+		return fmt.Errorf("column %s has no unique index of its own, and ticketd alters no table that it did not make: set "+
+			"key_column to a "+
 			"column that has one (a primary key of several columns does not count), or set table to a name of ticketd's own", c.Key)
 	}
 	return nil
@@ -129,8 +130,8 @@ func uniqueAlone(ctx context.Context, q oneRow, table, column string) (bool, err
 	return n > 0, err
 }
 
-// sidecar moves what an earlier version kept in the table into a side table, and drops the column on demand. The new table gets its
-// name when it is complete, so that a run that is interrupted leaves everything as it was.
+// sidecar moves what an earlier version kept in the table into a side table, and drops the column on demand. The new table gets
+// its name when it is complete, so that a run that is interrupted leaves everything as it was.
 func (m *migration) sidecar(ctx context.Context) error {
 	if !m.options.Sidecar && !m.options.DropColumn {
 		return nil
@@ -165,7 +166,8 @@ func (m *migration) move(ctx context.Context) error {
 	statements := []string{
 		"DROP TABLE IF EXISTS " + unfinished,
 		strings.Replace(m.schema(phpclient.Sidecar)[0], side, unfinished, 1),
-		"INSERT INTO " + unfinished + " (ticket_id,revision,deleted) SELECT " + key + "," + revision + "," + deleted + " FROM " + table +
+		"INSERT INTO " + unfinished + " (ticket_id,revision,deleted) SELECT " + key + "," + revision + "," + deleted + " FROM " +
+			table +
 			" WHERE " + revision + ">0",
 	}
 	buried, err := m.exists(ctx, m.config.Table+tombstonesSuffix)
@@ -209,8 +211,9 @@ func (m *migration) dropColumn(ctx context.Context) error {
 	case !have.hasColumn(m.config.Revision):
 		return nil
 	case !have.hasIndex(part{name: addedIndex, line: addedIndex}):
-		return fmt.Errorf("the column %s is not one that ticketd has added to a table of somebody else (there is no index %s), so it is "+
-			"left", m.config.Revision, addedIndex)
+		return fmt.Errorf("the column %s is not one that ticketd has added to a table of somebody else (there is no index %s), "+
+			"so it is left", m.config.Revision, addedIndex)
 	}
-	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+quote(m.config.Revision))
+	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+
+		quote(m.config.Revision))
 }

@@ -50,8 +50,8 @@ func BenchmarkSink(b *testing.B) {
 func fillTickets(b *testing.B, db *mysql.DB, alter string) {
 	b.Helper()
 	for _, statement := range []string{
-		fmt.Sprintf("INSERT INTO wp_support_tickets (ticket_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "+
-			"SELECT i FROM n", benchRows), alter,
+		fmt.Sprintf("INSERT INTO wp_support_tickets (ticket_id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "+
+			"WHERE i < %d) SELECT i FROM n", benchRows), alter,
 	} {
 		if _, err := db.Pool().ExecContext(b.Context(), statement); err != nil {
 			b.Fatal(err)

@@ -26,12 +26,13 @@ func statementsPerBatch(t *testing.T) int64 {
 func formerly(t *testing.T, db *mysql.DB, column string) {
 	t.Helper()
 	if !beside(t) {
-		exec(t, db, "ALTER TABLE tickets ADD COLUMN `"+column+"` bigint unsigned NOT NULL DEFAULT 0, ADD KEY `ticketd_revision` (`"+column+"`)")
+		exec(t, db, "ALTER TABLE tickets ADD COLUMN `"+column+"` bigint unsigned NOT NULL DEFAULT 0, ADD KEY `ticketd_revision` "+
+			"(`"+column+"`)")
 	}
 }
 
 // TestBeside runs the tests of the sink and of the readers once more, on tables that have their revisions in a side table.
-func TestBeside(t *testing.T) {
+func TestBeside(t *testing.T) { //nolint:paralleltest // the tests below it call Parallel themselves
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T){
 		"WriteInsertsAndUpdates":              TestWriteInsertsAndUpdates,

@@ -93,7 +93,7 @@ func (db *DB) assemble(
 			field = col.name
 		}
 		delete(fields, strings.ToLower(col.name))
-		if own, err := c.reserved(d, &col); own && !(beside && c.theirs(&col, mapped, jsonColumns[col.name])) {
+		if own, err := c.reserved(d, &col, mapped, jsonColumns[col.name]); own {
 			if err != nil {
 				return nil, err
 			}
@@ -122,8 +122,10 @@ func (db *DB) assemble(
 }
 
 // reserved notes a column that holds no ticket field of its own: key, revision or extra.
-func (c Config) reserved(d *table.Definition, col *described) (own bool, err error) {
+func (c Config) reserved(d *table.Definition, col *described, mapped, jsonText bool) (own bool, err error) {
 	switch {
+	case d.Side != "" && c.theirs(col, mapped, jsonText):
+		return false, nil
 	case strings.EqualFold(col.name, c.Key):
 		d.Key = col.name
 		if !col.integer() {

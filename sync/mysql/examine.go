@@ -73,7 +73,8 @@ func (db *DB) denied(ctx context.Context) []string {
 		side := quote(d.Side)
 		tries = append(tries, struct{ name, statement string }{
 			"SELECT, INSERT, UPDATE on " + d.Side,
-			"INSERT INTO " + side + " SELECT * FROM " + side + " WHERE 1 = 0 ON DUPLICATE KEY UPDATE deleted = VALUES(deleted)",
+			"INSERT INTO " + side + " (ticket_id, revision, deleted) SELECT ticket_id, revision, deleted FROM " + side +
+				" WHERE 1 = 0 ON DUPLICATE KEY UPDATE deleted = VALUES(deleted)",
 		})
 	}
 	if d := db.definition.Load(); d != nil && d.DeletedAt == "" {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -14,14 +15,15 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// A table that ticketd did not make is never altered: what its owner's own INSERTs, archives and whole-row saves do with it must go on
-// working. The revision of each ticket is in a table beside it, the side table, with the mark of a deletion. One transaction
-// writes both. It writes the side table first: the lock on the side row is the mutex of the ticket, and the comparison of the
-// revisions there is the guard.
+// A table that ticketd did not make is never altered: what its owner's own INSERTs, archives and whole-row saves do with it
+// must go on working. The revision of each ticket is in a table beside it, the side table, with the mark of a deletion. One
+// transaction writes both. It writes the side table first: the lock on the side row is the mutex of the ticket, and the
+// comparison of the revisions there is the guard.
 //
 // Where the guard lets every row of a batch pass, which is the rule, the server's answer says so and nothing is read. Else the
-// transaction is undone, the side rows are read without a lock, the rows that are settled leave the batch, and the rest is tried again.
-// That is sound because a revision only grows and a deletion is never undone: what is settled at one look stays settled.
+// transaction is undone, the side rows are read without a lock, the rows that are settled leave the batch, and the rest is
+// tried again. That is sound because a revision only grows and a deletion is never undone: what is settled at one look stays
+// settled.
 const (
 	// sideSuffix makes the side table's name. Its columns are ticket_id, revision and deleted.
 	sideSuffix         = "_ticketd"
@@ -37,7 +39,8 @@ func source(d *table.Definition) string {
 	if d.Side == "" {
 		return quote(d.Table)
 	}
-	return quote(d.Table) + " LEFT JOIN (SELECT ticket_id AS `_ticketd_id`,revision AS " + sideRevision + ",deleted AS " + sideDeleted +
+	return quote(d.Table) + " LEFT JOIN (SELECT ticket_id AS `_ticketd_id`,revision AS " + sideRevision + ",deleted AS " +
+		sideDeleted +
 		" FROM " + quote(d.Side) + ") AS `_ticketd` ON `_ticketd_id`=" + quote(d.Key)
 }
 
@@ -246,8 +249,8 @@ func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside,
 	return held, rows.Err()
 }
 
-// settled gives a row its result where the side table decides it. Otherwise the row is left, and arrived says of a create that the
-// side table has an earlier part of the same ticket; the row is then a change.
+// settled gives a row its result where the side table decides it. Otherwise the row is left, and arrived says of a create that
+// the side table has an earlier part of the same ticket; the row is then a change.
 func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	switch {
 	case held.revision == 0:
@@ -269,7 +272,9 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 // takenID refuses a create whose id belongs to another ticket.
 func takenID() *flush.Refusal {
 	return &flush.Refusal{
-		Code: errDuplicate, Reason: "the row of this id belongs to another ticket; nothing of it was changed",
+		Code: errDuplicate,
+		Reason: "the id belongs to another ticket, which the table got by other means and which was not changed: create the ticket " +
+			"again with the fields of this dead letter, which gives it another id, then drop the dead letter",
 	}
 }
 
@@ -366,7 +371,8 @@ func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.I
 //	  `a`=IF(VALUES(`id`)=`id`,VALUES(`a`),`a`),
 //	  `id`=IF(VALUES(`id`)=`id`,`id`,IF(LAST_INSERT_ID(some)=0,0,`id`))
 //
-// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique index.
+// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
+// index.
 func (s *statements) besideHead() string {
 	var b strings.Builder
 	b.WriteString("INSERT INTO " + s.table + " (" + s.key)
@@ -401,11 +407,8 @@ func (s *statements) andPresent() string {
 	if s.mark == nil {
 		return ""
 	}
-	name := quote(s.mark.Name)
-	for _, c := range s.columns {
-		if c == name {
-			return ""
-		}
+	if slices.Contains(s.columns, quote(s.mark.Name)) {
+		return ""
 	}
 	return " AND " + present(s.mark)
 }

@@ -24,7 +24,8 @@ var strangers = map[string]struct {
 	"a plugin's own wp_support_tickets": {
 		config: mysql.Config{Key: "id", Columns: map[string]string{"status": "state", "edition": "revision"}},
 		create: `CREATE TABLE wp_support_tickets (id INT UNSIGNED NOT NULL AUTO_INCREMENT, customer VARCHAR(60) NOT NULL,
-			title VARCHAR(200) NOT NULL, state VARCHAR(20) NOT NULL DEFAULT 'new', revision INT NOT NULL, ticket_id VARCHAR(9), deleted INT,
+			title VARCHAR(200) NOT NULL, state VARCHAR(20) NOT NULL DEFAULT 'new', revision INT NOT NULL, ticket_id VARCHAR(9),
+				deleted INT,
 			deleted_at DATETIME NULL, PRIMARY KEY (id)) ENGINE=InnoDB`,
 		insert: "INSERT INTO wp_support_tickets (customer, title, state, revision) VALUES ('ann', 'help', 'new', 3)",
 		status: "state", values: [3]string{"open", "pending", "theirs"},
@@ -32,13 +33,15 @@ var strangers = map[string]struct {
 	// Its real one has some ten columns more of the same kinds.
 	"SupportCandy's": {
 		config: mysql.Config{Table: "wp_psmsc_tickets", Key: "id"},
-		create: `CREATE TABLE wp_psmsc_tickets (id BIGINT NOT NULL AUTO_INCREMENT, is_active INT(1) NOT NULL DEFAULT 1, customer BIGINT NOT NULL,
+		create: `CREATE TABLE wp_psmsc_tickets (id BIGINT NOT NULL AUTO_INCREMENT, is_active INT(1) NOT NULL DEFAULT 1,
+			customer BIGINT NOT NULL,
 			subject TEXT NOT NULL, status INT NOT NULL, priority INT NOT NULL, category INT NOT NULL, assigned_agent TINYTEXT NOT NULL,
 			date_created DATETIME NOT NULL, date_updated DATETIME NOT NULL, agent_created BIGINT NOT NULL, ip_address VARCHAR(50) NOT NULL,
 			source VARCHAR(50) NOT NULL, browser VARCHAR(50) NOT NULL, os VARCHAR(50) NOT NULL, add_recipients LONGTEXT NOT NULL,
 			date_closed DATETIME NULL, user_type VARCHAR(20) NOT NULL, last_reply_on DATETIME NOT NULL, extra TINYTEXT NULL,
 			PRIMARY KEY (id), KEY customer (customer)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_unicode_520_ci`,
-		insert: `INSERT INTO wp_psmsc_tickets (customer, subject, status, priority, category, assigned_agent, date_created, date_updated,
+		insert: `INSERT INTO wp_psmsc_tickets (customer, subject, status, priority, category, assigned_agent, date_created,
+			date_updated,
 			agent_created, ip_address, source, browser, os, add_recipients, user_type, last_reply_on)
 			VALUES (7, 'help', 1, 1, 1, '', NOW(), NOW(), 0, '::1', 'form', 'x', 'y', '', 'guest', NOW())`,
 		status: "status", values: [3]string{"2", "3", "4"}, hard: true,
@@ -65,7 +68,8 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 				exec(t, db, "CREATE TABLE archive LIKE "+name)
 				before := shows(t, db, name)
 				planned := migrate(t, db, mysql.MigrateOptions{DryRun: true})
-				if done := migrate(t, db, mysql.MigrateOptions{}); !slices.Equal(planned, done) || strings.Contains(strings.Join(done, ";"), "ALTER") {
+				if done := migrate(t, db, mysql.MigrateOptions{}); !slices.Equal(planned, done) ||
+					strings.Contains(strings.Join(done, ";"), "ALTER") {
 					t.Errorf("planned %q, done %q", planned, done)
 				}
 				if again := migrate(t, db, mysql.MigrateOptions{}); len(again) != 0 {
@@ -75,10 +79,11 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 
 				wantStored(t, write(t, db, set(1, 100, "status", c.values[0])), 100)
 				exec(t, db, c.insert)
-				exec(t, db, "INSERT INTO archive SELECT * FROM "+name)
-				exec(t, db, "CREATE TEMPORARY TABLE whole SELECT * FROM "+name+" WHERE id = 1")
+				exec(t, db, "INSERT INTO archive SELECT * FROM "+name)                          //nolint:unqueryvet // an archive has all columns
+				exec(t, db, "CREATE TEMPORARY TABLE whole SELECT * FROM "+name+" WHERE id = 1") //nolint:unqueryvet // whole rows
 				wantStored(t, write(t, db, set(1, 200, "status", c.values[1])), 200)
-				exec(t, db, "REPLACE INTO "+name+" SELECT * FROM whole") // the plugin saves the row that it has read before
+				// The plugin saves the row that it has read before.
+				exec(t, db, "REPLACE INTO "+name+" SELECT * FROM whole") //nolint:unqueryvet // whole rows
 				wantFields(t, db, 1, 200, "status", c.values[0])
 				wantStored(t, write(t, db, set(1, 150, "status", c.values[2])), 200) // an older revision than what was written
 				wantFields(t, db, 1, 200, "status", c.values[0])
@@ -132,7 +137,8 @@ func stranger(t *testing.T) *mysql.DB {
 	t.Helper()
 	server, name := testenv.SharedMariaDB(t)
 	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id"})
-	exec(t, db, "CREATE TABLE tickets (id INT AUTO_INCREMENT PRIMARY KEY, status VARCHAR(9) NOT NULL DEFAULT 'new', code VARCHAR(9) UNIQUE)")
+	exec(t, db, "CREATE TABLE tickets (id INT AUTO_INCREMENT PRIMARY KEY, status VARCHAR(9) NOT NULL DEFAULT 'new', code "+
+		"VARCHAR(9) UNIQUE)")
 	migrate(t, db, mysql.MigrateOptions{})
 	return db
 }
@@ -179,7 +185,8 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 
 	// Another unique index: the server's own words.
 	write(t, db, set(6, 1, "code", "A"))
-	if r := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))[0].Refused; r == nil || r.Code != 1062 || !strings.Contains(r.Reason, "code") {
+	if r := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))[0].Refused; r == nil || r.Code != 1062 ||
+		!strings.Contains(r.Reason, "code") {
 		t.Errorf("refused %+v, want the index named", r)
 	}
 }
@@ -223,9 +230,12 @@ func TestAChangeIsNotWrittenIntoTheOwnersTrash(t *testing.T) {
 func TestTablesThatCannotBeAdopted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ create, key, want string }{
-		"a text as key":           {"CREATE TABLE tickets (code VARCHAR(20) PRIMARY KEY, status INT)", "code", "key column code is varchar"},
-		"no primary key":          {"CREATE TABLE tickets (id INT, status INT, KEY (id))", "id", "column id has no unique index of its own"},
-		"a key of several":        {"CREATE TABLE tickets (id INT, blog INT, PRIMARY KEY (blog, id))", "id", "no unique index of its own"},
+		"a text as key": {"CREATE TABLE tickets (code VARCHAR(20) PRIMARY KEY, status INT)", "code", "key column code " +
+			"is varchar"},
+		"no primary key": {"CREATE TABLE tickets (id INT, status INT, KEY (id))", "id", "column id has no unique index " +
+			"of its own"},
+		"a key of several": {"CREATE TABLE tickets (id INT, blog INT, PRIMARY KEY (blog, id))", "id", "no unique index " +
+			"of its own"},
 		"no such column":          {"CREATE TABLE tickets (nr INT PRIMARY KEY, state INT)", "id", "no column id (it has: nr, state)"},
 		"a view":                  {"CREATE VIEW tickets AS SELECT 1 AS id", "id", "is a view"},
 		"a revision of its own":   {"CREATE TABLE tickets (id INT PRIMARY KEY, revision INT NOT NULL)", "id", ""},
@@ -277,8 +287,8 @@ func TestARevisionOfSomebodyElse(t *testing.T) {
 	wantFields(t, db, 1, 10, "edition", "3")
 }
 
-// What an earlier version put into somebody else's table moves out: revisions, tombstones, marks; then the column, if the operator
-// says so.
+// What an earlier version put into somebody else's table moves out: revisions, tombstones, marks; then the column, if the
+// operator says so.
 func TestMovingIntoASideTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -342,7 +352,8 @@ func TestAdoptingTwiceAtOnce(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
 	config := mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id"}
-	exec(t, open(t, config), "CREATE TABLE tickets (id INT PRIMARY KEY, revision BIGINT UNSIGNED NOT NULL DEFAULT 0, KEY ticketd_revision (revision))")
+	exec(t, open(t, config), "CREATE TABLE tickets (id INT PRIMARY KEY, revision BIGINT UNSIGNED NOT NULL DEFAULT 0, KEY "+
+		"ticketd_revision (revision))")
 	var all sync.WaitGroup
 	for range 4 {
 		db := open(t, config)
@@ -362,7 +373,8 @@ func TestReadersDoNotReadTheWholeSideTable(t *testing.T) {
 	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id", MaxConns: 1}) // counts are those of the session
 	exec(t, db, "CREATE TABLE tickets (id INT PRIMARY KEY, status INT)")
 	migrate(t, db, mysql.MigrateOptions{})
-	exec(t, db, "INSERT INTO tickets (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT i FROM n")
+	exec(t, db, "INSERT INTO tickets (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) "+
+		"SELECT i FROM n")
 	exec(t, db, "INSERT INTO tickets_ticketd (ticket_id, revision) SELECT id, id FROM tickets")
 	wantFields(t, db, 900, 900)
 	before := reads(t, db)
@@ -392,6 +404,9 @@ func reads(t *testing.T, db *mysql.DB) (n int) {
 			t.Fatal(err)
 		}
 		n += one
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return n
 }

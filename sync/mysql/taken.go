@@ -8,19 +8,16 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// sidecarSuffix makes the name of the table that keeps revisions beside a tickets table without a column for them.
-const sidecarSuffix = "_ticketd"
-
-// idPlace is a table that knows ids which no new ticket may get: the tickets table, its tombstones, its sidecar.
+// idPlace is a table that knows ids which no new ticket may get: the tickets table, its tombstones, its side table.
 type idPlace struct{ table, key string } // quoted
 
-// idPlaces returns the tables that know ids. The tombstones and the sidecar exist beside some tickets tables only.
+// idPlaces returns the tables that know ids. The tombstones and the side table exist beside some tickets tables only.
 func (db *DB) idPlaces(ctx context.Context) ([]idPlace, error) {
 	const operation = "look for tables with ids"
 	places := []idPlace{{quote(db.config.Table), quote(db.config.Key)}}
 	rows, err := db.pool.QueryContext(ctx, "SELECT table_name, column_name FROM information_schema.columns "+
 		"WHERE table_schema = DATABASE() AND table_name IN (?,?) AND column_key = 'PRI'",
-		db.config.Table+tombstonesSuffix, db.config.Table+sidecarSuffix)
+		db.config.Table+tombstonesSuffix, db.config.Table+sideSuffix)
 	if err != nil {
 		return nil, db.failure(operation, err)
 	}

@@ -145,7 +145,7 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		held, there := rows[r.id]
 		switch {
 		case there && held.revision < r.floor:
-			w.stranger(r, held.revision)
+			w.stranger(r)
 		case there && s.group.alive && held.marked:
 			w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
 		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
@@ -171,17 +171,12 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 
 // stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted
 // before it arrived leaves nothing to do.
-func (w *write) stranger(r *row, revision ticket.Revision) {
+func (w *write) stranger(r *row) {
 	if r.deletion {
 		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true}
 		return
 	}
-	w.refuse(r, &flush.Refusal{
-		Code: errDuplicate,
-		Reason: fmt.Sprintf("ticket %d was created here, but the id belongs to another ticket, which the table got by other means "+
-			"(revision %d) and which was not changed: create the ticket again with the fields of this dead letter, which gives it "+
-			"another id, then drop the dead letter", r.id, revision),
-	})
+	w.refuse(r, takenID())
 }
 
 // openRow is what the table holds where the outcome of a write is open.

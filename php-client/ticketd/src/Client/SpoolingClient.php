@@ -139,8 +139,11 @@ final class SpoolingClient {
 			}
 			return $outcomes;
 		} catch ( TicketdException $failure ) {
-			if ( ! $failure->is_outage() || ! $this->spool->exists() ) {
+			if ( ! $failure->is_outage() ) {
 				throw $failure;
+			}
+			if ( ! $this->spool->exists() ) {
+				throw $this->unspooled( $failure );
 			}
 		}
 		if ( count( $fields_by_id ) > Limits::MAX_TICKETS ) {
@@ -193,7 +196,21 @@ final class SpoolingClient {
 			$refusal->set_request( $request, $failure->ambiguous() );
 			throw $refusal;
 		}
-		throw $failure;
+		throw $this->unspooled( $failure );
+	}
+
+	/**
+	 * A failure, with why it could not be spooled either.
+	 *
+	 * @param TicketdException $failure Why the change failed.
+	 */
+	private function unspooled( TicketdException $failure ): TicketdException {
+		$trouble = $this->spool->trouble();
+		// Several changes may have failed with it.
+		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
+			$failure->add( $trouble );
+		}
+		return $failure;
 	}
 
 	/**
@@ -222,8 +239,11 @@ final class SpoolingClient {
 	 */
 	private function spool_create( TicketdException $failure, bool $is_chosen ): int {
 		$request = $failure->request();
-		if ( ! $failure->is_outage() || null === $request || ! $this->spool->exists() ) {
+		if ( ! $failure->is_outage() || null === $request ) {
 			throw $failure;
+		}
+		if ( ! $this->spool->exists() ) {
+			throw $this->unspooled( $failure );
 		}
 		$id = (int) $request->param( 'id' );
 		if ( 0 !== $id ) {
