@@ -26,8 +26,8 @@ func TestTableIsAMap(t *testing.T) {
 		}
 		delete(model, key)
 	}
-	for step := range 20_000 {
-		key := KeyOf(strconv.Itoa(r.IntN(3000)))
+	for step := range 6000 {
+		key := KeyOf(strconv.Itoa(r.IntN(800)))
 		switch r.IntN(10) {
 		case 0:
 			now = now.Add(time.Duration(r.IntN(2000)) * time.Millisecond)
