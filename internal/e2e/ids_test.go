@@ -190,7 +190,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 }
 
 // The table gives ids itself, to a plugin that inserts while tickets are made.
-func TestCreatesBesideAUTO_INCREMENT(t *testing.T) { //nolint:revive // the name is MySQL's
+func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 	t.Parallel()
 	variants(t, func(t *testing.T, o rigOptions) {
 		o.site = "id_block = 20\n"

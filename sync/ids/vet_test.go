@@ -221,7 +221,7 @@ func TestNoScheduleGivesATakenID(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test's schedule
+			random := rand.New(rand.NewPCG(seed, 1))
 			s := &sequence{}
 			a := started(t, s, 2+random.IntN(150))
 			synctest.Wait()

@@ -35,7 +35,7 @@ type keyColumn struct {
 	counts bool
 	engine string
 	// most is the highest id that the column's type holds.
-	most uint64
+	most ticket.ID
 }
 
 func (db *DB) keyColumn(ctx context.Context) (keyColumn, error) {
@@ -60,7 +60,7 @@ func (db *DB) keyColumn(ctx context.Context) (keyColumn, error) {
 }
 
 // most is the highest value of an integer type.
-func most(dataType string, unsigned bool) uint64 {
+func most(dataType string, unsigned bool) ticket.ID {
 	bits := map[string]int{"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32}[dataType]
 	switch {
 	case bits == 0:
@@ -152,11 +152,12 @@ func (f *fence) counter(ctx context.Context) (ticket.ID, error) {
 
 // raise makes the table give ids above last from now on.
 func (f *fence) raise(ctx context.Context, last ticket.ID) error {
-	if uint64(last) >= f.key.most { // an id that does not fit would be cut to the highest one, and use up the counter
+	if last >= f.key.most { // an id that does not fit would be cut to the highest one, and use up the counter
 		return f.db.unfenced(fmt.Sprintf("its type ends at %d, and the next block of ids at %d; widen it to BIGINT UNSIGNED",
 			f.key.most, last))
 	}
-	_, err := f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" ("+quote(f.db.config.Key)+") VALUES (?)", int64(last))
+	_, err := f.insertAndRollBack(ctx,
+		"INSERT INTO "+quote(f.db.config.Table)+" ("+quote(f.db.config.Key)+") VALUES (?)", int64(last))
 	return err
 }
 

@@ -121,7 +121,7 @@ func (p *plan) needsLife(c *flush.Change) bool {
 // group finds the group for the cells, the patch and the limits, or makes it.
 func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *group {
 	removal := patch.removal()
-	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor))
+	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor)) //nolint:gosec // it is not negative
 	if alive {
 		p.shape = append(p.shape, 1)
 	} else {

@@ -44,12 +44,13 @@ func (s *Sequence) Lease(ctx context.Context, n int) (ticket.ID, error) {
 	}
 	floor := ticket.ID(1)
 	for range maxTries {
-		first, err := ticket.ID(0), error(nil)
+		take := db.takeIDs
 		if key.counts {
-			first, err = db.takeFencedIDs(ctx, key, n, floor)
-		} else {
-			first, err = db.takeIDs(ctx, n, floor)
+			take = func(ctx context.Context, n int, floor ticket.ID) (ticket.ID, error) {
+				return db.takeFencedIDs(ctx, key, n, floor)
+			}
 		}
+		first, err := take(ctx, n, floor)
 		if err != nil {
 			return 0, err
 		}

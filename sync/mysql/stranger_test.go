@@ -44,7 +44,8 @@ func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
-		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, customer_id, extra) VALUES (16, 'precious', 5, '{\"note\":\"private\"}')")
+		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, customer_id, extra) "+
+			"VALUES (16, 'precious', 5, '{\"note\":\"private\"}')")
 		write(t, db, set(18, now-100*second, "subject", "older", "note", "private")) // ticketd's own, by another way
 		results := write(t, db,
 			created(15, now, now, "subject", "new", "customer_id", "4", "deleted_at", "NULL"),
@@ -187,7 +188,8 @@ func TestADeletionIsNotRefusedForWhatWasChangedBefore(t *testing.T) {
 	for name, statement := range map[string]string{
 		"too long": "SET @nothing = 1",
 		"check":    "ALTER TABLE wp_support_tickets ADD CHECK (subject <> '')",
-		"foreign":  "ALTER TABLE wp_support_tickets ADD parent BIGINT UNSIGNED NOT NULL DEFAULT 1, ADD FOREIGN KEY (parent) REFERENCES wp_support_tickets (ticket_id)",
+		"foreign": "ALTER TABLE wp_support_tickets ADD parent BIGINT UNSIGNED NOT NULL DEFAULT 1, " +
+			"ADD FOREIGN KEY (parent) REFERENCES wp_support_tickets (ticket_id)",
 		"trigger": "CREATE TRIGGER no BEFORE INSERT ON wp_support_tickets FOR EACH ROW " +
 			"IF NEW.subject = '' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'; END IF",
 	} {

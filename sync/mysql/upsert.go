@@ -144,12 +144,8 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 	for _, r := range open {
 		held, there := rows[r.id]
 		switch {
-		case there && held.revision < r.floor:
-			w.stranger(r)
-		case there && s.group.alive && held.marked:
-			w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
-		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
-			w.stored(r, held.revision)
+		case there:
+			w.kept(s.group, r, held)
 		case r.buried, r.deletion && (alone || !s.group.insertable):
 			w.stored(r, r.revision)
 		case !s.group.insertable:
@@ -167,6 +163,18 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		}
 	}
 	return nil
+}
+
+// kept ends a change that the guard kept from a row.
+func (w *write) kept(g *group, r *row, held openRow) {
+	switch {
+	case held.revision < r.floor:
+		w.stranger(r)
+	case g.alive && held.marked:
+		w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
+	default: // a revision below the change's own means that somebody reset the row by hand: it is brought again
+		w.stored(r, held.revision)
+	}
 }
 
 // stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted

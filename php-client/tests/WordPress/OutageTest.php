@@ -11,6 +11,7 @@ use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Cli\Command;
+use Ticketd\WordPress\Database;
 use Ticketd\WordPress\Sequence;
 use Ticketd\WordPress\Settings;
 
