@@ -80,8 +80,8 @@ type Outcome struct {
 	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
 	ID       ticket.ID
 	Revision ticket.Revision
-	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
-	// [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
+	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern
+	// this mutation alone. It wraps [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
 	Err error
 }
 

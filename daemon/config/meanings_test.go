@@ -11,7 +11,8 @@ var meanings = map[string]string{
 	"daemon.request_timeout": "Work on one request; `flush` takes as long as it needs.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions and identities (for a start without MySQL) and the journal. Absolute; empty " +
+	"daemon.state_dir": "Folder for the tables' definitions and identities (for a start without MySQL) and the journal. Absolute; " +
+		"empty " +
 		"keeps nothing.",
 	"daemon.spool_dir":   "Folder where clients put changes that they cannot deliver. Absolute; empty is no spool.",
 	"daemon.spool_group": "Group that may put files there, given to the folder when it is made. Empty is `socket_group`.",

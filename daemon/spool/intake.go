@@ -141,14 +141,15 @@ func (s *Spool) isStranger(name string) bool {
 	return there
 }
 
-// leave passes over a file that is meant for another table than its site's: the configuration, or PHP's, names another one since it
-// was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change while the daemon
-// runs, so the file is not read again before the next start.
+// leave passes over a file that is meant for another table than its site's: the configuration, or PHP's, names another one since
+// it was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change while
+// the daemon runs, so the file is not read again before the next start.
 func (s *Spool) leave(name string, site daemon.Site) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.strangers) == 0 {
-		s.opts.Log.Error().Str("file", name).Msg("a change in the spool is meant for another table than its site's: it is left where it is")
+		s.opts.Log.Error().Str("file", name).Msg("a change in the spool is meant for another table than its site's: it is left where " +
+			"it is")
 	}
 	s.strangers[name] = site
 }

@@ -65,7 +65,8 @@ func (s *Spool) Warnings() []string {
 			"move back what shall be tried again, and remove the rest", n, s.folder.path, badName))
 	}
 	if n := len(s.strangers); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files of the spool in %s are meant for another table than their site's and are left "+
+		warnings = append(warnings, fmt.Sprintf("%d files of the spool in %s are meant for another table than their site's and are "+
+			"left "+
 			"there: put the site's dsn and table back as they were and restart, so that they are taken in; or run 'ticketd identity "+
 			"move' where that table has moved here; or remove them", n, s.folder.path))
 	}

@@ -23,10 +23,10 @@ const (
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and
-// the tombstones where deletes remove rows, and the table's identity. It never drops, narrows or changes what is there. A table that is
-// described by the config gets nothing but the revision column and its index. It returns the statements that it has
-// run, or would run.
+// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and the
+// tombstones where deletes remove rows, and the table's identity. It never drops, narrows or changes what is there. A table that
+// is described by the config gets nothing but the revision column and its index. It returns the statements that it has run, or
+// would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
@@ -240,8 +240,8 @@ func (m *migration) tombstones(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
 }
 
-// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that too.
-// The identity of a table which is a copy, or has moved, stays as it is.
+// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that
+// too. The identity of a table which is a copy, or has moved, stays as it is.
 func (m *migration) identity(ctx context.Context) error {
 	return onConn(m.conn, m.config.Table, func(i identities) error {
 		row, _, err := i.read(ctx, identityRow)
