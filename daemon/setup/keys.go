@@ -23,11 +23,11 @@ const databases = 16
 // choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that nobody else who
 // looks for a place meanwhile picks the same: those that are this table's already, as another host of the site has them or an
 // earlier run; else a database that nobody uses, as cache plugins empty theirs; else a prefix of the site's own in database 0.
-func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, former int, cache string) error {
+func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()
 	named := o.Site + ":"
-	if former >= 0 && f.take(ctx, former, "", own) {
+	if former, there := formerDatabase(o.Config, f.Addr); there && f.take(ctx, former, "", own) {
 		return nil
 	}
 	if f.find(ctx, own, "", named) {
