@@ -236,7 +236,7 @@ func (c *custody) say() {
 	c.said = text
 }
 
-var errUnidentified = errors.New("which table this is is not known yet: MySQL has not answered since the configuration names " +
+var errUnidentified = errors.New("it is not known yet which table this is: MySQL has not answered since the configuration names " +
 	"it, or the " +
 	"table is missing (run 'ticketd migrate')")
 

@@ -33,8 +33,6 @@ func answer(err error) error {
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
-	case errors.Is(err, flush.ErrSinkForeign), errors.Is(err, store.ErrOwner):
-		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrFull):
@@ -54,8 +52,16 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
-		return err
+		return answerOwner(err)
 	}
+}
+
+// answerOwner is answer where a place belongs to another table.
+func answerOwner(err error) error {
+	if errors.Is(err, flush.ErrSinkForeign) || errors.Is(err, store.ErrOwner) {
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
+	}
+	return err
 }
 
 // tooMuch is for a reply that cannot fit a frame, found out before all of it was fetched.

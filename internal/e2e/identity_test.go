@@ -498,7 +498,7 @@ func TestStartWithoutMySQL(t *testing.T) {
 	if err := h.Stop(); err == nil {
 		t.Log("the daemon drained what waits, although MySQL is away")
 	}
-	notServed(t, other.open(t), "is not known yet")
+	notServed(t, other.open(t), "it is not known yet")
 }
 
 // A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is
