@@ -106,8 +106,8 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	return site, err
 }
 
-// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. A site that does not know its
-// table yet takes nothing anyway.
+// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. A site that does not know
+// its table yet takes nothing anyway.
 func Meant(p protocol.Params, site Site) bool {
 	change, may := p.(interface{ TableIdentity() string })
 	serving, knows := site.(interface{ Owns(identity string) bool })

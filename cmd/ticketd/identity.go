@@ -15,8 +15,10 @@ import (
 func newIdentity(o *options) *cobra.Command {
 	var f configFlags
 	cmd := &cobra.Command{
-		Use: "identity", Short: "Show which table a site serves and whose its places are; decide where that is in doubt", Args: cobra.NoArgs,
-		Long: "Every tickets table has an identity, in the table beside it, and its row says on which server it is. The keys in Redis, the\n" +
+		Use: "identity", Short: "Show which table a site serves and whose its places are; decide where that is in " +
+			"doubt", Args: cobra.NoArgs,
+		Long: "Every tickets table has an identity, in the table beside it, and its row says on which server it is. The keys in " +
+			"Redis, the\n" +
 			"journal and the spool carry it, so that no site ever works with another's. Where a table is elsewhere than its row says,\n" +
 			"it is a copy, or it has moved, and only you can tell: until you do, the site is not served and nothing of it is lost.\n" +
 			"Exits non-zero where something does not belong together.",
@@ -32,8 +34,10 @@ func newIdentityMove(o *options) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "move", Short: "Say that the table has moved to where it is now", Args: cobra.NoArgs,
-		Long: "For a server that was replaced, renamed, or restored elsewhere, and for a site whose table the configuration has under\n" +
-			"another name or address now. The table keeps its identity. What this host's journal and spool and the site's keys in Redis\n" +
+		Long: "For a server that was replaced, renamed, or restored elsewhere, and for a site whose table the configuration has " +
+			"under\n" +
+			"another name or address now. The table keeps its identity. What this host's journal and spool and the site's keys in " +
+			"Redis\n" +
 			"hold under another identity is this table's from now on, and is brought to it.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.whereabouts(cmd.Context(), &f, func(w *boot.Whereabouts) error { return o.move(cmd.Context(), w, yes) })
@@ -49,7 +53,8 @@ func newIdentityNew(o *options) *cobra.Command {
 	var yes, withRedis bool
 	cmd := &cobra.Command{
 		Use: "new", Short: "Say that the table is a copy, and give it an identity of its own", Args: cobra.NoArgs,
-		Long: "For a clone of a site: a staging server, a dump that was loaded elsewhere. The original is left alone. A journal that came\n" +
+		Long: "For a clone of a site: a staging server, a dump that was loaded elsewhere. The original is left alone. A journal that " +
+			"came\n" +
 			"with the copy is moved aside, as its changes are the original's.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.whereabouts(cmd.Context(), &f, func(w *boot.Whereabouts) error { return o.renewed(cmd.Context(), w, withRedis, yes) })
@@ -143,7 +148,8 @@ var errNotYet = errors.New("nothing was changed: say --yes if that is meant")
 func (o *options) move(ctx context.Context, w *boot.Whereabouts, yes bool) error {
 	fmt.Fprintf(o.err, "%s: %s belongs to the %s from now on\n", w.Site, w.Name, w.Table.Here)
 	if w.Foreign(w.Keys) {
-		fmt.Fprintf(o.err, "%s: the keys %s* in Redis, which carry the identity %s, and all that waits in them, are this table's from now on: "+
+		fmt.Fprintf(o.err, "%s: the keys %s* in Redis, which carry the identity %s, and all that waits in them, are this table's "+
+			"from now on: "+
 			"a site that still works with them is not served any more\n", w.Site, w.Prefix, w.Keys)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(w.Journals)) {
@@ -168,7 +174,8 @@ func (o *options) renewed(ctx context.Context, w *boot.Whereabouts, withRedis, y
 	case withRedis:
 		fmt.Fprintf(o.err, "%s: the keys %s* in Redis are this table's from now on\n", w.Site, w.Prefix)
 	default:
-		fmt.Fprintf(o.err, "%s: the keys %s* in Redis stay the original's: give this site another key_prefix, redis.db or redis.addr; or, "+
+		fmt.Fprintf(o.err, "%s: the keys %s* in Redis stay the original's: give this site another key_prefix, redis.db or "+
+			"redis.addr; or, "+
 			"where Redis was copied along, say --redis\n", w.Site, w.Prefix)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(w.Journals)) {

@@ -23,9 +23,9 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// custody knows which table a site serves and whether all places of the site belong to it: the table that MySQL shows, the keys in
-// Redis, the journal. As long as one does not, or the table is not known yet, nothing of the site is served: what clients write goes to
-// their spool. All of its methods may be called by any goroutine.
+// custody knows which table a site serves and whether all places of the site belong to it: the table that MySQL shows, the keys
+// in Redis, the journal. As long as one does not, or the table is not known yet, nothing of the site is served: what clients
+// write goes to their spool. All of its methods may be called by any goroutine.
 type custody struct {
 	site   string
 	former string // what earlier versions called the table
@@ -152,8 +152,8 @@ func (c *custody) learn(db *mysql.DB, identity string) {
 // journalLabel is the file beside a journal's segments that says which table its changes are for.
 const journalLabel = "identity"
 
-// label compares the journal's label with the identity, and writes one where an earlier version has written none. The caller holds
-// the lock.
+// label compares the journal's label with the identity, and writes one where an earlier version has written none. The caller
+// holds the lock.
 func (c *custody) label() {
 	c.strange = nil
 	owner, err := readLabel(c.journal)
@@ -236,14 +236,16 @@ func (c *custody) say() {
 	c.said = text
 }
 
-var errUnidentified = errors.New("which table this is is not known yet: MySQL has not answered since the configuration names it, or the " +
+var errUnidentified = errors.New("it is not known yet which table this is: MySQL has not answered since the configuration names " +
+	"it, or the " +
 	"table is missing (run 'ticketd migrate')")
 
 // why says why nothing is served; nil where the site is. The caller holds the lock.
 func (c *custody) why() error {
 	switch {
 	case c.foreign != nil:
-		return fmt.Errorf("%w; where it has moved run 'ticketd identity move --site %s --yes', where it is a copy 'ticketd identity new "+
+		return fmt.Errorf("%w; where it has moved run 'ticketd identity move --site %s --yes', where it is a copy 'ticketd identity "+
+			"new "+
 			"--site %s --yes'", c.foreign, c.site, c.site)
 	case c.strange != nil:
 		return c.strange
@@ -289,8 +291,8 @@ func (c *custody) owner(context.Context) (redis.Owner, error) {
 	return redis.Owner{Identity: c.identity, Former: c.former}, nil
 }
 
-// owns says whether changes that carry an identity are for the site's table; as long as that is not known nobody can tell, and nothing
-// is served.
+// owns says whether changes that carry an identity are for the site's table; as long as that is not known nobody can tell, and
+// nothing is served.
 func (c *custody) owns(identity string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -302,7 +304,8 @@ func (c *custody) warnings() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unnamed {
-		return []string{"the table has no identity, and the daemon's MySQL user may not make one: run 'ticketd migrate' as a user who may " +
+		return []string{"the table has no identity, and the daemon's MySQL user may not make one: run 'ticketd migrate' as a user " +
+			"who may " +
 			"CREATE; until then a copy of it on another server is not told from it"}
 	}
 	return nil
@@ -345,7 +348,8 @@ func (s heldSink) Write(ctx context.Context, changes []flush.Change) ([]flush.Re
 	return s.Sink.Write(ctx, changes)
 }
 
-// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken from disk.
+// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken
+// from disk.
 func (d *Daemon) identify(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()

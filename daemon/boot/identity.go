@@ -15,13 +15,15 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// Whereabouts are a site's places and the identities that they carry, for the commands by which an operator decides whose they are.
+// Whereabouts are a site's places and the identities that they carry, for the commands by which an operator decides whose they
+// are.
 type Whereabouts struct {
 	Site string
 	// Name is the table's, by which earlier versions knew it.
 	Name  string
 	Table mysql.Identity
-	// Keys is the identity that the keys in Redis carry, empty for none; Prefix is what their names begin with, empty without a Redis.
+	// Keys is the identity that the keys in Redis carry, empty for none; Prefix is what their names begin with, empty without a
+	// Redis.
 	Keys, Prefix string
 	// Journals are by folder the identities that they carry; empty where an earlier version has written none.
 	Journals map[string]string
@@ -107,8 +109,8 @@ func idle(dirs []string) error {
 	return nil
 }
 
-// Move says that the table has moved to where it is, and that the journal, the keys in Redis and the spool of this host are its own
-// whatever identity they carry. It may be repeated.
+// Move says that the table has moved to where it is, and that the journal, the keys in Redis and the spool of this host are its
+// own whatever identity they carry. It may be repeated.
 func (w *Whereabouts) Move(ctx context.Context) error {
 	dirs := w.foreignJournals()
 	if err := idle(dirs); err != nil {
@@ -143,8 +145,9 @@ func (w *Whereabouts) Move(ctx context.Context) error {
 	return nil
 }
 
-// Renew says that the table is a copy, and gives it an identity of its own. A journal that carries an identity came with the copy: it
-// is moved aside, and where to is returned. With withKeys the keys in Redis came with it, too, and are the copy's from now on.
+// Renew says that the table is a copy, and gives it an identity of its own. A journal that carries an identity came with the
+// copy: it is moved aside, and where to is returned. With withKeys the keys in Redis came with it, too, and are the copy's from
+// now on.
 func (w *Whereabouts) Renew(ctx context.Context, withKeys bool) (aside []string, err error) {
 	var dirs []string
 	for dir, identity := range w.Journals {

@@ -15,7 +15,8 @@ func (e *exam) identity(ctx context.Context, site string) {
 		return
 	}
 	defer func() { _ = w.Close() }()
-	decide := "ticketd identity move --site " + site + " where it has moved, ticketd identity new --site " + site + " where it is a copy"
+	decide := "ticketd identity move --site " + site + " where it has moved, ticketd identity new --site " + site + " where it is " +
+		"a copy"
 	switch {
 	case w.Table.ID == "":
 		e.warn("mysql", "identity", site, "the table has no identity: a copy of it on another server is not told from it",

@@ -20,14 +20,14 @@ func (o owner) is(of string) bool { return of != "" && (of == o.identity || of =
 // databases is how many a Redis has unless redis.conf says otherwise; one that has fewer refuses the others.
 const databases = 16
 
-// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that nobody else who looks
-// for a place meanwhile picks the same: those that are this table's already, as another host of the site has them or an earlier run;
-// else a database that nobody uses, as cache plugins empty theirs; else a prefix of the site's own in database 0.
-func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, former int, cache string) error {
+// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that nobody else who
+// looks for a place meanwhile picks the same: those that are this table's already, as another host of the site has them or an
+// earlier run; else a database that nobody uses, as cache plugins empty theirs; else a prefix of the site's own in database 0.
+func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()
 	named := o.Site + ":"
-	if former >= 0 && f.take(ctx, former, "", own) {
+	if former, there := formerDatabase(o.Config, f.Addr); there && f.take(ctx, former, "", own) {
 		return nil
 	}
 	if f.find(ctx, own, "", named) {
@@ -41,7 +41,8 @@ func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, former i
 	if f.take(ctx, 0, "", own) || f.take(ctx, 0, named, own) {
 		return nil
 	}
-	return errors.Join(f.trouble, fmt.Errorf("Redis at %s has no place that is free: give its databases' number in redis.conf, or name "+
+	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no place that is free: give its databases' number in redis.conf, or "+
+		"name "+
 		"another Redis with --redis", f.Addr))
 }
 
@@ -76,7 +77,9 @@ func (f *foundRedis) take(ctx context.Context, database int, prefix string, own 
 }
 
 // choosePrefix picks the prefix of the keys of a site that is added beside others, and marks them.
-func choosePrefix(ctx context.Context, client goredis.UniversalClient, cluster bool, site string, own owner, taken []string) (string, error) {
+func choosePrefix(
+	ctx context.Context, client goredis.UniversalClient, cluster bool, site string, own owner, taken []string,
+) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()
 	for _, prefix := range []string{"", site + ":"} {

@@ -25,8 +25,8 @@ func keysOf(t *testing.T, c *config.Config, site string) (place [2]any, owner st
 	return [2]any{c.Redis.DB, prefix}, client.HGet(t.Context(), prefix+"ticket:meta", "owner").Val()
 }
 
-// Several sites are set up with one Redis at the same time, before any daemon has written: each gets keys of its own. So do more than
-// there are databases.
+// Several sites are set up with one Redis at the same time, before any daemon has written: each gets keys of its own. So do more
+// than there are databases.
 func TestInitsAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"databases 3"}})
@@ -56,8 +56,8 @@ func TestInitsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// Another host of the same site finds the keys that the first has, however many databases were taken meanwhile; so it does where the
-// first is of an earlier version.
+// Another host of the same site finds the keys that the first has, however many databases were taken meanwhile; so it does where
+// the first is of an earlier version.
 func TestInitOnAnotherHost(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -176,12 +176,14 @@ func TestInitOnACopy(t *testing.T) {
 	pool := mariadb.DB(t, dsn.DBName)
 	var before, after string
 	read := func(into *string) {
-		if err := pool.QueryRowContext(t.Context(), "SELECT identity FROM shop_support_tickets_identity WHERE id = 1").Scan(into); err != nil {
+		if err := pool.QueryRowContext(t.Context(), "SELECT identity FROM shop_support_tickets_identity WHERE id = "+
+			"1").Scan(into); err != nil {
 			t.Fatal(err)
 		}
 	}
 	leave := func() {
-		if _, err := pool.ExecContext(t.Context(), "UPDATE shop_support_tickets_identity SET server = 'elsewhere' WHERE id = 1"); err != nil {
+		if _, err := pool.ExecContext(t.Context(), "UPDATE shop_support_tickets_identity SET server = 'elsewhere' WHERE id = "+
+			"1"); err != nil {
 			t.Fatal(err)
 		}
 	}

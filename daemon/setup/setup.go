@@ -86,6 +86,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.Add {
 		return o.add(ctx)
 	}
+	return o.begin(ctx)
+}
+
+// begin writes a configuration of one site.
+func (o *Options) begin(ctx context.Context) error {
 	o.keep = true
 	if _, err := os.Lstat(o.Config); err == nil && !o.Force {
 		if !setsNothing(o.Config) {
@@ -97,7 +102,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if d.Redis, err = findRedis(ctx, &o, wp); err != nil {
+	if d.Redis, err = findRedis(ctx, o, wp); err != nil {
 		return err
 	}
 	c, err := o.try(render(d))
@@ -109,11 +114,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	if found := d.Redis; found != nil {
-		former, named := formerDatabase(o.Config, found.Addr)
-		if !named {
-			former = -1
-		}
-		if err := found.choose(ctx, &o, own, former, wp.Redis.Database); err != nil {
+		if err := found.choose(ctx, o, own, wp.Redis.Database); err != nil {
 			return err
 		}
 		d.KeyPrefix = found.Prefix

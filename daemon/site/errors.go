@@ -81,8 +81,16 @@ func answerOutage(err error) error {
 	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
-		return err
+		return answerOwner(err)
 	}
+}
+
+// answerOwner is answer where a place belongs to another table.
+func answerOwner(err error) error {
+	if errors.Is(err, flush.ErrSinkForeign) || errors.Is(err, store.ErrOwner) {
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
+	}
+	return err
 }
 
 // tooMuch is for a reply that cannot fit a frame, found out before all of it was fetched.

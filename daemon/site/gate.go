@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Gate is a site as requests meet it: it answers only while all places of the site belong to its table, see [Parts.Served]. A status
-// is answered always.
+// Gate is a site as requests meet it: it answers only while all places of the site belong to its table, see [Parts.Served]. A
+// status is answered always.
 type Gate struct{ *Site }
 
 var _ daemon.Site = Gate{}

@@ -99,7 +99,8 @@ func create(t *testing.T, c *protocol.Client, subject string) int64 {
 	return id
 }
 
-// notServed demands that the daemon refuses all of the site's requests for a reason that has these words, and that status says so.
+// notServed demands that the daemon refuses all of the site's requests for a reason that has these words, and that status says
+// so.
 func notServed(t *testing.T, c *protocol.Client, words ...string) {
 	t.Helper()
 	_, written := c.Set(t.Context(), set(1, "status", "stranger's"))
@@ -162,17 +163,13 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 			redis := testenv.NewRedis(t, testenv.RedisOptions{})
 			server, name := testenv.SharedMariaDB(t)
 			_, another := testenv.SharedMariaDB(t)
-			houses := map[string]*house{
-				"one":   newHouse(t, houseOptions{server: server, database: name, redis: redis}),
-				"other": newHouse(t, houseOptions{server: server, database: another, redis: redis}),
+			served := newHouse(t, houseOptions{server: server, database: name, redis: redis})
+			second := newHouse(t, houseOptions{server: server, database: another, redis: redis})
+			if first == "other" {
+				served, second = second, served
 			}
-			for _, h := range houses {
+			for _, h := range []*house{served, second} {
 				h.must(t, "migrate")
-			}
-			served := houses[first]
-			delete(houses, first)
-			var second *house
-			for _, second = range houses { // the one that is left
 			}
 			a := served.open(t)
 			b := second.open(t)
@@ -201,8 +198,8 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 }
 
 // Clones of a site's database on another server of this machine, with the same name and, to be mean, the same Redis and the same
-// configuration but for the server: a dump that was loaded there, and a copied data folder. Neither is served before somebody says
-// what it is; afterwards it is a site of its own, which the first's Redis is not for.
+// configuration but for the server: a dump that was loaded there, and a copied data folder. Neither is served before somebody
+// says what it is; afterwards it is a site of its own, which the first's Redis is not for.
 func TestClonesOfADatabase(t *testing.T) {
 	t.Parallel()
 	for _, copied := range []bool{false, true} {
@@ -404,9 +401,9 @@ func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
 	}
 }
 
-// A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis: they
-// have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the binary of
-// such a version; without it, its traces are made from those of this one.
+// A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis:
+// they have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the
+// binary of such a version; without it, its traces are made from those of this one.
 func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	for _, withRedis := range []bool{false, true} {
@@ -475,7 +472,8 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	}
 }
 
-// A daemon that starts while MySQL is away knows its table from its state folder, unless the configuration names another one since.
+// A daemon that starts while MySQL is away knows its table from its state folder, unless the configuration names another one
+// since.
 func TestStartWithoutMySQL(t *testing.T) {
 	t.Parallel()
 	o := houseOptions{server: testenv.NewMariaDB(t, testenv.MariaDBOptions{}), database: "shop"}
@@ -500,11 +498,11 @@ func TestStartWithoutMySQL(t *testing.T) {
 	if err := h.Stop(); err == nil {
 		t.Log("the daemon drained what waits, although MySQL is away")
 	}
-	notServed(t, other.open(t), "is not known yet")
+	notServed(t, other.open(t), "it is not known yet")
 }
 
-// A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is and
-// holds up nobody; with the old configuration it is made.
+// A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is
+// and holds up nobody; with the old configuration it is made.
 func TestMovedSpool(t *testing.T) {
 	t.Parallel()
 	o := houseOptions{}
@@ -514,7 +512,8 @@ func TestMovedSpool(t *testing.T) {
 	c := was.open(t)
 	id := create(t, c, "the first")
 	var identity string
-	if err := was.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+	if err := was.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = "+
+		"1").Scan(&identity); err != nil {
 		t.Fatal(err)
 	}
 	meant := func(identity string) *protocol.SetParams {
@@ -558,8 +557,8 @@ func TestMovedSpool(t *testing.T) {
 	wantSubjects(t, was.db, "spooled")
 }
 
-// MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything goes
-// on. So it does after a restart, as the row says by then where the table is.
+// MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything
+// goes on. So it does after a restart, as the row says by then where the table is.
 func TestMySQLFailsOver(t *testing.T) {
 	t.Parallel()
 	const name = "shop"
@@ -578,7 +577,8 @@ func TestMySQLFailsOver(t *testing.T) {
 	}
 	exec(first, "CREATE USER replica@'127.0.0.1' IDENTIFIED BY 'x'")
 	exec(first, "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")
-	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', MASTER_PASSWORD='x', "+
+	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', "+
+		"MASTER_PASSWORD='x', "+
 		"MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
 	exec(second, "START SLAVE")
 	if err := first.CreateDatabase(t.Context(), name); err != nil {

@@ -18,8 +18,8 @@ import (
 // what is copied at each start.
 const templateLogSize = "8M"
 
-// copyTemplate makes a data folder from another one, or a fresh one from the template, which is made once per server version and user and kept in
-// the user's cache: mariadb-install-db takes longer than the server's own start.
+// copyTemplate makes a data folder from another one, or a fresh one from the template, which is made once per server version and
+// user and kept in the user's cache: mariadb-install-db takes longer than the server's own start.
 func copyTemplate(ctx context.Context, server, source, data string) error {
 	if _, err := os.Stat(data); err == nil {
 		return nil // a server that ran here before goes on with what it has

@@ -75,24 +75,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 		return nil
 	})
 	err = wrap("prepare", err)
-	emptied, floorNeeded := false, false
-	unknown := make(map[int][]int)
-	for p, command := range metas {
-		meta, err := command.Result()
-		if err != nil || len(meta) == 0 {
-			continue // the first of these is what is returned
-		}
-		if meta[1] != nil && s.knownEpoch(p) != "" { // another daemon found Redis empty, and may be gone
-			s.floorless.Store(true)
-		}
-		stands, _ := meta[0].(string)
-		known := s.knownEpoch(p)
-		emptied = emptied || stands == "" && known != ""
-		floorNeeded = floorNeeded || stands == ""
-		if stands == "" || stands != known {
-			unknown[p] = nil
-		}
-	}
+	unknown, emptied, floorNeeded := s.unknownFillings(metas)
 	if len(unknown) == 0 {
 		return err
 	}
@@ -117,6 +100,29 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 		s.opts.OnSeed(floor, emptied)
 	}
 	return firstOf([]error{failed, err})
+}
+
+// unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was known and is
+// empty now, and whether any is empty.
+func (s *Store) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int, emptied, empty bool) {
+	unknown = make(map[int][]int)
+	for p, command := range metas {
+		meta, err := command.Result()
+		if err != nil || len(meta) == 0 {
+			continue // the first of these is what is returned
+		}
+		if meta[1] != nil && s.knownEpoch(p) != "" { // another daemon found Redis empty, and may be gone
+			s.floorless.Store(true)
+		}
+		stands, _ := meta[0].(string)
+		known := s.knownEpoch(p)
+		emptied = emptied || stands == "" && known != ""
+		empty = empty || stands == ""
+		if stands == "" || stands != known {
+			unknown[p] = nil
+		}
+	}
+	return unknown, emptied, empty
 }
 
 // forgetEpoch forgets what is known of a partition whose keys are not this site's any more.

@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A store touches nothing of a Redis that belongs to another table. The mark of a filling, its epoch, is random, and a store is told
-// it only where the owner that stands beside it is its own; so whoever names the right epoch has the right keys. Every script is
-// given the epoch and looks itself; what is only read is read with the epoch behind it, in the same pipeline.
+// A store touches nothing of a Redis that belongs to another table. The mark of a filling, its epoch, is random, and a store is
+// told it only where the owner that stands beside it is its own; so whoever names the right epoch has the right keys. Every
+// script is given the epoch and looks itself; what is only read is read with the epoch behind it, in the same pipeline.
 
 // guardTries is how often an answer that the filling is another one is followed by a look at it and another try.
 const guardTries = 3
@@ -105,10 +105,10 @@ func firstErr(replies []*goredis.Cmd) error {
 	return nil
 }
 
-// read sends the reads that queue puts into a pipeline, of the given partitions, and looks that what they saw was this site's: the
-// epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is another
-// one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each.
-// It wraps [store.ErrOwner] where nothing that was read may be used.
+// read sends the reads that queue puts into a pipeline, of the given partitions, and looks that what they saw was this site's:
+// the epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is
+// another one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each. It
+// wraps [store.ErrOwner] where nothing that was read may be used.
 func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
 	expected, metas := make([]string, len(partitions)), make([]*goredis.StringCmd, len(partitions))
 	for try := 1; ; try++ {

@@ -92,6 +92,7 @@ func (k *Keys) Prefix() string { return k.keys.base(0) }
 
 // foreignOwner is the error where the keys of a partition belong to another table.
 func (s *Store) foreignOwner(p int, owner string, ours Owner) error {
-	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or redis.db; "+
+	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or "+
+		"redis.db; "+
 		"where its table has moved here, run 'ticketd identity move'", store.ErrOwner, s.keys.base(p)+"*", owner, ours.Identity)
 }

@@ -125,8 +125,8 @@ func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Keys of an earlier version, which knew the table by its name, are taken over; whoever comes second with the same name, as a clone
-// on another server does, is a stranger.
+// Keys of an earlier version, which knew the table by its name, are taken over; whoever comes second with the same name, as a
+// clone on another server does, is a stranger.
 func TestKeysOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

@@ -17,9 +17,9 @@ import (
 type Options struct {
 	// Prefix goes before every key, so that several sites can share a Redis.
 	Prefix string
-	// Owner tells to which table the keys must belong, so that two sites that would share them by mistake are told apart. It is asked
-	// each time that Redis is another filling than before; its error is that of what needs the keys then. nil stands for a site
-	// without a name, in tests.
+	// Owner tells to which table the keys must belong, so that two sites that would share them by mistake are told apart. It is
+	// asked each time that Redis is another filling than before; its error is that of what needs the keys then. nil stands for a
+	// site without a name, in tests.
 	Owner func(context.Context) (Owner, error)
 	// OnOwner is told after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
 	// block. Optional.

@@ -60,7 +60,10 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
 	}
-	db := &DB{config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")", patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout}
+	db := &DB{
+		config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")",
+		patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
+	}
 	pool := sql.OpenDB(guarded{connector, db})
 	pool.SetMaxOpenConns(config.MaxConns)
 	pool.SetMaxIdleConns(config.MaxConns)

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// markEvery is how old this process' mark in the table may become: as long a copy of the table can be taken for the table itself by
-	// this process alone, where its connections begin to lead to the copy.
+	// markEvery is how old this process' mark in the table may become: as long a copy of the table can be taken for the table itself
+	// by this process alone, where its connections begin to lead to the copy.
 	markEvery = 10 * time.Minute
 	// marksKept is how many days the mark of a process is kept that renews it no more.
 	marksKept = 30
@@ -31,12 +31,13 @@ type GuardOptions struct {
 	Told func(identity string, own bool, err error)
 }
 
-// guard looks at every new connection before anything is done on it: whether it leads to the table that this process works for, or
-// to another one, as names and addresses are given to other servers, dumps are restored and machines are cloned.
+// guard looks at every new connection before anything is done on it: whether it leads to the table that this process works for,
+// or to another one, as names and addresses are given to other servers, dumps are restored and machines are cloned.
 //
 // A table is known by its row: its identity, and where it is. Where it is not there it is a copy, or has moved, which only an
-// operator can tell. But one thing this process can tell by itself: it writes a mark into the table, a random text of its own that
-// it changes every [markEvery]. A table elsewhere that has it is a replica of this one, which took over while this process ran.
+// operator can tell. But one thing this process can tell by itself: it writes a mark into the table, a random text of its own
+// that it changes every [markEvery]. A table elsewhere that has it is a replica of this one, which took over while this process
+// ran.
 type guard struct {
 	options GuardOptions
 	table   string
@@ -57,8 +58,8 @@ type guard struct {
 // works for, is closed, and what it was made for fails with [flush.ErrSinkForeign]. It is called before the first use.
 func (db *DB) Guard(o GuardOptions) {
 	var random [8]byte
-	_, _ = rand.Read(random[:])                                           // never fails
-	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1 //nolint:gosec // below 2^62
+	_, _ = rand.Read(random[:]) // never fails
+	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
 	db.guard = &guard{
 		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
 		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
@@ -219,8 +220,8 @@ func (g *guard) vouches(identity, mark string) bool {
 	return identity == g.identity && mark != "" && (mark == g.mark || mark == g.former)
 }
 
-// renewMark writes another mark where the last one is old. Where the server refuses that, this process cannot vouch for the table,
-// and nothing else is the matter.
+// renewMark writes another mark where the last one is old. Where the server refuses that, this process cannot vouch for the
+// table, and nothing else is the matter.
 func (g *guard) renewMark(ctx context.Context, i identities, here string) error {
 	mark, first, due := g.nextMark()
 	if !due {
@@ -256,9 +257,10 @@ func unusable(err error) bool {
 	return err != nil && !refused
 }
 
-// mayNot says that this user has no right to it, or that the server takes no such thing: it is read-only, or the name is too long.
+// mayNot says that this user has no right to it, or that the server takes no such thing: it is read-only, or the name is too
+// long.
 func mayNot(err error) bool {
-	const deniedDatabase, deniedTable, deniedColumn, denied, tooLong, readOnly, readOnlySession = 1044, 1142, 1143, 1227, 1059, 1290, 1792
-	const mariaReadOnly = 1836
-	return refusedWith(err, deniedDatabase, deniedTable, deniedColumn, denied, tooLong, readOnly, readOnlySession, mariaReadOnly)
+	const deniedDatabase, deniedTable, deniedColumn, denied, tooLong = 1044, 1142, 1143, 1227, 1059
+	const readOnly, readOnlyTransaction, readOnlyMode = 1290, 1792, 1836
+	return refusedWith(err, deniedDatabase, deniedTable, deniedColumn, denied, tooLong, readOnly, readOnlyTransaction, readOnlyMode)
 }

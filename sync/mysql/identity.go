@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,8 +151,8 @@ const maxPlace = 512
 
 // look says where this connection leads to: which server, which database, which table. It is the same for all nodes of a Galera
 // cluster and of a replication group, as they hold the same table. MariaDB has no number of its own, so its host, port and folder
-// stand for one; where the host is a container, its name is made anew with it, and the time at which the table of the identity was
-// made stands for it: that of a restored dump is another.
+// stand for one; where the host is a container, its name is made anew with it, and the time at which the table of the identity
+// was made stands for it: that of a restored dump is another.
 func (i identities) look(ctx context.Context) (place, error) {
 	variables, err := i.query(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'hostname', 'port', 'datadir', "+
 		"'socket', 'group_replication_group_name', 'wsrep_on', 'read_only', 'innodb_read_only')")
@@ -171,7 +172,8 @@ func (i identities) look(ctx context.Context) (place, error) {
 		return place{}, err
 	}
 	where := []rune(server + ", " + database[0][0] + "." + i.table)
-	return place{where: string(where[:min(len(where), maxPlace)]), readOnly: v["read_only"] == "ON" || v["innodb_read_only"] == "ON"}, nil
+	readOnly := v["read_only"] == "ON" || v["innodb_read_only"] == "ON"
+	return place{where: string(where[:min(len(where), maxPlace)]), readOnly: readOnly}, nil
 }
 
 func (i identities) server(ctx context.Context, v map[string]string) (string, error) {
@@ -290,10 +292,5 @@ func refusedWith(err error, numbers ...uint16) bool {
 	if !ok {
 		return false
 	}
-	for _, n := range numbers {
-		if refused.Number == n {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(numbers, refused.Number)
 }

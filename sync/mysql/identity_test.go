@@ -59,8 +59,8 @@ func TestIdentityIsMadeOnce(t *testing.T) {
 	})
 }
 
-// A table from before there were identities gets one at the first connection; where the daemon's user may not make tables its name
-// stands for it, until somebody has migrated.
+// A table from before there were identities gets one at the first connection; where the daemon's user may not make tables its
+// name stands for it, until somebody has migrated.
 func TestIdentityOfAnOlderTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -101,7 +101,9 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	_, rows := serving.MaxID(t.Context())
 	_, lease := mysql.NewSequence(serving).Lease(t.Context(), 1)
 	_, flushed := mysql.NewSink(serving).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
-	for what, err := range map[string]error{"definition": definition, "lease": lease, "flush": flushed, "read": rows, "guard": g.err} {
+	for what, err := range map[string]error{
+		"definition": definition, "lease": lease, "flush": flushed, "read": rows, "guard": g.err,
+	} {
 		if !errors.Is(err, flush.ErrSinkForeign) || !strings.Contains(err.Error(), "host production") {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -131,8 +133,8 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A fail-over while the daemon runs: its own mark tells it that the table on the other server is the same. Another process, and one
-// that has just begun, cannot tell; a copy from before the last two marks is one.
+// A fail-over while the daemon runs: its own mark tells it that the table on the other server is the same. Another process, and
+// one that has just begun, cannot tell; a copy from before the last two marks is one.
 func TestFailOverIsVouchedFor(t *testing.T) {
 	t.Parallel()
 	db := private(t)

@@ -232,8 +232,8 @@ func (m *migration) tombstones(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
 }
 
-// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that too.
-// The identity of a table which is a copy, or has moved, stays as it is.
+// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that
+// too. The identity of a table which is a copy, or has moved, stays as it is.
 func (m *migration) identity(ctx context.Context) error {
 	return onConn(m.conn, m.config.Table, func(i identities) error {
 		row, _, err := i.read(ctx, identityRow)
