@@ -103,8 +103,9 @@ type Outcome struct {
 	// Revision is the ticket's. Next to [ErrDeleted] or [ErrTaken] it is zero where the store does not hold the ticket: the refusal
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
-	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
-	// [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
+	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that
+	// concern this mutation alone. It wraps [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be
+	// made.
 	Err error
 }
 
