@@ -172,7 +172,8 @@ func (e *exam) userFolder(dir string, uid uint32) {
 		return
 	case ownerOf(info) != uid:
 		e.fail("spool", "user", "",
-			fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)), "look at it and remove it; "+prepareSpool)
+			fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)),
+			"look at it and remove it; "+prepareSpool)
 		return
 	case mode.Perm()&0o007 != 0, mode.Perm()&0o770 != 0o770, !mayUse(info, e.uid, 3):
 		e.fail("spool", "user", "", fmt.Sprintf("%s has the mode %04o and the group %s", dir, mode.Perm(), groupName(groupOf(info))),
