@@ -120,8 +120,8 @@ func acquireAll(c *Connections, user uint32) (int, *protocol.Error) {
 	}
 }
 
-// Two busy users cannot shut out a third, and nobody the operator: shares of those who are connected, a floor for those who are not,
-// a few for root and the daemon's user alone. Each refusal names its limit.
+// Two busy users cannot shut out a third, and nobody the operator: shares of those who are connected, a floor for those who are
+// not, a few for root and the daemon's user alone. Each refusal names its limit.
 func TestConnectionsAreShared(t *testing.T) {
 	t.Parallel()
 	const limit, own = 128, 4000
@@ -141,7 +141,8 @@ func TestConnectionsAreShared(t *testing.T) {
 		{0, 0, "all of daemon.max_connections (128) are open"},
 	} {
 		taken, refusal := acquireAll(c, want.user)
-		if taken != want.taken || refusal.Code != protocol.CodeOverloaded || !refusal.Closing || !strings.Contains(refusal.Message, want.says) {
+		if taken != want.taken || refusal.Code != protocol.CodeOverloaded || !refusal.Closing ||
+			!strings.Contains(refusal.Message, want.says) {
 			t.Errorf("user %d got %d connections, then %v; want %d, then %q", want.user, taken, refusal, want.taken, want.says)
 		}
 	}

@@ -63,8 +63,8 @@ func newInit(o *options) *cobra.Command {
 	return cmd
 }
 
-// prepareNewSpool makes the users' folders in the spool, where this installation has one. What fails does not make the configuration
-// wrong: the service tries again at its start.
+// prepareNewSpool makes the users' folders in the spool, where this installation has one. What fails does not make the
+// configuration wrong: the service tries again at its start.
 func prepareNewSpool(path string, say func(format string, args ...any)) {
 	c, err := config.LoadOpen(path, os.Environ(), nil)
 	if err != nil || c.Daemon.SpoolDir == "" {

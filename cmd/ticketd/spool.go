@@ -32,8 +32,8 @@ func newSpool(o *options) *cobra.Command {
 		},
 	}
 	f.add(prepare)
-	prepare.Flags().StringVar(&user, "user", "", "the daemon's user by name or number; where not given, the owner of daemon.spool_dir, "+
-		"or ticketd")
+	prepare.Flags().StringVar(&user, "user", "", "the daemon's user by name or number; where not given, the owner of "+
+		"daemon.spool_dir, or ticketd")
 	cmd.AddCommand(prepare)
 	return cmd
 }

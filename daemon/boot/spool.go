@@ -70,8 +70,8 @@ func (d *Daemon) peers(c *config.Config) []uint32 {
 	return users
 }
 
-// PrepareSpool makes the folders of all users, for a command that root runs. daemonUser is the daemon's user by name or number; where
-// it is empty, the folder's owner tells, or the user that the packages make.
+// PrepareSpool makes the folders of all users, for a command that root runs. daemonUser is the daemon's user by name or number;
+// where it is empty, the folder's owner tells, or the user that the packages make.
 func PrepareSpool(c *config.Config, daemonUser string, say func(format string, args ...any)) error {
 	if c.Daemon.SpoolDir == "" {
 		say("daemon.spool_dir is empty: there is no spool")

@@ -132,7 +132,8 @@ var wrong = map[string]string{
 	"sites.main.allow_users": `["no such user"]`, "sites.main.allow_groups": `["no such group"]`,
 	"sites.main.strategy": `"sometimes"`, "sites.main.linger": `"2m"`, "sites.main.period": `"1ms"`,
 	"sites.main.close_field": `""`, "sites.main.close_statuses": "[]", "sites.main.max_age": `"0s"`,
-	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0", "sites.main.max_dirty": "-1",
+	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0",
+	"sites.main.max_dirty": "-1",
 }
 
 func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {

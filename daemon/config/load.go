@@ -33,8 +33,8 @@ func Load(path string, environ, flags []string) (*Config, error) {
 	return c, nil
 }
 
-// LoadOpen is Load without the secrets, for a command that needs none: the files that hold them may be the daemon's alone. Values are
-// not checked.
+// LoadOpen is Load without the secrets, for a command that needs none: the files that hold them may be the daemon's alone.
+// Values are not checked.
 func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	k, err := read(path, environ, flags)
 	if err != nil {

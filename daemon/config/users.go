@@ -13,8 +13,8 @@ import (
 // usersFile lists the users of this machine.
 const usersFile = "/etc/passwd"
 
-// Peers are the users that may use any of the sites: those in allow_users, and those whose primary group is in allow_groups, as far
-// as /etc/passwd lists them. Names that cannot be resolved are left out, and the error says so.
+// Peers are the users that may use any of the sites: those in allow_users, and those whose primary group is in allow_groups, as
+// far as /etc/passwd lists them. Names that cannot be resolved are left out, and the error says so.
 func (c *Config) Peers() ([]uint32, error) {
 	var users, groups []uint32
 	var errs []error

@@ -144,8 +144,8 @@ func (e *exam) spool(dir string) {
 	if mode := info.Mode(); mode.Perm()&0o020 != 0 {
 		fix := "when the plugins of all sites are upgraded: chmod 0711 " + dir
 		if mode&fs.ModeSticky == 0 {
-			e.fail("spool", "shared", "", fmt.Sprintf("the members of group %s may move other users' folders away", groupName(groupOf(info))),
-				prepareSpool+"; "+fix)
+			e.fail("spool", "shared", "",
+				fmt.Sprintf("the members of group %s may move other users' folders away", groupName(groupOf(info))), prepareSpool+"; "+fix)
 		} else {
 			e.warn("spool", "shared", "", fmt.Sprintf("the members of group %s may put files straight into %s, as older plugins do",
 				groupName(groupOf(info)), dir), fix)
@@ -171,7 +171,8 @@ func (e *exam) userFolder(dir string, uid uint32) {
 			"look at it and remove it; "+prepareSpool)
 		return
 	case ownerOf(info) != uid:
-		e.fail("spool", "user", "", fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)),
+		e.fail("spool", "user", "",
+			fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)),
 			"look at it and remove it; "+prepareSpool)
 		return
 	case mode.Perm()&0o007 != 0, mode.Perm()&0o770 != 0o770, !mayUse(info, e.uid, 3):

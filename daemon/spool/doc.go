@@ -3,9 +3,9 @@
 //
 // # Lanes and sites
 //
-// Each user's folder is a lane, and so is the folder of all of them, where older clients leave their files. A look at a lane finds
-// out what its new files are; from then on each waits for its site, or is set aside. A site takes in the files of all lanes whose
-// users may use it. Lanes and sites know nothing of each other's trouble.
+// Each user's folder is a lane, and so is the folder of all of them, where older clients leave their files. A look at a lane
+// finds out what its new files are; from then on each waits for its site, or is set aside. A site takes in the files of all
+// lanes whose users may use it. Lanes and sites know nothing of each other's trouble.
 //
 // # States of a file
 //
@@ -29,6 +29,6 @@
 // same request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when
 // there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
 //
-// A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon says
-// why, and looks again every few seconds.
+// A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon
+// says why, and looks again every few seconds.
 package spool

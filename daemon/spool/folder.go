@@ -31,8 +31,8 @@ const (
 	badName   = "bad"
 )
 
-// folder is an open folder of the spool. What is in it is reached through its descriptor, so that nobody can put another folder in
-// its place between two steps.
+// folder is an open folder of the spool. What is in it is reached through its descriptor, so that nobody can put another folder
+// in its place between two steps.
 type folder struct {
 	path string
 	dir  *os.File
@@ -111,8 +111,8 @@ func openDir(at int, path string, owner int) (*os.File, error) {
 	return dir, nil
 }
 
-// openFolder opens a folder in the base whose owner alone, and the daemon, may use it; "." is the base itself. It takes the folder
-// for this process alone.
+// openFolder opens a folder in the base whose owner alone, and the daemon, may use it; "." is the base itself. It takes the
+// folder for this process alone.
 func openFolder(base *os.File, name string, owner int) (*folder, error) {
 	f := &folder{path: filepath.Join(base.Name(), name)}
 	var err error
@@ -165,9 +165,9 @@ func present(path string, dir *os.File) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-// names lists what is there by order of name, but for what begins with a dot, bad/ and, in the base, the users' folders. more says
-// that there is more than that: of a folder with too many names those that were read first are returned. It may be called by
-// several goroutines.
+// names lists what is there by order of name, but for what begins with a dot, bad/ and, in the base, the users' folders. more
+// says that there is more than that: of a folder with too many names those that were read first are returned. It may be called
+// by several goroutines.
 func (f *folder) names(isShared bool) (names []string, more bool, err error) {
 	all, err := list(f.fd(), maxNames+1)
 	more = len(all) > maxNames
@@ -184,8 +184,8 @@ func isUser(name string) bool {
 	return err == nil && name == strconv.FormatUint(uid, 10)
 }
 
-// list reads at most so many names of a folder, all of them where most is negative. It does so through a descriptor of its own, as
-// two readers of one would share its position.
+// list reads at most so many names of a folder, all of them where most is negative. It does so through a descriptor of its own,
+// as two readers of one would share its position.
 func list(at, most int) ([]string, error) {
 	fd, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -214,7 +214,8 @@ var (
 	errLeased = errors.New("the file is kept by its owner")
 )
 
-// look says whether a file may be opened at all: it is the owner's (a negative owner is any), and a regular file. Nothing is opened.
+// look says whether a file may be opened at all: it is the owner's (a negative owner is any), and a regular file. Nothing is
+// opened.
 func (f *folder) look(name string, owner int64) error {
 	var stat unix.Stat_t
 	err := unix.Fstatat(f.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW)

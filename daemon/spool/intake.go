@@ -193,7 +193,8 @@ func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
 	return queue
 }
 
-// takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became of it.
+// takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became
+// of it.
 func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *intake) (goOn bool, err error) {
 	c, err := f.read(site)
 	var refusal *protocol.Error

@@ -28,8 +28,8 @@ const (
 	anybody = -1
 )
 
-// lane is one folder: a user's, or the base, in which older clients leave their files. Its files have an order, its own bounds and
-// its own trouble; none of them is another lane's.
+// lane is one folder: a user's, or the base, in which older clients leave their files. Its files have an order, its own bounds
+// and its own trouble; none of them is another lane's.
 type lane struct {
 	s    *Spool
 	name string

@@ -162,8 +162,8 @@ func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	h.site.want(t, "set 1 hers hers", "set 1 forged forged")
 }
 
-// The group of a file proves nothing: the folder hands its own on, and newgrp gives any. The group that counts is the one that the
-// machine's list of users names, as for a connection.
+// The group of a file proves nothing: the folder hands its own on, and newgrp gives any. The group that counts is the one that
+// the machine's list of users names, as for a connection.
 func TestGroupOfAFileProvesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -197,8 +197,8 @@ func TestBadOfAnotherUserIsFull(t *testing.T) {
 // uselessFiles are as many as somebody puts there who means harm.
 const uselessFiles = 20_000
 
-// A user who fills the own folder with useless files and renames them all the time costs other sites nothing: their calls do not look
-// at that folder, and the kernel tells of one rename, not of each.
+// A user who fills the own folder with useless files and renames them all the time costs other sites nothing: their calls do
+// not look at that folder, and the kernel tells of one rename, not of each.
 func TestFloodOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -214,7 +214,7 @@ func TestFloodOfAnotherUser(t *testing.T) {
 	h.rename(t, bob, uselessFiles)
 	told := 0
 	h.Spool.mu.Lock()
-	h.news.hear(func(wd int) {
+	h.news.hear(func(int) {
 		told++
 		l.unseen = true
 	})

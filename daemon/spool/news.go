@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// news is the kernel's queue of what was renamed into folders. Each watch tells of one rename and is gone then: a flood of renames
-// in one folder neither fills the queue nor costs whoever reads it. Who looks at a folder arms its watch first.
+// news is the kernel's queue of what was renamed into folders. Each watch tells of one rename and is gone then: a flood of
+// renames in one folder neither fills the queue nor costs whoever reads it. Who looks at a folder arms its watch first.
 type news struct {
 	fd  int
 	buf [16 << 10]byte

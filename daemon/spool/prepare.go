@@ -29,8 +29,8 @@ type Preparation struct {
 	Say func(format string, args ...any)
 }
 
-// Run makes what is missing and puts right what is wrong with the modes and groups of what is there. It leaves alone, and names in
-// the error, what is somebody else's. It may be repeated.
+// Run makes what is missing and puts right what is wrong with the modes and groups of what is there. It leaves alone, and names
+// in the error, what is somebody else's. It may be repeated.
 func (p *Preparation) Run() error {
 	base, err := p.base()
 	if err != nil {
@@ -107,29 +107,31 @@ func (p *Preparation) user(base *os.File, uid uint32) error {
 		return err
 	}
 	defer func() { _ = dir.Close() }()
+	return p.giveAway(dir, uid, isNew)
+}
+
+// giveAway gives a folder its user, the daemon's group and the mode, where it does not have them.
+func (p *Preparation) giveAway(dir *os.File, uid uint32, isNew bool) error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &stat); err != nil {
 		return err
 	}
-	info, err := dir.Stat()
-	if err != nil {
-		return err
-	}
-	if !isNew && stat.Uid == uid && stat.Gid == p.GID && info.Mode()&(fs.ModePerm|fs.ModeSetgid) == userMode {
+	isOwned := stat.Uid == uid && stat.Gid == p.GID
+	if !isNew && isOwned && stat.Mode&^unix.S_IFMT == unixMode(userMode) {
 		return nil
 	}
 	// The group before the mode: the other way round another group could use it for an instant.
-	if stat.Uid != uid || stat.Gid != p.GID {
+	if !isOwned {
 		if err := dir.Chown(int(uid), int(p.GID)); err != nil {
 			return fmt.Errorf("giving it to user %d and group %d: %w", uid, p.GID, err)
 		}
 	}
-	err = dir.Chmod(userMode)
+	err := dir.Chmod(userMode)
 	if errors.Is(err, fs.ErrPermission) && int(p.GID) == os.Getegid() {
 		err = dir.Chmod(userMode.Perm()) // a unit with RestrictSUIDSGID=; this process' files have the group anyway
 	}
 	if err == nil {
-		p.Say("%s: user %d, group %d, mode %04o", filepath.Join(p.Base, name), uid, p.GID, unixMode(userMode))
+		p.Say("%s/%d: user %d, group %d, mode %04o", p.Base, uid, uid, p.GID, unixMode(userMode))
 	}
 	return err
 }

@@ -26,8 +26,8 @@ const (
 	groupOfMain, nobodysGroup         = 64111, 64112
 )
 
-// newSharedRig is a daemon with two sites on a socket to which the kernel lets everybody: who may do what is the daemon's to say. It
-// takes further lines of the section [daemon].
+// newSharedRig is a daemon with two sites on a socket to which the kernel lets everybody: who may do what is the daemon's to
+// say. It takes further lines of the section [daemon].
 func newSharedRig(t *testing.T, daemon ...string) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -48,7 +48,8 @@ func newSharedRig(t *testing.T, daemon ...string) *rig {
 	r.text = fmt.Sprintf("[daemon]\nsocket = %q\nsocket_mode = \"0666\"\nstate_dir = %q\nspool_dir = %q\n%s\n[redis]\naddr = %q\n"+
 		"[sites.main]\ndsn = %q\nallow_users = [\"%d\"]\nallow_groups = [\"%d\"]\n"+
 		"[sites.other]\ndsn = %q\ntable_prefix = \"other_\"\nkey_prefix = \"other:\"\nallow_users = [\"%d\"]\n",
-		r.socket, filepath.Join(dir, "state"), r.spool(), strings.Join(daemon, "\n"), "unix://"+redis.Socket(), dsn, userOfMain, groupOfMain, dsn, userOfOther)
+		r.socket, filepath.Join(dir, "state"), r.spool(), strings.Join(daemon, "\n"), "unix://"+redis.Socket(),
+		dsn, userOfMain, groupOfMain, dsn, userOfOther)
 	for _, site := range []string{"main", "other"} {
 		file := filepath.Join(testenv.Folder(t), "migrate.toml")
 		writeFile(t, file, r.text)
@@ -155,8 +156,8 @@ func requireForbidden(t *testing.T, what, out string, err error) {
 	}
 }
 
-// A file that an older client leaves in the folder that all share is judged by its owner as a connection by its peer, site by site.
-// Its group proves nothing: the folder hands its own on.
+// A file that an older client leaves in the folder that all share is judged by its owner as a connection by its peer, site by
+// site. Its group proves nothing: the folder hands its own on.
 func TestOwnersOfSpooledChanges(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)

@@ -122,7 +122,8 @@ func TestUserWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
 	w := newTenant(t, r, stranger)
-	if said := w.page(t, "set", "id", "1", "value", "x"); !strings.Contains(said, "forbidden") || !strings.Contains(said, "allow_users") {
+	said := w.page(t, "set", "id", "1", "value", "x")
+	if !strings.Contains(said, "forbidden") || !strings.Contains(said, "allow_users") {
 		t.Errorf("with the daemon: %s", said)
 	}
 	r.Kill()
@@ -157,8 +158,8 @@ func (r *rig) hold(t *testing.T, user uint32, most int) {
 	}
 }
 
-// A user in no allow list and a busy site's user hold as many connections as they can get: another site's user and root are served all
-// the same.
+// A user in no allow list and a busy site's user hold as many connections as they can get: another site's user and root are
+// served all the same.
 func TestTenantsShareTheConnections(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t, "max_connections = 32", `idle_timeout = "1m"`)
@@ -179,8 +180,8 @@ func TestTenantsShareTheConnections(t *testing.T) {
 	requireForbidden(t, "a stranger", out, err)
 }
 
-// A spool that version 990c148 has left, open to the web server's group and with changes in it, is taken in; its folder is closed as
-// far as plugins of that version allow, and from then on each user has its own.
+// A spool that version 990c148 has left, open to the web server's group and with changes in it, is taken in; its folder is
+// closed as far as plugins of that version allow, and from then on each user has its own.
 func TestSpoolOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -231,7 +232,8 @@ func TestPrepareCommand(t *testing.T) {
 	}
 	dir := testenv.Folder(t)
 	config, spool := filepath.Join(dir, "c.toml"), filepath.Join(dir, "spool")
-	writeFile(t, config, fmt.Sprintf("[daemon]\nspool_dir = %q\n[sites.main]\ndsn_file = \"/nonexistent/dsn\"\nallow_users = [\"%d\", \"%d\"]\n",
+	writeFile(t, config, fmt.Sprintf("[daemon]\nspool_dir = %q\n[sites.main]\ndsn_file = \"/nonexistent/dsn\"\n"+
+		"allow_users = [\"%d\", \"%d\"]\n",
 		spool, userOfMain, userOfOther))
 	prepare := func() string {
 		out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "spool", "prepare", "--config", config).CombinedOutput()
@@ -255,14 +257,17 @@ func TestPrepareCommand(t *testing.T) {
 	}
 }
 
-// A change that a user's client left while the daemon was asked for other things is made before that user's next request; a site with
-// two users has their changes in one order.
+// A change that a user's client left while the daemon was asked for other things is made before that user's next request; a
+// site with two users has their changes in one order.
 func TestFoldersOfASiteAreOneOrder(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
 	c := r.dial(t)
 	c.Site = "main"
-	folders := map[int]*spooler{0: {dir: filepath.Join(r.spool(), "0")}, userOfMain: {dir: filepath.Join(r.spool(), strconv.Itoa(userOfMain))}}
+	folders := map[int]*spooler{}
+	for _, user := range []int{0, userOfMain} {
+		folders[user] = &spooler{dir: filepath.Join(r.spool(), strconv.Itoa(user))}
+	}
 	for i := range 20 {
 		for _, user := range []int{userOfMain, 0, userOfMain} {
 			p := set(7, "status", fmt.Sprint(i, " of ", user))

@@ -27,7 +27,9 @@ func TestQuota(t *testing.T) {
 		t.Errorf("the refused ticket is there: %d, %v", n, err)
 	}
 	mustSet(t, open(t, client, redis.Options{Prefix: prefix + "other:", MaxDirty: 1}), 3, "status", "open")
-	entries := []store.Entry{{Sequence: 1, Revision: 5, Mutation: mutationOf(1)}, {Sequence: 2, Revision: 6, Mutation: mutationOf(3)}}
+	entries := []store.Entry{
+		{Sequence: 1, Revision: 5, Mutation: mutationOf(1)}, {Sequence: 2, Revision: 6, Mutation: mutationOf(3)},
+	}
 	replaying := open(t, client, redis.Options{Prefix: prefix, MaxDirty: 2, Journal: "j"})
 	if _, err := replaying.Replay(t.Context(), entries); !errors.Is(err, store.ErrQuota) {
 		t.Errorf("what the journal has acknowledged is replayed beyond the quota: %v", err)

@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A site's quota is the caller's answer: the journal is no way around it. What the journal has acknowledged before waits there, in
-// its order, until there is room, and is lost in no case.
+// A site's quota is the caller's answer: the journal is no way around it. What the journal has acknowledged before waits there,
+// in its order, until there is room, and is lost in no case.
 func TestQuotaIsNotWaitedForInTheJournal(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{maxDirty: 2})

@@ -237,7 +237,7 @@ final class SiteHealth {
 		if ( ! is_wp_error( $status ) && $status['spool']['bad'] > 0 ) {
 			/* translators: 1: number of files, 2: path of a folder */
 			$text = sprintf(
-				__( '%1$s files in the folders bad below %2$s could not be used; the reasons are beside them.', 'ticketd' ),
+				__( '%1$s files in the folders bad below %2$s could not be used; see the reasons there.', 'ticketd' ),
 				number_format_i18n( $status['spool']['bad'] ),
 				( new Settings() )->spool()
 			);
