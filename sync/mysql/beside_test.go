@@ -32,9 +32,9 @@ func formerly(t *testing.T, db *mysql.DB, column string) {
 }
 
 // TestBeside runs the tests of the sink and of the readers once more, on tables that have their revisions in a side table.
-func TestBeside(t *testing.T) { //nolint:paralleltest // the tests below it call Parallel themselves
+func TestBeside(t *testing.T) {
 	t.Parallel()
-	for name, test := range map[string]func(*testing.T){
+	for name, test := range map[string]func(*testing.T){ //nolint:paralleltest // each test calls Parallel itself
 		"WriteInsertsAndUpdates":              TestWriteInsertsAndUpdates,
 		"AnOlderRevisionNeverOverwrites":      TestAnOlderRevisionNeverOverwrites,
 		"AnEqualRevisionIsIdempotent":         TestAnEqualRevisionIsIdempotent,
