@@ -46,6 +46,26 @@ func (e *exam) mysql(ctx context.Context, site string) {
 		return
 	}
 	e.table(ctx, site, db, facts, definition)
+	if definition == nil {
+		e.ids(ctx, site, db)
+	}
+}
+
+// ids says whether new tickets get ids that nobody else gives.
+func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
+	counts, err := db.TryFence(ctx)
+	unfenced, is := errors.AsType[*mysql.UnfencedError](err)
+	switch {
+	case is:
+		e.fail("mysql", "ids", site, "no new tickets can be made: "+unfenced.Error(),
+			"put that right and try INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
+	case err != nil:
+		e.warn("mysql", "ids", site, "it cannot be told whether ids are kept apart: "+short(err), "look at MySQL's log")
+	case counts:
+		e.ok("mysql", "ids", site, "the key is AUTO_INCREMENT; ticketd's own ids are kept apart from those that the table gives")
+	default:
+		e.ok("mysql", "ids", site, "ids come from the sequence alone")
+	}
 }
 
 // noMySQL says why nobody could connect.

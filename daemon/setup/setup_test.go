@@ -166,7 +166,7 @@ func TestInitAgainKeepsTheDatabase(t *testing.T) {
 	options.DB = first.Redis.DB
 	client := goredis.NewClient(options)
 	defer client.Close()
-	if err := client.Set(t.Context(), "ticket:meta", "x", 0).Err(); err != nil {
+	if err := client.HSet(t.Context(), "ticket:1", "status", "open").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.run(t.Context(), t); err != nil || again.Redis.DB != first.Redis.DB {

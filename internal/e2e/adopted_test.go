@@ -46,13 +46,6 @@ func runSQL(t *testing.T, db *sql.DB, statement string) {
 	}
 }
 
-func flushed(t *testing.T, c *protocol.Client) {
-	t.Helper()
-	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // listed are the ids of all tickets, with the number that count says.
 func listed(t *testing.T, c *protocol.Client) string {
 	t.Helper()

@@ -39,6 +39,7 @@ type rigOptions struct {
 	journal string         // TOML of [journal]
 	noRedis bool           // the journal is the store
 	place   string         // TOML of [redis] that leads to servers which the test has started
+	prefix  string         // of the Redis keys, where place leads to servers that are shared
 	env     []string       // further environment of the daemon
 	tables  []string       // SQL that runs before ticketd first sees the database
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
@@ -62,6 +63,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 func (r *rig) config(t *testing.T, o *rigOptions) string {
 	t.Helper()
 	var database string
+	r.prefix = o.prefix
 	if o.redis == nil && !o.noRedis && o.place == "" {
 		o.redis, r.prefix = testenv.SharedRedis(t)
 	}

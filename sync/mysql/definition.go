@@ -32,6 +32,9 @@ const (
 func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	const operation = "read the table's definition"
 	db.packet.Store(0)
+	if err := db.Identify(ctx); err != nil {
+		return nil, err
+	}
 	f, err := db.flavour(ctx)
 	if err != nil {
 		return nil, db.failure(operation, err)

@@ -28,9 +28,9 @@ const (
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, and
-// the tombstones where deletes remove rows. It never narrows or changes what is there. A table that ticketd did not make is
-// not altered: it gets a side table. It returns the statements that it has run, or would run.
+// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
+// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that ticketd did
+// not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
@@ -50,7 +50,7 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 	}
 	defer unlock()
 	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
-	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar} {
+	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity} {
 		if err := step(ctx); err != nil {
 			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
 		}
@@ -133,7 +133,7 @@ func withoutComments(statement string) string {
 const (
 	createTickets = iota
 	createSequence
-	raiseSequence
+	beginSequence
 )
 
 // tickets makes the tickets table or adds to it.
@@ -148,7 +148,6 @@ func (m *migration) tickets(ctx context.Context) error {
 		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
 			"correct the name, or make the table first")
 	}
-	m.created = true
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
 }
 
@@ -192,10 +191,12 @@ func (m *migration) wanted(ctx context.Context) (shape, error) {
 	return want, errors.Join(err, dropErr)
 }
 
-// sequence makes the sequence, and raises it where it is not above the table's ids, see [reach].
+// sequence makes the sequence where it is missing; it then begins above the table's ids, see [reach]. One that is there is
+// left where it stands: an id that somebody typed in must not move the numbering, see [Sequence.RaiseToTable].
 func (m *migration) sequence(ctx context.Context) error {
 	schema := m.schema(phpclient.Schema)
-	there, err := m.exists(ctx, m.config.Table+sequenceSuffix)
+	name := m.config.Table + sequenceSuffix
+	there, err := m.exists(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -203,22 +204,16 @@ func (m *migration) sequence(ctx context.Context) error {
 		if err := m.run(ctx, schema[createSequence]); err != nil {
 			return err
 		}
+		return m.run(ctx, schema[beginSequence])
 	}
-	if !there || m.created {
-		return m.run(ctx, schema[raiseSequence])
+	var rows int
+	if err := m.conn.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+quote(name)+" WHERE id = 1").Scan(&rows); err != nil {
+		return fmt.Errorf("look at the sequence: %w", err)
 	}
-	var low bool
-	key := quote(m.config.Key)
-	err = m.conn.QueryRowContext(ctx, "SELECT COALESCE((SELECT next FROM "+quote(m.config.Table+sequenceSuffix)+
-		" WHERE id = 1), 0) <= COALESCE((SELECT MAX("+key+") FROM "+quote(m.config.Table)+" WHERE "+key+" < ?), 0)",
-		int64(reach)).Scan(&low)
-	if err != nil {
-		return fmt.Errorf("compare the sequence with the ids: %w", err)
-	}
-	if !low {
+	if rows > 0 {
 		return nil
 	}
-	return m.run(ctx, schema[raiseSequence])
+	return m.run(ctx, schema[beginSequence])
 }
 
 // tombstones makes the table of deleted tickets where deletes remove rows.
@@ -235,6 +230,34 @@ func (m *migration) tombstones(ctx context.Context) error {
 		return err
 	}
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
+}
+
+// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that too.
+// The identity of a table which is a copy, or has moved, stays as it is.
+func (m *migration) identity(ctx context.Context) error {
+	return onConn(m.conn, m.config.Table, func(i identities) error {
+		row, _, err := i.read(ctx, identityRow)
+		if err != nil && !missing(err) {
+			return err
+		}
+		if row.ID != "" {
+			return nil
+		}
+		if missing(err) {
+			m.done = append(m.done, i.createTable())
+		}
+		if m.dry {
+			return nil
+		}
+		if err := i.make(ctx); err != nil {
+			return fmt.Errorf("make the table of the identity: %w", err)
+		}
+		here, err := i.look(ctx)
+		if err != nil {
+			return err
+		}
+		return i.add(ctx, newIdentity(), here.where)
+	})
 }
 
 func (m *migration) exists(ctx context.Context, name string) (bool, error) {

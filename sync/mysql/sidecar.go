@@ -77,11 +77,11 @@ const (
 
 func (r *row) purpose() purpose {
 	switch {
-	case r.deleted && r.created != 0:
+	case r.deletion && r.floor != 0:
 		return unborn
-	case r.deleted:
+	case r.deletion:
 		return removal
-	case r.created != 0:
+	case r.floor != 0:
 		return create
 	default:
 		return change
@@ -255,15 +255,15 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	switch {
 	case held.revision == 0:
 		return true, false
-	case r.created > held.revision:
+	case held.revision < r.floor:
 		w.refuse(r, takenID())
-	case held.deleted && !r.deleted: // nothing is left to write
+	case held.deleted && !r.deletion: // nothing is left to write
 		w.stored(r, max(held.revision, r.revision))
 	case held.revision >= r.revision:
 		w.stored(r, held.revision)
 	default:
-		arrived = r.created != 0
-		r.created = 0
+		arrived = r.floor != 0
+		r.floor = 0
 		return true, arrived
 	}
 	return false, false
@@ -272,7 +272,9 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 // takenID refuses a create whose id belongs to another ticket.
 func takenID() *flush.Refusal {
 	return &flush.Refusal{
-		Code: errDuplicate, Reason: "the row of this id belongs to another ticket; nothing of it was changed",
+		Code: errDuplicate,
+		Reason: "the id belongs to another ticket, which the table got by other means and which was not changed: create the ticket " +
+			"again with the fields of this dead letter, which gives it another id, then drop the dead letter",
 	}
 }
 
@@ -327,7 +329,7 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 	var unsure []*row
 	for i := range rows {
 		r := &rows[i]
-		if query := s.updateBeside(r.deleted); query != "" {
+		if query := s.updateBeside(r.deletion); query != "" {
 			result, err := w.exec(ctx, tx, query, s.updateBesideArgs(r)...)
 			if err != nil {
 				return err
@@ -340,7 +342,7 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 				continue
 			}
 		}
-		if !r.deleted { // the same values were there, or the row is not
+		if !r.deletion { // the same values were there, or the row is not
 			unsure = append(unsure, r)
 		}
 	}

@@ -143,7 +143,7 @@ func stranger(t *testing.T) *mysql.DB {
 	return db
 }
 
-func created(c flush.Change, at ticket.Revision) flush.Change {
+func acknowledged(c flush.Change, at ticket.Revision) flush.Change {
 	c.Created = at
 	return c
 }
@@ -151,44 +151,42 @@ func created(c flush.Change, at ticket.Revision) flush.Change {
 // Without the plain INSERT of a create its fields are merged into the row of somebody else's ticket (tried by hand).
 func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	t.Parallel()
+	const apart = 10_000_000 // so many µs that no clock of another host explains them
 	db := stranger(t)
 	exec(t, db, "INSERT INTO tickets (status) VALUES ('theirs')")
-	write(t, db, set(2, 10, "status", "older"))
+	write(t, db, set(2, 10*apart, "status", "older"))
 	results := write(t, db,
-		created(set(1, 20, "status", "new"), 20), created(set(2, 20, "status", "new"), 20), created(set(3, 22, "status", "new"), 20))
+		acknowledged(set(1, 20*apart, "status", "new"), 20*apart), acknowledged(set(2, 20*apart, "status", "new"), 20*apart), acknowledged(set(3, 22*apart, "status", "new"), 20*apart))
 	for i := range 2 {
 		if r := results[i].Refused; r == nil || r.Code != 1062 || !strings.Contains(r.Reason, "belongs to another ticket") {
 			t.Errorf("create of %d: %+v, want it refused as taken", i+1, results[i])
 		}
 	}
-	wantStored(t, results[2:], 22)
+	wantStored(t, results[2:], 22*apart)
 	wantFields(t, db, 1, 0, "status", "theirs")
-	wantFields(t, db, 2, 10, "status", "older")
+	wantFields(t, db, 2, 10*apart, "status", "older")
 
 	// What arrived before, whole or in part, is no other ticket.
-	wantStored(t, write(t, db, created(set(3, 22, "status", "again"), 20)), 22)
-	wantFields(t, db, 3, 22, "status", "new")
-	wantStored(t, write(t, db, created(set(3, 30, "status", "set"), 20), created(set(4, 30, "status", "new"), 30)), 30, 30)
-	wantFields(t, db, 3, 30, "status", "set")
+	wantStored(t, write(t, db, acknowledged(set(3, 22*apart, "status", "again"), 20*apart)), 22*apart)
+	wantFields(t, db, 3, 22*apart, "status", "new")
+	wantStored(t, write(t, db, acknowledged(set(3, 30*apart, "status", "set"), 20*apart), acknowledged(set(4, 30*apart, "status", "new"), 30*apart)), 30*apart, 30*apart)
+	wantFields(t, db, 3, 30*apart, "status", "set")
 
 	// A create that was deleted before it arrived must not delete the row of another ticket.
-	unborn := write(t, db, created(deletion(1, 40), 35), created(deletion(5, 40), 35), created(deletion(4, 40), 30))
-	if r := unborn[0].Refused; r == nil || r.Code != 1062 {
-		t.Errorf("%+v, want it refused as taken", unborn[0])
-	}
-	wantStored(t, unborn[1:], 40, 40)
+	unborn := write(t, db, acknowledged(deletion(1, 40*apart), 35*apart), acknowledged(deletion(5, 40*apart), 35*apart), acknowledged(deletion(4, 40*apart), 30*apart))
+	wantStored(t, unborn, 40*apart, 40*apart, 40*apart)
 	if id, err := db.MaxID(t.Context()); err != nil || id != 5 {
 		t.Errorf("highest id %d, error %v; want 5, which is deleted", id, err)
 	}
 	wantFields(t, db, 1, 0, "status", "theirs")
 	wantGone(t, db, 4)
-	wantStored(t, write(t, db, created(set(5, 50, "status", "late"), 35)), 50)
+	wantStored(t, write(t, db, acknowledged(set(5, 50*apart, "status", "late"), 35*apart)), 50*apart)
 	wantGone(t, db, 5)
 
 	// Another unique index: the server's own words.
 	write(t, db, set(6, 1, "code", "A"))
-	if r := write(t, db, created(set(7, 60, "code", "A"), 60))[0].Refused; r == nil || r.Code != 1062 ||
-		!strings.Contains(r.Reason, "code") {
+	collides := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))
+	if r := collides[0].Refused; r == nil || r.Code != 1062 || !strings.Contains(r.Reason, "code") {
 		t.Errorf("refused %+v, want the index named", r)
 	}
 }

@@ -118,7 +118,7 @@ final class Table {
 	 * @return string[] Names of tables, which need not exist.
 	 */
 	public static function made_for( string $name ): array {
-		$made = array( $name . '_seq', $name . '_tombstones', $name . self::SIDE );
+		$made = array( $name . '_seq', $name . '_tombstones', $name . '_identity', $name . self::SIDE );
 		return self::is_foreign( $name ) ? $made : array_merge( array( $name ), $made );
 	}
 
