@@ -100,6 +100,7 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 					t.Errorf("ticket 2 is not deleted: %+v", r)
 				}
 				wantCount(t, db, 1)
+				wantDeleted(t, db, 2)
 				if n, err := db.MaxRevision(t.Context()); err != nil || n != 400 {
 					t.Errorf("highest revision %d, error %v; want 400", n, err)
 				}
