@@ -124,6 +124,9 @@ type Record struct {
 	// Queued says that changes wait on this host that no other place has: they are newer than any row.
 	Queued bool
 	Fields ticket.Fields
+	// Stray is what another program keeps under the ticket's name, in its own form; nil where there is no such thing. The
+	// store does not hold the ticket then, and the first change of the ticket takes all of it over.
+	Stray ticket.Fields
 	// Err is set where this ticket alone cannot be read: it wraps [ErrForeign]. The store then holds nothing of it.
 	Err error
 }

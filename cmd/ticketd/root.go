@@ -61,7 +61,7 @@ func newRoot(std streams) *cobra.Command {
 	root.AddCommand(
 		newInit(o), newDoctor(o), newServe(o), newMigrate(o), newIdentity(o), newVerify(o), newJournal(o), newSpool(o), newRestore(o),
 		newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o), newList(o), newCount(o),
-		newFlush(o), newDead(o), newStatus(o),
+		newFlush(o), newDead(o), newImport(o), newStatus(o),
 		newVersion(o), newMan(),
 	)
 	wrongArgsAreUsage(root)

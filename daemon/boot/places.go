@@ -58,6 +58,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	p.Store, err = redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
+		Convert: Converter(p.Database),
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

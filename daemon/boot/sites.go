@@ -20,6 +20,7 @@ import (
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/policy"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
@@ -43,6 +44,8 @@ type runningSite struct {
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
 	moved     atomic.Pointer[string]
+	strays    strays
+	prefix    string         // of its keys in Redis
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -51,6 +54,9 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.backend.start(ctx)
 	s.Site.Start(ctx)
 	s.custody.start(ctx, s.lookAgain)
+	if s.backend.redis != nil {
+		s.strays.Start(ctx, func(ctx context.Context) (int64, error) { return CountStrays(ctx, s.backend.redis) })
+	}
 }
 
 // lookAgain asks what has kept the site from being served.
@@ -63,12 +69,12 @@ func (s *runningSite) lookAgain(ctx context.Context) error {
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.custody.stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
 // openSite makes what a site's table can be identified by.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, log: d.log.With().Str("site", name).Logger()}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	if s.database, err = OpenDatabase(c); err != nil {
@@ -86,7 +92,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
-		seeded: s.seeded, foreign: s.foreignKey,
+		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, convert: s.convert,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
@@ -176,8 +182,21 @@ func movedText(from, to ticket.ID, at time.Time) string {
 		at.UTC().Format(time.RFC3339) + " it got the id " + to.String() + ": tell whoever was told " + from.String()
 }
 
+// convert makes a ticket of what another program's hash holds.
+func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := Converter(s.database)(key, id, stray)
+	if field := (*table.FieldError)(nil); errors.As(err, &field) {
+		s.strays.refuse(key, field.Reason)
+		s.sampled.Error().Msg(field.Reason)
+	}
+	if err == nil {
+		s.strays.take(key)
+	}
+	return fields, err
+}
+
 func (s *runningSite) warnings() []string {
-	found := slices.Concat(s.backend.warnings(), s.custody.warnings())
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), s.strays.warnings(s.prefix))
 	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.moved} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)

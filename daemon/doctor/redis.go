@@ -61,6 +61,29 @@ func (e *exam) redis(ctx context.Context) {
 	if info["cluster_enabled"] == "1" {
 		e.slots(ctx, client)
 	}
+	for _, name := range e.Config.SiteNames() {
+		e.strays(ctx, name)
+	}
+}
+
+// strays counts the hashes that another program wrote under a site's names.
+func (e *exam) strays(ctx context.Context, name string) {
+	site := e.Config.Sites[name]
+	places, err := boot.OpenPlaces(e.Config, site)
+	if err != nil {
+		return // the database's part says so
+	}
+	defer func() { _ = places.Close() }()
+	n, err := boot.CountStrays(ctx, places.Store)
+	switch {
+	case err != nil:
+		e.warn("redis", "hashes", name, "the keys cannot be counted: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
+	case n > 0:
+		e.warn("redis", "hashes", name, fmt.Sprintf("%d hashes of another program have names of tickets (%sticket:…): the list does "+
+			"not show them, and MySQL does not have them", n, site.KeyPrefix), "ticketd import redis --site "+name)
+	default:
+		e.ok("redis", "hashes", name, "every hash under the names of tickets is ticketd's")
+	}
 }
 
 // redisSocket looks whether the daemon's user may open Redis' socket, which root always may.

@@ -88,10 +88,13 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 	to := all.with("site", s.Name)
 	stats := s.Flusher.Stats()
 	state, _, _ := stats.Sink()
+	if s.Served != nil && s.Served() != nil {
+		state = flush.SinkPaused
+	}
 	up, _, _ := s.StoreState()
 	to.gauge("store_up", "1 while Redis, or the journal where it is the store, answers.", truth(up))
 	to.gauge("mysql_up", "1 while MySQL takes tickets.", truth(state == flush.SinkUp))
-	to.gauge("mysql_paused", "1 while the tickets table is missing or has changed.", truth(state == flush.SinkPaused))
+	to.gauge("mysql_paused", "1 while the tickets table is missing, has changed, or is not the site's.", truth(state == flush.SinkPaused))
 	to.gauge("warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(s.Warnings())))
 	to.counter("flushed_rows_total", "Rows that MySQL has confirmed.", stats.Rows())
 	to.counter("flush_statements_total", "Statements that wrote them.", s.Statements())

@@ -134,7 +134,9 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	var found []store.Record
 	switch len(lacking) {
 	case 0:
-		return records, nil
+		if !slices.ContainsFunc(records, func(r store.Record) bool { return r.Stray != nil }) {
+			return records, nil
+		}
 	case 1:
 		found, err = s.fetchOne(ctx, d, lacking[0].ID)
 	default:
@@ -158,15 +160,39 @@ func complete(d *table.Definition, records, found []store.Record) error {
 		if settled(d, record) {
 			continue
 		}
-		if row := byID[record.ID]; row != nil {
+		row := byID[record.ID]
+		if record.Stray != nil {
+			showStray(d, record, row)
+		}
+		if row != nil {
 			merge(record, row)
 		} else if record.Held() {
-			if err := defaults(d, record); err != nil {
+			if err := defaults(d, record); err != nil && record.Stray == nil { // such a one is shown as it is
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// showStray makes a record of what another program keeps under the ticket's name: it is newer than the row, and older than what
+// waits on this host. A value that the table refuses is shown as it is, but for what must be an integer.
+func showStray(d *table.Definition, record, row *store.Record) {
+	fields, refused := d.Adopt(record.ID, record.Stray)
+	for _, r := range refused {
+		if _, column := d.Position(r.Field); !d.IsInteger(r.Field) && (column || d.Extra != "") && r.Field != d.DeletedAt {
+			value, _ := record.Stray.Get(r.Field)
+			fields = fields.With(r.Field, value)
+		}
+	}
+	for _, f := range record.Fields {
+		fields = fields.With(f.Name, f.Value)
+	}
+	record.Fields = fields
+	record.Revision = max(record.Revision, 1) // it has none; 1 stands for that, as for a row that ticketd never wrote
+	if row != nil {
+		record.Revision = max(record.Revision, row.Revision)
+	}
 }
 
 // merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or

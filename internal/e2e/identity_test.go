@@ -381,8 +381,32 @@ func flushSoon(t *testing.T, c *protocol.Client) {
 	})
 }
 
+// forgetIdentity makes the places of a site what an earlier version had left.
+func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
+	t.Helper()
+	var database string
+	if err := h.db.QueryRowContext(t.Context(), "SELECT DATABASE()").Scan(&database); err != nil {
+		t.Fatal(err)
+	}
+	if redis != nil {
+		if err := redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", database+".wp_support_tickets").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
+		t.Fatal(err)
+	}
+	labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+	for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis: they
-// have no identity, or the table's name for one. All of it is taken over at the first start.
+// have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the binary of
+// such a version; without it, its traces are made from those of this one.
 func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	for _, withRedis := range []bool{false, true} {
@@ -394,8 +418,20 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 				o.redis = testenv.NewRedis(t, testenv.RedisOptions{Config: durable.Config})
 			}
 			h := newHouse(t, o)
-			h.must(t, "migrate")
-			c := h.open(t)
+			binary := testenv.TicketdBinary(t)
+			before := os.Getenv("TICKETD_TEST_BEFORE")
+			if before != "" {
+				binary = before
+			}
+			if out, err := exec.CommandContext(t.Context(), binary, "migrate", "--config", h.file(t)).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			h.Ticketd = testenv.NewTicketdOf(t, binary, testenv.TicketdOptions{Config: h.config})
+			c, err := protocol.Dial(t.Context(), h.socket())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
 			create(t, c, "first")
 			if withRedis {
 				o.redis.Kill()
@@ -406,21 +442,9 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 				if err := o.redis.Restart(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if err := o.redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", o.database+".wp_support_tickets").Err(); err != nil {
-					t.Fatal(err)
-				}
 			}
-			if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
-				t.Fatal(err)
-			}
-			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
-			if len(labels) != 1 {
-				t.Fatalf("labels %q", labels)
-			}
-			for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
-				if err := os.Remove(file); err != nil {
-					t.Fatal(err)
-				}
+			if before == "" {
+				forgetIdentity(t, h, o.redis)
 			}
 			c = h.open(t)
 			flushSoon(t, c)
@@ -433,6 +457,10 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 			if err := h.db.QueryRowContext(t.Context(),
 				"SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
 				t.Fatal(err)
+			}
+			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+			if len(labels) != 1 {
+				t.Fatalf("labels %q", labels)
 			}
 			if label, err := os.ReadFile(labels[0]); err != nil || strings.TrimSpace(string(label)) != identity {
 				t.Errorf("the journal is labelled %q (%v), the table is %s", label, err, identity)
@@ -528,4 +556,70 @@ func TestMovedSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSubjects(t, was.db, "spooled")
+}
+
+// MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything goes
+// on. So it does after a restart, as the row says by then where the table is.
+func TestMySQLFailsOver(t *testing.T) {
+	t.Parallel()
+	const name = "shop"
+	first := testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true, Args: []string{"--log-bin=log", "--server-id=1"}})
+	second := testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true, Args: []string{"--log-bin=log", "--server-id=2"}})
+	exec := func(server *testenv.MariaDB, statement string) {
+		t.Helper()
+		db, err := sql.Open("mysql", server.DSN("mysql"))
+		if err == nil {
+			_, err = db.ExecContext(t.Context(), statement)
+			_ = db.Close()
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	exec(first, "CREATE USER replica@'127.0.0.1' IDENTIFIED BY 'x'")
+	exec(first, "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")
+	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', MASTER_PASSWORD='x', "+
+		"MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
+	exec(second, "START SLAVE")
+	if err := first.CreateDatabase(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	h := newHouse(t, houseOptions{server: first, database: name})
+	_ = h.db.Close()                              // its server is killed
+	address := filepath.Join(h.dir, "mysql.sock") // leads to whichever server is the primary
+	if err := os.Symlink(first.Socket(), address); err != nil {
+		t.Fatal(err)
+	}
+	h.config = strings.Replace(h.config, first.Socket(), address, 1)
+	h.must(t, "migrate")
+	c := h.open(t)
+	create(t, c, "before")
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	replica := second.DB(t, name)
+	testenv.Eventually(t, 20*time.Second, "the replica has the row and the mark", func() bool {
+		var rows, marks int
+		err := replica.QueryRowContext(t.Context(), "SELECT (SELECT COUNT(*) FROM wp_support_tickets), "+
+			"(SELECT COUNT(*) FROM wp_support_tickets_identity WHERE id > 1)").Scan(&rows, &marks)
+		return err == nil && rows == 1 && marks > 0
+	})
+	exec(second, "STOP SLAVE")
+	first.Kill()
+	if err := os.Remove(address); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(second.Socket(), address); err != nil {
+		t.Fatal(err)
+	}
+	create(t, c, "while it failed over")
+	flushSoon(t, c)
+	wantSubjects(t, replica, "before", "while it failed over")
+	if err := h.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = h.open(t)
+	create(t, c, "restarted")
+	flushSoon(t, c)
+	wantSubjects(t, replica, "before", "restarted", "while it failed over")
 }

@@ -288,4 +288,3 @@ func TestFoldersOfASiteAreOneOrder(t *testing.T) {
 		}
 	}
 }
-

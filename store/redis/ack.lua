@@ -12,7 +12,8 @@
 -- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All that is held as clean is then in the
 -- next place or was replaced there, so it is forgotten and read from there again.
 --
--- A key that holds something else, as another program uses its name, has nothing of the ticket left: it leaves both indexes.
+-- A key that holds something else, as another program uses its name, has nothing of the ticket left: it leaves both indexes. So does a
+-- hash without _rev, which another program wrote: an expiry would end its only copy.
 --
 -- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
 -- tried with pcall.
@@ -51,11 +52,12 @@ for i = 4, #KEYS do
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
 	local hash = redis.pcall('HGETALL', ticket)
 	local oldest, dead, drop
-	if not hash.err then
+	local foreign = hash.err or (#hash > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
+	if not foreign then
 		oldest, dead, drop = sift(hash, arrived, ahead)
 	end
 	highest = math.max(highest, arrived)
-	if hash.err then
+	if foreign then
 		clean[#clean + 1] = id
 		letters[#letters + 1] = id
 	elseif oldest then

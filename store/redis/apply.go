@@ -21,6 +21,7 @@ const (
 	statusReused
 
 	statusQuota = 9
+	statusStray = 10 // the change met a hash which another program wrote
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -62,7 +63,12 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 
 // applyBatch sends mutations of one partition as one script call.
 func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.send(ctx, p, &batch{mutations: mutations})
+	outcomes, err := s.send(ctx, p, &batch{mutations: mutations})
+	if err != nil {
+		return nil, err
+	}
+	s.takeOverMet(ctx, p, mutations, outcomes)
+	return outcomes, nil
 }
 
 // send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
@@ -207,6 +213,9 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		case statusQuota:
 			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
+		case statusStray:
+			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
+			s.stray(batch[i].ID)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}

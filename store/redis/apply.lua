@@ -29,6 +29,7 @@
 --   status 5: the ticket must be held and is not
 --   status 6: the request id belongs to another request, as their digests differ
 --   status 9: the ticket would be one dirty ticket too many; nothing was changed
+--   status 10: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
 -- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
@@ -214,6 +215,8 @@ for _ = 1, tonumber(ARGV[4]) do
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
+	elseif not held.err and not held[1] and (kind == 2 or kind == 3) and redis.call('EXISTS', ticket) == 1 then
+		answer(10, id, 0)
 	else
 		local status, have = refusal(kind, id, ticket, graves, held, required, since)
 		if not status and not held[2] and sequence == 0 and waiting >= quota then

@@ -30,6 +30,9 @@
 //
 // A field that was set to NULL is absent and has its _d: mark until the sink has it.
 //
+// A hash without _rev is not ticketd's: another program wrote it. It is shown to readers, taken over whole by the first change
+// ([Store.TakeOver]), and otherwise left alone.
+//
 // # What happens on failure
 //
 // Every change is one script call, so it is made whole or not at all. A call whose reply is lost may have been made; it is

@@ -21,6 +21,9 @@ end
 if (held._rev or '0') ~= ARGV[1] then
 	return 0
 end
+if not held._rev and #hash > 0 then -- another program's: an expiry would end its only copy
+	return 0
+end
 if held._dirty or tonumber(ARGV[2]) < tonumber(ARGV[1]) then
 	return 0
 end

@@ -27,10 +27,18 @@ func TestQuota(t *testing.T) {
 		t.Errorf("the refused ticket is there: %d, %v", n, err)
 	}
 	mustSet(t, open(t, client, redis.Options{Prefix: prefix + "other:", MaxDirty: 1}), 3, "status", "open")
+	entries := []store.Entry{{Sequence: 1, Revision: 5, Mutation: mutationOf(1)}, {Sequence: 2, Revision: 6, Mutation: mutationOf(3)}}
+	replaying := open(t, client, redis.Options{Prefix: prefix, MaxDirty: 2, Journal: "j"})
+	if _, err := replaying.Replay(t.Context(), entries); !errors.Is(err, store.ErrQuota) {
+		t.Errorf("what the journal has acknowledged is replayed beyond the quota: %v", err)
+	}
 	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: max(first, outcomes[2].Revision)}}); err != nil {
 		t.Fatal(err)
 	}
-	mustSet(t, s, 3, "status", "open")
+	done, err := replaying.Replay(t.Context(), entries)
+	if err != nil || done[0].Err != nil || done[1].Err != nil {
+		t.Errorf("when there is room: %v, %+v", err, done)
+	}
 }
 
 func mutationOf(id ticket.ID) store.Mutation {

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -29,6 +30,11 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 		}
 		for i, at := range indexes {
 			outcomes[at] = done[i]
+			if errors.Is(done[i].Err, errStray) { // the sequence number is used up: the caller sends the change again under another
+				if err := s.TakeOver(ctx, []ticket.ID{entries[at].Mutation.ID})[0]; err != nil {
+					outcomes[at].Err = err
+				}
+			}
 		}
 	}
 	return outcomes, nil

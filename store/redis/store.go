@@ -45,6 +45,12 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnStray is told each time that a change or a read meets a hash that another program wrote under a ticket's name. It must
+	// not block. Optional.
+	OnStray func(key string)
+	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
+	// is taken over: changes of such a ticket fail.
+	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
 	OnBatch func(changes int)
 }

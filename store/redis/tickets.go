@@ -35,6 +35,8 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 		records[i] = record(ids[i], hash)
 		if hash == nil {
 			records[i].Err = s.foreign(ids[i])
+		} else if records[i].Stray != nil {
+			s.stray(ids[i])
 		}
 		s.opts.Clock.Observe(records[i].Revision)
 	}
@@ -76,6 +78,9 @@ func (s *Store) foreign(id ticket.ID) error {
 }
 
 func record(id ticket.ID, hash map[string]string) store.Record {
+	if isStray(hash) {
+		return store.Record{ID: id, Stray: Unpack(hash)}
+	}
 	r := store.Record{
 		ID:       id,
 		Revision: revision(hash[fieldRevision]),

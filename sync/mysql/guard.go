@@ -168,14 +168,19 @@ func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own 
 		}
 		return "", false, err
 	}
+	here, err := g.look(ctx, i)
+	if err != nil {
+		return "", false, err
+	}
+	if here.readOnly { // a refused statement would end the connection
+		return g.name, false, nil
+	}
 	identity = g.known()
 	if identity == "" || identity == g.name {
 		identity = newIdentity()
 	}
-	err = i.make(ctx)
-	if err == nil {
-		var here place
-		if here, err = g.look(ctx, i); err == nil {
+	if err = i.make(ctx); err == nil {
+		if here, err = g.look(ctx, i); err == nil { // again: when the table was made may be a part of the place
 			err = i.add(ctx, identity, here.where)
 		}
 	}

@@ -154,7 +154,7 @@ const maxPlace = 512
 // made stands for it: that of a restored dump is another.
 func (i identities) look(ctx context.Context) (place, error) {
 	variables, err := i.query(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'hostname', 'port', 'datadir', "+
-		"'socket', 'group_replication_group_name', 'wsrep_on', 'read_only')")
+		"'socket', 'group_replication_group_name', 'wsrep_on', 'read_only', 'innodb_read_only')")
 	if err != nil {
 		return place{}, err
 	}
@@ -171,7 +171,7 @@ func (i identities) look(ctx context.Context) (place, error) {
 		return place{}, err
 	}
 	where := []rune(server + ", " + database[0][0] + "." + i.table)
-	return place{where: string(where[:min(len(where), maxPlace)]), readOnly: v["read_only"] == "ON"}, nil
+	return place{where: string(where[:min(len(where), maxPlace)]), readOnly: v["read_only"] == "ON" || v["innodb_read_only"] == "ON"}, nil
 }
 
 func (i identities) server(ctx context.Context, v map[string]string) (string, error) {

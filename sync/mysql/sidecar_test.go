@@ -186,8 +186,8 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 
 	// Another unique index: the server's own words.
 	write(t, db, set(6, 1, "code", "A"))
-	collides := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))
-	if r := collides[0].Refused; r == nil || r.Code != 1062 || !strings.Contains(r.Reason, "code") {
+	if r := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))[0].Refused; r == nil || r.Code != 1062 ||
+		!strings.Contains(r.Reason, "code") {
 		t.Errorf("refused %+v, want the index named", r)
 	}
 }

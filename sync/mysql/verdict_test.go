@@ -55,9 +55,11 @@ var dates = []string{
 
 // The servers read these too: two-digit years, other marks, digits alone, which is how a wrong date looks right.
 var oddDates = []string{"26-01-02", "20260102", "2026/01/02", "999-01-01", "20260102030405", "2026-01-02x",
-	"1767323045"}
+	"260102030405", "99999999", "0767323045", "1767323045000", "-1767323045", "1767323045x"}
 
+// Zones and Unix times, which the servers read otherwise or not at all.
 var zonedDates = []string{
+	"1767323045", "100000000", " 1767323045.75 ",
 	"2026-01-02T03:04:05Z", "2026-01-02T03:04:05+02:00", "2026-01-02 03:04:05.25Z", "2026-01-02T23:30:00-0200",
 	"2026-01-02 03:04:05.999999",
 }

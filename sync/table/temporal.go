@@ -30,13 +30,18 @@ func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 }
 
 // checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then
-// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. What the column has no room for
+// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. A number is a Unix time, as PHP's time() returns
+// it, see [parseUnix]. What the column has no room for
 // is cut, not rounded: one database does this and the other that, and a cut time is never later than what was meant.
 func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	t, ok := parseDate(s)
 	if !ok {
-		return c.refuse(RuleDate, "not a date; write it as YYYY-MM-DD hh:mm:ss, with a month, a day and a time that exist")
+		t, ok = parseUnix(s)
+	}
+	if !ok {
+		return c.refuse(RuleDate, "not a date; write it as YYYY-MM-DD hh:mm:ss, with a month, a day and a time that exist, or as "+
+			"seconds since 1970 in 9 to 11 digits")
 	}
 	if c.Kind == Timestamp {
 		if at := t.Unix(); at < 1 || at > c.MaxUnix {
@@ -91,6 +96,24 @@ func parseDate(s string) (time.Time, bool) {
 	}
 	t = t.Add(-time.Duration(shift) * time.Minute)
 	return t, t.Year() >= 0 && t.Year() <= 9999
+}
+
+// The digits of a Unix time that is taken for one: from 1973 to the year 5138. Eight digits are a date (20240131) to MySQL, and
+// twelve or more a date with a time, or milliseconds.
+const unixDigitsLeast, unixDigitsMost = 9, 11
+
+// parseUnix reads seconds since 1970, with or without a fraction.
+func parseUnix(s string) (time.Time, bool) {
+	whole, rest := leadingDigits(strings.Trim(s, spaces))
+	if len(whole) < unixDigitsLeast || len(whole) > unixDigitsMost || whole[0] == '0' {
+		return time.Time{}, false
+	}
+	nanos := 0
+	if rest != "" && rest[0] == '.' {
+		nanos, rest = fraction(rest[1:])
+	}
+	seconds, err := strconv.ParseInt(whole, 10, 64)
+	return time.Unix(seconds, int64(nanos)).UTC(), err == nil && rest == ""
 }
 
 // parseClock reads hh[:mm[:ss[.fraction]]].

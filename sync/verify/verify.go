@@ -41,6 +41,8 @@ const (
 	Rowless Kind = "clean copy has no row in MySQL"
 	// Foreign: the ticket's key holds something that is no ticket. It is not touched, but leaves the index.
 	Foreign Kind = "its Redis key is used by something else"
+	// Stray: another program wrote the ticket's hash. It is not touched: importing takes it over.
+	Stray Kind = "its Redis hash was written by another program; 'ticketd import redis' takes it over"
 )
 
 // Difference is one ticket that is not as it should be.
@@ -100,7 +102,7 @@ func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
 			return nil
 		}
 		for i := range found {
-			if found[i].Kind != Foreign { // its index entry goes, but the key stays
+			if found[i].Kind != Foreign && found[i].Kind != Stray { // an index entry goes, but the key stays
 				sum.Repaired++
 			}
 		}
@@ -165,6 +167,8 @@ func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
 	switch {
 	case r.Err != nil:
 		d.Kind = Foreign
+	case r.Stray != nil:
+		d.Kind = Stray
 	case r.Dirty && !indexed:
 		d.Kind = Unindexed
 	case !r.Dirty && indexed:
@@ -206,7 +210,7 @@ func repair(ctx context.Context, s Store, found []Difference) error {
 	var revisions []ticket.Revision
 	for _, d := range found {
 		switch d.Kind {
-		case Unindexed, Overindexed, Foreign:
+		case Unindexed, Overindexed, Foreign, Stray:
 			index = append(index, d.ID)
 		case Stale, Rowless:
 			copies, revisions = append(copies, d.ID), append(revisions, d.revision)

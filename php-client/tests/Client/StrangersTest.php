@@ -232,6 +232,17 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
+	 * A marker of this user's in a folder of somebody else's was put there by that one. Fails without the look at the
+	 * folder in Breaker::opened_at().
+	 */
+	public function test_a_marker_in_a_strangers_folder_is_not_believed(): void {
+		$this->folder->put( Breaker::FILE, '' );
+		$this->assertSame( 'open', $this->passes() );
+		chown( $this->folder->own, self::STRANGER );
+		$this->assertSame( 'passes', $this->passes() );
+	}
+
+	/**
 	 * The folder of another user is another folder: what waits there is neither seen nor laid over this user's tickets.
 	 */
 	public function test_users_do_not_share_a_folder(): void {

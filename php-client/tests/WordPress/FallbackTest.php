@@ -98,6 +98,20 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * A Unix time that waits for a column of a date is shown as the date that the daemon will make of it; elsewhere it is a
+	 * number.
+	 */
+	public function test_unix_times_in_the_spool(): void {
+		$this->ticket( 812 );
+		ticketd_set_ticket( 812, array( 'created_at' => 1700000000, 'subject' => '1700000000', 'updated_at' => self::MADE ) );
+		$fields = ticketd_get_ticket( 812 )['fields'];
+		$this->assertSame(
+			array( '2023-11-14 22:13:20', '1700000000', self::MADE ),
+			array( $fields['created_at'], $fields['subject'], $fields['updated_at'] )
+		);
+	}
+
+	/**
 	 * Numbers that wait in the spool have the form in which the daemon stores them.
 	 */
 	public function test_numbers_are_written_as_the_daemon_does(): void {

@@ -131,24 +131,96 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * The functions of the guide write and read through ticketd.
+	 * The functions of the guide write and read through ticketd, and return what the guide's do: times and customer_id as
+	 * integers, other values as texts, nothing for NULL.
 	 */
 	public function test_the_drop_in_functions(): void {
-		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'revision' => 9 ) ), array( null, self::TICKET ), array( Peer::error( 'not_found' ), null ) );
-		$this->assertTrue( my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'open' ) ) );
+		$ticket = self::TICKET;
+
+		$ticket['fields'] += array( 'created_at' => '2023-11-14 22:13:20', 'assigned_to' => 3, 'seen_at' => '1700000001', 'subject' => '2023-11-14' );
+		$this->daemon(
+			array( null, $ticket ),
+			array( null, array( 'revision' => 8 ) ),
+			array( null, $ticket ),
+			array( null, array( 'revision' => 9 ) ),
+			array( null, $ticket ),
+			array( Peer::error( 'not_found' ), null )
+		);
+		$this->assertTrue( my_support_plugin_write_ticket_metadata( 812, array( 'ticket_id' => 812, 'created_at' => 1700000000 ) ) );
 		$this->assertTrue( my_support_plugin_update_ticket_metadata_field( 812, 'customer_id', 12 ) );
-		$this->assertSame( self::TICKET['fields'], my_support_plugin_get_ticket_metadata( 812 ) );
+		$this->assertSame(
+			array(
+				'status'      => 'open',
+				'customer_id' => 12,
+				'created_at'  => 1700000000,
+				'assigned_to' => '3',
+				'seen_at'     => 1700000001,
+				'subject'     => '2023-11-14',
+			),
+			my_support_plugin_get_ticket_metadata( 812 )
+		);
 		$this->assertFalse( my_support_plugin_get_ticket_metadata( 813 ) );
+		$this->request();
+		$this->assertSame( array( 'set', array( 'id' => 812, 'fields' => array( 'created_at' => 1700000000 ) ) ), $this->request() );
 		$this->request();
 		$this->assertSame( array( 'set', array( 'id' => 812, 'fields' => array( 'customer_id' => 12 ) ) ), $this->request() );
 	}
 
 	/**
-	 * The functions of the guide say false while the daemon is away.
+	 * A plugin says which of its fields it casts.
 	 */
-	public function test_the_drop_in_functions_without_a_daemon(): void {
-		$this->assertFalse( my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'open' ) ) );
-		$this->assertFalse( my_support_plugin_update_ticket_metadata_field( 812, 'status', 'open' ) );
+	public function test_the_integers_of_the_drop_in_functions(): void {
+		$this->daemon( array( null, self::TICKET ) );
+		add_filter( 'ticketd_drop_in_integers', '__return_empty_array' );
+		$this->assertSame( array( 'status' => 'open', 'customer_id' => '12' ), my_support_plugin_get_ticket_metadata( 812 ) );
+		remove_filter( 'ticketd_drop_in_integers', '__return_empty_array' );
+	}
+
+	/**
+	 * A ticket that the functions of the guide make is told of as a new one.
+	 */
+	public function test_the_drop_in_functions_tell_of_a_new_ticket(): void {
+		$told = array();
+		$tell = static function ( int $id, array $fields, int $revision ) use ( &$told ): void {
+			$told[] = array( current_action(), $id, $fields, $revision );
+		};
+		add_action( 'ticketd_ticket_created', $tell, 10, 3 );
+		add_action( 'ticketd_ticket_updated', $tell, 10, 3 );
+		$this->daemon(
+			array( Peer::error( 'not_found' ), null ),
+			array( null, array( 'revision' => 8 ) ),
+			array( null, self::TICKET ),
+			array( null, array( 'revision' => 9 ) )
+		);
+		my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'open' ) );
+		my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'closed' ) );
+		$this->assertSame(
+			array(
+				array( 'ticketd_ticket_created', 812, array( 'status' => 'open' ), 8 ),
+				array( 'ticketd_ticket_updated', 812, array( 'status' => 'closed' ), 9 ),
+			),
+			$told
+		);
+	}
+
+	/**
+	 * The functions of the guide say false while the daemon is away, or where it refuses, and PHP's log has the reason but
+	 * no value.
+	 */
+	public function test_the_drop_in_functions_log_why_they_fail(): void {
+		$log  = tempnam( sys_get_temp_dir(), 'ticketd' );
+		$here = ini_set( 'error_log', $log );
+		$this->assertFalse( my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'private' ) ) );
+		$this->assertFalse( my_support_plugin_update_ticket_metadata_field( 812, 'status', 'private' ) );
 		$this->assertFalse( my_support_plugin_get_ticket_metadata( 812 ) );
+		$this->daemon( array( null, self::TICKET ), array( Peer::error( 'invalid' ) + array( 'field' => 'status' ), null ) );
+		$this->assertFalse( my_support_plugin_write_ticket_metadata( 812, array( 'status' => 'private' ) ) );
+		ini_set( 'error_log', (string) $here );
+		$lines = file( $log );
+		unlink( $log );
+		$this->assertCount( 4, $lines );
+		$this->assertStringContainsString( 'could not read ticket 812', $lines[2] );
+		$this->assertStringContainsString( 'could not write ticket 812 (field status)', $lines[3] );
+		$this->assertStringNotContainsString( 'private', implode( '', $lines ) );
 	}
 }

@@ -2,7 +2,7 @@
 /**
  * Functions with the names and signatures of the guide that many support plugins were written after, so that such a
  * plugin uses ticketd without another change: it drops its own definitions and sets the constant TICKETD_DROP_IN to
- * true.
+ * true. Ticketd\WordPress\DropIn says what they do.
  *
  * @package Ticketd
  */
@@ -15,10 +15,10 @@ if ( ! function_exists( 'my_support_plugin_write_ticket_metadata' ) ) {
 	 *
 	 * @param int   $ticket_id The ticket's id.
 	 * @param array $metadata  Values by field name.
-	 * @return bool Whether the daemon has taken them, or the spool while it is away.
+	 * @return bool Whether the daemon has taken them, or the spool while it is away; the reason is in PHP's log.
 	 */
 	function my_support_plugin_write_ticket_metadata( int $ticket_id, array $metadata ): bool {
-		return ! is_wp_error( ticketd_set_ticket( $ticket_id, $metadata ) );
+		return Ticketd\WordPress\DropIn::write( $ticket_id, $metadata );
 	}
 }
 
@@ -32,7 +32,7 @@ if ( ! function_exists( 'my_support_plugin_update_ticket_metadata_field' ) ) {
 	 * @return bool Whether the daemon has taken it, or the spool while it is away.
 	 */
 	function my_support_plugin_update_ticket_metadata_field( int $ticket_id, string $field, $value ): bool {
-		return ! is_wp_error( ticketd_set_ticket( $ticket_id, array( $field => $value ) ) );
+		return Ticketd\WordPress\DropIn::write( $ticket_id, array( $field => $value ) );
 	}
 }
 
@@ -41,10 +41,10 @@ if ( ! function_exists( 'my_support_plugin_get_ticket_metadata' ) ) {
 	 * Reads the fields of a ticket.
 	 *
 	 * @param int $ticket_id The ticket's id.
-	 * @return array|false Values by field name, or false where there is no such ticket or no answer.
+	 * @return array|false Values by field name (texts; times and customer_id as integers), or false where there is no
+	 *         such ticket or no answer.
 	 */
 	function my_support_plugin_get_ticket_metadata( int $ticket_id ) {
-		$ticket = ticketd_get_ticket( $ticket_id );
-		return is_wp_error( $ticket ) ? false : $ticket['fields'];
+		return Ticketd\WordPress\DropIn::read( $ticket_id );
 	}
 }

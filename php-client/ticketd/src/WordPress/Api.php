@@ -171,6 +171,30 @@ final class Api {
 	}
 
 	/**
+	 * Sets fields of a ticket, and makes it where there is none. Other than {@see self::set()} it tells listeners which
+	 * of the two it did, at the price of a look at the ticket.
+	 *
+	 * @param int   $id     The ticket's id.
+	 * @param array $fields Values by field name.
+	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
+	 */
+	public function put( int $id, array $fields ) {
+		$revision = $this->update( $id, $fields );
+		if ( ! is_wp_error( $revision ) || 'ticketd_not_found' !== $revision->get_error_code() ) {
+			return $revision;
+		}
+		$fields = Hooks::fields( $fields, 'create', $id );
+		if ( is_wp_error( $fields ) ) {
+			return $fields;
+		}
+		$revision = $this->set_one( $id, $fields, 0, '' );
+		if ( ! is_wp_error( $revision ) ) {
+			Hooks::created( $id, $fields, $revision );
+		}
+		return $revision;
+	}
+
+	/**
 	 * Merges fields into several tickets, one by one, without asking or telling anybody. Each has the request id that
 	 * it has among all tickets of the call: where a filter has refused some, those behind them must not get theirs.
 	 *

@@ -62,6 +62,7 @@ final class Doctor {
 		$this->examine_daemon();
 		$this->examine_spool();
 		$this->examine_cron();
+		$this->examine_drop_in();
 		return $this->findings;
 	}
 
@@ -227,6 +228,17 @@ final class Doctor {
 			$this->add( 'watchdog', 'warning', $text );
 		} else {
 			$this->add( 'watchdog', 'failed' === $report['state'] ? 'error' : 'good', $report['state'] );
+		}
+	}
+
+	/**
+	 * Examines the functions of the guide.
+	 */
+	private function examine_drop_in(): void {
+		if ( DropIn::is_wanted() ) {
+			$problem = DropIn::problem();
+			$good    = __( 'The functions of the guide are ticketd\'s.', 'ticketd' );
+			$this->add( 'drop-in', '' === $problem ? 'good' : 'warning', '' === $problem ? $good : $problem );
 		}
 	}
 

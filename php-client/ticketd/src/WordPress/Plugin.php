@@ -75,17 +75,8 @@ final class Plugin {
 			( new Admin\Screens( $this->api, $file ) )->register();
 		}
 		$this->register_site_health();
+		DropIn::register();
 
-		// Not before all plugins are loaded: one of them may still define these functions itself.
-		add_action(
-			'plugins_loaded',
-			static function (): void {
-				if ( defined( 'TICKETD_DROP_IN' ) && true === TICKETD_DROP_IN ) {
-					require_once __DIR__ . '/../drop-in.php';
-				}
-			},
-			0
-		);
 		add_action(
 			'rest_api_init',
 			function (): void {

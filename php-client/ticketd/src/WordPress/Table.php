@@ -39,6 +39,9 @@ final class Table {
 	/** Types that are read as integers. */
 	private const INTEGERS = array( 'tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'bit', 'year' );
 
+	/** Types of dates with or without a time. */
+	private const TIMES = array( 'date', 'datetime', 'timestamp' );
+
 	/**
 	 * The table's name.
 	 *
@@ -278,6 +281,9 @@ final class Table {
 			return null;
 		}
 		$text = self::text( $value );
+		if ( $this->has( $field ) && in_array( $this->type( $field ), self::TIMES, true ) ) {
+			return self::time_text( $text, $this->type( $field ) );
+		}
 		// One that does not fit PHP's integers stays the text that it is.
 		return $this->is_integer( $field ) && (string) (int) $text === $text ? (int) $text : $text;
 	}
@@ -292,6 +298,19 @@ final class Table {
 			return $value ? '1' : '0';
 		}
 		return is_float( $value ) ? self::float_text( $value ) : (string) $value;
+	}
+
+	/**
+	 * A time as the database writes it: a number of 9 to 11 digits counts seconds since 1970.
+	 *
+	 * @param string $text The time as it was read or sent.
+	 * @param string $type The column's type.
+	 */
+	private static function time_text( string $text, string $type ): string {
+		if ( 1 !== preg_match( '/^[1-9]\d{8,10}(\.\d+)?$/', $text ) ) {
+			return $text;
+		}
+		return gmdate( 'date' === $type ? 'Y-m-d' : 'Y-m-d H:i:s', (int) $text );
 	}
 
 	/**

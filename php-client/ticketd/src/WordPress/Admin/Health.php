@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\DropIn;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -124,6 +125,9 @@ final class Health {
 		}
 		foreach ( $status['warnings'] as $warning ) {
 			$alerts[] = array( 'warning', (string) $warning );
+		}
+		if ( '' !== DropIn::problem() ) {
+			$alerts[] = array( 'warning', DropIn::problem() );
 		}
 		return $alerts;
 	}

@@ -10,7 +10,9 @@ namespace Ticketd\WordPress\Cli;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Database;
 use Ticketd\WordPress\Importer;
+use Ticketd\WordPress\RedisHashes;
 use Ticketd\WordPress\Settings;
+use Ticketd\WordPress\Table;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -21,6 +23,9 @@ final class ImportCommand {
 
 	/** Rows that are read from a table at a time. */
 	private const PAGE = 500;
+
+	/** Time for a connection to Redis, in seconds. */
+	private const CONNECT_SECONDS = 5;
 
 	/**
 	 * What calls the daemon.
@@ -186,6 +191,165 @@ final class ImportCommand {
 			}
 		} while ( count( $rows ) === self::PAGE );
 		$this->finish( $importer, $assoc_args );
+	}
+
+	/**
+	 * Imports tickets that a plugin keeps in Redis, one hash for each.
+	 *
+	 * They keep their ids, Unix times become dates, and the hashes stay where they are. A ticket that exists with other
+	 * values is refused, not overwritten; what is ticketd's already is passed over, so the command can be run again.
+	 * It needs the extension phpredis; without it `ticketd import redis` on the daemon's host does the same, quicker.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--host=<host>]
+	 * : Redis' host, or the path of its socket. A password is taken from the environment's TICKETD_IMPORT_PASSWORD,
+	 * else from the constant WP_REDIS_PASSWORD.
+	 * ---
+	 * default: 127.0.0.1
+	 * ---
+	 *
+	 * [--port=<port>]
+	 * : Its port.
+	 * ---
+	 * default: 6379
+	 * ---
+	 *
+	 * [--database=<number>]
+	 * : The database with the hashes.
+	 * ---
+	 * default: 0
+	 * ---
+	 *
+	 * [--pattern=<pattern>]
+	 * : The names of the hashes; * stands for the ticket's id, at the end.
+	 * ---
+	 * default: ticket:*
+	 * ---
+	 *
+	 * [--overwrite]
+	 * : Set tickets that exist with other values.
+	 *
+	 * [--dry-run]
+	 * : Read the hashes and say what would be done, without doing it.
+	 *
+	 * [--format=<format>]
+	 * : How to print the result.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd import redis --dry-run
+	 *     $ wp ticketd import redis --host=/run/redis/redis-server.sock --database=0
+	 *
+	 * @param string[] $args       None.
+	 * @param array    $assoc_args Options.
+	 */
+	public function redis( array $args, array $assoc_args ): void {
+		$pattern = (string) ( $assoc_args['pattern'] ?? 'ticket:*' );
+		if ( 1 !== preg_match( '/^[^*?[\\\\]+\*$/D', $pattern ) ) {
+			\WP_CLI::error( __( 'Give what stands before the id, and one * at its end, for --pattern.', 'ticketd' ) );
+		}
+		$table = Table::describe( $this->settings->table() );
+		if ( null === $table ) {
+			\WP_CLI::error( __( 'The database has no tickets table; wp ticketd doctor says more.', 'ticketd' ) );
+		}
+		try {
+			$hashes   = new RedisHashes( self::connect( $assoc_args ), substr( $pattern, 0, -1 ), $table );
+			$importer = $this->importer( 'redis ' . wp_generate_uuid4(), $assoc_args );
+			foreach ( $hashes->pages() as $page ) {
+				$this->take( $page, $importer, $table, isset( $assoc_args['overwrite'] ) );
+			}
+		} catch ( \RedisException $e ) {
+			\WP_CLI::error( 'Redis: ' . $e->getMessage() );
+		}
+		$this->finish( $importer, $assoc_args );
+	}
+
+	/**
+	 * Connects to Redis.
+	 *
+	 * @param array $assoc_args Options.
+	 */
+	private static function connect( array $assoc_args ): \Redis {
+		if ( ! class_exists( 'Redis' ) ) {
+			$text = __(
+				'PHP has no extension phpredis here: run ticketd import redis on the daemon\'s host.',
+				'ticketd'
+			);
+			\WP_CLI::error( $text );
+		}
+		$host     = (string) ( $assoc_args['host'] ?? '127.0.0.1' );
+		$password = (string) getenv( 'TICKETD_IMPORT_PASSWORD' );
+		if ( '' === $password && defined( 'WP_REDIS_PASSWORD' ) ) {
+			$password = (string) WP_REDIS_PASSWORD;
+		}
+		$redis = new \Redis();
+		$redis->connect( $host, '/' === $host[0] ? 0 : (int) ( $assoc_args['port'] ?? 6379 ), self::CONNECT_SECONDS );
+		if ( '' !== $password ) {
+			$redis->auth( $password );
+		}
+		if ( ! $redis->select( (int) ( $assoc_args['database'] ?? 0 ) ) ) {
+			throw new \RedisException( (string) $redis->getLastError() );
+		}
+		return $redis;
+	}
+
+	/**
+	 * Imports hashes, but for those whose ticket exists.
+	 *
+	 * @param array    $page      By ticket id the fields, or why the hash is no ticket.
+	 * @param Importer $importer  What imports.
+	 * @param Table    $table     The tickets table.
+	 * @param bool     $overwrite Whether tickets are set that exist with other values.
+	 */
+	private function take( array $page, Importer $importer, Table $table, bool $overwrite ): void {
+		$existing = array() === $page ? array() : $this->api->get_many( array_keys( $page ) );
+		if ( is_wp_error( $existing ) ) {
+			\WP_CLI::error( $existing->get_error_message() );
+		}
+		foreach ( $page as $id => $fields ) {
+			if ( ! is_array( $fields ) ) {
+				$importer->refuse( (string) $id, $fields );
+				continue;
+			}
+			// Without a revision of its own it is what the hash itself holds, or a row that ticketd never wrote.
+			$ticket = ( $existing[ $id ]['revision'] ?? 0 ) > 1 ? $existing[ $id ] : null;
+			$differ = null === $ticket ? array() : self::different( $fields, $ticket['fields'], $table );
+			if ( null === $ticket || ( $overwrite && array() !== $differ ) ) {
+				$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
+			} elseif ( array() !== $differ ) {
+				/* translators: %s: names of fields */
+				$text = __( 'The ticket exists and differs in %s; --overwrite takes the hash\'s values.', 'ticketd' );
+				$importer->refuse( (string) $id, sprintf( $text, implode( ', ', $differ ) ) );
+			}
+		}
+	}
+
+	/**
+	 * The fields that a ticket has otherwise.
+	 *
+	 * @param array $fields Values by field name, as a hash has them.
+	 * @param array $have   Values by field name, as the daemon has them.
+	 * @param Table $table  The tickets table.
+	 * @return string[] Their names.
+	 */
+	private static function different( array $fields, array $have, Table $table ): array {
+		$differ = array();
+		foreach ( $fields as $name => $value ) {
+			$value = (string) $table->value( (string) $name, $value );
+			if ( ! isset( $have[ $name ] ) || (string) $have[ $name ] !== $value ) {
+				$differ[] = (string) $name;
+			}
+		}
+		return $differ;
 	}
 
 	/**

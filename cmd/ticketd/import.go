@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/movein"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// progressEvery is how often an import says how far it is.
+const progressEvery = 2 * time.Second
+
+// maxPrinted is how many refusals are printed where no file takes them.
+const maxPrinted = 20
+
+func newImport(o *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "import", Short: "Take over tickets from elsewhere", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newImportRedis(o))
+	return cmd
+}
+
+// importFlags say where the hashes are.
+type importFlags struct {
+	config                               configFlags
+	addr, username, passwordFile, refuse string
+	pattern                              string
+	db                                   int
+	dryRun, overwrite                    bool
+}
+
+func newImportRedis(o *options) *cobra.Command {
+	var f importFlags
+	cmd := &cobra.Command{
+		Use: "redis", Short: "Take over tickets that a plugin keeps in Redis, one hash for each", Args: cobra.NoArgs,
+		Long: "Take over the tickets that a plugin keeps in Redis, one hash for each (HSET ticket:812 status open …). Tickets keep\n" +
+			"their ids, Unix times become dates, and what the table does not take stays where it is and is listed.\n\n" +
+			"Hashes under the site's own names are taken over where they lie. Those of another Redis or database are copied through\n" +
+			"the daemon, and stay. May run while the daemon works, and again at any time: what is ticketd's by then is passed\n" +
+			"over, and a ticket that exists with other values is not overwritten without --overwrite.",
+		Example: "  ticketd import redis --dry-run\n  ticketd import redis --addr 127.0.0.1:6379 --db 0 --refused refused.jsonl",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return o.importRedis(cmd, &f) },
+	}
+	f.config.add(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&f.addr, "addr", "", "host:port or unix:///path of the Redis with the hashes; the configuration's without it")
+	flags.IntVar(&f.db, "db", 0, "its database; without --addr and --db the configuration's")
+	flags.StringVar(&f.username, "username", "", "its ACL user, with --addr")
+	flags.StringVar(&f.passwordFile, "password-file", "", "a file with its password, with --addr")
+	flags.StringVar(&f.pattern, "pattern", "ticket:*", "the names of the hashes; * stands for the ticket's id, at the end")
+	flags.StringVar(&f.refuse, "refused", "", "write what is refused to this new file, a JSON object a line: id, key, field, reason")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing, and say what would be done")
+	flags.BoolVar(&f.overwrite, "overwrite", false, "set tickets that exist already with other values")
+	return cmd
+}
+
+func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
+	prefix, found := strings.CutSuffix(f.pattern, "*")
+	if !found || strings.ContainsAny(prefix, "*?[\\") {
+		return &usageError{fmt.Errorf("--pattern %q: it is what stands before the id, and one * at its end", f.pattern)}
+	}
+	ctx := cmd.Context()
+	c, err := f.config.load()
+	if err != nil {
+		return err
+	}
+	name, err := siteName(c, o.site)
+	if err != nil {
+		return err
+	}
+	s, err := openSource(ctx, c, c.Sites[name], f, cmd.Flags().Changed("db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if !cmd.Flags().Changed("socket") {
+		o.socket = c.Daemon.Socket
+	}
+	client, err := protocol.Dial(ctx, o.socket)
+	if err != nil {
+		return o.explain(err)
+	}
+	defer func() { _ = client.Close() }()
+	client.Site = name
+	refusals, err := openRefusals(f.refuse, o)
+	if err != nil {
+		return err
+	}
+	began, told := time.Now(), time.Now()
+	sum, err := movein.Run(ctx, movein.Options{
+		Source: s.client, Prefix: prefix, Own: s.own, Definition: s.definition, Tickets: &bounded{client, o.timeout},
+		DryRun: f.dryRun, Overwrite: f.overwrite, Refuse: refusals.add,
+		Progress: func(sum movein.Summary) {
+			if time.Since(told) >= progressEvery {
+				told = time.Now()
+				fmt.Fprintf(o.err, "%d hashes so far, %d refused\n", sum.Looked(), sum.Refused)
+			}
+		},
+	})
+	if sum.Highest > 0 && !f.dryRun { // also for what came before an error
+		err = errors.Join(err, mysql.NewSequence(s.database).Raise(ctx, []ticket.ID{sum.Highest}))
+	}
+	if err = errors.Join(err, refusals.close()); err != nil {
+		return fmt.Errorf("%w; run the same command again to go on", err)
+	}
+	return o.summarize(&sum, f, time.Since(began))
+}
+
+// summarize prints what was done.
+func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Duration) error {
+	would := ""
+	if f.dryRun {
+		would = "would be "
+	}
+	fmt.Fprintf(o.out, "%d hashes in %v: %d %staken over where they lie, %d %scopied, %d unchanged, %d ticketd's already, %d refused\n",
+		sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Set, would, sum.Unchanged, sum.Ours, sum.Refused)
+	if sum.Refused == 0 {
+		return nil
+	}
+	where := "say --refused FILE to have all of them"
+	if f.refuse != "" {
+		where = f.refuse + " says why"
+	}
+	return fmt.Errorf("%d hashes were refused and stay as they are: %s; correct them in Redis and run the same command again",
+		sum.Refused, where)
+}
+
+// source is where the hashes are, and where they go.
+type source struct {
+	client     goredis.UniversalClient
+	own        movein.Owner
+	database   *mysql.DB
+	definition *table.Definition
+	close      func() error
+}
+
+// openSource connects to all places.
+func openSource(ctx context.Context, c *config.Config, site config.Site, f *importFlags, dbGiven bool) (s *source, err error) {
+	s = &source{close: func() error { return nil }}
+	defer func() {
+		if err != nil {
+			_ = s.close()
+		}
+	}()
+	from := *c
+	if f.addr != "" {
+		from.Redis = config.Redis{
+			Addr: f.addr, Username: f.username, PoolSize: c.Redis.PoolSize,
+			DialTimeout: c.Redis.DialTimeout, ReadTimeout: c.Redis.ReadTimeout, WriteTimeout: c.Redis.WriteTimeout,
+		}
+	}
+	if f.passwordFile != "" {
+		password, err := os.ReadFile(f.passwordFile)
+		if err != nil {
+			return s, &usageError{fmt.Errorf("--password-file: %w", err)}
+		}
+		from.Redis.Password = config.Secret(strings.TrimSpace(string(password)))
+	}
+	if dbGiven || f.addr != "" {
+		from.Redis.DB = f.db
+	}
+	if !from.HasRedis() {
+		return s, &usageError{errors.New("--addr: the configuration has no [redis]; name the Redis that has the hashes")}
+	}
+	if s.client, err = boot.OpenRedis(&from); err != nil {
+		return s, err
+	}
+	s.close = s.client.Close
+	if err = s.client.Ping(ctx).Err(); err != nil {
+		return s, fmt.Errorf("the Redis with the hashes does not answer: %w", err)
+	}
+	if c.HasRedis() {
+		places, err := boot.OpenPlaces(c, site)
+		if err != nil {
+			return s, err
+		}
+		first := s.close
+		s.close = func() error { return errors.Join(first(), places.Close()) }
+		s.database = places.Database
+		same, err := sameDatabase(ctx, c, &from, s.client)
+		if err != nil {
+			return s, err
+		}
+		if same {
+			s.own = places.Store
+		}
+	} else {
+		if s.database, err = boot.OpenDatabase(site); err != nil {
+			return s, err
+		}
+		first := s.close
+		s.close = func() error { return errors.Join(first(), s.database.Close()) }
+	}
+	s.definition, err = s.database.LoadDefinition(ctx)
+	return s, err
+}
+
+// sameDatabase says whether the hashes lie in the database that the site uses, however the two are addressed.
+func sameDatabase(ctx context.Context, c, from *config.Config, client goredis.UniversalClient) (bool, error) {
+	if c.Redis.DB != from.Redis.DB {
+		return false, nil
+	}
+	own, err := boot.OpenRedis(c)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = own.Close() }()
+	here, err := redis.Info(ctx, own)
+	if err != nil {
+		return false, fmt.Errorf("the site's own Redis: %w", err)
+	}
+	there, err := redis.Info(ctx, client)
+	if err != nil {
+		return false, fmt.Errorf("the Redis with the hashes: %w", err)
+	}
+	return here["run_id"] == there["run_id"], nil
+}
+
+// bounded calls the daemon, each time within a time-out.
+type bounded struct {
+	client  *protocol.Client
+	timeout time.Duration
+}
+
+func (b *bounded) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, b.timeout, fmt.Errorf("no answer within %v (--timeout)", b.timeout))
+}
+
+func (b *bounded) GetMany(ctx context.Context, ids []int64) (protocol.GetManyResult, error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	return b.client.GetMany(ctx, ids)
+}
+
+func (b *bounded) SetMany(ctx context.Context, tickets []protocol.TicketFields, requestID string) ([]protocol.SetOutcome, error) {
+	ctx, cancel := b.within(ctx)
+	defer cancel()
+	return b.client.SetMany(ctx, tickets, requestID)
+}
+
+// refusals writes down what is refused, or prints the first of it.
+type refusals struct {
+	o       *options
+	file    *os.File
+	encoder *json.Encoder
+	printed int
+}
+
+func openRefusals(path string, o *options) (*refusals, error) {
+	r := &refusals{o: o}
+	if path == "" {
+		return r, nil
+	}
+	var err error
+	if r.file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600); err != nil {
+		return nil, &usageError{fmt.Errorf("--refused: %w", err)}
+	}
+	r.encoder = json.NewEncoder(r.file)
+	return r, nil
+}
+
+func (r *refusals) add(one movein.Refusal) error {
+	if r.encoder != nil {
+		return r.encoder.Encode(one)
+	}
+	if r.printed++; r.printed <= maxPrinted {
+		field := ""
+		if one.Field != "" {
+			field = one.Field + ": "
+		}
+		fmt.Fprintf(r.o.err, "%s: %s%s\n", one.Key, field, one.Reason)
+	}
+	return nil
+}
+
+func (r *refusals) close() error {
+	if r.file == nil {
+		return nil
+	}
+	return r.file.Close()
+}

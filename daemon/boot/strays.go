@@ -1,0 +1,156 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and [inspectEvery] at
+// least.
+const strayShare = 100
+
+// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long as
+// there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a site
+// without such hashes pays for one.
+type strays struct {
+	count atomic.Int64
+	met   atomic.Bool
+	loop  lifecycle.Loop
+
+	mu sync.Mutex
+	// key and refused are the last hash that could not be taken over, and why; empty where there is none.
+	key, refused string
+}
+
+// Start counts until Stop. prefix is the site's.
+func (s *strays) Start(ctx context.Context, count func(context.Context) (int64, error)) {
+	s.met.Store(true)
+	s.loop.Start(ctx, func(ctx context.Context) {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			began := time.Now()
+			if s.met.Swap(false) || s.count.Load() > 0 {
+				s.recount(ctx, count)
+			}
+			timer.Reset(max(inspectEvery, strayShare*time.Since(began)))
+		}
+	})
+}
+
+func (s *strays) recount(ctx context.Context, count func(context.Context) (int64, error)) {
+	n, err := count(ctx)
+	if err != nil { // Redis is away: its watch says so
+		s.met.Store(true)
+		return
+	}
+	s.count.Store(n)
+	if n == 0 {
+		s.refuse("", "")
+	}
+}
+
+// Stop ends it.
+func (s *strays) Stop(ctx context.Context) error {
+	return s.loop.Stop(ctx, "counter of other programs' hashes")
+}
+
+// meet is told that such a hash was met.
+func (s *strays) meet(string) {
+	if s.count.Load() == 0 {
+		s.count.Store(1)
+	}
+	s.met.Store(true)
+}
+
+// refuse notes why a hash stays as it is.
+func (s *strays) refuse(key, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key, s.refused = key, reason
+}
+
+// take notes that a hash is about to be taken over.
+func (s *strays) take(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key == key {
+		s.key, s.refused = "", ""
+	}
+	if n := s.count.Load(); n > 0 {
+		s.count.Store(n - 1)
+	}
+}
+
+// warnings names what lies there, and what to do.
+func (s *strays) warnings(prefix string) []string {
+	n := s.count.Load()
+	if n == 0 {
+		return nil
+	}
+	found := []string{fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL does "+
+		"not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused != "" {
+		found = append(found, s.refused)
+	}
+	return found
+}
+
+// CountStrays counts the hashes of another program under a store's names.
+func CountStrays(ctx context.Context, s *redis.Store) (n int64, err error) {
+	err = s.Strays(ctx, func(ids []ticket.ID) error {
+		n += int64(len(ids))
+		return nil
+	})
+	return n, err
+}
+
+// Converter makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
+// end of the rest.
+func Converter(db *mysql.DB) func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	return func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+		d := db.Definition()
+		if d == nil {
+			return nil, fmt.Errorf("the Redis hash %q waits to be taken over: %w: the table's definition is not known yet", key,
+				store.ErrUnavailable)
+		}
+		taken, refused := d.Adopt(id, stray)
+		if len(refused) > 0 {
+			return nil, refusal(key, refused)
+		}
+		if len(taken) == 0 {
+			return nil, &table.FieldError{Rule: table.RuleRequired, Reason: fmt.Sprintf("the Redis hash %q of another program has no "+
+				"field for the table; delete it, or add a field", key)}
+		}
+		return taken, nil
+	}
+}
+
+// refusal is the error for a hash that stays as it is: it names each field and its reason, and the first as the field.
+func refusal(key string, refused []*table.FieldError) error {
+	reasons := make([]string, len(refused))
+	for i, r := range refused {
+		reasons[i] = r.Field + ": " + r.Reason
+	}
+	return &table.FieldError{Field: refused[0].Field, Rule: refused[0].Rule, Reason: fmt.Sprintf("the Redis hash %q, which another "+
+		"program wrote, cannot be taken over and stays as it is (%s); correct it there, then repeat the change", key,
+		strings.Join(reasons, "; "))}
+}

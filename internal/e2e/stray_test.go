@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// A plugin wrote tickets into hashes of its own before ticketd came. They are read, in both shapes that phpredis makes; the first
+// change takes one over whole; none expires or is repaired away; and status, verify and doctor name what is left.
+func TestStrayHashes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{site: "clean_ttl = \"1s\"\nlinger = \"10ms\""})
+	c := r.dial(t)
+	for id, hash := range map[string][]any{
+		"7": {"customer_id", 12, "created_at", 1700000000, "status", "open", "subject", "Where is it?", "order", "A-9"},
+		"8": {"0", "customer_id", "1", 13, "2", "created_at", "3", 1700000000, "4", "status", "5", "pending"},
+		"9": {"created_at", "last tuesday", "status", "open"},
+	} {
+		if err := r.redis.HSet(t.Context(), r.prefix+"ticket:"+id, hash...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject, status, category) "+
+		"VALUES (8, 'from SQL', 'old', 'billing')"); err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("read", func(t *testing.T) {
+		found, err := c.GetMany(t.Context(), []int64{7, 8, 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []map[string]string{
+			{"customer_id": "12", "created_at": "2023-11-14 22:13:20", "status": "open", "subject": "Where is it?", "order": "A-9"},
+			{"customer_id": "13", "created_at": "2023-11-14 22:13:20", "status": "pending", "subject": "from SQL", "category": "billing"},
+			{"created_at": "last tuesday", "status": "open"},
+		} {
+			for name, value := range want {
+				if got := field(found.Tickets[i].Fields, name).Text(); got != value {
+					t.Errorf("%s of ticket %d is %q, want %q", name, i+7, got, value)
+				}
+			}
+		}
+		one, err := c.Get(t.Context(), 7)
+		if err != nil || field(one.Fields, "subject").Text() != "Where is it?" {
+			t.Errorf("get says %+v (%v)", one, err)
+		}
+	})
+	t.Run("verify", func(t *testing.T) {
+		out, err := onHost(t, r, "verify", "--repair")
+		if err == nil || strings.Count(out, "ticketd import redis") != 3 {
+			t.Errorf("verify --repair (%v) says:\n%s", err, out)
+		}
+	})
+	t.Run("change", func(t *testing.T) {
+		for id, subject := range map[int64]string{7: "changed", 8: "changed too"} {
+			if _, err := c.Set(t.Context(), set(id, "subject", subject)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]string{
+			"customer_id": "12", "created_at": "2023-11-14 22:13:20", "status": "open", "subject": "changed", "extra": `{"order": "A-9"}`,
+		} {
+			got := column(t, r.db, name, 7)
+			if name == "extra" {
+				got = strings.ReplaceAll(got, `":"`, `": "`)
+			}
+			if got != want {
+				t.Errorf("MySQL has %s = %q of ticket 7, want %q", name, got, want)
+			}
+		}
+		for name, want := range map[string]string{"customer_id": "13", "status": "pending", "subject": "changed too", "category": "billing"} {
+			if got := column(t, r.db, name, 8); got != want {
+				t.Errorf("MySQL has %s = %q of ticket 8, want %q", name, got, want)
+			}
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		_, err := c.Set(t.Context(), set(9, "subject", "changed"))
+		if code(err) != protocol.CodeInvalid || !strings.Contains(err.Error(), r.prefix+"ticket:9") ||
+			!strings.Contains(err.Error(), "created_at") {
+			t.Errorf("a change over what cannot be taken over: %v, want invalid with the hash and the field", err)
+		}
+		left, err := r.redis.TTL(t.Context(), r.prefix+"ticket:9").Result()
+		if err != nil || left != -1 {
+			t.Errorf("its hash expires in %v (%v), want never", left, err)
+		}
+	})
+	t.Run("status", func(t *testing.T) {
+		testenv.Eventually(t, 5*time.Second, "status counts the hash that is left and says why", func() bool {
+			status, err := c.Status(t.Context())
+			return err == nil && slices.ContainsFunc(status.Warnings, func(w string) bool {
+				return strings.Contains(w, "ticketd import redis")
+			}) && slices.ContainsFunc(status.Warnings, func(w string) bool {
+				return strings.Contains(w, r.prefix+"ticket:9") && strings.Contains(w, "created_at")
+			})
+		})
+	})
+	t.Run("doctor", func(t *testing.T) {
+		out, _ := onHost(t, r, "doctor") // other lines depend on the machine
+		if !strings.Contains(out, "1 hashes of another program") || !strings.Contains(out, "ticketd import redis --site main") {
+			t.Errorf("doctor says:\n%s", out)
+		}
+	})
+}
+
+// Behind a journal that acknowledges first, a change of a stray hash is replayed into it without losing the rest.
+func TestStrayHashBehindTheJournal(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{site: "ack = \"journal\"\nlinger = \"10ms\""})
+	c := r.dial(t)
+	if err := r.redis.HSet(t.Context(), r.prefix+"ticket:7", "created_at", 1700000000, "status", "open").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Set(t.Context(), set(7, "status", "closed")); err != nil {
+		t.Fatal(err)
+	}
+	one, err := c.Get(t.Context(), 7)
+	if err != nil || field(one.Fields, "status").Text() != "closed" || field(one.Fields, "created_at").Text() != "2023-11-14 22:13:20" {
+		t.Errorf("get says %+v (%v)", one, err)
+	}
+	testenv.Eventually(t, 10*time.Second, "both fields are in MySQL", func() bool {
+		return column(t, r.db, "status", 7) == "closed" && column(t, r.db, "created_at", 7) == "2023-11-14 22:13:20"
+	})
+}
+
+// onHost runs a command that reads the configuration.
+func onHost(t *testing.T, r *rig, args ...string) (string, error) {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(r.socket), "command.toml")
+	writeFile(t, file, r.text)
+	return r.run(t, append(args, "--config", file)...)
+}

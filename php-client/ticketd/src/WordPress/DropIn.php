@@ -1,0 +1,175 @@
+<?php
+/**
+ * The functions of the guide.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Stands behind the functions that many support plugins define after a guide, which keeps each ticket in a hash of
+ * Redis. Callers of those functions expect what a hash gives them: texts, but for what the guide casts to integers;
+ * times in seconds since 1970; no field that nobody has set; false where something fails, and the reason in PHP's log.
+ *
+ * The documentation's page guide.md lists what is different all the same.
+ */
+final class DropIn {
+
+	/** The functions. */
+	private const FUNCTIONS = array(
+		'my_support_plugin_write_ticket_metadata',
+		'my_support_plugin_update_ticket_metadata_field',
+		'my_support_plugin_get_ticket_metadata',
+	);
+
+	/** Fields that are returned as integers, besides the times, unless the filter says otherwise. */
+	private const INTEGERS = array( 'customer_id' );
+
+	/**
+	 * Whether the functions are wanted: TICKETD_DROP_IN is true, 1, "1", "true", "yes" or "on".
+	 */
+	public static function is_wanted(): bool {
+		return defined( 'TICKETD_DROP_IN' ) && filter_var( TICKETD_DROP_IN, FILTER_VALIDATE_BOOLEAN );
+	}
+
+	/**
+	 * Adds the hooks.
+	 */
+	public static function register(): void {
+		// Not before all plugins are loaded: one of them may still define these functions itself.
+		add_action(
+			'plugins_loaded',
+			static function (): void {
+				if ( self::is_wanted() ) {
+					require_once __DIR__ . '/../drop-in.php';
+				}
+			},
+			0
+		);
+		add_action( 'admin_notices', array( self::class, 'show' ) );
+	}
+
+	/**
+	 * The functions that are wanted and that something else has defined.
+	 *
+	 * @return array<string, string> The file by function.
+	 */
+	public static function foreign(): array {
+		$own     = (string) realpath( __DIR__ . '/../drop-in.php' );
+		$foreign = array();
+		foreach ( self::is_wanted() ? self::FUNCTIONS : array() as $name ) {
+			$file = function_exists( $name ) ? (string) ( new \ReflectionFunction( $name ) )->getFileName() : $own;
+			if ( realpath( $file ) !== $own ) {
+				$foreign[ $name ] = $file;
+			}
+		}
+		return $foreign;
+	}
+
+	/**
+	 * What is the matter with the functions; empty where nothing is.
+	 */
+	public static function problem(): string {
+		$foreign = self::foreign();
+		if ( array() === $foreign ) {
+			return '';
+		}
+		/* translators: 1: names of functions, 2: paths of files */
+		$text = __(
+			'TICKETD_DROP_IN is set, but %1$s belong to %2$s: what they write misses ticketd. Remove them there.',
+			'ticketd'
+		);
+
+		$names = implode( '(), ', array_keys( $foreign ) ) . '()';
+		return sprintf( $text, $names, implode( ', ', array_unique( $foreign ) ) );
+	}
+
+	/**
+	 * Shows who can do something about it that the functions belong to something else.
+	 */
+	public static function show(): void {
+		$problem = current_user_can( 'ticketd_manage' ) ? self::problem() : '';
+		if ( '' !== $problem ) {
+			printf( '<div class="notice notice-warning"><p>%s</p></div>', esc_html( $problem ) );
+		}
+	}
+
+	/**
+	 * Merges fields into a ticket; makes the ticket where there is none.
+	 *
+	 * @param int   $ticket_id The ticket's id.
+	 * @param array $metadata  Values by field name; times in seconds since 1970, or as texts.
+	 */
+	public static function write( int $ticket_id, array $metadata ): bool {
+		if ( isset( $metadata['ticket_id'] ) && (string) $ticket_id === (string) $metadata['ticket_id'] ) {
+			unset( $metadata['ticket_id'] ); // It is the key, and no field.
+		}
+		$done = Plugin::instance()->api()->put( $ticket_id, $metadata );
+		return ! self::failed( $done, $ticket_id, 'write' );
+	}
+
+	/**
+	 * Reads the fields of a ticket.
+	 *
+	 * @param int $ticket_id The ticket's id.
+	 * @return array<string, string|int>|false Values by field name; false where there is no ticket, or no answer.
+	 */
+	public static function read( int $ticket_id ) {
+		$ticket = Plugin::instance()->api()->get( $ticket_id );
+		if ( is_wp_error( $ticket ) ) {
+			if ( 'ticketd_not_found' !== $ticket->get_error_code() ) {
+				self::failed( $ticket, $ticket_id, 'read' );
+			}
+			return false;
+		}
+		/**
+		 * Filters which fields the guide's function for reading returns as integers. Fields that end in `_at` are
+		 * times, and always are.
+		 *
+		 * @param string[] $names Names of fields.
+		 */
+		$integers = (array) apply_filters( 'ticketd_drop_in_integers', self::INTEGERS );
+		$metadata = array();
+		foreach ( $ticket['fields'] as $name => $value ) {
+			if ( null !== $value ) {
+				$value             = self::is_time( $name, $value ) ? strtotime( $value . ' UTC' ) : $value;
+				$is_integer        = '_at' === substr( $name, -3 ) || in_array( $name, $integers, true );
+				$metadata[ $name ] = $is_integer && is_numeric( $value ) ? (int) $value : (string) $value;
+			}
+		}
+		return $metadata;
+	}
+
+	/**
+	 * Whether a value is a time as the database writes it.
+	 *
+	 * @param string     $name  The field's name.
+	 * @param string|int $value The value.
+	 */
+	private static function is_time( string $name, $value ): bool {
+		return '_at' === substr( $name, -3 ) && is_string( $value )
+			&& 1 === preg_match( '/^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d+)?)?$/', $value );
+	}
+
+	/**
+	 * Writes to PHP's log why something failed. No value of a field is in it.
+	 *
+	 * @param mixed  $result    What may be a WP_Error.
+	 * @param int    $ticket_id The ticket's id.
+	 * @param string $action    `write` or `read`.
+	 */
+	private static function failed( $result, int $ticket_id, string $action ): bool {
+		if ( ! is_wp_error( $result ) ) {
+			return false;
+		}
+		$field = (string) ( ( (array) $result->get_error_data() )['field'] ?? '' );
+		$where = '' === $field ? '' : " (field $field)";
+		// The guide's callers know nothing but false: the log is where they look for the reason.
+		// phpcs:ignore WordPress.PHP.DevelopmentFunctions.error_log_error_log, Generic.PHP.ForbiddenFunctions.Found
+		error_log( "ticketd: could not $action ticket $ticket_id$where: " . $result->get_error_message() );
+		return true;
+	}
+}

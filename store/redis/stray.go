@@ -1,0 +1,228 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis' scripts have no other; it tells two states of a hash apart, nothing is secret
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+//go:embed stray.lua
+var straySource string
+
+var strayScript = guarded(straySource)
+
+// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has no
+// revision. Nothing was changed.
+var errStray = errors.New("the hash was written by another program")
+
+const (
+	// maxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
+	// their marks.
+	maxStrayFields = 1000
+	// strayTries is how often a stray hash is read again that another program changed in between.
+	strayTries = 3
+)
+
+// stray reports a stray hash.
+func (s *Store) stray(id ticket.ID) {
+	if s.opts.OnStray != nil {
+		s.opts.OnStray(s.keys.ticket(id))
+	}
+}
+
+// isStray says whether a hash was written by another program.
+func isStray(hash map[string]string) bool {
+	_, ours := hash[fieldRevision]
+	return len(hash) > 0 && !ours
+}
+
+// Unpack returns the fields of a stray hash, by name. PHP code that passes a list of names and values to phpredis 6 as one array
+// makes a hash with the fields 0, 1, 2, …: the even ones hold the names, the odd ones the values. Each such write begins at 0
+// again and overwrites the beginning of the list, so the first pair of a name is its newest; a field that stands under its own
+// name was set alone, later. What is no such pair stays under the name that it has.
+func Unpack(hash map[string]string) ticket.Fields {
+	named := make(map[string]string, len(hash))
+	taken := make(map[string]bool)
+	for i := 0; ; i += 2 {
+		at, next := strconv.Itoa(i), strconv.Itoa(i+1)
+		name, there := hash[at]
+		value, paired := hash[next]
+		if !there || !paired || !isName(name) {
+			break
+		}
+		taken[at], taken[next] = true, true
+		if _, newer := named[name]; !newer {
+			named[name] = value
+		}
+	}
+	for name, value := range hash {
+		if !taken[name] {
+			named[name] = value
+		}
+	}
+	fields := make(ticket.Fields, 0, len(named))
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		fields = append(fields, ticket.Field{Name: name, Value: ticket.Text(named[name])})
+	}
+	return fields
+}
+
+// isName says whether a text can be the name of a field, rather than a value.
+func isName(s string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"0123456789-") == "" && strings.ContainsRune(letters, rune(s[0]))
+}
+
+// digest identifies the content of a hash, given the order of its names, as stray.lua computes it.
+func digest(hash map[string]string, names []string) string {
+	sum := sha1.New() //nolint:gosec // see the import
+	for _, name := range names {
+		fmt.Fprintf(sum, "%d:%s%d:%s", len(name), name, len(hash[name]), hash[name])
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// Key returns the name of a ticket's hash.
+func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
+
+// TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
+// its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
+// A hash with a value that the table refuses stays as it is.
+func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		for try := 1; ; try++ {
+			changed, err := s.takeOver(ctx, id)
+			if changed && try < strayTries {
+				continue
+			}
+			if changed {
+				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, s.keys.ticket(id))
+			}
+			errs[i] = err
+			break
+		}
+	}
+	return errs
+}
+
+// takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
+func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
+	p := s.keys.partition(id)
+	var reply *goredis.MapStringStringCmd
+	err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { reply = pipe.HGetAll(ctx, s.keys.ticket(id)) })
+	if err != nil {
+		return false, wrap("take over", err)
+	}
+	hash := reply.Val()
+	if !isStray(hash) {
+		return false, nil
+	}
+	if s.opts.Convert == nil || len(hash) > maxStrayFields {
+		return false, fmt.Errorf("the Redis hash %q: %w and has %d fields; at most %d are taken over", s.keys.ticket(id), errStray,
+			len(hash), maxStrayFields)
+	}
+	fields, err := s.opts.Convert(s.keys.ticket(id), id, Unpack(hash))
+	if err != nil {
+		return false, err
+	}
+	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
+	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
+	if err != nil {
+		return false, wrap("take over", err)
+	}
+	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
+	return revision < 0, nil
+}
+
+// strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
+func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
+	names := slices.Sorted(maps.Keys(hash))
+	args := []any{int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
+	for _, name := range names {
+		args = append(args, name)
+	}
+	var values, nulls []any
+	for _, f := range fields {
+		if f.Value.IsNull() {
+			nulls = append(nulls, f.Name)
+		} else {
+			values = append(values, f.Name, f.Value.Text())
+		}
+	}
+	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
+}
+
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose
+// hash cannot be taken over is the reason.
+func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
+	met := make(map[ticket.ID]error)
+	var again []int
+	for i := range outcomes {
+		if !errors.Is(outcomes[i].Err, errStray) {
+			continue
+		}
+		id := mutations[i].ID
+		err, tried := met[id]
+		if !tried {
+			err = s.TakeOver(ctx, []ticket.ID{id})[0]
+			met[id] = err
+		}
+		if outcomes[i].Err = err; err == nil {
+			again = append(again, i)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	b := &batch{}
+	for _, at := range again {
+		b.mutations = append(b.mutations, mutations[at])
+	}
+	done, err := s.send(ctx, p, b)
+	for i, at := range again {
+		if err != nil {
+			outcomes[at].Err = err
+		} else {
+			outcomes[at] = done[i]
+		}
+	}
+}
+
+// Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
+func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
+	return s.scanKeys(ctx, func(ids []ticket.ID) error {
+		commands := make([]*goredis.BoolCmd, len(ids))
+		err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+			for i, id := range ids {
+				commands[i] = pipe.HExists(ctx, s.keys.ticket(id), fieldRevision)
+			}
+		})
+		if err != nil && !isForeign(err) {
+			return wrap("scan", err)
+		}
+		var strays []ticket.ID
+		for i, command := range commands {
+			if ours, err := command.Result(); err == nil && !ours {
+				strays = append(strays, ids[i])
+			}
+		}
+		if len(strays) == 0 {
+			return nil
+		}
+		return f(strays)
+	})
+}

@@ -1,0 +1,71 @@
+-- Makes a ticket of a hash that another program wrote: all its fields become changes that wait for the next place.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's meta hash
+-- KEYS[3]  the hash
+-- ARGV[1]  the ticket's id
+-- ARGV[2]  the proposed revision
+-- ARGV[3]  when the changes are due, in ms
+-- ARGV[4]  the SHA-1 of what the caller has read: per field, in the order that follows, length, ":" and name, length, ":" and value
+-- ARGV[5]  how many fields the caller has read; then their names
+-- ARGV     count of values; then name and value of each as the table takes them, then the names of the NULLs
+--
+-- Returns the ticket's revision; 0 where the key holds a ticket already, or nothing; -1 where the hash is not what the caller has
+-- read, so that nothing was done.
+--
+-- The hash keeps no field that the caller does not name: a list of names and values (0, 1, 2, …) becomes fields of those names.
+
+local hash = redis.pcall('HGETALL', KEYS[3]) -- an error where something else uses the key by now
+if hash.err or #hash == 0 then
+	return 0
+end
+local held = {}
+for i = 1, #hash, 2 do
+	held[hash[i]] = hash[i + 1]
+end
+if held._rev then
+	return 0
+end
+
+-- The caller's order: sorting here would go by the locale of Redis' process.
+local fields = tonumber(ARGV[5])
+local parts = {}
+for i = 1, fields do
+	local name = ARGV[5 + i]
+	local value = held[name]
+	if not value then
+		return -1
+	end
+	parts[i] = #name .. ':' .. name .. #value .. ':' .. value
+end
+if 2 * fields ~= #hash or redis.sha1hex(table.concat(parts)) ~= ARGV[4] then
+	return -1
+end
+
+local highest = tonumber(redis.call('HGET', KEYS[2], 'rev') or '0')
+local revision = math.max(tonumber(ARGV[2]), highest + 1)
+local text = string.format('%.0f', revision)
+local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[2]) / 1000)) }
+local first = 6 + fields
+local last = first + 2 * tonumber(ARGV[first])
+for i = first + 1, last, 2 do
+	held[ARGV[i]] = nil
+	set[#set + 1], set[#set + 2] = ARGV[i], ARGV[i + 1]
+	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
+end
+for i = last + 1, #ARGV do
+	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
+end
+local drop = { KEYS[3] }
+for name in pairs(held) do
+	drop[#drop + 1] = name
+end
+
+redis.call('HSET', unpack(set)) -- first: it is what a Redis out of memory refuses
+if #drop > 1 then
+	redis.call('HDEL', unpack(drop))
+end
+redis.call('PERSIST', KEYS[3])
+redis.call('ZADD', KEYS[1], 'LT', ARGV[3], ARGV[1])
+redis.call('HSET', KEYS[2], 'rev', text)
+return revision

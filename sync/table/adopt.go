@@ -1,0 +1,75 @@
+package table
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// keyNames are names under which programs keep a ticket's id beside its fields.
+var keyNames = []string{"id", "ticket_id"}
+
+// Adopt makes a ticket's fields of what another program keeps of it, all of it text: Unix times become dates, and the empty text,
+// which PHP writes for null and false, is NULL or the default in a column that holds no text. The ticket's own id is left out.
+// What the table refuses is in refused, by field.
+func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fields, refused []*FieldError) {
+	for _, f := range stray {
+		if d.isKey(f.Name) && f.Value.Text() == id.String() {
+			continue
+		}
+		value, kept := d.adopted(f)
+		if !kept {
+			continue
+		}
+		checked, err := d.Check(ticket.Fields{{Name: f.Name, Value: value}})
+		var field *FieldError
+		switch {
+		case f.Name == d.DeletedAt && d.DeletedAt != "" && !value.IsNull():
+			refused = append(refused, &FieldError{
+				Field: f.Name, Rule: RuleReserved, Reason: "the ticket is marked as deleted; delete it in ticketd, or take the mark away",
+			})
+		case errors.As(err, &field):
+			refused = append(refused, &FieldError{Field: f.Name, Rule: field.Rule, Reason: field.Reason})
+		default:
+			taken = append(taken, checked...)
+		}
+	}
+	return taken, refused
+}
+
+// isKey says whether a field is the ticket's id, which some programs keep in the hash too.
+func (d *Definition) isKey(name string) bool {
+	if strings.EqualFold(name, d.Key) {
+		return true
+	}
+	_, column := d.byField[name]
+	return !column && (name == keyNames[0] || name == keyNames[1])
+}
+
+// adopted returns a field's value in ticketd's form; false where the column's default stands for it.
+func (d *Definition) adopted(f ticket.Field) (value ticket.Value, kept bool) {
+	n, known := d.byField[f.Name]
+	if !known {
+		return f.Value, true
+	}
+	c := &d.Columns[n]
+	text := strings.Trim(f.Value.Text(), spaces)
+	switch c.Kind {
+	case Date, Datetime, Timestamp:
+		if text == "0" {
+			text = ""
+		}
+	case Integer, Decimal, Float, Bit, Time, Year, Enum, Set, JSON:
+	default:
+		return f.Value, true
+	}
+	switch {
+	case text != "":
+		return f.Value, true
+	case c.Nullable:
+		return ticket.Null, true
+	default:
+		return ticket.Null, false
+	}
+}
