@@ -92,7 +92,7 @@ func TestAdoptedTable(t *testing.T) {
 			for _, statement := range []string{
 				"CREATE TABLE whole SELECT * FROM wp_support_tickets WHERE id = 1",
 				"INSERT INTO archive SELECT * FROM wp_support_tickets",
-				"INSERT INTO wp_support_tickets (id, customer, title, source) VALUES (900, 7, 'more', 'form')",
+				"INSERT INTO wp_support_tickets (id, customer, title, source) VALUES (90000, 7, 'more', 'form')",
 			} {
 				runSQL(t, r.db, statement)
 			}
@@ -104,15 +104,15 @@ func TestAdoptedTable(t *testing.T) {
 			if got := stateOf(t, r, 1); got != "closed" {
 				t.Errorf("state %q after the plugin's save of an old row and a newer set, want closed", got)
 			}
-			if got, want := listed(t, c), fmt.Sprint([]int64{1, made.ID, 900}, 3); got != want {
+			if got, want := listed(t, c), fmt.Sprint([]int64{1, made.ID, 90000}, 3); got != want {
 				t.Errorf("listed %s, want %s", got, want)
 			}
 
 			// A dead letter holds up nobody, and a later write clears it.
 			mustSet(t, c, 1, "status", "forbidden")
-			mustSet(t, c, 900, "status", "open")
+			mustSet(t, c, 90000, "status", "open")
 			testenv.Eventually(t, 5*time.Second, "one dead letter, the other in MySQL", func() bool {
-				return dead(t, c) == 1 && stateOf(t, r, 900) == "open"
+				return dead(t, c) == 1 && stateOf(t, r, 90000) == "open"
 			})
 			mustSet(t, c, 1, "status", "solved")
 			testenv.Eventually(t, 5*time.Second, "the later write clears it", func() bool {
@@ -139,7 +139,7 @@ func TestAdoptedTable(t *testing.T) {
 			}
 			mustSet(t, c, 1, "status", "again")
 			flushed(t, c)
-			if got, want := listed(t, c)+stateOf(t, r, 1), fmt.Sprint([]int64{1, 900}, 2)+"again"; got != want {
+			if got, want := listed(t, c)+stateOf(t, r, 1), fmt.Sprint([]int64{1, 90000}, 2)+"again"; got != want {
 				t.Errorf("listed %s, want %s", got, want)
 			}
 			if after := shape(t, r.db); after != before {

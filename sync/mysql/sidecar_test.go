@@ -79,7 +79,7 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 
 				wantStored(t, write(t, db, set(1, 100, "status", c.values[0])), 100)
 				exec(t, db, c.insert)
-				exec(t, db, "INSERT INTO archive SELECT * FROM "+name)                          //nolint:unqueryvet // an archive has all columns
+				exec(t, db, "INSERT INTO archive SELECT * FROM "+name)                          //nolint:unqueryvet // whole rows
 				exec(t, db, "CREATE TEMPORARY TABLE whole SELECT * FROM "+name+" WHERE id = 1") //nolint:unqueryvet // whole rows
 				wantStored(t, write(t, db, set(1, 200, "status", c.values[1])), 200)
 				// The plugin saves the row that it has read before.
@@ -100,6 +100,7 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 					t.Errorf("ticket 2 is not deleted: %+v", r)
 				}
 				wantCount(t, db, 1)
+				wantDeleted(t, db, 2)
 				if n, err := db.MaxRevision(t.Context()); err != nil || n != 400 {
 					t.Errorf("highest revision %d, error %v; want 400", n, err)
 				}
