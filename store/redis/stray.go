@@ -24,8 +24,8 @@ var straySource string
 
 var strayScript = goredis.NewScript(straySource)
 
-// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has no
-// revision. Nothing was changed.
+// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
+// no revision. Nothing was changed.
 var errStray = errors.New("the hash was written by another program")
 
 const (
@@ -172,8 +172,8 @@ func (s *Store) strayArgs(epoch string, id ticket.ID, hash map[string]string, fi
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose
-// hash cannot be taken over is the reason.
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation
+// whose hash cannot be taken over is the reason.
 func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int
