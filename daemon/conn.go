@@ -139,7 +139,8 @@ func (c *conn) reserve() error {
 		return nil
 	}
 	if !c.server.large.take(int64(n)) {
-		return protocol.Closing(protocol.CodeOverloaded, "too many large frames at a time: try again later")
+		return protocol.Closing(protocol.CodeOverloaded, "the frames over 64 KiB that are worked on at a time take up their %d "+
+			"bytes: try again later", c.server.large.limit)
 	}
 	c.reserved = int64(n)
 	return nil
@@ -156,7 +157,8 @@ func (c *conn) reserveReply(m protocol.Method, n int) error {
 	n = min(n, protocol.MaxPayload) // what is longer is refused, before it is built where that is certain
 	if !c.server.replies.take(int64(n)) {
 		if !changes(m) {
-			return protocol.Closing(protocol.CodeOverloaded, "too many large replies at a time: try again later, or ask for less at once")
+			return protocol.Closing(protocol.CodeOverloaded, "the replies over 64 KiB that are sent at a time take up their %d "+
+				"bytes: try again later, or ask for less at once", c.server.replies.limit)
 		}
 		c.server.replies.force(int64(n))
 	}

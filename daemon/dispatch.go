@@ -99,7 +99,19 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	if err := p.Decode(r.params); err != nil {
 		return nil, err
 	}
-	return d.sites.For(r.peer, p.SiteName())
+	site, err := d.sites.For(r.peer, p.SiteName())
+	if err == nil && !Meant(p, site) {
+		return nil, protocol.Invalid("identity", "the change is meant for another table than this site's")
+	}
+	return site, err
+}
+
+// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. A site that does not know its
+// table yet takes nothing anyway.
+func Meant(p protocol.Params, site Site) bool {
+	change, may := p.(interface{ TableIdentity() string })
+	serving, knows := site.(interface{ Owns(identity string) bool })
+	return !may || !knows || change.TableIdentity() == "" || serving.Owns(change.TableIdentity())
 }
 
 // settledSite is siteFor, after what waits in the spool.
@@ -246,8 +258,8 @@ func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, er
 		ConnectionsOpen: d.connections.Open(), ConnectionsLimit: d.connections.Limit(),
 	}
 	if d.spool != nil {
-		ofDaemon.Spool = d.spool.Status()
-		ofSite.Warnings = append(ofSite.Warnings, d.spool.Warnings()...)
+		ofDaemon.Spool = d.spool.Status(site)
+		ofSite.Warnings = append(ofSite.Warnings, d.spool.Warnings(site)...)
 	}
 	return &protocol.StatusResult{SiteStatus: ofSite, DaemonStatus: ofDaemon}, nil
 }

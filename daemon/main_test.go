@@ -106,6 +106,7 @@ func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
 type rig struct {
 	server *Server
 	site   *fakeSite
+	table  *SiteTable
 	path   string
 	log    *testenv.Buffer
 }
@@ -146,6 +147,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: o.site, Users: []uint32{self.UID}}})
 	connections := NewConnections(o.limit)
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
+	r.table, o.Admit = table, table.Admit
 	r.server = NewServer(listener, dispatcher, connections, o.Options, zerolog.New(r.log))
 	r.server.peerOf = func(net.Conn) (Peer, error) { return o.peer, nil }
 	if err := r.server.Start(t.Context()); err != nil {

@@ -9,6 +9,8 @@ import (
 
 // Options bound what one daemon does for its clients. A zero field gets the default.
 type Options struct {
+	// Admit says why a peer may not even connect, which costs the others nothing; nil admits everybody.
+	Admit func(peer Peer) *protocol.Error
 	// IdleTimeout closes a connection on which no request begins for that long. Default 60 s.
 	IdleTimeout time.Duration
 	// FrameTimeout bounds the time from a frame's first byte to its last. Default [protocol.FrameTimeout].

@@ -3,10 +3,14 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 
 	"golang.org/x/sys/unix"
 )
+
+// NoGroup is the group of a peer whose group nobody knows; no group has this id.
+const NoGroup = math.MaxUint32
 
 // Peer is who is at the other end of a connection, as the kernel recorded it when the peer connected.
 type Peer struct {

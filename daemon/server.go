@@ -117,6 +117,13 @@ func (s *Server) welcome(raw *net.UnixConn) {
 		refuse(raw, protocol.Closing(protocol.CodeInternal, "%s", errInternal.Message))
 		return
 	}
+	if s.opts.Admit != nil {
+		if refusal := s.opts.Admit(peer); refusal != nil {
+			s.refusals.Warn().Stringer("peer", peer).Msg("a user that may use no site is refused; name it in allow_users if it may")
+			refuse(raw, refusal)
+			return
+		}
+	}
 	if refusal := s.connections.acquire(peer.UID); refusal != nil {
 		s.refusals.Warn().Str("reason", refusal.Message).Stringer("peer", peer).
 			Msg("too many connections; raise daemon.max_connections if they are wanted")

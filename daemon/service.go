@@ -42,9 +42,10 @@ type Spool interface {
 	Settle(ctx context.Context, site Site, needsOlder bool) error
 	// Behind says that the site cannot take changes now that waited before the last Settle: what it shows may be older.
 	Behind(site Site) bool
-	Status() protocol.SpoolStatus
-	// Warnings are things that somebody must act on.
-	Warnings() []string
+	// Status counts what waits in the folders that may hold changes of a site; nil stands for all sites.
+	Status(site Site) protocol.SpoolStatus
+	// Warnings are things that somebody must act on, of the same folders.
+	Warnings(site Site) []string
 }
 
 // Tickets is the part of a site that pages use: tickets by their ids.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -67,11 +68,39 @@ func (t *SiteTable) For(p Peer, name string) (Site, error) {
 	}
 }
 
+// Of returns the sites that the peer may use, in no order.
+func (t *SiteTable) Of(p Peer) []Site {
+	var found []Site
+	for _, a := range *t.current.Load() {
+		if t.may(p, &a) {
+			found = append(found, a.Site)
+		}
+	}
+	return found
+}
+
+// Admit says why a peer may not connect: there is no site that it may use.
+func (t *SiteTable) Admit(p Peer) *protocol.Error {
+	for _, a := range *t.current.Load() {
+		if t.may(p, &a) {
+			return nil
+		}
+	}
+	if p.UID == 0 || p.UID == t.owner {
+		return nil // who asks why there is no site
+	}
+	return protocol.Closing(protocol.CodeForbidden, "%s", forbidden(p).Message)
+}
+
 func (t *SiteTable) may(p Peer, a *SiteAccess) bool {
 	return p.UID == 0 || p.UID == t.owner || a.allows(p)
 }
 
-func forbidden(p Peer) error {
+func forbidden(p Peer) *protocol.Error {
+	who := fmt.Sprintf("user %d, group %d", p.UID, p.GID)
+	if p.GID == NoGroup {
+		who = fmt.Sprintf("user %d, whose group is not known,", p.UID)
+	}
 	return protocol.Errorf(protocol.CodeForbidden,
-		"user %d, group %d may not use this site: see allow_users and allow_groups in ticketd's configuration", p.UID, p.GID)
+		"%s may not use this site: see allow_users and allow_groups in ticketd's configuration", who)
 }

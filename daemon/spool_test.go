@@ -26,9 +26,9 @@ func (s *fakeSpool) Settle(ctx context.Context, _ Site, needsOlder bool) error {
 	return s.err
 }
 
-func (*fakeSpool) Status() protocol.SpoolStatus { return protocol.SpoolStatus{Files: 3, Bad: 1} }
+func (*fakeSpool) Status(Site) protocol.SpoolStatus { return protocol.SpoolStatus{Files: 3, Bad: 1} }
 
-func (*fakeSpool) Warnings() []string { return []string{"look at bad/"} }
+func (*fakeSpool) Warnings(Site) []string { return []string{"look at bad/"} }
 
 // Every request that reads or changes tickets comes after what is in the spool; ping and status answer whatever is there.
 func TestSpoolComesFirst(t *testing.T) {

@@ -13,3 +13,8 @@ var Schema string
 //
 //go:embed ticketd/sql/tombstones.sql
 var Tombstones string
+
+// Sidecar is the SQL that makes the side table of revisions, for a tickets table that ticketd did not make.
+//
+//go:embed ticketd/sql/sidecar.sql
+var Sidecar string

@@ -46,10 +46,10 @@ func sampleParams() []call {
 		}},
 		{3, MethodSet, &SetParams{
 			Site: "main", ID: 812, Fields: fields, RequestID: "s-1", Remember: time.Second, Ack: AckRedis,
-			IfRevision: 1764000000000000,
+			IfRevision: 1764000000000000, MustExist: true,
 		}},
 		{4, MethodSetMany, &SetManyParams{
-			Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal,
+			Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal, MustExist: true,
 			Tickets: []TicketFields{
 				{ID: 812, Fields: []Field{{"status", Text("pending")}}},
 				{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},

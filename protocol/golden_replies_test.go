@@ -40,7 +40,7 @@ func sampleResults() []sampleResult {
 				FlushedRows: 100000, FlushStatements: 250, FlushErrors: 2,
 				Store:    Place{State: StateUp, SinceMS: 86400000},
 				Sink:     Place{State: StateDown, SinceMS: 1500, Reason: "connection refused"},
-				Journal:  JournalStatus{Entries: 3, Bytes: 512, OldestMS: 40, Replayed: 70000, Segments: 2},
+				Journal:  JournalStatus{Entries: 3, Bytes: 512, OldestMS: 40, Replayed: 70000, Segments: 2, Requests: 5},
 				Warnings: []string{"Redis may evict changes: set maxmemory-policy to noeviction"},
 			},
 		}},

@@ -39,6 +39,11 @@ type CreateParams struct {
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
+	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
+	// no parameter of the wire.
+	Accepted time.Time
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
 
 // SetParams are the parameters of set.
@@ -51,7 +56,20 @@ type SetParams struct {
 	Ack       Ack
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
+	// MustExist refuses the change unless there is the ticket.
+	MustExist bool
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
+
+// TableIdentity is the identity of the table for which a change is meant; empty where nobody says.
+func (p *CreateParams) TableIdentity() string { return p.Identity }
+
+// TableIdentity is as that of [CreateParams].
+func (p *SetParams) TableIdentity() string { return p.Identity }
+
+// TableIdentity is as that of [CreateParams].
+func (p *DeleteParams) TableIdentity() string { return p.Identity }
 
 // TicketFields are the fields to set in one ticket.
 type TicketFields struct {
@@ -69,6 +87,8 @@ type SetManyParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
+	// MustExist refuses each pair unless there is its ticket.
+	MustExist bool
 }
 
 // GetParams are the parameters of get.
@@ -90,6 +110,8 @@ type DeleteParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
+	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	Identity string
 }
 
 // FlushParams are the parameters of flush.

@@ -55,6 +55,16 @@ func (d *decoder) site(into *string) *Error {
 	return nil
 }
 
+// identity reads the identity of a table.
+func (d *decoder) identity(into *string) *Error {
+	s, ok := d.str()
+	if !ok || s == "" || len(s) > MaxName {
+		return Invalid("identity", "the identity of a table is a string of 1 to %d bytes", MaxName)
+	}
+	*into = s
+	return nil
+}
+
 // change points at the parameters that create, set, set_many and delete share.
 type change struct {
 	site, requestID *string

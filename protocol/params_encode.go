@@ -32,6 +32,21 @@ func (e *Encoder) change(n int, site, requestID string, remember time.Duration, 
 	}
 }
 
+// ifGiven counts a parameter that is left out where it is empty.
+func ifGiven(text string) int {
+	if text == "" {
+		return 0
+	}
+	return 1
+}
+
+// identity writes the identity of a table, where it is not empty.
+func (e *Encoder) identity(identity string) {
+	if identity != "" {
+		e.pairStr("identity", identity)
+	}
+}
+
 func (e *Encoder) ids(ids []int64) {
 	e.str("ids")
 	e.array(len(ids))
@@ -43,7 +58,7 @@ func (e *Encoder) ids(ids []int64) {
 func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site) }
 
 func (p *CreateParams) encode(e *Encoder) {
-	n := 1
+	n := 1 + ifGiven(p.Identity)
 	if p.ID != 0 {
 		n++
 	}
@@ -53,11 +68,15 @@ func (p *CreateParams) encode(e *Encoder) {
 	}
 	e.str("fields")
 	e.fields(p.Fields)
+	e.identity(p.Identity)
 }
 
 func (p *SetParams) encode(e *Encoder) {
-	n := 2
+	n := 2 + ifGiven(p.Identity)
 	if p.IfRevision != 0 {
+		n++
+	}
+	if p.MustExist {
 		n++
 	}
 	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
@@ -67,10 +86,23 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.IfRevision != 0 {
 		e.pair("if_revision", p.IfRevision)
 	}
+	if p.MustExist {
+		e.str("must_exist")
+		e.bool(true)
+	}
+	e.identity(p.Identity)
 }
 
 func (p *SetManyParams) encode(e *Encoder) {
-	e.change(1, p.Site, p.RequestID, p.Remember, p.Ack)
+	n := 1
+	if p.MustExist {
+		n++
+	}
+	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	if p.MustExist {
+		e.str("must_exist")
+		e.bool(true)
+	}
 	e.str("tickets")
 	e.array(len(p.Tickets))
 	for i := range p.Tickets {
@@ -91,8 +123,9 @@ func (p *GetManyParams) encode(e *Encoder) {
 }
 
 func (p *DeleteParams) encode(e *Encoder) {
-	e.change(1, p.Site, p.RequestID, p.Remember, p.Ack)
+	e.change(1+ifGiven(p.Identity), p.Site, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
+	e.identity(p.Identity)
 }
 
 func (p *FlushParams) encode(e *Encoder) {

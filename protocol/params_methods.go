@@ -21,6 +21,8 @@ func (p *CreateParams) Decode(raw Raw) error {
 			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
 		default:
 			return d.change(key, &c)
 		}
@@ -45,8 +47,12 @@ func (p *SetParams) Decode(raw Raw) error {
 			return true, d.ticketID("id", &p.ID)
 		case "fields":
 			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
 		case "if_revision":
 			return true, d.revision("if_revision", &p.IfRevision)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
 		default:
 			return d.change(key, &c)
 		}
@@ -68,10 +74,14 @@ func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		if key == "tickets" {
+		switch key {
+		case "tickets":
 			return true, d.tickets(&p.Tickets)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
+		default:
+			return d.change(key, &c)
 		}
-		return d.change(key, &c)
 	})
 	switch {
 	case err != nil:
@@ -126,10 +136,14 @@ func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, func(d *decoder, key string) (bool, *Error) {
-		if key == "id" {
+		switch key {
+		case "id":
 			return true, d.ticketID("id", &p.ID)
+		case "identity":
+			return true, d.identity(&p.Identity)
+		default:
+			return d.change(key, &c)
 		}
-		return d.change(key, &c)
 	})
 	switch {
 	case err != nil:

@@ -119,6 +119,8 @@ type JournalStatus struct {
 	Entries, Bytes, OldestMS int64
 	// Replayed is the total of entries brought there since the daemon started.
 	Replayed int64
+	// Requests counts the request ids that are remembered in the daemon's memory.
+	Requests int64
 	// Segments is the number of files.
 	Segments int64
 }

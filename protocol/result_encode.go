@@ -100,12 +100,13 @@ func (r *StatusResult) encode(e *Encoder) {
 
 func (e *Encoder) journal(j *JournalStatus) {
 	e.str("journal")
-	e.mapLen(5)
+	e.mapLen(6)
 	e.pair("entries", j.Entries)
 	e.pair("bytes", j.Bytes)
 	e.pair("oldest_ms", j.OldestMS)
 	e.pair("replayed", j.Replayed)
 	e.pair("segments", j.Segments)
+	e.pair("requests", j.Requests)
 }
 
 func (e *Encoder) spool(s *SpoolStatus) {

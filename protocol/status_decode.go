@@ -93,6 +93,8 @@ func (j *JournalStatus) number(key string) *int64 {
 		return &j.Replayed
 	case "segments":
 		return &j.Segments
+	case "requests":
+		return &j.Requests
 	default:
 		return nil
 	}

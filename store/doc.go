@@ -8,10 +8,20 @@
 //	                         │                                           └──Drop──> absent
 //	                         └────────── Set ── from every state
 //
+// A ticket that was deleted leaves a tombstone: absent, its changes and creates of its id are refused all the same. A create of an
+// id that is not absent, or has a tombstone, is refused; one that arrives late merges with a ticket that was made since it was
+// acknowledged.
+//
 // # What happens on failure
 //
 // A claim that is never acked (its daemon died, its acks failed) is due again when its lease is over. An ack names a
 // revision: a field that changed after that revision stays dirty. So a claim may be flushed twice, by one daemon or by two,
 // and nothing is ever lost by it; that flushing twice does no harm is the next place's part (it compares revisions). The
 // lease only saves work; safety never depends on it.
+//
+// # Requests
+//
+// A mutation with a request id is remembered with its outcome and its digest: the same again changes nothing and has the same
+// outcome, and another one under the same id is refused with [ErrReused]. A refused mutation is not remembered. Where an entry
+// of a journal is replayed, which was acknowledged, an id that belongs to another request does not stop it.
 package store

@@ -59,8 +59,29 @@ type Mutation struct {
 	// Digest identifies what the request asks for, so that RequestID used again for something else is refused with
 	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.
 	Digest string
+	// Accepted, where it is not zero, is when a Create was acknowledged that reaches the store only now: a revision, which is a
+	// time in µs. Who was told the id may have changed the ticket since; see [Mutation.Since].
+	Accepted ticket.Revision
 	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
 	Early bool
+}
+
+// LateSkew is by how much the clocks of hosts may differ where a create that arrives late is compared with what it meets, in µs.
+const LateSkew ticket.Revision = 10_000_000
+
+// Since returns the revision from which on a ticket that has the id of a late create may be that create's own: somebody who was
+// told the id has made it. A ticket that is older is another one. acknowledged is the revision under which a journal has
+// acknowledged the mutation; zero where it comes directly. Zero is returned for a create that nobody was told of, which no ticket
+// that exists may be.
+func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
+	at := acknowledged
+	if m.Accepted != 0 {
+		at = m.Accepted
+	}
+	if !m.Kind.Creates() || at == 0 {
+		return 0
+	}
+	return max(at-LateSkew, 1)
 }
 
 // RequestMemory is how long a store remembers a request id, unless the mutation says less.
@@ -78,7 +99,9 @@ type Entry struct {
 // Outcome is what became of one mutation.
 type Outcome struct {
 	// ID is the ticket that was changed: for a repeated Create the one that the first request made.
-	ID       ticket.ID
+	ID ticket.ID
+	// Revision is the ticket's. Next to [ErrDeleted] or [ErrTaken] it is zero where the store does not hold the ticket: the refusal
+	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
 	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern this mutation alone. It wraps
 	// [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
@@ -120,8 +143,9 @@ type Claim struct {
 	Fields ticket.Fields
 	// Deleted says that the ticket was deleted since the last ack.
 	Deleted bool
-	// Created is the revision under which a create was acknowledged that the next place does not have yet; zero where
-	// there is none. The next place must not hold a ticket of this id from before that revision.
+	// Created, where it is not zero, says that the ticket was made by a create that the next place does not have yet: the revision
+	// of the create, or, of one that arrived late, [Mutation.Since]. The next place must not hold a ticket of this id from
+	// before that revision.
 	Created ticket.Revision
 	// Due is when the ticket had to be flushed, as it stood in the index before the lease.
 	Due time.Time
@@ -173,6 +197,8 @@ type Backlog struct {
 	Oldest time.Time
 	// NextDue is the earliest due time; zero where nothing waits.
 	NextDue time.Time
+	// Buried counts the tombstones.
+	Buried int64
 }
 
 // Tickets is the side of a store that requests use.
@@ -184,7 +210,12 @@ type Tickets interface {
 	Get(ctx context.Context, ids []ticket.ID) ([]Record, error)
 	// Fill completes clean tickets with rows read from the next place. A record is passed over whose ticket has changed since its
 	// base was read (its revision is no longer the one in bases), is dirty, or is at a higher revision than the row.
+	//
+	// A deleted row leaves a tombstone, and a living one takes it away.
 	Fill(ctx context.Context, rows []Record, bases []ticket.Revision) error
+	// Bury notes that tickets were deleted, as the next place says: where the store does not hold them it refuses their changes
+	// from then on, and creates under their ids. Deletions that are made here, or filled in, are noted without it.
+	Bury(ctx context.Context, ids []ticket.ID) error
 }
 
 // Queue is the side of a store that the flusher uses.
@@ -228,6 +259,8 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrFull is wrapped when the store has no room for a change; what it holds can still be flushed.
 	ErrFull = errors.New("store full")
+	// ErrQuota is the ErrFull of a store that has room, but not for more dirty tickets of this site.
+	ErrQuota = fmt.Errorf("too many tickets of the site wait for MySQL: %w", ErrFull)
 	// ErrDeleted refuses a change of a ticket that was deleted.
 	ErrDeleted = errors.New("the ticket was deleted")
 	// ErrTaken refuses a create whose id belongs to another ticket, or to one that was deleted.
@@ -236,9 +269,37 @@ var (
 	ErrAbsent = errors.New("the store does not hold the ticket")
 	// ErrReused refuses a mutation whose request id was used before for another request.
 	ErrReused = errors.New("the request id belongs to another request")
+	// ErrOwner is wrapped by every error that means: the place belongs to another table, so nothing in it was read or changed.
+	ErrOwner = errors.New("the place belongs to another table")
 	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
 	ErrForeign = errors.New("not a ticket")
 )
+
+// FullError is an [ErrFull] that says which bound was reached.
+type FullError struct {
+	// Bound is the bound's name: a setting of ticketd's or of a server's, or what else there is no more of.
+	Bound string
+	// Reason says, for the operator, what has reached the bound and what makes room.
+	Reason string
+}
+
+func (e *FullError) Error() string { return e.Bound + " is used up: " + e.Reason }
+
+// Unwrap makes every FullError an [ErrFull].
+func (e *FullError) Unwrap() error { return ErrFull }
+
+// FullReason says for the operator which bound an [ErrFull] is about, and what makes room; empty for other errors.
+func FullReason(err error) string {
+	var full *FullError
+	switch {
+	case errors.As(err, &full):
+		return full.Error()
+	case errors.Is(err, ErrFull):
+		return err.Error()
+	default:
+		return ""
+	}
+}
 
 // ConflictError refuses a conditional mutation: the ticket has moved on.
 type ConflictError struct {

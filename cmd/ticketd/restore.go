@@ -110,6 +110,9 @@ func raise(ctx context.Context, p *boot.Places) error {
 		return err
 	}
 	sequence := mysql.NewSequence(p.Database)
+	if _, _, err := sequence.RaiseToTable(ctx); err != nil {
+		return err
+	}
 	return p.Store.TicketIDs(ctx, func(ids []ticket.ID) error { return sequence.Raise(ctx, ids) })
 }
 

@@ -59,7 +59,7 @@ func newRoot(std streams) *cobra.Command {
 		"the site's name in the daemon's config; needed where you may use several ($TICKETD_SITE)")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long a call may take; flush and serve take as long as they need")
 	root.AddCommand(
-		newInit(o), newDoctor(o), newServe(o), newMigrate(o), newVerify(o), newJournal(o), newRestore(o),
+		newInit(o), newDoctor(o), newServe(o), newMigrate(o), newIdentity(o), newVerify(o), newJournal(o), newSpool(o), newRestore(o),
 		newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o), newList(o), newCount(o),
 		newFlush(o), newDead(o), newImport(o), newStatus(o),
 		newVersion(o), newMan(),

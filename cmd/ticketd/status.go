@@ -98,8 +98,8 @@ func writeStatus(w io.Writer, s *protocol.StatusResult) error {
 // writeLocal shows what waits on this host's disk.
 func writeLocal(w io.Writer, s *protocol.StatusResult) {
 	j, p := &s.Journal, &s.Spool
-	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d brought on\n",
-		j.Entries, j.Bytes, j.Segments, millis(j.OldestMS), j.Replayed)
+	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d brought on; %d request ids remembered\n",
+		j.Entries, j.Bytes, j.Segments, millis(j.OldestMS), j.Replayed, j.Requests)
 	fmt.Fprintf(w, "spool\t%d files of %d bytes wait, the oldest for %v; %d taken in, %d bad\n",
 		p.Files, p.Bytes, millis(p.OldestMS), p.Taken, p.Bad)
 }
@@ -128,7 +128,7 @@ func statusJSON(s *protocol.StatusResult) map[string]any {
 		"store": place(s.Store), "sink": place(s.Sink), "warnings": s.Warnings, "backend": s.Backend, "ack": s.Ack,
 		"journal": map[string]any{
 			"entries": journal.Entries, "bytes": journal.Bytes, "oldest_ms": journal.OldestMS,
-			"replayed": journal.Replayed, "segments": journal.Segments,
+			"replayed": journal.Replayed, "segments": journal.Segments, "requests": journal.Requests,
 		},
 		"spool": map[string]any{
 			"files": spool.Files, "bytes": spool.Bytes, "oldest_ms": spool.OldestMS, "taken": spool.Taken, "bad": spool.Bad,

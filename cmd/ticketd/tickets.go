@@ -60,9 +60,11 @@ func newCreate(o *options) *cobra.Command {
 
 func newSet(o *options) *cobra.Command {
 	p := protocol.SetParams{}
+	create := false
 	cmd := &cobra.Command{
 		Use: "set id field=value…", Short: "Change fields of a ticket and print its revision",
-		Long:    "Change fields of a ticket, leave the others as they are, and print the ticket's revision.\n\n" + fieldsHelp,
+		Long: "Change fields of a ticket, leave the others as they are, and print the ticket's revision. A ticket that does not exist " +
+			"is an error, unless --create is given.\n\n" + fieldsHelp,
 		Example: "  ticketd set 812 status=pending assigned_to:null",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,7 +75,7 @@ func newSet(o *options) *cobra.Command {
 			if p.Fields, err = parseFields(args[1:]); err != nil {
 				return err
 			}
-			p.ID = int64(id)
+			p.ID, p.MustExist = int64(id), !create
 			return o.call(cmd.Context(), func(ctx context.Context, c *protocol.Client) error {
 				revision, err := c.Set(ctx, p)
 				if err == nil {
@@ -85,6 +87,7 @@ func newSet(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&p.RequestID, "request-id", "", "makes the call repeatable for a day: the same id changes nothing twice")
 	cmd.Flags().Int64Var(&p.IfRevision, "if-revision", 0, "refuse unless the ticket is at this revision")
+	cmd.Flags().BoolVar(&create, "create", false, "make the ticket where it does not exist")
 	return cmd
 }
 

@@ -31,17 +31,19 @@ type backend struct {
 
 // parts are what a backend is made with.
 type parts struct {
-	name   string
-	config *config.Site
-	clock  *ticket.Clock
-	floor  func(context.Context) (ticket.Revision, error)
-	owner  string
+	name    string
+	config  *config.Site
+	clock   *ticket.Clock
+	floor   func(context.Context) (ticket.Revision, error)
+	custody *custody
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
 	// stray is told of a hash that another program wrote under a ticket's name; convert makes a ticket of one.
 	stray   func(key string)
 	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// nextID returns an id for a create whose own is taken.
+	nextID func(context.Context) (ticket.ID, error)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.
@@ -56,6 +58,9 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		return nil, err
 	}
 	dir := d.config.JournalDir(p.name)
+	if err := p.custody.beforeJournal(ctx, dir, d.redis != nil); err != nil {
+		return nil, err
+	}
 	b := &backend{}
 	var report wal.Report
 	var err error
@@ -64,6 +69,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		c := &d.config.Journal
 		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
+			MaxRequests: c.MaxRequests, MaxDirty: p.config.MaxDirty,
 			Floor: p.floor, Log: p.log,
 		})
 		b.Store = b.journal
@@ -74,7 +80,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+			NextID: p.nextID, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
@@ -84,6 +90,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.custody.openedJournal(dir)
 	if report.Cut > 0 {
 		p.log.Warn().Int64("bytes", report.Cut).Str("file", report.CutFile).
 			Msg("the journal's last record was not written to its end, so it was never acknowledged: it is cut off")
@@ -169,12 +176,15 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 			s := b.relay.Status()
 			return protocol.JournalStatus{
 				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
+				Requests: s.Requests,
 			}
 		}
 	case b.journal != nil:
 		return func() protocol.JournalStatus {
 			s := b.journal.Stats()
-			return protocol.JournalStatus{Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest)}
+			return protocol.JournalStatus{
+				Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest), Requests: s.Requests,
+			}
 		}
 	default:
 		return nil
@@ -183,12 +193,23 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
-	full := b.relay != nil && b.relay.Full() || b.journal != nil && b.journal.Full()
-	if !full {
-		return nil
+	var found []string
+	if b.relay != nil {
+		for _, m := range b.relay.Status().Moved {
+			found = append(found, movedText(m.From, m.To, m.At))
+		}
 	}
-	return []string{"the journal is full: changes are answered overloaded; make room on its disk, or raise journal.max_bytes or " +
-		"journal.max_entries"}
+	full := ""
+	switch {
+	case b.relay != nil:
+		full = b.relay.Full()
+	case b.journal != nil:
+		full = b.journal.Full()
+	}
+	if full == "" {
+		return found
+	}
+	return append(found, "the journal is full: changes are answered overloaded: "+full)
 }
 
 func age(since time.Time) int64 {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -31,6 +32,10 @@ type Daemon struct {
 	table  *daemon.SiteTable
 	server *daemon.Server
 	spool  *spool.Spool // nil where there is none
+
+	spoolUsers atomic.Pointer[[]uint32] // those who should have a folder in it
+
+	connections *daemon.Connections
 
 	metrics  *metrics.Metrics   // nil where they are not wanted
 	scraped  *metrics.Server    // nil where they are not offered
@@ -60,25 +65,34 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	for _, name := range d.config.SiteNames() {
-		s, err := d.newSite(ctx, name, d.config.Sites[name])
+		s, err := d.openSite(name, d.config.Sites[name])
 		if err != nil {
 			return fmt.Errorf("site %s: %w", name, err)
 		}
 		d.sites = append(d.sites, s)
 	}
+	d.identify(ctx)
+	for _, s := range d.sites {
+		if err := d.complete(ctx, s); err != nil {
+			return fmt.Errorf("site %s: %w", s.name, err)
+		}
+	}
 	access, err := d.access(d.config)
 	if err != nil {
 		return err
 	}
-	d.table = daemon.NewSiteTable(uint32(os.Geteuid()), access) //nolint:gosec // a user id is never negative here
+	own := uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
+	d.table = daemon.NewSiteTable(own, access)
 	listener, err := daemon.Listen(ctx, listenOptions(&d.config.Daemon))
 	if err != nil {
 		return err
 	}
-	connections := daemon.NewConnections(d.config.Daemon.MaxConnections)
+	connections := daemon.NewConnections(d.config.Daemon.MaxConnections, 0, own)
+	connections.SetUsers(d.peers(d.config))
+	d.connections = connections
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
 	d.openSpool(dispatcher)
-	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout}
+	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout, Admit: d.table.Admit}
 	d.server = daemon.NewServer(listener, d.metrics.Handler(dispatcher), connections, options, d.log)
 	d.offerMetrics(ctx, connections)
 	return nil

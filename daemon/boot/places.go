@@ -1,8 +1,10 @@
 package boot
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -37,8 +39,24 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if p.Database, err = OpenDatabase(site); err != nil {
 		return nil, errors.Join(err, p.client.Close())
 	}
+	var known atomic.Pointer[string]
+	p.Database.Guard(mysql.GuardOptions{Told: func(identity string, _ bool, err error) {
+		if err == nil {
+			known.Store(&identity)
+		}
+	}})
+	owner := func(ctx context.Context) (redis.Owner, error) {
+		if err := p.Database.Identify(ctx); err != nil {
+			return redis.Owner{}, err
+		}
+		identity := known.Load()
+		if identity == nil {
+			return redis.Owner{}, errUnidentified
+		}
+		return redis.Owner{Identity: *identity, Former: p.Database.Name()}, nil
+	}
 	p.Store, err = redis.New(p.client, redis.Options{
-		Prefix: site.KeyPrefix, Owner: p.Database.Name(), CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
+		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 		Convert: Converter(p.Database),
 	})

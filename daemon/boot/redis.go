@@ -62,8 +62,8 @@ func (p *redisPlace) up() bool {
 // store makes a site's store, for the journal of that id; empty is none.
 func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 	return redis.New(p.client, redis.Options{
-		Prefix: o.config.KeyPrefix, Owner: o.owner, CleanTTL: o.config.CleanTTL, Floor: o.floor, Clock: o.clock,
-		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnBatch: o.batch,
+		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys, CleanTTL: o.config.CleanTTL, Floor: o.floor, Clock: o.clock,
+		Journal: journal, MaxDirty: o.config.MaxDirty, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnBatch: o.batch,
 		OnStray: o.stray, Convert: o.convert,
 	})
 }

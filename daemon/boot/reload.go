@@ -24,6 +24,11 @@ func (d *Daemon) Reload(c *config.Config) error {
 		s.SetStrategy(strategy(&configured))
 	}
 	d.table.Replace(access)
+	d.connections.SetUsers(d.peers(c))
+	if d.spool != nil {
+		d.spoolUsers.Store(d.prepareSpool(c))
+		d.spool.Refresh()
+	}
 	SetLevel(c.Log.Level)
 	if needsRestart(d.config, c) {
 		d.log.Warn().Msg("the configuration has changes that take effect at the next start of the daemon")

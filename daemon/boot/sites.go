@@ -39,11 +39,13 @@ type runningSite struct {
 	database  *mysql.DB
 	backend   *backend
 	allocator *ids.Allocator
+	custody   *custody
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
 	strays    strays
-	prefix    string         // of its keys in Redis
+	prefix    string // of its keys in Redis
+	moved     atomic.Pointer[string]
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -51,55 +53,77 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
 	s.backend.start(ctx)
 	s.Site.Start(ctx)
+	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
 		s.strays.Start(ctx, func(ctx context.Context) (int64, error) { return CountStrays(ctx, s.backend.redis) })
 	}
 }
 
-func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.strays.Stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+// lookAgain asks what has kept the site from being served.
+func (s *runningSite) lookAgain(ctx context.Context) error {
+	err := s.Refresh(ctx)
+	if s.backend.redis != nil {
+		err = errors.Join(err, s.backend.redis.Prepare(ctx))
+	}
+	return err
 }
 
-func (d *Daemon) newSite(ctx context.Context, name string, c config.Site) (*runningSite, error) {
+func (s *runningSite) stop(ctx context.Context) error {
+	return errors.Join(s.strays.Stop(ctx), s.custody.stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+}
+
+// openSite makes what a site's table can be identified by.
+func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, prefix: c.KeyPrefix, log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
-	s.database, err = OpenDatabase(c)
-	if err != nil {
+	if s.database, err = OpenDatabase(c); err != nil {
 		return nil, err
 	}
+	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
+	return s, nil
+}
+
+// complete makes the rest of a site.
+func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
+	name, c := s.name, d.config.Sites[s.name]
 	clock := ticket.NewClock(time.Now)
 	var flusher *flush.Flusher
+	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
-		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, owner: s.database.Name(),
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
 		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, convert: s.convert,
-		wake: func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
+		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
+		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {
-		return nil, errors.Join(err, s.database.Close())
+		return err
 	}
 	sink := mysql.NewSink(s.database)
-	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, c.IDBlock)
-	flusher = flush.New(s.backend, d.metrics.Sink(name, sink), flush.Options{
+	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
+	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Flusher: flusher, Statements: sink.Statements,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher, Statements: sink.Statements,
 		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
 		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
-		Backend: s.backend.kind(), Early: c.Ack == config.AckJournal,
+		Backend: s.backend.kind(), MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
-		Log:     s.log,
+		Served:  s.custody.served, Owns: s.custody.owns,
+		Log: s.log,
 	})
-	return s, nil
+	return nil
 }
 
 // OpenDatabase makes the pool of a site's database. It connects to nothing yet.
 func OpenDatabase(c config.Site) (*mysql.DB, error) {
 	return mysql.Open(mysql.Config{
 		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		// A column that the config maps to one of these fields has its meaning, too.
+		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
 	})
 }
@@ -124,6 +148,9 @@ func strategy(c *config.Site) site.Strategy {
 
 // seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
 func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
+	if s.Site != nil {
+		s.Rebury()
+	}
 	if floor == 0 && !emptied {
 		return
 	}
@@ -156,9 +183,21 @@ func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ti
 	return fields, err
 }
 
+// spooledMoved is told that a create from the spool got another id than its client was told.
+func (s *runningSite) spooledMoved(from, to int64) {
+	text := movedText(ticket.ID(from), ticket.ID(to), time.Now())
+	s.moved.Store(&text)
+}
+
+// movedText says that a new ticket has another id than its client was told.
+func movedText(from, to ticket.ID, at time.Time) string {
+	return "a ticket was created under the id " + from.String() + ", which is another ticket's, while that could not be seen; at " +
+		at.UTC().Format(time.RFC3339) + " it got the id " + to.String() + ": tell whoever was told " + from.String()
+}
+
 func (s *runningSite) warnings() []string {
-	found := append(s.backend.warnings(), s.strays.warnings(s.prefix)...)
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign} {
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), s.strays.warnings(s.prefix))
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.moved} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}
@@ -171,7 +210,7 @@ func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) 
 	access := make(map[string]daemon.SiteAccess, len(d.sites))
 	for _, s := range d.sites {
 		configured := c.Sites[s.name]
-		a := daemon.SiteAccess{Site: s.Site}
+		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}}
 		for _, name := range configured.AllowUsers {
 			id, err := config.UserID(name)
 			if err != nil {

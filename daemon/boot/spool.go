@@ -2,9 +2,17 @@ package boot
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/spool"
 )
 
@@ -17,10 +25,95 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	if c.SpoolDir == "" {
 		return
 	}
+	d.spoolUsers.Store(d.prepareSpool(d.config))
 	d.spool = spool.New(spool.Options{
-		Path: c.SpoolDir, GID: c.SpoolGID(), Sites: d.table, Timeout: c.RequestTimeout, Log: d.log,
+		Path: c.SpoolDir, GID: c.SpoolGID(), Sites: d.table, Timeout: c.RequestTimeout, Log: d.log, OnMoved: d.spooledMoved,
+		Users: func() []uint32 { return *d.spoolUsers.Load() },
 	})
 	dispatcher.UseSpool(d.spool)
+}
+
+// spooledMoved is told that a create from the spool got another id than its client was told.
+func (d *Daemon) spooledMoved(of daemon.Site, from, to int64) {
+	for _, s := range d.sites {
+		if daemon.Site(s.Site) == of {
+			s.spooledMoved(from, to)
+		}
+	}
+}
+
+// prepareSpool makes the users' folders as far as this process may, and returns the users that should have one.
+func (d *Daemon) prepareSpool(c *config.Config) *[]uint32 {
+	users := d.peers(c)
+	own := uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
+	p := spool.Preparation{
+		Base: d.config.Daemon.SpoolDir, UID: own, GID: uint32(os.Getegid()), //nolint:gosec // likewise
+		SharedGID: c.Daemon.SpoolGID(), Users: []uint32{own},
+		Say: func(format string, args ...any) { d.log.Info().Msg("the spool: " + fmt.Sprintf(format, args...)) },
+	}
+	if own == 0 {
+		p.Users = append(p.Users, users...)
+	}
+	if err := p.Run(); err != nil {
+		d.log.Warn().Err(err).Msg("a folder of the spool cannot be made; run 'ticketd spool prepare' as root")
+	}
+	users = append(users, own)
+	return &users
+}
+
+// peers are the users that may use a site, as far as they are known before they come.
+func (d *Daemon) peers(c *config.Config) []uint32 {
+	users, err := c.Peers()
+	if err != nil {
+		d.log.Warn().Err(err).Msg("some users are not known: they have no folder in the spool, and no connection is kept free for them")
+	}
+	return users
+}
+
+// PrepareSpool makes the folders of all users, for a command that root runs. daemonUser is the daemon's user by name or number; where
+// it is empty, the folder's owner tells, or the user that the packages make.
+func PrepareSpool(c *config.Config, daemonUser string, say func(format string, args ...any)) error {
+	if c.Daemon.SpoolDir == "" {
+		say("daemon.spool_dir is empty: there is no spool")
+		return nil
+	}
+	uid, gid, err := daemonIDs(c.Daemon.SpoolDir, daemonUser)
+	if err != nil {
+		return err
+	}
+	users, unknown := c.Peers()
+	p := spool.Preparation{
+		Base: c.Daemon.SpoolDir, UID: uid, GID: gid, SharedGID: c.Daemon.SpoolGID(), Say: say,
+		Users: append([]uint32{0, uid}, users...),
+	}
+	return errors.Join(p.Run(), unknown)
+}
+
+// daemonIDs are the daemon's user and group.
+func daemonIDs(dir, name string) (uid, gid uint32, err error) {
+	const packaged = "ticketd"
+	uid = uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
+	info, err := os.Lstat(dir)
+	switch {
+	case name != "":
+		if uid, err = config.UserID(name); err != nil {
+			return 0, 0, fmt.Errorf("--user: there is no user %q on this machine", name)
+		}
+	case err == nil && info.Sys().(*syscall.Stat_t).Uid != 0: //nolint:forcetypeassert // what Linux always gives
+		uid = info.Sys().(*syscall.Stat_t).Uid //nolint:forcetypeassert // likewise
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return 0, 0, fmt.Errorf("daemon.spool_dir: %w", err)
+	case err != nil: // nobody has made it yet
+		if found, err := config.UserID(packaged); err == nil {
+			uid = found
+		}
+	}
+	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return 0, 0, fmt.Errorf("the daemon's user %d: %w; name it with --user", uid, err)
+	}
+	group, err := strconv.ParseUint(found.Gid, 10, 32)
+	return uid, uint32(group), err
 }
 
 // takeInSpool takes in what waits, and from then on what comes.
@@ -31,7 +124,7 @@ func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
 	defer cancel()
 	err := d.spool.TakeIn(ctx)
-	if n := d.spool.Status().Taken; n > 0 {
+	if n := d.spool.Status(nil).Taken; n > 0 {
 		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were taken in from the spool")
 	}
 	d.spool.Start(work)

@@ -24,7 +24,7 @@ type Daemon struct {
 	SocketMode string `koanf:"socket_mode"`
 	// SocketGroup owns the socket: a name or number; empty leaves the daemon's own group.
 	SocketGroup string `koanf:"socket_group"`
-	// MaxConnections bounds open connections, of which one user has three quarters at most; one more is answered overloaded.
+	// MaxConnections bounds open connections; one more is answered overloaded. daemon.Connections says how users share them.
 	MaxConnections int `koanf:"max_connections"`
 	// IdleTimeout closes a connection that sends nothing.
 	IdleTimeout time.Duration `koanf:"idle_timeout"`
@@ -34,9 +34,10 @@ type Daemon struct {
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
 	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
 	StateDir string `koanf:"state_dir"`
-	// SpoolDir is where clients put changes that they cannot deliver. Empty is none.
+	// SpoolDir has a folder for each user, where the user's clients put changes that they cannot deliver. Empty is none.
 	SpoolDir string `koanf:"spool_dir"`
-	// SpoolGroup owns that folder when it is made, and may put files into it: a name or number; empty is SocketGroup.
+	// SpoolGroup may put files straight into that folder, as clients do that know of no users' folders: a name or number, given to
+	// the folder when it is made; empty is nobody.
 	SpoolGroup string `koanf:"spool_group"`
 }
 
@@ -100,6 +101,9 @@ type Journal struct {
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
 	MaxBytes   int `koanf:"max_bytes"`
 	MaxEntries int `koanf:"max_entries"`
+	// MaxRequests bounds the request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond it
+	// changes with another id are answered overloaded, until the time of one is over.
+	MaxRequests int `koanf:"max_requests"`
 }
 
 // Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
@@ -154,6 +158,8 @@ type Site struct {
 	Lease time.Duration `koanf:"lease"`
 	// CleanTTL is how long a flushed ticket stays in Redis.
 	CleanTTL time.Duration `koanf:"clean_ttl"`
+	// MaxDirty bounds the tickets that wait for MySQL, so that one site does not take the room of the others; 0 is no bound.
+	MaxDirty int `koanf:"max_dirty"`
 	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
 	IDBlock int `koanf:"id_block"`
 }
@@ -216,6 +222,7 @@ func Defaults() Config {
 		},
 		Journal: Journal{
 			Enabled: true, Fsync: "always", FsyncInterval: 100 * time.Millisecond, MaxBytes: 512 << 20, MaxEntries: 1_000_000,
+			MaxRequests: 4_000_000,
 		},
 	}
 }
@@ -276,7 +283,7 @@ func SiteDefaults() Site {
 		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
 		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
-		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, IDBlock: 1000,
+		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, MaxDirty: 1_000_000, IDBlock: 1000,
 	}
 }
 

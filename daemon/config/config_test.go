@@ -125,14 +125,14 @@ var wrong = map[string]string{
 	"redis.tls_server_name": `"redis"`,
 	"journal.enabled":       `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
 	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true",
-	"journal.max_bytes": "1", "journal.max_entries": "0", "sites.main.ack": `"mysql"`,
+	"journal.max_bytes": "1", "journal.max_entries": "0", "journal.max_requests": "999", "sites.main.ack": `"mysql"`,
 	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,
 	"sites.main.columns": `{ status = "a b" }`, "sites.main.key_prefix": `"{t}"`,
 	"sites.main.allow_users": `["no such user"]`, "sites.main.allow_groups": `["no such group"]`,
 	"sites.main.strategy": `"sometimes"`, "sites.main.linger": `"2m"`, "sites.main.period": `"1ms"`,
 	"sites.main.close_field": `""`, "sites.main.close_statuses": "[]", "sites.main.max_age": `"0s"`,
-	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0",
+	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0", "sites.main.max_dirty": "-1",
 }
 
 func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {

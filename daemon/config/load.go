@@ -20,6 +20,35 @@ import (
 // Load reads the file (none where path is empty), the environment and the flags (key=value), and checks the whole. The error
 // holds every mistake.
 func Load(path string, environ, flags []string) (*Config, error) {
+	k, err := read(path, environ, flags)
+	if err != nil {
+		return nil, err
+	}
+	c, mistakes := decode(k)
+	mistakes = append(mistakes, c.readSecrets()...)
+	mistakes = append(mistakes, c.validate()...)
+	if len(mistakes) > 0 {
+		return nil, &MistakesError{Path: path, List: mistakes}
+	}
+	return c, nil
+}
+
+// LoadOpen is Load without the secrets, for a command that needs none: the files that hold them may be the daemon's alone. Values are
+// not checked.
+func LoadOpen(path string, environ, flags []string) (*Config, error) {
+	k, err := read(path, environ, flags)
+	if err != nil {
+		return nil, err
+	}
+	c, mistakes := decode(k)
+	if len(mistakes) > 0 {
+		return nil, &MistakesError{Path: path, List: mistakes}
+	}
+	return c, nil
+}
+
+// read puts the file, the environment and the flags over each other.
+func read(path string, environ, flags []string) (*koanf.Koanf, error) {
 	k := koanf.New(".")
 	if path != "" {
 		if err := loadFile(k, path); err != nil {
@@ -33,16 +62,7 @@ func Load(path string, environ, flags []string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := loadMap(k, set); err != nil {
-		return nil, err
-	}
-	c, mistakes := decode(k)
-	mistakes = append(mistakes, c.readSecrets()...)
-	mistakes = append(mistakes, c.validate()...)
-	if len(mistakes) > 0 {
-		return nil, &MistakesError{Path: path, List: mistakes}
-	}
-	return c, nil
+	return k, loadMap(k, set)
 }
 
 // MistakesError is everything that is wrong with a configuration.

@@ -5,16 +5,19 @@ var meanings = map[string]string{
 	"daemon.socket":       "Path of the Unix socket, at most 107 bytes. A socket that systemd passes takes precedence.",
 	"daemon.socket_mode":  "The socket's mode in octal digits. Whoever may open it is still asked for the user id.",
 	"daemon.socket_group": "Group of the socket, by name or number: PHP-FPM's. Empty is the daemon's own.",
-	"daemon.max_connections": "Open connections; one more is answered `overloaded`. One user has three quarters of them at most: " +
-		"a third above the sum of all pools' `pm.max_children`.",
+	"daemon.max_connections": "Open connections; one more is answered `overloaded`. 8 are root's and the daemon's user's. Where " +
+		"several users may use sites, one of them leaves a share to the next, and 8 are kept free for each: twice the sum of all " +
+		"pools' `pm.max_children`.",
 	"daemon.idle_timeout":    "A connection that sends nothing for that long is closed.",
 	"daemon.request_timeout": "Work on one request; `flush` takes as long as it needs.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions (for a start without MySQL) and the journal. Absolute; empty " +
+	"daemon.state_dir": "Folder for the tables' definitions and identities (for a start without MySQL) and the journal. Absolute; empty " +
 		"keeps nothing.",
-	"daemon.spool_dir":   "Folder where clients put changes that they cannot deliver. Absolute; empty is no spool.",
-	"daemon.spool_group": "Group that may put files there, given to the folder when it is made. Empty is `socket_group`.",
+	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
+		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
+	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; given to " +
+		"the folder when it is made. Empty is nobody.",
 
 	"log.level":  "How much is said, on standard error.",
 	"log.format": "`auto` is readable on a terminal and JSON otherwise.",
@@ -46,6 +49,8 @@ var meanings = map[string]string{
 	"journal.fsync_interval": "What a loss of power may cost with `fsync = \"interval\"`.",
 	"journal.max_bytes":      "Bytes of one site's journal; beyond them changes are answered `overloaded`.",
 	"journal.max_entries":    "Changes of one site that wait for Redis, or tickets that wait for MySQL; beyond them likewise.",
+	"journal.max_requests": "Request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond " +
+		"them changes with another id are answered `overloaded`, until the time of one is over.",
 
 	"metrics.listen": "`127.0.0.1:port`, `[::1]:port`, `localhost:port`, or `unix:///path`, which gets mode and group of the " +
 		"daemon's socket. " +
@@ -54,12 +59,15 @@ var meanings = map[string]string{
 
 	"sites.NAME.dsn": "The database as `user:password@unix(/path/to.sock)/database` or `user:password@tcp(host:3306)/database`. " +
 		"Strict mode, character set and time zone are set whatever it says.",
-	"sites.NAME.dsn_file":        "File that holds the dsn instead, e.g. a systemd credential.",
-	"sites.NAME.table_prefix":    "WordPress' `$table_prefix`; with a blog's number in a multisite.",
-	"sites.NAME.table":           "Name of the table. Empty is `{table_prefix}support_tickets`.",
-	"sites.NAME.key_column":      "Column of the ticket's id.",
-	"sites.NAME.revision_column": "Column of its revision, which `ticketd migrate` adds.",
-	"sites.NAME.columns":         "Fields whose column has another name: `field = \"column\"`.",
+	"sites.NAME.dsn_file":     "File that holds the dsn instead, e.g. a systemd credential.",
+	"sites.NAME.table_prefix": "WordPress' `$table_prefix`; with a blog's number in a multisite.",
+	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. One of another plugin is " +
+		"never altered: see [install.md](install.md#a-table-of-another-plugin).",
+	"sites.NAME.key_column": "Column of the ticket's id: an integer with a unique index of its own.",
+	"sites.NAME.revision_column": "Column of its revision in a table that ticketd made. Those of another table are in " +
+		"`{table}_ticketd`.",
+	"sites.NAME.columns": "Fields whose column has another name: `field = \"column\"`. A column for `created_at`, " +
+		"`updated_at` or `deleted_at` gets that meaning.",
 	"sites.NAME.key_prefix": "Goes before the site's keys in Redis, at most 200 bytes without braces and spaces. Two sites " +
 		"must differ in it.",
 	"sites.NAME.allow_users":  "Users, by name or number, that may use the site. Root and the daemon's own user always may.",
@@ -75,5 +83,8 @@ var meanings = map[string]string{
 	"sites.NAME.batch":          "Tickets in one statement.",
 	"sites.NAME.lease":          "How long a claimed ticket is hidden from other daemons; longer than the slowest statement.",
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
-	"sites.NAME.id_block":       "Ids of new tickets leased ahead: so many creates go on while MySQL is away.",
+	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so that one site " +
+		"does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
+	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the table is " +
+		"AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
 }

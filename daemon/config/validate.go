@@ -137,11 +137,7 @@ func (d *Daemon) validate(c *checks) {
 
 // SpoolGID is the id of the spool's group, -1 where the configuration names none.
 func (d *Daemon) SpoolGID() int {
-	name := d.SpoolGroup
-	if name == "" {
-		name = d.SocketGroup
-	}
-	if gid, err := GroupID(name); name != "" && err == nil {
+	if gid, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err == nil {
 		return int(gid)
 	}
 	return -1
@@ -242,6 +238,7 @@ func (c *Config) validateJournal(found *checks) {
 	found.duration("journal.fsync_interval", j.FsyncInterval, time.Millisecond, time.Minute)
 	found.number("journal.max_bytes", j.MaxBytes, 1<<20, 1<<40)
 	found.number("journal.max_entries", j.MaxEntries, 1, 100_000_000)
+	found.number("journal.max_requests", j.MaxRequests, 1000, 100_000_000)
 	if j.Dir != "" && !strings.HasPrefix(j.Dir, "/") {
 		found.failf("journal.dir", "%q is not an absolute path", j.Dir)
 	}
@@ -290,6 +287,7 @@ func (s *Site) validate(c *checks, key string) {
 	c.number(key+"batch", s.Batch, 1, 1000)
 	c.duration(key+"lease", s.Lease, time.Second, time.Hour)
 	c.duration(key+"clean_ttl", s.CleanTTL, time.Second, 366*24*time.Hour)
+	c.number(key+"max_dirty", s.MaxDirty, 0, 1_000_000_000)
 	c.number(key+"id_block", s.IDBlock, 1, 1000000)
 }
 

@@ -71,6 +71,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	e.redis(ctx)
 	for _, name := range o.Config.SiteNames() {
 		e.mysql(ctx, name)
+		e.identity(ctx, name)
 	}
 	e.folders()
 	e.php()

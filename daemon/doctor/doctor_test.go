@@ -107,6 +107,10 @@ var faults = map[string]fault{
 		area: "mysql", check: "table", verdict: Warn, fix: "ticketd migrate"},
 	"a table that locks": {plant: func(t *testing.T, p *patient) { p.exec(t, "ALTER TABLE wp_support_tickets ENGINE = MyISAM") },
 		area: "mysql", check: "engine", verdict: Fail, fix: "ENGINE = InnoDB"},
+	"ids that cannot be kept apart": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT",
+			"CREATE TRIGGER no BEFORE INSERT ON wp_support_tickets FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")
+	}, area: "mysql", check: "ids", verdict: Fail, fix: "ROLLBACK"},
 	"a small packet": {plant: func(t *testing.T, p *patient) { p.server(t, "--max-allowed-packet=2M") },
 		area: "mysql", check: "packet", verdict: Warn, fix: "max_allowed_packet"},
 	"a read-only server": {plant: func(t *testing.T, p *patient) {
@@ -122,7 +126,18 @@ var faults = map[string]fault{
 	"a journal for all to read": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("state/journal/main/redis"), 0o755) },
 		area: "journal", check: "mode", verdict: Fail, fix: "chmod 0700"},
 	"a spool for all": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o777) },
-		area: "spool", check: "mode", verdict: Fail, fix: "chmod 2770"},
+		area: "spool", check: "mode", verdict: Fail, fix: "chmod 0711"},
+	"a spool that older plugins use": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("spool"), os.ModeSticky|0o771)
+	}, area: "spool", check: "shared", verdict: Warn, fix: "chmod 0711"},
+	"a spool whose users may move each other's folders": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o770) },
+		area: "spool", check: "shared", verdict: Fail, fix: "ticketd spool prepare"},
+	"a user without a folder in the spool": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o711) },
+		area: "php", check: "spool", verdict: Fail, fix: "ticketd spool prepare"},
+	"a user's folder that is another's": {plant: func(t *testing.T, p *patient) {
+		mkdir(t, p.path("spool"), 0o711)
+		mkdir(t, p.path("spool/64123"), 0o770)
+	}, area: "spool", check: "user", verdict: Fail, fix: "ticketd spool prepare"},
 	"files that were set aside": {plant: func(t *testing.T, p *patient) {
 		mkdir(t, p.path("spool"), 0o700)
 		mkdir(t, p.path("spool/bad"), 0o700)
@@ -158,6 +173,18 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A table whose AUTO_INCREMENT gives ids too is named, and is well.
+func TestIDsThatTheTableGivesToo(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, testenv.RedisOptions{})
+	p.exec(t, "ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT")
+	found := p.examine(t.Context())
+	at := slices.IndexFunc(found, func(f Finding) bool { return f.Area == "mysql" && f.Check == "ids" })
+	if at < 0 || found[at].Verdict != OK || !strings.Contains(found[at].Reason, "AUTO_INCREMENT") {
+		t.Errorf("nothing is said of the ids: %+v", found)
 	}
 }
 

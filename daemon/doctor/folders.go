@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -61,7 +62,7 @@ func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
 	} else if mode := info.Mode().Perm(); mode&0o700 != 0o700 || mode&forbidden != 0 {
 		right := "0700"
 		if area == "spool" {
-			right = "2770"
+			right = "0711"
 		}
 		e.fail(area, "mode", "", fmt.Sprintf("%s has the mode %04o", dir, mode), fmt.Sprintf("chmod %s %s", right, dir))
 	} else {
@@ -127,18 +128,74 @@ func (e *exam) journal(site, dir string) {
 	}
 }
 
-// spool looks at the folder that PHP writes to as well.
+// prepareSpool is what makes users' folders, and puts them right.
+const prepareSpool = "ticketd spool prepare (as root)"
+
+// spool looks at the folder that holds the users' folders, and at these.
 func (e *exam) spool(dir string) {
-	if !e.folder("spool", dir, 0o007) {
+	if !e.folder("spool", dir, 0o006) {
 		return
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
 		return // it was there a moment ago: the next run says more
 	}
-	if info.Mode()&fs.ModeSetgid == 0 && info.Mode().Perm()&0o070 != 0 {
-		e.warn("spool", "mode", "", dir+" does not hand its group on to the files in it", "chmod 2770 "+dir)
+	e.setAside(dir)
+	if mode := info.Mode(); mode.Perm()&0o020 != 0 {
+		fix := "when the plugins of all sites are upgraded: chmod 0711 " + dir
+		if mode&fs.ModeSticky == 0 {
+			e.fail("spool", "shared", "", fmt.Sprintf("the members of group %s may move other users' folders away", groupName(groupOf(info))),
+				prepareSpool+"; "+fix)
+		} else {
+			e.warn("spool", "shared", "", fmt.Sprintf("the members of group %s may put files straight into %s, as older plugins do",
+				groupName(groupOf(info)), dir), fix)
+		}
 	}
+	folders, _ := filepath.Glob(filepath.Join(dir, "[0-9]*")) // the pattern is right
+	for _, folder := range folders {
+		if uid, err := strconv.ParseUint(filepath.Base(folder), 10, 32); err == nil {
+			e.userFolder(folder, uint32(uid))
+		}
+	}
+}
+
+// userFolder looks at one user's folder.
+func (e *exam) userFolder(dir string, uid uint32) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return // it was there a moment ago: the next run says more
+	}
+	switch mode := info.Mode(); {
+	case !info.IsDir():
+		e.fail("spool", "user", "", dir+" is no folder, so that the user's changes fail while the daemon is away",
+			"look at it and remove it; "+prepareSpool)
+		return
+	case ownerOf(info) != uid:
+		e.fail("spool", "user", "", fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)),
+			"look at it and remove it; "+prepareSpool)
+		return
+	case mode.Perm()&0o007 != 0, mode.Perm()&0o770 != 0o770, !mayUse(info, e.uid, 3):
+		e.fail("spool", "user", "", fmt.Sprintf("%s has the mode %04o and the group %s", dir, mode.Perm(), groupName(groupOf(info))),
+			prepareSpool)
+	default:
+		e.ok("spool", "user", "", fmt.Sprintf("%s is %s's own", dir, userName(uid)))
+	}
+	e.setAside(dir)
+	strangers := 0
+	entries, _ := os.ReadDir(dir) // who may not look there has no findings of it
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && entry.Name() != "bad" && ownerOf(info) != uid {
+			strangers++
+		}
+	}
+	if strangers > 0 {
+		e.warn("spool", "strangers", "", fmt.Sprintf("%d files in %s are other users': they are not touched", strangers, dir),
+			"find out who puts them there, and remove them")
+	}
+}
+
+// setAside counts what could not be used.
+func (e *exam) setAside(dir string) {
 	entries, _ := os.ReadDir(filepath.Join(dir, "bad"))
 	bad := 0
 	for _, entry := range entries {

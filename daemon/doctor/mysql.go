@@ -46,6 +46,26 @@ func (e *exam) mysql(ctx context.Context, site string) {
 		return
 	}
 	e.table(ctx, site, db, facts, definition)
+	if definition == nil {
+		e.ids(ctx, site, db)
+	}
+}
+
+// ids says whether new tickets get ids that nobody else gives.
+func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
+	counts, err := db.TryFence(ctx)
+	unfenced, is := errors.AsType[*mysql.UnfencedError](err)
+	switch {
+	case is:
+		e.fail("mysql", "ids", site, "no new tickets can be made: "+unfenced.Error(),
+			"put that right and try INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
+	case err != nil:
+		e.warn("mysql", "ids", site, "it cannot be told whether ids are kept apart: "+short(err), "look at MySQL's log")
+	case counts:
+		e.ok("mysql", "ids", site, "the key is AUTO_INCREMENT; ticketd's own ids are kept apart from those that the table gives")
+	default:
+		e.ok("mysql", "ids", site, "ids come from the sequence alone")
+	}
 }
 
 // noMySQL says why nobody could connect.
@@ -118,6 +138,12 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 	case len(missing) > 0:
 		e.warn("mysql", "table", site, "the table lacks something: "+short(errors.New(strings.Join(missing, "; "))),
 			"ticketd migrate --site "+site)
+	case f.Added && db.Definition().Side == "":
+		e.warn("mysql", "table", site, "an earlier version added the column of revisions to "+db.Name()+", which is not "+
+			"ticketd's: its owner's archives and saves of whole rows may break or bring old revisions back",
+			"stop ticketd on every host, then ticketd migrate --sidecar --drop-column --site "+site)
+	case db.Definition().Side != "":
+		e.ok("mysql", "table", site, db.Name()+" is not ticketd's and is not altered; its revisions are in "+db.Definition().Side)
 	default:
 		e.ok("mysql", "table", site, db.Name()+" has its columns and indexes")
 	}

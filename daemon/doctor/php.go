@@ -1,9 +1,12 @@
 package doctor
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/ticketd/ticketd/daemon/config"
 )
@@ -25,6 +28,14 @@ func (e *exam) php() {
 	e.extension()
 }
 
+// spoolOf is the path of a user's folder in the spool; empty where there is no spool.
+func (e *exam) spoolOf(uid uint32) string {
+	if e.Config.Daemon.SpoolDir == "" {
+		return ""
+	}
+	return filepath.Join(e.Config.Daemon.SpoolDir, strconv.FormatUint(uint64(uid), 10))
+}
+
 // reach looks whether a user may open the socket and put files into the spool.
 func (e *exam) reach(site, user string, uid uint32) {
 	for _, place := range []struct {
@@ -33,9 +44,13 @@ func (e *exam) reach(site, user string, uid uint32) {
 		what string
 	}{
 		{e.Config.Daemon.Socket, 2, "open the socket"},
-		{e.Config.Daemon.SpoolDir, 3, "put changes into the spool"},
+		{e.spoolOf(uid), 3, "put changes into the spool"},
 	} {
 		info, err := os.Stat(place.path)
+		if place.what == "put changes into the spool" && errors.Is(err, fs.ErrNotExist) && place.path != "" {
+			e.fail("php", "spool", site, fmt.Sprintf("%s has no folder %s: its changes fail while the daemon is away", user, place.path),
+				prepareSpool)
+		}
 		if place.path == "" || err != nil {
 			continue // what is missing has a finding of its own
 		}

@@ -120,10 +120,9 @@ func (e *exam) daemon(s *protocol.StatusResult) {
 	} else {
 		e.ok("socket", "daemon", "", "ticketd "+s.Version+" answers on "+e.Config.Daemon.Socket)
 	}
-	// One user gets three quarters of them at most.
 	if s.ConnectionsOpen*10 > s.ConnectionsLimit*7 {
 		e.warn("socket", "connections", "", fmt.Sprintf("%d of %d connections are open", s.ConnectionsOpen, s.ConnectionsLimit),
-			"set daemon.max_connections a third above the sum of pm.max_children of all PHP-FPM pools")
+			"set daemon.max_connections to twice the sum of pm.max_children of all PHP-FPM pools")
 	}
 }
 

@@ -74,13 +74,13 @@ func (c *collector) daemon(to *series) {
 }
 
 func ofSpool(to *series, spool daemon.Spool) {
-	p := spool.Status()
+	p := spool.Status(nil)
 	to.gauge("spool_files", "Files in the spool that wait to be taken in.", float64(p.Files))
 	to.gauge("spool_bytes", "Bytes of these files.", float64(p.Bytes))
 	to.gauge("spool_oldest_seconds", "Age of the oldest of them, 0 where there is none.", seconds(p.OldestMS))
 	to.counter("spool_taken_total", "Files taken in from the spool.", p.Taken)
 	to.gauge("spool_bad_files", "Files set aside, as they cannot be used.", float64(p.Bad))
-	to.gauge("spool_warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(spool.Warnings())))
+	to.gauge("spool_warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(spool.Warnings(nil))))
 }
 
 // ofSite tells of one site.
@@ -88,10 +88,13 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 	to := all.with("site", s.Name)
 	stats := s.Flusher.Stats()
 	state, _, _ := stats.Sink()
+	if s.Served != nil && s.Served() != nil {
+		state = flush.SinkPaused
+	}
 	up, _, _ := s.StoreState()
 	to.gauge("store_up", "1 while Redis, or the journal where it is the store, answers.", truth(up))
 	to.gauge("mysql_up", "1 while MySQL takes tickets.", truth(state == flush.SinkUp))
-	to.gauge("mysql_paused", "1 while the tickets table is missing or has changed.", truth(state == flush.SinkPaused))
+	to.gauge("mysql_paused", "1 while the tickets table is missing, has changed, or is not the site's.", truth(state == flush.SinkPaused))
 	to.gauge("warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(s.Warnings())))
 	to.counter("flushed_rows_total", "Rows that MySQL has confirmed.", stats.Rows())
 	to.counter("flush_statements_total", "Statements that wrote them.", s.Statements())
@@ -100,6 +103,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		waiting(to, &backlog)
 	}
+	to.gauge("max_dirty_tickets", "Tickets that may wait for MySQL; 0 where there is no bound.", float64(s.MaxDirty))
 	if s.Journal != nil {
 		ofJournal(to, s.Journal())
 	}
@@ -108,6 +112,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 func waiting(to *series, b *store.Backlog) {
 	to.gauge("dirty_tickets", "Tickets whose changes wait for MySQL.", float64(b.Dirty))
 	to.gauge("dead_letters", "Tickets parked as MySQL refuses them.", float64(b.Dead))
+	to.gauge("tombstones", "Deleted tickets that the store knows, so that nobody changes them.", float64(b.Buried))
 	age := 0.0
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)
@@ -119,6 +124,7 @@ func ofJournal(to *series, j protocol.JournalStatus) {
 	to.gauge("journal_entries", "Changes, or without Redis tickets, that wait in the journal.", float64(j.Entries))
 	to.gauge("journal_bytes", "Bytes of the journal's files.", float64(j.Bytes))
 	to.gauge("journal_segments", "Number of these files.", float64(j.Segments))
+	to.gauge("journal_requests", "Request ids that are remembered in the daemon's memory.", float64(j.Requests))
 	to.gauge("journal_oldest_seconds", "Age of the oldest change in the journal, 0 where there is none.", seconds(j.OldestMS))
 	to.counter("journal_replayed_total", "Changes brought from the journal to Redis.", j.Replayed)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +23,15 @@ const lookTimeout = time.Second
 // foundRedis is a Redis that answers.
 type foundRedis struct {
 	Addr, Password string
-	Database       int
+	// Database and Prefix are where the site's keys are, once they are chosen.
+	Database int
+	Prefix   string
 	// Notes are what should be changed about it.
 	Notes []string
+
+	info    map[string]string // what Redis says of itself
+	open    func(database int) *goredis.Client
+	trouble error // the last that was met
 }
 
 // findRedis takes the Redis that was named, or the first that answers; nil is none.
@@ -53,12 +58,8 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 		if addr == cache {
 			password = wp.Redis.Password
 		}
-		found, err := lookAt(ctx, addr, password, wp.Redis.Database)
+		found, err := lookAt(ctx, addr, password)
 		if err == nil {
-			if n, named := formerDatabase(o.Config, addr); named {
-				found.Database = n
-			}
-			o.Say("Redis: %s, database %d", addr, found.Database)
 			for _, note := range found.Notes {
 				o.Say("note: %s", note)
 			}
@@ -108,8 +109,8 @@ func cacheAddr(r *wpconfig.Redis) string {
 	}
 }
 
-// lookAt asks a Redis whether it is fit, and picks a database in it that nobody uses: cache plugins empty theirs.
-func lookAt(ctx context.Context, addr, password, cacheDatabase string) (*foundRedis, error) {
+// lookAt asks a Redis whether it is fit.
+func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	network, address := (&config.Redis{Addr: addr}).Network()
@@ -141,22 +142,5 @@ func lookAt(ctx context.Context, addr, password, cacheDatabase string) (*foundRe
 	if err != nil {
 		return nil, err
 	}
-	found := &foundRedis{Addr: addr, Password: password, Database: freeDatabase(info, cacheDatabase), Notes: notes}
-	chosen := open(found.Database)
-	defer func() { _ = chosen.Close() }()
-	if err := chosen.Ping(ctx).Err(); err != nil { // it has fewer databases
-		found.Database = 0
-	}
-	return found, nil
-}
-
-// freeDatabase returns the first database from 1 on that holds nothing and is not the cache's; 0 where there is none.
-func freeDatabase(info map[string]string, cache string) int {
-	const databases = 16 // unless redis.conf says otherwise
-	for n := 1; n < databases; n++ {
-		if name := strconv.Itoa(n); info["db"+name] == "" && name != cache {
-			return n
-		}
-	}
-	return 0
+	return &foundRedis{Addr: addr, Password: password, Notes: notes, info: info, open: open}, nil
 }

@@ -11,9 +11,12 @@ import (
 // draft is what the configuration is written from.
 type draft struct {
 	Source, DSN, Prefix string
-	Multisite           bool
-	Redis               *foundRedis
-	User, Group         string // of PHP; empty where nobody could tell
+	// Site is the site's name, KeyPrefix that of its keys in Redis.
+	Site, KeyPrefix string
+	Multisite       bool
+	Redis           *foundRedis
+	User, Group     string // of PHP; empty where nobody could tell
+	Tickets         *adopted
 }
 
 // Users is User as a list.
@@ -32,6 +35,9 @@ var pageTemplate = template.Must(template.New("ticketd.toml").Funcs(template.Fun
 
 func render(d *draft) (string, error) {
 	var b strings.Builder
-	err := pageTemplate.Execute(&b, d)
+	if err := pageTemplate.Execute(&b, d); err != nil {
+		return "", err
+	}
+	err := sectionTemplate.Execute(&b, d)
 	return b.String(), err
 }

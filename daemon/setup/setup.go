@@ -1,11 +1,14 @@
 package setup
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 
@@ -24,14 +27,25 @@ type Options struct {
 	Force  bool
 	// Redis is an address as redis.addr takes it, "none" for the journal alone, or empty for looking for one.
 	Redis string
+	// Table is the tickets table; empty is {prefix}support_tickets.
+	Table string
+	// Adopt uses a table that is there and that ticketd did not make.
+	Adopt bool
 	// NoMigrate leaves the database as it is; it is connected to all the same.
 	NoMigrate bool
+	// Site is the site's name in the configuration; empty for main. Add adds it to a configuration that is there.
+	Site string
+	Add  bool
+	// Moved and Copy say what a table is that is elsewhere than it says: it has moved here, or it is a copy.
+	Moved, Copy bool
 	// Set are further keys, as --set takes them, for the check alone.
 	Set []string
 	// Say is told, for people, what was found and done.
 	Say func(format string, args ...any)
 	// Places are where servers are looked for; zero for the usual ones.
 	Places Places
+
+	keep bool // what is replaced is kept
 }
 
 // Places are where servers are looked for.
@@ -55,40 +69,94 @@ var usual = Places{
 // webUsers are the users under which distributions run PHP-FPM.
 var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
 
-// siteName is the name of the site in the configuration.
-const siteName = "main"
+// defaultSite is the name of the site in the configuration, where nobody has given it another.
+const defaultSite = "main"
 
 // Run looks, checks, and writes the configuration.
 func Run(ctx context.Context, o Options) error {
 	if o.Places.MySQLSockets == nil && o.Places.Redis == nil {
 		o.Places = usual
 	}
+	o.Site = cmp.Or(o.Site, defaultSite)
+	unlock, err := lock(filepath.Dir(o.Config))
+	if err != nil {
+		return fmt.Errorf("writing the configuration: %w", err)
+	}
+	defer unlock()
+	if o.Add {
+		return o.add(ctx)
+	}
+	o.keep = true
 	if _, err := os.Lstat(o.Config); err == nil && !o.Force {
 		if !setsNothing(o.Config) {
 			return existsError(o.Config)
 		}
-		o.Force = true
+		o.Force, o.keep = true, false
 	}
-	path, wp, err := readWordPress(o.WordPress)
+	d, wp, err := o.draft(ctx)
 	if err != nil {
 		return err
+	}
+	if d.Redis, err = findRedis(ctx, &o, wp); err != nil {
+		return err
+	}
+	c, err := o.try(render(d))
+	if err != nil {
+		return err
+	}
+	own, err := o.table(ctx, c.Sites[o.Site])
+	if err != nil {
+		return err
+	}
+	if found := d.Redis; found != nil {
+		former, named := formerDatabase(o.Config, found.Addr)
+		if !named {
+			former = -1
+		}
+		if err := found.choose(ctx, &o, own, former, wp.Redis.Database); err != nil {
+			return err
+		}
+		d.KeyPrefix = found.Prefix
+		o.Say("Redis: %s, database %d, keys %sticket:*", found.Addr, found.Database, found.Prefix)
+	}
+	text, err := render(d)
+	if err != nil {
+		return err
+	}
+	return o.write(text, o.check)
+}
+
+// lock keeps other runs for a configuration in the folder away until this one is over.
+func lock(dir string) (unlock func(), err error) {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(err, folder.Close())
+	}
+	return func() { _ = folder.Close() }, nil // which gives it back
+}
+
+// draft is what is known of the site before anybody has looked for a Redis.
+func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
+	path, wp, err := readWordPress(o.WordPress)
+	if err != nil {
+		return nil, nil, err
 	}
 	o.Say("%s: database %s, table prefix %s", path, wp.Name, wp.Prefix)
 	dsn, err := dsnOf(wp, o.Places.MySQLSockets)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	found, err := findRedis(ctx, &o, wp)
+	tickets, err := o.adopt(ctx, dsn, wp.Prefix)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	text, err := render(&draft{
-		Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, Redis: found, User: webUser(), Group: webGroup(),
-	})
-	if err != nil {
-		return err
-	}
-	return o.write(text, func(file string) error { return o.check(ctx, file) })
+	return &draft{
+		Site: o.Site, Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, User: webUser(), Group: webGroup(),
+		Tickets: tickets,
+	}, wp, nil
 }
 
 func existsError(path string) error {
@@ -133,30 +201,55 @@ func wpConfig(path string) string {
 	return inside
 }
 
-// check reads the new file as the daemon will, connects to the database, and makes the table.
-func (o *Options) check(ctx context.Context, file string) error {
-	c, err := config.Load(file, os.Environ(), o.Set)
+// check reads the new file as the daemon will.
+func (o *Options) check(file string) error {
+	_, err := config.Load(file, os.Environ(), o.Set)
+	return err
+}
+
+// table connects to the database, makes the table, and returns whose keys in Redis are the site's.
+func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
+	db, err := boot.OpenDatabase(s)
 	if err != nil {
-		return err
-	}
-	db, err := boot.OpenDatabase(c.Sites[siteName])
-	if err != nil {
-		return err
+		return owner{}, err
 	}
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(ctx); err != nil {
-		return fmt.Errorf("the database that wp-config.php names cannot be used: %w", err)
+		return owner{}, fmt.Errorf("the database that wp-config.php names cannot be used: %w", err)
+	}
+	identity, err := o.decided(ctx, db)
+	if err != nil {
+		return owner{}, err
 	}
 	if o.NoMigrate {
 		o.Say("MySQL answers; the table is left to 'ticketd migrate'")
-		return nil
+		return owner{identity: cmp.Or(identity.ID, db.Name()), name: db.Name()}, nil
 	}
 	statements, err := db.Migrate(ctx, mysql.MigrateOptions{})
 	if err != nil {
-		return err
+		return owner{}, err
+	}
+	if identity, err = db.ReadIdentity(ctx); err != nil {
+		return owner{}, err
 	}
 	o.Say("MySQL answers; %s is ready (%d statements were run)", db.Name(), len(statements))
-	return nil
+	return owner{identity: identity.ID, name: db.Name()}, nil
+}
+
+// decided reads the table's identity, and changes it as was asked for where the table is elsewhere than it says.
+func (o *Options) decided(ctx context.Context, db *mysql.DB) (mysql.Identity, error) {
+	identity, err := db.ReadIdentity(ctx)
+	switch {
+	case err != nil || identity.ID == "" || identity.AtHome():
+		return identity, err
+	case o.Moved:
+		return db.MoveIdentity(ctx)
+	case o.Copy:
+		return db.RenewIdentity(ctx)
+	default:
+		return identity, fmt.Errorf("%s belongs to the %s, and this is the %s: say --moved where that server was replaced, renamed or "+
+			"restored here, or --copy where this is a clone of the site", db.Name(), identity.Home, identity.Here)
+	}
 }
 
 // webUser is the user of PHP-FPM on this machine, as far as names tell.

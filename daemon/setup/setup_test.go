@@ -21,8 +21,9 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 // site is a folder with a wp-config.php for the shared database, and what init is told about it.
 type site struct {
 	Options
-	wp   string // the text of wp-config.php
-	said []string
+	wp       string // the text of wp-config.php
+	database string
+	said     []string
 }
 
 func newSite(t *testing.T) *site {
@@ -30,7 +31,7 @@ func newSite(t *testing.T) *site {
 	mariadb, database := testenv.SharedMariaDB(t)
 	dir := t.TempDir()
 	s := &site{wp: fmt.Sprintf("<?php\ndefine('DB_NAME', '%s');\ndefine('DB_USER', 'root');\ndefine('DB_PASSWORD', '');\n"+
-		"define('DB_HOST', 'localhost');\n$table_prefix = 'shop_';\n", database)}
+		"define('DB_HOST', 'localhost');\n$table_prefix = 'shop_';\n", database), database: database}
 	s.Options = Options{
 		WordPress: filepath.Join(dir, "html"), Config: filepath.Join(dir, "ticketd.toml"),
 		Places: Places{MySQLSockets: []string{"/no/such.sock", mariadb.Socket()}, Redis: []string{"unix:///no/such.sock"}},
@@ -165,7 +166,7 @@ func TestInitAgainKeepsTheDatabase(t *testing.T) {
 	options.DB = first.Redis.DB
 	client := goredis.NewClient(options)
 	defer client.Close()
-	if err := client.Set(t.Context(), "ticket:meta", "x", 0).Err(); err != nil {
+	if err := client.HSet(t.Context(), "ticket:1", "status", "open").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.run(t.Context(), t); err != nil || again.Redis.DB != first.Redis.DB {

@@ -1,21 +1,14 @@
 package site
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/sync/table"
 )
-
-// oneID hands out one id.
-type oneID struct{}
-
-func (oneID) Next(context.Context) (ticket.ID, error) { return 1, nil }
 
 // The table got a column, and its status another length: what the door refuses by the old definition is judged once more by
 // the new one, which is then on disk too. Without the second judgement each of the calls is refused (tried by hand).
@@ -46,7 +39,7 @@ func TestAlteredTable(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			d.DefinitionFile = filepath.Join(t.TempDir(), "table.json")
-			d.IDs = oneID{}
+			d.IDs = &counting{}
 			for _, field := range []protocol.Field{long, added} {
 				wantCode(t, call(d, field), protocol.CodeInvalid)
 			}

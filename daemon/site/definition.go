@@ -86,7 +86,7 @@ func (s *Site) remember(d *table.Definition) {
 	defer s.kept.mu.Unlock()
 	text, err := json.MarshalIndent(d, "", "  ")
 	if err == nil && !bytes.Equal(text, s.kept.text) {
-		if err = keep(s.DefinitionFile, text); err == nil {
+		if err = Keep(s.DefinitionFile, text); err == nil {
 			s.kept.text = text
 		}
 	}
@@ -116,8 +116,8 @@ func (s *Site) recall() {
 	s.Database.Remember(d)
 }
 
-// keep writes the file so that a crash leaves the old file or the new one, never half of one.
-func keep(path string, text []byte) error {
+// Keep writes a file so that a crash leaves the old file or the new one, never half of one.
+func Keep(path string, text []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err

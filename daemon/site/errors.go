@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -28,17 +29,45 @@ func answer(err error) error {
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
 		return protocol.Errorf(protocol.CodeConflict, "%s; read it again and decide anew", conflict)
-	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket):
+	case errors.Is(err, store.ErrTaken):
+		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
+			"leave the id out to be given a free one")
+	case errors.Is(err, store.ErrReused):
+		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
+			"other fields: nothing was changed; give each request an id of its own")
+	case errors.Is(err, store.ErrDeleted), errors.Is(err, errNoTicket), errors.Is(err, store.ErrAbsent):
 		return protocol.Errorf(protocol.CodeNotFound, "there is no such ticket, or it was deleted")
+	case errors.Is(err, store.ErrForeign):
+		return protocol.Errorf(protocol.CodeInternal, "%s", err)
+	case errors.Is(err, store.ErrQuota):
+		return protocol.Errorf(protocol.CodeOverloaded, "as many tickets of this site wait for MySQL as max_dirty allows, so nothing was "+
+			"changed: 'ticketd status' says why they wait, or raise sites.NAME.max_dirty")
+	case errors.Is(err, store.ErrFull):
+		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s",
+			store.FullReason(err))
+	default:
+		return answerOutage(err)
+	}
+}
+
+// answerOutage is answer for what does not answer now, or cannot do it now.
+func answerOutage(err error) error {
+	switch {
+	case errors.Is(err, errMaybeTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, and MySQL has a ticket of this id, which may be the one "+
+			"that this request made: try again later under the same request id")
+	case errors.Is(err, errAllTaken):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s: something writes to ids that it was never given; 'ticketd doctor' "+
+			"compares the sequence with the table", err)
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")
-	case errors.Is(err, store.ErrForeign):
-		return protocol.Errorf(protocol.CodeInternal, "%s", err)
-	case errors.Is(err, store.ErrFull):
-		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for changes, so nothing was changed: give Redis more "+
-			"maxmemory, or the journal more disk, journal.max_bytes or journal.max_entries")
+	case errors.Is(err, flush.ErrSinkForeign), errors.Is(err, store.ErrOwner):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
 	case errors.Is(err, ids.ErrExhausted):
+		if unfenced, ok := errors.AsType[*mysql.UnfencedError](err); ok {
+			return protocol.Errorf(protocol.CodeUnavailable, "there are no ids for new tickets: %s", unfenced)
+		}
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
@@ -64,7 +93,7 @@ func tooMuch() error {
 
 // answerChange is answer for a change, where a store that does not answer leaves a doubt.
 func answerChange(err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
+	if errors.Is(err, store.ErrUnavailable) && !errors.Is(err, flush.ErrSinkForeign) {
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer: it is not known whether the change was made; repeat it under the same request id")
 	}

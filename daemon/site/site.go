@@ -37,9 +37,11 @@ type Database interface {
 	CountBy(ctx context.Context, s *mysql.Selection, field string, limit int) (groups []mysql.Group, more bool, err error)
 }
 
-// IDs hands out ids of new tickets without waiting for MySQL.
+// IDs hands out ids of new tickets. It waits for MySQL for a moment at most.
 type IDs interface {
 	Next(ctx context.Context) (ticket.ID, error)
+	// Use says that a ticket has this id, wherever it came from: Next must not return it.
+	Use(id ticket.ID)
 }
 
 // Strategy is a sync strategy with the name that the configuration gives it.
@@ -54,7 +56,10 @@ type Parts struct {
 	Store    store.Store
 	Database Database
 	IDs      IDs
-	Flusher  *flush.Flusher
+	// Deleted returns the table's deleted tickets among the next rows above after, up to which id it has looked, and whether there
+	// are more; nil where the store is not to be told of them.
+	Deleted func(ctx context.Context, after ticket.ID) (ids []ticket.ID, upTo ticket.ID, more bool, err error)
+	Flusher *flush.Flusher
 	// Statements is the number of statements that flushing has sent so far.
 	Statements func() int64
 	Clock      *ticket.Clock
@@ -64,8 +69,15 @@ type Parts struct {
 	// StoreState tells whether the store answers; Warnings what somebody must act on.
 	StoreState func() (up bool, since time.Time, reason string)
 	Warnings   func() []string
+	// Served says why nothing of the site may be served, as one of its places belongs to another table; nil where all is well.
+	// Optional.
+	Served func() error
+	// Owns says whether changes that carry an identity are for the site's table. Optional.
+	Owns func(identity string) bool
 	// Backend is where changes wait; empty stands for Redis.
 	Backend protocol.Backend
+	// MaxDirty is how many tickets may wait for MySQL; 0 is no bound.
+	MaxDirty int
 	// Early acknowledges a change as soon as it is durable on this host, unless the request says otherwise.
 	Early bool
 	// Journal tells what the site's journal holds; nil where there is none.
@@ -81,6 +93,8 @@ type Site struct {
 	missing    *missing
 	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start
+	burial     lifecycle.Loop // tells the store which tickets were deleted
+	rebury     chan struct{}  // asks for that once more
 	learned    atomic.Bool    // it has been read since this process started
 	kept       kept
 }
@@ -89,7 +103,7 @@ var _ daemon.Site = (*Site)(nil)
 
 // New makes a site. Its definition is taken from the file until MySQL has been asked.
 func New(parts Parts) *Site {
-	s := &Site{Parts: parts, missing: newMissing(), fresh: turns{run: parts.Flusher.TryFlush}}
+	s := &Site{Parts: parts, missing: newMissing(), rebury: make(chan struct{}, 1), fresh: turns{run: parts.Flusher.TryFlush}}
 	s.SetStrategy(parts.Strategy)
 	s.recall()
 	return s
@@ -101,12 +115,18 @@ func (s *Site) SetStrategy(strategy Strategy) { s.strategy.Store(&strategy) }
 // Start reads the table's definition, in the background until that works, and begins flushing.
 func (s *Site) Start(ctx context.Context) {
 	s.definition.Start(ctx, s.learn)
+	if s.Deleted != nil {
+		s.burial.Start(ctx, s.buryAll)
+	}
 	s.Flusher.Start(ctx)
 }
 
 // Stop ends flushing; what is dirty stays in the store.
 func (s *Site) Stop(ctx context.Context) error {
-	return errors.Join(s.definition.Stop(ctx, "definition reader of "+s.Name), s.Flusher.Stop(ctx))
+	return errors.Join(
+		s.definition.Stop(ctx, "definition reader of "+s.Name), s.burial.Stop(ctx, "reader of deleted tickets of "+s.Name),
+		s.Flusher.Stop(ctx),
+	)
 }
 
 // Hurry says that the daemon is about to stop: requests to flush wait for MySQL no more. [Site.Drain] still does.

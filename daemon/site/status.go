@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -30,8 +31,17 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	}
 	state, since, reason := stats.Sink()
 	status.Sink = place(protocol.State(state), since, reason)
+	if s.Served != nil {
+		if err := s.Served(); err != nil {
+			status.Sink.State, status.Sink.Reason = protocol.StatePaused, err.Error()
+		}
+	}
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		status.Dirty, status.Dead = backlog.Dirty, backlog.Dead
+		if s.MaxDirty > 0 && backlog.Dirty >= int64(s.MaxDirty) {
+			status.Warnings = append(status.Warnings, fmt.Sprintf("%d tickets wait for MySQL, as many as sites.%s.max_dirty (%d) allows: "+
+				"changes of others are answered overloaded", backlog.Dirty, s.Name, s.MaxDirty))
+		}
 		if !backlog.Oldest.IsZero() {
 			status.OldestDirtyMS = max(time.Since(backlog.Oldest).Milliseconds(), 0)
 		}

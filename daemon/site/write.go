@@ -35,13 +35,17 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
-	if p.ID == 0 {
-		if m.ID, err = s.IDs.Next(ctx); err != nil {
-			return protocol.CreateResult{}, answerChange(err)
-		}
-	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
-	outcome, err := s.apply(ctx, now, &m)
+	m.Digest = asked{method: protocol.MethodCreate, fields: p.Fields}.digest(p.RequestID)
+	var outcome store.Outcome
+	if p.ID == 0 {
+		outcome, err = s.createNext(ctx, now, &m)
+	} else {
+		if !p.Accepted.IsZero() {
+			m.Accepted = ticket.Revision(p.Accepted.UnixMicro())
+		}
+		outcome, err = s.createNamed(ctx, now, &m)
+	}
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
@@ -56,20 +60,16 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
-	m.IfRevision = ticket.Revision(p.IfRevision)
-	outcome, err := s.apply(ctx, now, &m)
-	var conflict *store.ConflictError
-	if errors.As(err, &conflict) && conflict.Have == 0 {
-		// The store does not hold the ticket, so it could not compare: now it does, and can.
-		if _, err := s.lookUp(ctx, m.ID); err != nil {
-			return protocol.RevisionResult{}, answerChange(err)
-		}
-		outcome, err = s.apply(ctx, now, &m)
+	m.Digest = asked{method: protocol.MethodSet, id: p.ID, fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
+	m.IfRevision, m.MustExist = ticket.Revision(p.IfRevision), p.MustExist
+	outcomes, err := s.applyAll(ctx, now, []store.Mutation{m})
+	if err == nil {
+		err = outcomes[0].Err
 	}
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
 	}
-	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
+	return protocol.RevisionResult{Revision: int64(outcomes[0].Revision)}, nil
 }
 
 // SetMany implements [daemon.Site].
@@ -96,22 +96,19 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			requestID += "#" + strconv.Itoa(i)
 		}
 		s.promise(&m, requestID, p.Remember, p.Ack)
-		s.stamp(now, &m)
+		m.Digest = asked{method: protocol.MethodSet, id: pair.ID, fields: pair.Fields}.digest(requestID)
+		m.MustExist = p.MustExist
 		mutations, at = append(mutations, m), append(at, i)
 	}
 	if len(mutations) == 0 {
 		return protocol.SetManyResult{Outcomes: outcomes}, nil
 	}
-	applied, err := s.Store.Apply(ctx, mutations)
-	for i := range mutations {
-		s.missing.written(mutations[i].ID)
-	}
+	applied, err := s.applyAll(ctx, now, mutations)
 	if err != nil {
 		return protocol.SetManyResult{}, answerChange(err)
 	}
 	for i, outcome := range applied {
 		outcomes[at[i]] = protocol.SetOutcome{Revision: int64(outcome.Revision), Err: refusal(outcome.Err)}
-		s.Flusher.Wake(mutations[i].Due)
 	}
 	return protocol.SetManyResult{Outcomes: outcomes}, nil
 }
@@ -132,9 +129,11 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()
+	s.use(id)
 	fields, _ := d.SoftDelete(now)
 	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
+	m.Digest = asked{method: protocol.MethodDelete, id: p.ID}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)
@@ -187,7 +186,7 @@ func (s *Site) apply(ctx context.Context, now time.Time, m *store.Mutation) (sto
 		return store.Outcome{}, err
 	}
 	if err := outcomes[0].Err; err != nil {
-		return store.Outcome{}, err
+		return outcomes[0], err
 	}
 	s.Flusher.Wake(m.Due)
 	return outcomes[0], nil

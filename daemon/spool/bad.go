@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// The bounds of bad/, which its files' .reason texts do not count against: each of those is short.
+// The bounds of one folder's bad/, which its files' .reason texts do not count against: each of those is short.
 const (
 	maxBadFiles = 1000
 	maxBadBytes = 64 << 20
@@ -40,7 +40,7 @@ func openBad(at int) (*badFolder, error) {
 	if err := unix.Mkdirat(at, badName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	dir, err := openDir(at, badName)
+	dir, err := openDir(at, badName, os.Geteuid())
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func openBad(at int) (*badFolder, error) {
 
 // measure counts again what is there: an operator may have removed some of it.
 func (b *badFolder) measure() error {
-	names, err := list(b.fd())
+	names, err := list(b.fd(), -1)
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,11 @@ func (b *badFolder) fd() int { return int(b.dir.Fd()) }
 
 // put moves a file here and writes down why.
 func (b *badFolder) put(from int, name string, why *protocol.Error) error {
+	if b.files.Load() >= maxBadFiles {
+		return errNoRoom
+	}
 	size := roomOf(from, name)
-	if b.files.Load() >= maxBadFiles || b.bytes+size > maxBadBytes {
+	if b.bytes+size > maxBadBytes {
 		return errNoRoom
 	}
 	short := name[:min(len(name), maxBadName)]

@@ -6,18 +6,36 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in
-// again after the daemon was down for long.
+// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in again
+// after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here may
+// repeat a request that only Redis knows.
 type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
 	check() error
-	apply(ctx context.Context, site daemon.Site) error
+	apply(ctx context.Context, f *origin) error
+}
+
+// origin is what a change needs to know of the file that it comes from.
+type origin struct {
+	spool *Spool
+	site  daemon.Site
+	in    *intake
+	at    time.Time // see acknowledged
+}
+
+// id is the id of the ticket that the file means.
+func (f *origin) id(id int64) int64 {
+	if to, moved := f.in.moved[id]; moved {
+		return to
+	}
+	return id
 }
 
 // parse reads the one frame of a file. The error is a *[protocol.Error].
@@ -74,21 +92,26 @@ func (c *create) check() error {
 // less than a day then), only that call's reply was lost, and nobody was told of that ticket: it is removed, unless somebody
 // has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller was told: that
 // ticket stays. All of it may be repeated.
-func (c *create) apply(ctx context.Context, site daemon.Site) error {
-	p := c.CreateParams
-	p.Remember = 0
+func (c *create) apply(ctx context.Context, f *origin) error {
+	site, p := f.site, c.CreateParams
+	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at
 	made, err := site.Create(ctx, &p)
+	if taken(err) {
+		return f.createElsewhere(ctx, c)
+	}
 	if err != nil || made.ID == c.ID {
 		return err
 	}
-	p = c.CreateParams
-	p.Remember, p.RequestID = 0, c.RequestID+"#"+strconv.FormatInt(c.ID, 10)
-	if _, err := site.Create(ctx, &p); err != nil || c.Remember == 0 {
+	p.RequestID = c.RequestID + "#" + strconv.FormatInt(c.ID, 10)
+	if _, err = site.Create(ctx, &p); taken(err) {
+		err = f.createElsewhere(ctx, c)
+	}
+	if err != nil || c.Remember == 0 {
 		return err
 	}
 	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
-		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: c.Ack})
+		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: p.Ack})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil
@@ -105,10 +128,10 @@ func (c *set) check() error {
 	return checkRequestID(c.RequestID)
 }
 
-func (c *set) apply(ctx context.Context, site daemon.Site) error {
+func (c *set) apply(ctx context.Context, f *origin) error {
 	p := c.SetParams
-	p.Remember = 0
-	_, err := site.Set(ctx, &p)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	_, err := f.site.Set(ctx, &p)
 	return err
 }
 
@@ -116,9 +139,9 @@ type remove struct{ protocol.DeleteParams }
 
 func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
-func (c *remove) apply(ctx context.Context, site daemon.Site) error {
+func (c *remove) apply(ctx context.Context, f *origin) error {
 	p := c.DeleteParams
-	p.Remember = 0
-	_, err := site.Delete(ctx, &p)
+	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	_, err := f.site.Delete(ctx, &p)
 	return err
 }

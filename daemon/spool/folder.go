@@ -3,58 +3,65 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
 const (
-	// folderMode lets the web server's group put files in, gives them its group, and keeps everybody else out.
-	folderMode = 0o770 | fs.ModeSetgid
+	// baseMode lets every user pass through to a folder of its own, and nobody else put anything there.
+	baseMode = 0o711
+	// sharedMode lets a group put files there, too, and keeps its members from touching what others have put there.
+	sharedMode = 0o771 | fs.ModeSetgid | fs.ModeSticky
 	// maxFile is the longest file in bytes: one frame.
 	maxFile = protocol.HeaderBytes + protocol.MaxPayload
+	// maxNames is how many names of a folder are looked at: as many changes as a client leaves there at most (65,536), and some.
+	maxNames = 65536 + 10_000
 
 	suffix    = ".frame"
 	unwritten = ".tmp-" // begins the name of a file that is still being written
 	badName   = "bad"
 )
 
-// folder is the open spool folder. What is in it is reached through its descriptor, so that nobody can put another folder in
+// folder is an open folder of the spool. What is in it is reached through its descriptor, so that nobody can put another folder in
 // its place between two steps.
 type folder struct {
 	path string
 	dir  *os.File
 	bad  *badFolder
-	news *news
 }
 
-// openFolder makes the folder where it is missing, checks that nobody else can meddle with it, and takes it for this
-// process alone.
-func openFolder(path string, gid int) (*folder, error) {
-	if err := makeFolder(path, gid); err != nil {
+// openBase makes the folder of all users' folders where it is missing, and checks that nobody else can meddle with it. gid is the
+// group that may put files straight into it; -1 is none.
+func openBase(path string, gid int) (*os.File, error) {
+	if err := makeBase(path, gid); err != nil {
 		return nil, fmt.Errorf("daemon.spool_dir: %w", err)
 	}
-	dir, err := openDir(unix.AT_FDCWD, path)
+	dir, err := openDir(unix.AT_FDCWD, path, os.Geteuid())
 	if err != nil {
 		return nil, fmt.Errorf("daemon.spool_dir: %s: %w", path, err)
 	}
-	f := &folder{path: path, dir: dir}
-	if err := f.prepare(); err != nil {
-		f.close()
-		return nil, fmt.Errorf("daemon.spool_dir: %w", err)
+	info, err := dir.Stat()
+	if err == nil && info.Mode()&0o006 != 0 {
+		err = fmt.Errorf("%s may be used by everybody (mode %04o): run 'chmod o-rw' on it", path, info.Mode().Perm())
 	}
-	return f, nil
+	if err != nil {
+		return nil, fmt.Errorf("daemon.spool_dir: %w", errors.Join(err, dir.Close()))
+	}
+	return dir, nil
 }
 
-// makeFolder gives the folder its group before its mode: the other way round another group could use it for an instant. Both
-// are done to what was made, whatever is at the path by then.
-func makeFolder(path string, gid int) error {
+// makeBase gives the folder its group before its mode: the other way round another group could use it for an instant. Both are
+// done to what was made, whatever is at the path by then.
+func makeBase(path string, gid int) error {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
@@ -62,18 +69,20 @@ func makeFolder(path string, gid int) error {
 	if err != nil {
 		return err
 	}
-	dir, err := openDir(unix.AT_FDCWD, path)
+	dir, err := openDir(unix.AT_FDCWD, path, os.Geteuid())
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer func() { _ = dir.Close() }()
+	mode := fs.FileMode(baseMode)
 	if gid >= 0 {
+		mode = sharedMode
 		if err = dir.Chown(-1, gid); err != nil {
 			err = fmt.Errorf("giving it to group %d (the daemon's user must be a member of it): %w", gid, err)
 		}
 	}
 	if err == nil {
-		err = dir.Chmod(folderMode)
+		err = dir.Chmod(mode)
 	}
 	if err != nil {
 		_ = os.Remove(path) // half made, it would be taken for an administrator's the next time
@@ -81,8 +90,8 @@ func makeFolder(path string, gid int) error {
 	return err
 }
 
-// openDir opens a folder and demands that it is this process' own.
-func openDir(at int, path string) (*os.File, error) {
+// openDir opens a folder and demands that it is the owner's.
+func openDir(at int, path string, owner int) (*os.File, error) {
 	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
@@ -95,19 +104,34 @@ func openDir(at int, path string) (*os.File, error) {
 	if err := unix.Fstat(fd, &stat); err != nil {
 		return nil, errors.Join(err, dir.Close())
 	}
-	if owner := os.Geteuid(); int(stat.Uid) != owner {
+	if int(stat.Uid) != owner {
 		_ = dir.Close()
-		return nil, fmt.Errorf("it belongs to user %d, not to the daemon's user %d: chown it", stat.Uid, owner)
+		return nil, fmt.Errorf("it belongs to user %d, not to user %d: look at it, and chown it", stat.Uid, owner)
 	}
 	return dir, nil
 }
 
-func (f *folder) prepare() error {
+// openFolder opens a folder in the base whose owner alone, and the daemon, may use it; "." is the base itself. It takes the folder
+// for this process alone.
+func openFolder(base *os.File, name string, owner int) (*folder, error) {
+	f := &folder{path: filepath.Join(base.Name(), name)}
+	var err error
+	if f.dir, err = openDir(int(base.Fd()), name, owner); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.path, err)
+	}
+	if err := f.prepare(name == shared); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *folder) prepare(isShared bool) error {
 	info, err := f.dir.Stat()
 	if err != nil {
 		return err
 	}
-	if mode := info.Mode(); mode&0o007 != 0 {
+	if mode := info.Mode(); mode&0o007 != 0 && !isShared {
 		return fmt.Errorf("%s may be used by everybody (mode %04o): run 'chmod 2770' on it", f.path, mode.Perm())
 	}
 	if err := unix.Flock(f.fd(), unix.LOCK_EX|unix.LOCK_NB); err != nil {
@@ -119,14 +143,10 @@ func (f *folder) prepare() error {
 	if f.bad, err = openBad(f.fd()); err != nil {
 		return fmt.Errorf("%s/%s: %w", f.path, badName, err)
 	}
-	f.news, err = newNews(f.path)
-	return err
+	return nil
 }
 
 func (f *folder) close() {
-	if f.news != nil {
-		f.news.close()
-	}
 	if f.bad != nil {
 		_ = f.bad.dir.Close()
 	}
@@ -136,33 +156,48 @@ func (f *folder) close() {
 func (f *folder) fd() int { return int(f.dir.Fd()) }
 
 // present says whether the path still leads to the open folder.
-func (f *folder) present() bool {
-	open, err := f.dir.Stat()
+func present(path string, dir *os.File) bool {
+	open, err := dir.Stat()
 	if err != nil {
 		return false
 	}
-	there, err := os.Lstat(f.path)
+	there, err := os.Lstat(path)
 	return err == nil && os.SameFile(open, there)
 }
 
-// names lists what is there by order of name, but for what begins with a dot, and bad/. It may be called by several
-// goroutines.
-func (f *folder) names() ([]string, error) {
-	all, err := list(f.fd())
-	all = slices.DeleteFunc(all, func(name string) bool { return strings.HasPrefix(name, ".") || name == badName })
+// names lists what is there by order of name, but for what begins with a dot, bad/ and, in the base, the users' folders. more says
+// that there is more than that: of a folder with too many names those that were read first are returned. It may be called by
+// several goroutines.
+func (f *folder) names(isShared bool) (names []string, more bool, err error) {
+	all, err := list(f.fd(), maxNames+1)
+	more = len(all) > maxNames
+	all = slices.DeleteFunc(all, func(name string) bool {
+		return strings.HasPrefix(name, ".") || name == badName || (isShared && isUser(name))
+	})
 	slices.Sort(all)
-	return all, err
+	return all, more, err
 }
 
-// list reads a folder through a descriptor of its own, as two readers of one would share its position.
-func list(at int) ([]string, error) {
+// isUser says whether a name is that of a user's folder.
+func isUser(name string) bool {
+	uid, err := strconv.ParseUint(name, 10, 32)
+	return err == nil && name == strconv.FormatUint(uid, 10)
+}
+
+// list reads at most so many names of a folder, all of them where most is negative. It does so through a descriptor of its own, as
+// two readers of one would share its position.
+func list(at, most int) ([]string, error) {
 	fd, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("listing the folder: %w", err)
 	}
 	dir := os.NewFile(uintptr(fd), ".")
 	defer func() { _ = dir.Close() }()
-	return dir.Readdirnames(-1)
+	names, err := dir.Readdirnames(most)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return names, err
 }
 
 // passing says of an error that it is of the moment and says nothing about the folder or the file.
@@ -170,42 +205,70 @@ func passing(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EINTR)
 }
 
-// errGone means that somebody has taken the file away.
-var errGone = errors.New("the file is gone")
+var (
+	// errGone means that somebody has taken the file away.
+	errGone = errors.New("the file is gone")
+	// errStranger means that the file is not the folder's owner's: nobody knows who put it there.
+	errStranger = errors.New("the file belongs to another user than its folder")
+	// errLeased means that its owner keeps the file to itself for a moment (fcntl, F_SETLEASE).
+	errLeased = errors.New("the file is kept by its owner")
+)
 
-// read returns a file's content and its owner. The error is a *[protocol.Error] where the file can never be used, and
+// look says whether a file may be opened at all: it is the owner's (a negative owner is any), and a regular file. Nothing is opened.
+func (f *folder) look(name string, owner int64) error {
+	var stat unix.Stat_t
+	err := unix.Fstatat(f.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return errGone
+	case err != nil:
+		return fmt.Errorf("looking at a file of the spool: %w", err)
+	case owner >= 0 && int64(stat.Uid) != owner:
+		return errStranger
+	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
+		return protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+	default:
+		return nil
+	}
+}
+
+// read returns a file's content and its owner's user id. The error is a *[protocol.Error] where the file can never be used, and
 // another one where it could not be read now.
-func (f *folder) read(name string) ([]byte, daemon.Peer, error) {
+func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
 	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return nil, daemon.Peer{}, errGone
+		return nil, 0, errGone
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, 0, errLeased
 	case passing(err):
-		return nil, daemon.Peer{}, fmt.Errorf("opening a file of the spool: %w", err)
-	case err != nil: // ELOOP: a symbolic link; ENXIO: a socket; EACCES: its owner keeps it closed
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
+		return nil, 0, fmt.Errorf("opening a file of the spool: %w", err)
+	case err != nil: // ELOOP: a symbolic link by now; EACCES: its owner keeps it closed
+		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
+		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
 	}
 	switch {
+	case owner >= 0 && int64(stat.Uid) != owner:
+		return nil, 0, errStranger // it was put in the other one's place meanwhile
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
 	case stat.Nlink != 1:
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed,
+		return nil, 0, protocol.Errorf(protocol.CodeMalformed,
 			"it has %d names: its owner need not be who put it here", stat.Nlink)
 	case stat.Size > maxFile:
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
+		return nil, 0, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
 	}
 	content := make([]byte, stat.Size)
 	n, err := file.ReadAt(content, 0)
 	if n < len(content) {
-		return nil, daemon.Peer{}, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
+		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
 	}
-	return content, daemon.Peer{UID: stat.Uid, GID: stat.Gid}, nil
+	return content, stat.Uid, nil
 }
 
 func (f *folder) remove(name string) error {

@@ -112,7 +112,8 @@ func FuzzTakeIn(f *testing.F) {
 // where it has no reason. It returns how many are set aside.
 func (r *rig) requireAside(t *testing.T, content []byte) (aside int64) {
 	t.Helper()
-	left, err := r.folder.names()
+	folder := r.lanes[shared].folder
+	left, _, err := folder.names(true)
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q is left (%v)", left, err)
 	}
@@ -140,8 +141,8 @@ func (r *rig) requireAside(t *testing.T, content []byte) (aside int64) {
 			t.Errorf("%s has no reason: %v", e.Name(), err)
 		}
 	}
-	if err := r.folder.bad.measure(); err != nil || r.folder.bad.count() != aside {
-		t.Errorf("%d files are set aside, counted are %d (%v)", aside, r.folder.bad.count(), err)
+	if err := folder.bad.measure(); err != nil || folder.bad.count() != aside {
+		t.Errorf("%d files are set aside, counted are %d (%v)", aside, folder.bad.count(), err)
 	}
 	return aside
 }

@@ -1,174 +1,240 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"time"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// stuck is a file that stays although nothing is left to be done with it: it was taken in and cannot be removed, or it cannot be
-// used and cannot be moved away.
-type stuck struct {
-	taken bool
-	why   *protocol.Error
+// all is no bound of the files that are taken in at a time.
+const all = -1
+
+// intake takes in the files of one site, from all lanes that may hold some, by order of their names. No site waits for another
+// one's.
+type intake struct {
+	turn chan struct{} // held by whoever takes files in
+
+	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got. Files
+	// behind such a create mean its ticket.
+	moved map[int64]int64
+
+	// For the holder of [Spool.mu].
+	lanes   []*lane
+	pending bool // files wait that a look has found
+	busy    bool // they are being taken in
+	hold    *hold
 }
 
-// takeNew takes in what nobody has looked at yet, and what sites held up whose pause is over. It is called with the turn
-// held; the error says that it did not come to an end.
-func (s *Spool) takeNew(ctx context.Context) error {
-	f, skip := s.begin()
-	if f == nil {
+// hold is a site that cannot take its files now.
+type hold struct {
+	err   error
+	pause time.Duration
+	until time.Time
+}
+
+func (in *intake) take(ctx context.Context) error {
+	select {
+	case in.turn <- struct{}{}:
 		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	all := false // stays so after a panic too, which is the handling of one request's
-	defer func() { s.end(all) }()
-	err := s.takeAll(ctx, f, skip)
-	all = err == nil
-	if ctx.Err() == nil {
-		s.report(err)
-	}
-	return err
 }
 
-// report tells the log once what keeps the spool from being taken in.
-func (s *Spool) report(err error) {
-	trouble := ""
-	if err != nil {
-		trouble = err.Error()
-	}
-	if trouble != "" && trouble != s.trouble {
-		s.opts.Log.Error().Err(err).Msg("the spool cannot be taken in now; it is tried again")
-	}
-	s.trouble = trouble
-}
+func (in *intake) give() { <-in.turn }
 
-// begin returns the folder where there is something to do in it, and the sites to be passed over: their pause is not over.
-// Which they are is decided for the whole pass, as a later file must not overtake an earlier one.
-func (s *Spool) begin() (*folder, map[daemon.Site]bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.hear()
-	now, skip := s.opts.Now(), map[daemon.Site]bool{}
-	for site, h := range s.holds {
-		if skip[site] = now.Before(h.until); !skip[site] {
-			s.unseen = true
+// settled says that no file waits. It is called with the spool's mu held.
+func (in *intake) settled(now func() time.Time) bool {
+	if in.pending || in.busy || in.hold != nil {
+		return false
+	}
+	for _, l := range in.lanes {
+		if l.busy || (l.unseen && l.due(now())) || (l.crowded.Load() && !l.isShared()) {
+			return false
 		}
 	}
-	if s.folder == nil || !s.unseen {
-		return nil, nil
-	}
-	s.unseen, s.busy = false, true
-	return s.folder, skip
+	return true
 }
 
-// end says whether everything was looked at that was there at the beginning.
-func (s *Spool) end(all bool) {
-	waits := map[daemon.Site]bool{}
-	for _, site := range s.waiting {
-		waits[site] = true
+// waits says whether there is something to do; clock is the system's, the zero time where quiet lanes are looked at, too. It is
+// called with the spool's mu held.
+func (in *intake) waits(now, clock time.Time) bool {
+	if in.pending || in.hold != nil {
+		return true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy, s.stays = false, len(s.stuck)
-	if !all {
-		s.unseen = true
-		return
-	}
-	for site := range s.holds {
-		if !waits[site] { // somebody took its files away
-			delete(s.holds, site)
-		}
-	}
+	return slices.ContainsFunc(in.lanes, func(l *lane) bool {
+		return l.due(now) && (clock.IsZero() || !clock.Before(l.quietUntil))
+	})
 }
 
-func (s *Spool) takeAll(ctx context.Context, f *folder, skip map[daemon.Site]bool) error {
-	names, err := f.names()
-	switch {
-	case passing(err): // what waits there must not be overtaken meanwhile
-		return err
-	case err != nil:
-		s.lose(err)
-		return nil
-	}
-	s.forget(names)
-	for _, name := range names {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := s.takeFile(ctx, f, name, skip); err != nil {
-			return err
+// crowded is a user's lane that has more files than are looked at: the order of its files cannot be kept.
+func (in *intake) crowded() *lane {
+	for _, l := range in.lanes {
+		if l.crowded.Load() && !l.isShared() {
+			return l
 		}
 	}
 	return nil
 }
 
-// forget drops what is known of files that are gone.
-func (s *Spool) forget(names []string) {
-	if len(s.waiting) == 0 && len(s.stuck) == 0 {
-		return
-	}
-	there := make(map[string]bool, len(names))
-	for _, name := range names {
-		there[name] = true
-	}
-	for name := range s.waiting {
-		if !there[name] {
-			delete(s.waiting, name)
+// intakes are those for which the condition holds.
+func (s *Spool) intakes(wanted func(*intake) bool) []*intake {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*intake
+	for _, in := range s.sites {
+		if wanted(in) {
+			found = append(found, in)
 		}
 	}
-	for name := range s.stuck {
-		if !there[name] {
-			delete(s.stuck, name)
+	return found
+}
+
+// tell notes for which sites files wait.
+func (s *Spool) tell(sites map[daemon.Site]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for site := range sites {
+		if in := s.sites[site]; in != nil {
+			in.pending = true
 		}
 	}
 }
 
-// takeFile does with one file what can be done. The error means that the pass must end here.
-func (s *Spool) takeFile(ctx context.Context, f *folder, name string, skip map[daemon.Site]bool) error {
-	if known, there := s.stuck[name]; there {
-		s.finish(f, name, known)
+// takeSite takes in at most so many files of a site, unless its pause is not over. It is called with the site's turn held; the
+// error says that it did not come to an end.
+func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
+	lanes, due := s.begin(in)
+	if lanes == nil {
 		return nil
 	}
-	if site, there := s.waiting[name]; there && skip[site] {
-		return nil
+	left := true // stays so after a panic too, which is the handling of one request's
+	defer func() { s.end(in, left) }()
+	for _, l := range due {
+		if err := l.look(ctx); err != nil {
+			return err
+		}
 	}
-	c, site, err := s.load(f, name)
-	if err == nil && skip[site] {
-		s.waiting[name] = site
-		return nil
+	for i, f := range s.waiting(in, lanes, site) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if i == most {
+			return nil
+		}
+		if goOn, err := s.takeFile(ctx, f, site, in); err != nil || !goOn {
+			left = err != nil
+			return err
+		}
 	}
-	if err == nil {
-		err = s.apply(ctx, c, site)
+	s.resume(in) // nothing is left, or somebody took its files away
+	in.moved = nil
+	left = false
+	return nil
+}
+
+// begin returns the site's lanes, and those that must be looked at, or nothing where there is nothing to do.
+func (s *Spool) begin(in *intake) (lanes, due []*lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hear()
+	now := s.opts.Now()
+	if in.hold != nil && now.Before(in.hold.until) {
+		return nil, nil
+	}
+	for _, l := range in.lanes {
+		if l.busy || l.due(now) { // who looks at it now has done so when look returns
+			due = append(due, l)
+		}
+	}
+	in.busy = true
+	return in.lanes, due
+}
+
+// end says whether files are left that nobody has tried.
+func (s *Spool) end(in *intake, left bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.busy = false
+	in.pending = in.pending || left // of what a look has found meanwhile, nobody knows here
+}
+
+// queued is one file of a site's.
+type queued struct {
+	lane *lane
+	name string
+}
+
+// waiting are a site's files that looks have found so far, by order of their names.
+func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
+	s.mu.Lock()
+	in.pending = false // a look that finds more says so again
+	s.mu.Unlock()
+	var queue []queued
+	for _, l := range lanes {
+		l.mu.Lock()
+		for name, f := range l.files {
+			if f.site == site {
+				queue = append(queue, queued{l, name})
+			}
+		}
+		l.mu.Unlock()
+	}
+	slices.SortFunc(queue, func(a, b queued) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.lane.name, b.lane.name))
+	})
+	return queue
+}
+
+// takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became of it.
+func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *intake) (goOn bool, err error) {
+	c, err := f.read(site)
+	var refusal *protocol.Error
+	switch {
+	case c == nil && err == nil:
+		return true, nil
+	case err == nil:
+		err = s.apply(ctx, c, &origin{spool: s, site: site, in: in, at: acknowledged(f.name)})
+	case !errors.As(err, &refusal):
+		return false, err // nothing is known of the file: files behind it must not overtake it
 	}
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx) // whatever became of the change: it is made again under its request id
+		return false, context.Cause(ctx) // whatever became of the change: it is made again under its request id
 	}
-	return s.judge(f, name, site, err, skip)
+	return s.judge(f, err, in), nil
 }
 
-// load reads a file and finds its site.
-func (s *Spool) load(f *folder, name string) (change, daemon.Site, error) {
-	if !validName(name) {
-		return nil, nil, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
+// read reads the file again. There is nothing to do where it is gone, or another file by now.
+func (f queued) read(site daemon.Site) (change, error) {
+	f.lane.mu.Lock()
+	defer f.lane.mu.Unlock()
+	if f.lane.folder == nil || f.lane.files[f.name].site != site {
+		return nil, nil //nolint:nilnil // neither is what is said
 	}
-	content, owner, err := f.read(name)
-	if err != nil {
-		return nil, nil, err
+	c, of, err := f.lane.load(f.name)
+	switch {
+	case errors.Is(err, errGone), err == nil && of != site:
+		delete(f.lane.files, f.name)
+		f.lane.again(0)
+		return nil, nil //nolint:nilnil // likewise
+	case errors.Is(err, errLeased), errors.Is(err, errStranger):
+		delete(f.lane.files, f.name)
+		f.lane.again(tick)
+		return nil, nil //nolint:nilnil // likewise
+	default:
+		return c, err
 	}
-	c, err := parse(content)
-	if err != nil {
-		return nil, nil, err
-	}
-	site, err := s.opts.Sites.For(owner, c.SiteName())
-	return c, site, err
 }
 
 // apply makes the change within the time of one request. A panic becomes the error of this one file.
-func (s *Spool) apply(ctx context.Context, c change, site daemon.Site) (err error) {
+func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
@@ -176,86 +242,57 @@ func (s *Spool) apply(ctx context.Context, c change, site daemon.Site) (err erro
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.opts.Timeout)
 	defer cancel()
-	return c.apply(ctx, site)
+	return c.apply(ctx, f)
 }
 
-// judge decides by an error what becomes of a file.
-func (s *Spool) judge(f *folder, name string, site daemon.Site, err error, skip map[daemon.Site]bool) error {
+// judge decides by an error what becomes of a file, and says whether the next one may follow.
+func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	var refusal *protocol.Error
 	switch {
 	case err == nil:
-		s.resume(site)
+		s.resume(in)
 		s.done.Add(1)
-		s.finish(f, name, stuck{taken: true})
-		return nil
-	case errors.Is(err, errGone):
-		return nil
+		f.finish(stuck{taken: true})
+		return true
 	case errors.Is(err, context.DeadlineExceeded):
 		refusal = protocol.Errorf(protocol.CodeUnavailable, "it was not made within %v", s.opts.Timeout)
 	case errors.As(err, &refusal):
-	case site == nil:
-		return err // nothing is known of the file: files behind it must not overtake it
 	default:
-		s.opts.Log.Error().Err(err).Str("file", name).Msg("a change from the spool failed")
+		s.opts.Log.Error().Err(err).Str("file", f.name).Msg("a change from the spool failed")
 		refusal = protocol.Errorf(protocol.CodeInternal, "a fault in ticketd: see its log")
 	}
 	switch {
-	case refusal.Retryable && site != nil:
-		s.hold(site, refusal)
-		skip[site] = true
-		s.waiting[name] = site
+	case refusal.Retryable:
+		s.postpone(in, refusal)
+		return false
 	case refusal.Code == protocol.CodeNotFound:
 		// The ticket was deleted meanwhile, and stays so: what the file wanted of it can neither be done nor be missed.
-		s.resume(site)
+		s.resume(in)
 		s.done.Add(1)
-		s.opts.Log.Info().Str("file", name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
-		s.finish(f, name, stuck{taken: true})
+		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
+		f.finish(stuck{taken: true})
 	default:
-		s.finish(f, name, stuck{why: refusal})
+		f.finish(stuck{why: refusal})
 	}
-	return nil
+	return true
 }
 
-// finish takes the file out of the way: removes it, or sets it aside. Where that fails, it is tried again at the next pass.
-func (s *Spool) finish(f *folder, name string, known stuck) {
-	_, again := s.stuck[name]
-	delete(s.waiting, name)
-	var err error
-	if known.taken {
-		err = f.remove(name)
-	} else {
-		err = f.bad.put(f.fd(), name, known.why)
+func (f queued) finish(known stuck) {
+	f.lane.mu.Lock()
+	defer f.lane.mu.Unlock()
+	if f.lane.folder != nil {
+		f.lane.finish(f.name, known)
 	}
-	switch {
-	case errors.Is(err, errNoRoom):
-		s.stuck[name] = known
-		if !s.noRoom {
-			s.opts.Log.Error().Msg("the spool's bad/ is full: files that cannot be used stay where they are; look at them and remove them")
-		}
-		s.noRoom = true
-		return
-	case err != nil:
-		s.stuck[name] = known
-		if !again {
-			s.opts.Log.Error().Err(err).Str("file", name).Msg("a file of the spool is done with and cannot be moved out of the way")
-		}
-		return
-	case !known.taken:
-		s.noRoom = false
-		s.opts.Log.Warn().Err(known.why).Str("file", name).
-			Msg("a file of the spool cannot be used; it is set aside in bad/, beside the reason")
-	}
-	delete(s.stuck, name)
 }
 
-// hold puts a site's files off; the log hears of it once.
-func (s *Spool) hold(site daemon.Site, why *protocol.Error) {
+// postpone puts a site's files off; the log hears of it once.
+func (s *Spool) postpone(in *intake, why *protocol.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.holds[site]
+	h := in.hold
 	if h == nil {
 		h = &hold{pause: firstPause / 2}
-		s.holds[site] = h
+		in.hold = h
 		s.opts.Log.Warn().Err(why).Msg("a site's changes wait in the spool until they can be made")
 	}
 	h.err, h.pause = why, min(2*h.pause, maxPause)
@@ -263,11 +300,11 @@ func (s *Spool) hold(site daemon.Site, why *protocol.Error) {
 }
 
 // resume says that a site takes its files again.
-func (s *Spool) resume(site daemon.Site) {
+func (s *Spool) resume(in *intake) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.holds[site] != nil {
-		delete(s.holds, site)
+	if in.hold != nil {
+		in.hold = nil
 		s.opts.Log.Info().Msg("a site's changes are taken in from the spool again")
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -25,17 +26,17 @@ func TestTakenInByName(t *testing.T) {
 	r.write(t, first, frame(t, protocol.MethodCreate, &protocol.CreateParams{
 		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "a", Remember: time.Minute,
 	}))
-	if status := r.Status(); status.Files != 3 || status.Bytes == 0 || status.Taken != 0 {
+	if status := r.Status(nil); status.Files != 3 || status.Bytes == 0 || status.Taken != 0 {
 		t.Errorf("status %+v, want 3 files", status)
 	}
 	r.advance(time.Second)
-	if status := r.Status(); status.OldestMS != 999 { // the first file is stamped 1 µs after the rig's clock
+	if status := r.Status(nil); status.OldestMS != 999 { // the first file is stamped 1 µs after the rig's clock
 		t.Errorf("the oldest is %d ms old, want 999", status.OldestMS)
 	}
 	r.takeIn(t)
 	r.site.want(t, "create 7 a", "set 7 closed b", "delete 7 c")
 	r.wantFiles(t, "")
-	if status := r.Status(); status != (protocol.SpoolStatus{Taken: 3}) {
+	if status := r.Status(nil); status != (protocol.SpoolStatus{Taken: 3}) {
 		t.Errorf("status %+v, want 3 taken", status)
 	}
 }
@@ -88,7 +89,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "target")
 			check(t, os.WriteFile(target, set(t), 0o600))
 			check(t, os.Symlink(target, filepath.Join(r.path, name)))
-		}, "cannot be opened"},
+		}, "no regular file"},
 		"two names": {func(t *testing.T, r *rig, name string) {
 			other := filepath.Join(filepath.Dir(r.path), "other")
 			check(t, os.WriteFile(other, set(t), 0o600))
@@ -106,29 +107,21 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			l.SetUnlinkOnClose(false)
 			check(t, l.Close())
 			check(t, os.Rename(filepath.Join(short, "s"), filepath.Join(r.path, name)))
-		}, "cannot be opened"},
+		}, "no regular file"},
 		"a link to a device": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/dev/zero", filepath.Join(r.path, name)))
-		}, "cannot be opened"},
+		}, "no regular file"},
 		"a link to itself": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink(name, filepath.Join(r.path, name)))
-		}, "cannot be opened"},
+		}, "no regular file"},
 		"a link into /proc": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/proc/self/environ", filepath.Join(r.path, name)))
-		}, "cannot be opened"},
+		}, "no regular file"},
 		"a hole": {func(t *testing.T, r *rig, name string) {
 			path := filepath.Join(r.path, name)
 			check(t, os.WriteFile(path, nil, 0o600))
 			check(t, os.Truncate(path, 1<<40))
 		}, "code: too_large"},
-		"leased to a writer": {func(t *testing.T, r *rig, name string) {
-			r.write(t, name, set(t))
-			file, err := os.OpenFile(filepath.Join(r.path, name), os.O_RDWR, 0)
-			check(t, err)
-			t.Cleanup(func() { _ = file.Close() })
-			_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK) // whoever opens it waits, unless he says O_NONBLOCK
-			check(t, err)
-		}, "cannot be opened"},
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
 		}, "no regular file"},
@@ -140,6 +133,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		"a delete, no id":  {params(protocol.MethodDelete, &protocol.DeleteParams{Site: "main", RequestID: "r"}), "field: id"},
 		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
 		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},
+		"another's id":     {params(protocol.MethodSet, setParams("main", 1, "x", "reused")), "field: request_id\nmessage: it belongs"},
 		"a fault":          {params(protocol.MethodSet, setParams("main", 1, "x", "fault")), "code: internal"},
 		"a panic":          {params(protocol.MethodSet, setParams("main", 1, "x", "panic")), "code: internal"},
 		"somebody else's":  {func(t *testing.T, r *rig, name string) { r.denied = true; r.write(t, name, set(t)) }, "code: forbidden"},
@@ -152,6 +146,8 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 				switch requestID {
 				case "refuse":
 					return protocol.Invalid("status", "too long")
+				case "reused":
+					return protocol.Invalid("request_id", "it belongs to another request")
 				case "fault":
 					return errors.New("a key holds no hash")
 				case "conflict":
@@ -181,8 +177,8 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			if err != nil || !strings.Contains(string(reason), c.reason) || !strings.Contains(string(reason), name) {
 				t.Errorf("reason %q (%v), want the file's name and %q", reason, err, c.reason)
 			}
-			if status := r.Status(); status.Bad != 1 || status.Taken != 2 || len(r.Warnings()) != 1 {
-				t.Errorf("status %+v, warnings %q", status, r.Warnings())
+			if status := r.Status(nil); status.Bad != 1 || status.Taken != 2 || len(r.Warnings(nil)) != 1 {
+				t.Errorf("status %+v, warnings %q", status, r.Warnings(nil))
 			}
 			r.wantLogged(t, 1, "set aside")
 		})
@@ -340,6 +336,39 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 		r.takeIn(t)
 		r.site.want(t, c.want...)
 		r.wantFiles(t, "")
+	}
+}
+
+// The id that a create's client was told is another ticket's: the create gets the next one, and so do the files behind it. The time
+// in a file's name says since when the ticket may have been changed by those who were told.
+func TestCreateWhoseIDIsTaken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var told []int64
+	r.opts.OnMoved = func(_ daemon.Site, from, to int64) { told = append(told, from, to) }
+	r.site.taken = 7
+	name := r.name(7)
+	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r",
+	}))
+	r.set(t, "main", 7, "pending", "s")
+	r.set(t, "main", 8, "other", "o")
+	r.write(t, r.name(7), frame(t, protocol.MethodDelete, &protocol.DeleteParams{Site: "main", ID: 7, RequestID: "d"}))
+	r.takeIn(t)
+	r.site.want(t, "create 7 r", "create 0 r#taken", "set 100 pending s", "set 8 other o", "delete 100 d")
+	r.wantFiles(t, "")
+	r.wantLogged(t, 1, "an id that is another ticket's")
+	if len(told) != 2 || told[0] != 7 || told[1] != 100 {
+		t.Errorf("told of %v", told)
+	}
+	r.site.taken = 0
+	second := r.name(9)
+	r.write(t, second, frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Site: "main", ID: 9, Fields: setParams("", 9, "open", "").Fields, RequestID: "late",
+	}))
+	r.takeIn(t)
+	if !r.site.accepted.Equal(acknowledged(second)) {
+		t.Errorf("made as of %v, the file is from %v", r.site.accepted, acknowledged(second))
 	}
 }
 

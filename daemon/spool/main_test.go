@@ -32,10 +32,15 @@ type fakeSite struct {
 	block func(ctx context.Context) error
 	// made has the tickets that creates made before, by request id.
 	made map[string]int64
-	get  func(id int64) (protocol.Ticket, error)
+	// taken is an id that creates are refused; they are given 100 where they name none.
+	taken    int64
+	accepted time.Time // of the last create
+	get      func(id int64) (protocol.Ticket, error)
 }
 
-func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Duration, format string, args ...any) error {
+func (s *fakeSite) call(
+	ctx context.Context, requestID string, remember time.Duration, ack protocol.Ack, format string, args ...any,
+) error {
 	if s.block != nil {
 		if err := s.block(ctx); err != nil {
 			return err
@@ -51,12 +56,22 @@ func (s *fakeSite) call(ctx context.Context, requestID string, remember time.Dur
 	if remember != 0 {
 		format = "forgets after a while: " + format
 	}
+	if ack != protocol.AckRedis {
+		format = "asks no Redis: " + format
+	}
 	s.calls = append(s.calls, fmt.Sprintf(format, args...))
 	return nil
 }
 
 func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "create %d %s", p.ID, p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "create %d %s", p.ID, p.RequestID)
+	s.accepted = p.Accepted
+	if err == nil && p.ID != 0 && p.ID == s.taken {
+		return protocol.CreateResult{}, protocol.Errorf(protocol.CodeExists, "taken")
+	}
+	if p.ID == 0 {
+		return protocol.CreateResult{ID: 100, Revision: 1}, err
+	}
 	if id, there := s.made[p.RequestID]; there {
 		return protocol.CreateResult{ID: id, Revision: 5}, err
 	}
@@ -64,12 +79,12 @@ func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protoc
 }
 
 func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
 func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, "delete %d %s", p.ID, p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "delete %d %s", p.ID, p.RequestID)
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
@@ -117,6 +132,14 @@ func (r *rig) For(p daemon.Peer, name string) (daemon.Site, error) {
 	default:
 		return nil, protocol.Invalid("site", "name one of the sites")
 	}
+}
+
+// Of judges likewise; root may use all.
+func (r *rig) Of(p daemon.Peer) []daemon.Site {
+	if p.UID != 0 && int(p.UID) != os.Geteuid() {
+		return nil
+	}
+	return []daemon.Site{r.site, r.next}
 }
 
 func newRig(t *testing.T) *rig {

@@ -45,11 +45,14 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	<-began
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Settle(ctx, r.next, false); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+	if err := r.Settle(ctx, r.site, false); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
+	if err := r.Settle(ctx, r.next, true); err != nil {
+		t.Errorf("another site waits for it: %v", err)
+	}
 	settled := make(chan error)
-	go func() { settled <- r.Settle(context.Background(), r.next, true) }()
+	go func() { settled <- r.Settle(context.Background(), r.site, true) }()
 	close(finish)
 	if err := errors.Join(<-taken, <-settled); err != nil {
 		t.Fatal(err)
@@ -96,13 +99,13 @@ func TestBadIsFull(t *testing.T) {
 	r.site.want(t, "set 1 a 1")
 	r.wantFiles(t, "", name)
 	r.wantLogged(t, 1, "bad/ is full")
-	if w := r.Warnings(); len(w) != 2 || !strings.Contains(w[1], "full") {
+	if w := r.Warnings(nil); len(w) != 2 || !strings.Contains(w[1], "full") {
 		t.Errorf("warnings %q", w)
 	}
 	check(t, os.RemoveAll(filepath.Join(r.path, badName, "7")))
 	r.takeIn(t)
 	r.wantFiles(t, "")
-	if w := r.Warnings(); len(w) != 1 {
+	if w := r.Warnings(nil); len(w) != 1 {
 		t.Errorf("warnings %q", w)
 	}
 }
@@ -139,8 +142,8 @@ func TestFolderIsMade(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	info, err := os.Stat(r.path)
-	if err != nil || info.Mode() != os.ModeDir|folderMode {
-		t.Errorf("mode %v (%v), want 2770", info.Mode(), err)
+	if err != nil || info.Mode() != os.ModeDir|baseMode {
+		t.Errorf("mode %v (%v), want 0711", info.Mode(), err)
 	}
 	if info, err := os.Stat(filepath.Join(r.path, badName)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("bad/ has mode %v (%v), want 0700", info.Mode(), err)
@@ -156,12 +159,12 @@ func TestFolderThatCannotBeTrusted(t *testing.T) {
 		right func(path string) error
 	}{
 		"open to everybody": {
-			func(path string) error { return os.Chmod(path, 0o777) }, "chmod 2770",
-			func(path string) error { return os.Chmod(path, 0o770) },
+			func(path string) error { return os.Chmod(path, 0o777) }, "chmod o-rw",
+			func(path string) error { return os.Chmod(path, 0o771) },
 		},
 		"readable by everybody": {
-			func(path string) error { return os.Chmod(path, 0o775) }, "chmod 2770",
-			func(path string) error { return os.Chmod(path, 0o770) },
+			func(path string) error { return os.Chmod(path, 0o775) }, "chmod o-rw",
+			func(path string) error { return os.Chmod(path, 0o771) },
 		},
 		"a link": {
 			func(path string) error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) }, "a link",
@@ -185,18 +188,18 @@ func TestFolderThatCannotBeTrusted(t *testing.T) {
 			r.close(t)
 			check(t, c.spoil(r.path))
 			r.open(t)
-			w := r.Warnings()
-			if len(w) != 1 || !strings.Contains(w[0], c.why) || !strings.Contains(w[0], "daemon.spool_dir") {
+			w := r.Warnings(nil)
+			if len(w) != 1 || !strings.Contains(w[0], c.why) || !strings.Contains(w[0], r.path) {
 				t.Fatalf("warnings %q, want %q", w, c.why)
 			}
 			if err := r.Settle(t.Context(), r.site, true); err != nil {
 				t.Errorf("the daemon does not serve: %v", err)
 			}
 			r.takeIn(t)
-			r.wantLogged(t, 1, "the spool cannot be used")
+			r.wantLogged(t, 1, "cannot be used; changes")
 			check(t, c.right(r.path))
 			r.takeIn(t)
-			if w := r.Warnings(); len(w) != 0 {
+			if w := r.Warnings(nil); len(w) != 0 {
 				t.Errorf("put right, it still warns: %q", w)
 			}
 			r.set(t, "main", 1, "a", "1")
@@ -216,7 +219,7 @@ func TestFolderOfAnotherUser(t *testing.T) {
 		path = t.TempDir()
 		check(t, os.Chown(path, 4242, -1))
 	}
-	if _, err := openFolder(path, -1); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+	if _, err := openBase(path, -1); err == nil || !strings.Contains(err.Error(), "belongs to user") {
 		t.Errorf("error %v, want one that names the owner", err)
 	}
 }
@@ -224,7 +227,7 @@ func TestFolderOfAnotherUser(t *testing.T) {
 func TestFolderOfAnotherDaemon(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if f, err := openFolder(r.path, -1); err == nil || !strings.Contains(err.Error(), "another daemon") {
+	if f, err := openFolder(r.base, shared, os.Geteuid()); err == nil || !strings.Contains(err.Error(), "another daemon") {
 		t.Errorf("got %v, error %v, want a refusal", f, err)
 	}
 }
@@ -246,13 +249,14 @@ func TestFolderGone(t *testing.T) {
 
 // What the daemon pays for each request while the spool is empty.
 func BenchmarkSettle(b *testing.B) {
-	s := New(Options{Path: filepath.Join(b.TempDir(), "spool"), GID: -1, Timeout: time.Second})
+	r := &rig{site: &fakeSite{}, next: &fakeSite{}}
+	s := New(Options{Path: filepath.Join(b.TempDir(), "spool"), GID: -1, Sites: r, Timeout: time.Second})
 	b.Cleanup(func() { _ = s.Stop(context.Background()) })
 	if err := s.TakeIn(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if err := s.Settle(b.Context(), nil, true); err != nil {
+		if err := s.Settle(b.Context(), r.site, true); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -285,7 +289,7 @@ func TestFolderReplacedByALink(t *testing.T) {
 	target, path := filepath.Join(dir, "target"), filepath.Join(dir, "spool")
 	check(t, os.Mkdir(target, 0o700))
 	check(t, os.Symlink(target, path))
-	if _, err := openFolder(path, os.Getgid()); err == nil || !strings.Contains(err.Error(), "a link") {
+	if _, err := openBase(path, os.Getgid()); err == nil || !strings.Contains(err.Error(), "a link") {
 		t.Errorf("error %v, want one that says that it is a link", err)
 	}
 	if info, err := os.Stat(target); err != nil || info.Mode().Perm() != 0o700 {

@@ -25,11 +25,11 @@ func TestNetwork(t *testing.T) {
 				$like = $wpdb->esc_like( $argv[1] ) . '%';
 				echo implode( ' ', $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $like ) ) );`, prefix)
 		}
-		if got := tables("wp_support_tickets"); got != "wp_support_tickets wp_support_tickets_seq" {
+		if got := tables("wp_support_tickets"); got != "wp_support_tickets wp_support_tickets_identity wp_support_tickets_seq" {
 			t.Errorf("network activation made %q", got)
 		}
 		run(t, s, `$id = wpmu_create_blog( 'localhost', '/shop/', 'Shop', 1 ); if ( 2 !== $id ) { print_r( $id ); exit( 1 ); }`)
-		if got := tables("wp_2_support_tickets"); got != "wp_2_support_tickets wp_2_support_tickets_seq" {
+		if got := tables("wp_2_support_tickets"); got != "wp_2_support_tickets wp_2_support_tickets_identity wp_2_support_tickets_seq" {
 			t.Errorf("the new blog got %q", got)
 		}
 		out := run(t, s, `

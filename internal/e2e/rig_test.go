@@ -39,7 +39,9 @@ type rigOptions struct {
 	journal string         // TOML of [journal]
 	noRedis bool           // the journal is the store
 	place   string         // TOML of [redis] that leads to servers which the test has started
+	prefix  string         // of the Redis keys, where place leads to servers that are shared
 	env     []string       // further environment of the daemon
+	tables  []string       // SQL that runs before ticketd first sees the database
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
 }
 
@@ -47,6 +49,11 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	r := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock")}
 	config := r.config(t, &o)
+	for _, statement := range o.tables {
+		if _, err := r.db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
 	r.migrate(t, config, o.env...)
 	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env})
 	return r
@@ -56,6 +63,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 func (r *rig) config(t *testing.T, o *rigOptions) string {
 	t.Helper()
 	var database string
+	r.prefix = o.prefix
 	if o.redis == nil && !o.noRedis && o.place == "" {
 		o.redis, r.prefix = testenv.SharedRedis(t)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,7 +78,8 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	s.set(t, 900, "status", "pending", "s1")
 	s.set(t, 900, "status", "solved", "s2")
 	s.set(t, 900, "status", "pending", "s1") // the client did not know that it had put it there already
-	s.set(t, 1, "status", "repeated", "known")
+	s.set(t, 1, "status", "before", "known")
+	reused := s.set(t, 1, "status", "another's", "known")
 	s.set(t, 2, "status", "open", "s3")
 	s.put(t, protocol.MethodDelete, 2, &protocol.DeleteParams{ID: 2, RequestID: "d"})
 	s.set(t, 2, "status", "too late", "s4")
@@ -86,8 +88,12 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	}
 	c := r.dial(t)
 	status, err := c.Status(t.Context())
-	if err != nil || status.Spool.Files != 0 || status.Spool.Taken != 8 || status.Spool.Bad != int64(bad) {
-		t.Fatalf("spool %+v (%v), want 8 taken in and %d bad before the first request", status.Spool, err, bad)
+	if err != nil || status.Spool.Files != 0 || status.Spool.Taken != 8 || status.Spool.Bad != int64(bad+1) {
+		t.Fatalf("spool %+v (%v), want 8 taken in and %d bad before the first request", status.Spool, err, bad+1)
+	}
+	reason, err := os.ReadFile(filepath.Join(s.dir, "bad", filepath.Base(reused)+".reason"))
+	if err != nil || !strings.Contains(string(reason), "field: request_id") {
+		t.Errorf("reason %q (%v), want the request id", reason, err)
 	}
 	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)

@@ -188,6 +188,9 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"get", "1"}, want: `"pending"`},
 		{args: []string{"get", "1", "--format", "json"}, want: `"status":"pending"`},
 		{args: []string{"get", "99"}, want: "no such ticket", fail: true},
+		{args: []string{"set", "888888", "status=x"}, want: "no such ticket", fail: true},
+		{args: []string{"get", "888888"}, want: "no such ticket", fail: true}, // and no ghost
+		{args: []string{"set", "888888", "--create", "status=x"}, want: "\n"},
 		{args: []string{"set", "0", "status=x"}, want: "a ticket id is", fail: true},
 		{args: []string{"set", "1", "status"}, want: "is not name=value", fail: true},
 		{args: []string{"flush"}, want: "flushed"},

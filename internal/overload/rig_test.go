@@ -50,7 +50,7 @@ func newRig(t *testing.T, noRedis bool) *rig {
 	// A test that takes all of the machine must not be mistaken for a Redis or a MySQL that is away: hence the time-outs.
 	config := fmt.Sprintf("[daemon]\nrequest_timeout = \"20s\"\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n"+
 		"max_connections = %d\n%s[metrics]\nlisten = %q\n[sites.main]\ndsn = %q\n",
-		r.socket, filepath.Join(dir, "state"), filepath.Join(dir, "spool"), limit*4/3, place, "unix://"+r.scraped,
+		r.socket, filepath.Join(dir, "state"), filepath.Join(dir, "spool"), limit, place, "unix://"+r.scraped,
 		mariadb.DSN(database))
 	file := filepath.Join(dir, "migrate.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

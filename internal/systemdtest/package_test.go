@@ -119,7 +119,7 @@ func (p *pkg) install(t *testing.T) {
 	}
 	p.mode(t, configFile, "root:ticketd 640")
 	p.mode(t, "/etc/ticketd/credentials", "root:root 700")
-	p.mode(t, "/var/spool/ticketd", "ticketd:www-data 2770")
+	p.mode(t, "/var/spool/ticketd", "ticketd:ticketd 711")
 	if groups := p.run(t, "id", "-Gn", "ticketd"); groups != "ticketd www-data" {
 		t.Errorf("ticketd is in the groups %q", groups)
 	}
@@ -150,7 +150,8 @@ func (p *pkg) firstTicket(t *testing.T) {
 	p.run(t, "systemctl", "start", "ticketd")
 	p.mode(t, "/run/ticketd/ticketd.sock", "ticketd:www-data 660")
 	p.mode(t, "/var/lib/ticketd", "ticketd:ticketd 700")
-	p.mode(t, "/var/spool/ticketd", "ticketd:www-data 2770")
+	p.mode(t, "/var/spool/ticketd", "ticketd:ticketd 711")
+	p.mode(t, "/var/spool/ticketd/33", "www-data:ticketd 2770")
 	if revision := p.php(t, "spool.php", "7", "hello"); revision == "0" {
 		t.Error("the change was spooled although the daemon runs")
 	}

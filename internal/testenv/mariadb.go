@@ -22,6 +22,8 @@ type MariaDBOptions struct {
 	Args []string
 	// TCP makes it listen on a free port of 127.0.0.1 besides its socket.
 	TCP bool
+	// Data is the data folder of a server that is stopped: this one begins with a copy of it. Empty for a fresh one.
+	Data string
 }
 
 // MariaDB is a private MariaDB server. Its user root has no password; its socket lies in a folder that is closed to
@@ -44,7 +46,7 @@ func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, 
 		return nil, err
 	}
 	data := filepath.Join(filepath.Dir(socket), "data")
-	if err := copyTemplate(ctx, path, data); err != nil {
+	if err := copyTemplate(ctx, path, o.Data, data); err != nil {
 		return nil, err
 	}
 	args := []string{
@@ -84,6 +86,9 @@ func NewMariaDB(t testing.TB, o MariaDBOptions) *MariaDB {
 
 // Socket is the path of the server's Unix socket.
 func (m *MariaDB) Socket() string { return m.socket }
+
+// Data is the path of the server's data folder.
+func (m *MariaDB) Data() string { return filepath.Join(filepath.Dir(m.socket), "data") }
 
 // Addr is the server's TCP address, "127.0.0.1:port"; empty without [MariaDBOptions.TCP].
 func (m *MariaDB) Addr() string {

@@ -18,15 +18,17 @@ import (
 // what is copied at each start.
 const templateLogSize = "8M"
 
-// copyTemplate makes a fresh data folder from the template, which is made once per server version and user and kept in
+// copyTemplate makes a data folder from another one, or a fresh one from the template, which is made once per server version and user and kept in
 // the user's cache: mariadb-install-db takes longer than the server's own start.
-func copyTemplate(ctx context.Context, server, data string) error {
+func copyTemplate(ctx context.Context, server, source, data string) error {
 	if _, err := os.Stat(data); err == nil {
 		return nil // a server that ran here before goes on with what it has
 	}
-	source, err := databaseTemplate(ctx, server)
-	if err != nil {
-		return fmt.Errorf("making a MariaDB data folder: %w", err)
+	if source == "" {
+		var err error
+		if source, err = databaseTemplate(ctx, server); err != nil {
+			return fmt.Errorf("making a MariaDB data folder: %w", err)
+		}
 	}
 	if err := copyTree(source, data); err != nil {
 		return fmt.Errorf("copying the MariaDB data folder %s: %w", source, err)

@@ -20,6 +20,8 @@ import (
 type PHPFPMOptions struct {
 	// Children is the number of worker processes; 4 where it is 0.
 	Children int
+	// User and group of the worker processes, which only root can choose; the test's own where it is 0.
+	User uint32
 	// INI are further php.ini settings, for the workers and for scripts run from the command line.
 	INI map[string]string
 }
@@ -119,7 +121,11 @@ func (f *PHPFPM) pool(o PHPFPMOptions) string {
 		"[www]", "listen = " + f.socket, "listen.mode = 0600", "pm = static",
 		"pm.max_children = " + strconv.Itoa(children), "clear_env = no",
 	}
-	if asRoot() {
+	switch {
+	case o.User != 0:
+		id := strconv.FormatUint(uint64(o.User), 10)
+		lines = append(lines, "user = "+id, "group = "+id)
+	case asRoot():
 		lines = append(lines, "user = root", "group = root")
 	}
 	return strings.Join(lines, "\n") + "\n"

@@ -1,10 +1,16 @@
 package journal
 
 import (
+	"encoding/binary"
+	"math"
+	"time"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // writer and reader know the parts of this journal's entries besides those that all journals have.
@@ -25,6 +31,39 @@ func (r reader) mutation(e *entry) {
 	if e.mutation.RequestID != "" {
 		e.expires = r.Time()
 	}
+}
+
+// request writes a remembered request in 16 bytes of key, 8 of digest and three numbers; it expires in s since 1970.
+func (w *writer) request(q *requests.Request) {
+	w.Bytes(q.Key[:])
+	w.Int(int64(q.Ticket))
+	w.Int(int64(q.Revision))
+	w.Int(q.Expires.Unix())
+	w.Bytes(binary.LittleEndian.AppendUint64(nil, uint64(q.Digest)))
+}
+
+func (r reader) request() (q requests.Request) {
+	r.Bytes(q.Key[:])
+	q.Ticket, q.Revision, q.Expires = r.ID(), r.Revision(), time.Unix(r.Int(), 0)
+	var digest [8]byte
+	r.Bytes(digest[:])
+	q.Digest = requests.Digest(binary.LittleEndian.Uint64(digest[:]))
+	return q
+}
+
+func (r reader) requests() (all []requests.Request) {
+	for range r.Count(len(requests.Key{})) {
+		all = append(all, r.request())
+	}
+	return all
+}
+
+func (r reader) oldRequests() (all []requests.Request) {
+	for range r.Count(4) {
+		q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
+		all = append(all, q)
+	}
+	return all
 }
 
 func (w *writer) ids(ids []ticket.ID) {
@@ -84,4 +123,31 @@ func (r reader) state(s *memory.State) {
 	for range r.Count(3) {
 		s.Fields = append(s.Fields, memory.FieldState{Name: r.Text(), Value: r.Value(), Changed: r.Revision()})
 	}
+}
+
+// graves writes buckets of tombstones: the number of each, and as numbers the words of its bitmap, most of which are 0.
+func (w *writer) graves(buckets []memory.Grave) {
+	w.Count(len(buckets))
+	for i := range buckets {
+		w.Int(int64(buckets[i].Number)) //nolint:gosec // an id divided
+		for _, word := range buckets[i].Bits {
+			w.Int(int64(word)) //nolint:gosec // as its bits
+		}
+	}
+}
+
+func (r reader) graves() []memory.Grave {
+	var buckets []memory.Grave
+	for range r.Count(1 + len(graves.Bitmap{})) {
+		number := r.Int()
+		if number < 0 || number > math.MaxInt64/graves.Bucket {
+			r.Fail()
+		}
+		b := memory.Grave{Number: uint64(number)} //nolint:gosec // checked above
+		for i := range b.Bits {
+			b.Bits[i] = uint64(r.Int()) //nolint:gosec // as its bits
+		}
+		buckets = append(buckets, b)
+	}
+	return buckets
 }

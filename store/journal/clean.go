@@ -115,18 +115,21 @@ func (s *Store) drop(before uint64) error {
 func (s *Store) move() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	states, requests, _, some := s.index.Oldest(cleanStep)
+	needs, _, some := s.index.Oldest(cleanStep)
 	if !some {
 		return nil
 	}
-	records := encodeStates(states)
-	if len(requests) > 0 {
-		records = append(records, (&entry{kind: kindRequests, requests: requests}).encode())
+	records := encodeStates(needs.States)
+	if len(needs.Requests) > 0 {
+		records = append(records, (&entry{kind: kindRequests, requests: needs.Requests}).encode())
+	}
+	if len(needs.Graves) > 0 {
+		records = append(records, (&entry{kind: kindGraves, graves: needs.Graves}).encode())
 	}
 	at, err := s.log.Append(records...)
 	if err != nil {
 		return wrap("clean", err)
 	}
-	s.index.Moved(states, requests, at.Segment)
+	s.index.Moved(needs, at.Segment)
 	return nil
 }

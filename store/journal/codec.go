@@ -11,6 +11,7 @@ import (
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // format is the first byte of every record; the second is its kind.
@@ -20,14 +21,20 @@ const format = 1
 type kind byte
 
 const (
-	kindMutation kind = iota + 1 // a mutation that was accepted, and its outcome
-	kindAck                      // receipts
-	kindPark                     // dead letters
-	kindRetry                    // dead letters put back into the queue
-	kindDrop                     // dead letters given up
-	kindState                    // a dirty ticket, written once more
-	kindRequests                 // remembered request ids, written once more
-	kindMark                     // the highest revision, written once more
+	kindMutation    kind = iota + 1 // a mutation that was accepted, and its outcome
+	kindAck                         // receipts
+	kindPark                        // dead letters
+	kindRetry                       // dead letters put back into the queue
+	kindDrop                        // dead letters given up
+	kindOldState                    // a dirty ticket, written once more by a version that knew no Born and Created
+	kindOldRequests                 // remembered request ids, written once more, as texts: it is read, and not written
+	kindMark                        // the highest revision, written once more
+)
+
+const (
+	kindState    kind = iota + 16 // a dirty ticket, written once more
+	kindGraves                    // buckets of tombstones, noted or written once more
+	kindRequests                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindOldRequests
 )
 
 // entry is one record of the log; its kind says which of the fields count.
@@ -43,7 +50,8 @@ type entry struct {
 	ids      []ticket.ID
 	at       time.Time
 	state    memory.State
-	requests []memory.Request
+	requests []requests.Request
+	graves   []memory.Grave
 
 	highest ticket.Revision
 	unsure  ticket.Revision // see Store.unsure
@@ -74,16 +82,19 @@ func (r *entry) encode() []byte {
 		w.ids(r.ids)
 	case kindDrop:
 		w.ids(r.ids)
+	case kindOldState: // written by tests alone
+		w.state(&r.state)
 	case kindState:
 		w.state(&r.state)
+		w.Int(int64(r.state.Born))
+		w.Int(int64(r.state.Created))
+	case kindGraves:
+		w.graves(r.graves)
+	case kindOldRequests:
 	case kindRequests:
 		w.Count(len(r.requests))
 		for i := range r.requests {
-			q := &r.requests[i]
-			w.Text(q.ID)
-			w.Int(int64(q.Ticket))
-			w.Int(int64(q.Revision))
-			w.Time(q.Expires)
+			w.request(&r.requests[i])
 		}
 	case kindMark:
 		w.Int(int64(r.highest))
@@ -123,13 +134,17 @@ func (r reader) entry(rec *entry) bool {
 		rec.at, rec.ids = r.Time(), r.ids()
 	case kindDrop:
 		rec.ids = r.ids()
+	case kindOldState:
+		r.state(&rec.state)
 	case kindState:
 		r.state(&rec.state)
+		rec.state.Born, rec.state.Created = r.Revision(), r.Revision()
+	case kindGraves:
+		rec.graves = r.graves()
+	case kindOldRequests:
+		rec.kind, rec.requests = kindRequests, r.oldRequests() // which is how they are written again
 	case kindRequests:
-		for range r.Count(4) {
-			q := memory.Request{ID: r.Text(), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
-			rec.requests = append(rec.requests, q)
-		}
+		rec.requests = r.requests()
 	case kindMark:
 		rec.highest, rec.unsure = r.Revision(), r.Revision()
 	default:

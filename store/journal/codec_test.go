@@ -3,6 +3,10 @@ package journal
 import (
 	"reflect"
 	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/store/journal/record"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 func TestRecordsComeBack(t *testing.T) {
@@ -21,5 +25,22 @@ func TestRecordsComeBack(t *testing.T) {
 				t.Errorf("kind %d: the first %d of %d bytes were read", r.kind, cut, len(encoded))
 			}
 		}
+	}
+}
+
+// What was written when remembered requests were known by the texts of their ids, without digests, is read by their keys.
+func TestRequestsOfEarlierVersionsAreRead(t *testing.T) {
+	t.Parallel()
+	at := time.UnixMicro(1_700_000_000_123_456)
+	w := writer{record.Writer{format, byte(kindOldRequests)}}
+	w.Count(1)
+	w.Text("r-1")
+	w.Int(7)
+	w.Int(8)
+	w.Time(at)
+	got, err := decode(w.Writer)
+	want := []requests.Request{{Key: requests.KeyOf("r-1"), Ticket: 7, Revision: 8, Expires: at}}
+	if err != nil || got.kind != kindRequests || !reflect.DeepEqual(got.requests, want) {
+		t.Errorf("%+v (%v), want %+v", got, err, want)
 	}
 }

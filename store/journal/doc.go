@@ -18,6 +18,8 @@
 // removed, oldest first. What keeps an old one (a dead letter, a late due time) is written once more, a few tickets at a time, as
 // soon as most of the log is not needed. A full log refuses changes with [store.ErrFull]; flushing goes on and makes room.
 //
+// The ids of deleted tickets are kept for ever: they are written once more, a bucket of 512 ids at a time, as what waits is.
+//
 // # Start
 //
 // The log is replayed. Tickets that are clean are forgotten: the next place has them. Revisions go on above the highest in the
@@ -26,7 +28,7 @@
 //
 // # What happens on failure
 //
-// Disk full, or MaxBytes or MaxEntries reached: [store.ErrFull], until there is room. A disk that fails otherwise:
-// [store.ErrUnavailable], the outcome is not known, and the next write tries a new segment. A damaged log: Open fails with a
-// [wal.CorruptError].
+// Disk full, or MaxBytes, MaxEntries or MaxRequests reached: a [store.FullError] that says which, until there is room. A disk
+// that fails otherwise: [store.ErrUnavailable], the outcome is not known, and the next write tries a new segment. A damaged log:
+// Open fails with a [wal.CorruptError].
 package journal

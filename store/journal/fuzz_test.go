@@ -8,8 +8,10 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // samples are one record of each kind.
@@ -32,7 +34,23 @@ func samples() []entry {
 			ID: 5, Revision: 6, Full: true, Gone: true, Deleted: 6, Since: at, Due: at, Letter: &letter,
 			Fields: []memory.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}, {Name: "category"}},
 		}},
-		{kind: kindRequests, requests: []memory.Request{{ID: "r-1", Ticket: 1, Revision: 2, Expires: at}}},
+		{kind: kindState, state: memory.State{
+			ID: 5, Revision: 6, Born: 4, Created: 3, Since: at, Due: at,
+			Fields: []memory.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}},
+		}},
+		{kind: kindOldState, state: memory.State{ID: 5, Revision: 6, Gone: true, Deleted: 6, Since: at, Due: at}},
+		{kind: kindGraves, graves: []memory.Grave{
+			{Number: 0, Bits: graves.Bitmap{0: 2, 7: 1 << 63}}, {Number: 1<<54 - 1, Bits: graves.Bitmap{3: 5}},
+		}},
+		{kind: kindMutation, revision: 9, mutation: store.Mutation{
+			Kind: store.Begin, ID: 812, Fields: fields, Defaults: 1, Proposed: 8, Due: at, Accepted: 5,
+		}},
+		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
+			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1", Digest: "AAAAAAAAAAE",
+		}},
+		{kind: kindRequests, requests: []requests.Request{
+			{Key: requests.KeyOf("r-1"), Ticket: 1, Revision: 2, Digest: 1 << 63, Expires: time.Unix(at.Unix(), 0)},
+		}},
 		{kind: kindMark, highest: 77, unsure: 70},
 	}
 }

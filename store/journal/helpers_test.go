@@ -134,7 +134,7 @@ func (r *rig) waiting(t *testing.T) map[ticket.ID]string {
 	}
 	for i := range claims {
 		c := &claims[i]
-		found[c.ID] += fmt.Sprintf("%d %v %v %v", c.Revision, c.Deleted, c.Since.UTC(), c.Fields)
+		found[c.ID] += fmt.Sprintf("%d %v %d %v %v", c.Revision, c.Deleted, c.Created, c.Since.UTC(), c.Fields)
 	}
 	return found
 }

@@ -62,6 +62,68 @@ func TestFullLogIsMostlyNeeded(t *testing.T) {
 	}
 }
 
+// A log that is full of remembered ids says so, and takes changes again when their time is over. (It said that tickets wait, and
+// Redis' maxmemory, where nothing waits and there is no Redis.)
+func TestLogFullOfRequests(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{MaxBytes: 1 << 20, Sync: wal.Never})
+	var err error
+	for n := 0; err == nil; n++ {
+		m := r.mutation(1, "open")
+		m.RequestID, m.Digest = "order-"+strconv.Itoa(n), "AAAAAAAAAAE"
+		var outcomes []store.Outcome
+		if outcomes, err = r.Apply(t.Context(), []store.Mutation{m}); err != nil {
+			break
+		}
+		if ack := r.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: outcomes[0].Revision}}); ack != nil {
+			t.Fatal(ack)
+		}
+		if n%50 == 0 {
+			r.cleanUp(t)
+		}
+	}
+	var full *store.FullError
+	if !errors.As(err, &full) || full.Bound != "journal.max_bytes" || !strings.Contains(full.Reason, "remembered request ids") {
+		t.Fatalf("error %v, want journal.max_bytes and request ids", err)
+	}
+	if r.Full() != full.Error() {
+		t.Errorf("the journal says %q, the writer was told %q", r.Full(), full)
+	}
+	if n := r.Stats().Requests; n < 10_000 {
+		t.Errorf("a log of 1 MiB is full with %d request ids", n)
+	}
+	r.reopen(t)
+	r.now = r.now.Add(store.RequestMemory)
+	r.cleanUp(t)
+	r.set(t, 1, "open")
+}
+
+// A call whose end finds no room says which of its changes were made.
+func TestRestOfACallFindsNoRoom(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{MaxRequests: 1})
+	first, second := r.mutation(1, "open"), r.mutation(2, "open")
+	first.RequestID, second.RequestID = "a", "b"
+	outcomes, err := r.Apply(t.Context(), []store.Mutation{first, second, r.mutation(3, "open")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, store.ErrFull) || !errors.Is(outcomes[2].Err, store.ErrFull) {
+		t.Errorf("outcomes %+v, want the first made, and no room for the others", outcomes)
+	}
+	if _, err := r.Apply(t.Context(), []store.Mutation{second}); !errors.Is(err, store.ErrFull) {
+		t.Errorf("the second again: %v", err)
+	}
+	r.set(t, 2, "open") // it needs no room for an id
+	if !strings.Contains(r.Full(), "journal.max_requests") {
+		t.Errorf("the journal says %q while there is no room for another id", r.Full())
+	}
+	r.now = r.now.Add(store.RequestMemory)
+	if _, err := r.Apply(t.Context(), []store.Mutation{second}); err != nil {
+		t.Errorf("the second when the first's time is over: %v", err)
+	}
+}
+
 // Writers, a flusher and the cleaning on a disk that is full and fails again and again: what was acknowledged waits or was
 // flushed, also after a restart.
 func TestFailingDiskUnderLoad(t *testing.T) {

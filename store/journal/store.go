@@ -26,6 +26,8 @@ type Options struct {
 	MaxBytes int64
 	// MaxEntries bounds the tickets that wait; 1,000,000 where it is 0.
 	MaxEntries int
+	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
+	MaxDirty int
 	// MaxClean and MaxRequests bound what else is kept in memory, see [memory.Options].
 	MaxClean, MaxRequests int
 	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
@@ -55,8 +57,8 @@ type Store struct {
 	unsure ticket.Revision
 	// segment is the one to which the last mutation was written.
 	segment uint64
-	// full says that the last change found no room.
-	full bool
+	// full is why the last change found no room; empty where it found some.
+	full string
 	// unlogged says that the last record that may be lost could not be written.
 	unlogged bool
 }
@@ -68,12 +70,13 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 1_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, memory.MaxRequests)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Store{opts: o, nudge: make(chan struct{}, 1)}
 	s.index = memory.NewWith(memory.Options{
-		Now: o.Now, MaxDirty: o.MaxEntries, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
+		Now: o.Now, MaxDirty: o.MaxEntries, Quota: o.MaxDirty, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
 	})
 	var report wal.Report
 	var err error
@@ -113,8 +116,10 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		_, err = s.index.Retry(ctx, r.at, r.ids)
 	case kindDrop:
 		_, err = s.index.Drop(ctx, r.ids)
-	case kindState:
+	case kindOldState, kindState:
 		s.index.Restore(&r.state, at.Segment)
+	case kindGraves:
+		s.index.Graves(r.graves, at.Segment)
 	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
@@ -122,6 +127,14 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.unsure = r.unsure
 	}
 	return err
+}
+
+// hasRoom says that no bound on what is kept in memory is near: an eighth is free of each, so that the log does not tell of each
+// change that finds room and each that does not.
+func (s *Store) hasRoom() bool {
+	size := s.index.Size()
+	free := func(n, most int) bool { return n < most-most/8 }
+	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
 }
 
 // Start begins giving back space; it ends with Stop, or with ctx.
@@ -138,8 +151,8 @@ func (s *Store) Close() error {
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
 
-// Full says whether the last change found no room.
-func (s *Store) Full() bool {
+// Full says why the last change found no room; empty where it found some.
+func (s *Store) Full() (reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.full
@@ -147,12 +160,13 @@ func (s *Store) Full() bool {
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
-	full := errors.Is(err, store.ErrFull)
+	full := store.FullReason(err)
 	switch {
-	case full && !s.full:
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded; see that MySQL takes them, make room " +
-			"on the journal's disk, or raise journal.max_bytes or journal.max_entries")
-	case !full && err == nil && s.full:
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "" && !s.hasRoom():
+		return // for this change alone, which needs no further ticket, or no request id
+	case err == nil && s.full != "":
 		s.opts.Log.Info().Msg("the journal has room again")
 	}
 	s.full = full
@@ -162,6 +176,8 @@ func (s *Store) noteRoom(err error) {
 type Stats struct {
 	// Entries counts the tickets that wait, dead letters included.
 	Entries int64
+	// Requests counts the request ids that are remembered.
+	Requests int64
 	// Bytes and Segments are the log's.
 	Bytes    int64
 	Segments int
@@ -174,7 +190,8 @@ func (s *Store) Stats() Stats {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
 	return Stats{
-		Entries: backlog.Dirty + backlog.Dead, Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests),
+		Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
 	}
 }
 

@@ -16,7 +16,12 @@ import (
 // whose first request may be waiting still.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes, end, err := s.apply(mutations)
-	if err == nil {
+	if err == nil || outcomes != nil { // some were made
+		for i := range outcomes {
+			if outcomes[i].Err == err { //nolint:errorlint // it is that one itself
+				outcomes[i].Err = wrap("apply", err)
+			}
+		}
 		err = s.log.Commit(ctx, end)
 	}
 	if err != nil {
@@ -30,10 +35,14 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
+	var size memory.Size
+	if used > room {
+		size = s.index.Size()
+	}
 	before := s.segment
 	outcomes, err := s.index.ApplyLogged(mutations, func(m *store.Mutation, o store.Outcome) (uint64, error) {
 		if used > room {
-			return 0, fmt.Errorf("%d of %d bytes are used: %w", used, s.opts.MaxBytes, wal.ErrFull)
+			return 0, s.usedUp(used, size)
 		}
 		at, err := s.log.Append((&entry{
 			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(memory.Memory(m)),
@@ -48,6 +57,33 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 		s.wake()
 	}
 	return outcomes, s.log.End(), err
+}
+
+// Bury implements [store.Tickets]. Nobody waits for it to be on disk: what is lost with the power is in the next place.
+func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for part := range slices.Chunk(s.index.NewGraves(ids), chunk) {
+		at, err := s.log.Append((&entry{kind: kindGraves, graves: part}).encode())
+		if err != nil {
+			return wrap("bury", err)
+		}
+		s.index.Graves(part, at.Segment)
+	}
+	return nil
+}
+
+// usedUp says what fills the log.
+func (s *Store) usedUp(used int64, size memory.Size) error {
+	by := fmt.Sprintf("by %d tickets that wait for MySQL and %d remembered request ids; see that MySQL takes them, or raise it",
+		size.Dirty, size.Requests)
+	if size.Dirty == 0 {
+		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a day "+
+			"unless it said less; raise it", size.Requests)
+	}
+	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
+		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),
+	})
 }
 
 // chunk is how many tickets one record of acks, letters or ids tells of.

@@ -6,16 +6,22 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Apply implements [store.Tickets].
 func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	return s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	outcomes, err := s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	if outcomes != nil {
+		err = nil // it is in the outcomes
+	}
+	return outcomes, err
 }
 
 // ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call, with the mutations
-// before it made. For a mutation that changes nothing (a repetition, a refusal) log is not called.
+// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations before it
+// were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a mutation
+// that changes nothing (a repetition, a refusal) log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
 ) ([]store.Outcome, error) {
@@ -29,25 +35,64 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
-		if e := s.tickets[m.ID]; s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty && (e == nil || !e.dirty()) {
-			return nil, fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrFull)
+		segment, err := uint64(0), s.room(m)
+		if err == nil {
+			segment, err = log(m, outcome)
 		}
-		segment, err := log(m, outcome)
 		if err != nil {
-			return nil, err
+			return ended(mutations, outcomes, i, err)
 		}
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
-			s.requests.remember(s.opts.Now(), s.request(m, outcome), segment)
+			s.remember(m, outcome, s.opts.Now().Add(Memory(m)), segment)
 		}
 	}
 	return outcomes, nil
 }
 
+// ended returns what a call comes to that an error has ended at a mutation.
+func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err error) ([]store.Outcome, error) {
+	if at == 0 {
+		return nil, err
+	}
+	for i := at; i < len(outcomes); i++ {
+		outcomes[i] = store.Outcome{ID: mutations[i].ID, Err: err}
+	}
+	return outcomes, err
+}
+
+// room says whether there is room for a mutation that changes something.
+func (s *Store) room(m *store.Mutation) error {
+	e := s.tickets[m.ID]
+	switch clean := e == nil || !e.dirty(); {
+	case clean && s.opts.Quota > 0 && s.dirty.length >= s.opts.Quota:
+		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrQuota)
+	case clean && s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty:
+		return &store.FullError{
+			Bound:  "journal.max_entries",
+			Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
+		}
+	}
+	if m.RequestID == "" {
+		return nil
+	}
+	if s.requests.Expire(s.opts.Now()); s.requests.Len() >= s.opts.MaxRequests {
+		return &store.FullError{
+			Bound: "journal.max_requests", Reason: fmt.Sprintf("%d request ids are remembered, each for as long as its request asked "+
+				"(a day unless it said less); raise it, or choose no request ids where none are needed", s.requests.Len()),
+		}
+	}
+	return nil
+}
+
 // decide returns what becomes of a mutation and whether it changes anything.
 func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) {
 	if m.RequestID != "" {
-		if r := s.requests.find(s.opts.Now(), m.RequestID); r != nil {
+		r, known := s.requests.Find(s.opts.Now(), requests.KeyOf(m.RequestID))
+		switch {
+		case known && !r.RepeatedBy(m.Digest):
+			return store.Outcome{ID: m.ID, Err: store.ErrReused}, false
+		case known:
 			return store.Outcome{ID: r.Ticket, Revision: r.Revision}, false
 		}
 	}
@@ -57,23 +102,41 @@ func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) 
 		have = e.revision
 	}
 	outcome = store.Outcome{ID: m.ID, Revision: have}
-	switch {
-	case m.IfRevision != 0 && m.IfRevision != have:
+	if m.IfRevision != 0 && m.IfRevision != have {
 		outcome.Err = &store.ConflictError{Have: have}
 		return outcome, false
-	case e != nil && e.gone && m.Kind != store.Delete:
-		outcome.Err = store.ErrDeleted
+	}
+	if outcome.Err = s.refusal(m, e); outcome.Err != nil {
 		return outcome, false
-	case e != nil && e.gone:
+	}
+	if e != nil && e.gone { // deleted once more
 		return outcome, false
 	}
 	outcome.Revision = max(have+1, m.Proposed, s.highest+1)
 	return outcome, true
 }
 
+// refusal says why a mutation cannot be made of a ticket as it is held, or was; nil where it can.
+func (s *Store) refusal(m *store.Mutation, e *entry) error {
+	since := m.Since(0)
+	own := e != nil && since != 0 && e.born > since // a late create meets what was made by somebody who was told its id
+	buried := e == nil && s.graves.Has(m.ID)
+	switch {
+	case m.Kind == store.Delete:
+		return nil
+	case own && e.gone, !m.Kind.Creates() && (buried || e != nil && e.gone):
+		return store.ErrDeleted
+	case m.Kind.Creates() && (buried || e != nil && !own):
+		return store.ErrTaken
+	case m.MustExist && e == nil:
+		return store.ErrAbsent
+	}
+	return nil
+}
+
 // make merges a mutation that has been accepted.
 func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64) {
-	e := s.entry(m.ID)
+	e := s.begin(m, revision)
 	s.highest = max(s.highest, revision)
 	if !e.dirty() {
 		e.since, e.pin = sinceOf(m.Proposed), segment
@@ -85,10 +148,25 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	e.revision = revision
 	e.full = e.full || m.Kind == store.Create
 	if m.Kind == store.Delete {
-		e.gone, e.deleted = true, revision
+		e.bury(revision)
+		s.bury(e.id, segment)
 	}
 	for _, f := range m.Fields { // the request that they are parts of must not stay in memory with them
 		e.set(field{name: s.name(f.Name), value: f.Value.Clone(), changed: revision})
 	}
 	s.settle(e)
+}
+
+// begin notes at which revision a mutation makes the entry of its ticket, and that the next place does not have a create.
+func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
+	e := s.entry(m.ID)
+	if e.revision == 0 {
+		e.born = revision
+	}
+	if m.Kind.Creates() && e.created == 0 {
+		if e.created = e.born; m.Accepted != 0 {
+			e.created = min(m.Since(0), e.born)
+		}
+	}
+	return e
 }

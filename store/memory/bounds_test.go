@@ -111,6 +111,17 @@ func TestDirtyTicketsAreBounded(t *testing.T) {
 	}
 }
 
+// A quota is full as well, and says that it is the quota.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s, now := NewWith(Options{MaxDirty: 2, Quota: 1}), time.Unix(1_800_000_000, 0)
+	apply(t, s, change(1, now), change(1, now))
+	_, err := s.Apply(t.Context(), []store.Mutation{change(2, now)})
+	if !errors.Is(err, store.ErrQuota) || !errors.Is(err, store.ErrFull) {
+		t.Fatalf("second ticket: %v", err)
+	}
+}
+
 func TestRequestsAreForgotten(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
@@ -134,10 +145,17 @@ func TestRequestsAreForgotten(t *testing.T) {
 	if ask("minute", time.Hour) != again || ask("day", 0) != day {
 		t.Error("a request that was remembered once more is forgotten too soon")
 	}
-	ask("third", 2*time.Hour) // there is room for two: what ends first goes
-	if ask("day", 0) != day {
-		t.Error("what is remembered longest was forgotten for want of room")
+	third := change(1, now)
+	third.RequestID = "third"
+	var full *store.FullError
+	if _, err := s.Apply(t.Context(), []store.Mutation{third}); !errors.As(err, &full) || full.Bound != "journal.max_requests" {
+		t.Errorf("a third request where there is room for two: %v", err)
 	}
+	if ask("minute", time.Hour) != again || ask("day", 0) != day {
+		t.Error("a request was forgotten for want of room")
+	}
+	now = now.Add(30 * time.Minute)
+	ask("third", 2*time.Hour) // in the room of the one whose time is over
 	if s.Size().Requests != 2 {
 		t.Errorf("%d requests are remembered", s.Size().Requests)
 	}
@@ -174,15 +192,15 @@ func TestNeededSegments(t *testing.T) {
 	request.RequestID, request.Remember = "r", time.Minute
 	third := log(4, request)
 	needed(1)
-	states, requests, segment, _ := s.Oldest(10)
-	if len(states) != 1 || states[0].ID != 1 || len(requests) != 0 || segment != 1 {
-		t.Fatalf("segment %d is needed for %+v, %+v", segment, states, requests)
+	needs, segment, _ := s.Oldest(10)
+	if len(needs.States) != 1 || needs.States[0].ID != 1 || len(needs.Requests) != 0 || segment != 1 {
+		t.Fatalf("segment %d is needed for %+v", segment, needs)
 	}
 	log(4, change(1, now))
-	s.Moved(states, requests, 5) // too late: the ticket is another by now
+	s.Moved(needs, 5) // too late: the ticket is another by now
 	needed(1)
-	states, requests, _, _ = s.Oldest(10)
-	s.Moved(states, requests, 5)
+	needs, _, _ = s.Oldest(10)
+	s.Moved(needs, 5)
 	needed(2)
 	for _, o := range []store.Outcome{second, third, first} {
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: o.ID, Revision: o.Revision}}); err != nil {
@@ -192,7 +210,7 @@ func TestNeededSegments(t *testing.T) {
 	needed(4) // for the request
 	now = now.Add(time.Minute)
 	needed(5) // ticket 1 has a newer change
-	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: states[0].Revision}}); err != nil {
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: needs.States[0].Revision}}); err != nil {
 		t.Fatal(err)
 	}
 	needed(0)

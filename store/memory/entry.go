@@ -15,6 +15,8 @@ type entry struct {
 	revision ticket.Revision
 	fields   []field         // by name
 	deleted  ticket.Revision // the revision that deleted the ticket, while the next place has not got it
+	born     ticket.Revision // the revision at which a mutation made the entry; 0: a row did
+	created  ticket.Revision // see [store.Claim].Created, while the next place has not got it
 	since    int64
 	due      int64
 	letter   *store.DeadLetter
@@ -52,6 +54,13 @@ func (e *entry) set(f field) {
 	}
 }
 
+// bury forgets all that was changed before a deletion: nobody is to get it any more.
+func (e *entry) bury(revision ticket.Revision) {
+	e.gone, e.deleted, e.full = true, revision, false
+	clear(e.fields)
+	e.fields = e.fields[:0]
+}
+
 // forgetClean forgets fields that are clean.
 func (e *entry) forgetClean() {
 	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
@@ -69,8 +78,11 @@ func (e *entry) values(dirty bool) ticket.Fields {
 }
 
 func (e *entry) claim() store.Claim {
+	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
+		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
+	}
 	return store.Claim{
-		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0,
+		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
 		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: e.values(true),
 	}
 }

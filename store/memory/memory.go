@@ -9,6 +9,8 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // Options of a store.
@@ -17,11 +19,17 @@ type Options struct {
 	Now func() time.Time
 	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
 	MaxDirty int
+	// Quota bounds them likewise, with [store.ErrQuota]. 0: no bound.
+	Quota int
 	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
 	MaxClean int
-	// MaxRequests bounds the remembered request ids; those that end first are forgotten first. 1,000,000 where it is 0.
+	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
+	// of one is over. [MaxRequests] where it is 0.
 	MaxRequests int
 }
+
+// MaxRequests is the default of [Options].MaxRequests.
+const MaxRequests = 4_000_000
 
 // Store keeps tickets in memory. It is safe for concurrent use; the zero value is not usable, see [New].
 type Store struct {
@@ -36,8 +44,12 @@ type Store struct {
 	byDue    order[*entry]     // what is queued
 	bySince  order[*entry]     // the same
 	dead     map[ticket.ID]*entry
-	requests requests
+	requests requests.Table
 	weight   int64 // of the dirty entries
+
+	graves    graves.Set // the tombstones
+	engraved  map[uint64]*grave
+	bySegment chain[grave] // of the log
 }
 
 var _ store.Store = (*Store)(nil)
@@ -48,7 +60,7 @@ func New() *Store { return NewWith(Options{}) }
 // NewWith makes an empty store.
 func NewWith(o Options) *Store {
 	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
-	o.MaxRequests = cmp.Or(o.MaxRequests, 1_000_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, MaxRequests)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -60,7 +72,8 @@ func NewWith(o Options) *Store {
 		less:  func(a, b *entry) bool { return a.since < b.since },
 		place: func(e *entry) *int { return &e.bySince },
 	}
-	s.requests.init(o.MaxRequests)
+	s.engraved = map[uint64]*grave{}
+	s.bySegment.links = func(g *grave) *links[grave] { return &g.links }
 	return s
 }
 
@@ -111,6 +124,11 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 	e.fields = e.fields[:0]
 	for _, f := range row.Fields {
 		e.set(field{name: s.name(f.Name), value: f.Value})
+	}
+	if e.gone {
+		s.graves.Add(e.id)
+	} else {
+		s.graves.Remove(e.id)
 	}
 	s.settle(e)
 }
@@ -216,5 +234,5 @@ const (
 	entryWeight   = 52
 	fieldWeight   = 12
 	letterWeight  = 40
-	requestWeight = 28
+	requestWeight = 46
 )

@@ -88,6 +88,9 @@ func (e *entry) arrived(revision ticket.Revision) {
 	if e.deleted <= revision {
 		e.deleted = 0
 	}
+	if e.created <= revision {
+		e.created = 0
+	}
 	e.letter = nil
 	if oldest != 0 {
 		e.since = sinceOf(oldest)
@@ -135,7 +138,7 @@ func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
 func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead))}
+	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead)), Buried: int64(s.graves.Count())}
 	if first, some := s.bySince.first(); some {
 		b.Oldest = time.UnixMicro(first.since)
 	}

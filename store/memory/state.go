@@ -5,6 +5,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/requests"
 )
 
 // State is all that the store knows of a dirty ticket: what a log that gives back space writes once more.
@@ -13,10 +14,13 @@ type State struct {
 	Revision   ticket.Revision
 	Full, Gone bool
 	// Deleted is the revision that deleted the ticket, where the next place has not got that.
-	Deleted    ticket.Revision
-	Since, Due time.Time
-	Letter     *store.DeadLetter // nil: none
-	Fields     []FieldState
+	Deleted ticket.Revision
+	// Born is the revision at which a mutation made the entry, Created that of a create which the next place has not got; zero:
+	// none.
+	Born, Created ticket.Revision
+	Since, Due    time.Time
+	Letter        *store.DeadLetter // nil: none
+	Fields        []FieldState
 }
 
 // FieldState is one field of a State.
@@ -29,7 +33,7 @@ type FieldState struct {
 
 func (e *entry) state() State {
 	s := State{
-		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted,
+		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted, Born: e.born, Created: e.created,
 		Since: time.UnixMicro(e.since), Due: time.UnixMicro(e.due), Letter: e.letter, Fields: make([]FieldState, len(e.fields)),
 	}
 	for i, f := range e.fields {
@@ -44,8 +48,7 @@ func (s *Store) Replay(m *store.Mutation, outcome store.Outcome, expires time.Ti
 	defer s.mu.Unlock()
 	s.make(m, outcome.Revision, segment)
 	if m.RequestID != "" {
-		r := Request{ID: m.RequestID, Ticket: outcome.ID, Revision: outcome.Revision, Expires: expires}
-		s.requests.remember(s.opts.Now(), r, segment)
+		s.remember(m, outcome, expires, segment)
 	}
 }
 
@@ -56,6 +59,10 @@ func (s *Store) Restore(state *State, segment uint64) {
 	defer s.mu.Unlock()
 	e := s.entry(state.ID)
 	e.revision, e.full, e.gone, e.deleted = state.Revision, state.Full, state.Gone, state.Deleted
+	e.born, e.created = state.Born, state.Created
+	if e.gone {
+		s.bury(e.id, segment)
+	}
 	e.since, e.due, e.letter = state.Since.UnixMicro(), state.Due.UnixMicro(), state.Letter
 	for _, f := range state.Fields {
 		e.set(field{name: s.name(f.Name), value: f.Value, changed: f.Changed})
@@ -66,32 +73,37 @@ func (s *Store) Restore(state *State, segment uint64) {
 }
 
 // Remember puts remembered requests back, as a log tells them.
-func (s *Store) Remember(requests []Request, segment uint64) {
+func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, r := range requests {
-		s.requests.remember(s.opts.Now(), r, segment)
+	for _, r := range remembered {
+		s.requests.Put(s.opts.Now(), r, segment)
 	}
 }
 
+// Needs is what a segment of a log is needed for.
+type Needs struct {
+	States   []State
+	Requests []requests.Request
+	Graves   []Grave
+}
+
 // Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
-// dirty tickets, but few that are large, and up to limit remembered requests. It returns the number of that segment, or false
-// where none is needed.
-func (s *Store) Oldest(limit int) (states []State, requests []Request, segment uint64, some bool) {
+// dirty tickets, but few that are large, up to limit remembered requests, and up to limit buckets of tombstones. It returns the
+// number of that segment, or false where none is needed.
+func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if segment, some = s.needed(); !some {
-		return nil, nil, 0, false
+		return Needs{}, 0, false
 	}
+	var states []State
 	bytes := int64(0)
 	for e := s.dirty.first; e != nil && e.pin == segment && len(states) < limit && bytes < maxOldest; e = e.links.after {
 		states = append(states, e.state())
 		bytes += e.weight
 	}
-	for r := s.requests.bySegment.first; r != nil && r.pin == segment && len(requests) < limit; r = r.links.after {
-		requests = append(requests, r.Request)
-	}
-	return states, requests, segment, true
+	return Needs{states, s.requests.In(segment, limit), s.oldestGraves(segment, limit)}, segment, true
 }
 
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
@@ -105,35 +117,31 @@ func (s *Store) Needed() (segment uint64, some bool) {
 }
 
 func (s *Store) needed() (segment uint64, some bool) {
-	now := s.opts.Now()
-	for first, there := s.requests.byExpiry.first(); there && !first.Expires.After(now); first, there = s.requests.byExpiry.first() {
-		s.requests.forget(first)
-	}
+	s.requests.Expire(s.opts.Now())
 	if e := s.dirty.first; e != nil {
 		segment, some = e.pin, true
 	}
-	if r := s.requests.bySegment.first; r != nil && (!some || r.pin < segment) {
-		segment, some = r.pin, true
+	if first, remembered := s.requests.Needed(); remembered && (!some || first < segment) {
+		segment, some = first, true
+	}
+	if g := s.bySegment.first; g != nil && (!some || g.pin < segment) {
+		segment, some = g.pin, true
 	}
 	return segment, some
 }
 
 // Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
-func (s *Store) Moved(states []State, requests []Request, segment uint64) {
+func (s *Store) Moved(needs Needs, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range states {
-		if e := s.tickets[states[i].ID]; e != nil && e.home == &s.dirty && e.revision == states[i].Revision {
+	s.movedGraves(needs.Graves, segment)
+	for i := range needs.States {
+		state := &needs.States[i]
+		if e := s.tickets[state.ID]; e != nil && e.home == &s.dirty && e.revision == state.Revision {
 			s.pin(e, segment)
 		}
 	}
-	for _, r := range requests {
-		if m := s.requests.byID[r.ID]; m != nil {
-			m.pin = segment
-			s.requests.bySegment.remove(m)
-			s.requests.bySegment.push(m)
-		}
-	}
+	s.requests.Moved(needs.Requests, segment)
 }
 
 // pin moves a dirty ticket to a later segment. Segments only grow, so the chain stays in their order.
@@ -148,6 +156,8 @@ func (s *Store) pin(e *entry, segment uint64) {
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
+	// Buried counts the tombstones.
+	Buried int
 	// Bytes is about what they take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
@@ -159,7 +169,8 @@ func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Size{
-		Dirty: s.dirty.length, Requests: len(s.requests.byID), Bytes: s.weight + s.requests.weight, Highest: s.highest,
+		Dirty: s.dirty.length, Requests: s.requests.Len(), Buried: s.graves.Count(), Highest: s.highest,
+		Bytes: s.weight + requestWeight*int64(s.requests.Len()) + int64(len(s.engraved))*graveWeight,
 	}
 }
 
@@ -192,6 +203,8 @@ func (s *Store) Lift(from, floor ticket.Revision) []State {
 		}
 		lift(&e.revision)
 		lift(&e.deleted)
+		lift(&e.born)
+		lift(&e.created)
 		for i := range e.fields {
 			lift(&e.fields[i].changed)
 		}

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -25,7 +23,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 				names = append(names, s.keys.ticket(r.ID))
 				args = append(args, int64(r.ID), int64(r.Revision), r.Ahead)
 			}
-			if err := ackScript.Run(ctx, s.client, names, args...).Err(); err != nil {
+			if err := s.run(ctx, ackScript, p, names, args...).Err(); err != nil {
 				return wrap("ack", err)
 			}
 		}
@@ -35,23 +33,24 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 
 // Release implements [store.Queue].
 func (s *Store) Release(ctx context.Context, claims []store.Claim) error {
-	if len(claims) == 0 {
-		return nil
-	}
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for p, indexes := range s.split(len(claims), func(i int) ticket.ID { return claims[i].ID }) {
-			members := make([]goredis.Z, len(indexes))
-			for i, at := range indexes {
-				members[i] = goredis.Z{Score: float64(millis(claims[at].Due)), Member: int64(claims[at].ID)}
-			}
-			pipe.ZAddArgs(ctx, s.keys.dirty(p), goredis.ZAddArgs{XX: true, LT: true, Members: members})
-		}
-		return nil
-	})
-	if err != nil && isFull(err) { // then there was no lease to give back, as claim.lua says
-		return nil
-	}
+	err := s.dueAt(ctx, []any{"XX", "LT"}, len(claims), func(i int) (ticket.ID, time.Time) { return claims[i].ID, claims[i].Due })
 	return wrap("release", err)
+}
+
+// dueAt changes the due times of n tickets, with these options of ZADD.
+func (s *Store) dueAt(ctx context.Context, options []any, n int, of func(i int) (ticket.ID, time.Time)) error {
+	var calls []guardedCall
+	for p, indexes := range s.split(n, func(i int) ticket.ID { id, _ := of(i); return id }) {
+		for part := range slices.Chunk(indexes, maxClaim) {
+			args := slices.Clone(options)
+			for _, at := range part {
+				id, due := of(at)
+				args = append(args, millis(due), int64(id))
+			}
+			calls = append(calls, guardedCall{p, []string{s.keys.dirty(p)}, args})
+		}
+	}
+	return firstErr(s.runPiped(ctx, dueScript, calls))
 }
 
 // letter is a dead letter as the hash keeps it.
@@ -71,7 +70,7 @@ func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
 		}
 		p := s.keys.partition(l.ID)
 		names := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.ticket(l.ID)}
-		err = parkScript.Run(ctx, s.client, names, int64(l.ID), int64(l.Revision), millis(l.At), string(text)).Err()
+		err = s.run(ctx, parkScript, p, names, int64(l.ID), int64(l.Revision), millis(l.At), string(text)).Err()
 		if err != nil {
 			return wrap("park", err)
 		}

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,10 +16,15 @@ const (
 	statusConflict
 	statusDeleted
 	statusNotAHash
+	statusTaken
+	statusAbsent
+	statusReused
+
+	statusQuota = 9
 )
 
 // statusStray is the status of a change that met a hash which another program wrote.
-const statusStray = 9
+const statusStray = 19
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
 type batch struct {
@@ -82,16 +86,17 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		var reply []int64
 		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.outcomes(b.mutations, reply)
+			return s.outcomes(b, reply)
 		}
-		have, emptied := otherEpoch(err)
 		switch {
+		case try == tries && isOtherEpoch(err):
+			return nil, wrap("apply", errRefilled)
 		case try == tries && isFenced(err):
 			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
 			return nil, wrap("apply", err)
-		case emptied:
-			epoch, err = s.reseed(ctx, p, epoch, have)
+		case isOtherEpoch(err):
+			epoch, err = s.reseed(ctx, p, epoch)
 		case isFenced(err):
 			err = s.refence(ctx, p, fence)
 		default:
@@ -102,11 +107,11 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 }
 
 func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
-	names := make([]string, 0, 3+2*len(batch))
+	names := make([]string, 0, 3+3*len(batch))
 	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
 	for i := range batch {
 		m := &batch[i]
-		names = append(names, s.keys.ticket(m.ID))
+		names = append(names, s.keys.ticket(m.ID), s.keys.graves(m.ID))
 		if m.RequestID != "" {
 			names = append(names, s.keys.request(p, m.RequestID))
 		}
@@ -115,7 +120,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 4+26*len(b.mutations))
+	args := make([]any, 0, 5+28*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -130,7 +135,11 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), int64(m.IfRevision), memory(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
+		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
+		if m.RequestID != "" {
+			args = append(args, m.Digest)
+		}
 		args = append(args, len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
@@ -144,7 +153,20 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return args
+	return append(args, s.quota())
+}
+
+// quota is how many tickets of a partition may be dirty; 0 is no bound.
+func (s *Store) quota() int {
+	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
+}
+
+// required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
+func required(m *store.Mutation) int64 {
+	if m.IfRevision == 0 && m.MustExist {
+		return -1
+	}
+	return int64(m.IfRevision)
 }
 
 // memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
@@ -159,12 +181,21 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome, error) {
-	if len(reply) != 3*len(batch) {
+// errBehindTaken is for what was not replayed because it came behind a create whose id is taken.
+var errBehindTaken = fmt.Errorf("behind a create whose id is taken: %w", store.ErrUnavailable)
+
+func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
+	batch := b.mutations
+	ended := b.entries != nil && len(reply) >= 3 && reply[len(reply)-3] == statusTaken
+	if len(reply) != 3*len(batch) && !ended {
 		return nil, fmt.Errorf("redis apply: %d numbers for %d mutations", len(reply), len(batch))
 	}
 	outcomes := make([]store.Outcome, len(batch))
 	for i := range batch {
+		if 3*i >= len(reply) {
+			outcomes[i] = store.Outcome{ID: batch[i].ID, Err: errBehindTaken}
+			continue
+		}
 		status, revision := reply[3*i], ticket.Revision(reply[3*i+2])
 		outcomes[i] = store.Outcome{ID: ticket.ID(reply[3*i+1]), Revision: revision}
 		switch status {
@@ -174,11 +205,19 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusDeleted:
 			outcomes[i].Err = store.ErrDeleted
+		case statusTaken:
+			outcomes[i].Err = store.ErrTaken
+		case statusAbsent:
+			outcomes[i].Err = store.ErrAbsent
+		case statusReused:
+			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
 		case statusStray:
 			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
 			s.stray(batch[i].ID)
+		case statusQuota:
+			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
 		default:
 			return nil, fmt.Errorf("redis apply: unknown status %d", status)
 		}
@@ -186,12 +225,5 @@ func (s *Store) outcomes(batch []store.Mutation, reply []int64) ([]store.Outcome
 	return outcomes, nil
 }
 
-// otherEpoch recognises the script's answer that Redis holds another filling than the caller knows.
-func otherEpoch(err error) (have string, is bool) {
-	if err == nil {
-		return "", false
-	}
-	return strings.CutPrefix(err.Error(), "EPOCH ")
-}
-
-var errOwner = errors.New("another site uses these Redis keys")
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
+func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }

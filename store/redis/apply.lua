@@ -2,9 +2,11 @@
 --
 -- KEYS[1]  the partition's dirty index (sorted set: member = ticket id, score = due time in ms)
 -- KEYS[2]  the partition's dead letters (sorted set: member = ticket id, score = time in ms)
--- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), and for each
---          journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far it has been replayed)
--- KEYS[4…] per mutation its ticket's hash, then, where it has a request id, the key that remembers the request
+-- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), gone (how many
+--          tombstones there are), and for each journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far
+--          it has been replayed)
+-- KEYS[4…] per mutation its ticket's hash, the tombstones of its bucket (a set of ids), then, where it has a request id, the key that
+--          remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the id of the caller's journal, or empty
@@ -12,21 +14,36 @@
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
---   change), due time in ms, required revision or 0, for how many ms its request id is remembered or 0 where it has none,
+--   change), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
+--   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
+--   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
+-- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
 --   status 3: the key holds something that is no hash
---   status 9: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
+--   status 5: the ticket must be held and is not
+--   status 6: the request id belongs to another request, as their digests differ
+--   status 19: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 9: the ticket would be one dirty ticket too many; nothing was changed
+-- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
+--
+-- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
+-- was to make. Nothing is returned for it, and the create does not count as arrived.
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
+-- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
 -- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
 -- before; where not, the row's revision is unknown, and only one above all others is safe.
+--
+-- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest. A
+-- change that is replayed was acknowledged: where its request id belongs to another request by now it is made all the same.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
@@ -41,9 +58,14 @@ end
 if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
 end
+local quota = tonumber(ARGV[#ARGV])
+local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
+if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
+	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
+end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
-local before, arrivedBefore = highest, arrived
+local before, arrivedBefore, buried = highest, arrived, 0
 
 local k, a = 3, 4
 local function key()
@@ -55,19 +77,63 @@ local function arg()
 	return ARGV[a]
 end
 
-local function conflicts(kind, held, required)
+-- refusal returns the status and the revision of a mutation that cannot be made; nothing where it can.
+local function refusal(kind, id, ticket, graves, held, required, since)
+	if held.err then -- something else uses the key
+		return (kind == 1 or kind == 4) and 4 or 3, 0
+	end
 	local rev = tonumber(held[1]) or 0
 	if required > 0 and required ~= rev then
 		return 1, rev
+	elseif kind == 3 then
+		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's: the store takes it over first
+			return 19, 0
+		end
+		return
+	elseif kind == 2 then
+		if held[3] then
+			return 2, rev
+		elseif not held[1] and redis.pcall('SISMEMBER', graves, id) == 1 then
+			return 2, 0
+		elseif not held[1] and redis.call('EXISTS', ticket) == 1 then
+			return 19, 0
+		elseif required < 0 and not held[1] then
+			return 5, 0
+		end
+		return
 	end
-	if held[3] and kind ~= 3 then
-		return 2, rev
+	if held[1] then
+		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by somebody who was told the id
+			return held[3] and 2, rev
+		end
+		return 4, rev
+	end
+	if redis.call('EXISTS', ticket) == 1 or redis.pcall('SISMEMBER', graves, id) == 1 then
+		return 4, 0
+	end
+end
+
+-- bury forgets all that a ticket holds but for what is of its deletion: what was changed before must not arrive any more.
+local function bury(ticket, kept)
+	local keep = { _rev = true, _dirty = true, _born = true, _gone = true, _dead = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	for i = 1, #kept do
+		keep[kept[i]] = true
+		keep['_d:' .. kept[i]] = true
+	end
+	local moot = { ticket }
+	for _, name in ipairs(redis.call('HKEYS', ticket)) do
+		if not keep[name] then
+			moot[#moot + 1] = name
+		end
+	end
+	if #moot > 1 then
+		redis.call('HDEL', unpack(moot))
 	end
 end
 
 -- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
 -- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
-local function stand(ticket, id, names, nulls, held, acknowledged, due)
+local function stand(ticket, id, names, nulls, held, acknowledged, due, gone)
 	local text = string.format('%.0f', acknowledged)
 	local set = { ticket, '_rev', text }
 	local null = {}
@@ -85,11 +151,19 @@ local function stand(ticket, id, names, nulls, held, acknowledged, due)
 		set[#set + 1] = string.format('%.0f', math.floor(acknowledged / 1000))
 	end
 	redis.call('HSET', unpack(set))
+	if gone then
+		bury(ticket, names)
+	end
 	redis.call('PERSIST', ticket)
 	if not held[4] then
 		redis.call('ZADD', dirty, 'LT', due, id)
 	end
 end
+
+-- made is the revision of a ticket's newest change that is no repetition, where this call has replayed one of either kind. moved are
+-- tickets of which it is newer than the first of a replayed repetition: readers on the journal's host saw the repetition's values
+-- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here.
+local made, moved = {}, {}
 
 local out = {}
 local function answer(status, id, rev)
@@ -100,9 +174,10 @@ end
 for _ = 1, tonumber(ARGV[4]) do
 	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, memory = tonumber(arg()), arg()
-	local ticket = key()
+	local required, since, memory = tonumber(arg()), tonumber(arg()), arg()
+	local ticket, graves = key(), key()
 	local request = memory ~= '0' and key()
+	local digest = request and arg() or ''
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
@@ -120,47 +195,58 @@ for _ = 1, tonumber(ARGV[4]) do
 	end
 
 	local done = request and redis.call('GET', request)
-	local first, rev = string.match(done or '', '(%d+) (%d+)')
-	if sequence > 0 and first ~= id then
-		done = false -- this ticket was acknowledged, whatever the same request has made before: so it must be there
+	local first, rev, asked = string.match(done or '', '(%d+) (%d+) ?(.*)')
+	local reused = done and asked ~= digest and asked ~= '' and digest ~= ''
+	if sequence > 0 and (first ~= id or reused) then
+		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
 	if kind == 3 then
 		names[#names + 1] = '_gone'
 	end
 	if sequence > 0 and sequence <= arrived then
 		answer(0, id, acknowledged)
+	elseif reused then
+		answer(6, id, 0)
 	elseif done then
 		if behind then
-			stand(ticket, id, names, nulls, held, acknowledged, due)
-			highest = math.max(highest, acknowledged)
+			made[id] = made[id] or tonumber(held[1])
+			moved[id] = made[id] ~= tonumber(rev)
+			local stands = acknowledged + (moved[id] and 1 or 0)
+			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
+			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
-			redis.call('SET', request, id .. ' ' .. rev, 'KEEPTTL') -- who repeats the request is told that one
+			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
-	elseif held.err then
-		answer(3, id, 0)
-	elseif not held[1] and (kind == 2 or kind == 3) and redis.call('EXISTS', ticket) == 1 then
-		answer(9, id, 0)
 	else
-		local status, have = conflicts(kind, held, required)
+		local status, have = refusal(kind, id, ticket, graves, held, required, since)
+		if not status and not held[2] and sequence == 0 and waiting >= quota then
+			status, have = 9, tonumber(held[1]) or 0
+		end
 		if status then
 			answer(status, id, have)
+			if status == 4 and sequence > 0 then
+				break
+			end
 		elseif kind == 3 and held[3] then
 			if behind then
-				stand(ticket, id, names, nulls, held, acknowledged, due)
+				stand(ticket, id, names, nulls, held, acknowledged, due, true)
 				highest = math.max(highest, acknowledged)
 			end
 			answer(0, id, behind and acknowledged or tonumber(held[1]) or 0)
 		else
 			local revision
 			if sequence > 0 and held[1] then
-				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged)
+				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged + (moved[id] and 1 or 0))
 			else
 				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
 			end
 			highest = math.max(highest, revision)
+			if sequence > 0 then
+				made[id] = revision
+			end
 			local text = string.format('%.0f', revision)
 			set[3] = text
 			if kind == 1 then
@@ -174,16 +260,31 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_d:' .. names[i]
 				set[#set + 1] = text
 			end
+			local born = tonumber(held[5]) or revision
+			if not held[1] then
+				set[#set + 1] = '_born'
+				set[#set + 1] = text
+			end
+			if kind == 1 or kind == 4 then
+				set[#set + 1] = '_d:_new'
+				set[#set + 1] = string.format('%.0f', since > 0 and math.min(since, born) or born)
+			end
 			if not held[2] then
 				set[#set + 1] = '_dirty'
 				set[#set + 1] = string.format('%.0f', math.floor(proposed / 1000))
 			end
 			redis.call('HSET', unpack(set))
+			if kind == 3 then
+				bury(ticket, names)
+				local new = redis.pcall('SADD', graves, id)
+				buried = buried + (tonumber(new) or 0) -- an error where something else uses the key
+			end
 			if #nulls > 1 then
 				redis.call('HDEL', unpack(nulls))
 			end
 			if not held[2] then
 				redis.call('PERSIST', ticket)
+				waiting = waiting + (quota > 0 and 1 or 0)
 			end
 			if held[4] then
 				redis.call('HDEL', ticket, '_dead')
@@ -191,7 +292,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			redis.call('ZADD', dirty, 'LT', due, id)
 			if request then
-				redis.call('SET', request, id .. ' ' .. text, 'PX', memory)
+				redis.call('SET', request, id .. ' ' .. text .. ' ' .. digest, 'PX', memory)
 			end
 			answer(0, id, revision)
 		end
@@ -199,6 +300,9 @@ for _ = 1, tonumber(ARGV[4]) do
 	arrived = math.max(arrived, sequence)
 end
 
+if buried > 0 then
+	redis.call('HINCRBY', meta, 'gone', buried)
+end
 if highest > before then
 	redis.call('HSET', meta, 'rev', string.format('%.0f', highest))
 end

@@ -19,7 +19,7 @@ func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error 
 	}
 	for p := range s.keys.partitions {
 		for _, index := range []string{s.keys.dirty(p), s.keys.dead(p)} {
-			if err := s.scanIndex(ctx, index, f); err != nil {
+			if err := s.scanIndex(ctx, p, index, f); err != nil {
 				return err
 			}
 		}
@@ -65,10 +65,10 @@ func (s *Store) scanMaster(ctx context.Context, master goredis.Cmdable, f func([
 	}
 }
 
-func (s *Store) scanIndex(ctx context.Context, index string, f func([]ticket.ID) error) error {
+func (s *Store) scanIndex(ctx context.Context, p int, index string, f func([]ticket.ID) error) error {
 	var cursor uint64
 	for {
-		members, next, err := s.client.ZScan(ctx, index, cursor, "", maxClaim).Result()
+		members, next, err := s.zscan(ctx, p, index, cursor)
 		if err != nil {
 			return wrap("scan", err)
 		}
@@ -87,18 +87,27 @@ func (s *Store) scanIndex(ctx context.Context, index string, f func([]ticket.ID)
 	}
 }
 
+// zscan reads a page of an index, of this site for certain.
+func (s *Store) zscan(ctx context.Context, p int, index string, cursor uint64) (members []string, next uint64, err error) {
+	var page *goredis.ScanCmd
+	err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { page = pipe.ZScan(ctx, index, cursor, "", maxClaim) })
+	if err != nil {
+		return nil, 0, err
+	}
+	return page.Result()
+}
+
 // Indexed tells for each ticket whether one of the indexes names it.
 func (s *Store) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 	type pair struct{ dirty, dead *goredis.FloatCmd }
 	commands := make([]pair, len(ids))
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 		for i, id := range ids {
 			p := s.keys.partition(id)
 			commands[i] = pair{
 				dirty: pipe.ZScore(ctx, s.keys.dirty(p), id.String()), dead: pipe.ZScore(ctx, s.keys.dead(p), id.String()),
 			}
 		}
-		return nil
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return nil, wrap("look up in the index", err)
@@ -127,11 +136,9 @@ func (s *Store) Repair(ctx context.Context, ids []ticket.ID) (added, removed int
 
 // Forget drops tickets that are clean and still at the given revision: the next reader gets them from the next place.
 func (s *Store) Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.Revision) error {
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for i, id := range ids {
-			forgetScript.Eval(ctx, pipe, []string{s.keys.ticket(id)}, int64(revisions[i]))
-		}
-		return nil
-	})
-	return wrap("forget", err)
+	calls := make([]guardedCall, len(ids))
+	for i, id := range ids {
+		calls[i] = guardedCall{s.keys.partition(id), []string{s.keys.ticket(id)}, []any{int64(revisions[i])}}
+	}
+	return wrap("forget", firstErr(s.runPiped(ctx, forgetScript, calls)))
 }

@@ -18,7 +18,7 @@ func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	for p := range s.keys.partitions {
 		var cursor uint64
 		for {
-			found, next, err := s.client.ZScan(ctx, s.keys.dirty(p), cursor, "", maxClaim).Result()
+			found, next, err := s.zscan(ctx, p, s.keys.dirty(p), cursor)
 			if err != nil {
 				return nil, wrap("scan", err)
 			}
@@ -44,19 +44,31 @@ const sample = 16
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	n := s.keys.partitions
 	dirty, dead, first := make([]*goredis.IntCmd, n), make([]*goredis.IntCmd, n), make([]*goredis.ZSliceCmd, n)
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	buried := make([]*goredis.StringCmd, n)
+	err := s.read(ctx, s.allPartitions(), func(pipe goredis.Pipeliner) {
 		for p := range n {
 			dirty[p] = pipe.ZCard(ctx, s.keys.dirty(p))
 			dead[p] = pipe.ZCard(ctx, s.keys.dead(p))
+			buried[p] = pipe.HGet(ctx, s.keys.meta(p), "gone")
 			first[p] = pipe.ZRangeWithScores(ctx, s.keys.dirty(p), 0, sample-1)
 		}
-		return nil
 	})
+	if errors.Is(err, store.ErrOwner) {
+		return store.Backlog{}, wrap("backlog", err)
+	}
+	if errors.Is(err, goredis.Nil) { // no tombstones
+		err = nil
+		for p := range n {
+			err = errors.Join(err, dirty[p].Err())
+		}
+	}
 	var b store.Backlog
 	var all []goredis.Z
 	for p := range n {
 		b.Dirty += dirty[p].Val()
 		b.Dead += dead[p].Val()
+		gone, _ := buried[p].Int64()
+		b.Buried += max(gone, 0)
 		if z := first[p].Val(); len(z) > 0 {
 			b.NextDue = earlier(b.NextDue, time.UnixMilli(int64(z[0].Score)))
 			all = append(all, z...)
@@ -73,15 +85,18 @@ func (s *Store) oldest(ctx context.Context, members []goredis.Z) (time.Time, err
 	if len(members) == 0 {
 		return oldest, nil
 	}
-	commands := make([]*goredis.StringCmd, 0, len(members))
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for _, z := range members {
-			member, _ := z.Member.(string)
-			if id, err := ticket.ParseID(member); err == nil {
-				commands = append(commands, pipe.HGet(ctx, s.keys.ticket(id), fieldDirty))
-			}
+	ids := make([]ticket.ID, 0, len(members))
+	for _, z := range members {
+		member, _ := z.Member.(string)
+		if id, err := ticket.ParseID(member); err == nil {
+			ids = append(ids, id)
 		}
-		return nil
+	}
+	commands := make([]*goredis.StringCmd, len(ids))
+	err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+		for i, id := range ids {
+			commands[i] = pipe.HGet(ctx, s.keys.ticket(id), fieldDirty)
+		}
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) && !isForeign(err) {
 		return oldest, err

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -32,8 +30,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 func (s *Store) lease(
 	ctx context.Context, p int, now time.Time, n int, lease time.Duration,
 ) (ids []ticket.ID, dues []time.Time, err error) {
-	found, err := claimScript.Run(ctx, s.client, []string{s.keys.dirty(p)},
-		millis(now), n, millis(now.Add(lease))).StringSlice()
+	found, err := s.run(ctx, claimScript, p, []string{s.keys.dirty(p)}, millis(now), n, millis(now.Add(lease))).StringSlice()
 	if err != nil {
 		return nil, nil, wrap("claim", err)
 	}
@@ -52,17 +49,8 @@ func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
 	s.raise(ctx)
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-			members := make([]goredis.Z, len(indexes))
-			for i, at := range indexes {
-				members[i] = goredis.Z{Score: float64(millis(now.Add(lease))), Member: int64(ids[at])}
-			}
-			pipe.ZAddXX(ctx, s.keys.dirty(p), members...)
-		}
-		return nil
-	})
-	if err != nil && !isFull(err) { // Without memory there is no lease; claim.lua says why that does no harm.
+	err := s.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
+	if err != nil {
 		return nil, wrap("claim", err)
 	}
 	dues := make([]time.Time, len(ids))
@@ -106,7 +94,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 // claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
 // are taken.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
-	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision])}
+	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew])}
 	c.Newest = c.Revision
 	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
 		c.Revision, c.Partial = oldest, true
@@ -114,10 +102,11 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
 		c.Since = time.UnixMilli(ms)
 	}
+	moot := mootBefore(hash)
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
 		switch {
-		case !marked:
+		case !marked, revision(hash[name]) < moot:
 		case field == fieldGone:
 			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
 		case strings.HasPrefix(field, reserved): // another program's: no ticket has such a field
@@ -138,11 +127,17 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
-// oldestChange returns the lowest revision among the marks; 0 where there is none.
+// mootBefore returns the revision of a deletion that waits, 0 where there is none. What an earlier version left beside it, changed
+// before, is not to arrive any more.
+func mootBefore(hash map[string]string) ticket.Revision { return revision(hash[markPrefix+fieldGone]) }
+
+// oldestChange returns the lowest revision among the marks of what changed; 0 where there is none.
 func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
+	moot := mootBefore(hash)
 	for name, value := range hash {
-		if r := revision(value); strings.HasPrefix(name, markPrefix) && (oldest == 0 || r < oldest) {
+		r := revision(value)
+		if strings.HasPrefix(name, markPrefix) && name != markPrefix+fieldNew && r >= moot && (oldest == 0 || r < oldest) {
 			oldest = r
 		}
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"sync"
@@ -45,14 +46,16 @@ func (s *Store) earliest(ctx context.Context, now time.Time, limit int) (counts 
 	const spare = 8
 	share := 2*limit/s.keys.partitions + spare
 	commands := make([]*goredis.ZSliceCmd, s.keys.partitions)
-	_, err = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	err = s.read(ctx, s.allPartitions(), func(pipe goredis.Pipeliner) {
 		for p := range commands {
 			commands[p] = pipe.ZRangeByScoreWithScores(ctx, s.keys.dirty(p), &goredis.ZRangeBy{
 				Min: "-inf", Max: strconv.FormatInt(millis(now), 10), Count: int64(share),
 			})
 		}
-		return nil
 	})
+	if errors.Is(err, store.ErrOwner) {
+		return nil, wrap("claim", err)
+	}
 	type due struct {
 		at        float64
 		partition int

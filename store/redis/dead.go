@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -38,11 +40,12 @@ func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]stor
 func (s *Store) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, error) {
 	var ids []ticket.ID
 	for p := range s.keys.partitions {
-		members, err := s.client.ZRange(ctx, s.keys.dead(p), 0, -1).Result()
+		var members *goredis.StringSliceCmd
+		err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { members = pipe.ZRange(ctx, s.keys.dead(p), 0, -1) })
 		if err != nil {
 			return nil, err
 		}
-		for _, member := range members {
+		for _, member := range members.Val() {
 			if id, err := ticket.ParseID(member); err == nil && id > after {
 				ids = append(ids, id)
 			}
@@ -77,6 +80,20 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
-	n, err := s.countEach(ctx, dropScript, true, nil, ids)
-	return n, wrap("drop", err)
+	dropped := 0
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxTickets) {
+			names, args := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p)}, make([]any, 0, len(part))
+			for _, at := range part {
+				names = append(names, s.keys.ticket(ids[at]), s.keys.graves(ids[at]))
+				args = append(args, int64(ids[at]))
+			}
+			n, err := s.run(ctx, dropScript, p, names, args...).Int()
+			if err != nil {
+				return dropped, wrap("drop", err)
+			}
+			dropped += n
+		}
+	}
+	return dropped, nil
 }

@@ -6,20 +6,24 @@
 //	{prefix}ticket:{id}      hash: the fields as plain strings, and the reserved fields below
 //	{prefix}ticket:dirty     sorted set: member = id, score = due time in ms; an index, the hashes are the truth
 //	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
-//	{prefix}ticket:meta      hash: epoch, rev, owner, run, fence:{journal} and seq:{journal}, see apply.lua, and
-//	                         floorless, see raise.lua; one per partition
-//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision", kept for a day or as its client asks
+//	{prefix}ticket:meta      hash: epoch, rev, gone, owner, run, fence:{journal} and seq:{journal}, see apply.lua,
+//	                         and floorless, see raise.lua; one per partition
+//	{prefix}ticket:gone:{n}  set: the ids of deleted tickets among 512, see keys.graves; looked at where a ticket is not held
+//	{prefix}ticket:req:{id}  what a repeatable request did: "id revision digest", kept for a day or as its client asks
 //
 // In a Redis Cluster there are 32 partitions of these keys, and {prefix}{t17}:ticket: or the like stands for {prefix}ticket:.
-// The hash tag keeps a partition in one slot. There is one more kind of key:
+// The hash tag keeps a partition in one slot. There are two more kinds of keys, see reserve.go:
 //
-//	{prefix}{t17}:ticket:id:{id}  which ticket a repeatable create makes, kept as long; see reserve.lua
+//	{prefix}{t17}:ticket:id:{id}     which ticket a request id stands for, kept as long
+//	{prefix}{t17}:ticket:asked:{id}  the digest of its request
 //
 // # Reserved fields of a ticket's hash
 //
 //	_rev        the ticket's revision
 //	_dirty      since when it is dirty, in ms; absent in a clean ticket
 //	_d:{field}  the revision that last changed the field; absent where the sink has it
+//	_d:_new     its create has not arrived in the sink, which must hold no ticket of this id from before this revision
+//	_born       the revision at which a mutation made the hash; absent where a row did
 //	_full       the hash holds the whole ticket: a field that is absent is NULL
 //	_gone       the ticket was deleted
 //	_dead       why the sink refuses it, as JSON

@@ -29,7 +29,7 @@ func (s *Store) runEach(
 				names = append(names, s.keys.ticket(ids[at]))
 				args = append(args, int64(ids[at]))
 			}
-			if err := take(script.Run(ctx, s.client, names, args...)); err != nil {
+			if err := take(s.run(ctx, script, p, names, args...)); err != nil {
 				return err
 			}
 		}

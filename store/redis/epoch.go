@@ -33,17 +33,9 @@ func (s *Store) knownEpoch(p int) string {
 	return s.epochs[p]
 }
 
-// reseed is called when a write met another epoch than it expected: another daemon's (have), or none.
-func (s *Store) reseed(ctx context.Context, p int, expected, have string) (string, error) {
-	s.mu.Lock()
-	if s.epochs[p] == expected && have != "" {
-		s.epochs[p] = have
-	}
-	known := s.epochs[p]
-	s.mu.Unlock()
-	if known != expected && known != "" {
-		return known, nil
-	}
+// reseed is called when something met another epoch than it expected: the keys may belong to
+// another table by now.
+func (s *Store) reseed(ctx context.Context, p int, expected string) (string, error) {
 	s.seeding.Lock()
 	defer s.seeding.Unlock()
 	if known := s.knownEpoch(p); known != expected && known != "" {
@@ -90,7 +82,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 		if err != nil || len(meta) == 0 {
 			continue // the first of these is what is returned
 		}
-		if meta[1] != nil { // another daemon found Redis empty, and may be gone
+		if meta[1] != nil && s.knownEpoch(p) != "" { // another daemon found Redis empty, and may be gone
 			s.floorless.Store(true)
 		}
 		stands, _ := meta[0].(string)
@@ -104,35 +96,50 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	if len(unknown) == 0 {
 		return err
 	}
+	owner, unowned := s.owner(ctx)
+	if unowned != nil {
+		for p := range unknown {
+			s.forgetEpoch(p)
+		}
+		return fmt.Errorf("redis seed: %w", unowned)
+	}
 	floor, floorKnown := ticket.Revision(0), true
 	if floorNeeded {
 		floor, floorKnown = s.floor(ctx)
 	}
 	fresh := make([]bool, s.keys.partitions)
 	failed := s.each(unknown, func(p int, _ []int) (err error) {
-		fresh[p], err = s.mark(ctx, p, floor, floorKnown)
+		fresh[p], err = s.mark(ctx, p, owner, floor, floorKnown)
 		return err
 	})
+	s.tellOwner(failed)
 	if slices.Contains(fresh, true) && s.opts.OnSeed != nil {
 		s.opts.OnSeed(floor, emptied)
 	}
 	return firstOf([]error{failed, err})
 }
 
+// forgetEpoch forgets what is known of a partition whose keys are not this site's any more.
+func (s *Store) forgetEpoch(p int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.epochs[p] = ""
+}
+
 // mark marks an empty partition, or learns the mark that is there, and says which of them it was.
-func (s *Store) mark(ctx context.Context, p int, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
+func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
 	epoch := rand.Text()
 	names := []string{s.keys.meta(p)}
-	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), s.opts.Owner, !floorKnown).StringSlice()
+	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), owner.Identity, !floorKnown, owner.Former).StringSlice()
 	if err != nil {
 		return false, wrap("seed", err)
 	}
+	if stands[1] != owner.Identity {
+		s.forgetEpoch(p)
+		return false, s.foreignOwner(p, stands[1], owner)
+	}
 	if stands[2] != "" {
 		s.floorless.Store(true)
-	}
-	if stands[1] != s.opts.Owner {
-		return false, fmt.Errorf("redis seed: %w: keys %q belong to %q, this site is %q: give one of them another key_prefix",
-			errOwner, s.keys.base(p)+"*", stands[1], s.opts.Owner)
 	}
 	s.mu.Lock()
 	s.epochs[p] = stands[0]

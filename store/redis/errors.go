@@ -26,8 +26,13 @@ func wrap(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrOwner):
+		return err
+	case strings.HasPrefix(err.Error(), "QUOTA "):
+		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
 	case isFull(err):
-		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrFull, err)
+		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
+		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
 	case isUnavailable(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
 	default:
@@ -41,6 +46,9 @@ func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command 
 func isForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
 func isUnavailable(err error) bool {
+	if errors.Is(err, store.ErrUnavailable) {
+		return true
+	}
 	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolExhausted) ||

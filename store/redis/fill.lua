@@ -4,8 +4,9 @@
 --
 -- KEYS[1]  the ticket's hash
 -- KEYS[2]  the partition's meta hash
+-- KEYS[3]  the tombstones of the ticket's bucket: a deleted row adds one, a living one takes it away
 -- ARGV     the base revision (0: the ticket was not held), the row's revision, 1 where the row is deleted or 0,
---          how long a clean ticket is kept in ms, then name and value of each field that is not NULL
+--          how long a clean ticket is kept in ms, the ticket's id, then name and value of each field that is not NULL
 --
 -- Returns 1 where the ticket was completed, 0 where it was passed over.
 
@@ -33,12 +34,17 @@ if ARGV[3] == '1' then
 	set[#set + 1] = '_gone'
 	set[#set + 1] = '1'
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
 	row[ARGV[i]] = true
 	set[#set + 1] = ARGV[i]
 	set[#set + 1] = ARGV[i + 1]
 end
 redis.call('HSET', unpack(set))
+
+local moved = tonumber(redis.pcall(ARGV[3] == '1' and 'SADD' or 'SREM', KEYS[3], ARGV[5])) or 0 -- or something else uses the key
+if moved > 0 then
+	redis.call('HINCRBY', KEYS[2], 'gone', ARGV[3] == '1' and 1 or -1)
+end
 
 local null = { KEYS[1] }
 for name in pairs(held) do

@@ -54,7 +54,7 @@ func (s *Store) raiseTo(ctx context.Context, floor ticket.Revision) error {
 		for _, id := range ids {
 			names = append(names, s.keys.ticket(id))
 		}
-		return wrap("raise", raiseScript.Run(ctx, s.client, names, int64(floor), s.line.Load(), last).Err())
+		return wrap("raise", s.run(ctx, raiseScript, p, names, int64(floor), s.line.Load(), last).Err())
 	}
 	for p := range s.keys.partitions {
 		if err := run(p, nil, false); err != nil {

@@ -133,3 +133,30 @@ func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
 		t.Errorf("dirty are %v (%v), want none", dirty, err)
 	}
 }
+
+// An id under which something else has put a key is taken, whether that is a hash or not, and the key stays as it is.
+func TestForeignKeyIsATakenID(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix})
+	if err := client.Set(t.Context(), prefix+"ticket:1", "not a ticket", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.HSet(t.Context(), prefix+"ticket:2", "status", "another's").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for id := range ticket.ID(2) {
+		outcomes, err := s.Apply(t.Context(), []store.Mutation{{
+			Kind: store.Create, ID: id + 1, Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
+			Fields: ticket.Fields{{Name: "subject", Value: ticket.Text("mine")}},
+		}})
+		if err != nil || !errors.Is(outcomes[0].Err, store.ErrTaken) || outcomes[0].Revision != 0 {
+			t.Errorf("ticket %d: %+v (%v)", id+1, outcomes, err)
+		}
+	}
+	hash, err := client.HGetAll(t.Context(), prefix+"ticket:2").Result()
+	if err != nil || len(hash) != 1 || hash["status"] != "another's" {
+		t.Errorf("the other's hash is %v (%v)", hash, err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/graves"
 )
 
 // clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which
@@ -86,14 +87,24 @@ func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
 func (k keys) dead(partition int) string  { return k.base(partition) + "dead" }
 func (k keys) meta(partition int) string  { return k.base(partition) + "meta" }
 
+// graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by
+// default (set-max-intset-entries), where an id takes 2 to 8 bytes.
+func (k keys) graves(id ticket.ID) string {
+	bucket := int64(id) / (graves.Bucket * int64(k.partitions))
+	return k.base(k.partition(id)) + "gone:" + strconv.FormatInt(bucket, 10)
+}
+
 func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID
 }
 
-// reservation is the key that says which ticket a create with this request id makes. It lies in a partition of its own: that of
-// the ticket is not known to who repeats the create, as a new id is proposed each time.
-func (k keys) reservation(requestID string) string {
+// reservation is the keys that say which ticket a request id stands for, and for which request. They lie in a partition of their
+// own: that of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for
+// another ticket.
+func (k keys) reservation(requestID string) (partition int, names []string) {
 	hash := fnv.New32a()
-	_, _ = hash.Write([]byte(requestID))                                      // never fails
-	return k.base(int(hash.Sum32()%uint32(k.partitions))) + "id:" + requestID //nolint:gosec // a small number
+	_, _ = hash.Write([]byte(requestID))                 // never fails
+	partition = int(hash.Sum32() % uint32(k.partitions)) //nolint:gosec // a small number
+	base := k.base(partition)
+	return partition, []string{base + "id:" + requestID, base + "asked:" + requestID}
 }

@@ -25,10 +25,12 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		known, err := s.client.HGet(ctx, s.keys.meta(p), "run").Result()
+		var held *goredis.StringCmd
+		err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { held = pipe.HGet(ctx, s.keys.meta(p), "run") })
 		if err != nil && !errors.Is(err, goredis.Nil) {
 			return 0, wrap("reconcile", err)
 		}
+		known := held.Val()
 		if run == "" || known == run {
 			continue
 		}
@@ -44,7 +46,7 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 		}
 	}
 	for p, run := range changed {
-		if err := s.client.HSet(ctx, s.keys.meta(p), "run", run).Err(); err != nil {
+		if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "run", run).Err(); err != nil {
 			return dropped, wrap("reconcile", err)
 		}
 	}

@@ -53,7 +53,7 @@ func (s *Store) raiseFence(ctx context.Context, p int) error {
 
 func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
 	mark := rand.Text() // never one that was used before, so that a late raise lets no late write pass
-	if err := s.client.HSet(ctx, s.keys.meta(p), "fence:"+s.opts.Journal, mark).Err(); err != nil {
+	if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "fence:"+s.opts.Journal, mark).Err(); err != nil {
 		return wrap("fence", err)
 	}
 	s.mu.Lock()

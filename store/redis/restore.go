@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -19,8 +17,8 @@ var (
 	//go:embed discard.lua
 	discardSource string
 
-	renewScript   = goredis.NewScript(renewSource)
-	discardScript = goredis.NewScript(discardSource)
+	renewScript   = guarded(renewSource)
+	discardScript = guarded(discardSource)
 )
 
 // Renew makes all tickets that are held dirty and due, and returns how many were clean before. writable are the fields that the

@@ -7,8 +7,11 @@ import (
 )
 
 // Each script's KEYS, ARGV and return stand at its head. They run by their hash; Redis forgets them on restart and fail-over,
-// and Script.Run then sends the text once more.
+// and Script.Run then sends the text once more. All but those that look at the filling of Redis themselves have guard.lua before
+// them: [Store.run] runs them.
 var (
+	//go:embed guard.lua
+	guardSource string
 	//go:embed apply.lua
 	applySource string
 	//go:embed claim.lua
@@ -35,18 +38,39 @@ var (
 	raiseSource string
 	//go:embed reserve.lua
 	reserveSource string
+	//go:embed release.lua
+	releaseSource string
+	//go:embed bury.lua
+	burySource string
+	//go:embed record.lua
+	recordSource string
+	//go:embed due.lua
+	dueSource string
+	//go:embed note.lua
+	noteSource string
+	//go:embed adopt.lua
+	adoptSource string
 
 	applyScript     = goredis.NewScript(applySource)
-	claimScript     = goredis.NewScript(claimSource)
-	ackScript       = goredis.NewScript(ackSource)
-	parkScript      = goredis.NewScript(parkSource)
-	fillScript      = goredis.NewScript(fillSource)
+	claimScript     = guarded(claimSource)
+	ackScript       = guarded(ackSource)
+	parkScript      = guarded(parkSource)
+	fillScript      = guarded(fillSource)
 	seedScript      = goredis.NewScript(seedSource)
-	repairScript    = goredis.NewScript(repairSource)
-	forgetScript    = goredis.NewScript(forgetSource)
-	reconcileScript = goredis.NewScript(reconcileSource)
-	raiseScript     = goredis.NewScript(raiseSource)
-	reserveScript   = goredis.NewScript(reserveSource)
-	retryScript     = goredis.NewScript(retrySource)
-	dropScript      = goredis.NewScript(dropSource)
+	repairScript    = guarded(repairSource)
+	forgetScript    = guarded(forgetSource)
+	reconcileScript = guarded(reconcileSource)
+	raiseScript     = guarded(raiseSource)
+	reserveScript   = guarded(reserveSource)
+	releaseScript   = guarded(releaseSource)
+	recordScript    = guarded(recordSource)
+	buryScript      = guarded(burySource)
+	retryScript     = guarded(retrySource)
+	dropScript      = guarded(dropSource)
+	dueScript       = guarded(dueSource)
+	noteScript      = guarded(noteSource)
+	adoptScript     = goredis.NewScript(adoptSource)
 )
+
+// guarded makes a script that looks first whether the keys are the caller's.
+func guarded(source string) *goredis.Script { return goredis.NewScript(guardSource + source) }

@@ -1,16 +1,24 @@
--- Marks an empty Redis as filled by ticketd, or tells which filling it is.
+-- Marks an empty Redis as filled by ticketd, or tells which filling it is; to the owner alone.
 --
 -- KEYS[1]  the partition's meta hash
--- ARGV     the epoch to give it where it has none, the revision above which all further ones must lie, the site's owner, 1 where
---          that revision is not known yet or 0
+-- ARGV     the epoch to give it where it has none, the revision above which all further ones must lie, the identity of the site's
+--          table, 1 where that revision is not known yet or 0, the name by which earlier versions knew the table or an empty string
 --
--- Returns the epoch that stands, the owner, and 1 where that revision is still not known or an empty string.
+-- Returns the epoch that stands, the owner, and 1 where that revision is still not known or an empty string. Where the owner is
+-- another one, nothing was done. Who is known by the name only is known by the identity from now on.
 
-if redis.call('HSETNX', KEYS[1], 'epoch', ARGV[1]) == 1 then
-	redis.call('HSET', KEYS[1], 'rev', ARGV[2], 'owner', ARGV[3])
+local held = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
+local owner = held[2] or ''
+if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then
+	return { held[1] or '', owner, '' }
+end
+if not held[1] then
+	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'rev', ARGV[2], 'owner', ARGV[3])
 	if ARGV[4] == '1' then
 		redis.call('HSET', KEYS[1], 'floorless', '1')
 	end
+elseif owner ~= ARGV[3] then
+	redis.call('HSET', KEYS[1], 'owner', ARGV[3])
 end
 local meta = redis.call('HMGET', KEYS[1], 'epoch', 'owner', 'floorless')
 return { meta[1], meta[2], meta[3] or '' }

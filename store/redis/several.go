@@ -3,12 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
-	"slices"
-	"time"
 
-	goredis "github.com/redis/go-redis/v9"
-
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
 
@@ -16,10 +11,10 @@ import (
 // all of them only where none took any.
 func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, len(mutations))
-	mutations, reserved := s.reserve(ctx, mutations)
+	mutations, refused := s.reserve(ctx, mutations)
 	groups := make(map[int][]int, 1)
 	for i := range mutations {
-		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: reserved[i]}); reserved[i] == nil {
+		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: refused[i]}); refused[i] == nil {
 			p := s.keys.partition(mutations[i].ID)
 			groups[p] = append(groups[p], i)
 		}
@@ -39,6 +34,7 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 		}
 		return err
 	})
+	s.release(ctx, mutations, outcomes)
 	for i := range outcomes {
 		if outcomes[i].Revision != 0 || !unsettled(outcomes[i].Err) {
 			return outcomes, nil
@@ -53,61 +49,13 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 // unsettled says that an error is not an answer about the mutation, but about the way to it.
 func unsettled(err error) bool {
 	var conflict *store.ConflictError
-	return err != nil && !errors.As(err, &conflict) && !errors.Is(err, store.ErrDeleted) && !errors.Is(err, store.ErrForeign)
-}
-
-// reserve settles under which id a repeatable create is made. Who repeats one proposes a new id, which is likely to be in another
-// partition than the first, where no script of its own could find the first. So a request id is first tied to a ticket's id, in a
-// partition that only the request id decides; then the ticket is made there, which is repeated without harm. A daemon that dies
-// in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and an error where that
-// failed.
-func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
-	errs := make([]error, len(mutations))
-	creates := repeatableCreates(mutations)
-	if len(creates) == 0 {
-		return mutations, errs
+	if err == nil || errors.As(err, &conflict) {
+		return false
 	}
-	mutations = slices.Clone(mutations)
-	commands := make([]*goredis.Cmd, len(creates))
-	_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for i, at := range creates {
-			m := &mutations[at]
-			commands[i] = reserveScript.Eval(ctx, pipe, []string{s.keys.reservation(m.RequestID)}, int64(m.ID), memory(m))
-		}
-		return nil
-	})
-	for i, at := range creates {
-		stands, err := commands[i].Int64()
-		if err != nil {
-			errs[at] = wrap("reserve", err)
-			continue
-		}
-		mutations[at].ID = ticket.ID(stands)
-	}
-	return mutations, errs
-}
-
-// recordReserved ties the request ids of replayed creates to the ids under which they were acknowledged.
-func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
-	creates := repeatableCreates(mutations)
-	if s.keys.partitions == 1 || len(creates) == 0 {
-		return nil
-	}
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for _, at := range creates {
-			m := &mutations[at]
-			pipe.Set(ctx, s.keys.reservation(m.RequestID), int64(m.ID), time.Duration(memory(m))*time.Millisecond)
-		}
-		return nil
-	})
-	return wrap("reserve", err)
-}
-
-func repeatableCreates(mutations []store.Mutation) (indexes []int) {
-	for i := range mutations {
-		if m := &mutations[i]; m.Kind.Creates() && m.RequestID != "" {
-			indexes = append(indexes, i)
+	for _, answer := range []error{store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign} {
+		if errors.Is(err, answer) {
+			return false
 		}
 	}
-	return indexes
+	return true
 }

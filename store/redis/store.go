@@ -17,8 +17,13 @@ import (
 type Options struct {
 	// Prefix goes before every key, so that several sites can share a Redis.
 	Prefix string
-	// Owner names the site's table. Two sites that would share their keys by mistake are told apart by it.
-	Owner string
+	// Owner tells to which table the keys must belong, so that two sites that would share them by mistake are told apart. It is asked
+	// each time that Redis is another filling than before; its error is that of what needs the keys then. nil stands for a site
+	// without a name, in tests.
+	Owner func(context.Context) (Owner, error)
+	// OnOwner is told after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
+	// block. Optional.
+	OnOwner func(err error)
 	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
 	CleanTTL time.Duration
 	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; where it fails it is asked again before
@@ -28,6 +33,9 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
+	// partition has its share. 0 is no bound.
+	MaxDirty int
 	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
 	Cluster bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that

@@ -22,7 +22,7 @@ import (
 //go:embed stray.lua
 var straySource string
 
-var strayScript = goredis.NewScript(straySource)
+var strayScript = guarded(straySource)
 
 // errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
 // no revision. Nothing was changed.
@@ -121,10 +121,11 @@ func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 
 // takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
 func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
-	hash, err := s.client.HGetAll(ctx, s.keys.ticket(id)).Result()
+	hashes, err := s.hashes(ctx, []ticket.ID{id})
 	if err != nil {
 		return false, wrap("take over", err)
 	}
+	hash := hashes[0]
 	if !isStray(hash) {
 		return false, nil
 	}
@@ -137,16 +138,8 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 		return false, err
 	}
 	p := s.keys.partition(id)
-	epoch, err := s.epoch(ctx, p)
-	if err != nil {
-		return false, err
-	}
 	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
-	revision, err := strayScript.Run(ctx, s.client, names, s.strayArgs(epoch, id, hash, fields)...).Int64()
-	if have, emptied := otherEpoch(err); emptied {
-		_, err = s.reseed(ctx, p, epoch, have)
-		return true, err
-	}
+	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
 	if err != nil {
 		return false, wrap("take over", err)
 	}
@@ -155,9 +148,9 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 }
 
 // strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
-func (s *Store) strayArgs(epoch string, id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
+func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
 	names := slices.Sorted(maps.Keys(hash))
-	args := []any{epoch, int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
+	args := []any{int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
 	for _, name := range names {
 		args = append(args, name)
 	}
@@ -212,11 +205,10 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 	return s.scanKeys(ctx, func(ids []ticket.ID) error {
 		commands := make([]*goredis.BoolCmd, len(ids))
-		_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+		err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 			for i, id := range ids {
 				commands[i] = pipe.HExists(ctx, s.keys.ticket(id), fieldRevision)
 			}
-			return nil
 		})
 		if err != nil && !isForeign(err) {
 			return wrap("scan", err)

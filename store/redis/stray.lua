@@ -3,23 +3,18 @@
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's meta hash
 -- KEYS[3]  the hash
--- ARGV[1]  the epoch that the caller knows
--- ARGV[2]  the ticket's id
--- ARGV[3]  the proposed revision
--- ARGV[4]  when the changes are due, in ms
--- ARGV[5]  the SHA-1 of what the caller has read: per field, in the order that follows, length, ":" and name, length, ":" and value
--- ARGV[6]  how many fields the caller has read; then their names
+-- ARGV[1]  the ticket's id
+-- ARGV[2]  the proposed revision
+-- ARGV[3]  when the changes are due, in ms
+-- ARGV[4]  the SHA-1 of what the caller has read: per field, in the order that follows, length, ":" and name, length, ":" and value
+-- ARGV[5]  how many fields the caller has read; then their names
 -- ARGV     count of values; then name and value of each as the table takes them, then the names of the NULLs
 --
 -- Returns the ticket's revision; 0 where the key holds a ticket already, or nothing; -1 where the hash is not what the caller has
--- read, so that nothing was done. Or the error EPOCH, as apply.lua.
+-- read,
+-- so that nothing was done.
 --
 -- The hash keeps no field that the caller does not name: a list of names and values (0, 1, 2, …) becomes fields of those names.
-
-local epoch = redis.call('HGET', KEYS[2], 'epoch')
-if epoch ~= ARGV[1] then
-	return redis.error_reply('EPOCH ' .. (epoch or ''))
-end
 
 local hash = redis.pcall('HGETALL', KEYS[3]) -- an error where something else uses the key by now
 if hash.err or #hash == 0 then
@@ -34,25 +29,25 @@ if held._rev then
 end
 
 -- The caller's order: sorting here would go by the locale of Redis' process.
-local fields = tonumber(ARGV[6])
+local fields = tonumber(ARGV[5])
 local parts = {}
 for i = 1, fields do
-	local name = ARGV[6 + i]
+	local name = ARGV[5 + i]
 	local value = held[name]
 	if not value then
 		return -1
 	end
 	parts[i] = #name .. ':' .. name .. #value .. ':' .. value
 end
-if 2 * fields ~= #hash or redis.sha1hex(table.concat(parts)) ~= ARGV[5] then
+if 2 * fields ~= #hash or redis.sha1hex(table.concat(parts)) ~= ARGV[4] then
 	return -1
 end
 
 local highest = tonumber(redis.call('HGET', KEYS[2], 'rev') or '0')
-local revision = math.max(tonumber(ARGV[3]), highest + 1)
+local revision = math.max(tonumber(ARGV[2]), highest + 1)
 local text = string.format('%.0f', revision)
-local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[3]) / 1000)) }
-local first = 7 + fields
+local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[2]) / 1000)) }
+local first = 6 + fields
 local last = first + 2 * tonumber(ARGV[first])
 for i = first + 1, last, 2 do
 	held[ARGV[i]] = nil
@@ -72,6 +67,6 @@ if #drop > 1 then
 	redis.call('HDEL', unpack(drop))
 end
 redis.call('PERSIST', KEYS[3])
-redis.call('ZADD', KEYS[1], 'LT', ARGV[4], ARGV[2])
+redis.call('ZADD', KEYS[1], 'LT', ARGV[3], ARGV[1])
 redis.call('HSET', KEYS[2], 'rev', text)
 return revision

@@ -19,6 +19,7 @@ const (
 	fieldDirty    = "_dirty"
 	fieldFull     = "_full"
 	fieldGone     = "_gone"
+	fieldNew      = "_new" // in a mark alone
 	fieldDead     = "_dead"
 	markPrefix    = "_d:"
 )
@@ -46,13 +47,10 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 // not held.
 func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
-	if len(ids) == 1 {
-		commands[0] = s.client.HGetAll(ctx, s.keys.ticket(ids[0]))
-	} else if _, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	if err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 		for i, id := range ids {
 			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
 		}
-		return nil
 	}); err != nil && !isForeign(err) {
 		return nil, err
 	}
@@ -114,18 +112,15 @@ func revision(s string) ticket.Revision {
 
 // Fill implements [store.Tickets].
 func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
-	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
-		for i := range rows {
-			// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
-			fillScript.Eval(ctx, pipe, s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])...)
-		}
-		return nil
-	})
-	return wrap("fill", err)
+	calls := make([]guardedCall, len(rows))
+	for i := range rows {
+		calls[i] = guardedCall{s.keys.partition(rows[i].ID), s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])}
+	}
+	return wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
 }
 
 func (s *Store) fillKeys(id ticket.ID) []string {
-	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id))}
+	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id)), s.keys.graves(id)}
 }
 
 func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
@@ -133,11 +128,28 @@ func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
 	if row.Deleted {
 		deleted = 1
 	}
-	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds()}
+	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds(), int64(row.ID)}
 	for _, f := range row.Fields {
 		if !f.Value.IsNull() {
 			args = append(args, f.Name, f.Value.Text())
 		}
 	}
 	return args
+}
+
+// Bury implements [store.Tickets].
+func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
+	buckets := map[string]int{} // which of the calls is the bucket's
+	var calls []guardedCall
+	for _, id := range ids {
+		key := s.keys.graves(id)
+		at, known := buckets[key]
+		if !known {
+			at = len(calls)
+			p := s.keys.partition(id)
+			buckets[key], calls = at, append(calls, guardedCall{p, []string{key, s.keys.meta(p)}, nil})
+		}
+		calls[at].args = append(calls[at].args, int64(id))
+	}
+	return wrap("bury", firstErr(s.runPiped(ctx, buryScript, calls)))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -17,6 +18,7 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	if err := s.settleConditional(ctx, mutations); err != nil {
 		return nil, err
 	}
+	s.settleRepeatable(ctx, mutations)
 	outcomes := make([]store.Outcome, len(mutations))
 	direct, local := s.sort(mutations)
 	if len(direct) > 0 {
@@ -57,9 +59,10 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// away says that an error of the next store means: not now, so the journal is the place to wait.
+// away says that an error of the next store means: not now, so the journal is the place to wait. A quota is no such error: the
+// journal must not become the way around it.
 func away(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFull)
+	return errors.Is(err, store.ErrUnavailable) || (errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrQuota))
 }
 
 func conditional(mutations []store.Mutation) bool {
@@ -85,6 +88,58 @@ func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutatio
 	return s.settle(ctx, ids)
 }
 
+const (
+	// maxSettles is how often a request waits for what others change of its ticket meanwhile.
+	maxSettles = 3
+	// maxAhead is how many changes a request waits for: a long journal, of an outage, takes too long.
+	maxAhead = 8 * maxReplay
+	// maxSettling bounds that wait; a half of the request's own time does, too.
+	maxSettling = 500 * time.Millisecond
+)
+
+// settleRepeatable waits until the tickets of mutations that may repeat a request have nothing in the journal any more, where the
+// request is not known here: the next store may know it, and can only say so where the mutation does not queue in the journal. A
+// mutation for which that takes too long goes into the journal.
+func (s *Store) settleRepeatable(ctx context.Context, mutations []store.Mutation) {
+	for range maxSettles {
+		ids := s.repeatable(mutations)
+		if len(ids) == 0 || s.settleSoon(ctx, ids) != nil {
+			return
+		}
+	}
+}
+
+// settleSoon is settle within the time that a request can spend on it.
+func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID) error {
+	limit := maxSettling
+	if deadline, bounded := ctx.Deadline(); bounded {
+		limit = min(limit, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return s.settle(ctx, ids)
+}
+
+// repeatable returns the tickets of mutations that would queue in the journal though the next store answers, and whose request
+// ids only that may know.
+func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range mutations {
+		m := &mutations[i]
+		w := s.waiting.tickets[m.ID]
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck {
+			continue
+		}
+		l := s.lane(m.ID)
+		_, known := s.recent.find(m)
+		if !known && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
 // sort says which of the mutations go to the next store and which into the journal.
 func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 	s.mu.Lock()
@@ -92,9 +147,9 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 	for i := range mutations {
 		m := &mutations[i]
 		l := s.lane(m.ID)
-		_, repeated := s.recent.find(m.RequestID)
+		_, repeated := s.recent.find(m)
 		switch {
-		case m.IfRevision != 0:
+		case m.IfRevision != 0, m.MustExist && !repeated && s.asks(l, m):
 			direct = append(direct, i)
 		case m.Early, !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
 			local = append(local, i)
@@ -103,6 +158,11 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 		}
 	}
 	return direct, local
+}
+
+// asks says that whether the ticket exists is for the next store to say, and that it can. The caller holds the lock.
+func (s *Store) asks(l *lane, m *store.Mutation) bool {
+	return s.waiting.tickets[m.ID] == nil && s.opts.Up(l.partition) && !l.failing
 }
 
 func pick(mutations []store.Mutation, at []int) []store.Mutation {
@@ -116,14 +176,18 @@ func pick(mutations []store.Mutation, at []int) []store.Mutation {
 	return picked
 }
 
-// remember keeps what creates were given, so that one that is repeated while the next store is away gets the same ticket, and
-// which tickets were deleted, so that a change that is not to wait for the next store is refused.
+// remember keeps what requests came to, so that one that is repeated while the next store cannot be asked has the same outcome,
+// and which tickets were deleted, so that a change that is not to wait for the next store is refused.
 func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, n := range at {
-		if m := &mutations[n]; m.Kind != store.Set && outcomes[i].Err == nil {
+		m := &mutations[n]
+		switch {
+		case outcomes[i].Err == nil:
 			s.recent.add(m, outcomes[i])
+		case errors.Is(outcomes[i].Err, store.ErrDeleted):
+			s.recent.graves.Add(m.ID)
 		}
 	}
 }
@@ -155,12 +219,11 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
-	full := errors.Is(err, store.ErrFull)
+	full := store.FullReason(err)
 	switch {
-	case full && !s.full:
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded; make room on its disk, or raise " +
-			"journal.max_bytes or journal.max_entries")
-	case !full && err == nil && s.full:
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "":
 		s.opts.Log.Info().Msg("the journal has room again")
 	}
 	s.full = full
@@ -169,7 +232,10 @@ func (s *Store) noteRoom(err error) {
 // append writes the records of those mutations that change something. The caller holds the lock.
 func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
 	if s.count+len(mutations) > s.opts.MaxEntries {
-		return nil, wal.Position{}, fmt.Errorf("journal: %w: %d changes wait", store.ErrFull, s.count)
+		return nil, wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
+			Bound:  "journal.max_entries",
+			Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
+		})
 	}
 	outcomes := make([]store.Outcome, len(mutations))
 	var end wal.Position
@@ -183,11 +249,11 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 		record := e.encode()
 		at, err := s.journal.Append(record)
 		if err != nil {
-			kind := store.ErrUnavailable // the first of several may wait by now
 			if i == 0 && errors.Is(err, wal.ErrFull) {
-				kind = store.ErrFull
+				return nil, wal.Position{}, fmt.Errorf("journal: %w", err)
 			}
-			return nil, wal.Position{}, fmt.Errorf("journal: %w: %w", kind, err)
+			// The first of several may wait by now, so that this must not say that there was no room for any.
+			return nil, wal.Position{}, fmt.Errorf("journal: %w: %v", store.ErrUnavailable, err) //nolint:errorlint // see above
 		}
 		end = at
 		s.enqueue(&e, at, record)
@@ -196,18 +262,32 @@ func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Positio
 	return outcomes, end, nil
 }
 
-// decided returns the outcome of a mutation that changes nothing: a repetition, or one of a ticket that was deleted.
+// decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here. What
+// the next store knows besides shows when the mutation is replayed.
 func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
-	if first, repeated := s.recent.find(m.RequestID); repeated {
+	if first, repeated := s.recent.find(m); repeated {
 		return first, true
 	}
-	deleted, gone := s.recent.deleted.values[m.ID]
-	if w := s.waiting.tickets[m.ID]; w != nil && w.gone != 0 {
-		deleted, gone = max(deleted, w.gone), true
+	outcome := store.Outcome{ID: m.ID}
+	w := s.waiting.tickets[m.ID]
+	if w != nil {
+		outcome.Revision = w.revision
 	}
-	outcome := store.Outcome{ID: m.ID, Revision: deleted}
-	if m.Kind != store.Delete {
+	since := m.Since(0)
+	own := w != nil && since != 0 && w.born > since // a late create meets what was made by somebody who was told its id
+	gone := w != nil && w.gone != 0
+	deleted, known := s.recent.deleted.values[m.ID]
+	buried := gone || s.recent.graves.Has(m.ID)
+	switch {
+	case m.Kind == store.Delete:
+		outcome.Revision = max(outcome.Revision, deleted)
+		return outcome, gone || known
+	case own && gone, !m.Kind.Creates() && buried:
 		outcome.Err = store.ErrDeleted
+	case m.Kind.Creates() && !own && (buried || w != nil):
+		outcome.Err = store.ErrTaken
+	case m.MustExist && w == nil:
+		outcome.Err = store.ErrAbsent
 	}
-	return outcome, gone
+	return outcome, outcome.Err != nil
 }

@@ -16,6 +16,7 @@ import (
 const (
 	recordMutation  = 0x20
 	recordConfirmed = 0x21
+	recordMoved     = 0x28
 )
 
 // entry is one change in the journal.
@@ -91,4 +92,24 @@ func decodeConfirmed(b []byte) (confirmed, error) {
 			errRecord, kind, upTo, last, partition, partitions)
 	}
 	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
+}
+
+// encode writes that what waited of a ticket has another id: its kind, both ids, and when.
+func (m Move) encode() []byte {
+	w := record.Writer{recordMoved}
+	w.Int(int64(m.From))
+	w.Int(int64(m.To))
+	w.Time(m.At)
+	return w
+}
+
+// decodeMoved reads what encode wrote.
+func decodeMoved(b []byte) (Move, error) {
+	r := record.NewReader(b)
+	kind := r.Byte()
+	m := Move{From: r.ID(), To: r.ID(), At: r.Time()}
+	if !r.Done() || kind != recordMoved {
+		return Move{}, fmt.Errorf("%w: kind %#x, a move of %d to %d, %d bytes", errRecord, kind, m.From, m.To, len(b))
+	}
+	return m, nil
 }

@@ -6,9 +6,10 @@
 //	Apply ──> next store                          while it answers and nothing of the ticket waits in the journal
 //	      ──> journal ── Replay, in order ──> next store      otherwise, or where the change asks for an early answer
 //
-// A change that the next store did not answer goes into the journal too: it may have been made there, and is then made
-// again, which only raises its revision (or changes nothing, where it has a request id). A new change of a ticket that
-// still waits in the journal queues behind it. Reads put what waits over what the next store holds.
+// A change that the next store did not answer goes into the journal too: it may have been made there, and is then made again,
+// which only raises its revision (or changes nothing, where it has a request id). A new change of a ticket that still waits in
+// the journal queues behind it; one that may repeat a request which only the next store remembers waits, for a short time, until
+// nothing of the ticket is in the journal, and goes directly. Reads put what waits over what the next store holds.
 //
 // # Why entries are replayed one by one
 //
@@ -22,6 +23,11 @@
 // A Redis Cluster can be away in parts. What waits is kept in one queue (a lane) for each partition, replayed and confirmed on
 // its own, so that a partition's fail-over diverts the changes of its tickets alone and holds up no other's. All lanes share
 // one journal, and its bound: its oldest segment is kept until the lane that needs it longest has moved on.
+//
+// # Creates whose id is taken
+//
+// A create was acknowledged here under an id that is another ticket's, as turns out when it is replayed. It gets another id
+// ([Options].NextID), with whatever waits of its ticket; see move.go. Without one it waits as a stuck entry does.
 //
 // # What happens on failure
 //

@@ -104,6 +104,17 @@ func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
 	if err != nil {
 		return false, s.failed(l, err)
 	}
+	switch taken := takenAt(outcomes); {
+	case taken > 0: // it is the first of the next replay
+		entries, outcomes = entries[:taken], outcomes[:taken]
+	case taken == 0:
+		err := s.move(ctx, l, entries[0].Mutation.ID)
+		if err == nil {
+			return true, nil
+		}
+		entries, outcomes = entries[:1], outcomes[:1]
+		outcomes[0].Err = fmt.Errorf("%w: %w", outcomes[0].Err, err)
+	}
 	return s.arrived(l, entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
 }
 
@@ -172,6 +183,7 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 		m := &entries[i].Mutation
 		err := outcomes[i].Err
 		if errors.Is(err, store.ErrDeleted) {
+			s.noteDeleted(m.ID)
 			s.repeats.Warn().Int64("ticket", int64(m.ID)).
 				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
 			err = nil
@@ -194,6 +206,12 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 		err = outcomes[stuck[0]].Err
 	}
 	return more, err
+}
+
+func (s *Store) noteDeleted(id ticket.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent.graves.Add(id)
 }
 
 // confirm takes replayed changes out of a lane's queue; those that are stuck go to its end first.
@@ -220,6 +238,9 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 	l.queue = rest
 	for i := range again {
 		s.enqueue(&again[i], at, records[i])
+	}
+	for i := range stuck {
+		s.waiting.tickets[again[i].mutation.ID].stuck = true
 	}
 	s.replayed += int64(len(entries) - len(stuck))
 	if l.failing { // what is stuck concerns its tickets alone

@@ -62,6 +62,8 @@ func FuzzRecover(f *testing.F) {
 	f.Add(uint8(1), append([]byte{byte(len(one))}, one...))
 	f.Add(uint8(3), append(append(slices.Clip(several), byte(len(all.encode()))), all.encode()...))
 	f.Add(uint8(2), append(append(slices.Clip(several), byte(len(part.encode()))), part.encode()...))
+	move := Move{From: 2, To: 9, At: time.UnixMicro(1)}.encode()
+	f.Add(uint8(3), append(append(slices.Clip(several), byte(len(move))), move...))
 	f.Fuzz(func(t *testing.T, partitions uint8, data []byte) {
 		dir := t.TempDir()
 		readable := true
@@ -126,6 +128,10 @@ func (s *Store) sequences(t *testing.T) []uint64 {
 func canBeRead(record []byte) bool {
 	if record[0] == recordConfirmed {
 		_, err := decodeConfirmed(record)
+		return err == nil
+	}
+	if record[0] == recordMoved {
+		_, err := decodeMoved(record)
 		return err == nil
 	}
 	_, err := decode(record)

@@ -14,10 +14,12 @@ type overlay struct{ tickets map[ticket.ID]*waiting }
 // waiting is one ticket's changes that wait.
 type waiting struct {
 	entries  int
-	arrived  int    // entries that were taken away again
-	last     uint64 // the sequence number of the newest entry
+	arrived  int             // entries that were taken away again
+	last     uint64          // the sequence number of the newest entry
+	born     ticket.Revision // of the first entry that made something wait
 	revision ticket.Revision
 	full     bool            // made by a create that waits
+	stuck    bool            // the next store does not take its changes
 	gone     ticket.Revision // the revision that deletes it, or zero
 	changes  []change
 }
@@ -38,7 +40,7 @@ func (o *overlay) add(e *entry) {
 	m := &e.mutation
 	w := o.tickets[m.ID]
 	if w == nil {
-		w = &waiting{}
+		w = &waiting{born: e.revision}
 		o.tickets[m.ID] = w
 	}
 	w.entries++

@@ -89,7 +89,7 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 	}
 	for i := range records {
 		if records[i].Deleted {
-			s.recent.raise(records[i].ID, records[i].Revision)
+			s.recent.saw(records[i].ID, records[i].Revision)
 		}
 		if w := s.waiting.tickets[records[i].ID]; w != nil {
 			w.over(&records[i])
@@ -100,7 +100,30 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 
 // Fill implements [store.Tickets]: only the next store keeps clean copies.
 func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
-	return s.next.Fill(ctx, rows, bases)
+	if err := s.next.Fill(ctx, rows, bases); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range rows {
+		switch {
+		case rows[i].Deleted:
+			s.recent.graves.Add(rows[i].ID)
+		case bases[i] == 0: // somebody has revived the row
+			s.recent.forget(rows[i].ID)
+		}
+	}
+	return nil
+}
+
+// Bury implements [store.Tickets].
+func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
+	s.mu.Lock()
+	for _, id := range ids {
+		s.recent.graves.Add(id)
+	}
+	s.mu.Unlock()
+	return s.next.Bury(ctx, ids)
 }
 
 // Claim implements [store.Queue]: what waits in the journal is not the flusher's yet.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 type Next interface {
 	store.Store
 	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
-	// returns one outcome for each. An error means that none of the outcomes is known; the same call may be repeated.
+	// returns one outcome for each. It ends with the first create whose id is taken: what follows is not made. An error means that
+	// none of the outcomes is known; the same call may be repeated.
 	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
 	// Fence sees to it that no earlier Apply to a partition, of this process or of one before it on the same journal, is made from
 	// now on.
@@ -39,6 +41,9 @@ type Options struct {
 	Partitions int
 	// Up tells whether a partition of the next store is believed to answer.
 	Up func(partition int) bool
+	// NextID returns an id for a new ticket, for a create whose id turns out to be another ticket's when it is replayed. Without it, or
+	// while it fails, the create waits. Optional.
+	NextID func(ctx context.Context) (ticket.ID, error)
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -67,8 +72,9 @@ type Store struct {
 	// moved is closed and replaced whenever entries have arrived or could not be brought.
 	moved    chan struct{}
 	replayed int64
-	tries    int64 // replays that have ended, in whatever way
-	full     bool  // the last change found no room
+	tries    int64  // replays that have ended, in whatever way
+	full     string // why the last change found no room; empty where it found some
+	moves    []Move
 
 	repeats zerolog.Logger // limited, for what may concern each change of a long outage
 }
@@ -140,6 +146,9 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 		}
 		s.last, s.numbered = max(s.last, c.last), at.Segment
 		return s.forget(c)
+	}
+	if len(data) > 0 && data[0] == recordMoved {
+		return s.recoverMove(data)
 	}
 	e, err := decode(data)
 	if err != nil {
@@ -256,8 +265,8 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
-// Full says whether the last change for the journal found no room.
-func (s *Store) Full() bool {
+// Full says why the last change for the journal found no room; empty where it found some.
+func (s *Store) Full() (reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.full
@@ -266,12 +275,16 @@ func (s *Store) Full() bool {
 // Status counts what waits.
 type Status struct {
 	Entries, Bytes, Segments int64
+	// Requests counts the request ids that are remembered here.
+	Requests int64
 	// Oldest is when the oldest change that waits was accepted; zero where none does.
 	Oldest time.Time
 	// Replayed is the number of changes that were brought to the next store since the journal was opened.
 	Replayed int64
 	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
 	Tries int64
+	// Moved are the latest creates that got another id than their clients were told, as that was another ticket's.
+	Moved []Move
 }
 
 // Status counts what waits.
@@ -281,6 +294,6 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	return Status{
 		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(), Tries: s.tries,
+		Oldest: s.oldestAt(), Tries: s.tries, Moved: slices.Clone(s.moves), Requests: int64(s.recent.requests.Len()),
 	}
 }

@@ -55,6 +55,8 @@ type harness struct {
 	segment  int64 // bytes
 	gather   time.Duration
 	cluster  bool
+	ids      *ids // nil: no id for creates whose own is taken
+	maxDirty int
 	next     *outage
 	client   *goredis.Client // of the Redis, and what its keys begin with
 	prefix   string
@@ -80,6 +82,7 @@ func start(t *testing.T, h *harness) *harness {
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
 			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
+			MaxDirty: h.maxDirty,
 		})
 	}
 	h.open(t)
@@ -90,10 +93,14 @@ func start(t *testing.T, h *harness) *harness {
 // open opens the relay on its folder, as a daemon that starts does.
 func (h *harness) open(t *testing.T) {
 	t.Helper()
+	var next func(context.Context) (ticket.ID, error)
+	if h.ids != nil {
+		next = h.ids.next
+	}
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: 5000, Partitions: redis.Partitions(h.cluster), Gather: h.gather,
-		Up: func(int) bool { return true }, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Up: func(int) bool { return true }, NextID: next, Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)

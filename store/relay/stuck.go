@@ -40,9 +40,9 @@ func (s *Store) behind(l *lane, entries []store.Entry, stuck []int) (again []ent
 }
 
 // renumber writes entries once more, under new sequence numbers: the next store passes over the old ones by now. All of them
-// are written or none. Entries that have not been replayed yet stay in the journal under their old numbers, too: after a restart
+// are written, and what follows them, or none. Entries that have not been replayed yet stay in the journal under their old numbers, too: after a restart
 // they are replayed twice, in their order both times. The caller holds the lock.
-func (s *Store) renumber(entries []entry) (at wal.Position, records [][]byte, err error) {
+func (s *Store) renumber(entries []entry, following ...[]byte) (at wal.Position, records [][]byte, err error) {
 	if len(entries) == 0 {
 		return at, nil, nil
 	}
@@ -50,6 +50,6 @@ func (s *Store) renumber(entries []entry) (at wal.Position, records [][]byte, er
 		entries[i].sequence = s.last + 1 + uint64(i)
 		records = append(records, entries[i].encode())
 	}
-	at, err = s.journal.Append(records...)
+	at, err = s.journal.Append(append(records, following...)...)
 	return at, records, err
 }

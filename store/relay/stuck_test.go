@@ -51,6 +51,30 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 	}
 }
 
+// Changes with request ids of such a ticket queue behind it, as the others do: nothing is gained by another replay for each.
+func TestRequestsQueueBehindAStuckChange(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.gather = time.Hour
+	h.restart(t)
+	if err := h.client.Set(t.Context(), h.prefix+"ticket:1", "not a ticket", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(true)
+	h.set(t, 1, "older")
+	h.next.away.Store(false)
+	h.drained(t) // as far as it goes
+	before := h.Status().Tries
+	for _, id := range []string{"a", "b", "c"} {
+		m := mutation(1, id)
+		m.RequestID = id
+		h.make(t, m)
+	}
+	if s := h.Status(); s.Entries != 4 || s.Tries > before+1 { // the replay that has just ended may not be counted yet
+		t.Errorf("%d changes wait after %d replays, want 4 and none", s.Entries, s.Tries-before)
+	}
+}
+
 // stalled is a file whose disk fails.
 type stalled struct {
 	wal.File

@@ -161,6 +161,80 @@ func testRequestMemory(t *testing.T, b *bench) {
 	}
 }
 
+// A request id that was used before for something else, be it another ticket, another kind or other fields, is refused, and what
+// it asks for is not made. (A store that looks at the id alone acknowledges it, and makes nothing.)
+func testReusedRequest(t *testing.T, b *bench) {
+	const other, anywhere = 1 + Partitions, 2 // in the partition of ticket 1, and in another
+	for i, remember := range []time.Duration{0, 10 * time.Minute} {
+		request := func(kind store.Kind, id ticket.ID, digest, status string) store.Mutation {
+			m := b.mutation(kind, id, fields("status", status))
+			m.RequestID, m.Remember, m.Digest = fmt.Sprintf("order-812-%d", i), remember, digest
+			return m
+		}
+		first := b.apply(t, request(store.Set, 1, "set 1 pending", "pending"))[0]
+		before := b.get(t, 1)
+		wrong := []store.Mutation{
+			request(store.Set, other, "set other", "open"), request(store.Set, 1, "set 1 closed", "closed"),
+			request(store.Delete, 1, "delete 1", "pending"), request(store.Create, other, "create", "open"),
+		}
+		if remember == 0 { // an id that was made up for one call is looked for where its ticket is
+			wrong = append(wrong, request(store.Set, anywhere, "set another", "open"), request(store.Create, anywhere, "create", "open"))
+		}
+		for _, m := range wrong {
+			if got := b.apply(t, m)[0]; !errors.Is(got.Err, store.ErrReused) {
+				t.Errorf("%s after set 1 (remember %v): %+v, want ErrReused", m.Digest, remember, got)
+			}
+		}
+		if got := b.get(t, 1); got.Revision != before.Revision || got.Deleted {
+			t.Errorf("ticket is %+v, want it left at revision %d", got, before.Revision)
+		}
+		for _, id := range []ticket.ID{other, anywhere} {
+			if got := b.get(t, id); got.Held() {
+				t.Errorf("ticket %d was made under the id of another request", id)
+			}
+		}
+		again := b.apply(t, request(store.Set, 1, "set 1 pending", "pending"))[0]
+		if again.Err != nil || again.Revision != first.Revision {
+			t.Errorf("repetition: %+v, first: %+v", again, first)
+		}
+		create := b.mutation(store.Create, ticket.ID(100+i), fields("status", "new"))
+		create.RequestID, create.Remember, create.Digest = fmt.Sprintf("create-%d", i), remember, "create new"
+		b.apply(t, create)
+		create.ID, create.Digest = ticket.ID(200+i), "create other"
+		got, made := b.apply(t, create)[0], b.get(t, create.ID)
+		if !errors.Is(got.Err, store.ErrReused) || made.Held() {
+			t.Errorf("another create under the same id: %+v, %+v", got, made)
+		}
+	}
+}
+
+// A request that was refused has changed nothing: its id may be used again, with what was wrong put right.
+func testRefusedRequest(t *testing.T, b *bench) {
+	have := b.set(t, 1, "status", "open")
+	m := b.mutation(store.Set, 1, fields("status", "closed"))
+	m.RequestID, m.Digest, m.IfRevision = "r-1", "at the wrong revision", have+1
+	var conflict *store.ConflictError
+	if got := b.apply(t, m)[0]; !errors.As(got.Err, &conflict) {
+		t.Fatalf("%+v, want a conflict", got)
+	}
+	m.Digest, m.IfRevision = "at the right one", have
+	if got := b.apply(t, m)[0]; got.Err != nil {
+		t.Fatalf("with the right revision: %+v", got)
+	}
+	wantFields(t, b.get(t, 1).Fields, "status", "closed")
+}
+
+// What an earlier version has remembered has no digest: every request under the id repeats it.
+func testUnknownDigest(t *testing.T, b *bench) {
+	m := b.mutation(store.Set, 1, fields("status", "pending"))
+	m.RequestID = "r-1"
+	first := b.apply(t, m)[0]
+	m.Digest = "a digest"
+	if again := b.apply(t, m)[0]; again.Err != nil || again.Revision != first.Revision {
+		t.Fatalf("repetition: %+v, first: %+v", again, first)
+	}
+}
+
 func testDeletedRefusesSet(t *testing.T, b *bench) {
 	b.set(t, 1, "status", "open")
 	deleted := b.apply(t, b.mutation(store.Delete, 1, fields("deleted_at", "2026-01-02 03:04:05")))[0]

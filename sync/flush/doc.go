@@ -4,6 +4,7 @@
 //
 //	up ──ErrSinkDown──> down ──a write that works──> up;
 //	up ──ErrSinkPaused──> paused ──definition read again, a write that works──> up
+//	up ──ErrSinkForeign──> paused ──an operator's word, a write that works──> up
 //
 // While the sink is down or paused, claims are released at once and charged to no ticket, and the flusher tries again with
 // growing, jittered pauses. Its backlog waits in the store; nothing waits in the flusher's memory beyond one batch.

@@ -34,14 +34,16 @@ type table struct {
 	fail   error
 	refuse map[ticket.ID]*flush.Refusal
 	locked map[ticket.ID]bool
-	hang   bool // until the caller gives up
+	gone   map[ticket.ID]bool // the sink has something else of them
+	hang   bool               // until the caller gives up
 	delay  time.Duration
 	// failFor fails writes of these tickets.
 	failFor map[ticket.ID]error
 }
 
 func newTable() *table {
-	return &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{}}
+	return &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{},
+		gone: map[ticket.ID]bool{}}
 }
 
 func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
@@ -70,6 +72,9 @@ func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Resu
 			continue
 		case s.refuse[c.ID] != nil:
 			results[i].Refused = s.refuse[c.ID]
+			continue
+		case s.gone[c.ID]:
+			results[i] = flush.Result{Revision: c.Revision, Ahead: true}
 			continue
 		case c.Revision > row.Revision:
 			for _, f := range row.Fields {
@@ -301,6 +306,26 @@ func TestRefusedTicketIsParked(t *testing.T) {
 		backlog, err := d.queue.Backlog(t.Context())
 		if err != nil || backlog.Dead != 1 || backlog.Dirty != 0 || d.Stats().Rows() != 2 {
 			t.Errorf("backlog %+v (%v), %d rows; want the others flushed and one dead letter", backlog, err, d.Stats().Rows())
+		}
+	})
+}
+
+// A ticket that the sink says it has otherwise is clean, and the store forgets its copy.
+func TestWhatTheSinkHasOtherwiseIsForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.gone[2] = true
+		d.set(t, 1, "status", "open")
+		d.set(t, 2, "status", "open")
+		time.Sleep(time.Minute)
+		backlog, err := d.queue.Backlog(t.Context())
+		if err != nil || backlog.Dirty+backlog.Dead != 0 {
+			t.Errorf("backlog %+v (%v), want none", backlog, err)
+		}
+		records, err := d.queue.Get(t.Context(), []ticket.ID{1, 2})
+		if err != nil || !records[0].Held() || records[1].Held() {
+			t.Errorf("records %+v (%v), want the first held and the second forgotten", records, err)
 		}
 	})
 }

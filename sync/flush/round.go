@@ -108,7 +108,7 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 		default:
 			f.locked.remove(claim.ID)
 			receipts = append(receipts, store.Receipt{
-				ID: claim.ID, Revision: result.Revision, Ahead: result.Revision > claim.Revision,
+				ID: claim.ID, Revision: result.Revision, Ahead: result.Ahead || result.Revision > claim.Revision,
 			})
 			if claim.Partial {
 				rest = append(rest, claim.ID)

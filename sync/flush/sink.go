@@ -22,6 +22,9 @@ type Change struct {
 type Result struct {
 	// Revision is the ticket's in the sink after the write: the change's own, or a higher one where the sink was ahead.
 	Revision ticket.Revision
+	// Ahead says that the sink has something else of this ticket than the change: what the store holds of it is to be
+	// forgotten, as where Revision is higher than the change's.
+	Ahead bool
 	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
 	Refused *Refusal
 	// Later is set, with the reason, where the sink answers but somebody else holds the row: it is to be tried again, for as
@@ -38,7 +41,7 @@ type Refusal struct {
 // Sink is where changes are brought. A write is idempotent and never replaces a newer revision by an older one.
 type Sink interface {
 	// Write brings the changes, at most one per ticket, and returns one result per change, in their order. An error that
-	// wraps [ErrSinkDown] or [ErrSinkPaused] concerns none of them: all are to be tried again.
+	// wraps [ErrSinkDown], [ErrSinkPaused] or [ErrSinkForeign] concerns none of them: all are to be tried again.
 	Write(ctx context.Context, changes []Change) ([]Result, error)
 }
 
@@ -47,6 +50,9 @@ var (
 	ErrSinkDown = errors.New("sink down")
 	// ErrSinkPaused means that the sink's table is missing or has changed: its definition must be read again first.
 	ErrSinkPaused = errors.New("sink paused: its table is missing or has changed")
+	// ErrSinkForeign means that what answers is not the table that the changes belong to: a copy, or another server's. Nothing is
+	// done there until an operator has decided.
+	ErrSinkForeign = errors.New("not this site's table")
 	// ErrLocked means that others hold the rows of tickets for so long that these could not be brought.
 	ErrLocked = errors.New("rows stay locked by others")
 )

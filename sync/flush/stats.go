@@ -76,7 +76,7 @@ func (f *Flusher) note(moved Moved, err error) {
 		}
 	case errors.Is(err, ErrLocked):
 		state, reason = SinkDown, err.Error()
-	case errors.Is(err, ErrSinkPaused):
+	case errors.Is(err, ErrSinkPaused), errors.Is(err, ErrSinkForeign):
 		state, reason = SinkPaused, err.Error()
 	case errors.Is(err, ErrSinkDown):
 		state, reason = SinkDown, err.Error()
@@ -91,10 +91,12 @@ func (f *Flusher) note(moved Moved, err error) {
 	if !f.stats.health.set(state, reason, time.Now()) {
 		return
 	}
-	switch state {
-	case SinkUp:
+	switch {
+	case state == SinkUp:
 		f.opts.Log.Info().Msg("flushing to MySQL works again")
-	case SinkPaused:
+	case errors.Is(err, ErrSinkForeign):
+		f.opts.Log.Error().Err(err).Msg("flushing is paused: what answers is not this site's table; changes wait in the store")
+	case state == SinkPaused:
 		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table is missing or has changed; run 'ticketd migrate'; " +
 			"changes wait in the store")
 	default:

@@ -1,6 +1,14 @@
 // Package ids hands out ids for new tickets from blocks that are leased ahead (hi-lo), so that creates go on while
 // MySQL is away, for as long as the leased ids last.
 //
+// # Ids that others use
+//
+// A leased block keeps other allocators away, not SQL, an import or another plugin. So before an id is given, the
+// allocator asks which of the next ids have a row, and skips them ([Taken]); creates share one question and its answer,
+// which counts for a moment only. Ids that requests name are skipped as well ([Allocator.Use]). Where the question gets no
+// answer, creates go on without one: the sink refuses a create that meets another ticket's row. That refusal also covers
+// a row that is inserted after the answer.
+//
 // # States
 //
 // A block is in use and, once half of it is gone, the next one is leased in the background; ids that a stopped daemon
@@ -15,6 +23,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
@@ -38,15 +47,24 @@ var ErrExhausted = errors.New("no ticket ids left")
 // Lease takes n ids that nobody else is ever given and returns the first.
 type Lease func(ctx context.Context, n int) (ticket.ID, error)
 
+// Taken returns which of the ids from first to last have a row, or had one that was deleted.
+type Taken func(ctx context.Context, first, last ticket.ID) ([]ticket.ID, error)
+
 // Allocator hands out ids. It may be used by any number of goroutines. Start and Stop are idempotent.
 type Allocator struct {
 	lease Lease
+	taken Taken
 	block int
 	loop  lifecycle.Loop
 	wake  chan struct{} // asks the loop for a block
+	// blocks are those in hand as they were leased, for [Allocator.Use] to look at without the lock.
+	blocks atomic.Pointer[[2]span]
 
 	mu        sync.Mutex
 	now, next span
+	// used are ids of both blocks that requests have named.
+	used   map[ticket.ID]struct{}
+	vetted vetted
 	// failure is why the last lease failed; nil when it did not, or none has ended yet.
 	failure error
 	// ended is closed and replaced when a lease has ended, well or not.
@@ -59,13 +77,18 @@ type span struct {
 	left  int
 }
 
+func (s span) holds(id ticket.ID) bool { return id >= s.first && id-s.first < ticket.ID(s.left) }
+
 // New makes an allocator that leases block ids at a time; zero stands for [DefaultBlock]. It leases nothing before
 // Start.
-func New(lease Lease, block int) *Allocator {
+func New(lease Lease, taken Taken, block int) *Allocator {
 	if block <= 0 {
 		block = DefaultBlock
 	}
-	return &Allocator{lease: lease, block: block, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	return &Allocator{
+		lease: lease, taken: taken, block: block, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		used: make(map[ticket.ID]struct{}),
+	}
 }
 
 // Start begins leasing in the background. It ends with Stop, or with ctx.
@@ -77,50 +100,102 @@ func (a *Allocator) Start(ctx context.Context) {
 // Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had.
 func (a *Allocator) Stop(ctx context.Context) error { return a.loop.Stop(ctx, "id allocator") }
 
-// Next returns an id. It waits for nothing while ids are left; else for the lease that is under way, at most until
-// ctx ends.
+// Next returns an id that no row has and no request has named, as far as the database answers within a moment. It waits
+// for that answer; where no ids are left, for the lease that is under way, at most until ctx ends.
 func (a *Allocator) Next(ctx context.Context) (ticket.ID, error) {
-	for {
-		id, wait, err := a.take()
-		if wait == nil {
-			return id, err
-		}
-		select {
-		case <-wait:
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%w: waiting for new ones: %w", ErrExhausted, context.Cause(ctx))
+	for blind := false; ; {
+		step, err := a.take(blind)
+		switch {
+		case err != nil:
+			return 0, err
+		case step.id != 0:
+			return step.id, nil
+		case step.lease != nil:
+			select {
+			case <-step.lease:
+			case <-ctx.Done():
+				return 0, fmt.Errorf("%w: waiting for new ones: %w", ErrExhausted, context.Cause(ctx))
+			}
+		default:
+			blind = !a.answered(ctx, &step)
+			if ctx.Err() != nil {
+				return 0, fmt.Errorf("looking whether the next ticket id is free: %w", context.Cause(ctx))
+			}
 		}
 	}
 }
 
-// Left counts the ids that can be had without a lease.
+// Use notes that a request named an id: where it is leased, it is not given to a new ticket any more.
+func (a *Allocator) Use(id ticket.ID) {
+	blocks := a.blocks.Load()
+	if blocks == nil || !blocks[0].holds(id) && !blocks[1].holds(id) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.now.holds(id) || a.next.holds(id) {
+		a.used[id] = struct{}{}
+	}
+}
+
+// Left counts the ids that can be had without a lease, those included that turn out to be taken.
 func (a *Allocator) Left() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.now.left + a.next.left
+	return a.now.left + a.next.left - len(a.used)
 }
 
-// take returns an id, or an error, or what to wait for.
-func (a *Allocator) take() (id ticket.ID, wait <-chan struct{}, err error) {
+// step is what a caller of [Allocator.Next] has or does next; one of its fields is set.
+type step struct {
+	id    ticket.ID
+	lease <-chan struct{} // ends with the lease that is under way
+	other <-chan struct{} // ends with the question that another caller asks
+	ask   span            // which ids this caller asks about
+}
+
+// take returns the next step; a blind one asks no question.
+func (a *Allocator) take(blind bool) (step, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.now.left == 0 {
-		a.now, a.next = a.next, span{}
-	}
-	if a.now.left == 0 {
-		a.ask()
-		if a.failure != nil {
-			return 0, nil, fmt.Errorf("%w: %w", ErrExhausted, a.failure)
+	now := time.Now()
+	for {
+		if a.now.left == 0 {
+			a.now, a.next = a.next, span{}
+			a.blocks.Store(&[2]span{a.now})
 		}
-		return 0, a.ended, nil
+		if a.now.left == 0 {
+			a.ask()
+			if a.failure != nil {
+				return step{}, fmt.Errorf("%w: %w", ErrExhausted, a.failure)
+			}
+			return step{lease: a.ended}, nil
+		}
+		id := a.now.first
+		if _, used := a.used[id]; used {
+			delete(a.used, id)
+			a.advance()
+			continue
+		}
+		known, taken := a.vetted.look(id, now)
+		switch {
+		case taken:
+			a.advance()
+		case known || blind || now.Before(a.vetted.silent):
+			a.advance()
+			return step{id: id}, nil
+		default:
+			return a.vetted.question(span{id, min(a.now.left, window)}), nil
+		}
 	}
-	id = a.now.first
+}
+
+// advance passes the first id of the block. The caller holds mu.
+func (a *Allocator) advance() {
 	a.now.first++
 	a.now.left--
 	if a.wanting() {
 		a.ask()
 	}
-	return id, nil, nil
 }
 
 // wanting says that half of a block or more is gone and that no other is at hand. The caller holds mu.
@@ -179,6 +254,7 @@ func (a *Allocator) note(err error, block span) {
 	a.failure = err
 	if err == nil {
 		a.next = block
+		a.blocks.Store(&[2]span{a.now, a.next})
 	}
 	close(a.ended)
 	a.ended = make(chan struct{})

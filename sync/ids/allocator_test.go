@@ -22,6 +22,7 @@ type sequence struct {
 	leases int
 	away   atomic.Bool
 	gate   chan struct{} // where not nil, a lease waits for it
+	table  table
 }
 
 func (s *sequence) lease(ctx context.Context, n int) (ticket.ID, error) {
@@ -46,7 +47,7 @@ func (s *sequence) lease(ctx context.Context, n int) (ticket.ID, error) {
 // started makes an allocator in the test's bubble.
 func started(t *testing.T, s *sequence, block int) *ids.Allocator {
 	t.Helper()
-	a := ids.New(s.lease, block)
+	a := ids.New(s.lease, s.table.taken, block)
 	a.Start(t.Context())
 	t.Cleanup(func() {
 		if err := a.Stop(context.Background()); err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// Two daemons that lease from the same database: no id twice, and none of those that the table had before.
+// Two daemons that lease from the same database: no id twice, none of a row, and an id that somebody typed in does not
+// move the numbering.
 func TestAllocatorsOnTheRealSequence(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -30,12 +31,12 @@ func TestAllocatorsOnTheRealSequence(t *testing.T) {
 			t.Fatal(err)
 		}
 		if daemon == 0 {
-			_, err := server.DB(t, name).ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id) VALUES (4711)")
+			_, err := server.DB(t, name).ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id) VALUES (4),(5),(17),(4711)")
 			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		a := ids.New(mysql.NewSequence(db).Lease, 10)
+		a := ids.New(mysql.NewSequence(db).Lease, db.Taken, 10)
 		a.Start(t.Context())
 		t.Cleanup(func() {
 			if err := a.Stop(context.Background()); err != nil {
@@ -50,7 +51,7 @@ func TestAllocatorsOnTheRealSequence(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					if _, twice := seen.LoadOrStore(id, true); twice || id <= 4711 {
+					if _, twice := seen.LoadOrStore(id, true); twice || id == 4 || id == 5 || id == 17 || id > 4711 {
 						t.Errorf("id %d was given, twice: %v", id, twice)
 					}
 				}

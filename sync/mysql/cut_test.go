@@ -93,6 +93,9 @@ func TestConnectionLostBeforeTheAnswer(t *testing.T) {
 		"upsert": {"INSERT INTO", private, mysql.Config{}},
 		"commit": {"COMMIT", hard, mysql.Config{Table: "tickets", Key: "id"}},
 	} {
+		if beside(t) && name == "upsert" {
+			continue // the statement is in a transaction there, and undone
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			direct := c.setUp(t)

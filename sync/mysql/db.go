@@ -32,13 +32,18 @@ const (
 type DB struct {
 	config     Config
 	database   string        // the DSN's
+	address    string        // the DSN's, with its network
 	patience   time.Duration // for one statement
 	pool       *sql.DB
 	definition atomic.Pointer[table.Definition]
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
 	packet atomic.Int64
+	// places are the tables that know ids, as the last lease found them.
+	places atomic.Pointer[[]idPlace]
 	// rereads are those of the definition because of something refused.
 	rereads seldom
+	// guard looks at new connections; nil where nobody does.
+	guard *guard
 }
 
 // Open checks the config and prepares the pool. It connects to nothing: the first use does.
@@ -55,14 +60,14 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
 	}
-	pool := sql.OpenDB(connector)
+	db := &DB{config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")", patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout}
+	pool := sql.OpenDB(guarded{connector, db})
 	pool.SetMaxOpenConns(config.MaxConns)
 	pool.SetMaxIdleConns(config.MaxConns)
 	pool.SetConnMaxLifetime(connLifetime)
 	pool.SetConnMaxIdleTime(connIdle)
-	return &DB{
-		config: config, database: dsn.DBName, pool: pool, patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
-	}, nil
+	db.pool = pool
+	return db, nil
 }
 
 // Patience is the longest that one statement takes before a database that does not answer is given up, connecting included.

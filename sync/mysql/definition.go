@@ -32,6 +32,9 @@ const (
 func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	const operation = "read the table's definition"
 	db.packet.Store(0)
+	if err := db.Identify(ctx); err != nil {
+		return nil, err
+	}
 	f, err := db.flavour(ctx)
 	if err != nil {
 		return nil, db.failure(operation, err)
@@ -50,7 +53,14 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err != nil {
 		return nil, db.failure(operation, err)
 	}
-	d, err := db.assemble(columns, f, jsonColumns)
+	beside, err := db.tableExists(ctx, db.config.Table+sideSuffix)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	d, err := db.assemble(columns, f, jsonColumns, beside)
+	if err == nil && !beside {
+		err = db.proveOwn(ctx)
+	}
 	if err == nil && !unique {
 		err = fmt.Errorf("column %s has no unique index of its own; add one", db.config.Key)
 	}
@@ -61,8 +71,10 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	return d, nil
 }
 
-// assemble makes the definition from the columns and the config.
-func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bool) (*table.Definition, error) {
+// assemble makes the definition from the columns and the config. beside says that the table has a side table.
+func (db *DB) assemble(
+	columns []described, f flavour, jsonColumns map[string]bool, beside bool,
+) (*table.Definition, error) {
 	c := db.config
 	if len(columns) == 0 {
 		return nil, errors.New("no such table; run ticketd migrate")
@@ -72,13 +84,16 @@ func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bo
 		fields[strings.ToLower(column)] = field
 	}
 	d := &table.Definition{Table: c.Table}
+	if beside {
+		d.Side, d.Revision = c.Table+sideSuffix, c.Revision
+	}
 	for _, col := range columns {
 		field, mapped := fields[strings.ToLower(col.name)]
 		if !mapped {
 			field = col.name
 		}
 		delete(fields, strings.ToLower(col.name))
-		if own, err := c.reserved(d, &col); own {
+		if own, err := c.reserved(d, &col, mapped, jsonColumns[col.name]); own {
 			if err != nil {
 				return nil, err
 			}
@@ -107,12 +122,20 @@ func (db *DB) assemble(columns []described, f flavour, jsonColumns map[string]bo
 }
 
 // reserved notes a column that holds no ticket field of its own: key, revision or extra.
-func (c Config) reserved(d *table.Definition, col *described) (own bool, err error) {
+func (c Config) reserved(d *table.Definition, col *described, mapped, jsonText bool) (own bool, err error) {
 	switch {
+	case d.Side != "" && c.theirs(col, mapped, jsonText):
+		return false, nil
 	case strings.EqualFold(col.name, c.Key):
 		d.Key = col.name
 		if !col.integer() {
 			err = fmt.Errorf("key column %s is no integer", col.name)
+		}
+	case strings.EqualFold(col.name, c.Revision) && d.Side != "":
+		// The column that ticketd had before it kept revisions beside the table, or the owner's own.
+		if !col.nullable && !col.defaultText.Valid {
+			err = fmt.Errorf("column %s must be given in every INSERT; make it a field of another name in the config's columns",
+				col.name)
 		}
 	case strings.EqualFold(col.name, c.Revision):
 		d.Revision = col.name
@@ -208,11 +231,5 @@ func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
 
 // keyIsUnique says whether the key column alone is a unique index: without one every upsert would insert.
 func (db *DB) keyIsUnique(ctx context.Context) (bool, error) {
-	var n int
-	err := db.pool.QueryRowContext(ctx, `SELECT COUNT(*) FROM (
-		SELECT MAX(column_name) AS name FROM information_schema.statistics
-		WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0
-		GROUP BY index_name HAVING COUNT(*) = 1) AS single WHERE LOWER(name) = LOWER(?)`,
-		db.config.Table, db.config.Key).Scan(&n)
-	return n > 0, err
+	return uniqueAlone(ctx, db.pool, db.config.Table, db.config.Key)
 }

@@ -16,6 +16,7 @@ func hard(t *testing.T) *mysql.DB {
 	server, name := testenv.SharedMariaDB(t)
 	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id"})
 	exec(t, db, "CREATE TABLE tickets (id BIGINT PRIMARY KEY, status VARCHAR(9))")
+	formerly(t, db, "revision")
 	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +47,12 @@ func TestALateWriteDoesNotResurrect(t *testing.T) {
 		wantStored(t, write(t, db, deletion(1, 20)), 20)
 	}
 	wantGone(t, db, 1)
-	wantStored(t, write(t, db, set(1, 15, "status", "late"), set(2, 15, "status", "closed"), set(3, 15, "status",
-		"new")), 15, 15, 15)
+	late := write(t, db, set(1, 15, "status", "late"), set(2, 15, "status", "closed"), set(3, 15, "status", "new"))
+	if beside(t) {
+		wantStored(t, late, 20, 15, 15) // the deletion's own
+	} else {
+		wantStored(t, late, 15, 15, 15)
+	}
 	wantStored(t, write(t, db, set(1, 25, "status", "newer")), 25) // nobody who writes to a deleted id means to create it
 	wantGone(t, db, 1)
 	wantFields(t, db, 2, 15, "status", "closed")

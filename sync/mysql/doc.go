@@ -8,6 +8,9 @@
 // guarded: it is assigned only where the change's revision is above the row's, and the revision column is assigned
 // last, as assignments run from left to right. So a write may come twice, late, or from two daemons at once: an older
 // revision never replaces a newer one, and columns that a change does not name are left alone.
+// Two further conditions keep changes away from rows that are not theirs. A create, until it has arrived, assigns nothing where the
+// row's revision is below that of the create (see floorOf): the row belongs to another ticket, and the create is refused.
+// What is no deletion assigns nothing where the row is marked as deleted: the result says that the store is to forget its copy.
 // The server's answer carries a mark where the guard kept a row from being written; only then the revisions are asked for.
 //
 // Two kinds of table need more:
@@ -16,6 +19,11 @@
 //   - Without a deleted_at column a delete removes the row and leaves a tombstone in a table beside it. A ticket that
 //     has one is never inserted again. The look-up of tombstones locks what it looks at, so it also holds against a delete
 //     that runs at the same time.
+//
+// # Ids
+//
+// [Sequence.Lease] takes blocks of ids from a table with one row, passes over blocks of which rows have all ids, and where the
+// key is AUTO_INCREMENT moves the table's counter behind the block. [DB.Taken] tells which ids have a row.
 //
 // # What happens on failure
 //

@@ -108,6 +108,9 @@ func timedOut(err error) bool {
 // failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
 // What the server said stays in the chain and the message, with its number.
 func (db *DB) failure(operation string, err error) error {
+	if errors.Is(err, flush.ErrSinkForeign) {
+		return fmt.Errorf("mysql: %s: %w", operation, err)
+	}
 	switch judge(err) {
 	case fine:
 		return nil

@@ -18,6 +18,8 @@ type Facts struct {
 	Ahead time.Duration
 	// Engine is the table's; empty where there is no such table.
 	Engine string
+	// Added says that an earlier version of ticketd added the revision column to a table that it did not make.
+	Added bool
 	// Denied are the statements that this user may not run on the table, e.g. UPDATE.
 	Denied []string
 }
@@ -38,10 +40,13 @@ func (db *DB) Examine(ctx context.Context) (*Facts, error) {
 	if err != nil {
 		return nil, db.failure("examine", err)
 	}
-	if f.Engine != "" {
-		f.Denied = db.denied(ctx)
+	if f.Engine == "" {
+		return f, nil
 	}
-	return f, nil
+	f.Denied = db.denied(ctx)
+	err = db.pool.QueryRowContext(ctx, "SELECT COUNT(*) > 0 FROM information_schema.statistics WHERE table_schema = DATABASE() AND "+
+		"table_name = ? AND index_name = ?", db.config.Table, addedIndex).Scan(&f.Added)
+	return f, db.failure("examine", err)
 }
 
 // ahead is how far a clock that was read between two looks at this one lies outside them.
@@ -63,6 +68,14 @@ func (db *DB) denied(ctx context.Context) []string {
 		{"SELECT", "SELECT " + key + " FROM " + tickets + " WHERE 1 = 0"},
 		{"INSERT", "INSERT INTO " + tickets + " (" + key + ") SELECT 1 FROM DUAL WHERE 1 = 0"},
 		{"UPDATE", "UPDATE " + tickets + " SET " + key + " = " + key + " WHERE 1 = 0"},
+	}
+	if d := db.definition.Load(); d != nil && d.Side != "" {
+		side := quote(d.Side)
+		tries = append(tries, struct{ name, statement string }{
+			"SELECT, INSERT, UPDATE on " + d.Side,
+			"INSERT INTO " + side + " (ticket_id, revision, deleted) SELECT ticket_id, revision, deleted FROM " + side +
+				" WHERE 1 = 0 ON DUPLICATE KEY UPDATE deleted = VALUES(deleted)",
+		})
 	}
 	if d := db.definition.Load(); d != nil && d.DeletedAt == "" {
 		tries = append(tries, struct{ name, statement string }{"DELETE", "DELETE FROM " + tickets + " WHERE 1 = 0"})

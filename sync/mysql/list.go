@@ -55,7 +55,7 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 	if err != nil {
 		return nil, nil, err
 	}
-	query := bounded(ctx, selected(d)+","+by.expression) + " FROM " + quote(d.Table) + where.text() +
+	query := bounded(ctx, selected(d)+","+by.expression) + " FROM " + source(d) + where.text() +
 		by.order(p.Descending) + fmt.Sprintf(" LIMIT %d", p.Limit+1) // one more tells whether there is a page after this
 	rows, err := db.pool.QueryContext(ctx, query, where.args...)
 	if err != nil {
@@ -109,7 +109,7 @@ func (db *DB) Count(ctx context.Context, s *Selection) (int64, error) {
 		return 0, err
 	}
 	var n int64
-	query := bounded(ctx, "COUNT(*)") + " FROM " + quote(d.Table) + where.text()
+	query := bounded(ctx, "COUNT(*)") + " FROM " + source(d) + where.text()
 	err = db.pool.QueryRowContext(ctx, query, where.args...).Scan(&n)
 	return n, db.failure("count tickets", err)
 }
@@ -136,7 +136,7 @@ func (db *DB) CountBy(ctx context.Context, s *Selection, field string, limit int
 	if err != nil {
 		return nil, false, err
 	}
-	query := bounded(ctx, "MIN("+quote(by.column.Name)+"),COUNT(*)") + " FROM " + quote(d.Table) + where.text() +
+	query := bounded(ctx, "MIN("+quote(by.column.Name)+"),COUNT(*)") + " FROM " + source(d) + where.text() +
 		" GROUP BY " + quote(by.column.Name) + fmt.Sprintf(" ORDER BY 2 DESC,1 LIMIT %d", limit+1)
 	rows, err := db.pool.QueryContext(ctx, query, where.args...)
 	if err != nil {

@@ -15,6 +15,11 @@ import (
 type MigrateOptions struct {
 	// DryRun changes nothing and only says what would be run.
 	DryRun bool
+	// Sidecar moves the revisions of a table that has them in a column of its own, and its tombstones, into a side table. No
+	// daemon may write to the table meanwhile.
+	Sidecar bool
+	// DropColumn drops, of a table with a side table, the revision column and the index that an earlier version of ticketd added.
+	DropColumn bool
 }
 
 const (
@@ -23,10 +28,9 @@ const (
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of an existing one, the sequence of ids, and
-// the tombstones where deletes remove rows. It never drops, narrows or changes what is there. A table that is
-// described by the config gets nothing but the revision column and its index. It returns the statements that it has
-// run, or would run.
+// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
+// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that ticketd did
+// not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
@@ -45,8 +49,8 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 		return nil, err
 	}
 	defer unlock()
-	m := &migration{config: db.config, conn: conn, dry: options.DryRun}
-	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones} {
+	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
+	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity} {
 		if err := step(ctx); err != nil {
 			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
 		}
@@ -82,6 +86,10 @@ type migration struct {
 	conn   *sql.Conn
 	dry    bool
 	done   []string
+	// options are those of the call.
+	options MigrateOptions
+	// beside says that the table has, or gets, a side table.
+	beside bool
 	// created says that the tickets table was not there: in a dry run it still is not.
 	created bool
 }
@@ -125,7 +133,7 @@ func withoutComments(statement string) string {
 const (
 	createTickets = iota
 	createSequence
-	raiseSequence
+	beginSequence
 )
 
 // tickets makes the tickets table or adds to it.
@@ -135,22 +143,17 @@ func (m *migration) tickets(ctx context.Context) error {
 	case err != nil:
 		return err
 	case there:
-		return m.upgrade(ctx)
+		return m.existing(ctx)
 	case !m.config.standard():
 		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
 			"correct the name, or make the table first")
 	}
-	m.created = true
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
 }
 
-// upgrade adds the columns and indexes that the table lacks, in one statement.
-func (m *migration) upgrade(ctx context.Context) error {
-	have, err := m.show(ctx, m.config.Table)
-	if err != nil {
-		return err
-	}
-	want, err := m.wanted(ctx, have)
+// upgrade adds the columns and indexes that a table lacks which ticketd made, in one statement.
+func (m *migration) upgrade(ctx context.Context, have shape) error {
+	want, err := m.wanted(ctx)
 	if err != nil {
 		return err
 	}
@@ -171,18 +174,11 @@ func (m *migration) upgrade(ctx context.Context) error {
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
 }
 
-// wanted is what the table should have: for ticketd's own table what the schema file makes, which the server itself
-// is asked for through a temporary table, and for another the revision.
-func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
+// wanted is what ticketd's own table should have: what the schema file makes, which the server itself is asked for through a
+// temporary table. One that is described by the config lacks nothing.
+func (m *migration) wanted(ctx context.Context) (shape, error) {
 	if !m.config.standard() {
-		name := quote(m.config.Revision)
-		if have.hasColumn(m.config.Revision) {
-			return shape{}, nil
-		}
-		return shape{
-			columns: []part{{name: m.config.Revision, line: name + " bigint unsigned NOT NULL DEFAULT 0"}},
-			indexes: []part{{name: "ticketd_revision", line: "KEY `ticketd_revision` (" + name + ")"}},
-		}, nil
+		return shape{}, nil
 	}
 	const model = "ticketd_wanted"
 	create := strings.Replace(m.schema(phpclient.Schema)[createTickets],
@@ -195,10 +191,12 @@ func (m *migration) wanted(ctx context.Context, have shape) (shape, error) {
 	return want, errors.Join(err, dropErr)
 }
 
-// sequence makes the sequence, and raises it where it is not above the table's ids, see [reach].
+// sequence makes the sequence where it is missing; it then begins above the table's ids, see [reach]. One that is there is
+// left where it stands: an id that somebody typed in must not move the numbering, see [Sequence.RaiseToTable].
 func (m *migration) sequence(ctx context.Context) error {
 	schema := m.schema(phpclient.Schema)
-	there, err := m.exists(ctx, m.config.Table+sequenceSuffix)
+	name := m.config.Table + sequenceSuffix
+	there, err := m.exists(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -206,28 +204,22 @@ func (m *migration) sequence(ctx context.Context) error {
 		if err := m.run(ctx, schema[createSequence]); err != nil {
 			return err
 		}
+		return m.run(ctx, schema[beginSequence])
 	}
-	if !there || m.created {
-		return m.run(ctx, schema[raiseSequence])
+	var rows int
+	if err := m.conn.QueryRowContext(ctx, "SELECT COUNT(*) FROM "+quote(name)+" WHERE id = 1").Scan(&rows); err != nil {
+		return fmt.Errorf("look at the sequence: %w", err)
 	}
-	var low bool
-	key := quote(m.config.Key)
-	err = m.conn.QueryRowContext(ctx, "SELECT COALESCE((SELECT next FROM "+quote(m.config.Table+sequenceSuffix)+
-		" WHERE id = 1), 0) <= COALESCE((SELECT MAX("+key+") FROM "+quote(m.config.Table)+" WHERE "+key+" < ?), 0)",
-		int64(reach)).Scan(&low)
-	if err != nil {
-		return fmt.Errorf("compare the sequence with the ids: %w", err)
-	}
-	if !low {
+	if rows > 0 {
 		return nil
 	}
-	return m.run(ctx, schema[raiseSequence])
+	return m.run(ctx, schema[beginSequence])
 }
 
 // tombstones makes the table of deleted tickets where deletes remove rows.
 func (m *migration) tombstones(ctx context.Context) error {
-	if m.config.standard() {
-		return nil // the table has a deleted_at column by now, unless this is a dry run
+	if m.config.standard() || m.beside {
+		return nil // the table has a deleted_at column by now, unless this is a dry run, or a side table
 	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil || have.hasColumn(m.config.DeletedAt) {
@@ -238,6 +230,34 @@ func (m *migration) tombstones(ctx context.Context) error {
 		return err
 	}
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
+}
+
+// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that too.
+// The identity of a table which is a copy, or has moved, stays as it is.
+func (m *migration) identity(ctx context.Context) error {
+	return onConn(m.conn, m.config.Table, func(i identities) error {
+		row, _, err := i.read(ctx, identityRow)
+		if err != nil && !missing(err) {
+			return err
+		}
+		if row.ID != "" {
+			return nil
+		}
+		if missing(err) {
+			m.done = append(m.done, i.createTable())
+		}
+		if m.dry {
+			return nil
+		}
+		if err := i.make(ctx); err != nil {
+			return fmt.Errorf("make the table of the identity: %w", err)
+		}
+		here, err := i.look(ctx)
+		if err != nil {
+			return err
+		}
+		return i.add(ctx, newIdentity(), here.where)
+	})
 }
 
 func (m *migration) exists(ctx context.Context, name string) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
@@ -19,6 +20,22 @@ type row struct {
 	at       int   // which of the changes it is
 	size     int   // bytes that its values take in a statement
 	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
+	deletion bool
+	floor    ticket.Revision // see [floorOf]
+}
+
+// clockSkew is by how much the clocks of hosts may differ: a row that is older than a create by less may be the create's own.
+const clockSkew = 10 * time.Second
+
+// floorOf returns below which revision a row that a create meets belongs to another ticket, for the revision under which
+// the create was acknowledged; zero where the change is no create. A row that SQL or another plugin has inserted is at 0.
+// Floors are rounded down by up to clockSkew, so that creates of one flush share a statement.
+func floorOf(created ticket.Revision) ticket.Revision {
+	if created == 0 {
+		return 0
+	}
+	skew := ticket.Revision(clockSkew.Microseconds())
+	return max(1, (created-skew)/skew*skew)
 }
 
 // group is the changes that the same statement can carry.
@@ -26,6 +43,10 @@ type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
 	removal []string // paths of what is removed from the extra column
+	// floor keeps the changes away from rows below it, see [floorOf].
+	floor ticket.Revision
+	// alive keeps the changes away from rows that are marked as deleted.
+	alive bool
 	// insertable says that a row can be inserted with these columns alone.
 	insertable bool
 	rows       []row
@@ -56,7 +77,7 @@ func newPlan(d *table.Definition) *plan {
 // added.
 func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	d := p.definition
-	r := row{id: c.ID, revision: c.Revision, at: at}
+	r := row{id: c.ID, revision: c.Revision, at: at, deletion: c.Deleted, floor: floorOf(c.Created)}
 	if c.Deleted && d.DeletedAt == "" {
 		p.deletions = append(p.deletions, r)
 		return ""
@@ -74,7 +95,7 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 		patch.add(f)
 	}
 	slices.SortFunc(p.cells, func(a, b cell) int { return cmp.Compare(a.column, b.column) })
-	g := p.group(&patch)
+	g := p.group(&patch, r.floor, p.needsLife(c))
 	r.values = make([]any, 0, len(p.cells)+1)
 	for _, c := range p.cells {
 		r.values = append(r.values, argument(&d.Columns[c.column], c.value))
@@ -87,10 +108,25 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	return ""
 }
 
-// group finds the group for the cells and the patch, or makes it.
-func (p *plan) group(patch *extraPatch) *group {
+// needsLife says whether a change is to keep away from a row that is marked as deleted. One that sets the mark itself deletes,
+// or takes that back; a create brings the column's default with it and does neither.
+func (p *plan) needsLife(c *flush.Change) bool {
+	if p.definition.DeletedAt == "" {
+		return false
+	}
+	mark, sets := c.Fields.Get(p.definition.DeletedAt)
+	return !sets || c.Created > 0 && (mark.IsNull() || unmarked(mark.Text()))
+}
+
+// group finds the group for the cells, the patch and the limits, or makes it.
+func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *group {
 	removal := patch.removal()
-	p.shape = p.shape[:0]
+	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor))
+	if alive {
+		p.shape = append(p.shape, 1)
+	} else {
+		p.shape = append(p.shape, 0)
+	}
 	for _, c := range p.cells {
 		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) //nolint:gosec // a table has at most 4096 columns
 	}
@@ -102,7 +138,7 @@ func (p *plan) group(patch *extraPatch) *group {
 	if g := p.byShape[string(p.shape)]; g != nil {
 		return g
 	}
-	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells))}
+	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), floor: floor, alive: alive}
 	for i, c := range p.cells {
 		g.columns[i] = c.column
 	}

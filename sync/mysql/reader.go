@@ -35,7 +35,7 @@ func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
 	for i, id := range ids {
 		args[i] = int64(id)
 	}
-	query := "SELECT " + selected(d) + " FROM " + quote(d.Table) + " WHERE " + quote(d.Key) +
+	query := "SELECT " + selected(d) + " FROM " + source(d) + " WHERE " + quote(d.Key) +
 		" IN (" + strings.Repeat("?,", len(ids)-1) + "?) ORDER BY " + quote(d.Key)
 	rows, err := db.pool.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -57,7 +57,11 @@ func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
 // selected lists the columns that a row scanner expects.
 func selected(d *table.Definition) string {
 	var list strings.Builder
-	list.WriteString(quote(d.Key) + "," + quote(d.Revision))
+	if d.Side == "" {
+		list.WriteString(quote(d.Key) + "," + quote(d.Revision))
+	} else {
+		list.WriteString(quote(d.Key) + ",COALESCE(" + sideRevision + ",0),COALESCE(" + sideDeleted + ",0)")
+	}
 	for i := range d.Columns {
 		switch name := quote(d.Columns[i].Name); d.Columns[i].Kind {
 		case table.Bit: // as a number and not as its bytes
@@ -79,6 +83,7 @@ type rowScanner struct {
 	definition *table.Definition
 	id         int64
 	revision   int64
+	deleted    bool // by the side table, where there is one
 	cells      []sql.RawBytes
 	targets    []any
 }
@@ -88,8 +93,11 @@ func newRowScanner(d *table.Definition) *rowScanner {
 	if d.Extra != "" {
 		n++
 	}
-	s := &rowScanner{definition: d, cells: make([]sql.RawBytes, n), targets: make([]any, 0, n+2)}
+	s := &rowScanner{definition: d, cells: make([]sql.RawBytes, n), targets: make([]any, 0, n+3)}
 	s.targets = append(s.targets, &s.id, &s.revision)
+	if d.Side != "" {
+		s.targets = append(s.targets, &s.deleted)
+	}
 	for i := range s.cells {
 		s.targets = append(s.targets, &s.cells[i])
 	}
@@ -102,7 +110,7 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 	}
 	d := s.definition
 	row := Row{
-		ID: ticket.ID(s.id), Revision: ticket.Revision(s.revision),
+		ID: ticket.ID(s.id), Revision: ticket.Revision(s.revision), Deleted: s.deleted,
 		Fields: make(ticket.Fields, 0, len(d.Columns)),
 	}
 	for i := range d.Columns {
@@ -115,7 +123,7 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 			value = ticket.Text(string(cell))
 		}
 		if field == d.DeletedAt {
-			row.Deleted = !value.IsNull() && !unmarked(value.Text())
+			row.Deleted = row.Deleted || !value.IsNull() && !unmarked(value.Text())
 		}
 		row.Fields = append(row.Fields, ticket.Field{Name: field, Value: value})
 	}
@@ -132,18 +140,32 @@ func unmarked(text string) bool { return strings.Trim(text, "0-: .") == "" }
 // MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is
 // indexed, as ticketd migrate leaves it.
 func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
-	n, err := db.highest(ctx, db.config.Revision, math.MaxInt64)
+	d, err := db.known(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	if d.Side == "" {
+		n, err = db.highest(ctx, db.config.Table, db.config.Revision, math.MaxInt64)
+	} else {
+		n, err = db.highest(ctx, d.Side, sideRevisionColumn, math.MaxInt64)
+	}
 	return ticket.Revision(n), db.failure("read the highest revision", err)
 }
 
 // MaxID returns the highest ticket id in the table below [reach], zero where there is none.
 func (db *DB) MaxID(ctx context.Context) (ticket.ID, error) {
-	n, err := db.highest(ctx, db.config.Key, int64(reach))
+	n, err := db.highest(ctx, db.config.Table, db.config.Key, int64(reach))
+	if d := db.Definition(); err == nil && d != nil && d.Side != "" { // an id whose row was deleted is not free either
+		var known int64
+		known, err = db.highest(ctx, d.Side, "ticket_id", int64(reach))
+		n = max(n, known)
+	}
 	return ticket.ID(n), db.failure("read the highest id", err)
 }
 
-func (db *DB) highest(ctx context.Context, column string, below int64) (n int64, err error) {
-	err = db.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX("+quote(column)+"),0) FROM "+quote(db.config.Table)+
+func (db *DB) highest(ctx context.Context, table, column string, below int64) (n int64, err error) {
+	err = db.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX("+quote(column)+"),0) FROM "+quote(table)+
 		" WHERE "+quote(column)+" < ?", below).Scan(&n)
 	return n, err
 }

@@ -33,49 +33,6 @@ func TestRowsOfSeveralTickets(t *testing.T) {
 	}
 }
 
-func TestSequenceWithoutItsRow(t *testing.T) {
-	t.Parallel()
-	db := private(t)
-	exec(t, db, "DELETE FROM wp_support_tickets_seq")
-	_, err := mysql.NewSequence(db).Lease(t.Context(), 1)
-	wantPaused(t, err)
-	exec(t, db, "DROP TABLE wp_support_tickets_seq")
-	_, err = mysql.NewSequence(db).Lease(t.Context(), 1)
-	wantPaused(t, err)
-}
-
-// A ticket with an id that somebody typed in must not use up the ids, neither at the first lease nor at a migration. Without the
-// bound it begins above them (tried by hand).
-func TestSequenceIsNotRaisedAboveATypedInID(t *testing.T) {
-	t.Parallel()
-	db := private(t)
-	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES (500), (4503599627370496), (9223372036854775807)")
-	if first, err := mysql.NewSequence(db).Lease(t.Context(), 10); err != nil || first != 501 {
-		t.Errorf("first id %d, error %v; want 501", first, err)
-	}
-	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES (4503599627370495)")
-	for _, statement := range []string{"UPDATE wp_support_tickets_seq SET next = 1", "DROP TABLE wp_support_tickets_seq"} {
-		exec(t, db, statement)
-		migrate(t, db, mysql.MigrateOptions{})
-		if first, err := mysql.NewSequence(db).Lease(t.Context(), 10); err != nil || first != 4503599627370496 {
-			t.Errorf("after %s: first id %d, error %v; want 2^52", statement, first, err)
-		}
-	}
-}
-
-func TestSequenceAtItsEnd(t *testing.T) {
-	t.Parallel()
-	db := private(t)
-	exec(t, db, "UPDATE wp_support_tickets_seq SET next = 9223372036854775800")
-	sequence := mysql.NewSequence(db)
-	for i := range 2 {
-		first, err := sequence.Lease(t.Context(), 5)
-		if (err == nil) != (i == 0) {
-			t.Errorf("lease %d: first id %d, error %v", i, first, err)
-		}
-	}
-}
-
 func TestDefinitionOfTheLiveTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -17,6 +18,7 @@ func existing(t *testing.T) *mysql.DB {
 	exec(t, db, "CREATE TABLE tickets (id INT UNSIGNED PRIMARY KEY, state VARCHAR(9) NOT NULL DEFAULT 'new',"+
 		" queue VARCHAR(9) NOT NULL, deleted_at INT NOT NULL DEFAULT 0, extra JSON)")
 	exec(t, db, "INSERT INTO tickets (id, queue) VALUES (1, 'a'), (2, 'b')")
+	formerly(t, db, "rev")
 	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -58,4 +60,18 @@ func TestABadRowAmongPartialChanges(t *testing.T) {
 		t.Errorf("result %+v, want it refused with 1406", results[1])
 	}
 	wantFields(t, db, 1, 5, "status", "good")
+}
+
+// A ticket that was deleted before its create arrived has no row, and its deletion, which says nothing of the columns that a row
+// must have, needs none.
+func TestDeletionWithoutARow(t *testing.T) {
+	t.Parallel()
+	const later = 1_700_000_000_000_000
+	db := existing(t)
+	results := write(t, db, flush.Change{ID: 9, Revision: later, Created: 5, Deleted: true}, deletion(1, later))
+	wantStored(t, results, later, later)
+	wantGone(t, db, 9)
+	if !row(t, db, 1).Deleted {
+		t.Error("a ticket that has a row is not deleted")
+	}
 }

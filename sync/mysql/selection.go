@@ -71,6 +71,9 @@ func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
 			return nil, err
 		}
 	}
+	if d.Side != "" && !s.Deleted {
+		where.add("COALESCE(" + sideDeleted + ",0)=0")
+	}
 	if d.DeletedAt != "" && !s.Deleted {
 		i, _ := d.Position(d.DeletedAt)
 		where.add(present(&d.Columns[i]))
@@ -183,9 +186,10 @@ func operand(c *table.Column, v ticket.Value) (any, error) {
 // present is the condition that a row carries no mark of a soft delete: what [unmarked] says of a value that was read.
 func present(c *table.Column) string {
 	name := quote(c.Name)
-	text := name
-	if c.Kind == table.Bit {
-		text += "+0"
+	switch c.Kind {
+	case table.Integer, table.Decimal, table.Float, table.Bit:
+		return "(" + name + " IS NULL OR " + name + "=0)"
+	default:
+		return "(" + name + " IS NULL OR CAST(" + name + " AS CHAR) NOT REGEXP '[^0:. -]')"
 	}
-	return "(" + name + " IS NULL OR CAST(" + text + " AS CHAR) NOT REGEXP '[^0:. -]')"
 }

@@ -138,21 +138,20 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.C
 	}
 }
 
-// marked makes sure that a deletion carries its mark: it may have been accepted when the table had no column for
-// that. Its revision is a time, which makes the mark the same at every attempt.
+// marked makes sure that a deletion carries its mark, and that alone: what was changed before it is moot, and may be what the
+// table refuses. It may have been accepted when the table had no column for the mark. Its revision is a time, which makes
+// the mark the same at every attempt.
 func marked(c flush.Change, d *table.Definition) flush.Change {
 	if !c.Deleted || d.DeletedAt == "" {
 		return c
 	}
-	if _, given := c.Fields.Get(d.DeletedAt); given {
-		return c
-	}
 	mark, _ := d.SoftDelete(time.UnixMicro(int64(c.Revision)))
-	fields := append(ticket.Fields(nil), c.Fields...)
-	for _, f := range mark {
-		fields = fields.With(f.Name, f.Value)
+	for i, f := range mark {
+		if given, there := c.Fields.Get(f.Name); there && !given.IsNull() {
+			mark[i].Value = given
+		}
 	}
-	c.Fields = fields
+	c.Fields = mark
 	return c
 }
 
@@ -161,6 +160,12 @@ func (w *write) stored(r *row, revision ticket.Revision) {
 	w.results[r.at] = flush.Result{Revision: revision}
 }
 
+// refuse records that the ticket is not taken. Where a ticket was deleted before its create arrived, another ticket's row is no
+// matter: there is nothing left to bring.
 func (w *write) refuse(r *row, reason *flush.Refusal) {
+	if r.deletion && r.floor != 0 && reason.Code == errDuplicate {
+		w.stored(r, r.revision)
+		return
+	}
 	w.results[r.at] = flush.Result{Refused: reason}
 }

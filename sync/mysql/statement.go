@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/ticketd/ticketd/sync/table"
@@ -11,6 +12,7 @@ type statements struct {
 	table, key, revision, extra string
 	columns                     []string // quoted
 	group                       *group
+	mark                        *table.Column // of a soft delete; nil where the table has none
 }
 
 func newStatements(d *table.Definition, g *group) *statements {
@@ -21,7 +23,23 @@ func newStatements(d *table.Definition, g *group) *statements {
 	for i, column := range g.columns {
 		s.columns[i] = quote(d.Columns[column].Name)
 	}
+	if i, there := d.Position(d.DeletedAt); there {
+		s.mark = &d.Columns[i]
+	}
 	return s
+}
+
+// limits are the conditions on the row that is there besides its revision: a create keeps away from rows of other
+// tickets, and what is no deletion from rows that are marked as deleted.
+func (s *statements) limits() string {
+	var limits string
+	if s.group.floor > 0 {
+		limits = " AND " + s.revision + ">=" + strconv.FormatInt(int64(s.group.floor), 10)
+	}
+	if s.group.alive {
+		limits += " AND " + present(s.mark)
+	}
+	return limits
 }
 
 // head and tail enclose the rows of an upsert:
@@ -31,7 +49,7 @@ func newStatements(d *table.Definition, g *group) *statements {
 //	  `rev`=IF(VALUES(`id`)=`id` AND VALUES(`rev`)>`rev`,VALUES(`rev`),IF(LAST_INSERT_ID(some)=0,0,`rev`))
 //
 // The ids are compared because a row may also collide with another ticket's in another unique index, and must not be
-// written into that. VALUES() and not a row alias, which MariaDB does not know.
+// written into that. The guard goes on with [statements.limits]. VALUES() and not a row alias, which MariaDB does not know.
 //
 // LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the
 // guard kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that
@@ -57,7 +75,7 @@ const (
 )
 
 func (s *statements) tail() string {
-	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision
+	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision + s.limits()
 	var b strings.Builder
 	b.WriteString(" ON DUPLICATE KEY UPDATE ")
 	for _, c := range s.columns {
@@ -121,7 +139,7 @@ func (s *statements) update() string {
 	if s.group.extra {
 		b.WriteString(s.extra + "=" + s.merged("?") + ",")
 	}
-	b.WriteString(s.revision + "=? WHERE " + s.key + "=? AND " + s.revision + "<?")
+	b.WriteString(s.revision + "=? WHERE " + s.key + "=? AND " + s.revision + "<?" + s.limits())
 	return b.String()
 }
 

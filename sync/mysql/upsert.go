@@ -24,6 +24,9 @@ type querier interface {
 func (w *write) group(ctx context.Context, g *group) error {
 	s := newStatements(w.definition, g)
 	head, tail := s.head(), s.tail()
+	if w.definition.Side != "" {
+		head, tail = s.besideHead(), s.besideTail()
+	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
 	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
@@ -52,12 +55,18 @@ func (w *write) group(ctx context.Context, g *group) error {
 // store writes the rows in one transaction and learns what became of each.
 func (w *write) store(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	switch {
+	case w.definition.Side != "":
+		return w.storeBeside(ctx, s, head, tail, rows)
 	case !s.group.insertable:
 		return w.update(ctx, s, rows)
 	case w.definition.DeletedAt == "":
 		return w.upsertUnburied(ctx, s, head, tail, rows)
 	}
 	open, err := w.upsert(ctx, w.db.pool, s, head, tail, rows)
+	if len(rows) == 1 && rows[0].deletion && judge(err) == data {
+		// The table refuses the row that would be inserted, also where it need not be: a deletion needs none.
+		return w.update(ctx, s, rows)
+	}
 	if err != nil {
 		return err
 	}
@@ -121,24 +130,27 @@ func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows [
 	return open, nil
 }
 
-// verify reads the revisions of the rows whose outcome is open. One that is not there either was not insertable, or
-// was deleted by hand at the same moment, or collided with another ticket's in another unique index; an attempt alone
-// tells. Of a ticket that was deleted nothing is left to write.
+// verify reads the rows whose outcome is open. One that is not there either was not insertable, or was deleted by hand at
+// the same moment, or collided with another ticket's in another unique index; an attempt alone tells. Of a ticket that was
+// deleted nothing is left to write, and of one that is not there nothing to delete.
 func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bool) error {
 	if len(open) == 0 {
 		return nil
 	}
-	revisions, err := readRevisions(ctx, w.db.pool,
-		"SELECT "+s.key+","+s.revision+" FROM "+s.table+" WHERE "+s.key+" IN ", "", open)
+	rows, err := w.readOpen(ctx, s, open)
 	if err != nil {
 		return err
 	}
 	for _, r := range open {
-		held, there := revisions[r.id]
+		held, there := rows[r.id]
 		switch {
+		case there && held.revision < r.floor:
+			w.stranger(r)
+		case there && s.group.alive && held.marked:
+			w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
 		case there: // a revision below the change's own means that somebody reset the row by hand: it is brought again
-			w.stored(r, held)
-		case r.buried:
+			w.stored(r, held.revision)
+		case r.buried, r.deletion && (alone || !s.group.insertable):
 			w.stored(r, r.revision)
 		case !s.group.insertable:
 			w.refuse(r, &flush.Refusal{
@@ -155,6 +167,47 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		}
 	}
 	return nil
+}
+
+// stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted
+// before it arrived leaves nothing to do.
+func (w *write) stranger(r *row) {
+	if r.deletion {
+		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true}
+		return
+	}
+	w.refuse(r, takenID())
+}
+
+// openRow is what the table holds where the outcome of a write is open.
+type openRow struct {
+	revision ticket.Revision
+	marked   bool // as deleted
+}
+
+func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[ticket.ID]openRow, error) {
+	marked := "0"
+	if s.mark != nil {
+		marked = "NOT " + present(s.mark)
+	}
+	list, args := keys(open)
+	rows, err := w.db.pool.QueryContext(ctx,
+		"SELECT "+s.key+","+s.revision+","+marked+" FROM "+s.table+" WHERE "+s.key+" IN "+list, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[ticket.ID]openRow, len(open))
+	for rows.Next() {
+		var id, revision int64
+		var r openRow
+		if err := rows.Scan(&id, &revision, &r.marked); err != nil {
+			return nil, err
+		}
+		r.revision = ticket.Revision(revision)
+		found[ticket.ID(id)] = r
+	}
+	return found, rows.Err()
 }
 
 // exec runs a statement that writes, and counts it.

@@ -10,12 +10,19 @@ import (
 // maxNameChars bounds the name of a field without a column, in characters: as long as a column's name may be.
 const maxNameChars = 64
 
+// deletedAt is the field that marks a deletion in ticketd's own table. It is refused in tables without it, too: there a deletion
+// removes the row, and the field would be one of the extra fields that says nothing.
+const deletedAt = "deleted_at"
+
 // Check refuses, with a [*FieldError], the first field that the table would refuse, and rewrites in place the values
 // that the database would hold as another text. The fields are returned for convenience; nothing is allocated for
 // values that stay as they are.
 func (d *Definition) Check(fields ticket.Fields) (ticket.Fields, error) {
 	for i := range fields {
 		f := &fields[i]
+		if f.Name != "" && f.Name == d.DeletedAt {
+			return nil, &FieldError{Field: f.Name, Rule: RuleReserved, Reason: "it is the mark of a deletion: use delete"}
+		}
 		n, known := d.byField[f.Name]
 		if !known || strings.HasPrefix(f.Name, "_") {
 			if err := d.checkExtra(f); err != nil {
@@ -46,6 +53,8 @@ func (d *Definition) checkExtra(f *ticket.Field) error {
 		return refuse(RuleReserved, "it is the ticket's revision, which is not set as a field")
 	case d.Extra != "" && strings.EqualFold(f.Name, d.Extra):
 		return refuse(RuleReserved, "it is the column that holds fields without a column; set those by their names")
+	case d.DeletedAt == "" && strings.EqualFold(f.Name, deletedAt):
+		return refuse(RuleReserved, "it is the mark of a deletion: use delete")
 	case d.Extra == "":
 		return refuse(RuleUnknown, "the table "+d.Table+" has no such column")
 	}

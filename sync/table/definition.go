@@ -11,9 +11,12 @@ import (
 // afterwards: it may be used by any number of goroutines. A Definition made by hand needs [Definition.Prepare].
 type Definition struct {
 	Table    string `json:"table"`
-	Key      string `json:"key"`             // the column that holds the ticket's id
-	Revision string `json:"revision"`        // the column that holds the ticket's revision
-	Extra    string `json:"extra,omitempty"` // the JSON column for fields without a column, where there is one
+	Key      string `json:"key"`      // the column that holds the ticket's id
+	Revision string `json:"revision"` // the column that holds the ticket's revision
+	// Side is the table beside this one that holds the tickets' revisions and deletions, for a table that ticketd did not
+	// make. Empty where the revision is a column of the table itself.
+	Side  string `json:"side,omitempty"`
+	Extra string `json:"extra,omitempty"` // the JSON column for fields without a column, where there is one
 	// DeletedAt, CreatedAt and UpdatedAt name the fields of these meanings; empty where the table has no such column.
 	DeletedAt string `json:"deleted_at,omitempty"`
 	CreatedAt string `json:"created_at,omitempty"`

@@ -45,7 +45,7 @@ var cases = map[string]struct {
 		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
 	},
 	"order of the spool": {
-		plant: plant{file: "daemon/spool/folder.go", text: "slices.Sort(all)", instead: "slices.Sort(all)\n\tslices.Reverse(all)"},
+		plant: plant{file: "daemon/spool/intake.go", text: "cmp.Compare(a.name, b.name)", instead: "cmp.Compare(b.name, a.name)"},
 		site:  never, provoke: severalInTheSpool, rule: check.RuleFinal,
 	},
 }

@@ -172,13 +172,14 @@ final class ClientTest extends TestCase {
 			'score'   => 0.5,
 			'subject' => 'Grüße',
 		);
-		$this->assertSame( 9, $client->set( 812, $fields, 8, 'again' ) );
+		$this->assertSame( 9, $client->set( 812, $fields, 8, 'again', true ) );
 		$this->assertSame(
 			array(
 				'id'          => 812,
 				'fields'      => $fields,
 				'request_id'  => 'again',
 				'if_revision' => 8,
+				'must_exist'  => true,
 			),
 			$this->request( $peer )[3]
 		);

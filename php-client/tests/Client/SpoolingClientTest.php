@@ -50,6 +50,13 @@ final class SpoolingClientTest extends TestCase {
 	private array $ids = array( 901, 902, 903 );
 
 	/**
+	 * The identity of the site's table.
+	 *
+	 * @var string
+	 */
+	private string $identity = '';
+
+	/**
 	 * Makes a folder.
 	 */
 	protected function setUp(): void {
@@ -70,7 +77,7 @@ final class SpoolingClientTest extends TestCase {
 		$next_id    = function (): int {
 			return array_shift( $this->ids ) ?? 0;
 		};
-		return new SpoolingClient( $client, new Spool( $this->folder->path ), $next_id );
+		return new SpoolingClient( $client, new Spool( $this->folder->path ), $next_id, fn() => $this->identity );
 	}
 
 	/**
@@ -109,6 +116,32 @@ final class SpoolingClientTest extends TestCase {
 			return $e;
 		}
 		$this->fail( 'the call succeeded' );
+	}
+
+	/**
+	 * A change that is spooled carries the identity of the table for which it is meant, and none where nobody knows it.
+	 */
+	public function test_it_carries_the_identity_of_its_table(): void {
+		$this->identity = 'ABC';
+		$client         = $this->client();
+		$client->create( self::FIELDS );
+		$client->set( 5, self::FIELDS );
+		$client->delete( 6 );
+		$this->identity = '';
+		$client->set( 7, self::FIELDS );
+		$identities = array();
+		foreach ( $this->spooled() as list( , $params ) ) {
+			$identities[ $params['id'] ] = $params['identity'] ?? null;
+		}
+		$this->assertSame(
+			array(
+				901 => 'ABC',
+				5   => 'ABC',
+				6   => 'ABC',
+				7   => null,
+			),
+			$identities
+		);
 	}
 
 	/**
@@ -248,11 +281,12 @@ final class SpoolingClientTest extends TestCase {
 	 */
 	public function test_several_changes_are_spooled_one_by_one(): void {
 		$client = $this->client( null, null, 'shop' );
-		$this->assertSame( array( 5 => 0, 3 => 0 ), $client->set_many( array( 5 => self::FIELDS, 3 => array( 'status' => null ) ), 'bulk' ) );
+		$this->assertSame( array( 5 => 0, 3 => 0 ), $client->set_many( array( 5 => self::FIELDS, 3 => array( 'status' => null ) ), 'bulk', true ) );
+		$common = array( 'must_exist' => true, 'site' => 'shop' );
 		$this->assertSame(
 			array(
-				array( 'set', array( 'id' => 5, 'fields' => self::FIELDS, 'request_id' => 'bulk#0', 'site' => 'shop' ) ),
-				array( 'set', array( 'id' => 3, 'fields' => array( 'status' => null ), 'request_id' => 'bulk#1', 'site' => 'shop' ) ),
+				array( 'set', array( 'id' => 5, 'fields' => self::FIELDS, 'request_id' => 'bulk#0' ) + $common ),
+				array( 'set', array( 'id' => 3, 'fields' => array( 'status' => null ), 'request_id' => 'bulk#1' ) + $common ),
 			),
 			$this->spooled()
 		);

@@ -8,16 +8,23 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * A folder of a test's own, gone with the object.
+ * A folder of a test's own with the folder of this user in it, gone with the object.
  */
 final class Folder {
 
 	/**
-	 * Its path.
+	 * Path of the folder of all users' spools, as it is configured.
 	 *
 	 * @var string
 	 */
 	public string $path;
+
+	/**
+	 * Path of this user's folder in it.
+	 *
+	 * @var string
+	 */
+	public string $own;
 
 	/**
 	 * Makes it.
@@ -26,26 +33,26 @@ final class Folder {
 	 */
 	public function __construct( string $suffix = '' ) {
 		$this->path = sys_get_temp_dir() . '/ticketd-spool-' . bin2hex( random_bytes( 8 ) ) . $suffix;
+		$this->own  = $this->path . '/' . posix_geteuid();
 		mkdir( $this->path );
+		mkdir( $this->own );
+		chmod( $this->own, 02770 );
 	}
 
 	/**
 	 * Removes it.
 	 */
 	public function __destruct() {
-		foreach ( $this->all() as $name ) {
-			is_dir( "$this->path/$name" ) ? rmdir( "$this->path/$name" ) : unlink( "$this->path/$name" );
-		}
-		rmdir( $this->path );
+		exec( 'rm -rf ' . escapeshellarg( $this->path ) );
 	}
 
 	/**
-	 * Every name in it.
+	 * Every name in this user's folder.
 	 *
 	 * @return string[]
 	 */
 	public function all(): array {
-		return array_values( array_diff( scandir( $this->path ), array( '.', '..' ) ) );
+		return array_values( array_diff( scandir( $this->own ), array( '.', '..' ) ) );
 	}
 
 	/**
@@ -63,7 +70,7 @@ final class Folder {
 	 * @param string $name Its name.
 	 */
 	public function contents( string $name ): string {
-		return file_get_contents( "$this->path/$name" );
+		return file_get_contents( "$this->own/$name" );
 	}
 
 	/**
@@ -73,7 +80,7 @@ final class Folder {
 	 * @param string $bytes What is in it.
 	 */
 	public function put( string $name, string $bytes ): void {
-		file_put_contents( "$this->path/$name", $bytes );
+		file_put_contents( "$this->own/$name", $bytes );
 	}
 
 	/**
@@ -83,7 +90,7 @@ final class Folder {
 	 * @param int    $seconds How long ago it was written.
 	 */
 	public function age( string $name, int $seconds ): void {
-		touch( "$this->path/$name", time() - $seconds );
+		touch( "$this->own/$name", time() - $seconds );
 	}
 
 	/**
@@ -91,7 +98,7 @@ final class Folder {
 	 */
 	public function take(): void {
 		foreach ( $this->frames() as $name ) {
-			unlink( "$this->path/$name" );
+			unlink( "$this->own/$name" );
 		}
 	}
 }

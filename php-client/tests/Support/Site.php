@@ -24,6 +24,13 @@ final class Site {
 	public static array $capabilities = array();
 
 	/**
+	 * The current user's id; 0: nobody is logged in.
+	 *
+	 * @var int
+	 */
+	public static int $user = 0;
+
+	/**
 	 * The abilities and their category, by name.
 	 *
 	 * @var array<string, array>
@@ -54,9 +61,10 @@ final class Site {
 	 */
 	public static function reset(): void {
 		self::$capabilities = array();
+		self::$user         = 0;
 		$GLOBALS['wpdb']    = new Database();
 		wp_cache_flush();
-		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission', 'permission', 'ticket_fields', 'rest_fields', 'ticket_created', 'ticket_updated', 'ticket_deleted' ) as $filter ) {
+		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission', 'permission', 'ticket_fields', 'rest_fields', 'ticket_created', 'ticket_updated', 'ticket_deleted', 'visitor' ) as $filter ) {
 			remove_all_filters( 'ticketd_' . $filter );
 		}
 		// The machine may have a spool of its own.

@@ -22,3 +22,19 @@ function current_user_can( string $capability ): bool {
 function is_user_logged_in(): bool {
 	return array() !== Site::$capabilities;
 }
+
+/**
+ * The current user's id.
+ */
+function get_current_user_id(): int {
+	return Site::$user;
+}
+
+/**
+ * A keyed hash.
+ *
+ * @param string $data What is hashed.
+ */
+function wp_hash( string $data ): string {
+	return hash_hmac( 'md5', $data, 'salt' );
+}

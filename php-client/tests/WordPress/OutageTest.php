@@ -11,7 +11,7 @@ use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Cli\Command;
-use Ticketd\WordPress\Database;
+use Ticketd\WordPress\Sequence;
 use Ticketd\WordPress\Settings;
 
 /**
@@ -49,17 +49,62 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * New tickets get ids from the sequence in the database, above whatever the table holds, and each of its own.
+	 * New tickets get ids from the sequence in the database, each its own and none that a row has; an id that was typed in
+	 * does not move the numbering.
 	 */
 	public function test_a_new_ticket_gets_its_id_from_the_database(): void {
 		$this->assertSame( 1, ticketd_create_ticket( self::FIELDS ) );
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
 		$this->assertSame( 2, ticketd_create_ticket( self::FIELDS, 'form-1' ) );
-		$this->row( array( 'ticket_id' => 500 ) );
+		$this->row( array( 'ticket_id' => 888888 ) );
 		$this->row( array( 'ticket_id' => 1 << 52 ) );
-		$this->assertSame( 501, ticketd_create_ticket( self::FIELDS ) );
-		$this->assertSame( '502', $GLOBALS['wpdb']->get_var( 'SELECT next FROM wp_support_tickets_seq' ) );
-		$this->assertSame( array( 1, 2, 501 ), array_map( fn( $spooled ) => $spooled[1]['id'], $this->spooled() ) );
+		$this->assertSame( 3, ticketd_create_ticket( self::FIELDS ) );
+		$this->assertSame( '4', $GLOBALS['wpdb']->get_var( 'SELECT next FROM wp_support_tickets_seq' ) );
+		$this->assertSame( array( 1, 2, 3 ), array_map( fn( $spooled ) => $spooled[1]['id'], $this->spooled() ) );
+	}
+
+	/**
+	 * Ids that rows have, or had before they were deleted, and those of spooled changes are passed over.
+	 */
+	public function test_a_new_ticket_gets_no_id_that_is_taken(): void {
+		$wpdb = $GLOBALS['wpdb'];
+		for ( $id = 1; $id <= 60; ++$id ) {
+			$this->row( array( 'ticket_id' => $id ) );
+		}
+		$this->spool( 'set', 61, self::FIELDS );
+		$this->row( array( 'ticket_id' => 62 ) );
+		$wpdb->query( 'CREATE TABLE wp_support_tickets_ticketd (id BIGINT PRIMARY KEY)' );
+		$wpdb->query( 'INSERT INTO wp_support_tickets_ticketd VALUES (63), (64), (66)' );
+		try {
+			$this->assertSame( 65, ticketd_create_ticket( self::FIELDS ) );
+			$this->assertSame( 67, ticketd_create_ticket( self::FIELDS ) );
+		} finally {
+			$wpdb->query( 'DROP TABLE wp_support_tickets_ticketd' );
+		}
+	}
+
+	/**
+	 * Where the table gives ids itself, only the daemon keeps its own apart from those.
+	 */
+	public function test_no_id_beside_auto_increment(): void {
+		$GLOBALS['wpdb']->query( 'ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT' );
+		$failure = ticketd_create_ticket( self::FIELDS, 'form-1' );
+		$this->assertSame( 'ticketd_unavailable', $failure->get_error_code() );
+		$this->assertStringContainsString( 'AUTO_INCREMENT', $failure->get_error_message() );
+		$this->assertSame( 'form-1', $failure->get_error_data()['request_id'] );
+		$this->assertSame( array(), $this->folder->all() );
+		$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+	}
+
+	/**
+	 * The identity of a table is read once in a PHP request; a table that has none has the empty one.
+	 */
+	public function test_the_identity_of_a_table(): void {
+		$GLOBALS['wpdb']->query( 'CREATE TABLE wp_known_identity (id BIGINT, identity VARCHAR(64), server VARCHAR(512))' );
+		$GLOBALS['wpdb']->query( "INSERT INTO wp_known_identity VALUES (7, 'a mark', ''), (1, 'ABC', '')" );
+		$this->assertSame( 'ABC', Database::identity( 'wp_known' ) );
+		$GLOBALS['wpdb']->query( 'DROP TABLE wp_known_identity' );
+		$this->assertSame( array( 'ABC', '', '' ), array_map( array( Database::class, 'identity' ), array( 'wp_known', 'wp_none', 'no`table' ) ) );
 	}
 
 	/**
@@ -71,7 +116,7 @@ final class OutageTest extends OutageTestCase {
 		$ids   = array();
 		for ( $i = 0; $i < 10; ++$i ) {
 			$GLOBALS['wpdb'] = 0 === $i % 2 ? $first : $other;
-			$ids[]           = Database::next_id( 'wp_support_tickets' );
+			$ids[]           = $this->next_id();
 		}
 		$this->assertSame( range( 1, 10 ), $ids );
 	}
@@ -81,13 +126,23 @@ final class OutageTest extends OutageTestCase {
 	 */
 	public function test_a_broken_sequence_gives_no_id(): void {
 		$wpdb = $GLOBALS['wpdb'];
-		$this->assertSame( 0, Database::next_id( 'wp_support_tickets` SET next = 1; -- ' ) );
+		$this->assertSame( 0, $this->next_id( 'wp_support_tickets` SET next = 1; -- ' ) );
+		$this->assertSame( 0, $this->next_id( 'wp_absent' ) );
 		$wpdb->query( 'DELETE FROM wp_support_tickets_seq' );
-		$this->assertSame( 0, Database::next_id( 'wp_support_tickets' ) );
+		$this->assertSame( 0, $this->next_id() );
 		$wpdb->query( 'DROP TABLE wp_support_tickets_seq' );
-		$this->assertSame( 0, Database::next_id( 'wp_support_tickets' ) );
+		$this->assertSame( 0, $this->next_id() );
 		$this->assertSame( 'ticketd_unavailable', ticketd_create_ticket( self::FIELDS )->get_error_code() );
 		$this->assertSame( array(), $this->folder->all() );
+	}
+
+	/**
+	 * Takes an id; nothing is spooled.
+	 *
+	 * @param string $table The tickets table.
+	 */
+	private function next_id( string $table = 'wp_support_tickets' ): int {
+		return Sequence::next( $table, fn() => false );
 	}
 
 	/**

@@ -104,7 +104,53 @@ final class RestTest extends SiteTestCase {
 		$this->assertSame( 201, $response->get_status() );
 		$this->assertSame( array( 'id' => 812, 'revision' => 7 ), $response->get_data() );
 		$this->assertStringEndsWith( 'ticketd/v1/tickets/812', $response->get_headers()['Location'] );
-		$this->assertSame( array( 'create', array( 'fields' => $fields, 'request_id' => 'form-1' ) ), $this->request() );
+		$sent = $this->request();
+		$this->assertMatchesRegularExpression( '/^rest-[0-9a-f]{40}$/', $sent[1]['request_id'] );
+		unset( $sent[1]['request_id'] );
+		$this->assertSame( array( 'create', array( 'fields' => $fields ) ), $sent );
+	}
+
+	/**
+	 * The request ids of two users, and of two visitors' addresses, are two ids; those of one are one.
+	 */
+	public function test_a_request_id_is_its_users_own(): void {
+		$this->log_in();
+		$sent = array();
+		$this->daemon( ...array_fill( 0, 10, array( null, array( 'id' => 812, 'revision' => 7 ) ) ) );
+		foreach ( array( array( 1, '' ), array( 2, '' ), array( 1, '' ), array( 0, '192.0.2.1' ), array( 0, '192.0.2.2' ) ) as list( $user, $address ) ) {
+			Site::$user             = $user;
+			$_SERVER['REMOTE_ADDR'] = $address;
+			foreach ( array( array( 'POST', '' ), array( 'PATCH', '/812' ) ) as list( $method, $path ) ) {
+				$this->dispatch( $method, $path, array( 'fields' => array( 'status' => 'open' ), 'request_id' => 'order-812' ) );
+				$sent[ $method ][] = $this->request()[1]['request_id'];
+			}
+		}
+		unset( $_SERVER['REMOTE_ADDR'] );
+		$this->assertSame( $sent['POST'], $sent['PATCH'] );
+		$this->assertSame( $sent['POST'][0], $sent['POST'][2] );
+		$this->assertCount( 4, array_unique( $sent['POST'] ) );
+		$this->assertNotContains( 'order-812', $sent['POST'] );
+	}
+
+	/**
+	 * A call that failed is repeated under the id that the answer names, and only its own user can.
+	 */
+	public function test_a_failed_request_can_be_repeated(): void {
+		$this->log_in();
+		Site::$user = 1;
+		$body       = array( 'fields' => array( 'status' => 'open' ) );
+		$full       = array( Peer::error( 'internal' ), null );
+		$this->daemon( $full, $full, $full, $full, $full );
+		$failed = $this->dispatch( 'POST', '', $body )->get_data()['data']['request_id'];
+		$first  = $this->whole_request()[1]['request_id'];
+		$this->assertSame( $failed, $this->dispatch( 'POST', '', $body + array( 'request_id' => $failed ) )->get_data()['data']['request_id'] );
+		$this->assertSame( $first, $this->whole_request()[1]['request_id'] );
+		Site::$user = 2;
+		$this->dispatch( 'POST', '', $body + array( 'request_id' => $failed ) );
+		$this->assertNotSame( $first, $this->whole_request()[1]['request_id'] );
+		$this->dispatch( 'POST', '', $body + array( 'request_id' => $first ) );
+		$this->assertNotSame( $first, $this->whole_request()[1]['request_id'] );
+		$this->assertSame( 'mine', $this->dispatch( 'POST', '', $body + array( 'request_id' => 'mine' ) )->get_data()['data']['request_id'] );
 	}
 
 	/**
@@ -117,6 +163,17 @@ final class RestTest extends SiteTestCase {
 		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'PATCH', '/812', $body )->get_data() );
 		$this->assertSame( 409, $this->dispatch( 'PATCH', '/812', $body )->get_status() );
 		$this->assertSame( array( 'set', array( 'id' => 812, 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 ) ), $this->request() );
+	}
+
+	/**
+	 * PATCH makes no ticket.
+	 */
+	public function test_update_makes_no_ticket(): void {
+		$this->log_in();
+		$this->daemon( array( Peer::error( 'not_found' ), null ) );
+		$this->assertSame( 404, $this->dispatch( 'PATCH', '/888888', array( 'fields' => array( 'status' => 'open' ) ) )->get_status() );
+		$params = array( 'id' => 888888, 'fields' => array( 'status' => 'open' ), 'must_exist' => true );
+		$this->assertSame( array( 'set', $params ), $this->request() );
 	}
 
 	/**

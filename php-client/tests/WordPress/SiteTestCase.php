@@ -60,13 +60,20 @@ abstract class SiteTestCase extends TestCase {
 	 * The next request that the peer read: method and parameters, without a request id that was made up.
 	 */
 	protected function request(): array {
-		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) );
-		$params  = $message[3];
+		list( $method, $params ) = $this->whole_request();
 		if ( isset( $params['remember'] ) ) {
 			$this->assertMatchesRegularExpression( '/^[0-9a-f]{32}$/', $params['request_id'] );
 			$this->assertSame( 600, $params['remember'] );
 			unset( $params['request_id'], $params['remember'] );
 		}
-		return array( $message[2], $params );
+		return array( $method, $params );
+	}
+
+	/**
+	 * The next request that the peer read: method and parameters.
+	 */
+	protected function whole_request(): array {
+		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) );
+		return array( $message[2], $message[3] );
 	}
 }

@@ -29,7 +29,8 @@ CREATE TABLE IF NOT EXISTS `{table}` (
 
 -- One row; ids are leased in blocks by raising next, so that none is ever given twice, whatever else is lost. It begins above the
 -- ids that the table holds, but for those from 2^52 (4503599627370496) on: such a one was typed in or comes from elsewhere, a count
--- of tickets never gets there, and begun above it the ids would soon be used up.
+-- of tickets never gets there, and begun above it the ids would soon be used up. Once it is there it stays where it stands: ids that
+-- are typed in later are skipped, and do not move the numbering.
 CREATE TABLE IF NOT EXISTS `{table}_seq` (
   `id` tinyint unsigned NOT NULL,
   `next` bigint unsigned NOT NULL,
@@ -38,4 +39,4 @@ CREATE TABLE IF NOT EXISTS `{table}_seq` (
 
 INSERT INTO `{table}_seq` (`id`, `next`)
   SELECT 1, COALESCE(MAX(`{key}`), 0) + 1 FROM `{table}` WHERE `{key}` < 4503599627370496
-  ON DUPLICATE KEY UPDATE `next` = GREATEST(`next`, VALUES(`next`));
+  ON DUPLICATE KEY UPDATE `id` = 1;

@@ -40,16 +40,24 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
 }
 
 /**
- * Merges fields into a ticket; makes the ticket where it does not exist.
+ * Merges fields into a ticket; makes the ticket where it does not exist, unless it is told that it must exist.
  *
  * @param int    $id          The ticket's id.
  * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
  * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+ * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is away the
+ *                            change is accepted, and dropped later where there is none.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
-function ticketd_set_ticket( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
-	return Ticketd\WordPress\Plugin::instance()->api()->set( $id, $fields, $if_revision, $request_id );
+function ticketd_set_ticket(
+	int $id,
+	array $fields,
+	int $if_revision = 0,
+	string $request_id = '',
+	bool $must_exist = false
+) {
+	return Ticketd\WordPress\Plugin::instance()->api()->set( $id, $fields, $if_revision, $request_id, $must_exist );
 }
 
 /**

@@ -37,6 +37,9 @@ func (w *Writer) Text(s string) {
 	*w = append(*w, s...)
 }
 
+// Bytes appends bytes whose number the reader knows.
+func (w *Writer) Bytes(b []byte) { *w = append(*w, b...) }
+
 // Time appends a time.
 func (w *Writer) Time(t time.Time) { w.Int(t.UnixMicro()) }
 
@@ -48,8 +51,12 @@ func (w *Writer) Value(v ticket.Value) {
 	}
 }
 
-// hasDefaults is added to the kind of a mutation whose number of defaults follows. Records of earlier versions have none.
-const hasDefaults = 0x80
+// What is added to the kind of a mutation. Records of earlier versions have none of it.
+const (
+	hasDefaults = 0x80 // the number of defaults follows
+	hasAccepted = 0x20 // then when the create was acknowledged before
+	hasDigest   = 0x40 // the digest follows the request id
+)
 
 // Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
 // then and not kept; how long its request id is remembered is for the caller to write.
@@ -58,15 +65,27 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	if m.Defaults > 0 {
 		kind |= hasDefaults
 	}
+	if m.Accepted != 0 {
+		kind |= hasAccepted
+	}
+	if m.Digest != "" {
+		kind |= hasDigest
+	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
 		w.Count(m.Defaults)
+	}
+	if m.Accepted != 0 {
+		w.Int(int64(m.Accepted))
 	}
 	w.Int(int64(m.ID))
 	w.Int(int64(revision))
 	w.Int(int64(m.Proposed))
 	w.Time(m.Due)
 	w.Text(m.RequestID)
+	if m.Digest != "" {
+		w.Text(m.Digest)
+	}
 	w.Count(len(m.Fields))
 	for _, f := range m.Fields {
 		w.Text(f.Name)
@@ -141,6 +160,15 @@ func (r *Reader) Count(size int) int {
 	return int(n)
 }
 
+// Bytes fills b.
+func (r *Reader) Bytes(b []byte) {
+	if len(r.rest) < len(b) {
+		r.Fail()
+		return
+	}
+	r.rest = r.rest[copy(b, r.rest):]
+}
+
 // ID reads a ticket's id.
 func (r *Reader) ID() ticket.ID {
 	id := ticket.ID(r.Int())
@@ -167,14 +195,22 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ hasDefaults)
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasAccepted | hasDigest))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
+	}
+	if kind&hasAccepted != 0 {
+		m.Accepted = r.Revision()
 	}
 	if m.Kind < store.Create || m.Kind > store.Begin {
 		r.Fail()
 	}
 	m.ID, revision, m.Proposed, m.Due, m.RequestID = r.ID(), r.Revision(), r.Revision(), r.Time(), r.Text()
+	if kind&hasDigest != 0 {
+		if m.Digest = r.Text(); m.Digest == "" {
+			r.Fail() // it would have been written without
+		}
+	}
 	for range r.Count(2) {
 		m.Fields = append(m.Fields, ticket.Field{Name: r.Text(), Value: r.Value()})
 	}

@@ -3,6 +3,8 @@ package wal
 import (
 	"fmt"
 	"os"
+
+	"github.com/ticketd/ticketd/store"
 )
 
 // Append writes records, in their order. Where it returns nil all of them have been written, otherwise none: [ErrFull] where
@@ -24,7 +26,9 @@ func (l *Log) Append(records ...[]byte) (Position, error) {
 	case l.closed:
 		return Position{}, ErrClosed
 	case l.opts.MaxBytes > 0 && l.total+need > l.opts.MaxBytes:
-		return Position{}, fmt.Errorf("%d of %d bytes are used: %w", l.total, l.opts.MaxBytes, ErrFull)
+		return Position{}, fmt.Errorf("%w: %w", ErrFull, &store.FullError{
+			Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used; raise it", l.total, l.opts.MaxBytes),
+		})
 	}
 	if l.mustRotate() {
 		if err := l.rotate(); err != nil {

@@ -10,7 +10,7 @@ import (
 
 var (
 	// ErrFull refuses records for which there is no room: on the disk, in the quota, or under MaxBytes. Nothing of them was
-	// kept, and the log works again as soon as there is room. It is a [store.ErrFull].
+	// kept, and the log works again as soon as there is room. It is a [store.ErrFull], and comes with a [store.FullError].
 	ErrFull = fmt.Errorf("no room in the journal: %w", store.ErrFull)
 	// ErrLocked is what Open and Salvage say where another process has the log open.
 	ErrLocked = errors.New("another process has the journal open")
@@ -38,7 +38,7 @@ func (e *CorruptError) Error() string {
 // noRoom adds ErrFull to the errors that mean it.
 func noRoom(err error) error {
 	if isFull(err) {
-		return fmt.Errorf("%w: %w", ErrFull, err)
+		return fmt.Errorf("%w: %w: %w", ErrFull, &store.FullError{Bound: "the journal's disk", Reason: "make room on it"}, err)
 	}
 	return err
 }

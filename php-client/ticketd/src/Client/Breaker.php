@@ -15,8 +15,8 @@ namespace Ticketd\Client;
  * Only a deadline that passes opens it. A daemon that is not there refuses at once, and one whose backlog is full too:
  * to leave them alone would save nothing.
  *
- * All PHP processes of the host share it through the time of a file in the spool folder. Without the folder it holds
- * within one PHP process.
+ * The PHP processes of a user share it through the time of a file in that user's spool folder; a file that another user
+ * has made is not believed. Without the folder it holds within one PHP process.
  */
 final class Breaker {
 
@@ -67,11 +67,12 @@ final class Breaker {
 	/**
 	 * Makes a breaker.
 	 *
-	 * @param string        $folder  The spool folder; empty: no breaker but this process's own.
+	 * @param string        $folder  The folder of all users' spools; empty: no breaker but this process's own.
 	 * @param int           $seconds How long calls are not tried after a deadline.
 	 * @param callable|null $now     Tells the time in seconds since 1970; null: the system's.
 	 */
 	public function __construct( string $folder = '', int $seconds = self::OPEN_SECONDS, ?callable $now = null ) {
+		$folder        = Spool::of_user( $folder );
 		$this->path    = '' === $folder ? '' : $folder . '/' . self::FILE;
 		$this->seconds = $seconds;
 		$this->now     = $now ?? 'time';
@@ -98,7 +99,7 @@ final class Breaker {
 	 * Notes that a call reached its deadline.
 	 */
 	public function open(): void {
-		$noted           = '' !== $this->path && Files::write( $this->path, '', false );
+		$noted           = $this->is_shared() && Files::write( $this->path, '', false );
 		$this->opened_at = $noted ? null : ( $this->now )();
 	}
 
@@ -124,7 +125,14 @@ final class Breaker {
 		}
 		// Mostly it is not there, and to find that is cheaper than a time that cannot be read. PHP remembers only files
 		// that it has seen.
-		return file_exists( $this->path ) ? Files::written_at( $this->path ) : null;
+		return file_exists( $this->path ) && $this->is_shared() ? Files::written_at( $this->path ) : null;
+	}
+
+	/**
+	 * Whether there is a folder of this user's, in which the breaker's file can be believed.
+	 */
+	private function is_shared(): bool {
+		return '' !== $this->path && null !== Files::mine( dirname( $this->path ), Files::DIR );
 	}
 
 	/**
@@ -146,6 +154,9 @@ final class Breaker {
 		if ( null !== $this->opened_at ) {
 			$this->opened_at = ( $this->now )();
 			return true;
+		}
+		if ( null === Files::mine( $this->path ) ) {
+			return true; // Somebody has closed the breaker meanwhile.
 		}
 		try {
 			$file = new \SplFileObject( $this->path, 'r' );

@@ -105,15 +105,25 @@ final class Client {
 	 * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
 	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist  Refuse with `not_found` unless there is the ticket.
 	 * @return int The ticket's new revision.
 	 */
-	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	): int {
 		$params = array(
 			'id'     => $id,
 			'fields' => Arguments::fields( $fields ),
 		) + self::repeatable( $request_id );
 		if ( 0 !== $if_revision ) {
 			$params['if_revision'] = $if_revision;
+		}
+		if ( $must_exist ) {
+			$params['must_exist'] = true;
 		}
 		return $this->call( 'set', $params, array( Result::class, 'revision' ) );
 	}
@@ -123,10 +133,11 @@ final class Client {
 	 *
 	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
 	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist   Refuse each with `not_found` unless there is its ticket.
 	 * @return array<int, int|DaemonException> By ticket id the new revision, or why that ticket was refused.
 	 * @throws InputException If the argument is not fields by ticket id.
 	 */
-	public function set_many( array $fields_by_id, string $request_id = '' ): array {
+	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
 		if ( array() === $fields_by_id ) {
 			return array();
 		}
@@ -137,7 +148,8 @@ final class Client {
 			}
 			$tickets[] = array( $id, Arguments::fields( $fields ) );
 		}
-		$request = $this->request( 'set_many', array( 'tickets' => $tickets ) + self::repeatable( $request_id ) );
+		$params  = array( 'tickets' => $tickets ) + self::repeatable( $request_id );
+		$request = $this->request( 'set_many', $params + ( $must_exist ? array( 'must_exist' => true ) : array() ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
 			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
 			$pairs    = array(); // Mostly nobody needs them.

@@ -8,7 +8,11 @@
 namespace Ticketd\Client;
 
 /**
- * Writes and removes files in the spool folder, which other users of the web server's group may write too.
+ * Looks at, writes and removes files in this user's spool folder.
+ *
+ * Nothing is opened before mine() has looked at it: opening a pipe waits for its writer, opening a file under a write
+ * lease waits for its holder, and what another user has put there says what that user likes. PHP has no open(2) flag
+ * that would refuse those, so only a look before the opening can.
  *
  * A file is always made under a name that nobody can guess and then renamed: so that nobody ever sees half of it, and
  * that a symbolic link which somebody has put there is replaced and not followed. WordPress' own WP_Filesystem can do
@@ -19,8 +23,16 @@ final class Files {
 	/** How names of files begin that are not whole yet. */
 	public const DRAFT = '.tmp-';
 
-	/** What others may do with a file: the daemon, which is another user, reads it. The folder is closed to the rest. */
-	private const UMASK = 0022;
+	/** Takes from a file's mode what others may do with it: the daemon reads it, by the folder's group. */
+	private const UMASK = 0027;
+
+	/** The type of a file in its mode, and the types that mine() is asked for; the numbers are those of stat(2). */
+	private const TYPE = 0170000;
+	public const FILE  = 0100000;
+	public const DIR   = 0040000;
+
+	/** In a mode: everybody may write. */
+	private const OTHERS_WRITE = 0002;
 
 	/**
 	 * Writes a file that is there whole or not at all.
@@ -59,16 +71,32 @@ final class Files {
 	}
 
 	/**
-	 * When a file was written last.
+	 * Looks whether something is what this user has made: of the type that is asked for, owned by the effective user of
+	 * this process, a file of one name only, and a folder that not everybody may write to. Nothing is opened.
 	 *
 	 * @param string $path Where it is.
-	 * @return int|null Seconds since 1970; null where there is none.
+	 * @param int    $type self::FILE or self::DIR.
+	 * @return array|null What lstat(2) says of it; null where it is not there or is somebody else's.
+	 */
+	public static function mine( string $path, int $type = self::FILE ): ?array {
+		// PHP remembers what it has seen of a file; it is other processes that write this one.
+		clearstatcache( true, $path );
+		$found = @lstat( $path );
+		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Spool::user() !== $found['uid'] ) {
+			return null;
+		}
+		$is_shared = self::DIR === $type ? 0 !== ( $found['mode'] & self::OTHERS_WRITE ) : 1 !== $found['nlink'];
+		return $is_shared ? null : $found;
+	}
+
+	/**
+	 * When a file of this user's was written last.
+	 *
+	 * @param string $path Where it is.
+	 * @return int|null Seconds since 1970; null where there is none, or it is somebody else's.
 	 */
 	public static function written_at( string $path ): ?int {
-		// PHP remembers what it has seen of a file; it is others who write this one.
-		clearstatcache( true, $path );
-		$time = @filemtime( $path );
-		return false === $time ? null : $time;
+		return self::mine( $path )['mtime'] ?? null;
 	}
 
 	/**

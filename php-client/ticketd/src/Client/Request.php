@@ -85,6 +85,15 @@ final class Request {
 	}
 
 	/**
+	 * The same request, meant for the table of that identity.
+	 *
+	 * @param string $identity The identity; an empty string where it is not known.
+	 */
+	public function with_identity( string $identity ): self {
+		return '' === $identity ? $this : new self( $this->method, $this->params + array( 'identity' => $identity ) );
+	}
+
+	/**
 	 * The pairs of a `set_many`, each as the `set` that the daemon makes of it, under its own request id.
 	 *
 	 * @return self[] In the order of the pairs.

@@ -8,11 +8,12 @@
 namespace Ticketd\Client;
 
 /**
- * A folder into which the web server's group writes and out of which the daemon takes: before it serves its first
- * request, and while it runs before any request that comes later. One file is one change, exactly the frame that the
- * daemon would have been sent:
+ * A folder into which one user writes and out of which the daemon takes: before it serves its first request, and while
+ * it runs before any request that comes later. Below the folder that is configured each user has one, whose name is the
+ * user's id. `ticketd spool prepare` makes it: it belongs to the user, its group is the daemon's, and nobody else may
+ * look into it. One file is one change, exactly the frame that the daemon would have been sent:
  *
- *     {µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
+ *     {folder}/{user id}/{µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
  *
  * The daemon takes them in by order of name. The hex digits come from site and request id: they keep names apart (a
  * request id that was made up is random), and the same create, made again, is found by them.
@@ -43,11 +44,21 @@ final class Spool {
 	/** For how many seconds of its clock that is believed. */
 	private const FULL_SECONDS = 1;
 
+	/** Name of the folder in which the daemon sets aside what it cannot use. */
+	private const BAD = 'bad';
+
 	/** How names of files end that are whole. */
 	private const SUFFIX = '.frame';
 
 	/**
-	 * The folder; an empty string where there is none.
+	 * The folder of all users' spools; an empty string where there is none.
+	 *
+	 * @var string
+	 */
+	private string $base;
+
+	/**
+	 * This user's folder; an empty string where there is none.
 	 *
 	 * @var string
 	 */
@@ -77,7 +88,8 @@ final class Spool {
 	/**
 	 * Takes the folder; nothing happens yet.
 	 *
-	 * @param string        $folder     The folder; an empty string: there is none, and every write() is in vain.
+	 * @param string        $folder     The folder of all users' spools; an empty string: there is none, and every
+	 *                                  write() is in vain.
 	 * @param int           $max_blocks Most blocks that its files may have.
 	 * @param callable|null $now_us     Tells the time in microseconds since 1970; null: the system's.
 	 */
@@ -86,7 +98,8 @@ final class Spool {
 		int $max_blocks = self::MAX_BLOCKS,
 		?callable $now_us = null
 	) {
-		$this->folder     = $folder;
+		$this->base       = $folder;
+		$this->folder     = self::of_user( $folder );
 		$this->max_blocks = $max_blocks;
 		$this->now_us     = $now_us ?? static function (): int {
 			return (int) round( microtime( true ) * 1000000 );
@@ -94,10 +107,83 @@ final class Spool {
 	}
 
 	/**
-	 * Whether there is such a folder. Whether it can be written shows only when it is.
+	 * The effective user of this process; null where PHP cannot tell.
+	 */
+	public static function user(): ?int {
+		// The extension is missing in many images of PHP; Linux tells it too, unless open_basedir hides /proc.
+		$user = function_exists( 'posix_geteuid' ) ? posix_geteuid() : @fileowner( '/proc/self' );
+		return false === $user ? null : $user;
+	}
+
+	/**
+	 * The folder of this process' user.
+	 *
+	 * @param string $folder The folder of all users' spools, or an empty string.
+	 * @return string The path; an empty string where there is none.
+	 */
+	public static function of_user( string $folder ): string {
+		$user = '' === $folder ? null : self::user();
+		return null === $user ? '' : $folder . '/' . $user;
+	}
+
+	/**
+	 * Path of this user's folder; an empty string where there is none.
+	 */
+	public function folder(): string {
+		return $this->folder;
+	}
+
+	/**
+	 * Whether there is a folder of this user's that can be trusted. Whether it can be written shows only when it is.
 	 */
 	public function exists(): bool {
-		return '' !== $this->folder && is_dir( $this->folder );
+		return '' !== $this->folder && null !== Files::mine( $this->folder, Files::DIR );
+	}
+
+	/**
+	 * Why changes cannot wait, and what to do.
+	 *
+	 * @return string A text in English for people; an empty string where they can, or where no folder is configured.
+	 */
+	public function trouble(): string {
+		if ( '' === $this->base ) {
+			return '';
+		}
+		if ( '' === $this->folder ) {
+			return 'PHP cannot tell as which user it runs, so that no spool is its own: install the posix '
+				. 'extension, or add /proc/self to open_basedir.';
+		}
+		if ( $this->exists() ) {
+			return '';
+		}
+		clearstatcache( true, $this->folder );
+		if ( false === @lstat( $this->folder ) ) {
+			return sprintf(
+				'There is no spool folder %s for the user of this site: run "ticketd spool prepare" as root, with that '
+				. 'user in allow_users.',
+				$this->folder
+			);
+		}
+		return sprintf(
+			'The spool folder %s is not used, as somebody else could have put changes there: it must be a folder that '
+			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
+			. 'root.',
+			$this->folder,
+			(int) self::user()
+		);
+	}
+
+	/**
+	 * How many files in the folder are not this user's. They are never opened, and nobody removes them.
+	 */
+	public function strangers(): int {
+		$names = $this->exists() ? array_diff( (array) @scandir( $this->folder ), array( '.', '..' ) ) : array();
+		$own   = function ( string $name ): bool {
+			$found = @lstat( $this->folder . '/' . $name );
+			// The folder for what cannot be used belongs to the daemon.
+			return false === $found || self::BAD === $name || self::user() === $found['uid'];
+		};
+		return count( $names ) - count( array_filter( $names, $own ) );
 	}
 
 	/**
@@ -197,8 +283,8 @@ final class Spool {
 	 */
 	private function read( string $name ): ?Request {
 		$path = $this->folder . '/' . $name;
-		if ( ! is_file( $path ) ) {
-			return null; // Anything else, a pipe for example, could keep its reader waiting.
+		if ( null === Files::mine( $path ) ) {
+			return null;
 		}
 		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Limits::MAX_PAYLOAD + 1 );
 		if ( false === $frame || strlen( $frame ) <= Frame::HEADER_BYTES ) {
@@ -219,7 +305,7 @@ final class Spool {
 
 	/**
 	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
-	 * values too. Whoever may write to the folder can put anything there.
+	 * values too. An older client may have written the file, or somebody else as this user.
 	 *
 	 * @param array $params The parameters by name.
 	 */
@@ -280,7 +366,8 @@ final class Spool {
 	private function count(): int {
 		$blocks = 0;
 		foreach ( $this->names( '*' ) as $name ) {
-			$blocks += self::blocks( (int) @filesize( $this->folder . '/' . $name ) );
+			$found   = Files::mine( $this->folder . '/' . $name );
+			$blocks += null === $found ? 0 : self::blocks( $found['size'] );
 		}
 		return $blocks;
 	}

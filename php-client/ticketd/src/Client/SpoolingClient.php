@@ -48,18 +48,30 @@ final class SpoolingClient {
 	private $next_id;
 
 	/**
+	 * Tells the identity of the site's table.
+	 *
+	 * @var callable
+	 */
+	private $identity;
+
+	/**
 	 * Takes what it works with.
 	 *
-	 * @param Client        $client  The client.
-	 * @param Spool         $spool   The spool.
-	 * @param callable|null $next_id Returns an id from the site's own sequence, or 0 where it gives none; null: new
-	 *                               tickets are not spooled unless the caller has given them an id.
+	 * @param Client        $client   The client.
+	 * @param Spool         $spool    The spool.
+	 * @param callable|null $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null: new
+	 *                                tickets are not spooled unless the caller has given them an id.
+	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
+	 *                                empty string where it is not known.
 	 */
-	public function __construct( Client $client, Spool $spool, ?callable $next_id = null ) {
+	public function __construct( Client $client, Spool $spool, ?callable $next_id = null, ?callable $identity = null ) {
 		$this->client  = $client;
 		$this->spool   = $spool;
 		$this->next_id = $next_id ?? static function (): int {
 			return 0;
+		};
+		$this->identity = $identity ?? static function (): string {
+			return '';
 		};
 	}
 
@@ -89,11 +101,18 @@ final class SpoolingClient {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist  Refuse unless there is the ticket; one that was spooled is dropped then.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
-	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ): int {
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	): int {
 		try {
-			return $this->client->set( $id, $fields, $if_revision, $request_id );
+			return $this->client->set( $id, $fields, $if_revision, $request_id, $must_exist );
 		} catch ( TicketdException $failure ) {
 			return $this->spool( $failure, $failure->request() );
 		}
@@ -105,13 +124,14 @@ final class SpoolingClient {
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param bool   $must_exist   Refuse each unless there is its ticket; see set().
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
 	 */
-	public function set_many( array $fields_by_id, string $request_id = '' ): array {
+	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
 		try {
-			$outcomes = $this->client->set_many( $fields_by_id, $request_id );
+			$outcomes = $this->client->set_many( $fields_by_id, $request_id, $must_exist );
 			foreach ( $outcomes as $id => $outcome ) {
 				if ( $outcome instanceof TicketdException ) {
 					$outcomes[ $id ] = $this->spool_pair( $outcome, $outcome->request() );
@@ -119,8 +139,11 @@ final class SpoolingClient {
 			}
 			return $outcomes;
 		} catch ( TicketdException $failure ) {
-			if ( ! $failure->is_outage() || ! $this->spool->exists() ) {
+			if ( ! $failure->is_outage() ) {
 				throw $failure;
+			}
+			if ( ! $this->spool->exists() ) {
+				throw $this->unspooled( $failure );
 			}
 		}
 		if ( count( $fields_by_id ) > Limits::MAX_TICKETS ) {
@@ -166,14 +189,28 @@ final class SpoolingClient {
 		}
 		try {
 			Door::check( $request );
-			if ( $this->spool->write( $request ) ) {
+			if ( $this->spool->write( $request->with_identity( ( $this->identity )() ) ) ) {
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {
 			$refusal->set_request( $request, $failure->ambiguous() );
 			throw $refusal;
 		}
-		throw $failure;
+		throw $this->unspooled( $failure );
+	}
+
+	/**
+	 * A failure, with why it could not be spooled either.
+	 *
+	 * @param TicketdException $failure Why the change failed.
+	 */
+	private function unspooled( TicketdException $failure ): TicketdException {
+		$trouble = $this->spool->trouble();
+		// Several changes may have failed with it.
+		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
+			$failure->add( $trouble );
+		}
+		return $failure;
 	}
 
 	/**
@@ -202,8 +239,11 @@ final class SpoolingClient {
 	 */
 	private function spool_create( TicketdException $failure, bool $is_chosen ): int {
 		$request = $failure->request();
-		if ( ! $failure->is_outage() || null === $request || ! $this->spool->exists() ) {
+		if ( ! $failure->is_outage() || null === $request ) {
 			throw $failure;
+		}
+		if ( ! $this->spool->exists() ) {
+			throw $this->unspooled( $failure );
 		}
 		$id = (int) $request->param( 'id' );
 		if ( 0 !== $id ) {
@@ -227,15 +267,19 @@ final class SpoolingClient {
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );
-		$id = ( $this->next_id )();
-		if ( $id > 0 ) {
-			return $id;
+		try {
+			$id = ( $this->next_id )();
+			if ( $id > 0 ) {
+				return $id;
+			}
+			$none = new LocalException(
+				'unavailable',
+				'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
+				true
+			);
+		} catch ( LocalException $refusal ) {
+			$none = $refusal;
 		}
-		$none = new LocalException(
-			'unavailable',
-			'Neither ticketd nor the database gives the new ticket an id: ' . $failure->getMessage(),
-			true
-		);
 		$none->set_request( $failure->request(), $failure->ambiguous() );
 		throw $none;
 	}

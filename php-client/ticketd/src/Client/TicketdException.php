@@ -133,4 +133,13 @@ abstract class TicketdException extends \RuntimeException {
 		$this->request   = $request;
 		$this->ambiguous = $this->ambiguous || $ambiguous;
 	}
+
+	/**
+	 * Adds to what is wrong, for people.
+	 *
+	 * @param string $text One or more sentences.
+	 */
+	public function add( string $text ): void {
+		$this->message .= ' ' . $text;
+	}
 }

@@ -102,14 +102,21 @@ final class Api {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param bool   $must_exist  Refuse unless there is the ticket; false: make it where there is none.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
-	public function set( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	) {
 		$fields = Hooks::fields( $fields, 'update', $id );
 		if ( is_wp_error( $fields ) ) {
 			return $fields;
 		}
-		$revision = $this->set_one( $id, $fields, $if_revision, $request_id );
+		$revision = $this->set_one( $id, $fields, $if_revision, $request_id, $must_exist );
 		if ( ! is_wp_error( $revision ) ) {
 			Hooks::updated( $id, $fields, $revision );
 		}
@@ -159,12 +166,8 @@ final class Api {
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function update( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
-		$ticket = 0 === $if_revision ? $this->get( $id ) : null;
-		// Where it cannot be told whether there is one, the change is for the time when it can be.
-		if ( is_wp_error( $ticket ) && 'ticketd_not_found' === $ticket->get_error_code() ) {
-			return $ticket;
-		}
-		return $this->set( $id, $fields, $if_revision, $request_id );
+		// A ticket at a revision exists.
+		return $this->set( $id, $fields, $if_revision, $request_id, 0 === $if_revision );
 	}
 
 	/**
@@ -215,13 +218,14 @@ final class Api {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param bool   $must_exist  Refuse unless there is the ticket.
 	 * @return int|\WP_Error
 	 */
-	private function set_one( int $id, array $fields, int $if_revision, string $request_id ) {
+	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist = false ) {
 		return $this->change(
 			'set',
-			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id ): int {
-				$revision = $client->set( $id, $fields, $if_revision, $request_id );
+			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id, $must_exist ): int {
+				$revision = $client->set( $id, $fields, $if_revision, $request_id, $must_exist );
 				$this->own->add( $this->settings->site(), 'set', $id, $fields );
 				return $revision;
 			}
@@ -421,10 +425,15 @@ final class Api {
 		return $this->attempt(
 			$method,
 			function ( Client $client ) use ( $call ) {
-				$next_id = function (): int {
-					return Database::next_id( $this->settings->table() );
+				$spool    = $this->clients->spool();
+				$next_id  = function () use ( $spool ): int {
+					$is_waiting = static fn( int $id ): bool => array() !== $spool->waiting( array( $id ) );
+					return Sequence::next( $this->settings->table(), $is_waiting );
 				};
-				return $call( new SpoolingClient( $client, $this->clients->spool(), $next_id ) );
+				$identity = function (): string {
+					return Database::identity( $this->settings->table() );
+				};
+				return $call( new SpoolingClient( $client, $spool, $next_id, $identity ) );
 			}
 		);
 	}

@@ -21,10 +21,11 @@ final class Database {
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
 	/**
-	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would
-	 * soon be used up. The daemon has the same bound.
+	 * The identities of tables, as this PHP request knows them.
+	 *
+	 * @var array<string, string>
 	 */
-	private const REACH = 1 << 52;
+	private static array $identities = array();
 
 	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
@@ -45,58 +46,28 @@ final class Database {
 	public static function rows( string $sql, array $values = array() ): ?array {
 		global $wpdb;
 
-		if ( null === self::query( $sql, $values ) ) {
+		if ( null === self::change( $sql, $values ) ) {
 			return null;
 		}
 		return array_map( 'get_object_vars', (array) $wpdb->last_result );
 	}
 
 	/**
-	 * Takes the next id of a tickets table out of its sequence, as the daemon leases its own: in one statement, so that
-	 * no id is given twice, and above what the table holds. Within a transaction that is rolled back it would be
-	 * given again.
+	 * The identity of a tickets table, which changes carry that wait in the spool: so none is ever made in another table.
 	 *
 	 * @param string $table The table's name.
-	 * @return int The id; 0 where the database gives none.
+	 * @return string The identity; empty where the table has none, or the database does not answer.
 	 */
-	public static function next_id( string $table ): int {
+	public static function identity( string $table ): string {
 		if ( ! self::is_table_name( $table ) ) {
-			return 0;
+			return '';
 		}
-		// Asked for apart: within the UPDATE it would lock the table's last row, and wait for whoever holds it.
-		$highest = self::rows(
-			"SELECT COALESCE(MAX(`ticket_id`), 0) AS `id` FROM `$table` WHERE `ticket_id` < %d",
-			array( self::REACH )
-		);
-		if ( null === $highest ) {
-			return 0;
-		}
-		$raised = self::query(
-			"UPDATE `{$table}_seq` SET `next` = LAST_INSERT_ID(GREATEST(`next`, %d)) + 1 WHERE `id` = 1",
-			array( (int) ( $highest[0]['id'] ?? 0 ) + 1 )
-		);
-		if ( 1 !== $raised ) {
-			return 0;
-		}
-		// The table is named so that drop-ins which know several servers ask the one that has just been written to.
-		$rows = self::rows( "SELECT LAST_INSERT_ID() AS `id` FROM `{$table}_seq` WHERE `id` = 1" );
-		return (int) ( $rows[0]['id'] ?? 0 );
-	}
+		if ( ! isset( self::$identities[ $table ] ) ) {
+			$rows = self::rows( "SELECT `identity` FROM `{$table}_identity` WHERE `id` = 1" );
 
-	/**
-	 * Raises the sequence of a tickets table above an id, so that it is not given again. Ids from REACH on do not
-	 * count.
-	 *
-	 * @param string $table The table's name.
-	 * @param int    $id    The id.
-	 * @return bool Whether the sequence is above it now.
-	 */
-	public static function raise_sequence( string $table, int $id ): bool {
-		if ( ! self::is_table_name( $table ) || $id >= self::REACH ) {
-			return false;
+			self::$identities[ $table ] = (string) ( $rows[0]['identity'] ?? '' );
 		}
-		$sql = "UPDATE `{$table}_seq` SET `next` = GREATEST(`next`, %d) WHERE `id` = 1";
-		return null !== self::query( $sql, array( $id + 1 ) );
+		return self::$identities[ $table ];
 	}
 
 	/**
@@ -106,7 +77,7 @@ final class Database {
 	 * @param array  $values The values.
 	 * @return int|null Rows found or changed; null where that failed.
 	 */
-	private static function query( string $sql, array $values ): ?int {
+	public static function change( string $sql, array $values ): ?int {
 		global $wpdb;
 
 		$suppressed = $wpdb->suppress_errors( true );

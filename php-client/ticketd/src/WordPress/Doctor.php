@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\ExtCodec;
+use Ticketd\Client\Spool;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -84,6 +85,8 @@ final class Doctor {
 		$error = get_option( Installer::ERROR_OPTION );
 		if ( $error ) {
 			$this->add( 'table', 'error', $error );
+		} elseif ( Table::is_adopted( $name ) ) {
+			$this->add( 'table', 'good', self::adopted( $name ) );
 		} elseif ( null === Table::describe( $name ) ) {
 			/* translators: %s: name of a table */
 			$text = __(
@@ -99,6 +102,20 @@ final class Doctor {
 			$text = __( 'There is no table %s_seq: no tickets can be made while the daemon is away.', 'ticketd' );
 			$this->add( 'sequence', 'warning', sprintf( $text, $name ) );
 		}
+	}
+
+	/**
+	 * What there is to say of a table that ticketd did not make.
+	 *
+	 * @param string $name Its name.
+	 */
+	public static function adopted( string $name ): string {
+		$text = null === Table::describe( $name )
+			/* translators: %s: name of a table */
+			? __( 'Another plugin made the table %s. While ticketd is away its tickets cannot be read.', 'ticketd' )
+			/* translators: %s: name of a table */
+			: __( 'Another plugin made the table %s. ticketd does not alter it.', 'ticketd' );
+		return sprintf( $text, $name );
 	}
 
 	/**
@@ -165,17 +182,39 @@ final class Doctor {
 	 * Examines the spool folder.
 	 */
 	private function examine_spool(): void {
-		$folder = $this->settings->spool();
-		if ( '' === $folder || ! is_dir( $folder ) || ! is_writable( $folder ) ) { // phpcs:ignore WordPress.WP
-			/* translators: %s: path of a folder */
-			$text = __(
-				'This user cannot write the spool folder "%s": changes fail while the daemon is away.',
-				'ticketd'
-			);
-			$this->add( 'spool', 'warning', sprintf( $text, $folder ) );
+		$spool = new Spool( $this->settings->spool() );
+		if ( '' === $this->settings->spool() ) {
+			$text = __( 'No spool folder is set: changes fail while the daemon is away.', 'ticketd' );
+			$this->add( 'spool', 'warning', $text );
+		} elseif ( ! $spool->exists() || ! is_writable( $spool->folder() ) ) { // phpcs:ignore WordPress.WP
+			$this->add( 'spool', 'warning', self::no_spool( $spool ) );
+		} elseif ( $spool->strangers() > 0 ) {
+			/* translators: 1: number of files, 2: path of a folder */
+			$text = __( '%1$d files in %2$s belong to other users. They are not read; remove them.', 'ticketd' );
+			$this->add( 'spool', 'warning', sprintf( $text, $spool->strangers(), $spool->folder() ) );
 		} else {
-			$this->add( 'spool', 'good', $folder );
+			$this->add( 'spool', 'good', $spool->folder() );
 		}
+	}
+
+	/**
+	 * Says that changes of this user cannot wait, and what to do.
+	 *
+	 * @param Spool $spool The spool.
+	 */
+	public static function no_spool( Spool $spool ): string {
+		if ( '' === $spool->folder() ) {
+			return __( 'PHP cannot tell as which user it runs: install the posix extension.', 'ticketd' );
+		}
+		return sprintf(
+			/* translators: %s: path of a folder */
+			__(
+				'The spool folder %s is missing, or is not the own folder of the user as which PHP runs: changes fail '
+				. 'while the daemon is away. Name that user in allow_users, then run "ticketd spool prepare" as root.',
+				'ticketd'
+			),
+			$spool->folder()
+		);
 	}
 
 	/**

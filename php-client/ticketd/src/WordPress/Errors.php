@@ -22,6 +22,7 @@ final class Errors {
 		'forbidden'     => 403,
 		'not_found'     => 404,
 		'conflict'      => 409,
+		'exists'        => 409,
 		'too_large'     => 413,
 		'lost'          => 502,
 		'protocol'      => 502,

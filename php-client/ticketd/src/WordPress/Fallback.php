@@ -164,7 +164,7 @@ final class Fallback {
 		$table  = Table::describe( $this->table_name );
 		$places = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );
 		$rows   = null === $table ? null : Database::rows(
-			'SELECT ' . $table->selected() . ' FROM ' . $table->quoted_name() . " WHERE `ticket_id` IN ($places)",
+			'SELECT ' . $table->selected() . ' FROM ' . $table->source() . " WHERE `ticket_id` IN ($places)",
 			$ids
 		);
 		if ( null === $rows ) {
@@ -190,7 +190,7 @@ final class Fallback {
 	 */
 	private function overlaid( Table $table, int $id, ?array $ticket, array $waiting ): ?array {
 		foreach ( $waiting as list( $time_us, $request ) ) {
-			if ( $request->site() !== $this->site ) {
+			if ( $request->site() !== $this->site || ( null === $ticket && true === $request->param( 'must_exist' ) ) ) {
 				continue;
 			}
 			$now    = gmdate( 'Y-m-d H:i:s', intdiv( $time_us, 1000000 ) );

@@ -187,17 +187,9 @@ final class Importer {
 	public function finish(): array {
 		$this->send();
 		if ( 0 !== $this->highest && ! $this->is_dry ) {
-			Database::raise_sequence( $this->table, $this->highest );
+			Sequence::raise( $this->table, $this->highest );
 		}
 		return $this->counts;
-	}
-
-	/**
-	 * Whether the daemon may hold ids in hand that tickets have now: it has leased them before the import, and learns
-	 * of the tickets when it starts the next time.
-	 */
-	public function may_collide(): bool {
-		return 0 !== $this->highest && ! $this->is_dry;
 	}
 
 	/**

@@ -154,6 +154,17 @@ final class Installer {
 			$text = __( 'ticketd cannot use "%s" as a table: give up to 60 letters, digits, "_" and "$".', 'ticketd' );
 			return new \WP_Error( 'ticketd_table', sprintf( $text, $table ) );
 		}
+		if ( Table::is_adopted( $table ) ) {
+			return true; // Another plugin's; "ticketd migrate" has made what the daemon needs beside it.
+		}
+		if ( Table::is_foreign( $table ) ) {
+			/* translators: %s: name of a table */
+			$text = __(
+				'Another plugin made the table %s. Run "ticketd init" on the server, which says what to do.',
+				'ticketd'
+			);
+			return new \WP_Error( 'ticketd_foreign_table', sprintf( $text, $table ) );
+		}
 		foreach ( $this->statements( $table ) as $statement ) {
 			$suppressed = $wpdb->suppress_errors( true );
 			// The statement comes from a file of the plugin; the table's name was checked above.

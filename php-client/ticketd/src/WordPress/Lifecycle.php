@@ -120,7 +120,7 @@ final class Lifecycle {
 		}
 		// Not what a constant or filter names: that may be a table which several blogs share.
 		$table = $wpdb->get_blog_prefix( $blog_id ) . 'support_tickets';
-		return array_merge( $tables, array( $table, $table . '_seq', $table . '_tombstones' ) );
+		return array_merge( $tables, Table::made_for( $table ) );
 	}
 
 	/**

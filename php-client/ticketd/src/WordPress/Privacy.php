@@ -309,7 +309,7 @@ final class Privacy {
 		}
 		$table = Table::describe( $this->settings->table() );
 		$rows  = null === $table ? null : Database::rows(
-			'SELECT ' . $table->selected() . ' FROM ' . $table->quoted_name() . ' WHERE `ticket_id` IN ('
+			'SELECT ' . $table->selected() . ' FROM ' . $table->source() . ' WHERE `ticket_id` IN ('
 				. implode( ',', array_map( 'intval', $ids ) ) . ')'
 		);
 		if ( null === $rows ) {
@@ -354,7 +354,7 @@ final class Privacy {
 			return array();
 		}
 		$found = Database::rows(
-			'SELECT `ticket_id` AS `id` FROM ' . $table->quoted_name() . ' WHERE ' . implode( ' OR ', $conditions ),
+			'SELECT `ticket_id` AS `id` FROM ' . $table->source() . ' WHERE ' . implode( ' OR ', $conditions ),
 			$values
 		);
 		if ( null === $found ) {

@@ -27,9 +27,6 @@ final class Query {
 	/** Tickets of a page unless it is told otherwise. */
 	private const DEFAULT_LIMIT = 50;
 
-	/** That a ticket carries no mark of deletion: NULL, 0, or a date of zeros. */
-	private const PRESENT = "(`deleted_at` IS NULL OR CAST(`deleted_at` AS CHAR) NOT REGEXP '[^0:. -]')";
-
 	/**
 	 * The table.
 	 *
@@ -190,7 +187,7 @@ final class Query {
 	 */
 	private function from(): string {
 		$where = array() === $this->conditions ? '' : ' WHERE ' . implode( ' AND ', $this->conditions );
-		return ' FROM ' . $this->table->quoted_name() . $where;
+		return ' FROM ' . $this->table->source() . $where;
 	}
 
 	/**
@@ -223,8 +220,8 @@ final class Query {
 				}
 			}
 		}
-		if ( $this->table->has( 'deleted_at' ) && true !== ( $this->args['deleted'] ?? false ) ) {
-			$this->conditions[] = self::PRESENT;
+		if ( true !== ( $this->args['deleted'] ?? false ) ) {
+			array_push( $this->conditions, ...$this->table->present() );
 		}
 	}
 

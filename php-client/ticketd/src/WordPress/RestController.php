@@ -193,7 +193,8 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function create_item( $request ) {
-		$created  = $this->api->create( $request['fields'], (string) $request['request_id'] );
+		$given    = (string) $request['request_id'];
+		$created  = self::told( $this->api->create( $request['fields'], RequestIds::of_visitor( $given ) ), $given );
 		$response = is_wp_error( $created ) ? $this->answer( $created ) : $this->answer_change( $created, 201 );
 		if ( ! is_wp_error( $created ) ) {
 			$route = sprintf( '%s/%s/%d', $this->namespace, $this->rest_base, $created['id'] );
@@ -209,13 +210,14 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function update_item( $request ) {
-		$revision = $this->api->set(
+		$given    = (string) $request['request_id'];
+		$revision = $this->api->update(
 			$request['id'],
 			$request['fields'],
 			(int) $request['if_revision'],
-			(string) $request['request_id']
+			RequestIds::of_visitor( $given )
 		);
-		return $this->answer_revision( $request['id'], $revision );
+		return $this->answer_revision( $request['id'], self::told( $revision, $given ) );
 	}
 
 	/**
@@ -226,6 +228,23 @@ final class RestController extends \WP_REST_Controller {
 	 */
 	public function delete_item( $request ) {
 		return $this->answer_revision( $request['id'], $this->api->delete( $request['id'] ) );
+	}
+
+	/**
+	 * What came of a change, with the request id that the visitor can repeat it under where it failed.
+	 *
+	 * @param mixed  $outcome The outcome.
+	 * @param string $given   The request id that the visitor gave; empty: none.
+	 * @return mixed
+	 */
+	private static function told( $outcome, string $given ) {
+		if ( is_wp_error( $outcome ) ) {
+			$sent = (string) ( $outcome->get_error_data()['request_id'] ?? '' );
+			$outcome->add_data(
+				array( 'request_id' => RequestIds::for_visitor( $sent, $given ) ) + (array) $outcome->get_error_data()
+			);
+		}
+		return $outcome;
 	}
 
 	/**

@@ -149,7 +149,10 @@ final class RestSchema {
 		return array(
 			'fields'     => array( 'required' => true ) + self::fields(),
 			'request_id' => array(
-				'description' => __( 'Makes the request repeatable for a day.', 'ticketd' ),
+				'description' => __(
+					'Makes the request repeatable for a day; another request of the same user needs another id.',
+					'ticketd'
+				),
 				'type'        => 'string',
 				'pattern'     => '^[!-~]{1,64}$',
 			),

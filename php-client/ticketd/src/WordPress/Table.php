@@ -15,6 +15,9 @@ defined( 'ABSPATH' ) || exit;
  *
  * The columns with a meaning have the names that the plugin's own table has: `ticket_id`, `revision`, `extra`,
  * `created_at`, `updated_at`, `deleted_at`. Others only the daemon's configuration knows.
+ *
+ * A table that ticketd did not make is never altered. Its side table, `{name}_ticketd`, has the revisions, and the marks
+ * of tickets that were deleted.
  */
 final class Table {
 
@@ -23,6 +26,15 @@ final class Table {
 
 	/** Columns that are no fields. */
 	private const RESERVED = array( self::KEY, 'revision', 'extra' );
+
+	/** What follows the table's name in that of its side table. */
+	private const SIDE = '_ticketd';
+
+	/** What the name of a table or of its side table may be. */
+	private const NAME = '/^[A-Za-z0-9_$]{1,64}$/D';
+
+	/** Types of an extra column; MariaDB describes JSON as a text. Of another type it is a field of that name. */
+	private const JSON = array( 'json', 'longtext' );
 
 	/** Types that are read as integers. */
 	private const INTEGERS = array( 'tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'bit', 'year' );
@@ -45,14 +57,23 @@ final class Table {
 	private array $columns;
 
 	/**
+	 * Whether the revisions are in a side table.
+	 *
+	 * @var bool
+	 */
+	private bool $has_side;
+
+	/**
 	 * Takes what describes the table.
 	 *
-	 * @param string $name    Its name.
-	 * @param array  $columns Rows of DESCRIBE by column.
+	 * @param string $name     Its name.
+	 * @param array  $columns  Rows of DESCRIBE by column.
+	 * @param bool   $has_side Whether the revisions are in a side table.
 	 */
-	private function __construct( string $name, array $columns ) {
-		$this->name    = $name;
-		$this->columns = $columns;
+	private function __construct( string $name, array $columns, bool $has_side ) {
+		$this->name     = $name;
+		$this->columns  = $columns;
+		$this->has_side = $has_side;
 	}
 
 	/**
@@ -62,16 +83,86 @@ final class Table {
 	 * @return self|null Null where that is not to be found out, or the table is none of ours.
 	 */
 	public static function describe( string $name ): ?self {
-		$rows    = Database::is_table_name( $name ) ? Database::rows( "DESCRIBE `$name`" ) : null;
-		$columns = array_column( $rows ?? array(), null, 'Field' );
-		return isset( $columns[ self::KEY ], $columns['revision'] ) ? new self( $name, $columns ) : null;
+		$columns = self::columns( $name );
+		if ( ! isset( $columns[ self::KEY ] ) ) {
+			return null;
+		}
+		$has_side = self::is_adopted( $name );
+		return $has_side || isset( $columns['revision'] ) ? new self( $name, $columns, $has_side ) : null;
 	}
 
 	/**
-	 * The table's name, quoted.
+	 * Whether a table is used although ticketd did not make it.
+	 *
+	 * @param string $name The table's name.
 	 */
-	public function quoted_name(): string {
-		return "`{$this->name}`";
+	public static function is_adopted( string $name ): bool {
+		return array() !== self::columns( $name . self::SIDE );
+	}
+
+	/**
+	 * Whether there is a table of that name which ticketd did not make. Such a table is neither altered nor dropped.
+	 *
+	 * @param string $name The table's name.
+	 */
+	public static function is_foreign( string $name ): bool {
+		$columns = self::columns( $name );
+		if ( array() === $columns ) {
+			return false;
+		}
+		$type = strtolower( $columns['revision']['Type'] ?? '' );
+		return ! isset( $columns[ self::KEY ] ) || 0 !== strpos( $type, 'bigint' ) || self::is_adopted( $name );
+	}
+
+	/**
+	 * The tables that ticketd has made for a tickets table; among them that one itself, unless another plugin made it.
+	 *
+	 * @param string $name The tickets table's name.
+	 * @return string[] Names of tables, which need not exist.
+	 */
+	public static function made_for( string $name ): array {
+		$made = array( $name . '_seq', $name . '_tombstones', $name . '_identity', $name . self::SIDE );
+		return self::is_foreign( $name ) ? $made : array_merge( array( $name ), $made );
+	}
+
+	/**
+	 * The columns of a table.
+	 *
+	 * @param string $name The table's name.
+	 * @return array<string, array> Rows of DESCRIBE by column; none where there is no such table.
+	 */
+	private static function columns( string $name ): array {
+		$rows = 1 === preg_match( self::NAME, $name ) ? Database::rows( "DESCRIBE `$name`" ) : null;
+		return array_column( $rows ?? array(), null, 'Field' );
+	}
+
+	/**
+	 * What to read the tickets from, quoted: the table, with its side table where there is one.
+	 */
+	public function source(): string {
+		if ( ! $this->has_side ) {
+			return "`{$this->name}`";
+		}
+		$side = '`' . $this->name . self::SIDE . '`';
+		return "`{$this->name}` LEFT JOIN ( SELECT `ticket_id` AS `_ticketd_id`, `revision` AS `_ticketd_revision`, "
+			. "`deleted` AS `_ticketd_deleted` FROM $side ) AS `_ticketd` ON `_ticketd_id` = `ticket_id`";
+	}
+
+	/**
+	 * The condition that a ticket carries no mark of deletion: of the table, NULL, 0, or a date of zeros; or of the side
+	 * table.
+	 *
+	 * @return string[] Conditions that must hold altogether.
+	 */
+	public function present(): array {
+		$conditions = array();
+		if ( $this->has( 'deleted_at' ) ) {
+			$conditions[] = "(`deleted_at` IS NULL OR CAST(`deleted_at` AS CHAR) NOT REGEXP '[^0:. -]')";
+		}
+		if ( $this->has_side ) {
+			$conditions[] = 'COALESCE(`_ticketd_deleted`, 0) = 0';
+		}
+		return $conditions;
 	}
 
 	/**
@@ -80,14 +171,18 @@ final class Table {
 	 * @param string $field Its name.
 	 */
 	public function has( string $field ): bool {
-		return isset( $this->columns[ $field ] ) && ! in_array( $field, self::RESERVED, true ) && '_' !== $field[0];
+		if ( ! isset( $this->columns[ $field ] ) || '_' === $field[0] ) {
+			return false;
+		}
+		return 'extra' === $field ? ! $this->has_extra() : ! in_array( $field, self::RESERVED, true );
 	}
 
 	/**
 	 * Whether there is a column for fields that have none of their own.
 	 */
 	public function has_extra(): bool {
-		return isset( $this->columns['extra'] );
+		return isset( $this->columns['extra'] )
+			&& ( ! $this->has_side || in_array( $this->type( 'extra' ), self::JSON, true ) );
 	}
 
 	/**
@@ -113,6 +208,9 @@ final class Table {
 	 */
 	public function selected(): string {
 		$selected = array();
+		if ( $this->has_side ) {
+			$selected = array( 'COALESCE(`_ticketd_revision`, 0) AS `_ticketd_revision`', '`_ticketd_deleted`' );
+		}
 		foreach ( array_keys( $this->columns ) as $column ) {
 			// A bit field would come as its bytes.
 			$selected[] = 'bit' === $this->type( $column ) ? "`$column`+0 AS `$column`" : "`$column`";
@@ -133,12 +231,14 @@ final class Table {
 				$fields[ $column ] = $this->value( $column, $row[ $column ] );
 			}
 		}
+		$extra = $this->has_extra() ? self::extra_fields( (string) $row['extra'] ) : array();
 		return array(
 			'id'       => (int) $row[ self::KEY ],
-			'revision' => max( 1, (int) $row['revision'] ),
-			'fields'   => $fields + self::extra_fields( (string) ( $row['extra'] ?? '' ) ),
+			'revision' => max( 1, (int) ( $this->has_side ? $row['_ticketd_revision'] : $row['revision'] ) ),
+			'fields'   => $fields + $extra,
 			// Tables that know no NULL mark what is not deleted by 0 or a date of zeros.
-			'deleted'  => '' !== trim( (string) ( $row['deleted_at'] ?? '' ), '0-: .' ),
+			'deleted'  => '' !== trim( (string) ( $row['deleted_at'] ?? '' ), '0-: .' )
+				|| '1' === (string) ( $row['_ticketd_deleted'] ?? '' ),
 		);
 	}
 

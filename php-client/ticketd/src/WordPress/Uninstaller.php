@@ -31,7 +31,7 @@ final class Uninstaller {
 		self::delete_options( 'ticketd_' );
 		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
-			foreach ( array( $table, $table . '_seq', $table . '_tombstones' ) as $name ) {
+			foreach ( Table::made_for( $table ) as $name ) {
 				Database::rows( "DROP TABLE IF EXISTS `$name`" );
 			}
 		}

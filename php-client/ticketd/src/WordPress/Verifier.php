@@ -140,7 +140,7 @@ final class Verifier {
 		$table  = Table::describe( $this->table_name );
 		$places = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );
 		$rows   = null === $table ? null : Database::rows(
-			'SELECT ' . $table->selected() . ' FROM ' . $table->quoted_name() . " WHERE `ticket_id` IN ($places)",
+			'SELECT ' . $table->selected() . ' FROM ' . $table->source() . " WHERE `ticket_id` IN ($places)",
 			$ids
 		);
 		if ( null === $rows ) {

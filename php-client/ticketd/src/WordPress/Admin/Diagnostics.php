@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\Client\ExtCodec;
+use Ticketd\Client\Spool;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -54,7 +55,7 @@ final class Diagnostics {
 		global $wp_version;
 
 		$settings = new Settings();
-		$spool    = $settings->spool();
+		$spool    = ( new Spool( $settings->spool() ) )->folder();
 		$user     = function_exists( 'posix_geteuid' ) ? posix_geteuid() . ':' . posix_getegid() : 'unknown';
 		$rows     = array(
 			'wordpress'      => $wp_version . ( is_multisite() ? ', multisite' : '' ),

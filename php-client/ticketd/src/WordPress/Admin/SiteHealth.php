@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\Client\Spool;
+use Ticketd\WordPress\Doctor;
 use Ticketd\WordPress\Settings;
 use Ticketd\WordPress\Table;
 
@@ -105,11 +107,12 @@ final class SiteHealth {
 	 * Whether the table is one that ticketd and the plugin can use.
 	 */
 	public function test_table(): array {
-		$name   = ( new Settings() )->table();
-		$table  = Table::describe( $name );
-		$status = $this->health->status();
-		$bad    = __( 'The table of tickets cannot be used', 'ticketd' );
-		if ( null === $table ) {
+		$name       = ( new Settings() )->table();
+		$table      = Table::describe( $name );
+		$status     = $this->health->status();
+		$bad        = __( 'The table of tickets cannot be used', 'ticketd' );
+		$is_adopted = Table::is_adopted( $name );
+		if ( null === $table && ! $is_adopted ) {
 			/* translators: %s: name of a table */
 			$text = sprintf(
 				__(
@@ -124,7 +127,8 @@ final class SiteHealth {
 			return self::result( 'table', 'critical', $bad, Diagnostics::masked( $status['sink']['reason'] ) );
 		}
 		/* translators: %s: name of a table */
-		$text = sprintf( __( 'The table %s has what ticketd needs.', 'ticketd' ), $name );
+		$text = __( 'The table %s has what ticketd needs.', 'ticketd' );
+		$text = $is_adopted ? Doctor::adopted( $name ) : sprintf( $text, $name );
 		return self::result( 'table', 'good', __( 'The table of tickets is there', 'ticketd' ), $text );
 	}
 
@@ -206,14 +210,13 @@ final class SiteHealth {
 	 * Whether changes can wait on this server while the daemon is away.
 	 */
 	public function test_spool(): array {
-		$folder = ( new Settings() )->spool();
+		$spool  = new Spool( ( new Settings() )->spool() );
+		$folder = $spool->folder();
 		$status = $this->health->status();
-		if ( '' === $folder || ! is_dir( $folder ) || ! wp_is_writable( $folder ) ) {
-			$text = '' === $folder
-				? __( 'No spool folder is set.', 'ticketd' )
-				/* translators: %s: path of a folder */
-				: sprintf( __( 'PHP cannot write to the folder %s.', 'ticketd' ), $folder );
-			$text .= ' ' . __( 'While ticketd is away, changes of tickets fail.', 'ticketd' );
+		if ( ! $spool->exists() || ! wp_is_writable( $folder ) ) {
+			$text = '' === ( new Settings() )->spool()
+				? __( 'No spool folder is set: changes fail while the daemon is away.', 'ticketd' )
+				: Doctor::no_spool( $spool );
 			return self::result(
 				'spool',
 				'recommended',
@@ -221,12 +224,22 @@ final class SiteHealth {
 				$text
 			);
 		}
+		if ( $spool->strangers() > 0 ) {
+			/* translators: 1: number of files, 2: path of a folder */
+			$text = __( '%1$d files in %2$s belong to other users. They are not read; remove them.', 'ticketd' );
+			return self::result(
+				'spool',
+				'recommended',
+				__( 'Somebody else writes to the spool of ticketd', 'ticketd' ),
+				sprintf( $text, $spool->strangers(), $folder )
+			);
+		}
 		if ( ! is_wp_error( $status ) && $status['spool']['bad'] > 0 ) {
 			/* translators: 1: number of files, 2: path of a folder */
 			$text = sprintf(
-				__( '%1$s files in %2$s/bad could not be used; the reason is beside each of them.', 'ticketd' ),
+				__( '%1$s files in the folders bad below %2$s could not be used; the reasons are beside them.', 'ticketd' ),
 				number_format_i18n( $status['spool']['bad'] ),
-				$folder
+				( new Settings() )->spool()
 			);
 			return self::result( 'spool', 'recommended', __( 'Changes of tickets were set aside', 'ticketd' ), $text );
 		}

@@ -84,7 +84,7 @@ final class TicketForm {
 			return;
 		}
 		$revision = Input::id( Input::posted( 'revision' ) );
-		$saved    = array() === $changes ? 0 : $this->api->set( $this->id, $changes, $revision );
+		$saved    = array() === $changes ? 0 : $this->api->update( $this->id, $changes, $revision );
 		if ( is_wp_error( $saved ) ) {
 			$this->error = $saved;
 			return;

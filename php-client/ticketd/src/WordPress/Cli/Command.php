@@ -89,7 +89,7 @@ final class Command {
 	 * ## OPTIONS
 	 *
 	 * <id>
-	 * : The ticket to change; it is made where it does not exist.
+	 * : The ticket to change.
 	 *
 	 * [<field>...]
 	 * : The fields to set, as name=value.
@@ -99,6 +99,9 @@ final class Command {
 	 *
 	 * [--if-revision=<revision>]
 	 * : Change the ticket only if it is at this revision.
+	 *
+	 * [--create]
+	 * : Make the ticket where it does not exist.
 	 *
 	 * [--field=<field>]
 	 * : Print this value of the result alone.
@@ -124,7 +127,10 @@ final class Command {
 	public function set( array $args, array $assoc_args ): void {
 		$id       = Input::ids( array_splice( $args, 0, 1 ) )[0];
 		$expected = isset( $assoc_args['if-revision'] ) ? Input::revision( $assoc_args['if-revision'] ) : 0;
-		$revision = $this->api->set( $id, Input::fields( $args, $assoc_args['null'] ?? '' ), $expected );
+		$fields   = Input::fields( $args, $assoc_args['null'] ?? '' );
+		$revision = true === ( $assoc_args['create'] ?? false )
+			? $this->api->set( $id, $fields, $expected )
+			: $this->api->update( $id, $fields, $expected );
 		Output::fail_on_error( $revision );
 		Output::changes( array( compact( 'id', 'revision' ) ), $assoc_args );
 	}

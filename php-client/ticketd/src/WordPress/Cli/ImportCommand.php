@@ -391,14 +391,6 @@ final class ImportCommand {
 	private function finish( Importer $importer, array $assoc_args ): void {
 		$result = $importer->finish();
 		Output::rows( array( $result ), $assoc_args, array_keys( $result ) );
-		if ( $importer->may_collide() ) {
-			\WP_CLI::warning(
-				__(
-					'Restart ticketd before new tickets are made: it may hold ids that imported tickets have now.',
-					'ticketd'
-				)
-			);
-		}
 		if ( $result['refused'] > 0 ) {
 			/* translators: %d: number of tickets */
 			$text = _n( '%d ticket was refused.', '%d tickets were refused.', $result['refused'], 'ticketd' );

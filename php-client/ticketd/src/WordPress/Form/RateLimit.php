@@ -8,15 +8,13 @@
 namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Database;
+use Ticketd\WordPress\Visitor;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
  * Counts what each visitor has sent within a window of time, in one atomic step, so that parallel requests do not slip
  * through. Counters lie where WordPress keeps transients, in the object cache or the options, and go with them.
- *
- * A visitor is a user, or else the address that the connection comes from: what a header says of it anybody can make
- * up. Of an IPv6 address the network counts, as everybody has as many addresses within theirs as they like.
  */
 final class RateLimit {
 
@@ -55,30 +53,9 @@ final class RateLimit {
 	 */
 	public function allows(): bool {
 		$window = intdiv( time(), $this->seconds );
-		$key    = substr( wp_hash( self::visitor() . '|' . $window, 'nonce' ), 0, 32 );
+		$key    = substr( wp_hash( Visitor::current() . '|' . $window, 'nonce' ), 0, 32 );
 		$count  = wp_using_ext_object_cache() ? $this->count_in_cache( $key ) : $this->count_in_options( $key );
 		return $count <= $this->most;
-	}
-
-	/**
-	 * Who the current visitor is.
-	 */
-	private static function visitor(): string {
-		$user = get_current_user_id();
-		// Only taken for an address where it is one.
-		$given   = isset( $_SERVER['REMOTE_ADDR'] )
-			? wp_unslash( $_SERVER['REMOTE_ADDR'] )
-			: ''; // phpcs:ignore WordPress.Security
-		$packed  = filter_var( $given, FILTER_VALIDATE_IP ) ? (string) inet_pton( $given ) : '';
-		$visitor = 0 !== $user
-			? 'user ' . $user
-			: 'address ' . bin2hex( 16 === strlen( $packed ) ? substr( $packed, 0, 8 ) : $packed );
-		/**
-		 * Filters who the current visitor is, for sites behind a proxy that they trust.
-		 *
-		 * @param string $visitor A text that is another one for each visitor.
-		 */
-		return (string) apply_filters( 'ticketd_visitor', $visitor );
 	}
 
 	/**

@@ -1,0 +1,360 @@
+package boot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// custody knows which table a site serves and whether all places of the site belong to it: the table that MySQL shows, the keys in
+// Redis, the journal. As long as one does not, or the table is not known yet, nothing of the site is served: what clients write goes to
+// their spool. All of its methods may be called by any goroutine.
+type custody struct {
+	site   string
+	former string // what earlier versions called the table
+	file   string // what is remembered of it on disk; empty where nothing is
+	log    zerolog.Logger
+
+	mu       sync.Mutex
+	memory   custodyMemory
+	identity string // the table's; empty before it is known
+	unnamed  bool   // former stands for the identity, as the table has none
+	journal  string // the journal's folder once it is open
+	foreign  error  // what MySQL shows is not the site's table
+	keys     error  // the keys in Redis are another table's
+	strange  error  // the journal is another table's
+	said     string // of what the log has been told
+
+	loop lifecycle.Loop
+}
+
+// custodyMemory is what a site's file says, so that a start without MySQL knows the table.
+type custodyMemory struct {
+	Identity string `json:"identity"`
+	Address  string `json:"address"`
+	Database string `json:"database"`
+	Table    string `json:"table"`
+	// Moved are identities of which an operator has said that they are this table's, too: changes under them are taken in.
+	Moved []string `json:"moved,omitempty"`
+	// Earlier are identities that this site had before, of which nobody has said so.
+	Earlier []string `json:"earlier,omitempty"`
+}
+
+// place says where the configuration puts the table.
+func placeOf(db *mysql.DB) custodyMemory {
+	at := custodyMemory{Address: db.Address()}
+	at.Database, at.Table, _ = strings.Cut(db.Name(), ".")
+	return at
+}
+
+// sameTable says that both name the same table, as far as a configuration can tell.
+func (m *custodyMemory) sameTable(o *custodyMemory) bool {
+	return m.Address == o.Address && m.Database == o.Database && m.Table == o.Table
+}
+
+// identityFile is where a site's identity is remembered; empty for nowhere.
+func identityFile(dir, site string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, site+".identity.json")
+}
+
+func readMemory(file string) (custodyMemory, error) {
+	var m custodyMemory
+	text, err := os.ReadFile(file)
+	if file == "" || errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	return m, err
+}
+
+func writeMemory(file string, m *custodyMemory) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil || file == "" {
+		return err
+	}
+	return site.Keep(file, append(text, '\n'))
+}
+
+// newCustody makes the custody of a site and has the site's database report to it.
+func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custody {
+	c := &custody{site: name, former: db.Name(), file: identityFile(stateDir, name), log: log}
+	var err error
+	if c.memory, err = readMemory(c.file); err != nil {
+		log.Warn().Err(err).Msg("the identity kept on disk is not used; it is read from MySQL")
+	}
+	db.Guard(mysql.GuardOptions{Told: func(identity string, own bool, err error) { c.told(db, identity, own, err) }})
+	return c
+}
+
+// recall takes the identity from disk where MySQL does not answer, as long as the configuration names the same table as then.
+func (c *custody) recall(db *mysql.DB) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := placeOf(db)
+	if c.identity != "" || c.foreign != nil || c.memory.Identity == "" || !c.memory.sameTable(&at) {
+		return
+	}
+	db.Assume(c.memory.Identity)
+	c.identity = c.memory.Identity
+}
+
+// told is told what a connection to MySQL has shown.
+func (c *custody) told(db *mysql.DB, identity string, own bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := placeOf(db)
+	if c.foreign = err; err == nil && (c.identity != identity || c.memory.Identity != identity || !c.memory.sameTable(&at)) {
+		c.unnamed = !own
+		c.learn(db, identity)
+	}
+	c.say()
+}
+
+// learn notes which table this is. The caller holds the lock.
+func (c *custody) learn(db *mysql.DB, identity string) {
+	c.identity = identity
+	now := placeOf(db)
+	now.Identity, now.Moved, now.Earlier = identity, c.memory.Moved, c.memory.Earlier
+	if had := c.memory.Identity; had != "" && had != identity && had != c.former && !slices.Contains(now.Earlier, had) {
+		now.Earlier = append(now.Earlier, had)
+	}
+	c.memory = now
+	if err := writeMemory(c.file, &now); err != nil { // the site works; only the next start without MySQL would miss it
+		c.log.Warn().Err(err).Msg("the table's identity cannot be kept on disk")
+	}
+	if c.journal != "" {
+		c.label()
+	}
+}
+
+// journalLabel is the file beside a journal's segments that says which table its changes are for.
+const journalLabel = "identity"
+
+// label compares the journal's label with the identity, and writes one where an earlier version has written none. The caller holds
+// the lock.
+func (c *custody) label() {
+	c.strange = nil
+	owner, err := readLabel(c.journal)
+	switch {
+	case err != nil:
+		c.strange = fmt.Errorf("whose changes are in %s cannot be told: %w", c.journal, err)
+	case owner == c.identity:
+	case owner == "" || owner == c.former:
+		if err := writeLabel(c.journal, c.identity); err != nil {
+			c.strange = fmt.Errorf("the journal %s cannot be labelled: %w", c.journal, err)
+		}
+	default:
+		c.strange = fmt.Errorf("changes wait in %s that are for another table (identity %s; the one that the configuration names now "+
+			"is %s): put the configuration back as it was, start once more, run 'ticketd flush' and stop; or, where that table has "+
+			"moved here, stop the daemon and run 'ticketd identity move --site %s --yes'", c.journal, owner, c.identity, c.site)
+	}
+}
+
+func readLabel(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, journalLabel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(text)), err
+}
+
+func writeLabel(dir, identity string) error {
+	return site.Keep(filepath.Join(dir, journalLabel), []byte(identity+"\n"))
+}
+
+// beforeJournal makes way for a new journal where one of another table is there in which nothing waits.
+func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) error {
+	c.mu.Lock()
+	identity, former := c.identity, c.former
+	c.mu.Unlock()
+	owner, err := readLabel(dir)
+	if dir == "" || identity == "" || owner == "" || owner == identity || owner == former || err != nil {
+		return nil //nolint:nilerr // what cannot be read is reported when the journal is open
+	}
+	waiting, err := waitingIn(ctx, dir, forRedis)
+	if err != nil || waiting > 0 {
+		return err
+	}
+	c.log.Info().Str("journal", dir).Msg("the journal was another table's and nothing waited in it: a new one is begun")
+	return os.RemoveAll(dir)
+}
+
+// openedJournal is told of the journal that was opened.
+func (c *custody) openedJournal(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal = dir; dir != "" && c.identity != "" {
+		c.label()
+	}
+	c.say()
+}
+
+// toldKeys is told whether the keys in Redis belong to the table.
+func (c *custody) toldKeys(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys = err
+	c.say()
+}
+
+// say tells the log when something else is the matter than before. The caller holds the lock.
+func (c *custody) say() {
+	err, text := c.why(), ""
+	if err != nil {
+		text = err.Error()
+	}
+	switch {
+	case text == c.said:
+		return
+	case err == nil:
+		c.log.Info().Msg("all places belong to the site's table: the site is served")
+	default:
+		c.log.Error().Err(err).Msg("the site is not served")
+	}
+	c.said = text
+}
+
+var errUnidentified = errors.New("which table this is is not known yet: MySQL has not answered since the configuration names it, or the " +
+	"table is missing (run 'ticketd migrate')")
+
+// why says why nothing is served; nil where the site is. The caller holds the lock.
+func (c *custody) why() error {
+	switch {
+	case c.foreign != nil:
+		return fmt.Errorf("%w; where it has moved run 'ticketd identity move --site %s --yes', where it is a copy 'ticketd identity new "+
+			"--site %s --yes'", c.foreign, c.site, c.site)
+	case c.strange != nil:
+		return c.strange
+	case c.keys != nil:
+		return c.keys
+	case c.identity == "":
+		return errUnidentified
+	default:
+		return nil
+	}
+}
+
+// served says why nothing is served; nil where the site is.
+func (c *custody) served() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.why()
+}
+
+// holds says whether what waits here may be brought on: its error says why not.
+func (c *custody) holds() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.strange != nil {
+		return c.strange
+	}
+	if c.identity == "" {
+		return errUnidentified
+	}
+	return nil
+}
+
+// owner tells the Redis store to which table the keys must belong. The store gets no further without.
+func (c *custody) owner(context.Context) (redis.Owner, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := errors.Join(c.foreign, c.strange); err != nil {
+		return redis.Owner{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	if c.identity == "" {
+		return redis.Owner{}, fmt.Errorf("%w: %w", store.ErrUnavailable, errUnidentified)
+	}
+	return redis.Owner{Identity: c.identity, Former: c.former}, nil
+}
+
+// owns says whether changes that carry an identity are for the site's table; as long as that is not known nobody can tell, and nothing
+// is served.
+func (c *custody) owns(identity string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
+}
+
+// warnings are what somebody must act on.
+func (c *custody) warnings() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unnamed {
+		return []string{"the table has no identity, and the daemon's MySQL user may not make one: run 'ticketd migrate' as a user who may " +
+			"CREATE; until then a copy of it on another server is not told from it"}
+	}
+	return nil
+}
+
+// askEvery is how often a site that is not served is looked at.
+const askEvery = time.Second
+
+// start looks at the table again and again while the site is not served: nothing else would ask MySQL then.
+func (c *custody) start(ctx context.Context, look func(context.Context) error) {
+	c.loop.Start(ctx, func(ctx context.Context) {
+		ticker := time.NewTicker(askEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if c.served() != nil {
+				_ = look(ctx) // what it finds is told
+			}
+		}
+	})
+}
+
+func (c *custody) stop(ctx context.Context) error { return c.loop.Stop(ctx, "custody of "+c.site) }
+
+// heldSink is a site's sink, which takes nothing from a journal that is another table's.
+type heldSink struct {
+	flush.Sink
+	custody *custody
+}
+
+// Write implements [flush.Sink].
+func (s heldSink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+	if err := s.custody.holds(); err != nil {
+		return nil, fmt.Errorf("%w: %w", flush.ErrSinkForeign, err)
+	}
+	return s.Sink.Write(ctx, changes)
+}
+
+// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken from disk.
+func (d *Daemon) identify(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, s := range d.sites {
+		asked.Go(func() {
+			_ = s.database.Identify(ctx) // what it finds is told
+			s.custody.recall(s.database)
+		})
+	}
+	asked.Wait()
+}

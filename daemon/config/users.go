@@ -1,0 +1,70 @@
+package config
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// usersFile lists the users of this machine.
+const usersFile = "/etc/passwd"
+
+// Peers are the users that may use any of the sites: those in allow_users, and those whose primary group is in allow_groups, as far
+// as /etc/passwd lists them. Names that cannot be resolved are left out, and the error says so.
+func (c *Config) Peers() ([]uint32, error) {
+	var users, groups []uint32
+	var errs []error
+	for _, name := range c.SiteNames() {
+		site := c.Sites[name]
+		for _, user := range site.AllowUsers {
+			id, err := UserID(user)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("sites.%s.allow_users: there is no user %q on this machine", name, user))
+				continue
+			}
+			users = append(users, id)
+		}
+		for _, group := range site.AllowGroups {
+			id, err := GroupID(group)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("sites.%s.allow_groups: there is no group %q on this machine", name, group))
+				continue
+			}
+			groups = append(groups, id)
+		}
+	}
+	if len(groups) > 0 {
+		members, err := usersOf(groups)
+		users, errs = append(users, members...), append(errs, err)
+	}
+	slices.Sort(users)
+	return slices.Compact(users), errors.Join(errs...)
+}
+
+// usersOf are the users of this machine whose primary group is one of these. os/user lists none.
+func usersOf(groups []uint32) ([]uint32, error) {
+	file, err := os.Open(usersFile)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	var users []uint32
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		const uidAt, gidAt = 2, 3
+		fields := strings.Split(lines.Text(), ":")
+		if len(fields) <= gidAt {
+			continue
+		}
+		uid, noUID := strconv.ParseUint(fields[uidAt], 10, 32)
+		gid, noGID := strconv.ParseUint(fields[gidAt], 10, 32)
+		if noUID == nil && noGID == nil && slices.Contains(groups, uint32(gid)) {
+			users = append(users, uint32(uid))
+		}
+	}
+	return users, lines.Err()
+}

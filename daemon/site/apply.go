@@ -1,0 +1,123 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// applyAll makes sets, and tells the flusher when they are due. Where the store refuses one only because it does not hold the
+// ticket, the ticket is looked up, which fills the store, and the set is tried once more. What the store holds costs no look-up.
+func (s *Site) applyAll(ctx context.Context, now time.Time, mutations []store.Mutation) ([]store.Outcome, error) {
+	outcomes, err := s.applyOnce(ctx, now, mutations)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []int
+	for i := range outcomes {
+		if restsOnAbsence(&outcomes[i]) {
+			unknown = append(unknown, i)
+		}
+	}
+	for part := range slices.Chunk(unknown, atOnce) {
+		s.lookAndApply(ctx, now, mutations, outcomes, part)
+	}
+	return outcomes, nil
+}
+
+func (s *Site) applyOnce(ctx context.Context, now time.Time, mutations []store.Mutation) ([]store.Outcome, error) {
+	for i := range mutations {
+		s.use(mutations[i].ID)
+		s.stamp(now, &mutations[i])
+	}
+	outcomes, err := s.Store.Apply(ctx, mutations)
+	for i := range mutations {
+		s.missing.written(mutations[i].ID)
+		if err == nil && outcomes[i].Err == nil {
+			s.Flusher.Wake(mutations[i].Due)
+		}
+	}
+	return outcomes, err
+}
+
+// restsOnAbsence says that a refusal may be another where the store holds the ticket: it could not compare the revision, does not
+// know whether the ticket exists, or goes by a tombstone, whose row somebody may have revived in SQL.
+func restsOnAbsence(o *store.Outcome) bool {
+	var conflict *store.ConflictError
+	switch {
+	case errors.As(o.Err, &conflict):
+		return conflict.Have == 0
+	case errors.Is(o.Err, store.ErrDeleted):
+		return o.Revision == 0
+	default:
+		return errors.Is(o.Err, store.ErrAbsent)
+	}
+}
+
+// lookAndApply looks the tickets up of those of the mutations, and makes those once more that may be made by what was found.
+func (s *Site) lookAndApply(
+	ctx context.Context, now time.Time, mutations []store.Mutation, outcomes []store.Outcome, at []int,
+) {
+	var again []int
+	var second []store.Mutation
+	var records []store.Record
+	d, err := s.known()
+	if err == nil {
+		records, err = s.whole(ctx, d, idsAt(mutations, at))
+	}
+	for n, i := range at {
+		record := store.Record{Behind: true}
+		if err == nil {
+			record = records[n]
+		}
+		if outcomes[i].Err = judge(outcomes[i].Err, &record, err); outcomes[i].Err == nil {
+			m := mutations[i]
+			m.MustExist = false // it does
+			again, second = append(again, i), append(second, m)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	made, err := s.applyOnce(ctx, now, second)
+	for n, i := range again {
+		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: err}); err == nil {
+			outcomes[i] = made[n]
+		}
+	}
+}
+
+// judge returns why a mutation stays refused by what a look has shown of its ticket; nil where it is to be tried once more.
+func judge(refusal error, r *store.Record, unseen error) error {
+	exists := unseen == nil && r.Err == nil && r.Held() && !r.Deleted
+	switch {
+	case errors.Is(refusal, store.ErrDeleted):
+		// A row that seems to live may be one whose deletion waits in a place that does not answer.
+		if exists && !r.Behind {
+			return nil
+		}
+		return refusal
+	case exists:
+		return nil
+	case unseen != nil:
+		return unseen
+	case r.Err != nil:
+		return r.Err
+	case r.Behind && !r.Held():
+		return errBehind
+	default:
+		return errNoTicket
+	}
+}
+
+func idsAt(mutations []store.Mutation, at []int) []ticket.ID {
+	ids := make([]ticket.ID, len(at))
+	for n, i := range at {
+		ids[n] = mutations[i].ID
+	}
+	return ids
+}

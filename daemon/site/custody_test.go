@@ -1,0 +1,250 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// counting hands out ids in their order, whoever uses them.
+type counting struct {
+	last ticket.ID
+	used []ticket.ID
+}
+
+func (c *counting) Next(context.Context) (ticket.ID, error) { c.last++; return c.last, nil }
+func (c *counting) Use(id ticket.ID)                        { c.used = append(c.used, id) }
+
+func status(text string) []protocol.Field {
+	return []protocol.Field{{Name: "status", Value: protocol.Text(text)}}
+}
+
+// row puts a row into the table.
+func (d *desk) row(id ticket.ID, revision ticket.Revision, deleted bool) {
+	d.db.mu.Lock()
+	defer d.db.mu.Unlock()
+	d.db.rows[id] = mysql.Row{
+		ID: id, Revision: revision, Deleted: deleted,
+		Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")}},
+	}
+}
+
+// A create passes over ids that somebody has written to, and leaves what is there alone.
+func TestCreatePassesOverTakenIDs(t *testing.T) {
+	t.Parallel()
+	d, ids := newDesk(t), &counting{}
+	d.IDs = ids
+	d.write(t, 1, "precious")
+	d.write(t, 2, "deleted")
+	if _, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	made, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"})
+	if err != nil || made.ID != 3 {
+		t.Fatalf("created %+v (%v), want 3", made, err)
+	}
+	if again, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"}); err != nil || again != made {
+		t.Errorf("repeated: %+v (%v), want %+v", again, err, made)
+	}
+	if got, err := d.Get(t.Context(), &protocol.GetParams{ID: 1}); err != nil || text(&got, "status") != "precious" {
+		t.Errorf("ticket 1 is %+v (%v)", got, err)
+	}
+	if len(ids.used) < 2 || ids.used[0] != 1 || ids.used[1] != 2 {
+		t.Errorf("the allocator was told of %v", ids.used)
+	}
+	for id := ticket.ID(10); id < 10+maxTaken; id++ {
+		d.write(t, int64(id), "taken")
+	}
+	ids.last = 9
+	_, err = d.Create(t.Context(), &protocol.CreateParams{Fields: status("new")})
+	wantCode(t, err, protocol.CodeUnavailable)
+}
+
+func text(t *protocol.Ticket, field string) string {
+	for _, f := range t.Fields {
+		if f.Name == field {
+			return f.Value.Text()
+		}
+	}
+	return ""
+}
+
+// A create that names an id that is taken is refused, wherever the ticket is; a repetition of the one that took it is not.
+func TestCreateOfATakenID(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.IDs = &counting{}
+	create := func(id int64, request string) error {
+		made, err := d.Create(t.Context(), &protocol.CreateParams{ID: id, Fields: status("new"), RequestID: request})
+		if err == nil && made.ID != id {
+			t.Errorf("made %d, asked for %d", made.ID, id)
+		}
+		return err
+	}
+	d.write(t, 1, "held")
+	d.row(2, 5, false)
+	d.row(3, 5, true)
+	for id := int64(1); id <= 3; id++ {
+		wantCode(t, create(id, "r"), protocol.CodeExists)
+		wantCode(t, create(id, ""), protocol.CodeExists)
+	}
+	if err := create(4, "mine"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Flusher.TryFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := create(4, "mine"); err != nil {
+		t.Errorf("repeated: %v", err)
+	}
+	wantCode(t, create(4, "other"), protocol.CodeExists)
+	d.db.set(flush.ErrSinkDown)
+	if err := create(5, ""); err != nil {
+		t.Errorf("while MySQL is away: %v, want it taken unseen", err)
+	}
+	wantCode(t, create(4, "other"), protocol.CodeExists)
+}
+
+// While the store cannot say whether a request has made a ticket that MySQL has, nobody is told that the id is another's.
+func TestCreateWhileTheStoreIsBehind(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.row(7, 5, false)
+	d.Store = behind{d.Store}
+	_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: status("new"), RequestID: "r"})
+	wantCode(t, err, protocol.CodeUnavailable)
+	_, err = d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: status("new")})
+	wantCode(t, err, protocol.CodeExists)
+	if _, err = d.Create(t.Context(), &protocol.CreateParams{ID: 8, Fields: status("new"), RequestID: "r"}); err != nil {
+		t.Errorf("of an id that MySQL does not have: %v", err)
+	}
+}
+
+// A set that must meet a ticket looks one up that the store does not hold, and no other.
+func TestMustExist(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	set := func(id int64) error {
+		_, err := d.Set(t.Context(), &protocol.SetParams{ID: id, Fields: status("set"), MustExist: true})
+		return err
+	}
+	d.row(1, 5, false)
+	d.row(2, 5, true)
+	if err := set(1); err != nil {
+		t.Fatalf("of a ticket that MySQL has: %v", err)
+	}
+	_, before := d.db.counts()
+	if err := set(1); err != nil {
+		t.Fatal(err)
+	}
+	if _, after := d.db.counts(); after != before {
+		t.Errorf("%d queries for a ticket that the store holds", after-before)
+	}
+	wantCode(t, set(2), protocol.CodeNotFound)
+	wantCode(t, set(3), protocol.CodeNotFound)
+	if r, err := d.store.Get(t.Context(), []ticket.ID{3}); err != nil || r[0].Held() {
+		t.Errorf("a ghost: %+v (%v)", r, err)
+	}
+	result, err := d.SetMany(t.Context(), &protocol.SetManyParams{MustExist: true, Tickets: []protocol.TicketFields{
+		{ID: 4, Fields: status("many")}, {ID: 1, Fields: status("many")}, {ID: 5, Fields: status("many")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, missing := range []bool{true, false, true} {
+		if failure := result.Outcomes[i].Err; (failure != nil) != missing || missing && failure.Code != protocol.CodeNotFound {
+			t.Errorf("pair %d: %v", i, failure)
+		}
+	}
+	d.db.set(flush.ErrSinkDown)
+	if err := set(1); err != nil {
+		t.Errorf("of a ticket that the store holds, while MySQL is away: %v", err)
+	}
+	wantCode(t, set(6), protocol.CodeUnavailable)
+}
+
+// What was deleted stays so when the store has forgotten the ticket, with MySQL and without; a row that was revived in SQL heals.
+func TestDeletedAndForgotten(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if err := d.store.Bury(t.Context(), []ticket.ID{1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
+	d.row(1, 5, true)
+	d.row(2, 5, false) // revived
+	set := func(id int64) error {
+		_, err := d.Set(t.Context(), &protocol.SetParams{ID: id, Fields: status("set")})
+		return err
+	}
+	d.db.set(flush.ErrSinkDown)
+	for id := int64(1); id <= 3; id++ {
+		wantCode(t, set(id), protocol.CodeNotFound)
+	}
+	d.db.set(nil)
+	wantCode(t, set(1), protocol.CodeNotFound)
+	if err := set(2); err != nil {
+		t.Errorf("of a revived row: %v", err)
+	}
+	wantCode(t, set(3), protocol.CodeNotFound) // a table that removes rows
+	_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 3, Fields: status("new")})
+	wantCode(t, err, protocol.CodeExists)
+	result, err := d.SetMany(t.Context(), &protocol.SetManyParams{
+		Tickets: []protocol.TicketFields{{ID: 1, Fields: status("many")}, {ID: 9, Fields: status("many")}},
+	})
+	if err != nil || result.Outcomes[0].Err == nil || result.Outcomes[0].Err.Code != protocol.CodeNotFound || result.Outcomes[1].Err != nil {
+		t.Errorf("set_many: %+v (%v)", result, err)
+	}
+}
+
+// A row that seems to live may be one whose deletion waits in a store that does not answer: it heals nothing.
+func TestTombstoneStandsWhileTheStoreIsBehind(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	if err := d.store.Bury(t.Context(), []ticket.ID{1}); err != nil {
+		t.Fatal(err)
+	}
+	d.row(1, 5, false)
+	d.Store = behind{d.Store}
+	_, err := d.Set(t.Context(), &protocol.SetParams{ID: 1, Fields: status("set")})
+	wantCode(t, err, protocol.CodeNotFound)
+}
+
+// The mark of a deletion is no field.
+func TestDeletedAtIsNoField(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fields := []protocol.Field{{Name: "deleted_at", Value: protocol.Text("2026-01-02 03:04:05")}}
+	_, err := d.Set(t.Context(), &protocol.SetParams{ID: 1, Fields: fields})
+	var refused *protocol.Error
+	if !errors.As(err, &refused) || refused.Code != protocol.CodeInvalid || refused.Field != "deleted_at" {
+		t.Errorf("set: %v", err)
+	}
+}
+
+// A create that a client had acknowledged itself meets what its own people have made of the ticket, and no stranger's.
+func TestLateCreate(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.Store = memory.New()
+	now := time.Now()
+	d.write(t, 1, "by somebody who was told")
+	d.row(2, 5, false)
+	for id, code := range map[int64]protocol.Code{1: "", 2: protocol.CodeExists, 3: ""} {
+		_, err := d.Create(t.Context(), &protocol.CreateParams{
+			ID: id, Fields: status("new"), RequestID: "r" + ticket.ID(id).String(), Accepted: now.Add(-time.Minute),
+		})
+		if code == "" && err != nil {
+			t.Errorf("ticket %d: %v", id, err)
+		}
+		if code != "" {
+			wantCode(t, err, code)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package site
+
+import (
+	"context"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Gate is a site as requests meet it: it answers only while all places of the site belong to its table, see [Parts.Served]. A status
+// is answered always.
+type Gate struct{ *Site }
+
+var _ daemon.Site = Gate{}
+
+// Owns says whether changes that carry this identity of a table are for the site's.
+func (g Gate) Owns(identity string) bool { return g.Site.Owns == nil || g.Site.Owns(identity) }
+
+func through[P, R any](ctx context.Context, g Gate, p P, call func(context.Context, P) (R, error)) (R, error) {
+	if err := g.closed(); err != nil {
+		var none R
+		return none, err
+	}
+	return call(ctx, p)
+}
+
+// closed says why nothing is served.
+func (g Gate) closed() error {
+	if g.Served == nil {
+		return nil
+	}
+	if err := g.Served(); err != nil {
+		return protocol.Errorf(protocol.CodeUnavailable, "this site is not served: %s", err)
+	}
+	return nil
+}
+
+// Create implements [daemon.Site].
+func (g Gate) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
+	return through(ctx, g, p, g.Site.Create)
+}
+
+// Set implements [daemon.Site].
+func (g Gate) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
+	return through(ctx, g, p, g.Site.Set)
+}
+
+// SetMany implements [daemon.Site].
+func (g Gate) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
+	return through(ctx, g, p, g.Site.SetMany)
+}
+
+// Get implements [daemon.Site].
+func (g Gate) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
+	return through(ctx, g, p, g.Site.Get)
+}
+
+// GetMany implements [daemon.Site].
+func (g Gate) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error) {
+	return through(ctx, g, p, g.Site.GetMany)
+}
+
+// Delete implements [daemon.Site].
+func (g Gate) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
+	return through(ctx, g, p, g.Site.Delete)
+}
+
+// List implements [daemon.Site].
+func (g Gate) List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error) {
+	return through(ctx, g, p, g.Site.List)
+}
+
+// Count implements [daemon.Site].
+func (g Gate) Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error) {
+	return through(ctx, g, p, g.Site.Count)
+}
+
+// DeadList implements [daemon.Site].
+func (g Gate) DeadList(ctx context.Context, p *protocol.DeadListParams) (protocol.DeadListResult, error) {
+	return through(ctx, g, p, g.Site.DeadList)
+}
+
+// DeadRetry implements [daemon.Site].
+func (g Gate) DeadRetry(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error) {
+	return through(ctx, g, p, g.Site.DeadRetry)
+}
+
+// DeadDrop implements [daemon.Site].
+func (g Gate) DeadDrop(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error) {
+	return through(ctx, g, p, g.Site.DeadDrop)
+}
+
+// Flush implements [daemon.Site].
+func (g Gate) Flush(
+	ctx context.Context, p *protocol.FlushParams, progress func(done, total int64),
+) (protocol.FlushResult, error) {
+	if err := g.closed(); err != nil {
+		return protocol.FlushResult{}, err
+	}
+	return g.Site.Flush(ctx, p, progress)
+}

@@ -1,0 +1,392 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+const (
+	// shared is the name of the lane that is the base itself.
+	shared = "."
+	// maxUseless is how many files may lie in the shared lane that can neither be used nor set aside. Beyond that, nobody's calls
+	// wait for that folder.
+	maxUseless = 1000
+	// lookShare bounds what looking at one folder again and again takes of the time: one part in so many.
+	lookShare = 100
+	// anybody is the owner of whom read() is content with all.
+	anybody = -1
+)
+
+// lane is one folder: a user's, or the base, in which older clients leave their files. Its files have an order, its own bounds and
+// its own trouble; none of them is another lane's.
+type lane struct {
+	s    *Spool
+	name string
+	user uint32 // not of the shared lane
+
+	// For the holder of [Spool.mu].
+	watch  int       // the number of the armed watch, 0 for none
+	unseen bool      // it may hold files that nobody has looked at
+	busy   bool      // somebody looks at it
+	later  time.Time // it is not looked at before, whatever the kernel tells
+	// quietUntil is when it is looked at again where no request asks for it, by the system's clock.
+	quietUntil time.Time
+
+	mu      sync.Mutex // held by who uses what follows
+	folder  *folder    // nil while there is none that can be used
+	why     error      // why there is none
+	peer    daemon.Peer
+	groups  map[uint32]uint32 // primary groups by user, of the shared lane's owners
+	files   map[string]file
+	noRoom  bool   // bad/ takes no more, as the log was told
+	trouble string // what kept the lane from being looked at, as the log was told
+
+	strangers, elsewhere, stays atomic.Int64 // how many of each there are
+	crowded                     atomic.Bool  // it has more names, or more useless files, than are looked at
+}
+
+// file is what is known of a file that is still there.
+type file struct {
+	site     daemon.Site // its change waits for this site; nil for the others
+	stuck    *stuck
+	stranger bool // it is not the folder's owner's
+	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one since
+	// it was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change while
+	// the daemon runs, so the file is not read again before the next start.
+	elsewhere bool
+}
+
+// stuck is a file that stays although nothing is left to be done with it: it was taken in and cannot be removed, or it cannot be
+// used and cannot be moved away.
+type stuck struct {
+	taken bool
+	why   *protocol.Error
+}
+
+func (l *lane) isShared() bool { return l.name == shared }
+
+// primaryGroup is the group that a connection of this user has, as far as the machine's list of users tells: nobody else's word
+// for it counts. The group of a file proves nothing, since folders hand theirs on.
+func primaryGroup(uid uint32) uint32 {
+	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if err != nil {
+		return daemon.NoGroup
+	}
+	gid, err := strconv.ParseUint(found.Gid, 10, 32)
+	if err != nil {
+		return daemon.NoGroup
+	}
+	return uint32(gid)
+}
+
+// owner says as which peer a file's owner counts. It is called with l.mu held.
+func (l *lane) owner(uid uint32) daemon.Peer {
+	if !l.isShared() {
+		return l.peer
+	}
+	gid, known := l.groups[uid]
+	if !known {
+		gid = primaryGroup(uid)
+		l.groups[uid] = gid
+	}
+	return daemon.Peer{UID: uid, GID: gid}
+}
+
+// open opens the lane's folder; the log hears of a new reason why not once. It is called with l.mu held.
+func (l *lane) open(base *os.File) {
+	owner := int(l.user)
+	if l.isShared() {
+		owner = os.Geteuid()
+	}
+	f, err := openFolder(base, l.name, owner)
+	if err != nil {
+		isMissing := errors.Is(err, fs.ErrNotExist) // the status says so, and for whom it matters
+		if !isMissing && (l.why == nil || l.why.Error() != err.Error()) {
+			l.s.opts.Log.Error().Err(err).Msg("a folder of the spool cannot be used; changes that its user cannot deliver fail there")
+		}
+		l.why = err
+		return
+	}
+	if l.why != nil {
+		l.s.opts.Log.Info().Str("folder", f.path).Msg("the folder of the spool can be used")
+	}
+	l.folder, l.why, l.files = f, nil, map[string]file{}
+	l.s.mu.Lock()
+	l.unseen, l.later = true, time.Time{}
+	l.s.mu.Unlock()
+}
+
+// shut closes the folder. It is called with l.mu held.
+func (l *lane) shut(why error) {
+	if l.folder != nil {
+		l.folder.close()
+	}
+	l.folder, l.why, l.files = nil, why, nil
+	l.strangers.Store(0)
+	l.elsewhere.Store(0)
+	l.stays.Store(0)
+	l.crowded.Store(false)
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	if l.watch != 0 && l.s.news != nil {
+		l.s.news.disarm(l.watch)
+		delete(l.s.watches, l.watch)
+	}
+	l.watch, l.unseen = 0, false
+}
+
+// lose goes on without the folder until it can be opened again. It is called with l.mu held.
+func (l *lane) lose(why error) {
+	l.s.opts.Log.Error().Err(why).Msg("a folder of the spool can no longer be used")
+	l.shut(why)
+}
+
+// due says whether there is something to look at. It is called with the spool's mu held.
+func (l *lane) due(now time.Time) bool { return l.unseen && !now.Before(l.later) }
+
+// look finds out what the lane's new files are: each waits for its site from then on, or is set aside. The error says that it did
+// not come to an end, so that nothing is known of some files.
+func (l *lane) look(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.folder == nil {
+		return nil
+	}
+	if err := l.arm(); err != nil {
+		l.lose(err)
+		return nil
+	}
+	began := time.Now()
+	err := l.sort(ctx)
+	l.s.mu.Lock()
+	l.busy = false
+	l.unseen = l.unseen || err != nil
+	l.s.mu.Unlock()
+	l.rest(time.Since(began))
+	if ctx.Err() == nil {
+		l.report(err)
+	}
+	return err
+}
+
+// arm has the kernel tell of what is renamed into the folder from now on.
+func (l *lane) arm() error {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.busy, l.unseen = true, false
+	if l.watch != 0 {
+		return nil // it has not told of anything yet
+	}
+	wd, err := l.s.news.arm(l.folder.fd())
+	if err != nil {
+		l.busy = false
+		return fmt.Errorf("%s: %w", l.folder.path, err)
+	}
+	l.watch = wd
+	l.s.watches[wd] = l
+	return nil
+}
+
+// rest puts off the next look at a folder that takes long to be looked at, where nobody asks for it; in one that is crowded also
+// where somebody does.
+func (l *lane) rest(took time.Duration) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.quietUntil = time.Now().Add(took * lookShare)
+	if l.crowded.Load() {
+		l.later = l.s.opts.Now().Add(rescanEvery)
+	}
+}
+
+// report tells the log once what keeps the lane from being looked at.
+func (l *lane) report(err error) {
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	if trouble != "" && trouble != l.trouble {
+		l.s.opts.Log.Error().Err(err).Msg("the spool cannot be taken in now; it is tried again")
+	}
+	l.trouble = trouble
+}
+
+// sort looks at the names. It is called with l.mu held.
+func (l *lane) sort(ctx context.Context) error {
+	names, more, err := l.folder.names(l.isShared())
+	switch {
+	case passing(err): // what waits there must not be overtaken meanwhile
+		return err
+	case err != nil:
+		l.lose(err)
+		return nil
+	}
+	l.forget(names)
+	wait := map[daemon.Site]bool{}
+	for _, name := range names {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+			break
+		}
+		if err = l.sortFile(name, wait); err != nil {
+			break
+		}
+	}
+	l.s.tell(wait)
+	l.count(more)
+	return err
+}
+
+// sortFile finds out what one file is.
+func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
+	known := l.files[name]
+	switch {
+	case known.stranger, known.elsewhere:
+		return nil
+	case known.stuck != nil:
+		l.finish(name, *known.stuck)
+		return nil
+	case known.site != nil:
+		wait[known.site] = true
+		return nil
+	}
+	c, site, err := l.load(name)
+	var refusal *protocol.Error
+	switch {
+	case err == nil && !daemon.Meant(c, site):
+		if l.elsewhere.Load() == 0 {
+			l.s.opts.Log.Error().Str("file", name).
+				Msg("a change in the spool is meant for another table than its site's: it is left where it is")
+		}
+		l.files[name] = file{elsewhere: true}
+	case err == nil:
+		l.files[name] = file{site: site}
+		wait[site] = true
+	case errors.Is(err, errGone):
+	case errors.Is(err, errStranger):
+		l.files[name] = file{stranger: true}
+	case errors.Is(err, errLeased):
+		l.again(tick)
+	case errors.As(err, &refusal):
+		l.finish(name, stuck{why: refusal})
+	default:
+		return err // nothing is known of the file: files behind it must not overtake it
+	}
+	return nil
+}
+
+// again has the lane looked at again after a while. Nobody waits for that.
+func (l *lane) again(after time.Duration) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.unseen, l.later = true, l.s.opts.Now().Add(after)
+}
+
+// count sums up what was found.
+func (l *lane) count(more bool) {
+	var strangers, elsewhere, stays int64
+	for _, f := range l.files {
+		if f.elsewhere {
+			elsewhere++
+		}
+		if f.stranger {
+			strangers++
+		}
+		if f.stuck != nil {
+			stays++
+		}
+	}
+	crowded := more || (l.isShared() && stays > maxUseless)
+	if crowded && !l.crowded.Load() {
+		l.s.opts.Log.Error().Str("folder", l.folder.path).
+			Msg("a folder of the spool holds more files than are looked at; remove what cannot be used")
+	}
+	l.strangers.Store(strangers)
+	l.elsewhere.Store(elsewhere)
+	l.stays.Store(stays)
+	l.crowded.Store(crowded)
+}
+
+// forget drops what is known of files that are gone.
+func (l *lane) forget(names []string) {
+	if len(l.files) == 0 {
+		return
+	}
+	there := make(map[string]bool, len(names))
+	for _, name := range names {
+		there[name] = true
+	}
+	for name := range l.files {
+		if !there[name] {
+			delete(l.files, name)
+		}
+	}
+}
+
+// load reads a file and finds its site. It is called with l.mu held.
+func (l *lane) load(name string) (change, daemon.Site, error) {
+	owner := int64(l.user)
+	if l.isShared() {
+		owner = anybody
+	}
+	if err := l.folder.look(name, owner); err != nil {
+		return nil, nil, err
+	}
+	if !validName(name) {
+		return nil, nil, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
+	}
+	content, uid, err := l.folder.read(name, owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := parse(content)
+	if err != nil {
+		return nil, nil, err
+	}
+	site, err := l.s.opts.Sites.For(l.owner(uid), c.SiteName())
+	return c, site, err
+}
+
+// finish takes the file out of the way: removes it, or sets it aside. Where that fails, it is tried again at the next look. It is
+// called with l.mu held.
+func (l *lane) finish(name string, known stuck) {
+	again := l.files[name].stuck != nil
+	log := &l.s.opts.Log
+	var err error
+	if known.taken {
+		err = l.folder.remove(name)
+	} else {
+		err = l.folder.bad.put(l.folder.fd(), name, known.why)
+	}
+	switch {
+	case errors.Is(err, errNoRoom):
+		l.files[name] = file{stuck: &known}
+		if !l.noRoom {
+			log.Error().Str("folder", l.folder.path).
+				Msg("the spool's bad/ is full: files that cannot be used stay where they are; look at them and remove them")
+		}
+		l.noRoom = true
+		return
+	case err != nil:
+		l.files[name] = file{stuck: &known}
+		if !again {
+			log.Error().Err(err).Str("file", name).Msg("a file of the spool is done with and cannot be moved out of the way")
+		}
+		return
+	case !known.taken:
+		l.noRoom = false
+		log.Warn().Err(known.why).Str("file", name).
+			Msg("a file of the spool cannot be used; it is set aside in bad/, beside the reason")
+	}
+	delete(l.files, name)
+}

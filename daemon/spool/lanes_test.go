@@ -1,0 +1,442 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Users that no machine has.
+const (
+	alice, bob, carol = 64121, 64122, 64123
+	groupOfBob        = 64132
+)
+
+// host is a spool of several users: alice and carol may use site main, bob and his group site next.
+type host struct {
+	rig
+}
+
+func (h *host) For(p daemon.Peer, name string) (daemon.Site, error) {
+	for _, site := range h.Of(p) {
+		if (site == h.site) == (name == "main") {
+			return site, nil
+		}
+	}
+	return nil, protocol.Errorf(protocol.CodeForbidden, "user %d may not use this site", p.UID)
+}
+
+func (h *host) Of(p daemon.Peer) []daemon.Site {
+	switch {
+	case p.UID == 0:
+		return []daemon.Site{h.site, h.next}
+	case p.UID == alice, p.UID == carol:
+		return []daemon.Site{h.site}
+	case p.UID == bob, p.GID == groupOfBob:
+		return []daemon.Site{h.next}
+	default:
+		return nil
+	}
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make the folders of other users")
+	}
+	h := &host{rig{
+		path: filepath.Join(t.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}, log: &testenv.Buffer{},
+		now: time.UnixMicro(1_764_000_000_000_000),
+	}}
+	h.prepare(t, alice, bob, carol)
+	h.Spool = New(Options{
+		Path: h.path, GID: -1, Sites: h, Users: func() []uint32 { return []uint32{alice, bob, carol} },
+		Timeout: 10 * time.Second, Log: zerolog.New(h.log), Now: h.clock,
+	})
+	t.Cleanup(func() { h.close(t) })
+	h.takeIn(t)
+	return h
+}
+
+func (h *host) prepare(t *testing.T, users ...uint32) (said []string) {
+	t.Helper()
+	p := Preparation{Base: h.path, SharedGID: -1, Users: users, Say: func(format string, args ...any) {
+		said = append(said, fmt.Sprintf(format, args...))
+	}}
+	if err := p.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+func (h *host) folder(user uint32) string { return filepath.Join(h.path, strconv.Itoa(int(user))) }
+
+// put puts a set into a user's folder, as the owner's file.
+func (h *host) put(t *testing.T, user, owner uint32, site, value string) (path string) {
+	t.Helper()
+	name := h.name(1)
+	path = filepath.Join(h.folder(user), name)
+	tmp := filepath.Join(h.folder(user), ".tmp-"+name)
+	check(t, os.WriteFile(tmp, frame(t, protocol.MethodSet, setParams(site, 1, value, value)), 0o640))
+	check(t, os.Chown(tmp, int(owner), -1))
+	check(t, os.Rename(tmp, path))
+	return path
+}
+
+func (h *host) settle(t *testing.T, site daemon.Site) {
+	t.Helper()
+	check(t, h.Settle(t.Context(), site, true))
+}
+
+// The files of a site's users are taken in by order of their names, whoever's they are, before a request and without one.
+func TestUsersOfOneSite(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for i, user := range []uint32{alice, carol, carol, alice} {
+		h.put(t, user, user, "main", strconv.Itoa(i))
+	}
+	h.put(t, bob, bob, "next", "bob's")
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 0 0", "set 1 1 1", "set 1 2 2", "set 1 3 3")
+	h.next.want(t)
+	h.settle(t, h.next)
+	h.next.want(t, "set 1 bob's bob's")
+	h.put(t, bob, bob, "next", "again")
+	h.takeIn(t)
+	h.next.want(t, "set 1 bob's bob's", "set 1 again again")
+}
+
+// A user's folder speaks for that user alone: a change of a site that the user may not use is set aside there.
+func TestUserOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	path := h.put(t, bob, bob, "main", "stolen")
+	h.takeIn(t)
+	h.site.want(t)
+	reason, err := os.ReadFile(filepath.Join(filepath.Dir(path), badName, filepath.Base(path)+reasonSuffix))
+	if err != nil || !strings.Contains(string(reason), "code: forbidden") {
+		t.Errorf("reason %q, %v", reason, err)
+	}
+}
+
+// What is not the folder's user's is neither taken in nor opened nor moved; it is counted, and holds up nobody.
+func TestStrangersFilesAreLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	forged := h.put(t, alice, bob, "main", "forged")
+	pipe := filepath.Join(h.folder(alice), h.name(1))
+	check(t, unix.Mkfifo(pipe, 0o666))
+	check(t, os.Lchown(pipe, bob, -1))
+	link := filepath.Join(h.folder(alice), h.name(1))
+	check(t, os.Symlink("/dev/zero", link)) // root's
+	h.put(t, alice, alice, "main", "hers")
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 hers hers")
+	h.takeIn(t)
+	for _, path := range []string{forged, pipe, link} {
+		if _, err := os.Lstat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	w := h.Warnings(h.site)
+	if len(w) != 1 || !strings.HasPrefix(w[0], "3 files in ") {
+		t.Errorf("warnings %q", w)
+	}
+	if w := h.Warnings(h.next); len(w) != 0 {
+		t.Errorf("the other site is warned of %q", w)
+	}
+	check(t, os.Chown(forged, alice, -1))
+	h.takeIn(t)
+	h.site.want(t, "set 1 hers hers", "set 1 forged forged")
+}
+
+// The group of a file proves nothing: the folder hands its own on, and newgrp gives any. The group that counts is the one that the
+// machine's list of users names, as for a connection.
+func TestGroupOfAFileProvesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	const stranger = 64129
+	name := h.name(1)
+	path := filepath.Join(h.path, name)
+	check(t, os.WriteFile(path, frame(t, protocol.MethodSet, setParams("next", 1, "x", "r")), 0o640))
+	check(t, os.Chown(path, stranger, groupOfBob))
+	h.takeIn(t)
+	h.next.want(t)
+	h.wantFiles(t, badName, name)
+}
+
+// One user's useless files fill that user's bad/ alone.
+func TestBadOfAnotherUserIsFull(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for i := range maxBadFiles {
+		check(t, os.WriteFile(filepath.Join(h.folder(bob), badName, strconv.Itoa(i)), nil, 0o600))
+	}
+	stays, goes := h.put(t, bob, bob, "main", "useless"), h.put(t, alice, alice, "next", "useless")
+	h.takeIn(t)
+	if _, err := os.Lstat(stays); err != nil {
+		t.Error("bob's bad/ took one too many:", err)
+	}
+	if _, err := os.Lstat(goes); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("alice's useless file is not set aside: %v", err)
+	}
+}
+
+// uselessFiles are as many as somebody puts there who means harm.
+const uselessFiles = 20_000
+
+// A user who fills the own folder with useless files and renames them all the time costs other sites nothing: their calls do not look
+// at that folder, and the kernel tells of one rename, not of each.
+func TestFloodOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.flood(t, bob)
+	h.takeIn(t)
+	h.put(t, alice, alice, "main", "hers")
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 hers hers")
+	l := h.lanes[strconv.Itoa(bob)]
+	if l.watch == 0 {
+		t.Fatal("nobody watches the folder")
+	}
+	h.rename(t, bob, uselessFiles)
+	told := 0
+	h.Spool.mu.Lock()
+	h.news.hear(func(wd int) {
+		told++
+		l.unseen = true
+	})
+	h.Spool.mu.Unlock()
+	if told > 2 { // the rename, and that the watch is gone
+		t.Errorf("the kernel told of %d renames, want one", told)
+	}
+	h.settle(t, h.site)
+	if !l.unseen {
+		t.Error("another site's call looked at the folder")
+	}
+	h.put(t, bob, bob, "next", "his")
+	h.settle(t, h.next)
+	h.next.want(t, "set 1 his his")
+}
+
+func (h *host) flood(t testing.TB, user uint32) {
+	t.Helper()
+	for i := range uselessFiles {
+		path := filepath.Join(h.folder(user), "useless"+strconv.Itoa(i))
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chown(path, int(user), -1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (h *host) rename(t testing.TB, user uint32, times int) {
+	t.Helper()
+	a, b := filepath.Join(h.folder(user), "a"), filepath.Join(h.folder(user), "b")
+	if err := os.WriteFile(a, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range times {
+		if err := os.Rename(a, b); err != nil {
+			t.Fatal(err)
+		}
+		a, b = b, a
+	}
+}
+
+// Beyond a bound nobody's calls wait for what older clients leave in the folder that all share.
+func TestFloodOfTheSharedFolder(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for i := range maxBadFiles + maxUseless + 1 {
+		check(t, os.WriteFile(filepath.Join(h.path, "useless"+strconv.Itoa(i)), nil, 0o600))
+	}
+	h.takeIn(t)
+	h.wantLogged(t, 1, "more files than are looked at")
+	check(t, os.Rename(filepath.Join(h.path, "useless1999"), filepath.Join(h.path, "useless")))
+	h.settle(t, h.site)
+	if l := h.lanes[shared]; !l.unseen {
+		t.Error("a call looked at the folder")
+	}
+	h.set(t, "main", 1, "older client", "1")
+	h.takeIn(t)
+	h.site.want(t, "set 1 older client 1")
+}
+
+// A user who may not be served, whose folder is missing, is not, or is open to all, is named in the warnings with the remedy;
+// others go on, and it is used when that has been put right.
+func TestFolderOfAUserIsUnusable(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		spoil func(h *host, path string) error
+		why   string
+	}{
+		"missing":     {func(_ *host, path string) error { return os.RemoveAll(path) }, "ticketd spool prepare"},
+		"another's":   {func(_ *host, path string) error { return os.Chown(path, carol, -1) }, "belongs to user"},
+		"open to all": {func(_ *host, path string) error { return os.Chmod(path, 0o777) }, "chmod 2770"},
+		"a link": {func(h *host, path string) error {
+			elsewhere := h.path + "-elsewhere"
+			return errors.Join(os.Rename(path, elsewhere), os.Symlink(elsewhere, path))
+		}, "a link"},
+		"a file": {func(_ *host, path string) error {
+			return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
+		}, "no folder"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.close(t)
+			check(t, c.spoil(h, h.folder(alice)))
+			h.Spool = New(h.opts)
+			w := h.Warnings(h.site)
+			if len(w) != 1 || !strings.Contains(w[0], c.why) {
+				t.Errorf("warnings %q, want %q", w, c.why)
+			}
+			h.put(t, carol, carol, "main", "carol's")
+			h.settle(t, h.site)
+			h.site.want(t, "set 1 carol's carol's")
+			check(t, os.RemoveAll(h.folder(alice)))
+			h.prepare(t, alice)
+			h.takeIn(t)
+			if w := h.Warnings(nil); len(w) != 0 {
+				t.Errorf("put right, it still warns: %q", w)
+			}
+			h.put(t, alice, alice, "main", "hers")
+			h.settle(t, h.site)
+			h.site.want(t, "set 1 carol's carol's", "set 1 hers hers")
+		})
+	}
+}
+
+// A file that its owner keeps to itself (a write lease) is passed over at once and taken in later; nobody waits for it.
+func TestLeasedFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	name := r.set(t, "main", 1, "leased", "1")
+	file, err := os.OpenFile(filepath.Join(r.path, name), os.O_RDWR, 0)
+	check(t, err)
+	defer func() { _ = file.Close() }()
+	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	check(t, err)
+	r.set(t, "main", 2, "next", "2")
+	check(t, r.Settle(t.Context(), r.site, true))
+	r.site.want(t, "set 2 next 2")
+	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
+	check(t, err)
+	r.takeIn(t)
+	r.site.want(t, "set 2 next 2", "set 1 leased 1")
+}
+
+// The folders get the user, the daemon's group and a mode that keeps all others out; what is right is left as it is.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	p := Preparation{Base: h.path, SharedGID: -1, UID: 0, GID: groupOfBob, Users: []uint32{alice, bob}, Say: t.Logf}
+	check(t, os.Chmod(h.folder(alice), 0o700))
+	check(t, p.Run())
+	for _, user := range p.Users {
+		var stat unix.Stat_t
+		check(t, unix.Lstat(h.folder(user), &stat))
+		if stat.Uid != user || stat.Gid != groupOfBob || stat.Mode != unix.S_IFDIR|0o2770 {
+			t.Errorf("user %d, group %d, mode %o", stat.Uid, stat.Gid, stat.Mode)
+		}
+	}
+	p.Say = func(format string, args ...any) { t.Errorf("the second time: "+format, args...) }
+	check(t, p.Run())
+}
+
+// A folder into which a group may write, as older versions made it, keeps its members from moving others' folders.
+func TestPrepareTheFolderOfAnOlderVersion(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	check(t, os.Chmod(h.path, os.ModeSetgid|0o770))
+	h.prepare(t, alice)
+	info, err := os.Stat(h.path)
+	check(t, err)
+	if info.Mode() != os.ModeDir|os.ModeSetgid|os.ModeSticky|0o771 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}
+
+// What somebody else has put in the place of a folder is named and left alone.
+func TestPrepareRefusesWhatIsSomebodyElses(t *testing.T) {
+	t.Parallel()
+	for what, spoil := range map[string]func(path string) error{
+		"another's": func(path string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chown(path, bob, -1)) },
+		"a link":    func(path string) error { return os.Symlink("/tmp", path) },
+		"a file":    func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"root's, and something in it": func(path string) error {
+			return errors.Join(os.Mkdir(path, 0o700), os.Mkdir(filepath.Join(path, "x"), 0o700))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			check(t, os.RemoveAll(h.folder(alice)))
+			check(t, spoil(h.folder(alice)))
+			p := Preparation{Base: h.path, SharedGID: -1, Users: []uint32{alice, carol}, Say: t.Logf}
+			if err := p.Run(); err == nil || !strings.Contains(err.Error(), h.folder(alice)) {
+				t.Errorf("error %v", err)
+			}
+			if info, err := os.Stat(h.folder(carol)); err != nil || info.Mode().Perm() != 0o770 {
+				t.Errorf("the other folder: %v, %v", info, err)
+			}
+		})
+	}
+}
+
+// What a call of one site costs while another user's folder holds 20,000 useless files, of which some are renamed all the time.
+func BenchmarkSettleBesideAFlood(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("only root can make the folders of other users")
+	}
+	for _, flooded := range []bool{false, true} {
+		b.Run(fmt.Sprintf("flooded=%v", flooded), func(b *testing.B) {
+			h := &host{rig{path: filepath.Join(b.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}}}
+			p := Preparation{Base: h.path, SharedGID: -1, Users: []uint32{alice, bob}, Say: b.Logf}
+			if err := p.Run(); err != nil {
+				b.Fatal(err)
+			}
+			h.Spool = New(Options{Path: h.path, GID: -1, Sites: h, Timeout: time.Second})
+			if flooded {
+				h.flood(b, bob)
+			}
+			if err := h.TakeIn(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			h.Start(b.Context())
+			stop, stopped := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(stopped)
+				for flooded {
+					h.rename(b, bob, 10)
+					time.Sleep(time.Millisecond)
+					select {
+					case <-stop:
+						return
+					default:
+					}
+				}
+			}()
+			for b.Loop() {
+				if err := h.Settle(b.Context(), h.site, true); err != nil {
+					b.Fatal(err)
+				}
+			}
+			close(stop)
+			<-stopped
+			_ = h.Stop(b.Context())
+		})
+	}
+}

@@ -1,0 +1,39 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// acknowledged is the time in a file's name: when its client told its caller that the change is made.
+func acknowledged(name string) time.Time {
+	micros, _ := strconv.ParseInt(name[:stampDigits], 10, 64) // digits, as checked
+	return time.UnixMicro(micros)
+}
+
+// taken says that a create's id is another ticket's.
+func taken(err error) bool { return errors.Is(err, &protocol.Error{Code: protocol.CodeExists}) }
+
+// createElsewhere makes a ticket under the next id, as the one that its client was told is another ticket's. It may be repeated.
+func (f *origin) createElsewhere(ctx context.Context, c *create) error {
+	p := c.CreateParams
+	p.ID, p.Remember, p.Accepted, p.Ack, p.RequestID = 0, 0, time.Time{}, protocol.AckRedis, c.RequestID+"#taken"
+	made, err := f.site.Create(ctx, &p)
+	if err != nil {
+		return err
+	}
+	if f.in.moved == nil {
+		f.in.moved = map[int64]int64{}
+	}
+	f.in.moved[c.ID] = made.ID
+	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a ticket was created while the daemon was away, under " +
+		"an id that is another ticket's: it has a new id; tell who was told the old one")
+	if f.spool.opts.OnMoved != nil {
+		f.spool.opts.OnMoved(f.site, c.ID, made.ID)
+	}
+	return nil
+}

@@ -1,0 +1,39 @@
+<?php
+/**
+ * Who somebody is.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Tells visitors apart: by their user, or else by the address that the connection comes from, as anybody can make up
+ * what a header says of it. Of an IPv6 address the network counts, as everybody has as many addresses within theirs as
+ * they like.
+ */
+final class Visitor {
+
+	/**
+	 * A text that is another one for each visitor.
+	 */
+	public static function current(): string {
+		$user = get_current_user_id();
+		// Only taken for an address where it is one.
+		$given   = isset( $_SERVER['REMOTE_ADDR'] )
+			? wp_unslash( $_SERVER['REMOTE_ADDR'] )
+			: ''; // phpcs:ignore WordPress.Security
+		$packed  = filter_var( $given, FILTER_VALIDATE_IP ) ? (string) inet_pton( $given ) : '';
+		$visitor = 0 !== $user
+			? 'user ' . $user
+			: 'address ' . bin2hex( 16 === strlen( $packed ) ? substr( $packed, 0, 8 ) : $packed );
+		/**
+		 * Filters who the current visitor is, for sites behind a proxy that they trust.
+		 *
+		 * @param string $visitor A text that is another one for each visitor.
+		 */
+		return (string) apply_filters( 'ticketd_visitor', $visitor );
+	}
+}

@@ -1,0 +1,104 @@
+package redis_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// One set at a time on a cluster: without a request id, under one that a client made up for the call, and under one that somebody
+// chose, which is tied to its ticket first, in a round trip of its own.
+func BenchmarkSetOnACluster(b *testing.B) {
+	server, prefix := testenv.SharedCluster(b)
+	client, _ := redis.Connect(redis.ClientOptions{
+		Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
+	}, zerolog.Nop())
+	defer func() { _ = client.Close() }()
+	s, err := redis.New(client, redis.Options{
+		Prefix: prefix, Cluster: true, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for name, identify := range map[string]func(m *store.Mutation){
+		"no id": func(*store.Mutation) {},
+		"made up": func(m *store.Mutation) {
+			m.RequestID, m.Digest, m.Remember = strconv.Itoa(n), "AAAAAAAAAAE", 10*time.Minute
+		},
+		"chosen": func(m *store.Mutation) { m.RequestID, m.Digest = strconv.Itoa(n), "AAAAAAAAAAE" },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				n++
+				m := store.Mutation{
+					Kind: store.Set, ID: ticket.ID(n%1000 + 1), Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
+					Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
+				}
+				identify(&m)
+				if outcomes, err := s.Apply(b.Context(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+					b.Fatal(err, outcomes)
+				}
+			}
+		})
+	}
+}
+
+// What a site's operations cost, with the proof that the keys are its own.
+func BenchmarkStore(b *testing.B) {
+	server := testenv.NewRedis(b, testenv.RedisOptions{})
+	client := server.Client(b)
+	s, err := redis.New(client, redis.Options{CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := context.Background()
+	ids := make([]ticket.ID, 32)
+	mutations := make([]store.Mutation, len(ids))
+	for i := range ids {
+		ids[i] = ticket.ID(i + 1)
+		mutations[i] = store.Mutation{Kind: store.Set, ID: ids[i], Proposed: 1, Due: time.UnixMilli(1), Fields: ticket.Fields{
+			{Name: "status", Value: ticket.Text("open")}, {Name: "priority", Value: ticket.Text("high")},
+			{Name: "subject", Value: ticket.Text("My parcel has not arrived")}, {Name: "assigned_to", Value: ticket.Text("7")},
+		}}
+	}
+	for _, c := range []struct {
+		name string
+		run  func() error
+	}{
+		{"set", func() error { _, err := s.Apply(ctx, mutations[:1]); return err }},
+		{"get", func() error { _, err := s.Get(ctx, ids[:1]); return err }},
+		{"get 32", func() error { _, err := s.Get(ctx, ids); return err }},
+		{"backlog", func() error { _, err := s.Backlog(ctx); return err }},
+		{"set, claim and ack 32", func() error {
+			if _, err := s.Apply(ctx, mutations); err != nil {
+				return err
+			}
+			claims, err := s.Claim(ctx, time.Now(), 100, time.Minute)
+			if err != nil {
+				return err
+			}
+			receipts := make([]store.Receipt, len(claims))
+			for i := range claims {
+				receipts[i] = store.Receipt{ID: claims[i].ID, Revision: claims[i].Revision}
+			}
+			return s.Ack(ctx, receipts)
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if err := c.run(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,178 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// A store touches nothing of a Redis that belongs to another table. The mark of a filling, its epoch, is random, and a store is told
+// it only where the owner that stands beside it is its own; so whoever names the right epoch has the right keys. Every script is
+// given the epoch and looks itself; what is only read is read with the epoch behind it, in the same pipeline.
+
+// guardTries is how often an answer that the filling is another one is followed by a look at it and another try.
+const guardTries = 3
+
+// errRefilled means that Redis is emptied faster than it can be looked at.
+var errRefilled = fmt.Errorf("%w: it was emptied again and again meanwhile", store.ErrUnavailable)
+
+// run runs a script that has guard.lua before it, on keys of a partition.
+func (s *Store) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
+	epoch, err := s.epoch(ctx, p)
+	for try := 1; err == nil; try++ {
+		reply := script.Run(ctx, s.client, guardedKeys(s, p, names), slices.Concat(args, []any{epoch})...)
+		switch {
+		case !isOtherEpoch(reply.Err()):
+			return reply
+		case try == guardTries:
+			err = errRefilled
+		default:
+			epoch, err = s.reseed(ctx, p, epoch)
+		}
+	}
+	failed := goredis.NewCmd(ctx)
+	failed.SetErr(err)
+	return failed
+}
+
+func guardedKeys(s *Store, p int, names []string) []string {
+	return slices.Concat(names, []string{s.keys.meta(p)})
+}
+
+// guardedCall is one call of a script that has guard.lua before it.
+type guardedCall struct {
+	partition int
+	names     []string
+	args      []any
+}
+
+// runPiped makes calls of a script in one round trip, and returns one reply per call, each with its own error.
+func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
+	replies := make([]*goredis.Cmd, len(calls))
+	epochs := make([]string, len(calls))
+	left := make([]int, 0, len(calls))
+	for i := range calls {
+		var err error
+		if epochs[i], err = s.epoch(ctx, calls[i].partition); err != nil {
+			replies[i] = goredis.NewCmd(ctx)
+			replies[i].SetErr(err)
+			continue
+		}
+		left = append(left, i)
+	}
+	for try := 1; len(left) > 0; try++ {
+		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+			for _, i := range left {
+				c := &calls[i]
+				// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
+				replies[i] = script.Eval(ctx, pipe, guardedKeys(s, c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
+			}
+			return nil
+		})
+		again := left[:0]
+		for _, i := range left {
+			if !isOtherEpoch(replies[i].Err()) {
+				continue
+			}
+			err := errRefilled
+			if try < guardTries {
+				epochs[i], err = s.reseed(ctx, calls[i].partition, epochs[i])
+			}
+			if err != nil {
+				replies[i].SetErr(err)
+				continue
+			}
+			again = append(again, i)
+		}
+		left = again
+	}
+	return replies
+}
+
+// firstErr returns the first error of several replies.
+func firstErr(replies []*goredis.Cmd) error {
+	for _, reply := range replies {
+		if err := reply.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read sends the reads that queue puts into a pipeline, of the given partitions, and looks that what they saw was this site's: the
+// epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is another
+// one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each.
+// It wraps [store.ErrOwner] where nothing that was read may be used.
+func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
+	expected, metas := make([]string, len(partitions)), make([]*goredis.StringCmd, len(partitions))
+	for try := 1; ; try++ {
+		for i, p := range partitions {
+			var err error
+			if expected[i], err = s.epoch(ctx, p); errors.Is(err, store.ErrOwner) {
+				return err
+			} // any other error is that of the reads, too
+		}
+		replies, _ := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+			queue(pipe)
+			for i, p := range partitions {
+				metas[i] = pipe.HGet(ctx, s.keys.meta(p), "epoch")
+			}
+			return nil
+		})
+		same := true
+		for i, p := range partitions {
+			have, err := metas[i].Result()
+			if have == expected[i] || err != nil && !errors.Is(err, goredis.Nil) { // one that does not answer was not read either
+				continue
+			}
+			same = false
+			if _, err := s.reseed(ctx, p, expected[i]); err != nil {
+				return err
+			}
+		}
+		switch {
+		case same:
+			return firstOfReads(replies, len(partitions))
+		case try == guardTries:
+			return errRefilled
+		}
+	}
+}
+
+// firstOfReads returns the first error among replies but for the last few.
+func firstOfReads(replies []goredis.Cmder, but int) error {
+	for _, reply := range replies[:max(len(replies)-but, 0)] {
+		if err := reply.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// partitionsOf are those of the tickets, each once.
+func (s *Store) partitionsOf(ids []ticket.ID) []int {
+	if s.keys.partitions == 1 {
+		return []int{0}
+	}
+	all := make([]int, 0, len(ids))
+	for _, id := range ids {
+		all = append(all, s.keys.partition(id))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// allPartitions are all of them.
+func (s *Store) allPartitions() []int {
+	all := make([]int, s.keys.partitions)
+	for p := range all {
+		all[p] = p
+	}
+	return all
+}

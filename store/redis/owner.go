@@ -1,0 +1,97 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/store"
+)
+
+// Owner is the table to which a site's keys belong.
+type Owner struct {
+	// Identity is the table's.
+	Identity string
+	// Former is the name by which earlier versions knew it: keys of that owner are taken over. Empty for none.
+	Former string
+}
+
+// ownerField is the field of the meta hash that names the owner.
+const ownerField = "owner"
+
+// owner asks to which table the keys must belong.
+func (s *Store) owner(ctx context.Context) (Owner, error) {
+	if s.opts.Owner == nil {
+		return Owner{}, nil
+	}
+	return s.opts.Owner(ctx)
+}
+
+// tellOwner tells whether the keys belong to the site's table, after a look.
+func (s *Store) tellOwner(err error) {
+	if s.opts.OnOwner != nil && (err == nil || errors.Is(err, store.ErrOwner)) {
+		s.opts.OnOwner(err)
+	}
+}
+
+// Keys are the keys of a site, for commands that find out or change to which table they belong.
+type Keys struct {
+	client goredis.UniversalClient
+	keys   keys
+}
+
+// NewKeys names a site's keys.
+func NewKeys(client goredis.UniversalClient, prefix string, cluster bool) *Keys {
+	return &Keys{client: client, keys: keys{prefix: prefix, partitions: Partitions(cluster)}}
+}
+
+// Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty where
+// they belong to nobody.
+func (k *Keys) Owner(ctx context.Context) (string, error) {
+	for p := range k.keys.partitions {
+		owner, err := k.client.HGet(ctx, k.keys.meta(p), ownerField).Result()
+		if err != nil && !errors.Is(err, goredis.Nil) {
+			return "", wrap("look for the owner", err)
+		}
+		if owner != "" {
+			return owner, nil
+		}
+	}
+	return "", nil
+}
+
+// Reserve gives them to a table where they belong to nobody yet, and returns to whom they belong then.
+func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err error) {
+	for p := range k.keys.partitions {
+		meta := k.keys.meta(p)
+		if err := k.client.HSetNX(ctx, meta, ownerField, identity).Err(); err != nil {
+			return "", wrap("reserve the keys", err)
+		}
+		if owner, err = k.client.HGet(ctx, meta, ownerField).Result(); err != nil || owner != identity {
+			return owner, wrap("reserve the keys", err)
+		}
+	}
+	return owner, nil
+}
+
+// Adopt gives them to a table whoever they belonged to, with all that waits in them.
+func (k *Keys) Adopt(ctx context.Context, identity string) error {
+	for p := range k.keys.partitions {
+		if err := adoptScript.Run(ctx, k.client, []string{k.keys.meta(p)}, identity, rand.Text()).Err(); err != nil {
+			return wrap("adopt the keys", err)
+		}
+	}
+	return nil
+}
+
+// Prefix is what their names begin with.
+func (k *Keys) Prefix() string { return k.keys.base(0) }
+
+// foreignOwner is the error where the keys of a partition belong to another table.
+func (s *Store) foreignOwner(p int, owner string, ours Owner) error {
+	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or redis.db; "+
+		"where its table has moved here, run 'ticketd identity move'", store.ErrOwner, s.keys.base(p)+"*", owner, ours.Identity)
+}

@@ -1,0 +1,111 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// A request id is remembered in the partition of its ticket, by the script that changes the ticket. Where there are several
+// partitions, two kinds of requests would not find it there: a create that is repeated, which proposes a new id, likely to be of
+// another partition; and a request for another ticket under an id that somebody chose. The ids of both are first tied to a ticket
+// and a digest in a partition that the id alone decides: the reservation. An id that a client made up for one call, which is
+// remembered for less than a day, cannot be used for another ticket, so that a set under it costs no second round trip.
+
+// hasReservation says whether a mutation's request id has a reservation.
+func hasReservation(m *store.Mutation) bool {
+	return m.RequestID != "" && (m.Kind.Creates() || m.Remember == 0)
+}
+
+func allReserved(mutations []store.Mutation) (indexes []int) {
+	for i := range mutations {
+		if hasReservation(&mutations[i]) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no
+// harm. A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and
+// an error where the id belongs to another request or that cannot be told.
+func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
+	errs := make([]error, len(mutations))
+	indexes := allReserved(mutations)
+	if len(indexes) == 0 {
+		return mutations, errs
+	}
+	mutations = slices.Clone(mutations)
+	replies := s.runPiped(ctx, reserveScript, s.reservations(mutations, indexes))
+	for i, at := range indexes {
+		m := &mutations[at]
+		text, err := replies[i].Text()
+		if err != nil {
+			errs[at] = wrap("reserve", err)
+			continue
+		}
+		number, digest, _ := strings.Cut(text, " ")
+		stands, err := ticket.ParseID(number)
+		switch {
+		case err != nil:
+			errs[at] = wrap("reserve", err)
+		case digest != m.Digest && digest != "" && m.Digest != "":
+			errs[at] = store.ErrReused
+		case m.Kind.Creates():
+			m.ID = stands
+		}
+	}
+	return mutations, errs
+}
+
+// release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
+// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error,
+// and another request's id is bound until it is forgotten.
+func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
+	var refused []int
+	for _, at := range allReserved(mutations) {
+		if err := outcomes[at].Err; err != nil && !unsettled(err) {
+			refused = append(refused, at)
+		}
+	}
+	if len(refused) == 0 {
+		return
+	}
+	replies := s.runPiped(ctx, releaseScript, s.reservations(mutations, refused))
+	for i, at := range refused {
+		if err := replies[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
+		}
+	}
+}
+
+// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the
+// others need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
+func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
+	indexes := allReserved(mutations)
+	if s.keys.partitions == 1 || len(indexes) == 0 {
+		return nil
+	}
+	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
+	for i, at := range indexes {
+		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
+			return wrap("reserve", err)
+		}
+	}
+	return nil
+}
+
+// reservations are the calls of a script on the reservations of some of the mutations.
+func (s *Store) reservations(mutations []store.Mutation, indexes []int) []guardedCall {
+	calls := make([]guardedCall, len(indexes))
+	for i, at := range indexes {
+		m := &mutations[at]
+		p, keys := s.keys.reservation(m.RequestID)
+		calls[i] = guardedCall{p, keys, []any{int64(m.ID), memory(m), m.Digest}}
+	}
+	return calls
+}

@@ -1,0 +1,189 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// create is a create that nobody repeats.
+func create(id ticket.ID, value string) store.Mutation {
+	m := mutation(id, value)
+	m.Kind = store.Create
+	return m
+}
+
+// stranger makes a ticket in Redis that is older than any create of the test's.
+func (h *harness) stranger(t *testing.T, id ticket.ID) {
+	t.Helper()
+	m := mutation(id, "a stranger's")
+	m.Proposed -= 2 * store.LateSkew
+	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ids hands out ids from 1,001, or fails.
+type ids struct {
+	last ticket.ID
+	err  error
+}
+
+func (i *ids) next(context.Context) (ticket.ID, error) {
+	if i.err != nil {
+		return 0, i.err
+	}
+	i.last++
+	return 1000 + i.last, nil
+}
+
+// A create that waited in the journal meets a ticket that has its id: the create gets another one, with what waits behind it, in
+// one replay or in several; the ticket is as it was, and others are not held up. After restarts too.
+func TestReplayedCreateLeavesAStrangersTicketAlone(t *testing.T) {
+	t.Parallel()
+	for name, cluster := range map[string]bool{"one partition": false, "in parts": true} {
+		for name, behind := range map[string]int{name + ", one replay": 1, name + ", several": 300} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				h := start(t, &harness{cluster: cluster, ids: &ids{}})
+				h.next.away.Store(true)
+				changes := []store.Mutation{create(1, "mine")}
+				for range behind {
+					changes = append(changes, mutation(1, "changed"), mutation(33, "another's"))
+				}
+				last := mutation(1, "the last")
+				last.Fields = append(last.Fields, ticket.Field{Name: "category", Value: ticket.Text("billing")})
+				if _, err := h.Apply(t.Context(), append(changes, last)); err != nil {
+					t.Fatal(err)
+				}
+				h.stranger(t, 1)
+				h.close(t)
+				h.open(t)
+				h.next.away.Store(false)
+				h.drained(t)
+				h.close(t)
+				h.open(t) // the changes under the old id are in the journal still
+				h.drained(t)
+				if got := status(t, h.another(t), 1); got != "a stranger's" {
+					t.Errorf("the other ticket is %q", got)
+				}
+				if got := status(t, h.another(t), 1001); got != "the last" {
+					t.Errorf("the create's ticket is %q", got)
+				}
+				if got := status(t, h.another(t), 33); got != "another's" {
+					t.Errorf("ticket 33 is %q", got)
+				}
+				if r := h.get(t, 1002); r.Held() {
+					t.Errorf("moved twice: %+v", r)
+				}
+				moved := h.Status().Moved
+				if len(moved) > 1 || len(moved) == 1 && (moved[0].From != 1 || moved[0].To != 1001) {
+					t.Errorf("moved %+v", moved)
+				}
+			})
+		}
+	}
+}
+
+// Without another id the create waits, and holds up nobody; it gets one when there is one.
+func TestCreateWaitsForAnotherID(t *testing.T) {
+	t.Parallel()
+	source := &ids{err: errors.New("the leased ids are used up")}
+	h := start(t, &harness{ids: source})
+	h.next.away.Store(true)
+	if _, err := h.Apply(t.Context(), []store.Mutation{create(1, "mine"), mutation(1, "changed"), mutation(2, "open")}); err != nil {
+		t.Fatal(err)
+	}
+	h.stranger(t, 1)
+	h.next.away.Store(false)
+	h.Nudge()
+	testenv.Eventually(t, 10*time.Second, "the other ticket's change is in Redis", func() bool {
+		return status(t, h.another(t), 2) == "open"
+	})
+	if n := h.Status().Entries; n != 2 {
+		t.Errorf("%d changes wait, want the create and what is behind it", n)
+	}
+	if got := status(t, h.another(t), 1); got != "a stranger's" {
+		t.Errorf("the other ticket is %q", got)
+	}
+	h.close(t)
+	source.err = nil
+	h.open(t)
+	h.drained(t)
+	if got := status(t, h.another(t), 1001); got != "changed" {
+		t.Errorf("the create's ticket is %q", got)
+	}
+}
+
+// While a create waits somebody on another host, who was told its id, changes the ticket: the two are one.
+func TestReplayedCreateMeetsItsOwn(t *testing.T) {
+	t.Parallel()
+	h := start(t, &harness{ids: &ids{}})
+	h.next.away.Store(true)
+	m := create(1, "new")
+	m.Fields = append(m.Fields, ticket.Field{Name: "subject", Value: ticket.Text("mine")})
+	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		t.Fatal(err)
+	}
+	told := mutation(1, "told")
+	told.Fields[0].Name = "category"
+	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{told}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	r := h.get(t, 1)
+	for name, want := range map[string]string{"status": "new", "subject": "mine", "category": "told"} {
+		if got, _ := r.Fields.Get(name); got.Text() != want {
+			t.Errorf("%s is %q, want %q", name, got.Text(), want)
+		}
+	}
+	if moved := h.Status().Moved; len(moved) != 0 {
+		t.Errorf("moved %+v", moved)
+	}
+}
+
+// What waits in the journal, and what was seen deleted, is known while Redis is away.
+func TestTakenAndDeletedWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.set(t, 1, "open")
+	gone := mutation(2, "")
+	gone.Kind, gone.Fields = store.Delete, nil
+	if _, err := h.Apply(t.Context(), []store.Mutation{gone}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Bury(t.Context(), []ticket.ID{3}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(true)
+	h.set(t, 4, "waits")
+	must := func(id ticket.ID) store.Mutation {
+		m := mutation(id, "late")
+		m.MustExist = true
+		return m
+	}
+	for _, c := range []struct {
+		m    store.Mutation
+		want error
+	}{
+		{create(4, "new"), store.ErrTaken}, {create(2, "new"), store.ErrTaken}, {create(3, "new"), store.ErrTaken},
+		{mutation(2, "late"), store.ErrDeleted}, {mutation(3, "late"), store.ErrDeleted},
+		{must(4), nil}, {must(1), store.ErrAbsent}, {must(2), store.ErrDeleted},
+	} {
+		outcomes, err := h.Apply(t.Context(), []store.Mutation{c.m})
+		if err != nil || !errors.Is(outcomes[0].Err, c.want) {
+			t.Errorf("kind %d of ticket %d: %+v (%v), want %v", c.m.Kind, c.m.ID, outcomes, err, c.want)
+		}
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	if got := status(t, h.another(t), 4); got != "late" {
+		t.Errorf("ticket 4 is %q", got)
+	}
+}

@@ -1,0 +1,225 @@
+package storetest
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// forget has the store forget a ticket, as when its clean copy expires.
+func (b *bench) forget(t *testing.T, id ticket.ID, revision ticket.Revision) {
+	t.Helper()
+	receipt := store.Receipt{ID: id, Revision: revision + 1, Ahead: true}
+	if err := b.Store.Ack(t.Context(), []store.Receipt{receipt}); err != nil {
+		t.Fatalf("Ack: %v", err)
+	}
+	if got := b.get(t, id); got.Held() {
+		t.Fatalf("%+v is held after all: the test proves nothing", got)
+	}
+}
+
+// refused demands an outcome's error, and that the ticket is as it was.
+func (b *bench) refused(t *testing.T, m store.Mutation, want error) store.Outcome {
+	t.Helper()
+	before := b.get(t, m.ID)
+	outcome := b.apply(t, m)[0]
+	if !errors.Is(outcome.Err, want) {
+		t.Fatalf("outcome %+v of kind %d, want %v", outcome, m.Kind, want)
+	}
+	after := b.get(t, m.ID)
+	if after.Revision != before.Revision || len(after.Fields) != len(before.Fields) || after.Full != before.Full {
+		t.Fatalf("%+v became %+v", before, after)
+	}
+	return outcome
+}
+
+// A create never touches a ticket that is there, whoever made it, and in whichever state it is. (Out of a journal it cannot be
+// refused: it gets another id there.)
+func testCreateTaken(t *testing.T, b *bench) {
+	if b.Replays {
+		t.Skip("what is taken shows when the journal is replayed")
+	}
+	b.set(t, 1, "subject", "precious", "message", "private words")
+	b.fill(t, store.Record{ID: 2, Revision: 77, Fields: fields("status", "open")}, 0)
+	b.apply(t, b.mutation(store.Delete, 3, nil))
+	b.fill(t, store.Record{ID: 4, Revision: 77, Deleted: true}, 0)
+	b.apply(t, b.mutation(store.Create, 5, fields("status", "open")))
+	for id := range ticket.ID(5) {
+		for _, kind := range []store.Kind{store.Create, store.Begin} {
+			m := b.mutation(kind, id+1, fields("status", "new"))
+			m.RequestID = "r"
+			if o := b.refused(t, m, store.ErrTaken); o.Revision == 0 {
+				t.Errorf("%+v, want the revision of the ticket that is held", o)
+			}
+		}
+	}
+	wantFields(t, b.get(t, 1).Fields, "subject", "precious", "message", "private words")
+	m := b.mutation(store.Create, 6, fields("status", "new")) // who was refused tries the next id, under the same request id
+	m.RequestID = "r"
+	if o := b.apply(t, m)[0]; o.Err != nil || o.ID != 6 {
+		t.Fatalf("with a free id: %+v", o)
+	}
+	m.ID = 7
+	if o := b.apply(t, m)[0]; o.Err != nil || o.ID != 6 {
+		t.Fatalf("repeated: %+v", o)
+	}
+}
+
+// late makes a create that was acknowledged so long ago.
+func (b *bench) late(id ticket.ID, ago time.Duration) store.Mutation {
+	m := b.mutation(store.Begin, id, fields("subject", "mine", "status", "new"))
+	m.Accepted = ticket.Revision(b.now.Add(-ago).UnixMicro())
+	return m
+}
+
+// A create that arrives late merges with what somebody has made of its ticket who was told the id, and with nothing else.
+func testLateCreate(t *testing.T, b *bench) {
+	if b.Replays {
+		t.Skip("what is taken shows when the journal is replayed")
+	}
+	b.set(t, 1, "category", "told")
+	if o := b.apply(t, b.late(1, time.Minute))[0]; o.Err != nil || o.ID != 1 {
+		t.Fatalf("late create of a ticket that was made since: %+v", o)
+	}
+	wantFields(t, b.get(t, 1).Fields, "category", "told", "subject", "mine", "status", "new")
+	if b.get(t, 1).Full {
+		t.Error("a merged ticket claims to be whole")
+	}
+	b.set(t, 2, "category", "a stranger's")
+	b.fill(t, store.Record{ID: 3, Revision: ticket.Revision(b.now.UnixMicro()), Fields: fields("status", "open")}, 0)
+	b.apply(t, b.mutation(store.Delete, 4, nil))
+	b.advance(time.Minute)
+	b.refused(t, b.late(2, 0), store.ErrTaken)
+	b.refused(t, b.late(3, time.Hour), store.ErrTaken) // a row does not tell since when there is a ticket
+	b.refused(t, b.late(4, 0), store.ErrTaken)
+	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // deleted by somebody who was told
+	late := b.late(5, time.Hour)
+	b.apply(t, late)
+	b.advance(linger)
+	for _, c := range b.claim(t, 10) {
+		if want := late.Accepted - store.LateSkew; c.ID == 5 && c.Created != want {
+			t.Errorf("created at %d, want %d: the sink may have rows of the ticket from then on", c.Created, want)
+		}
+	}
+}
+
+// A claim says that the sink does not have the ticket's create yet, until it has.
+func testClaimCreated(t *testing.T, b *bench) {
+	made := b.apply(t, b.mutation(store.Create, 1, fields("status", "open")))[0].Revision
+	b.set(t, 1, "status", "pending")
+	for range 2 { // the lease ends without an ack
+		b.advance(lease)
+		c := b.claimOne(t)
+		if c.Created == 0 || c.Created > made || made-c.Created > store.LateSkew || c.Revision <= made {
+			t.Fatalf("claim %+v, created at %d", c, made)
+		}
+	}
+	b.ack(t, 1, b.get(t, 1).Revision)
+	b.set(t, 1, "status", "closed")
+	b.set(t, 1+Partitions, "status", "no create")
+	b.advance(linger)
+	claims := b.claim(t, 10)
+	if len(claims) != 2 || claims[0].Created != 0 || claims[1].Created != 0 {
+		t.Fatalf("claims %+v, of which the sink has the create, and of no create", claims)
+	}
+}
+
+// A set that must meet a ticket makes none.
+func testMustExist(t *testing.T, b *bench) {
+	m := b.mutation(store.Set, 1, fields("status", "closed"))
+	m.MustExist = true
+	b.refused(t, m, store.ErrAbsent)
+	if b.Replays {
+		return // whether the ticket is held is not for the journal to say
+	}
+	b.fill(t, store.Record{ID: 1, Revision: 5, Fields: fields("status", "open")}, 0)
+	if o := b.apply(t, m)[0]; o.Err != nil {
+		t.Fatalf("of a ticket that is held clean: %v", o.Err)
+	}
+	if o := b.apply(t, m)[0]; o.Err != nil {
+		t.Fatalf("of a ticket that is held dirty: %v", o.Err)
+	}
+	b.apply(t, b.mutation(store.Delete, 1, nil))
+	b.refused(t, m, store.ErrDeleted)
+}
+
+// A deletion carries its own mark alone: what was changed before is moot, refused or not.
+func testDeleteIsPure(t *testing.T, b *bench) {
+	b.dead(t, 1)
+	b.apply(t, b.mutation(store.Create, 2, fields("status", "open", "subject", "never arrived")))
+	b.set(t, 3, "status", "open", "category", "billing")
+	for id := range ticket.ID(3) {
+		b.apply(t, b.mutation(store.Delete, id+1, fields("deleted_at", "2026-01-02 03:04:05")))
+	}
+	if letters := b.letters(t, 0, 10); len(letters) != 0 {
+		t.Fatalf("letters %+v after the deletion", letters)
+	}
+	b.advance(linger)
+	claims := b.claim(t, 10)
+	if len(claims) != 3 {
+		t.Fatalf("claimed %+v", claims)
+	}
+	for _, c := range claims {
+		wantFields(t, c.Fields, "deleted_at", "2026-01-02 03:04:05")
+		if !c.Deleted || (c.Created != 0) != (c.ID == 2) {
+			t.Errorf("claim %+v", c)
+		}
+		b.ack(t, c.ID, c.Revision)
+	}
+	if got := b.backlog(t); got.Dirty != 0 {
+		t.Errorf("backlog %+v after the acks", got)
+	}
+}
+
+// What was deleted stays deleted when the store has forgotten the ticket.
+func testTombstones(t *testing.T, b *bench) {
+	deleted := b.apply(t, b.mutation(store.Delete, 1, nil))[0]
+	b.forget(t, 1, deleted.Revision)
+	if err := b.Store.Bury(t.Context(), []ticket.ID{2, 3, 1 << 62, 2}); err != nil {
+		t.Fatal(err)
+	}
+	b.fill(t, store.Record{ID: 4, Revision: 77, Deleted: true}, 0)
+	b.forget(t, 4, 77)
+	must := func(m store.Mutation) store.Mutation { m.MustExist = true; return m }
+	for _, id := range []ticket.ID{1, 2, 3, 4, 1 << 62} {
+		if o := b.refused(t, b.mutation(store.Set, id, fields("status", "open")), store.ErrDeleted); o.Revision != 0 {
+			t.Errorf("%+v, want no revision, as the ticket is not held", o)
+		}
+		b.refused(t, must(b.mutation(store.Set, id, fields("status", "open"))), store.ErrDeleted)
+		if o := b.refused(t, b.mutation(store.Create, id, fields("status", "open")), store.ErrTaken); o.Revision != 0 {
+			t.Errorf("%+v, want no revision, as the ticket is not held", o)
+		}
+	}
+	if got := b.backlog(t).Buried; got != 5 {
+		t.Errorf("%d tombstones, want 5", got)
+	}
+	b.fill(t, store.Record{ID: 2, Revision: 78, Fields: fields("status", "revived")}, 0) // somebody did so in SQL
+	b.set(t, 2, "status", "closed")
+	if got := b.backlog(t).Buried; got != 4 {
+		t.Errorf("%d tombstones after a row was revived, want 4", got)
+	}
+	if o := b.apply(t, b.mutation(store.Delete, 3, nil))[0]; o.Err != nil { // once more
+		t.Errorf("deleted once more: %+v", o)
+	}
+}
+
+// A deletion that the sink refuses and that is given up leaves no tombstone: the ticket is there again.
+func testDropDeletion(t *testing.T, b *bench) {
+	b.apply(t, b.mutation(store.Delete, 1, nil))
+	claims, err := b.Store.ClaimIDs(t.Context(), b.now, []ticket.ID{1}, lease)
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("claimed %+v (%v)", claims, err)
+	}
+	b.park(t, claims[0])
+	if n, err := b.Store.Drop(t.Context(), []ticket.ID{1}); err != nil || n != 1 {
+		t.Fatalf("dropped %d (%v)", n, err)
+	}
+	b.fill(t, store.Record{ID: 1, Revision: 5, Fields: fields("status", "open")}, 0)
+	b.set(t, 1, "status", "closed")
+	if got := b.backlog(t).Buried; got != 0 {
+		t.Errorf("%d tombstones, want none", got)
+	}
+}

@@ -1,0 +1,169 @@
+package mysql_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// told is what a guard says.
+type told struct {
+	mu       sync.Mutex
+	identity string
+	own      bool
+	err      error
+}
+
+func (g *told) tell(identity string, own bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.identity, g.own, g.err = identity, own, err
+}
+
+// watched opens a database with a guard.
+func watched(t *testing.T, config mysql.Config) (*mysql.DB, *told) {
+	t.Helper()
+	db, g := open(t, config), &told{}
+	db.Guard(mysql.GuardOptions{Told: g.tell})
+	return db, g
+}
+
+func TestIdentityIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		first, err := db.ReadIdentity(t.Context())
+		if err != nil || !first.AtHome() || first.Since.IsZero() {
+			t.Fatalf("%+v, %v", first, err)
+		}
+		if statements, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil || len(statements) != 0 {
+			t.Errorf("migrated again: %q, %v", statements, err)
+		}
+		serving, g := watched(t, mysql.Config{DSN: dsn})
+		if _, err := serving.LoadDefinition(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if g.identity != first.ID || !g.own || g.err != nil {
+			t.Errorf("the guard says %+v, want %s", g, first.ID)
+		}
+		if again, err := db.ReadIdentity(t.Context()); err != nil || again != first {
+			t.Errorf("%+v (%v), it was %+v", again, err, first)
+		}
+	})
+}
+
+// A table from before there were identities gets one at the first connection; where the daemon's user may not make tables its name
+// stands for it, until somebody has migrated.
+func TestIdentityOfAnOlderTable(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	root := migrated(t, server.DSN(name))
+	exec(t, root, "DROP TABLE wp_support_tickets_identity")
+	exec(t, root, "CREATE USER "+name+"@localhost IDENTIFIED BY 'x'")
+	t.Cleanup(func() { _, _ = root.Pool().ExecContext(context.Background(), "DROP USER "+name+"@localhost") })
+	exec(t, root, "GRANT SELECT, INSERT, UPDATE, DELETE ON "+name+".* TO "+name+"@localhost")
+
+	lesser, g := watched(t, mysql.Config{DSN: strings.Replace(server.DSN(name), "root@", name+":x@", 1)})
+	if _, err := lesser.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g.identity != root.Name() || g.own || g.err != nil {
+		t.Errorf("without the right to make tables: %+v", g)
+	}
+	serving, made := watched(t, mysql.Config{DSN: server.DSN(name)})
+	if _, err := serving.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	row, err := root.ReadIdentity(t.Context())
+	if err != nil || row.ID == "" || made.identity != row.ID || !made.own {
+		t.Errorf("with it: %+v, row %+v, %v", made, row, err)
+	}
+	lesser.Pool().SetMaxIdleConns(0) // so that the next statement has a new connection
+	if _, err := lesser.MaxID(t.Context()); err != nil || g.identity != row.ID {
+		t.Errorf("afterwards: %+v, %v", g, err)
+	}
+}
+
+// Nothing is done on a table that is elsewhere than its row says, and it stays as it is.
+func TestForeignTableIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "UPDATE wp_support_tickets_identity SET server = 'MariaDB server on host production' WHERE id = 1")
+	serving, g := watched(t, db.Config())
+	_, definition := serving.LoadDefinition(t.Context())
+	_, rows := serving.MaxID(t.Context())
+	_, lease := mysql.NewSequence(serving).Lease(t.Context(), 1)
+	_, flushed := mysql.NewSink(serving).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	for what, err := range map[string]error{"definition": definition, "lease": lease, "flush": flushed, "read": rows, "guard": g.err} {
+		if !errors.Is(err, flush.ErrSinkForeign) || !strings.Contains(err.Error(), "host production") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if found, err := db.Rows(t.Context(), []ticket.ID{1}); err != nil || len(found) != 0 {
+		t.Errorf("%v, %v", found, err)
+	}
+	// A copy gets an identity of its own; a table that has moved keeps it.
+	before, err := db.ReadIdentity(t.Context())
+	if err != nil || before.AtHome() {
+		t.Fatal(before, err)
+	}
+	moved, err := db.MoveIdentity(t.Context())
+	if err != nil || moved.ID != before.ID || !moved.AtHome() {
+		t.Errorf("moved: %+v, %v", moved, err)
+	}
+	if _, err := serving.LoadDefinition(t.Context()); err != nil || g.identity != before.ID {
+		t.Errorf("after the move: %v, %+v", err, g)
+	}
+	renewed, err := db.RenewIdentity(t.Context())
+	if err != nil || renewed.ID == before.ID || !renewed.AtHome() {
+		t.Errorf("renewed: %+v, %v", renewed, err)
+	}
+	serving.Pool().SetMaxIdleConns(0)
+	if _, err := serving.MaxID(t.Context()); !errors.Is(err, flush.ErrSinkForeign) {
+		t.Errorf("a process that works for the table as it was goes on with it: %v", err)
+	}
+}
+
+// A fail-over while the daemon runs: its own mark tells it that the table on the other server is the same. Another process, and one
+// that has just begun, cannot tell; a copy from before the last two marks is one.
+func TestFailOverIsVouchedFor(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	running, g := watched(t, db.Config())
+	other, _ := watched(t, db.Config())
+	running.Pool().SetMaxIdleConns(0)
+	other.Pool().SetMaxIdleConns(0)
+	if _, err := running.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before, err := db.ReadIdentity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	running.LookElsewhere("MySQL server 2")
+	other.LookElsewhere("MySQL server 2")
+	if _, err := other.MaxID(t.Context()); !errors.Is(err, flush.ErrSinkForeign) {
+		t.Errorf("a process that begins after the fail-over: %v", err)
+	}
+	if _, err := running.MaxID(t.Context()); err != nil || g.err != nil {
+		t.Errorf("the process that ran: %v, %+v", err, g)
+	}
+	if after, err := db.ReadIdentity(t.Context()); err != nil || after.ID != before.ID || after.Home != "MySQL server 2" {
+		t.Errorf("the row is %+v, %v", after, err)
+	}
+	if _, err := other.MaxID(t.Context()); err != nil {
+		t.Errorf("a process that begins when it is known: %v", err)
+	}
+	exec(t, db, "DELETE FROM wp_support_tickets_identity WHERE id > 1") // as a copy from before this process has it
+	running.LookElsewhere("MySQL server 3")
+	if _, err := running.MaxID(t.Context()); !errors.Is(err, flush.ErrSinkForeign) {
+		t.Errorf("an old copy: %v", err)
+	}
+}

@@ -1,0 +1,471 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// A table that ticketd did not make is never altered: what its owner's own INSERTs, archives and whole-row saves do with it
+// must go on working. The revision of each ticket is in a table beside it, the side table, with the mark of a deletion. One
+// transaction writes both. It writes the side table first: the lock on the side row is the mutex of the ticket, and the
+// comparison of the revisions there is the guard.
+//
+// Where the guard lets every row of a batch pass, which is the rule, the server's answer says so and nothing is read. Else the
+// transaction is undone, the side rows are read without a lock, the rows that are settled leave the batch, and the rest is
+// tried again. That is sound because a revision only grows and a deletion is never undone: what is settled at one look stays
+// settled.
+const (
+	// sideSuffix makes the side table's name. Its columns are ticket_id, revision and deleted.
+	sideSuffix         = "_ticketd"
+	sideRevisionColumn = "revision"
+
+	// What [source] calls the side table's columns; the owner of the other table may use any name.
+	sideRevision = "`_ticketd_revision`"
+	sideDeleted  = "`_ticketd_deleted`"
+)
+
+// source is what the tickets are read from: the table, with its side table where it has one.
+func source(d *table.Definition) string {
+	if d.Side == "" {
+		return quote(d.Table)
+	}
+	return quote(d.Table) + " LEFT JOIN (SELECT ticket_id AS `_ticketd_id`,revision AS " + sideRevision + ",deleted AS " +
+		sideDeleted +
+		" FROM " + quote(d.Side) + ") AS `_ticketd` ON `_ticketd_id`=" + quote(d.Key)
+}
+
+// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
+func (db *DB) proveOwn(ctx context.Context) error {
+	if db.config.Revision != DefaultRevision {
+		return nil
+	}
+	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no table %s%s, so the column %s may be somebody else's; run ticketd migrate",
+		db.config.Table, sequenceSuffix, db.config.Revision)
+}
+
+// theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
+// column that is no JSON.
+func (c Config) theirs(col *described, mapped, jsonText bool) bool {
+	if strings.EqualFold(col.name, c.Extra) {
+		return col.dataType != "json" && !jsonText
+	}
+	return strings.EqualFold(col.name, c.Revision) && mapped
+}
+
+// purpose is what a batch does to its tickets. Rows of one batch have one purpose.
+type purpose int
+
+const (
+	change  purpose = iota // never writes into a ticket that was deleted
+	create                 // never meets a ticket that is there
+	removal                // deletes
+	unborn                 // deletes a ticket whose create is among the changes: there must be no row
+)
+
+func (r *row) purpose() purpose {
+	switch {
+	case r.deletion && r.floor != 0:
+		return unborn
+	case r.deletion:
+		return removal
+	case r.floor != 0:
+		return create
+	default:
+		return change
+	}
+}
+
+// storeBeside writes the rows of a group and learns what became of each.
+func (w *write) storeBeside(ctx context.Context, s *statements, head, tail string, rows []row) error {
+	return w.byPurpose(ctx, rows, func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
+		switch {
+		case p == unborn:
+			return w.absent(ctx, tx, rows)
+		case p == create:
+			return w.insertBeside(ctx, tx, s, head, rows)
+		case p == removal || !s.group.insertable:
+			return w.updateBeside(ctx, tx, s, rows)
+		default:
+			return w.upsertBeside(ctx, tx, s, head, tail, rows)
+		}
+	})
+}
+
+// buryBeside removes rows; the side table keeps the marks.
+func (w *write) buryBeside(ctx context.Context, rows []row) error {
+	return w.byPurpose(ctx, rows, func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
+		if p == unborn {
+			return w.absent(ctx, tx, rows)
+		}
+		list, ids := keys(pointers(rows))
+		_, err := w.exec(ctx, tx, "DELETE FROM "+quote(w.definition.Table)+" WHERE "+quote(w.definition.Key)+" IN "+list, ids...)
+		return err
+	})
+}
+
+// dataWrite writes the rows' data in a transaction that has locked their side rows.
+type dataWrite func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error
+
+func (w *write) byPurpose(ctx context.Context, rows []row, data dataWrite) error {
+	var parts [unborn + 1][]row
+	for i := range rows {
+		p := rows[i].purpose()
+		parts[p] = append(parts[p], rows[i])
+	}
+	// A create that turns out to have arrived in part becomes a change, so creates go first.
+	for _, p := range []purpose{create, unborn, change, removal} {
+		begun, err := w.guarded(ctx, p, parts[p], data)
+		if err != nil {
+			return err
+		}
+		for i := range begun {
+			parts[begun[i].purpose()] = append(parts[begun[i].purpose()], begun[i])
+		}
+	}
+	return nil
+}
+
+// errKept undoes a transaction in which the guard kept at least one row.
+var errKept = errors.New("the side table is ahead of a row")
+
+// guarded brings the rows, which have one purpose. It returns creates of which the side table has an earlier part: they are
+// changes now.
+func (w *write) guarded(ctx context.Context, p purpose, rows []row, data dataWrite) (begun []row, err error) {
+	for len(rows) > 0 {
+		err := w.db.transact(ctx, func(tx *sql.Tx) error {
+			if err := w.mark(ctx, tx, p, rows); err != nil {
+				return err
+			}
+			return data(ctx, tx, p, rows)
+		})
+		if err == nil {
+			for i := range rows {
+				w.stored(&rows[i], rows[i].revision)
+			}
+			return begun, nil
+		}
+		if !errors.Is(err, errKept) {
+			return nil, err
+		}
+		held, err := w.heldBeside(ctx, rows)
+		if err != nil {
+			return nil, err
+		}
+		var open []row
+		for i := range rows {
+			switch left, arrived := w.settled(&rows[i], held[rows[i].id]); {
+			case !left:
+			case arrived:
+				begun = append(begun, rows[i])
+			default:
+				open = append(open, rows[i])
+			}
+		}
+		if len(open) == len(rows) { // the server says that a row is ahead, and shows none: a reader of another node
+			w.leave(open, errKept)
+			return begun, nil
+		}
+		rows = open
+	}
+	return begun, nil
+}
+
+// mark writes the rows' revisions to the side table, or returns errKept. A change passes where its revision is the higher one and
+// the ticket was not deleted; a create where there is no side row.
+func (w *write) mark(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
+	deleted, passes := "0", "VALUES(revision)>revision AND deleted=0"
+	switch p {
+	case create:
+		passes = "FALSE"
+	case removal:
+		deleted, passes = "1", "VALUES(revision)>revision"
+	case unborn:
+		deleted, passes = "1", "FALSE"
+	default:
+	}
+	var b strings.Builder
+	args := make([]any, 0, 2*len(rows))
+	b.WriteString("INSERT INTO " + quote(w.definition.Side) + " (ticket_id,revision,deleted) VALUES ")
+	for i := range rows {
+		if i == 0 {
+			b.WriteString("(?,IF(LAST_INSERT_ID(" + allMark + ")=0,0,?)," + deleted + ")")
+		} else {
+			b.WriteString(",(?,?," + deleted + ")")
+		}
+		args = append(args, int64(rows[i].id), int64(rows[i].revision))
+	}
+	b.WriteString(" ON DUPLICATE KEY UPDATE ")
+	if p == removal {
+		b.WriteString("deleted=IF(" + passes + ",1,deleted),")
+	}
+	b.WriteString("revision=IF(" + passes + ",VALUES(revision),IF(LAST_INSERT_ID(" + someMark + ")=0,0,revision))")
+	result, err := w.exec(ctx, tx, b.String(), args...)
+	if err != nil {
+		return err
+	}
+	last, err := result.LastInsertId()
+	if err == nil && last != allWritten {
+		err = errKept
+	}
+	return err
+}
+
+// beside is a row of the side table.
+type beside struct {
+	revision ticket.Revision
+	deleted  bool
+}
+
+func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside, error) {
+	list, args := keys(pointers(of))
+	rows, err := w.db.pool.QueryContext(ctx,
+		"SELECT ticket_id,revision,deleted FROM "+quote(w.definition.Side)+" WHERE ticket_id IN "+list, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	held := make(map[ticket.ID]beside, len(of))
+	for rows.Next() {
+		var id, revision int64
+		var deleted bool
+		if err := rows.Scan(&id, &revision, &deleted); err != nil {
+			return nil, err
+		}
+		held[ticket.ID(id)] = beside{ticket.Revision(revision), deleted}
+	}
+	return held, rows.Err()
+}
+
+// settled gives a row its result where the side table decides it. Otherwise the row is left, and arrived says of a create that
+// the side table has an earlier part of the same ticket; the row is then a change.
+func (w *write) settled(r *row, held beside) (left, arrived bool) {
+	switch {
+	case held.revision == 0:
+		return true, false
+	case held.revision < r.floor:
+		w.refuse(r, takenID())
+	case held.deleted && !r.deletion: // nothing is left to write
+		w.stored(r, max(held.revision, r.revision))
+	case held.revision >= r.revision:
+		w.stored(r, held.revision)
+	default:
+		arrived = r.floor != 0
+		r.floor = 0
+		return true, arrived
+	}
+	return false, false
+}
+
+// takenID refuses a create whose id belongs to another ticket.
+func takenID() *flush.Refusal {
+	return &flush.Refusal{
+		Code: errDuplicate,
+		Reason: "the id belongs to another ticket, which the table got by other means and which was not changed: create the ticket " +
+			"again with the fields of this dead letter, which gives it another id, then drop the dead letter",
+	}
+}
+
+// taken is takenID as the server would say it, for the halving of a batch.
+func taken() error { return &driver.MySQLError{Number: errDuplicate, Message: takenID().Reason} }
+
+// absent makes sure that the table has none of the rows.
+func (w *write) absent(ctx context.Context, tx *sql.Tx, rows []row) error {
+	there, err := w.present(ctx, tx, pointers(rows))
+	if err == nil && len(there) > 0 {
+		err = taken()
+	}
+	return err
+}
+
+// insertBeside inserts the rows of new tickets. It never writes into a row that is there.
+func (w *write) insertBeside(ctx context.Context, tx *sql.Tx, s *statements, head string, rows []row) error {
+	query, args := s.insertBeside(head, "", rows)
+	_, err := w.exec(ctx, tx, query, args[:len(args)-len(s.group.removal)]...)
+	if refused, ok := errors.AsType[*driver.MySQLError](err); !ok || refused.Number != errDuplicate || len(rows) > 1 {
+		return err
+	}
+	// Alone, the row can be told whether it collides by its id or in another unique index.
+	if mine := w.absent(ctx, tx, rows); mine != nil {
+		return mine
+	}
+	return err
+}
+
+// upsertBeside inserts rows and updates those that are there, unless their owner has marked them as deleted.
+func (w *write) upsertBeside(ctx context.Context, tx *sql.Tx, s *statements, head, tail string, rows []row) error {
+	query, args := s.insertBeside(head, tail, rows)
+	result, err := w.exec(ctx, tx, query, args...)
+	if err != nil {
+		return err
+	}
+	last, err := result.LastInsertId()
+	if err != nil || last == allWritten {
+		return err
+	}
+	there, err := w.present(ctx, tx, pointers(rows))
+	if err == nil && len(there) < len(rows) {
+		err = &driver.MySQLError{
+			Number: errDuplicate, Message: "not inserted: another ticket holds the same value in a unique index of the table",
+		}
+	}
+	return err
+}
+
+// updateBeside changes rows that are there and inserts none. A deletion is done where there is no row; a change is refused.
+func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, rows []row) error {
+	var unsure []*row
+	for i := range rows {
+		r := &rows[i]
+		if query := s.updateBeside(r.deletion); query != "" {
+			result, err := w.exec(ctx, tx, query, s.updateBesideArgs(r)...)
+			if err != nil {
+				return err
+			}
+			affected, err := result.RowsAffected()
+			if err != nil {
+				return err
+			}
+			if affected > 0 {
+				continue
+			}
+		}
+		if !r.deletion { // the same values were there, or the row is not
+			unsure = append(unsure, r)
+		}
+	}
+	if len(unsure) == 0 {
+		return nil
+	}
+	there, err := w.present(ctx, tx, unsure)
+	if err == nil && len(there) < len(unsure) {
+		err = &driver.MySQLError{
+			Number:  errNoDefault,
+			Message: "the row does not exist, and the change leaves out columns that are NOT NULL without a default",
+		}
+	}
+	return err
+}
+
+// present returns which of the rows are in the table.
+func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.ID]ticket.Revision, error) {
+	key := quote(w.definition.Key)
+	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(w.definition.Table)+" WHERE "+key+" IN ", "", of)
+}
+
+// besideHead and besideTail enclose the rows of an upsert without a revision:
+//
+//	INSERT INTO `t` (`id`,`a`) VALUES (IF(LAST_INSERT_ID(all)=0,0,?),?),(?,?),… ON DUPLICATE KEY UPDATE
+//	  `a`=IF(VALUES(`id`)=`id`,VALUES(`a`),`a`),
+//	  `id`=IF(VALUES(`id`)=`id`,`id`,IF(LAST_INSERT_ID(some)=0,0,`id`))
+//
+// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
+// index.
+func (s *statements) besideHead() string {
+	var b strings.Builder
+	b.WriteString("INSERT INTO " + s.table + " (" + s.key)
+	for _, c := range s.columns {
+		b.WriteString("," + c)
+	}
+	if s.group.extra {
+		b.WriteString("," + s.extra)
+	}
+	b.WriteString(") VALUES ")
+	return b.String()
+}
+
+func (s *statements) besideTail() string {
+	same := "VALUES(" + s.key + ")=" + s.key
+	guard := same + s.andPresent()
+	var b strings.Builder
+	b.WriteString(" ON DUPLICATE KEY UPDATE ")
+	for _, c := range s.columns {
+		b.WriteString(c + "=IF(" + guard + ",VALUES(" + c + ")," + c + "),")
+	}
+	if s.group.extra {
+		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
+	}
+	b.WriteString(s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))")
+	return b.String()
+}
+
+// andPresent continues a condition: the row carries no mark of a deletion. A group that assigns the mark itself has no such
+// condition, as assignments run from left to right.
+func (s *statements) andPresent() string {
+	if s.mark == nil {
+		return ""
+	}
+	if slices.Contains(s.columns, quote(s.mark.Name)) {
+		return ""
+	}
+	return " AND " + present(s.mark)
+}
+
+// insertBeside returns the statement for the rows and its arguments, the removed paths last.
+func (s *statements) insertBeside(head, tail string, rows []row) (query string, args []any) {
+	width := len(rows[0].values)
+	rest := strings.Repeat(",?", width) + ")"
+	first, one := "(IF(LAST_INSERT_ID("+allMark+")=0,0,?)"+rest, "(?"+rest
+	args = make([]any, 0, len(rows)*(width+1)+len(s.group.removal))
+	var b strings.Builder
+	b.Grow(len(head) + len(first) + len(rows)*(len(one)+1) + len(tail))
+	b.WriteString(head)
+	for i := range rows {
+		if i == 0 {
+			b.WriteString(first)
+		} else {
+			b.WriteString("," + one)
+		}
+		args = append(args, int64(rows[i].id))
+		args = append(args, rows[i].values...)
+	}
+	b.WriteString(tail)
+	return b.String(), s.appendRemoval(args)
+}
+
+// updateBeside returns the UPDATE of one row, empty where the group changes no column.
+func (s *statements) updateBeside(deletion bool) string {
+	sets := make([]string, 0, len(s.columns)+1)
+	for _, c := range s.columns {
+		sets = append(sets, c+"=?")
+	}
+	if s.group.extra {
+		sets = append(sets, s.extra+"="+s.merged("?"))
+	}
+	if len(sets) == 0 {
+		return ""
+	}
+	query := "UPDATE " + s.table + " SET " + strings.Join(sets, ",") + " WHERE " + s.key + "=?"
+	if !deletion {
+		query += s.andPresent()
+	}
+	return query
+}
+
+func (s *statements) updateBesideArgs(r *row) []any {
+	args := append(make([]any, 0, len(r.values)+2), r.values...)
+	return append(s.appendRemoval(args), int64(r.id))
+}
+
+// tableExists looks for a table of the database.
+func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
+	var n int
+	err := db.pool.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", name).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", name, err)
+	}
+	return n > 0, nil
+}
