@@ -129,7 +129,8 @@ func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Durat
 	if f.dryRun {
 		would = "would be "
 	}
-	fmt.Fprintf(o.out, "%d hashes in %v: %d %staken over where they lie, %d %scopied, %d unchanged, %d ticketd's already, %d refused\n",
+	fmt.Fprintf(o.out, "%d hashes in %v: %d %staken over where they lie, %d %scopied, %d unchanged, %d ticketd's already, "+
+		"%d refused\n",
 		sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Set, would, sum.Unchanged, sum.Ours, sum.Refused)
 	if sum.Refused == 0 {
 		return nil
@@ -186,30 +187,33 @@ func openSource(ctx context.Context, c *config.Config, site config.Site, f *impo
 	if err = s.client.Ping(ctx).Err(); err != nil {
 		return s, fmt.Errorf("the Redis with the hashes does not answer: %w", err)
 	}
-	if c.HasRedis() {
-		places, err := boot.OpenPlaces(c, site)
-		if err != nil {
-			return s, err
-		}
-		first := s.close
-		s.close = func() error { return errors.Join(first(), places.Close()) }
-		s.database = places.Database
-		same, err := sameDatabase(ctx, c, &from, s.client)
-		if err != nil {
-			return s, err
-		}
-		if same {
-			s.own = places.Store
-		}
-	} else {
-		if s.database, err = boot.OpenDatabase(site); err != nil {
-			return s, err
-		}
-		first := s.close
-		s.close = func() error { return errors.Join(first(), s.database.Close()) }
+	if err = s.openSite(ctx, c, &from, site); err != nil {
+		return s, err
 	}
 	s.definition, err = s.database.LoadDefinition(ctx)
 	return s, err
+}
+
+// openSite connects to the site's own places.
+func (s *source) openSite(ctx context.Context, c, from *config.Config, site config.Site) (err error) {
+	first := s.close
+	if !c.HasRedis() {
+		if s.database, err = boot.OpenDatabase(site); err == nil {
+			s.close = func() error { return errors.Join(first(), s.database.Close()) }
+		}
+		return err
+	}
+	places, err := boot.OpenPlaces(c, site)
+	if err != nil {
+		return err
+	}
+	s.close = func() error { return errors.Join(first(), places.Close()) }
+	s.database = places.Database
+	same, err := sameDatabase(ctx, c, from, s.client)
+	if same {
+		s.own = places.Store
+	}
+	return err
 }
 
 // sameDatabase says whether the hashes lie in the database that the site uses, however the two are addressed.

@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and [inspectEvery] at
-// least.
+// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and [inspectEvery]
+// at least.
 const strayShare = 100
 
 // strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long as
@@ -104,8 +104,8 @@ func (s *strays) warnings(prefix string) []string {
 	if n == 0 {
 		return nil
 	}
-	found := []string{fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL does "+
-		"not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix)}
+	found := []string{fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL "+
+		"does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused != "" {

@@ -14,8 +14,8 @@ import (
 )
 
 // step is what a plugin does with the guide's functions: PHP code that returns something, with $write, $update and $get, and $id a
-// ticket of its own. Where documented is not empty it is the line of docs/guide.md that says how ticketd's functions differ, and
-// guide and ticketd are what the two return.
+// ticket of its own. Where documented is not empty, it is the line of docs/guide.md that says how ticketd's functions differ,
+// and guide and ticketd are what the two return.
 type step struct {
 	name, code     string
 	documented     string
@@ -24,35 +24,43 @@ type step struct {
 
 var steps = []step{
 	{name: "write and read", code: `return array(
-		$write( $id, array( 'customer_id' => 7, 'created_at' => 1700000000, 'status' => 'open', 'subject' => 'Où?', 'category' => 'billing' ) ),
+		$write( $id, array( 'customer_id' => 7, 'created_at' => 1700000000, 'status' => 'open', 'subject' => 'Où?',
+			'category' => 'billing' ) ),
 		array_replace( array_flip( array( 'customer_id', 'created_at', 'status', 'subject', 'category' ) ),
 			array_diff_key( $get( $id ), array( 'updated_at' => 0 ) ) ) );`},
-	{name: "a date of a time", code: `$write( $id, array( 'created_at' => 1700000000 ) ); return date( 'c', $get( $id )['created_at'] );`},
-	{name: "now", code: `$now = time(); $write( $id, array( 'created_at' => $now ) ); return $get( $id )['created_at'] === $now;`},
+	{name: "a date of a time", code: `$write( $id, array( 'created_at' => 1700000000 ) );
+		return date( 'c', $get( $id )['created_at'] );`},
+	{name: "now", code: `$now = time(); $write( $id, array( 'created_at' => $now ) );
+		return $get( $id )['created_at'] === $now;`},
 	{name: "a field of its own", code: `$write( $id, array( 'order_id' => 'A-9', 'created_at' => 1700000000 ) );
 		return $get( $id )['order_id'];`},
 	{name: "types", code: `$write( $id, array( 'customer_id' => '7', 'assigned_to' => 3, 'score' => 1.5, 'vip' => true, 'priority' => 4,
 			'closed_at' => 1700000000, 'updated_at' => 1700000001 ) );
 		$read = $get( $id );
-		return array( $read['customer_id'], $read['assigned_to'], $read['score'], $read['vip'], $read['priority'], $read['updated_at'] );`},
+		return array( $read['customer_id'], $read['assigned_to'], $read['score'], $read['vip'], $read['priority'],
+			$read['updated_at'] );`},
 	{name: "one field", code: `$write( $id, array( 'status' => 'open' ) );
 		return array( $update( $id, 'status', 'closed' ), $update( $id, 'customer_id', 12 ), $update( $id, 'updated_at', 1700000000 ),
 			$get( $id )['status'], $get( $id )['customer_id'], $get( $id )['updated_at'] );`},
 	{name: "merge", code: `$write( $id, array( 'status' => 'open', 'category' => 'a' ) ); $write( $id, array( 'category' => 'b' ) );
 		return array( $get( $id )['status'], $get( $id )['category'] );`},
 	{name: "no such ticket", code: `return $get( 4000000 + $id );`},
-	{name: "a field that nobody wrote", code: `$write( $id, array( 'status' => 'open' ) ); return isset( $get( $id )['category'] );`},
+	{name: "a field that nobody wrote", code: `$write( $id, array( 'status' => 'open' ) );
+		return isset( $get( $id )['category'] );`},
 	{name: "an empty text", code: `$write( $id, array( 'category' => '' ) ); return $get( $id )['category'];`},
-	{name: "a text like a date", code: `$write( $id, array( 'subject' => '2023-11-14 22:13:20' ) ); return $get( $id )['subject'];`},
+	{name: "a text like a date", code: `$write( $id, array( 'subject' => '2023-11-14 22:13:20' ) );
+		return $get( $id )['subject'];`},
 	{name: "an empty array", code: `$write( $id, array( 'status' => 'a' ) ); return $write( $id, array() );`},
 	{name: "html", code: `$write( $id, array( 'subject' => '<b>&amp;</b>' ) ); return $get( $id )['subject'];`},
 
 	{documented: "reads a ticket that it wrote without `created_at`", code: `$write( $id, array( 'category' => 'a' ) );
 		$names = array_keys( $get( $id ) ); sort( $names ); return implode( ' ', $names );`,
 		guide: `"category"`, ticketd: `"category created_at status subject updated_at"`},
-	{documented: "writes null", code: `$write( $id, array( 'category' => null, 'status' => 'a' ) ); return $get( $id )['category'] ?? 'absent';`,
+	{documented: "writes null", code: `$write( $id, array( 'category' => null, 'status' => 'a' ) );
+		return $get( $id )['category'] ?? 'absent';`,
 		guide: `""`, ticketd: `"absent"`},
-	{documented: "writes false", code: `$write( $id, array( 'vip' => false ) ); return $get( $id )['vip'];`, guide: `""`, ticketd: `"0"`},
+	{documented: "writes false", code: `$write( $id, array( 'vip' => false ) ); return $get( $id )['vip'];`,
+		guide: `""`, ticketd: `"0"`},
 	{documented: "writes `ticket_id` among the fields", code: `$done = $write( $id, array( 'ticket_id' => $id, 'status' => 'a' ) );
 		return array( $done, isset( $get( $id )['ticket_id'] ) );`, guide: `[true,true]`, ticketd: `[true,false]`},
 	{documented: "writes a `customer_id` that is no number", code: `$done = $write( $id, array( 'customer_id' => 'me' ) );
@@ -64,7 +72,8 @@ var steps = []step{
 	{documented: "writes a field whose name begins with `_`", code: `return $write( $id, array( '_lock' => 1 ) );`,
 		guide: `true`, ticketd: `false`},
 	{documented: "writes to a ticket 0", code: `return $write( 0, array( 'status' => 'a' ) );`, guide: `true`, ticketd: `false`},
-	{documented: "writes to a ticket that was deleted in ticketd", code: `$write( $id, array( 'status' => 'a' ) ); ticketd_delete_ticket( $id );
+	{documented: "writes to a ticket that was deleted in ticketd", code: `$write( $id, array( 'status' => 'a' ) );
+		ticketd_delete_ticket( $id );
 		return $write( $id, array( 'status' => 'b' ) );`, guide: `true`, ticketd: `false`},
 }
 

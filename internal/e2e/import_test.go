@@ -80,7 +80,8 @@ func TestImportRedisInPlace(t *testing.T) {
 	began := time.Now()
 	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--refused", file)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	if err == nil || !strings.Contains(out, fmt.Sprintf("%d taken over where they lie, 0 copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)) {
+	want := fmt.Sprintf("%d taken over where they lie, 0 copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)
+	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
 	refused := readRefused(t, file)
@@ -109,7 +110,8 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	began := time.Now()
 	out, err := onHost(t, r, from...)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	if err == nil || !strings.Contains(out, fmt.Sprintf("0 taken over where they lie, %d copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)) {
+	want := fmt.Sprintf("0 taken over where they lie, %d copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)
+	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
 	checkImported(t, r, n)
@@ -164,10 +166,12 @@ func readRefused(t *testing.T, file string) map[string]string {
 			ID                 int64
 			Key, Field, Reason string
 		}
-		if err := json.Unmarshal([]byte(line), &one); err != nil || one.Reason == "" || !strings.HasSuffix(one.Key, fmt.Sprint(one.ID)) {
+		err := json.Unmarshal([]byte(line), &one)
+		id := strconv.FormatInt(one.ID, 10)
+		if err != nil || one.Reason == "" || !strings.HasSuffix(one.Key, id) {
 			t.Fatalf("%s (%v)", line, err)
 		}
-		refused[fmt.Sprint(one.ID)] = one.Field
+		refused[id] = one.Field
 	}
 	return refused
 }
@@ -187,7 +191,8 @@ func TestWPImportRedis(t *testing.T) {
 		foreach ( array( 'wp-cli.php', 'WP_CLI.php', 'Formatter.php' ) as $file ) {
 			require_once $argv[1] . '/' . $file;
 		}
-		$command = new Ticketd\WordPress\Cli\ImportCommand( Ticketd\WordPress\Plugin::instance()->api(), new Ticketd\WordPress\Settings() );
+		$api     = Ticketd\WordPress\Plugin::instance()->api();
+		$command = new Ticketd\WordPress\Cli\ImportCommand( $api, new Ticketd\WordPress\Settings() );
 		$import  = function ( string $pattern, array $more = array() ) use ( $command, $argv ) {
 			WP_CLI::$printed = WP_CLI::$warnings = array();
 			try {

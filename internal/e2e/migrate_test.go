@@ -124,8 +124,8 @@ func newMover(t *testing.T) *mover {
 	}
 	m.wordpress = testenv.NewWordPress(t, testenv.WordPressOptions{
 		MariaDB: mariadb, Database: testenv.StackDatabase, Plugins: []string{"testdata/support"}, Debug: true,
-		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', '%s' );\ndefine( 'TICKETD_SPOOL', '%s' );\ndefine( 'SUPPORT_REDIS_SOCKET', '%s' );\n"+
-			"define( 'SUPPORT_REDIS_DB', 0 );", socket, filepath.Join(m.dir, "spool"), m.redis.Socket()),
+		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', '%s' );\ndefine( 'TICKETD_SPOOL', '%s' );\n"+
+			"define( 'SUPPORT_REDIS_SOCKET', '%s' );\ndefine( 'SUPPORT_REDIS_DB', 0 );", socket, filepath.Join(m.dir, "spool"), m.redis.Socket()),
 	})
 	return m
 }
@@ -185,7 +185,8 @@ func (m *mover) do(step string) {
 			m.t.Fatal(err)
 		}
 		m.run(`require_once ABSPATH . 'wp-admin/includes/plugin.php';
-			$result = activate_plugin( 'ticketd/ticketd.php' ); if ( is_wp_error( $result ) ) { echo $result->get_error_message(); exit( 1 ); }`)
+			$result = activate_plugin( 'ticketd/ticketd.php' );
+			if ( is_wp_error( $result ) ) { echo $result->get_error_message(); exit( 1 ); }`)
 	case step == "wp plugin deactivate ticketd":
 		m.run(`require_once ABSPATH . 'wp-admin/includes/plugin.php'; deactivate_plugins( 'ticketd/ticketd.php' );`)
 	case step == "wp eval-file back.php":

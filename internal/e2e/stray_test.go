@@ -13,6 +13,8 @@ import (
 
 // A plugin wrote tickets into hashes of its own before ticketd came. They are read, in both shapes that phpredis makes; the first
 // change takes one over whole; none expires or is repaired away; and status, verify and doctor name what is left.
+//
+//nolint:paralleltest,tparallel // the steps build on each other
 func TestStrayHashes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "clean_ttl = \"1s\"\nlinger = \"10ms\""})
@@ -78,7 +80,9 @@ func TestStrayHashes(t *testing.T) {
 				t.Errorf("MySQL has %s = %q of ticket 7, want %q", name, got, want)
 			}
 		}
-		for name, want := range map[string]string{"customer_id": "13", "status": "pending", "subject": "changed too", "category": "billing"} {
+		for name, want := range map[string]string{
+			"customer_id": "13", "status": "pending", "subject": "changed too", "category": "billing",
+		} {
 			if got := column(t, r.db, name, 8); got != want {
 				t.Errorf("MySQL has %s = %q of ticket 8, want %q", name, got, want)
 			}
@@ -125,7 +129,8 @@ func TestStrayHashBehindTheJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, err := c.Get(t.Context(), 7)
-	if err != nil || field(one.Fields, "status").Text() != "closed" || field(one.Fields, "created_at").Text() != "2023-11-14 22:13:20" {
+	if err != nil || field(one.Fields, "status").Text() != "closed" ||
+		field(one.Fields, "created_at").Text() != "2023-11-14 22:13:20" {
 		t.Errorf("get says %+v (%v)", one, err)
 	}
 	testenv.Eventually(t, 10*time.Second, "both fields are in MySQL", func() bool {

@@ -19,9 +19,8 @@ const (
 	statusTaken
 	statusAbsent
 	statusReused
-
-	statusQuota = 9
-	statusStray = 10 // the change met a hash which another program wrote
+	statusQuota
+	statusStray // the change met a hash which another program wrote
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.

@@ -28,8 +28,8 @@
 --   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
 --   status 5: the ticket must be held and is not
 --   status 6: the request id belongs to another request, as their digests differ
---   status 9: the ticket would be one dirty ticket too many; nothing was changed
---   status 10: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 7: the ticket would be one dirty ticket too many; nothing was changed
+--   status 8: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
 -- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
@@ -86,12 +86,17 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 	if required > 0 and required ~= rev then
 		return 1, rev
 	elseif kind == 3 then
+		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's: the store takes it over first
+			return 8, 0
+		end
 		return
 	elseif kind == 2 then
 		if held[3] then
 			return 2, rev
 		elseif not held[1] and redis.pcall('SISMEMBER', graves, id) == 1 then
 			return 2, 0
+		elseif not held[1] and redis.call('EXISTS', ticket) == 1 then
+			return 8, 0
 		elseif required < 0 and not held[1] then
 			return 5, 0
 		end
@@ -215,12 +220,10 @@ for _ = 1, tonumber(ARGV[4]) do
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
 		end
 		answer(0, first, tonumber(rev))
-	elseif not held.err and not held[1] and (kind == 2 or kind == 3) and redis.call('EXISTS', ticket) == 1 then
-		answer(10, id, 0)
 	else
 		local status, have = refusal(kind, id, ticket, graves, held, required, since)
 		if not status and not held[2] and sequence == 0 and waiting >= quota then
-			status, have = 9, tonumber(held[1]) or 0
+			status, have = 7, tonumber(held[1]) or 0
 		end
 		if status then
 			answer(status, id, have)

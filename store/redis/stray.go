@@ -24,8 +24,8 @@ var straySource string
 
 var strayScript = guarded(straySource)
 
-// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has no
-// revision. Nothing was changed.
+// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
+// no revision. Nothing was changed.
 var errStray = errors.New("the hash was written by another program")
 
 const (
@@ -121,13 +121,11 @@ func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 
 // takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
 func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
-	p := s.keys.partition(id)
-	var reply *goredis.MapStringStringCmd
-	err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { reply = pipe.HGetAll(ctx, s.keys.ticket(id)) })
+	hashes, err := s.hashes(ctx, []ticket.ID{id})
 	if err != nil {
 		return false, wrap("take over", err)
 	}
-	hash := reply.Val()
+	hash := hashes[0]
 	if !isStray(hash) {
 		return false, nil
 	}
@@ -139,6 +137,7 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	if err != nil {
 		return false, err
 	}
+	p := s.keys.partition(id)
 	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
 	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
 	if err != nil {
@@ -166,8 +165,8 @@ func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fi
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation whose
-// hash cannot be taken over is the reason.
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation
+// whose hash cannot be taken over is the reason.
 func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int

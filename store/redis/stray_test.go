@@ -174,14 +174,15 @@ func TestStrayHashThatChangesMeanwhile(t *testing.T) {
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
 	reads := 0
-	s := open(t, client, redis.Options{Prefix: prefix, Convert: func(key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
+	convert := func(key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
 		if reads++; reads == 1 {
 			if err := client.HSet(context.Background(), key, "subject", "newer").Err(); err != nil {
 				return nil, err
 			}
 		}
 		return upper(key, id, f)
-	}})
+	}
+	s := open(t, client, redis.Options{Prefix: prefix, Convert: convert})
 	if err := client.HSet(t.Context(), prefix+"ticket:5", "subject", "older").Err(); err != nil {
 		t.Fatal(err)
 	}

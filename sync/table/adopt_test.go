@@ -1,6 +1,7 @@
 package table_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -24,23 +25,24 @@ func TestAdopt(t *testing.T) {
 	if err := d.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	adopt := func(pairs ...string) (got string, refused string) {
+	adopt := func(pairs ...string) (taken, refused string) {
 		var stray ticket.Fields
+		var shown, reasons []string
 		for i := 0; i < len(pairs); i += 2 {
 			stray = append(stray, ticket.Field{Name: pairs[i], Value: ticket.Text(pairs[i+1])})
 		}
-		taken, errs := d.Adopt(812, stray)
-		for _, f := range taken {
+		fields, errs := d.Adopt(812, stray)
+		for _, f := range fields {
 			text := f.Value.Text()
 			if f.Value.IsNull() {
 				text = "NULL"
 			}
-			got += f.Name + "=" + text + ";"
+			shown = append(shown, f.Name+"="+text+";")
 		}
 		for _, err := range errs {
-			refused += err.Field + ":" + string(err.Rule) + ";"
+			reasons = append(reasons, err.Field+":"+string(err.Rule)+";")
 		}
-		return got, refused
+		return strings.Join(shown, ""), strings.Join(reasons, "")
 	}
 	for _, c := range []struct {
 		given         []string
@@ -55,7 +57,10 @@ func TestAdopt(t *testing.T) {
 		{[]string{"id", "812", "ticket_id", "812", "order", "5"}, "order=5;", ""},
 		{[]string{"ticket_id", "813"}, "", "ticket_id:reserved;"},
 		{[]string{"created_at", "yesterday"}, "", "created_at:date;"},
-		{[]string{"subject", "far too long for this", "customer_id", "x", "count", "3"}, "count=3;", "subject:length;customer_id:number;"},
+		{
+			[]string{"subject", "far too long for this", "customer_id", "x", "count", "3"},
+			"count=3;", "subject:length;customer_id:number;",
+		},
 		{[]string{"_lock", "1", "Subject", "x"}, "", "_lock:reserved;Subject:unknown;"},
 		{[]string{"deleted_at", ""}, "deleted_at=NULL;", ""},
 		{[]string{"deleted_at", "1700000000"}, "", "deleted_at:reserved;"},

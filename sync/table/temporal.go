@@ -30,8 +30,8 @@ func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 }
 
 // checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then
-// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. A number is a Unix time, as PHP's time() returns
-// it, see [parseUnix]. What the column has no room for
+// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. A number is a Unix time, as PHP's time()
+// returns it, see [parseUnix]. What the column has no room for
 // is cut, not rounded: one database does this and the other that, and a cut time is never later than what was meant.
 func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
