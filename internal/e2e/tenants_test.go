@@ -165,7 +165,7 @@ func TestTenantsShareTheConnections(t *testing.T) {
 	r := newSharedRig(t, "max_connections = 32", `idle_timeout = "1m"`)
 	r.hold(t, stranger, 100)
 	r.hold(t, userOfOther, 100)
-	if out, err := r.as(t, userOfMain, userOfMain, nil, "set", "1", "status=served"); err != nil {
+	if out, err := r.as(t, userOfMain, userOfMain, nil, "set", "1", "status=served", "--create"); err != nil {
 		t.Errorf("another site's user: %v: %s", err, out)
 	}
 	r.hold(t, userOfMain, 100)
