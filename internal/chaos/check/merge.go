@@ -15,7 +15,10 @@ func merged(ops []history.Op) []*history.Op {
 	known := map[request]*history.Op{}
 	for i := range ops {
 		op := &ops[i]
-		if op.Request == "" || !changes(op) {
+		if op.Reused && op.Outcome == history.Done {
+			op = doubtful(op)
+		}
+		if op.Request == "" || !changes(op) || op.Reused {
 			all = append(all, op)
 			continue
 		}
@@ -29,6 +32,17 @@ func merged(ops []history.Op) []*history.Op {
 		all = append(all, &once)
 	}
 	return all
+}
+
+// doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that such
+// a create was told may be the other's.
+func doubtful(op *history.Op) *history.Op {
+	once := *op
+	once.Outcome = history.Unknown
+	if op.Kind == history.Create {
+		once.Ticket = 0
+	}
+	return &once
 }
 
 // merge adds a repetition to what is known of its request.
