@@ -73,7 +73,7 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 		r := rand.New(rand.NewPCG(uint64(seed), uint64(top.number)<<8|uint64(lane)))
 		longestRest := []time.Duration{500 * time.Millisecond, 4 * time.Second}[lane]
 		var steps []step
-		for at := rest(r, longestRest); ; {
+		for at := length/calm + rest(r, longestRest); ; {
 			s := top.step(r, kinds)
 			s.At = at
 			if s.At+s.Length > length-healing {
@@ -86,6 +86,9 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	}
 	return plan
 }
+
+// calm is the part of a run's time, one in so many, before its first fault: in it every rule holds that takes servers for granted.
+const calm = 6
 
 // healing is how long before its end a run has no more faults.
 const healing = 500 * time.Millisecond

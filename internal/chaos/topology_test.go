@@ -157,7 +157,10 @@ func (s *site) migrate(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), ticketdBinary(t), "migrate", "--config", file).CombinedOutput(); err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
-	statements := []string{"CREATE USER " + dbUser + "@'127.0.0.1'"}
+	statements := []string{
+		"CREATE USER " + dbUser + "@'127.0.0.1'",
+		"ALTER TABLE " + table + " ADD CONSTRAINT chaos_refuses CHECK (category NOT LIKE '" + poison + "%')",
+	}
 	for _, name := range []string{table, table + "_seq"} {
 		statements = append(statements, grant(name))
 	}

@@ -48,12 +48,15 @@ type workload struct {
 	clients sync.WaitGroup
 	mu      sync.Mutex
 	created []made
+	deleted []made
+	asked   []history.Op // changes under request ids that were done
 }
 
-// made is a ticket that a client has created.
+// made is a ticket that a client has created, or deleted.
 type made struct {
 	id   int64
 	host int
+	at   time.Duration
 }
 
 // start lets the clients go on until ctx ends; a call that is under way then is never cut short.
@@ -69,6 +72,10 @@ func (w *workload) start(ctx context.Context) {
 			r: rand.New(rand.NewPCG(uint64(w.seed), 1<<32|uint64(w.site.number)<<8|uint64(slot))),
 		}
 		w.clients.Go(func() { c.run(ctx) })
+	}
+	for _, h := range w.site.hosts {
+		s := newStranger(w, h)
+		w.clients.Go(func() { s.run(ctx) })
 	}
 }
 
@@ -116,11 +123,26 @@ func (c *client) learn(op *history.Op) {
 	if subject := op.Fields["subject"]; subject != nil && (op.Kind == history.Create || op.Kind == history.Set) {
 		c.last = *subject
 	}
-	if op.Kind == history.Create {
-		c.w.mu.Lock()
-		c.w.created = append(c.w.created, made{op.Ticket, op.Host})
-		c.w.created = c.w.created[max(0, len(c.w.created)-createdKept):]
-		c.w.mu.Unlock()
+	c.w.learn(op)
+}
+
+// learn takes up what all may use further.
+func (w *workload) learn(op *history.Op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keep := func(list []made) []made {
+		list = append(list, made{op.Ticket, op.Host, op.Return})
+		return list[max(0, len(list)-createdKept):]
+	}
+	switch {
+	case op.Kind == history.Create:
+		w.created = keep(w.created)
+	case op.Kind == history.Delete && op.Code != history.Spooled:
+		w.deleted = keep(w.deleted)
+	}
+	if op.Request != "" && !op.Reused && op.Code != history.Spooled && op.Kind != history.Get && op.Kind != history.List {
+		w.asked = append(w.asked, *op)
+		w.asked = w.asked[max(0, len(w.asked)-createdKept):]
 	}
 }
 

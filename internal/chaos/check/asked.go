@@ -12,14 +12,19 @@ import (
 // convalescence is how long after a fault a daemon may not have found its servers again.
 const convalescence = 3 * time.Second
 
-// well tells whether the servers that an operation's daemon asks were there for it. While they are not, ticketd goes on with what
-// its own host knows.
-func (b *book) well(op *history.Op) bool {
+// Faults that leave alone what an operation needs: those that no operation notices, and those of MySQL.
+var (
+	unnoticed = []string{"clock", "journal", "spool", "script"}
+	mysqls    = append([]string{"mysql", "revoke", "alter"}, unnoticed...)
+)
+
+// well tells whether the servers that an operation's daemon asks were there for it, whatever befell others. While they are not,
+// ticketd goes on with what its own host knows.
+func (b *book) well(op *history.Op, others []string) bool {
 	for i := range b.history.Faults {
 		f := &b.history.Faults[i]
 		part, _, _ := strings.Cut(f.Kind, "-")
-		harmless := slices.Contains([]string{"clock", "journal", "spool", "script"}, part)
-		if !harmless && f.From <= op.Return && op.Call <= f.To+convalescence {
+		if !slices.Contains(others, part) && f.From <= op.Return && op.Call <= f.To+convalescence {
 			return false
 		}
 	}
@@ -55,7 +60,7 @@ func swallowed(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
 		for _, op := range p.changes {
-			if op.Kind != history.Set || op.Outcome != history.Done || op.Code == history.Spooled || !b.well(op) {
+			if op.Kind != history.Set || op.Outcome != history.Done || op.Code == history.Spooled || !b.well(op, mysqls) {
 				continue
 			}
 			for _, gone := range p.changes {
@@ -84,7 +89,7 @@ func requests(b *book) []history.Violation {
 			continue
 		}
 		if op.Reused {
-			if b.well(op) {
+			if b.well(op, mysqls) {
 				found = append(found, violation(RuleReused, op.Ticket,
 					fmt.Sprintf("the request id %s was used for something else before, and is acknowledged", op.Request), op))
 			}
@@ -97,7 +102,7 @@ func requests(b *book) []history.Violation {
 			continue
 		}
 		told := before.Revision != 0 && op.Revision != 0 && before.Revision != op.Revision
-		if told && b.quiet(before.Call, before.Return) && b.well(op) {
+		if told && b.quiet(before.Call, before.Return) && b.well(op, mysqls) {
 			found = append(found, violation(RuleReused, op.Ticket,
 				fmt.Sprintf("a repetition was told revision %d, the request %d", op.Revision, before.Revision), before, op))
 		}

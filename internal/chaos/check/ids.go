@@ -37,7 +37,7 @@ func ids(b *book) []history.Violation {
 
 // taken judges a create whose ticket others had as well.
 func (p *page) taken(b *book, create *history.Op) []history.Violation {
-	if !b.well(create) {
+	if !b.well(create, unnoticed) {
 		return nil // what it could not ask may have known the id; see owners for what must hold all the same
 	}
 	for _, first := range slices.Concat(p.inserts, p.changes) {
