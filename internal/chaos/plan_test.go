@@ -54,6 +54,11 @@ var (
 		{name: "redis-memory", weight: 2, longest: 2 * time.Second},
 		{name: "script-flush", weight: 2, longest: 100 * time.Millisecond},
 	}
+	// Daemons that stand before tables which are not the site's; see neighbours_test.go.
+	neighbourKinds = []kind{
+		{name: "clone", weight: 1, longest: 2 * time.Second},
+		{name: "moved", weight: 1, longest: 2 * time.Second},
+	}
 	// Of the nodes of a set that heals itself; a paused master goes on before the others would replace it, see topology_test.go.
 	nodeKinds = []kind{
 		{name: "master-kill", weight: 4, longest: time.Second},
@@ -122,6 +127,10 @@ func (top *topology) step(r *rand.Rand, groups [][]kind) step {
 // kinds are the faults of a topology, by what they befall.
 func (top *topology) kinds() [][]kind {
 	groups := [][]kind{slices.Clone(daemonKinds), mysqlKinds}
+	if top.neighbours {
+		groups = append(groups, neighbourKinds)
+		groups[0] = slices.DeleteFunc(groups[0], func(k kind) bool { return k.name == "clock-skew" })
+	}
 	switch top.redis {
 	case alone:
 		groups = append(groups, redisKinds)

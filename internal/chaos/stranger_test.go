@@ -48,13 +48,13 @@ func newStranger(w *workload, h *host) *stranger {
 
 func (s *stranger) run(ctx context.Context) {
 	defer s.calls.close()
-	s.number = s.w.rec.client()
+	s.number = s.w.site.rec.client()
 	for ctx.Err() == nil {
 		op, do := s.next()
-		op.Call = s.w.rec.now()
+		op.Call = s.w.site.rec.now()
 		do(context.WithoutCancel(ctx), op)
-		op.Return = s.w.rec.now()
-		s.w.rec.op(op)
+		op.Return = s.w.site.rec.now()
+		s.w.site.rec.op(op)
 		s.learn(op)
 		select {
 		case <-ctx.Done():
@@ -66,7 +66,7 @@ func (s *stranger) run(ctx context.Context) {
 // learn takes up what an operation means for the next.
 func (s *stranger) learn(op *history.Op) {
 	if op.Outcome == history.Unknown {
-		s.number = s.w.rec.client()
+		s.number = s.w.site.rec.client()
 	}
 	if op.Outcome != history.Done || op.Reused {
 		return
@@ -101,6 +101,9 @@ func (s *stranger) next() (*history.Op, act) {
 	case what < 52:
 		op.Kind, op.Ticket, op.Request = history.Insert, near, ""
 		delete(op.Fields, "extra_a")
+		if op.Auto = s.w.site.adopted && what%2 == 0; op.Auto {
+			op.Ticket = 0
+		}
 		return op, s.insert
 	case what < 64:
 		if old := s.old(); old != 0 {
@@ -142,7 +145,7 @@ func (s *stranger) old() int64 {
 	defer s.w.mu.Unlock()
 	var old []made
 	for _, one := range s.w.deleted {
-		if one.host == s.host.number && one.at+forgotten < s.w.rec.now() {
+		if one.host == s.host.number && one.at+forgotten < s.w.site.rec.now() {
 			old = append(old, one)
 		}
 	}
@@ -155,7 +158,7 @@ func (s *stranger) old() int64 {
 // refuses writes what MySQL refuses to one of the created tickets, or deletes such a ticket when it is a dead letter by now.
 func (s *stranger) refuses(op *history.Op) act {
 	at := s.r.IntN(createdKept)
-	if len(s.poisoned) > 0 && s.poisoned[0].at+time.Second < s.w.rec.now() {
+	if len(s.poisoned) > 0 && s.poisoned[0].at+time.Second < s.w.site.rec.now() {
 		op.Kind, op.Ticket, op.Fields = history.Delete, s.poisoned[0].id, nil
 		if s.poisoned = s.poisoned[1:]; at%3 == 0 {
 			op.Kind, op.Request = history.Get, "" // it stays a dead letter
@@ -214,14 +217,14 @@ func (s *stranger) insert(ctx context.Context, op *history.Op) {
 	defer cancel()
 	columns, values := []string{}, []any{}
 	if !op.Auto {
-		columns, values = append(columns, "ticket_id"), append(values, op.Ticket)
+		columns, values = append(columns, s.w.site.key()), append(values, op.Ticket)
 	}
 	for _, name := range sorted(op.Fields) {
-		columns, values = append(columns, name), append(values, op.Fields[name])
+		columns, values = append(columns, s.w.site.column(name)), append(values, op.Fields[name])
 	}
 	places := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
 	made, err := s.w.site.db.ExecContext(ctx,
-		"INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ("+places+")", values...)
+		"INSERT INTO "+s.w.site.table+" ("+strings.Join(columns, ", ")+") VALUES ("+places+")", values...)
 	refused := (*mysql.MySQLError)(nil)
 	switch {
 	case errors.As(err, &refused):
@@ -247,7 +250,7 @@ func (s *stranger) inSpool(op *history.Op, near int64) act {
 		op.Kind, op.Ticket, op.Named = history.Create, 0, near
 		s.w.mu.Lock()
 		defer s.w.mu.Unlock()
-		if n := len(s.w.created); n > 0 && s.w.created[at%n].at+established < s.w.rec.now() {
+		if n := len(s.w.created); n > 0 && s.w.created[at%n].at+established < s.w.site.rec.now() {
 			op.Named = s.w.created[at%n].id
 		}
 	}
