@@ -80,6 +80,9 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 		var steps []step
 		for at := length/calm + rest(r, longestRest); ; {
 			s := top.step(r, kinds)
+			if top.neighbours && len(steps) == 0 {
+				s.Kind = []string{"clone", "moved"}[lane] // one of each at least, however short the run is
+			}
 			s.At = at
 			if s.At+s.Length > length-healing {
 				break

@@ -17,6 +17,7 @@ import (
 var cases = map[string]struct {
 	plant   plant
 	site    string // TOML
+	journal bool   // without Redis
 	provoke func(t *testing.T, r *rig)
 	rule    string
 }{
@@ -59,6 +60,7 @@ func TestPlanted(t *testing.T) {
 			t.Run("sound", func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, testenv.TicketdBinary(t), c.site)
+				r.journal = c.journal
 				c.provoke(t, r)
 				if found := check.All(r.settle(t)); len(found) > 0 {
 					t.Errorf("the sound daemon's history is refused:\n%s", report(found))
@@ -67,6 +69,7 @@ func TestPlanted(t *testing.T) {
 			t.Run("switched off", func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, c.plant.build(t), c.site)
+				r.journal = c.journal
 				c.provoke(t, r)
 				found := check.All(r.settle(t))
 				if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {

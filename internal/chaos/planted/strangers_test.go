@@ -1,0 +1,216 @@
+package planted
+
+import (
+	"database/sql"
+	"errors"
+	"strconv"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// typedIn types ids in on another host, into the block that the creates of this one come from, so that only the store knows of
+// them.
+func typedIn(t *testing.T, r *rig) {
+	here, there := r.host(t), r.host(t)
+	first := r.create(t, here, 0, "first", "")
+	for id := first + 1; id <= first+3; id++ {
+		r.set(t, there, id, "stranger", "")
+	}
+	for _, subject := range []string{"second", "third"} {
+		r.get(t, here, r.create(t, here, 0, subject, ""))
+	}
+}
+
+// namedAgain makes a ticket under an id that another has.
+func namedAgain(t *testing.T, r *rig) {
+	h := r.host(t)
+	id := r.create(t, h, 0, "first", "")
+	r.create(t, h, id, "second", "")
+	r.get(t, h, id)
+}
+
+// inSQL adds rows in SQL under the ids that the next creates would get.
+func inSQL(t *testing.T, r *rig) {
+	h := r.host(t)
+	first := r.create(t, h, 0, "first", "")
+	for id := first + 1; id <= first+3; id++ {
+		r.insert(t, id, "sql")
+	}
+	r.create(t, h, 0, "second", "")
+}
+
+// inSQLAfter adds a row in SQL under the id of a ticket that MySQL does not have yet.
+func inSQLAfter(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.insert(t, r.create(t, h, 0, "first", ""), "sql")
+	h.flush(t)
+}
+
+// forgotten changes a ticket whose deletion is so long ago that the store has forgotten its copy.
+func forgotten(t *testing.T, r *rig) {
+	h := r.host(t)
+	id := r.create(t, h, 0, "first", "")
+	r.remove(t, h, id)
+	h.flush(t)
+	if r.journal {
+		h.Kill()
+		if err := h.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		key := r.keys.Keys(t.Context(), r.prefix+"ticket:*").Val()
+		if len(key) == 0 {
+			t.Fatal("the deleted ticket is not in Redis: this proves nothing")
+		}
+		hash := r.prefix + "ticket:" + strconv.FormatInt(id, 10)
+		testenv.Eventually(t, patience, "Redis has forgotten the ticket", func() bool {
+			return r.keys.Exists(t.Context(), hash).Val() == 0
+		})
+	}
+	r.change(t, h, id, "second", "", false)
+}
+
+// deadAndDeleted deletes a ticket with a change that MySQL refuses.
+func deadAndDeleted(t *testing.T, r *rig) {
+	h := r.host(t)
+	if _, err := r.db.ExecContext(t.Context(),
+		"ALTER TABLE wp_support_tickets ADD CONSTRAINT refuses CHECK (subject <> 'refused')"); err != nil {
+		t.Fatal(err)
+	}
+	id := r.create(t, h, 0, "first", "")
+	h.flush(t)
+	r.set(t, h, id, "refused", "")
+	h.flush(t)
+	if n := len(r.letters(t)); n != 1 {
+		t.Fatalf("there are %d dead letters: this proves nothing", n)
+	}
+	r.remove(t, h, id)
+}
+
+// requestTwice uses a request id for another ticket.
+func requestTwice(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.change(t, h, 1, "first", "order-812", false)
+	r.change(t, h, 2, "second", "order-812", true)
+}
+
+// elsewhere is another database with a table of its own, and what it held at the beginning.
+type elsewhere struct {
+	dsn   string
+	db    *sql.DB
+	place history.Place
+}
+
+// elsewhere makes a database with its tables, and a row that is theirs.
+func (r *rig) elsewhere(t *testing.T) *elsewhere {
+	t.Helper()
+	_, name := testenv.SharedMariaDB(t)
+	e := &elsewhere{dsn: r.mariadb.DSN(name), db: r.mariadb.DB(t, name), place: history.Place{Name: "another site's table"}}
+	r.migrate(t, testenv.Folder(t), r.config(r.hosts[0], e.dsn))
+	if _, err := e.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (1, 'theirs')"); err != nil {
+		t.Fatal(err)
+	}
+	e.place.Before = rowsIn(t, e.db)
+	return e
+}
+
+// left notes what the other table holds in the end.
+func (r *rig) left(t *testing.T, e *elsewhere) {
+	t.Helper()
+	e.place.After = rowsIn(t, e.db)
+	r.history.Places = append(r.history.Places, e.place)
+}
+
+// sameKeys starts a daemon before another table with the first daemon's keys in Redis, has it flush, and asks it.
+func sameKeys(t *testing.T, r *rig) {
+	here := r.host(t)
+	r.set(t, here, 1, "ours", "")
+	e := r.elsewhere(t)
+	twin := &host{
+		number: 1, dir: testenv.Folder(t),
+		redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
+	}
+	twin.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: r.config(twin, e.dsn)})
+	c, end := twin.dial(t)
+	defer end()
+	_, err := c.Get(t.Context(), 1)
+	e.asked(history.Op{Kind: history.Get, Ticket: 1}, err)
+	_, err = c.Set(t.Context(), params(2, "visitor"))
+	e.asked(history.Op{Kind: history.Set, Ticket: 2}, err)
+	_, _ = c.Flush(t.Context(), nil, nil)
+	twin.Kill()
+	r.left(t, e)
+}
+
+// asked notes what a daemon before the other table answered.
+func (e *elsewhere) asked(op history.Op, err error) {
+	op.Outcome = history.Done
+	if err != nil {
+		op.Outcome = history.Refused
+		if answer := (*protocol.Error)(nil); errors.As(err, &answer) {
+			op.Code = string(answer.Code)
+		}
+	}
+	e.place.Ops = append(e.place.Ops, op)
+}
+
+// movedJournal kills a daemon while a change waits in its journal, and starts it before another table.
+func movedJournal(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.warm0(t, h)
+	if !r.journal {
+		h.redis.Hold()
+	}
+	r.set(t, h, 1, "ours", protocol.AckJournal)
+	r.moved(t, h)
+}
+
+// movedSpool lets a change wait in the spool when its daemon starts before another table.
+func movedSpool(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.warm0(t, h)
+	h.Kill()
+	r.leave(t, h, 1, "ours")
+	r.moved(t, h)
+}
+
+// warm0 lets a daemon do its first change.
+func (r *rig) warm0(t *testing.T, h *host) {
+	t.Helper()
+	r.set(t, h, 7, "warm", "")
+}
+
+// moved ends a daemon, starts it with its folders before another table, under keys of that table's own, and puts it back.
+func (r *rig) moved(t *testing.T, h *host) {
+	t.Helper()
+	e := r.elsewhere(t)
+	h.Kill()
+	h.redis.Release()
+	ours, prefix := r.config(h, r.dsn), r.prefix
+	r.prefix += "elsewhere:"
+	theirs := r.config(h, e.dsn)
+	r.prefix = prefix
+	start := func(config string) {
+		if err := h.WriteConfig(config); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(theirs)
+	c, end := h.dial(t)
+	_, _ = c.Flush(t.Context(), nil, nil)
+	end()
+	h.Kill()
+	start(ours)
+	r.left(t, e)
+	r.try(t, h, history.Op{Kind: history.Get, Ticket: 1}, func(c *protocol.Client, op *history.Op) error {
+		got, err := c.Get(t.Context(), 1)
+		op.Revision, op.Fields = got.Revision, subjectOf(got.Fields)
+		return err
+	})
+}
