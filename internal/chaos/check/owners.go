@@ -20,10 +20,19 @@ func (p *page) births() []*history.Op {
 	return births
 }
 
-// disputed tells whether a create met a row that somebody made in SQL after the id was given. Which of the two an answer shows is
-// not promised; owners says what is.
+// disputed tells whether a create met a row that somebody made in SQL, or a ticket that somebody had typed in, and nobody could
+// tell it. Which of the two an answer shows is not promised; ids and owners say what is.
 func (p *page) disputed() bool {
-	return len(p.inserts) > 0 && slices.ContainsFunc(p.changes, func(op *history.Op) bool { return op.Kind == history.Create })
+	for _, create := range p.changes {
+		if create.Kind != history.Create {
+			continue
+		}
+		earlier := func(op *history.Op) bool { return op.Outcome == history.Done && op.Return < create.Call }
+		if len(p.inserts) > 0 || create.Outcome == history.Done && slices.ContainsFunc(p.changes, earlier) {
+			return true
+		}
+	}
+	return false
 }
 
 // owners demands that nobody is shown the fields of two tickets as one, whatever befell the servers meanwhile, and that a row
@@ -40,9 +49,7 @@ func owners(b *book) []history.Violation {
 			found = append(found, p.kept(insert)...)
 			found = append(found, p.fenced(insert)...)
 		}
-		if p.disputed() {
-			found = append(found, p.lostCreate()...)
-		}
+		found = append(found, p.lostCreate()...)
 	}
 	return append(found, refusals(b)...)
 }

@@ -62,6 +62,21 @@ var goodStrangers = map[string]func(s *script){
 		s.row(16, 0, "subject=sql")
 		s.dead(16, "subject=a status=open")
 	},
+	"a create for the id of a row that came just now": func(s *script) {
+		s.insert(16, "subject=sql")
+		s.create(16, "subject=a", rev(11))
+		s.row(16, 0, "subject=sql")
+		s.dead(16, "subject=a status=open")
+	},
+	"a create for a taken id while MySQL was busy": func(s *script) {
+		s.set(16, "subject=stranger", rev(5))
+		s.create(0, "subject=z", unknown, over(100))
+		s.now += 200 * time.Millisecond
+		s.create(16, "status=a", rev(11), by(1))
+		s.get(16, "subject= status=a", rev(11), by(1))
+		s.row(16, 5, "subject=stranger")
+		s.dead(16, "subject= status=a")
+	},
 	"AUTO_INCREMENT gives an id that was typed in afterwards": func(s *script) {
 		s.insert(16, "subject=sql", auto)
 		s.set(16, "status=a", rev(10))
@@ -150,6 +165,7 @@ var badStrangers = map[string]badHistory{
 	}},
 	"a create that got the id of a row made in SQL": {RuleIDs, func(s *script) {
 		s.insert(16, "subject=sql")
+		s.now += time.Second
 		s.create(16, "status=a", rev(11))
 		s.row(16, 11, "subject=sql")
 		s.dead(16, "status=a")

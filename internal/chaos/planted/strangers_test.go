@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 	"github.com/ticketd/ticketd/internal/testenv"
@@ -32,6 +33,9 @@ func namedAgain(t *testing.T, r *rig) {
 	r.get(t, h, id)
 }
 
+// stale is how old an answer of MySQL about ids is that no create trusts any more.
+const stale = 200 * time.Millisecond
+
 // inSQL adds rows in SQL under the ids that the next creates would get.
 func inSQL(t *testing.T, r *rig) {
 	h := r.host(t)
@@ -39,6 +43,8 @@ func inSQL(t *testing.T, r *rig) {
 	for id := first + 1; id <= first+3; id++ {
 		r.insert(t, id, "sql")
 	}
+	from := time.Now()
+	testenv.Eventually(t, patience, "what MySQL said before is too old", func() bool { return time.Since(from) > stale })
 	r.create(t, h, 0, "second", "")
 }
 
