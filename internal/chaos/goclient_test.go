@@ -97,7 +97,9 @@ func (g *goCaller) send(ctx context.Context, op *history.Op) error {
 		}
 		return err
 	case history.Set:
-		revision, err := g.client.Set(ctx, protocol.SetParams{ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request})
+		revision, err := g.client.Set(ctx, protocol.SetParams{
+			ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request, MustExist: op.MustExist,
+		})
 		op.Revision = revision
 		return err
 	case history.Delete:

@@ -46,6 +46,7 @@ func newNeighbours(t *testing.T, s *site) *neighbours {
 	}
 	n.second.migrate(t)
 	n.second.hosts = []*host{newHost(t, n.second, 0)}
+	n.second.identity = n.second.readIdentity(t)
 	n.elsewhere = &site{
 		topology: s.topology, mariadb: s.mariadb, single: s.single, place: s.place,
 		database: "elsewhere", table: s.table, keyPrefix: "elsewhere:",

@@ -57,6 +57,9 @@ function chaos_call( array $op ): array {
 		new Spool( $op['spool'] ),
 		static function () use ( $op ): int {
 			return chaos_next_id( $op['database'], $op['table'] );
+		},
+		static function () use ( $op ): string {
+			return $op['identity'];
 		}
 	);
 	switch ( $op['kind'] ) {

@@ -69,6 +69,7 @@ type (
 		Spool    string                   `json:"spool"`
 		Database string                   `json:"database"` // the socket of MariaDB
 		Table    string                   `json:"table"`    // empty where a client must not take ids from its sequence
+		Identity string                   `json:"identity"` // of the table
 		Ticket   int64                    `json:"ticket"`
 		Fields   map[string]history.Value `json:"fields"`
 		Limit    int                      `json:"limit"`
@@ -161,7 +162,7 @@ func (p *phpCaller) visit(ctx context.Context, op *history.Op) (*answered, error
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	body, err := json.Marshal(asked{
-		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool, Database: p.web.site.mariadb.Socket(), Table: p.web.site.ownTable(),
+		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool, Database: p.web.site.mariadb.Socket(), Table: p.web.site.ownTable(), Identity: p.web.site.identity,
 		Ticket: op.Ticket, Fields: op.Fields, Limit: listed,
 	})
 	if err != nil {

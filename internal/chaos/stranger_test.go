@@ -92,7 +92,7 @@ func (s *stranger) next() (*history.Op, act) {
 	what, near := s.r.IntN(100), s.near()
 	switch {
 	case what < 16:
-		op.Kind, op.Ticket = history.Set, near
+		op.Kind, op.Ticket, op.MustExist = history.Set, near, what%2 == 0
 	case what < 30:
 		op.Kind, op.Named, op.Tries = history.Create, near, 3
 		op.Ticket = near
@@ -265,10 +265,10 @@ func (s *stranger) leave(_ context.Context, op *history.Op) {
 	id := op.Ticket
 	if op.Kind == history.Create {
 		id = op.Named
-		p := protocol.CreateParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request}
+		p := protocol.CreateParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request, Identity: s.w.site.identity}
 		frame, err = enc.Request(1, protocol.MethodCreate, &p)
 	} else {
-		p := protocol.SetParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request}
+		p := protocol.SetParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request, Identity: s.w.site.identity}
 		frame, err = enc.Request(1, protocol.MethodSet, &p)
 	}
 	name := fmt.Sprintf("%016d-%d-%016x.frame", time.Now().UnixMicro(), id, s.r.Uint64N(1<<63))

@@ -67,6 +67,7 @@ type site struct {
 	mariadb   *testenv.MariaDB
 	database  string
 	table     string
+	identity  string // of the table
 	keyPrefix string
 	db        *sql.DB // as root, past all proxies
 	single    *testenv.Redis
@@ -121,6 +122,7 @@ func newSite(t *testing.T, top topology) *site {
 		s.hosts = append(s.hosts, newHost(t, s, n))
 	}
 	s.web = newWeb(t, s)
+	s.identity = s.readIdentity(t)
 	return s
 }
 
@@ -293,4 +295,13 @@ func (s *site) key() string {
 		return "id"
 	}
 	return "ticket_id"
+}
+
+// readIdentity reads the table's identity, which clients write into the spool.
+func (s *site) readIdentity(t *testing.T) (identity string) {
+	t.Helper()
+	if err := s.db.QueryRowContext(t.Context(), "SELECT identity FROM "+s.table+"_identity WHERE id = 1").Scan(&identity); err != nil {
+		t.Fatal(err)
+	}
+	return identity
 }

@@ -18,7 +18,7 @@ func ids(b *book) []history.Violation {
 			if op.Kind != history.Create || op.Outcome != history.Done {
 				continue
 			}
-			if create != nil && (create.Named+op.Named == 0 || !b.mayMeet(create, op)) {
+			if create != nil && !b.mayMeet(create, op) {
 				found = append(found, violation(RuleIDs, p.id, "two creates were given this ticket", create, op))
 			}
 			create = op

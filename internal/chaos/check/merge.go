@@ -1,6 +1,8 @@
 package check
 
 import (
+	"slices"
+
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
@@ -72,23 +74,25 @@ func (b *book) adopt() {
 		}
 	}
 	for _, p := range b.pages() {
-		if op := p.stray(values); op != nil {
+		for _, op := range p.strays(values) {
 			p.adopt(op)
 		}
 	}
 }
 
-// stray is the create of another id, or of none, whose value the ticket shows.
-func (p *page) stray(values map[written]*history.Op) *history.Op {
+// strays are the creates of another id, or of none, whose values the ticket shows, in the order of their calls.
+func (p *page) strays(values map[written]*history.Op) []*history.Op {
+	var found []*history.Op
 	for _, fields := range p.shown() {
 		for field, value := range fields {
 			w := writtenOf(field, value)
-			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id {
-				return op
+			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id && !slices.Contains(found, op) {
+				found = append(found, op)
 			}
 		}
 	}
-	return nil
+	byCall(found)
+	return found
 }
 
 func (p *page) adopt(op *history.Op) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -111,14 +112,20 @@ func (p *page) later(b *book, births []*history.Op) []history.Violation {
 	return nil
 }
 
-// mayMeet tells whether two creates may have become one ticket: who made the later one could not know of the earlier, which was
-// recent, so it was taken for the same ticket.
+// recently is within what time a create that arrives late is taken for one with a ticket which is there: ten seconds, and a
+// while on the way.
+const recently = 12 * time.Second
+
+// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a spool,
+// or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
 func (b *book) mayMeet(x, y *history.Op) bool {
-	if x.Kind == history.Insert || y.Kind == history.Insert {
-		return false // the table tells the two apart
+	if x.Kind == history.Insert || y.Kind == history.Insert || x.Named+y.Named == 0 {
+		return false // the table tells the two apart; and nobody gives an id twice
 	}
-	late := x.Host != y.Host || x.Code == history.Spooled || y.Code == history.Spooled
-	return late && !b.quiet(min(x.Call, y.Call), max(x.Return, y.Return))
+	late := func(op *history.Op) bool { return op.Code == history.Spooled || !b.well(op, mysqls) }
+	skewed := b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < max(x.Return, y.Return) })
+	near := max(x.Call, y.Call)-min(x.Return, y.Return) < recently
+	return (late(x) || late(y)) && (near || skewed)
 }
 
 // kept demands that a row which was made in SQL has what it was made with, but for what sets changed.

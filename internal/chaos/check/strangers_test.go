@@ -101,6 +101,19 @@ var goodStrangers = map[string]func(s *script){
 		s.row(20, 11, "subject=a")
 		s.Moved = append(s.Moved, history.Moved{From: 16, To: 20})
 	},
+	"two spooled creates that named one id": func(s *script) {
+		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
+		s.create(0, "status=b", by(1), names(16), unknown, code(history.Spooled))
+		s.row(16, 10, "subject=a status=b")
+	},
+	"a second deletion, after a change in vain without Redis": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(11))
+		s.fault(s.now, s.now+time.Second)
+		s.set(1, "subject=b", rev(12))
+		s.remove(1, rev(11))
+		s.gone(1)
+	},
 	"a late create of another host that met a recent one": func(s *script) {
 		s.fault(0, time.Second)
 		s.create(16, "subject=a", rev(10))
@@ -234,6 +247,12 @@ var badStrangers = map[string]badHistory{
 		s.create(0, "status=b", by(1), names(16), unknown, code(history.Spooled))
 		s.get(16, "subject=a status=b", rev(12))
 		s.row(16, 12, "subject=a status=b")
+	}},
+	"a second deletion with a revision of its own below the last": {RuleRevisions, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.remove(1, rev(12))
+		s.remove(1, rev(11))
+		s.gone(1)
 	}},
 	"a set that must meet a ticket and made one": {RuleAbsent, func(s *script) {
 		s.set(16, "subject=a", mustExist, rev(10))
