@@ -153,7 +153,7 @@ func (r *rig) leave(t *testing.T, h *host, id int64, subject string) {
 	}
 	r.record(t, h, op, func(op *history.Op) error {
 		p := params(id, subject)
-		p.RequestID = op.Request
+		p.RequestID, p.Identity = op.Request, r.identity(t)
 		var enc protocol.Encoder
 		frame, err := enc.Request(1, protocol.MethodSet, &p)
 		if err != nil {
@@ -170,4 +170,13 @@ func (r *rig) leave(t *testing.T, h *host, id int64, subject string) {
 
 func params(id int64, subject string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text(subject)}}}
+}
+
+// identity is the table's, which clients write into the spool.
+func (r *rig) identity(t *testing.T) (identity string) {
+	t.Helper()
+	if err := r.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+		t.Fatal(err)
+	}
+	return identity
 }

@@ -4,13 +4,81 @@ import (
 	"database/sql"
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/chaos/check"
 	"github.com/ticketd/ticketd/internal/chaos/history"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
+
+// strangers are the invariants at the borders of a daemon's world.
+var strangers = map[string]invariant{
+	"a create meets what the store holds": {
+		plants: []plant{{
+			file: "store/redis/apply.lua",
+			text: "\tif held[1] then\n\t\tif since > 0", instead: "\tdo return end\n\tif held[1] then\n\t\tif since > 0",
+		}},
+		with: "first", site: never, provoke: typedIn, rule: check.RuleIDs,
+	},
+	"a create that names a taken id": {with: "first", site: never, provoke: namedAgain, rule: check.RuleIDs},
+	"digest of requests": {
+		plants: []plant{{
+			file: "store/redis/apply.lua", text: "local reused = done and asked ~= digest and asked ~= '' and digest ~= ''",
+			instead: "local reused = false",
+		}},
+		with: "first", site: never, provoke: requestTwice, rule: check.RuleReused,
+	},
+	"identity of a journal": {
+		plants: []plant{{file: "daemon/boot/custody.go", text: "case owner == c.identity:", instead: "case true:"}},
+		with:   "first", site: never, provoke: movedJournal, rule: check.RuleForeign,
+	},
+	"identity of a journal that is the store": {with: "first", site: never, journal: true, provoke: movedJournal, rule: check.RuleForeign},
+	"ids that rows have": {
+		plants: []plant{{
+			file: "sync/ids/allocator.go", text: "known, taken := a.vetted.look(id, now)", instead: "known, taken := true, false",
+		}},
+		with: "second", site: never, provoke: inSQL, rule: check.RuleIDs,
+	},
+	"tombstones": {
+		plants: []plant{{
+			file: "store/redis/apply.lua", text: "elseif not held[1] and redis.pcall('SISMEMBER', graves, id) == 1 then",
+			instead: "elseif false then",
+		}},
+		with: "second", site: never + "clean_ttl = \"1s\"", provoke: forgotten, rule: check.RuleDeleted,
+	},
+	"identity of the spool": {
+		plants: []plant{{
+			file: "daemon/boot/custody.go", text: `return c.identity == "" || identity == c.identity ||`, instead: `return true ||`,
+		}},
+		with: "second", site: never, provoke: movedSpool, rule: check.RuleForeign,
+	},
+	"rows that a create meets in MySQL": {
+		plants: []plant{{file: "sync/mysql/plan.go", text: "floor: floorOf(c.Created)}", instead: "floor: 0}"}},
+		with:   "third", site: never, provoke: inSQLAfter, rule: check.RuleOwner,
+	},
+	"a deletion carries its mark alone": {
+		plants: []plant{{file: "store/redis/apply.lua", text: "bury(ticket, names)\n\t\t\t\tlocal new", instead: "local new"}},
+		with:   "third", site: never, provoke: deadAndDeleted, rule: check.RuleDeleted,
+	},
+	"owner of the keys": {
+		plants: []plant{{
+			file: "store/redis/seed.lua", text: "if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then", instead: "if false then",
+		}},
+		with: "third", site: never, provoke: sameKeys, rule: check.RuleForeign,
+	},
+	"owner of what is read": {
+		plants: []plant{
+			{file: "store/redis/guard.go", text: "if have == expected[i] ||", instead: "if true ||"},
+			{file: "store/redis/guard.lua", text: "if filling ~= table.remove(ARGV) then", instead: "if not table.remove(ARGV) then"},
+		},
+		with: "first", site: never, provoke: keysReplaced, rule: check.RuleNowhere,
+	},
+}
 
 // typedIn types ids in on another host, into the block that the creates of this one come from, so that only the store knows of
 // them.
@@ -96,11 +164,18 @@ func deadAndDeleted(t *testing.T, r *rig) {
 	r.remove(t, h, id)
 }
 
-// requestTwice uses a request id for another ticket.
+// requestTwice uses request ids on another host for something else: other fields, a deletion of what is deleted already.
 func requestTwice(t *testing.T, r *rig) {
-	h := r.host(t)
-	r.change(t, h, 1, "first", "order-812", false)
-	r.change(t, h, 2, "second", "order-812", true)
+	here, there := r.host(t), r.host(t)
+	r.change(t, here, 1, "first", "order-812", false)
+	r.change(t, there, 1, "second", "order-812", true)
+	id := r.create(t, here, 0, "third", "order-813")
+	r.remove(t, here, id)
+	r.try(t, there, history.Op{Kind: history.Delete, Ticket: id, Request: "order-813", Reused: true},
+		func(c *protocol.Client, op *history.Op) (err error) {
+			op.Revision, err = c.Delete(t.Context(), id, "order-813")
+			return err
+		})
 }
 
 // elsewhere is another database with a table of its own, and what it held at the beginning.
@@ -130,16 +205,22 @@ func (r *rig) left(t *testing.T, e *elsewhere) {
 	r.history.Places = append(r.history.Places, e.place)
 }
 
+// twin starts a daemon before another table, with the rig's keys in Redis.
+func (r *rig) twin(t *testing.T, e *elsewhere) *host {
+	t.Helper()
+	twin := &host{
+		dir: testenv.Folder(t), redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
+	}
+	twin.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: r.config(twin, e.dsn)})
+	return twin
+}
+
 // sameKeys starts a daemon before another table with the first daemon's keys in Redis, has it flush, and asks it.
 func sameKeys(t *testing.T, r *rig) {
 	here := r.host(t)
 	r.set(t, here, 1, "ours", "")
 	e := r.elsewhere(t)
-	twin := &host{
-		number: 1, dir: testenv.Folder(t),
-		redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
-	}
-	twin.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: r.config(twin, e.dsn)})
+	twin := r.twin(t, e)
 	c, end := twin.dial(t)
 	defer end()
 	_, err := c.Get(t.Context(), 1)
@@ -149,6 +230,57 @@ func sameKeys(t *testing.T, r *rig) {
 	_, _ = c.Flush(t.Context(), nil, nil)
 	twin.Kill()
 	r.left(t, e)
+}
+
+// keysReplaced puts another table's keys into the place of a daemon's, while it runs, and asks it for one of them.
+func keysReplaced(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.set(t, h, 1, "ours", "")
+	e := r.elsewhere(t)
+	ours := r.prefix
+	r.prefix = ours + "theirs:"
+	theirs := r.prefix
+	twin := r.twin(t, e)
+	r.prefix = ours
+	c, end := twin.dial(t)
+	if _, err := c.Set(t.Context(), params(1, "foreign")); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	twin.Kill()
+	r.rename(t, ours, ours+"aside:", theirs)
+	r.rename(t, theirs, ours, "")
+	r.look(t, h, 1)
+	r.rename(t, ours, theirs, ours+"aside:")
+	r.rename(t, ours+"aside:", ours, "")
+	r.left(t, e)
+	testenv.Eventually(t, patience, "the daemon has its own keys again", func() bool { return r.look(t, h, 1) })
+}
+
+// rename gives all keys with a prefix another, but for those with a third one, at once.
+func (r *rig) rename(t *testing.T, from, to, but string) {
+	t.Helper()
+	keys := r.keys.Keys(t.Context(), from+"*").Val()
+	if _, err := r.keys.TxPipelined(t.Context(), func(pipe goredis.Pipeliner) error {
+		for _, key := range keys {
+			if but == "" || !strings.HasPrefix(key, but) {
+				pipe.Rename(t.Context(), key, to+strings.TrimPrefix(key, from))
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// look reads a ticket, whatever the daemon says, and tells whether it was answered.
+func (r *rig) look(t *testing.T, h *host, id int64) (answered bool) {
+	t.Helper()
+	return r.try(t, h, history.Op{Kind: history.Get, Ticket: id}, func(c *protocol.Client, op *history.Op) error {
+		got, err := c.Get(t.Context(), id)
+		op.Revision, op.Stale, op.Fields = got.Revision, got.Stale, subjectOf(got.Fields)
+		return err
+	})
 }
 
 // asked notes what a daemon before the other table answered.
@@ -214,9 +346,5 @@ func (r *rig) moved(t *testing.T, h *host) {
 	h.Kill()
 	start(ours)
 	r.left(t, e)
-	r.try(t, h, history.Op{Kind: history.Get, Ticket: 1}, func(c *protocol.Client, op *history.Op) error {
-		got, err := c.Get(t.Context(), 1)
-		op.Revision, op.Fields = got.Revision, subjectOf(got.Fields)
-		return err
-	})
+	r.look(t, h, 1)
 }
