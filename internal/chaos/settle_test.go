@@ -135,6 +135,23 @@ func letters(t *testing.T, c *protocol.Client) []history.Row {
 	}
 }
 
+// moves are the tickets that got another id after their create was acknowledged, as the daemons' logs say.
+func (s *site) moves() []history.Moved {
+	var all []history.Moved
+	for _, h := range s.hosts {
+		for line := range strings.Lines(h.Log()) {
+			var m struct {
+				Ticket int64 `json:"ticket"`
+				NewID  int64 `json:"new_id"`
+			}
+			if json.Unmarshal([]byte(line), &m) == nil && m.NewID != 0 {
+				all = append(all, history.Moved{From: m.Ticket, To: m.NewID})
+			}
+		}
+	}
+	return all
+}
+
 // rowsIn are all rows of the site's table in a database that has it.
 func (s *site) rowsIn(ctx context.Context, db *sql.DB) ([]history.Row, error) {
 	columns := []string{"subject", "status", "category", "priority", "assigned_to"}

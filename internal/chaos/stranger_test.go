@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -272,12 +273,13 @@ func (s *stranger) leave(_ context.Context, op *history.Op) {
 		frame, err = enc.Request(1, protocol.MethodSet, &p)
 	}
 	name := fmt.Sprintf("%016d-%d-%016x.frame", time.Now().UnixMicro(), id, s.r.Uint64N(1<<63))
-	unnamed := filepath.Join(s.host.spool, ".tmp-"+name)
+	folder := filepath.Join(s.host.spool, strconv.Itoa(os.Geteuid()))
+	unnamed := filepath.Join(folder, ".tmp-"+name)
 	if err == nil {
-		err = os.WriteFile(unnamed, frame, 0o644) //nolint:gosec // the daemon reads it
+		err = os.WriteFile(unnamed, frame, 0o640) //nolint:gosec // the daemon reads it
 	}
 	if err == nil {
-		err = os.Rename(unnamed, filepath.Join(s.host.spool, name))
+		err = os.Rename(unnamed, filepath.Join(folder, name))
 	}
 	op.Outcome, op.Code = history.Done, history.Spooled
 	switch {

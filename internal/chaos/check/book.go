@@ -162,14 +162,16 @@ func (b *book) collectInsert(op *history.Op) {
 }
 
 // release leaves out the tickets whose id changed after their create was acknowledged, and those of which they became part: the
-// operator was told of both. A create that named an id by itself was told nothing and stays.
+// operator was told of both. A create that named an id by itself was told nothing and stays, unless changes in the spool may have
+// followed it.
 func (b *book) release() {
 	named := map[int64]bool{}
 	for _, op := range b.strays {
 		named[op.Named] = true
 	}
 	for _, m := range b.history.Moved {
-		if !named[m.From] {
+		follows := func(op *history.Op) bool { return op.Kind != history.Create && op.Code == history.Spooled }
+		if p := b.tickets[m.From]; !named[m.From] || p != nil && slices.ContainsFunc(p.changes, follows) {
 			delete(b.tickets, m.From)
 			delete(b.tickets, m.To)
 		}

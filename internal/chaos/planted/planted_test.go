@@ -54,8 +54,10 @@ var cases = map[string]invariant{
 		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
 	},
 	"order of the spool": {
-		plants: []plant{{file: "daemon/spool/folder.go", text: "slices.Sort(all)", instead: "slices.Sort(all)\n\tslices.Reverse(all)"}},
-		site:   never, provoke: severalInTheSpool, rule: check.RuleFinal,
+		plants: []plant{{
+			file: "daemon/spool/intake.go", text: "return cmp.Or(cmp.Compare(a.name, b.name),", instead: "return cmp.Or(cmp.Compare(b.name, a.name),",
+		}},
+		site: never, provoke: severalInTheSpool, rule: check.RuleFinal,
 	},
 }
 

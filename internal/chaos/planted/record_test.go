@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -160,16 +161,25 @@ func (r *rig) leave(t *testing.T, h *host, id int64, subject string) {
 			return err
 		}
 		name := fmt.Sprintf("%016d-%d-%016x.frame", time.Now().UnixMicro(), id, len(r.history.Ops))
-		unnamed := filepath.Join(h.spool(), ".tmp-"+name)
-		if err := os.WriteFile(unnamed, frame, 0o644); err != nil {
-			return err
-		}
-		return os.Rename(unnamed, filepath.Join(h.spool(), name))
+		return h.drop(name, frame, os.Geteuid())
 	})
 }
 
 func params(id int64, subject string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text(subject)}}}
+}
+
+// drop puts a file of a user into the spool of this process' user.
+func (h *host) drop(name string, frame []byte, owner int) error {
+	folder := filepath.Join(h.spool(), strconv.Itoa(os.Geteuid()))
+	unnamed := filepath.Join(folder, ".tmp-"+name)
+	if err := os.WriteFile(unnamed, frame, 0o640); err != nil {
+		return err
+	}
+	if err := os.Chown(unnamed, owner, -1); err != nil {
+		return err
+	}
+	return os.Rename(unnamed, filepath.Join(folder, name))
 }
 
 // identity is the table's, which clients write into the spool.

@@ -3,6 +3,9 @@ package planted
 import (
 	"database/sql"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,6 +76,19 @@ var strangers = map[string]invariant{
 			file: "store/redis/seed.lua", text: "if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then", instead: "if false then",
 		}},
 		with: "third", site: never, provoke: sameKeys, rule: check.RuleForeign,
+	},
+	"owner of what is in the spool": {
+		plants: []plant{ // it is looked at twice: before it is opened, and after
+			{
+				file: "daemon/spool/folder.go", text: "case owner >= 0 && int64(stat.Uid) != owner:\n\t\treturn errStranger",
+				instead: "case false:\n\t\treturn errStranger",
+			},
+			{
+				file: "daemon/spool/folder.go", text: "case owner >= 0 && int64(stat.Uid) != owner:\n\t\treturn nil",
+				instead: "case false:\n\t\treturn nil",
+			},
+		},
+		with: "second", site: never, provoke: forged, rule: check.RuleNowhere,
 	},
 	"owner of what is read": {
 		plants: []plant{
@@ -317,6 +333,33 @@ func movedSpool(t *testing.T, r *rig) {
 	r.leave(t, h, 1, "ours")
 	r.moved(t, h)
 }
+
+// forged leaves a change in the spool that is another user's.
+func forged(t *testing.T, r *rig) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can leave files of others")
+	}
+	h := r.host(t)
+	r.set(t, h, 1, "ours", "")
+	p := params(1, "forged")
+	p.RequestID, p.Identity = "r-forged", r.identity(t)
+	var enc protocol.Encoder
+	frame, err := enc.Request(1, protocol.MethodSet, &p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("%016d-1-%016x.frame", time.Now().UnixMicro(), 1)
+	if err := h.drop(name, frame, nobody); err != nil {
+		t.Fatal(err)
+	}
+	r.get(t, h, 1)
+	if err := os.Remove(filepath.Join(h.spool(), "0", name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+// nobody is a user who owns nothing here.
+const nobody = 65534
 
 // warm0 lets a daemon do its first change.
 func (r *rig) warm0(t *testing.T, h *host) {
