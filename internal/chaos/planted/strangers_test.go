@@ -65,7 +65,8 @@ var strangers = map[string]invariant{
 		with:   "third", site: never, provoke: inSQLAfter, rule: check.RuleOwner,
 	},
 	"a deletion carries its mark alone": {
-		plants: []plant{ // the store sees to it, and so does the sink
+		plants: []plant{ // the store sees to it when it is deleted and when it is claimed, and so does the sink
+			{file: "store/redis/claim.go", text: "return revision(hash[markPrefix+fieldGone])", instead: "return 0"},
 			{file: "store/redis/apply.lua", text: "bury(ticket, names)\n\t\t\t\tlocal new", instead: "local new"},
 			{file: "sync/mysql/sink.go", text: `if !c.Deleted || d.DeletedAt == "" {`, instead: `if true {`},
 		},
