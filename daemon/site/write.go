@@ -122,7 +122,8 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	id := ticket.ID(p.ID)
 	record, err := s.lookUpInHalf(ctx, id)
 	switch {
-	case err == nil && record.Deleted && !record.Behind && !record.Queued: // else its revision is not known for certain
+	case err == nil && record.Deleted && !record.Behind && !record.Queued && // else its revision is not known for certain
+		p.RequestID == "": // only the store knows whether the id was another request's
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
 	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
 		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.

@@ -50,46 +50,66 @@ func TestChaos(t *testing.T) {
 	t.Logf("TICKETD_TEST_SEED=%d, %v for each topology", number, each)
 	for _, top := range topologies {
 		t.Run(top.name, func(t *testing.T) {
-			h := befallen(t, top, number, each)
-			t.Log(history.Summary(h))
-			found := verdict(h)
-			if len(found) > 0 && h.Unplanned > 0 {
-				t.Skipf("Redis replaced %d masters that ran, as this machine was too busy, and may have lost what they had; %d violations, "+
-					"see %s", h.Unplanned, len(found), keep(t, h))
+			for _, h := range befallen(t, top, number, each) {
+				t.Log(history.Summary(h))
+				found := verdict(h)
+				if len(found) > 0 && h.Unplanned > 0 {
+					t.Skipf("Redis replaced %d masters that ran, as this machine was too busy, and may have lost what they had; %d violations, "+
+						"see %s", h.Unplanned, len(found), keep(t, h))
+				}
+				report(t, h, found)
 			}
-			report(t, h, found)
 		})
 	}
 }
 
-// befallen runs a topology under the seed's plan and returns what happened.
-func befallen(t *testing.T, top topology, number int64, length time.Duration) *history.History {
+// befallen runs a topology under the seed's plan and returns what happened, to the site and to one beside it.
+func befallen(t *testing.T, top topology, number int64, length time.Duration) []*history.History {
 	t.Helper()
 	begin := time.Now()
 	s := newSite(t, top)
-	s.warmUp(t)
+	sites := []*site{s}
+	loads := []*workload{{site: s, seed: number, phps: phpClients, gos: goClients}}
+	if s.beside != nil {
+		sites = append(sites, s.beside.second)
+		loads = append(loads, &workload{site: s.beside.second, seed: number, gos: secondClients})
+	}
+	for _, one := range sites {
+		one.warmUp(t)
+	}
 	up := time.Since(begin)
-	rec := newRecorder()
-	load := &workload{site: s, rec: rec, seed: number}
-	bad := newNemesis(s, rec)
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	load.start(ctx)
+	for _, load := range loads {
+		load.site.rec.begin()
+		load.start(ctx)
+	}
+	bad := newNemesis(s, s.rec)
 	bad.run(ctx, makePlan(number, &top, length))
 	<-ctx.Done() // calls after the last fault
 	bad.report(t)
-	load.clients.Wait()
-	over := rec.now()
-	if err := s.settle(t.Context()); err != nil {
-		t.Errorf("not settled within %v of the last fault: %v", settleWithin, err)
+	for _, load := range loads {
+		load.clients.Wait()
 	}
-	h := &history.History{
-		Seed: number, Topology: top.name, Hosts: top.hosts, Ops: rec.ops, Faults: rec.faults, Final: s.final(t),
-		Unplanned: s.unplanned(rec.faults),
+	over := s.rec.now()
+	var all []*history.History
+	for _, one := range sites {
+		if err := one.settle(t.Context()); err != nil {
+			t.Errorf("%s is not settled within %v of the last fault: %v", one.name, settleWithin, err)
+		}
+		all = append(all, &history.History{
+			Seed: number, Topology: one.name, Hosts: one.topology.hosts, Ops: one.rec.ops, Faults: s.rec.faults, Final: one.final(t),
+			Unplanned: one.unplanned(s.rec.faults), Moved: one.moves(),
+		})
 	}
-	settled := rec.now() - over
-	s.rested(t)
+	if s.beside != nil {
+		all[0].Places = s.beside.places
+	}
+	settled := s.rec.now() - over
+	for _, one := range sites {
+		one.rested(t)
+	}
 	t.Logf("started in %v, befallen for %v, settled in %v", up.Round(time.Millisecond), over.Round(time.Millisecond),
 		settled.Round(time.Millisecond))
-	return h
+	return all
 }

@@ -4,6 +4,8 @@
 //	plan      what is done when, by the seed alone: the faults (plan) and the operations (workload)
 //	topology  the servers: one daemon or three, Redis alone, behind sentinels, in a cluster, or none
 //	clients   Go clients, and the plugin's client class in PHP-FPM workers, each one call after the other
+//	stranger  on each host somebody who uses ids, rows and request ids of others
+//	beside    another site, a copy of the table, and a table before which a daemon with the site's folders starts
 //	nemesis   befalls the servers with the plan's faults and heals each of them
 //	recorder  keeps calls and faults by one clock
 //	settle    waits until everything is where it belongs, and reads where that is

@@ -51,6 +51,10 @@ func (s *site) fault(st step) fault {
 		return s.scriptsFlushed()
 	case "revoke":
 		return s.revoked()
+	case "clone":
+		return s.cloned()
+	case "moved":
+		return s.moved(h)
 	default:
 		return s.altered(act)
 	}
@@ -235,8 +239,8 @@ func (s *site) replaced(ctx context.Context) error {
 func (s *site) revoked() fault {
 	return fault{
 		target: "grants", part: "table",
-		apply: s.statement("REVOKE INSERT, UPDATE ON `" + database + "`.`" + table + "` FROM " + dbUser + "@'127.0.0.1'"),
-		heal:  s.statement(grant(table)),
+		apply: s.statement("REVOKE INSERT, UPDATE ON `" + s.database + "`.`" + s.table + "` FROM " + dbUser + "@'127.0.0.1'"),
+		heal:  s.statement(grant(s.database, s.table)),
 	}
 }
 
@@ -244,12 +248,12 @@ func (s *site) revoked() fault {
 func (s *site) altered(act string) fault {
 	f := fault{target: "table", part: "table"}
 	if act == "add" {
-		f.apply = s.statement("ALTER TABLE " + table + " ADD COLUMN IF NOT EXISTS chaos varchar(20) NOT NULL DEFAULT '' AFTER subject")
-		f.heal = s.statement("ALTER TABLE " + table + " DROP COLUMN IF EXISTS chaos")
+		f.apply = s.statement("ALTER TABLE " + s.table + " ADD COLUMN IF NOT EXISTS chaos varchar(20) NOT NULL DEFAULT '' AFTER status")
+		f.heal = s.statement("ALTER TABLE " + s.table + " DROP COLUMN IF EXISTS chaos")
 		return f
 	}
-	f.apply = s.statement("ALTER TABLE " + table + " MODIFY category varchar(40) DEFAULT NULL")
-	f.heal = s.statement("ALTER TABLE " + table + " MODIFY category varchar(64) DEFAULT NULL")
+	f.apply = s.statement("ALTER TABLE " + s.table + " MODIFY category varchar(40) DEFAULT NULL")
+	f.heal = s.statement("ALTER TABLE " + s.table + " MODIFY category varchar(64) DEFAULT NULL")
 	return f
 }
 

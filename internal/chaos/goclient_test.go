@@ -91,11 +91,15 @@ func outcome(kind history.Kind, err error) (history.Outcome, string) {
 func (g *goCaller) send(ctx context.Context, op *history.Op) error {
 	switch op.Kind {
 	case history.Create:
-		made, err := g.client.Create(ctx, toWire(op.Fields), op.Request)
-		op.Ticket, op.Revision = made.ID, made.Revision
+		made, err := g.client.CreateWith(ctx, protocol.CreateParams{ID: op.Named, Fields: toWire(op.Fields), RequestID: op.Request})
+		if err == nil {
+			op.Ticket, op.Revision = made.ID, made.Revision
+		}
 		return err
 	case history.Set:
-		revision, err := g.client.Set(ctx, protocol.SetParams{ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request})
+		revision, err := g.client.Set(ctx, protocol.SetParams{
+			ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request, MustExist: op.MustExist,
+		})
 		op.Revision = revision
 		return err
 	case history.Delete:

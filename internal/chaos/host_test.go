@@ -19,6 +19,7 @@ type host struct {
 	*testenv.Ticketd
 
 	number         int
+	dir            string
 	socket         string
 	metrics        string // socket
 	journal, spool string // each on a disk of its own, where the test may mount one
@@ -30,18 +31,40 @@ type host struct {
 // diskBytes is the size of a host's disks.
 const diskBytes = 64 << 20
 
-// newHost starts the daemon of a host. place is TOML of [redis].
-func newHost(t *testing.T, s *site, number int, place string) *host {
+// newHost starts the daemon of a host.
+func newHost(t *testing.T, s *site, number int) *host {
 	t.Helper()
 	dir := testenv.Folder(t)
 	h := &host{
-		number: number, socket: filepath.Join(dir, "d.sock"), metrics: filepath.Join(dir, "m.sock"),
+		number: number, dir: dir, socket: filepath.Join(dir, "d.sock"), metrics: filepath.Join(dir, "m.sock"),
 		journal: disk(t), spool: filepath.Join(disk(t), "spool"), clock: newClock(t, filepath.Join(dir, "clock")),
 		mysql: newProxy(t, fmt.Sprintf("mysql %d", number), s.mariadb.Addr()),
 	}
 	if s.single != nil {
 		h.redis = newProxy(t, fmt.Sprintf("redis %d", number), s.single.Addr())
-		place = fmt.Sprintf(place, h.redis.Listen)
+	}
+	h.Ticketd = testenv.NewTicketdOf(t, ticketdBinary(t), testenv.TicketdOptions{
+		Config: h.config(s, h.redisAddr(), s.dsn(h.mysql.Listen)), Env: h.env(),
+	})
+	return h
+}
+
+// redisAddr is where the host's way to a Redis begins that stands alone.
+func (h *host) redisAddr() string {
+	if h.redis == nil {
+		return ""
+	}
+	return h.redis.Listen
+}
+
+// env lets the host's daemons have its clock.
+func (h *host) env() []string { return []string{skew.Env + "=" + h.clock.Name()} }
+
+// config is that of a daemon with the host's folders.
+func (h *host) config(s *site, redis, dsn string) string {
+	place := s.place
+	if redis != "" {
+		place = fmt.Sprintf(place, redis)
 	}
 	// Leases, pauses and times to live are short, so that a run sees many of them. Between hosts it is clean copies that tell a
 	// create which comes late, and a change of a ticket that another host has deleted, what has happened meanwhile.
@@ -49,7 +72,7 @@ func newHost(t *testing.T, s *site, number int, place string) *host {
 	if s.topology.hosts > 1 {
 		ttl = "1h"
 	}
-	config := fmt.Sprintf(`[daemon]
+	return fmt.Sprintf(`[daemon]
 socket = %q
 state_dir = %q
 spool_dir = %q
@@ -60,16 +83,11 @@ dir = %q
 listen = %q
 pprof = true
 [sites.main]
-dsn = %q
-linger = "20ms"
+%slinger = "20ms"
 lease = "1s"
 clean_ttl = %q
 id_block = 50
-`, h.socket, dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, dsn(h.mysql.Listen), ttl)
-	h.Ticketd = testenv.NewTicketdOf(t, ticketdBinary(t), testenv.TicketdOptions{
-		Config: config, Env: []string{skew.Env + "=" + h.clock.Name()},
-	})
-	return h
+`, h.socket, h.dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, s.shape(dsn), ttl)
 }
 
 // mayMount says whether the test may make disks that can be filled.

@@ -16,20 +16,31 @@ use Ticketd\Client\TicketdException;
 require __DIR__ . '/src/autoload.php';
 
 /**
- * Takes an id from the table's sequence, as the plugin does while the daemon is away; 0 where the database gives none.
+ * Takes an id from the table's sequence that no row has, as the plugin does while the daemon is away; 0 where the database gives
+ * none.
  *
  * @param string $socket The database's socket.
+ * @param string $table  The table; empty where only the daemon may give ids.
  */
-function chaos_next_id( string $socket ): int {
+function chaos_next_id( string $socket, string $table ): int {
 	mysqli_report( MYSQLI_REPORT_OFF );
 	$db = mysqli_init();
 	$db->options( MYSQLI_OPT_CONNECT_TIMEOUT, 1 );
 	$db->options( MYSQLI_OPT_READ_TIMEOUT, 1 );
-	if ( ! @$db->real_connect( null, 'root', '', 'chaos', 0, $socket ) ) {
+	if ( '' === $table || ! @$db->real_connect( null, 'root', '', 'chaos', 0, $socket ) ) {
 		return 0;
 	}
-	$raised = @$db->query( 'UPDATE wp_support_tickets_seq SET next = LAST_INSERT_ID(next) + 1 WHERE id = 1' );
-	return $raised ? (int) $db->insert_id : 0;
+	for ( $tries = 0; $tries < 200; $tries++ ) {
+		if ( ! @$db->query( "UPDATE {$table}_seq SET next = LAST_INSERT_ID(next) + 1 WHERE id = 1" ) ) {
+			return 0;
+		}
+		$id    = (int) $db->insert_id;
+		$taken = @$db->query( "SELECT 1 FROM $table WHERE ticket_id = $id" );
+		if ( ! $taken || 0 === $taken->num_rows ) {
+			return $taken ? $id : 0;
+		}
+	}
+	return 0;
 }
 
 /**
@@ -45,7 +56,10 @@ function chaos_call( array $op ): array {
 		$client,
 		new Spool( $op['spool'] ),
 		static function () use ( $op ): int {
-			return chaos_next_id( $op['database'] );
+			return chaos_next_id( $op['database'], $op['table'] );
+		},
+		static function () use ( $op ): string {
+			return $op['identity'];
 		}
 	);
 	switch ( $op['kind'] ) {

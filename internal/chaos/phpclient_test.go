@@ -23,8 +23,8 @@ var page []byte
 
 // web is PHP-FPM behind nginx, with the plugin's client class and a page that makes one call of it.
 type web struct {
-	client   *http.Client
-	database string // the socket of MariaDB
+	client *http.Client
+	site   *site
 }
 
 func newWeb(t *testing.T, s *site) *web {
@@ -47,7 +47,7 @@ func newWeb(t *testing.T, s *site) *web {
 			t.Errorf("PHP's error log: %v %.2000q", err, lines)
 		}
 	})
-	return &web{client: client, database: s.mariadb.Socket()}
+	return &web{client: client, site: s}
 }
 
 // phpCaller calls a daemon by the plugin's client class, which spools what it cannot deliver.
@@ -67,7 +67,9 @@ type (
 		Kind     history.Kind             `json:"kind"`
 		Socket   string                   `json:"socket"`
 		Spool    string                   `json:"spool"`
-		Database string                   `json:"database"`
+		Database string                   `json:"database"` // the socket of MariaDB
+		Table    string                   `json:"table"`    // empty where a client must not take ids from its sequence
+		Identity string                   `json:"identity"` // of the table
 		Ticket   int64                    `json:"ticket"`
 		Fields   map[string]history.Value `json:"fields"`
 		Limit    int                      `json:"limit"`
@@ -160,7 +162,7 @@ func (p *phpCaller) visit(ctx context.Context, op *history.Op) (*answered, error
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	body, err := json.Marshal(asked{
-		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool, Database: p.web.database,
+		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool, Database: p.web.site.mariadb.Socket(), Table: p.web.site.ownTable(), Identity: p.web.site.identity,
 		Ticket: op.Ticket, Fields: op.Fields, Limit: listed,
 	})
 	if err != nil {

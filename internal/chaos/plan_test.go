@@ -54,6 +54,11 @@ var (
 		{name: "redis-memory", weight: 2, longest: 2 * time.Second},
 		{name: "script-flush", weight: 2, longest: 100 * time.Millisecond},
 	}
+	// Daemons that stand before tables which are not the site's; see neighbours_test.go.
+	neighbourKinds = []kind{
+		{name: "clone", weight: 1, longest: 2 * time.Second},
+		{name: "moved", weight: 1, longest: 2 * time.Second},
+	}
 	// Of the nodes of a set that heals itself; a paused master goes on before the others would replace it, see topology_test.go.
 	nodeKinds = []kind{
 		{name: "master-kill", weight: 4, longest: time.Second},
@@ -73,8 +78,11 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 		r := rand.New(rand.NewPCG(uint64(seed), uint64(top.number)<<8|uint64(lane)))
 		longestRest := []time.Duration{500 * time.Millisecond, 4 * time.Second}[lane]
 		var steps []step
-		for at := rest(r, longestRest); ; {
+		for at := length/calm + rest(r, longestRest); ; {
 			s := top.step(r, kinds)
+			if top.neighbours && len(steps) == 0 {
+				s.Kind = []string{"clone", "moved"}[lane] // one of each at least, however short the run is
+			}
 			s.At = at
 			if s.At+s.Length > length-healing {
 				break
@@ -86,6 +94,9 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	}
 	return plan
 }
+
+// calm is the part of a run's time, one in so many, before its first fault: in it every rule holds that takes servers for granted.
+const calm = 6
 
 // healing is how long before its end a run has no more faults.
 const healing = 500 * time.Millisecond
@@ -119,6 +130,10 @@ func (top *topology) step(r *rand.Rand, groups [][]kind) step {
 // kinds are the faults of a topology, by what they befall.
 func (top *topology) kinds() [][]kind {
 	groups := [][]kind{slices.Clone(daemonKinds), mysqlKinds}
+	if top.neighbours {
+		groups = append(groups, neighbourKinds)
+		groups[0] = slices.DeleteFunc(groups[0], func(k kind) bool { return k.name == "clock-skew" })
+	}
 	switch top.redis {
 	case alone:
 		groups = append(groups, redisKinds)

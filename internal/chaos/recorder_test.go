@@ -20,6 +20,9 @@ type recorder struct {
 
 func newRecorder() *recorder { return &recorder{start: time.Now()} }
 
+// begin sets the run's start.
+func (r *recorder) begin() { r.start = time.Now() }
+
 // now is the time since the run's start.
 func (r *recorder) now() time.Duration { return time.Since(r.start) }
 

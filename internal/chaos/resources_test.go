@@ -41,7 +41,7 @@ func (s *site) warmUp(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := c.Get(t.Context(), firstCold+coldTickets+n); err == nil {
+			if _, err := c.Get(t.Context(), s.firstCold()+coldTickets+n); err == nil {
 				t.Fatal("there is a ticket that nobody has made")
 			}
 			_ = c.Close()

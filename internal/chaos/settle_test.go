@@ -66,8 +66,8 @@ func (h *host) settled(ctx context.Context, flushed bool) error {
 		return err
 	case status.Store.State != protocol.StateUp:
 		return fmt.Errorf("the store is %s: %s", status.Store.State, status.Store.Reason)
-	case status.Journal.Entries > 0:
-		return fmt.Errorf("%d changes wait in the journal", status.Journal.Entries)
+	case waiting(&status) > 0:
+		return fmt.Errorf("%d changes wait in the journal", waiting(&status))
 	case !flushed:
 		return nil
 	case status.Sink.State != protocol.StateUp:
@@ -78,10 +78,22 @@ func (h *host) settled(ctx context.Context, flushed bool) error {
 	return nil
 }
 
+// waiting are the changes that wait in the journal for Redis. A journal that is the store also counts its dead letters.
+func waiting(status *protocol.StatusResult) int64 {
+	if status.Backend == protocol.BackendJournal {
+		return 0
+	}
+	return status.Journal.Entries
+}
+
 // final reads where everything is in the end.
 func (s *site) final(t *testing.T) history.Final {
 	t.Helper()
-	f := history.Final{Rows: s.rows(t)}
+	rows, err := s.rowsIn(t.Context(), s.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := history.Final{Rows: rows}
 	for _, h := range s.hosts {
 		c, err := protocol.Dial(t.Context(), h.socket)
 		if err != nil {
@@ -91,7 +103,7 @@ func (s *site) final(t *testing.T) history.Final {
 		if err != nil {
 			t.Fatalf("daemon %d: %v", h.number, err)
 		}
-		f.Dirty += int(status.Journal.Entries + status.Spool.Files + status.Spool.Bad)
+		f.Dirty += int(waiting(&status) + status.Spool.Files + status.Spool.Bad)
 		if h.number == 0 { // the others have the same Redis
 			f.Dirty += int(status.Dirty)
 			f.Dead = letters(t, c)
@@ -123,14 +135,37 @@ func letters(t *testing.T, c *protocol.Client) []history.Row {
 	}
 }
 
-// rows are all of the table's.
-func (s *site) rows(t *testing.T) []history.Row {
-	t.Helper()
+// moves are the tickets that got another id after their create was acknowledged, as the daemons' logs say.
+func (s *site) moves() []history.Moved {
+	var all []history.Moved
+	for _, h := range s.hosts {
+		for line := range strings.Lines(h.Log()) {
+			var m struct {
+				Ticket int64 `json:"ticket"`
+				NewID  int64 `json:"new_id"`
+			}
+			if json.Unmarshal([]byte(line), &m) == nil && m.NewID != 0 {
+				all = append(all, history.Moved{From: m.Ticket, To: m.NewID})
+			}
+		}
+	}
+	return all
+}
+
+// rowsIn are all rows of the site's table in a database that has it.
+func (s *site) rowsIn(ctx context.Context, db *sql.DB) ([]history.Row, error) {
 	columns := []string{"subject", "status", "category", "priority", "assigned_to"}
-	found, err := s.db.QueryContext(t.Context(), "SELECT ticket_id, revision, deleted_at IS NOT NULL, extra, "+
-		strings.Join(columns, ", ")+" FROM "+table+" ORDER BY ticket_id")
+	from := "SELECT ticket_id, revision, deleted_at IS NOT NULL, extra, subject"
+	if s.adopted {
+		revision, err := s.revision(ctx, db)
+		if err != nil {
+			return nil, err
+		}
+		from = "SELECT id, " + revision + ", false, NULL, title"
+	}
+	found, err := db.QueryContext(ctx, from+", "+strings.Join(columns[1:], ", ")+" FROM "+s.table+" ORDER BY 1")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	defer found.Close()
 	var rows []history.Row
@@ -142,32 +177,45 @@ func (s *site) rows(t *testing.T) []history.Row {
 			into = append(into, &values[i])
 		}
 		if err := found.Scan(into...); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		for i, name := range columns {
 			row.Fields[name] = values[i]
 		}
 		if extra.Valid {
-			readExtra(t, &row, extra.String)
+			if err := readExtra(&row, extra.String); err != nil {
+				return nil, err
+			}
 		}
 		rows = append(rows, row)
 	}
-	if err := found.Err(); err != nil {
-		t.Fatal(err)
+	return rows, found.Err()
+}
+
+// revision is the expression of an adopted row's revision: it stands beside the table or, where an earlier version of ticketd
+// adopted the table, in it.
+func (s *site) revision(ctx context.Context, db *sql.DB) (string, error) {
+	beside := 0
+	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "+
+		"AND table_name = ?", s.table+"_ticketd").Scan(&beside); err != nil {
+		return "", err
 	}
-	return rows
+	if beside == 0 {
+		return "revision", nil
+	}
+	return "COALESCE((SELECT s.revision FROM " + s.table + "_ticketd s WHERE s.ticket_id = " + s.table + ".id), 0)", nil
 }
 
 // readExtra takes the fields without a column that the workload writes. A column that was dropped may have left others there.
-func readExtra(t *testing.T, row *history.Row, text string) {
-	t.Helper()
+func readExtra(row *history.Row, text string) error {
 	var extra map[string]history.Value
 	if err := json.Unmarshal([]byte(text), &extra); err != nil {
-		t.Fatalf("extra of ticket %d: %v", row.Ticket, err)
+		return fmt.Errorf("extra of ticket %d: %w", row.Ticket, err)
 	}
 	for name, value := range extra {
 		if slices.Contains(history.Fields, name) {
 			row.Fields[name] = value
 		}
 	}
+	return nil
 }

@@ -33,6 +33,11 @@ type topology struct {
 	number int // makes its plan another than its neighbours'
 	hosts  int
 	redis  redisKind
+	// adopted says that the table is another plugin's, which gives ids of its own by AUTO_INCREMENT.
+	adopted bool
+	// neighbours says that another site has the same Redis, and that daemons start before tables that are not the site's; see
+	// neighbours_test.go.
+	neighbours bool
 }
 
 // topologies share a run's time.
@@ -49,25 +54,29 @@ var topologies = []topology{
 	{name: "journal", number: 3, hosts: 1, redis: none},
 	{name: "sentinel", number: 4, hosts: 1, redis: sentinels},
 	{name: "cluster", number: 5, hosts: 1, redis: cluster},
+	{name: "neighbours", number: 6, hosts: 1, redis: alone, adopted: true, neighbours: true},
 }
 
-// The database and the daemons' user there, who has no more rights than docs/install.md gives.
-const (
-	database = "chaos"
-	dbUser   = "ticketd"
-	table    = "wp_support_tickets"
-)
+// The daemons' user in the database, who has no more rights than docs/install.md gives.
+const dbUser = "ticketd"
 
 // site is a running topology.
 type site struct {
 	topology
 
-	mariadb *testenv.MariaDB
-	db      *sql.DB // as root, past all proxies
-	single  *testenv.Redis
-	nodes   nodes // sentinels' or cluster's
-	hosts   []*host
-	web     *web
+	mariadb   *testenv.MariaDB
+	database  string
+	table     string
+	identity  string // of the table
+	keyPrefix string
+	db        *sql.DB // as root, past all proxies
+	single    *testenv.Redis
+	nodes     nodes  // sentinels' or cluster's
+	place     string // TOML of [redis], with %q for the address where it stands alone
+	hosts     []*host
+	web       *web
+	rec       *recorder
+	beside    *neighbours // nil where there are none
 }
 
 // nodes are Redis servers that replace a dead master among themselves.
@@ -98,41 +107,60 @@ var durable = testenv.RedisOptions{TCP: true, Config: []string{"appendonly yes",
 // newSite starts a topology's servers for one test.
 func newSite(t *testing.T, top topology) *site {
 	t.Helper()
-	s := &site{topology: top}
-	s.mariadb = testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true})
-	if err := s.mariadb.CreateDatabase(t.Context(), database); err != nil {
-		t.Fatal(err)
+	s := &site{topology: top, rec: newRecorder(), database: "chaos", table: "wp_support_tickets"}
+	if top.adopted {
+		s.table = "desk"
 	}
-	s.db = s.mariadb.DB(t, database)
-	place := s.startRedis(t)
+	s.mariadb = testenv.NewMariaDB(t, testenv.MariaDBOptions{TCP: true})
+	s.startRedis(t)
+	s.statementOf(t, s.mariadb, "CREATE USER "+dbUser+"@'127.0.0.1'")
 	s.migrate(t)
+	if top.neighbours {
+		s.beside = newNeighbours(t, s)
+	}
 	for n := range top.hosts {
-		s.hosts = append(s.hosts, newHost(t, s, n, place))
+		s.hosts = append(s.hosts, newHost(t, s, n))
 	}
 	s.web = newWeb(t, s)
+	s.identity = s.readIdentity(t)
 	return s
+}
+
+// ownTable is the table's name where a client that cannot reach the daemon may take ids from its sequence.
+func (s *site) ownTable() string {
+	if s.adopted {
+		return ""
+	}
+	return s.table
+}
+
+// column is what the table calls a field.
+func (s *site) column(field string) string {
+	if s.adopted && field == "subject" {
+		return "title"
+	}
+	return field
 }
 
 // pools begins [redis]: small ones, so that what they keep is not taken for a leak. (A cluster has one for each of six nodes.)
 const pools = "[redis]\npool_size = 5\n"
 
-// startRedis starts what the topology has, and returns TOML of [redis]; %s in it is the address of a host's own proxy.
-func (s *site) startRedis(t *testing.T) string {
+// startRedis starts what the topology has.
+func (s *site) startRedis(t *testing.T) {
 	t.Helper()
 	switch s.redis {
 	case alone:
 		s.single = testenv.NewRedis(t, durable)
-		return pools + "addr = %q\n"
+		s.place = pools + "addr = %q\n"
 	case sentinels:
 		some := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: durable})
 		s.nodes = some
-		return fmt.Sprintf(pools+"sentinels = [%s]\nmaster_name = %q\n", quoted(some.SentinelAddrs()), testenv.SentinelMaster)
+		s.place = fmt.Sprintf(pools+"sentinels = [%s]\nmaster_name = %q\n", quoted(some.SentinelAddrs()), testenv.SentinelMaster)
 	case cluster:
 		some := testenv.NewCluster(t, durable)
 		s.nodes = some
-		return fmt.Sprintf(pools+"cluster = [%s]\n", quoted(some.Addrs()))
-	default:
-		return ""
+		s.place = fmt.Sprintf(pools+"cluster = [%s]\n", quoted(some.Addrs()))
+	case none:
 	}
 }
 
@@ -145,37 +173,98 @@ func quoted(list []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// migrate makes the tables, and the user.
+// desk is a table as another plugin makes it.
+const desk = `CREATE TABLE desk (id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, title varchar(200) NOT NULL DEFAULT '',
+	status varchar(64) NOT NULL DEFAULT 'open', category varchar(64) DEFAULT NULL, priority varchar(64) DEFAULT NULL,
+	assigned_to bigint DEFAULT NULL, note text, KEY status (status))`
+
+// migrate makes the database with its tables, and lets the daemons' user in.
 func (s *site) migrate(t *testing.T) {
 	t.Helper()
+	if err := s.mariadb.CreateDatabase(t.Context(), s.database); err != nil {
+		t.Fatal(err)
+	}
+	s.db = s.mariadb.DB(t, s.database)
+	if s.adopted {
+		s.must(t, desk)
+	}
 	dir := testenv.Folder(t)
 	file := filepath.Join(dir, "migrate.toml")
-	config := fmt.Sprintf("[daemon]\nstate_dir = %q\nspool_dir = \"\"\n[sites.main]\ndsn = %q\n", dir, s.mariadb.DSN(database))
+	config := fmt.Sprintf("[daemon]\nstate_dir = %q\nspool_dir = \"\"\n[sites.main]\n%s", dir, s.shape(s.mariadb.DSN(s.database)))
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), ticketdBinary(t), "migrate", "--config", file).CombinedOutput(); err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
-	statements := []string{"CREATE USER " + dbUser + "@'127.0.0.1'"}
-	for _, name := range []string{table, table + "_seq"} {
-		statements = append(statements, grant(name))
-	}
-	for _, statement := range statements {
-		if _, err := s.db.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
+	s.must(t, "ALTER TABLE "+s.table+" ADD CONSTRAINT chaos_refuses CHECK (category NOT LIKE '"+poison+"%')")
+	if err := s.grantTo(t.Context(), s.db); err != nil {
+		t.Fatal(err)
 	}
 }
 
-func grant(name string) string {
+// shape is TOML of a site that has the same table as this one, in the database of a DSN.
+func (s *site) shape(dsn string) string {
+	text := fmt.Sprintf("dsn = %q\n", dsn)
+	if s.adopted {
+		text += "table = \"desk\"\nkey_column = \"id\"\ncolumns = { subject = \"title\" }\n"
+	}
+	if s.keyPrefix != "" {
+		text += fmt.Sprintf("key_prefix = %q\n", s.keyPrefix)
+	}
+	return text
+}
+
+// must runs SQL as root.
+func (s *site) must(t *testing.T, text string) {
+	t.Helper()
+	if _, err := s.db.ExecContext(t.Context(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// statementOf runs SQL as root on a server, without a database.
+func (s *site) statementOf(t *testing.T, server *testenv.MariaDB, text string) {
+	t.Helper()
+	if _, err := server.DB(t, "").ExecContext(t.Context(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// grantTo lets the daemons' user use all tables of a copy of the site's database.
+func (s *site) grantTo(ctx context.Context, db *sql.DB) error {
+	found, err := db.QueryContext(ctx, "SHOW TABLES")
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	var tables []string
+	for found.Next() {
+		var name string
+		if err := found.Scan(&name); err != nil {
+			return err
+		}
+		tables = append(tables, name)
+	}
+	if err := found.Err(); err != nil {
+		return err
+	}
+	for _, name := range tables {
+		if _, err := db.ExecContext(ctx, grant(s.database, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func grant(database, name string) string {
 	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON `%s`.`%s` TO %s@'127.0.0.1'", database, name, dbUser)
 }
 
-// dsn is what a daemon reaches MariaDB by, through a proxy.
-func dsn(addr string) string {
+// dsn is what a daemon reaches MariaDB by, through a proxy or not.
+func (s *site) dsn(addr string) string {
 	config := mysql.NewConfig()
-	config.User, config.Net, config.Addr, config.DBName = dbUser, "tcp", addr, database
+	config.User, config.Net, config.Addr, config.DBName = dbUser, "tcp", addr, s.database
 	return config.FormatDSN()
 }
 
@@ -198,4 +287,21 @@ func (s *site) servers() []*testenv.Redis {
 	default:
 		return nil
 	}
+}
+
+// key is what the table calls a ticket's id.
+func (s *site) key() string {
+	if s.adopted {
+		return "id"
+	}
+	return "ticket_id"
+}
+
+// readIdentity reads the table's identity, which clients write into the spool.
+func (s *site) readIdentity(t *testing.T) (identity string) {
+	t.Helper()
+	if err := s.db.QueryRowContext(t.Context(), "SELECT identity FROM "+s.table+"_identity WHERE id = 1").Scan(&identity); err != nil {
+		t.Fatal(err)
+	}
+	return identity
 }

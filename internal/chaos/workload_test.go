@@ -13,12 +13,10 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// The tickets of a run. Their ids lie above those that new tickets get.
+// The tickets of a run.
 const (
 	hotTickets  = 8
 	coldTickets = 500
-	firstHot    = 1 << 53
-	firstCold   = firstHot + 1<<20
 	// hotFor is how long a set of hot tickets is written: one that was deleted stays so, and a ticket's history must stay
 	// short enough to be checked.
 	hotFor = 3 * time.Second
@@ -26,10 +24,24 @@ const (
 	createdKept = 100
 )
 
+// firstHot is the first of the hot tickets' ids. They lie above those that new tickets get; of a table with AUTO_INCREMENT, which
+// goes on above the highest id that it has seen, below.
+func (s *site) firstHot() int64 {
+	if s.adopted {
+		return 1 << 20
+	}
+	return 1 << 53
+}
+
+// firstCold is the first of the cold tickets' ids.
+func (s *site) firstCold() int64 { return s.firstHot() + 1<<19 }
+
 // Clients of one site.
 const (
 	goClients  = 5
 	phpClients = 3
+	// secondClients are those of a site beside, in Go.
+	secondClients = 2
 )
 
 // caller makes calls for one client at a time.
@@ -41,27 +53,30 @@ type caller interface {
 
 // workload are the clients of a run.
 type workload struct {
-	site *site
-	rec  *recorder
-	seed int64
+	site      *site
+	seed      int64
+	gos, phps int // how many clients there are, in Go and in PHP
 
 	clients sync.WaitGroup
 	mu      sync.Mutex
 	created []made
+	deleted []made
+	asked   []history.Op // changes under request ids that were done
 }
 
-// made is a ticket that a client has created.
+// made is a ticket that a client has created, or deleted.
 type made struct {
 	id   int64
 	host int
+	at   time.Duration
 }
 
 // start lets the clients go on until ctx ends; a call that is under way then is never cut short.
 func (w *workload) start(ctx context.Context) {
-	for slot := range goClients + phpClients {
+	for slot := range w.gos + w.phps {
 		h := w.site.hosts[slot%len(w.site.hosts)]
 		var by caller = &goCaller{host: h}
-		if slot >= goClients {
+		if slot >= w.gos {
 			by = &phpCaller{host: h, web: w.site.web}
 		}
 		c := &client{
@@ -69,6 +84,10 @@ func (w *workload) start(ctx context.Context) {
 			r: rand.New(rand.NewPCG(uint64(w.seed), 1<<32|uint64(w.site.number)<<8|uint64(slot))),
 		}
 		w.clients.Go(func() { c.run(ctx) })
+	}
+	for _, h := range w.site.hosts {
+		s := newStranger(w, h)
+		w.clients.Go(func() { s.run(ctx) })
 	}
 }
 
@@ -86,13 +105,13 @@ type client struct {
 
 func (c *client) run(ctx context.Context) {
 	defer c.by.close()
-	c.number = c.w.rec.client()
+	c.number = c.w.site.rec.client()
 	for ctx.Err() == nil {
 		op := c.next()
-		op.Call = c.w.rec.now()
+		op.Call = c.w.site.rec.now()
 		c.by.call(context.WithoutCancel(ctx), op)
-		op.Return = c.w.rec.now()
-		c.w.rec.op(op)
+		op.Return = c.w.site.rec.now()
+		c.w.site.rec.op(op)
 		c.learn(op)
 		pause := 2*time.Millisecond + time.Duration(c.r.Int64N(int64(20*time.Millisecond)))
 		if op.Outcome != history.Done {
@@ -108,7 +127,7 @@ func (c *client) run(ctx context.Context) {
 // learn takes up what an operation means for the next.
 func (c *client) learn(op *history.Op) {
 	if op.Outcome == history.Unknown {
-		c.number = c.w.rec.client()
+		c.number = c.w.site.rec.client()
 	}
 	if op.Outcome != history.Done {
 		return
@@ -116,11 +135,26 @@ func (c *client) learn(op *history.Op) {
 	if subject := op.Fields["subject"]; subject != nil && (op.Kind == history.Create || op.Kind == history.Set) {
 		c.last = *subject
 	}
-	if op.Kind == history.Create {
-		c.w.mu.Lock()
-		c.w.created = append(c.w.created, made{op.Ticket, op.Host})
-		c.w.created = c.w.created[max(0, len(c.w.created)-createdKept):]
-		c.w.mu.Unlock()
+	c.w.learn(op)
+}
+
+// learn takes up what all may use further.
+func (w *workload) learn(op *history.Op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	keep := func(list []made) []made {
+		list = append(list, made{op.Ticket, op.Host, op.Return})
+		return list[max(0, len(list)-createdKept):]
+	}
+	switch {
+	case op.Kind == history.Create:
+		w.created = keep(w.created)
+	case op.Kind == history.Delete && op.Code != history.Spooled:
+		w.deleted = keep(w.deleted)
+	}
+	if op.Request != "" && !op.Reused && op.Code != history.Spooled && op.Kind != history.Get && op.Kind != history.List {
+		w.asked = append(w.asked, *op)
+		w.asked = w.asked[max(0, len(w.asked)-createdKept):]
 	}
 }
 
@@ -132,7 +166,7 @@ func (c *client) next() *history.Op {
 		Client: c.number, Host: c.host.number, Via: "go",
 		Request: fmt.Sprintf("r%d-%d", c.number, c.n),
 	}
-	if c.slot >= goClients {
+	if c.slot >= c.w.gos {
 		op.Via = "php"
 	}
 	what, where, retry := c.r.IntN(100), c.r.IntN(100), c.r.IntN(2)
@@ -165,7 +199,7 @@ func (c *client) ticket(where int) int64 {
 	hot, cold, created := c.r.Int64N(hotTickets), c.r.Int64N(coldTickets), c.r.IntN(createdKept)
 	switch {
 	case where < 55:
-		return firstHot + hot + hotTickets*int64(c.w.rec.now()/hotFor)
+		return c.w.site.firstHot() + hot + hotTickets*int64(c.w.site.rec.now()/hotFor)
 	case where < 75:
 		c.w.mu.Lock()
 		defer c.w.mu.Unlock()
@@ -173,7 +207,7 @@ func (c *client) ticket(where int) int64 {
 			return c.w.created[created%n].id
 		}
 	}
-	return firstCold + cold
+	return c.w.site.firstCold() + cold
 }
 
 // own is one of the newest tickets that were created on the client's host, 0 where there are none. Only such a one is deleted: a
@@ -195,6 +229,9 @@ func (c *client) own(which int) int64 {
 func (c *client) fields() map[string]history.Value {
 	fields := make(map[string]history.Value)
 	names := slices.Clone(history.Fields)
+	if c.w.site.adopted {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "extra_a" }) // it has no column
+	}
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	null, count := c.r.IntN(20), 1+c.r.IntN(3)
 	for _, name := range names[:count] {

@@ -28,6 +28,8 @@ type page struct {
 	reads []*history.Op
 	// refused are changes that were certainly not made.
 	refused []*history.Op
+	// inserts are the rows that somebody may have made of it in SQL.
+	inserts []*history.Op
 	// writers say who wrote a field's value: one, but for NULL, which may be written often.
 	writers map[written][]*history.Op
 	// made is the create that made it without telling its id, see adopt.
@@ -60,6 +62,7 @@ func newBook(h *history.History) *book {
 		b.page(h.Final.Dead[i].Ticket).dead = &h.Final.Dead[i]
 	}
 	b.adopt()
+	b.release()
 	for _, p := range b.tickets {
 		byCall(p.changes)
 		byCall(p.reads)
@@ -89,6 +92,8 @@ func (b *book) page(id int64) *page {
 func (b *book) collect(ops []*history.Op) {
 	for _, op := range ops {
 		switch {
+		case op.Kind == history.Insert:
+			b.collectInsert(op)
 		case op.Kind == history.List:
 			b.collectList(op)
 		case !changes(op):
@@ -112,6 +117,11 @@ func (b *book) collect(ops []*history.Op) {
 
 func (p *page) write(op *history.Op) {
 	p.changes = append(p.changes, op)
+	p.sign(op)
+}
+
+// sign notes who wrote what.
+func (p *page) sign(op *history.Op) {
 	for field, value := range op.Fields {
 		w := writtenOf(field, value)
 		p.writers[w] = append(p.writers[w], op)
@@ -138,5 +148,32 @@ func (b *book) collectList(op *history.Op) {
 		read.Tickets, read.Ticket, read.Revision, read.Fields = nil, t.Ticket, t.Revision, t.Fields
 		p := b.page(t.Ticket)
 		p.reads = append(p.reads, &read)
+	}
+}
+
+// collectInsert takes up a row that was made in SQL, unless MySQL refused it.
+func (b *book) collectInsert(op *history.Op) {
+	if op.Outcome == history.Refused || op.Ticket == 0 {
+		return
+	}
+	p := b.page(op.Ticket)
+	p.inserts = append(p.inserts, op)
+	p.sign(op)
+}
+
+// release leaves out the tickets whose id changed after their create was acknowledged, and those of which they became part: the
+// operator was told of both. A create that named an id by itself was told nothing and stays, unless changes in the spool may have
+// followed it.
+func (b *book) release() {
+	named := map[int64]bool{}
+	for _, op := range b.strays {
+		named[op.Named] = true
+	}
+	for _, m := range b.history.Moved {
+		follows := func(op *history.Op) bool { return op.Kind != history.Create && op.Code == history.Spooled }
+		if p := b.tickets[m.From]; !named[m.From] || p != nil && slices.ContainsFunc(p.changes, follows) {
+			delete(b.tickets, m.From)
+			delete(b.tickets, m.To)
+		}
 	}
 }

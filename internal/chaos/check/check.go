@@ -12,6 +12,10 @@ const (
 	RuleHistory    = "the history is usable"
 	RuleNowhere    = "nothing comes from nowhere"
 	RuleIDs        = "ids are unique"
+	RuleOwner      = "a ticket has one owner"
+	RuleAbsent     = "a change that must meet a ticket makes none"
+	RuleReused     = "a request id stands for one request"
+	RuleForeign    = "nothing leaves its own table"
 	RuleRevisions  = "revisions only grow"
 	RuleUnique     = "a revision is given once"
 	RuleOwnWrites  = "you read what you wrote"
@@ -36,7 +40,7 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, revisions, reads, sequences, linear, final,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

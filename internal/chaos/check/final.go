@@ -15,7 +15,7 @@ func final(b *book) []history.Violation {
 		found = append(found, violation(RuleLeftDirty, 0, fmt.Sprintf("%d tickets are still dirty after everything was flushed", n)))
 	}
 	for _, p := range b.pages() {
-		if len(p.changes) == 0 {
+		if len(p.changes) == 0 || p.disputed() {
 			continue
 		}
 		found = append(found, p.existence()...)
@@ -52,6 +52,8 @@ func (p *page) existence() []history.Violation {
 		}
 	}
 	switch {
+	case p.dead != nil && p.dead.Deleted:
+		return []history.Violation{violation(RuleDeleted, p.id, "a deletion is a dead letter, and MySQL still has the ticket", gone)}
 	case p.alive() && gone != nil:
 		return []history.Violation{violation(RuleDeleted, p.id, "a ticket that was deleted is there in the end", gone)}
 	case p.alive() || gone != nil || maybe != nil:

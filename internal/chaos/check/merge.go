@@ -1,6 +1,8 @@
 package check
 
 import (
+	"slices"
+
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
@@ -15,7 +17,10 @@ func merged(ops []history.Op) []*history.Op {
 	known := map[request]*history.Op{}
 	for i := range ops {
 		op := &ops[i]
-		if op.Request == "" || !changes(op) {
+		if op.Reused && op.Outcome == history.Done {
+			op = doubtful(op)
+		}
+		if op.Request == "" || !changes(op) || op.Reused {
 			all = append(all, op)
 			continue
 		}
@@ -29,6 +34,17 @@ func merged(ops []history.Op) []*history.Op {
 		all = append(all, &once)
 	}
 	return all
+}
+
+// doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that such
+// a create was told may be the other's.
+func doubtful(op *history.Op) *history.Op {
+	once := *op
+	once.Outcome = history.Unknown
+	if op.Kind == history.Create {
+		once.Ticket = 0
+	}
+	return &once
 }
 
 // merge adds a repetition to what is known of its request.
@@ -58,23 +74,25 @@ func (b *book) adopt() {
 		}
 	}
 	for _, p := range b.pages() {
-		if op := p.stray(values); op != nil {
+		for _, op := range p.strays(values) {
 			p.adopt(op)
 		}
 	}
 }
 
-// stray is the create of another id, or of none, whose value the ticket shows.
-func (p *page) stray(values map[written]*history.Op) *history.Op {
+// strays are the creates of another id, or of none, whose values the ticket shows, in the order of their calls.
+func (p *page) strays(values map[written]*history.Op) []*history.Op {
+	var found []*history.Op
 	for _, fields := range p.shown() {
 		for field, value := range fields {
 			w := writtenOf(field, value)
-			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id {
-				return op
+			if op := values[w]; value != nil && len(p.writers[w]) == 0 && op != nil && op.Ticket != p.id && !slices.Contains(found, op) {
+				found = append(found, op)
 			}
 		}
 	}
-	return nil
+	byCall(found)
+	return found
 }
 
 func (p *page) adopt(op *history.Op) {

@@ -13,6 +13,9 @@ import (
 func reads(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
+		if p.disputed() {
+			continue
+		}
 		for _, read := range p.reads {
 			if read.Stale {
 				continue

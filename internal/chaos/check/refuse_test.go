@@ -8,11 +8,14 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// Histories that break a promise, and the rule that must say so.
-var bad = map[string]struct {
+// badHistory breaks a promise; the rule must say so.
+type badHistory struct {
 	rule  string
 	write func(s *script)
-}{
+}
+
+// Histories that break a promise.
+var bad = map[string]badHistory{
 	"a lost update": {RuleFinal, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(1, "status=b", rev(11))
@@ -338,16 +341,18 @@ var bad = map[string]struct {
 
 func TestBadHistories(t *testing.T) {
 	t.Parallel()
-	for name, c := range bad {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var s script
-			c.write(&s)
-			found := All(&s.History)
-			if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
-				t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
-			}
-		})
+	for _, histories := range []map[string]badHistory{bad, badStrangers} {
+		for name, c := range histories {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				var s script
+				c.write(&s)
+				found := All(&s.History)
+				if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
+					t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
+				}
+			})
+		}
 	}
 }
 

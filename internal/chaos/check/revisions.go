@@ -63,10 +63,18 @@ func (p *page) growing(b *book) []history.Violation {
 }
 
 // follows tells whether an operation may have its revision after an earlier one had its own: a higher one, but that a read shows
-// the earlier one again, and so does the answer to a second deletion.
+// the earlier one again, and so does the answer to a second deletion, see also inVain.
 func (p *page) follows(before, op *history.Op) bool {
 	same := !changes(op) || p.again(op)
-	return op.Revision > before.Revision || same && op.Revision == before.Revision
+	return op.Revision > before.Revision || same && op.Revision == before.Revision || p.inVain(before, op)
+}
+
+// inVain tells whether a second deletion is told the revision of the first, below that of a change that was accepted in between and
+// had no effect.
+func (p *page) inVain(change, op *history.Op) bool {
+	return p.again(op) && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
+		return first.Kind == history.Delete && first.Revision == op.Revision && first.Return < change.Return && first != op
+	})
 }
 
 // setBack tells whether the host's clock was ahead at some time, and its daemon ended between two operations: one that starts

@@ -41,6 +41,9 @@ func earlier(ms int) option {
 }
 
 func by(client int) option      { return func(op *history.Op) { op.Client = client } }
+func code(code string) option   { return func(op *history.Op) { op.Code = code } }
+func reuses(id string) option   { return func(op *history.Op) { op.Request, op.Reused = id, true } }
+func names(ticket int64) option { return func(op *history.Op) { op.Named = ticket } }
 func at(host int) option        { return func(op *history.Op) { op.Host = host } }
 func request(id string) option  { return func(op *history.Op) { op.Request = id } }
 func unknown(op *history.Op)    { op.Outcome = history.Unknown }
@@ -48,6 +51,8 @@ func refused(op *history.Op)    { op.Outcome = history.Refused }
 func stale(op *history.Op)      { op.Stale = true }
 func missing(op *history.Op)    { op.Missing = true }
 func intoSpool(op *history.Op)  { op.Code = history.Spooled }
+func mustExist(op *history.Op)  { op.MustExist = true }
+func auto(op *history.Op)       { op.Auto = true }
 func (s *script) to(client int) { s.client, s.host = client, client }
 
 func (s *script) do(kind history.Kind, ticket int64, values string, options ...option) {
@@ -76,6 +81,10 @@ func (s *script) get(ticket int64, values string, options ...option) {
 
 func (s *script) remove(ticket int64, options ...option) {
 	s.do(history.Delete, ticket, "", options...)
+}
+
+func (s *script) insert(ticket int64, values string, options ...option) {
+	s.do(history.Insert, ticket, values, options...)
 }
 
 func (s *script) list(ticket, revision int64, values string) {

@@ -12,6 +12,9 @@ import (
 func sequences(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
+		if p.disputed() {
+			continue
+		}
 		sights := map[sight]*seen{}
 		for _, op := range p.witnessed() {
 			for _, field := range p.fields() {

@@ -21,7 +21,7 @@ func values(b *book) []history.Violation {
 		if p.dead != nil {
 			found = append(found, p.origins(b, p.dead.Fields, nil, "a dead letter has")...)
 		}
-		if p.row != nil && len(p.changes) == 0 {
+		if p.row != nil && len(p.changes) == 0 && len(p.inserts) == 0 {
 			found = append(found, violation(RuleNowhere, p.id, "MySQL has a ticket that nobody made", p.refused...))
 		}
 	}

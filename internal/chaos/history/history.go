@@ -20,6 +20,8 @@ const (
 	Get    Kind = "get"
 	List   Kind = "list"
 	Delete Kind = "delete"
+	// Insert is a row that somebody puts into the table in SQL, past ticketd.
+	Insert Kind = "insert"
 )
 
 // Outcome is what the client knows about its operation when it is over.
@@ -62,6 +64,15 @@ type Op struct {
 	Missing bool `json:"missing,omitempty"`
 	// Stale says that the daemon marked the answer as possibly old.
 	Stale bool `json:"stale,omitempty"`
+	// MustExist says that a set asked to be refused where there is no such ticket.
+	MustExist bool `json:"must_exist,omitempty"`
+	// Named is the id that a create asked for. Ticket is then the same, or 0 where the create lies in the spool: if the id is
+	// taken there, the ticket gets another one, and the operator is told.
+	Named int64 `json:"named,omitempty"`
+	// Reused says that Request was used before for something else.
+	Reused bool `json:"reused,omitempty"`
+	// Auto says that an insert left its id to the table's AUTO_INCREMENT.
+	Auto bool `json:"auto,omitempty"`
 	// Tries is how often a change was sent, under one request id, until its outcome was known; 0 and 1 are once.
 	Tries   int           `json:"tries,omitempty"`
 	Outcome Outcome       `json:"outcome"`
@@ -116,6 +127,25 @@ type History struct {
 	Ops       []Op    `json:"-"`
 	Faults    []Fault `json:"faults"`
 	Final     Final   `json:"final"`
+	// Moved are the tickets that got another id after their create was acknowledged, as the daemons' logs say.
+	Moved []Moved `json:"moved,omitempty"`
+	// Places are tables that are not this site's, and what daemons did to them that held the site's keys, journal or spool.
+	Places []Place `json:"places,omitempty"`
+}
+
+// Moved is a ticket whose id was somebody else's when its create arrived.
+type Moved struct {
+	From int64 `json:"from"`
+	To   int64 `json:"to"`
+}
+
+// Place is a table that does not belong to a history's site. Nothing of the site may arrive there, and who asks a daemon that
+// stands before it must not be answered.
+type Place struct {
+	Name   string `json:"name"`
+	Ops    []Op   `json:"ops"`
+	Before []Row  `json:"before"` // the table's rows before the first such daemon started
+	After  []Row  `json:"after"`  // and after the last one ended
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.

@@ -26,9 +26,9 @@ func Summary(h *History) string {
 		faults[f.Kind]++
 	}
 	return fmt.Sprintf("%s, seed %d: %d operations: %s\ncodes: %s\n%d faults: %s\nlongest call: %v, a %s by %s (%s %s)\n"+
-		"%d rows, %d dead letters, %d still dirty", h.Topology, h.Seed, len(h.Ops), counts(ops), counts(codes),
+		"%d rows, %d dead letters, %d still dirty, %d moved", h.Topology, h.Seed, len(h.Ops), counts(ops), counts(codes),
 		len(h.Faults), counts(faults), (longest.Return - longest.Call).Round(time.Millisecond), longest.Kind, longest.Via,
-		longest.Outcome, longest.Code, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty)
+		longest.Outcome, longest.Code, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty, len(h.Moved))
 }
 
 // counts lists names with numbers.
@@ -52,7 +52,24 @@ func lines(ops []Op) string {
 		op := &ops[i]
 		fmt.Fprintf(&text, "  %9.4fs to %9.4fs client %d on host %d by %s: %s %d%s -> %s %s revision %d%s\n",
 			op.Call.Seconds(), op.Return.Seconds(), op.Client, op.Host, op.Via, op.Kind, op.Ticket, values(op.Fields),
-			op.Outcome, op.Code, op.Revision, map[bool]string{true: " stale"}[op.Stale])
+			op.Outcome, op.Code, op.Revision, marks(op))
+	}
+	return text.String()
+}
+
+// marks lists what is special about an operation.
+func marks(op *Op) string {
+	var text strings.Builder
+	for _, mark := range []struct {
+		name string
+		is   bool
+	}{
+		{"stale", op.Stale}, {"must exist", op.MustExist}, {fmt.Sprintf("names %d", op.Named), op.Named != 0},
+		{"reuses " + op.Request, op.Reused}, {"by AUTO_INCREMENT", op.Auto},
+	} {
+		if mark.is {
+			text.WriteString(" " + mark.name)
+		}
 	}
 	return text.String()
 }

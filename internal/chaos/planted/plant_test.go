@@ -1,11 +1,14 @@
 package planted
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/testenv"
@@ -19,34 +22,66 @@ type plant struct {
 	text, instead string
 }
 
-// build compiles the daemon with the fault.
-func (p *plant) build(t *testing.T) (binary string) {
+// builds are the daemons with faults, each built once.
+var builds sync.Map
+
+// build compiles the daemon with faults, once for each name.
+func build(t *testing.T, name string, plants []plant) (binary string) {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", p.file))
+	once, _ := builds.LoadOrStore(name, sync.OnceValues(func() (string, error) { return compile(plants) }))
+	compiled, _ := once.(func() (string, error))
+	binary, err := compiled()
 	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := p.in(string(source))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := testenv.Folder(t)
-	changed, overlay := filepath.Join(dir, filepath.Base(p.file)), filepath.Join(dir, "overlay.json")
-	write(t, changed, []byte(text))
-	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	write(t, overlay, replace)
-	binary = filepath.Join(dir, "ticketd")
-	if err := testenv.BuildTicketd(t.Context(), binary, "-overlay", overlay); err != nil {
 		t.Fatal(err)
 	}
 	return binary
+}
+
+func compile(plants []plant) (binary string, err error) {
+	parent, err := testenv.ProcessFolder()
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(parent, "planted-")
+	if err != nil {
+		return "", err
+	}
+	texts := map[string]string{} // changed files, by their paths
+	for i := range plants {
+		p := &plants[i]
+		path, err := filepath.Abs(filepath.Join("..", "..", "..", p.file))
+		if err != nil {
+			return "", err
+		}
+		if _, changed := texts[path]; !changed {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return "", err
+			}
+			texts[path] = string(source)
+		}
+		if texts[path], err = p.in(texts[path]); err != nil {
+			return "", err
+		}
+	}
+	overlay := map[string]map[string]string{"Replace": {}}
+	for path, text := range texts {
+		changed := filepath.Join(dir, strconv.Itoa(len(overlay["Replace"]))+filepath.Ext(path))
+		overlay["Replace"][path] = changed
+		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	replace, err := json.Marshal(overlay)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(file, replace, 0o600); err != nil {
+		return "", err
+	}
+	binary = filepath.Join(dir, "ticketd")
+	return binary, testenv.BuildTicketd(context.Background(), binary, "-overlay", file)
 }
 
 // in puts the fault into the file's text. The error says that it does not fit the code any more.

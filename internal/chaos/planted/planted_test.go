@@ -1,6 +1,8 @@
 package planted
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,69 +14,99 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// cases are the daemon's invariants: how each is switched off, how the fault is provoked that it prevents, and the rule of the
+// invariant is one of the daemon's: how it is switched off, how the fault is provoked that it prevents, and the rule of the
 // checkers that must be broken then.
-var cases = map[string]struct {
-	plant   plant
+type invariant struct {
+	plants []plant
+	// with names a daemon in which several are switched off, each of which concerns faults of its own; empty for one alone. A
+	// build takes longer than everything else.
+	with    string
 	site    string // TOML
+	journal bool   // without Redis
 	provoke func(t *testing.T, r *rig)
 	rule    string
-}{
+}
+
+// cases are the invariants of a daemon's own world; those at its borders are strangers.
+var cases = map[string]invariant{
 	"revision guard in the upsert": {
-		plant: plant{
+		plants: []plant{{
 			file: "sync/mysql/statement.go",
 			text: ` + " AND VALUES(" + s.revision + ")>" + s.revision`,
-		},
+		}},
 		site: "lease = \"1s\"\nlinger = \"5ms\"", provoke: lateStatement, rule: check.RuleFinal,
 	},
 	"revision check in the ack": {
-		plant: plant{file: "store/redis/ack.lua", text: "if changed <= arrived then", instead: "if true then"},
-		site:  "lease = \"30s\"\nlinger = \"5ms\"", provoke: writeDuringFlush, rule: check.RuleFinal,
+		plants: []plant{{file: "store/redis/ack.lua", text: "if changed <= arrived then", instead: "if true then"}},
+		site:   "lease = \"30s\"\nlinger = \"5ms\"", provoke: writeDuringFlush, rule: check.RuleFinal,
 	},
 	"PERSIST of dirty keys": {
-		plant: plant{
+		plants: []plant{{
 			file: "store/redis/apply.lua",
 			text: "if not held[2] then\n\t\t\t\tredis.call('PERSIST', ticket)", instead: "if not held[2] then",
-		},
+		}},
 		site: never + "clean_ttl = \"1s\"", provoke: dirtyWhileItExpires, rule: check.RuleFinal,
 	},
 	"replay ledger": {
-		plant: plant{
+		plants: []plant{{
 			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived then", instead: "if false then",
-		},
+		}},
 		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
 	},
 	"order of the spool": {
-		plant: plant{file: "daemon/spool/intake.go", text: "cmp.Compare(a.name, b.name)", instead: "cmp.Compare(b.name, a.name)"},
-		site:  never, provoke: severalInTheSpool, rule: check.RuleFinal,
+		plants: []plant{{
+			file: "daemon/spool/intake.go", text: "return cmp.Or(cmp.Compare(a.name, b.name),", instead: "return cmp.Or(cmp.Compare(b.name, a.name),",
+		}},
+		site: never, provoke: severalInTheSpool, rule: check.RuleFinal,
 	},
 }
 
 // With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
-	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			t.Run("sound", func(t *testing.T) {
+	for _, invariants := range []map[string]invariant{cases, strangers} {
+		for name, c := range invariants {
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, testenv.TicketdBinary(t), c.site)
-				c.provoke(t, r)
-				if found := check.All(r.settle(t)); len(found) > 0 {
-					t.Errorf("the sound daemon's history is refused:\n%s", report(found))
-				}
+				t.Run("sound", func(t *testing.T) {
+					t.Parallel()
+					if found := c.found(t, testenv.TicketdBinary(t)); len(found) > 0 {
+						t.Errorf("the sound daemon's history is refused:\n%s", report(found))
+					}
+				})
+				t.Run("switched off", func(t *testing.T) {
+					t.Parallel()
+					found := c.found(t, build(t, cmp.Or(c.with, name), c.all()))
+					if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
+						t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
+					}
+				})
 			})
-			t.Run("switched off", func(t *testing.T) {
-				t.Parallel()
-				r := newRig(t, c.plant.build(t), c.site)
-				c.provoke(t, r)
-				found := check.All(r.settle(t))
-				if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
-					t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
-				}
-			})
-		})
+		}
 	}
+}
+
+// found provokes the fault on a daemon and judges the history.
+func (c *invariant) found(t *testing.T, binary string) []history.Violation {
+	t.Helper()
+	r := newRig(t, binary, c.site)
+	r.journal = c.journal
+	c.provoke(t, r)
+	return check.All(r.settle(t))
+}
+
+// all are the plants of all invariants that share a daemon.
+func (c *invariant) all() []plant {
+	if c.with == "" {
+		return c.plants
+	}
+	var all []plant
+	for _, name := range slices.Sorted(maps.Keys(strangers)) {
+		if other := strangers[name]; other.with == c.with {
+			all = append(all, other.plants...)
+		}
+	}
+	return all
 }
 
 // report shows what was found.

@@ -1,9 +1,11 @@
 package planted
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -36,6 +38,85 @@ func (r *rig) set(t *testing.T, h *host, id int64, subject string, ack protocol.
 	})
 }
 
+// try is record for an operation that the daemon may refuse: what it says is the history's to judge.
+func (r *rig) try(t *testing.T, h *host, op history.Op, do func(c *protocol.Client, op *history.Op) error) (done bool) {
+	t.Helper()
+	r.record(t, h, op, func(op *history.Op) error {
+		c, end := h.dial(t)
+		defer end()
+		err := do(c, op)
+		answer := (*protocol.Error)(nil)
+		if errors.As(err, &answer) {
+			op.Outcome, op.Code, err = history.Refused, string(answer.Code), nil
+		}
+		done = op.Outcome == history.Done
+		return err
+	})
+	return done
+}
+
+// create makes a ticket, under an id where one is named.
+func (r *rig) create(t *testing.T, h *host, named int64, subject, request string) (id int64) {
+	t.Helper()
+	op := history.Op{
+		Kind: history.Create, Ticket: named, Named: named, Request: request, Fields: map[string]history.Value{"subject": &subject},
+	}
+	r.try(t, h, op, func(c *protocol.Client, op *history.Op) error {
+		p := params(named, subject)
+		made, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: named, Fields: p.Fields, RequestID: request})
+		if err == nil {
+			id, op.Ticket, op.Revision = made.ID, made.ID, made.Revision
+		}
+		return err
+	})
+	return id
+}
+
+// change writes a ticket's subject, if the daemon lets it. A request id that is reused was another request's.
+func (r *rig) change(t *testing.T, h *host, id int64, subject, request string, reused bool) {
+	t.Helper()
+	op := history.Op{
+		Kind: history.Set, Ticket: id, Request: request, Reused: reused, Fields: map[string]history.Value{"subject": &subject},
+	}
+	r.try(t, h, op, func(c *protocol.Client, op *history.Op) (err error) {
+		p := params(id, subject)
+		p.RequestID = request
+		op.Revision, err = c.Set(t.Context(), p)
+		return err
+	})
+}
+
+// remove deletes a ticket.
+func (r *rig) remove(t *testing.T, h *host, id int64) {
+	t.Helper()
+	r.record(t, h, history.Op{Kind: history.Delete, Ticket: id}, func(op *history.Op) (err error) {
+		c, end := h.dial(t)
+		defer end()
+		op.Revision, err = c.Delete(t.Context(), id, "")
+		return err
+	})
+}
+
+// insert makes a row in SQL.
+func (r *rig) insert(t *testing.T, id int64, subject string) {
+	t.Helper()
+	op := history.Op{Kind: history.Insert, Ticket: id, Fields: map[string]history.Value{"subject": &subject}}
+	r.record(t, r.hosts[0], op, func(*history.Op) error {
+		_, err := r.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (?, ?)", id, subject)
+		return err
+	})
+}
+
+// flush brings everything to MySQL.
+func (h *host) flush(t *testing.T) {
+	t.Helper()
+	c, end := h.dial(t)
+	defer end()
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // get reads a ticket's subject.
 func (r *rig) get(t *testing.T, h *host, id int64) (subject string) {
 	t.Helper()
@@ -43,16 +124,25 @@ func (r *rig) get(t *testing.T, h *host, id int64) (subject string) {
 		c, end := h.dial(t)
 		defer end()
 		got, err := c.Get(t.Context(), id)
-		op.Revision, op.Stale = got.Revision, got.Stale
-		for _, f := range got.Fields {
-			if f.Name == "subject" {
-				subject = f.Value.Text()
-				op.Fields = map[string]history.Value{"subject": &subject}
-			}
+		op.Revision, op.Stale, op.Fields = got.Revision, got.Stale, subjectOf(got.Fields)
+		if text := op.Fields["subject"]; text != nil {
+			subject = *text
 		}
 		return err
 	})
 	return subject
+}
+
+// subjectOf are the fields that the history knows.
+func subjectOf(fields []protocol.Field) map[string]history.Value {
+	known := map[string]history.Value{}
+	for _, f := range fields {
+		if f.Name == "subject" {
+			text := f.Value.Text()
+			known[f.Name] = &text
+		}
+	}
+	return known
 }
 
 // leave puts a change of a ticket's subject into the spool, as a client does that cannot reach the daemon.
@@ -64,21 +154,39 @@ func (r *rig) leave(t *testing.T, h *host, id int64, subject string) {
 	}
 	r.record(t, h, op, func(op *history.Op) error {
 		p := params(id, subject)
-		p.RequestID = op.Request
+		p.RequestID, p.Identity = op.Request, r.identity(t)
 		var enc protocol.Encoder
 		frame, err := enc.Request(1, protocol.MethodSet, &p)
 		if err != nil {
 			return err
 		}
 		name := fmt.Sprintf("%016d-%d-%016x.frame", time.Now().UnixMicro(), id, len(r.history.Ops))
-		unnamed := filepath.Join(h.spool(), ".tmp-"+name)
-		if err := os.WriteFile(unnamed, frame, 0o644); err != nil {
-			return err
-		}
-		return os.Rename(unnamed, filepath.Join(h.spool(), name))
+		return h.drop(name, frame, os.Geteuid())
 	})
 }
 
 func params(id int64, subject string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text(subject)}}}
+}
+
+// drop puts a file of a user into the spool of this process' user.
+func (h *host) drop(name string, frame []byte, owner int) error {
+	folder := filepath.Join(h.spool(), strconv.Itoa(os.Geteuid()))
+	unnamed := filepath.Join(folder, ".tmp-"+name)
+	if err := os.WriteFile(unnamed, frame, 0o640); err != nil {
+		return err
+	}
+	if err := os.Chown(unnamed, owner, -1); err != nil {
+		return err
+	}
+	return os.Rename(unnamed, filepath.Join(folder, name))
+}
+
+// identity is the table's, which clients write into the spool.
+func (r *rig) identity(t *testing.T) (identity string) {
+	t.Helper()
+	if err := r.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+		t.Fatal(err)
+	}
+	return identity
 }

@@ -26,6 +26,7 @@ const never = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 type rig struct {
 	binary  string
 	site    string // TOML
+	journal bool   // without Redis: the journal is the store
 	redis   *testenv.Redis
 	keys    *goredis.Client
 	prefix  string
@@ -66,20 +67,34 @@ func (r *rig) host(t *testing.T) *host {
 		number: len(r.hosts), dir: testenv.Folder(t),
 		redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
 	}
-	config := fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
-		"[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n", h.socket(), h.dir, h.spool(), "unix://"+h.redis.Socket(),
-		strings.Replace(r.dsn, r.mariadb.Socket(), h.mariadb.Socket(), 1), r.prefix, r.site)
+	config := r.config(h, r.dsn)
 	if h.number == 0 {
-		file := filepath.Join(h.dir, "migrate.toml")
-		write(t, file, []byte(config))
-		if out, err := exec.CommandContext(t.Context(), r.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
-			t.Fatalf("ticketd migrate: %v\n%s", err, out)
-		}
+		r.migrate(t, h.dir, config)
 	}
 	h.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: config})
 	r.hosts = append(r.hosts, h)
 	r.history.Hosts = len(r.hosts)
 	return h
+}
+
+// config is that of a host's daemon before a database.
+func (r *rig) config(h *host, dsn string) string {
+	place := fmt.Sprintf("[redis]\naddr = %q\n", "unix://"+h.redis.Socket())
+	if r.journal {
+		place = ""
+	}
+	return fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n%s[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
+		h.socket(), h.dir, h.spool(), place, strings.Replace(dsn, r.mariadb.Socket(), h.mariadb.Socket(), 1), r.prefix, r.site)
+}
+
+// migrate makes the tables that a configuration names.
+func (r *rig) migrate(t *testing.T, dir, config string) {
+	t.Helper()
+	file := filepath.Join(dir, "migrate.toml")
+	write(t, file, []byte(config))
+	if out, err := exec.CommandContext(t.Context(), r.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
+		t.Fatalf("ticketd migrate: %v\n%s", err, out)
+	}
 }
 
 func (h *host) socket() string { return filepath.Join(h.dir, "d.sock") }
@@ -120,7 +135,12 @@ func (r *rig) subject(t *testing.T, id int64) string {
 
 func (r *rig) rows(t *testing.T) []history.Row {
 	t.Helper()
-	found, err := r.db.QueryContext(t.Context(),
+	return rowsIn(t, r.db)
+}
+
+func rowsIn(t *testing.T, db *sql.DB) []history.Row {
+	t.Helper()
+	found, err := db.QueryContext(t.Context(),
 		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject FROM wp_support_tickets")
 	if err != nil {
 		t.Fatal(err)
@@ -156,11 +176,31 @@ func (r *rig) settle(t *testing.T) *history.History {
 			_, _ = c.Flush(ctx, nil, nil)
 			end()
 			status := h.status(t)
-			left += int(status.Dirty + status.Dead + status.Journal.Entries + status.Spool.Files)
+			waiting := status.Journal.Entries
+			if status.Backend == protocol.BackendJournal {
+				waiting = 0 // it is the store, and counts its dead letters
+			}
+			left += int(status.Dirty + waiting + status.Spool.Files)
 		}
 	}
-	r.history.Final = history.Final{Rows: r.rows(t), Dirty: left}
+	r.history.Final = history.Final{Rows: r.rows(t), Dead: r.letters(t), Dirty: left}
 	return &r.history
+}
+
+// letters are the dead letters.
+func (r *rig) letters(t *testing.T) []history.Row {
+	t.Helper()
+	c, end := r.hosts[0].dial(t)
+	defer end()
+	found, err := c.DeadList(t.Context(), 0, protocol.MaxTickets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []history.Row
+	for _, one := range found {
+		rows = append(rows, history.Row{Ticket: one.ID, Revision: one.Revision, Deleted: one.Deleted, Fields: subjectOf(one.Fields)})
+	}
+	return rows
 }
 
 // patience is how long what is to come may take on a busy machine.
