@@ -44,7 +44,7 @@ func (s *site) compare(ctx context.Context, last map[int64]incidents.Update) (*r
 			return nil, fmt.Errorf("reading the tickets: %w", err)
 		}
 		r.rows++
-		r.note(id, row, last)
+		r.note(s.made.number(id), row, last)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the tickets: %w", err)

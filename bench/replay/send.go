@@ -32,7 +32,7 @@ func send(ctx context.Context, s *site, updates []incidents.Update, o *options) 
 		queues[w] = make(chan incidents.Update, 64)
 		workers.Go(func() {
 			for u := range queues[w] {
-				errs <- s.patch(ctx, client, u)
+				errs <- s.update(ctx, client, u)
 			}
 		})
 	}
@@ -83,29 +83,78 @@ func deal(ctx context.Context, updates []incidents.Update, queues []chan inciden
 	}
 }
 
-// patch sends one update through the plugin's REST route.
-func (s *site) patch(ctx context.Context, client *http.Client, u incidents.Update) error {
-	body, err := json.Marshal(map[string]any{"fields": u.Fields})
-	if err != nil {
+// update sends one update through the plugin's REST route: the first of a ticket makes the ticket, which gets an id of the site's own.
+func (s *site) update(ctx context.Context, client *http.Client, u incidents.Update) error {
+	id, made := s.made.id(u.Ticket)
+	if made {
+		_, err := s.request(ctx, client, http.MethodPatch, fmt.Sprintf("/%d", id), u)
 		return err
 	}
-	url := fmt.Sprintf("%s/index.php?rest_route=/ticketd/v1/tickets/%d", s.WordPress.URL(), u.Ticket)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPatch, url, bytes.NewReader(body))
+	answer, err := s.request(ctx, client, http.MethodPost, "", u)
+	if err == nil {
+		s.made.note(u.Ticket, answer.ID)
+	}
+	return err
+}
+
+// answer is the route's to a create.
+type answer struct {
+	ID int64 `json:"id"`
+}
+
+func (s *site) request(ctx context.Context, client *http.Client, method, route string, u incidents.Update) (answer, error) {
+	var got answer
+	body, err := json.Marshal(map[string]any{"fields": u.Fields})
 	if err != nil {
-		return err
+		return got, err
+	}
+	url := s.WordPress.URL() + "/index.php?rest_route=/ticketd/v1/tickets" + route
+	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return got, err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return got, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return got, err
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("ticket %d: %s: %s", u.Ticket, response.Status, text)
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusCreated {
+		return got, fmt.Errorf("ticket %d: %s: %s", u.Ticket, response.Status, text)
 	}
-	return nil
+	return got, json.Unmarshal(text, &got)
+}
+
+// made knows which tickets were made for those of the log. The zero value is ready.
+type made struct {
+	mu   sync.Mutex
+	ids  map[int64]int64 // by the log's number
+	logs map[int64]int64 // the other way round
+}
+
+func (m *made) note(number, id int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ids == nil {
+		m.ids, m.logs = map[int64]int64{}, map[int64]int64{}
+	}
+	m.ids[number], m.logs[id] = id, number
+}
+
+func (m *made) id(number int64) (id int64, there bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id, there = m.ids[number]
+	return id, there
+}
+
+// number is the log's number of a ticket; 0 where the log has no such ticket.
+func (m *made) number(id int64) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.logs[id]
 }

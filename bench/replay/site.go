@@ -17,7 +17,8 @@ const mustUse = "add_filter( 'ticketd_rest_permission', '__return_true' );"
 // site is a private WordPress with all that it needs, in a folder of its own.
 type site struct {
 	*testenv.Stack
-	dir string
+	dir  string
+	made made
 }
 
 func startSite(ctx context.Context, o *options, out io.Writer) (*site, error) {
