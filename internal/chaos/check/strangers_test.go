@@ -101,6 +101,12 @@ var goodStrangers = map[string]func(s *script){
 		s.row(20, 11, "subject=a")
 		s.Moved = append(s.Moved, history.Moved{From: 16, To: 20})
 	},
+	"a spooled create that named the id of a row which somebody has just changed": func(s *script) {
+		s.insert(16, "subject=sql")
+		s.set(16, "status=a", rev(10))
+		s.create(0, "category=b", by(1), names(16), unknown, code(history.Spooled))
+		s.row(16, 11, "subject=sql status=a category=b")
+	},
 	"two spooled creates that named one id": func(s *script) {
 		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
 		s.create(0, "status=b", by(1), names(16), unknown, code(history.Spooled))
