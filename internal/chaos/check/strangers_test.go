@@ -166,6 +166,21 @@ var goodStrangers = map[string]func(s *script){
 		s.set(16, "status=a", rev(12), request("r"), by(1))
 		s.row(16, 12, "status=a")
 	},
+	"a list that shows what MySQL has of a dead letter": func(s *script) {
+		s.Refuses = "dead-"
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "category=dead-b", rev(11))
+		s.list(1, 10, "subject=a status=open")
+		s.row(1, 10, "subject=a status=open")
+		s.dead(1, "category=dead-b")
+	},
+	"a place whose own daemon did what it was asked": func(s *script) {
+		s.Places = append(s.Places, history.Place{
+			Name: "another table", Configured: true,
+			Ops:   []history.Op{{Kind: history.Set, Ticket: 1, Outcome: history.Done, Fields: fieldsOf("subject=theirs")}},
+			After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=theirs status=open")}},
+		})
+	},
 	"a place that was left alone": func(s *script) {
 		row := history.Row{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=theirs")}
 		s.Places = append(s.Places, history.Place{
@@ -309,6 +324,20 @@ var badStrangers = map[string]badHistory{
 	"a row that left its table": {RuleForeign, func(s *script) {
 		s.Places = append(s.Places, history.Place{
 			Name: "the clone", After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=ours")}},
+		})
+	}},
+	"a list that shows less than MySQL could have": {RuleOwnWrites, func(s *script) {
+		s.Refuses = "dead-"
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "subject=b", rev(11))
+		s.list(1, 10, "subject=a status=open")
+		s.row(1, 11, "subject=b")
+	}},
+	"a row that left its table for one with a daemon of its own": {RuleForeign, func(s *script) {
+		s.Places = append(s.Places, history.Place{
+			Name: "another table", Configured: true,
+			Ops:   []history.Op{{Kind: history.Set, Ticket: 1, Outcome: history.Done, Fields: fieldsOf("subject=theirs")}},
+			After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=ours")}},
 		})
 	}},
 	"a row of another table that changed": {RuleForeign, func(s *script) {
