@@ -119,6 +119,8 @@ type Record struct {
 	Deleted bool
 	// Dirty says that changes of the ticket wait to be flushed.
 	Dirty bool
+	// Created is as in [Claim]: a row of this id from before that revision is another ticket's. Zero where no create waits.
+	Created ticket.Revision
 	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
 	Behind bool
 	// Queued says that changes wait on this host that no other place has: they are newer than any row.

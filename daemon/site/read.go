@@ -161,6 +161,9 @@ func complete(d *table.Definition, records, found []store.Record) error {
 			continue
 		}
 		row := byID[record.ID]
+		if row != nil && row.Revision < record.Created-store.LateSkew {
+			row = nil // it is another ticket's: the create has not arrived, and never will
+		}
 		if record.Stray != nil {
 			showStray(d, record, row)
 		}

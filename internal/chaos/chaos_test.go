@@ -99,7 +99,7 @@ func befallen(t *testing.T, top topology, number int64, length time.Duration) []
 		}
 		all = append(all, &history.History{
 			Seed: number, Topology: one.name, Hosts: one.topology.hosts, Ops: one.rec.ops, Faults: s.rec.faults, Final: one.final(t),
-			Unplanned: one.unplanned(s.rec.faults), Moved: one.moves(),
+			Unplanned: one.unplanned(s.rec.faults), Moved: one.moves(), Refuses: poison,
 		})
 	}
 	if s.beside != nil {

@@ -155,6 +155,11 @@ func (v *visit) end(ctx context.Context, n *neighbours) error {
 	v.place.After = rows
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for i := range n.places { // what an earlier visitor asked for may arrive later
+		if v.place.Configured && n.places[i].Configured {
+			v.place.Ops = append(v.place.Ops, n.places[i].Ops...)
+		}
+	}
 	n.places = append(n.places, v.place)
 	return nil
 }
@@ -240,7 +245,7 @@ func (s *site) moved(h *host) fault {
 			if err != nil {
 				return err
 			}
-			v.db, v.place.Before = of.db, s.beside.theirs
+			v.db, v.place.Before, v.place.Configured = of.db, s.beside.theirs, true
 			v.ask(ctx, s, s.rec)
 			return nil
 		},

@@ -90,7 +90,8 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 		records[i].ID = id
 		if e := s.tickets[id]; e != nil {
 			records[i] = store.Record{
-				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Fields: e.values(false),
+				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created,
+				Fields: e.values(false),
 			}
 			s.used(e)
 		}

@@ -87,6 +87,7 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 		Full:     hash[fieldFull] != "",
 		Deleted:  hash[fieldGone] != "",
 		Dirty:    hash[fieldDirty] != "",
+		Created:  revision(hash[markPrefix+fieldNew]),
 		Fields:   make(ticket.Fields, 0, len(hash)),
 	}
 	for name, value := range hash {

@@ -18,6 +18,7 @@ type waiting struct {
 	last     uint64          // the sequence number of the newest entry
 	born     ticket.Revision // of the first entry that made something wait
 	revision ticket.Revision
+	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
 	full     bool            // made by a create that waits
 	stuck    bool            // the next store does not take its changes
 	gone     ticket.Revision // the revision that deletes it, or zero
@@ -51,6 +52,11 @@ func (o *overlay) add(e *entry) {
 	case store.Delete:
 		w.gone = e.revision
 	case store.Set, store.Begin:
+	}
+	if m.Kind.Creates() && w.created == 0 {
+		if w.created = e.revision; m.Accepted != 0 {
+			w.created = min(m.Accepted, e.revision)
+		}
 	}
 	given := len(m.Fields) - m.Defaults
 	for i, f := range m.Fields {
@@ -109,6 +115,9 @@ func (w *waiting) over(r *store.Record) {
 			continue
 		}
 		r.Fields = r.Fields.With(c.field.Name, c.field.Value)
+	}
+	if r.Created == 0 {
+		r.Created = w.created
 	}
 	r.Revision = max(r.Revision, w.revision)
 	r.Dirty, r.Queued = true, true

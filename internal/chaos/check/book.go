@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
@@ -64,6 +65,7 @@ func newBook(h *history.History) *book {
 	b.adopt()
 	b.release()
 	for _, p := range b.tickets {
+		b.listedOld(p)
 		byCall(p.changes)
 		byCall(p.reads)
 		b.look(p)
@@ -175,5 +177,20 @@ func (b *book) release() {
 			delete(b.tickets, m.From)
 			delete(b.tickets, m.To)
 		}
+	}
+}
+
+// listedOld takes what lists showed of a ticket with a change that MySQL refuses for what it is: of a dead letter they show what
+// MySQL has.
+func (b *book) listedOld(p *page) {
+	refused := func(op *history.Op) bool {
+		value := op.Fields["category"]
+		return value != nil && b.history.Refuses != "" && strings.HasPrefix(*value, b.history.Refuses)
+	}
+	if !slices.ContainsFunc(p.changes, refused) {
+		return
+	}
+	for _, read := range p.reads {
+		read.Stale = read.Stale || read.Kind == history.List // a copy, see collectList
 	}
 }

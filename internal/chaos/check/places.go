@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -14,7 +15,7 @@ func places(b *book) []history.Violation {
 	for i := range b.history.Places {
 		place := &b.history.Places[i]
 		for j := range place.Ops {
-			if op := &place.Ops[j]; op.Outcome == history.Done {
+			if op := &place.Ops[j]; op.Outcome == history.Done && !place.Configured {
 				found = append(found, violation(RuleForeign, op.Ticket, "a daemon that stands before "+place.Name+" answered", op))
 			}
 		}
@@ -39,6 +40,7 @@ func moved(place *history.Place) []history.Violation {
 		was := before[row.Ticket]
 		delete(before, row.Ticket)
 		switch {
+		case place.Configured && asked(place, was, row):
 		case was == nil:
 			tell(row.Ticket, "came", row)
 		case was.Revision != row.Revision, was.Deleted != row.Deleted, !maps.EqualFunc(was.Fields, row.Fields, equal):
@@ -46,7 +48,27 @@ func moved(place *history.Place) []history.Violation {
 		}
 	}
 	for id, row := range before {
-		tell(id, "went", row)
+		if !place.Configured || !asked(place, row, nil) {
+			tell(id, "went", row)
+		}
 	}
 	return found
+}
+
+// asked tells whether somebody who asked the place's own daemons wanted what became of a row.
+func asked(place *history.Place, was, row *history.Row) bool {
+	deletes := func(op history.Op) bool { return op.Kind == history.Delete && op.Ticket == was.Ticket }
+	if row == nil || row.Deleted {
+		return was != nil && slices.ContainsFunc(place.Ops, deletes)
+	}
+	for field, value := range row.Fields {
+		writes := func(op history.Op) bool {
+			return changes(&op) && op.Fields[field] != nil && equal(op.Fields[field], value)
+		}
+		kept := was != nil && equal(was.Fields[field], value) || value == nil || equal(value, ownTable[field])
+		if !kept && !slices.ContainsFunc(place.Ops, writes) {
+			return false
+		}
+	}
+	return true
 }

@@ -101,6 +101,12 @@ var goodStrangers = map[string]func(s *script){
 		s.row(20, 11, "subject=a")
 		s.Moved = append(s.Moved, history.Moved{From: 16, To: 20})
 	},
+	"a spooled create that named the id of a row which somebody has just changed": func(s *script) {
+		s.insert(16, "subject=sql")
+		s.set(16, "status=a", rev(10))
+		s.create(0, "category=b", by(1), names(16), unknown, code(history.Spooled))
+		s.row(16, 11, "subject=sql status=a category=b")
+	},
 	"two spooled creates that named one id": func(s *script) {
 		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
 		s.create(0, "status=b", by(1), names(16), unknown, code(history.Spooled))
@@ -159,6 +165,21 @@ var goodStrangers = map[string]func(s *script){
 		s.set(16, "status=a", rev(10), request("r"))
 		s.set(16, "status=a", rev(12), request("r"), by(1))
 		s.row(16, 12, "status=a")
+	},
+	"a list that shows what MySQL has of a dead letter": func(s *script) {
+		s.Refuses = "dead-"
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "category=dead-b", rev(11))
+		s.list(1, 10, "subject=a status=open")
+		s.row(1, 10, "subject=a status=open")
+		s.dead(1, "category=dead-b")
+	},
+	"a place whose own daemon did what it was asked": func(s *script) {
+		s.Places = append(s.Places, history.Place{
+			Name: "another table", Configured: true,
+			Ops:   []history.Op{{Kind: history.Set, Ticket: 1, Outcome: history.Done, Fields: fieldsOf("subject=theirs")}},
+			After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=theirs status=open")}},
+		})
 	},
 	"a place that was left alone": func(s *script) {
 		row := history.Row{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=theirs")}
@@ -303,6 +324,20 @@ var badStrangers = map[string]badHistory{
 	"a row that left its table": {RuleForeign, func(s *script) {
 		s.Places = append(s.Places, history.Place{
 			Name: "the clone", After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=ours")}},
+		})
+	}},
+	"a list that shows less than MySQL could have": {RuleOwnWrites, func(s *script) {
+		s.Refuses = "dead-"
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "subject=b", rev(11))
+		s.list(1, 10, "subject=a status=open")
+		s.row(1, 11, "subject=b")
+	}},
+	"a row that left its table for one with a daemon of its own": {RuleForeign, func(s *script) {
+		s.Places = append(s.Places, history.Place{
+			Name: "another table", Configured: true,
+			Ops:   []history.Op{{Kind: history.Set, Ticket: 1, Outcome: history.Done, Fields: fieldsOf("subject=theirs")}},
+			After: []history.Row{{Ticket: 1, Revision: 3, Fields: fieldsOf("subject=ours")}},
 		})
 	}},
 	"a row of another table that changed": {RuleForeign, func(s *script) {

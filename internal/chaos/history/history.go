@@ -121,6 +121,8 @@ type History struct {
 	Early bool `json:"early,omitempty"`
 	// Defaults are the values of fields that nobody set; without any, those of ticketd's own table.
 	Defaults map[string]Value `json:"defaults,omitempty"`
+	// Refuses begins the values of category that MySQL refuses, and ticketd does not know it; empty where there are none.
+	Refuses string `json:"refuses,omitempty"`
 	// Unplanned counts fail-overs of masters that no fault had killed (a machine that is too busy does that): what these lose is
 	// lost by Redis.
 	Unplanned int     `json:"unplanned,omitempty"`
@@ -142,10 +144,13 @@ type Moved struct {
 // Place is a table that does not belong to a history's site. Nothing of the site may arrive there, and who asks a daemon that
 // stands before it must not be answered.
 type Place struct {
-	Name   string `json:"name"`
-	Ops    []Op   `json:"ops"`
-	Before []Row  `json:"before"` // the table's rows before the first such daemon started
-	After  []Row  `json:"after"`  // and after the last one ended
+	Name string `json:"name"`
+	// Configured says that the daemons were configured for this table, but had the site's journal and spool: where nothing of the
+	// site waits there they may serve the table.
+	Configured bool  `json:"configured,omitempty"`
+	Ops        []Op  `json:"ops"`
+	Before     []Row `json:"before"` // the table's rows before the first such daemon started
+	After      []Row `json:"after"`  // and after the last one ended
 }
 
 // Violation is one thing that must not be in a history, with the operations that show it.

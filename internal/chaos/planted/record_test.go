@@ -137,7 +137,7 @@ func (r *rig) get(t *testing.T, h *host, id int64) (subject string) {
 func subjectOf(fields []protocol.Field) map[string]history.Value {
 	known := map[string]history.Value{}
 	for _, f := range fields {
-		if f.Name == "subject" {
+		if (f.Name == "subject" || f.Name == "category") && !f.Value.IsNull() {
 			text := f.Value.Text()
 			known[f.Name] = &text
 		}

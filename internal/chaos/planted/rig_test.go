@@ -141,7 +141,7 @@ func (r *rig) rows(t *testing.T) []history.Row {
 func rowsIn(t *testing.T, db *sql.DB) []history.Row {
 	t.Helper()
 	found, err := db.QueryContext(t.Context(),
-		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject FROM wp_support_tickets")
+		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject, category FROM wp_support_tickets")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +149,14 @@ func rowsIn(t *testing.T, db *sql.DB) []history.Row {
 	var rows []history.Row
 	for found.Next() {
 		var row history.Row
-		var subject string
-		if err := found.Scan(&row.Ticket, &row.Revision, &row.Deleted, &subject); err != nil {
+		var subject, category *string
+		if err := found.Scan(&row.Ticket, &row.Revision, &row.Deleted, &subject, &category); err != nil {
 			t.Fatal(err)
 		}
-		row.Fields = map[string]history.Value{"subject": &subject}
+		row.Fields = map[string]history.Value{"subject": subject}
+		if category != nil {
+			row.Fields["category"] = category
+		}
 		rows = append(rows, row)
 	}
 	if err := found.Err(); err != nil {

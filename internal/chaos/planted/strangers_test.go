@@ -64,6 +64,12 @@ var strangers = map[string]invariant{
 		plants: []plant{{file: "sync/mysql/plan.go", text: "floor: floorOf(c.Created)}", instead: "floor: 0}"}},
 		with:   "third", site: never, provoke: inSQLAfter, rule: check.RuleOwner,
 	},
+	"rows that a create meets where it is read": {
+		plants: []plant{{
+			file: "daemon/site/read.go", text: "if row != nil && row.Revision < record.Created-store.LateSkew {", instead: "if false {",
+		}},
+		with: "second", site: never, provoke: rowUnderCreate, rule: check.RuleOwner,
+	},
 	"a deletion carries its mark alone": {
 		plants: []plant{ // the store sees to it when it is deleted and when it is claimed, and so does the sink
 			{file: "store/redis/claim.go", text: "return revision(hash[markPrefix+fieldGone])", instead: "return 0"},
@@ -141,6 +147,20 @@ func inSQLAfter(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.insert(t, r.create(t, h, 0, "first", ""), "sql")
 	h.flush(t)
+}
+
+// rowUnderCreate adds a row in SQL under the id that a create has named, and reads the ticket: of a create that names its id ticketd
+// does not know that it is the whole ticket.
+func rowUnderCreate(t *testing.T, r *rig) {
+	h := r.host(t)
+	id := r.create(t, h, 50, "first", "")
+	category := "sql"
+	op := history.Op{Kind: history.Insert, Ticket: id, Fields: map[string]history.Value{"category": &category}}
+	r.record(t, h, op, func(*history.Op) error {
+		_, err := r.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, category) VALUES (?, ?)", id, category)
+		return err
+	})
+	r.get(t, h, id)
 }
 
 // forgotten changes a ticket whose deletion is so long ago that the store has forgotten its copy.
