@@ -111,6 +111,14 @@ func TestPHPOnAFullDisk(t *testing.T) {
 	s := testenv.NewStack(t, testenv.StackOptions{
 		NoRedis: true, State: disk, Site: never, MustUse: openToVisitors, Debug: true,
 	})
+	c, err := protocol.Dial(t.Context(), s.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	if _, err := c.Set(t.Context(), set(7, "subject", "made")); err != nil {
+		t.Fatal(err)
+	}
 	change := func(value string) (int, map[string]any) {
 		return rest(t, s, http.MethodPatch, "/tickets/7", map[string]any{"fields": map[string]any{"subject": value}})
 	}
@@ -118,11 +126,6 @@ func TestPHPOnAFullDisk(t *testing.T) {
 		t.Fatalf("%d %v", status, reply)
 	}
 	empty := fillDisk(t, disk)
-	c, err := protocol.Dial(t.Context(), s.Socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
 	fillUp(t, c, 8)
 	status, reply := change("on a full disk")
 	if message, _ := reply["message"].(string); status != http.StatusServiceUnavailable || message == "" {

@@ -19,13 +19,13 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 			continue
 		}
 		value, kept := d.adopted(f)
-		if !kept {
+		if !kept || value.IsNull() && d.isMark(f.Name) {
 			continue
 		}
 		checked, err := d.Check(ticket.Fields{{Name: f.Name, Value: value}})
 		var field *FieldError
 		switch {
-		case f.Name == d.DeletedAt && d.DeletedAt != "" && !value.IsNull():
+		case d.isMark(f.Name):
 			refused = append(refused, &FieldError{
 				Field: f.Name, Rule: RuleReserved, Reason: "the ticket is marked as deleted; delete it in ticketd, or take the mark away",
 			})
@@ -37,6 +37,9 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 	}
 	return taken, refused
 }
+
+// isMark says whether a field is the mark of a deletion.
+func (d *Definition) isMark(name string) bool { return d.DeletedAt != "" && name == d.DeletedAt }
 
 // isKey says whether a field is the ticket's id, which some programs keep in the hash too.
 func (d *Definition) isKey(name string) bool {
