@@ -15,7 +15,9 @@ import (
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
-		found = append(found, p.growing(b)...)
+		if !p.disputed() {
+			found = append(found, p.growing(b)...)
+		}
 		found = append(found, p.unique(b)...)
 	}
 	return found

@@ -44,6 +44,13 @@ var goodStrangers = map[string]func(s *script){
 		s.row(16, 0, "subject=sql")
 		s.dead(16, "subject=a status=open")
 	},
+	"a list that shows a row made in SQL, whose id a create has": func(s *script) {
+		s.create(16, "subject=a", rev(10))
+		s.insert(16, "subject=sql", by(1))
+		s.list(16, 1, "subject=sql status=open")
+		s.row(16, 0, "subject=sql")
+		s.dead(16, "subject=a status=open")
+	},
 	"a row made in SQL whose create's ticket was deleted": func(s *script) {
 		s.create(16, "subject=a", rev(10))
 		s.insert(16, "subject=sql", by(1))
