@@ -134,6 +134,11 @@ var goodStrangers = map[string]func(s *script){
 		s.create(16, "status=b", rev(11), names(16))
 		s.row(16, 12, "subject=a status=b")
 	},
+	"a set that must meet a ticket which a spooled create has made, as nobody has seen": func(s *script) {
+		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
+		s.set(16, "subject=b", mustExist, by(1), rev(11))
+		s.row(16, 11, "subject=b")
+	},
 	"a set that must meet a ticket": func(s *script) {
 		s.set(16, "status=a", mustExist, refused, code("not_found"))
 		s.create(16, "subject=a", rev(10))
