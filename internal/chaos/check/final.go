@@ -18,6 +18,9 @@ func final(b *book) []history.Violation {
 		if len(p.changes) == 0 || p.disputed() {
 			continue
 		}
+		if p.dead != nil && p.dead.Deleted {
+			found = append(found, violation(RuleDeleted, p.id, "a deletion is a dead letter, and MySQL still has the ticket"))
+		}
 		found = append(found, p.existence()...)
 		if p.alive() {
 			found = append(found, p.settled(b)...)
@@ -52,8 +55,6 @@ func (p *page) existence() []history.Violation {
 		}
 	}
 	switch {
-	case p.dead != nil && p.dead.Deleted:
-		return []history.Violation{violation(RuleDeleted, p.id, "a deletion is a dead letter, and MySQL still has the ticket", gone)}
 	case p.alive() && gone != nil:
 		return []history.Violation{violation(RuleDeleted, p.id, "a ticket that was deleted is there in the end", gone)}
 	case p.alive() || gone != nil || maybe != nil:

@@ -118,8 +118,8 @@ func (p *page) later(b *book, births []*history.Op) []history.Violation {
 // while on the way.
 const recently = 12 * time.Second
 
-// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a spool,
-// or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
+// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a
+// spool, or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
 func (b *book) mayMeet(x, y *history.Op) bool {
 	if x.Kind == history.Insert || y.Kind == history.Insert || x.Named+y.Named == 0 {
 		return false // the table tells the two apart; and nobody gives an id twice
@@ -130,8 +130,8 @@ func (b *book) mayMeet(x, y *history.Op) bool {
 	return (late(x) || late(y)) && (near || skewed)
 }
 
-// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that named its id and
-// arrived late: by its revision the row is then as young as the create's own would be.
+// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that named its id
+// and arrived late: by its revision the row is then as young as the create's own would be.
 func (p *page) touched(b *book) bool {
 	for _, create := range p.changes {
 		if create.Kind != history.Create || create.Named == 0 || create.Code != history.Spooled && b.well(create, mysqls) {

@@ -44,6 +44,13 @@ var goodStrangers = map[string]func(s *script){
 		s.row(16, 0, "subject=sql")
 		s.dead(16, "subject=a status=open")
 	},
+	"a list that shows a row made in SQL, whose id a create has": func(s *script) {
+		s.create(16, "subject=a", rev(10))
+		s.insert(16, "subject=sql", by(1))
+		s.list(16, 1, "subject=sql status=open")
+		s.row(16, 0, "subject=sql")
+		s.dead(16, "subject=a status=open")
+	},
 	"a row made in SQL whose create's ticket was deleted": func(s *script) {
 		s.create(16, "subject=a", rev(10))
 		s.insert(16, "subject=sql", by(1))
@@ -126,6 +133,11 @@ var goodStrangers = map[string]func(s *script){
 		s.to(1)
 		s.create(16, "status=b", rev(11), names(16))
 		s.row(16, 12, "subject=a status=b")
+	},
+	"a set that must meet a ticket which a spooled create has made, as nobody has seen": func(s *script) {
+		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
+		s.set(16, "subject=b", mustExist, by(1), rev(11))
+		s.row(16, 11, "subject=b")
 	},
 	"a set that must meet a ticket": func(s *script) {
 		s.set(16, "status=a", mustExist, refused, code("not_found"))
