@@ -31,6 +31,7 @@
 //	deadlock, lock wait (1213, 1205)               again after a pause, in halves; at last left for later, never refused
 //	a value it does not take (1406, 1366, …)       halved until the row is alone, which is refused; the others are stored
 //	statement too large (1153)                     cut by bytes beforehand; a row too large on its own is refused
+//	an answer that is not listed                   as a value, if the server takes another write; else [flush.ErrSinkDown]
 //	table missing or altered (1146, 1054, …)       [flush.ErrSinkPaused]: nothing is refused, read the definition again
 //	connection lost, also at COMMIT, and all else  [flush.ErrSinkDown]: try again, the guard makes that safe
 package mysql

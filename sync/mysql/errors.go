@@ -18,7 +18,8 @@ const (
 	data             // one of the rows is not taken: find it
 	tooLarge         // the statement is larger than the server takes: smaller
 	changed          // the table is missing or another than its definition says
-	down             // all else
+	unknown          // the server has answered what nobody here has named: about a row, if it takes other writes
+	down             // the server does not take anything now, or does not answer
 )
 
 // Error numbers of MySQL and MariaDB that are named in more than one place.
@@ -72,11 +73,50 @@ var verdicts = map[uint16]verdict{
 	1471:             changed, // a view that takes no INSERT
 	1906:             changed, // MariaDB: value for a generated column
 	3105:             changed, // MySQL: the same
+
+	1021: down, // disk full
+	1030: down, // the storage engine reports an error
+	1034: down, // broken index file
+	1036: down, // table is read only
+	1037: down, // out of memory, here and below
+	1038: down,
+	1040: down, // too many connections
+	1041: down,
+	1044: down, // no access to the database
+	1045: down, // wrong user or password
+	1053: down, // shutdown
+	1064: down, // syntax error: the fault is in the statement, not in a row
+	1105: down, // unknown error
+	1114: down, // table full, which is a disk or a temporary table
+	1142: down, // command denied
+	1143: down, // column denied
+	1194: down, // table crashed, here and below
+	1195: down,
+	1203: down, // too many connections of the user
+	1206: down, // more locks than the lock table takes
+	1226: down, // a resource of the user is used up
+	1227: down, // privilege missing
+	1290: down, // read only
+	1317: down, // query killed
+	1370: down, // routine denied
+	1449: down, // the definer of a trigger does not exist
+	1637: down, // too many transactions
+	1792: down, // read only transaction
+	1812: down, // tablespace missing, here and below
+	1813: down,
+	1814: down,
+	1815: down, // internal error
+	1836: down, // read only mode
+	1927: down, // MariaDB: connection killed
+	1969: down, // MariaDB: statement time-out
+	3024: down, // MySQL: statement time-out
+	3168: down, // MySQL: the server is not configured properly
+	3572: down, // MySQL: NOWAIT on a lock
 }
 
-// judge says what an error means. A number that nobody has named counts as data where its SQLSTATE says "data
-// exception" (22) or "integrity constraint violation" (23), and else as down: no ticket is parked for a reason that
-// nobody knows.
+// judge says what an error means. A number that is not in the table is judged by the class of its SQLSTATE: a data exception (22), a
+// violated constraint (23) and a trigger's SIGNAL (45) concern a row, a rolled back transaction (40) is a conflict, a connection (08)
+// or an authorisation (28) concerns the server. What is left is [unknown].
 func judge(err error) verdict {
 	if err == nil {
 		return fine
@@ -92,10 +132,14 @@ func judge(err error) verdict {
 		return v
 	}
 	switch string(mysqlErr.SQLState[:2]) {
-	case "22", "23":
+	case "22", "23", "45":
 		return data
-	default:
+	case "40":
+		return conflict
+	case "08", "28":
 		return down
+	default:
+		return unknown
 	}
 }
 

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -52,6 +53,16 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
 			return fmt.Errorf("mysql: wait for a lock: %w: %w", flush.ErrSinkDown, err)
 		}
+	case unknown:
+		// One value may cause what the server says, and must not hold up all the others; but a server that takes no write at all
+		// must not turn its backlog into dead letters. A write that changes nothing tells which it is.
+		if probe := w.db.probeWrite(ctx); probe != nil {
+			return errors.Join(w.db.failure("write", err), probe)
+		}
+		if len(rows) == 1 {
+			w.refuse(&rows[0], refusal(err))
+			return nil
+		}
 	default:
 		return w.db.failure("write", err)
 	}
@@ -91,4 +102,10 @@ func pause(ctx context.Context, mean time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// probeWrite makes a write that changes nothing, in the sequence's table. Its error wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused].
+func (db *DB) probeWrite(ctx context.Context) error {
+	_, err := db.pool.ExecContext(ctx, "UPDATE "+db.sequence()+" SET next = next WHERE id = 1")
+	return db.failure("probe", err)
 }
