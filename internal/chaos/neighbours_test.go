@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +42,8 @@ func newNeighbours(t *testing.T, s *site) *neighbours {
 	t.Helper()
 	n := &neighbours{folder: testenv.Folder(t)}
 	n.second = &site{
-		topology: topology{name: "second", number: 7, hosts: 1, redis: s.redis}, rec: newRecorder(), mariadb: s.mariadb, single: s.single, place: s.place,
+		topology: topology{name: "second", number: 7, hosts: 1, redis: s.redis}, rec: newRecorder(),
+		mariadb: s.mariadb, single: s.single, place: s.place,
 		database: "second", table: "wp_support_tickets", keyPrefix: "second:",
 	}
 	n.second.migrate(t)
@@ -81,7 +83,7 @@ type visit struct {
 func (s *site) visitor(ctx context.Context, name string, h *host, of *site, dsn string) (*visit, error) {
 	s.beside.mu.Lock()
 	s.beside.number++
-	dir := filepath.Join(s.beside.folder, fmt.Sprint(s.beside.number))
+	dir := filepath.Join(s.beside.folder, strconv.Itoa(s.beside.number))
 	s.beside.mu.Unlock()
 	h.socket, h.metrics = filepath.Join(dir, "d.sock"), filepath.Join(dir, "m.sock")
 	if h.dir == "" {
@@ -198,7 +200,8 @@ func (s *site) cloned() fault {
 // dump copies the site's database to the other server.
 func (s *site) dump(ctx context.Context) error {
 	var sql, stderr bytes.Buffer
-	dump := exec.CommandContext(ctx, "mariadb-dump", "--no-defaults", "-u", "root", "--single-transaction", "-S", s.mariadb.Socket(), s.database)
+	dump := exec.CommandContext(ctx, "mariadb-dump", "--no-defaults", "-u", "root", "--single-transaction",
+		"-S", s.mariadb.Socket(), s.database)
 	dump.Stdout, dump.Stderr = &sql, &stderr
 	if err := dump.Run(); err != nil {
 		return fmt.Errorf("mariadb-dump: %w\n%s", err, stderr.String())

@@ -162,7 +162,8 @@ func (p *phpCaller) visit(ctx context.Context, op *history.Op) (*answered, error
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	body, err := json.Marshal(asked{
-		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool, Database: p.web.site.mariadb.Socket(), Table: p.web.site.ownTable(), Identity: p.web.site.identity,
+		Kind: op.Kind, Socket: p.host.socket, Spool: p.host.spool,
+		Database: p.web.site.mariadb.Socket(), Table: p.web.site.ownTable(), Identity: p.web.site.identity,
 		Ticket: op.Ticket, Fields: op.Fields, Limit: listed,
 	})
 	if err != nil {

@@ -95,7 +95,8 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	return plan
 }
 
-// calm is the part of a run's time, one in so many, before its first fault: in it every rule holds that takes servers for granted.
+// calm is the part of a run's time, one in so many, before its first fault: in it every rule holds
+// that takes servers for granted.
 const calm = 6
 
 // healing is how long before its end a run has no more faults.

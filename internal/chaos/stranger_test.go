@@ -18,8 +18,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// stranger is somebody on a host who does not care whose ids, tickets and request ids are whose: who types ids in, adds rows in SQL,
-// leaves files in the spool, changes tickets that were deleted long ago, and uses request ids twice.
+// stranger is somebody on a host who does not care whose ids, tickets and request ids are whose: who types ids in, adds rows in
+// SQL, leaves files in the spool, changes tickets that were deleted long ago, and uses request ids twice.
 type stranger struct {
 	client
 
@@ -229,7 +229,7 @@ func (s *stranger) insert(ctx context.Context, op *history.Op) {
 	refused := (*mysql.MySQLError)(nil)
 	switch {
 	case errors.As(err, &refused):
-		op.Outcome, op.Code = history.Refused, fmt.Sprint(refused.Number)
+		op.Outcome, op.Code = history.Refused, strconv.FormatUint(uint64(refused.Number), 10)
 	case err != nil:
 		op.Outcome, op.Code = history.Unknown, "lost"
 	default:
@@ -276,7 +276,7 @@ func (s *stranger) leave(_ context.Context, op *history.Op) {
 	folder := filepath.Join(s.host.spool, strconv.Itoa(os.Geteuid()))
 	unnamed := filepath.Join(folder, ".tmp-"+name)
 	if err == nil {
-		err = os.WriteFile(unnamed, frame, 0o640) //nolint:gosec // the daemon reads it
+		err = os.WriteFile(unnamed, frame, 0o640) // the daemon reads it
 	}
 	if err == nil {
 		err = os.Rename(unnamed, filepath.Join(folder, name))

@@ -300,7 +300,8 @@ func (s *site) key() string {
 // readIdentity reads the table's identity, which clients write into the spool.
 func (s *site) readIdentity(t *testing.T) (identity string) {
 	t.Helper()
-	if err := s.db.QueryRowContext(t.Context(), "SELECT identity FROM "+s.table+"_identity WHERE id = 1").Scan(&identity); err != nil {
+	row := s.db.QueryRowContext(t.Context(), "SELECT identity FROM "+s.table+"_identity WHERE id = 1")
+	if err := row.Scan(&identity); err != nil {
 		t.Fatal(err)
 	}
 	return identity

@@ -8,11 +8,11 @@
 //     before it works on any later request. An answer that is marked stale promises only that what it shows was written.
 //   - Several hosts. What one host was told, it shows from then on (reads.go); what another one was told, too, unless a
 //     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
-//   - A deletion stands: a change of a deleted ticket is refused (asked.go), unless its daemon was without its servers; it then has no
-//     effect.
-//   - A ticket has one owner (owners.go): a create gets no id that somebody has, whoever made that ticket; nobody is shown the fields
-//     of two; a row made in SQL keeps what nobody changed. While servers were away a create may have got a taken id: it is then a
-//     dead letter, or has another id as the log says.
+//   - A deletion stands: a change of a deleted ticket is refused (asked.go), unless its daemon was without its servers; it then
+//     has no effect.
+//   - A ticket has one owner (owners.go): a create gets no id that somebody has, whoever made that ticket; nobody is shown the
+//     fields of two; a row made in SQL keeps what nobody changed. While servers were away a create may have got a taken id: it
+//     is then a dead letter, or has another id as the log says.
 //   - A request id stands for one request (asked.go).
 //   - Tables that are not the site's stay as they are (places.go).
 //   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two changes of a ticket

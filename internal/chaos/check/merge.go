@@ -36,8 +36,8 @@ func merged(ops []history.Op) []*history.Op {
 	return all
 }
 
-// doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that such
-// a create was told may be the other's.
+// doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that
+// such a create was told may be the other's.
 func doubtful(op *history.Op) *history.Op {
 	once := *op
 	once.Outcome = history.Unknown

@@ -116,8 +116,8 @@ func (p *page) later(b *book, births []*history.Op) []history.Violation {
 // while on the way.
 const recently = 12 * time.Second
 
-// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a spool,
-// or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
+// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a
+// spool, or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
 func (b *book) mayMeet(x, y *history.Op) bool {
 	if x.Kind == history.Insert || y.Kind == history.Insert || x.Named+y.Named == 0 {
 		return false // the table tells the two apart; and nobody gives an id twice

@@ -69,8 +69,8 @@ func (p *page) follows(before, op *history.Op) bool {
 	return op.Revision > before.Revision || same && op.Revision == before.Revision || p.inVain(before, op)
 }
 
-// inVain tells whether a second deletion is told the revision of the first, below that of a change that was accepted in between and
-// had no effect.
+// inVain tells whether a second deletion is told the revision of the first, below that of a change that was accepted in between
+// and had no effect.
 func (p *page) inVain(change, op *history.Op) bool {
 	return p.again(op) && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
 		return first.Kind == history.Delete && first.Revision == op.Revision && first.Return < change.Return && first != op

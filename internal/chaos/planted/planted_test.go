@@ -55,7 +55,8 @@ var cases = map[string]invariant{
 	},
 	"order of the spool": {
 		plants: []plant{{
-			file: "daemon/spool/intake.go", text: "return cmp.Or(cmp.Compare(a.name, b.name),", instead: "return cmp.Or(cmp.Compare(b.name, a.name),",
+			file: "daemon/spool/intake.go", text: "return cmp.Or(cmp.Compare(a.name, b.name),",
+			instead: "return cmp.Or(cmp.Compare(b.name, a.name),",
 		}},
 		site: never, provoke: severalInTheSpool, rule: check.RuleFinal,
 	},

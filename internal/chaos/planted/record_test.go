@@ -185,7 +185,8 @@ func (h *host) drop(name string, frame []byte, owner int) error {
 // identity is the table's, which clients write into the spool.
 func (r *rig) identity(t *testing.T) (identity string) {
 	t.Helper()
-	if err := r.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+	row := r.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = 1")
+	if err := row.Scan(&identity); err != nil {
 		t.Fatal(err)
 	}
 	return identity

@@ -40,7 +40,9 @@ var strangers = map[string]invariant{
 		plants: []plant{{file: "daemon/boot/custody.go", text: "case owner == c.identity:", instead: "case true:"}},
 		with:   "first", site: never, provoke: movedJournal, rule: check.RuleForeign,
 	},
-	"identity of a journal that is the store": {with: "first", site: never, journal: true, provoke: movedJournal, rule: check.RuleForeign},
+	"identity of a journal that is the store": {
+		with: "first", site: never, journal: true, provoke: movedJournal, rule: check.RuleForeign,
+	},
 	"ids that rows have": {
 		plants: []plant{{
 			file: "sync/ids/allocator.go", text: "known, taken := a.vetted.look(id, now)", instead: "known, taken := true, false",
@@ -211,7 +213,8 @@ func (r *rig) elsewhere(t *testing.T) *elsewhere {
 	_, name := testenv.SharedMariaDB(t)
 	e := &elsewhere{dsn: r.mariadb.DSN(name), db: r.mariadb.DB(t, name), place: history.Place{Name: "another site's table"}}
 	r.migrate(t, testenv.Folder(t), r.config(r.hosts[0], e.dsn))
-	if _, err := e.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (1, 'theirs')"); err != nil {
+	_, err := e.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (1, 'theirs')")
+	if err != nil {
 		t.Fatal(err)
 	}
 	e.place.Before = rowsIn(t, e.db)
