@@ -28,11 +28,12 @@ func (k Kind) Creates() bool { return k == Create || k == Begin }
 // Begun is a create as it is made where others may have been told the id and have changed the ticket by now, in whatever place
 // their changes are: without the table's defaults, which would replace theirs, and which the database itself gives to a new row.
 // One field stays in any case, as it is fields that make a ticket dirty.
-func (m Mutation) Begun() Mutation {
-	m.Kind = Begin
-	m.Fields = m.Fields[:max(len(m.Fields)-m.Defaults, min(len(m.Fields), 1))]
-	m.Defaults = 0
-	return m
+func (m *Mutation) Begun() Mutation {
+	begun := *m
+	begun.Kind = Begin
+	begun.Fields = m.Fields[:max(len(m.Fields)-m.Defaults, min(len(m.Fields), 1))]
+	begun.Defaults = 0
+	return begun
 }
 
 // Mutation is one request to change one ticket.

@@ -22,8 +22,8 @@ func newMigrate(o *options) *cobra.Command {
 			"Nothing is narrowed or renamed, and nothing dropped without --drop-column. May be repeated.\n\n" +
 			"The sequence begins above the ids that the table holds when it is made. Ids that come into the table later, by SQL or\n" +
 			"because somebody typed one in, are skipped and do not move the numbering, unless --raise-ids says so.\n\n" +
-			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, and\n" +
-			"--drop-column then drops the column. Stop ticketd on every host before that, and start it afterwards.",
+			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, " +
+			"and\n--drop-column then drops the column. Stop ticketd on every host before that, and start it afterwards.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.migrate(cmd.Context(), &f, options, raiseIDs) },
 	}
 	f.add(cmd)

@@ -63,8 +63,8 @@ func newSet(o *options) *cobra.Command {
 	create := false
 	cmd := &cobra.Command{
 		Use: "set id field=value…", Short: "Change fields of a ticket and print its revision",
-		Long: "Change fields of a ticket, leave the others as they are, and print the ticket's revision. A ticket that does not exist " +
-			"is an error, unless --create is given.\n\n" + fieldsHelp,
+		Long: "Change fields of a ticket, leave the others as they are, and print the ticket's revision. A ticket that does not " +
+			"exist is an error, unless --create is given.\n\n" + fieldsHelp,
 		Example: "  ticketd set 812 status=pending assigned_to:null",
 		Args:    cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

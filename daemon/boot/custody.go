@@ -236,9 +236,8 @@ func (c *custody) say() {
 	c.said = text
 }
 
-var errUnidentified = errors.New("it is not known yet which table this is: MySQL has not answered since the configuration names " +
-	"it, or the " +
-	"table is missing (run 'ticketd migrate')")
+var errUnidentified = errors.New("it is not known yet which table this is: MySQL has not answered since the configuration " +
+	"names it, or the table is missing (run 'ticketd migrate')")
 
 // why says why nothing is served; nil where the site is. The caller holds the lock.
 func (c *custody) why() error {

@@ -107,10 +107,11 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Log:     s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher, Statements: sink.Statements,
-		Clock: clock, Strategy: strategy(&c), DefinitionFile: definitionFile(d.config.Daemon.StateDir, name),
-		StoreState: d.state, Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) },
-		Backend: s.backend.kind(), MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,
+		Statements: sink.Statements, Clock: clock, Strategy: strategy(&c),
+		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
+		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
+		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Log: s.log,

@@ -17,8 +17,8 @@ var meanings = map[string]string{
 		"keeps nothing.",
 	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
 		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
-	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; given to " +
-		"the folder when it is made. Empty is nobody.",
+	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; " +
+		"given to the folder when it is made. Empty is nobody.",
 
 	"log.level":  "How much is said, on standard error.",
 	"log.format": "`auto` is readable on a terminal and JSON otherwise.",
@@ -84,8 +84,8 @@ var meanings = map[string]string{
 	"sites.NAME.batch":          "Tickets in one statement.",
 	"sites.NAME.lease":          "How long a claimed ticket is hidden from other daemons; longer than the slowest statement.",
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
-	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so that one site " +
-		"does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
-	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the table is " +
-		"AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
+	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so " +
+		"that one site does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
+	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the " +
+		"table is AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
 }

@@ -40,8 +40,8 @@ func answer(err error) error {
 	case errors.Is(err, store.ErrForeign):
 		return protocol.Errorf(protocol.CodeInternal, "%s", err)
 	case errors.Is(err, store.ErrQuota):
-		return protocol.Errorf(protocol.CodeOverloaded, "as many tickets of this site wait for MySQL as max_dirty allows, so nothing was "+
-			"changed: 'ticketd status' says why they wait, or raise sites.NAME.max_dirty")
+		return protocol.Errorf(protocol.CodeOverloaded, "as many tickets of this site wait for MySQL as max_dirty allows, so nothing "+
+			"was changed: 'ticketd status' says why they wait, or raise sites.NAME.max_dirty")
 	case errors.Is(err, store.ErrFull):
 		return protocol.Errorf(protocol.CodeOverloaded, "there is no room for the change, so it was not made: %s",
 			store.FullReason(err))

@@ -21,8 +21,8 @@ const all = -1
 type intake struct {
 	turn chan struct{} // held by whoever takes files in
 
-	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got. Files
-	// behind such a create mean its ticket.
+	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got.
+	// Files behind such a create mean its ticket.
 	moved map[int64]int64
 
 	// For the holder of [Spool.mu].

@@ -61,9 +61,9 @@ type file struct {
 	site     daemon.Site // its change waits for this site; nil for the others
 	stuck    *stuck
 	stranger bool // it is not the folder's owner's
-	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one since
-	// it was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change while
-	// the daemon runs, so the file is not read again before the next start.
+	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one
+	// since it was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change
+	// while the daemon runs, so the file is not read again before the next start.
 	elsewhere bool
 }
 

@@ -30,8 +30,8 @@ func (f *origin) createElsewhere(ctx context.Context, c *create) error {
 		f.in.moved = map[int64]int64{}
 	}
 	f.in.moved[c.ID] = made.ID
-	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a ticket was created while the daemon was away, under " +
-		"an id that is another ticket's: it has a new id; tell who was told the old one")
+	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a ticket was created while the daemon was away, " +
+		"under an id that is another ticket's: it has a new id; tell who was told the old one")
 	if f.spool.opts.OnMoved != nil {
 		f.spool.opts.OnMoved(f.site, c.ID, made.ID)
 	}

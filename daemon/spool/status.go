@@ -117,9 +117,9 @@ func (l *lane) warnings() []string {
 			"find out who puts them there, and remove them", n, l.folder.path))
 	}
 	if n := l.elsewhere.Load(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files in %s are meant for another table than their site's and are left there: put the "+
-			"site's dsn and table back as they were and restart, so that they are taken in; or run 'ticketd identity move' where that "+
-			"table has moved here; or remove them", n, l.folder.path))
+		warnings = append(warnings, fmt.Sprintf("%d files in %s are meant for another table than their site's and are left there: "+
+			"put the site's dsn and table back as they were and restart, so that they are taken in; or run "+
+			"'ticketd identity move' where that table has moved here; or remove them", n, l.folder.path))
 	}
 	if l.crowded.Load() {
 		warnings = append(warnings, fmt.Sprintf("%s holds more files than are looked at (%d names, %d that cannot be used): "+

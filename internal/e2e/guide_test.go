@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// step is what a plugin does with the guide's functions: PHP code that returns something, with $write, $update and $get, and $id a
-// ticket of its own. Where documented is not empty, it is the line of docs/guide.md that says how ticketd's functions differ,
+// step is what a plugin does with the guide's functions: PHP code that returns something, with $write, $update and $get, and $id
+// a ticket of its own. Where documented is not empty, it is the line of docs/guide.md that says how ticketd's functions differ,
 // and guide and ticketd are what the two return.
 type step struct {
 	name, code     string
@@ -34,8 +34,8 @@ var steps = []step{
 		return $get( $id )['created_at'] === $now;`},
 	{name: "a field of its own", code: `$write( $id, array( 'order_id' => 'A-9', 'created_at' => 1700000000 ) );
 		return $get( $id )['order_id'];`},
-	{name: "types", code: `$write( $id, array( 'customer_id' => '7', 'assigned_to' => 3, 'score' => 1.5, 'vip' => true, 'priority' => 4,
-			'closed_at' => 1700000000, 'updated_at' => 1700000001 ) );
+	{name: "types", code: `$write( $id, array( 'customer_id' => '7', 'assigned_to' => 3, 'score' => 1.5, 'vip' => true,
+			'priority' => 4, 'closed_at' => 1700000000, 'updated_at' => 1700000001 ) );
 		$read = $get( $id );
 		return array( $read['customer_id'], $read['assigned_to'], $read['score'], $read['vip'], $read['priority'],
 			$read['updated_at'] );`},

@@ -163,8 +163,10 @@ func readRefused(t *testing.T, file string) map[string]string {
 	refused := make(map[string]string)
 	for line := range strings.Lines(string(text)) {
 		var one struct {
-			ID                 int64
-			Key, Field, Reason string
+			ID     int64  `json:"id"`
+			Key    string `json:"key"`
+			Field  string `json:"field"`
+			Reason string `json:"reason"`
 		}
 		err := json.Unmarshal([]byte(line), &one)
 		id := strconv.FormatInt(one.ID, 10)

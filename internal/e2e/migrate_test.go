@@ -125,7 +125,8 @@ func newMover(t *testing.T) *mover {
 	m.wordpress = testenv.NewWordPress(t, testenv.WordPressOptions{
 		MariaDB: mariadb, Database: testenv.StackDatabase, Plugins: []string{"testdata/support"}, Debug: true,
 		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', '%s' );\ndefine( 'TICKETD_SPOOL', '%s' );\n"+
-			"define( 'SUPPORT_REDIS_SOCKET', '%s' );\ndefine( 'SUPPORT_REDIS_DB', 0 );", socket, filepath.Join(m.dir, "spool"), m.redis.Socket()),
+			"define( 'SUPPORT_REDIS_SOCKET', '%s' );\ndefine( 'SUPPORT_REDIS_DB', 0 );",
+			socket, filepath.Join(m.dir, "spool"), m.redis.Socket()),
 	})
 	return m
 }

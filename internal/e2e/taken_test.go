@@ -124,23 +124,23 @@ func TestMistypedSetMakesNoGhost(t *testing.T) {
 		if got := column(t, r.db, "status", 888888); got != "" {
 			t.Errorf("there is a row with status %q", got)
 		}
-		real := set(first, "status", "closed")
-		real.MustExist = true
-		if _, err := c.Set(t.Context(), real); err != nil {
+		exists := set(first, "status", "closed")
+		exists.MustExist = true
+		if _, err := c.Set(t.Context(), exists); err != nil {
 			t.Errorf("set of a ticket that exists: %v", err)
 		}
 		if !o.noRedis { // one that MySQL alone has
 			flushed(t, c)
 			r.redis.Del(t.Context(), r.prefix+"ticket:"+strconv.FormatInt(first, 10))
-			if _, err := c.Set(t.Context(), real); err != nil {
+			if _, err := c.Set(t.Context(), exists); err != nil {
 				t.Errorf("set of a ticket that Redis does not hold: %v", err)
 			}
 		}
 	})
 }
 
-// What was deleted stays deleted when the store has forgotten the ticket: after a kill -9, after the copy has expired, after Redis
-// was emptied, and while MySQL is away.
+// What was deleted stays deleted when the store has forgotten the ticket: after a kill -9, after the copy has expired, after
+// Redis was emptied, and while MySQL is away.
 func TestDeletedStaysDeleted(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -243,8 +243,9 @@ func TestDeletedDeadLetter(t *testing.T) {
 	}
 }
 
-// A daemon that is cut off from Redis gives an id to a create that another ticket has: when Redis is back the create, and what was
-// changed behind it, have another id, the other ticket is as it was, and status names both. It does not matter when the daemon dies.
+// A daemon that is cut off from Redis gives an id to a create that another ticket has: when Redis is back the create, and what
+// was changed behind it, have another id, the other ticket is as it was, and status names both. It does not matter when the
+// daemon dies.
 func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -266,7 +267,8 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	}
 	// A stranger, whom nobody has told the id: a ticket of long ago.
 	key := r.prefix + "ticket:" + strconv.FormatInt(id, 10)
-	if err := r.redis.HSet(t.Context(), key, "_rev", 5, "_born", 5, "_dirty", 1, "_d:subject", 5, "subject", "precious").Err(); err != nil {
+	err := r.redis.HSet(t.Context(), key, "_rev", 5, "_born", 5, "_dirty", 1, "_d:subject", 5, "subject", "precious").Err()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Restart(t.Context()); err != nil {

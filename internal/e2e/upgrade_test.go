@@ -12,9 +12,10 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// formerState is what a daemon of the version before the table's identity (990c148) left behind when it was killed, beside its journal
-// in the same folder of testdata/upgrade: tickets 1 to 3 were flushed and 3 was deleted; ticket 2 is a dead letter; a change of ticket
-// 1 and the new ticket 4 are pending; with Redis, a change of ticket 1 and the new ticket 5 are in the journal, as Redis was stopped.
+// formerState is what a daemon of the version before the table's identity (990c148) left behind when it was killed, beside its
+// journal in the same folder of testdata/upgrade: tickets 1 to 3 were flushed and 3 was deleted; ticket 2 is a dead letter; a
+// change of ticket 1 and the new ticket 4 are pending; with Redis, a change of ticket 1 and the new ticket 5 are in the journal,
+// as Redis was stopped.
 type formerState struct {
 	Next  int64      `json:"next"`
 	Rows  []string   `json:"rows"`  // id|subject|status|priority|revision|deleted_at
@@ -41,10 +42,11 @@ func upgraded(t *testing.T, variant string, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	state.load(t, r)
-	out, err := exec.CommandContext(t.Context(), "cp", "-r", filepath.Join(folder, "journal"), filepath.Join(folder, "main.table.json"),
-		filepath.Dir(r.socket)).CombinedOutput()
+	beside := filepath.Dir(r.socket)
+	out, err := exec.CommandContext(t.Context(), "cp", "-r", filepath.Join(folder, "journal"),
+		filepath.Join(folder, "main.table.json"), beside).CombinedOutput()
 	if err == nil {
-		out, err = exec.CommandContext(t.Context(), "chmod", "-R", "go-rwx", filepath.Join(filepath.Dir(r.socket), "journal")).CombinedOutput()
+		out, err = exec.CommandContext(t.Context(), "chmod", "-R", "go-rwx", filepath.Join(beside, "journal")).CombinedOutput()
 	}
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -79,7 +81,8 @@ func (s *formerState) load(t *testing.T, r *rig) {
 				cells = append(cells, cell)
 			}
 		}
-		exec("INSERT INTO wp_support_tickets (ticket_id, subject, status, priority, revision, deleted_at) VALUES (?, ?, ?, ?, ?, ?)", cells...)
+		exec("INSERT INTO wp_support_tickets (ticket_id, subject, status, priority, revision, deleted_at) "+
+			"VALUES (?, ?, ?, ?, ?, ?)", cells...)
 	}
 	for _, command := range s.Redis {
 		args := make([]any, len(command))

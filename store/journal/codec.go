@@ -34,7 +34,7 @@ const (
 const (
 	kindState    kind = iota + 16 // a dirty ticket, written once more
 	kindGraves                    // buckets of tombstones, noted or written once more
-	kindRequests                  // remembered requests, written once more, by the keys of their ids; earlier versions wrote kindOldRequests
+	kindRequests                  // remembered requests, written once more, by the keys of their ids; formerly kindOldRequests
 )
 
 // entry is one record of the log; its kind says which of the fields count.

@@ -120,6 +120,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)
+	case kindOldRequests: // never comes here: decode makes kindRequests of it
 	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:

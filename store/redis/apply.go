@@ -181,6 +181,15 @@ func memory(m *store.Mutation) int64 {
 // errBehindTaken is for what was not replayed because it came behind a create whose id is taken.
 var errBehindTaken = fmt.Errorf("behind a create whose id is taken: %w", store.ErrUnavailable)
 
+// refusals are the errors of those statuses that always mean the same.
+var refusals = map[int64]error{
+	statusDeleted: store.ErrDeleted,
+	statusTaken:   store.ErrTaken,
+	statusAbsent:  store.ErrAbsent,
+	statusReused:  store.ErrReused,
+	statusQuota:   fmt.Errorf("redis apply: %w", store.ErrQuota),
+}
+
 func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	batch := b.mutations
 	ended := b.entries != nil && len(reply) >= 3 && reply[len(reply)-3] == statusTaken
@@ -200,23 +209,15 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 			s.opts.Clock.Observe(revision)
 		case statusConflict:
 			outcomes[i].Err = &store.ConflictError{Have: revision}
-		case statusDeleted:
-			outcomes[i].Err = store.ErrDeleted
-		case statusTaken:
-			outcomes[i].Err = store.ErrTaken
-		case statusAbsent:
-			outcomes[i].Err = store.ErrAbsent
-		case statusReused:
-			outcomes[i].Err = store.ErrReused
 		case statusNotAHash:
 			outcomes[i].Err = s.foreign(batch[i].ID)
-		case statusQuota:
-			outcomes[i].Err = fmt.Errorf("redis apply: %w", store.ErrQuota)
 		case statusStray:
 			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
 			s.stray(batch[i].ID)
 		default:
-			return nil, fmt.Errorf("redis apply: unknown status %d", status)
+			if outcomes[i].Err = refusals[status]; outcomes[i].Err == nil {
+				return nil, fmt.Errorf("redis apply: unknown status %d", status)
+			}
 		}
 	}
 	return outcomes, nil

@@ -165,8 +165,8 @@ func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fi
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a mutation
-// whose hash cannot be taken over is the reason.
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
+// mutation whose hash cannot be taken over is the reason.
 func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int

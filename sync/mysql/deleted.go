@@ -9,13 +9,13 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// deletedWindow is how many rows one look for deleted tickets goes through: no index helps there, and no statement may take as long
-// as a table is large.
+// deletedWindow is how many rows one look for deleted tickets goes through: no index helps there, and no statement may take as
+// long as a table is large.
 const deletedWindow = 50_000
 
-// Deleted returns the deleted tickets among the next rows above after, in the order of their ids, and up to which id it has looked;
-// more says that there are rows above that. Where the table has no deleted_at these are the tombstones, where it has a side table
-// also those of that. Errors wrap [flush.ErrSinkDown] or [flush.ErrSinkPaused].
+// Deleted returns the deleted tickets among the next rows above after, in the order of their ids, and up to which id it has
+// looked; more says that there are rows above that. Where the table has no deleted_at these are the tombstones, where it has a
+// side table also those of that. Errors wrap [flush.ErrSinkDown] or [flush.ErrSinkPaused].
 func (db *DB) Deleted(ctx context.Context, after ticket.ID) (ids []ticket.ID, upTo ticket.ID, more bool, err error) {
 	const operation = "read deleted tickets"
 	d, err := db.known(ctx)

@@ -14,7 +14,8 @@ func TestDeletedTickets(t *testing.T) {
 	servers(t, func(t *testing.T, dsn string) {
 		t.Helper()
 		db := migrated(t, dsn)
-		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i+1 FROM n WHERE i<249) "+
+		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) "+
+			"WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i+1 FROM n WHERE i<249) "+
 			"SELECT 1+a.i+250*b.i FROM n AS a JOIN n AS b WHERE b.i<240")
 		exec(t, db, "UPDATE wp_support_tickets SET deleted_at=NOW() WHERE ticket_id IN (1,50000,50001,60000)")
 		wantDeleted(t, db, 1, 50000, 50001, 60000)

@@ -8,8 +8,8 @@
 // guarded: it is assigned only where the change's revision is above the row's, and the revision column is assigned
 // last, as assignments run from left to right. So a write may come twice, late, or from two daemons at once: an older
 // revision never replaces a newer one, and columns that a change does not name are left alone.
-// Two further conditions keep changes away from rows that are not theirs. A create, until it has arrived, assigns nothing where the
-// row's revision is below that of the create (see floorOf): the row belongs to another ticket, and the create is refused.
+// Two further conditions keep changes away from rows that are not theirs. A create, until it has arrived, assigns nothing where
+// the row's revision is below that of the create (see floorOf): the row belongs to another ticket, and the create is refused.
 // What is no deletion assigns nothing where the row is marked as deleted: the result says that the store is to forget its copy.
 // The server's answer carries a mark where the guard kept a row from being written; only then the revisions are asked for.
 //

@@ -29,8 +29,8 @@ const (
 )
 
 // Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
-// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that ticketd did
-// not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
+// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that
+// ticketd did not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
 //
 // It may be run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {

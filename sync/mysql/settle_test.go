@@ -133,17 +133,17 @@ func TestSettleStopsWaitingWithItsContext(t *testing.T) {
 	}
 }
 
-// Nothing is parked for a reason that nobody knows.
-func TestAnUnknownNumberMeansDown(t *testing.T) {
+// The class of the SQLSTATE judges what the table of numbers does not name; what neither names is told apart by a probe, see
+// TestAnswersThatNobodyNamed.
+func TestNumbersThatNobodyNamed(t *testing.T) {
 	t.Parallel()
-	w, rows := batch(1)
-	err := w.settle(t.Context(), rows, 0, func(context.Context, []row) error { return number(9999) })
-	if !errors.Is(err, flush.ErrSinkDown) || w.results[0].Refused != nil {
-		t.Errorf("error %v, result %+v", err, w.results[0])
-	}
-	known := &driver.MySQLError{Number: 9998, SQLState: [5]byte{'2', '2', '0', '0', '3'}}
-	if judge(known) != data {
-		t.Error("a data exception by its SQLSTATE is not taken for one")
+	for state, want := range map[string]verdict{
+		"22003": data, "23000": data, "45000": data, "40001": conflict, "08S01": down, "28000": down, "HY000": unknown,
+	} {
+		err := &driver.MySQLError{Number: 9998, SQLState: [5]byte([]byte(state))}
+		if got := judge(err); got != want {
+			t.Errorf("state %s: verdict %d, want %d", state, got, want)
+		}
 	}
 }
 

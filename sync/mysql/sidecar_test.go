@@ -157,7 +157,9 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	exec(t, db, "INSERT INTO tickets (status) VALUES ('theirs')")
 	write(t, db, set(2, 10*apart, "status", "older"))
 	results := write(t, db,
-		acknowledged(set(1, 20*apart, "status", "new"), 20*apart), acknowledged(set(2, 20*apart, "status", "new"), 20*apart), acknowledged(set(3, 22*apart, "status", "new"), 20*apart))
+		acknowledged(set(1, 20*apart, "status", "new"), 20*apart),
+		acknowledged(set(2, 20*apart, "status", "new"), 20*apart),
+		acknowledged(set(3, 22*apart, "status", "new"), 20*apart))
 	for i := range 2 {
 		if r := results[i].Refused; r == nil || r.Code != 1062 || !strings.Contains(r.Reason, "belongs to another ticket") {
 			t.Errorf("create of %d: %+v, want it refused as taken", i+1, results[i])
@@ -170,11 +172,17 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	// What arrived before, whole or in part, is no other ticket.
 	wantStored(t, write(t, db, acknowledged(set(3, 22*apart, "status", "again"), 20*apart)), 22*apart)
 	wantFields(t, db, 3, 22*apart, "status", "new")
-	wantStored(t, write(t, db, acknowledged(set(3, 30*apart, "status", "set"), 20*apart), acknowledged(set(4, 30*apart, "status", "new"), 30*apart)), 30*apart, 30*apart)
+	results = write(t, db,
+		acknowledged(set(3, 30*apart, "status", "set"), 20*apart),
+		acknowledged(set(4, 30*apart, "status", "new"), 30*apart))
+	wantStored(t, results, 30*apart, 30*apart)
 	wantFields(t, db, 3, 30*apart, "status", "set")
 
 	// A create that was deleted before it arrived must not delete the row of another ticket.
-	unborn := write(t, db, acknowledged(deletion(1, 40*apart), 35*apart), acknowledged(deletion(5, 40*apart), 35*apart), acknowledged(deletion(4, 40*apart), 30*apart))
+	unborn := write(t, db,
+		acknowledged(deletion(1, 40*apart), 35*apart),
+		acknowledged(deletion(5, 40*apart), 35*apart),
+		acknowledged(deletion(4, 40*apart), 30*apart))
 	wantStored(t, unborn, 40*apart, 40*apart, 40*apart)
 	if id, err := db.MaxID(t.Context()); err != nil || id != 5 {
 		t.Errorf("highest id %d, error %v; want 5, which is deleted", id, err)

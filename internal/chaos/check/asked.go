@@ -54,6 +54,12 @@ func mustMeet(b *book) []history.Violation {
 	return found
 }
 
+// revived says that a row may have been made in SQL under the id of a deleted ticket that had no row, before a change of it: then there
+// is a ticket of that id again, which is not ticketd's doing.
+func (p *page) revived(gone, op *history.Op) bool {
+	return slices.ContainsFunc(p.inserts, func(made *history.Op) bool { return made.Return > gone.Call && made.Call < op.Return })
+}
+
 // swallowed demands that nobody is told that a change of a deleted ticket is done. Without its servers a daemon may not know of
 // the deletion; what the client leaves in the spool is judged when nobody listens any more.
 func swallowed(b *book) []history.Violation {
@@ -64,7 +70,8 @@ func swallowed(b *book) []history.Violation {
 				continue
 			}
 			for _, gone := range p.changes {
-				if gone.Kind == history.Delete && gone.Outcome == history.Done && gone.Code != history.Spooled && b.before(gone, op) {
+				if gone.Kind == history.Delete && gone.Outcome == history.Done && gone.Code != history.Spooled && b.before(gone, op) &&
+					!p.revived(gone, op) {
 					found = append(found, violation(RuleDeleted, p.id, "a change of a deleted ticket was acknowledged", gone, op))
 					break
 				}

@@ -41,9 +41,8 @@ func (p *page) alive() bool {
 	}
 }
 
-// existence judges whether there is a ticket in the end. A deletion of unknown outcome may have been made.
-func (p *page) existence() []history.Violation {
-	var gone, made, maybe *history.Op
+// deeds are the last deletion that was acknowledged, the last other change that was, and the last deletion of unknown outcome.
+func (p *page) deeds() (gone, made, maybe *history.Op) {
 	for _, op := range p.changes {
 		switch {
 		case op.Kind == history.Delete && op.Outcome == history.Done:
@@ -54,6 +53,12 @@ func (p *page) existence() []history.Violation {
 			made = op
 		}
 	}
+	return gone, made, maybe
+}
+
+// existence judges whether there is a ticket in the end. A deletion of unknown outcome may have been made.
+func (p *page) existence() []history.Violation {
+	gone, made, maybe := p.deeds()
 	switch {
 	case p.alive() && gone != nil:
 		return []history.Violation{violation(RuleDeleted, p.id, "a ticket that was deleted is there in the end", gone)}

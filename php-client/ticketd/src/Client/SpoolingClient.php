@@ -65,9 +65,9 @@ final class SpoolingClient {
 	 *                                empty string where it is not known.
 	 */
 	public function __construct( Client $client, Spool $spool, ?callable $next_id = null, ?callable $identity = null ) {
-		$this->client  = $client;
-		$this->spool   = $spool;
-		$this->next_id = $next_id ?? static function (): int {
+		$this->client   = $client;
+		$this->spool    = $spool;
+		$this->next_id  = $next_id ?? static function (): int {
 			return 0;
 		};
 		$this->identity = $identity ?? static function (): string {

@@ -53,7 +53,8 @@ final class Database {
 	}
 
 	/**
-	 * The identity of a tickets table, which changes carry that wait in the spool: so none is ever made in another table.
+	 * The identity of a tickets table, which changes that wait in the spool carry: so none is ever made in another
+	 * table.
 	 *
 	 * @param string $table The table's name.
 	 * @return string The identity; empty where the table has none, or the database does not answer.

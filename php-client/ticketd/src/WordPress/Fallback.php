@@ -190,7 +190,8 @@ final class Fallback {
 	 */
 	private function overlaid( Table $table, int $id, ?array $ticket, array $waiting ): ?array {
 		foreach ( $waiting as list( $time_us, $request ) ) {
-			if ( $request->site() !== $this->site || ( null === $ticket && true === $request->param( 'must_exist' ) ) ) {
+			$missed = null === $ticket && true === $request->param( 'must_exist' );
+			if ( $missed || $request->site() !== $this->site ) {
 				continue;
 			}
 			$now    = gmdate( 'Y-m-d H:i:s', intdiv( $time_us, 1000000 ) );

@@ -16,8 +16,8 @@ defined( 'ABSPATH' ) || exit;
  * The columns with a meaning have the names that the plugin's own table has: `ticket_id`, `revision`, `extra`,
  * `created_at`, `updated_at`, `deleted_at`. Others only the daemon's configuration knows.
  *
- * A table that ticketd did not make is never altered. Its side table, `{name}_ticketd`, has the revisions, and the marks
- * of tickets that were deleted.
+ * A table that ticketd did not make is never altered. Its side table, `{name}_ticketd`, has the revisions, and the
+ * marks of tickets that were deleted.
  */
 final class Table {
 
@@ -149,8 +149,8 @@ final class Table {
 	}
 
 	/**
-	 * The condition that a ticket carries no mark of deletion: of the table, NULL, 0, or a date of zeros; or of the side
-	 * table.
+	 * The condition that a ticket carries no mark of deletion: of the table, NULL, 0, or a date of zeros; or of the
+	 * side table.
 	 *
 	 * @return string[] Conditions that must hold altogether.
 	 */

@@ -74,7 +74,10 @@ final class Health {
 			'connections' => array_fill_keys( array( 'open', 'limit' ), 0 ),
 			'store'       => $place,
 			'sink'        => $place,
-			'journal'     => array_fill_keys( array( 'entries', 'bytes', 'oldest_ms', 'replayed', 'segments', 'requests' ), 0 ),
+			'journal'     => array_fill_keys(
+				array( 'entries', 'bytes', 'oldest_ms', 'replayed', 'segments', 'requests' ),
+				0
+			),
 			'spool'       => array_fill_keys( array( 'files', 'bytes', 'oldest_ms', 'taken', 'bad' ), 0 ),
 		);
 		foreach ( $parts as $name => $part ) {
