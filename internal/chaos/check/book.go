@@ -171,12 +171,15 @@ func (b *book) release() {
 	for _, op := range b.strays {
 		named[op.Named] = true
 	}
-	for _, m := range b.history.Moved {
-		follows := func(op *history.Op) bool { return op.Kind != history.Create && op.Code == history.Spooled }
+	follows := func(op *history.Op) bool { return op.Kind != history.Create && op.Code == history.Spooled }
+	var out []int64
+	for _, m := range b.history.Moved { // several creates may have named one id
 		if p := b.tickets[m.From]; !named[m.From] || p != nil && slices.ContainsFunc(p.changes, follows) {
-			delete(b.tickets, m.From)
-			delete(b.tickets, m.To)
+			out = append(out, m.From, m.To)
 		}
+	}
+	for _, id := range out {
+		delete(b.tickets, id)
 	}
 }
 
