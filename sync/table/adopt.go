@@ -22,10 +22,13 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 		if !kept {
 			continue
 		}
+		if d.marks(f.Name) && unset(value) {
+			continue // the mark of a deletion, and there is none
+		}
 		checked, err := d.Check(ticket.Fields{{Name: f.Name, Value: value}})
 		var field *FieldError
 		switch {
-		case f.Name == d.DeletedAt && d.DeletedAt != "" && !value.IsNull():
+		case f.Name == d.DeletedAt && d.DeletedAt != "":
 			refused = append(refused, &FieldError{
 				Field: f.Name, Rule: RuleReserved, Reason: "the ticket is marked as deleted; delete it in ticketd, or take the mark away",
 			})
@@ -36,6 +39,17 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 		}
 	}
 	return taken, refused
+}
+
+// marks says whether a field is the mark of a deletion, or would be where the table keeps that elsewhere.
+func (d *Definition) marks(name string) bool {
+	_, column := d.byField[name]
+	return name == d.DeletedAt || d.DeletedAt == "" && !column && strings.EqualFold(name, deletedAt)
+}
+
+func unset(v ticket.Value) bool {
+	text := strings.Trim(v.Text(), spaces)
+	return v.IsNull() || text == "" || text == "0"
 }
 
 // isKey says whether a field is the ticket's id, which some programs keep in the hash too.

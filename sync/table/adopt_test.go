@@ -62,7 +62,7 @@ func TestAdopt(t *testing.T) {
 			"count=3;", "subject:length;customer_id:number;",
 		},
 		{[]string{"_lock", "1", "Subject", "x"}, "", "_lock:reserved;Subject:unknown;"},
-		{[]string{"deleted_at", ""}, "deleted_at=NULL;", ""},
+		{[]string{"deleted_at", ""}, "", ""},
 		{[]string{"deleted_at", "1700000000"}, "", "deleted_at:reserved;"},
 	} {
 		if taken, refused := adopt(c.given...); taken != c.taken || refused != c.refuse {
