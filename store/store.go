@@ -55,7 +55,7 @@ type Mutation struct {
 	Remember time.Duration
 	// IfRevision, where it is not zero, refuses the mutation with a [ConflictError] unless the ticket is at this revision.
 	IfRevision ticket.Revision
-	// MustExist refuses a Set with [ErrAbsent] where the store does not hold the ticket.
+	// MustExist refuses a Set or Delete with [ErrAbsent] where the store does not hold the ticket.
 	MustExist bool
 	// Digest identifies what the request asks for, so that RequestID used again for something else is refused with
 	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.

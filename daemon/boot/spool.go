@@ -13,6 +13,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
 )
 
@@ -36,7 +37,7 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 // spooledMoved is told that a create from the spool got another id than its client was told.
 func (d *Daemon) spooledMoved(of daemon.Site, from, to int64) {
 	for _, s := range d.sites {
-		if daemon.Site(s.Site) == of {
+		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
 			s.spooledMoved(from, to)
 		}
 	}

@@ -70,7 +70,7 @@ type Summary struct {
 	// Unchanged exist in ticketd with the same values; Ours are ticketd's own.
 	Unchanged, Ours int
 	Refused         int
-	// Highest is the highest id among those that are ticketd's now.
+	// Highest is the highest id among those that are ticketd's now, and those that can be corrected and taken over later.
 	Highest ticket.ID
 }
 
@@ -227,6 +227,7 @@ func (r *run) judge(h *found, hash map[string]string, failed error) (good bool, 
 				return false, err
 			}
 		}
+		r.sum.Highest = max(r.sum.Highest, h.id)
 		return false, r.refuse(h, refused[0].Field, refused[0].Reason)
 	}
 	if h.fields = fields; len(fields) == 0 {

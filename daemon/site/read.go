@@ -148,6 +148,12 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	return records, complete(d, records, found)
 }
 
+// rowless says that a ticket of which nothing waits has no row any more: somebody else has deleted it. What the store holds of it is
+// no ticket.
+func rowless(r *store.Record) bool {
+	return r.Held() && !r.Full && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil
+}
+
 // complete merges what was found into those records that are not whole, in place: what the store holds is newer than
 // the row. A ticket without a row is made whole with the table's defaults, as its insert will.
 func complete(d *table.Definition, records, found []store.Record) error {
@@ -169,10 +175,10 @@ func complete(d *table.Definition, records, found []store.Record) error {
 		}
 		if row != nil {
 			merge(record, row)
+		} else if rowless(record) {
+			*record = store.Record{ID: record.ID}
 		} else if record.Held() {
-			if err := defaults(d, record); err != nil && record.Stray == nil { // such a one is shown as it is
-				return err
-			}
+			_ = defaults(d, record) // what lacks a column that the table has no default for is shown as it is
 		}
 	}
 	return nil

@@ -120,11 +120,14 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 		return protocol.RevisionResult{}, err
 	}
 	id := ticket.ID(p.ID)
+	mustExist := false
 	record, err := s.lookUpInHalf(ctx, id)
 	switch {
 	case err == nil && record.Deleted && !record.Behind && !record.Queued && // else its revision is not known for certain
 		p.RequestID == "": // only the store knows whether the id was another request's
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
+	case errors.Is(err, errNoTicket) && p.RequestID != "":
+		mustExist = true // the store alone knows whether this repeats a request; else it says that there is no ticket
 	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
 		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
 		return protocol.RevisionResult{}, answerChange(err)
@@ -132,7 +135,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	now := time.Now()
 	s.use(id)
 	fields, _ := d.SoftDelete(now)
-	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields}
+	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields, MustExist: mustExist}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	m.Digest = asked{method: protocol.MethodDelete, id: p.ID}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)

@@ -123,8 +123,10 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 		deleted = e.gone
 	}
 	switch {
-	case m.Kind == store.Delete:
+	case m.Kind == store.Delete && (e != nil || !m.MustExist):
 		return nil
+	case m.Kind == store.Delete:
+		return store.ErrAbsent
 	case m.Kind.Creates():
 		return refusedCreate(m, e, deleted)
 	case deleted:
@@ -135,10 +137,11 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 	return nil
 }
 
-// refusedCreate is refusal for a create: one that is late may meet what was made by somebody who was told its id.
+// refusedCreate is refusal for a create: one that is late may meet what was made by somebody who was told its id, which one clock
+// has dated, that of this host: so what is older is another ticket, without an allowance for clocks that differ.
 func refusedCreate(m *store.Mutation, e *entry, deleted bool) error {
-	since := m.Since(0)
-	switch own := e != nil && since != 0 && e.born > since; {
+	since := m.Accepted
+	switch own := e != nil && since != 0 && e.born >= since; {
 	case own && deleted:
 		return store.ErrDeleted
 	case !own && (e != nil || deleted):

@@ -88,6 +88,8 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 	elseif kind == 3 then
 		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's: the store takes it over first
 			return 8, 0
+		elseif required < 0 and not held[1] then
+			return 5, 0
 		end
 		return
 	elseif kind == 2 then

@@ -292,8 +292,8 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 // refusedCreate says why a create cannot be made beside what waits of its id: one that is late may meet what was made by somebody
 // who was told the id.
 func refusedCreate(m *store.Mutation, w *waiting, deleted bool) error {
-	since := m.Since(0)
-	switch own := w != nil && since != 0 && w.born > since; {
+	since := m.Accepted // dated by this host's clock, as what waits here
+	switch own := w != nil && since != 0 && w.born >= since; {
 	case own && w.gone != 0:
 		return store.ErrDeleted
 	case !own && (w != nil || deleted):

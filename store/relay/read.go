@@ -100,20 +100,18 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 
 // Fill implements [store.Tickets]: only the next store keeps clean copies.
 func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
-	if err := s.next.Fill(ctx, rows, bases); err != nil {
-		return err
-	}
+	err := s.next.Fill(ctx, rows, bases)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range rows {
 		switch {
-		case rows[i].Deleted:
+		case rows[i].Deleted: // also while the next store is away, which is when it is needed here
 			s.recent.graves.Add(rows[i].ID)
-		case bases[i] == 0: // somebody has revived the row
+		case err == nil && bases[i] == 0: // somebody has revived the row
 			s.recent.forget(rows[i].ID)
 		}
 	}
-	return nil
+	return err
 }
 
 // Bury implements [store.Tickets].

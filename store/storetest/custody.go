@@ -146,6 +146,25 @@ func testMustExist(t *testing.T, b *bench) {
 	b.refused(t, m, store.ErrDeleted)
 }
 
+// A deletion that must meet a ticket tells a repetition from a ticket that is in no place.
+func testRepeatedDeletion(t *testing.T, b *bench) {
+	if b.Replays {
+		return // whether the ticket is held is not for the journal to say
+	}
+	m := b.mutation(store.Delete, 1, nil)
+	m.RequestID, m.Digest = "gone", "a"
+	first := b.apply(t, m)[0]
+	b.forget(t, 1, first.Revision)
+	m.MustExist = true
+	if o := b.apply(t, m)[0]; o != first {
+		t.Errorf("outcome %+v of the repetition, want %+v", o, first)
+	}
+	m.Digest = "b"
+	b.refused(t, m, store.ErrReused)
+	m.RequestID = "other"
+	b.refused(t, m, store.ErrAbsent)
+}
+
 // A deletion carries its own mark alone: what was changed before is moot, refused or not.
 func testDeleteIsPure(t *testing.T, b *bench) {
 	b.dead(t, 1)

@@ -52,6 +52,7 @@ func Run(t *testing.T, open Open) {
 		"MustExist/MakesNone":                   testMustExist,
 		"Delete/CarriesItsMarkAlone":            testDeleteIsPure,
 		"Delete/OutlivesTheCopy":                testTombstones,
+		"Delete/RepeatedIsNotAbsent":            testRepeatedDeletion,
 		"Delete/GivenUpLeavesNoTombstone":       testDropDeletion,
 		"Fill/CompletesPartial":                 testFill,
 		"Fill/StaleRowIsPassedOver":             testFillStale,

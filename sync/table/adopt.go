@@ -19,13 +19,16 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 			continue
 		}
 		value, kept := d.adopted(f)
-		if !kept || value.IsNull() && d.isMark(f.Name) {
+		if !kept {
 			continue
+		}
+		if d.marks(f.Name) && unset(value) {
+			continue // the mark of a deletion, and there is none
 		}
 		checked, err := d.Check(ticket.Fields{{Name: f.Name, Value: value}})
 		var field *FieldError
 		switch {
-		case d.isMark(f.Name):
+		case d.marks(f.Name):
 			refused = append(refused, &FieldError{
 				Field: f.Name, Rule: RuleReserved, Reason: "the ticket is marked as deleted; delete it in ticketd, or take the mark away",
 			})
@@ -38,8 +41,17 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 	return taken, refused
 }
 
-// isMark says whether a field is the mark of a deletion.
-func (d *Definition) isMark(name string) bool { return d.DeletedAt != "" && name == d.DeletedAt }
+// marks says whether a field is the mark of a deletion, or would be where the table keeps that elsewhere.
+func (d *Definition) marks(name string) bool {
+	_, column := d.byField[name]
+	return name == d.DeletedAt || d.DeletedAt == "" && !column && strings.EqualFold(name, deletedAt)
+}
+
+// unset says whether a mark stands for no deletion: programs write null, an empty text or 0.
+func unset(v ticket.Value) bool {
+	text := strings.Trim(v.Text(), spaces)
+	return v.IsNull() || text == "" || text == "0"
+}
 
 // isKey says whether a field is the ticket's id, which some programs keep in the hash too.
 func (d *Definition) isKey(name string) bool {
