@@ -83,7 +83,8 @@ func deal(ctx context.Context, updates []incidents.Update, queues []chan inciden
 	}
 }
 
-// update sends one update through the plugin's REST route: the first of a ticket makes the ticket, which gets an id of the site's own.
+// update sends one update through the plugin's REST route: the first of a ticket makes the ticket, which gets an id of the
+// site's own.
 func (s *site) update(ctx context.Context, client *http.Client, u incidents.Update) error {
 	id, made := s.made.id(u.Ticket)
 	if made {

@@ -145,18 +145,19 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	if err != nil {
 		return nil, err
 	}
-	return records, complete(d, records, found)
+	complete(d, records, found)
+	return records, nil
 }
 
-// rowless says that a ticket of which nothing waits has no row any more: somebody else has deleted it. What the store holds of it is
-// no ticket.
+// rowless says that a ticket of which nothing waits has no row any more: somebody else has deleted it. What the store holds of
+// it is no ticket.
 func rowless(r *store.Record) bool {
 	return r.Held() && !r.Full && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil
 }
 
 // complete merges what was found into those records that are not whole, in place: what the store holds is newer than
 // the row. A ticket without a row is made whole with the table's defaults, as its insert will.
-func complete(d *table.Definition, records, found []store.Record) error {
+func complete(d *table.Definition, records, found []store.Record) {
 	byID := make(map[ticket.ID]*store.Record, len(found))
 	for i := range found {
 		byID[found[i].ID] = &found[i]
@@ -173,15 +174,15 @@ func complete(d *table.Definition, records, found []store.Record) error {
 		if record.Stray != nil {
 			showStray(d, record, row)
 		}
-		if row != nil {
+		switch {
+		case row != nil:
 			merge(record, row)
-		} else if rowless(record) {
+		case rowless(record):
 			*record = store.Record{ID: record.ID}
-		} else if record.Held() {
+		case record.Held():
 			_ = defaults(d, record) // what lacks a column that the table has no default for is shown as it is
 		}
 	}
-	return nil
 }
 
 // showStray makes a record of what another program keeps under the ticket's name: it is newer than the row, and older than what

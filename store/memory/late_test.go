@@ -10,6 +10,7 @@ import (
 
 // One clock dates what a late create meets here: what is a second older than the create's promise is a stranger's.
 func TestLateCreateMeetsAStrangerOfASecondAgo(t *testing.T) {
+	t.Parallel()
 	const told ticket.Revision = 1_000_000_000_000
 	late := store.Mutation{Kind: store.Begin, ID: 1, Accepted: told}
 	stranger, own := &entry{}, &entry{}

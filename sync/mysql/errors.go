@@ -114,9 +114,9 @@ var verdicts = map[uint16]verdict{
 	3572: down, // MySQL: NOWAIT on a lock
 }
 
-// judge says what an error means. A number that is not in the table is judged by the class of its SQLSTATE: a data exception (22), a
-// violated constraint (23) and a trigger's SIGNAL (45) concern a row, a rolled back transaction (40) is a conflict, a connection (08)
-// or an authorisation (28) concerns the server. What is left is [unknown].
+// judge says what an error means. A number that is not in the table is judged by the class of its SQLSTATE: a data exception
+// (22), a violated constraint (23) and a trigger's SIGNAL (45) concern a row, a rolled back transaction (40) is a conflict, a
+// connection (08) or an authorisation (28) concerns the server. What is left is [unknown].
 func judge(err error) verdict {
 	if err == nil {
 		return fine

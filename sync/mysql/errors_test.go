@@ -105,9 +105,9 @@ func ids(changes []flush.Change) []ticket.ID {
 	return all
 }
 
-// What the server answers about one row concerns that row, whatever its number: a partition that is not there (1526), a value that a
-// generated column cannot compute (1411), a trigger's SIGNAL with a number and a state of its own. Where such an answer counts as an
-// outage, one value blocks the site for ever (tried by hand: judge without unknown).
+// What the server answers about one row concerns that row, whatever its number: a partition that is not there (1526), a value
+// that a generated column cannot compute (1411), a trigger's SIGNAL with a number and a state of its own. Where such an answer
+// counts as an outage, one value blocks the site for ever (tried by hand: judge without unknown).
 func TestAnswersThatNobodyNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -104,7 +104,8 @@ func pause(ctx context.Context, mean time.Duration) error {
 	}
 }
 
-// probeWrite makes a write that changes nothing, in the sequence's table. Its error wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused].
+// probeWrite makes a write that changes nothing, in the sequence's table. Its error wraps [flush.ErrSinkDown] or
+// [flush.ErrSinkPaused].
 func (db *DB) probeWrite(ctx context.Context) error {
 	_, err := db.pool.ExecContext(ctx, "UPDATE "+db.sequence()+" SET next = next WHERE id = 1")
 	return db.failure("probe", err)

@@ -54,8 +54,8 @@ func mustMeet(b *book) []history.Violation {
 	return found
 }
 
-// revived says that a row may have been made in SQL under the id of a deleted ticket that had no row, before a change of it: then there
-// is a ticket of that id again, which is not ticketd's doing.
+// revived says that a row may have been made in SQL under the id of a deleted ticket that had no row, before a change of it:
+// then there is a ticket of that id again, which is not ticketd's doing.
 func (p *page) revived(gone, op *history.Op) bool {
 	return slices.ContainsFunc(p.inserts, func(made *history.Op) bool { return made.Return > gone.Call && made.Call < op.Return })
 }
