@@ -101,13 +101,16 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	}
 	site, err := d.sites.For(r.peer, p.SiteName())
 	if err == nil && !Meant(p, site) {
-		return nil, protocol.Invalid("identity", "the change is meant for another table than this site's")
+		return nil, ErrNotMeant
 	}
 	return site, err
 }
 
-// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. A site that does not know
-// its table yet takes nothing anyway.
+// ErrNotMeant refuses a change that is meant for another table than its site's.
+var ErrNotMeant = protocol.Invalid("identity", "the change is meant for another table than this site's")
+
+// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. Of a site that does not
+// know its table yet nobody can tell: it takes nothing, and looks itself once it knows.
 func Meant(p protocol.Params, site Site) bool {
 	change, may := p.(interface{ TableIdentity() string })
 	serving, knows := site.(interface{ Owns(identity string) bool })

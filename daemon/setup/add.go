@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/store/redis"
 )
 
 //go:embed site.toml.tmpl
@@ -66,6 +67,9 @@ func (o *Options) prefixIn(ctx context.Context, c *config.Config, own owner) (st
 		return "", err
 	}
 	defer func() { _ = client.Close() }()
+	if err := notElsewhere(ctx, c, own); err != nil {
+		return "", err
+	}
 	var taken []string
 	for name, s := range c.Sites {
 		if name != o.Site {
@@ -77,6 +81,47 @@ func (o *Options) prefixIn(ctx context.Context, c *config.Config, own owner) (st
 		return "", errors.Join(errors.New("the configuration's Redis cannot be used for another site"), err)
 	}
 	return prefix, nil
+}
+
+// notElsewhere refuses where the table's keys are in another database of the same Redis: its two hosts, or its former
+// configuration and this one, would not see each other's changes.
+func notElsewhere(ctx context.Context, c *config.Config, own owner) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for n := 0; n < databases && len(c.Redis.Cluster) == 0; n++ {
+		if n == c.Redis.DB {
+			continue
+		}
+		other := *c
+		other.Redis.DB = n
+		prefix, there, err := placeOf(ctx, &other, own)
+		if err != nil {
+			break // it has fewer databases, or this user may not look: what the site needs is looked at by itself
+		}
+		if there {
+			return fmt.Errorf("the table's keys are in database %d of this Redis already (%sticket:*), and this configuration uses %d: "+
+				"all that serve one table must use the same. Where nobody uses those any more, run 'ticketd flush' there, stop it, "+
+				"remove them (redis-cli -n %[1]d --scan --pattern '%[2]sticket:*' | xargs redis-cli -n %[1]d UNLINK) and try again",
+				n, prefix, c.Redis.DB)
+		}
+	}
+	return nil
+}
+
+// placeOf finds the prefix of the table's keys in the configuration's database of Redis.
+func placeOf(ctx context.Context, c *config.Config, own owner) (prefix string, there bool, err error) {
+	client, err := boot.OpenRedis(c)
+	if err != nil {
+		return "", false, err
+	}
+	defer func() { _ = client.Close() }()
+	prefixes, err := redis.Prefixes(ctx, client)
+	for _, prefix := range prefixes {
+		if of, err := redis.NewKeys(client, prefix, false).Owner(ctx); err == nil && own.is(of) {
+			return prefix, true, nil
+		}
+	}
+	return "", false, err
 }
 
 // joined is the text with the site's section behind it.

@@ -45,19 +45,37 @@ func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache st
 		"or name another Redis with --redis", f.Addr))
 }
 
-// find looks for keys that are the table's already.
+// find looks for keys that are the table's already: under the prefixes that are likely first, as these need no search, then under
+// any, as another host's configuration may call the site by another name.
 func (f *foundRedis) find(ctx context.Context, own owner, prefixes ...string) bool {
 	for n := range databases {
-		client := f.open(n)
-		for _, prefix := range prefixes {
-			of, err := redis.NewKeys(client, prefix, false).Owner(ctx)
-			if err == nil && own.is(of) {
-				f.Database, f.Prefix = n, prefix
-				_ = client.Close()
-				return true
-			}
+		if f.findIn(ctx, n, own, prefixes) {
+			return true
 		}
+	}
+	for n := range databases {
+		if f.info["db"+strconv.Itoa(n)] == "" {
+			continue
+		}
+		client := f.open(n)
+		others, err := redis.Prefixes(ctx, client)
 		_ = client.Close()
+		if err == nil && f.findIn(ctx, n, own, others) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *foundRedis) findIn(ctx context.Context, database int, own owner, prefixes []string) bool {
+	client := f.open(database)
+	defer func() { _ = client.Close() }()
+	for _, prefix := range prefixes {
+		of, err := redis.NewKeys(client, prefix, false).Owner(ctx)
+		if err == nil && own.is(of) {
+			f.Database, f.Prefix = database, prefix
+			return true
+		}
 	}
 	return false
 }
@@ -81,7 +99,15 @@ func choosePrefix(
 ) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()
-	for _, prefix := range []string{"", site + ":"} {
+	likely := []string{"", site + ":"}
+	if !cluster {
+		others, err := redis.Prefixes(ctx, client)
+		if err != nil {
+			return "", err
+		}
+		likely = append(likely, others...)
+	}
+	for _, prefix := range likely {
 		if of, err := redis.NewKeys(client, prefix, cluster).Owner(ctx); err == nil && own.is(of) && !slices.Contains(taken, prefix) {
 			return prefix, nil
 		}

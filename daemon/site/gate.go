@@ -17,7 +17,12 @@ var _ daemon.Site = Gate{}
 func (g Gate) Owns(identity string) bool { return g.Site.Owns == nil || g.Site.Owns(identity) }
 
 func through[P, R any](ctx context.Context, g Gate, p P, call func(context.Context, P) (R, error)) (R, error) {
-	if err := g.closed(); err != nil {
+	err := g.closed()
+	// Only now is it known whose table this is: a change may have come before that, and waited in the spool.
+	if change, may := any(p).(protocol.Params); err == nil && may && !daemon.Meant(change, g) {
+		err = daemon.ErrNotMeant
+	}
+	if err != nil {
 		var none R
 		return none, err
 	}

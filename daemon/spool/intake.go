@@ -272,10 +272,23 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
 		f.finish(stuck{taken: true})
+	case refusal == daemon.ErrNotMeant: //nolint:errorlint // this one, not any refusal of a field of that name
+		s.resume(in)
+		f.leave()
 	default:
 		f.finish(stuck{why: refusal})
 	}
 	return true
+}
+
+// leave lets the file lie: which table its site serves was not known yet when the lane was looked at, and it is another one.
+func (f queued) leave() {
+	f.lane.mu.Lock()
+	defer f.lane.mu.Unlock()
+	if f.lane.folder != nil {
+		f.lane.leave(f.name)
+		f.lane.count(f.lane.crowded.Load())
+	}
 }
 
 func (f queued) finish(known stuck) {

@@ -264,11 +264,7 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 	var refusal *protocol.Error
 	switch {
 	case err == nil && !daemon.Meant(c, site):
-		if l.elsewhere.Load() == 0 {
-			l.s.opts.Log.Error().Str("file", name).
-				Msg("a change in the spool is meant for another table than its site's: it is left where it is")
-		}
-		l.files[name] = file{elsewhere: true}
+		l.leave(name)
 	case err == nil:
 		l.files[name] = file{site: site}
 		wait[site] = true
@@ -283,6 +279,15 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 		return err // nothing is known of the file: files behind it must not overtake it
 	}
 	return nil
+}
+
+// leave notes a file that is meant for another table than its site's. It is called with l.mu held.
+func (l *lane) leave(name string) {
+	if l.elsewhere.Load() == 0 {
+		l.s.opts.Log.Error().Str("file", name).
+			Msg("a change in the spool is meant for another table than its site's: it is left where it is")
+	}
+	l.files[name] = file{elsewhere: true}
 }
 
 // again has the lane looked at again after a while. Nobody waits for that.

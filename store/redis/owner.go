@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -85,6 +87,25 @@ func (k *Keys) Adopt(ctx context.Context, identity string) error {
 		}
 	}
 	return nil
+}
+
+// metaPattern is what SCAN is asked for: the meta hashes of all sites; each name begins with its site's prefix.
+const metaPattern = "*ticket:meta"
+
+// Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. It reads the names of all
+// keys, as whoever chose a prefix told nobody.
+func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
+	const perCall = 5000
+	var prefixes []string
+	names := client.Scan(ctx, 0, metaPattern, perCall).Iterator()
+	for names.Next(ctx) {
+		prefix := strings.TrimSuffix(names.Val(), metaPattern[1:])
+		if (keys{prefix: prefix, partitions: 1}).meta(0) == names.Val() && !slices.Contains(prefixes, prefix) {
+			prefixes = append(prefixes, prefix)
+		}
+	}
+	slices.Sort(prefixes)
+	return prefixes, wrap("look for sites' keys", names.Err())
 }
 
 // Prefix is what their names begin with.

@@ -1,0 +1,37 @@
+package site_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// A change may have been let in before its site knew its table: once it does, the change is judged again.
+func TestGateJudgesAgainOnceTheTableIsKnown(t *testing.T) {
+	t.Parallel()
+	unknown, table := errors.New("not known yet"), ""
+	gate := site.Gate{Site: &site.Site{Parts: site.Parts{
+		Served: func() error { return unknown },
+		Owns:   func(identity string) bool { return table == "" || identity == table },
+	}}}
+	p := &protocol.SetParams{ID: 1, RequestID: "r", Identity: "THEIRS"}
+	if !daemon.Meant(p, gate) {
+		t.Fatal("a site that does not know its table judges")
+	}
+	if _, err := gate.Set(context.Background(), p); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Fatalf("set before the table is known: %v, want unavailable", err)
+	}
+	unknown, table = nil, "OURS"
+	_, set := gate.Set(context.Background(), p)
+	_, made := gate.Create(context.Background(), &protocol.CreateParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
+	_, deleted := gate.Delete(context.Background(), &protocol.DeleteParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
+	for method, err := range map[string]error{"set": set, "create": made, "delete": deleted} {
+		if err != error(daemon.ErrNotMeant) {
+			t.Errorf("%s for another table: %v, want %v", method, err, daemon.ErrNotMeant)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package spool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/daemon/spool"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// oneSite lets everybody use one site.
+type oneSite struct{ site daemon.Site }
+
+func (o oneSite) For(daemon.Peer, string) (daemon.Site, error) { return o.site, nil }
+
+func (o oneSite) Of(daemon.Peer) []daemon.Site { return []daemon.Site{o.site} }
+
+// A file is looked at while nobody knows which table its site serves: when that is known, and is another table, the file stays.
+func TestTableIsKnownAfterTheLook(t *testing.T) {
+	t.Parallel()
+	unknown, table := errors.New("not known yet"), ""
+	gate := site.Gate{Site: &site.Site{Parts: site.Parts{
+		Served: func() error { return unknown },
+		Owns:   func(identity string) bool { return table == "" || identity == table },
+	}}}
+	base := filepath.Join(t.TempDir(), "spool")
+	own := filepath.Join(base, strconv.Itoa(os.Geteuid()))
+	if err := errors.Join(os.Mkdir(base, 0o711), os.Mkdir(own, 0o770)); err != nil {
+		t.Fatal(err)
+	}
+	frame, err := new(protocol.Encoder).Request(1, protocol.MethodSet, &protocol.SetParams{
+		ID: 1, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("theirs")}}, RequestID: "r", Identity: "THEIRS",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(own, "1795997280290670-1-39a42b9c1f79a691.frame")
+	if err := os.WriteFile(file, frame, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	s := spool.New(spool.Options{
+		Path: base, GID: -1, Sites: oneSite{gate}, Users: func() []uint32 { return []uint32{uint32(os.Geteuid())} },
+		Timeout: time.Second, Log: zerolog.Nop(), Now: func() time.Time { return now },
+	})
+	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	if err := s.Settle(t.Context(), gate, true); err == nil {
+		t.Fatal("a site that does not know its table takes changes")
+	}
+	unknown, table = nil, "OURS"
+	now = now.Add(time.Minute) // its pause is over
+	if err := s.Settle(t.Context(), gate, true); err != nil {
+		t.Errorf("a file for another table holds up the site: %v", err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Errorf("the file for another table did not stay: %v", err)
+	}
+	if warnings := s.Warnings(gate); len(warnings) != 1 {
+		t.Errorf("warnings: %q, want the one of the file", warnings)
+	}
+}
