@@ -147,8 +147,8 @@ type Claim struct {
 	// Deleted says that the ticket was deleted since the last ack.
 	Deleted bool
 	// Created, where it is not zero, says that the ticket was made by a create that the next place does not have yet: the revision
-	// of the create, or, of one that arrived late, [Mutation.Since]. The next place must not hold a ticket of this id from
-	// before that revision.
+	// of the create, or [Mutation.Since] where other hosts may have changed the ticket before it came here. A ticket of this id
+	// that the next place holds from before that revision is another one; no further allowance for clocks is due.
 	Created ticket.Revision
 	// Due is when the ticket had to be flushed, as it stood in the index before the lease.
 	Due time.Time

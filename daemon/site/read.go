@@ -168,7 +168,7 @@ func complete(d *table.Definition, records, found []store.Record) {
 			continue
 		}
 		row := byID[record.ID]
-		if row != nil && row.Revision < record.Created-store.LateSkew {
+		if row != nil && row.Revision < record.Created {
 			row = nil // it is another ticket's: the create has not arrived, and never will
 		}
 		if record.Stray != nil {

@@ -180,9 +180,7 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 		e.born = revision
 	}
 	if m.Kind.Creates() && e.created == 0 {
-		if e.created = e.born; m.Accepted != 0 {
-			e.created = min(m.Since(0), e.born)
-		}
+		e.created = min(m.Since(e.born), e.born) // another host, which was told the id, may have brought its change already
 	}
 	return e
 }

@@ -54,9 +54,7 @@ func (o *overlay) add(e *entry) {
 	case store.Set, store.Begin:
 	}
 	if m.Kind.Creates() && w.created == 0 {
-		if w.created = e.revision; m.Accepted != 0 {
-			w.created = min(m.Accepted, e.revision)
-		}
+		w.created = min(m.Since(e.revision), e.revision)
 	}
 	given := len(m.Fields) - m.Defaults
 	for i, f := range m.Fields {

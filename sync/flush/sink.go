@@ -13,8 +13,8 @@ type Change struct {
 	Revision ticket.Revision
 	Fields   ticket.Fields
 	Deleted  bool
-	// Created, where it is not zero, is the revision under which the ticket's create was acknowledged: a row that is older
-	// belongs to another ticket and must not be changed.
+	// Created, where it is not zero, says that the sink may not have the ticket's create yet: a row from before this
+	// revision belongs to another ticket and must not be changed.
 	Created ticket.Revision
 }
 

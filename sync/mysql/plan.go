@@ -24,18 +24,17 @@ type row struct {
 	floor    ticket.Revision // see [floorOf]
 }
 
-// clockSkew is by how much the clocks of hosts may differ: a row that is older than a create by less may be the create's own.
-const clockSkew = 10 * time.Second
+// floorGrain is what floors are rounded down to, so that creates of one flush share a statement.
+const floorGrain = time.Second
 
-// floorOf returns below which revision a row that a create meets belongs to another ticket, for the revision under which
-// the create was acknowledged; zero where the change is no create. A row that SQL or another plugin has inserted is at 0.
-// Floors are rounded down by up to clockSkew, so that creates of one flush share a statement.
+// floorOf returns below which revision a row that a create meets belongs to another ticket, for [flush.Change].Created; zero where
+// the change is no create. A row that SQL or another plugin has inserted is at 0.
 func floorOf(created ticket.Revision) ticket.Revision {
 	if created == 0 {
 		return 0
 	}
-	skew := ticket.Revision(clockSkew.Microseconds())
-	return max(1, (created-skew)/skew*skew)
+	grain := ticket.Revision(floorGrain.Microseconds())
+	return max(1, created/grain*grain)
 }
 
 // group is the changes that the same statement can carry.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -63,6 +64,19 @@ func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 	})
 }
 
+// The store has allowed for clocks that differ, so the sink must not do it once more: a ticket that is two seconds older than what may
+// be the create's own is another one.
+func TestAClocksAllowanceIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, now-2*second, "subject", "theirs"), set(2, now-store.LateSkew-2*second, "subject", "theirs"))
+	results := write(t, db, created(1, now, now, "subject", "new"), created(2, now-store.LateSkew, now, "subject", "late"))
+	wantStranger(t, results[0])
+	wantStranger(t, results[1])
+	wantFields(t, db, 1, now-2*second, "subject", "theirs")
+	wantFields(t, db, 2, now-store.LateSkew-2*second, "subject", "theirs")
+}
+
 // A create whose ack was lost comes again, with further changes or without, and clocks of hosts differ.
 func TestACreateThatComesAgain(t *testing.T) {
 	t.Parallel()
@@ -74,7 +88,7 @@ func TestACreateThatComesAgain(t *testing.T) {
 	wantStored(t, write(t, db, created(1, now, now, "subject", "new")), now+100*second)
 	wantFields(t, db, 1, now+100*second, "subject", "newer", "status", "x")
 	write(t, db, set(2, now-9*second, "subject", "by a slow clock"))
-	wantStored(t, write(t, db, created(2, now, now, "status", "x")), now)
+	wantStored(t, write(t, db, created(2, now-store.LateSkew, now, "status", "x")), now)
 	wantStored(t, write(t, db, created(3, 5, 5, "status", "x")), 5) // a revision that is no time
 	wantStored(t, write(t, db, created(3, 5, 6, "status", "y")), 6)
 }

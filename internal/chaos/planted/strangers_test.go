@@ -68,7 +68,7 @@ var strangers = map[string]invariant{
 	},
 	"rows that a create meets where it is read": {
 		plants: []plant{{
-			file: "daemon/site/read.go", text: "if row != nil && row.Revision < record.Created-store.LateSkew {", instead: "if false {",
+			file: "daemon/site/read.go", text: "if row != nil && row.Revision < record.Created {", instead: "if false {",
 		}},
 		with: "second", site: never, provoke: rowUnderCreate, rule: check.RuleOwner,
 	},
