@@ -55,7 +55,7 @@ func writtenOf(field string, value history.Value) written {
 
 func newBook(h *history.History) *book {
 	b := &book{history: h, tickets: map[int64]*page{}, seen: map[sighting]time.Duration{}}
-	b.collect(merged(h.Ops))
+	b.collect(b.merged())
 	for i := range h.Final.Rows {
 		b.page(h.Final.Rows[i].Ticket).row = &h.Final.Rows[i]
 	}

@@ -18,7 +18,7 @@ func ids(b *book) []history.Violation {
 			if op.Kind != history.Create || op.Outcome != history.Done {
 				continue
 			}
-			if create != nil && !b.mayMeet(create, op) {
+			if create != nil && !b.mayMeet(create, op) && !p.parted(b, op) {
 				found = append(found, violation(RuleIDs, p.id, "two creates were given this ticket", create, op))
 			}
 			create = op
@@ -48,6 +48,13 @@ func (p *page) taken(b *book, create *history.Op) []history.Violation {
 		}
 	}
 	return nil
+}
+
+// parted tells whether a create was given another one's id unseen, as its daemon could not ask who has it, and did not become that
+// one's ticket: it is a dead letter, or was deleted meanwhile.
+func (p *page) parted(b *book, create *history.Op) bool {
+	deleted := slices.ContainsFunc(p.changes, func(op *history.Op) bool { return op.Kind == history.Delete })
+	return (!b.well(create, unnoticed) || b.busy(create)) && (p.dead != nil || deleted)
 }
 
 const (
@@ -91,7 +98,7 @@ func repeated(b *book) []history.Violation {
 			continue
 		}
 		first := told[op.Request]
-		if first != nil && first.Ticket != op.Ticket {
+		if first != nil && first.Ticket != op.Ticket && !b.forgotten(first, op) {
 			found = append(found, violation(RuleTwice, op.Ticket,
 				fmt.Sprintf("the repetition of a create was told another ticket than %d", first.Ticket), first, op))
 		}

@@ -7,16 +7,16 @@ import (
 )
 
 // merged makes one operation of all repetitions of a request: it happened between the first call and the first
-// acknowledgement.
-func merged(ops []history.Op) []*history.Op {
+// acknowledgement. A create that was repeated while nobody could be asked who remembers it may have been made twice.
+func (b *book) merged() []*history.Op {
 	type request struct {
 		kind history.Kind
 		id   string
 	}
 	var all []*history.Op
 	known := map[request]*history.Op{}
-	for i := range ops {
-		op := &ops[i]
+	for i := range b.history.Ops {
+		op := &b.history.Ops[i]
 		if op.Reused && op.Outcome == history.Done {
 			op = doubtful(op)
 		}
@@ -26,6 +26,10 @@ func merged(ops []history.Op) []*history.Op {
 		}
 		name := request{op.Kind, op.Request}
 		if first := known[name]; first != nil {
+			other := op.Outcome == history.Unknown || op.Outcome == history.Done && op.Ticket != first.Ticket
+			if op.Kind == history.Create && other && b.forgotten(first, op) {
+				all = append(all, op)
+			}
 			merge(first, op)
 			continue
 		}
@@ -34,6 +38,12 @@ func merged(ops []history.Op) []*history.Op {
 		all = append(all, &once)
 	}
 	return all
+}
+
+// forgotten tells whether a request may have been made again because nobody could be asked who remembers it: Redis did not answer,
+// and the daemon was another one, or was started since.
+func (b *book) forgotten(first, repetition *history.Op) bool {
+	return !b.well(repetition, mysqls) && (first.Host != repetition.Host || b.ended(first, repetition))
 }
 
 // doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that

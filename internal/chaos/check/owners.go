@@ -52,7 +52,9 @@ func owners(b *book) []history.Violation {
 			}
 			found = append(found, p.fenced(insert)...)
 		}
-		found = append(found, p.lostCreate()...)
+		if !p.touched(b) {
+			found = append(found, p.lostCreate()...)
+		}
 	}
 	return append(found, refusals(b)...)
 }
@@ -103,7 +105,7 @@ func (p *page) later(b *book, births []*history.Op) []history.Violation {
 			continue
 		}
 		for _, read := range p.reads {
-			if slices.Contains(p.born(b, read.Fields), second) {
+			if !p.parted(b, second) && slices.Contains(p.born(b, read.Fields), second) {
 				return []history.Violation{violation(RuleOwner, p.id, "a create changed another one's ticket", first, second, read)}
 			}
 		}
@@ -125,20 +127,25 @@ func (b *book) mayMeet(x, y *history.Op) bool {
 		return false // the table tells the two apart; and nobody gives an id twice
 	}
 	late := func(op *history.Op) bool { return op.Code == history.Spooled || !b.well(op, mysqls) }
-	skewed := b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < max(x.Return, y.Return) })
 	near := max(x.Call, y.Call)-min(x.Return, y.Return) < recently
-	return (late(x) || late(y)) && (near || skewed)
+	return (late(x) || late(y)) && (near || b.skewed(max(x.Return, y.Return)))
 }
 
-// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that named its id
-// and arrived late: by its revision the row is then as young as the create's own would be.
+// skewed tells whether a clock was wrong before some time. Once one was ahead, revisions say nothing of the time between them.
+func (b *book) skewed(by time.Duration) bool {
+	return b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < by })
+}
+
+// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that arrived late:
+// by its revision the row is then as young as the create's own would be.
 func (p *page) touched(b *book) bool {
 	for _, create := range p.changes {
-		if create.Kind != history.Create || create.Named == 0 || create.Code != history.Spooled && b.well(create, mysqls) {
+		if create.Kind != history.Create || create.Code != history.Spooled && b.well(create, mysqls) {
 			continue
 		}
 		young := func(op *history.Op) bool {
-			return op.Kind == history.Set && create.Call-op.Return < recently && op.Call < create.Return
+			recent := create.Call-op.Return < recently || b.skewed(create.Return)
+			return op.Kind == history.Set && recent && op.Call < create.Return
 		}
 		if len(p.inserts) > 0 && slices.ContainsFunc(p.changes, young) {
 			return true

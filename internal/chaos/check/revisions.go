@@ -71,11 +71,11 @@ func (p *page) follows(before, op *history.Op) bool {
 	return op.Revision > before.Revision || same && op.Revision == before.Revision || p.inVain(before, op)
 }
 
-// inVain tells whether a second deletion is told the revision of the first, below that of a change that was accepted in between
-// and had no effect.
+// inVain tells whether a second deletion is told a revision below that of a change that was accepted after the first, and had no
+// effect.
 func (p *page) inVain(change, op *history.Op) bool {
 	return p.again(op) && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
-		return first.Kind == history.Delete && first.Revision == op.Revision && first.Return < change.Return && first != op
+		return first.Kind == history.Delete && first != change && first != op && first.Return < change.Return
 	})
 }
 
@@ -86,11 +86,15 @@ func (b *book) setBack(before, op *history.Op) bool {
 	ahead := func(f *history.Fault) bool {
 		return f.Kind == "clock-skew" && strings.HasPrefix(f.Target, fmt.Sprintf("clock %d by ", op.Host)) && f.From < op.Return
 	}
-	ended := func(f *history.Fault) bool {
-		return (f.Kind == "daemon-kill" || f.Kind == "daemon-restart") && f.Target == fmt.Sprintf("daemon %d", op.Host) &&
-			f.From < op.Return && before.Call < f.To
-	}
-	return b.befell(ahead) && b.befell(ended)
+	return b.befell(ahead) && b.ended(before, op)
+}
+
+// ended tells whether the daemon of a later operation's host may have ended since an earlier one.
+func (b *book) ended(before, op *history.Op) bool {
+	return b.befell(func(f *history.Fault) bool {
+		ends := f.Kind == "daemon-kill" || f.Kind == "daemon-restart" || f.Kind == "moved"
+		return ends && strings.HasSuffix(f.Target, fmt.Sprintf("daemon %d", op.Host)) && f.From < op.Return && before.Call < f.To
+	})
 }
 
 // befell tells whether there was such a fault.

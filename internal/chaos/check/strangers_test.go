@@ -29,6 +29,35 @@ var goodStrangers = map[string]func(s *script){
 		s.create(16, "subject=b", by(1), names(16), refused, code("exists"))
 		s.row(16, 10, "subject=a")
 	},
+	"a create that got an id unseen, and is a dead letter": func(s *script) {
+		s.create(16, "subject=a", rev(10), names(16))
+		s.now += time.Minute
+		s.fault(s.now, s.now+time.Second)
+		s.create(16, "subject=b", rev(12), by(1))
+		s.get(16, "subject=b status=open", rev(12))
+		s.row(16, 10, "subject=a")
+		s.dead(16, "subject=b status=open")
+	},
+	"a repetition that nobody could know": func(s *script) {
+		s.create(16, "subject=a", rev(10), request("r"))
+		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
+		s.now += 2 * time.Millisecond
+		s.create(17, "subject=a", rev(11), request("r"), by(1))
+		s.row(16, 10, "subject=a")
+		s.row(17, 11, "subject=a")
+	},
+	"a create of nothing, told to nobody": func(s *script) {
+		s.create(0, "priority", names(16), unknown, code(history.Spooled))
+		s.row(16, 10, "priority status=open")
+	},
+	"a change of a row made in SQL, whose create's ticket was deleted": func(s *script) {
+		s.create(16, "subject=a", rev(10))
+		s.insert(16, "subject=sql", by(1))
+		s.remove(16, rev(11))
+		s.now += time.Minute
+		s.set(16, "status=b", rev(12))
+		s.row(16, 12, "subject=sql status=b")
+	},
 	"a row made in SQL, and a create that took the next id": func(s *script) {
 		s.insert(16, "subject=sql")
 		s.create(17, "subject=a", rev(11))
@@ -266,6 +295,20 @@ var badStrangers = map[string]badHistory{
 		s.create(16, "status=a", rev(10))
 		s.insert(16, "subject=sql", by(1))
 		s.row(16, 0, "subject=sql")
+	}},
+	"a create that got an id unseen, and went under": {RuleIDs, func(s *script) {
+		s.create(16, "subject=a", rev(10), names(16))
+		s.now += time.Minute
+		s.fault(s.now, s.now+time.Second)
+		s.create(16, "subject=b", rev(12), by(1))
+		s.row(16, 10, "subject=a")
+	}},
+	"a repetition that its own daemon knows": {RuleTwice, func(s *script) {
+		s.create(16, "subject=a", rev(10), request("r"))
+		s.fault(s.now, s.now+time.Second)
+		s.create(17, "subject=a", rev(11), request("r"), by(1))
+		s.row(16, 10, "subject=a")
+		s.gone(17)
 	}},
 	"a spooled create in another one's ticket": {RuleOwner, func(s *script) {
 		s.create(16, "subject=a", rev(10))
