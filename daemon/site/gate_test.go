@@ -30,7 +30,8 @@ func TestGateJudgesAgainOnceTheTableIsKnown(t *testing.T) {
 	_, made := gate.Create(context.Background(), &protocol.CreateParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
 	_, deleted := gate.Delete(context.Background(), &protocol.DeleteParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
 	for method, err := range map[string]error{"set": set, "create": made, "delete": deleted} {
-		if err != error(daemon.ErrNotMeant) {
+		var refusal *protocol.Error
+		if !errors.As(err, &refusal) || refusal != daemon.ErrNotMeant {
 			t.Errorf("%s for another table: %v, want %v", method, err, daemon.ErrNotMeant)
 		}
 	}

@@ -272,7 +272,7 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
 		f.finish(stuck{taken: true})
-	case refusal == daemon.ErrNotMeant: //nolint:errorlint // this one, not any refusal of a field of that name
+	case refusal == daemon.ErrNotMeant: // this one, not any refusal of a field of that name
 		s.resume(in)
 		f.leave()
 	default:

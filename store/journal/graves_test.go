@@ -62,7 +62,8 @@ func TestCreateOutlivesTheLog(t *testing.T) {
 		r.reopen(t)
 		wantSame(t, r.waiting(t), want)
 		claims, err := r.ClaimIDs(t.Context(), r.now, []ticket.ID{1, 2}, 0)
-		if err != nil || len(claims) != 2 || claims[0].Created != made-store.LateSkew || claims[1].Created != late.Accepted-store.LateSkew {
+		if err != nil || len(claims) != 2 ||
+			claims[0].Created != made-store.LateSkew || claims[1].Created != late.Accepted-store.LateSkew {
 			t.Fatalf("claims %+v (%v), created at %d", claims, err, made)
 		}
 		if err := r.move(); err != nil { // what waits is written once more

@@ -27,8 +27,8 @@ type row struct {
 // floorGrain is what floors are rounded down to, so that creates of one flush share a statement.
 const floorGrain = time.Second
 
-// floorOf returns below which revision a row that a create meets belongs to another ticket, for [flush.Change].Created; zero where
-// the change is no create. A row that SQL or another plugin has inserted is at 0.
+// floorOf returns below which revision a row that a create meets belongs to another ticket, for [flush.Change].Created; zero
+// where the change is no create. A row that SQL or another plugin has inserted is at 0.
 func floorOf(created ticket.Revision) ticket.Revision {
 	if created == 0 {
 		return 0

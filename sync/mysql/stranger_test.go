@@ -64,8 +64,8 @@ func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 	})
 }
 
-// The store has allowed for clocks that differ, so the sink must not do it once more: a ticket that is two seconds older than what may
-// be the create's own is another one.
+// The store has allowed for clocks that differ, so the sink must not do it once more: a ticket that is two seconds older than
+// what may be the create's own is another one.
 func TestAClocksAllowanceIsGivenOnce(t *testing.T) {
 	t.Parallel()
 	db := private(t)

@@ -50,8 +50,8 @@ func (p *page) taken(b *book, create *history.Op) []history.Violation {
 	return nil
 }
 
-// parted tells whether a create was given another one's id unseen, as its daemon could not ask who has it, and did not become that
-// one's ticket: it is a dead letter, or was deleted meanwhile.
+// parted tells whether a create was given another one's id unseen, as its daemon could not ask who has it, and did not become
+// that one's ticket: it is a dead letter, or was deleted meanwhile.
 func (p *page) parted(b *book, create *history.Op) bool {
 	deleted := slices.ContainsFunc(p.changes, func(op *history.Op) bool { return op.Kind == history.Delete })
 	return (!b.well(create, unnoticed) || b.busy(create)) && (p.dead != nil || deleted)

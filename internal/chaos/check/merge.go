@@ -40,8 +40,8 @@ func (b *book) merged() []*history.Op {
 	return all
 }
 
-// forgotten tells whether a request may have been made again because nobody could be asked who remembers it: Redis did not answer,
-// and the daemon was another one, or was started since.
+// forgotten tells whether a request may have been made again because nobody could be asked who remembers it: Redis did not
+// answer, and the daemon was another one, or was started since.
 func (b *book) forgotten(first, repetition *history.Op) bool {
 	return !b.well(repetition, mysqls) && (first.Host != repetition.Host || b.ended(first, repetition))
 }
