@@ -166,9 +166,10 @@ func (c *custody) label() {
 			c.strange = fmt.Errorf("the journal %s cannot be labelled: %w", c.journal, err)
 		}
 	default:
-		c.strange = fmt.Errorf("changes wait in %s that are for another table (identity %s; the one that the configuration names now "+
+		c.strange = fmt.Errorf("the journal %s is for another table (identity %s; the one that the configuration names now "+
 			"is %s): put the configuration back as it was, start once more, run 'ticketd flush' and stop; or, where that table has "+
-			"moved here, stop the daemon and run 'ticketd identity move --site %s --yes'", c.journal, owner, c.identity, c.site)
+			"moved here, stop the daemon and run 'ticketd identity move --site %s --yes'; where nothing waits in the journal, it is "+
+			"enough to start the daemon again", c.journal, owner, c.identity, c.site)
 	}
 }
 

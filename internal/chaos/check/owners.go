@@ -21,15 +21,18 @@ func (p *page) births() []*history.Op {
 	return births
 }
 
-// disputed tells whether a create met a row that somebody made in SQL, or a ticket that somebody had typed in, and nobody could
-// tell it. Which of the two an answer shows is not promised; ids and owners say what is.
+// disputed tells whether a create met a row that somebody made in SQL, or a ticket that somebody had typed in or created, and
+// nobody could tell it. Which of the two an answer shows, or of which field what is left, is not promised; ids and owners say what
+// is.
 func (p *page) disputed() bool {
+	creates := 0
 	for _, create := range p.changes {
 		if create.Kind != history.Create {
 			continue
 		}
+		creates++
 		earlier := func(op *history.Op) bool { return op.Outcome == history.Done && op.Return < create.Call }
-		if len(p.inserts) > 0 || create.Outcome == history.Done && slices.ContainsFunc(p.changes, earlier) {
+		if len(p.inserts) > 0 || creates > 1 || create.Outcome == history.Done && slices.ContainsFunc(p.changes, earlier) {
 			return true
 		}
 	}

@@ -38,6 +38,12 @@ var goodStrangers = map[string]func(s *script){
 		s.row(16, 10, "subject=a")
 		s.dead(16, "subject=b status=open")
 	},
+	"a create from the spool that joined another one's young ticket": func(s *script) {
+		s.create(0, "status=a subject=a", names(16), unknown, code(history.Spooled))
+		s.create(16, "subject=b", rev(10), by(1))
+		s.get(16, "subject=b status=open", rev(10), by(1))
+		s.row(16, 10, "subject=b status=a")
+	},
 	"a repetition that nobody could know": func(s *script) {
 		s.create(16, "subject=a", rev(10), request("r"))
 		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
