@@ -139,8 +139,8 @@ func (b *book) skewed(by time.Duration) bool {
 	return b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < by })
 }
 
-// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that arrived late:
-// by its revision the row is then as young as the create's own would be.
+// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that arrived late,
+// or before it arrived: by its revision the row is then as young as the create's own would be.
 func (p *page) touched(b *book) bool {
 	for _, create := range p.changes {
 		if create.Kind != history.Create || create.Code != history.Spooled && b.well(create, mysqls) {
@@ -148,7 +148,7 @@ func (p *page) touched(b *book) bool {
 		}
 		young := func(op *history.Op) bool {
 			recent := create.Call-op.Return < recently || b.skewed(create.Return)
-			return op.Kind == history.Set && recent && op.Call < create.Return
+			return op.Kind == history.Set && recent && op.Call < create.Return+recently
 		}
 		if len(p.inserts) > 0 && slices.ContainsFunc(p.changes, young) {
 			return true

@@ -44,6 +44,12 @@ var goodStrangers = map[string]func(s *script){
 		s.get(16, "subject=b status=open", rev(10), by(1))
 		s.row(16, 10, "subject=b status=a")
 	},
+	"a create in the spool whose id a row made in SQL got, which was changed before it arrived": func(s *script) {
+		s.create(16, "subject=a", intoSpool)
+		s.insert(16, "assigned_to=1", by(1))
+		s.set(16, "status=b", rev(12), by(2), at(1))
+		s.row(16, 12, "subject=a assigned_to=1 status=b")
+	},
 	"a repetition that nobody could know": func(s *script) {
 		s.create(16, "subject=a", rev(10), request("r"))
 		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
