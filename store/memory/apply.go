@@ -178,6 +178,9 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	e := s.entry(m.ID)
 	if e.revision == 0 {
 		e.born = revision
+		if m.Kind.Creates() && m.Accepted != 0 {
+			e.born = min(m.Accepted, revision) // not when it came here
+		}
 	}
 	if m.Kind.Creates() && e.created == 0 {
 		e.created = min(m.Since(e.born), e.born) // another host, which was told the id, may have brought its change already

@@ -48,6 +48,7 @@
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
+local late_skew = 10000000 -- store.LateSkew
 
 local journal, fence = ARGV[2], ARGV[3]
 
@@ -264,8 +265,10 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			local born = tonumber(held[5]) or revision
 			if not held[1] then
+				-- made when it was acknowledged, not when it came here
+				born = math.min(revision, sequence > 0 and acknowledged or revision, since > 0 and since + late_skew or revision)
 				set[#set + 1] = '_born'
-				set[#set + 1] = text
+				set[#set + 1] = string.format('%.0f', born)
 			end
 			if kind == 1 or kind == 4 then
 				set[#set + 1] = '_d:_new'

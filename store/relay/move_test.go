@@ -90,6 +90,34 @@ func TestReplayedCreateLeavesAStrangersTicketAlone(t *testing.T) {
 	}
 }
 
+// A ticket that arrives late is as old as its change was when it was acknowledged: a create that was acknowledged later is another
+// one's, though the ticket came to Redis after it.
+func TestAReplayedTicketIsAsOldAsItsChange(t *testing.T) {
+	t.Parallel()
+	h := start(t, &harness{})
+	h.next.away.Store(true)
+	old := mutation(1, "theirs")
+	old.Proposed -= 3 * store.LateSkew
+	if _, err := h.Apply(t.Context(), []store.Mutation{old}); err != nil {
+		t.Fatal(err)
+	}
+	other := h.another(t)
+	if _, err := other.Apply(t.Context(), []store.Mutation{mutation(2, "newer, as all revisions after it")}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	late := create(1, "mine")
+	late.Accepted = late.Proposed
+	outcomes, err := other.Apply(t.Context(), []store.Mutation{late})
+	if err != nil || !errors.Is(outcomes[0].Err, store.ErrTaken) {
+		t.Fatalf("create of an id that another one has: %+v (%v), want it taken", outcomes, err)
+	}
+	if got := status(t, other, 1); got != "theirs" {
+		t.Errorf("the other ticket is %q", got)
+	}
+}
+
 // Without another id the create waits, and holds up nobody; it gets one when there is one.
 func TestCreateWaitsForAnotherID(t *testing.T) {
 	t.Parallel()

@@ -98,6 +98,7 @@ func testLateCreate(t *testing.T, b *bench) {
 	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // deleted by somebody who was told
 	late := b.late(5, time.Hour)
 	b.apply(t, late)
+	b.refused(t, b.late(5, time.Minute), store.ErrTaken) // it came just now, and is an hour old
 	b.advance(linger)
 	for _, c := range b.claim(t, 10) {
 		if want := late.Accepted - store.LateSkew; c.ID == 5 && c.Created != want {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
@@ -81,6 +82,12 @@ func (b *book) adopt() {
 			if value != nil {
 				values[writtenOf(field, value)] = op
 			}
+		}
+	}
+	for _, op := range b.strays { // of one that gave nothing but NULL the id tells
+		blank := !slices.ContainsFunc(slices.Collect(maps.Values(op.Fields)), func(v history.Value) bool { return v != nil })
+		if p := b.tickets[op.Named]; blank && p != nil && op.Ticket != p.id && (p.row != nil || p.dead != nil) {
+			p.adopt(op)
 		}
 	}
 	for _, p := range b.pages() {

@@ -139,18 +139,22 @@ func (b *book) skewed(by time.Duration) bool {
 	return b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < by })
 }
 
-// touched tells whether somebody changed, through ticketd, a row that was made in SQL, shortly before a create that arrived late,
+// touched tells whether somebody changed a ticket that the store may have let go of, shortly before a create that arrived late,
 // or before it arrived: by its revision the row is then as young as the create's own would be.
 func (p *page) touched(b *book) bool {
 	for _, create := range p.changes {
 		if create.Kind != history.Create || create.Code != history.Spooled && b.well(create, mysqls) {
 			continue
 		}
+		arrival := create.Return
+		if create.Code == history.Spooled {
+			arrival += recently
+		}
 		young := func(op *history.Op) bool {
 			recent := create.Call-op.Return < recently || b.skewed(create.Return)
-			return op.Kind == history.Set && recent && op.Call < create.Return+recently
+			return op.Kind == history.Set && recent && op.Call < arrival
 		}
-		if len(p.inserts) > 0 && slices.ContainsFunc(p.changes, young) {
+		if slices.ContainsFunc(p.changes, young) {
 			return true
 		}
 	}

@@ -21,19 +21,16 @@ func values(b *book) []history.Violation {
 		if p.dead != nil {
 			found = append(found, p.origins(b, p.dead.Fields, nil, "a dead letter has")...)
 		}
-		if p.row != nil && len(p.changes) == 0 && len(p.inserts) == 0 && !b.nameless(p) {
+		if p.row != nil && len(p.changes) == 0 && len(p.inserts) == 0 && !b.moved(p) {
 			found = append(found, violation(RuleNowhere, p.id, "MySQL has a ticket that nobody made", p.refused...))
 		}
 	}
 	return found
 }
 
-// nameless tells whether a create whose client was not told its id may have made a ticket and given it nothing but NULL, so that
-// its values do not tell: one that named the id, or one that got it later.
-func (b *book) nameless(p *page) bool {
-	named := func(op *history.Op) bool { return op.Named == p.id }
-	moved := func(m history.Moved) bool { return m.To == p.id }
-	return slices.ContainsFunc(b.strays, named) || slices.ContainsFunc(b.history.Moved, moved)
+// moved tells whether a create got this id later, perhaps one that gave nothing but NULL, so that its values do not tell.
+func (b *book) moved(p *page) bool {
+	return slices.ContainsFunc(b.history.Moved, func(m history.Moved) bool { return m.To == p.id })
 }
 
 // origins looks for who wrote the fields. Without a read they are those of the end.
