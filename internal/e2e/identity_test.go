@@ -333,7 +333,7 @@ func TestMovedJournal(t *testing.T) {
 					t.Fatal(err)
 				}
 				c = is.open(t)
-				notServed(t, c, "changes wait in "+is.dir, "ticketd flush", "ticketd identity move --site main")
+				notServed(t, c, "the journal "+is.dir, "ticketd flush", "ticketd identity move --site main")
 				if err := is.Stop(); err != nil {
 					t.Fatal(err)
 				}

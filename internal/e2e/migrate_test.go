@@ -162,6 +162,12 @@ func (m *mover) do(step string) {
 	case strings.HasPrefix(step, "sudo ticketd "):
 		m.ticketd(strings.Fields(step)[2:])
 	case strings.HasPrefix(step, "sudo systemctl restart ticketd"):
+		if m.daemon != nil {
+			if err := m.daemon.Restart(m.t.Context()); err != nil {
+				m.t.Fatal(err)
+			}
+			return
+		}
 		text, err := os.ReadFile(filepath.Join(m.dir, "ticketd.toml"))
 		if err != nil {
 			m.t.Fatal(err)
