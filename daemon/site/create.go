@@ -43,6 +43,7 @@ func (s *Site) createNext(ctx context.Context, now time.Time, m *store.Mutation)
 // first; while it does not answer the create is accepted unseen, and MySQL refuses it later where it must.
 func (s *Site) createNamed(ctx context.Context, now time.Time, m *store.Mutation) (store.Outcome, error) {
 	s.use(m.ID)
+	s.missing.written(m.ID) // somebody may have made its row in SQL since it was found missing
 	record, err := s.lookUpInHalf(ctx, m.ID)
 	switch {
 	case err == nil && record.Behind && !record.Queued && m.RequestID == "":

@@ -108,6 +108,10 @@ func TestCreateOfATakenID(t *testing.T) {
 		t.Errorf("repeated: %v", err)
 	}
 	wantCode(t, create(4, "other"), protocol.CodeExists)
+	_, err := d.Get(t.Context(), &protocol.GetParams{ID: 6})
+	wantCode(t, err, protocol.CodeNotFound)
+	d.row(6, 5, false) // in SQL, after it was found missing
+	wantCode(t, create(6, ""), protocol.CodeExists)
 	d.db.set(flush.ErrSinkDown)
 	if err := create(5, ""); err != nil {
 		t.Errorf("while MySQL is away: %v, want it taken unseen", err)
