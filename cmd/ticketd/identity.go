@@ -170,7 +170,7 @@ func (o *options) move(ctx context.Context, w *boot.Whereabouts, yes bool) error
 func (o *options) renewed(ctx context.Context, w *boot.Whereabouts, withRedis, yes bool) error {
 	fmt.Fprintf(o.err, "%s: %s is a table of its own from now on\n", w.Site, w.Name)
 	if w.Table.ID != "" && w.Table.AtHome() {
-		fmt.Fprintf(o.err, "%s: it is no copy, it is where it belongs: only where another server has become the original is this meant\n",
+		fmt.Fprintf(o.err, "%s: it is no copy, it is where it belongs: do this only where another server has become the original\n",
 			w.Site)
 	}
 	switch {

@@ -90,8 +90,8 @@ func TestReplayedCreateLeavesAStrangersTicketAlone(t *testing.T) {
 	}
 }
 
-// A ticket that arrives late is as old as its change was when it was acknowledged: a create that was acknowledged later is another
-// one's, though the ticket came to Redis after it.
+// A ticket that arrives late is as old as its change was when it was acknowledged: a create that was acknowledged later is
+// another one's, though the ticket came to Redis after it.
 func TestAReplayedTicketIsAsOldAsItsChange(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{})

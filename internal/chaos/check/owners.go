@@ -22,8 +22,8 @@ func (p *page) births() []*history.Op {
 }
 
 // disputed tells whether a create met a row that somebody made in SQL, or a ticket that somebody had typed in or created, and
-// nobody could tell it. Which of the two an answer shows, or of which field what is left, is not promised; ids and owners say what
-// is.
+// nobody could tell it. Which of the two an answer shows, or of which field what is left, is not promised; ids and owners say
+// what is.
 func (p *page) disputed() bool {
 	creates := 0
 	for _, create := range p.changes {
