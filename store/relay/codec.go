@@ -17,6 +17,7 @@ const (
 	recordMutation  = 0x20
 	recordConfirmed = 0x21
 	recordMoved     = 0x28
+	recordBehind    = 0x29
 )
 
 // entry is one change in the journal.
@@ -112,4 +113,28 @@ func decodeMoved(b []byte) (Move, error) {
 		return Move{}, fmt.Errorf("%w: kind %#x, a move of %d to %d, %d bytes", errRecord, kind, m.From, m.To, len(b))
 	}
 	return m, nil
+}
+
+// putBehind says that what waited of a ticket up to a sequence number is in the journal once more, under later numbers.
+type putBehind struct {
+	id   ticket.ID
+	upTo uint64
+}
+
+// encode writes its kind, the id and the sequence number.
+func (p putBehind) encode() []byte {
+	w := record.Writer{recordBehind}
+	w.Int(int64(p.id))
+	w.Int(int64(p.upTo)) //nolint:gosec // below 2^53
+	return w
+}
+
+// decodeBehind reads what encode wrote.
+func decodeBehind(b []byte) (putBehind, error) {
+	r := record.NewReader(b)
+	kind, id, upTo := r.Byte(), r.ID(), r.Int()
+	if !r.Done() || kind != recordBehind || upTo < 0 {
+		return putBehind{}, fmt.Errorf("%w: kind %#x, %d put behind up to %d", errRecord, kind, id, upTo)
+	}
+	return putBehind{id: id, upTo: uint64(upTo)}, nil
 }

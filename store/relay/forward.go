@@ -222,7 +222,7 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 	if err != nil {
 		return false, err
 	}
-	at, records, err := s.renumber(again)
+	at, records, err := s.renumber(again, s.superseded(again)...)
 	if err != nil {
 		return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
 	}

@@ -146,6 +146,9 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 	if got := status(t, h.another(t), 1001); got != "changed" {
 		t.Errorf("the create's ticket is %q", got)
 	}
+	if got := status(t, h.another(t), 1); got != "a stranger's" {
+		t.Errorf("after the restart the other ticket is %q", got)
+	}
 }
 
 // While a create waits somebody on another host, who was told its id, changes the ticket: the two are one.

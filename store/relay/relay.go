@@ -150,6 +150,9 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 	if len(data) > 0 && data[0] == recordMoved {
 		return s.recoverMove(data)
 	}
+	if len(data) > 0 && data[0] == recordBehind {
+		return s.recoverBehind(data)
+	}
 	e, err := decode(data)
 	if err != nil {
 		return err

@@ -53,3 +53,52 @@ func (s *Store) renumber(entries []entry, following ...[]byte) (at wal.Position,
 	at, err = s.journal.Append(append(records, following...)...)
 	return at, records, err
 }
+
+// superseded are records that keep a restart from replaying the old ones of these entries: a create that is given up at its old
+// place must not leave there what was to follow it, which would reach the ticket that has its id. The caller holds the lock.
+func (s *Store) superseded(again []entry) (records [][]byte) {
+	told := make(map[ticket.ID]bool, len(again))
+	for i := range again {
+		if id := again[i].mutation.ID; !told[id] {
+			told[id] = true
+			records = append(records, putBehind{id: id, upTo: s.last}.encode())
+		}
+	}
+	return records
+}
+
+// recoverBehind leaves out, when the journal is opened, what has been put behind the others.
+func (s *Store) recoverBehind(data []byte) error {
+	p, err := decodeBehind(data)
+	if err != nil {
+		return err
+	}
+	l := s.lane(p.id)
+	all, rest, err := apart(l.queue, p.id)
+	if err != nil {
+		return err
+	}
+	var newer []queued
+	for i := range l.queue {
+		e, err := l.queue[i].entry()
+		if err != nil {
+			return err
+		}
+		if e.mutation.ID == p.id && e.sequence > p.upTo {
+			newer = append(newer, l.queue[i])
+		}
+	}
+	for i := range all {
+		s.waiting.remove(&all[i])
+	}
+	s.count -= len(all)
+	l.queue = rest
+	for i := range newer {
+		e, err := newer[i].entry()
+		if err != nil {
+			return err
+		}
+		s.enqueue(&e, wal.Position{Segment: newer[i].segment}, newer[i].record)
+	}
+	return nil
+}
