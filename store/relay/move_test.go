@@ -143,6 +143,7 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 	source.err = nil
 	h.open(t)
 	h.drained(t)
+	testenv.Eventually(t, 10*time.Second, "what was stuck has arrived as well", func() bool { return h.Status().Entries == 0 })
 	if got := status(t, h.another(t), 1001); got != "changed" {
 		t.Errorf("the create's ticket is %q", got)
 	}
