@@ -16,8 +16,7 @@ import (
 const (
 	recordMutation  = 0x20
 	recordConfirmed = 0x21
-	recordMoved     = 0x28
-	recordBehind    = 0x29
+	recordReplaced  = 0x2a
 )
 
 // entry is one change in the journal.
@@ -95,46 +94,35 @@ func decodeConfirmed(b []byte) (confirmed, error) {
 	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
 }
 
-// encode writes that what waited of a ticket has another id: its kind, both ids, and when.
-func (m Move) encode() []byte {
-	w := record.Writer{recordMoved}
-	w.Int(int64(m.From))
-	w.Int(int64(m.To))
-	w.Time(m.At)
+// replaced announces that the entries which follow it, under the next sequence numbers, replace all earlier ones of a ticket:
+// behind the other tickets' entries or, where to differs, under another id. It counts when all of them can be read; after a crash
+// that kept only some, the earlier ones count.
+type replaced struct {
+	from, to ticket.ID
+	// upTo is the newest sequence number before the first of the entries.
+	upTo  uint64
+	count int
+	at    time.Time
+}
+
+// encode writes a replacement: its kind, both ids, the sequence number, the count, and when it was made.
+func (r *replaced) encode() []byte {
+	w := record.Writer{recordReplaced}
+	w.Int(int64(r.from))
+	w.Int(int64(r.to))
+	w.Int(int64(r.upTo)) //nolint:gosec // below 2^53
+	w.Count(r.count)
+	w.Time(r.at)
 	return w
 }
 
-// decodeMoved reads what encode wrote.
-func decodeMoved(b []byte) (Move, error) {
+// decodeReplaced reads what encode wrote.
+func decodeReplaced(b []byte) (replaced, error) {
 	r := record.NewReader(b)
-	kind := r.Byte()
-	m := Move{From: r.ID(), To: r.ID(), At: r.Time()}
-	if !r.Done() || kind != recordMoved {
-		return Move{}, fmt.Errorf("%w: kind %#x, a move of %d to %d, %d bytes", errRecord, kind, m.From, m.To, len(b))
+	kind, from, to, upTo, count, at := r.Byte(), r.ID(), r.ID(), r.Int(), r.Int(), r.Time()
+	possible := upTo > 0 && count > 0 && count <= math.MaxInt32 && upTo < math.MaxInt64-count
+	if !r.Done() || kind != recordReplaced || !possible {
+		return replaced{}, fmt.Errorf("%w: kind %#x, %d entries of %d replaced up to %d under %d", errRecord, kind, count, from, upTo, to)
 	}
-	return m, nil
-}
-
-// putBehind says that what waited of a ticket up to a sequence number is in the journal once more, under later numbers.
-type putBehind struct {
-	id   ticket.ID
-	upTo uint64
-}
-
-// encode writes its kind, the id and the sequence number.
-func (p putBehind) encode() []byte {
-	w := record.Writer{recordBehind}
-	w.Int(int64(p.id))
-	w.Int(int64(p.upTo)) //nolint:gosec // below 2^53
-	return w
-}
-
-// decodeBehind reads what encode wrote.
-func decodeBehind(b []byte) (putBehind, error) {
-	r := record.NewReader(b)
-	kind, id, upTo := r.Byte(), r.ID(), r.Int()
-	if !r.Done() || kind != recordBehind || upTo < 0 {
-		return putBehind{}, fmt.Errorf("%w: kind %#x, %d put behind up to %d", errRecord, kind, id, upTo)
-	}
-	return putBehind{id: id, upTo: uint64(upTo)}, nil
+	return replaced{from: from, to: to, upTo: uint64(upTo), count: int(count), at: at}, nil
 }

@@ -62,3 +62,25 @@ func TestConfirmationReadsBack(t *testing.T) {
 		}
 	}
 }
+
+func TestReplacementReadsBack(t *testing.T) {
+	t.Parallel()
+	want := replaced{from: 7, to: 1<<63 - 1, upTo: 1<<53 - 1, count: 5000, at: time.UnixMicro(1795545562102001)}
+	whole := want.encode()
+	if got, err := decodeReplaced(whole); err != nil || got != want {
+		t.Errorf("%+v (%v), want %+v", got, err, want)
+	}
+	for n := range whole {
+		if _, err := decodeReplaced(whole[:n]); err == nil {
+			t.Errorf("the first %d of %d bytes are taken for a replacement", n, len(whole))
+		}
+	}
+	if _, err := decodeReplaced(append(bytes.Clone(whole), 0)); err == nil {
+		t.Error("a byte too many is overlooked")
+	}
+	for _, wrong := range []replaced{{from: 1, to: 1, count: 1}, {from: 1, to: 1, upTo: 1}} {
+		if got, err := decodeReplaced(wrong.encode()); err == nil {
+			t.Errorf("%+v is taken for %+v", wrong, got)
+		}
+	}
+}

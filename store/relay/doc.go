@@ -27,7 +27,8 @@
 // # Creates whose id is taken
 //
 // A create was acknowledged here under an id that is another ticket's, as turns out when it is replayed. It gets another id
-// ([Options].NextID), with whatever waits of its ticket; see move.go. Without one it waits as a stuck entry does.
+// ([Options].NextID), with whatever waits of its ticket; see move.go. Without one it waits as a stuck entry does. What is moved, or
+// put behind the others, is in the journal once more and replaces what was there; see replace.go.
 //
 // # What happens on failure
 //

@@ -179,6 +179,7 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 	}
 	var due time.Time
 	var stuck []int
+	held := make(map[ticket.ID]bool) // the tickets of stuck entries: what follows in them is made again, in its order
 	for i := range outcomes {
 		m := &entries[i].Mutation
 		err := outcomes[i].Err
@@ -191,6 +192,9 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 		if err != nil {
 			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).
 				Msg("a change in the journal cannot be made; it is tried again behind the others")
+			held[m.ID] = true
+		}
+		if held[m.ID] {
 			stuck = append(stuck, i)
 			continue
 		}
@@ -222,7 +226,7 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 	if err != nil {
 		return false, err
 	}
-	at, records, err := s.renumber(again, s.superseded(again)...)
+	at, err := s.replace(again)
 	if err != nil {
 		return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
 	}
@@ -230,17 +234,14 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 		e := entry{revision: entries[i].Revision, mutation: entries[i].Mutation}
 		s.waiting.remove(&e)
 	}
-	for i := range again[len(stuck):] {
-		s.waiting.remove(&again[len(stuck)+i])
-	}
 	clear(l.queue[:len(entries)])
 	s.count -= len(l.queue) - len(rest)
 	l.queue = rest
 	for i := range again {
-		s.enqueue(&again[i], at, records[i])
-	}
-	for i := range stuck {
-		s.waiting.tickets[again[i].mutation.ID].stuck = true
+		r := &again[i]
+		delete(s.waiting.tickets, r.to) // what else of it waits is in the replacement
+		s.queueAgain(at, r)
+		s.waiting.tickets[r.to].stuck = true
 	}
 	s.replayed += int64(len(entries) - len(stuck))
 	if l.failing { // what is stuck concerns its tickets alone

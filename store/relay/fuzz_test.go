@@ -62,8 +62,17 @@ func FuzzRecover(f *testing.F) {
 	f.Add(uint8(1), append([]byte{byte(len(one))}, one...))
 	f.Add(uint8(3), append(append(slices.Clip(several), byte(len(all.encode()))), all.encode()...))
 	f.Add(uint8(2), append(append(slices.Clip(several), byte(len(part.encode()))), part.encode()...))
-	move := Move{From: 2, To: 9, At: time.UnixMicro(1)}.encode()
-	f.Add(uint8(3), append(append(slices.Clip(several), byte(len(move))), move...))
+	for _, r := range []replaced{
+		{from: 2, to: 2, upTo: 5, count: 1}, {from: 2, to: 9, upTo: 5, count: 1}, {from: 2, to: 2, upTo: 5, count: 2},
+	} {
+		e := sample()
+		e.sequence, e.mutation.ID = 6, r.to
+		data := slices.Clip(several)
+		for _, record := range [][]byte{r.encode(), e.encode()} {
+			data = append(append(data, byte(len(record))), record...)
+		}
+		f.Add(uint8(3), data)
+	}
 	f.Fuzz(func(t *testing.T, partitions uint8, data []byte) {
 		dir := t.TempDir()
 		readable := true
@@ -130,8 +139,8 @@ func canBeRead(record []byte) bool {
 		_, err := decodeConfirmed(record)
 		return err == nil
 	}
-	if record[0] == recordMoved {
-		_, err := decodeMoved(record)
+	if record[0] == recordReplaced {
+		_, err := decodeReplaced(record)
 		return err == nil
 	}
 	_, err := decode(record)

@@ -3,6 +3,9 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -30,8 +33,9 @@ func (h *harness) stranger(t *testing.T, id ticket.ID) {
 
 // ids hands out ids from 1,001, or fails.
 type ids struct {
-	last ticket.ID
-	err  error
+	last  ticket.ID
+	err   error
+	taken func() // where set, called with each id that is handed out
 }
 
 func (i *ids) next(context.Context) (ticket.ID, error) {
@@ -39,6 +43,9 @@ func (i *ids) next(context.Context) (ticket.ID, error) {
 		return 0, i.err
 	}
 	i.last++
+	if i.taken != nil {
+		i.taken()
+	}
 	return 1000 + i.last, nil
 }
 
@@ -150,6 +157,80 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 	if got := status(t, h.another(t), 1); got != "a stranger's" {
 		t.Errorf("after the restart the other ticket is %q", got)
 	}
+}
+
+// The daemon is killed while a create whose id is taken is put behind the others, and then while it gets another id, at any byte
+// of what that writes to the journal: after the restart the create is there once, with what followed it, and the other ticket is as
+// it was. (Where old entries count beside new ones, changes reach the other ticket; where a part of the new ones counts, the ticket
+// goes back to an older value or is made twice.)
+func TestCrashWhileACreateIsReplaced(t *testing.T) {
+	t.Parallel()
+	source := &ids{err: errors.New("the leased ids are used up"), last: 1000}
+	before := start(t, &harness{ids: source})
+	before.next.away.Store(true)
+	if _, err := before.Apply(t.Context(), []store.Mutation{create(1, "mine"), mutation(1, "changed")}); err != nil {
+		t.Fatal(err)
+	}
+	segment, accepted := before.onlySegment(t)
+	before.stranger(t, 1)
+	before.next.away.Store(false)
+	before.Nudge()
+	testenv.Eventually(t, 10*time.Second, "the create was tried twice", func() bool { return before.Status().Tries >= 2 })
+	before.close(t)
+	source.err, source.taken = nil, func() { before.next.away.Store(true) } // nothing arrives
+	before.open(t)
+	before.Nudge()
+	testenv.Eventually(t, 10*time.Second, "the create has another id", func() bool { return len(before.Status().Moved) == 1 })
+	before.close(t)
+	_, whole := before.onlySegment(t)
+	before.open(t) // its cleanup closes it
+	h := start(t, &harness{ids: &ids{}})
+	prefix := h.prefix
+	moved := 0
+	for cut := len(accepted); cut <= len(whole); cut++ {
+		h.close(t)
+		h.prefix = fmt.Sprintf("%s%d:", prefix, cut)
+		if err := errors.Join(os.RemoveAll(h.dir), os.MkdirAll(h.dir, 0o700),
+			os.WriteFile(filepath.Join(h.dir, segment), whole[:cut], 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		h.ids.last = 0
+		h.stranger(t, 1)
+		h.open(t)
+		h.drained(t)
+		if got := status(t, h.next, 1); got != "a stranger's" {
+			t.Errorf("cut at %d of %d: the other ticket is %q", cut, len(whole), got)
+		}
+		from, to := h.get(t, 1001), h.get(t, 2001)
+		if from.Held() == to.Held() {
+			t.Errorf("cut at %d of %d: the create is there twice, or not at all: %+v %+v", cut, len(whole), from, to)
+		}
+		r := from
+		if to.Held() {
+			r = to
+			moved++
+		}
+		if got, _ := r.Fields.Get("status"); got.Text() != "changed" {
+			t.Errorf("cut at %d of %d: the create's ticket is %q", cut, len(whole), got.Text())
+		}
+	}
+	if cuts := len(whole) - len(accepted); moved == 0 || moved > cuts/2 {
+		t.Errorf("in %d of %d cuts the create had its new id before", moved, cuts)
+	}
+}
+
+// onlySegment returns the journal's only segment.
+func (h *harness) onlySegment(t *testing.T) (name string, content []byte) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(h.dir, "*.wal"))
+	if err != nil || len(paths) != 1 {
+		t.Fatalf("%v (%v), want one segment", paths, err)
+	}
+	content, err = os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Base(paths[0]), content
 }
 
 // While a create waits somebody on another host, who was told its id, changes the ticket: the two are one.

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -75,6 +74,8 @@ type Store struct {
 	tries    int64  // replays that have ended, in whatever way
 	full     string // why the last change found no room; empty where it found some
 	moves    []Move
+	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
+	recovering *replacement
 
 	repeats zerolog.Logger // limited, for what may concern each change of a long outage
 }
@@ -119,7 +120,7 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	if err != nil {
 		return nil, report, err
 	}
-	s.journal = log
+	s.journal, s.recovering = log, nil
 	if s.next, err = open(log.ID()); err != nil {
 		return nil, report, errors.Join(err, log.Close())
 	}
@@ -147,21 +148,17 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 		s.last, s.numbered = max(s.last, c.last), at.Segment
 		return s.forget(c)
 	}
-	if len(data) > 0 && data[0] == recordMoved {
-		return s.recoverMove(data)
-	}
-	if len(data) > 0 && data[0] == recordBehind {
-		return s.recoverBehind(data)
+	if len(data) > 0 && data[0] == recordReplaced {
+		return s.recoverReplaced(at, data)
 	}
 	e, err := decode(data)
 	if err != nil {
 		return err
 	}
-	s.enqueue(&e, at, bytes.Clone(data))
 	if s.opts.Clock != nil {
 		s.opts.Clock.Observe(e.revision)
 	}
-	return nil
+	return s.recoverEntry(at, &e, data)
 }
 
 // forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other

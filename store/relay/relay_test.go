@@ -81,7 +81,7 @@ func start(t *testing.T, h *harness) *harness {
 	h.dir, h.maxBytes, h.next = testenv.Folder(t), 64<<20, &outage{}
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
-			Prefix: prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
+			Prefix: h.prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
 			MaxDirty: h.maxDirty,
 		})
 	}
@@ -164,6 +164,7 @@ type outage struct {
 	away atomic.Bool  // nothing answers
 	gone atomic.Int64 // the partition of this ticket takes no replays
 	full atomic.Bool  // there is room for the first mutation of a call alone
+	held atomic.Bool  // of the next replay the first entry cannot be made, while the others are
 }
 
 // failure says of each write whether it fails before it is made, or after.
@@ -209,10 +210,17 @@ func (o *outage) Replay(ctx context.Context, entries []store.Entry) (outcomes []
 	if gone := ticket.ID(o.gone.Load()); gone != 0 && entries[0].Mutation.ID == gone {
 		return nil, errOutage
 	}
+	first := 0
+	if o.held.CompareAndSwap(true, false) {
+		first = 1
+	}
 	err = o.write("replay", func() (err error) {
-		outcomes, err = o.Next.Replay(ctx, entries)
+		outcomes, err = o.Next.Replay(ctx, entries[first:])
 		return err
 	})
+	if first > 0 && err == nil {
+		outcomes = append([]store.Outcome{{Err: errors.New("an error of the test's")}}, outcomes...)
+	}
 	return outcomes, err
 }
 

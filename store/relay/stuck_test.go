@@ -51,6 +51,25 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 	}
 }
 
+// One change of a ticket cannot be made and the next one of the same ticket in the same replay can, as what held up the first has
+// just gone: tried again behind the others, the older change does not overwrite the newer.
+func TestWhatFollowsAStuckChangeIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	h.set(t, 1, "older")
+	h.set(t, 1, "newer")
+	h.next.held.Store(true)
+	h.next.away.Store(false)
+	h.drained(t)
+	if h.next.held.Load() {
+		t.Error("nothing was held up")
+	}
+	if got := status(t, h.next, 1); got != "newer" {
+		t.Errorf("Redis holds %q, want the newer value", got)
+	}
+}
+
 // Changes with request ids of such a ticket queue behind it, as the others do: nothing is gained by another replay for each.
 func TestRequestsQueueBehindAStuckChange(t *testing.T) {
 	t.Parallel()
