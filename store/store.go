@@ -61,7 +61,8 @@ type Mutation struct {
 	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.
 	Digest string
 	// Accepted, where it is not zero, is when a Create was acknowledged that reaches the store only now: a revision, which is a
-	// time in µs. Who was told the id may have changed the ticket since; see [Mutation.Since].
+	// time in µs. Clients that received the id may have changed the ticket since; see [Mutation.Since]. [ticket.MaxRevision] says
+	// that no client has received the id: the create never joins a ticket that exists.
 	Accepted ticket.Revision
 	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
 	Early bool
@@ -122,6 +123,8 @@ type Record struct {
 	Dirty bool
 	// Created is as in [Claim]: a row of this id from before that revision is another ticket's. Zero where no create waits.
 	Created ticket.Revision
+	// Born is the revision at which a mutation made what the store holds, as it was acknowledged; zero where a row did.
+	Born ticket.Revision
 	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
 	Behind bool
 	// Queued says that changes wait on this host that no other place has: they are newer than any row.
@@ -277,6 +280,22 @@ var (
 	// ErrForeign is wrapped where somebody else has put something into a ticket's place that is no ticket.
 	ErrForeign = errors.New("not a ticket")
 )
+
+// StuckError says that changes wait in the journal although the next store answers, as it cannot make them. It wraps
+// [ErrUnavailable].
+type StuckError struct {
+	// Tickets counts the tickets of these changes; First is one of them.
+	Tickets int
+	First   ticket.ID
+	// Why is what the next store last said of First.
+	Why error
+}
+
+func (e *StuckError) Error() string {
+	return fmt.Sprintf("changes of %d tickets wait in this host's journal, as Redis cannot make them: ticket %d: %v", e.Tickets, e.First, e.Why)
+}
+
+func (e *StuckError) Unwrap() error { return ErrUnavailable }
 
 // FullError is an [ErrFull] that says which bound was reached.
 type FullError struct {

@@ -191,12 +191,23 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 	}
 }
 
+// stuck is [site.Parts].Stuck.
+func (b *backend) stuck() func([]ticket.ID) error {
+	if b.relay == nil {
+		return nil
+	}
+	return b.relay.Stuck
+}
+
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
 	var found []string
 	if b.relay != nil {
 		for _, m := range b.relay.Status().Moved {
 			found = append(found, movedText(m.From, m.To, m.At))
+		}
+		if err := b.relay.Stuck(nil); err != nil {
+			found = append(found, err.Error())
 		}
 	}
 	full := ""

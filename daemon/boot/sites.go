@@ -113,6 +113,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
 		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
+		Stuck:   s.backend.stuck(),
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Log: s.log,
 	})

@@ -50,6 +50,11 @@ func answer(err error) error {
 	}
 }
 
+func isStuck(err error) bool {
+	_, stuck := errors.AsType[*store.StuckError](err)
+	return stuck
+}
+
 // answerOutage is answer for what does not answer now, or cannot do it now.
 func answerOutage(err error) error {
 	switch {
@@ -78,6 +83,8 @@ func answerOutage(err error) error {
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):
 		return protocol.Errorf(protocol.CodeUnavailable, "the tickets table is missing or has changed; run 'ticketd migrate'")
+	case isStuck(err):
+		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
 	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:

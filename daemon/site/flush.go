@@ -16,6 +16,9 @@ func (s *Site) Flush(
 		ids = idsOf(p.IDs)
 	}
 	moved, err := s.Flusher.Flush(ctx, ids, func(done, total int) { progress(int64(done), int64(total)) })
+	if err == nil && s.Stuck != nil {
+		err = s.Stuck(ids)
+	}
 	if err != nil {
 		return protocol.FlushResult{}, answer(err)
 	}

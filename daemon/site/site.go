@@ -82,7 +82,10 @@ type Parts struct {
 	Early bool
 	// Journal tells what the site's journal holds; nil where there is none.
 	Journal func() protocol.JournalStatus
-	Log     zerolog.Logger
+	// Stuck returns a [store.StuckError] where changes of these tickets, or of any where ids is nil, do not get to the store though it
+	// answers. Optional.
+	Stuck func(ids []ticket.ID) error
+	Log   zerolog.Logger
 }
 
 // Site serves one WordPress. It is safe for concurrent use.

@@ -109,8 +109,8 @@ func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) 
 	if outcome.Err = s.refusal(m, e); outcome.Err != nil {
 		return outcome, false
 	}
-	if e != nil && e.gone { // deleted once more
-		return outcome, false
+	if e != nil && e.gone { // deleted once more, which changes nothing but what is known of the request
+		return outcome, m.RequestID != ""
 	}
 	outcome.Revision = max(have+1, m.Proposed, s.highest+1)
 	return outcome, true

@@ -90,7 +90,7 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 		records[i].ID = id
 		if e := s.tickets[id]; e != nil {
 			records[i] = store.Record{
-				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created,
+				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
 				Fields: e.values(false),
 			}
 			s.used(e)

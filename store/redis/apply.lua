@@ -3,8 +3,9 @@
 -- KEYS[1]  the partition's dirty index (sorted set: member = ticket id, score = due time in ms)
 -- KEYS[2]  the partition's dead letters (sorted set: member = ticket id, score = time in ms)
 -- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), gone (how many
---          tombstones there are), and for each journal fence:{id} (what its daemon's direct writes must carry) and seq:{id} (how far
---          it has been replayed)
+--          tombstones there are), and for each journal fence:{id} (what its daemon's direct writes must carry), seq:{id} (how far
+--          it has been replayed) and unmade:{id} (the sequence numbers up to that, with spaces between them, of the entries that
+--          the last replay could not make)
 -- KEYS[4…] per mutation its ticket's hash, the tombstones of its bucket (a set of ids), then, where it has a request id, the key that
 --          remembers the request
 --
@@ -38,7 +39,9 @@
 -- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
 --
--- What is replayed is made once: a sequence number up to the recorded one is passed over. Where the ticket is held, its revision is
+-- What is replayed is made once: a sequence number up to the recorded one is passed over, unless that entry could not be made when it
+-- was sent before, and the caller sends it again as the reply was lost. A replay begins with the oldest entry that waits; what is
+-- before it in unmade was settled. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
 -- before; where not, the row's revision is unknown, and only one above all others is safe.
 --
@@ -52,7 +55,7 @@ local late_skew = 10000000 -- store.LateSkew
 
 local journal, fence = ARGV[2], ARGV[3]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal)
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal)
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
@@ -67,6 +70,12 @@ end
 local highest = tonumber(known[2]) or 0
 local arrived = tonumber(known[4]) or 0
 local before, arrivedBefore, buried = highest, arrived, 0
+local oldest, unmade = tonumber(ARGV[5]) or 0, {}
+for number in string.gmatch(known[5] or '', '%d+') do
+	if tonumber(number) >= oldest then
+		unmade[tonumber(number)] = true
+	end
+end
 
 local k, a = 3, 4
 local function key()
@@ -197,6 +206,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		names[#names + 1] = name
 	end
 
+	local refused = false
 	local done = request and redis.call('GET', request)
 	local first, rev, asked = string.match(done or '', '(%d+) (%d+) ?(.*)')
 	local reused = done and asked ~= digest and asked ~= '' and digest ~= ''
@@ -208,7 +218,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	if kind == 3 then
 		names[#names + 1] = '_gone'
 	end
-	if sequence > 0 and sequence <= arrived then
+	if sequence > 0 and sequence <= arrived and not unmade[sequence] then
 		answer(0, id, acknowledged)
 	elseif reused then
 		answer(6, id, 0)
@@ -233,12 +243,17 @@ for _ = 1, tonumber(ARGV[4]) do
 			if status == 4 and sequence > 0 then
 				break
 			end
+			refused = status ~= 2
 		elseif kind == 3 and held[3] then
 			if behind then
 				stand(ticket, id, names, nulls, held, acknowledged, due, true)
 				highest = math.max(highest, acknowledged)
 			end
-			answer(0, id, behind and acknowledged or tonumber(held[1]) or 0)
+			local stands = string.format('%.0f', behind and acknowledged or tonumber(held[1]) or 0)
+			if request then
+				redis.call('SET', request, id .. ' ' .. stands .. ' ' .. digest, 'PX', memory)
+			end
+			answer(0, id, tonumber(stands))
 		else
 			local revision
 			if sequence > 0 and held[1] then
@@ -302,7 +317,10 @@ for _ = 1, tonumber(ARGV[4]) do
 			answer(0, id, revision)
 		end
 	end
-	arrived = math.max(arrived, sequence)
+	if sequence > 0 then
+		arrived = math.max(arrived, sequence)
+		unmade[sequence] = refused or nil
+	end
 end
 
 if buried > 0 then
@@ -313,5 +331,16 @@ if highest > before then
 end
 if arrived > arrivedBefore then
 	redis.call('HSET', meta, 'seq:' .. journal, string.format('%.0f', arrived))
+end
+if oldest > 0 then
+	local numbers = {}
+	for number in pairs(unmade) do
+		numbers[#numbers + 1] = string.format('%.0f', number)
+	end
+	if #numbers > 0 then
+		redis.call('HSET', meta, 'unmade:' .. journal, table.concat(numbers, ' '))
+	elseif known[5] then
+		redis.call('HDEL', meta, 'unmade:' .. journal)
+	end
 end
 return out

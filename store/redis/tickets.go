@@ -20,6 +20,7 @@ const (
 	fieldFull     = "_full"
 	fieldGone     = "_gone"
 	fieldNew      = "_new" // in a mark alone
+	fieldBorn     = "_born"
 	fieldDead     = "_dead"
 	markPrefix    = "_d:"
 )
@@ -88,6 +89,7 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 		Deleted:  hash[fieldGone] != "",
 		Dirty:    hash[fieldDirty] != "",
 		Created:  revision(hash[markPrefix+fieldNew]),
+		Born:     revision(hash[fieldBorn]),
 		Fields:   make(ticket.Fields, 0, len(hash)),
 	}
 	for name, value := range hash {

@@ -128,7 +128,7 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck != nil {
 			continue
 		}
 		l := s.lane(m.ID)
@@ -140,7 +140,8 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	return ids
 }
 
-// sort says which of the mutations go to the next store and which into the journal.
+// sort says which of the mutations go to the next store and which into the journal. A create goes to the next store whenever that
+// answers: only it knows whether the id is free.
 func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +152,7 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 		switch {
 		case m.IfRevision != 0, m.MustExist && !repeated && s.asks(l, m):
 			direct = append(direct, i)
-		case m.Early, !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
+		case m.Early && !m.Kind.Creates(), !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
 			local = append(local, i)
 		default:
 			direct = append(direct, i)
@@ -278,7 +279,7 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	case m.Kind == store.Delete:
 		deleted, known := s.recent.deleted.values[m.ID]
 		outcome.Revision = max(outcome.Revision, deleted)
-		return outcome, gone || known
+		return outcome, (gone || known) && m.RequestID == "" // a request id is remembered by its entry
 	case m.Kind.Creates():
 		outcome.Err = refusedCreate(m, w, s.recent.graves.Has(m.ID))
 	case gone || s.recent.graves.Has(m.ID):

@@ -21,8 +21,8 @@ const (
 
 // entry is one change in the journal.
 type entry struct {
-	// sequence grows by one from record to record, and across restarts: together with the journal's id it names the entry for
-	// ever. It is below 2^53, which Redis' scripts can compare exactly.
+	// sequence grows from record to record and across restarts: together with the journal's id it names the entry for ever. It
+	// is below 2^53, which Redis' scripts can compare exactly.
 	sequence uint64
 	revision ticket.Revision
 	mutation store.Mutation

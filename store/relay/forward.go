@@ -86,13 +86,16 @@ func (s *Store) tried() {
 
 // forward brings a lane's oldest changes to the next store, once. It says whether more wait.
 func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
-	entries, fence, err := s.oldest(l)
+	entries, fence, written, err := s.oldest(l)
 	if err != nil {
 		s.opts.Log.Error().Err(err).Msg("the journal cannot be replayed: a record cannot be read")
 		return false, err
 	}
 	if len(entries) == 0 {
 		return false, nil
+	}
+	if err := s.journal.Persist(ctx, written); err != nil {
+		return false, fmt.Errorf("journal: %w", err)
 	}
 	if fence {
 		if err := s.next.Fence(ctx, l.partition); err != nil {
@@ -129,15 +132,16 @@ func begun(entries []store.Entry) []store.Entry {
 	return all
 }
 
-// oldest returns a lane's changes to be replayed next, as the next store wants them, and whether the fence must be raised first.
-func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, err error) {
+// oldest returns a lane's changes to be replayed next, as the next store wants them, whether the fence must be raised first, and up
+// to where the journal must be on disk.
+func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, written wal.Position, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	entries = make([]store.Entry, min(len(l.queue), maxReplay))
 	for i := range entries {
 		e, err := l.queue[i].entry()
 		if err != nil {
-			return nil, false, err
+			return nil, false, written, err
 		}
 		entries[i] = store.Entry{Sequence: e.sequence, Revision: e.revision, Mutation: e.mutation}
 	}
@@ -145,7 +149,7 @@ func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, err error) {
 	if fence {
 		l.fence = false // a write that goes unanswered from now on asks for it again
 	}
-	return entries, fence, nil
+	return entries, fence, l.written, nil
 }
 
 // failed notes that the next store does not take what waits in a lane, and says so once for all of them.
@@ -178,7 +182,7 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 		return false, s.failed(l, fmt.Errorf("the next store answered %d of %d changes", len(outcomes), len(entries)))
 	}
 	var due time.Time
-	var stuck []int
+	var stuck []refused
 	held := make(map[ticket.ID]bool) // the tickets of stuck entries: what follows in them is made again, in its order
 	for i := range outcomes {
 		m := &entries[i].Mutation
@@ -195,7 +199,7 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 			held[m.ID] = true
 		}
 		if held[m.ID] {
-			stuck = append(stuck, i)
+			stuck = append(stuck, refused{i, err})
 			continue
 		}
 		if due.IsZero() || m.Due.Before(due) {
@@ -206,10 +210,30 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 	if s.opts.Wake != nil && !due.IsZero() {
 		s.opts.Wake(due)
 	}
-	if err == nil && len(stuck) == len(entries) { // nothing has moved: pause before the next try
-		err = outcomes[stuck[0]].Err
+	if err == nil && s.cycled(l, entries, len(stuck) == len(entries)) { // nothing has moved: pause before the next try
+		err = stuck[0].why
 	}
 	return more, err
+}
+
+// cycled says that everything that waits in a lane is stuck, as the ticket that comes next was tried since the last change that
+// arrived. still says that nothing of the entries, which were just tried, has.
+func (s *Store) cycled(l *lane, entries []store.Entry, still bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !still {
+		clear(l.tried)
+		return false
+	}
+	for i := range entries {
+		l.tried[entries[i].Mutation.ID] = true
+	}
+	next, err := l.queue[0].entry()
+	if err != nil || !l.tried[next.mutation.ID] {
+		return false
+	}
+	clear(l.tried)
+	return true
 }
 
 func (s *Store) noteDeleted(id ticket.ID) {
@@ -219,7 +243,7 @@ func (s *Store) noteDeleted(id ticket.ID) {
 }
 
 // confirm takes replayed changes out of a lane's queue; those that are stuck go to its end first.
-func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool, err error) {
+func (s *Store) confirm(l *lane, entries []store.Entry, stuck []refused) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	again, rest, err := s.behind(l, entries, stuck)
@@ -241,7 +265,7 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []int) (more bool,
 		r := &again[i]
 		delete(s.waiting.tickets, r.to) // what else of it waits is in the replacement
 		s.queueAgain(at, r)
-		s.waiting.tickets[r.to].stuck = true
+		s.waiting.tickets[r.to].stuck = r.why
 	}
 	s.replayed += int64(len(entries) - len(stuck))
 	if l.failing { // what is stuck concerns its tickets alone
@@ -293,8 +317,10 @@ func (s *Store) settle(ctx context.Context, ids []ticket.ID) error {
 	for {
 		waiting, failing, moved := s.left(targets)
 		switch {
+		case len(waiting) == 0 && ids == nil:
+			return nil // what is stuck concerns its tickets alone
 		case len(waiting) == 0:
-			return nil
+			return s.Stuck(ids)
 		case failing:
 			return fmt.Errorf("journal: %w: changes wait for Redis", store.ErrUnavailable)
 		}

@@ -47,7 +47,7 @@ func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	moved := []replacement{{replaced: replaced{from: from, to: to}, entries: slices.Clone(old)}}
 	for i := range moved[0].entries {
 		m := &moved[0].entries[i].mutation
-		m.ID, m.Accepted = to, 0
+		m.ID, m.Accepted = to, ticket.MaxRevision
 	}
 	at, err := s.replace(moved)
 	if err != nil {

@@ -233,6 +233,78 @@ func (h *harness) onlySegment(t *testing.T) (name string, content []byte) {
 	return filepath.Base(paths[0]), content
 }
 
+// While a create waits for an id of its own, the ticket that has its id is not shown in its place, and no condition is judged by it.
+func TestAStuckCreateIsNotReadAsTheOther(t *testing.T) {
+	t.Parallel()
+	h := start(t, &harness{ids: &ids{err: errors.New("the leased ids are used up")}})
+	h.next.away.Store(true)
+	if _, err := h.Apply(t.Context(), []store.Mutation{create(1, "mine")}); err != nil {
+		t.Fatal(err)
+	}
+	h.stranger(t, 1)
+	theirs := mutation(1, "a stranger's")
+	theirs.Fields = append(theirs.Fields, ticket.Field{Name: "message", Value: ticket.Text("private words")})
+	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{theirs}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.Nudge()
+	testenv.Eventually(t, 10*time.Second, "the create is stuck", func() bool { return h.Stuck(nil) != nil })
+	r := h.get(t, 1)
+	if message, shown := r.Fields.Get("message"); shown {
+		t.Errorf("the new ticket is read with the other's message %q", message.Text())
+	}
+	if got, _ := r.Fields.Get("status"); got.Text() != "mine" || !r.Full || !r.Queued {
+		t.Errorf("the new ticket reads %+v", r)
+	}
+	held, err := h.another(t).Get(t.Context(), []ticket.ID{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, revision := range []ticket.Revision{r.Revision, held[0].Revision} {
+		conditional := mutation(1, "by condition")
+		conditional.IfRevision = revision
+		if outcomes, err := h.Apply(t.Context(), []store.Mutation{conditional}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a change on condition of revision %d: %+v (%v), want unavailable", revision, outcomes, err)
+		}
+	}
+	if got := status(t, h.another(t), 1); got != "a stranger's" {
+		t.Errorf("the other ticket is %q", got)
+	}
+}
+
+// The id that a moved create gets is taken meanwhile: no client has received it, so the create joins no ticket but is moved once more.
+func TestAMovedCreateJoinsNoOther(t *testing.T) {
+	t.Parallel()
+	h := start(t, &harness{ids: &ids{}})
+	h.next.away.Store(true)
+	if _, err := h.Apply(t.Context(), []store.Mutation{create(1, "mine"), mutation(1, "changed")}); err != nil {
+		t.Fatal(err)
+	}
+	h.stranger(t, 1)
+	setIn(t, h.another(t), 1001, "another stranger's") // made after the create, as if its client had received that id
+	h.next.away.Store(false)
+	h.drained(t)
+	for id, want := range map[ticket.ID]string{1: "a stranger's", 1001: "another stranger's", 1002: "changed"} {
+		if got := status(t, h.another(t), id); got != want {
+			t.Errorf("ticket %d is %q, want %q", id, got, want)
+		}
+	}
+}
+
+// A create that is to be acknowledged early meets a ticket that Redis has: only Redis can say so, so it is asked.
+func TestAnEarlyCreateMeetsATicket(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	setIn(t, h.another(t), 1, "a stranger's")
+	early := create(1, "mine")
+	early.Early = true
+	outcomes, err := h.Apply(t.Context(), []store.Mutation{early})
+	if err != nil || !errors.Is(outcomes[0].Err, store.ErrTaken) {
+		t.Errorf("%+v (%v), want the id taken", outcomes, err)
+	}
+}
+
 // While a create waits somebody on another host, who was told its id, changes the ticket: the two are one.
 func TestReplayedCreateMeetsItsOwn(t *testing.T) {
 	t.Parallel()

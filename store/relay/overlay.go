@@ -20,7 +20,7 @@ type waiting struct {
 	revision ticket.Revision
 	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
 	full     bool            // made by a create that waits
-	stuck    bool            // the next store does not take its changes
+	stuck    error           // why the next store does not take its changes; nil where it does
 	gone     ticket.Revision // the revision that deletes it, or zero
 	changes  []change
 }
@@ -86,8 +86,8 @@ func (o *overlay) remove(e *entry) {
 		delete(o.tickets, e.mutation.ID)
 		return
 	}
-	if e.mutation.Kind == store.Create {
-		w.full = false // the rest is in the next store by now
+	if e.mutation.Kind.Creates() {
+		w.full, w.created = false, 0 // the next store has it
 	}
 	kept := w.changes[:0]
 	for _, c := range w.changes {
@@ -101,6 +101,9 @@ func (o *overlay) remove(e *entry) {
 
 // over puts what waits over a record of the next store.
 func (w *waiting) over(r *store.Record) {
+	if w.created != 0 && r.Held() && r.Born <= w.created { // another ticket, so that the create will get another id
+		*r = store.Record{ID: r.ID, Err: r.Err}
+	}
 	whole := r.Full
 	if w.full { // what the next store seems to hold is from before the create, which is nothing
 		r.Full, r.Behind = true, false

@@ -133,7 +133,8 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
-	if err := s.settle(ctx, ids); err != nil {
+	err := s.settle(ctx, ids)
+	if _, stuck := errors.AsType[*store.StuckError](err); err != nil && !stuck { // stuck changes do not hold up what Redis has
 		return nil, err
 	}
 	return s.next.ClaimIDs(ctx, now, ids, lease)

@@ -91,6 +91,11 @@ type lane struct {
 	failing bool
 	// fence says that a write to the partition went unanswered since the fence was raised.
 	fence bool
+	// written is up to where the journal must be on disk before the next replay: it takes the place of entries whose sequence
+	// numbers that replay uses up.
+	written wal.Position
+	// tried are the stuck tickets whose changes were tried since the last change that arrived.
+	tried map[ticket.ID]bool
 }
 
 var _ store.Store = (*Store)(nil)
@@ -121,6 +126,7 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 		return nil, report, err
 	}
 	s.journal, s.recovering = log, nil
+	s.last = max(s.last, firstSequence(opts.Now()))
 	if s.next, err = open(log.ID()); err != nil {
 		return nil, report, errors.Join(err, log.Close())
 	}
@@ -130,10 +136,24 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 	return s, report, nil
 }
 
+// firstSequence returns the number below which all entries are numbered that earlier processes have written, also those that a
+// loss of power took away: the next store may have seen them, and would pass over another entry of the same number. It is the
+// time in µs, as no journal takes an entry in each µs. A clock that is wrong by centuries is not believed.
+func firstSequence(now time.Time) uint64 {
+	const bound = 1 << 52
+	at := now.UnixMicro()
+	if at < 0 || at > bound {
+		return 0
+	}
+	return uint64(at)
+}
+
 func newLanes(partitions int) []*lane {
 	lanes := make([]*lane, max(partitions, 1))
 	for p := range lanes {
-		lanes[p] = &lane{partition: p, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), fence: true}
+		lanes[p] = &lane{
+			partition: p, wake: make(chan struct{}, 1), now: make(chan struct{}, 1), fence: true, tried: make(map[ticket.ID]bool),
+		}
 	}
 	return lanes
 }

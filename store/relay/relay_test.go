@@ -53,6 +53,7 @@ type harness struct {
 	dir      string
 	maxBytes int64
 	segment  int64 // bytes
+	sync     wal.Sync
 	gather   time.Duration
 	cluster  bool
 	ids      *ids // nil: no id for creates whose own is taken
@@ -97,7 +98,7 @@ func (h *harness) open(t *testing.T) {
 	if h.ids != nil {
 		next = h.ids.next
 	}
-	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile}
+	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: 5000, Partitions: redis.Partitions(h.cluster), Gather: h.gather,
 		Up: func(int) bool { return true }, NextID: next, Clock: ticket.NewClock(time.Now), Now: time.Now,
@@ -119,6 +120,9 @@ func (h *harness) close(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// key is that of a ticket's hash.
+func (h *harness) key(id ticket.ID) string { return h.prefix + "ticket:" + id.String() }
 
 // set changes one field of one ticket.
 func (h *harness) set(t *testing.T, id ticket.ID, value string) store.Outcome {

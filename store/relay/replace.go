@@ -13,6 +13,7 @@ type replacement struct {
 	replaced
 
 	entries []entry // in their order
+	why     error   // of one that is stuck
 }
 
 // replace appends replacements to the journal, all or none, under new sequence numbers: the next store passes over the old ones.
@@ -82,6 +83,7 @@ func (s *Store) void(l *lane, entries []entry, rest []queued) {
 
 // queueAgain puts a replacement that the journal has into the queue of its ticket's lane. The caller holds the lock.
 func (s *Store) queueAgain(at wal.Position, r *replacement) {
+	s.lane(r.from).written, s.lane(r.to).written = at, at
 	for i := range r.entries {
 		e := &r.entries[i]
 		s.enqueue(e, at, e.encode())

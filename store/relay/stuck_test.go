@@ -19,10 +19,7 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 	t.Parallel()
 	const stuck, others = 1, 200 // more than one replay takes
 	h := newHarness(t)
-	key := h.prefix + "ticket:1"
-	if err := h.client.Set(t.Context(), key, "not a ticket", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	free := h.occupy(t, stuck)
 	h.next.away.Store(true)
 	h.set(t, stuck, "older")
 	for id := ticket.ID(stuck + 1); id <= others; id++ {
@@ -42,10 +39,14 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 	if got := status(t, h, stuck); got != "newer" {
 		t.Errorf("the stuck ticket reads %q", got)
 	}
-	if err := h.client.Del(t.Context(), key).Err(); err != nil {
-		t.Fatal(err)
+	if err := (*store.StuckError)(nil); !errors.As(h.Stuck(nil), &err) || err.Tickets != 1 || err.First != stuck {
+		t.Errorf("stuck: %v, want ticket %d alone", h.Stuck(nil), stuck)
 	}
-	h.drained(t)
+	free()
+	testenv.Eventually(t, 10*time.Second, "the stuck changes have arrived", func() bool { return h.Status().Entries == 0 })
+	if err := h.Stuck(nil); err != nil {
+		t.Errorf("nothing waits, and yet: %v", err)
+	}
 	if got := status(t, h.next, stuck); got != "newer" {
 		t.Errorf("Redis holds %q, want the newer value", got)
 	}
@@ -76,9 +77,7 @@ func TestRequestsQueueBehindAStuckChange(t *testing.T) {
 	h := newHarness(t)
 	h.gather = time.Hour
 	h.restart(t)
-	if err := h.client.Set(t.Context(), h.prefix+"ticket:1", "not a ticket", 0).Err(); err != nil {
-		t.Fatal(err)
-	}
+	h.occupy(t, 1)
 	h.next.away.Store(true)
 	h.set(t, 1, "older")
 	h.next.away.Store(false)

@@ -161,6 +161,26 @@ func testRequestMemory(t *testing.T, b *bench) {
 	}
 }
 
+// A deletion of a ticket that is deleted changes nothing, and its request id is its own all the same: used again for something else it
+// is refused.
+func testSecondDeletion(t *testing.T, b *bench) {
+	b.apply(t, b.mutation(store.Set, 1, fields("status", "open")))
+	first := b.apply(t, b.mutation(store.Delete, 1, nil))[0]
+	again := b.mutation(store.Delete, 1, nil)
+	again.RequestID, again.Digest = "delete-once-more", "delete 1"
+	if got := b.apply(t, again)[0]; got.Err != nil || got.Revision < first.Revision {
+		t.Errorf("second deletion: %+v, want revision %d at least", got, first.Revision)
+	}
+	other := b.mutation(store.Create, 1+Partitions, fields("status", "new"))
+	other.RequestID, other.Digest = again.RequestID, "create"
+	if got := b.apply(t, other)[0]; !errors.Is(got.Err, store.ErrReused) {
+		t.Errorf("a create under the deletion's request id: %+v, want ErrReused", got)
+	}
+	if r := b.get(t, 1); !r.Deleted {
+		t.Errorf("the ticket is %+v, want it deleted", r)
+	}
+}
+
 // A request id that was used before for something else, be it another ticket, another kind or other fields, is refused, and what
 // it asks for is not made. (A store that looks at the id alone acknowledges it, and makes nothing.)
 func testReusedRequest(t *testing.T, b *bench) {

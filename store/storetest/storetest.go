@@ -39,6 +39,7 @@ var contract = map[string]func(*testing.T, *bench){
 	"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
 	"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
 	"Apply/ReusedRequestIsRefused":          testReusedRequest,
+	"Apply/SecondDeletionKeepsItsRequestID": testSecondDeletion,
 	"Apply/RefusedRequestIsNotRemembered":   testRefusedRequest,
 	"Apply/UnknownDigestRepeats":            testUnknownDigest,
 	"Apply/DeletedRefusesSet":               testDeletedRefusesSet,

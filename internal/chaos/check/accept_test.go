@@ -55,10 +55,10 @@ var good = map[string]func(s *script){
 		s.get(1, "", missing)
 		s.gone(1)
 	},
-	"a daemon that ends after its clock was ahead": func(s *script) {
+	"a daemon that ends after another host's clock was ahead": func(s *script) {
 		s.set(1, "status=a", rev(100))
 		s.Faults = append(s.Faults,
-			history.Fault{Kind: "clock-skew", Target: "clock 0 by 112 s", From: 0, To: s.now},
+			history.Fault{Kind: "clock-skew", Target: "clock 1 by 112 s", From: 0, To: s.now},
 			history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
 		s.now += 2 * time.Millisecond
 		s.set(1, "status=b", rev(90))

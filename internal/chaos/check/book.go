@@ -165,13 +165,16 @@ func (b *book) collectInsert(op *history.Op) {
 
 // release leaves out the tickets whose id changed after their create was acknowledged, and those of which they became part: the
 // operator was told of both. A create that named an id by itself was told nothing and stays, unless changes in the spool may have
-// followed it.
+// followed it, or it may be another create that moved, whose client received the id.
 func (b *book) release() {
 	named := map[int64]bool{}
 	for _, op := range b.strays {
 		named[op.Named] = true
 	}
-	follows := func(op *history.Op) bool { return op.Kind != history.Create && op.Code == history.Spooled }
+	follows := func(op *history.Op) bool {
+		received := op.Kind == history.Create && op.Outcome == history.Done && op.Named == 0
+		return received || op.Kind != history.Create && op.Code == history.Spooled
+	}
 	var out []int64
 	for _, m := range b.history.Moved { // several creates may have named one id
 		if p := b.tickets[m.From]; !named[m.From] || p != nil && slices.ContainsFunc(p.changes, follows) {

@@ -62,10 +62,10 @@ var bad = map[string]badHistory{
 		s.row(1, 12, "subject=b")
 		s.Final.Rows[0].Deleted = true
 	}},
-	"a revision that goes back after a daemon has ended whose clock was right": {RuleRevisions, func(s *script) {
+	"a revision that goes back after a daemon has ended before a clock was wrong": {RuleRevisions, func(s *script) {
 		s.set(1, "status=a", rev(100))
 		s.Faults = append(s.Faults,
-			history.Fault{Kind: "clock-skew", Target: "clock 1 by 112 s", From: 0, To: s.now},
+			history.Fault{Kind: "clock-skew", Target: "clock 1 by 112 s", From: s.now, To: s.now + time.Second},
 			history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
 		s.now += 2 * time.Millisecond
 		s.set(1, "status=b", rev(90))

@@ -79,13 +79,11 @@ func (p *page) inVain(change, op *history.Op) bool {
 	})
 }
 
-// setBack tells whether the host's clock was ahead at some time, and its daemon ended between two operations: one that starts
-// while Redis and MySQL are away knows nothing of the revisions that ran ahead of the clock, and its journal gives lower ones
-// until then.
+// setBack tells whether the clock of any host was ahead at some time, and the daemon of the later operation's host ended between
+// the two: one that starts while Redis and MySQL are away knows nothing of the revisions that ran ahead of its clock, and its
+// journal gives lower ones until then.
 func (b *book) setBack(before, op *history.Op) bool {
-	ahead := func(f *history.Fault) bool {
-		return f.Kind == "clock-skew" && strings.HasPrefix(f.Target, fmt.Sprintf("clock %d by ", op.Host)) && f.From < op.Return
-	}
+	ahead := func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < before.Return }
 	return b.befell(ahead) && b.ended(before, op)
 }
 

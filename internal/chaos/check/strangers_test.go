@@ -139,6 +139,15 @@ var goodStrangers = map[string]func(s *script){
 		s.row(20, 12, "subject=b")
 		s.Moved = append(s.Moved, history.Moved{From: 16, To: 20})
 	},
+	"a create that got another id, and one in the spool that names the id": func(s *script) {
+		s.set(16, "subject=stranger", rev(5))
+		s.Faults = append(s.Faults, history.Fault{Kind: "redis-kill", From: 0, To: s.now})
+		s.create(16, "subject=a", rev(10))
+		s.create(0, "status=b", by(1), names(16), unknown, code(history.Spooled))
+		s.row(16, 12, "subject=stranger status=b")
+		s.row(20, 11, "subject=a")
+		s.Moved = append(s.Moved, history.Moved{From: 16, To: 20})
+	},
 	"a ticket that got another id, as the log says": func(s *script) {
 		s.set(16, "subject=stranger", rev(5))
 		s.Faults = append(s.Faults, history.Fault{Kind: "redis-kill", From: 0, To: s.now})

@@ -23,6 +23,15 @@ func (l *Log) Commit(ctx context.Context, p Position) error {
 	return l.commit(ctx, p)
 }
 
+// Persist returns when everything up to a position is on disk, also where Sync promises that only after an interval; Never stays
+// what it is. Errors are those of Commit.
+func (l *Log) Persist(ctx context.Context, p Position) error {
+	if l.opts.Sync == Never {
+		return nil
+	}
+	return l.commit(ctx, p)
+}
+
 func (l *Log) commit(ctx context.Context, p Position) error {
 	l.mu.Lock()
 	for {
