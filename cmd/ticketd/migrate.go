@@ -38,11 +38,7 @@ func newMigrate(o *options) *cobra.Command {
 }
 
 func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.MigrateOptions, raiseIDs bool) (err error) {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(f)
 	if err != nil {
 		return err
 	}
