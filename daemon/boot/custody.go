@@ -316,18 +316,9 @@ const askEvery = time.Second
 
 // start looks at the table again and again while the site is not served: nothing else would ask MySQL then.
 func (c *custody) start(ctx context.Context, look func(context.Context) error) {
-	c.loop.Start(ctx, func(ctx context.Context) {
-		ticker := time.NewTicker(askEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			if c.served() != nil {
-				_ = look(ctx) // what it finds is told
-			}
+	c.loop.StartEvery(ctx, askEvery, func(ctx context.Context) {
+		if c.served() != nil {
+			_ = look(ctx) // [custody.told] receives what it finds
 		}
 	})
 }

@@ -89,19 +89,10 @@ func New(opts Options) *Spool {
 }
 
 // Start begins to take files in without being asked.
-func (s *Spool) Start(ctx context.Context) { s.loop.Start(ctx, s.watch) }
-
-func (s *Spool) watch(ctx context.Context) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+func (s *Spool) Start(ctx context.Context) {
+	s.loop.StartEvery(ctx, tick, func(ctx context.Context) {
 		_ = s.takeIn(ctx, filesPerTurn) // what ends it is logged where it happens, or is the end of ctx
-	}
+	})
 }
 
 // Stop ends it and closes the folders. What waits in them is taken in at the next start.
