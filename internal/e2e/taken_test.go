@@ -21,6 +21,17 @@ func each(t *testing.T, test func(t *testing.T, o rigOptions)) {
 	}
 }
 
+// eachUnflushed runs a test on a rig with Redis and on one without, each with a client. Nothing is flushed unless the test asks
+// for it.
+func eachUnflushed(t *testing.T, test func(t *testing.T, r *rig, c *protocol.Client)) {
+	t.Helper()
+	each(t, func(t *testing.T, o rigOptions) {
+		o.site = never
+		r := newRig(t, o)
+		test(t, r, r.dial(t))
+	})
+}
+
 func subject(text string) []protocol.Field {
 	return []protocol.Field{{Name: "subject", Value: protocol.Text(text)}}
 }
