@@ -15,8 +15,8 @@ const (
 	floorConnections = 8
 )
 
-// Connections counts a daemon's open connections, each user's and all, against their limits. Nobody but users of sites gets
-// any. A user who holds many leaves a share to the others that may come, and one who comes finds some free.
+// Connections counts a daemon's open connections, each user's and all, against their limits. Only users of sites get any. A user
+// who holds many leaves a share to the others that may come, and one who comes finds some free.
 type Connections struct {
 	limit    int
 	reserved int

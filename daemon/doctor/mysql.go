@@ -51,7 +51,7 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	}
 }
 
-// ids says whether new tickets get ids that nobody else gives.
+// ids says whether new tickets get ids that no other program gives.
 func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 	counts, err := db.TryFence(ctx)
 	unfenced, is := errors.AsType[*mysql.UnfencedError](err)

@@ -75,10 +75,10 @@ func (c *collector) daemon(to *series) {
 
 func ofSpool(to *series, spool daemon.Spool) {
 	p := spool.Status(nil)
-	to.gauge("spool_files", "Files in the spool that wait to be taken in.", float64(p.Files))
+	to.gauge("spool_files", "Files in the spool that wait to be ingested.", float64(p.Files))
 	to.gauge("spool_bytes", "Bytes of these files.", float64(p.Bytes))
 	to.gauge("spool_oldest_seconds", "Age of the oldest of them, 0 where there is none.", seconds(p.OldestMS))
-	to.counter("spool_taken_total", "Files taken in from the spool.", p.Taken)
+	to.counter("spool_taken_total", "Files ingested from the spool.", p.Taken)
 	to.gauge("spool_bad_files", "Files set aside, as they cannot be used.", float64(p.Bad))
 	to.gauge("spool_warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(spool.Warnings(nil))))
 }
@@ -113,7 +113,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 func waiting(to *series, b *store.Backlog) {
 	to.gauge("dirty_tickets", "Tickets whose changes wait for MySQL.", float64(b.Dirty))
 	to.gauge("dead_letters", "Tickets parked as MySQL refuses them.", float64(b.Dead))
-	to.gauge("tombstones", "Deleted tickets that the store knows, so that nobody changes them.", float64(b.Buried))
+	to.gauge("tombstones", "Deleted tickets that the store remembers, so that it refuses to change them.", float64(b.Buried))
 	age := 0.0
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)

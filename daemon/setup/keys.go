@@ -20,9 +20,9 @@ func (o owner) is(of string) bool { return of != "" && (of == o.identity || of =
 // databases is how many a Redis has unless redis.conf says otherwise; one that has fewer refuses the others.
 const databases = 16
 
-// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that nobody else who
-// looks for a place meanwhile picks the same: those that are this table's already, as another host of the site has them or an
-// earlier run; else a database that nobody uses, as cache plugins empty theirs; else a prefix of the site's own in database 0.
+// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that no other setup
+// that runs meanwhile picks the same: those that are this table's already, as another host of the site has them or an earlier
+// run; else an empty database, as cache plugins empty theirs; else a prefix of the site's own in database 0.
 func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()

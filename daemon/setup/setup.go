@@ -69,7 +69,7 @@ var usual = Places{
 // webUsers are the users under which distributions run PHP-FPM.
 var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
 
-// defaultSite is the name of the site in the configuration, where nobody has given it another.
+// defaultSite is the name of the site in the configuration, unless the options name another.
 const defaultSite = "main"
 
 // Run looks, checks, and writes the configuration.

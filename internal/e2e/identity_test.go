@@ -179,7 +179,7 @@ func TestStartWithoutMySQL(t *testing.T) {
 	if err := h.Stop(); err == nil {
 		t.Log("the daemon drained what waits, although MySQL is away")
 	}
-	notServed(t, other.open(t), "it is not known yet")
+	notServed(t, other.open(t), "identity is not known yet")
 }
 
 // MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything

@@ -88,8 +88,8 @@ func TestMovedJournal(t *testing.T) {
 	}
 }
 
-// A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is
-// and holds up nobody; with the old configuration it is made.
+// A change waits in the spool for one table; the configuration names another one when the daemon ingests it. The file stays where
+// it is and holds up no other; with the old configuration the change is made.
 func TestMovedSpool(t *testing.T) {
 	t.Parallel()
 	o := houseOptions{}

@@ -88,7 +88,7 @@ func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 			_, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: "named"})
 			wantCode(t, err, protocol.CodeExists)
 		}
-		if !o.noRedis { // another daemon has been told of ids that this one has leased
+		if !o.noRedis { // a client of another daemon writes to ids that this one has leased
 			other := r.second(t).dial(t)
 			if _, err := other.Set(t.Context(), precious(first+6)); err != nil {
 				t.Fatal(err)
@@ -276,7 +276,7 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	if err := redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// A stranger, whom nobody has told the id: a ticket of long ago.
+	// A stranger's ticket, made long ago by a client that did not receive the id.
 	key := r.prefix + "ticket:" + strconv.FormatInt(id, 10)
 	err := r.redis.HSet(t.Context(), key, "_rev", 5, "_born", 5, "_dirty", 1, "_d:subject", 5, "subject", "precious").Err()
 	if err != nil {
@@ -290,7 +290,7 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	testenv.Eventually(t, 20*time.Second, "status names both ids", func() bool {
 		status, err := c.Status(t.Context())
 		for _, w := range status.Warnings {
-			if strings.Contains(w, "under the id "+strconv.FormatInt(id, 10)) {
+			if strings.Contains(w, "with the id "+strconv.FormatInt(id, 10)) {
 				warning = w
 			}
 		}

@@ -85,7 +85,7 @@ func (i identities) query(ctx context.Context, statement string, args ...any) ([
 	}
 }
 
-// make makes the table of the identity; it needs the right to CREATE where there is none.
+// make makes the table of the identity; if the table does not exist, it needs the right to CREATE.
 func (i identities) make(ctx context.Context) error {
 	_, err := i.query(ctx, i.createTable())
 	return err

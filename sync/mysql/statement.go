@@ -53,8 +53,8 @@ func (s *statements) limits() string {
 // written into that. The guard goes on with [statements.limits]. VALUES() and not a row alias, which MariaDB does not know.
 //
 // LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the
-// guard kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that
-// answer (a trigger, another column that counts by itself) makes it another one, and they are asked for.
+// guard kept a row from being written. If the answer is all, the revisions need not be read back. Whatever else changes that
+// answer (a trigger, another column that counts by itself) makes it another one, and they are read.
 func (s *statements) head() string { return s.insertInto(s.key, s.revision) }
 
 func (s *statements) tail() string {

@@ -93,7 +93,7 @@ final class Files {
 	 * When a file of this user's was written last.
 	 *
 	 * @param string $path Where it is.
-	 * @return int|null Seconds since 1970; null where there is none, or it is somebody else's.
+	 * @return int|null Seconds since 1970; null if the file does not exist or belongs to another user.
 	 */
 	public static function written_at( string $path ): ?int {
 		return self::mine( $path )['mtime'] ?? null;
