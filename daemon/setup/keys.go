@@ -41,7 +41,7 @@ func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache st
 	if f.take(ctx, 0, "", own) || f.take(ctx, 0, named, own) {
 		return nil
 	}
-	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no place that is free: give its databases' number in redis.conf, "+
+	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no free place for the site's keys: raise databases in redis.conf, "+
 		"or name another Redis with --redis", f.Addr))
 }
 

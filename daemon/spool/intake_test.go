@@ -307,8 +307,8 @@ func TestDeletionWins(t *testing.T) {
 	r.wantLogged(t, 1, "the deletion stands")
 }
 
-// The create had reached the daemon before, which made another ticket than the one the client received: that one goes, unless it has
-// been changed, or the request id is one that a caller has chosen, who may have been told of it.
+// The create had reached the daemon before, which made another ticket than the one the client received: that one goes, unless it
+// was changed, or a caller has chosen the request id and may have received it.
 func TestCreateWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
