@@ -105,7 +105,7 @@ func (c *Connections) refusal(user uint32) *protocol.Error {
 	if held < floor {
 		return nil // what is kept free is kept free for this
 	}
-	// One share is left to whoever comes next, where there is anybody who may come.
+	// One share is left to the next user, where there is one that may come.
 	if share := max(floor, forUsers/min(c.connected(user)+1, known)); held >= share {
 		return protocol.Closing(protocol.CodeOverloaded, "%d connections of user %d are open, its share of daemon.max_connections "+
 			"(%d): try again later", held, user, c.limit)

@@ -44,7 +44,7 @@ type Spool interface {
 	Behind(site Site) bool
 	// Status counts what waits in the folders that may hold changes of a site; nil stands for all sites.
 	Status(site Site) protocol.SpoolStatus
-	// Warnings are things that somebody must act on, of the same folders.
+	// Warnings are problems of the same folders that an operator must solve.
 	Warnings(site Site) []string
 }
 

@@ -41,7 +41,7 @@ func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache st
 	if f.take(ctx, 0, "", own) || f.take(ctx, 0, named, own) {
 		return nil
 	}
-	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no free place for the site's keys: raise databases in redis.conf, "+
+	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no free place for the site's keys: raise databases in redis.conf "+
 		"or name another Redis with --redis", f.Addr))
 }
 
@@ -80,7 +80,7 @@ func (f *foundRedis) findIn(ctx context.Context, database int, own owner, prefix
 	return false
 }
 
-// take marks keys as the table's, unless they are somebody else's.
+// take marks keys as the table's, unless they are another table's.
 func (f *foundRedis) take(ctx context.Context, database int, prefix string, own owner) bool {
 	client := f.open(database)
 	defer func() { _ = client.Close() }()

@@ -206,7 +206,7 @@ func passing(err error) bool {
 }
 
 var (
-	// errGone means that somebody has taken the file away.
+	// errGone means that the file was removed.
 	errGone = errors.New("the file is gone")
 	// errStranger means that the file is not the folder's owner's: it is unknown which user put it there.
 	errStranger = errors.New("the file belongs to another user than its folder")

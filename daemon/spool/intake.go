@@ -134,7 +134,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	s.resume(in) // nothing is left, or somebody took its files away
+	s.resume(in) // nothing is left, or its files were removed
 	in.moved = nil
 	left = false
 	return nil

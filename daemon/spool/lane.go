@@ -38,7 +38,7 @@ type lane struct {
 	// For the holder of [Spool.mu].
 	watch  int       // the number of the armed watch, 0 for none
 	unseen bool      // it may hold files that no look has found
-	busy   bool      // somebody looks at it
+	busy   bool      // a look is under way
 	later  time.Time // it is not looked at before, whatever the kernel tells
 	// quietUntil is when it is looked at again where no request asks for it, by the system's clock.
 	quietUntil time.Time

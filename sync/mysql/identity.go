@@ -101,7 +101,7 @@ func (i identities) createTable() string {
 		") ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 }
 
-// add gives the table an identity, unless somebody else just has.
+// add gives the table an identity, unless another process just has.
 func (i identities) add(ctx context.Context, identity, here string) error {
 	_, err := i.query(ctx, "INSERT IGNORE INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP())",
 		int64(identityRow), identity, here)

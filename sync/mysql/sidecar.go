@@ -52,7 +52,7 @@ func (db *DB) proveOwn(ctx context.Context) error {
 	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
 		return err
 	}
-	return fmt.Errorf("there is no table %s%s, so the column %s may be somebody else's; run ticketd migrate",
+	return fmt.Errorf("there is no table %s%s, so the column %s may be another plugin's; run ticketd migrate",
 		db.config.Table, sequenceSuffix, db.config.Revision)
 }
 

@@ -76,7 +76,7 @@ final class Files {
 	 *
 	 * @param string $path Where it is.
 	 * @param int    $type self::FILE or self::DIR.
-	 * @return array|null What lstat(2) says of it; null where it is not there or is somebody else's.
+	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
 	 */
 	public static function mine( string $path, int $type = self::FILE ): ?array {
 		// PHP remembers what it has seen of a file; it is other processes that write this one.

@@ -164,7 +164,7 @@ final class Spool {
 			);
 		}
 		return sprintf(
-			'The spool folder %s is not used, as somebody else could have put changes there: it must be a folder that '
+			'The spool folder %s is not used, as another user could have put changes there: it must be a folder that '
 			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
 			. 'root.',
 			$this->folder,
