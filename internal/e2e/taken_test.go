@@ -296,7 +296,7 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 		}
 		return err == nil && warning != "" && status.Journal.Entries == 0
 	})
-	_, text, _ := strings.Cut(warning, "it got the id ")
+	_, text, _ := strings.Cut(warning, "the new ticket got the id ")
 	text, _, _ = strings.Cut(text, ":")
 	moved, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
