@@ -15,8 +15,8 @@ const (
 	floorConnections = 8
 )
 
-// Connections counts a daemon's open connections, each user's and all, against their limits. Nobody but users of sites gets
-// any. A user who holds many leaves a share to the others that may come, and one who comes finds some free.
+// Connections counts a daemon's open connections, each user's and all, against their limits. Only users of sites get any. A user
+// who holds many leaves a share to the others that may come, and one who comes finds some free.
 type Connections struct {
 	limit    int
 	reserved int
@@ -105,7 +105,7 @@ func (c *Connections) refusal(user uint32) *protocol.Error {
 	if held < floor {
 		return nil // what is kept free is kept free for this
 	}
-	// One share is left to whoever comes next, where there is anybody who may come.
+	// One share is left to the next user, where there is one that may come.
 	if share := max(floor, forUsers/min(c.connected(user)+1, known)); held >= share {
 		return protocol.Closing(protocol.CodeOverloaded, "%d connections of user %d are open, its share of daemon.max_connections "+
 			"(%d): try again later", held, user, c.limit)

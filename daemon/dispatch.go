@@ -29,7 +29,7 @@ func NewDispatcher(sites Sites, connections *Connections, version string, timeou
 	}
 }
 
-// UseSpool has older changes taken in from a spool before a request is worked on. It is called before any request is.
+// UseSpool has older changes ingested from a spool before a request is worked on. It is called before any request is.
 func (d *Dispatcher) UseSpool(s Spool) { d.spool = s }
 
 // request is one request on its way through a method.
@@ -109,8 +109,8 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 // ErrNotMeant refuses a change that is meant for another table than its site's.
 var ErrNotMeant = protocol.Invalid("identity", "the change is meant for another table than this site's")
 
-// Meant says whether a change is meant for the table that a site serves, as far as anybody has said. Of a site that does not
-// know its table yet nobody can tell: it takes nothing, and looks itself once it knows.
+// Meant says whether a change is meant for the table that a site serves; a change that carries no identity is. A site that does
+// not know its table yet cannot tell: it serves no request, and compares the identity itself once it knows its own.
 func Meant(p protocol.Params, site Site) bool {
 	change, may := p.(interface{ TableIdentity() string })
 	serving, knows := site.(interface{ Owns(identity string) bool })

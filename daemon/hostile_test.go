@@ -120,8 +120,8 @@ func acquireAll(c *Connections, user uint32) (int, *protocol.Error) {
 	}
 }
 
-// Two busy users cannot shut out a third, and nobody the operator: shares of those who are connected, a floor for those who are
-// not, a few for root and the daemon's user alone. Each refusal names its limit.
+// Two busy users cannot shut out a third, and no users can shut out the operator: shares of those who are connected, a floor for
+// those who are not, a few for root and the daemon's user alone. Each refusal names its limit.
 func TestConnectionsAreShared(t *testing.T) {
 	t.Parallel()
 	const limit, own = 128, 4000
@@ -261,7 +261,7 @@ func TestPanic(t *testing.T) {
 	reply := readReply(t, conn)
 	requireError(t, reply, 1, protocol.CodeInternal)
 	if strings.Contains(reply.Err.Message, "cheese") {
-		t.Error("the client was told the panic's text")
+		t.Error("the client received the panic's text")
 	}
 	if reply := readReply(t, conn); reply == nil || reply.Err != nil || reply.ID != 2 {
 		t.Errorf("the next request: %+v", reply)
@@ -298,7 +298,7 @@ func TestErrors(t *testing.T) {
 			reply := readReply(t, conn)
 			requireError(t, reply, 1, c.code)
 			if strings.Contains(reply.Err.Message, "fire") {
-				t.Error("the client was told an internal error's text")
+				t.Error("the client received an internal error's text")
 			}
 			if strings.Contains(r.log.String(), "fire") != c.logged {
 				t.Errorf("logged %q, want a line: %v", r.log.String(), c.logged)

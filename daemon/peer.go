@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoGroup is the group of a peer whose group nobody knows; no group has this id.
+// NoGroup stands for the group of a peer where the daemon does not know it; no group has this id.
 const NoGroup = math.MaxUint32
 
 // Peer is who is at the other end of a connection, as the kernel recorded it when the peer connected.

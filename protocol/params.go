@@ -42,7 +42,8 @@ type CreateParams struct {
 	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
 	// no parameter of the wire.
 	Accepted time.Time
-	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
+	// spool.
 	Identity string
 }
 
@@ -58,11 +59,12 @@ type SetParams struct {
 	IfRevision int64
 	// MustExist refuses the change unless there is the ticket.
 	MustExist bool
-	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
+	// spool.
 	Identity string
 }
 
-// TableIdentity is the identity of the table for which a change is meant; empty where nobody says.
+// TableIdentity is the identity of the table for which a change is meant; empty if the client did not know it.
 func (p *CreateParams) TableIdentity() string { return p.Identity }
 
 // TableIdentity is as that of [CreateParams].
@@ -110,7 +112,8 @@ type DeleteParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
-	// Identity is that of the table for which the change is meant; empty where nobody says. Clients write it into the spool.
+	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
+	// spool.
 	Identity string
 }
 

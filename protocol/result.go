@@ -75,7 +75,7 @@ type DaemonStatus struct {
 
 // SpoolStatus is what the spool holds of changes that clients could not deliver; all zero where there is no spool.
 type SpoolStatus struct {
-	// Files and Bytes wait to be taken in, the oldest for OldestMS.
+	// Files and Bytes wait to be ingested, the oldest for OldestMS.
 	Files, Bytes, OldestMS int64
 	// Taken is the total of files since the daemon started.
 	Taken int64

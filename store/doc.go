@@ -8,9 +8,9 @@
 //	                         │                                           └──Drop──> absent
 //	                         └────────── Set ── from every state
 //
-// A ticket that was deleted leaves a tombstone: absent, its changes and creates of its id are refused all the same. A create of
-// an id that is not absent, or has a tombstone, is refused; one that arrives late merges with a ticket that was made since it
-// was acknowledged.
+// A ticket that was deleted leaves a tombstone: although the ticket is absent, the store refuses its changes and creates of its
+// id. A create of an id that is not absent, or has a tombstone, is refused; one that arrives late merges with a ticket that was
+// made since it was acknowledged.
 //
 // # What happens on failure
 //

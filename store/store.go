@@ -71,10 +71,10 @@ type Mutation struct {
 // LateSkew is by how much the clocks of hosts may differ where a create that arrives late is compared with what it meets, in µs.
 const LateSkew ticket.Revision = 10_000_000
 
-// Since returns the revision from which on a ticket that has the id of a late create may be that create's own: somebody who was
-// told the id has made it. A ticket that is older is another one. acknowledged is the revision under which a journal has
-// acknowledged the mutation; zero where it comes directly. Zero is returned for a create that nobody was told of, which no ticket
-// that exists may be.
+// Since returns the revision from which on a ticket that has the id of a late create may be that create's own: a client that
+// received the id has made it. A ticket that is older is another one. acknowledged is the revision under which a journal has
+// acknowledged the mutation; zero where it comes directly. Since returns zero for a create that no client knows of, to which no
+// existing ticket can belong.
 func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
 	at := acknowledged
 	if m.Accepted != 0 {

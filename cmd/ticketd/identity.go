@@ -68,11 +68,7 @@ func newIdentityNew(o *options) *cobra.Command {
 
 // whereabouts finds those of the site that was named.
 func (o *options) whereabouts(ctx context.Context, f *configFlags, decide func(*boot.Whereabouts) error) (err error) {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(f)
 	if err != nil {
 		return err
 	}

@@ -77,11 +77,7 @@ func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 		return &usageError{fmt.Errorf("--pattern %q: it is what stands before the id, and one * at its end", f.pattern)}
 	}
 	ctx := cmd.Context()
-	c, err := f.config.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(&f.config)
 	if err != nil {
 		return err
 	}

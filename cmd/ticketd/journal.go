@@ -65,11 +65,7 @@ func (o *options) pending(ctx context.Context, f *configFlags) error {
 }
 
 func (o *options) salvage(f *configFlags) error {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(f)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func newMigrate(o *options) *cobra.Command {
 			"A table that ticketd did not make is never altered: its revisions are kept in a table beside it, TABLE_ticketd.\n" +
 			"Nothing is narrowed or renamed, and nothing dropped without --drop-column. May be repeated.\n\n" +
 			"The sequence begins above the ids that the table holds when it is made. Ids that come into the table later, by SQL or\n" +
-			"because somebody typed one in, are skipped and do not move the numbering, unless --raise-ids says so.\n\n" +
+			"because a user typed one in, are skipped and do not move the numbering, unless --raise-ids says so.\n\n" +
 			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, " +
 			"and\n--drop-column then drops the column. Stop ticketd on every host before that, and start it afterwards.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.migrate(cmd.Context(), &f, options, raiseIDs) },
@@ -31,18 +31,14 @@ func newMigrate(o *options) *cobra.Command {
 	flags.BoolVar(&options.DryRun, "dry-run", false, "print the SQL and change nothing")
 	flags.BoolVar(&options.Sidecar, "sidecar", false, "move revisions and deletions from the table into one beside it")
 	flags.BoolVar(&options.DropColumn, "drop-column", false,
-		"drop the revision column that an earlier version added to a table of somebody else")
+		"drop the revision column that an earlier version added to another plugin's table")
 	flags.BoolVar(&raiseIDs, "raise-ids", false, "number new tickets above the highest id in the table")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "raise-ids")
 	return cmd
 }
 
 func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.MigrateOptions, raiseIDs bool) (err error) {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(f)
 	if err != nil {
 		return err
 	}

@@ -53,11 +53,7 @@ func newRestore(o *options) *cobra.Command {
 }
 
 func (o *options) restore(ctx context.Context, f *configFlags, prefer string) (err error) {
-	c, err := f.load()
-	if err != nil {
-		return err
-	}
-	name, err := siteName(c, o.site)
+	c, name, err := o.loadSite(f)
 	if err != nil {
 		return err
 	}

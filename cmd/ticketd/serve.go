@@ -146,6 +146,15 @@ func siteConfig(c *config.Config, name string) (config.Site, error) {
 	return c.Sites[name], err
 }
 
+// loadSite reads the configuration, and returns the name of the site that --site names, or of the only one.
+func (o *options) loadSite(f *configFlags) (c *config.Config, name string, err error) {
+	if c, err = f.load(); err != nil {
+		return nil, "", err
+	}
+	name, err = siteName(c, o.site)
+	return c, name, err
+}
+
 // siteName returns the name of the site that --site names, or of the only one.
 func siteName(c *config.Config, name string) (string, error) {
 	if name == "" && len(c.Sites) == 1 {

@@ -20,8 +20,8 @@ func newSpool(o *options) *cobra.Command {
 	prepare := &cobra.Command{
 		Use: "prepare", Short: "Make a folder in the spool for each user that may use a site", Args: cobra.NoArgs,
 		Long: "Make daemon.spool_dir, and in it a folder for each user in allow_users and each user of /etc/passwd whose primary\n" +
-			"group is in allow_groups. Each folder is its user's, with the daemon's group, and closed to everybody else. What is\n" +
-			"somebody else's, or a link, is named and left alone. Run this as root when a user is added; the service runs it at\n" +
+			"group is in allow_groups. Each folder is its user's, with the daemon's group, and closed to all others. What belongs\n" +
+			"to another user, or is a link, is named and left alone. Run this as root when a user is added; the service runs it at\n" +
 			"each start. May be repeated.",
 		RunE: func(*cobra.Command, []string) error {
 			c, err := config.LoadOpen(f.path, os.Environ(), f.set)

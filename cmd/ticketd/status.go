@@ -98,9 +98,9 @@ func writeStatus(w io.Writer, s *protocol.StatusResult) error {
 // writeLocal shows what waits on this host's disk.
 func writeLocal(w io.Writer, s *protocol.StatusResult) {
 	j, p := &s.Journal, &s.Spool
-	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d brought on; %d request ids remembered\n",
+	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d replayed; %d request ids remembered\n",
 		j.Entries, j.Bytes, j.Segments, millis(j.OldestMS), j.Replayed, j.Requests)
-	fmt.Fprintf(w, "spool\t%d files of %d bytes wait, the oldest for %v; %d taken in, %d bad\n",
+	fmt.Fprintf(w, "spool\t%d files of %d bytes wait, the oldest for %v; %d ingested, %d bad\n",
 		p.Files, p.Bytes, millis(p.OldestMS), p.Taken, p.Bad)
 }
 

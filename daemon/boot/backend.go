@@ -41,7 +41,7 @@ type parts struct {
 	foreign func(key string)
 	// nextID returns an id for a create whose own is taken.
 	nextID func(context.Context) (ticket.ID, error)
-	// stray is told of a hash that another program wrote under a ticket's name; convert makes a ticket of one.
+	// stray receives the key of a hash that another program wrote under a ticket's name; convert makes a ticket of such a hash.
 	stray   func(key string)
 	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// wake is told when changes that were replayed are due.

@@ -40,7 +40,7 @@ type custody struct {
 	foreign  error  // what MySQL shows is not the site's table
 	keys     error  // the keys in Redis are another table's
 	strange  error  // the journal is another table's
-	said     string // of what the log has been told
+	said     string // the reason that the log names last
 
 	loop lifecycle.Loop
 }
@@ -51,9 +51,9 @@ type custodyMemory struct {
 	Address  string `json:"address"`
 	Database string `json:"database"`
 	Table    string `json:"table"`
-	// Moved are identities of which an operator has said that they are this table's, too: changes under them are taken in.
+	// Moved are identities that an operator has declared to be this table's as well: changes that carry one are accepted.
 	Moved []string `json:"moved,omitempty"`
-	// Earlier are identities that this site had before, of which nobody has said so.
+	// Earlier are identities that this site had before, and that no operator has declared to be this table's.
 	Earlier []string `json:"earlier,omitempty"`
 }
 
@@ -120,7 +120,7 @@ func (c *custody) recall(db *mysql.DB) {
 	c.identity = c.memory.Identity
 }
 
-// told is told what a connection to MySQL has shown.
+// told records what a connection to MySQL has shown.
 func (c *custody) told(db *mysql.DB, identity string, own bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,7 +159,7 @@ func (c *custody) label() {
 	owner, err := readLabel(c.journal)
 	switch {
 	case err != nil:
-		c.strange = fmt.Errorf("whose changes are in %s cannot be told: %w", c.journal, err)
+		c.strange = fmt.Errorf("the identity of the journal %s cannot be read: %w", c.journal, err)
 	case owner == c.identity:
 	case owner == "" || owner == c.former:
 		if err := writeLabel(c.journal, c.identity); err != nil {
@@ -168,8 +168,8 @@ func (c *custody) label() {
 	default:
 		c.strange = fmt.Errorf("the journal %s is for another table (identity %s; the one that the configuration names now "+
 			"is %s): put the configuration back as it was, start once more, run 'ticketd flush' and stop; or, where that table has "+
-			"moved here, stop the daemon and run 'ticketd identity move --site %s --yes'; where nothing waits in the journal, it is "+
-			"enough to start the daemon again", c.journal, owner, c.identity, c.site)
+			"moved here, stop the daemon and run 'ticketd identity move --site %s --yes'; if the journal has no pending changes, a "+
+			"restart is enough", c.journal, owner, c.identity, c.site)
 	}
 }
 
@@ -198,11 +198,11 @@ func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) 
 	if err != nil || waiting > 0 {
 		return err
 	}
-	c.log.Info().Str("journal", dir).Msg("the journal was another table's and nothing waited in it: a new one is begun")
+	c.log.Info().Str("journal", dir).Msg("the journal was another table's and had no pending changes: a new one is begun")
 	return os.RemoveAll(dir)
 }
 
-// openedJournal is told of the journal that was opened.
+// openedJournal records the folder of the journal that was opened.
 func (c *custody) openedJournal(dir string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -212,7 +212,7 @@ func (c *custody) openedJournal(dir string) {
 	c.say()
 }
 
-// toldKeys is told whether the keys in Redis belong to the table.
+// toldKeys records whether the keys in Redis belong to the table.
 func (c *custody) toldKeys(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -220,7 +220,7 @@ func (c *custody) toldKeys(err error) {
 	c.say()
 }
 
-// say tells the log when something else is the matter than before. The caller holds the lock.
+// say logs the reason why the site is not served when it differs from the last one. The caller holds the lock.
 func (c *custody) say() {
 	err, text := c.why(), ""
 	if err != nil {
@@ -237,16 +237,15 @@ func (c *custody) say() {
 	c.said = text
 }
 
-var errUnidentified = errors.New("it is not known yet which table this is: MySQL has not answered since the configuration " +
-	"names it, or the table is missing (run 'ticketd migrate')")
+var errUnidentified = errors.New("the table's identity is not known yet: MySQL has not answered since the configuration " +
+	"names this table, or the table is missing (run 'ticketd migrate')")
 
 // why says why nothing is served; nil where the site is. The caller holds the lock.
 func (c *custody) why() error {
 	switch {
 	case c.foreign != nil:
-		return fmt.Errorf("%w; where it has moved run 'ticketd identity move --site %s --yes', where it is a copy 'ticketd identity "+
-			"new "+
-			"--site %s --yes'", c.foreign, c.site, c.site)
+		return fmt.Errorf("%w; if the table has moved, run 'ticketd identity move --site %s --yes'; if it is a copy, run 'ticketd "+
+			"identity new --site %s --yes'", c.foreign, c.site, c.site)
 	case c.strange != nil:
 		return c.strange
 	case c.keys != nil:
@@ -265,7 +264,7 @@ func (c *custody) served() error {
 	return c.why()
 }
 
-// holds says whether what waits here may be brought on: its error says why not.
+// holds says whether the journal's pending changes may be flushed; its error says why not.
 func (c *custody) holds() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -291,22 +290,21 @@ func (c *custody) owner(context.Context) (redis.Owner, error) {
 	return redis.Owner{Identity: c.identity, Former: c.former}, nil
 }
 
-// owns says whether changes that carry an identity are for the site's table; as long as that is not known nobody can tell, and
-// nothing is served.
+// owns says whether changes that carry an identity are for the site's table. While the table is unknown owns accepts every
+// identity, as the site is not served then.
 func (c *custody) owns(identity string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
 }
 
-// warnings are what somebody must act on.
+// warnings are what the operator must act on.
 func (c *custody) warnings() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unnamed {
-		return []string{"the table has no identity, and the daemon's MySQL user may not make one: run 'ticketd migrate' as a user " +
-			"who may " +
-			"CREATE; until then a copy of it on another server is not told from it"}
+		return []string{"the table has no identity, and the daemon's MySQL user may not create one: run 'ticketd migrate' as a " +
+			"user with the CREATE privilege; until then ticketd cannot distinguish the table from a copy on another server"}
 	}
 	return nil
 }
@@ -316,18 +314,9 @@ const askEvery = time.Second
 
 // start looks at the table again and again while the site is not served: nothing else would ask MySQL then.
 func (c *custody) start(ctx context.Context, look func(context.Context) error) {
-	c.loop.Start(ctx, func(ctx context.Context) {
-		ticker := time.NewTicker(askEvery)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			if c.served() != nil {
-				_ = look(ctx) // what it finds is told
-			}
+	c.loop.StartEvery(ctx, askEvery, func(ctx context.Context) {
+		if c.served() != nil {
+			_ = look(ctx) // [custody.told] records what it finds
 		}
 	})
 }
@@ -356,7 +345,7 @@ func (d *Daemon) identify(ctx context.Context) {
 	var asked sync.WaitGroup
 	for _, s := range d.sites {
 		asked.Go(func() {
-			_ = s.database.Identify(ctx) // what it finds is told
+			_ = s.database.Identify(ctx) // [custody.told] records what it finds
 			s.custody.recall(s.database)
 		})
 	}

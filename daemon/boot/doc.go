@@ -5,10 +5,10 @@
 // The tables of all sites are asked which they are, all at once; what does not answer within a second is taken from the state
 // folder. A site whose places do not belong together is not served, and the daemon goes on with the others.
 //
-// Redis and MySQL are looked at once, so that the log says at once what is missing; the daemon starts without either and
-// recovers by itself when they come. It is ready when its socket is bound. A journal that is damaged, or that another process
-// has open, ends the start: what could be read of it must not be passed over. What clients left in the spool is taken in
-// before the first request is; where that takes long, requests wait for the rest of it.
+// Redis and MySQL are looked at once, so that the log says at once what is missing; the daemon starts without either and recovers
+// by itself when they come. It is ready when its socket is bound. A journal that is damaged, or that another process has open,
+// ends the start: what could be read of it must not be passed over. What clients left in the spool is ingested before the first
+// request is served; where that takes long, requests wait for the rest of it.
 //
 // # Stop
 //

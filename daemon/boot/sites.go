@@ -172,16 +172,17 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
-// spooledMoved is told that a create from the spool got another id than its client was told.
+// spooledMoved records that a create from the spool got another id than the one its client received.
 func (s *runningSite) spooledMoved(from, to int64) {
 	text := movedText(ticket.ID(from), ticket.ID(to), time.Now())
 	s.moved.Store(&text)
 }
 
-// movedText says that a new ticket has another id than its client was told.
+// movedText says that a new ticket has another id than the one its client received.
 func movedText(from, to ticket.ID, at time.Time) string {
-	return "a ticket was created under the id " + from.String() + ", which is another ticket's, while that could not be seen; at " +
-		at.UTC().Format(time.RFC3339) + " it got the id " + to.String() + ": tell whoever was told " + from.String()
+	return "a create was acknowledged with the id " + from.String() + ", which belongs to another ticket; at " +
+		at.UTC().Format(time.RFC3339) + " the new ticket got the id " + to.String() + ": pass " +
+		to.String() + " on to whoever received " + from.String()
 }
 
 // convert makes a ticket of what another program's hash holds.

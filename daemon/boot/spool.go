@@ -17,7 +17,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/spool"
 )
 
-// spoolTimeout bounds the intake before the first request; what is left then is taken in while requests wait for it.
+// spoolTimeout bounds the intake before the first request; what is left then is ingested while requests wait for it.
 const spoolTimeout = 5 * time.Second
 
 // openSpool opens the spool, where the configuration has one, and puts it before the requests.
@@ -34,7 +34,7 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	dispatcher.UseSpool(d.spool)
 }
 
-// spooledMoved is told that a create from the spool got another id than its client was told.
+// spooledMoved records that a create from the spool got another id than the one its client received.
 func (d *Daemon) spooledMoved(of daemon.Site, from, to int64) {
 	for _, s := range d.sites {
 		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
@@ -104,7 +104,7 @@ func daemonIDs(dir, name string) (uid, gid uint32, err error) {
 		uid = info.Sys().(*syscall.Stat_t).Uid //nolint:forcetypeassert // likewise
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return 0, 0, fmt.Errorf("daemon.spool_dir: %w", err)
-	case err != nil: // nobody has made it yet
+	case err != nil: // the folder does not exist yet
 		if found, err := config.UserID(packaged); err == nil {
 			uid = found
 		}
@@ -117,7 +117,7 @@ func daemonIDs(dir, name string) (uid, gid uint32, err error) {
 	return uid, uint32(group), err
 }
 
-// takeInSpool takes in what waits, and from then on what comes.
+// takeInSpool ingests the files that wait, and starts the spool, which ingests later ones.
 func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	if d.spool == nil {
 		return
@@ -126,7 +126,7 @@ func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	defer cancel()
 	err := d.spool.TakeIn(ctx)
 	if n := d.spool.Status(nil).Taken; n > 0 {
-		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were taken in from the spool")
+		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were ingested from the spool")
 	}
 	d.spool.Start(work)
 }

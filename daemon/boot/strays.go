@@ -29,7 +29,7 @@ type strays struct {
 	loop  lifecycle.Loop
 
 	mu sync.Mutex
-	// key and refused are the last hash that could not be taken over, and why; empty where there is none.
+	// key and refused are the key of the last hash that could not be taken over, and the reason; both are empty if every hash could.
 	key, refused string
 }
 
@@ -71,7 +71,7 @@ func (s *strays) Stop(ctx context.Context) error {
 	return s.loop.Stop(ctx, "counter of other programs' hashes")
 }
 
-// meet is told that such a hash was met.
+// meet records that a request met such a hash.
 func (s *strays) meet(string) {
 	if s.count.Load() == 0 {
 		s.count.Store(1)

@@ -37,7 +37,7 @@ type Daemon struct {
 	// SpoolDir has a folder for each user, where the user's clients put changes that they cannot deliver. Empty is none.
 	SpoolDir string `koanf:"spool_dir"`
 	// SpoolGroup may put files straight into that folder, as clients do that know of no users' folders: a name or number, given to
-	// the folder when it is made; empty is nobody.
+	// the folder when it is made; empty is no group.
 	SpoolGroup string `koanf:"spool_group"`
 }
 

@@ -119,6 +119,6 @@ var sectionNotes = map[string]string{
 	"journal": "A log on this host's disk for each site. It takes the changes while Redis is out of reach, or all of them where " +
 		"there is " +
 		"none.\n\n",
-	"metrics":    "Nobody is asked who they are, so only this host can be told. See [operate.md](operate.md#watching-it).\n\n",
+	"metrics":    "It has no authentication, so only this host may reach it. See [operate.md](operate.md#watching-it).\n\n",
 	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -.\n\n",
 }

@@ -18,7 +18,7 @@ var meanings = map[string]string{
 	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
 		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
 	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; " +
-		"given to the folder when it is made. Empty is nobody.",
+		"given to the folder when it is made. Empty is no group.",
 
 	"log.level":  "How much is said, on standard error.",
 	"log.format": "`auto` is readable on a terminal and JSON otherwise.",

@@ -227,8 +227,8 @@ func (m *Metrics) validate(c *checks) {
 	if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil {
 		c.failf("metrics.listen", "%q is not host:port or unix:///path", m.Listen)
 	} else if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
-		c.failf("metrics.listen", "%q can be reached from other hosts, and nobody is asked who they are: write 127.0.0.1:%s, "+
-			"or put a proxy before it that asks", m.Listen, port)
+		c.failf("metrics.listen", "%q can be reached from other hosts, and the endpoint has no authentication: write 127.0.0.1:%s, "+
+			"or put a proxy with authentication before it", m.Listen, port)
 	}
 }
 

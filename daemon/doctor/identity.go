@@ -15,11 +15,11 @@ func (e *exam) identity(ctx context.Context, site string) {
 		return
 	}
 	defer func() { _ = w.Close() }()
-	decide := "ticketd identity move --site " + site + " where it has moved, ticketd identity new --site " + site + " where it is " +
+	decide := "ticketd identity move --site " + site + " if it has moved, ticketd identity new --site " + site + " if it is " +
 		"a copy"
 	switch {
 	case w.Table.ID == "":
-		e.warn("mysql", "identity", site, "the table has no identity: a copy of it on another server is not told from it",
+		e.warn("mysql", "identity", site, "the table has no identity: ticketd cannot distinguish it from a copy on another server",
 			"ticketd migrate --site "+site)
 	case !w.Table.AtHome():
 		e.fail("mysql", "identity", site, "the table belongs to the "+w.Table.Home+", and this is the "+w.Table.Here+
@@ -29,15 +29,15 @@ func (e *exam) identity(ctx context.Context, site string) {
 	}
 	if w.Foreign(w.Keys) {
 		e.fail("redis", "owner", site, "the keys "+w.Prefix+"* belong to another table, "+w.Keys+": the site is not served",
-			"give the site a key_prefix or redis.db of its own; ticketd identity move --site "+site+" where that table has moved here")
+			"give the site a key_prefix or redis.db of its own; ticketd identity move --site "+site+" if that table has moved here")
 	} else if w.Keys != "" {
 		e.ok("redis", "owner", site, "the keys "+w.Prefix+"* are this table's")
 	}
 	for dir, identity := range w.Journals {
 		if w.Foreign(identity) {
-			e.fail("journal", "identity", site, dir+" is for another table, "+identity+": while changes wait in it the site is not served",
+			e.fail("journal", "identity", site, dir+" is for another table, "+identity+": while it has changes the site is not served",
 				"put the configuration back as it was, start, ticketd flush, stop; ticketd identity move --site "+site+
-					" where that table has moved here")
+					" if that table has moved here")
 		}
 	}
 }

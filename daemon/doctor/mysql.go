@@ -51,7 +51,7 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	}
 }
 
-// ids says whether new tickets get ids that nobody else gives.
+// ids says whether new tickets get ids that no other program gives.
 func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 	counts, err := db.TryFence(ctx)
 	unfenced, is := errors.AsType[*mysql.UnfencedError](err)
@@ -60,7 +60,7 @@ func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 		e.fail("mysql", "ids", site, "no new tickets can be made: "+unfenced.Error(),
 			"put that right and try INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
 	case err != nil:
-		e.warn("mysql", "ids", site, "it cannot be told whether ids are kept apart: "+short(err), "look at MySQL's log")
+		e.warn("mysql", "ids", site, "ticketd cannot check whether ids are kept apart: "+short(err), "look at MySQL's log")
 	case counts:
 		e.ok("mysql", "ids", site, "the key is AUTO_INCREMENT; ticketd's own ids are kept apart from those that the table gives")
 	default:
@@ -133,7 +133,7 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 	missing, err := db.Migrate(ctx, mysql.MigrateOptions{DryRun: true})
 	switch {
 	case err != nil:
-		e.warn("mysql", "table", site, "it cannot be told whether the table lacks something: "+short(err),
+		e.warn("mysql", "table", site, "ticketd cannot check whether the table lacks something: "+short(err),
 			"ticketd migrate --dry-run with a user that may CREATE TEMPORARY TABLES tells; see docs/install.md")
 	case len(missing) > 0:
 		e.warn("mysql", "table", site, "the table lacks something: "+short(errors.New(strings.Join(missing, "; "))),

@@ -75,12 +75,12 @@ func (c *collector) daemon(to *series) {
 
 func ofSpool(to *series, spool daemon.Spool) {
 	p := spool.Status(nil)
-	to.gauge("spool_files", "Files in the spool that wait to be taken in.", float64(p.Files))
+	to.gauge("spool_files", "Files in the spool that wait to be ingested.", float64(p.Files))
 	to.gauge("spool_bytes", "Bytes of these files.", float64(p.Bytes))
 	to.gauge("spool_oldest_seconds", "Age of the oldest of them, 0 where there is none.", seconds(p.OldestMS))
-	to.counter("spool_taken_total", "Files taken in from the spool.", p.Taken)
+	to.counter("spool_taken_total", "Files ingested from the spool.", p.Taken)
 	to.gauge("spool_bad_files", "Files set aside, as they cannot be used.", float64(p.Bad))
-	to.gauge("spool_warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(spool.Warnings(nil))))
+	to.gauge("spool_warnings", "What an operator must act on; 'ticketd status' says what.", float64(len(spool.Warnings(nil))))
 }
 
 // ofSite tells of one site.
@@ -96,7 +96,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 	to.gauge("mysql_up", "1 while MySQL takes tickets.", truth(state == flush.SinkUp))
 	to.gauge("mysql_paused", "1 while the tickets table is missing, has changed, or is not the "+
 		"site's.", truth(state == flush.SinkPaused))
-	to.gauge("warnings", "What somebody must act on; 'ticketd status' says what.", float64(len(s.Warnings())))
+	to.gauge("warnings", "What an operator must act on; 'ticketd status' says what.", float64(len(s.Warnings())))
 	to.counter("flushed_rows_total", "Rows that MySQL has confirmed.", stats.Rows())
 	to.counter("flush_statements_total", "Statements that wrote them.", s.Statements())
 	to.counter("flush_failures_total", "Flush rounds that failed and were tried again.", stats.Failures())
@@ -113,7 +113,7 @@ func ofSite(ctx context.Context, all *series, s *site.Site) {
 func waiting(to *series, b *store.Backlog) {
 	to.gauge("dirty_tickets", "Tickets whose changes wait for MySQL.", float64(b.Dirty))
 	to.gauge("dead_letters", "Tickets parked as MySQL refuses them.", float64(b.Dead))
-	to.gauge("tombstones", "Deleted tickets that the store knows, so that nobody changes them.", float64(b.Buried))
+	to.gauge("tombstones", "Deleted tickets that the store remembers, so that it refuses to change them.", float64(b.Buried))
 	age := 0.0
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)

@@ -49,9 +49,9 @@ type Options struct {
 	DryRun bool
 	// Overwrite sets tickets that exist already with other values.
 	Overwrite bool
-	// Refuse is told of each field that keeps a hash where it is.
+	// Refuse receives each field because of which a hash stays where it is.
 	Refuse func(Refusal) error
-	// Progress is told after each page.
+	// Progress receives the counts so far after each page.
 	Progress func(Summary)
 }
 

@@ -100,7 +100,7 @@ func notElsewhere(ctx context.Context, c *config.Config, own owner) error {
 		}
 		if there {
 			return fmt.Errorf("the table's keys are in database %d of this Redis already (%sticket:*), and this configuration uses %d: "+
-				"all that serve one table must use the same. Where nobody uses those any more, run 'ticketd flush' there, stop it, "+
+				"all daemons of one table must use the same keys. To give those up, run 'ticketd flush' on their daemon, stop it, "+
 				"remove them (redis-cli -n %[1]d --scan --pattern '%[2]sticket:*' | xargs redis-cli -n %[1]d UNLINK) and try again",
 				n, prefix, c.Redis.DB)
 		}

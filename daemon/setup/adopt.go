@@ -47,7 +47,7 @@ func (a *adopted) lines() string {
 // standardKey is what the daemon takes for the ticket's id where it is not told otherwise.
 const standardKey = "ticket_id"
 
-// adopt looks whether the table's name is somebody else's already. Such a table is used only if the operator says so.
+// adopt looks whether another plugin has a table of this name already. Such a table is used only if the operator says so.
 func (o *Options) adopt(ctx context.Context, dsn, prefix string) (*adopted, error) {
 	name := o.Table
 	if name == "" {

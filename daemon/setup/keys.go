@@ -20,9 +20,9 @@ func (o owner) is(of string) bool { return of != "" && (of == o.identity || of =
 // databases is how many a Redis has unless redis.conf says otherwise; one that has fewer refuses the others.
 const databases = 16
 
-// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that nobody else who
-// looks for a place meanwhile picks the same: those that are this table's already, as another host of the site has them or an
-// earlier run; else a database that nobody uses, as cache plugins empty theirs; else a prefix of the site's own in database 0.
+// choose picks the database and the prefix of the site's keys, and marks them as this table's at once, so that no other setup
+// that runs meanwhile picks the same: those that are this table's already, as another host of the site has them or an earlier
+// run; else an empty database, as cache plugins empty theirs; else a prefix of the site's own in database 0.
 func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
 	defer cancel()
@@ -41,7 +41,7 @@ func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache st
 	if f.take(ctx, 0, "", own) || f.take(ctx, 0, named, own) {
 		return nil
 	}
-	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no place that is free: give its databases' number in redis.conf, "+
+	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no free place for the site's keys: raise databases in redis.conf "+
 		"or name another Redis with --redis", f.Addr))
 }
 
@@ -80,7 +80,7 @@ func (f *foundRedis) findIn(ctx context.Context, database int, own owner, prefix
 	return false
 }
 
-// take marks keys as the table's, unless they are somebody else's.
+// take marks keys as the table's, unless they are another table's.
 func (f *foundRedis) take(ctx context.Context, database int, prefix string, own owner) bool {
 	client := f.open(database)
 	defer func() { _ = client.Close() }()

@@ -15,7 +15,7 @@ type draft struct {
 	Site, KeyPrefix string
 	Multisite       bool
 	Redis           *foundRedis
-	User, Group     string // of PHP; empty where nobody could tell
+	User, Group     string // of PHP; empty if unknown
 	Tickets         *adopted
 }
 

@@ -69,7 +69,7 @@ var usual = Places{
 // webUsers are the users under which distributions run PHP-FPM.
 var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
 
-// defaultSite is the name of the site in the configuration, where nobody has given it another.
+// defaultSite is the name of the site in the configuration, unless the options name another.
 const defaultSite = "main"
 
 // Run looks, checks, and writes the configuration.
@@ -139,7 +139,7 @@ func lock(dir string) (unlock func(), err error) {
 	return func() { _ = folder.Close() }, nil // which gives it back
 }
 
-// draft is what is known of the site before anybody has looked for a Redis.
+// draft is what is known of the site before init has looked for a Redis.
 func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
 	path, wp, err := readWordPress(o.WordPress)
 	if err != nil {

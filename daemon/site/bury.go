@@ -7,13 +7,13 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// The pauses between tries to tell the store of the deleted tickets while MySQL or the store does not answer.
+// The pauses between tries to pass the deleted tickets to the store while MySQL or the store does not answer.
 const (
 	firstBuryPause = time.Second
 	lastBuryPause  = time.Minute
 )
 
-// Rebury has the store told of the table's deleted tickets once more, as it was found empty.
+// Rebury makes [Site.buryAll] pass the table's deleted tickets to the store once more, as the store was found empty.
 func (s *Site) Rebury() {
 	select {
 	case s.rebury <- struct{}{}:
@@ -21,8 +21,8 @@ func (s *Site) Rebury() {
 	}
 }
 
-// buryAll tells the store of the table's deleted tickets, at the start and whenever [Site.Rebury] asks for it. Until it is
-// through, a change of one that the store has forgotten is taken for one of a ticket that the store does not hold.
+// buryAll passes the table's deleted tickets to the store, at the start and whenever [Site.Rebury] asks for it. Until it has
+// finished, the store treats a deleted ticket that it has forgotten as a ticket that it does not hold.
 func (s *Site) buryAll(ctx context.Context) {
 	s.Rebury()
 	timer := time.NewTimer(0)
@@ -41,7 +41,7 @@ func (s *Site) buryAll(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			s.Log.Debug().Err(err).Msg("the store cannot be told of the deleted tickets yet; it is tried again")
+			s.Log.Debug().Err(err).Msg("the deleted tickets cannot be passed to the store yet; the daemon tries again")
 			timer.Reset(pause)
 			pause = min(2*pause, lastBuryPause)
 		default:

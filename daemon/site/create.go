@@ -22,8 +22,7 @@ var errAllTaken = fmt.Errorf("the next %d ids of the site's sequence are taken b
 // request under the same request id has made it.
 var errMaybeTaken = errors.New("a ticket has the id, and a place that knows whether it is this request's does not answer")
 
-// createNext makes a ticket under the next free id. Ids that are taken, as somebody has written to them who was never given
-// them, are passed over.
+// createNext makes a ticket under the next free id. It skips ids that clients or other programs use without having received them.
 func (s *Site) createNext(ctx context.Context, now time.Time, m *store.Mutation) (store.Outcome, error) {
 	for range maxTaken {
 		id, err := s.IDs.Next(ctx)
@@ -51,7 +50,7 @@ func (s *Site) createNamed(ctx context.Context, now time.Time, m *store.Mutation
 	case err == nil && record.Behind && !record.Queued:
 		return store.Outcome{}, errMaybeTaken
 	case err == nil:
-		m.Early = false // the store holds it by now, and tells a repetition from a stranger
+		m.Early = false // the store holds the ticket now, and distinguishes a repetition from another request
 	case errors.Is(err, errNoTicket), errors.Is(err, store.ErrForeign), errors.Is(err, errBehind),
 		errors.Is(err, flush.ErrSinkDown), errors.Is(err, flush.ErrSinkPaused):
 	default:

@@ -60,7 +60,7 @@ func TestCreatePassesOverTakenIDs(t *testing.T) {
 		t.Errorf("ticket 1 is %+v (%v)", got, err)
 	}
 	if len(ids.used) < 2 || ids.used[0] != 1 || ids.used[1] != 2 {
-		t.Errorf("the allocator was told of %v", ids.used)
+		t.Errorf("the allocator received %v", ids.used)
 	}
 	for id := ticket.ID(10); id < 10+maxTaken; id++ {
 		d.write(t, int64(id), "taken")
@@ -119,7 +119,8 @@ func TestCreateOfATakenID(t *testing.T) {
 	wantCode(t, create(4, "other"), protocol.CodeExists)
 }
 
-// While the store cannot say whether a request has made a ticket that MySQL has, nobody is told that the id is another's.
+// While the store cannot say whether a request has made a ticket that MySQL has, no client gets the answer that the id is
+// another's.
 func TestCreateWhileTheStoreIsBehind(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -245,7 +246,7 @@ func TestLateCreate(t *testing.T) {
 	d := newDesk(t)
 	d.Store = memory.New()
 	now := time.Now()
-	d.write(t, 1, "by somebody who was told")
+	d.write(t, 1, "by a client that received the id")
 	d.row(2, 5, false)
 	for id, code := range map[int64]protocol.Code{1: "", 2: protocol.CodeExists, 3: ""} {
 		_, err := d.Create(t.Context(), &protocol.CreateParams{

@@ -20,8 +20,8 @@ type asked struct {
 	ifRevision int64
 }
 
-// digestBytes is how many bytes of the SHA-256 are kept: nobody who repeats requests meets another one's by chance, and nobody
-// gains by meeting it on purpose.
+// digestBytes is how many bytes of the SHA-256 are kept: enough that two requests do not have the same digest by chance, and a
+// client gains nothing by forging one.
 const digestBytes = 8
 
 // digest returns what identifies the request in the stores, as text; empty for a request without an id.

@@ -149,7 +149,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	return records, nil
 }
 
-// rowless says that a ticket of which nothing waits has no row any more: somebody else has deleted it. What the store holds of
+// rowless says that a ticket of which nothing waits has no row any more: another program has deleted it. What the store holds of
 // it is no ticket.
 func rowless(r *store.Record) bool {
 	return r.Held() && !r.Full && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil

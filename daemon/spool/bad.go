@@ -29,7 +29,7 @@ const (
 // errNoRoom means that bad/ holds as much as it may.
 var errNoRoom = errors.New("the folder for files that cannot be used is full")
 
-// badFolder is bad/: files that can never be taken in, each beside the reason.
+// badFolder is bad/: files that can never be ingested, each beside the reason.
 type badFolder struct {
 	dir   *os.File
 	bytes int64

@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// change is what one file asks for. All of them are remembered for a day, whatever the call had: the file may be taken in again
-// after the daemon was down for long. And all of them are acknowledged by Redis where it answers: what is taken in from here may
-// repeat a request that only Redis knows.
+// change is what one file asks for. Its request id is remembered for a day, whatever the call asked for: after a long downtime
+// the daemon may ingest the file again. Where Redis answers, Redis acknowledges the change: it may repeat a request that only
+// Redis remembers.
 type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
@@ -63,7 +63,7 @@ func parse(content []byte) (change, error) {
 	case protocol.MethodDelete:
 		c = &remove{}
 	default:
-		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "only create, set and delete are taken in from the spool")
+		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "only create, set and delete are ingested from the spool")
 	}
 	if err := c.Decode(req.Params); err != nil {
 		return nil, err
@@ -82,16 +82,16 @@ type create struct{ protocol.CreateParams }
 
 func (c *create) check() error {
 	if c.ID == 0 {
-		return protocol.Invalid("id", "it is missing: whoever wrote the file was told one")
+		return protocol.Invalid("id", "it is missing: the writer of the file gave its caller an id")
 	}
 	return checkRequestID(c.RequestID)
 }
 
-// apply makes the ticket under the id that the client's caller was told. Where the same request had reached the daemon
-// before, there is a ticket under another id already. If the request id was made up for this one call (it is remembered for
-// less than a day then), only that call's reply was lost, and nobody was told of that ticket: it is removed, unless somebody
-// has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller was told: that
-// ticket stays. All of it may be repeated.
+// apply makes the ticket under the id that the client's caller received. Where the same request had reached the daemon before,
+// there is a ticket under another id already. If the request id was made up for this one call (it is remembered for less than a
+// day then), only that call's reply was lost, and no caller received that ticket's id: the ticket is removed, unless another
+// client has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller received the
+// id: that ticket stays. All of it may be repeated.
 func (c *create) apply(ctx context.Context, f *origin) error {
 	site, p := f.site, c.CreateParams
 	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at

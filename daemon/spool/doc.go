@@ -1,11 +1,11 @@
-// Package spool takes in the changes that clients on this host could not deliver: each is one file in its user's folder, written
+// Package spool ingests the changes that clients on this host could not deliver: each is one file in its user's folder, written
 // by the client, named by its time, renamed into place, and holding one request frame of the protocol.
 //
 // # Lanes and sites
 //
 // Each user's folder is a lane, and so is the folder of all of them, where older clients leave their files. A look at a lane
-// finds out what its new files are; from then on each waits for its site, or is set aside. A site takes in the files of all
-// lanes whose users may use it. Lanes and sites know nothing of each other's trouble.
+// finds out what its new files are; from then on each waits for its site, or is set aside. A site ingests the files of all lanes
+// whose users may use it. Lanes and sites know nothing of each other's trouble.
 //
 // # States of a file
 //
@@ -17,17 +17,17 @@
 //
 // # Order
 //
-// A site's files are taken in by order of their names, before the daemon serves its first request, and before it works on any
+// A site's files are ingested by order of their names, before the daemon serves its first request, and before it works on any
 // request of the site that comes after the file was renamed into place: the kernel queues the news of a rename before the rename
-// returns, so a request looks into that queue and takes in what is there. While a site's files are held, its changes are
-// refused as unavailable, since they must not be applied before older ones; the client puts them into the spool, behind
-// those. Other sites go on.
+// returns, so a request looks into that queue and ingests what is there. While a site's files are held, its changes are refused
+// as unavailable, since they must not be applied before older ones; the client puts them into the spool, behind those. Other
+// sites go on.
 //
 // # What happens on failure
 //
-// A file is removed after the site has acknowledged its change. A daemon that dies in between takes it in again, under the
-// same request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when
-// there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
+// A file is removed after the site has acknowledged its change. A daemon that dies in between ingests it again, under the same
+// request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when there is no
+// more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
 //
 // A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon
 // says why, and looks again every few seconds.

@@ -24,7 +24,7 @@ func (o oneSite) For(daemon.Peer, string) (daemon.Site, error) { return o.site, 
 
 func (o oneSite) Of(daemon.Peer) []daemon.Site { return []daemon.Site{o.site} }
 
-// A file is looked at while nobody knows which table its site serves: when that is known, and is another table, the file stays.
+// A file is looked at while the site does not know its table: when it does, and it is another table, the file stays.
 func TestTableIsKnownAfterTheLook(t *testing.T) {
 	t.Parallel()
 	unknown, table := errors.New("not known yet"), ""

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// baseMode lets every user pass through to a folder of its own, and nobody else put anything there.
+	// baseMode lets every user pass through to a folder of its own, and only the daemon's user put anything there.
 	baseMode = 0o711
 	// sharedMode lets a group put files there, too, and keeps its members from touching what others have put there.
 	sharedMode = 0o771 | fs.ModeSetgid | fs.ModeSticky
@@ -31,7 +31,7 @@ const (
 	badName   = "bad"
 )
 
-// folder is an open folder of the spool. What is in it is reached through its descriptor, so that nobody can put another folder
+// folder is an open folder of the spool. What is in it is reached through its descriptor, so that no user can put another folder
 // in its place between two steps.
 type folder struct {
 	path string
@@ -39,8 +39,8 @@ type folder struct {
 	bad  *badFolder
 }
 
-// openBase makes the folder of all users' folders where it is missing, and checks that nobody else can meddle with it. gid is the
-// group that may put files straight into it; -1 is none.
+// openBase makes the folder of all users' folders where it is missing, and checks that it is the daemon's and that others may not
+// write to it. gid is the group that may put files straight into it; -1 is none.
 func openBase(path string, gid int) (*os.File, error) {
 	if err := makeBase(path, gid); err != nil {
 		return nil, fmt.Errorf("daemon.spool_dir: %w", err)
@@ -60,7 +60,7 @@ func openBase(path string, gid int) (*os.File, error) {
 }
 
 // makeBase gives the folder its group before its mode: the other way round another group could use it for an instant. Both are
-// done to what was made, whatever is at the path by then.
+// done to the folder that was made, whatever is at the path then.
 func makeBase(path string, gid int) error {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -206,9 +206,9 @@ func passing(err error) bool {
 }
 
 var (
-	// errGone means that somebody has taken the file away.
+	// errGone means that the file was removed.
 	errGone = errors.New("the file is gone")
-	// errStranger means that the file is not the folder's owner's: nobody knows who put it there.
+	// errStranger means that the file is not the folder's owner's: it is unknown which user put it there.
 	errStranger = errors.New("the file belongs to another user than its folder")
 	// errLeased means that its owner keeps the file to itself for a moment (fcntl, F_SETLEASE).
 	errLeased = errors.New("the file is kept by its owner")
@@ -244,7 +244,7 @@ func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
 		return nil, 0, errLeased
 	case passing(err):
 		return nil, 0, fmt.Errorf("opening a file of the spool: %w", err)
-	case err != nil: // ELOOP: a symbolic link by now; EACCES: its owner keeps it closed
+	case err != nil: // ELOOP: it has become a symbolic link; EACCES: its owner keeps it closed
 		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
@@ -274,7 +274,7 @@ func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
 
 func (f *folder) remove(name string) error {
 	if err := unix.Unlinkat(f.fd(), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing a file that was taken in: %w", err)
+		return fmt.Errorf("removing a file that was ingested: %w", err)
 	}
 	return nil
 }

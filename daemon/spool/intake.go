@@ -13,13 +13,13 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// all is no bound of the files that are taken in at a time.
+// all stands for no bound on the files that are ingested at a time.
 const all = -1
 
-// intake takes in the files of one site, from all lanes that may hold some, by order of their names. No site waits for another
+// intake ingests the files of one site, from all lanes that may hold some, by order of their names. No site waits for another
 // one's.
 type intake struct {
-	turn chan struct{} // held by whoever takes files in
+	turn chan struct{} // held by whoever ingests files
 
 	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got.
 	// Files behind such a create mean its ticket.
@@ -28,7 +28,7 @@ type intake struct {
 	// For the holder of [Spool.mu].
 	lanes   []*lane
 	pending bool // files wait that a look has found
-	busy    bool // they are being taken in
+	busy    bool // they are being ingested
 	hold    *hold
 }
 
@@ -108,8 +108,8 @@ func (s *Spool) tell(sites map[daemon.Site]bool) {
 	}
 }
 
-// takeSite takes in at most so many files of a site, unless its pause is not over. It is called with the site's turn held; the
-// error says that it did not come to an end.
+// takeSite ingests at most so many files of a site; during the site's pause it does nothing. The caller holds the site's turn.
+// The error says that takeSite did not come to an end.
 func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
 	lanes, due := s.begin(in)
 	if lanes == nil {
@@ -134,7 +134,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	s.resume(in) // nothing is left, or somebody took its files away
+	s.resume(in) // nothing is left, or its files were removed
 	in.moved = nil
 	left = false
 	return nil
@@ -158,12 +158,12 @@ func (s *Spool) begin(in *intake) (lanes, due []*lane) {
 	return in.lanes, due
 }
 
-// end says whether files are left that nobody has tried.
+// end ends the turn that begin started; left says that files remain that were not tried.
 func (s *Spool) end(in *intake, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.busy = false
-	in.pending = in.pending || left // of what a look has found meanwhile, nobody knows here
+	in.pending = in.pending || left // a look may have set it meanwhile
 }
 
 // queued is one file of a site's.
@@ -212,7 +212,7 @@ func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *in
 	return s.judge(f, err, in), nil
 }
 
-// read reads the file again. There is nothing to do where it is gone, or another file by now.
+// read reads the file again. There is nothing to do if it is gone or was replaced by another site's file.
 func (f queued) read(site daemon.Site) (change, error) {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
@@ -319,6 +319,6 @@ func (s *Spool) resume(in *intake) {
 	defer s.mu.Unlock()
 	if in.hold != nil {
 		in.hold = nil
-		s.opts.Log.Info().Msg("a site's changes are taken in from the spool again")
+		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Files are taken in by their names, whatever order they came in, each once; without the sort this fails.
+// Files are ingested by their names, whatever order they came in, each once; without the sort this fails.
 func TestTakenInByName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -252,12 +252,12 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 		t.Errorf("the site works again: %v", err)
 	}
 	if r.Behind(r.site) {
-		t.Error("behind although all was taken in")
+		t.Error("behind although all was ingested")
 	}
 	r.site.want(t, "set 1 a 1", "set 1 b 2")
 	r.wantFiles(t, "")
 	r.wantLogged(t, 1, "wait in the spool until")
-	r.wantLogged(t, 1, "taken in from the spool again")
+	r.wantLogged(t, 1, "ingested from the spool again")
 }
 
 // A site whose pause ends in the middle of a pass is not tried from there on: its earlier files have been passed over.
@@ -307,8 +307,8 @@ func TestDeletionWins(t *testing.T) {
 	r.wantLogged(t, 1, "the deletion stands")
 }
 
-// The create had reached the daemon before, which made another ticket than the client was told: that one goes, unless it has
-// been changed, or the request id is one that a caller has chosen, who may have been told of it.
+// The create had reached the daemon before, which made another ticket than the one the client received: that one goes, unless it
+// was changed, or a caller has chosen the request id and may have received it.
 func TestCreateWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -339,8 +339,8 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
-// The id that a create's client was told is another ticket's: the create gets the next one, and so do the files behind it. The
-// time in a file's name says since when the ticket may have been changed by those who were told.
+// The id that a create's client received is another ticket's: the create gets the next one, and so do the files behind it. The
+// time in a file's name says since when other clients that received the id may have changed the ticket.
 func TestCreateWhoseIDIsTaken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -357,7 +357,7 @@ func TestCreateWhoseIDIsTaken(t *testing.T) {
 	r.takeIn(t)
 	r.site.want(t, "create 7 r", "create 0 r#taken", "set 100 pending s", "set 8 other o", "delete 100 d")
 	r.wantFiles(t, "")
-	r.wantLogged(t, 1, "an id that is another ticket's")
+	r.wantLogged(t, 1, "an id that belongs to another ticket")
 	if len(told) != 2 || told[0] != 7 || told[1] != 100 {
 		t.Errorf("told of %v", told)
 	}

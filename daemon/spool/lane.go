@@ -19,8 +19,8 @@ import (
 const (
 	// shared is the name of the lane that is the base itself.
 	shared = "."
-	// maxUseless is how many files may lie in the shared lane that can neither be used nor set aside. Beyond that, nobody's calls
-	// wait for that folder.
+	// maxUseless is how many files may lie in the shared lane that can neither be used nor set aside. Beyond that, no call waits for
+	// that folder.
 	maxUseless = 1000
 	// lookShare bounds what looking at one folder again and again takes of the time: one part in so many.
 	lookShare = 100
@@ -37,20 +37,20 @@ type lane struct {
 
 	// For the holder of [Spool.mu].
 	watch  int       // the number of the armed watch, 0 for none
-	unseen bool      // it may hold files that nobody has looked at
-	busy   bool      // somebody looks at it
+	unseen bool      // it may hold files that no look has found
+	busy   bool      // a look is under way
 	later  time.Time // it is not looked at before, whatever the kernel tells
 	// quietUntil is when it is looked at again where no request asks for it, by the system's clock.
 	quietUntil time.Time
 
 	mu      sync.Mutex // held by who uses what follows
-	folder  *folder    // nil while there is none that can be used
-	why     error      // why there is none
+	folder  *folder    // nil while it cannot be used
+	why     error      // why it cannot be used
 	peer    daemon.Peer
 	groups  map[uint32]uint32 // primary groups by user, of the shared lane's owners
 	files   map[string]file
-	noRoom  bool   // bad/ takes no more, as the log was told
-	trouble string // what kept the lane from being looked at, as the log was told
+	noRoom  bool   // the log says that bad/ is full
+	trouble string // the reason in the log why the lane could not be looked at
 
 	strangers, elsewhere, stays atomic.Int64 // how many of each there are
 	crowded                     atomic.Bool  // it has more names, or more useless files, than are looked at
@@ -62,12 +62,12 @@ type file struct {
 	stuck    *stuck
 	stranger bool // it is not the folder's owner's
 	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one
-	// since it was written. It holds up nobody, as no file for this table depends on it. Which table a site serves does not change
-	// while the daemon runs, so the file is not read again before the next start.
+	// since it was written. It holds up no other file, as no file for this table depends on it. Which table a site serves does not
+	// change while the daemon runs, so the file is not read again before the next start.
 	elsewhere bool
 }
 
-// stuck is a file that stays although nothing is left to be done with it: it was taken in and cannot be removed, or it cannot be
+// stuck is a file that stays although nothing is left to be done with it: it was ingested and cannot be removed, or it cannot be
 // used and cannot be moved away.
 type stuck struct {
 	taken bool
@@ -76,8 +76,8 @@ type stuck struct {
 
 func (l *lane) isShared() bool { return l.name == shared }
 
-// primaryGroup is the group that a connection of this user has, as far as the machine's list of users tells: nobody else's word
-// for it counts. The group of a file proves nothing, since folders hand theirs on.
+// primaryGroup is the group that a connection of this user has, according to the machine's list of users, the only source that
+// counts: the group of a file proves nothing, since files inherit it from folders.
 func primaryGroup(uid uint32) uint32 {
 	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
 	if err != nil {
@@ -198,8 +198,7 @@ func (l *lane) arm() error {
 	return nil
 }
 
-// rest puts off the next look at a folder that takes long to be looked at, where nobody asks for it; in one that is crowded also
-// where somebody does.
+// rest postpones the next look at a folder whose looks take long, unless a request asks for one; in a crowded folder even then.
 func (l *lane) rest(took time.Duration) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
@@ -216,7 +215,7 @@ func (l *lane) report(err error) {
 		trouble = err.Error()
 	}
 	if trouble != "" && trouble != l.trouble {
-		l.s.opts.Log.Error().Err(err).Msg("the spool cannot be taken in now; it is tried again")
+		l.s.opts.Log.Error().Err(err).Msg("the spool cannot be ingested now; the daemon tries again")
 	}
 	l.trouble = trouble
 }
@@ -290,7 +289,7 @@ func (l *lane) leave(name string) {
 	l.files[name] = file{elsewhere: true}
 }
 
-// again has the lane looked at again after a while. Nobody waits for that.
+// again has the lane looked at again after a while. No request waits for that.
 func (l *lane) again(after time.Duration) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()

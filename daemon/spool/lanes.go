@@ -133,7 +133,7 @@ func (s *Spool) all() []*lane {
 	return lanes
 }
 
-// lane makes a lane where there is none.
+// lane makes the lane of this name unless it exists.
 func (s *Spool) lane(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

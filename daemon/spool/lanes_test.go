@@ -100,7 +100,7 @@ func (h *host) settle(t *testing.T, site daemon.Site) {
 	check(t, h.Settle(t.Context(), site, true))
 }
 
-// The files of a site's users are taken in by order of their names, whoever's they are, before a request and without one.
+// The files of a site's users are ingested by order of their names, whoever's they are, before a request and without one.
 func TestUsersOfOneSite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -131,7 +131,7 @@ func TestUserOfAnotherSite(t *testing.T) {
 	}
 }
 
-// What is not the folder's user's is neither taken in nor opened nor moved; it is counted, and holds up nobody.
+// What is not the folder's user's is neither ingested nor opened nor moved; it is counted, and holds up no other file.
 func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -209,7 +209,7 @@ func TestFloodOfAnotherUser(t *testing.T) {
 	h.site.want(t, "set 1 hers hers")
 	l := h.lanes[strconv.Itoa(bob)]
 	if l.watch == 0 {
-		t.Fatal("nobody watches the folder")
+		t.Fatal("the folder is not watched")
 	}
 	h.rename(t, bob, uselessFiles)
 	told := 0
@@ -255,7 +255,7 @@ func (h *host) rename(t testing.TB, user uint32, times int) {
 	}
 }
 
-// Beyond a bound nobody's calls wait for what older clients leave in the folder that all share.
+// Beyond a bound no call waits for what older clients leave in the folder that all share.
 func TestFloodOfTheSharedFolder(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -319,7 +319,7 @@ func TestFolderOfAUserIsUnusable(t *testing.T) {
 	}
 }
 
-// A file that its owner keeps to itself (a write lease) is passed over at once and taken in later; nobody waits for it.
+// A file that its owner keeps to itself (a write lease) is passed over at once and ingested later; no request waits for it.
 func TestLeasedFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -107,7 +107,7 @@ func (s *fakeSite) want(t *testing.T, calls ...string) {
 	}
 }
 
-// rig is a spool with two sites. Nothing is taken in but by a call.
+// rig is a spool with two sites. Files are ingested only by a call.
 type rig struct {
 	*Spool
 	path       string

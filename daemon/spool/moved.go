@@ -18,7 +18,8 @@ func acknowledged(name string) time.Time {
 // taken says that a create's id is another ticket's.
 func taken(err error) bool { return errors.Is(err, &protocol.Error{Code: protocol.CodeExists}) }
 
-// createElsewhere makes a ticket under the next id, as the one that its client was told is another ticket's. It may be repeated.
+// createElsewhere makes a ticket under the next id, as the id that its client received belongs to another ticket. It may be
+// repeated.
 func (f *origin) createElsewhere(ctx context.Context, c *create) error {
 	p := c.CreateParams
 	p.ID, p.Remember, p.Accepted, p.Ack, p.RequestID = 0, 0, time.Time{}, protocol.AckRedis, c.RequestID+"#taken"
@@ -30,8 +31,8 @@ func (f *origin) createElsewhere(ctx context.Context, c *create) error {
 		f.in.moved = map[int64]int64{}
 	}
 	f.in.moved[c.ID] = made.ID
-	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a ticket was created while the daemon was away, " +
-		"under an id that is another ticket's: it has a new id; tell who was told the old one")
+	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a create was left in the spool under an id that " +
+		"belongs to another ticket: the new ticket got new_id; pass that on to whoever received the old id")
 	if f.spool.opts.OnMoved != nil {
 		f.spool.opts.OnMoved(f.site, c.ID, made.ID)
 	}

@@ -25,7 +25,7 @@ func newNews() (*news, error) {
 
 // arm watches an open folder and returns the watch's number.
 func (n *news) arm(dir int) (int, error) {
-	// The descriptor's path leads to the folder that is open, whatever stands at the folder's own path by now.
+	// The descriptor's path leads to the folder that is open, whatever stands at the folder's own path now.
 	path := fmt.Sprintf("/proc/self/fd/%d", dir)
 	wd, err := unix.InotifyAddWatch(n.fd, path, unix.IN_MOVED_TO|unix.IN_ONLYDIR|unix.IN_ONESHOT)
 	if err != nil {

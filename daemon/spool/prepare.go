@@ -25,7 +25,7 @@ type Preparation struct {
 	SharedGID int
 	// Users get a folder each.
 	Users []uint32
-	// Say is told what was done.
+	// Say receives what was done, a line at a time.
 	Say func(format string, args ...any)
 }
 

@@ -80,7 +80,7 @@ func await(t *testing.T, changed <-chan struct{}) {
 	select {
 	case <-changed:
 	case <-time.After(10 * time.Second):
-		t.Fatal("the file was not taken in")
+		t.Fatal("the file was not ingested")
 	}
 }
 

@@ -118,7 +118,7 @@ func (l *lane) warnings() []string {
 	}
 	if n := l.elsewhere.Load(); n > 0 {
 		warnings = append(warnings, fmt.Sprintf("%d files in %s are meant for another table than their site's and are left there: "+
-			"put the site's dsn and table back as they were and restart, so that they are taken in; or run "+
+			"put the site's dsn and table back as they were and restart, so that they are ingested; or run "+
 			"'ticketd identity move' where that table has moved here; or remove them", n, l.folder.path))
 	}
 	if l.crowded.Load() {

@@ -139,7 +139,7 @@ func (s *stranger) near() int64 {
 	return max(1, newest+by-5)
 }
 
-// old is a ticket that was deleted so long ago that stores have forgotten it; 0 where there is none.
+// old is a ticket that was deleted so long ago that stores have forgotten it; 0 without one.
 func (s *stranger) old() int64 {
 	at := s.r.IntN(createdKept)
 	s.w.mu.Lock()
@@ -156,7 +156,7 @@ func (s *stranger) old() int64 {
 	return old[at%len(old)].id
 }
 
-// refuses writes what MySQL refuses to one of the created tickets, or deletes such a ticket when it is a dead letter by now.
+// refuses writes what MySQL refuses to one of the created tickets, or deletes such a ticket if it is a dead letter.
 func (s *stranger) refuses(op *history.Op) act {
 	at := s.r.IntN(createdKept)
 	if len(s.poisoned) > 0 && s.poisoned[0].at+time.Second < s.w.site.rec.now() {
@@ -258,7 +258,7 @@ func (s *stranger) inSpool(op *history.Op, near int64) act {
 	return s.leave
 }
 
-// leave puts the operation into the spool as a frame. Nobody hears what becomes of a create that names an id.
+// leave puts the operation into the spool as a frame. No client learns what becomes of a create that names an id.
 func (s *stranger) leave(_ context.Context, op *history.Op) {
 	var enc protocol.Encoder
 	var frame []byte

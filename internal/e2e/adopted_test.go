@@ -108,7 +108,7 @@ func TestAdoptedTable(t *testing.T) {
 				t.Errorf("listed %s, want %s", got, want)
 			}
 
-			// A dead letter holds up nobody, and a later write clears it.
+			// A dead letter holds up no other ticket, and a later write clears it.
 			mustSet(t, c, 1, "status", "forbidden")
 			mustSet(t, c, 90000, "status", "open")
 			testenv.Eventually(t, 5*time.Second, "one dead letter, the other in MySQL", func() bool {

@@ -45,7 +45,7 @@ var steps = []step{
 	{name: "merge", code: `$write( $id, array( 'status' => 'open', 'category' => 'a' ) ); $write( $id, array( 'category' => 'b' ) );
 		return array( $get( $id )['status'], $get( $id )['category'] );`},
 	{name: "no such ticket", code: `return $get( 4000000 + $id );`},
-	{name: "a field that nobody wrote", code: `$write( $id, array( 'status' => 'open' ) );
+	{name: "a field that was never written", code: `$write( $id, array( 'status' => 'open' ) );
 		return isset( $get( $id )['category'] );`},
 	{name: "an empty text", code: `$write( $id, array( 'category' => '' ) ); return $get( $id )['category'];`},
 	{name: "a text like a date", code: `$write( $id, array( 'subject' => '2023-11-14 22:13:20' ) );

@@ -1,13 +1,11 @@
 package e2e
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,143 +13,6 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
-
-// house is a daemon of one site, whose places a test chooses and moves about.
-type house struct {
-	*testenv.Ticketd
-	dir    string
-	config string
-	db     *sql.DB
-}
-
-func (h *house) socket() string { return filepath.Join(h.dir, "d.sock") }
-
-// houseOptions are a house's places.
-type houseOptions struct {
-	server   *testenv.MariaDB
-	database string
-	redis    *testenv.Redis // nil for none
-	prefix   string         // of the Redis keys
-	dir      string         // its state, where there is one already
-	site     string         // further TOML of the site
-}
-
-// newHouse writes the configuration; migrated also makes the table.
-func newHouse(t *testing.T, o houseOptions) *house {
-	t.Helper()
-	h := &house{dir: o.dir, db: o.server.DB(t, o.database)}
-	if h.dir == "" {
-		h.dir = testenv.Folder(t)
-	}
-	place := ""
-	if o.redis != nil {
-		place = fmt.Sprintf("[redis]\naddr = %q\n", "unix://"+o.redis.Socket())
-	}
-	h.config = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n%s[sites.main]\ndsn = %q\nkey_prefix = %q\n%s\n",
-		h.socket(), h.dir, filepath.Join(h.dir, "spool"), place, o.server.DSN(o.database), o.prefix, o.site)
-	return h
-}
-
-func (h *house) file(t *testing.T) string {
-	t.Helper()
-	file := filepath.Join(h.dir, "house.toml")
-	writeFile(t, file, h.config)
-	return file
-}
-
-// ticketd runs a command of the binary with the house's configuration.
-func (h *house) ticketd(t *testing.T, args ...string) (string, error) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), append(args, "--config", h.file(t))...).CombinedOutput()
-	return string(out), err
-}
-
-func (h *house) must(t *testing.T, args ...string) string {
-	t.Helper()
-	out, err := h.ticketd(t, args...)
-	if err != nil {
-		t.Fatalf("ticketd %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
-// open starts the daemon and returns a client of it.
-func (h *house) open(t *testing.T) *protocol.Client {
-	t.Helper()
-	h.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: h.config})
-	c, err := protocol.Dial(t.Context(), h.socket())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
-// create makes a ticket, as soon as the daemon takes it.
-func create(t *testing.T, c *protocol.Client, subject string) int64 {
-	t.Helper()
-	var id int64
-	testenv.Eventually(t, 20*time.Second, "a create is accepted", func() bool {
-		made, err := c.Create(t.Context(), []protocol.Field{{Name: "subject", Value: protocol.Text(subject)}}, "")
-		id = made.ID
-		return err == nil
-	})
-	return id
-}
-
-// notServed demands that the daemon refuses all of the site's requests for a reason that has these words, and that status says
-// so.
-func notServed(t *testing.T, c *protocol.Client, words ...string) {
-	t.Helper()
-	_, written := c.Set(t.Context(), set(1, "status", "stranger's"))
-	_, read := c.Get(t.Context(), 1)
-	_, listed := c.List(t.Context(), protocol.ListParams{})
-	_, flushed := c.Flush(t.Context(), nil, nil)
-	for what, err := range map[string]error{"set": written, "get": read, "list": listed, "flush": flushed} {
-		if code(err) != protocol.CodeUnavailable {
-			t.Errorf("%s: %v, want it unavailable", what, err)
-			continue
-		}
-		for _, word := range words {
-			if !strings.Contains(err.Error(), word) {
-				t.Errorf("%s: %v, want it to name %q", what, err, word)
-			}
-		}
-	}
-	status, err := c.Status(t.Context())
-	if err != nil || status.Sink.State != protocol.StatePaused || !strings.Contains(status.Sink.Reason, words[0]) {
-		t.Errorf("status %+v (%v), want the sink paused because of %q", status.Sink, err, words[0])
-	}
-}
-
-// subjects are those of all rows, sorted.
-func subjects(t *testing.T, db *sql.DB) []string {
-	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT subject FROM wp_support_tickets ORDER BY subject")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = rows.Close() }()
-	var all []string
-	for rows.Next() {
-		var subject string
-		if err := rows.Scan(&subject); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, subject)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-func wantSubjects(t *testing.T, db *sql.DB, want ...string) {
-	t.Helper()
-	if got := subjects(t, db); !slices.Equal(got, want) {
-		t.Errorf("MySQL has %q, want %q", got, want)
-	}
-}
 
 // Two sites that were given the same keys of one Redis: the first that starts is served, whichever it is, and the second touches
 // nothing, knows nothing and says why.
@@ -292,186 +153,6 @@ func cloneOf(t *testing.T, server *testenv.MariaDB, name string, copied bool) *t
 	return clone
 }
 
-// Three tickets wait in the journal, with Redis away or without one; kill -9; the configuration names another table, which has a
-// ticket 1 of its own. Nothing of the journal goes there, the site says what to do, and both ways out work.
-func TestMovedJournal(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"without Redis", "before Redis"} {
-		for _, way := range []string{"the old configuration", "the operator's word"} {
-			t.Run(kind+", "+way, func(t *testing.T) {
-				t.Parallel()
-				o := houseOptions{site: "linger = \"50s\""}
-				o.server, o.database = testenv.SharedMariaDB(t)
-				if kind == "before Redis" {
-					o.redis = testenv.NewRedis(t, testenv.RedisOptions{})
-				}
-				was := newHouse(t, o)
-				was.must(t, "migrate")
-				c := was.open(t)
-				create(t, c, "flushed")
-				if _, err := c.Flush(t.Context(), nil, nil); err != nil {
-					t.Fatal(err)
-				}
-				if o.redis != nil {
-					o.redis.Kill()
-				}
-				for range 3 {
-					create(t, c, "waiting")
-				}
-				was.Kill()
-				if o.redis != nil {
-					if err := o.redis.Restart(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				o.dir, o.prefix = was.dir, "other:"
-				o.server, o.database = testenv.SharedMariaDB(t)
-				is := newHouse(t, o)
-				is.must(t, "migrate")
-				if _, err := is.db.ExecContext(t.Context(),
-					"INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (1, 'its own')"); err != nil {
-					t.Fatal(err)
-				}
-				c = is.open(t)
-				notServed(t, c, "the journal "+is.dir, "ticketd flush", "ticketd identity move --site main")
-				if err := is.Stop(); err != nil {
-					t.Fatal(err)
-				}
-				wantSubjects(t, is.db, "its own")
-				if way == "the operator's word" {
-					is.must(t, "identity", "move", "--site", "main", "--yes")
-					c = is.open(t)
-					flushSoon(t, c)
-					if got := subjects(t, is.db); len(got) != 4 || slices.Contains(got, "flushed") {
-						t.Errorf("moved: MySQL has %q", got)
-					}
-					return
-				}
-				was.open(t)
-				back, err := protocol.Dial(t.Context(), was.socket())
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer func() { _ = back.Close() }()
-				flushSoon(t, back)
-				wantSubjects(t, was.db, "flushed", "waiting", "waiting", "waiting")
-				if err := was.Stop(); err != nil {
-					t.Fatal(err)
-				}
-				c = is.open(t) // nothing waits any more, so the journal is no hindrance
-				create(t, c, "new")
-				flushSoon(t, c)
-				wantSubjects(t, is.db, "its own", "new")
-			})
-		}
-	}
-}
-
-// flushSoon flushes, as soon as the daemon's places answer.
-func flushSoon(t *testing.T, c *protocol.Client) {
-	t.Helper()
-	testenv.Eventually(t, 20*time.Second, "everything is flushed", func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		_, err := c.Flush(ctx, nil, nil)
-		return err == nil
-	})
-}
-
-// forgetIdentity makes the places of a site what an earlier version had left.
-func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
-	t.Helper()
-	var database string
-	if err := h.db.QueryRowContext(t.Context(), "SELECT DATABASE()").Scan(&database); err != nil {
-		t.Fatal(err)
-	}
-	if redis != nil {
-		if err := redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", database+".wp_support_tickets").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
-		t.Fatal(err)
-	}
-	labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
-	for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
-		if err := os.Remove(file); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis:
-// they have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the
-// binary of such a version; without it, its traces are made from those of this one.
-func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
-	t.Parallel()
-	for _, withRedis := range []bool{false, true} {
-		t.Run(fmt.Sprintf("Redis %v", withRedis), func(t *testing.T) {
-			t.Parallel()
-			o := houseOptions{site: "linger = \"50s\""}
-			o.server, o.database = testenv.SharedMariaDB(t)
-			if withRedis {
-				o.redis = testenv.NewRedis(t, testenv.RedisOptions{Config: durable.Config})
-			}
-			h := newHouse(t, o)
-			binary := testenv.TicketdBinary(t)
-			before := os.Getenv("TICKETD_TEST_BEFORE")
-			if before != "" {
-				binary = before
-			}
-			if out, err := exec.CommandContext(t.Context(), binary, "migrate", "--config", h.file(t)).CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			h.Ticketd = testenv.NewTicketdOf(t, binary, testenv.TicketdOptions{Config: h.config})
-			c, err := protocol.Dial(t.Context(), h.socket())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = c.Close() }()
-			create(t, c, "first")
-			if withRedis {
-				o.redis.Kill()
-				create(t, c, "in the journal")
-			}
-			h.Kill()
-			if withRedis {
-				if err := o.redis.Restart(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if before == "" {
-				forgetIdentity(t, h, o.redis)
-			}
-			c = h.open(t)
-			flushSoon(t, c)
-			want := []string{"first"}
-			if withRedis {
-				want = append(want, "in the journal")
-			}
-			wantSubjects(t, h.db, want...)
-			var identity string
-			if err := h.db.QueryRowContext(t.Context(),
-				"SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
-				t.Fatal(err)
-			}
-			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
-			if len(labels) != 1 {
-				t.Fatalf("labels %q", labels)
-			}
-			if label, err := os.ReadFile(labels[0]); err != nil || strings.TrimSpace(string(label)) != identity {
-				t.Errorf("the journal is labelled %q (%v), the table is %s", label, err, identity)
-			}
-			if !withRedis {
-				return
-			}
-			if owner := o.redis.Client(t).HGet(t.Context(), "ticket:meta", "owner").Val(); owner != identity {
-				t.Errorf("Redis belongs to %q, the table is %s", owner, identity)
-			}
-		})
-	}
-}
-
 // A daemon that starts while MySQL is away knows its table from its state folder, unless the configuration names another one
 // since.
 func TestStartWithoutMySQL(t *testing.T) {
@@ -498,63 +179,7 @@ func TestStartWithoutMySQL(t *testing.T) {
 	if err := h.Stop(); err == nil {
 		t.Log("the daemon drained what waits, although MySQL is away")
 	}
-	notServed(t, other.open(t), "it is not known yet")
-}
-
-// A change waits in the spool for one table; the configuration names another one by the time it is taken in. It stays where it is
-// and holds up nobody; with the old configuration it is made.
-func TestMovedSpool(t *testing.T) {
-	t.Parallel()
-	o := houseOptions{}
-	o.server, o.database = testenv.SharedMariaDB(t)
-	was := newHouse(t, o)
-	was.must(t, "migrate")
-	c := was.open(t)
-	id := create(t, c, "the first")
-	var identity string
-	if err := was.db.QueryRowContext(t.Context(), "SELECT identity FROM wp_support_tickets_identity WHERE id = "+
-		"1").Scan(&identity); err != nil {
-		t.Fatal(err)
-	}
-	meant := func(identity string) *protocol.SetParams {
-		p := set(id, "subject", "spooled")
-		p.RequestID, p.Identity = "again", identity
-		return &p
-	}
-	if _, err := c.Set(t.Context(), *meant("SOMEBODY ELSE'S")); code(err) != protocol.CodeInvalid {
-		t.Errorf("a change for another table on a connection: %v", err)
-	}
-	if err := was.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	o.dir = was.dir
-	o.server, o.database = testenv.SharedMariaDB(t)
-	is := newHouse(t, o)
-	is.must(t, "migrate")
-	file := (&spooler{dir: filepath.Join(is.dir, "spool")}).put(t, protocol.MethodSet, id, meant(identity))
-	c = is.open(t)
-	create(t, c, "its own")
-	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	wantSubjects(t, is.db, "its own")
-	status, err := c.Status(t.Context())
-	if err != nil || status.Spool.Bad != 0 || !slices.ContainsFunc(status.Warnings, func(w string) bool {
-		return strings.HasPrefix(w, "1 files in ") && strings.Contains(w, "another table")
-	}) {
-		t.Errorf("%+v, %q, %v", status.Spool, status.Warnings, err)
-	}
-	if _, err := os.Stat(file); err != nil {
-		t.Error(err)
-	}
-	if err := is.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	c = was.open(t)
-	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	wantSubjects(t, was.db, "spooled")
+	notServed(t, other.open(t), "identity is not known yet")
 }
 
 // MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything
@@ -578,8 +203,7 @@ func TestMySQLFailsOver(t *testing.T) {
 	exec(first, "CREATE USER replica@'127.0.0.1' IDENTIFIED BY 'x'")
 	exec(first, "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")
 	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', "+
-		"MASTER_PASSWORD='x', "+
-		"MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
+		"MASTER_PASSWORD='x', MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
 	exec(second, "START SLAVE")
 	if err := first.CreateDatabase(t.Context(), name); err != nil {
 		t.Fatal(err)

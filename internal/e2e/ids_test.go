@@ -12,17 +12,6 @@ import (
 // window is how many ids the daemon asks MySQL about at once.
 const window = 64
 
-// variants are the two: Redis with the journal before it, and the journal alone.
-func variants(t *testing.T, test func(t *testing.T, o rigOptions)) {
-	t.Helper()
-	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, o)
-		})
-	}
-}
-
 // insert puts a row into the table, as SQL or another plugin does.
 func (r *rig) insert(t *testing.T, ids ...int64) {
 	t.Helper()
@@ -61,10 +50,7 @@ func flushed(t *testing.T, c *protocol.Client) int64 {
 // the rows' ids are given, and the creates end as dead letters.
 func TestCreatesPassOverIDsOfRows(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
-		o.site = never
-		r := newRig(t, o)
-		c := r.dial(t)
+	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		first := mustCreate(t, c, "mine")
 		// The next question is about ids behind those of the first.
 		taken := []int64{first + window, first + window + 1, first + window + 3, first + 2*window - 1}
@@ -82,10 +68,7 @@ func TestCreatesPassOverIDsOfRows(t *testing.T) {
 // Ids inside the block that requests name: each stays the ticket that it is, also where nothing of it is in MySQL yet.
 func TestCreatesPassOverIDsThatRequestsName(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
-		o.site = never
-		r := newRig(t, o)
-		c := r.dial(t)
+	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		first := mustCreate(t, c, "mine")
 		for i := range int64(5) {
 			mustSet(t, c, first+1+2*i, "subject", "precious")
@@ -113,10 +96,7 @@ func TestCreatesPassOverIDsThatRequestsName(t *testing.T) {
 // MySQL does not answer while SQL takes the ids, so the creates are acknowledged: they must not touch the rows, and say so.
 func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
-		o.site = never
-		r := newRig(t, o)
-		c := r.dial(t)
+	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		first := mustCreate(t, c, "mine")
 		flushed(t, c)
 		r.proxy.Hold()
@@ -157,7 +137,7 @@ func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 // A mistyped id makes a ticket, and moves the numbering neither at a restart nor at a migration, only with --raise-ids.
 func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
+	each(t, func(t *testing.T, o rigOptions) {
 		r := newRig(t, o)
 		c := r.dial(t)
 		mustCreate(t, c, "mine")
@@ -192,7 +172,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 // The table gives ids itself, to a plugin that inserts while tickets are made.
 func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
+	each(t, func(t *testing.T, o rigOptions) {
 		o.site = "id_block = 20\n"
 		r := newRig(t, o)
 		alter(t, r, "MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT")
@@ -229,10 +209,7 @@ func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 // A row that SQL has marked as deleted stays as it is, and the daemon's copy of the ticket is forgotten.
 func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
-		o.site = never
-		r := newRig(t, o)
-		c := r.dial(t)
+	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		mustSet(t, c, 7, "status", "open")
 		flushed(t, c)
 		if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET deleted_at = '2026-01-02 03:04:05'"); err != nil {
@@ -255,10 +232,7 @@ func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 // A create that met a row of somebody else and was deleted before it arrived leaves the row alone, and readers get the row.
 func TestADeletedCreateLeavesTheRowOfSomebodyElse(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
-		o.site = never
-		r := newRig(t, o)
-		c := r.dial(t)
+	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		id := mustCreate(t, c, "mine") + 1
 		flushed(t, c)
 		r.proxy.Hold()

@@ -95,7 +95,7 @@ func TestImportRedisInPlace(t *testing.T) {
 	}
 	hash, err := r.redis.HGetAll(t.Context(), r.prefix+"ticket:51").Result()
 	if err != nil || hash["order_id"] != "A-51" || len(hash["subject"]) != 400 {
-		t.Errorf("what is refused is %v (%v) by now, want it as it was", hash, err)
+		t.Errorf("what is refused has become %v (%v), want it as it was", hash, err)
 	}
 }
 

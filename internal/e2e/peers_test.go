@@ -193,7 +193,7 @@ func TestOwnersOfSpooledChanges(t *testing.T) {
 		if _, err := client.Status(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = client.Get(t.Context(), id) // what was in the spool before is taken in before it
+		_, _ = client.Get(t.Context(), id) // what was in the spool before is ingested before it
 		prefix := ""
 		if c.site == "other" {
 			prefix = "other:"

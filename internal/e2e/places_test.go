@@ -1,225 +1,239 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
-	"github.com/ticketd/ticketd/store/redis"
 )
 
-// The ways to a Redis: each is taken by a daemon that writes a ticket, which is then found where it must be. No secret is in
-// the log.
-func TestWaysToRedis(t *testing.T) {
+// Three tickets wait in the journal, with Redis away or without one; kill -9; the configuration names another table, which has a
+// ticket 1 of its own. Nothing of the journal goes there, the site says what to do, and both ways out work.
+func TestMovedJournal(t *testing.T) {
 	t.Parallel()
-	const secret, user = "hunter2 \"quoted\"", "tickets"
-	acl := []string{ // no more than the daemon needs
-		fmt.Sprintf("user %s on +@all -@dangerous +info ~ticket:* ~ticketd:probe >%s", user, "hunter2-acl"),
-		"user default on nopass -@all +info", // for the test's question whether the server is ready
-	}
-	for _, c := range []struct {
-		name   string
-		server testenv.RedisOptions
-		// place is the TOML of [redis], and env the environment, for a server, its certificates and a folder.
-		place func(r *testenv.Redis, certs *testenv.Certificates, dir string) (toml string, env []string)
-		look  goredis.Options // how the test looks at it
-	}{
-		{"TCP with a password in the environment", testenv.RedisOptions{TCP: true, Password: secret},
-			func(r *testenv.Redis, _ *testenv.Certificates, _ string) (string, []string) {
-				return fmt.Sprintf("[redis]\naddr = %q\n", r.Addr()), []string{"TICKETD_REDIS_PASSWORD=" + secret}
-			}, goredis.Options{Password: secret}},
-		{"socket with a password in a file, database 7", testenv.RedisOptions{Password: secret},
-			func(r *testenv.Redis, _ *testenv.Certificates, dir string) (string, []string) {
-				file := filepath.Join(dir, "password")
-				writeFile(t, file, secret+"\n")
-				return fmt.Sprintf("[redis]\naddr = %q\npassword_file = %q\ndb = 7\n", "unix://"+r.Socket(), file), nil
-			}, goredis.Options{Password: secret, DB: 7}},
-		{"ACL with a password in a systemd credential", testenv.RedisOptions{Config: acl},
-			func(r *testenv.Redis, _ *testenv.Certificates, dir string) (string, []string) {
-				writeFile(t, filepath.Join(dir, "redis"), "hunter2-acl")
-				return fmt.Sprintf("[redis]\naddr = %q\nusername = %q\npassword_file = \"credential:redis\"\n",
-					"unix://"+r.Socket(), user), []string{"CREDENTIALS_DIRECTORY=" + dir}
-			}, goredis.Options{Username: user, Password: "hunter2-acl"}},
-		{"TLS with an own CA and a client certificate",
-			testenv.RedisOptions{Password: secret, Certificates: testenv.NewCertificates(t)},
-			func(r *testenv.Redis, certs *testenv.Certificates, _ string) (string, []string) {
-				return fmt.Sprintf("[redis]\naddr = %q\npassword = %q\ntls = true\ntls_ca = %q\ntls_cert = %q\ntls_key = %q\n",
-					strings.Replace(r.Addr(), "127.0.0.1", "localhost", 1), secret, certs.CA, certs.ClientCert, certs.ClientKey), nil
-			}, goredis.Options{Password: secret}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			server := testenv.NewRedis(t, c.server)
-			place, env := c.place(server, c.server.Certificates, testenv.Folder(t))
-			r := newRig(t, rigOptions{place: place, env: env})
-			client := r.dial(t)
-			accepted(t, client)
-			testenv.Eventually(t, 20*time.Second, "the ticket is in Redis", func() bool { // at once, unless this machine is very busy
-				status, err := client.Status(t.Context())
-				return err == nil && status.Store.State == protocol.StateUp && status.Journal.Entries == 0
+	for _, kind := range []string{"without Redis", "before Redis"} {
+		for _, way := range []string{"the old configuration", "the operator's word"} {
+			t.Run(kind+", "+way, func(t *testing.T) {
+				t.Parallel()
+				o := houseOptions{site: "linger = \"50s\""}
+				o.server, o.database = testenv.SharedMariaDB(t)
+				if kind == "before Redis" {
+					o.redis = testenv.NewRedis(t, testenv.RedisOptions{})
+				}
+				was := newHouse(t, o)
+				was.must(t, "migrate")
+				c := was.open(t)
+				create(t, c, "flushed")
+				if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				if o.redis != nil {
+					o.redis.Kill()
+				}
+				for range 3 {
+					create(t, c, "waiting")
+				}
+				was.Kill()
+				if o.redis != nil {
+					if err := o.redis.Restart(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				o.dir, o.prefix = was.dir, "other:"
+				o.server, o.database = testenv.SharedMariaDB(t)
+				is := newHouse(t, o)
+				is.must(t, "migrate")
+				if _, err := is.db.ExecContext(t.Context(),
+					"INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (1, 'its own')"); err != nil {
+					t.Fatal(err)
+				}
+				c = is.open(t)
+				notServed(t, c, "the journal "+is.dir, "ticketd flush", "ticketd identity move --site main")
+				if err := is.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				wantSubjects(t, is.db, "its own")
+				if way == "the operator's word" {
+					is.must(t, "identity", "move", "--site", "main", "--yes")
+					c = is.open(t)
+					flushSoon(t, c)
+					if got := subjects(t, is.db); len(got) != 4 || slices.Contains(got, "flushed") {
+						t.Errorf("moved: MySQL has %q", got)
+					}
+					return
+				}
+				was.open(t)
+				back, err := protocol.Dial(t.Context(), was.socket())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = back.Close() }()
+				flushSoon(t, back)
+				wantSubjects(t, was.db, "flushed", "waiting", "waiting", "waiting")
+				if err := was.Stop(); err != nil {
+					t.Fatal(err)
+				}
+				c = is.open(t) // nothing waits any more, so the journal is no hindrance
+				create(t, c, "new")
+				flushSoon(t, c)
+				wantSubjects(t, is.db, "its own", "new")
 			})
-			look := c.look
-			look.Network, look.Addr = "unix", server.Socket()
-			direct := goredis.NewClient(&look)
-			defer func() { _ = direct.Close() }()
-			if got, err := direct.HGet(t.Context(), "ticket:1", "status").Result(); err != nil || got != "open" {
-				t.Errorf("Redis holds %q (%v)", got, err)
-			}
-			if strings.Contains(r.Log(), "hunter2") {
-				t.Errorf("the log shows a secret:\n%s", r.Log())
-			}
-		})
+		}
 	}
 }
 
-// accepted makes a change, as soon as the daemon has read the table's definition.
-func accepted(t *testing.T, c *protocol.Client) {
-	t.Helper()
-	testenv.Eventually(t, 20*time.Second, "a change is accepted", func() bool {
-		_, err := c.Set(t.Context(), set(1, "status", "open"))
-		return err == nil
-	})
-}
-
-// What is wrong with the way to Redis is a reason in status, and the journal takes the changes; the daemon does not end.
-func TestWrongWaysToRedis(t *testing.T) {
+// A change waits in the spool for one table; the configuration names another one when the daemon ingests it. The file stays where
+// it is and holds up no other; with the old configuration the change is made.
+func TestMovedSpool(t *testing.T) {
 	t.Parallel()
-	certs, others := testenv.NewCertificates(t), testenv.NewCertificates(t)
-	secured := testenv.NewRedis(t, testenv.RedisOptions{Certificates: certs})
-	locked := testenv.NewRedis(t, testenv.RedisOptions{TCP: true, Password: "hunter2"})
-	secure := fmt.Sprintf("[redis]\naddr = %q\ntls = true\n", secured.Addr())
-	for _, c := range []struct{ name, place, reason string }{
-		{"another CA", secure + fmt.Sprintf("tls_ca = %q\ntls_cert = %q\ntls_key = %q\n", others.CA, certs.ClientCert, certs.ClientKey),
-			"certificate signed by unknown authority"},
-		{"no client certificate", secure + fmt.Sprintf("tls_ca = %q\n", certs.CA), "certificate required"},
-		{"another name", secure + fmt.Sprintf("tls_ca = %q\ntls_cert = %q\ntls_key = %q\ntls_server_name = \"elsewhere\"\n", certs.CA,
-			certs.ClientCert, certs.ClientKey), "not elsewhere"},
-		{"no TLS there", fmt.Sprintf("[redis]\naddr = %q\ntls = true\n", locked.Addr()), "deadline exceeded"},
-		{"wrong password", fmt.Sprintf("[redis]\naddr = %q\npassword = \"hunter3\"\n", locked.Addr()), "WRONGPASS"},
-		{"no such sentinel", "[redis]\nsentinels = [\"127.0.0.1:1\"]\nmaster_name = \"tickets\"\n", "sentinels"},
-		{"no such cluster", "[redis]\ncluster = [\"127.0.0.1:1\"]\n", "refused"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, rigOptions{place: c.place})
-			client := r.dial(t)
-			accepted(t, client)
-			status, err := client.Status(t.Context())
-			if err != nil || status.Store.State != protocol.StateDown || !strings.Contains(status.Store.Reason, c.reason) {
-				t.Errorf("store %+v (%v), want it down because of %q", status.Store, err, c.reason)
-			}
-			if strings.Contains(r.Log(), "hunter") {
-				t.Errorf("the log shows a secret:\n%s", r.Log())
-			}
-		})
-	}
-}
-
-// Sentinels that ask for a password of their own, before Redis servers that ask for another one.
-func TestSentinelsWithPasswords(t *testing.T) {
-	t.Parallel()
-	s := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: testenv.RedisOptions{Password: "hunter2"}, Password: "hunter3"})
-	r := newRig(t, rigOptions{place: fmt.Sprintf("[redis]\nsentinels = [%s]\nmaster_name = %q\npassword = \"hunter2\"\n"+
-		"sentinel_password = \"hunter3\"\n", quoted(s.SentinelAddrs()), testenv.SentinelMaster)})
-	c := r.dial(t)
-	if _, err := c.Set(t.Context(), set(1, "status", "open")); err != nil {
+	o := houseOptions{}
+	o.server, o.database = testenv.SharedMariaDB(t)
+	was := newHouse(t, o)
+	was.must(t, "migrate")
+	c := was.open(t)
+	id := create(t, c, "the first")
+	var identity string
+	if err := was.db.QueryRowContext(t.Context(),
+		"SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
 		t.Fatal(err)
 	}
-	status, err := c.Status(t.Context())
-	if err != nil || status.Store.State != protocol.StateUp || status.Journal.Entries != 0 {
-		t.Errorf("status %+v, journal %+v (%v)", status.Store, status.Journal, err)
+	meant := func(identity string) *protocol.SetParams {
+		p := set(id, "subject", "spooled")
+		p.RequestID, p.Identity = "again", identity
+		return &p
 	}
-	if strings.Contains(r.Log(), "hunter") {
-		t.Errorf("the log shows a secret:\n%s", r.Log())
+	if _, err := c.Set(t.Context(), *meant("SOMEBODY ELSE'S")); code(err) != protocol.CodeInvalid {
+		t.Errorf("a change for another table on a connection: %v", err)
 	}
-}
-
-// A third of a cluster is away for good, its replica too: the journal takes the changes of its tickets, and everything else of
-// the others goes on, what only Redis can decide included. When it is back, all is in MySQL. With one lane for all partitions
-// the conditional changes fail (tried).
-func TestPartOfAClusterIsAway(t *testing.T) {
-	t.Parallel()
-	cluster := testenv.NewCluster(t, testenv.RedisOptions{
-		Config: []string{"cluster-require-full-coverage no", "appendonly yes", "appendfsync always"},
-	})
-	r := newRig(t, rigOptions{place: fmt.Sprintf("[redis]\ncluster = [%s]\n", quoted(cluster.Addrs()))})
-	c := r.dial(t)
-	direct := cluster.Client(t)
-	const tickets = 32 // one in each partition
-	for id := int64(1); id <= tickets; id++ {
-		if _, err := c.Set(t.Context(), set(id, "status", "open")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := direct.ForEachMaster(t.Context(), func(ctx context.Context, master *goredis.Client) error { // the replicas are in step
-		return master.Wait(ctx, 1, 5*time.Second).Err()
-	}); err != nil {
+	if err := was.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	victim := cluster.Masters(t.Context())[0]
-	lost := make(map[int64]bool)
-	for id := int64(1); id <= tickets; id++ {
-		master, err := direct.MasterForKey(t.Context(), redis.HashTag(int(id%tickets)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		lost[id] = master.Options().Addr == victim.Addr()
-	}
-	replica := cluster.ReplicaOf(t.Context(), victim)
-	replica.Kill()
-	victim.Kill()
-
-	begin, away := time.Now(), 0
-	for id := int64(1); id <= tickets; id++ {
-		if _, err := c.Set(t.Context(), set(id, "status", "pending")); err != nil {
-			t.Errorf("ticket %d (away: %v): %v", id, lost[id], err)
-		}
-		if lost[id] {
-			away++
-		}
-	}
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("%d changes took %v", tickets, took)
-	}
-	status, err := c.Status(t.Context())
-	if err != nil || status.Store.State != protocol.StateDown || status.Journal.Entries != int64(away) ||
-		away == 0 || away == tickets {
-		t.Errorf("%+v, journal %+v (%v), want %d changes in the journal", status.Store, status.Journal, err, away)
-	}
-	for id := int64(1); id <= tickets; id++ {
-		ticket, err := c.Get(t.Context(), id)
-		if err != nil || field(ticket.Fields, "status").Text() != "pending" || ticket.Stale != lost[id] {
-			t.Errorf("ticket %d (away: %v): %+v (%v)", id, lost[id], ticket, err)
-			continue
-		}
-		conditional := set(id, "category", "billing")
-		conditional.IfRevision = ticket.Revision
-		if _, err := c.Set(t.Context(), conditional); (code(err) == protocol.CodeUnavailable) != lost[id] {
-			t.Errorf("conditional change of ticket %d (away: %v): %v", id, lost[id], err)
-		}
-	}
-	for _, node := range []*testenv.Redis{victim, replica} {
-		if err := node.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	testenv.Eventually(t, 30*time.Second, "the journal is empty", func() bool {
-		status, err := c.Status(t.Context())
-		return err == nil && status.Journal.Entries == 0 && status.Store.State == protocol.StateUp
-	})
+	o.dir = was.dir
+	o.server, o.database = testenv.SharedMariaDB(t)
+	is := newHouse(t, o)
+	is.must(t, "migrate")
+	file := (&spooler{dir: filepath.Join(is.dir, "spool")}).put(t, protocol.MethodSet, id, meant(identity))
+	c = is.open(t)
+	create(t, c, "its own")
 	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	for id := int64(1); id <= tickets; id++ {
-		if got := column(t, r.db, "status", id); got != "pending" {
-			t.Errorf("ticket %d has status %q in MySQL", id, got)
+	wantSubjects(t, is.db, "its own")
+	status, err := c.Status(t.Context())
+	if err != nil || status.Spool.Bad != 0 || !slices.ContainsFunc(status.Warnings, func(w string) bool {
+		return strings.HasPrefix(w, "1 files in ") && strings.Contains(w, "another table")
+	}) {
+		t.Errorf("%+v, %q, %v", status.Spool, status.Warnings, err)
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if err := is.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	c = was.open(t)
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	wantSubjects(t, was.db, "spooled")
+}
+
+// A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis:
+// they have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the
+// binary of such a version; without it, its traces are made from those of this one.
+func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
+	t.Parallel()
+	for _, withRedis := range []bool{false, true} {
+		t.Run(fmt.Sprintf("Redis %v", withRedis), func(t *testing.T) {
+			t.Parallel()
+			o := houseOptions{site: "linger = \"50s\""}
+			o.server, o.database = testenv.SharedMariaDB(t)
+			if withRedis {
+				o.redis = testenv.NewRedis(t, testenv.RedisOptions{Config: durable.Config})
+			}
+			h := newHouse(t, o)
+			binary := testenv.TicketdBinary(t)
+			before := os.Getenv("TICKETD_TEST_BEFORE")
+			if before != "" {
+				binary = before
+			}
+			if out, err := exec.CommandContext(t.Context(), binary, "migrate", "--config", h.file(t)).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			h.Ticketd = testenv.NewTicketdOf(t, binary, testenv.TicketdOptions{Config: h.config})
+			c, err := protocol.Dial(t.Context(), h.socket())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			create(t, c, "first")
+			if withRedis {
+				o.redis.Kill()
+				create(t, c, "in the journal")
+			}
+			h.Kill()
+			if withRedis {
+				if err := o.redis.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if before == "" {
+				forgetIdentity(t, h, o.redis)
+			}
+			c = h.open(t)
+			flushSoon(t, c)
+			want := []string{"first"}
+			if withRedis {
+				want = append(want, "in the journal")
+			}
+			wantSubjects(t, h.db, want...)
+			var identity string
+			if err := h.db.QueryRowContext(t.Context(),
+				"SELECT identity FROM wp_support_tickets_identity WHERE id = 1").Scan(&identity); err != nil {
+				t.Fatal(err)
+			}
+			labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+			if len(labels) != 1 {
+				t.Fatalf("labels %q", labels)
+			}
+			if label, err := os.ReadFile(labels[0]); err != nil || strings.TrimSpace(string(label)) != identity {
+				t.Errorf("the journal is labelled %q (%v), the table is %s", label, err, identity)
+			}
+			if !withRedis {
+				return
+			}
+			if owner := o.redis.Client(t).HGet(t.Context(), "ticket:meta", "owner").Val(); owner != identity {
+				t.Errorf("Redis belongs to %q, the table is %s", owner, identity)
+			}
+		})
+	}
+}
+
+// forgetIdentity makes the places of a site what an earlier version had left.
+func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
+	t.Helper()
+	var database string
+	if err := h.db.QueryRowContext(t.Context(), "SELECT DATABASE()").Scan(&database); err != nil {
+		t.Fatal(err)
+	}
+	if redis != nil {
+		if err := redis.Client(t).HSet(t.Context(), "ticket:meta", "owner", database+".wp_support_tickets").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.db.ExecContext(t.Context(), "DROP TABLE wp_support_tickets_identity"); err != nil {
+		t.Fatal(err)
+	}
+	labels, _ := filepath.Glob(filepath.Join(h.dir, "journal", "main", "*", "identity"))
+	for _, file := range append(labels, filepath.Join(h.dir, "main.identity.json")) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	c := r.dial(t)
 	status, err := c.Status(t.Context())
 	if err != nil || status.Spool.Files != 0 || status.Spool.Taken != 8 || status.Spool.Bad != int64(bad+1) {
-		t.Fatalf("spool %+v (%v), want 8 taken in and %d bad before the first request", status.Spool, err, bad+1)
+		t.Fatalf("spool %+v (%v), want 8 ingested and %d bad before the first request", status.Spool, err, bad+1)
 	}
 	reason, err := os.ReadFile(filepath.Join(s.dir, "bad", filepath.Base(reused)+".reason"))
 	if err != nil || !strings.Contains(string(reason), "field: request_id") {

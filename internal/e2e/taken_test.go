@@ -21,6 +21,17 @@ func each(t *testing.T, test func(t *testing.T, o rigOptions)) {
 	}
 }
 
+// eachUnflushed runs a test on a rig with Redis and on one without, each with a client. Nothing is flushed unless the test asks
+// for it.
+func eachUnflushed(t *testing.T, test func(t *testing.T, r *rig, c *protocol.Client)) {
+	t.Helper()
+	each(t, func(t *testing.T, o rigOptions) {
+		o.site = never
+		r := newRig(t, o)
+		test(t, r, r.dial(t))
+	})
+}
+
 func subject(text string) []protocol.Field {
 	return []protocol.Field{{Name: "subject", Value: protocol.Text(text)}}
 }
@@ -77,7 +88,7 @@ func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 			_, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: "named"})
 			wantCode(t, err, protocol.CodeExists)
 		}
-		if !o.noRedis { // another daemon has been told of ids that this one has leased
+		if !o.noRedis { // a client of another daemon writes to ids that this one has leased
 			other := r.second(t).dial(t)
 			if _, err := other.Set(t.Context(), precious(first+6)); err != nil {
 				t.Fatal(err)
@@ -265,7 +276,7 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	if err := redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// A stranger, whom nobody has told the id: a ticket of long ago.
+	// A stranger's ticket, made long ago by a client that did not receive the id.
 	key := r.prefix + "ticket:" + strconv.FormatInt(id, 10)
 	err := r.redis.HSet(t.Context(), key, "_rev", 5, "_born", 5, "_dirty", 1, "_d:subject", 5, "subject", "precious").Err()
 	if err != nil {
@@ -279,13 +290,13 @@ func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	testenv.Eventually(t, 20*time.Second, "status names both ids", func() bool {
 		status, err := c.Status(t.Context())
 		for _, w := range status.Warnings {
-			if strings.Contains(w, "under the id "+strconv.FormatInt(id, 10)) {
+			if strings.Contains(w, "with the id "+strconv.FormatInt(id, 10)) {
 				warning = w
 			}
 		}
 		return err == nil && warning != "" && status.Journal.Entries == 0
 	})
-	_, text, _ := strings.Cut(warning, "it got the id ")
+	_, text, _ := strings.Cut(warning, "the new ticket got the id ")
 	text, _, _ = strings.Cut(text, ":")
 	moved, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {

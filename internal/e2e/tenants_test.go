@@ -84,7 +84,7 @@ func (w *tenant) want(t *testing.T, said, do string, params ...string) {
 }
 
 // Two sites of a host, each with a user of its own and neither with a site's name in its settings, do not touch each other's
-// spool: nobody can put anything into the other's folder, what waits there is neither seen nor changed, an open breaker stops
+// spool: neither can put anything into the other's folder, what waits there is neither seen nor changed, an open breaker stops
 // the own pages alone, and each change reaches its own site.
 func TestTenantsDoNotShareASpool(t *testing.T) {
 	t.Parallel()
@@ -159,7 +159,7 @@ func (r *rig) hold(t *testing.T, user uint32, most int) {
 }
 
 // A user in no allow list and a busy site's user hold as many connections as they can get: another site's user and root are
-// served all the same.
+// served nevertheless.
 func TestTenantsShareTheConnections(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t, "max_connections = 32", `idle_timeout = "1m"`)
@@ -180,8 +180,8 @@ func TestTenantsShareTheConnections(t *testing.T) {
 	requireForbidden(t, "a stranger", out, err)
 }
 
-// A spool that version 990c148 has left, open to the web server's group and with changes in it, is taken in; its folder is
-// closed as far as plugins of that version allow, and from then on each user has its own.
+// A spool that version 990c148 has left, open to the web server's group and with changes in it, is ingested; its folder is closed
+// as far as plugins of that version allow, and from then on each user has its own.
 func TestSpoolOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)

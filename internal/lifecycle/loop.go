@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // Loop runs one background function. Start and Stop may be called any number of times, from any goroutine; only the first
@@ -28,6 +29,25 @@ func (l *Loop) Start(ctx context.Context, f func(context.Context)) {
 		defer close(l.done)
 		f(ctx)
 	}()
+}
+
+// StartEvery runs f as Start does, again and again: first after one interval, and never twice at a time. Intervals that end while
+// f runs make one run right after it. After Stop, f does not run again.
+func (l *Loop) StartEvery(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	l.Start(ctx, func(ctx context.Context) {
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if ctx.Err() == nil { // both may have been ready
+				f(ctx)
+			}
+		}
+	})
 }
 
 // Stop ends f's context and waits until f has returned, or until ctx ends: the error then names what did not end.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
@@ -65,4 +66,27 @@ func TestStopGivesUpWithItsContext(t *testing.T) {
 	if err := l.Stop(t.Context(), "stubborn loop"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestStartEvery(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l lifecycle.Loop
+		runs := 0
+		l.StartEvery(t.Context(), time.Second, func(context.Context) {
+			runs++
+			time.Sleep(3500 * time.Millisecond) // the runs begin at 1 s, 4.5 s and 8 s
+		})
+		time.Sleep(900 * time.Millisecond)
+		if runs != 0 {
+			t.Error("it ran before the first interval was over")
+		}
+		time.Sleep(9 * time.Second)
+		if err := l.Stop(t.Context(), "loop"); err != nil {
+			t.Fatal(err)
+		}
+		if runs != 3 {
+			t.Errorf("it ran %d times in 9.9 s, want 3", runs)
+		}
+	})
 }

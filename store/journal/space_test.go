@@ -87,7 +87,7 @@ func TestLogFullOfRequests(t *testing.T) {
 		t.Fatalf("error %v, want journal.max_bytes and request ids", err)
 	}
 	if r.Full() != full.Error() {
-		t.Errorf("the journal says %q, the writer was told %q", r.Full(), full)
+		t.Errorf("the journal says %q, the writer received %q", r.Full(), full)
 	}
 	if n := r.Stats().Requests; n < 10_000 {
 		t.Errorf("a log of 1 MiB is full with %d request ids", n)

@@ -59,7 +59,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	return outcomes, s.log.End(), err
 }
 
-// Bury implements [store.Tickets]. Nobody waits for it to be on disk: what is lost with the power is in the next place.
+// Bury implements [store.Tickets]. It returns before the tombstones are on disk: what a power loss takes is in the next place.
 func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -137,8 +137,8 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 	return nil
 }
 
-// refusedCreate is refusal for a create: one that is late may meet what was made by somebody who was told its id, which one clock
-// has dated, that of this host: so what is older is another ticket, without an allowance for clocks that differ.
+// refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
+// clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ.
 func refusedCreate(m *store.Mutation, e *entry, deleted bool) error {
 	since := m.Accepted
 	switch own := e != nil && since != 0 && e.born >= since; {
@@ -183,7 +183,7 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 		}
 	}
 	if m.Kind.Creates() && e.created == 0 {
-		e.created = min(m.Since(e.born), e.born) // another host, which was told the id, may have brought its change already
+		e.created = min(m.Since(e.born), e.born) // another host, which received the id, may have changed the ticket already
 	}
 	return e
 }

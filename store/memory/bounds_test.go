@@ -197,7 +197,7 @@ func TestNeededSegments(t *testing.T) {
 		t.Fatalf("segment %d is needed for %+v", segment, needs)
 	}
 	log(4, change(1, now))
-	s.Moved(needs, 5) // too late: the ticket is another by now
+	s.Moved(needs, 5) // too late: the ticket has changed
 	needed(1)
 	needs, _, _ = s.Oldest(10)
 	s.Moved(needs, 5)

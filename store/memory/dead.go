@@ -39,7 +39,7 @@ func (s *Store) Retry(_ context.Context, now time.Time, ids []ticket.ID) (int, e
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(_ context.Context, ids []ticket.ID) (int, error) {
 	return s.eachDead(ids, func(e *entry) {
-		if e.deleted != 0 { // the next place has the ticket all the same
+		if e.deleted != 0 { // the next place still has the ticket
 			s.graves.Remove(e.id)
 		}
 		s.forget(e)

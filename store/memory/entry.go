@@ -54,7 +54,7 @@ func (e *entry) set(f field) {
 	}
 }
 
-// bury forgets all that was changed before a deletion: nobody is to get it any more.
+// bury forgets all that was changed before a deletion: no place may receive it any more.
 func (e *entry) bury(revision ticket.Revision) {
 	e.gone, e.deleted, e.full = true, revision, false
 	clear(e.fields)

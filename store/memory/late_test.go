@@ -19,6 +19,6 @@ func TestLateCreateMeetsAStrangerOfASecondAgo(t *testing.T) {
 		t.Errorf("of a ticket that is a second older: %v", err)
 	}
 	if err := refusedCreate(&late, own, false); err != nil {
-		t.Errorf("of one that somebody made who was told the id: %v", err)
+		t.Errorf("of one that a client that received the id has made: %v", err)
 	}
 }

@@ -45,8 +45,8 @@
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
 -- before; where not, the row's revision is unknown, and only one above all others is safe.
 --
--- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest. A
--- change that is replayed was acknowledged: where its request id belongs to another request by now it is made all the same.
+-- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest.
+-- A change that is replayed was acknowledged: it is made even if its request id now belongs to another request.
 --
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
@@ -115,7 +115,7 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 		return
 	end
 	if held[1] then
-		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by somebody who was told the id
+		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by a client that received the id
 			return held[3] and 2, rev
 		end
 		return 4, rev
@@ -230,7 +230,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
 			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
-			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- who repeats the request is told that one
+			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- a repetition of the request returns this revision
 		end
 		answer(0, first, tonumber(rev))
 	else

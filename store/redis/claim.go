@@ -127,11 +127,11 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
-// mootBefore returns the revision of a deletion that waits, 0 where there is none. What an earlier version left beside it,
-// changed before, is not to arrive any more.
+// mootBefore returns the revision of a deletion that waits, 0 without one. What an earlier version left beside it, changed
+// before, is not to arrive any more.
 func mootBefore(hash map[string]string) ticket.Revision { return revision(hash[markPrefix+fieldGone]) }
 
-// oldestChange returns the lowest revision among the marks of what changed; 0 where there is none.
+// oldestChange returns the lowest revision among the marks of what changed; 0 if there are no marks.
 func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
 	moot := mootBefore(hash)

@@ -33,8 +33,7 @@ func (s *Store) knownEpoch(p int) string {
 	return s.epochs[p]
 }
 
-// reseed is called when something met another epoch than it expected: the keys may belong to
-// another table by now.
+// reseed is called when something met another epoch than it expected: the keys may belong to another table now.
 func (s *Store) reseed(ctx context.Context, p int, expected string) (string, error) {
 	s.seeding.Lock()
 	defer s.seeding.Unlock()

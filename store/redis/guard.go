@@ -70,7 +70,7 @@ func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []gu
 		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
 			for _, i := range left {
 				c := &calls[i]
-				// EVAL and not EVALSHA: inside a pipeline nobody repeats what Redis does not know.
+				// EVAL and not EVALSHA: inside a pipeline the client does not repeat a script that Redis does not know.
 				replies[i] = script.Eval(ctx, pipe, guardedKeys(s, c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
 			}
 			return nil

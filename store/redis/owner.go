@@ -50,8 +50,8 @@ func NewKeys(client goredis.UniversalClient, prefix string, cluster bool) *Keys 
 	return &Keys{client: client, keys: keys{prefix: prefix, partitions: Partitions(cluster)}}
 }
 
-// Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty where
-// they belong to nobody.
+// Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty while
+// they belong to no table.
 func (k *Keys) Owner(ctx context.Context) (string, error) {
 	for p := range k.keys.partitions {
 		owner, err := k.client.HGet(ctx, k.keys.meta(p), ownerField).Result()
@@ -65,7 +65,7 @@ func (k *Keys) Owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// Reserve gives them to a table where they belong to nobody yet, and returns to whom they belong then.
+// Reserve gives them to a table if they belong to no table yet, and returns to which they belong then.
 func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err error) {
 	for p := range k.keys.partitions {
 		meta := k.keys.meta(p)
@@ -93,7 +93,7 @@ func (k *Keys) Adopt(ctx context.Context, identity string) error {
 const metaPattern = "*ticket:meta"
 
 // Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. It reads the names of all
-// keys, as whoever chose a prefix told nobody.
+// keys, as no place lists the prefixes that sites have chosen.
 func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	const perCall = 5000
 	var prefixes []string

@@ -86,8 +86,8 @@ func dump(t *testing.T, client goredis.UniversalClient, prefix string) map[strin
 	return all
 }
 
-// Two sites that were given the same keys by mistake: the second does nothing with them and is told nothing of them, whether it
-// begins after the first, or had them itself until somebody emptied Redis and the first was faster.
+// Two sites that were given the same keys by mistake: the second neither changes nor reads them, whether it begins after the
+// first, or had them itself until Redis was emptied and the first was faster.
 func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, had := range []bool{false, true} {

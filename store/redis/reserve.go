@@ -32,7 +32,7 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 
 // reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no
 // harm. A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and
-// an error where the id belongs to another request or that cannot be told.
+// an error if the id belongs to another request, or if Redis does not say to which.
 func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
 	errs := make([]error, len(mutations))
 	indexes := allReserved(mutations)

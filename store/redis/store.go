@@ -17,11 +17,11 @@ import (
 type Options struct {
 	// Prefix goes before every key, so that several sites can share a Redis.
 	Prefix string
-	// Owner tells to which table the keys must belong, so that two sites that would share them by mistake are told apart. It is
-	// asked each time that Redis is another filling than before; its error is that of what needs the keys then. nil stands for a
-	// site without a name, in tests.
+	// Owner tells to which table the keys must belong, so that two sites cannot share them by mistake. It is called each time that
+	// Redis is another filling than before; its error is that of what needs the keys then. nil stands for a site without a name, in
+	// tests.
 	Owner func(context.Context) (Owner, error)
-	// OnOwner is told after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
+	// OnOwner receives after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
 	// block. Optional.
 	OnOwner func(err error)
 	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
@@ -45,8 +45,8 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
-	// OnStray is told each time that a change or a read meets a hash that another program wrote under a ticket's name. It must
-	// not block. Optional.
+	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
+	// block. Optional.
 	OnStray func(key string)
 	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
 	// is taken over: changes of such a ticket fail.

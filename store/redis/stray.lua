@@ -15,7 +15,7 @@
 --
 -- The hash keeps no field that the caller does not name: a list of names and values (0, 1, 2, …) becomes fields of those names.
 
-local hash = redis.pcall('HGETALL', KEYS[3]) -- an error where something else uses the key by now
+local hash = redis.pcall('HGETALL', KEYS[3]) -- an error if the key now holds another type
 if hash.err or #hash == 0 then
 	return 0
 end

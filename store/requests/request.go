@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Key stands for a request id: the first 128 bits of the id's SHA-256, so that nobody finds two ids of one key.
+// Key stands for a request id: the first 128 bits of the id's SHA-256, so that a client cannot find two ids of one key.
 type Key [16]byte
 
 // KeyOf returns the key of a request id.

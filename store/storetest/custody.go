@@ -75,7 +75,7 @@ func (b *bench) late(id ticket.ID, ago time.Duration) store.Mutation {
 	return m
 }
 
-// A create that arrives late merges with what somebody has made of its ticket who was told the id, and with nothing else.
+// A create that arrives late merges with its ticket as a client that received the id has changed it, and with no other ticket.
 func testLateCreate(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -95,7 +95,7 @@ func testLateCreate(t *testing.T, b *bench) {
 	b.refused(t, b.late(2, 0), store.ErrTaken)
 	b.refused(t, b.late(3, time.Hour), store.ErrTaken) // a row does not tell since when there is a ticket
 	b.refused(t, b.late(4, 0), store.ErrTaken)
-	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // deleted by somebody who was told
+	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // deleted by a client that received the id
 	late := b.late(5, time.Hour)
 	b.apply(t, late)
 	b.refused(t, b.late(5, time.Minute), store.ErrTaken) // it came just now, and is an hour old

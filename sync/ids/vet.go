@@ -27,7 +27,7 @@ type vetted struct {
 	until time.Time // the answer counts before that
 	// silent is until when no question is asked, as the last one got no answer.
 	silent time.Time
-	// asking is closed when the question that is under way has ended; nil where there is none.
+	// asking is closed when the question that is under way has ended; nil if none is.
 	asking chan struct{}
 }
 

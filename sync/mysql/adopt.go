@@ -200,7 +200,7 @@ func (m *migration) markColumn(ctx context.Context) (string, error) {
 	return present(&column), nil
 }
 
-// dropColumn removes the column that an earlier version added to somebody else's table.
+// dropColumn removes the column that an earlier version added to another plugin's table.
 func (m *migration) dropColumn(ctx context.Context) error {
 	have, err := m.show(ctx, m.config.Table)
 	switch {
@@ -211,7 +211,7 @@ func (m *migration) dropColumn(ctx context.Context) error {
 	case !have.hasColumn(m.config.Revision):
 		return nil
 	case !have.hasIndex(part{name: addedIndex, line: addedIndex}):
-		return fmt.Errorf("the column %s is not one that ticketd has added to a table of somebody else (there is no index %s), "+
+		return fmt.Errorf("the column %s is not one that ticketd has added to another plugin's table (there is no index %s), "+
 			"so it is left", m.config.Revision, addedIndex)
 	}
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+

@@ -42,7 +42,7 @@ type DB struct {
 	places atomic.Pointer[[]idPlace]
 	// rereads are those of the definition because of something refused.
 	rereads seldom
-	// guard looks at new connections; nil where nobody does.
+	// guard looks at new connections; nil without such a check.
 	guard *guard
 }
 

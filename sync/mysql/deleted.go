@@ -60,7 +60,8 @@ func (db *DB) Deleted(ctx context.Context, after ticket.ID) (ids []ticket.ID, up
 	return ids, ticket.ID(last.Int64), n == deletedWindow, db.failure(operation, rows.Err())
 }
 
-// marking is where deleted tickets are told from others: a table, the column of the ticket's id, and a condition to append.
+// marking says how deleted tickets are distinguished from others: a table, the column of the ticket's id, and a condition to
+// append.
 type marking struct{ table, key, deleted string }
 
 // markings are the places that say which tickets were deleted.

@@ -18,7 +18,7 @@ const (
 	data             // one of the rows is not taken: find it
 	tooLarge         // the statement is larger than the server takes: smaller
 	changed          // the table is missing or another than its definition says
-	unknown          // the server has answered what nobody here has named: about a row, if it takes other writes
+	unknown          // the server's answer is not listed here: it is about a row, if the server takes other writes
 	down             // the server does not take anything now, or does not answer
 )
 

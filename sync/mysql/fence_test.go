@@ -90,7 +90,7 @@ func TestAUTO_INCREMENTIsFencedFromLeasedIDs(t *testing.T) {
 	})
 }
 
-// Tables that are no model of good design: leases work all the same, where the row of defaults can be inserted at all.
+// Tables that are no model of good design: leases work nevertheless, if the row of defaults can be inserted at all.
 func TestTablesThatAreFenced(t *testing.T) {
 	t.Parallel()
 	for name, columns := range map[string]string{

@@ -85,7 +85,7 @@ func (i identities) query(ctx context.Context, statement string, args ...any) ([
 	}
 }
 
-// make makes the table of the identity; it needs the right to CREATE where there is none.
+// make makes the table of the identity; if the table does not exist, it needs the right to CREATE.
 func (i identities) make(ctx context.Context) error {
 	_, err := i.query(ctx, i.createTable())
 	return err
@@ -101,7 +101,7 @@ func (i identities) createTable() string {
 		") ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 }
 
-// add gives the table an identity, unless somebody else just has.
+// add gives the table an identity, unless another process just has.
 func (i identities) add(ctx context.Context, identity, here string) error {
 	_, err := i.query(ctx, "INSERT IGNORE INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP())",
 		int64(identityRow), identity, here)

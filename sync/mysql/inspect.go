@@ -13,8 +13,8 @@ type Found struct {
 	There bool
 	// Ours says that ticketd made it, or that it was adopted and has the configured key.
 	Ours bool
-	// Key is the column that can be the ticket's id: an integer with a unique index of its own, the primary key where there
-	// are several; empty where there is none.
+	// Key is the column that can be the ticket's id: an integer with a unique index of its own, the primary key if there are
+	// several; empty without such a column.
 	Key     string
 	Columns []FoundColumn
 }
@@ -73,7 +73,7 @@ func (db *DB) ours(ctx context.Context, conn *sql.Conn, columns []described) (bo
 	return m.own(ctx, have)
 }
 
-// possibleKey returns the integer column that alone is a unique index, best the primary key; empty where there is none.
+// possibleKey returns the integer column that alone is a unique index, best the primary key; empty without such a column.
 func (db *DB) possibleKey(ctx context.Context) (string, error) {
 	rows, err := db.pool.QueryContext(ctx, `SELECT c.column_name, c.data_type FROM information_schema.columns AS c JOIN (
 		SELECT index_name, MAX(column_name) AS name FROM information_schema.statistics

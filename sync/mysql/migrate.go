@@ -219,7 +219,7 @@ func (m *migration) sequence(ctx context.Context) error {
 // tombstones makes the table of deleted tickets where deletes remove rows.
 func (m *migration) tombstones(ctx context.Context) error {
 	if m.config.standard() || m.beside {
-		return nil // the table has a deleted_at column by now, unless this is a dry run, or a side table
+		return nil // the table has a deleted_at column now, unless this is a dry run, or a side table
 	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil || have.hasColumn(m.config.DeletedAt) {

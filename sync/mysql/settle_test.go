@@ -133,7 +133,7 @@ func TestSettleStopsWaitingWithItsContext(t *testing.T) {
 	}
 }
 
-// The class of the SQLSTATE judges what the table of numbers does not name; what neither names is told apart by a probe, see
+// The class of the SQLSTATE judges what the table of numbers does not name; what neither names is distinguished by a probe, see
 // TestAnswersThatNobodyNamed.
 func TestNumbersThatNobodyNamed(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func (db *DB) proveOwn(ctx context.Context) error {
 	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
 		return err
 	}
-	return fmt.Errorf("there is no table %s%s, so the column %s may be somebody else's; run ticketd migrate",
+	return fmt.Errorf("there is no table %s%s, so the column %s may be another plugin's; run ticketd migrate",
 		db.config.Table, sequenceSuffix, db.config.Revision)
 }
 
@@ -373,32 +373,12 @@ func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.I
 //
 // The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
 // index.
-func (s *statements) besideHead() string {
-	var b strings.Builder
-	b.WriteString("INSERT INTO " + s.table + " (" + s.key)
-	for _, c := range s.columns {
-		b.WriteString("," + c)
-	}
-	if s.group.extra {
-		b.WriteString("," + s.extra)
-	}
-	b.WriteString(") VALUES ")
-	return b.String()
-}
+func (s *statements) besideHead() string { return s.insertInto(s.key) }
 
 func (s *statements) besideTail() string {
 	same := "VALUES(" + s.key + ")=" + s.key
-	guard := same + s.andPresent()
-	var b strings.Builder
-	b.WriteString(" ON DUPLICATE KEY UPDATE ")
-	for _, c := range s.columns {
-		b.WriteString(c + "=IF(" + guard + ",VALUES(" + c + ")," + c + "),")
-	}
-	if s.group.extra {
-		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
-	}
-	b.WriteString(s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))")
-	return b.String()
+	return s.onDuplicate(same+s.andPresent()) +
+		s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))"
 }
 
 // andPresent continues a condition: the row carries no mark of a deletion. A group that assigns the mark itself has no such
@@ -415,24 +395,9 @@ func (s *statements) andPresent() string {
 
 // insertBeside returns the statement for the rows and its arguments, the removed paths last.
 func (s *statements) insertBeside(head, tail string, rows []row) (query string, args []any) {
-	width := len(rows[0].values)
-	rest := strings.Repeat(",?", width) + ")"
-	first, one := "(IF(LAST_INSERT_ID("+allMark+")=0,0,?)"+rest, "(?"+rest
-	args = make([]any, 0, len(rows)*(width+1)+len(s.group.removal))
-	var b strings.Builder
-	b.Grow(len(head) + len(first) + len(rows)*(len(one)+1) + len(tail))
-	b.WriteString(head)
-	for i := range rows {
-		if i == 0 {
-			b.WriteString(first)
-		} else {
-			b.WriteString("," + one)
-		}
-		args = append(args, int64(rows[i].id))
-		args = append(args, rows[i].values...)
-	}
-	b.WriteString(tail)
-	return b.String(), s.appendRemoval(args)
+	return s.insert(head, tail, rows, "IF(LAST_INSERT_ID("+allMark+")=0,0,?)", "?", func(args []any, r *row) []any {
+		return append(args, int64(r.id))
+	})
 }
 
 // updateBeside returns the UPDATE of one row, empty where the group changes no column.

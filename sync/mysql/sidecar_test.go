@@ -346,7 +346,7 @@ func TestMovingTicketdsOwnTable(t *testing.T) {
 	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{Sidecar: true, DropColumn: true}); err == nil {
 		t.Error("the column of ticketd's own table was dropped")
 	}
-	if _, err := db.LoadDefinition(t.Context()); err != nil { // the side table is there all the same
+	if _, err := db.LoadDefinition(t.Context()); err != nil { // the side table still exists
 		t.Fatal(err)
 	}
 	wantStored(t, write(t, db, set(1, 9, "status", "older"), set(2, 30, "status", "late"), set(3, 5, "status", "new")), 10, 30, 5)

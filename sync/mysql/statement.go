@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,19 +53,14 @@ func (s *statements) limits() string {
 // written into that. The guard goes on with [statements.limits]. VALUES() and not a row alias, which MariaDB does not know.
 //
 // LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the
-// guard kept a row from being written. Where the answer is all, nobody has to ask for the revisions. What else decides that
-// answer (a trigger, another column that counts by itself) makes it another one, and they are asked for.
-func (s *statements) head() string {
-	var b strings.Builder
-	b.WriteString("INSERT INTO " + s.table + " (" + s.key + "," + s.revision)
-	for _, c := range s.columns {
-		b.WriteString("," + c)
-	}
-	if s.group.extra {
-		b.WriteString("," + s.extra)
-	}
-	b.WriteString(") VALUES ")
-	return b.String()
+// guard kept a row from being written. If the answer is all, the revisions need not be read back. Whatever else changes that
+// answer (a trigger, another column that counts by itself) makes it another one, and they are read.
+func (s *statements) head() string { return s.insertInto(s.key, s.revision) }
+
+func (s *statements) tail() string {
+	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision + s.limits()
+	return s.onDuplicate(guard) + s.revision + "=IF(" + guard + ",VALUES(" + s.revision + ")," +
+		"IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.revision + "))"
 }
 
 // The marks are no ticket's ids. The driver returns the first as [allWritten].
@@ -74,8 +70,17 @@ const (
 	allWritten = -2
 )
 
-func (s *statements) tail() string {
-	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision + s.limits()
+// insertInto begins an INSERT: the columns that are named, then those of the group.
+func (s *statements) insertInto(first ...string) string {
+	columns := slices.Concat(first, s.columns)
+	if s.group.extra {
+		columns = append(columns, s.extra)
+	}
+	return "INSERT INTO " + s.table + " (" + strings.Join(columns, ",") + ") VALUES "
+}
+
+// onDuplicate assigns the columns of the group where the guard holds. It ends with a comma: the caller adds the last assignment.
+func (s *statements) onDuplicate(guard string) string {
 	var b strings.Builder
 	b.WriteString(" ON DUPLICATE KEY UPDATE ")
 	for _, c := range s.columns {
@@ -84,8 +89,6 @@ func (s *statements) tail() string {
 	if s.group.extra {
 		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
 	}
-	b.WriteString(s.revision + "=IF(" + guard + ",VALUES(" + s.revision + ")," +
-		"IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.revision + "))")
 	return b.String()
 }
 
@@ -108,21 +111,29 @@ func (s *statements) appendRemoval(args []any) []any {
 
 // upsert returns the statement for the rows and its arguments.
 func (s *statements) upsert(head, tail string, rows []row) (query string, args []any) {
-	width := len(rows[0].values) + 2
-	rest := strings.Repeat(",?", width-2) + ")"
-	first, one := "(?,IF(LAST_INSERT_ID("+allMark+")=0,0,?)"+rest, "(?,?"+rest
-	args = make([]any, 0, len(rows)*width+1)
+	return s.insert(head, tail, rows, "?,IF(LAST_INSERT_ID("+allMark+")=0,0,?)", "?,?", func(args []any, r *row) []any {
+		return append(args, int64(r.id), int64(r.revision))
+	})
+}
+
+// insert returns a statement for the rows and its arguments: lead appends those that come before a row's values, and first (in
+// the first row) or other (in the others) are their placeholders.
+func (s *statements) insert(
+	head, tail string, rows []row, first, other string, lead func(args []any, r *row) []any,
+) (query string, args []any) {
+	values := strings.Repeat(",?", len(rows[0].values)) + ")"
+	first, other = "("+first+values, ",("+other+values
+	args = make([]any, 0, len(rows)*(len(rows[0].values)+2)+len(s.group.removal))
 	var b strings.Builder
-	b.Grow(len(head) + len(first) + len(rows)*(len(one)+1) + len(tail))
+	b.Grow(len(head) + len(first) + len(rows)*len(other) + len(tail))
 	b.WriteString(head)
 	for i := range rows {
 		if i == 0 {
 			b.WriteString(first)
 		} else {
-			b.WriteString("," + one)
+			b.WriteString(other)
 		}
-		args = append(args, int64(rows[i].id), int64(rows[i].revision))
-		args = append(args, rows[i].values...)
+		args = append(lead(args, &rows[i]), rows[i].values...)
 	}
 	b.WriteString(tail)
 	return b.String(), s.appendRemoval(args)

@@ -172,7 +172,7 @@ func (w *write) kept(g *group, r *row, held openRow) {
 		w.stranger(r)
 	case g.alive && held.marked:
 		w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
-	default: // a revision below the change's own means that somebody reset the row by hand: it is brought again
+	default: // a revision below the change's own means that the row was reset by hand: it is flushed again
 		w.stored(r, held.revision)
 	}
 }

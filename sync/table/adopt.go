@@ -23,7 +23,7 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 			continue
 		}
 		if d.marks(f.Name) && unset(value) {
-			continue // the mark of a deletion, and there is none
+			continue // the mark of a deletion, which the hash does not have
 		}
 		checked, err := d.Check(ticket.Fields{{Name: f.Name, Value: value}})
 		var field *FieldError

@@ -36,7 +36,7 @@ func (b *book) well(op *history.Op, others []string) bool {
 func mustMeet(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
-		made := func(op *history.Op, by time.Duration) bool { // a stray may have made any ticket, seen by nobody
+		made := func(op *history.Op, by time.Duration) bool { // a stray may have made any ticket unseen
 			return !op.MustExist && op.Kind != history.Delete && op.Call < by
 		}
 		for _, op := range p.changes {
@@ -60,8 +60,8 @@ func (p *page) revived(gone, op *history.Op) bool {
 	return slices.ContainsFunc(p.inserts, func(made *history.Op) bool { return made.Return > gone.Call && made.Call < op.Return })
 }
 
-// swallowed demands that nobody is told that a change of a deleted ticket is done. Without its servers a daemon may not know of
-// the deletion; what the client leaves in the spool is judged when nobody listens any more.
+// swallowed demands that no change of a deleted ticket is acknowledged. Without its servers a daemon may not know of the
+// deletion; what the client leaves in the spool is judged when no client waits for the answer any more.
 func swallowed(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -84,8 +84,8 @@ func swallowed(b *book) []history.Violation {
 	return found
 }
 
-// requests demands that a request id which was used before for something else is refused, and that a repetition is told what the
-// first was.
+// requests demands that a request id which was used before for something else is refused, and that a repetition gets the answer
+// of the first.
 func requests(b *book) []history.Violation {
 	var found []history.Violation
 	type request struct {
@@ -114,7 +114,7 @@ func requests(b *book) []history.Violation {
 		told := before.Revision != 0 && op.Revision != 0 && before.Revision != op.Revision
 		if told && b.quiet(before.Call, before.Return) && b.well(op, mysqls) {
 			found = append(found, violation(RuleReused, op.Ticket,
-				fmt.Sprintf("a repetition was told revision %d, the request %d", op.Revision, before.Revision), before, op))
+				fmt.Sprintf("a repetition received revision %d, the request %d", op.Revision, before.Revision), before, op))
 		}
 	}
 	return found

@@ -164,8 +164,8 @@ func (b *book) collectInsert(op *history.Op) {
 }
 
 // release leaves out the tickets whose id changed after their create was acknowledged, and those of which they became part: the
-// operator was told of both. A create that named an id by itself was told nothing and stays, unless changes in the spool may have
-// followed it, or it may be another create that moved, whose client received the id.
+// log names both. The client of a create that named its id itself received no answer: tickets of such an id stay, unless changes
+// in the spool may have followed the create, or another create may be the one that moved.
 func (b *book) release() {
 	named := map[int64]bool{}
 	for _, op := range b.strays {

@@ -2,24 +2,24 @@
 //
 // What is promised, and so what is checked:
 //
-//   - One host. All that goes through one daemon and its spool is linearizable, ticket by ticket: as if each operation
-//     happened at one moment between its call and its return (linear.go). An operation of unknown outcome happened at
-//     some moment after its call, or never. A spooled change happened when its client had its answer, as a daemon takes it in
-//     before it works on any later request. An answer that is marked stale promises only that what it shows was written.
-//   - Several hosts. What one host was told, it shows from then on (reads.go); what another one was told, too, unless a
+//   - One host. All that goes through one daemon and its spool is linearizable, ticket by ticket: as if each operation happened
+//     at one moment between its call and its return (linear.go). An operation of unknown outcome happened at some moment after
+//     its call, or never. A spooled change happened when its client had its answer, as a daemon ingests it before it works on any
+//     later request. An answer that is marked stale promises only that what it shows was written.
+//   - Several hosts. What one host acknowledged or read, it shows from then on (reads.go); what another one did, too, unless a
 //     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
 //   - A deletion stands: a change of a deleted ticket is refused (asked.go), unless its daemon was without its servers; it then
 //     has no effect.
-//   - A ticket has one owner (owners.go): a create gets no id that somebody has, whoever made that ticket; nobody is shown the
-//     fields of two; a row made in SQL keeps what nobody changed. While servers were away a create may have got a taken id:
-//     it is then a dead letter, or has another id as the log says.
+//   - A ticket has one owner (owners.go): a create gets no id that a ticket has, whoever made that ticket; no answer shows the
+//     fields of two; a row made in SQL keeps the fields that no client changed. While servers were away a create may have got a
+//     taken id: it is then a dead letter, or has another id as the log says.
 //   - A request id stands for one request (asked.go).
 //   - Tables that are not the site's stay as they are (places.go).
 //   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two changes of a ticket
 //     share one, but for those that journals of two hosts acknowledged (revisions.go). A journal's may be raised when it
 //     arrives in Redis, so the effects of operations that did overlap need not come in the order of their revisions, and a read
 //     may show a higher one.
-//   - Nothing is read that nobody wrote, wrote elsewhere or wrote later, or that was refused (values.go).
+//   - Nothing is read that was never written, was written elsewhere or later, or was refused (values.go).
 //   - No id is given twice (ids.go).
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
 //     that may have come later, in its row or, where MySQL refused it, in a dead letter.

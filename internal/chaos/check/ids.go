@@ -39,7 +39,7 @@ func ids(b *book) []history.Violation {
 // taken judges a create whose ticket others had as well.
 func (p *page) taken(b *book, create *history.Op) []history.Violation {
 	if !b.well(create, unnoticed) || b.busy(create) {
-		return nil // what it could not ask may have known the id; see owners for what must hold all the same
+		return nil // what it could not ask may have known the id; see owners for what must hold nevertheless
 	}
 	for _, first := range slices.Concat(p.inserts, p.changes) {
 		lately := first.Kind == history.Insert && first.Return+freshness > create.Call

@@ -34,7 +34,7 @@ func linear(b *book) []history.Violation {
 func (b *book) linear(each time.Duration, until time.Time) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
-		if len(p.changes) == 0 || len(p.inserts) > 0 || p.disputed() { // nobody knows when ticketd saw a row that was made in SQL
+		if len(p.changes) == 0 || len(p.inserts) > 0 || p.disputed() { // it is unknown when ticketd saw a row of SQL
 			continue
 		}
 		left := min(each, time.Until(until))

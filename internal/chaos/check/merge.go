@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// merged makes one operation of all repetitions of a request: it happened between the first call and the first
-// acknowledgement. A create that was repeated while nobody could be asked who remembers it may have been made twice.
+// merged makes one operation of all repetitions of a request: it happened between the first call and the first acknowledgement. A
+// create that was repeated while no place that remembers it could be asked may have been made twice.
 func (b *book) merged() []*history.Op {
 	type request struct {
 		kind history.Kind
@@ -41,14 +41,14 @@ func (b *book) merged() []*history.Op {
 	return all
 }
 
-// forgotten tells whether a request may have been made again because nobody could be asked who remembers it: Redis did not
+// forgotten tells whether a request may have been made again because no place that remembers it could be asked: Redis did not
 // answer, and the daemon was another one, or was started since.
 func (b *book) forgotten(first, repetition *history.Op) bool {
 	return !b.well(repetition, mysqls) && (first.Host != repetition.Host || b.ended(first, repetition))
 }
 
 // doubtful is an operation whose request id was another one's: it may have been done, or taken for the other. The ticket that
-// such a create was told may be the other's.
+// such a create received may be the other's.
 func doubtful(op *history.Op) *history.Op {
 	once := *op
 	once.Outcome = history.Unknown

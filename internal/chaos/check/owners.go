@@ -21,9 +21,9 @@ func (p *page) births() []*history.Op {
 	return births
 }
 
-// disputed tells whether a create met a row that somebody made in SQL, or a ticket that somebody had typed in or created, and
-// nobody could tell it. Which of the two an answer shows, or of which field what is left, is not promised; ids and owners say
-// what is.
+// disputed tells whether a create met a row that somebody made in SQL, or a ticket that another client had typed in or created,
+// and the daemon could not see it. Which of the two an answer shows, or of which field what is left, is not promised; ids and
+// owners say what is.
 func (p *page) disputed() bool {
 	creates := 0
 	for _, create := range p.changes {
@@ -39,8 +39,8 @@ func (p *page) disputed() bool {
 	return false
 }
 
-// owners demands that nobody is shown the fields of two tickets as one, whatever befell the servers meanwhile, and that a row
-// which somebody made in SQL keeps what nobody changed.
+// owners demands that no answer shows the fields of two tickets as one, whatever befell the servers meanwhile, and that a row
+// which was made in SQL keeps the fields that no client changed.
 func owners(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -127,7 +127,7 @@ const recently = 12 * time.Second
 // spool, or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
 func (b *book) mayMeet(x, y *history.Op) bool {
 	if x.Kind == history.Insert || y.Kind == history.Insert || x.Named+y.Named == 0 {
-		return false // the table tells the two apart; and nobody gives an id twice
+		return false // the table distinguishes the two; and no daemon gives an id twice
 	}
 	late := func(op *history.Op) bool { return op.Code == history.Spooled || !b.well(op, mysqls) }
 	near := max(x.Call, y.Call)-min(x.Return, y.Return) < recently
@@ -197,7 +197,7 @@ func (p *page) fenced(insert *history.Op) []history.Violation {
 	return nil
 }
 
-// lostCreate demands that a create which met a row of SQL is told to somebody: as a dead letter.
+// lostCreate demands that a create which met a row of SQL is reported, as a dead letter.
 func (p *page) lostCreate() []history.Violation {
 	inserted := slices.ContainsFunc(p.inserts, func(op *history.Op) bool { return op.Outcome == history.Done })
 	deleted := slices.ContainsFunc(p.changes, func(op *history.Op) bool { return op.Kind == history.Delete })
@@ -223,7 +223,7 @@ func refusals(b *book) []history.Violation {
 			}
 			earlier := func(other *history.Op) bool { return other.Call < op.Return }
 			if !slices.ContainsFunc(slices.Concat(p.inserts, p.changes, b.strays), earlier) {
-				found = append(found, violation(RuleIDs, p.id, "a create was told that its id is taken, and nobody ever had it", op))
+				found = append(found, violation(RuleIDs, p.id, "a create was refused as its id is taken, and no ticket ever had it", op))
 			}
 		}
 	}

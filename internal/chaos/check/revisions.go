@@ -71,7 +71,7 @@ func (p *page) follows(before, op *history.Op) bool {
 	return op.Revision > before.Revision || same && op.Revision == before.Revision || p.inVain(before, op)
 }
 
-// inVain tells whether a second deletion is told a revision below that of a change that was accepted after the first, and had no
+// inVain tells whether a second deletion received a revision below that of a change that was accepted after the first, and had no
 // effect.
 func (p *page) inVain(change, op *history.Op) bool {
 	return p.again(op) && slices.ContainsFunc(p.changes, func(first *history.Op) bool {

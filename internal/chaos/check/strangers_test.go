@@ -24,7 +24,7 @@ var goodStrangers = map[string]func(s *script){
 		s.create(16, "subject=b", by(1), names(16), refused, code("exists"))
 		s.row(16, 10, "subject=a")
 	},
-	"a create that is told that its id is taken, by one that nobody was told of": func(s *script) {
+	"a create that is refused as its id is taken, by one of unknown outcome": func(s *script) {
 		s.create(0, "subject=a", unknown)
 		s.create(16, "subject=b", by(1), names(16), refused, code("exists"))
 		s.row(16, 10, "subject=a")
@@ -50,7 +50,7 @@ var goodStrangers = map[string]func(s *script){
 		s.set(16, "status=b", rev(12), by(2), at(1))
 		s.row(16, 12, "subject=a assigned_to=1 status=b")
 	},
-	"a repetition that nobody could know": func(s *script) {
+	"a repetition that no place remembered": func(s *script) {
 		s.create(16, "subject=a", rev(10), request("r"))
 		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-kill", Target: "daemon 0", From: s.now, To: s.now + time.Millisecond})
 		s.now += 2 * time.Millisecond
@@ -58,7 +58,7 @@ var goodStrangers = map[string]func(s *script){
 		s.row(16, 10, "subject=a")
 		s.row(17, 11, "subject=a")
 	},
-	"a create of nothing, told to nobody": func(s *script) {
+	"a create of nothing whose id no client received": func(s *script) {
 		s.create(0, "priority", names(16), unknown, code(history.Spooled))
 		s.row(16, 10, "priority status=open")
 	},
@@ -184,7 +184,7 @@ var goodStrangers = map[string]func(s *script){
 		s.create(16, "status=b", rev(11), names(16))
 		s.row(16, 12, "subject=a status=b")
 	},
-	"a set that must meet a ticket which a spooled create has made, as nobody has seen": func(s *script) {
+	"a set that must meet a ticket which a spooled create has made unseen": func(s *script) {
 		s.create(0, "subject=a", names(16), unknown, code(history.Spooled))
 		s.set(16, "subject=b", mustExist, by(1), rev(11))
 		s.row(16, 11, "subject=b")
@@ -283,7 +283,7 @@ var badStrangers = map[string]badHistory{
 		s.create(16, "status=b", rev(11), by(1), names(16))
 		s.row(16, 11, "subject=a status=b")
 	}},
-	"a create that is told that its id is taken, and is the first": {RuleIDs, func(s *script) {
+	"a create that is refused as its id is taken, and is the first": {RuleIDs, func(s *script) {
 		s.create(16, "subject=a", names(16), refused, code("exists"))
 	}},
 	"a create and AUTO_INCREMENT that gave the same id, while all was sick": {RuleIDs, func(s *script) {

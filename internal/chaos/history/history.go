@@ -37,8 +37,8 @@ const (
 	Unknown Outcome = "unknown"
 )
 
-// Spooled is the code of a change that is Done by having been left in its host's spool: it has no revision yet, and is made
-// when that host's daemon takes it in, before any request that the daemon works on later.
+// Spooled is the code of a change that is Done by having been left in its host's spool: it has no revision yet, and is made when
+// that host's daemon ingests it, before any request that the daemon works on later.
 const Spooled = "spooled"
 
 // Fields are the names of the fields that the workload writes, and that are recorded where they are read. Every value but NULL
@@ -66,8 +66,8 @@ type Op struct {
 	Stale bool `json:"stale,omitempty"`
 	// MustExist says that a set asked to be refused where there is no such ticket.
 	MustExist bool `json:"must_exist,omitempty"`
-	// Named is the id that a create asked for. Ticket is then the same, or 0 where the create lies in the spool: if the id is
-	// taken there, the ticket gets another one, and the operator is told.
+	// Named is the id that a create asked for. Ticket is then the same, or 0 where the create lies in the spool: if the id is taken
+	// there, the ticket gets another one, and the log names both.
 	Named int64 `json:"named,omitempty"`
 	// Reused says that Request was used before for something else.
 	Reused bool `json:"reused,omitempty"`

@@ -119,7 +119,8 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A change that is spooled carries the identity of the table for which it is meant, and none where nobody knows it.
+	 * A change that is spooled carries the identity of the table for which it is meant, and none where the client does not
+	 * know it.
 	 */
 	public function test_it_carries_the_identity_of_its_table(): void {
 		$this->identity = 'ABC';

@@ -222,7 +222,7 @@ final class StrangersTest extends TestCase {
 		) as $call ) {
 			try {
 				$call();
-				$this->fail( 'it was told as done' );
+				$this->fail( 'the client reported it as done' );
 			} catch ( TicketdException $e ) {
 				$this->assertSame( 'unavailable', $e->reason() );
 				$this->assertStringContainsString( $this->folder->own, $e->getMessage() );
@@ -266,7 +266,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * Without the posix extension PHP knows its user all the same.
+	 * PHP knows its user also without the posix extension.
 	 */
 	public function test_the_user_is_known_without_posix(): void {
 		$code = sprintf(

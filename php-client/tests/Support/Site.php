@@ -24,7 +24,7 @@ final class Site {
 	public static array $capabilities = array();
 
 	/**
-	 * The current user's id; 0: nobody is logged in.
+	 * The current user's id; 0: no user is logged in.
 	 *
 	 * @var int
 	 */

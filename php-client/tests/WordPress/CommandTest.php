@@ -78,7 +78,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Set makes no ticket, unless it is told to.
+	 * Set makes no ticket without --create.
 	 */
 	public function test_set_makes_none(): void {
 		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'revision' => 8 ) ) );

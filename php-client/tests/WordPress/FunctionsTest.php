@@ -177,7 +177,7 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * A ticket that the functions of the guide make is told of as a new one.
+	 * Listeners receive a ticket that the functions of the guide make as a new one.
 	 */
 	public function test_the_drop_in_functions_tell_of_a_new_ticket(): void {
 		$told = array();

@@ -40,14 +40,14 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
 }
 
 /**
- * Merges fields into a ticket; makes the ticket where it does not exist, unless it is told that it must exist.
+ * Merges fields into a ticket; makes the ticket if it does not exist, unless `$must_exist` forbids that.
  *
  * @param int    $id          The ticket's id.
  * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
  * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
  * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is away the
- *                            change is accepted, and dropped later where there is none.
+ *                            change is accepted, and dropped later if the ticket does not exist.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_set_ticket(

@@ -76,7 +76,7 @@ final class Files {
 	 *
 	 * @param string $path Where it is.
 	 * @param int    $type self::FILE or self::DIR.
-	 * @return array|null What lstat(2) says of it; null where it is not there or is somebody else's.
+	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
 	 */
 	public static function mine( string $path, int $type = self::FILE ): ?array {
 		// PHP remembers what it has seen of a file; it is other processes that write this one.
@@ -93,7 +93,7 @@ final class Files {
 	 * When a file of this user's was written last.
 	 *
 	 * @param string $path Where it is.
-	 * @return int|null Seconds since 1970; null where there is none, or it is somebody else's.
+	 * @return int|null Seconds since 1970; null if the file does not exist or belongs to another user.
 	 */
 	public static function written_at( string $path ): ?int {
 		return self::mine( $path )['mtime'] ?? null;

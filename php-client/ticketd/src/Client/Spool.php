@@ -10,12 +10,12 @@ namespace Ticketd\Client;
 /**
  * A folder into which one user writes and out of which the daemon takes: before it serves its first request, and while
  * it runs before any request that comes later. Below the folder that is configured each user has one, whose name is the
- * user's id. `ticketd spool prepare` makes it: it belongs to the user, its group is the daemon's, and nobody else may
- * look into it. One file is one change, exactly the frame that the daemon would have been sent:
+ * user's id. `ticketd spool prepare` makes it: it belongs to the user, its group is the daemon's, and no other user may
+ * look into it. One file is one change, exactly the frame that the client would have sent:
  *
  *     {folder}/{user id}/{µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
  *
- * The daemon takes them in by order of name. The hex digits come from site and request id: they keep names apart (a
+ * The daemon ingests them by order of name. The hex digits come from site and request id: they keep names apart (a
  * request id that was made up is random), and the same create, made again, is found by them.
  *
  * The folder is bounded by blocks of 4 KiB, as file systems give them: at most 65,536, which are 256 MiB and as many
@@ -51,14 +51,14 @@ final class Spool {
 	private const SUFFIX = '.frame';
 
 	/**
-	 * The folder of all users' spools; an empty string where there is none.
+	 * The folder of all users' spools; an empty string without one.
 	 *
 	 * @var string
 	 */
 	private string $base;
 
 	/**
-	 * This user's folder; an empty string where there is none.
+	 * This user's folder; an empty string without one.
 	 *
 	 * @var string
 	 */
@@ -88,8 +88,7 @@ final class Spool {
 	/**
 	 * Takes the folder; nothing happens yet.
 	 *
-	 * @param string        $folder     The folder of all users' spools; an empty string: there is none, and every
-	 *                                  write() is in vain.
+	 * @param string        $folder     The folder of all users' spools; with an empty string every write() fails.
 	 * @param int           $max_blocks Most blocks that its files may have.
 	 * @param callable|null $now_us     Tells the time in microseconds since 1970; null: the system's.
 	 */
@@ -119,7 +118,7 @@ final class Spool {
 	 * The folder of this process' user.
 	 *
 	 * @param string $folder The folder of all users' spools, or an empty string.
-	 * @return string The path; an empty string where there is none.
+	 * @return string The path; an empty string without one.
 	 */
 	public static function of_user( string $folder ): string {
 		$user = '' === $folder ? null : self::user();
@@ -127,7 +126,7 @@ final class Spool {
 	}
 
 	/**
-	 * Path of this user's folder; an empty string where there is none.
+	 * Path of this user's folder; an empty string without one.
 	 */
 	public function folder(): string {
 		return $this->folder;
@@ -165,7 +164,7 @@ final class Spool {
 			);
 		}
 		return sprintf(
-			'The spool folder %s is not used, as somebody else could have put changes there: it must be a folder that '
+			'The spool folder %s is not used, as another user could have put changes there: it must be a folder that '
 			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
 			. 'root.',
 			$this->folder,
@@ -174,7 +173,7 @@ final class Spool {
 	}
 
 	/**
-	 * How many files in the folder are not this user's. They are never opened, and nobody removes them.
+	 * How many files in the folder are not this user's. Neither the client nor the daemon opens or removes them.
 	 */
 	public function strangers(): int {
 		$names = $this->exists() ? array_diff( (array) @scandir( $this->folder ), array( '.', '..' ) ) : array();
@@ -222,7 +221,7 @@ final class Spool {
 	 *
 	 * @param int[] $ids Ticket ids, at least one.
 	 * @return array<int, array> By ticket id a list of pairs of the time in microseconds since 1970 and the Request, in
-	 *                           the order in which the daemon will take them in. Tickets without any are left out.
+	 *                           the order in which the daemon will ingest them. Tickets without any are left out.
 	 */
 	public function waiting( array $ids ): array {
 		// One look at the folder serves all: a pattern for each id would read it as many times.

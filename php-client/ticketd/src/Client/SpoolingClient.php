@@ -229,8 +229,8 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * Spools a create that failed. The daemon may have made the ticket all the same, under an id that nobody was told:
-	 * by the request id it knows, and takes that one back.
+	 * Spools a create that failed. The daemon may have made the ticket nevertheless, under an id that no caller
+	 * received: by the request id it knows, and takes that one back.
 	 *
 	 * @param TicketdException $failure   Why it failed.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.

@@ -102,7 +102,7 @@ final class Api {
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
 	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket; false: make it where there is none.
+	 * @param bool   $must_exist  Refuse unless the ticket exists; false: make the ticket if it does not exist.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function set(
@@ -171,8 +171,8 @@ final class Api {
 	}
 
 	/**
-	 * Sets fields of a ticket, and makes it where there is none. Other than {@see self::set()} it tells listeners which
-	 * of the two it did, at the price of a look at the ticket.
+	 * Sets fields of a ticket, and makes it if it does not exist. Other than {@see self::set()} it tells listeners
+	 * which of the two it did, at the price of a look at the ticket.
 	 *
 	 * @param int   $id     The ticket's id.
 	 * @param array $fields Values by field name.
@@ -180,7 +180,7 @@ final class Api {
 	 */
 	public function put( int $id, array $fields ) {
 		$ticket = $this->get( $id );
-		// Where nobody can tell whether there is one, the change waits in the spool, and makes the ticket if need be.
+		// If ticketd cannot tell whether the ticket exists, the change waits in the spool and makes it if need be.
 		if ( ! is_wp_error( $ticket ) || 'ticketd_not_found' !== $ticket->get_error_code() ) {
 			return $this->set( $id, $fields );
 		}

@@ -12,9 +12,9 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Stands behind the functions that many support plugins define after a guide, which keeps each ticket in a hash of
  * Redis. Callers of those functions expect what a hash gives them: texts, but for what the guide casts to integers;
- * times in seconds since 1970; no field that nobody has set; false where something fails, and the reason in PHP's log.
+ * times in seconds since 1970; no field that was never set; false where something fails, and the reason in PHP's log.
  *
- * The documentation's page guide.md lists what is different all the same.
+ * The documentation's page guide.md lists the remaining differences.
  */
 final class DropIn {
 
@@ -98,7 +98,7 @@ final class DropIn {
 	}
 
 	/**
-	 * Merges fields into a ticket; makes the ticket where there is none.
+	 * Merges fields into a ticket; makes the ticket if it does not exist.
 	 *
 	 * @param int   $ticket_id The ticket's id.
 	 * @param array $metadata  Values by field name; times in seconds since 1970, or as texts.

@@ -14,8 +14,8 @@ defined( 'ABSPATH' ) || exit;
  * them, so that one user's `order-812` would stand in the way of another's, or of the shop's. What is sent is therefore
  * made of the user and the id that the user gave.
  *
- * An id that the client made up for a call without one is told to the user where the call failed, so that it can be
- * repeated. The id is told with a signature, which only the same user can give back.
+ * An id that the client made up for a call without one is returned to the user if the call failed, so that the user can
+ * repeat it. The id is returned with a signature, so that only the same user can use it.
  */
 final class RequestIds {
 
@@ -49,7 +49,7 @@ final class RequestIds {
 	}
 
 	/**
-	 * An id that was made up, as the current visitor is told it.
+	 * An id that was made up, as the current visitor receives it.
 	 *
 	 * @param string $made_up The id.
 	 */

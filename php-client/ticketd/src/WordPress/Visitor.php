@@ -1,6 +1,6 @@
 <?php
 /**
- * Who somebody is.
+ * Who the current visitor is.
  *
  * @package Ticketd
  */

@@ -230,7 +230,7 @@ final class SiteHealth {
 			return self::result(
 				'spool',
 				'recommended',
-				__( 'Somebody else writes to the spool of ticketd', 'ticketd' ),
+				__( 'Another user writes to the spool of ticketd', 'ticketd' ),
 				sprintf( $text, $spool->strangers(), $folder )
 			);
 		}

@@ -123,7 +123,7 @@ final class StatusTable {
 	 */
 	private static function spool( array $spool ): string {
 		/* translators: 1, 2, 3: numbers of files */
-		$text = __( '%1$s files wait, %2$s were taken in since the start, %3$s set aside', 'ticketd' );
+		$text = __( '%1$s files wait, %2$s were ingested since the start, %3$s set aside', 'ticketd' );
 		return sprintf(
 			$text,
 			number_format_i18n( $spool['files'] ),
