@@ -244,6 +244,57 @@ func TestJournalFull(t *testing.T) {
 	mustSet(t, c, 1, "status", "5")
 }
 
+// A change that Redis cannot make, as another program has the key, stays in the journal: flush brings the others to MySQL and says
+// that this one is not there; status says so, too. (Where only Redis is asked for what is dirty, flush says that all is done.)
+func TestFlushNamesWhatIsStuck(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, durable)
+	r := newRig(t, rigOptions{redis: server})
+	c := r.dial(t)
+	mustSet(t, c, 1, "status", "before")
+	server.Kill()
+	mustSet(t, c, 777, "subject", "waits in the journal")
+	mustSet(t, c, 1, "status", "after")
+	if err := r.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.redis.Set(t.Context(), r.prefix+"ticket:777", "not a ticket", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "status names what is stuck", func() bool {
+		status, err := c.Status(t.Context())
+		return err == nil && strings.Contains(strings.Join(status.Warnings, "\n"), "ticket 777")
+	})
+	for _, ids := range [][]string{nil, {"777"}} {
+		out, err := r.run(t, append([]string{"flush"}, ids...)...)
+		if err == nil || !strings.Contains(out, "ticket 777") {
+			t.Errorf("flush %v: %v\n%s", ids, err, out)
+		}
+	}
+	if got := column(t, r.db, "status", 1); got != "after" {
+		t.Errorf("the other ticket is %q in MySQL", got)
+	}
+	if err := r.redis.Del(t.Context(), r.prefix+"ticket:777").Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "the journal is empty", func() bool {
+		status, err := c.Status(t.Context())
+		return err == nil && status.Journal.Entries == 0
+	})
+	if out, err := r.run(t, "flush"); err != nil {
+		t.Errorf("flush: %v\n%s", err, out)
+	}
+	if got := column(t, r.db, "subject", 777); got != "waits in the journal" {
+		t.Errorf("subject %q in MySQL", got)
+	}
+}
+
 // Without Redis the journal is the store: writes are acknowledged from it, flushed to MySQL, and survive a kill -9.
 func TestNoRedis(t *testing.T) {
 	t.Parallel()

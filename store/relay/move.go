@@ -11,8 +11,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Move tells of a create that was acknowledged under an id which turned out to be another ticket's, and of the id that it has
-// now.
+// Move is a create that was acknowledged under an id which belongs to another ticket, and the id that it got instead.
 type Move struct {
 	From, To ticket.ID
 	At       time.Time
@@ -56,8 +55,8 @@ func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	s.void(l, old, rest)
 	s.queueAgain(at, &moved[0])
 	s.opts.Log.Error().Int64("ticket", int64(from)).Int64("new_id", int64(to)).
-		Msg("a ticket was created while Redis was away, under an id that is another ticket's: it has a new id; " +
-			"tell who was told the old one")
+		Msg("a ticket was created while Redis was away, under an id that belongs to another ticket: it got a new id; " +
+			"pass that on to whoever received the old one")
 	s.lane(to).wakeUp()
 	s.signal()
 	return nil
