@@ -209,7 +209,7 @@ func showStray(d *table.Definition, record, row *store.Record) {
 // was replaced, but for what waits on this host alone.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision && !record.Queued {
-		behind, err := record.Behind, record.Err
+		behind, err := record.Behind || row.Behind, record.Err
 		*record = *row
 		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
 		return

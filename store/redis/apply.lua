@@ -43,7 +43,8 @@
 -- was sent before, and the caller sends it again as the reply was lost. A replay begins with the oldest entry that waits; what is
 -- before it in unmade was settled. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
--- before; where not, the row's revision is unknown, and only one above all others is safe.
+-- before (a create that joins the ticket gets the next one, as its client has not seen the rest of the ticket); where not, the row's
+-- revision is unknown, and only one above all others is safe.
 --
 -- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest.
 -- A change that is replayed was acknowledged: it is made even if its request id now belongs to another request.
@@ -174,7 +175,8 @@ end
 
 -- made is the revision of a ticket's newest change that is no repetition, where this call has replayed one of either kind. moved are
 -- tickets of which it is newer than the first of a replayed repetition: readers on the journal's host saw the repetition's values
--- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here.
+-- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here. The same holds
+-- for a create that joins a ticket: its readers saw the create's fields as the whole ticket.
 local made, moved = {}, {}
 
 local out = {}
@@ -257,6 +259,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		else
 			local revision
 			if sequence > 0 and held[1] then
+				moved[id] = moved[id] or kind == 1 or kind == 4
 				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged + (moved[id] and 1 or 0))
 			else
 				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)

@@ -103,15 +103,14 @@ const (
 func (s *Store) settleRepeatable(ctx context.Context, mutations []store.Mutation) {
 	for range maxSettles {
 		ids := s.repeatable(mutations)
-		if len(ids) == 0 || s.settleSoon(ctx, ids) != nil {
+		if len(ids) == 0 || s.settleSoon(ctx, ids, maxSettling) != nil {
 			return
 		}
 	}
 }
 
-// settleSoon is settle within the time that a request can spend on it.
-func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID) error {
-	limit := maxSettling
+// settleSoon is settle within a limit, and within the half of the request's own time.
+func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID, limit time.Duration) error {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		limit = min(limit, time.Until(deadline)/2)
 	}
@@ -128,16 +127,20 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck != nil {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil {
 			continue
 		}
-		l := s.lane(m.ID)
-		_, known := s.recent.find(m)
-		if !known && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead {
+		if _, known := s.recent.find(m); !known && s.soon(s.lane(m.ID), w) {
 			ids = append(ids, m.ID)
 		}
 	}
 	return ids
+}
+
+// soon says that the next store can be expected to take what waits of a ticket within the time of a request. The caller holds the
+// lock.
+func (s *Store) soon(l *lane, w *waiting) bool {
+	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead
 }
 
 // sort says which of the mutations go to the next store and which into the journal. A create goes to the next store whenever that

@@ -99,12 +99,14 @@ func (o *overlay) remove(e *entry) {
 	w.changes = kept
 }
 
-// over puts what waits over a record of the next store.
+// over puts what waits over a record of the next store. The next store may still make other changes below the revision that the
+// record gets, so the record is behind, unless a create or a deletion waits: then there are no other changes.
 func (w *waiting) over(r *store.Record) {
 	if w.created != 0 && r.Held() && r.Born <= w.created { // another ticket, so that the create will get another id
 		*r = store.Record{ID: r.ID, Err: r.Err}
 	}
 	whole := r.Full
+	r.Behind = true
 	if w.full { // what the next store seems to hold is from before the create, which is nothing
 		r.Full, r.Behind = true, false
 	}

@@ -169,6 +169,8 @@ type outage struct {
 	gone atomic.Int64 // the partition of this ticket takes no replays
 	full atomic.Bool  // there is room for the first mutation of a call alone
 	held atomic.Bool  // of the next replay the first entry cannot be made, while the others are
+
+	onRead atomic.Pointer[func()] // is called once, when a read has its answer
 }
 
 // failure says of each write whether it fails before it is made, or after.
@@ -236,7 +238,11 @@ func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, erro
 	if o.away.Load() {
 		return nil, errOutage
 	}
-	return o.Next.Get(ctx, ids)
+	records, err := o.Next.Get(ctx, ids)
+	if do := o.onRead.Swap(nil); do != nil {
+		(*do)()
+	}
+	return records, err
 }
 
 // failingAtRandom fails a third of the writes, half of these after they were made.
