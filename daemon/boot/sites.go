@@ -148,12 +148,13 @@ func strategy(c *config.Site) site.Strategy {
 	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
 }
 
-// seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
+// seeded is told that Redis held nothing of this site. That is as it should be where Redis never did, and an alarm else.
 func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	if s.Site != nil {
 		s.Rebury()
 	}
-	if floor == 0 && !emptied {
+	if !emptied {
+		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds nothing of this site yet")
 		return
 	}
 	at := time.Now().UTC().Format(time.RFC3339)
