@@ -6,6 +6,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
@@ -48,5 +49,17 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	}
 	if _, queries := d.db.counts(); queries != 2 {
 		t.Errorf("%d queries, want one more for the added column", queries)
+	}
+}
+
+// Readers share one look at the places: what it found while a place did not answer stays stale for those who had the store's answer
+// before.
+func TestStaleStaysStale(t *testing.T) {
+	t.Parallel()
+	fields := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
+	record := store.Record{ID: 7, Revision: 5}
+	found := store.Record{ID: 7, Revision: 6, Full: true, Queued: true, Behind: true, Fields: fields}
+	if merge(&record, &found); record.Revision != 6 || !record.Behind {
+		t.Errorf("merged into %+v, want revision 6, behind", record)
 	}
 }
