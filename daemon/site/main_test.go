@@ -37,6 +37,7 @@ type database struct {
 	writes     int
 	queries    int
 	refreshes  int
+	late       func() // is called once, when rows were read that are not on their way back yet
 }
 
 func newDatabase(t *testing.T) *database {
@@ -129,12 +130,17 @@ func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, erro
 		return nil, err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	var rows []mysql.Row
 	for _, id := range ids {
 		if row, there := d.rows[id]; there {
 			rows = append(rows, row)
 		}
+	}
+	late := d.late
+	d.late = nil
+	d.mu.Unlock()
+	if late != nil {
+		late()
 	}
 	return rows, nil
 }

@@ -138,7 +138,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 			return records, nil
 		}
 	case 1:
-		found, err = s.fetchOne(ctx, d, lacking[0].ID)
+		found, err = s.fetchOne(ctx, d, &lacking[0], lackingBefore[0])
 	default:
 		found, err = s.fetch(ctx, lacking, lackingBefore)
 	}

@@ -2,7 +2,9 @@ package site
 
 import (
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
@@ -61,5 +63,54 @@ func TestStaleStaysStale(t *testing.T) {
 	found := store.Record{ID: 7, Revision: 6, Full: true, Queued: true, Behind: true, Fields: fields}
 	if merge(&record, &found); record.Revision != 6 || !record.Behind {
 		t.Errorf("merged into %+v, want revision 6, behind", record)
+	}
+}
+
+// A reader does not share the row that another one is being sent where the ticket was written since: the row lacks the change, and
+// the store may have forgotten it when MySQL has it. Where readers of one ticket share whatever is under way, "open" is read (tried).
+func TestReadAfterAWriteAsksAnew(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fields := ticket.Fields{
+		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
+	}
+	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields}
+	read, sent := make(chan struct{}), make(chan struct{})
+	d.db.late = func() {
+		close(read)
+		<-sent
+	}
+	var earlier sync.WaitGroup
+	earlier.Go(func() { _, _ = d.Get(t.Context(), &protocol.GetParams{ID: 7}) })
+	<-read
+	d.write(t, 7, "closed")
+	if err := d.Flusher.TryFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.db.mu.Lock()
+	written := d.db.rows[7].Revision
+	d.db.mu.Unlock()
+	if err := d.store.Ack(t.Context(), []store.Receipt{{ID: 7, Revision: written, Ahead: true}}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan protocol.Ticket, 1)
+	go func() {
+		got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- got
+	}()
+	var got protocol.Ticket
+	select {
+	case got = <-done:
+	case <-time.After(time.Second):
+		t.Error("the reader waits for the row of the other one")
+	}
+	close(sent)
+	earlier.Wait()
+	at := slices.IndexFunc(got.Fields, func(f protocol.Field) bool { return f.Name == "status" })
+	if got.Revision != int64(written) || at < 0 || got.Fields[at].Value != protocol.Text("closed") {
+		t.Errorf("read %+v, want closed at revision %d", got, written)
 	}
 }
