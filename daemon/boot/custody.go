@@ -149,7 +149,8 @@ func (c *custody) learn(db *mysql.DB, identity string) {
 	}
 }
 
-// keep writes what is remembered to the disk. The site works without; only the next start would miss it. The caller holds the lock.
+// keep writes what is remembered to the disk. The site works without; only the next start would miss it. The caller holds the
+// lock.
 func (c *custody) keep() {
 	if err := writeMemory(c.file, &c.memory); err != nil {
 		c.log.Warn().Err(err).Msg("the table's identity cannot be kept on disk")

@@ -54,8 +54,8 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	}
 }
 
-// Readers share one look at the places: what it found while a place did not answer stays stale for those who had the store's answer
-// before.
+// Readers share one look at the places: what it found while a place did not answer stays stale for those who had the store's
+// answer before.
 func TestStaleStaysStale(t *testing.T) {
 	t.Parallel()
 	fields := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
@@ -66,8 +66,9 @@ func TestStaleStaysStale(t *testing.T) {
 	}
 }
 
-// A reader does not share the row that another one is being sent where the ticket was written since: the row lacks the change, and
-// the store may have forgotten it when MySQL has it. Where readers of one ticket share whatever is under way, "open" is read (tried).
+// A reader does not share the row that another one is being sent where the ticket was written since: the row lacks the change,
+// and the store may have forgotten it when MySQL has it. Where readers of one ticket share whatever is under way, the change is
+// not read (tried).
 func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -15,12 +15,13 @@ import (
 const (
 	// counterTickets are raised by compare and set.
 	counterTickets = 2
-	// incrementers and touchers are the clients of each host that raise counters, and that change something else of them.
-	incrementers = 2
-	touchers     = 1
+	// raisers and touchers are the clients of each host that raise counters, and that change something else of them.
+	raisers  = 2
+	touchers = 1
 )
 
-// firstCounter is the first of the counters' ids: below the cold tickets, so that a table with AUTO_INCREMENT goes on as without them.
+// firstCounter is the first of the counters' ids: below the cold tickets, so that a table with AUTO_INCREMENT goes on as without
+// them.
 func (s *site) firstCounter() int64 { return s.firstCold() - counterTickets }
 
 // acks are the places that a client may have a change acknowledged by.
@@ -69,13 +70,13 @@ type counter struct {
 
 // count starts the clients of the counters.
 func (w *workload) count(ctx context.Context) {
-	for slot := range len(w.site.hosts) * (incrementers + touchers) {
+	for slot := range len(w.site.hosts) * (raisers + touchers) {
 		c := &counter{
 			w: w, by: &goCaller{host: w.site.hosts[slot%len(w.site.hosts)]}, slot: slot, number: w.site.rec.client(),
 			r: rand.New(rand.NewPCG(uint64(w.seed), 1<<33|uint64(w.site.number)<<8|uint64(slot))),
 		}
 		do := c.raise
-		if slot >= len(w.site.hosts)*incrementers {
+		if slot >= len(w.site.hosts)*raisers {
 			do = c.touch
 		}
 		w.clients.Go(func() { c.run(ctx, do) })

@@ -98,8 +98,8 @@ func TestRedisEmptied(t *testing.T) {
 	}
 }
 
-// A site that has tickets in MySQL meets a Redis that has never held anything of it: that is no loss. When Redis is emptied while the
-// daemon is down, the next start says so. (Where MySQL's tickets alone decide, the first start says it, too; where the daemon
+// A site that has tickets in MySQL meets a Redis that has never held anything of it: that is no loss. When Redis is emptied while
+// the daemon is down, the next start says so. (Where MySQL's tickets alone decide, the first start says it, too; where the daemon
 // remembers nothing, no start does.)
 func TestFirstStartIsNoLoss(t *testing.T) {
 	t.Parallel()

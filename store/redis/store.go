@@ -41,8 +41,8 @@ type Options struct {
 	// Filled says that an earlier process has found keys of this site in Redis.
 	Filled bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
-	// the sink has by then (zero where that is not known), and whether this store, or an earlier process, has seen Redis filled: only
-	// then Redis was emptied or replaced. Optional.
+	// the sink has by then (zero where that is not known), and whether this store, or an earlier process, has seen Redis filled:
+	// only then Redis was emptied or replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.

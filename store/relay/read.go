@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// maxReadSettling bounds how long a read waits for the next store to take what waits: with the time-out of the read itself it must
-// leave the client some of its second.
+// maxReadSettling bounds how long a read waits for the next store to take what waits: with the time-out of the read itself it
+// must leave the client some of its second.
 const maxReadSettling = 250 * time.Millisecond
 
 // Get implements [store.Tickets]. Only the next store knows which fields a revision stands for: below the revision that the
@@ -127,8 +127,8 @@ func (s *Store) arrivals(ids []ticket.ID, accepted []acceptance) (before []arriv
 	return before
 }
 
-// cover puts what waits over the records of the tickets in before. False where some of it arrived in the next store while that was
-// asked: it may be in neither, or be newer there than here.
+// cover puts what waits over the records of the tickets in before. False where some of it arrived in the next store while that
+// was asked: it may be in neither, or be newer there than here.
 func (s *Store) cover(records []store.Record, before []arrival) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

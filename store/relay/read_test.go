@@ -22,8 +22,8 @@ func (h *harness) duringRead(do func()) {
 	h.next.onRead.Store(&do)
 }
 
-// belongs demands that what was read of ticket 1 is what the next store has, or had, under the revision that was read: a conditional
-// change under it must not be made over changes that the reader has not seen.
+// belongs demands that what was read of ticket 1 is what the next store has, or had, under the revision that was read: a
+// conditional change under it must not be made over changes that the reader has not seen.
 func (h *harness) belongs(t *testing.T, read store.Record) {
 	t.Helper()
 	h.drained(t)
@@ -37,9 +37,9 @@ func (h *harness) belongs(t *testing.T, read store.Record) {
 	}
 }
 
-// A read never shows one revision's fields under the number of another: not where a direct change and then one through the journal
-// come while Redis is asked, nor where a change waits in the journal and another one, with a lower number, reaches Redis before it.
-// Where changes that wait are put over Redis' answer, the revision read stands for "2" in the end (tried).
+// A read never shows one revision's fields under the number of another: not where a direct change and then one through the
+// journal come while Redis is asked, nor where a change waits in the journal and another one, with a lower number, reaches Redis
+// before it. Where changes that wait are put over Redis' answer, the revision read stands for "2" in the end (tried).
 func TestRevisionBelongsToItsFields(t *testing.T) {
 	t.Parallel()
 	for name, waits := range map[string]bool{"nothing waited": false, "a change waited": true} {

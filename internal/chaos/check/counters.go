@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,14 +21,15 @@ func (b *book) collectCounters() {
 // counts tells whether a ticket is a counter.
 func (b *book) counts(ticket int64) bool { return len(b.counters[ticket]) > 0 }
 
-// counters demands that each counter's number in the end is that of the increments that were acknowledged, and of those of unknown
-// outcome at most; and that no two acknowledged increments made the same number, as the second of them undid the first.
+// counters demands that each counter's number in the end is that of the increments that were acknowledged, and of those of
+// unknown outcome at most; and that no two acknowledged increments made the same number, as the second of them undid the first.
 func counters(b *book) []history.Violation {
 	var found []history.Violation
 	for _, ticket := range slices.Sorted(maps.Keys(b.counters)) {
 		made := map[string]*history.Op{}
 		done, unknown := 0, 0
-		ops := slices.SortedStableFunc(slices.Values(b.counters[ticket]), func(x, y *history.Op) int { return cmp.Compare(x.Call, y.Call) })
+		ops := b.counters[ticket]
+		byCall(ops)
 		for _, op := range ops {
 			switch {
 			case op.IfRevision == 0 || op.Outcome == history.Refused:
