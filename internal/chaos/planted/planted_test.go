@@ -50,7 +50,8 @@ var cases = map[string]invariant{
 	},
 	"replay ledger": {
 		plants: []plant{{
-			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived then", instead: "if false then",
+			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived and not unmade[sequence] then",
+			instead: "if false then",
 		}},
 		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
 	},
