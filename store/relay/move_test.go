@@ -26,7 +26,7 @@ func (h *harness) stranger(t *testing.T, id ticket.ID) {
 	t.Helper()
 	m := mutation(id, "a stranger's")
 	m.Proposed -= ticket.Revision(time.Hour.Microseconds()) // however long the test takes
-	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h.another(t), m); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,11 +105,11 @@ func TestAReplayedTicketIsAsOldAsItsChange(t *testing.T) {
 	h.next.away.Store(true)
 	old := mutation(1, "theirs")
 	old.Proposed -= 3 * store.LateSkew
-	if _, err := h.Apply(t.Context(), []store.Mutation{old}); err != nil {
+	if _, err := store.Make(t.Context(), h, old); err != nil {
 		t.Fatal(err)
 	}
 	other := h.another(t)
-	if _, err := other.Apply(t.Context(), []store.Mutation{mutation(2, "newer, as all revisions after it")}); err != nil {
+	if _, err := store.Make(t.Context(), other, mutation(2, "newer, as all revisions after it")); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -312,12 +312,12 @@ func TestReplayedCreateMeetsItsOwn(t *testing.T) {
 	h.next.away.Store(true)
 	m := create(1, "new")
 	m.Fields = append(m.Fields, ticket.Field{Name: "subject", Value: ticket.Text("mine")})
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h, m); err != nil {
 		t.Fatal(err)
 	}
 	told := mutation(1, "told")
 	told.Fields[0].Name = "category"
-	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{told}); err != nil {
+	if _, err := store.Make(t.Context(), h.another(t), told); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -340,7 +340,7 @@ func TestTakenAndDeletedWhileRedisIsAway(t *testing.T) {
 	h.set(t, 1, "open")
 	gone := mutation(2, "")
 	gone.Kind, gone.Fields = store.Delete, nil
-	if _, err := h.Apply(t.Context(), []store.Mutation{gone}); err != nil {
+	if _, err := store.Make(t.Context(), h, gone); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Bury(t.Context(), []ticket.ID{3}); err != nil {
