@@ -68,8 +68,11 @@ local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
 	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
-local highest = tonumber(known[2]) or 0
+local highest = bounded(known[2])
 local arrived = tonumber(known[4]) or 0
+if arrived > ceiling then -- no journal has come so far: what is replayed counts as not arrived
+	arrived = 0
+end
 local before, arrivedBefore, buried = highest, arrived, 0
 local oldest, unmade = tonumber(ARGV[5]) or 0, {}
 for number in string.gmatch(known[5] or '', '%d+') do
@@ -93,7 +96,7 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 	if held.err then -- something else uses the key
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
-	local rev = tonumber(held[1]) or 0
+	local rev = bounded(held[1])
 	if required > 0 and required ~= rev then
 		return 1, rev
 	elseif kind == 3 then
@@ -116,7 +119,7 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 		return
 	end
 	if held[1] then
-		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by a client that received the id
+		if since > 0 and bounded(held[5]) > since then -- made by a client that received the id
 			return held[3] and 2, rev
 		end
 		return 4, rev
@@ -216,7 +219,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
-	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
+	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'
 	end
@@ -226,7 +229,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		answer(6, id, 0)
 	elseif done then
 		if behind then
-			made[id] = made[id] or tonumber(held[1])
+			made[id] = made[id] or bounded(held[1])
 			moved[id] = made[id] ~= tonumber(rev)
 			local stands = acknowledged + (moved[id] and 1 or 0)
 			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
@@ -238,7 +241,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	else
 		local status, have = refusal(kind, id, ticket, graves, held, required, since)
 		if not status and not held[2] and sequence == 0 and waiting >= quota then
-			status, have = 7, tonumber(held[1]) or 0
+			status, have = 7, bounded(held[1])
 		end
 		if status then
 			answer(status, id, have)
@@ -251,7 +254,7 @@ for _ = 1, tonumber(ARGV[4]) do
 				stand(ticket, id, names, nulls, held, acknowledged, due, true)
 				highest = math.max(highest, acknowledged)
 			end
-			local stands = string.format('%.0f', behind and acknowledged or tonumber(held[1]) or 0)
+			local stands = string.format('%.0f', behind and acknowledged or bounded(held[1]))
 			if request then
 				redis.call('SET', request, id .. ' ' .. stands .. ' ' .. digest, 'PX', memory)
 			end
@@ -260,9 +263,9 @@ for _ = 1, tonumber(ARGV[4]) do
 			local revision
 			if sequence > 0 and held[1] then
 				moved[id] = moved[id] or kind == 1 or kind == 4
-				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged + (moved[id] and 1 or 0))
+				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0))
 			else
-				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
+				revision = math.max(bounded(held[1]) + 1, proposed, acknowledged, highest + 1)
 			end
 			highest = math.max(highest, revision)
 			if sequence > 0 then
@@ -281,7 +284,7 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_d:' .. names[i]
 				set[#set + 1] = text
 			end
-			local born = tonumber(held[5]) or revision
+			local born = held[5] and bounded(held[5]) or revision
 			if not held[1] then
 				-- made when it was acknowledged, not when it came here
 				born = math.min(revision, sequence > 0 and acknowledged or revision, since > 0 and since + late_skew or revision)

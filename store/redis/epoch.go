@@ -69,11 +69,12 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	metas := make([]*goredis.SliceCmd, s.keys.partitions)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p := range metas {
-			metas[p] = pipe.HMGet(ctx, s.keys.meta(p), "epoch", "floorless")
+			metas[p] = pipe.HMGet(ctx, s.keys.meta(p), "epoch", "floorless", "rev")
 		}
 		return nil
 	})
 	err = wrap("prepare", err)
+	defer s.mendHighest(ctx, metas)
 	unknown, emptied, floorNeeded := s.unknownFillings(metas)
 	if len(unknown) == 0 {
 		return err

@@ -47,6 +47,8 @@ type Options struct {
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnOdd is called with the key each time that a ticket's hash has a revision that none can be. It must not block. Optional.
+	OnOdd func(key string)
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)

@@ -43,6 +43,7 @@ func TestBeside(t *testing.T) {
 		"ExtraFields":                           TestExtraFields,
 		"AnotherUniqueIndexDoesNotMixTickets":   TestAnotherUniqueIndexDoesNotMixTickets,
 		"AFieldWithoutAPlace":                   TestAFieldWithoutAPlace,
+		"OddRevision":                           TestOddRevision,
 		"BitAndBinaryColumns":                   TestBitAndBinaryColumns,
 		"SoftDeletes":                           TestSoftDeletes,
 		"BatchesAreCutByRowsAndSorted":          TestBatchesAreCutByRowsAndSorted,

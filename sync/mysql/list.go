@@ -62,7 +62,7 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 		return nil, nil, db.failure(operation, err)
 	}
 	defer rows.Close()
-	tickets, next, err = readPage(rows, newRowScanner(d), p)
+	tickets, next, err = readPage(rows, db.newRowScanner(d), p)
 	if errors.Is(err, ErrTooMuch) {
 		return nil, nil, err
 	}
