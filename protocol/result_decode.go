@@ -107,6 +107,8 @@ func (d *decoder) ticket(t *Ticket) error {
 			return d.ticketFields(&t.Fields)
 		case "stale":
 			return d.flag(&t.Stale)
+		case "cut":
+			return d.flag(&t.Cut)
 		default:
 			return d.ignore()
 		}

@@ -200,7 +200,11 @@ func ticketJSON(t *protocol.Ticket) map[string]any {
 			fields[f.Name] = f.Value.Text()
 		}
 	}
-	return map[string]any{"id": t.ID, "revision": t.Revision, "fields": fields}
+	all := map[string]any{"id": t.ID, "revision": t.Revision, "fields": fields}
+	if t.Cut {
+		all["cut"] = true
+	}
+	return all
 }
 
 // parseFields reads name=value and name:null.

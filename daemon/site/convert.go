@@ -74,8 +74,11 @@ func wireValue(d *table.Definition, f ticket.Field) protocol.Value {
 func fromRows(rows []mysql.Row) []store.Record {
 	records := make([]store.Record, len(rows))
 	for i := range rows {
-		r := &rows[i]
-		records[i] = store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
+		records[i] = fromRow(&rows[i])
 	}
 	return records
+}
+
+func fromRow(r *mysql.Row) store.Record {
+	return store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
 }

@@ -32,6 +32,9 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		}
 		return nil
 	})
+	if size := extentOf(m.Fields); err == nil && !size.fits() {
+		err = tooLarge(m.Fields, size)
+	}
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
