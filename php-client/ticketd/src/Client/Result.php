@@ -91,15 +91,16 @@ final class Result {
 	 * Reads a ticket.
 	 *
 	 * @param mixed $ticket The value.
-	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so, and `cut`: true where a list's
-	 *         ticket is larger than a frame, so that not all of it is here.
+	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so, and `cut`:
+	 *         true where a list's ticket is larger than a frame, so that not all of it is here.
 	 * @throws ProtocolException If it is no ticket.
 	 */
 	public static function ticket( $ticket ): array {
 		if ( ! is_array( $ticket ) || ! is_array( $ticket['fields'] ?? null ) ) {
 			throw new ProtocolException( 'a ticket without fields' );
 		}
-		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] ) + self::staleness( $ticket ) + self::mark( $ticket, 'cut' );
+		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] )
+			+ self::staleness( $ticket ) + self::mark( $ticket, 'cut' );
 	}
 
 	/**
