@@ -122,6 +122,8 @@ type Record struct {
 	Deleted bool
 	// Dirty says that changes of the ticket wait to be flushed.
 	Dirty bool
+	// Since is as in [Claim], of a dirty ticket: where no place below has the ticket, that change made it.
+	Since time.Time
 	// Created is as in [Claim]: a row of this id from before that revision is another ticket's. Zero where no create waits.
 	Created ticket.Revision
 	// Born is the revision at which a mutation made what the store holds, as it was acknowledged; zero where a row did.

@@ -227,7 +227,11 @@ func merge(record, row *store.Record) {
 
 // defaults completes a ticket that has no row yet.
 func defaults(d *table.Definition, record *store.Record) error {
-	fields, _, err := d.Complete(record.Fields, time.Now())
+	given := record.Fields
+	if column, born := d.Born(given, record.Since); column >= 0 { // as its insert will
+		given = slices.Clone(given).With(d.Columns[column].Field, born)
+	}
+	fields, _, err := d.Complete(given, time.Now())
 	if err != nil {
 		return err
 	}

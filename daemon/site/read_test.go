@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -114,4 +115,34 @@ func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	if got.Revision != int64(written) || at < 0 || got.Fields[at].Value != protocol.Text("closed") {
 		t.Errorf("read %+v, want closed at revision %d", got, written)
 	}
+}
+
+// A ticket that a set has made, and that has no row yet, has the time of the set as its time of creation at each read.
+func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.db.definition.Columns = append(d.db.definition.Columns, table.Column{
+			Field: "created_at", Name: "created_at", Kind: table.Datetime, Default: table.Default{Source: table.Now},
+		})
+		d.db.definition.CreatedAt = "created_at"
+		if err := d.db.definition.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		made := time.Now().UTC().Format(time.DateTime)
+		d.write(t, 7, "open")
+		for range 2 {
+			time.Sleep(time.Hour)
+			got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range got.Fields {
+				if f.Name == "created_at" && f.Value.Text() != made {
+					t.Errorf("created at %s, want %s", f.Value.Text(), made)
+				}
+			}
+			d.write(t, 7, "pending")
+		}
+	})
 }

@@ -3,7 +3,9 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -91,6 +93,9 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 		Created:  revision(hash[markPrefix+fieldNew]),
 		Born:     revision(hash[fieldBorn]),
 		Fields:   make(ticket.Fields, 0, len(hash)),
+	}
+	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
+		r.Since = time.UnixMilli(ms)
 	}
 	for name, value := range hash {
 		if field, marked := strings.CutPrefix(name, markPrefix); marked {

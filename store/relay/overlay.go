@@ -17,6 +17,7 @@ type waiting struct {
 	arrived  int             // entries that were taken away again
 	last     uint64          // the sequence number of the newest entry
 	born     ticket.Revision // of the first entry that made something wait
+	since    time.Time       // when that was accepted
 	revision ticket.Revision
 	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
 	full     bool            // made by a create that waits
@@ -41,7 +42,7 @@ func (o *overlay) add(e *entry) {
 	m := &e.mutation
 	w := o.tickets[m.ID]
 	if w == nil {
-		w = &waiting{born: e.revision}
+		w = &waiting{born: e.revision, since: changedAt(m).Truncate(time.Millisecond)}
 		o.tickets[m.ID] = w
 	}
 	w.entries++
@@ -121,6 +122,9 @@ func (w *waiting) over(r *store.Record) {
 	}
 	if r.Created == 0 {
 		r.Created = w.created
+	}
+	if !r.Dirty || r.Since.IsZero() {
+		r.Since = w.since
 	}
 	r.Revision = max(r.Revision, w.revision)
 	r.Dirty, r.Queued = true, true

@@ -294,6 +294,25 @@ func testBatch(t *testing.T, b *bench) {
 	wantFields(t, b.get(t, 2).Fields, "status", "open")
 }
 
+// A dirty ticket says since when, as its claim does; later changes do not move that, and a clean ticket has none.
+func testSince(t *testing.T, b *bench) {
+	at := b.now
+	b.set(t, 1, "status", "open")
+	b.advance(time.Hour)
+	last := b.set(t, 1, "status", "pending")
+	if got := b.get(t, 1).Since; got.Before(at.Add(-time.Second)) || got.After(at.Add(time.Second)) {
+		t.Errorf("the ticket is dirty since %v, want %v", got, at)
+	}
+	since := b.get(t, 1).Since
+	if c := b.claimOne(t); !c.Since.Equal(since) {
+		t.Errorf("claimed as dirty since %v, and read since %v", c.Since, since)
+	}
+	b.ack(t, 1, last)
+	if got := b.get(t, 1); !got.Since.IsZero() {
+		t.Errorf("a clean ticket is dirty since %v", got.Since)
+	}
+}
+
 // A call that the store has room for in part makes that part, and says which: what is refused was not made, what is not refused
 // was, and what needs no room (a repetition) is answered, wherever in the call it stands.
 func testRoom(t *testing.T, b *bench) {

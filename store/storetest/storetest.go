@@ -47,6 +47,7 @@ var contract = map[string]func(*testing.T, *bench){
 	"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
 	"Apply/BatchAnswersInOrder":             testBatch,
 	"Apply/EachFindsRoomForItself":          testRoom,
+	"Get/SinceTheOldestChange":              testSince,
 	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
 	"Create/TakenIdIsRefused":               testCreateTaken,
 	"Create/LateMeetsItsOwnAlone":           testLateCreate,

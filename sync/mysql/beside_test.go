@@ -44,6 +44,7 @@ func TestBeside(t *testing.T) {
 		"AnotherUniqueIndexDoesNotMixTickets":   TestAnotherUniqueIndexDoesNotMixTickets,
 		"AFieldWithoutAPlace":                   TestAFieldWithoutAPlace,
 		"OddRevision":                           TestOddRevision,
+		"TicketsOfSetsAreAsOldAsTheSet":         TestTicketsOfSetsAreAsOldAsTheSet,
 		"BitAndBinaryColumns":                   TestBitAndBinaryColumns,
 		"SoftDeletes":                           TestSoftDeletes,
 		"BatchesAreCutByRowsAndSorted":          TestBatchesAreCutByRowsAndSorted,
