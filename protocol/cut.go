@@ -3,6 +3,7 @@ package protocol
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // PageBytes is what the tickets or letters of one page may take in a reply.
@@ -51,7 +52,11 @@ func cutFields(fields []Field, bytes int) ([]Field, bool) {
 	for i := range fields {
 		v := &fields[i].Value
 		if len(v.text) > longest {
-			v.text = strings.Clone(cut(v.text, longest)) // the whole must not stay in memory with its beginning
+			beginning := v.text[:longest]
+			if utf8.ValidString(v.text) {
+				beginning = cut(v.text, longest)
+			}
+			v.text = strings.Clone(beginning) // the whole must not stay in memory with its beginning
 		}
 		if bytes -= len(fields[i].Name) + pairBytes + len(v.text); bytes < 0 {
 			return fields[:i], true

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -196,6 +198,8 @@ func ticketJSON(t *protocol.Ticket) map[string]any {
 			fields[f.Name] = nil
 		case f.Value.IsInt():
 			fields[f.Name] = f.Value.Int()
+		case !utf8.ValidString(f.Value.Text()): // bytes, which JSON has no form for
+			fields[f.Name] = map[string]any{"hex": hex.EncodeToString([]byte(f.Value.Text()))}
 		default:
 			fields[f.Name] = f.Value.Text()
 		}
