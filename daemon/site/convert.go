@@ -42,6 +42,9 @@ func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
 		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
 	}
 	for _, f := range r.Fields {
+		if _, column := d.Position(f.Name); !column && f.Value.IsNull() {
+			continue // a field without a column that was set to nil is no field any more, wherever the ticket is
+		}
 		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
 	}
 	for i := range d.Columns {

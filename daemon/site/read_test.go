@@ -1,6 +1,7 @@
 package site
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -143,6 +144,40 @@ func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
 				}
 			}
 			d.write(t, 7, "pending")
+		}
+	})
+}
+
+// A field without a column that was set to nil is in no answer, be it before the flush or after, from the store or from a row.
+func TestNilWithoutAColumn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newSpacious(t)
+		set := func(v protocol.Value) {
+			_, err := d.Set(t.Context(), &protocol.SetParams{ID: 7, Fields: []protocol.Field{{Name: "note", Value: v}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(protocol.Text("x"))
+		set(protocol.Null)
+		for _, when := range []string{"dirty", "flushed"} {
+			got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+			page, listed := d.List(t.Context(), &protocol.ListParams{Selection: protocol.Selection{Stale: when == "dirty"}})
+			many, gotten := d.GetMany(t.Context(), &protocol.GetManyParams{IDs: []int64{7}})
+			if err := errors.Join(err, listed, gotten); err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range append(append(page.Tickets, &got), many.Tickets...) {
+				for _, f := range found.Fields {
+					if f.Name == "note" {
+						t.Errorf("%s: %+v", when, found)
+					}
+				}
+			}
+			if err := d.Flusher.TryFlush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -65,8 +65,10 @@ func selected(d *table.Definition) string {
 		switch name := quote(d.Columns[i].Name); d.Columns[i].Kind {
 		case table.Bit: // as a number and not as its bytes
 			list.WriteString("," + name + "+0")
-		case table.Float, table.Year: // as the server writes it, not as the driver does
+		case table.Year: // as the server writes it, not as the driver does
 			list.WriteString(",CAST(" + name + " AS CHAR)")
+		case table.Float: // as a double: a FLOAT itself is written with six digits, which are another number
+			list.WriteString(",CAST(" + name + "+0e0 AS CHAR)")
 		default:
 			list.WriteString("," + name)
 		}
@@ -122,6 +124,9 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 		value := ticket.Null
 		if cell != nil {
 			value = ticket.Text(string(cell))
+		}
+		if c := &d.Columns[i]; c.Kind == table.Float && cell != nil {
+			value = ticket.Text(c.FloatText(value.Text()))
 		}
 		if field == d.DeletedAt {
 			row.Deleted = row.Deleted || !value.IsNull() && !unmarked(value.Text())
