@@ -106,8 +106,8 @@ type Outcome struct {
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
 	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a
-	// [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps [ErrUnavailable], that
-	// this is not known.
+	// [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps [ErrUnavailable],
+	// that this is not known.
 	Err error
 }
 

@@ -11,10 +11,10 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// A ticket is bounded where it grows, as one that fits no frame can never be read again. A ticket grows by changes, each of which
-// fits one, so its size must be known; but a change must not wait for MySQL. So the daemon remembers for each ticket that was changed
-// lately a size which the ticket does not exceed, and looks only where that does not answer: in the store where the ticket is not
-// remembered, and in MySQL, too, before a large change of a ticket that the store does not hold whole.
+// A ticket is bounded where it grows, as one that fits no frame can never be read again. A ticket grows by changes, each of
+// which fits one, so its size must be known; but a change must not wait for MySQL. So the daemon remembers for each ticket that
+// was changed lately a size which the ticket does not exceed, and looks only where that does not answer: in the store where the
+// ticket is not remembered, and in MySQL, too, before a large change of a ticket that the store does not hold whole.
 const (
 	// tinyChange is a change, in bytes, that needs no look: as many as a table has columns do not reach the bound.
 	tinyChange = 1 << 10
@@ -49,7 +49,8 @@ type sizes struct {
 	known map[ticket.ID]extent
 }
 
-// grow says whether the ticket certainly fits with so much more, which is then noted; known whether there is a bound on it at all.
+// grow says whether the ticket certainly fits with so much more, which is then noted; known whether there is a bound on it at
+// all.
 func (s *sizes) grow(id ticket.ID, by extent) (fits, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +71,8 @@ func (s *sizes) put(id ticket.ID, e extent) {
 	s.known[id] = e
 }
 
-// outgrown returns, for each of the mutations, why it would make its ticket too large; nil where none would. What cannot be looked at
-// is accepted unseen.
+// outgrown returns, for each of the mutations, why it would make its ticket too large; nil where none would. What cannot be
+// looked at is accepted unseen.
 func (s *Site) outgrown(ctx context.Context, d *table.Definition, mutations []store.Mutation) []error {
 	var refused []error
 	var pending map[ticket.ID]ticket.Fields // of this call

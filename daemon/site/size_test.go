@@ -40,8 +40,8 @@ func wantBound(t *testing.T, err error, bound, field string) {
 	}
 }
 
-// A ticket does not outgrow a frame, be it in one change or in several, and can be read after the refusal. (Without the bound three
-// sets of 128 fields make a ticket that no get can read and no list pass.)
+// A ticket does not outgrow a frame, be it in one change or in several, and can be read after the refusal. (Without the bound
+// three sets of 128 fields make a ticket that no get can read and no list pass.)
 func TestTicketsAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, grow := range map[string]func(d *desk, fields []protocol.Field) error{
@@ -90,8 +90,8 @@ func TestTicketsAreBounded(t *testing.T) {
 	wantBound(t, err, "ticket_bytes", "c")
 }
 
-// A row that is too large, as SQL or an earlier version has made it, is in the way of no list: pages shrink, and the row itself is
-// there, cut. It may become smaller, and not larger.
+// A row that is too large, as SQL or an earlier version has made it, is in the way of no list: pages shrink, and the row itself
+// is there, cut. It may become smaller, and not larger.
 func TestTooLargeRowsArePassed(t *testing.T) {
 	t.Parallel()
 	d := newSpacious(t)
@@ -132,8 +132,8 @@ func TestTooLargeRowsArePassed(t *testing.T) {
 	}
 }
 
-// Dead letters larger than a reply are shown cut, each within its share; a small one is whole, and so is a large one that is asked
-// for alone.
+// Dead letters larger than a reply are shown cut, each within its share; a small one is whole, and so is a large one that is
+// asked for alone.
 func TestLargeDeadLettersAreCut(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -151,7 +151,8 @@ func TestLargeDeadLettersAreCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := letters.Park(t.Context(), []store.DeadLetter{{ID: id, Revision: made.Revision, Reason: "Data too long"}}); err != nil {
+		l := store.DeadLetter{ID: id, Revision: made.Revision, Reason: "Data too long"}
+		if err := letters.Park(t.Context(), []store.DeadLetter{l}); err != nil {
 			t.Fatal(err)
 		}
 	}

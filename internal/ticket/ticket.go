@@ -40,8 +40,9 @@ type Revision int64
 // lies in the year 2255.
 const MaxRevision Revision = 1<<53 - 1
 
-// Ceiling is the highest revision that is believed of a place outside of this program: a row, a hash, a journal. As a time it lies
-// in the year 2219, and 2^50 revisions are left above it, so that one number which something else has written cannot use them up.
+// Ceiling is the highest revision that is believed of a place outside of this program: a row, a hash, a journal. As a time it
+// lies in the year 2219, and 2^50 revisions are left above it, so that one number which something else has written cannot use
+// them up.
 const Ceiling = MaxRevision - 1<<50
 
 // ErrRevision is wrapped by every refusal of a number as a revision.

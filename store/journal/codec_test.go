@@ -50,7 +50,8 @@ func TestRequestsOfEarlierVersionsAreRead(t *testing.T) {
 func TestOddRevisionOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{})
-	at, err := r.log.Append((&entry{kind: kindMutation, mutation: r.mutation(1, "open"), revision: 1<<63 - 1, expires: r.now}).encode())
+	e := &entry{kind: kindMutation, mutation: r.mutation(1, "open"), revision: 1<<63 - 1, expires: r.now}
+	at, err := r.log.Append(e.encode())
 	if err == nil {
 		err = r.log.Commit(t.Context(), at)
 	}

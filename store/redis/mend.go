@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// isOdd says that a ticket's hash has a revision that none can be: something else has written it. Believed, it would be the least of
-// all later revisions of the site.
+// isOdd says that a ticket's hash has a revision that none can be: something else has written it. Believed, it would be the
+// least of all later revisions of the site.
 func isOdd(hash map[string]string) bool {
 	for name, value := range hash {
 		mark := strings.HasPrefix(name, markPrefix)
@@ -47,7 +47,8 @@ func (s *Store) mend(ctx context.Context, ids []ticket.ID, hashes []map[string]s
 	}
 }
 
-// mendHighest forgets, in partitions whose filling is known, a highest revision that none can be: the sink's takes its place, as when Redis was found empty.
+// mendHighest forgets, in partitions whose filling is known, a highest revision that none can be: the sink's takes its place, as
+// when Redis was found empty.
 func (s *Store) mendHighest(ctx context.Context, metas []*goredis.SliceCmd) {
 	for p, command := range metas {
 		meta, err := command.Result()

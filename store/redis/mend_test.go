@@ -77,7 +77,8 @@ func TestOddRevisions(t *testing.T) {
 					t.Fatalf("claims %+v, %v", claims, err)
 				}
 				c := &claims[0]
-				if v, there := c.Fields.Get("status"); !there || v.Text() != "open" || c.Partial || c.Revision <= 1 || c.Revision > ticket.Ceiling {
+				v, there := c.Fields.Get("status")
+				if !there || v.Text() != "open" || c.Partial || c.Revision <= 1 || c.Revision > ticket.Ceiling {
 					t.Errorf("claim %+v", c)
 				}
 				if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: c.Revision}}); err != nil {
@@ -86,7 +87,8 @@ func TestOddRevisions(t *testing.T) {
 				if record := get(t, s, 1); record.Dirty || record.Revision != c.Revision {
 					t.Errorf("after the ack: %+v", record)
 				}
-				if later := mustSet(t, s, 2, "status", "open"); later <= c.Revision || later > ticket.Revision(time.Now().Add(time.Minute).UnixMicro()) {
+				later, soon := mustSet(t, s, 2, "status", "open"), ticket.Revision(time.Now().Add(time.Minute).UnixMicro())
+				if later <= c.Revision || later > soon {
 					t.Errorf("another ticket's revision is %d after %d", later, c.Revision)
 				}
 				mu.Lock()

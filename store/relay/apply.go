@@ -123,8 +123,8 @@ func (s *Store) soon(l *lane, w *waiting) bool {
 	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead
 }
 
-// sort says which of the mutations go to the next store and which into the journal, of those that have no outcome yet. A create goes
-// to the next store whenever that answers: only it knows whether the id is free.
+// sort says which of the mutations go to the next store and which into the journal, of those that have no outcome yet. A create
+// goes to the next store whenever that answers: only it knows whether the id is free.
 func (s *Store) sort(mutations []store.Mutation, outcomes []store.Outcome) (direct, local []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

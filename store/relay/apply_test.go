@@ -8,7 +8,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A conditional change that only the next store could decide fails alone: the others of its call wait in the journal, or are made.
+// A conditional change that only the next store could decide fails alone: the others of its call wait in the journal, or are
+// made.
 func TestConditionFailsAlone(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

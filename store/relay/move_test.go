@@ -264,8 +264,8 @@ func TestAStuckCreateIsNotReadAsTheOther(t *testing.T) {
 	for _, revision := range []ticket.Revision{r.Revision, held[0].Revision} {
 		conditional := mutation(1, "by condition")
 		conditional.IfRevision = revision
-		if outcomes, err := h.Apply(t.Context(), []store.Mutation{conditional}); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a change on condition of revision %d: %+v (%v), want unavailable", revision, outcomes, err)
+		if outcome, err := store.Make(t.Context(), h, conditional); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a change on condition of revision %d: %+v (%v), want unavailable", revision, outcome, err)
 		}
 	}
 	if got := status(t, h.another(t), 1); got != "a stranger's" {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A ticket that a set has made is as old as the set, not as its flush, and not younger than its last change, which another clock may
-// have dated. A set of a ticket that is there leaves its time of creation alone.
+// A ticket that a set has made is as old as the set, not as its flush, and not younger than its last change, which another clock
+// may have dated. A set of a ticket that is there leaves its time of creation alone.
 func TestTicketsOfSetsAreAsOldAsTheSet(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// revision is what a column of revisions holds. Others can write into the table, and a number that no revision can be, once believed,
-// would be the least of all later ones: so it counts as 0, as that of a row which ticketd has never written.
+// revision is what a column of revisions holds. Others can write into the table, and a number that no revision can be, once
+// believed, would be the least of all later ones: so it counts as 0, as that of a row which ticketd has never written.
 type revision struct {
 	ticket.Revision
 
@@ -23,7 +23,7 @@ type revision struct {
 
 // Scan implements [sql.Scanner].
 func (r *revision) Scan(src any) error {
-	text := ""
+	var text string
 	switch src := src.(type) {
 	case []byte:
 		text = string(src)
@@ -32,12 +32,11 @@ func (r *revision) Scan(src any) error {
 	default:
 		text = fmt.Sprint(src)
 	}
-	var err error
-	if r.Revision, err = ticket.ParseRevision(text); err != nil {
-		r.Revision, r.odd = 0, text
-		return nil
+	read, refused := ticket.ParseRevision(text)
+	*r = revision{Revision: read}
+	if refused != nil {
+		r.odd = text
 	}
-	r.odd = ""
 	return nil
 }
 
@@ -95,7 +94,8 @@ func (db *DB) OddRevisions() string {
 		"letters, whose reason says how to set it right"
 }
 
-// FindOddRevision looks through the whole table for rows with a revision that is none, and returns how many there are and the first.
+// FindOddRevision looks through the whole table for rows with a revision that is none, and returns how many there are and the
+// first.
 func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, err error) {
 	d, err := db.known(ctx)
 	if err != nil {

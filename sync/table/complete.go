@@ -48,9 +48,9 @@ func (c *Column) initial(now time.Time) (ticket.Value, bool) {
 	}
 }
 
-// Born returns the time of creation of a ticket that its first change, no create, has made at since, and the column of it; -1 where
-// the table has none, or the fields have it. It is never later than the time of the last change among the fields, which another clock
-// may have read.
+// Born returns the time of creation of a ticket that its first change, no create, has made at since, and the column of it; -1
+// where the table has none, or the fields have it. It is never later than the time of the last change among the fields, which
+// another clock may have read.
 func (d *Definition) Born(fields ticket.Fields, since time.Time) (column int, v ticket.Value) {
 	column, there := d.Position(d.CreatedAt)
 	_, given := fields.Get(d.CreatedAt)

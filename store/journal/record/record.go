@@ -178,8 +178,8 @@ func (r *Reader) ID() ticket.ID {
 	return id
 }
 
-// Revision reads a revision. Earlier versions believed, and wrote here, what none can be: it counts as a very late one, so that what
-// waits under it is the newest still, and leaves room for those after it.
+// Revision reads a revision. Earlier versions believed, and wrote here, what none can be: it counts as a very late one, so that
+// what waits under it is the newest still, and leaves room for those after it.
 func (r *Reader) Revision() ticket.Revision {
 	n := ticket.Revision(r.Int())
 	if n < 0 || n > ticket.Ceiling {
