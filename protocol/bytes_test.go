@@ -16,7 +16,7 @@ func TestBytesThatAreNoText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at < len(frame); at++ {
+	for at := range frame {
 		if frame[at] == 0xc4 && at+5 < len(frame) && string(frame[at+2:at+6]) == address {
 			break
 		}
