@@ -93,6 +93,7 @@ type Site struct {
 	Parts
 	strategy   atomic.Pointer[Strategy]
 	reads      singleflight.Group
+	doubt      doubt
 	missing    *missing
 	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start

@@ -16,6 +16,9 @@ final class Caller {
 	/** Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing. */
 	private const SLOW = array( 'flush', 'list', 'count' );
 
+	/** How much of the time that the daemon assumes may be gone before it is told what is left, in milliseconds. */
+	private const SLACK_MS = 100;
+
 	/**
 	 * The connection.
 	 *
@@ -123,7 +126,7 @@ final class Caller {
 	 */
 	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
 		$id    = $this->connection->next_id();
-		$frame = Frame::encode( $this->codec->encode_request( $id, $request->method(), $request->params() ) );
+		$frame = Frame::encode( $this->codec->encode_request( $id, $request->method(), self::params( $request, $deadline ) ) );
 		$value = null;
 		$error = null;
 		$clean = false;
@@ -147,6 +150,22 @@ final class Caller {
 			throw $error;
 		}
 		return $value;
+	}
+
+	/**
+	 * The parameters of a request, with what is left of the call's time: the daemon answers before that. What the daemon
+	 * assumes is not said, so that this client also works with a daemon that does not know the parameter yet.
+	 *
+	 * @param Request  $request  What is asked for.
+	 * @param Deadline $deadline When the call ends.
+	 */
+	private static function params( Request $request, Deadline $deadline ): array {
+		$left_ms    = min( max( 1, intdiv( $deadline->remaining_us(), 1000 ) ), Limits::MAX_TIMEOUT_MS );
+		$is_assumed = Limits::TIMEOUT_MS === $deadline->limit_ms() && $left_ms >= Limits::TIMEOUT_MS - self::SLACK_MS;
+		if ( $is_assumed || 'flush' === $request->method() ) {
+			return $request->params();
+		}
+		return $request->params() + array( 'timeout_ms' => $left_ms );
 	}
 
 	/**
