@@ -125,11 +125,12 @@ final class Caller {
 	 * @throws DaemonException If the daemon answers with an error.
 	 */
 	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
-		$id    = $this->connection->next_id();
-		$frame = Frame::encode( $this->codec->encode_request( $id, $request->method(), self::params( $request, $deadline ) ) );
-		$value = null;
-		$error = null;
-		$clean = false;
+		$id     = $this->connection->next_id();
+		$params = self::params( $request, $deadline );
+		$frame  = Frame::encode( $this->codec->encode_request( $id, $request->method(), $params ) );
+		$value  = null;
+		$error  = null;
+		$clean  = false;
 		try {
 			$this->connection->send( $frame, $deadline );
 			$reply = $this->reply( $id, $deadline, $progress );
@@ -153,7 +154,7 @@ final class Caller {
 	}
 
 	/**
-	 * The parameters of a request, with what is left of the call's time: the daemon answers before that. What the daemon
+	 * The parameters of a request, with what is left of the time: the daemon answers before that. What the daemon
 	 * assumes is not said, so that this client also works with a daemon that does not know the parameter yet.
 	 *
 	 * @param Request  $request  What is asked for.
@@ -161,7 +162,8 @@ final class Caller {
 	 */
 	private static function params( Request $request, Deadline $deadline ): array {
 		$left_ms    = min( max( 1, intdiv( $deadline->remaining_us(), 1000 ) ), Limits::MAX_TIMEOUT_MS );
-		$is_assumed = Limits::TIMEOUT_MS === $deadline->limit_ms() && $left_ms >= Limits::TIMEOUT_MS - self::SLACK_MS;
+		$assumed_ms = Limits::TIMEOUT_MS;
+		$is_assumed = $assumed_ms === $deadline->limit_ms() && $left_ms >= $assumed_ms - self::SLACK_MS;
 		if ( $is_assumed || 'flush' === $request->method() ) {
 			return $request->params();
 		}
