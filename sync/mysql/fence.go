@@ -38,6 +38,12 @@ type keyColumn struct {
 	most ticket.ID
 }
 
+// CountsIDs says whether the table gives ids of its own.
+func (db *DB) CountsIDs(ctx context.Context) (bool, error) {
+	key, err := db.keyColumn(ctx)
+	return key.counts, err
+}
+
 func (db *DB) keyColumn(ctx context.Context) (keyColumn, error) {
 	const operation = "look at the table's key"
 	var extra, dataType, columnType string
