@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -145,4 +147,38 @@ func TestMySQLHangs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The table is missing, and tickets that no place holds are deleted, by a client and from the spool: both deletions are accepted
+// unseen, and the site's other changes go on. Where a deletion is refused, it stays in the spool and every change of the site
+// is refused behind it.
+func TestDeletionWhileTheTableIsMissing(t *testing.T) {
+	t.Parallel()
+	variants(t, func(t *testing.T, o rigOptions) {
+		r := newRig(t, o)
+		client := r.dial(t)
+		c := connection(t, r.db)
+		execute(t, c, "INSERT INTO wp_support_tickets (ticket_id, subject, created_at, updated_at) VALUES (500, 'cold', NOW(), NOW()), "+
+			"(501, 'cold', NOW(), NOW())", "RENAME TABLE wp_support_tickets TO aside")
+		path := (&spooler{dir: r.spool()}).put(t, protocol.MethodDelete, 500, &protocol.DeleteParams{ID: 500, RequestID: "spooled"})
+		if _, err := client.Set(t.Context(), set(505, "status", "open")); err != nil {
+			t.Errorf("a change behind the spooled deletion: %v", err)
+		}
+		if _, err := client.Delete(t.Context(), 501, "direct"); err != nil {
+			t.Errorf("a deletion: %v", err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the spooled deletion is still there: %v", err)
+		}
+		execute(t, c, "RENAME TABLE aside TO wp_support_tickets")
+		flushed(t, client)
+		for _, id := range []int64{500, 501} {
+			if column(t, r.db, "deleted_at", id) == "" {
+				t.Errorf("ticket %d is not deleted in MySQL", id)
+			}
+		}
+		if got := column(t, r.db, "status", 505); got != "open" {
+			t.Errorf("ticket 505 is %q in MySQL", got)
+		}
+	})
 }
