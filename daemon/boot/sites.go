@@ -105,7 +105,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
 	if dir := d.config.Daemon.StateDir; dir != "" {
 		s.allocator.Keep(ids.KeepOptions{
-			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Counts: s.database.CountsIDs, Log: s.log,
+			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
 		})
 	}
 	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{

@@ -19,8 +19,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// countsTimeout bounds the question how the table gives ids, before what is on disk is used.
-const countsTimeout = 500 * time.Millisecond
+// numberingTimeout bounds the question for the numbering, before what is on disk is used.
+const numberingTimeout = 500 * time.Millisecond
 
 // parts is into how many parts a block is cut where it is kept on disk: a daemon that is killed loses the ids of two of them.
 const parts = 8
@@ -31,9 +31,9 @@ type KeepOptions struct {
 	Dir, Name string
 	// Owner returns the identity of the table that the ids are for; empty while it is not known.
 	Owner func() string
-	// Counts says whether the table gives ids of its own, which those of a lease are kept apart from: ids that were leased when it
-	// did not count no more when it does. Optional.
-	Counts func(ctx context.Context) (bool, error)
+	// Numbering names what keeps leased ids apart from those that the table itself gives: where it is another than when ids were
+	// leased they do not count. Optional.
+	Numbering func(ctx context.Context) (string, error)
 	// Boot names this run of the kernel; empty stands for what the kernel says.
 	Boot string
 	Log  zerolog.Logger
@@ -55,7 +55,7 @@ type reserve struct {
 	mu      sync.Mutex
 	dir     *os.Root // stays the same folder wherever that is moved to; nil before it was opened
 	owner   string   // whose the ids are
-	counts  bool     // how they were leased, see KeepOptions
+	numbers string   // under which numbering they were leased
 	off     bool     // the file cannot be used: ids are in memory alone
 	version *os.File // the newest version, locked; nil where there is none
 	free    []span
@@ -65,7 +65,7 @@ type reserve struct {
 // kept is the file's content.
 type kept struct {
 	Identity string         `json:"identity"`
-	Counts   bool           `json:"counts"`
+	Numbers  string         `json:"numbering,omitempty"`
 	Witness  witness        `json:"witness"`
 	Free     [][2]ticket.ID `json:"free"` // the first id, and how many
 }
@@ -117,7 +117,7 @@ func (r *reserve) take(ctx context.Context, n int) (span, error) {
 
 // add leases a block.
 func (r *reserve) add(ctx context.Context) error {
-	counts, err := r.ask(ctx)
+	numbers, err := r.ask(ctx)
 	asked := err == nil
 	first, err := r.lease(ctx, r.block)
 	if err != nil {
@@ -125,21 +125,21 @@ func (r *reserve) add(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if asked && counts != r.counts {
-		r.free, r.counts = nil, counts
+	if asked && numbers != r.numbers {
+		r.free, r.numbers = nil, numbers
 	}
 	r.free = append(r.free, span{first, r.block})
 	return nil
 }
 
-// ask asks how the table gives ids.
-func (r *reserve) ask(ctx context.Context) (counts bool, err error) {
-	if r.Counts == nil {
-		return false, nil
+// ask asks for the numbering.
+func (r *reserve) ask(ctx context.Context) (string, error) {
+	if r.Numbering == nil {
+		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, countsTimeout)
+	ctx, cancel := context.WithTimeout(ctx, numberingTimeout)
 	defer cancel()
-	return r.Counts(ctx)
+	return r.Numbering(ctx)
 }
 
 func (r *reserve) count() (n int) {
@@ -260,7 +260,7 @@ func (r *reserve) tell(err error, text string) {
 
 var (
 	errInUse   = errors.New("another daemon has the file open")
-	errAltered = errors.New("they were leased when the table gave its own ids in another way")
+	errAltered = errors.New("they were leased when the table gave its own ids in another way, or by another server")
 	errOfElse  = errors.New("the file is a copy or another version, was written before the host was started, or is another table's")
 )
 
@@ -283,10 +283,10 @@ func (r *reserve) read(ctx context.Context, file *os.File) error {
 	if k.Witness != self || k.Identity != r.owner {
 		return errOfElse
 	}
-	if counts, err := r.ask(ctx); err == nil && counts != k.Counts {
+	if numbers, err := r.ask(ctx); err == nil && numbers != k.Numbers {
 		return errAltered
 	}
-	r.counts = k.Counts
+	r.numbers = k.Numbers
 	free := make([]span, 0, len(k.Free))
 	for _, f := range k.Free {
 		if !f[0].Valid() || f[1] < 1 || !(f[0] + f[1]).Valid() || f[1] > 1<<32 {
@@ -341,7 +341,7 @@ func (r *reserve) draft() (file *os.File, err error) {
 	if file, err = r.dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, err
 	}
-	k := kept{Identity: r.owner, Counts: r.counts, Free: make([][2]ticket.ID, 0, len(r.free))}
+	k := kept{Identity: r.owner, Numbers: r.numbers, Free: make([][2]ticket.ID, 0, len(r.free))}
 	for _, s := range joined(r.free) {
 		k.Free = append(k.Free, [2]ticket.ID{s.first, ticket.ID(s.left)})
 	}

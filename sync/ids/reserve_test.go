@@ -17,9 +17,8 @@ import (
 
 // host is a daemon's state folder, and what it needs to know of its site.
 type host struct {
-	dir, identity, boot string
-	counts              bool
-	sequence            *sequence
+	dir, identity, boot, numbering string
+	sequence                       *sequence
 }
 
 const block = 80
@@ -37,7 +36,7 @@ func (h *host) start(t *testing.T) *ids.Allocator {
 	a := ids.New(h.sequence.lease, h.sequence.table.taken, block)
 	a.Keep(ids.KeepOptions{
 		Dir: h.dir, Name: "ids", Boot: h.boot, Log: zerolog.Nop(), Owner: func() string { return h.identity },
-		Counts: func(context.Context) (bool, error) { return h.counts, nil },
+		Numbering: func(context.Context) (string, error) { return h.numbering, nil },
 	})
 	a.Start(t.Context())
 	synctest.Wait()
@@ -114,7 +113,7 @@ func TestKeptIDsOfElsewhereAreNotGiven(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, h *host, old []byte){
 		"another table": func(_ *testing.T, h *host, _ []byte) { h.identity = "staging" },
-		"the key of the table is AUTO_INCREMENT now":               func(_ *testing.T, h *host, _ []byte) { h.counts = true },
+		"the key of the table is AUTO_INCREMENT now":               func(_ *testing.T, h *host, _ []byte) { h.numbering = "fenced" },
 		"the host was started anew, or the disk is another host's": func(_ *testing.T, h *host, _ []byte) { h.boot = "2" },
 		"restored in place": func(t *testing.T, h *host, old []byte) { // as cp does
 			t.Helper()
