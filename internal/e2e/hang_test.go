@@ -154,7 +154,7 @@ func TestMySQLHangs(t *testing.T) {
 // is refused behind it.
 func TestDeletionWhileTheTableIsMissing(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
+	each(t, func(t *testing.T, o rigOptions) {
 		r := newRig(t, o)
 		client := r.dial(t)
 		c := connection(t, r.db)

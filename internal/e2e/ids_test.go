@@ -173,7 +173,7 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 // had leased, each once.
 func TestCreatesGoOnAfterARestartWithoutMySQL(t *testing.T) {
 	t.Parallel()
-	variants(t, func(t *testing.T, o rigOptions) {
+	each(t, func(t *testing.T, o rigOptions) {
 		o.daemon = "shutdown_timeout = \"1s\""
 		r := newRig(t, o)
 		given := map[int64]bool{}
