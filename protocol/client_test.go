@@ -178,7 +178,9 @@ func TestClientCompletesChanges(t *testing.T) {
 		if err := call(); err != nil {
 			t.Fatal(err)
 		}
-		want.(interface{ wait(timeout time.Duration) }).wait(MaxTimeout) // the context has no end
+		if timed, is := want.(interface{ wait(timeout time.Duration) }); is {
+			timed.wait(MaxTimeout) // the context has no end
+		}
 		if sent := <-got; !reflect.DeepEqual(sent, want) {
 			t.Errorf("sent %+v, want %+v", sent, want)
 		}

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// An optional parameter is left out, and never nil: a nil that came from a variable nobody has set must not mean "as if it were not
-// there". The ends of a period are values, of which nil is one.
+// An optional parameter is left out, and never nil: a nil that came from a variable nobody has set must not mean "as if it were
+// not there". The ends of a period are values, of which nil is one.
 func TestOptionalParameterIsNeverNil(t *testing.T) {
 	t.Parallel()
 	id := map[string]string{"id": "01"}

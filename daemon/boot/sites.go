@@ -140,8 +140,8 @@ func OpenDatabase(c config.Site) (*mysql.DB, error) {
 // idsFile is the name of the file in the state folder that keeps a site's leased ids.
 func idsFile(site string) string { return site + ".ids.json" }
 
-// ForgetIDs removes the ids that the site's daemon has kept, whether it runs or not: the sequence was raised, and new tickets are to
-// be numbered from there.
+// ForgetIDs removes the ids that the site's daemon has kept, whether it runs or not: the sequence was raised, and new tickets
+// are to be numbered from there.
 func ForgetIDs(stateDir, site string) error {
 	if stateDir == "" {
 		return nil

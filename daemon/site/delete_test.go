@@ -46,8 +46,8 @@ func TestDeletingAgain(t *testing.T) {
 	}
 }
 
-// A deletion is accepted unseen while MySQL does not answer, and likewise while its table is missing or altered: refused, it would
-// wait in the spool, where everything of its site waits behind it.
+// A deletion is accepted unseen while MySQL does not answer, and likewise while its table is missing or altered: refused, it
+// would wait in the spool, where everything of its site waits behind it.
 func TestDeletionWithoutTheTable(t *testing.T) {
 	t.Parallel()
 	for _, why := range []error{flush.ErrSinkDown, flush.ErrSinkPaused} {

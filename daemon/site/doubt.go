@@ -30,8 +30,8 @@ type doubt struct {
 // errSilent ends look-ups that need not wait to know that there is no answer.
 var errSilent = fmt.Errorf("%w: it did not answer in time a moment ago", flush.ErrSinkDown)
 
-// ask runs one look-up, or fails at once while MySQL is in doubt. A look-up that ends with ctx has waited for MySQL in vain, as the
-// store has answered before it.
+// ask runs one look-up, or fails at once while MySQL is in doubt. A look-up that ends with ctx has waited for MySQL in vain, as
+// the store has answered before it.
 func (d *doubt) ask(ctx context.Context, look func() error) error {
 	if err := d.enter(); err != nil {
 		return err

@@ -42,8 +42,8 @@ func wantBlamed(t *testing.T, err error) {
 	}
 }
 
-// A MySQL that hangs costs one look-up its time; the others fail at once, but for one that asks again after each pause. A wait that
-// was too short to say anything does not count. Where the doubt is taken out, each of the hundred waits for its own time.
+// A MySQL that hangs costs one look-up its time; the others fail at once, but for one that asks again after each pause. A wait
+// that was too short to say anything does not count. Where the doubt is taken out, each of the hundred waits for its own time.
 func TestHangingMySQLCostsOneReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

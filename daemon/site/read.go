@@ -119,8 +119,8 @@ func sole(records []store.Record, err error) (store.Record, error) {
 	}
 }
 
-// shown is whole for readers. While MySQL does not answer, a ticket whose create has not arrived there is complete without it, but
-// for what another host may have brought there meanwhile: such a ticket is shown as behind.
+// shown is whole for readers. While MySQL does not answer, a ticket whose create has not arrived there is complete without it,
+// but for what another host may have brought there meanwhile: such a ticket is shown as behind.
 func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	records, err := s.whole(ctx, d, ids)
 	if !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, flush.ErrSinkPaused) {
@@ -141,7 +141,8 @@ func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 }
 
 // whole returns one record per ticket, in their order: one round trip to the store, and one query for what it does not
-// hold whole. One that is not held is in no place that answered. Beside an error of MySQL's the records are as the store holds them.
+// hold whole. One that is not held is in no place that answered. Beside an error of MySQL's the records are as the store holds
+// them.
 func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	before := make([]uint64, len(ids))
 	for i, id := range ids {

@@ -86,9 +86,10 @@ var hangs = map[string]hang{
 	},
 }
 
-// MySQL hangs: whoever needs it hears that within his time, from the daemon, so that PHP does not take the daemon for one that hangs;
-// everything else goes on, and what was created since is read. The daemon's limit of two seconds alone is above PHP's second: then
-// the page below meets an open breaker.
+// MySQL hangs: whoever needs it hears that within his time, from the daemon, so that PHP does not take the daemon for one that
+// hangs;
+// everything else goes on, and what was created since is read. The daemon's limit of two seconds alone is above PHP's second:
+// then the page below meets an open breaker.
 func TestMySQLHangs(t *testing.T) {
 	t.Parallel()
 	for name, begin := range hangs {

@@ -169,8 +169,8 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	})
 }
 
-// MySQL hangs, and the daemon is started anew, after it was stopped or killed: tickets are created from the ids that the one before
-// had leased, each once.
+// MySQL hangs, and the daemon is started anew, after it was stopped or killed: tickets are created from the ids that the one
+// before had leased, each once.
 func TestCreatesGoOnAfterARestartWithoutMySQL(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {

@@ -103,8 +103,8 @@ func (a *Allocator) Start(ctx context.Context) {
 	a.loop.Start(ctx, a.refill)
 }
 
-// Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had, unless they are
-// kept on disk for the next start.
+// Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had, unless they
+// are kept on disk for the next start.
 func (a *Allocator) Stop(ctx context.Context) error {
 	err := a.loop.Stop(ctx, "id allocator")
 	if a.reserve == nil || err != nil {

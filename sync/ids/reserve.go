@@ -39,10 +39,12 @@ type KeepOptions struct {
 	Log  zerolog.Logger
 }
 
-// reserve is leased ids that nobody has been given, on disk, so that a daemon that is started while the database is away has some.
+// reserve is leased ids that nobody has been given, on disk, so that a daemon that is started while the database is away has
+// some.
 //
 // What the file says is free is not in the daemon's hands: before a part is given to the allocator, the file without it takes the
-// place of the one before. So whenever a daemon is killed, the file holds no id that was given. A file that is not the newest must
+// place of the one before. So whenever a daemon is killed, the file holds no id that was given. A file that is not the newest
+// must
 // not count either, from a backup or of another host: each version is a new file that names itself, by what no copy has in common
 // with it (see [witness]), and the one before is emptied, whatever other names it may have. Any doubt costs the ids, never more.
 type reserve struct {

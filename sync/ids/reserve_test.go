@@ -107,8 +107,8 @@ func TestUnusedIDsSurviveARestart(t *testing.T) {
 	}
 }
 
-// A file that is not the newest version, on the host that wrote it, before that was started anew, for the table that it is for, gives
-// no id.
+// A file that is not the newest version, on the host that wrote it, before that was started anew, for the table that it is for,
+// gives no id.
 func TestKeptIDsOfElsewhereAreNotGiven(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, h *host, old []byte){
@@ -168,8 +168,8 @@ func TestKeptIDsOfElsewhereAreNotGiven(t *testing.T) {
 	}
 }
 
-// A folder that is moved away under the daemon, and put back later, holds no id that was given meanwhile; nor has a second daemon on
-// the same folder any of the first one's.
+// A folder that is moved away under the daemon, and put back later, holds no id that was given meanwhile; nor has a second
+// daemon on the same folder any of the first one's.
 func TestFolderOfKeptIDsIsMoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -210,7 +210,7 @@ func TestKeptIDsAreGivenOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			r := rand.New(rand.NewPCG(seed, 14)) //nolint:gosec // reproducible
+			r := rand.New(rand.NewPCG(seed, 14))
 			h, g := newHost(t), given{}
 			a := h.start(t)
 			var old []byte
@@ -244,7 +244,7 @@ func TestKeptIDsAreGivenOnce(t *testing.T) {
 				}
 			}
 			a.Kill()
-			_ = os.Chmod(h.dir, 0o700) //nolint:gosec // a folder
+			_ = os.Chmod(h.dir, 0o700)
 		})
 	}
 }

@@ -9,9 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// witness is what tells a file from every copy of it: where it is, when it was made, which no tool that restores a file can set, and
+// witness is what tells a file from every copy of it: where it is, when it was made, which no tool that restores a file can set,
+// and
 // in which run of the kernel. So a file counts on one host, until that is started anew: a disk that was put back to an earlier
-// state, or cloned, has been started since. What it cannot tell: a snapshot of the file system alone that is rolled back meanwhile.
+// state, or cloned, has been started since. What it cannot tell: a snapshot of the file system alone that is rolled back
+// meanwhile.
 type witness struct {
 	Boot   string `json:"boot"`
 	Device uint64 `json:"device"`
