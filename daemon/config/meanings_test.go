@@ -13,8 +13,8 @@ var meanings = map[string]string{
 		"`flush` takes as long as it needs.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL) and the journal. " +
-		"Absolute; " +
+	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL) and the " +
+		"journal. Absolute; " +
 		"empty " +
 		"keeps nothing.",
 	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
