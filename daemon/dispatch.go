@@ -22,7 +22,8 @@ type Dispatcher struct {
 	spool       Spool // nil where there is none
 }
 
-// NewDispatcher makes a dispatcher. timeout bounds every request but flush; version is the daemon's own.
+// NewDispatcher makes a dispatcher. timeout bounds every request but flush, also where its client waits longer; version is the
+// daemon's own.
 func NewDispatcher(sites Sites, connections *Connections, version string, timeout time.Duration) *Dispatcher {
 	return &Dispatcher{
 		sites: sites, connections: connections, version: version, timeout: timeout, started: time.Now(),
@@ -88,7 +89,7 @@ func (d *Dispatcher) explain(ctx context.Context, m protocol.Method, err error) 
 	case ctx.Err() != nil:
 		return protocol.Errorf(protocol.CodeUnavailable, "%s was cut off: the daemon stops", m)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return protocol.Errorf(protocol.CodeUnavailable, "%s was not done within %s", m, d.timeout)
+		return protocol.Errorf(protocol.CodeUnavailable, "%s was not done in time", m)
 	default:
 		return fmt.Errorf("%s: %w", m, err)
 	}
@@ -117,14 +118,18 @@ func Meant(p protocol.Params, site Site) bool {
 	return !may || !knows || change.TableIdentity() == "" || serving.Owns(change.TableIdentity())
 }
 
-// settledSite is siteFor, after what waits in the spool.
-func (d *Dispatcher) settledSite(ctx context.Context, r *request, p protocol.Params) (Site, error) {
-	site, err := d.siteFor(r, p)
-	if err != nil || d.spool == nil {
-		return site, err
+// settle waits for what is in the spool.
+func (d *Dispatcher) settle(ctx context.Context, r *request, site Site) error {
+	if d.spool == nil {
+		return nil
 	}
-	return site, d.spool.Settle(ctx, site, needsOlder(r.method))
+	return d.spool.Settle(ctx, site, needsOlder(r.method))
 }
+
+// limit is how long the daemon works on a request. A fifth of the client's time is left for the way there and back and for a busy
+// host: a client that hears nothing in its time must conclude that the daemon hangs, whatever the request waits for, and
+// PHP's then leave the daemon alone for seconds.
+func (d *Dispatcher) limit(p protocol.Params) time.Duration { return min(d.timeout, p.Waits()/5*4) }
 
 // reads says whether a method shows tickets as they are now.
 func reads(m protocol.Method) bool {
@@ -181,11 +186,14 @@ func bounded[P, R any, PP interface {
 	protocol.Result
 }](call func(Site, context.Context, PP) (R, error)) method {
 	return func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
-		ctx, cancel := context.WithTimeout(ctx, d.timeout)
-		defer cancel()
 		params := PP(new(P))
-		site, err := d.settledSite(ctx, r, params)
+		site, err := d.siteFor(r, params)
 		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, d.limit(params))
+		defer cancel()
+		if err := d.settle(ctx, r, site); err != nil {
 			return nil, err
 		}
 		behind := d.spool != nil && reads(r.method) && d.spool.Behind(site)
@@ -232,10 +240,13 @@ func ping(_ context.Context, d *Dispatcher, r *request) (protocol.Result, error)
 
 func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
 	params := &protocol.FlushParams{}
-	settling, cancel := context.WithTimeout(ctx, d.timeout)
-	defer cancel()
-	site, err := d.settledSite(settling, r, params)
+	site, err := d.siteFor(r, params)
 	if err != nil {
+		return nil, err
+	}
+	settling, cancel := context.WithTimeout(ctx, d.limit(params))
+	defer cancel()
+	if err := d.settle(settling, r, site); err != nil {
 		return nil, err
 	}
 	result, err := site.Flush(ctx, params, r.progress)
@@ -246,11 +257,12 @@ func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, err
 }
 
 func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
-	site, err := d.siteFor(r, &protocol.SiteParams{})
+	params := &protocol.SiteParams{}
+	site, err := d.siteFor(r, params)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	ctx, cancel := context.WithTimeout(ctx, d.limit(params))
 	defer cancel()
 	ofSite, err := site.Status(ctx)
 	if err != nil {

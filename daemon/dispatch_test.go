@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -201,6 +202,46 @@ func TestHalfClosedFlushGoesOn(t *testing.T) {
 			close(checked)
 			if reply := readReply(t, client); reply == nil || reply.Err != nil {
 				t.Errorf("got %+v, want the reply", reply)
+			}
+		})
+	}
+}
+
+// A request has four fifths of the time that its client waits, and never more than the daemon's own limit, however the two are
+// configured: so a client hears of what does not answer in time from the daemon, and does not take that for a daemon that hangs.
+// Where the client's time is left out of account, the first three fail.
+func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
+	t.Parallel()
+	for told, want := range map[time.Duration]time.Duration{
+		0:                800 * time.Millisecond, // a second, as clients wait that do not say
+		time.Millisecond: 800 * time.Microsecond,
+		2 * time.Second:  1600 * time.Millisecond,
+		time.Minute:      2 * time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var ended time.Duration
+			site := &fakeSite{hook: func(ctx context.Context, _ int64) error {
+				began := time.Now()
+				<-ctx.Done()
+				ended = time.Since(began)
+				return ctx.Err()
+			}}
+			table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
+			d := NewDispatcher(table, NewConnections(1), "test", 2*time.Second)
+			var e protocol.Encoder
+			frame, err := e.Request(1, protocol.MethodSet, &protocol.SetParams{
+				Timed: protocol.Timed{Timeout: told}, ID: 1, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req, err := protocol.DecodeRequest(frame[protocol.HeaderBytes:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = d.Handle(t.Context(), self, req, func(_, _ int64) {})
+			if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || ended != want {
+				t.Errorf("a client that says %v: %v after %v, want unavailable after %v", told, err, ended, want)
 			}
 		})
 	}

@@ -16,7 +16,8 @@ var ErrBroken = errors.New("connection to ticketd broken")
 
 // Client is one connection to a daemon, for one goroutine at a time.
 //
-// A call ends at its context's deadline, the whole of it: writing, waiting and all reads. Anything unexpected closes
+// A call ends at its context's deadline, the whole of it: writing, waiting and all reads. The daemon is told how long that is, so
+// that it answers before. Anything unexpected closes
 // the connection for good, so that no call can ever be given another one's reply. An *[Error] from the daemon leaves
 // the connection open unless it says Closing.
 type Client struct {
@@ -159,6 +160,9 @@ func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progres
 	if c.broken != nil {
 		return fmt.Errorf("%s: %w", m, c.broken)
 	}
+	if timed, may := p.(interface{ wait(timeout time.Duration) }); may {
+		timed.wait(left(ctx))
+	}
 	id := c.nextID()
 	frame, err := c.enc.Request(id, m, p)
 	if err != nil {
@@ -178,6 +182,14 @@ func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progres
 		return fmt.Errorf("%s: %w", m, c.fail(err))
 	}
 	return nil
+}
+
+// left is how long the caller waits.
+func left(ctx context.Context) time.Duration {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return time.Until(deadline)
+	}
+	return MaxTimeout
 }
 
 // exchange sends a request and waits for its reply, until ctx ends. A context's end is the error whatever it

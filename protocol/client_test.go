@@ -178,6 +178,9 @@ func TestClientCompletesChanges(t *testing.T) {
 		if err := call(); err != nil {
 			t.Fatal(err)
 		}
+		if timed, is := want.(interface{ wait(timeout time.Duration) }); is {
+			timed.wait(MaxTimeout) // the context has no end
+		}
 		if sent := <-got; !reflect.DeepEqual(sent, want) {
 			t.Errorf("sent %+v, want %+v", sent, want)
 		}
@@ -311,5 +314,38 @@ func TestClientTooLargeSendsNothing(t *testing.T) {
 	}
 	if _, err := c.Ping(t.Context()); err != nil {
 		t.Errorf("the connection is of no use after a refusal on our own side: %v", err)
+	}
+}
+
+// The daemon is told how long a call's context leaves it.
+func TestClientTellsItsDeadline(t *testing.T) {
+	t.Parallel()
+	got := make(chan time.Duration, 1)
+	path := fakeDaemon(t, func(conn net.Conn) {
+		var e Encoder
+		for {
+			req, ok := readRequest(conn)
+			var p GetParams
+			if !ok || p.Decode(req.Params) != nil {
+				return
+			}
+			got <- p.Waits()
+			frame, _ := e.Reply(req.ID, &Ticket{ID: p.ID, Revision: 1})
+			_, _ = conn.Write(frame)
+		}
+	})
+	c := dial(t, path)
+	for limit, want := range map[time.Duration][2]time.Duration{
+		20 * time.Second: {15 * time.Second, 20 * time.Second},
+		2 * time.Hour:    {MaxTimeout, MaxTimeout},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		if _, err := c.Get(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		if told := <-got; told < want[0] || told > want[1] {
+			t.Errorf("within %v the daemon was told %v", limit, told)
+		}
 	}
 }

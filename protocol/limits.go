@@ -61,6 +61,12 @@ const (
 	// MaxRevision is the largest revision: beyond it a double no longer holds every whole number.
 	MaxRevision = 1<<53 - 1
 
+	// DefaultTimeout is for how long a client waits for a reply that does not say.
+	DefaultTimeout = time.Second
+
+	// MaxTimeout bounds the time-out that a client tells; one that waits longer says this.
+	MaxTimeout = time.Minute
+
 	// MaxRemember bounds the time for which a request id is remembered; it is also that time where the request names none.
 	MaxRemember = 24 * time.Hour
 )

@@ -2,29 +2,50 @@ package protocol
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 )
 
-// An optional parameter that is nil is refused by its name: it is not the same as one that is left out.
-func TestOptionalParametersAreNotNil(t *testing.T) {
+// An optional parameter is left out, and never nil: a nil that came from a variable nobody has set must not mean "as if it were
+// not there". The ends of a period are values, of which nil is one.
+func TestOptionalParameterIsNeverNil(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		into  Params
-		names []string
+	id := map[string]string{"id": "01"}
+	fields := map[string]string{"id": "01", "fields": "81" + str("status") + "a1 78"}
+	shared := []string{"site", "timeout_ms", "request_id", "remember", "ack"}
+	for method, c := range map[Method]struct {
+		needs    map[string]string
+		optional []string
 	}{
-		{&SetParams{}, []string{"site", "request_id", "remember", "ack", "identity", "if_revision", "must_exist"}},
-		{&CreateParams{}, []string{"id"}},
-		{&ListParams{}, []string{"where", "contains", "created_at", "deleted", "fresh", "sort", "order", "limit", "after"}},
-		{&FlushParams{}, []string{"ids"}}, {&CountParams{}, []string{"by"}}, {&DeadListParams{}, []string{"after", "limit"}},
-		{&DeadParams{}, []string{"all", "ids"}},
+		MethodCreate:    {map[string]string{"fields": fields["fields"]}, append([]string{"id", "identity"}, shared...)},
+		MethodSet:       {fields, append([]string{"if_revision", "must_exist", "identity"}, shared...)},
+		MethodSetMany:   {map[string]string{"tickets": "91 92 01" + fields["fields"]}, append([]string{"must_exist"}, shared...)},
+		MethodGet:       {id, []string{"site", "timeout_ms"}},
+		MethodDelete:    {id, append([]string{"identity"}, shared...)},
+		MethodFlush:     {nil, []string{"site", "ids"}},
+		MethodStatus:    {nil, []string{"site", "timeout_ms"}},
+		MethodDeadList:  {nil, []string{"site", "timeout_ms", "after", "limit"}},
+		MethodDeadRetry: {map[string]string{"all": "c3"}, []string{"site", "timeout_ms", "ids"}},
+		MethodList: {nil, []string{
+			"site", "timeout_ms", "where", "contains", "created_at", "updated_at", "deleted", "fresh", "sort", "order", "limit", "after",
+		}},
+		MethodCount: {nil, []string{"site", "timeout_ms", "where", "by", "deleted"}},
 	} {
-		for _, name := range c.names {
-			// {name: nil}
-			raw := Raw("\x81" + string([]byte{byte(0xa0 | len(name))}) + name + "\xc0")
+		for _, name := range c.optional {
+			wire := []string{fmt.Sprintf("%02x", 0x80+len(c.needs)+1), str(name), "c0"}
+			for key, value := range c.needs {
+				wire = append(wire, str(key), value)
+			}
+			err := newParams(method).Decode(Raw(handmade(wire...)[HeaderBytes:]))
 			var refused *Error
-			if err := c.into.Decode(raw); !errors.As(err, &refused) || refused.Code != CodeInvalid || refused.Field != name {
-				t.Errorf("%T with %s nil: %v", c.into, name, err)
+			if !errors.As(err, &refused) || refused.Code != CodeInvalid || refused.Field != name {
+				t.Errorf("%s with %s nil: %v, want it refused by its name", method, name, err)
 			}
 		}
+	}
+	var p ListParams
+	open := handmade("81", str("created_at"), "82", str("from"), "c0", str("before"), str("2026-12-01"))
+	if err := p.Decode(Raw(open[HeaderBytes:])); err != nil || !p.Created.From.IsNull() || p.Created.Before.Text() != "2026-12-01" {
+		t.Errorf("a period without a beginning: %+v (%v)", p.Created, err)
 	}
 }

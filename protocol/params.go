@@ -9,7 +9,30 @@ type Params interface {
 	Decode(raw Raw) error
 	// SiteName returns the parameter site, empty where it was left out.
 	SiteName() string
+	// Waits returns for how long the client waits for the reply, [DefaultTimeout] where it does not say.
+	Waits() time.Duration
 	encode(e *Encoder)
+}
+
+// Timed is the parameter that all methods but flush share.
+type Timed struct {
+	// Timeout is for how long the client waits for the reply, in whole milliseconds up to [MaxTimeout]; 0 where it does not say. A
+	// client sets it from its context, see [Client].
+	Timeout time.Duration
+}
+
+// Waits implements [Params].
+func (t *Timed) Waits() time.Duration {
+	if t.Timeout == 0 {
+		return DefaultTimeout
+	}
+	return t.Timeout
+}
+
+func (t *Timed) wait(timeout time.Duration) {
+	if t.Timeout == 0 {
+		t.Timeout = min(max(timeout, time.Millisecond), MaxTimeout)
+	}
 }
 
 // Ack names the place that must have a change before it is acknowledged.
@@ -23,12 +46,14 @@ const (
 
 // SiteParams are the parameters of ping and status.
 type SiteParams struct {
+	Timed
 	// Site names the site; empty where the peer may use exactly one.
 	Site string
 }
 
 // CreateParams are the parameters of create.
 type CreateParams struct {
+	Timed
 	Site string
 	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
 	ID     int64
@@ -49,6 +74,7 @@ type CreateParams struct {
 
 // SetParams are the parameters of set.
 type SetParams struct {
+	Timed
 	Site      string
 	ID        int64
 	Fields    []Field
@@ -84,6 +110,7 @@ type TicketFields struct {
 
 // SetManyParams are the parameters of set_many.
 type SetManyParams struct {
+	Timed
 	Site      string
 	Tickets   []TicketFields
 	RequestID string
@@ -95,18 +122,21 @@ type SetManyParams struct {
 
 // GetParams are the parameters of get.
 type GetParams struct {
+	Timed
 	Site string
 	ID   int64
 }
 
 // GetManyParams are the parameters of get_many.
 type GetManyParams struct {
+	Timed
 	Site string
 	IDs  []int64
 }
 
 // DeleteParams are the parameters of delete.
 type DeleteParams struct {
+	Timed
 	Site      string
 	ID        int64
 	RequestID string
@@ -146,6 +176,9 @@ func (p *GetManyParams) SiteName() string { return p.Site }
 
 // SiteName implements [Params].
 func (p *DeleteParams) SiteName() string { return p.Site }
+
+// Waits implements [Params]: a flush takes as long as it needs.
+func (p *FlushParams) Waits() time.Duration { return MaxTimeout }
 
 // SiteName implements [Params].
 func (p *FlushParams) SiteName() string { return p.Site }

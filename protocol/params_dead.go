@@ -2,6 +2,7 @@ package protocol
 
 // DeadListParams are the parameters of dead_list.
 type DeadListParams struct {
+	Timed
 	Site string
 	// After is the id of the last letter of the page before, 0 for the first page.
 	After int64
@@ -11,6 +12,7 @@ type DeadListParams struct {
 
 // DeadParams are the parameters of dead_retry and dead_drop: tickets, or all that are dead letters.
 type DeadParams struct {
+	Timed
 	Site string
 	// IDs are 1 to [MaxTickets] where All is false.
 	IDs []int64
@@ -26,7 +28,7 @@ func (p *DeadParams) SiteName() string { return p.Site }
 // Decode implements [Params].
 func (p *DeadListParams) Decode(raw Raw) error {
 	*p = DeadListParams{}
-	return params(raw, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -44,7 +46,7 @@ func (p *DeadListParams) Decode(raw Raw) error {
 // parameter that was forgotten must not mean everything.
 func (p *DeadParams) Decode(raw Raw) error {
 	*p = DeadParams{}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -70,7 +72,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 	if p.Limit != 0 {
 		n++
 	}
-	e.options(n, p.Site)
+	e.options(n, p.Site, p.Timeout)
 	if p.After != 0 {
 		e.pair("after", p.After)
 	}
@@ -80,7 +82,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 }
 
 func (p *DeadParams) encode(e *Encoder) {
-	e.options(1, p.Site)
+	e.options(1, p.Site, p.Timeout)
 	if p.All {
 		e.str("all")
 		e.bool(true)

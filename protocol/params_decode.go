@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// params calls read with each key of a method's parameters; read consumes the value and returns false for a key that
-// it does not know.
-func params(raw Raw, read func(d *decoder, key string) (known bool, err *Error)) error {
+// params calls read with each key of a method's parameters but the time-out; read consumes the value and returns false for a
+// key that it does not know. timed is nil where the method has no time-out.
+func params(raw Raw, timed *Timed, read func(d *decoder, key string) (known bool, err *Error)) error {
 	d := openDecoder(raw)
 	defer d.close()
 	n, ok := d.mapLen()
@@ -25,7 +25,10 @@ func params(raw Raw, read func(d *decoder, key string) (known bool, err *Error))
 		if slices.Contains(seen[:min(i, len(seen))], key) {
 			return Invalid(printable(key), "the parameter is there twice")
 		}
-		known, err := read(d, key)
+		known, err := timed.read(d, key)
+		if !known {
+			known, err = read(d, key)
+		}
 		if !known {
 			return Invalid(printable(key), "the method has no such parameter")
 		}
@@ -134,6 +137,18 @@ func (d *decoder) ack(into *Ack) *Error {
 		return nil
 	}
 	return Invalid("ack", "ack is %s or %s", AckRedis, AckJournal)
+}
+
+func (t *Timed) read(d *decoder, key string) (known bool, err *Error) {
+	if t == nil || key != "timeout_ms" {
+		return false, nil
+	}
+	n, ok := d.int()
+	if !ok || n < 1 || n > MaxTimeout.Milliseconds() {
+		return true, Invalid(key, "timeout_ms is an integer from 1 to %d", MaxTimeout.Milliseconds())
+	}
+	t.Timeout = time.Duration(n) * time.Millisecond
+	return true, nil
 }
 
 func (d *decoder) ticketID(param string, into *int64) *Error {

@@ -2,25 +2,29 @@ package protocol
 
 import "time"
 
-// options writes the head of a map of n parameters beside the site, and the site where it is not empty.
-func (e *Encoder) options(n int, site string) {
-	if site == "" {
-		e.mapLen(n)
-		return
+// options writes the head of a map of n parameters beside the site and the time-out, and these where they are not empty.
+func (e *Encoder) options(n int, site string, timeout time.Duration) {
+	if timeout != 0 {
+		n++
 	}
-	e.mapLen(n + 1)
-	e.pairStr("site", site)
+	e.mapLen(n + ifGiven(site))
+	if site != "" {
+		e.pairStr("site", site)
+	}
+	if timeout != 0 {
+		e.pair("timeout_ms", max(timeout.Milliseconds(), 1))
+	}
 }
 
 // change writes the head of a map of n parameters beside those that all changes share, and of these the ones that are
 // not empty.
-func (e *Encoder) change(n int, site, requestID string, remember time.Duration, ack Ack) {
+func (e *Encoder) change(n int, site string, timeout time.Duration, requestID string, remember time.Duration, ack Ack) {
 	for _, given := range []bool{requestID != "", remember != 0, ack != ""} {
 		if given {
 			n++
 		}
 	}
-	e.options(n, site)
+	e.options(n, site, timeout)
 	if requestID != "" {
 		e.pairStr("request_id", requestID)
 	}
@@ -55,14 +59,14 @@ func (e *Encoder) ids(ids []int64) {
 	}
 }
 
-func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site) }
+func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site, p.Timeout) }
 
 func (p *CreateParams) encode(e *Encoder) {
 	n := 1 + ifGiven(p.Identity)
 	if p.ID != 0 {
 		n++
 	}
-	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
 	if p.ID != 0 {
 		e.pair("id", p.ID)
 	}
@@ -79,7 +83,7 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.MustExist {
 		n++
 	}
-	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
 	e.str("fields")
 	e.fields(p.Fields)
@@ -98,7 +102,7 @@ func (p *SetManyParams) encode(e *Encoder) {
 	if p.MustExist {
 		n++
 	}
-	e.change(n, p.Site, p.RequestID, p.Remember, p.Ack)
+	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
 	if p.MustExist {
 		e.str("must_exist")
 		e.bool(true)
@@ -113,26 +117,26 @@ func (p *SetManyParams) encode(e *Encoder) {
 }
 
 func (p *GetParams) encode(e *Encoder) {
-	e.options(1, p.Site)
+	e.options(1, p.Site, p.Timeout)
 	e.pair("id", p.ID)
 }
 
 func (p *GetManyParams) encode(e *Encoder) {
-	e.options(1, p.Site)
+	e.options(1, p.Site, p.Timeout)
 	e.ids(p.IDs)
 }
 
 func (p *DeleteParams) encode(e *Encoder) {
-	e.change(1+ifGiven(p.Identity), p.Site, p.RequestID, p.Remember, p.Ack)
+	e.change(1+ifGiven(p.Identity), p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
 	e.pair("id", p.ID)
 	e.identity(p.Identity)
 }
 
 func (p *FlushParams) encode(e *Encoder) {
 	if p.All {
-		e.options(0, p.Site)
+		e.options(0, p.Site, 0)
 		return
 	}
-	e.options(1, p.Site)
+	e.options(1, p.Site, 0)
 	e.ids(p.IDs)
 }

@@ -42,6 +42,7 @@ type Selection struct {
 
 // ListParams are the parameters of list.
 type ListParams struct {
+	Timed
 	Site string
 	Selection
 	// Sort is [SortID] where it is empty.
@@ -55,6 +56,7 @@ type ListParams struct {
 
 // CountParams are the parameters of count.
 type CountParams struct {
+	Timed
 	Site string
 	Selection
 	// By, where it is not empty, is a field: the tickets are counted for each of its values.
@@ -70,7 +72,7 @@ func (p *CountParams) SiteName() string { return p.Site }
 // Decode implements [Params].
 func (p *ListParams) Decode(raw Raw) error {
 	*p = ListParams{}
-	return params(raw, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -91,7 +93,7 @@ func (p *ListParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *CountParams) Decode(raw Raw) error {
 	*p = CountParams{}
-	return params(raw, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -110,7 +112,7 @@ func (p *ListParams) encode(e *Encoder) {
 			n++
 		}
 	}
-	e.options(n, p.Site)
+	e.options(n, p.Site, p.Timeout)
 	e.selection(&p.Selection)
 	if p.Sort != "" {
 		e.pairStr("sort", string(p.Sort))
@@ -131,7 +133,7 @@ func (p *CountParams) encode(e *Encoder) {
 	if p.By != "" {
 		n++
 	}
-	e.options(n, p.Site)
+	e.options(n, p.Site, p.Timeout)
 	e.selection(&p.Selection)
 	if p.By != "" {
 		e.pairStr("by", p.By)

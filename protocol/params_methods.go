@@ -3,7 +3,7 @@ package protocol
 // Decode implements [Params].
 func (p *SiteParams) Decode(raw Raw) error {
 	*p = SiteParams{}
-	return params(raw, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		if key != "site" {
 			return false, nil
 		}
@@ -15,7 +15,7 @@ func (p *SiteParams) Decode(raw Raw) error {
 func (p *CreateParams) Decode(raw Raw) error {
 	*p = CreateParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -41,7 +41,7 @@ func (p *CreateParams) Decode(raw Raw) error {
 func (p *SetParams) Decode(raw Raw) error {
 	*p = SetParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -73,7 +73,7 @@ func (p *SetParams) Decode(raw Raw) error {
 func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "tickets":
 			return true, d.tickets(&p.Tickets)
@@ -96,7 +96,7 @@ func (p *SetManyParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *GetParams) Decode(raw Raw) error {
 	*p = GetParams{}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -115,7 +115,7 @@ func (p *GetParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *GetManyParams) Decode(raw Raw) error {
 	*p = GetManyParams{}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)
@@ -135,7 +135,7 @@ func (p *GetManyParams) Decode(raw Raw) error {
 func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
 	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
-	err := params(raw, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -158,7 +158,7 @@ func (p *DeleteParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *FlushParams) Decode(raw Raw) error {
 	*p = FlushParams{All: true}
-	return params(raw, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, nil, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "site":
 			return true, d.site(&p.Site)

@@ -70,6 +70,9 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 		return nil
 	}
 	before, after, err := mysql.NewSequence(db).RaiseToTable(ctx)
+	if err == nil {
+		err = boot.ForgetIDs(c.Daemon.StateDir, name)
+	}
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func (o *options) restore(ctx context.Context, f *configFlags, prefer string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, places.Close()) }()
-	if err := raise(ctx, places); err != nil {
+	if err := errors.Join(raise(ctx, places), boot.ForgetIDs(c.Daemon.StateDir, name)); err != nil {
 		return err
 	}
 	if prefer == preferRedis {

@@ -309,6 +309,13 @@ func (c *custody) owner(context.Context) (redis.Owner, error) {
 	return redis.Owner{Identity: c.identity, Former: c.former}, nil
 }
 
+// known returns the table's identity; empty before it is known.
+func (c *custody) known() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.identity
+}
+
 // owns says whether changes that carry an identity are for the site's table. While the table is unknown owns accepts every
 // identity, as the site is not served then.
 func (c *custody) owns(identity string) bool {

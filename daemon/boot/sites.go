@@ -3,6 +3,8 @@ package boot
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -102,6 +104,11 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	}
 	sink := mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
+	if dir := d.config.Daemon.StateDir; dir != "" {
+		s.allocator.Keep(ids.KeepOptions{
+			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
+		})
+	}
 	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
@@ -129,6 +136,22 @@ func OpenDatabase(c config.Site) (*mysql.DB, error) {
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
 	})
+}
+
+// idsFile is the name of the file in the state folder that keeps a site's leased ids.
+func idsFile(site string) string { return site + ".ids.json" }
+
+// ForgetIDs removes the ids that the site's daemon has kept, whether it runs or not: the sequence was raised, and new tickets
+// are to be numbered from there.
+func ForgetIDs(stateDir, site string) error {
+	if stateDir == "" {
+		return nil
+	}
+	err := os.Remove(filepath.Join(stateDir, idsFile(site)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func definitionFile(dir, site string) string {

@@ -8,11 +8,13 @@ var meanings = map[string]string{
 	"daemon.max_connections": "Open connections; one more is answered `overloaded`. 8 are root's and the daemon's user's. Where " +
 		"several users may use sites, one of them leaves a share to the next, and 8 are kept free for each: twice the sum of all " +
 		"pools' `pm.max_children`.",
-	"daemon.idle_timeout":    "A connection that sends nothing for that long is closed.",
-	"daemon.request_timeout": "Work on one request; `flush` takes as long as it needs.",
+	"daemon.idle_timeout": "A connection that sends nothing for that long is closed.",
+	"daemon.request_timeout": "Work on one request, at most, and four fifths of the time that its client waits (PHP: a second); " +
+		"`flush` takes as long as it needs.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions and identities (for a start without MySQL) and the journal. Absolute; " +
+	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL) and the " +
+		"journal. Absolute; " +
 		"empty " +
 		"keeps nothing.",
 	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -42,5 +43,21 @@ func TestDeletingAgain(t *testing.T) {
 				t.Errorf("deleted at %d (%v), the row at %d", result.Revision, err, deletedAt)
 			}
 		})
+	}
+}
+
+// A deletion is accepted unseen while MySQL does not answer, and likewise while its table is missing or altered: refused, it
+// would wait in the spool, where everything of its site waits behind it.
+func TestDeletionWithoutTheTable(t *testing.T) {
+	t.Parallel()
+	for _, why := range []error{flush.ErrSinkDown, flush.ErrSinkPaused} {
+		for _, requestID := range []string{"", "r"} {
+			d := newDesk(t)
+			d.db.set(why)
+			result, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 7, RequestID: requestID})
+			if err != nil || result.Revision == 0 {
+				t.Errorf("%v, request id %q: revision %d (%v)", why, requestID, result.Revision, err)
+			}
+		}
 	}
 }

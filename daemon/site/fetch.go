@@ -55,6 +55,9 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 		at[held[i].ID] = i
 	}
 	rows, err := s.Database.Rows(ctx, ids)
+	if err == nil || ctx.Err() == nil {
+		s.doubt.end()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,12 +2,14 @@ package site
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -17,7 +19,8 @@ func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket,
 	if err != nil {
 		return protocol.Ticket{}, err
 	}
-	record, err := s.lookUp(ctx, ticket.ID(p.ID))
+	records, err := s.shown(ctx, d, []ticket.ID{ticket.ID(p.ID)})
+	record, err := sole(records, err)
 	if err == nil && record.Deleted {
 		err = errNoTicket
 	}
@@ -53,12 +56,12 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 	return result, nil
 }
 
-// fitting is whole for tickets that must fit one reply.
+// fitting is shown for tickets that must fit one reply.
 func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	all := make([]store.Record, 0, len(ids))
 	bytes := 0
 	for part := range slices.Chunk(ids, atOnce) {
-		records, err := s.whole(ctx, d, part)
+		records, err := s.shown(ctx, d, part)
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +99,11 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
-	records, err := s.whole(ctx, d, []ticket.ID{id})
+	return sole(s.whole(ctx, d, []ticket.ID{id}))
+}
+
+// sole returns the one ticket that was looked for.
+func sole(records []store.Record, err error) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
 	}
@@ -112,8 +119,30 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	}
 }
 
+// shown is whole for readers. While MySQL does not answer, a ticket whose create has not arrived there is complete without it,
+// but for what another host may have brought there meanwhile: such a ticket is shown as behind.
+func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	records, err := s.whole(ctx, d, ids)
+	if !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, flush.ErrSinkPaused) {
+		return records, err
+	}
+	for i := range records {
+		switch r := &records[i]; {
+		case settled(d, r):
+		case !r.Held() && s.missing.has(r.ID):
+		case r.Held() && r.Created != 0 && r.Stray == nil:
+			r.Behind = true
+		default:
+			return nil, err
+		}
+	}
+	complete(d, records, nil)
+	return records, nil
+}
+
 // whole returns one record per ticket, in their order: one round trip to the store, and one query for what it does not
-// hold whole. One that is not held is in no place that answered.
+// hold whole. One that is not held is in no place that answered. Beside an error of MySQL's the records are as the store holds
+// them.
 func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	before := make([]uint64, len(ids))
 	for i, id := range ids {
@@ -132,18 +161,23 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 		}
 	}
 	var found []store.Record
-	switch len(lacking) {
-	case 0:
+	switch {
+	case len(lacking) == 0:
 		if !slices.ContainsFunc(records, func(r store.Record) bool { return r.Stray != nil }) {
 			return records, nil
 		}
-	case 1:
-		found, err = s.fetchOne(ctx, d, &lacking[0], lackingBefore[0])
 	default:
-		found, err = s.fetch(ctx, lacking, lackingBefore)
+		err = s.doubt.ask(ctx, func() (err error) {
+			if len(lacking) == 1 {
+				found, err = s.fetchOne(ctx, d, &lacking[0], lackingBefore[0])
+			} else {
+				found, err = s.fetch(ctx, lacking, lackingBefore)
+			}
+			return err
+		})
 	}
 	if err != nil {
-		return nil, err
+		return records, err
 	}
 	complete(d, records, found)
 	return records, nil

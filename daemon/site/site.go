@@ -82,8 +82,8 @@ type Parts struct {
 	Early bool
 	// Journal tells what the site's journal holds; nil where there is none.
 	Journal func() protocol.JournalStatus
-	// Stuck returns a [store.StuckError] where changes of these tickets, or of any where ids is nil, do not get to the store though it
-	// answers. Optional.
+	// Stuck returns a [store.StuckError] where changes of these tickets, or of any where ids is nil, do not get to the store though
+	// it answers. Optional.
 	Stuck func(ids []ticket.ID) error
 	Log   zerolog.Logger
 }
@@ -93,6 +93,7 @@ type Site struct {
 	Parts
 	strategy   atomic.Pointer[Strategy]
 	reads      singleflight.Group
+	doubt      doubt
 	missing    *missing
 	sizes      sizes
 	fresh      turns          // flushes of all that is dirty, for lists

@@ -131,8 +131,8 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
 	case errors.Is(err, errNoTicket) && p.RequestID != "":
 		mustExist = true // the store alone knows whether this repeats a request; else it says that there is no ticket
-	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, errBehind):
-		// While MySQL or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+	case err != nil && !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, flush.ErrSinkPaused) && !errors.Is(err, errBehind):
+		// While MySQL, its table or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	now := time.Now()

@@ -169,6 +169,43 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	})
 }
 
+// MySQL hangs, and the daemon is started anew, after it was stopped or killed: tickets are created from the ids that the one
+// before had leased, each once.
+func TestCreatesGoOnAfterARestartWithoutMySQL(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, o rigOptions) {
+		o.daemon = "shutdown_timeout = \"1s\""
+		r := newRig(t, o)
+		given := map[int64]bool{}
+		create := func(n int) {
+			t.Helper()
+			c := r.dial(t)
+			for range n {
+				id := mustCreate(t, c, "mine")
+				if given[id] {
+					t.Fatalf("ticket %d was created twice", id)
+				}
+				given[id] = true
+			}
+		}
+		create(20)
+		r.proxy.Hold()
+		for name, end := range map[string]func(){"stopped": func() { _ = r.Stop() }, "killed": r.Kill} {
+			end()
+			if err := r.Restart(t.Context()); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			create(50)
+		}
+		r.proxy.Release()
+		c := r.dial(t)
+		if n := flushed(t, c); n != 0 {
+			t.Errorf("%d creates were refused", n)
+		}
+		r.wantRows(t, 0, 120)
+	})
+}
+
 // The table gives ids itself, to a plugin that inserts while tickets are made.
 func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 	t.Parallel()

@@ -11,8 +11,9 @@
 //
 // # States
 //
-// A block is in use and, once half of it is gone, the next one is leased in the background; ids that a stopped daemon
-// has not used are lost, which leaves gaps and nothing else. Where a lease fails it is tried again with growing
+// A block is in use and, once half of it is gone, the next one is leased in the background. Blocks are kept on disk for
+// the next start and taken from there in parts ([Allocator.Keep]); the ids of a part that was not used up when a daemon was
+// killed are lost, which leaves gaps and nothing else. Where a lease fails it is tried again with growing
 // pauses. When no ids are left, [Allocator.Next] waits for a lease that is under way, and fails at once where the
 // last one failed.
 package ids
@@ -57,6 +58,8 @@ type Allocator struct {
 	block int
 	loop  lifecycle.Loop
 	wake  chan struct{} // asks the loop for a block
+	// reserve keeps leased ids on disk; nil: those in hand are lost when the daemon ends.
+	reserve *reserve
 	// blocks are those in hand as they were leased, for [Allocator.Use] to look at without the lock.
 	blocks atomic.Pointer[[2]span]
 
@@ -94,11 +97,25 @@ func New(lease Lease, taken Taken, block int) *Allocator {
 // Start begins leasing in the background. It ends with Stop, or with ctx.
 func (a *Allocator) Start(ctx context.Context) {
 	a.ask()
+	if a.reserve != nil {
+		a.reserve.loop.Start(ctx, a.reserve.fill)
+	}
 	a.loop.Start(ctx, a.refill)
 }
 
-// Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had.
-func (a *Allocator) Stop(ctx context.Context) error { return a.loop.Stop(ctx, "id allocator") }
+// Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had, unless they
+// are kept on disk for the next start.
+func (a *Allocator) Stop(ctx context.Context) error {
+	err := a.loop.Stop(ctx, "id allocator")
+	if a.reserve == nil || err != nil {
+		return err
+	}
+	a.mu.Lock()
+	now, next := a.now, a.next
+	a.now, a.next = span{}, span{}
+	a.mu.Unlock()
+	return a.reserve.stop(ctx, next, now)
+}
 
 // Next returns an id that no row has and no request has named, as far as the database answers within a moment. It waits
 // for that answer; where no ids are left, for the lease that is under way, at most until ctx ends.
@@ -242,8 +259,14 @@ func (a *Allocator) leased(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, leaseTimeout, errors.New("leasing ids took too long"))
 	defer cancel()
-	first, err := a.lease(ctx, a.block)
-	a.note(err, span{first, a.block})
+	block := span{left: a.block}
+	var err error
+	if a.reserve != nil {
+		block, err = a.reserve.take(ctx, a.block)
+	} else {
+		block.first, err = a.lease(ctx, a.block)
+	}
+	a.note(err, block)
 	return err == nil
 }
 

@@ -38,6 +38,18 @@ type keyColumn struct {
 	most ticket.ID
 }
 
+// Numbering names what keeps leased ids apart from those that the table gives: nothing, where it gives none, or else the fence on
+// this server, as the table's counter travels to no other.
+func (db *DB) Numbering(ctx context.Context) (string, error) {
+	key, err := db.keyColumn(ctx)
+	if err != nil || !key.counts {
+		return "", err
+	}
+	var server string
+	err = db.pool.QueryRowContext(ctx, "SELECT CONCAT_WS(' ', @@hostname, @@port, @@datadir)").Scan(&server)
+	return "fenced on " + server, db.failure("ask which server this is", err)
+}
+
 func (db *DB) keyColumn(ctx context.Context) (keyColumn, error) {
 	const operation = "look at the table's key"
 	var extra, dataType, columnType string

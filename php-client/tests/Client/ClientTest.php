@@ -15,6 +15,8 @@ use Ticketd\Client\DaemonException;
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Frame;
 use Ticketd\Client\InputException;
+use Ticketd\Client\Limits;
+use Ticketd\Client\LostException;
 use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
 use Ticketd\Tests\Support\Peer;
@@ -53,7 +55,29 @@ final class ClientTest extends TestCase {
 	 * @param Peer $peer The peer.
 	 */
 	private function request( Peer $peer ): array {
-		return ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Frame::HEADER_BYTES ) );
+		return ( new PureCodec() )->decode( substr( hex2bin( $peer->request() ), Frame::HEADER_BYTES ) );
+	}
+
+	/**
+	 * The daemon is told how long a call lasts, but for what it assumes, and for a flush, which takes as long as it needs.
+	 */
+	public function test_the_daemon_is_told_the_deadline(): void {
+		$told = static function ( int $timeout_ms, callable $call ): ?int {
+			$peer = new Peer( array( array( array( 'frame' ), array( 'close' ) ), array( array( 'frame' ), array( 'close' ) ) ) );
+			try {
+				$call( new Client( new Connection( $peer->socket ), '', $timeout_ms ) );
+			} catch ( LostException $e ) {
+				unset( $e ); // The peer has nothing to say.
+			}
+			$sent = ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Frame::HEADER_BYTES ) );
+			return $sent[3]['timeout_ms'] ?? null;
+		};
+		$this->assertNull( $told( Client::DEFAULT_TIMEOUT_MS, static fn( Client $client ) => $client->get( 1 ) ) );
+		$this->assertNull( $told( 5000, static fn( Client $client ) => $client->flush() ) );
+		$this->assertSame( Limits::MAX_TIMEOUT_MS, $told( 90000, static fn( Client $client ) => $client->delete( 1 ) ) );
+		$left = $told( 20000, static fn( Client $client ) => $client->get( 1 ) );
+		$this->assertGreaterThan( 10000, $left );
+		$this->assertLessThanOrEqual( 20000, $left );
 	}
 
 	/**

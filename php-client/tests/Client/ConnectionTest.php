@@ -13,6 +13,7 @@ use Ticketd\Client\ConnectException;
 use Ticketd\Client\Connection;
 use Ticketd\Client\DaemonException;
 use Ticketd\Client\Frame;
+use Ticketd\Client\Limits;
 use Ticketd\Client\LostException;
 use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
@@ -157,7 +158,7 @@ final class ConnectionTest extends TestCase {
 	 */
 	public function test_partial_reads_and_writes_are_put_together(): void {
 		$peer   = new Peer( array( array( array( 'frame' ), array( 'drip', Peer::reply( 1, null, self::DONE ), 0 ), array( 'hold' ) ) ) );
-		$client = new Client( new Connection( $peer->socket ), '', 5000 );
+		$client = new Client( new Connection( $peer->socket ), '', 90000 );
 		$large  = str_repeat( 'x', 3000000 );
 		$this->assertSame( 9, $client->set( 1, array( 'subject' => $large ), 0, 'again' ) );
 		$payload = ( new PureCodec() )->encode_request(
@@ -167,6 +168,7 @@ final class ConnectionTest extends TestCase {
 				'id'         => 1,
 				'fields'     => array( 'subject' => $large ),
 				'request_id' => 'again',
+				'timeout_ms' => Limits::MAX_TIMEOUT_MS,
 			)
 		);
 		$this->assertSame( sha1( Frame::encode( $payload ) ), $peer->frame() );
@@ -345,8 +347,8 @@ final class ConnectionTest extends TestCase {
 		$client = new Client( new Connection( $peer->socket ), '', 5000 );
 		$this->assertSame( $made, $client->create( array( 'status' => 'open' ) ) );
 		// The two frames differ in the request's number alone: header and envelope are the first 14 digits.
-		$first = $peer->frame();
-		$this->assertSame( substr( $first, 14 ), substr( $peer->frame(), 14 ) );
+		$first = $peer->request();
+		$this->assertSame( substr( $first, 14 ), substr( $peer->request(), 14 ) );
 		$this->assertStringContainsString( bin2hex( 'request_id' ), $first );
 	}
 
@@ -375,8 +377,8 @@ final class ConnectionTest extends TestCase {
 		);
 		$client = new Client( new Connection( $peer->socket ), '', 5000 );
 		$this->assertSame( 9, $client->set( 1, array( 'status' => 'open' ) ) );
-		$first = $peer->frame();
-		$this->assertSame( substr( $first, 14 ), substr( $peer->frame(), 14 ) );
+		$first = $peer->request();
+		$this->assertSame( substr( $first, 14 ), substr( $peer->request(), 14 ) );
 		$this->assertStringContainsString( bin2hex( 'remember' ), $first );
 	}
 

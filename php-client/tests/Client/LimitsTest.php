@@ -29,6 +29,7 @@ final class LimitsTest extends TestCase {
 		$this->assertStringContainsString( '| groups of a `count` | ' . number_format( Limits::MAX_GROUPS ) . ' |', $spec );
 		$this->assertStringContainsString( sprintf( '| bytes of a field name / request id / site / method | %d |', Limits::MAX_REQUEST_ID ), $spec );
 		$this->assertStringContainsString( sprintf( '| bytes of a request id of `set` | %d |', Limits::MAX_SET_REQUEST_ID ), $spec );
+		$this->assertStringContainsString( '| time that a client waits for a reply: without `timeout_ms` / the most it says | ' . number_format( Limits::TIMEOUT_MS ) . ' / ' . number_format( Limits::MAX_TIMEOUT_MS ) . ' ms |', $spec );
 		$this->assertStringContainsString( sprintf( 'version of the protocol: `0x%02x`', Limits::VERSION ), $spec );
 		$this->assertStringContainsString( '`id` is an integer from 1 to ' . number_format( Limits::MAX_ID ), $spec );
 	}

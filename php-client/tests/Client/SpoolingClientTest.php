@@ -269,12 +269,12 @@ final class SpoolingClientTest extends TestCase {
 		);
 		$client = $this->client( self::answering( Peer::error( 'overloaded' ) ), $codec, 'shop' );
 		$client->set( 812, $fields );
-		$this->assertSame( $this->peer->frame(), bin2hex( $this->folder->contents( $this->folder->frames()[0] ) ) );
+		$this->assertSame( $this->peer->request(), bin2hex( $this->folder->contents( $this->folder->frames()[0] ) ) );
 
 		$this->folder->take();
 		$client = $this->client( self::answering( Peer::error( 'shutting_down' ) ), $codec );
 		$client->create( $fields, 'form-1', 812 );
-		$this->assertSame( $this->peer->frame(), bin2hex( $this->folder->contents( $this->folder->frames()[0] ) ) );
+		$this->assertSame( $this->peer->request(), bin2hex( $this->folder->contents( $this->folder->frames()[0] ) ) );
 	}
 
 	/**
@@ -356,7 +356,7 @@ final class SpoolingClientTest extends TestCase {
 	public function test_an_ambiguous_create_keeps_its_request_id(): void {
 		$client = $this->client( array( array( array( 'frame' ), array( 'hold' ) ) ) );
 		$this->assertSame( 901, $client->create( self::FIELDS )['id'] );
-		$sent = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) )[3];
+		$sent = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->request() ), Frame::HEADER_BYTES ) )[3];
 		$this->assertSame( array( array( 'create', array( 'id' => 901 ) + $sent ) ), $this->spooled() );
 	}
 

@@ -88,6 +88,22 @@ final class MariaDb {
 	}
 
 	/**
+	 * Stops the server, whose connections stay as they are, or lets it go on.
+	 *
+	 * @param bool $is_stopped Whether it does not answer from now on.
+	 */
+	public static function stop( bool $is_stopped ): void {
+		posix_kill( proc_get_status( self::$shared->process )['pid'], $is_stopped ? SIGSTOP : SIGCONT );
+	}
+
+	/**
+	 * A connection of another process to the server.
+	 */
+	public static function other(): \mysqli {
+		return mysqli_connect( 'localhost', 'root', '', 'wordpress', 0, self::$shared->folder . '/s' );
+	}
+
+	/**
 	 * WordPress' database class on the server, with the plugin's empty tables.
 	 */
 	public static function wpdb(): \wpdb {

@@ -7,6 +7,9 @@
 
 namespace Ticketd\Tests\Support;
 
+use Ticketd\Client\Frame;
+use Ticketd\Client\PureCodec;
+
 /**
  * One child process that listens on a socket of its own and follows a script; see peer.php.
  */
@@ -64,6 +67,16 @@ final class Peer {
 	 */
 	public function frame(): string {
 		return trim( (string) fgets( $this->output ) );
+	}
+
+	/**
+	 * The next frame that was received, in hex, without what the client says of its deadline, which no two calls have in
+	 * common.
+	 */
+	public function request(): string {
+		list( , $id, $method, $params ) = ( new PureCodec() )->decode( substr( hex2bin( $this->frame() ), Frame::HEADER_BYTES ) );
+		unset( $params['timeout_ms'] );
+		return bin2hex( Frame::encode( ( new PureCodec() )->encode_request( $id, $method, $params ) ) );
 	}
 
 	/**

@@ -8,6 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Link;
 use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
 
@@ -50,6 +51,7 @@ final class Site {
 				return $socket;
 			}
 		);
+		Link::forget();
 		$api = new \ReflectionProperty( Plugin::class, 'api' );
 		$api->setAccessible( true );
 		$api->setValue( Plugin::instance(), new Api( new Settings() ) );

@@ -7,11 +7,13 @@
 
 namespace Ticketd\Tests\WordPress;
 
+use Ticketd\Tests\Support\MariaDb;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Cli\Command;
 use Ticketd\WordPress\Database;
+use Ticketd\WordPress\Link;
 use Ticketd\WordPress\Sequence;
 use Ticketd\WordPress\Settings;
 
@@ -82,6 +84,68 @@ final class OutageTest extends OutageTestCase {
 		} finally {
 			$wpdb->query( 'DROP TABLE wp_support_tickets_ticketd' );
 		}
+	}
+
+	/**
+	 * What makes the database hang, and what ends that.
+	 */
+	public function hangs(): array {
+		$hang    = static function ( string ...$statements ): callable {
+			return static fn( \mysqli $other ) => array_map( array( $other, 'query' ), $statements );
+		};
+		$unlock  = $hang( 'UNLOCK TABLES', 'ROLLBACK' );
+		$resume  = static fn() => MariaDb::stop( false );
+		$tickets = 'LOCK TABLES wp_support_tickets WRITE';
+		return array(
+			'the tickets are locked' => array( $hang( $tickets ), $unlock ),
+			'the sequence is locked' => array( $hang( 'LOCK TABLES wp_support_tickets_seq WRITE' ), $unlock ),
+			'its row is locked'      => array( $hang( 'BEGIN', 'UPDATE wp_support_tickets_seq SET next = next' ), $unlock ),
+			'the server hangs'       => array( static fn() => MariaDb::stop( true ), $resume ),
+		);
+	}
+
+	/**
+	 * While the daemon is away and the database hangs, a new ticket fails within the deadline of its call, and says why; other
+	 * changes are spooled. The page's own connection goes on.
+	 *
+	 * @dataProvider hangs
+	 * @param callable $hang    Makes the database hang.
+	 * @param callable $release Ends that.
+	 */
+	public function test_a_database_that_hangs_has_the_deadline_of_the_call( callable $hang, callable $release ): void {
+		$this->assertSame( 1, ticketd_create_ticket( self::FIELDS ) );
+		Link::forget(); // The next page is another PHP request.
+		add_filter( 'ticketd_timeout_ms', static fn() => 1000 );
+		$other = MariaDb::other();
+		$hang( $other );
+		try {
+			$begin   = hrtime( true );
+			$created = ticketd_create_ticket( self::FIELDS );
+			$took_ms = intdiv( hrtime( true ) - $begin, 1000000 );
+			$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
+			$this->assertSame( 'ticketd_unavailable', ticketd_create_ticket( self::FIELDS )->get_error_code() );
+			$all_ms = intdiv( hrtime( true ) - $begin, 1000000 );
+		} finally {
+			$release( $other );
+		}
+		$this->assertSame( 'ticketd_unavailable', $created->get_error_code() );
+		$this->assertStringContainsString( 'Neither ticketd nor the database', $created->get_error_message() );
+		$this->assertLessThan( 1500, $took_ms ); // The driver's own time-outs are whole seconds.
+		$this->assertLessThan( 1900, $all_ms, 'each call waits anew' );
+		$this->assertCount( 2, $this->spooled() );
+		$this->assertSame( '1', $GLOBALS['wpdb']->get_var( 'SELECT 1' ) );
+		Link::forget();
+		$this->assertGreaterThan( 1, ticketd_create_ticket( self::FIELDS ) );
+	}
+
+	/**
+	 * A daemon that hangs takes the whole time of the call, and the ticket still gets its id.
+	 */
+	public function test_a_daemon_that_hangs_leaves_the_database_some_time(): void {
+		add_filter( 'ticketd_timeout_ms', static fn() => 200 );
+		$peer = new Peer( array( array( array( 'frame' ), array( 'hold' ) ) ) );
+		Site::connect( $peer->socket );
+		$this->assertSame( 1, ticketd_create_ticket( self::FIELDS ) );
 	}
 
 	/**

@@ -16,6 +16,9 @@ final class Caller {
 	/** Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing. */
 	private const SLOW = array( 'flush', 'list', 'count' );
 
+	/** How much of the time that the daemon assumes may be gone before it is told what is left, in milliseconds. */
+	private const SLACK_MS = 100;
+
 	/**
 	 * The connection.
 	 *
@@ -122,11 +125,12 @@ final class Caller {
 	 * @throws DaemonException If the daemon answers with an error.
 	 */
 	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
-		$id    = $this->connection->next_id();
-		$frame = Frame::encode( $this->codec->encode_request( $id, $request->method(), $request->params() ) );
-		$value = null;
-		$error = null;
-		$clean = false;
+		$id     = $this->connection->next_id();
+		$params = self::params( $request, $deadline );
+		$frame  = Frame::encode( $this->codec->encode_request( $id, $request->method(), $params ) );
+		$value  = null;
+		$error  = null;
+		$clean  = false;
 		try {
 			$this->connection->send( $frame, $deadline );
 			$reply = $this->reply( $id, $deadline, $progress );
@@ -147,6 +151,23 @@ final class Caller {
 			throw $error;
 		}
 		return $value;
+	}
+
+	/**
+	 * The parameters of a request, with what is left of the time: the daemon answers before that. What the daemon
+	 * assumes is not said, so that this client also works with a daemon that does not know the parameter yet.
+	 *
+	 * @param Request  $request  What is asked for.
+	 * @param Deadline $deadline When the call ends.
+	 */
+	private static function params( Request $request, Deadline $deadline ): array {
+		$left_ms    = min( max( 1, intdiv( $deadline->remaining_us(), 1000 ) ), Limits::MAX_TIMEOUT_MS );
+		$assumed_ms = Limits::TIMEOUT_MS;
+		$is_assumed = $assumed_ms === $deadline->limit_ms() && $left_ms >= $assumed_ms - self::SLACK_MS;
+		if ( $is_assumed || 'flush' === $request->method() ) {
+			return $request->params();
+		}
+		return $request->params() + array( 'timeout_ms' => $left_ms );
 	}
 
 	/**

@@ -15,7 +15,7 @@ namespace Ticketd\Client;
 final class Client {
 
 	/** Time a call has, in milliseconds, unless it is told otherwise. */
-	public const DEFAULT_TIMEOUT_MS = 1000;
+	public const DEFAULT_TIMEOUT_MS = Limits::TIMEOUT_MS;
 
 	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;

@@ -48,6 +48,12 @@ final class Limits {
 	/** Most groups of a count by a field. */
 	public const MAX_GROUPS = 1000;
 
+	/** How long a client waits that does not say, in milliseconds. */
+	public const TIMEOUT_MS = 1000;
+
+	/** Most milliseconds that a client says it waits. */
+	public const MAX_TIMEOUT_MS = 60000;
+
 	/** How deep arrays and maps of a message may be nested. No message of the protocol comes near it. */
 	public const MAX_DEPTH = 32;
 }

@@ -440,7 +440,7 @@ final class Api {
 	}
 
 	/**
-	 * Runs a call.
+	 * Runs a call. Its deadline holds for what is asked of the database, too.
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
@@ -448,6 +448,18 @@ final class Api {
 	 * @return mixed What either returned, or a WP_Error.
 	 */
 	private function attempt( string $method, callable $call, ?callable $without = null ) {
+		return Database::within( $this->settings->timeout_ms(), fn() => $this->bounded( $method, $call, $without ) );
+	}
+
+	/**
+	 * Runs a call whose statements have a deadline.
+	 *
+	 * @param string        $method  The protocol's method.
+	 * @param callable      $call    Gets the current blog's client.
+	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
+	 * @return mixed What either returned, or a WP_Error.
+	 */
+	private function bounded( string $method, callable $call, ?callable $without ) {
 		$begin = microtime( true );
 		try {
 			$answer = $call( $this->clients->current() );

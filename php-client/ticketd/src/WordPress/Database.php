@@ -13,12 +13,16 @@ defined( 'ABSPATH' ) || exit;
  * Asks $wpdb, and tells what it found from what it could not ask. Nothing here prints an error or throws.
  *
  * $wpdb itself tries a few seconds long to get back a connection that was lost; that is WordPress' decision for every
- * query of a page.
+ * query of a page. What a call for a ticket asks of the database has the call's own deadline, see within(): there a
+ * table may be locked that no other part of the page needs.
  */
 final class Database {
 
 	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
+
+	/** How long the database has in a call, whatever the daemon took, in milliseconds. */
+	private const LEAST_MS = 250;
 
 	/**
 	 * The identities of tables, as this PHP request knows them.
@@ -26,6 +30,39 @@ final class Database {
 	 * @var array<string, string>
 	 */
 	private static array $identities = array();
+
+	/**
+	 * When the present call for a ticket ends, in nanoseconds of the monotonic clock; 0 outside of one.
+	 *
+	 * @var int
+	 */
+	private static int $until = 0;
+
+	/**
+	 * How long the database has in any case, in nanoseconds, from its first statement in the present call.
+	 *
+	 * @var int
+	 */
+	private static int $least = 0;
+
+	/**
+	 * Makes a call whose statements end with it. A daemon that hangs may take all of the call's time: the database has
+	 * LEAST_MS in any case, so that the change still gets into the spool.
+	 *
+	 * @param int      $timeout_ms The call's time, in milliseconds.
+	 * @param callable $call       The call.
+	 * @return mixed What it returned.
+	 */
+	public static function within( int $timeout_ms, callable $call ) {
+		$outer       = array( self::$until, self::$least );
+		self::$least = self::LEAST_MS * 1000000;
+		self::$until = hrtime( true ) + $timeout_ms * 1000000;
+		try {
+			return $call();
+		} finally {
+			list( self::$until, self::$least ) = $outer;
+		}
+	}
 
 	/**
 	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
@@ -46,6 +83,9 @@ final class Database {
 	public static function rows( string $sql, array $values = array() ): ?array {
 		global $wpdb;
 
+		if ( self::is_bounded() ) {
+			return self::run( $sql, $values )[1] ?? null;
+		}
 		if ( null === self::change( $sql, $values ) ) {
 			return null;
 		}
@@ -81,11 +121,44 @@ final class Database {
 	public static function change( string $sql, array $values ): ?int {
 		global $wpdb;
 
+		if ( self::is_bounded() ) {
+			return self::run( $sql, $values )[0] ?? null;
+		}
 		$suppressed = $wpdb->suppress_errors( true );
-		// All names in it come from the table's definition or were checked; values are what prepare() puts in.
-		$sql  = array() === $values ? $sql : $wpdb->prepare( $sql, $values ); // phpcs:ignore WordPress.DB
-		$done = $wpdb->query( $sql ); // phpcs:ignore WordPress.DB
+		$done       = $wpdb->query( self::complete( $sql, $values ) ); // phpcs:ignore WordPress.DB
 		$wpdb->suppress_errors( $suppressed );
 		return is_int( $done ) ? $done : null;
+	}
+
+	/**
+	 * Whether statements have a deadline now, and can be given up.
+	 */
+	private static function is_bounded(): bool {
+		return 0 !== self::$until && Link::is_possible();
+	}
+
+	/**
+	 * Runs a statement that has a deadline.
+	 *
+	 * @param string $sql    The statement, with placeholders for values.
+	 * @param array  $values The values.
+	 * @return array{0: int, 1: array[]}|null See Link::run().
+	 */
+	private static function run( string $sql, array $values ): ?array {
+		self::$until = max( self::$until, hrtime( true ) + self::$least );
+		self::$least = 0;
+		return Link::run( self::complete( $sql, $values ), intdiv( self::$until - hrtime( true ), 1000 ) );
+	}
+
+	/**
+	 * Puts the values into a statement. All names in it come from the table's definition or were checked.
+	 *
+	 * @param string $sql    The statement, with placeholders for values.
+	 * @param array  $values The values.
+	 */
+	private static function complete( string $sql, array $values ): string {
+		global $wpdb;
+
+		return array() === $values ? $sql : $wpdb->prepare( $sql, $values ); // phpcs:ignore WordPress.DB
 	}
 }

@@ -1,0 +1,373 @@
+package ids
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// numberingTimeout bounds the question for the numbering, before what is on disk is used.
+const numberingTimeout = 500 * time.Millisecond
+
+// parts is into how many parts a block is cut where it is kept on disk: a daemon that is killed loses the ids of two of them.
+const parts = 8
+
+// KeepOptions say where leased ids are kept.
+type KeepOptions struct {
+	// Dir is a folder of the daemon's own, Name the file's in it.
+	Dir, Name string
+	// Owner returns the identity of the table that the ids are for; empty while it is not known.
+	Owner func() string
+	// Numbering names what keeps leased ids apart from those that the table itself gives: where it is another than when ids were
+	// leased they do not count. Optional.
+	Numbering func(ctx context.Context) (string, error)
+	// Boot names this run of the kernel; empty stands for what the kernel says.
+	Boot string
+	Log  zerolog.Logger
+}
+
+// reserve is leased ids that nobody has been given, on disk, so that a daemon that is started while the database is away has
+// some.
+//
+// What the file says is free is not in the daemon's hands: before a part is given to the allocator, the file without it takes the
+// place of the one before. So whenever a daemon is killed, the file holds no id that was given. A file that is not the newest
+// must
+// not count either, from a backup or of another host: each version is a new file that names itself, by what no copy has in common
+// with it (see [witness]), and the one before is emptied, whatever other names it may have. Any doubt costs the ids, never more.
+type reserve struct {
+	KeepOptions
+	lease Lease
+	block int
+	loop  lifecycle.Loop
+	wake  chan struct{} // asks the loop for a block
+
+	mu      sync.Mutex
+	dir     *os.Root // stays the same folder wherever that is moved to; nil before it was opened
+	owner   string   // whose the ids are
+	numbers string   // under which numbering they were leased
+	off     bool     // the file cannot be used: ids are in memory alone
+	version *os.File // the newest version, locked; nil where there is none
+	free    []span
+	said    string // of what the log has been told
+}
+
+// kept is the file's content.
+type kept struct {
+	Identity string         `json:"identity"`
+	Numbers  string         `json:"numbering,omitempty"`
+	Witness  witness        `json:"witness"`
+	Free     [][2]ticket.ID `json:"free"` // the first id, and how many
+}
+
+// Keep has leased ids kept on disk. It is called before Start.
+func (a *Allocator) Keep(o KeepOptions) {
+	if o.Boot == "" {
+		boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it nothing is kept
+		o.Boot = string(boot)
+	}
+	a.reserve = &reserve{KeepOptions: o, lease: a.lease, block: a.block, wake: make(chan struct{}, 1)}
+	a.block = max(a.block/parts, 1)
+}
+
+// take returns n ids that nobody else is ever given, or some fewer or more.
+func (r *reserve) take(ctx context.Context, n int) (span, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.load(ctx) {
+		r.mu.Unlock()
+		first, err := r.lease(ctx, r.block)
+		r.mu.Lock()
+		return span{first, r.block}, err
+	}
+	if len(r.free) == 0 {
+		r.mu.Unlock()
+		err := r.add(ctx)
+		r.mu.Lock()
+		if err != nil {
+			return span{}, err
+		}
+	}
+	part := span{r.free[0].first, min(n, r.free[0].left)}
+	r.free[0] = span{part.first + ticket.ID(part.left), r.free[0].left - part.left}
+	if r.free[0].left == 0 {
+		r.free = r.free[1:]
+	}
+	if err := r.write(); err != nil {
+		return span{}, err
+	}
+	if r.count() < r.block {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+	return part, nil
+}
+
+// add leases a block.
+func (r *reserve) add(ctx context.Context) error {
+	numbers, err := r.ask(ctx)
+	asked := err == nil
+	first, err := r.lease(ctx, r.block)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if asked && numbers != r.numbers {
+		r.free, r.numbers = nil, numbers
+	}
+	r.free = append(r.free, span{first, r.block})
+	return nil
+}
+
+// ask asks for the numbering.
+func (r *reserve) ask(ctx context.Context) (string, error) {
+	if r.Numbering == nil {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, numberingTimeout)
+	defer cancel()
+	return r.Numbering(ctx)
+}
+
+func (r *reserve) count() (n int) {
+	for _, s := range r.free {
+		n += s.left
+	}
+	return n
+}
+
+// fill leases a block whenever one is wanted.
+func (r *reserve) fill(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		}
+		for pause := firstPause; !r.filled(ctx); pause = min(2*pause, longestPause) {
+			timer := time.NewTimer(pause/2 + rand.N(pause))
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+		}
+	}
+}
+
+// filled leases a block. False when that failed.
+func (r *reserve) filled(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeoutCause(ctx, leaseTimeout, errors.New("leasing ids took too long"))
+	defer cancel()
+	if err := r.add(ctx); err != nil {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = r.write() // logged; the ids are in memory then
+	return true
+}
+
+// stop ends filling and keeps what the allocator has not given.
+func (r *reserve) stop(ctx context.Context, left ...span) error {
+	err := r.loop.Stop(ctx, "reserve of ids")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range left {
+		if s.left > 0 {
+			r.free = append([]span{s}, r.free...)
+		}
+	}
+	if r.dir != nil {
+		_ = r.write() // logged
+	}
+	return errors.Join(err, r.close())
+}
+
+// close gives the file back: ids are in memory alone from now on. The caller holds the lock.
+func (r *reserve) close() (err error) {
+	if r.version != nil {
+		err = r.version.Close() // which ends the lock
+	}
+	if r.dir != nil {
+		err = errors.Join(err, r.dir.Close())
+	}
+	r.version, r.dir, r.off = nil, nil, true
+	return err
+}
+
+// load looks at the file, once it is known whose it must be. False before that. The caller holds the lock.
+func (r *reserve) load(ctx context.Context) bool {
+	owner := r.Owner()
+	switch {
+	case owner == "":
+		return false
+	case owner != r.owner: // the ids are another table's
+		r.owner, r.free = owner, nil
+	}
+	if r.off || r.dir != nil {
+		return true
+	}
+	if err := r.open(ctx); err != nil {
+		r.tell(err, "leased ids are not kept on disk: a start without MySQL has none")
+		_ = r.close()
+	}
+	return true
+}
+
+// open opens folder and file.
+func (r *reserve) open(ctx context.Context) (err error) {
+	if r.dir, err = os.OpenRoot(r.Dir); err != nil {
+		return err
+	}
+	file, err := r.dir.OpenFile(r.Name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.version = file
+	if err := r.read(ctx, file); errors.Is(err, errInUse) {
+		return err
+	} else if err != nil {
+		r.Log.Info().Err(err).Msg("the ids kept on disk are not used: new ones are leased")
+	}
+	return nil
+}
+
+// tell tells the log when something else is the matter than before.
+func (r *reserve) tell(err error, text string) {
+	if err.Error() != r.said {
+		r.said = err.Error()
+		r.Log.Warn().Err(err).Msg(text)
+	}
+}
+
+var (
+	errInUse   = errors.New("another daemon has the file open")
+	errAltered = errors.New("they were leased when the table gave its own ids in another way, or by another server")
+	errOfElse  = errors.New("the file is a copy or another version, was written before the host was started, or is another table's")
+)
+
+// read takes the ids of a file, if it is the newest version.
+func (r *reserve) read(ctx context.Context, file *os.File) error {
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errInUse
+	}
+	self, err := witnessOf(file, r.Boot)
+	if err != nil {
+		return err
+	}
+	if named, err := r.dir.Lstat(r.Name); err != nil || !sameFile(named, file) {
+		return errInUse // it was replaced before it was locked
+	}
+	var k kept
+	if err := json.NewDecoder(io.LimitReader(file, 1<<20)).Decode(&k); err != nil {
+		return fmt.Errorf("%s: %w", r.Name, err)
+	}
+	if k.Witness != self || k.Identity != r.owner {
+		return errOfElse
+	}
+	if numbers, err := r.ask(ctx); err == nil && numbers != k.Numbers {
+		return errAltered
+	}
+	r.numbers = k.Numbers
+	free := make([]span, 0, len(k.Free))
+	for _, f := range k.Free {
+		if !f[0].Valid() || f[1] < 1 || !(f[0] + f[1]).Valid() || f[1] > 1<<32 {
+			return fmt.Errorf("%s: it names ids that there are not", r.Name)
+		}
+		free = append(free, span{f[0], int(f[1])})
+	}
+	r.free = append(r.free, free...)
+	return nil
+}
+
+// write replaces the file. After an error the ids that it may still name are gone from memory, too. The caller holds the lock.
+func (r *reserve) write() error {
+	if r.dir == nil {
+		return nil
+	}
+	if r.version != nil {
+		if named, err := r.dir.Lstat(r.Name); err != nil || !sameFile(named, r.version) {
+			r.free = nil // somebody has removed it, so that what it holds is forgotten
+		}
+	}
+	next, err := r.draft()
+	if r.version != nil { // from here on the version before says nothing any more, whatever happens
+		if cut := r.version.Truncate(0); cut != nil {
+			r.free = nil
+			return fmt.Errorf("the ids kept on disk cannot be taken from there: %w", cut)
+		}
+	}
+	if err == nil {
+		err = r.dir.Rename(r.Name+".new", r.Name)
+	}
+	if err != nil {
+		r.tell(err, "leased ids cannot be kept on disk: those in hand are lost when the daemon ends")
+		if next != nil {
+			_ = next.Close()
+		}
+		return nil
+	}
+	if r.version != nil {
+		_ = r.version.Close()
+	}
+	r.version, r.said = next, ""
+	return nil
+}
+
+// draft writes what is free into a new file.
+func (r *reserve) draft() (file *os.File, err error) {
+	name := r.Name + ".new"
+	if err := r.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if file, err = r.dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return nil, err
+	}
+	k := kept{Identity: r.owner, Numbers: r.numbers, Free: make([][2]ticket.ID, 0, len(r.free))}
+	for _, s := range joined(r.free) {
+		k.Free = append(k.Free, [2]ticket.ID{s.first, ticket.ID(s.left)})
+	}
+	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+		k.Witness, err = witnessOf(file, r.Boot)
+	}
+	if err == nil {
+		err = json.NewEncoder(file).Encode(k)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// joined makes one of spans that follow each other.
+func joined(spans []span) []span {
+	var all []span
+	for _, s := range spans {
+		if n := len(all); n > 0 && all[n-1].first+ticket.ID(all[n-1].left) == s.first {
+			all[n-1].left += s.left
+			continue
+		}
+		all = append(all, s)
+	}
+	return all
+}
