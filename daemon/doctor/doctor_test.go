@@ -97,6 +97,11 @@ var faults = map[string]fault{
 		site.DSN = config.Secret(p.mariadb.DSN("no_such_database"))
 		p.config.Sites["main"] = site
 	}, area: "mysql", check: "login", verdict: Fail, fix: "DB_NAME"},
+	"a session that the server refuses": {plant: func(_ *testing.T, p *patient) {
+		site := p.config.Sites["main"]
+		site.DSN = config.Secret(p.mariadb.DSN(p.database) + "?innodb_lock_wait_timeout='soon'")
+		p.config.Sites["main"] = site
+	}, area: "mysql", check: "session", verdict: Fail, fix: "init_connect"},
 	"no rights to write": {plant: func(t *testing.T, p *patient) {
 		p.exec(t, "CREATE USER {db}_b@localhost", "GRANT SELECT ON {db}.* TO {db}_b@localhost")
 		p.login(p.database + "_b")
