@@ -73,8 +73,8 @@ func (e *exam) noMySQL(site string, err error) {
 	const denied, deniedDatabase, noDatabase = 1045, 1044, 1049
 	check, fix := "reach", "start it (systemctl start mariadb), or correct the address in the site's dsn"
 	if errors.Is(err, mysql.ErrSession) {
-		check, fix = "session", "let ticketd's user set it: look at the server's init_connect and maximum-… options, and at the options "+
-			"of the site's dsn"
+		check, fix = "session", "let ticketd's user set it: look at the server's init_connect and maximum-… options, and at the "+
+			"options of the site's dsn"
 	}
 	if refused, ok := errors.AsType[*driver.MySQLError](err); ok {
 		switch refused.Number {

@@ -17,14 +17,12 @@ import (
 
 // The bounds of a Redis that is fit.
 const (
-	slowPing   = 5 * time.Millisecond // a request waits for two of these at least
-	pings      = 5
-	nearFull   = 0.85
-	full       = 0.97
-	allSlots   = 16384
-	skewedBy   = 2 * time.Second
-	redisMajor = 6
-	redisMinor = 2
+	slowPing = 5 * time.Millisecond // a request waits for two of these at least
+	pings    = 5
+	nearFull = 0.85
+	full     = 0.97
+	allSlots = 16384
+	skewedBy = 2 * time.Second
 )
 
 // redis looks at Redis.
@@ -152,29 +150,29 @@ func (e *exam) skew(area, site, server string, by time.Duration) {
 	e.ok(area, "clock", site, "this host's clock and that of "+server+" agree")
 }
 
-// rights tries what the daemon does, on a key that is never made.
+// rights tries everything that the daemon's scripts do.
 func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
-	probe := "ticketd:probe"
-	if len(e.Config.Redis.Cluster) > 0 {
-		probe = redis.HashTag(0) + ":" + probe // as the daemon's, which an ACL for its keys allows
-	}
-	err := client.Eval(ctx, "return redis.call('UNLINK', KEYS[1])", []string{probe}).Err()
+	err := redis.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
-		e.ok("redis", "rights", "", "scripts may be run, and write")
-	case strings.Contains(err.Error(), "NOPERM"):
-		e.fail("redis", "rights", "", "Redis' user may not do what ticketd does: "+short(err),
-			"ACL SETUSER NAME ~* +@read +@write +@scripting +@connection +@transaction +info +cluster")
+		e.ok("redis", "rights", "", "it does everything that ticketd's scripts need")
 	case strings.HasPrefix(err.Error(), "READONLY"):
 		e.fail("redis", "role", "", "this Redis is a replica and takes no writes", "set redis.addr to the master's")
+	case strings.Contains(err.Error(), "NOPERM"), strings.Contains(err.Error(), "can't run this command"):
+		e.fail("redis", "rights", "", "Redis' user may not do what ticketd does: "+short(err),
+			"ACL SETUSER NAME ~* +@read +@write +@scripting +@connection +@transaction +info +cluster")
+	case strings.Contains(err.Error(), "CLUSTERDOWN"):
+		e.fail("redis", "cluster", "", "the cluster does not serve all slots: "+short(err),
+			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 	default:
-		e.fail("redis", "rights", "", "Redis takes no writes: "+short(err), "look at Redis' log")
+		e.fail("redis", "rights", "", "Redis refuses what ticketd needs: "+short(err),
+			"take back the rename-command of what it names, or install Redis "+redis.Least+" or later, or Valkey")
 	}
 }
 
 func (e *exam) redisServer(info map[string]string) {
-	if v := info["redis_version"]; versionBelow(v, redisMajor, redisMinor) {
-		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install 6.2 or later, or Valkey")
+	if v := info["redis_version"]; versionBelow(v, redis.LeastMajor, redis.LeastMinor) {
+		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+redis.Least+" or later, or Valkey")
 	}
 	if role := info["role"]; role != "master" {
 		e.fail("redis", "role", "", "this Redis is a "+role+": it takes no writes, or loses them", "set redis.addr to the master's")

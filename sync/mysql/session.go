@@ -92,8 +92,8 @@ var settings = []setting{
 	{name: "max_execution_time", value: "0", only: mySQL, limit: true},
 }
 
-// lenient is how the session differs that inserts rows of defaults and rolls back: columns without a default get their type's, and
-// constraints are not looked at. MySQL cannot switch its CHECK constraints off; they stay on there.
+// lenient is how the session differs that inserts rows of defaults and rolls back: columns without a default get their type's,
+// and constraints are not looked at. MySQL cannot switch its CHECK constraints off; they stay on there.
 var lenient = map[string]string{"sql_mode": "''", "foreign_key_checks": "OFF", "check_constraint_checks": "OFF"}
 
 // sessions makes connections whose session is ticketd's own.
@@ -159,8 +159,8 @@ func (s sessions) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	return conn, nil
 }
 
-// take makes a session ticketd's own: no transaction under way, the settings, the database of the DSN. It then asks once whether all
-// of it holds. The question comes last, as a server can preset limits that keep even it from an answer.
+// take makes a session ticketd's own: no transaction under way, the settings, the database of the DSN. It then asks once whether
+// all of it holds. The question comes last, as a server can preset limits that keep even it from an answer.
 func (s sessions) take(ctx context.Context, conn sqldriver.Conn) error {
 	for _, statement := range []string{
 		"ROLLBACK AND NO CHAIN NO RELEASE", // without more words it would do what completion_type says

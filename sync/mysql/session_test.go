@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// shaped calls test for a server with a database: with a connection of its administrator, and the DSN of a user to whom init_connect
-// and read_only apply, which they do not to root.
+// shaped calls test for a server with a database: with a connection of its administrator, and the DSN of a user to whom
+// init_connect and read_only apply, which they do not to root.
 func shaped(t *testing.T, test func(t *testing.T, admin *sql.DB, dsn string)) {
 	t.Helper()
 	t.Run("mariadb", func(t *testing.T) {
@@ -139,8 +139,8 @@ func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
 	// Another session sees it, byte for byte.
 	var bytes string
 	var rows, deleted int
-	err := admin.QueryRowContext(t.Context(), "SELECT MAX(IF(ticket_id = 1, HEX(subject), '')), COUNT(*), COUNT(deleted_at) FROM "+table).
-		Scan(&bytes, &rows, &deleted)
+	err := admin.QueryRowContext(t.Context(), "SELECT MAX(IF(ticket_id = 1, HEX(subject), '')), COUNT(*), COUNT(deleted_at) "+
+		"FROM "+table).Scan(&bytes, &rows, &deleted)
 	if want := fmt.Sprintf("%X", subject); err != nil || bytes != want || rows != 3 || deleted != 1 {
 		t.Errorf("another session sees %s in %d rows, %d of them deleted (%v); want %s, 3, 1", bytes, rows, deleted, err, want)
 	}
@@ -159,7 +159,8 @@ func TestWhatTheDSNMaySet(t *testing.T) {
 		db := open(t, mysql.Config{DSN: dsn + "?innodb_lock_wait_timeout=7&autocommit=0&sql_mode=''"})
 		var wait, commit int
 		var mode string
-		err := db.Pool().QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout, @@autocommit, @@sql_mode").Scan(&wait, &commit, &mode)
+		err := db.Pool().QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout, @@autocommit, @@sql_mode").
+			Scan(&wait, &commit, &mode)
 		if err != nil || wait != 7 || commit != 1 || !strings.Contains(mode, "STRICT_ALL_TABLES") {
 			t.Errorf("lock wait %d, autocommit %d, sql_mode %q, %v", wait, commit, mode, err)
 		}
