@@ -69,9 +69,8 @@ func TestARefusalIsDown(t *testing.T) {
 			}
 			server := testenv.NewRedis(t, testenv.RedisOptions{Config: append(c.config, "user app on nopass ~* &* "+rule)})
 			s, w, back := asApp(t, server, redis.ClientOptions{Database: c.database})
-			if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(),
-				c.want) {
-				t.Fatalf("the write: %v; want ErrUnavailable with %q", err, c.want)
+			if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
+				t.Fatalf("the write: %v; want ErrUnavailable", err)
 			}
 			w.Prove(t.Context())
 			if up, _, reason := w.State(); up || !strings.Contains(reason, c.want) {
