@@ -24,14 +24,15 @@ func (f *Flusher) Flush(ctx context.Context, ids []ticket.ID, progress func(done
 // Drain is [Flusher.Flush] of every dirty ticket that goes on after [Flusher.Hurry].
 func (f *Flusher) Drain(ctx context.Context) (Moved, error) { return f.persist(ctx, nil, nil, nil) }
 
-// TryFlush is [Flusher.Flush] of every dirty ticket that gives up at once where the sink is away, and tries rows once that are
-// locked in it; its error then wraps [ErrLocked].
+// TryFlush is [Flusher.Flush] of every dirty ticket that gives up at once where the sink is away. Rows that are locked in it are
+// tried once, and those that were locked just now are not: who asks does not wait for their lock each time. Its error is then a
+// [LockedError], and all others are in the sink.
 func (f *Flusher) TryFlush(ctx context.Context) error {
 	ids, err := f.queue.DirtyIDs(ctx)
 	if err != nil {
 		return err
 	}
-	moved, err := f.flush(ctx, ids, &tally{total: len(ids)}, f.attempt)
+	moved, err := f.flush(ctx, ids, &tally{total: len(ids)}, f.attemptFree)
 	if err == nil {
 		err = moved.lockedError()
 	}
@@ -188,6 +189,26 @@ func (f *Flusher) hurried(ctx context.Context, ids []ticket.ID, hurry <-chan str
 	moved, err := f.attempt(ctx, ids)
 	if err != nil && errors.Is(context.Cause(ctx), ErrStopping) {
 		err = fmt.Errorf("%w: %w", ErrStopping, err)
+	}
+	return moved, err
+}
+
+// attemptFree moves one batch, once, without the rows that were locked just now.
+func (f *Flusher) attemptFree(ctx context.Context, ids []ticket.ID) (Moved, error) {
+	claims, err := f.queue.ClaimIDs(ctx, time.Now(), ids, f.opts.Lease)
+	if err != nil {
+		return Moved{}, err
+	}
+	fresh, again, early := f.locked.divide(time.Now(), claims)
+	if err := f.release(ctx, early); err != nil {
+		return Moved{}, errors.Join(err, f.release(ctx, append(fresh, again...)))
+	}
+	moved, err := f.moveApart(ctx, fresh, again)
+	if err == nil || ctx.Err() == nil {
+		f.note(moved, err)
+	}
+	for i := range early {
+		moved.Later, moved.reason = append(moved.Later, early[i].ID), errPausing
 	}
 	return moved, err
 }
