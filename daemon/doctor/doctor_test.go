@@ -12,6 +12,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // A set-up that is well gets no word of blame: the faults below are found because they are there.
@@ -212,6 +213,27 @@ func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
 	found = Run(t.Context(), Options{LoadError: errors.New("no file")})
 	if len(found) != 1 || !strings.Contains(found[0].Fix, "ticketd init") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// What a server does not say, or what cannot be read, is never called ok.
+func TestWhatIsNotReadIsNotOK(t *testing.T) {
+	t.Parallel()
+	e := &exam{}
+	nothing := map[string]string{}
+	e.redisServer(nothing)
+	e.memory(nothing)
+	e.persistence(nothing)
+	e.setAside(os.DevNull)
+	e.space("state", "/no/such/folder")
+	if len(e.found) < 6 {
+		t.Errorf("%d findings of what is not read: %+v", len(e.found), e.found)
+	}
+	e.mysqlServer("main", &mysql.Facts{SQLMode: "STRICT_ALL_TABLES", Packet: goodPacket})
+	for _, f := range e.found {
+		if f.Verdict == OK && f.Check != "sql_mode" && f.Check != "packet" {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

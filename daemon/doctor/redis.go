@@ -171,10 +171,15 @@ func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
 }
 
 func (e *exam) redisServer(info map[string]string) {
-	if v := info["redis_version"]; versionBelow(v, redis.LeastMajor, redis.LeastMinor) {
+	v := info["redis_version"]
+	if below, known := versionBelow(v, redis.LeastMajor, redis.LeastMinor); !known {
+		e.unsaid("version", "redis_version")
+	} else if below {
 		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+redis.Least+" or later, or Valkey")
 	}
-	if role := info["role"]; role != "master" {
+	if role := info["role"]; role == "" {
+		e.unsaid("role", "role")
+	} else if role != "master" {
 		e.fail("redis", "role", "", "this Redis is a "+role+": it takes no writes, or loses them", "set redis.addr to the master's")
 	} else {
 		e.ok("redis", "role", "", "it is a master with "+info["connected_slaves"]+" replicas")
@@ -184,16 +189,28 @@ func (e *exam) redisServer(info map[string]string) {
 	}
 }
 
+// unsaid says that INFO lacks a fact, as that of some managed servers does.
+func (e *exam) unsaid(check, fact string) {
+	e.warn("redis", check, "", "Redis does not say it: its INFO has no "+fact,
+		"ask whoever runs this Redis, or look at its configuration")
+}
+
 func (e *exam) memory(info map[string]string) {
 	policy := info["maxmemory_policy"]
-	if strings.HasPrefix(policy, "allkeys-") {
+	if policy == "" {
+		e.unsaid("maxmemory-policy", "maxmemory_policy")
+	} else if strings.HasPrefix(policy, "allkeys-") {
 		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis throw away tickets that MySQL does not have yet",
 			"redis-cli CONFIG SET maxmemory-policy volatile-lru, and the same in redis.conf")
 	} else {
 		e.ok("redis", "maxmemory-policy", "", policy+" throws away nothing that is dirty")
 	}
-	used, _ := strconv.ParseFloat(info["used_memory"], 64)
-	limit, _ := strconv.ParseFloat(info["maxmemory"], 64)
+	used, noUse := strconv.ParseFloat(info["used_memory"], 64)
+	limit, noLimit := strconv.ParseFloat(info["maxmemory"], 64)
+	if noUse != nil || noLimit != nil {
+		e.unsaid("memory", "used_memory and maxmemory")
+		return
+	}
 	switch share := used / limit; {
 	case limit <= 0:
 		e.ok("redis", "memory", "", info["used_memory_human"]+" are used, without a limit")
@@ -210,6 +227,8 @@ func (e *exam) memory(info map[string]string) {
 
 func (e *exam) persistence(info map[string]string) {
 	switch {
+	case info["aof_enabled"] == "":
+		e.unsaid("persistence", "aof_enabled")
 	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
 		e.fail("redis", "persistence", "", "Redis cannot write its append-only file", "look at its log and its disk")
 	case info["aof_enabled"] == "1":

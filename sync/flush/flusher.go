@@ -60,7 +60,7 @@ const (
 func New(queue store.Queue, sink Sink, opts Options) *Flusher {
 	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
 	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
-	f.stats.health.set(SinkUp, "", time.Now())
+	f.stats.health.set(SinkUnknown, "", false, time.Now())
 	return f
 }
 

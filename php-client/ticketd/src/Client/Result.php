@@ -121,8 +121,8 @@ final class Result {
 	 * Reads what `list` returns.
 	 *
 	 * @param array $result The result.
-	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so, and `locked`: the ids of
-	 *         tickets whose changes are missing, as their rows are locked in the database.
+	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so, and `locked`: the
+	 *         ids of tickets whose changes are missing, as their rows are locked in the database.
 	 * @throws ProtocolException If it is no page of tickets.
 	 */
 	public static function page( array $result ): array {
