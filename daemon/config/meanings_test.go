@@ -9,7 +9,7 @@ var meanings = map[string]string{
 		"several users may use sites, one of them leaves a share to the next, and 8 are kept free for each: twice the sum of all " +
 		"pools' `pm.max_children`.",
 	"daemon.idle_timeout":    "A connection that sends nothing for that long is closed.",
-	"daemon.request_timeout": "Work on one request; `flush` takes as long as it needs.",
+	"daemon.request_timeout": "Work on one request; `flush` goes on as long as MySQL takes changes.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
 	"daemon.state_dir": "Folder for the tables' definitions and identities (for a start without MySQL) and the journal. Absolute; " +

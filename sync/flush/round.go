@@ -60,17 +60,20 @@ type LockedError struct {
 	Reason error
 }
 
-func (e *LockedError) Error() string {
+func (e *LockedError) Error() string { return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason) }
+
+// Names are the first of the tickets, for people.
+func (e *LockedError) Names() string {
 	const most = 10
 	ids := make([]string, 0, most)
 	for _, id := range e.IDs[:min(len(e.IDs), most)] {
 		ids = append(ids, id.String())
 	}
-	more := ""
+	names := strings.Join(ids, ", ")
 	if len(e.IDs) > most {
-		more = fmt.Sprintf(" and %d more", len(e.IDs)-most)
+		names += fmt.Sprintf(" and %d more", len(e.IDs)-most)
 	}
-	return fmt.Sprintf("%v (tickets %s%s): %v", ErrLocked, strings.Join(ids, ", "), more, e.Reason)
+	return names
 }
 
 // Unwrap lets [errors.Is] find both.
