@@ -197,12 +197,13 @@ func (e *exam) unsaid(check, fact string) {
 
 func (e *exam) memory(info map[string]string) {
 	policy := info["maxmemory_policy"]
-	if policy == "" {
+	switch {
+	case policy == "":
 		e.unsaid("maxmemory-policy", "maxmemory_policy")
-	} else if strings.HasPrefix(policy, "allkeys-") {
+	case strings.HasPrefix(policy, "allkeys-"):
 		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis throw away tickets that MySQL does not have yet",
 			"redis-cli CONFIG SET maxmemory-policy volatile-lru, and the same in redis.conf")
-	} else {
+	default:
 		e.ok("redis", "maxmemory-policy", "", policy+" throws away nothing that is dirty")
 	}
 	used, noUse := strconv.ParseFloat(info["used_memory"], 64)

@@ -60,7 +60,9 @@ type LockedError struct {
 	Reason error
 }
 
-func (e *LockedError) Error() string { return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason) }
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason)
+}
 
 // Names are the first of the tickets, for people.
 func (e *LockedError) Names() string {

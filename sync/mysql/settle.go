@@ -34,9 +34,6 @@ func (w *write) bring(ctx context.Context, rows []row, try attempt) error {
 // settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a
 // whole does not take anything now.
 func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attempt) error {
-	if len(rows) == 0 {
-		return nil
-	}
 	err := try(ctx, rows)
 	switch judge(err) {
 	case fine:
@@ -53,7 +50,7 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		}
 		if timedOut(err) { // that was pause enough
 			if free := w.leaveLocked(ctx, rows, err); len(free) < len(rows) {
-				return w.settle(ctx, free, conflicts, try)
+				return w.settleFree(ctx, free, conflicts, try)
 			}
 			break
 		}
@@ -92,6 +89,14 @@ func (w *write) hopeless(rows []row, conflicts int, err error) bool {
 	return len(rows) == 1 || w.waits >= maxWaits
 }
 
+// settleFree settles the rows that are not locked, where there are any.
+func (w *write) settleFree(ctx context.Context, free []row, conflicts int, try attempt) error {
+	if len(free) == 0 {
+		return nil
+	}
+	return w.settle(ctx, free, conflicts, try)
+}
+
 // leaveLocked leaves for later those of the rows that others hold, and returns the others. To find them by halving takes a lock
 // wait for each half, which is longer than a request may take. All rows are returned where that cannot be told.
 func (w *write) leaveLocked(ctx context.Context, rows []row, why error) (free []row) {
@@ -113,8 +118,8 @@ func (w *write) leaveLocked(ctx context.Context, rows []row, why error) (free []
 }
 
 // held asks which of the rows of tickets others hold locked: those that are there and that a locking read passes over (SKIP
-// LOCKED, as of MariaDB 10.6 and MySQL 8). Its own locks end with the statement. Rows that are not there are not asked for, as their gaps
-// would be locked.
+// LOCKED, as of MariaDB 10.6 and MySQL 8). Its own locks end with the statement. Rows that are not there are not asked for, as
+// their gaps would be locked.
 func (w *write) held(ctx context.Context, rows []row) (map[ticket.ID]bool, error) {
 	key := quote(w.db.config.Key)
 	query := "SELECT " + key + ",0 FROM " + quote(w.db.config.Table) + " WHERE " + key + " IN "
