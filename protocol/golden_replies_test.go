@@ -76,6 +76,8 @@ func replyCases() []goldenCase {
 		cases = append(cases, replyCase("reply-"+string(s.method)+"-stale",
 			"the result of "+string(s.method)+" while Redis does not answer", s, true))
 	}
+	cases = append(cases, replyCase("reply-list-locked", "a page that lacks changes of tickets whose rows are locked in MySQL",
+		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}, Stale: true, Locked: []int64{812, 813}}}, true))
 	return append(cases, replyCase("reply-get-no-fields", "a ticket without any field: an empty map",
 		sampleResult{1, MethodGet, &Ticket{ID: 1, Revision: 1, Fields: []Field{}}}, false))
 }

@@ -41,6 +41,8 @@ const (
 
 	// MaxGroups bounds the values by which tickets are counted at once.
 	MaxGroups = 1000
+	// MaxLocked bounds the tickets that a list or count names because their rows are locked.
+	MaxLocked = 100
 
 	// MaxCursor bounds the bytes of a page's cursor.
 	MaxCursor = 4096

@@ -133,9 +133,10 @@ type State string
 
 // The states of a store or a sink.
 const (
-	StateUp     State = "up"
-	StateDown   State = "down"
-	StatePaused State = "paused"
+	StateUnknown State = "unknown" // of a sink: nothing was read or written there since the daemon's start
+	StateUp      State = "up"
+	StateDown    State = "down"
+	StatePaused  State = "paused"
 )
 
 // Place is the condition of a store or a sink.

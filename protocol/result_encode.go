@@ -30,15 +30,26 @@ func (r *SetManyResult) encode(e *Encoder) {
 	}
 }
 
-// answer writes the head of a map of n keys, and before them that the answer is stale, where it is.
-func (e *Encoder) answer(n int, stale bool) {
-	if !stale {
-		e.mapLen(n)
-		return
+// answer writes the head of a map of n keys, and before them that the answer is stale, where it is, and for which locked tickets.
+func (e *Encoder) answer(n int, stale bool, locked ...int64) {
+	if stale {
+		n++
 	}
-	e.mapLen(n + 1)
-	e.str("stale")
-	e.bool(true)
+	if len(locked) > 0 {
+		n++
+	}
+	e.mapLen(n)
+	if stale {
+		e.str("stale")
+		e.bool(true)
+	}
+	if len(locked) > 0 {
+		e.str("locked")
+		e.array(len(locked))
+		for _, id := range locked {
+			e.int(id)
+		}
+	}
 }
 
 func (t *Ticket) encode(e *Encoder) {

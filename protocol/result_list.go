@@ -5,8 +5,10 @@ type ListResult struct {
 	Tickets []*Ticket
 	// Next is where the page after begins; empty where this one is the last.
 	Next string
-	// Stale says that Redis did not answer: changes that wait there may be missing.
+	// Stale says that changes which wait for MySQL may be missing: Redis did not answer, or rows are locked.
 	Stale bool
+	// Locked are tickets whose changes are missing as others hold their rows locked in MySQL, [MaxLocked] of them at most.
+	Locked []int64
 }
 
 // CountResult is the result of count, dead_retry and dead_drop, in tickets.
@@ -14,8 +16,9 @@ type CountResult struct {
 	Count int64
 	// Groups are the numbers by value of a count by a field, the largest first; nil where no field was asked for.
 	Groups []Group
-	// Stale says of a count that Redis did not answer: changes that wait there may be missing.
-	Stale bool
+	// Stale and Locked say of a count what those of a [ListResult] say.
+	Stale  bool
+	Locked []int64
 }
 
 // Group is how many tickets have a value.
@@ -35,6 +38,8 @@ func (r *ListResult) Decode(raw Raw) error {
 			return d.null() || d.text(&r.Next)
 		case "stale":
 			return d.flag(&r.Stale)
+		case "locked":
+			return d.locked(&r.Locked)
 		default:
 			return d.ignore()
 		}
@@ -70,10 +75,27 @@ func (r *CountResult) Decode(raw Raw) error {
 			return d.groups(&r.Groups)
 		case "stale":
 			return d.flag(&r.Stale)
+		case "locked":
+			return d.locked(&r.Locked)
 		default:
 			return d.ignore()
 		}
 	}, func() bool { return found })
+}
+
+func (d *decoder) locked(into *[]int64) bool {
+	n, ok := d.arrayLen()
+	if !ok || n > MaxLocked {
+		return false
+	}
+	ids := make([]int64, n)
+	for i := range ids {
+		if ids[i], ok = d.int(); !ok {
+			return false
+		}
+	}
+	*into = ids
+	return true
 }
 
 func (d *decoder) groups(into *[]Group) bool {
@@ -96,7 +118,7 @@ func (d *decoder) groups(into *[]Group) bool {
 }
 
 func (r *ListResult) encode(e *Encoder) {
-	e.answer(2, r.Stale)
+	e.answer(2, r.Stale, r.Locked...)
 	e.str("tickets")
 	e.array(len(r.Tickets))
 	for _, t := range r.Tickets {
@@ -115,7 +137,7 @@ func (r *CountResult) encode(e *Encoder) {
 	if r.Groups != nil {
 		n++
 	}
-	e.answer(n, r.Stale)
+	e.answer(n, r.Stale, r.Locked...)
 	e.pair("count", r.Count)
 	if r.Groups == nil {
 		return

@@ -33,8 +33,11 @@ func (o *options) call(ctx context.Context, f func(context.Context, *protocol.Cl
 }
 
 // noteStale says beside the answer what it may lack.
-func (o *options) noteStale(stale bool) {
-	if stale {
+func (o *options) noteStale(stale bool, locked []int64) {
+	switch {
+	case len(locked) > 0:
+		fmt.Fprintf(o.err, "others hold rows locked in MySQL: the latest changes of tickets %v are missing from this\n", locked)
+	case stale:
 		fmt.Fprintln(o.err, "Redis does not answer: changes that wait there may be missing from this")
 	}
 }

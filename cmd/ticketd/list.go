@@ -73,7 +73,7 @@ func (l *listOptions) run(ctx context.Context, o *options) error {
 		if found.Next != "" {
 			fmt.Fprintf(o.err, "there are more: --after %s\n", found.Next)
 		}
-		o.noteStale(found.Stale)
+		o.noteStale(found.Stale, found.Locked)
 		return nil
 	})
 }
@@ -93,6 +93,9 @@ func (l *listOptions) pages(ctx context.Context, c *protocol.Client) (protocol.L
 		}
 		found.Tickets, found.Next = append(found.Tickets, page.Tickets...), page.Next
 		found.Stale = found.Stale || page.Stale
+		if page.Locked != nil {
+			found.Locked = page.Locked
+		}
 		if page.Next == "" || len(found.Tickets) == l.limit {
 			return found, nil
 		}
@@ -163,7 +166,7 @@ func newCount(o *options) *cobra.Command {
 				n, err := c.Count(ctx, selection)
 				if err == nil {
 					fmt.Fprintln(o.out, n.Count)
-					o.noteStale(n.Stale)
+					o.noteStale(n.Stale, n.Locked)
 				}
 				return err
 			})

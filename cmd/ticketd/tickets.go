@@ -139,7 +139,7 @@ func newGet(o *options) *cobra.Command {
 						return err
 					}
 				}
-				o.noteStale(stale)
+				o.noteStale(stale, nil)
 				if len(missing) > 0 {
 					return fmt.Errorf("no such ticket, or it was deleted: %s", strings.Join(missing, ", "))
 				}

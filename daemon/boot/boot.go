@@ -50,7 +50,7 @@ func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, er
 	}
 	if c.HasRedis() {
 		var err error
-		if d.redis, err = newRedisPlace(&c.Redis, func() []*runningSite { return d.sites }, log); err != nil {
+		if d.redis, err = newRedisPlace(c, func() []*runningSite { return d.sites }, log); err != nil {
 			return nil, err
 		}
 	}
@@ -155,6 +155,7 @@ func (d *Daemon) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	if d.redis != nil {
+		d.redis.watch.Prove(ctx)
 		d.redis.doctor.look(ctx)
 	}
 	for _, s := range d.sites {

@@ -31,7 +31,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
 	}
-	client, _, err := connect(&c.Redis, zerolog.Nop())
+	client, _, err := connect(c, redis.ClientOptions{Prefixes: []string{site.KeyPrefix}}, zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
@@ -69,24 +69,36 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 // Close closes both.
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
-// connect makes a client. It connects to nothing yet; the certificates are read.
-func connect(c *config.Redis, log zerolog.Logger) (goredis.UniversalClient, *redis.Watch, error) {
+// connect makes a client, with further options. It connects to nothing yet; the certificates are read.
+func connect(
+	of *config.Config, o redis.ClientOptions, log zerolog.Logger,
+) (goredis.UniversalClient, *redis.Watch, error) {
+	c := &of.Redis
 	secured, err := c.TLSConfig()
 	if err != nil {
 		return nil, nil, fmt.Errorf("redis.tls: %w", err)
 	}
-	network, address := c.Network()
-	client, watch := redis.Connect(redis.ClientOptions{
-		Network: network, Address: address, Sentinels: c.Sentinels, MasterName: c.MasterName, Cluster: c.Cluster,
-		SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword.Reveal(), TLS: secured,
-		Username: c.Username, Password: c.Password.Reveal(), Database: c.DB, PoolSize: c.PoolSize,
-		DialTimeout: c.DialTimeout, ReadTimeout: c.ReadTimeout, WriteTimeout: c.WriteTimeout,
-	}, log)
+	o.Network, o.Address = c.Network()
+	o.Sentinels, o.MasterName, o.Cluster = c.Sentinels, c.MasterName, c.Cluster
+	o.SentinelUsername, o.SentinelPassword, o.TLS = c.SentinelUsername, c.SentinelPassword.Reveal(), secured
+	o.Username, o.Password, o.Database, o.PoolSize = c.Username, c.Password.Reveal(), c.DB, c.PoolSize
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.DialTimeout, c.ReadTimeout, c.WriteTimeout
+	client, watch := redis.Connect(o, log)
 	return client, watch, nil
 }
 
-// OpenRedis makes a client of the configuration's Redis, for a command. Nothing is connected yet.
+// Prefixes are those of all sites' keys.
+func Prefixes(c *config.Config) []string {
+	all := make([]string, 0, len(c.Sites))
+	for _, name := range c.SiteNames() {
+		all = append(all, c.Sites[name].KeyPrefix)
+	}
+	return all
+}
+
+// OpenRedis makes a client of the configuration's Redis, for a command that only looks: the server need not do what ticketd
+// needs, and may be somebody else's. Nothing is connected yet.
 func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
-	client, _, err := connect(&c.Redis, zerolog.Nop())
+	client, _, err := connect(c, redis.ClientOptions{Unproved: true}, zerolog.Nop())
 	return client, err
 }

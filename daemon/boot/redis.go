@@ -21,10 +21,10 @@ type redisPlace struct {
 }
 
 // newRedisPlace makes the client. Nothing is connected yet.
-func newRedisPlace(c *config.Redis, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
-	p := &redisPlace{cluster: len(c.Cluster) > 0}
+func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
+	p := &redisPlace{cluster: len(c.Redis.Cluster) > 0}
 	var err error
-	if p.client, p.watch, err = connect(c, log); err != nil {
+	if p.client, p.watch, err = connect(c, redis.ClientOptions{Prefixes: Prefixes(c)}, log); err != nil {
 		return nil, err
 	}
 	p.doctor = newInspector(p.client, sites, log)

@@ -111,8 +111,9 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	}
 	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
-		Refresh: func(ctx context.Context) error { return s.Refresh(ctx) },
-		Log:     s.log,
+		Patience: d.config.Daemon.RequestTimeout,
+		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
+		Log:      s.log,
 	})
 	s.Site = site.New(site.Parts{
 		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,

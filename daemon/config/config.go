@@ -28,7 +28,7 @@ type Daemon struct {
 	MaxConnections int `koanf:"max_connections"`
 	// IdleTimeout closes a connection that sends nothing.
 	IdleTimeout time.Duration `koanf:"idle_timeout"`
-	// RequestTimeout bounds the work on one request, but for flush.
+	// RequestTimeout bounds the work on one request; of a flush the time in which MySQL takes nothing.
 	RequestTimeout time.Duration `koanf:"request_timeout"`
 	// ShutdownTimeout bounds the orderly stop: answering what was accepted and flushing what is dirty.
 	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`

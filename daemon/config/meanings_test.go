@@ -10,7 +10,7 @@ var meanings = map[string]string{
 		"pools' `pm.max_children`.",
 	"daemon.idle_timeout": "A connection that sends nothing for that long is closed.",
 	"daemon.request_timeout": "Work on one request, at most, and four fifths of the time that its client waits (PHP: a second); " +
-		"`flush` takes as long as it needs.",
+		"`flush` goes on as long as MySQL takes changes.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
 	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL) and the " +

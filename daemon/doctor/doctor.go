@@ -48,7 +48,7 @@ type Options struct {
 // checkTimeout bounds the questions to one server.
 const checkTimeout = 5 * time.Second
 
-// exam is one run.
+// exam is one run. What could not be read is never ok: it is a finding of its own, or none.
 type exam struct {
 	Options
 
@@ -112,11 +112,11 @@ func (e *exam) fail(area, check, site, reason, fix string) {
 	e.found = append(e.found, Finding{Area: area, Check: check, Site: site, Verdict: Fail, Reason: reason, Fix: fix})
 }
 
-// versionBelow compares the first two numbers of a version.
-func versionBelow(version string, major, minor int) bool {
+// versionBelow compares the first two numbers of a version; known is false where they cannot be read.
+func versionBelow(version string, major, minor int) (below, known bool) {
 	var have [2]int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &have[0], &have[1]); n < len(have) {
-		return false // it cannot be told
+		return false, false
 	}
-	return slices.Compare(have[:], []int{major, minor}) < 0
+	return slices.Compare(have[:], []int{major, minor}) < 0, true
 }

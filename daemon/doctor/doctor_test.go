@@ -12,6 +12,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // A set-up that is well gets no word of blame: the faults below are found because they are there.
@@ -84,6 +85,10 @@ var faults = map[string]fault{
 		fix: "maxmemory"},
 	"a user without rights": {redis: lines("appendonly yes", "user default on nopass ~* +@all -@scripting"),
 		area: "redis", check: "rights", verdict: Fail, fix: "ACL SETUSER"},
+	"a command that is renamed": {redis: lines("appendonly yes", `rename-command HINCRBY ""`),
+		area: "redis", check: "rights", verdict: Fail, fix: "rename-command"},
+	"a user who may not write what scripts write": {redis: lines("appendonly yes", "user default on nopass ~* +@all -zadd"),
+		area: "redis", check: "rights", verdict: Fail, fix: "ACL SETUSER"},
 	"a cluster without slots": {redis: lines("appendonly yes", "cluster-enabled yes"), area: "redis", check: "cluster",
 		verdict: Fail,
 		fix:     "--cluster fix"},
@@ -97,6 +102,11 @@ var faults = map[string]fault{
 		site.DSN = config.Secret(p.mariadb.DSN("no_such_database"))
 		p.config.Sites["main"] = site
 	}, area: "mysql", check: "login", verdict: Fail, fix: "DB_NAME"},
+	"a session that the server refuses": {plant: func(_ *testing.T, p *patient) {
+		site := p.config.Sites["main"]
+		site.DSN = config.Secret(p.mariadb.DSN(p.database) + "?innodb_lock_wait_timeout='soon'")
+		p.config.Sites["main"] = site
+	}, area: "mysql", check: "session", verdict: Fail, fix: "init_connect"},
 	"no rights to write": {plant: func(t *testing.T, p *patient) {
 		p.exec(t, "CREATE USER {db}_b@localhost", "GRANT SELECT ON {db}.* TO {db}_b@localhost")
 		p.login(p.database + "_b")
@@ -203,6 +213,27 @@ func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
 	found = Run(t.Context(), Options{LoadError: errors.New("no file")})
 	if len(found) != 1 || !strings.Contains(found[0].Fix, "ticketd init") {
 		t.Errorf("%+v", found)
+	}
+}
+
+// What a server does not say, or what cannot be read, is never called ok.
+func TestWhatIsNotReadIsNotOK(t *testing.T) {
+	t.Parallel()
+	e := &exam{}
+	nothing := map[string]string{}
+	e.redisServer(nothing)
+	e.memory(nothing)
+	e.persistence(nothing)
+	e.setAside(os.DevNull)
+	e.space("state", "/no/such/folder")
+	if len(e.found) < 6 {
+		t.Errorf("%d findings of what is not read: %+v", len(e.found), e.found)
+	}
+	e.mysqlServer("main", &mysql.Facts{SQLMode: "STRICT_ALL_TABLES", Packet: goodPacket})
+	for _, f := range e.found {
+		if f.Verdict == OK && f.Check != "sql_mode" && f.Check != "packet" {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 

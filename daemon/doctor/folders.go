@@ -87,6 +87,7 @@ func (e *exam) missing(area, dir string) bool {
 func (e *exam) space(area, dir string) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
+		e.warn(area, "space", "", "it cannot be told how much room the disk of "+dir+" has: "+short(err), "run this as root")
 		return
 	}
 	free := disk.Bavail * uint64(disk.Bsize) //nolint:gosec // a block's size is above zero
@@ -183,7 +184,10 @@ func (e *exam) userFolder(dir string, uid uint32) {
 	}
 	e.setAside(dir)
 	strangers := 0
-	entries, _ := os.ReadDir(dir) // who may not look there has no findings of it
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		e.unread(err)
+	}
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil && entry.Name() != "bad" && ownerOf(info) != uid {
 			strangers++
@@ -195,9 +199,17 @@ func (e *exam) userFolder(dir string, uid uint32) {
 	}
 }
 
+// unread says that a folder of the spool could not be looked into.
+func (e *exam) unread(err error) {
+	e.warn("spool", "unread", "", "what is in it is not known: "+short(err), "run this as root")
+}
+
 // setAside counts what could not be used.
 func (e *exam) setAside(dir string) {
-	entries, _ := os.ReadDir(filepath.Join(dir, "bad"))
+	entries, err := os.ReadDir(filepath.Join(dir, "bad"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.unread(err)
+	}
 	bad := 0
 	for _, entry := range entries {
 		if !strings.HasSuffix(entry.Name(), ".reason") {

@@ -6,12 +6,14 @@ import (
 	"github.com/ticketd/ticketd/daemon/boot"
 )
 
-// identity looks whether all places of a site belong to its table. What does not answer others have told of.
+// identity looks whether all places of a site belong to its table.
 func (e *exam) identity(ctx context.Context, site string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	w, err := boot.FindWhereabouts(ctx, e.Config, site)
 	if err != nil {
+		e.warn("mysql", "identity", site, "it cannot be told whether all places of the site belong to its table: "+short(err),
+			"see the findings about MySQL and Redis")
 		return
 	}
 	defer func() { _ = w.Close() }()

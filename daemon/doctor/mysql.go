@@ -87,6 +87,10 @@ func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 func (e *exam) noMySQL(site string, err error) {
 	const denied, deniedDatabase, noDatabase = 1045, 1044, 1049
 	check, fix := "reach", "start it (systemctl start mariadb), or correct the address in the site's dsn"
+	if errors.Is(err, mysql.ErrSession) {
+		check, fix = "session", "let ticketd's user set it: look at the server's init_connect and maximum-… options, and at the "+
+			"options of the site's dsn"
+	}
 	if refused, ok := errors.AsType[*driver.MySQLError](err); ok {
 		switch refused.Number {
 		case denied:
@@ -101,10 +105,14 @@ func (e *exam) noMySQL(site string, err error) {
 }
 
 func (e *exam) mysqlServer(site string, f *mysql.Facts) {
-	const mariaDB = "MariaDB"
-	switch {
-	case strings.Contains(f.Version, mariaDB) && versionBelow(f.Version, 10, 11),
-		!strings.Contains(f.Version, mariaDB) && versionBelow(f.Version, 8, 0):
+	least := []int{8, 0}
+	if strings.Contains(f.Version, "MariaDB") {
+		least = []int{10, 11}
+	}
+	switch below, known := versionBelow(f.Version, least[0], least[1]); {
+	case !known:
+		e.warn("mysql", "version", site, fmt.Sprintf("the version %q cannot be read", f.Version), "SELECT VERSION() should be a number")
+	case below:
 		e.warn("mysql", "version", site, f.Version+" is older than what ticketd is tested with", "upgrade to MariaDB 10.11 or MySQL 8")
 	default:
 		e.ok("mysql", "version", site, f.Version)
@@ -139,10 +147,13 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 		e.fail("mysql", "engine", site, f.Engine+" loses committed rows in a crash and locks the whole table for each write",
 			"ALTER TABLE "+e.tableName(site)+" ENGINE = InnoDB")
 	}
-	if len(f.Denied) > 0 {
+	switch {
+	case len(f.Denied) > 0:
 		e.fail("mysql", "grants", site, "this user may not "+strings.Join(f.Denied, ", "),
 			"GRANT SELECT, INSERT, UPDATE, DELETE ON the database TO the user of the site's dsn")
-	} else {
+	case len(f.Untried) > 0:
+		e.warn("mysql", "grants", site, "it cannot be told whether this user may "+strings.Join(f.Untried, ", "), "look at MySQL's log")
+	default:
 		e.ok("mysql", "grants", site, "this user may read and write the table")
 	}
 	missing, err := db.Migrate(ctx, mysql.MigrateOptions{DryRun: true})

@@ -17,14 +17,12 @@ import (
 
 // The bounds of a Redis that is fit.
 const (
-	slowPing   = 5 * time.Millisecond // a request waits for two of these at least
-	pings      = 5
-	nearFull   = 0.85
-	full       = 0.97
-	allSlots   = 16384
-	skewedBy   = 2 * time.Second
-	redisMajor = 6
-	redisMinor = 2
+	slowPing = 5 * time.Millisecond // a request waits for two of these at least
+	pings    = 5
+	nearFull = 0.85
+	full     = 0.97
+	allSlots = 16384
+	skewedBy = 2 * time.Second
 )
 
 // redis looks at Redis.
@@ -152,31 +150,36 @@ func (e *exam) skew(area, site, server string, by time.Duration) {
 	e.ok(area, "clock", site, "this host's clock and that of "+server+" agree")
 }
 
-// rights tries what the daemon does, on a key that is never made.
+// rights tries everything that the daemon's scripts do.
 func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
-	probe := "ticketd:probe"
-	if len(e.Config.Redis.Cluster) > 0 {
-		probe = redis.HashTag(0) + ":" + probe // as the daemon's, which an ACL for its keys allows
-	}
-	err := client.Eval(ctx, "return redis.call('UNLINK', KEYS[1])", []string{probe}).Err()
+	err := redis.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
-		e.ok("redis", "rights", "", "scripts may be run, and write")
-	case strings.Contains(err.Error(), "NOPERM"):
-		e.fail("redis", "rights", "", "Redis' user may not do what ticketd does: "+short(err),
-			"ACL SETUSER NAME ~* +@read +@write +@scripting +@connection +@transaction +info +cluster")
+		e.ok("redis", "rights", "", "it does everything that ticketd's scripts need")
 	case strings.HasPrefix(err.Error(), "READONLY"):
 		e.fail("redis", "role", "", "this Redis is a replica and takes no writes", "set redis.addr to the master's")
+	case strings.Contains(err.Error(), "NOPERM"), strings.Contains(err.Error(), "can't run this command"):
+		e.fail("redis", "rights", "", "Redis' user may not do what ticketd does: "+short(err),
+			"ACL SETUSER NAME ~* +@read +@write +@scripting +@connection +@transaction +info +cluster")
+	case strings.Contains(err.Error(), "CLUSTERDOWN"):
+		e.fail("redis", "cluster", "", "the cluster does not serve all slots: "+short(err),
+			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 	default:
-		e.fail("redis", "rights", "", "Redis takes no writes: "+short(err), "look at Redis' log")
+		e.fail("redis", "rights", "", "Redis refuses what ticketd needs: "+short(err),
+			"take back the rename-command of what it names, or install Redis "+redis.Least+" or later, or Valkey")
 	}
 }
 
 func (e *exam) redisServer(info map[string]string) {
-	if v := info["redis_version"]; versionBelow(v, redisMajor, redisMinor) {
-		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install 6.2 or later, or Valkey")
+	v := info["redis_version"]
+	if below, known := versionBelow(v, redis.LeastMajor, redis.LeastMinor); !known {
+		e.unsaid("version", "redis_version")
+	} else if below {
+		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+redis.Least+" or later, or Valkey")
 	}
-	if role := info["role"]; role != "master" {
+	if role := info["role"]; role == "" {
+		e.unsaid("role", "role")
+	} else if role != "master" {
 		e.fail("redis", "role", "", "this Redis is a "+role+": it takes no writes, or loses them", "set redis.addr to the master's")
 	} else {
 		e.ok("redis", "role", "", "it is a master with "+info["connected_slaves"]+" replicas")
@@ -186,16 +189,29 @@ func (e *exam) redisServer(info map[string]string) {
 	}
 }
 
+// unsaid says that INFO lacks a fact, as that of some managed servers does.
+func (e *exam) unsaid(check, fact string) {
+	e.warn("redis", check, "", "Redis does not say it: its INFO has no "+fact,
+		"ask whoever runs this Redis, or look at its configuration")
+}
+
 func (e *exam) memory(info map[string]string) {
 	policy := info["maxmemory_policy"]
-	if strings.HasPrefix(policy, "allkeys-") {
+	switch {
+	case policy == "":
+		e.unsaid("maxmemory-policy", "maxmemory_policy")
+	case strings.HasPrefix(policy, "allkeys-"):
 		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis throw away tickets that MySQL does not have yet",
 			"redis-cli CONFIG SET maxmemory-policy volatile-lru, and the same in redis.conf")
-	} else {
+	default:
 		e.ok("redis", "maxmemory-policy", "", policy+" throws away nothing that is dirty")
 	}
-	used, _ := strconv.ParseFloat(info["used_memory"], 64)
-	limit, _ := strconv.ParseFloat(info["maxmemory"], 64)
+	used, noUse := strconv.ParseFloat(info["used_memory"], 64)
+	limit, noLimit := strconv.ParseFloat(info["maxmemory"], 64)
+	if noUse != nil || noLimit != nil {
+		e.unsaid("memory", "used_memory and maxmemory")
+		return
+	}
 	switch share := used / limit; {
 	case limit <= 0:
 		e.ok("redis", "memory", "", info["used_memory_human"]+" are used, without a limit")
@@ -212,6 +228,8 @@ func (e *exam) memory(info map[string]string) {
 
 func (e *exam) persistence(info map[string]string) {
 	switch {
+	case info["aof_enabled"] == "":
+		e.unsaid("persistence", "aof_enabled")
 	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
 		e.fail("redis", "persistence", "", "Redis cannot write its append-only file", "look at its log and its disk")
 	case info["aof_enabled"] == "1":

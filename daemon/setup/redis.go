@@ -138,6 +138,10 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	case info["cluster_enabled"] == "1":
 		return nil, errors.New("it is a node of a Redis Cluster; write the configuration by hand, see docs/configure.md")
 	}
+	if err := redis.Probe(ctx, client, false); err != nil {
+		return nil, fmt.Errorf("it is a Redis %s that refuses what ticketd needs (Redis %s or later, with all commands that scripts "+
+			"write and read with): %w", info["redis_version"], redis.Least, err)
+	}
 	notes, err := redis.Inspect(ctx, client)
 	if err != nil {
 		return nil, err

@@ -117,6 +117,7 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	replica := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
 	evicting := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"maxmemory-policy allkeys-lru"}})
+	refusing := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{`rename-command ZADD ""`}})
 	for name, test := range map[string]struct {
 		change func(*site)
 		want   string
@@ -127,6 +128,7 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 		"a named Redis away":  {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
 		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which takes no writes"},
 		"an evicting Redis":   {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
+		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "refuses what ticketd needs (Redis 6.2"},
 		"a prefix":            {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
 		"no WordPress":        {func(s *site) { s.WordPress += "/none" }, "--wp"},
 	} {

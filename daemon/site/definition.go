@@ -42,9 +42,12 @@ func (s *Site) learn(ctx context.Context) {
 	}
 }
 
-// Refresh reads the table's definition again and keeps it on disk.
+// Refresh reads the table's definition again and keeps it on disk. What it finds is a proof of MySQL's state.
 func (s *Site) Refresh(ctx context.Context) error {
 	d, err := s.Database.LoadDefinition(ctx)
+	if ctx.Err() == nil { // what was cut off says nothing about MySQL
+		s.Flusher.Looked(err)
+	}
 	if err != nil {
 		return fmt.Errorf("reading the table's definition: %w", err)
 	}

@@ -78,7 +78,9 @@ func answerOutage(err error) error {
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
 			"left waits in the store and is flushed at the next start")
 	case errors.Is(err, flush.ErrLocked):
-		return protocol.Errorf(protocol.CodeUnavailable, "others hold rows of these tickets locked in MySQL: try again later")
+		locked, _ := errors.AsType[*flush.LockedError](err)
+		return protocol.Errorf(protocol.CodeUnavailable, "others hold rows locked in MySQL, of tickets %s: try again later",
+			locked.Names())
 	case errors.Is(err, flush.ErrSinkDown):
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):

@@ -30,7 +30,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	}
 	var tickets []*protocol.Ticket
 	var next *mysql.Mark
-	stale, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	if err != nil {
 		return protocol.ListResult{}, err
 	}
-	result := protocol.ListResult{Tickets: tickets, Stale: stale}
+	result := protocol.ListResult{Tickets: tickets, Stale: lacks.stale, Locked: lacks.locked}
 	result.Next, err = encodeCursor(p, next)
 	return result, err
 }
@@ -74,18 +74,18 @@ func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.Cou
 		return s.countBy(ctx, p)
 	}
 	var n int64
-	stale, err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
+	lacks, err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
 		n, err = s.Database.Count(ctx, selection)
 		return err
 	})
-	return protocol.CountResult{Count: n, Stale: stale}, err
+	return protocol.CountResult{Count: n, Stale: lacks.stale, Locked: lacks.locked}, err
 }
 
 // countBy counts for each value of a field. More values than a reply has room for are refused, not cut off: the numbers
 // would not add up.
 func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result protocol.CountResult, err error) {
 	result.Groups = []protocol.Group{}
-	result.Stale, err = s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
 		groups, more, err := s.Database.CountBy(ctx, selection, p.By, protocol.MaxGroups)
 		if err != nil {
 			return err
@@ -101,20 +101,28 @@ func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result pro
 		}
 		return nil
 	})
+	result.Stale, result.Locked = lacks.stale, lacks.locked
 	return result, err
+}
+
+// lacking is what an answer of MySQL's may lack.
+type lacking struct {
+	stale bool
+	// locked are tickets, [protocol.MaxLocked] of them at most, whose changes could not be brought because others hold their rows.
+	locked []int64
 }
 
 // query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed,
 // its definition is read again and the question asked once more. Where Redis is away and the journal takes its place for
-// writes, the answer is what MySQL has: stale is then true.
+// writes, or others hold rows locked, the answer is what MySQL has, and says so.
 func (s *Site) query(
 	ctx context.Context, wire *protocol.Selection, ask func(*table.Definition, *mysql.Selection) error,
-) (stale bool, err error) {
+) (lacks lacking, err error) {
 	attempt := func() error {
 		if !wire.Stale {
 			err := s.freshen(ctx)
-			stale = s.Journal != nil && errors.Is(err, store.ErrUnavailable)
-			if err != nil && !stale {
+			lacks = s.lacks(err)
+			if err != nil && !lacks.stale {
 				return s.unfresh(ctx, err)
 			}
 		}
@@ -131,10 +139,24 @@ func (s *Site) query(
 		err = attempt()
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return stale, protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
+		return lacks, protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
 			"select by fields that the table has an index for, or ask for fewer tickets at once")
 	}
-	return stale, answer(err)
+	return lacks, answer(err)
+}
+
+// lacks says what MySQL's answer lacks where it could not be brought up to date for that reason; nothing where the reason leaves
+// no answer.
+func (s *Site) lacks(why error) (lacks lacking) {
+	if locked, is := errors.AsType[*flush.LockedError](why); is {
+		lacks.stale = true
+		for _, id := range locked.IDs[:min(len(locked.IDs), protocol.MaxLocked)] {
+			lacks.locked = append(lacks.locked, int64(id))
+		}
+		return lacks
+	}
+	lacks.stale = s.Journal != nil && errors.Is(why, store.ErrUnavailable)
+	return lacks
 }
 
 // freshen brings to MySQL what is dirty, whatever its due time. Lists that ask at once share a flush.

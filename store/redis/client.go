@@ -19,6 +19,11 @@ type ClientOptions struct {
 	// Cluster are nodes (host:port) of a Redis Cluster; the others are learned from them.
 	Cluster []string
 
+	// Prefixes are those of the sites' keys, one of which this user may write at least; none stands for an empty one.
+	Prefixes []string
+	// Unproved says that the server need not do what the store's scripts need: it is only looked at.
+	Unproved bool
+
 	Username, Password string
 	Database           int // always 0 in a cluster
 	// TLS, where it is set, is what connections to Redis and to the sentinels are made with.

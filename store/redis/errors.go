@@ -16,10 +16,14 @@ import (
 
 // notNow are the prefixes of Redis' replies that mean: this server cannot do it at the moment.
 var notNow = []string{
-	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM",
-	"BUSY", "MISCONF", "ERR max number of clients",
+	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "BUSY",
+	"MISCONF", "ERR max number of clients",
 	"redis: all sentinels", "redis: cluster has no nodes", // go-redis' own words
 }
+
+// errRefused is an answer that the store does not know: a command that is renamed, missing or forbidden, or whatever a server or
+// something before it may say. The change was not made, or not all of it, and waits until the server does what it is asked.
+var errRefused = fmt.Errorf("Redis refuses what ticketd needs: %w", store.ErrUnavailable) //nolint:staticcheck // a name
 
 // wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
 func wrap(operation string, err error) error {
@@ -33,10 +37,12 @@ func wrap(operation string, err error) error {
 	case isFull(err):
 		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
 		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
-	case isUnavailable(err):
+	case isAway(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
-	default:
+	case isUnderstood(err):
 		return fmt.Errorf("redis %s: %w", operation, err)
+	default:
+		return fmt.Errorf("redis %s: %w: %w", operation, errRefused, err)
 	}
 }
 
@@ -45,7 +51,8 @@ func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command 
 // isForeign says that a key holds another type than ours.
 func isForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-func isUnavailable(err error) bool {
+// isAway says that Redis does not answer, or that it does not take anything now.
+func isAway(err error) bool {
 	if errors.Is(err, store.ErrUnavailable) {
 		return true
 	}

@@ -87,6 +87,9 @@ func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
 func (k keys) dead(partition int) string  { return k.base(partition) + "dead" }
 func (k keys) meta(partition int) string  { return k.base(partition) + "meta" }
 
+// probe is the name of a key that is never left behind.
+func (k keys) probe(partition int) string { return k.base(partition) + "probe" }
+
 // graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by
 // default (set-max-intset-entries), where an id takes 2 to 8 bytes.
 func (k keys) graves(id ticket.ID) string {

@@ -4,12 +4,16 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // process is one life of a cluster's node. Its address in memory tells it from others.
-type process struct{ run string }
+type process struct {
+	run    string
+	proved atomic.Bool // it does what the scripts need
+}
 
 // nodeHook sits in the client of one node of a cluster. It does two things that the cluster's client does not:
 //
@@ -92,6 +96,17 @@ func (w *Watch) serves(now *process, cmd goredis.Cmder) {
 	}
 }
 
+// prove asks a process to do what the scripts need before the first command is sent to it.
+func (n *nodeHook) prove(ctx context.Context, now *process, cmd goredis.Cmder) error {
+	partition, known := n.watch.partitionOf(cmd)
+	if now == nil || !known || now.proved.Load() || n.watch.unproved || ctx.Value(probing{}) != nil {
+		return nil
+	}
+	proved, err := n.watch.prove(context.WithValue(ctx, connecting{}, true), n.client, partition)
+	now.proved.Store(proved)
+	return err
+}
+
 // attempts is what happened to one call so far: the nodes that did not answer it.
 type attempts struct {
 	mu   sync.Mutex
@@ -148,7 +163,12 @@ func (n *nodeHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 			return err
 		}
 		if tried != nil {
-			n.watch.serves(n.process(ctx), cmd)
+			now := n.process(ctx)
+			n.watch.serves(now, cmd)
+			if err := n.prove(ctx, now, cmd); err != nil {
+				cmd.SetErr(err)
+				return err
+			}
 		}
 		err := next(ctx, cmd)
 		tried.after(n, err)
@@ -170,6 +190,9 @@ func (n *nodeHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis
 			now := n.process(ctx)
 			for _, cmd := range cmds {
 				n.watch.serves(now, cmd)
+				if err := n.prove(ctx, now, cmd); err != nil {
+					return err
+				}
 			}
 		}
 		err := next(ctx, cmds)

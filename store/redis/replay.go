@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -25,6 +27,9 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 			return nil, err
 		}
 		done, err := s.send(ctx, p, b)
+		if ofOneChange(err) && s.works(ctx, p) {
+			done, err = s.oneByOne(ctx, p, b)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -35,6 +40,34 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 					outcomes[at].Err = err
 				}
 			}
+		}
+	}
+	return outcomes, nil
+}
+
+// ofOneChange says that an answer may be about one of the changes that were sent together.
+func ofOneChange(err error) bool {
+	answer, answered := errors.AsType[goredis.Error](err)
+	return answered && (isForeign(answer) || isRefusal(answer))
+}
+
+// oneByOne replays what Redis refuses though it works: it does not take one of the changes, which must not hold up the others.
+// What has arrived is passed over when the same call is repeated.
+func (s *Store) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, 0, len(b.mutations))
+	for i := range b.mutations {
+		if i > 0 && errors.Is(outcomes[i-1].Err, store.ErrTaken) || i > 0 && errors.Is(outcomes[i-1].Err, errBehindTaken) {
+			outcomes = append(outcomes, store.Outcome{ID: b.mutations[i].ID, Err: errBehindTaken})
+			continue
+		}
+		done, err := s.send(ctx, p, &batch{mutations: b.mutations[i : i+1], entries: b.entries[i : i+1]})
+		switch {
+		case err == nil:
+			outcomes = append(outcomes, done[0])
+		case ofOneChange(err):
+			outcomes = append(outcomes, store.Outcome{ID: b.mutations[i].ID, Err: err})
+		default:
+			return nil, err
 		}
 	}
 	return outcomes, nil

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,11 +31,14 @@ var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 // time-out, and one prober asks until all is back. A partition that comes and goes is damped: see damping. Start and Stop are
 // idempotent.
 type Watch struct {
-	client goredis.UniversalClient
-	log    zerolog.Logger
-	down   chan struct{} // wakes the prober
+	client   goredis.UniversalClient
+	prefixes []string // see [ClientOptions]
+	unproved bool
+	log      zerolog.Logger
+	down     chan struct{} // wakes the prober
 
 	mu      sync.Mutex
+	doubted bool    // an answer was not understood: the prober is to find out whether Redis works
 	reasons []error // per partition: why it is down; nil where it answers
 	away    int     // how many are down
 	damped  []damping
@@ -47,6 +49,7 @@ type Watch struct {
 	onRun     []func()
 	run       string     // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
 	leads     []*process // per partition of a cluster: the process that served it last
+	proved    string     // the run_id of the process that was last found to do what the scripts need
 
 	loop lifecycle.Loop
 }
@@ -57,6 +60,7 @@ func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Wat
 	w := &Watch{
 		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
 		damped: make([]damping, n), undialled: true,
+		prefixes: o.Prefixes, unproved: o.Unproved,
 	}
 	w.client = newClient(&o, w)
 	w.client.AddHook(w)
@@ -101,13 +105,25 @@ func (w *Watch) OnRun(f func()) {
 }
 
 // Connected is a client's OnConnect: it looks which process a new connection leads to. Where that cannot be told (INFO may be
-// forbidden), it counts as another one.
+// forbidden), it counts as another one. A process that was not seen before must do what the scripts need.
 func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
-	run, sentinel, err := runID(ctx, conn)
+	asked := Probing(ctx) // it is to find out, whatever is known so far
+	run, sentinel, err := runID(asked, conn)
 	if err != nil || sentinel { // go-redis tells of its connections to sentinels, too
 		return err
 	}
 	w.mu.Lock()
+	proved := run != "" && run == w.proved || w.unproved || ctx.Value(probing{}) != nil // who probes finds out anyway
+	w.mu.Unlock()
+	if !proved {
+		if proved, err = w.prove(asked, conn, 0); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	if proved && ctx.Value(probing{}) == nil {
+		w.proved = run
+	}
 	// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
 	same := run != "" && (run == w.run || w.run == "")
 	w.run = run
@@ -121,7 +137,7 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 // runID asks a process for its id (empty where it does not say), and whether it is a sentinel.
 func runID(ctx context.Context, conn *goredis.Conn) (run string, sentinel bool, err error) {
 	text, err := conn.Info(ctx, "server").Result()
-	if err != nil && isUnavailable(err) && !strings.HasPrefix(err.Error(), "NOPERM") {
+	if err != nil && isAway(err) {
 		return "", false, err
 	}
 	info := parseInfo(text)
@@ -158,7 +174,7 @@ func (w *Watch) probe(ctx context.Context) {
 			continue
 		case <-timer.C:
 		}
-		if up, _, _ := w.State(); up {
+		if up, _, _ := w.State(); up && !w.doubts() {
 			continue
 		}
 		w.note(w.ask(context.WithValue(ctx, probing{}, true)))
@@ -170,36 +186,34 @@ func (w *Watch) probe(ctx context.Context) {
 	}
 }
 
-// ask asks each partition whether it takes writes, by one that changes nothing. A PING is answered by a replica too, by one
-// that lost its master or its disk, and the next write would take Redis down again. A cluster's client would otherwise look
-// only once a minute who serves what.
+// Prove finds out whether Redis does what the scripts need, for whoever does not wait until the first command shows it.
+func (w *Watch) Prove(ctx context.Context) {
+	errs := w.ask(Probing(ctx))
+	if ctx.Err() == nil || !slices.Contains(errs, nil) {
+		w.note(errs)
+	}
+	if up, _, _ := w.State(); !up {
+		w.wake()
+	}
+}
+
+// doubts says, once, that an answer was not understood.
+func (w *Watch) doubts() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	doubted := w.doubted
+	w.doubted = false
+	return doubted
+}
+
+// ask asks each partition whether it does what the scripts need. A PING is answered by a replica too, by one that lost its master
+// or its disk, or where a command is forbidden, and the next write would take Redis down again. A cluster's client would
+// otherwise look only once a minute who serves what.
 func (w *Watch) ask(ctx context.Context) []error {
 	if cluster, several := w.client.(*goredis.ClusterClient); several {
 		cluster.ReloadState(ctx)
 	}
-	errs := make([]error, len(w.reasons))
-	commands := make([]*goredis.IntCmd, len(errs))
-	_, _ = w.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
-		for p := range commands {
-			commands[p] = pipe.Unlink(ctx, probeKey(p, len(errs)))
-		}
-		return nil
-	})
-	for p, command := range commands {
-		// A user who may not write there is answered all the same.
-		if err := command.Err(); err != nil && !strings.HasPrefix(err.Error(), "NOPERM") {
-			errs[p] = err
-		}
-	}
-	return errs
-}
-
-// probeKey is the name of a key of a partition that is never made.
-func probeKey(partition, partitions int) string {
-	if partitions == 1 {
-		return "ticketd:probe"
-	}
-	return HashTag(partition) + ":ticketd:probe"
+	return probeAll(ctx, w.client, len(w.reasons), w.prefixes)
 }
 
 // note takes up which partitions answered the prober, and tells when some are back.
@@ -226,11 +240,13 @@ func (w *Watch) note(errs []error) {
 	}
 	tell, left := w.onUp, w.away
 	took := now.Sub(w.since)
-	if before > 0 && left == 0 {
+	if left == 0 && before > 0 || left > 0 && before == 0 {
 		w.since = now
 	}
 	w.mu.Unlock()
 	switch {
+	case before == 0 && left > 0:
+		w.log.Error().Err(firstOf(errs)).Msg("Redis does not do what ticketd needs; looking for it until it does")
 	case before > 0 && left == 0:
 		w.log.Info().Dur("away", took).Msg("Redis is back")
 	case back > 0:
@@ -258,10 +274,24 @@ func (w *Watch) setDown(partition int, err error) {
 	if first {
 		w.log.Error().Err(err).Msg("Redis does not answer; looking for it until it is back")
 	}
+	w.wake()
+}
+
+// wake has the prober ask at once.
+func (w *Watch) wake() {
 	select {
 	case w.down <- struct{}{}:
 	default:
 	}
+}
+
+// doubt has the prober find out whether Redis works. Until it has, Redis counts as what it was: an answer that is not understood
+// may be about one ticket.
+func (w *Watch) doubt() {
+	w.mu.Lock()
+	w.doubted = true
+	w.mu.Unlock()
+	w.wake()
 }
 
 // partitionOf tells which partition a command is for, by its first key.
@@ -293,12 +323,17 @@ func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	return known && !w.Up(partition)
 }
 
-// look takes a partition down where a command's error says that it is away. A caller that gave up, or a pool that is used up,
-// says nothing about Redis.
+// look takes a partition down where a command's error says that it is away, and has the prober find out where Redis refuses a
+// command. A caller that gave up, or a pool that is used up, says nothing about Redis.
 func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
-		strings.HasPrefix(err.Error(), "NOPERM") || // this user may not; Redis answers
-		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || !isUnavailable(err) {
+		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || isUnderstood(err) {
+		return
+	}
+	if isRefusal(err) {
+		if name := cmd.Name(); name != "hello" && name != "client" { // go-redis' greeting, which does without what is refused
+			w.doubt()
+		}
 		return
 	}
 	if refusedDial(err) && !w.dialFailed() {

@@ -2,9 +2,13 @@
 //
 // # States of the sink, as the flusher sees it
 //
+//	unknown ──a look at the table, a write──> up, down, paused;
 //	up ──ErrSinkDown──> down ──a write that works──> up;
 //	up ──ErrSinkPaused──> paused ──definition read again, a write that works──> up;
 //	up ──ErrSinkForeign──> paused ──an operator's word, a write that works──> up
+//
+// A round that had nothing to bring proves nothing. What a look at the table finds ([Flusher.Looked]) counts, but for one thing:
+// a sink that has refused a write is up again only when it takes one, or nothing is left that it refused.
 //
 // While the sink is down or paused, claims are released at once and charged to no ticket, and the flusher tries again with
 // growing, jittered pauses. Its backlog waits in the store; nothing waits in the flusher's memory beyond one batch.

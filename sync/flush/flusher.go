@@ -27,6 +27,9 @@ type Options struct {
 	Poll time.Duration
 	// MaxPause bounds the pauses between tries while the sink is away.
 	MaxPause time.Duration
+	// Patience is how long [Flusher.Flush] goes on while the sink takes nothing of what it brings. A batch that the sink neither
+	// takes nor refuses is cut off after five times as long. Zero: as long as its caller waits.
+	Patience time.Duration
 	// Refresh reads the sink's table definition again when the sink is paused. Optional.
 	Refresh func(context.Context) error
 	Log     zerolog.Logger
@@ -60,7 +63,7 @@ const (
 func New(queue store.Queue, sink Sink, opts Options) *Flusher {
 	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
 	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
-	f.stats.health.set(SinkUp, "", time.Now())
+	f.stats.health.set(SinkUnknown, "", false, time.Now())
 	return f
 }
 

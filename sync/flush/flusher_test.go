@@ -432,8 +432,8 @@ func TestFlushCutOffIsNoSinkFailure(t *testing.T) {
 		if err := d.TryFlush(ctx); err == nil {
 			t.Error("a flush that was cut off succeeded")
 		}
-		if state, _, _ := d.Stats().Sink(); state != flush.SinkUp || d.Stats().Failures() != 0 {
-			t.Errorf("sink is %s after %d failures, want up and none", state, d.Stats().Failures())
+		if state, _, _ := d.Stats().Sink(); state != flush.SinkUnknown || d.Stats().Failures() != 0 {
+			t.Errorf("sink is %s after %d failures, want it not known, and none", state, d.Stats().Failures())
 		}
 	})
 }
@@ -456,5 +456,40 @@ func TestClaimOfADeadDaemonComesBack(t *testing.T) {
 		if d.sink.value(1, "status") != "open" {
 			t.Error("the claim did not come back")
 		}
+	})
+}
+
+// The sink's state is not known before anything has shown it: an idle flusher proves nothing, a look at the table or a write
+// does. A look is no proof against a write that was refused. (That was: "up" from the start.)
+func TestTheSinkIsUnknownUntilProved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		want := func(state flush.SinkState) {
+			t.Helper()
+			if got, _, reason := d.Stats().Sink(); got != state {
+				t.Fatalf("sink is %s (%s), want %s", got, reason, state)
+			}
+		}
+		time.Sleep(time.Hour)
+		want(flush.SinkUnknown)
+		d.Looked(fmt.Errorf("no such table: %w", flush.ErrSinkPaused))
+		want(flush.SinkPaused)
+		d.Looked(nil)
+		want(flush.SinkUp)
+		d.Looked(fmt.Errorf("refused: %w", flush.ErrSinkDown))
+		time.Sleep(time.Hour)
+		want(flush.SinkDown)
+		d.Looked(nil)
+		want(flush.SinkUp)
+		d.sink.set(fmt.Errorf("read-only: %w", flush.ErrSinkDown))
+		d.set(t, 1, "status", "open")
+		time.Sleep(time.Second)
+		want(flush.SinkDown)
+		d.Looked(nil)
+		want(flush.SinkDown)
+		d.sink.set(nil)
+		time.Sleep(time.Minute)
+		want(flush.SinkUp)
 	})
 }

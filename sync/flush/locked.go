@@ -1,6 +1,7 @@
 package flush
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -48,6 +49,9 @@ func (l *locked) remove(id ticket.ID) {
 	defer l.mu.Unlock()
 	delete(l.rows, id)
 }
+
+// errPausing stands for what the sink said of a row that is not tried again yet.
+var errPausing = errors.New("they were locked at the last try, and are tried again soon")
 
 // any says whether rows are locked as far as is known.
 func (l *locked) any(now time.Time) bool {

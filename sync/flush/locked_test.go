@@ -67,11 +67,40 @@ func TestALockedRowIsWrittenApart(t *testing.T) {
 		d.set(t, 2, "status", "closed")
 		d.set(t, 3, "status", "open")
 		before := len(d.sink.writes)
-		if err := d.TryFlush(t.Context()); !errors.Is(err, flush.ErrLocked) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := d.Flush(ctx, nil, nil); !errors.Is(err, flush.ErrLocked) {
 			t.Fatalf("error %v, want ErrLocked", err)
 		}
 		if got := d.sink.writes[before:]; len(got) != 2 || got[0] != 2 || got[1] != 1 {
 			t.Errorf("writes of %v changes, want the two that are free and then the locked one", got)
+		}
+	})
+}
+
+// Who lists tickets does not wait for the lock of a row that was locked just now: all others are brought, the error names it, and
+// when its pause is over it is tried again.
+func TestALockedRowIsNotWaitedForAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.lock(1, true)
+		d.set(t, 1, "status", "open")
+		var locked *flush.LockedError
+		for i := range 3 {
+			d.set(t, 2, "status", strconv.Itoa(i))
+			before := len(d.sink.writes)
+			if err := d.TryFlush(t.Context()); !errors.As(err, &locked) || len(locked.IDs) != 1 || locked.IDs[0] != 1 {
+				t.Fatalf("error %v, want a LockedError of ticket 1", err)
+			}
+			if got := d.sink.writes[before:]; i > 0 && (len(got) != 1 || got[0] != 1 || d.sink.value(2, "status") != strconv.Itoa(i)) {
+				t.Errorf("writes of %v changes, want the free one alone", got)
+			}
+		}
+		d.sink.lock(1, false)
+		time.Sleep(2 * time.Second)
+		if err := d.TryFlush(t.Context()); err != nil || d.sink.value(1, "status") != "open" {
+			t.Errorf("error %v, want the ticket brought", err)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -53,6 +54,33 @@ type Moved struct {
 	reason error // of the last of Later
 }
 
+// LockedError names the tickets whose rows others hold locked. It wraps [ErrLocked] and what the sink said.
+type LockedError struct {
+	IDs    []ticket.ID
+	Reason error
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason)
+}
+
+// Names are the first of the tickets, for people.
+func (e *LockedError) Names() string {
+	const most = 10
+	ids := make([]string, 0, most)
+	for _, id := range e.IDs[:min(len(e.IDs), most)] {
+		ids = append(ids, id.String())
+	}
+	names := strings.Join(ids, ", ")
+	if len(e.IDs) > most {
+		names += fmt.Sprintf(" and %d more", len(e.IDs)-most)
+	}
+	return names
+}
+
+// Unwrap lets [errors.Is] find both.
+func (e *LockedError) Unwrap() []error { return []error{ErrLocked, e.Reason} }
+
 func (m *Moved) add(more Moved) {
 	m.Flushed += more.Flushed
 	m.Dead += more.Dead
@@ -67,7 +95,7 @@ func (m *Moved) lockedError() error {
 	if len(m.Later) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d tickets: %w: %w", len(m.Later), ErrLocked, m.reason)
+	return &LockedError{IDs: m.Later, Reason: m.reason}
 }
 
 // move brings claims to the sink, acks what arrived, parks what was refused, and leaves what is locked for later. On error the

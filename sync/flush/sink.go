@@ -56,6 +56,6 @@ var (
 	// ErrSinkForeign means that what answers is not the table that the changes belong to: a copy, or another server's. Nothing is
 	// done there until an operator has decided.
 	ErrSinkForeign = errors.New("not this site's table")
-	// ErrLocked means that others hold the rows of tickets for so long that these could not be brought.
+	// ErrLocked means that others hold the rows of tickets for so long that these could not be brought: a [LockedError] names them.
 	ErrLocked = errors.New("rows stay locked by others")
 )

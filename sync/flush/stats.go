@@ -12,9 +12,10 @@ type SinkState string
 
 // The states of a sink; doc.go says what moves it between them.
 const (
-	SinkUp     SinkState = "up"
-	SinkDown   SinkState = "down"
-	SinkPaused SinkState = "paused"
+	SinkUnknown SinkState = "unknown" // neither a read nor a write has shown it yet
+	SinkUp      SinkState = "up"
+	SinkDown    SinkState = "down"
+	SinkPaused  SinkState = "paused"
 )
 
 // Stats counts what a flusher did since it was made.
@@ -29,18 +30,33 @@ type health struct {
 	state  SinkState
 	since  time.Time
 	reason string
+	// refused says that a write was refused since one was taken: a read that works is no proof then.
+	refused bool
 }
 
-// set changes the state and says whether it is another one; the reason is renewed in any case.
-func (h *health) set(state SinkState, reason string, now time.Time) bool {
+// set changes the state, and says which it was and whether it is another one; the reason is renewed in any case.
+func (h *health) set(state SinkState, reason string, refused bool, now time.Time) (before SinkState, changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.reason = reason
-	if h.state == state {
-		return false
+	h.reason, h.refused = reason, refused
+	if before = h.state; before == state {
+		return before, false
 	}
 	h.state, h.since = state, now
-	return true
+	return before, true
+}
+
+// forget says that there is nothing left that was refused: the next look decides.
+func (h *health) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refused = false
+}
+
+func (h *health) refuses() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refused
 }
 
 // Rows is the number of tickets that the sink confirmed.
@@ -66,29 +82,57 @@ func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {
 // Stats returns the flusher's counters, which go on counting.
 func (f *Flusher) Stats() *Stats { return &f.stats }
 
-// note keeps the sink's state after a round and logs when it changes, once.
+// note keeps the sink's state after a round and logs when it changes, once. A round that had nothing to bring proves nothing.
 func (f *Flusher) note(moved Moved, err error) {
-	state, reason := SinkUp, ""
-	switch {
-	case err == nil:
-		if moved.Flushed+moved.Dead == 0 && f.locked.any(time.Now()) { // nothing was tried that says more than the last time
-			return
+	if err == nil && moved.Flushed+moved.Dead == 0 {
+		if !f.locked.any(time.Now()) { // what was refused is gone: another daemon has brought it
+			f.stats.health.forget()
 		}
-	case errors.Is(err, ErrLocked):
-		state, reason = SinkDown, err.Error()
-	case errors.Is(err, ErrSinkPaused), errors.Is(err, ErrSinkForeign):
-		state, reason = SinkPaused, err.Error()
-	case errors.Is(err, ErrSinkDown):
-		state, reason = SinkDown, err.Error()
-	default: // The store's trouble is reported where the store is watched.
-		f.stats.failures.Add(1)
-		f.opts.Log.Debug().Err(err).Msg("a flush round failed")
 		return
 	}
+	state, known := stateOf(err)
 	if err != nil {
 		f.stats.failures.Add(1)
 	}
-	if !f.stats.health.set(state, reason, time.Now()) {
+	if !known { // The store's trouble is reported where the store is watched.
+		f.opts.Log.Debug().Err(err).Msg("a flush round failed")
+		return
+	}
+	f.found(state, err, err != nil)
+}
+
+// Looked is told of each look at the sink's table beside the flusher's writes: what it found proves that the sink is up, or that
+// it is not. After a write that the sink refused only another write proves that it is up.
+func (f *Flusher) Looked(err error) {
+	state, known := stateOf(err)
+	if !known || err == nil && f.stats.health.refuses() {
+		return
+	}
+	f.found(state, err, f.stats.health.refuses())
+}
+
+// stateOf is the state of the sink that a write or a look shows; known is false where it shows none.
+func stateOf(err error) (state SinkState, known bool) {
+	switch {
+	case err == nil:
+		return SinkUp, true
+	case errors.Is(err, ErrSinkPaused), errors.Is(err, ErrSinkForeign):
+		return SinkPaused, true
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrSinkDown):
+		return SinkDown, true
+	default:
+		return "", false
+	}
+}
+
+// found keeps the sink's state and logs it where it is another than before.
+func (f *Flusher) found(state SinkState, err error, refused bool) {
+	reason := ""
+	if err != nil {
+		reason = err.Error()
+	}
+	before, changed := f.stats.health.set(state, reason, refused, time.Now())
+	if !changed || before == SinkUnknown && state == SinkUp {
 		return
 	}
 	switch {

@@ -7,21 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	driver "github.com/go-sql-driver/mysql"
-
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// The session's settings. Strict mode makes the database refuse what it would otherwise cut silently; the lock wait is
-// shorter than the read time-out, so that a locked row is reported as one and not as a lost connection, and so short that the
-// rows beside it do not wait long until it is found.
 const (
-	sqlMode = "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
-
-	lockWaitSeconds = "1"
-	dialTimeout     = 5 * time.Second
-	readTimeout     = 30 * time.Second
-	writeTimeout    = 30 * time.Second
 	// connLifetime stays below the idle limits that proxies and servers commonly have.
 	connLifetime = 4 * time.Minute
 	connIdle     = time.Minute
@@ -58,15 +47,15 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	connector, err := driver.NewConnector(session(dsn))
+	connections, err := connector(patience(dsn), nil)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+		return nil, err
 	}
 	db := &DB{
 		config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")",
 		patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
 	}
-	pool := sql.OpenDB(guarded{connector, db})
+	pool := sql.OpenDB(guarded{connections, db})
 	pool.SetMaxOpenConns(config.MaxConns)
 	pool.SetMaxIdleConns(config.MaxConns)
 	pool.SetConnMaxLifetime(connLifetime)
@@ -86,39 +75,12 @@ func (db *DB) patientPool() (*sql.DB, error) {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
 	given := dsn.ReadTimeout
-	session(dsn).ReadTimeout = given
-	connector, err := driver.NewConnector(dsn)
+	patience(dsn).ReadTimeout = given
+	connections, err := connector(dsn, nil)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+		return nil, err
 	}
-	return sql.OpenDB(connector), nil
-}
-
-// session pins what the statements rely on.
-func session(dsn *driver.Config) *driver.Config {
-	if dsn.Params == nil {
-		dsn.Params = make(map[string]string)
-	}
-	dsn.Params["sql_mode"] = sqlMode
-	dsn.Params["time_zone"] = "'+00:00'"
-	if _, given := dsn.Params["innodb_lock_wait_timeout"]; !given {
-		dsn.Params["innodb_lock_wait_timeout"] = lockWaitSeconds
-	}
-	dsn.Collation = "utf8mb4_general_ci" // both databases have it; the columns' own collations decide comparisons
-	dsn.InterpolateParams = true
-	dsn.RejectReadOnly = true
-	dsn.MaxAllowedPacket = 0 // ask the server
-	dsn.ParseTime, dsn.MultiStatements, dsn.ClientFoundRows = false, false, false
-	dsn.Logger = &driver.NopLogger{} // what it would log is in the errors that it returns
-	for _, t := range []struct {
-		value    *time.Duration
-		fallback time.Duration
-	}{{&dsn.Timeout, dialTimeout}, {&dsn.ReadTimeout, readTimeout}, {&dsn.WriteTimeout, writeTimeout}} {
-		if *t.value == 0 {
-			*t.value = t.fallback
-		}
-	}
-	return dsn
+	return sql.OpenDB(connections), nil
 }
 
 // Close closes the pool; statements under way are waited for. The error, of [io.Closer], is always nil: a connection

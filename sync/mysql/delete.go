@@ -133,10 +133,9 @@ func (w *write) bury(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// transact runs do in a transaction. Repeatable read, whatever the server's default, as the look-up of tombstones
-// relies on its locks on what is not there.
+// transact runs do in a transaction, whose isolation is the session's.
 func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := db.pool.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead})
+	tx, err := db.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

@@ -150,6 +150,12 @@ func timedOut(err error) bool {
 	return ok && mysqlErr.Number == errLockWait
 }
 
+// readOnly says that the server takes no writes: it is a replica, or was made one while the connection lasted.
+func readOnly(err error) bool {
+	const option, transaction, mode = 1290, 1792, 1836
+	return refusedWith(err, option, transaction, mode)
+}
+
 // failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
 // What the server said stays in the chain and the message, with its number.
 func (db *DB) failure(operation string, err error) error {
@@ -163,6 +169,10 @@ func (db *DB) failure(operation string, err error) error {
 		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
 			flush.ErrSinkPaused, err)
 	default:
+		if readOnly(err) { // the address may lead to another server now, which further connections find
+			db.pool.SetMaxIdleConns(0)
+			db.pool.SetMaxIdleConns(db.config.MaxConns)
+		}
 		db.packet.Store(0) // the next connection may reach a server with another limit
 		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
 	}

@@ -218,7 +218,7 @@ func inTx(t *testing.T, tx *sql.Tx, statement string, args ...any) {
 	}
 }
 
-// 1205: a row that stays locked is found by halving and left for later; the others are reported as stored. Where the write as a
+// 1205: a row that stays locked is found and left for later; the others are reported as stored. Where the write as a
 // whole fails for it, nobody acks them (tried by hand).
 func TestLockWaitTimeout(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,8 @@ type Facts struct {
 	Added bool
 	// Denied are the statements that this user may not run on the table, e.g. UPDATE.
 	Denied []string
+	// Untried are rights of which it could not be told whether this user has them, with what the database said.
+	Untried []string
 }
 
 // Examine asks for the facts. Nothing is changed: the statements that try the user's rights touch no row.
@@ -43,7 +45,7 @@ func (db *DB) Examine(ctx context.Context) (*Facts, error) {
 	if f.Engine == "" {
 		return f, nil
 	}
-	f.Denied = db.denied(ctx)
+	f.Denied, f.Untried = db.denied(ctx)
 	err = db.pool.QueryRowContext(ctx, "SELECT COUNT(*) > 0 FROM information_schema.statistics WHERE table_schema = DATABASE() AND "+
 		"table_name = ? AND index_name = ?", db.config.Table, addedIndex).Scan(&f.Added)
 	return f, db.failure("examine", err)
@@ -62,7 +64,7 @@ func ahead(theirs, before, after time.Time) time.Duration {
 }
 
 // denied tries what ticketd does with its tables, on no row. The database looks at the rights all the same.
-func (db *DB) denied(ctx context.Context) []string {
+func (db *DB) denied(ctx context.Context) (denied, untried []string) {
 	tickets, key := quote(db.config.Table), quote(db.config.Key)
 	tries := []struct{ name, statement string }{
 		{"SELECT", "SELECT " + key + " FROM " + tickets + " WHERE 1 = 0"},
@@ -86,11 +88,15 @@ func (db *DB) denied(ctx context.Context) []string {
 			"UPDATE " + db.sequence() + " SET next = next WHERE 1 = 0",
 		})
 	}
-	var denied []string
 	for _, try := range tries {
-		if _, err := db.pool.ExecContext(ctx, try.statement); err != nil && strings.Contains(err.Error(), "denied") {
+		_, err := db.pool.ExecContext(ctx, try.statement)
+		switch {
+		case err == nil:
+		case strings.Contains(err.Error(), "denied"):
 			denied = append(denied, try.name)
+		default:
+			untried = append(untried, fmt.Sprintf("%s (%v)", try.name, err))
 		}
 	}
-	return denied
+	return denied, untried
 }

@@ -143,8 +143,6 @@ func (db *DB) openFence(ctx context.Context, key keyColumn) (*fence, error) {
 		_ = pool.Close()
 		return nil, db.failure("fence ids: connect", err)
 	}
-	// MariaDB alone knows this; elsewhere the table's CHECK constraints stay on.
-	_, _ = conn.ExecContext(ctx, "SET SESSION check_constraint_checks = 0")
 	return &fence{db: db, key: key, pool: pool, conn: conn}, nil
 }
 
@@ -194,21 +192,17 @@ func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...an
 	return ticket.ID(id), err
 }
 
-// lenientPool makes a pool whose sessions insert rows of defaults: columns without a default get their type's, and
-// foreign keys are not looked at. Nothing that is inserted there is committed.
+// lenientPool makes a pool of [lenient] sessions. Nothing that is inserted there is committed.
 func (db *DB) lenientPool() (*sql.DB, error) {
 	dsn, err := parseDSN(db.config.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	session(dsn)
-	dsn.Params["sql_mode"] = "''"
-	dsn.Params["foreign_key_checks"] = "0"
-	connector, err := driver.NewConnector(dsn)
+	connections, err := connector(patience(dsn), lenient)
 	if err != nil {
-		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+		return nil, err
 	}
-	return sql.OpenDB(connector), nil
+	return sql.OpenDB(connections), nil
 }
 
 // leaseFailure wraps what the database said; what ticketd says itself stays as it is.

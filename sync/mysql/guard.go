@@ -173,7 +173,7 @@ func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own 
 	if err != nil {
 		return "", false, err
 	}
-	if here.readOnly { // a refused statement would end the connection
+	if here.readOnly {
 		return g.name, false, nil
 	}
 	identity = g.known()
@@ -261,6 +261,5 @@ func unusable(err error) bool {
 // long.
 func mayNot(err error) bool {
 	const deniedDatabase, deniedTable, deniedColumn, denied, tooLong = 1044, 1142, 1143, 1227, 1059
-	const readOnly, readOnlyTransaction, readOnlyMode = 1290, 1792, 1836
-	return refusedWith(err, deniedDatabase, deniedTable, deniedColumn, denied, tooLong, readOnly, readOnlyTransaction, readOnlyMode)
+	return readOnly(err) || refusedWith(err, deniedDatabase, deniedTable, deniedColumn, denied, tooLong)
 }

@@ -7,7 +7,6 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,41 +47,9 @@ type identities struct {
 
 func (i identities) name() string { return quote(i.table + identitySuffix) }
 
-// query runs a statement and returns its rows as text; NULL is empty.
+// query runs a statement on the connection.
 func (i identities) query(ctx context.Context, statement string, args ...any) ([][]string, error) {
-	queryer, ok := i.conn.(sqldriver.QueryerContext)
-	if !ok {
-		return nil, fmt.Errorf("mysql: the driver's %T takes no queries", i.conn)
-	}
-	named := make([]sqldriver.NamedValue, len(args))
-	for n, arg := range args {
-		named[n] = sqldriver.NamedValue{Ordinal: n + 1, Value: arg}
-	}
-	rows, err := queryer.QueryContext(ctx, statement, named)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }()
-	cells := make([]sqldriver.Value, len(rows.Columns()))
-	var all [][]string
-	for {
-		if err := rows.Next(cells); errors.Is(err, io.EOF) {
-			return all, nil
-		} else if err != nil {
-			return nil, err
-		}
-		row := make([]string, len(cells))
-		for n, cell := range cells {
-			switch v := cell.(type) {
-			case nil:
-			case []byte:
-				row[n] = string(v)
-			default:
-				row[n] = fmt.Sprint(v)
-			}
-		}
-		all = append(all, row)
-	}
+	return query(ctx, i.conn, statement, args...)
 }
 
 // make makes the table of the identity; if the table does not exist, it needs the right to CREATE.

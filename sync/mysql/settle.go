@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -48,6 +49,9 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 			return nil
 		}
 		if timedOut(err) { // that was pause enough
+			if free := w.leaveLocked(ctx, rows, err); len(free) < len(rows) {
+				return w.settleFree(ctx, free, conflicts, try)
+			}
 			break
 		}
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
@@ -83,6 +87,63 @@ func (w *write) hopeless(rows []row, conflicts int, err error) bool {
 	}
 	w.waits++
 	return len(rows) == 1 || w.waits >= maxWaits
+}
+
+// settleFree settles the rows that are not locked, where there are any.
+func (w *write) settleFree(ctx context.Context, free []row, conflicts int, try attempt) error {
+	if len(free) == 0 {
+		return nil
+	}
+	return w.settle(ctx, free, conflicts, try)
+}
+
+// leaveLocked leaves for later those of the rows that others hold, and returns the others. To find them by halving takes a lock
+// wait for each half, which is longer than a request may take. All rows are returned where that cannot be told.
+func (w *write) leaveLocked(ctx context.Context, rows []row, why error) (free []row) {
+	if w.locate == nil {
+		return rows
+	}
+	held, err := w.locate(ctx, rows)
+	if err != nil || len(held) == 0 {
+		return rows
+	}
+	for i := range rows {
+		if held[rows[i].id] {
+			w.leave(rows[i:i+1], why)
+		} else {
+			free = append(free, rows[i])
+		}
+	}
+	return free
+}
+
+// held asks which of the rows of tickets others hold locked: those that are there and that a locking read passes over (SKIP
+// LOCKED, as of MariaDB 10.6 and MySQL 8). Its own locks end with the statement. Rows that are not there are not asked for, as
+// their gaps would be locked.
+func (w *write) held(ctx context.Context, rows []row) (map[ticket.ID]bool, error) {
+	key := quote(w.db.config.Key)
+	query := "SELECT " + key + ",0 FROM " + quote(w.db.config.Table) + " WHERE " + key + " IN "
+	there, err := readRevisions(ctx, w.db.pool, query, "", pointers(rows))
+	if err != nil || len(there) == 0 {
+		return nil, err
+	}
+	asked := make([]row, 0, len(there))
+	for i := range rows {
+		if _, is := there[rows[i].id]; is {
+			asked = append(asked, rows[i])
+		}
+	}
+	free, err := readRevisions(ctx, w.db.pool, query, " FOR UPDATE SKIP LOCKED", pointers(asked))
+	if err != nil {
+		return nil, err
+	}
+	held := make(map[ticket.ID]bool)
+	for i := range asked {
+		if _, is := free[asked[i].id]; !is {
+			held[asked[i].id] = true
+		}
+	}
+	return held, nil
 }
 
 // leave records that the rows are to be tried again later.

@@ -101,6 +101,34 @@ func TestSettleFindsTheRowThatStaysLocked(t *testing.T) {
 	}
 }
 
+// Where the server says which rows others hold, one wait finds them, and the others are tried once more.
+func TestSettleAsksWhichRowsAreLocked(t *testing.T) {
+	t.Parallel()
+	w, rows := batch(1000)
+	w.locate = func(context.Context, []row) (map[ticket.ID]bool, error) {
+		return map[ticket.ID]bool{700: true, 3: true}, nil
+	}
+	tries := 0
+	err := w.settle(t.Context(), rows, 0, func(_ context.Context, rows []row) error {
+		tries++
+		if len(rows) == 1000 {
+			return number(errLockWait)
+		}
+		for i := range rows {
+			w.stored(&rows[i], 1)
+		}
+		return nil
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("error %v, %d tries, want 2", err, tries)
+	}
+	for i, r := range w.results {
+		if left := i == 699 || i == 2; (r.Later != nil) != left || (r.Revision == 1) == left {
+			t.Errorf("row %d: %+v", i+1, r)
+		}
+	}
+}
+
 // Somebody holds the whole table: the waits are bounded.
 func TestSettleDoesNotWaitForEveryRow(t *testing.T) {
 	t.Parallel()

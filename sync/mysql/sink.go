@@ -78,6 +78,7 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.C
 		return nil, err
 	}
 	w := &write{db: s.db, statements: &s.statements, packet: packet, results: make([]flush.Result, len(changes))}
+	w.locate = w.held
 	p, err := w.plan(ctx, d, changes)
 	if err != nil {
 		return nil, err
@@ -105,6 +106,8 @@ type write struct {
 	results    []flush.Result
 	// vanished are rows of a batch that were not there after it: each gets one more attempt, alone.
 	vanished []row
+	// locate says which of some rows others hold locked. Optional.
+	locate func(ctx context.Context, rows []row) (map[ticket.ID]bool, error)
 	// waits counts the lock waits of the batch that is being settled.
 	waits int
 }

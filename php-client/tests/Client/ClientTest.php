@@ -170,6 +170,8 @@ final class ClientTest extends TestCase {
 		);
 		$this->assertSame( $ticket + $stale, $this->client( $ticket + $stale, $peer )->get( 3 ) );
 		$this->assertSame( $page + $stale, $this->client( $page + $stale, $peer )->list_tickets() );
+		$locked = $stale + array( 'locked' => array( 7, 8 ) );
+		$this->assertSame( $page + $locked, $this->client( $page + $locked, $peer )->list_tickets() );
 		$three = array( 'tickets' => array( $ticket + $stale, null, $ticket ) );
 		$this->assertSame(
 			array(

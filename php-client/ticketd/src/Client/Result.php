@@ -123,7 +123,8 @@ final class Result {
 	 * Reads what `list` returns.
 	 *
 	 * @param array $result The result.
-	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so.
+	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so, and `locked`: the
+	 *         ids of tickets whose changes are missing, as their rows are locked in the database.
 	 * @throws ProtocolException If it is no page of tickets.
 	 */
 	public static function page( array $result ): array {
@@ -135,7 +136,7 @@ final class Result {
 		return array(
 			'tickets' => array_map( array( self::class, 'ticket' ), array_values( $tickets ) ),
 			'next'    => $next,
-		) + self::staleness( $result );
+		) + self::staleness( $result ) + self::locked( $result );
 	}
 
 	/**
@@ -151,8 +152,8 @@ final class Result {
 	 * Reads what `count` returns with `by`.
 	 *
 	 * @param array $result The result.
-	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} And `stale`: true where
-	 *         the result says so.
+	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} And `stale` and
+	 *         `locked`, as a page has them.
 	 * @throws ProtocolException If a group is no pair of a value and a number.
 	 */
 	public static function groups( array $result ): array {
@@ -169,7 +170,7 @@ final class Result {
 		return array(
 			'count'  => self::counted( $result ),
 			'groups' => $groups,
-		) + self::staleness( $result );
+		) + self::staleness( $result ) + self::locked( $result );
 	}
 
 	/**
@@ -235,6 +236,17 @@ final class Result {
 	 */
 	private static function mark( array $result, string $name ): array {
 		return true === ( $result[ $name ] ?? null ) ? array( $name => true ) : array();
+	}
+
+	/**
+	 * Reads which tickets' changes are missing in a result, as their rows are locked.
+	 *
+	 * @param array $result The result.
+	 * @return array `locked`: their ids, or nothing.
+	 */
+	private static function locked( array $result ): array {
+		$ids = array_values( array_filter( (array) ( $result['locked'] ?? array() ), 'is_int' ) );
+		return array() === $ids ? array() : array( 'locked' => $ids );
 	}
 
 	/**

@@ -148,9 +148,13 @@ final class Doctor {
 		$text = sprintf( '%s, %s, %s', $status['version'] ?? '?', $status['site'] ?? '?', $status['strategy'] ?? '?' );
 		$this->add( 'daemon', 'good', $text );
 		foreach ( array( 'store', 'sink' ) as $place ) {
-			$state  = $status[ $place ]['state'] ?? 'up';
-			$reason = (string) ( $status[ $place ]['reason'] ?? '' );
-			$this->add( $place, 'up' === $state ? 'good' : 'error', trim( $state . ' ' . $reason ) );
+			$state   = $status[ $place ]['state'] ?? 'unknown';
+			$reason  = (string) ( $status[ $place ]['reason'] ?? '' );
+			$verdict = array(
+				'up'      => 'good',
+				'unknown' => 'warning',
+			);
+			$this->add( $place, $verdict[ $state ] ?? 'error', trim( $state . ' ' . $reason ) );
 		}
 		$oldest_ms = (int) ( $status['oldest_dirty_ms'] ?? 0 );
 		$is_late   = $oldest_ms >= $this->settings->overdue_seconds() * 1000;

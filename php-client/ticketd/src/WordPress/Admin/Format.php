@@ -43,9 +43,10 @@ final class Format {
 	 */
 	public static function place( array $place ): string {
 		$states = array(
-			'up'     => __( 'up', 'ticketd' ),
-			'down'   => __( 'down', 'ticketd' ),
-			'paused' => __( 'paused', 'ticketd' ),
+			'up'      => __( 'up', 'ticketd' ),
+			'down'    => __( 'down', 'ticketd' ),
+			'paused'  => __( 'paused', 'ticketd' ),
+			'unknown' => __( 'not known yet', 'ticketd' ),
 		);
 		/* translators: 1: "up", "down" or "paused", 2: a time, e.g. "5 mins" */
 		$text   = __( '%1$s for %2$s', 'ticketd' );

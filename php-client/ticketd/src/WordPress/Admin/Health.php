@@ -165,7 +165,7 @@ final class Health {
 			/* translators: 1: a time, e.g. "5 mins", 2: the reason */
 			$text     = __( 'The table of tickets has not been usable for %1$s: %2$s', 'ticketd' );
 			$alerts[] = array( 'error', self::filled( $text, $status['sink'] ) );
-		} elseif ( 'up' !== $status['sink']['state'] ) {
+		} elseif ( 'down' === $status['sink']['state'] ) {
 			/* translators: 1: a time, e.g. "5 mins", 2: the reason */
 			$text     = __( 'The database has not taken changes for %1$s: %2$s', 'ticketd' );
 			$alerts[] = array( 'error', self::filled( $text, $status['sink'] ) );

@@ -185,6 +185,14 @@ final class SiteHealth {
 				Screens::DEAD
 			);
 		}
+		if ( 'unknown' === $status['sink']['state'] ) {
+			return self::result(
+				'lag',
+				'recommended',
+				__( 'Whether changes of tickets reach the database is not known', 'ticketd' ),
+				Format::place( $status['sink'] )
+			);
+		}
 		if ( 'up' !== $status['sink']['state'] ) {
 			$text = Format::place( $status['sink'] );
 			return self::result(

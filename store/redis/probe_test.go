@@ -1,0 +1,210 @@
+package redis_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis"
+)
+
+// asApp makes a store over a running watch as the user app, which has the rights of an ACL rule.
+func asApp(t *testing.T, server *testenv.Redis, o redis.ClientOptions) (*redis.Store, *redis.Watch, chan struct{}) {
+	t.Helper()
+	o.Network, o.Address, o.Username, o.Password = "unix", server.Socket(), "app", "any"
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
+	client, w := redis.Connect(o, zerolog.Nop())
+	back := make(chan struct{}, 8)
+	w.OnUp(func() { back <- struct{}{} })
+	w.Start(t.Context())
+	t.Cleanup(func() {
+		if err := errors.Join(w.Stop(t.Context()), client.Close()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	prefix := ""
+	if len(o.Prefixes) > 0 {
+		prefix = o.Prefixes[0]
+	}
+	return open(t, client, redis.Options{Prefix: prefix, CleanTTL: time.Hour}), w, back
+}
+
+// refusals are servers that answer and do not do what ticketd needs, and what they say of it.
+var refusals = []struct {
+	name, rule string
+	config     []string
+	database   int
+	want       string
+}{
+	{name: "no EVAL", config: []string{`rename-command EVAL ""`}, want: "unknown command 'eval'"},
+	{name: "no EVALSHA", config: []string{`rename-command EVALSHA ""`}, want: "unknown command 'evalsha'"},
+	{name: "a command of the scripts is missing", config: []string{`rename-command ZADD ""`}, want: "ZADD"},
+	{name: "no scripts", rule: "+@all -@scripting", want: "NOPERM"},
+	{name: "no SELECT", rule: "+@all -select", database: 1, want: "NOPERM"},
+	{name: "no ZADD", rule: "+@all -zadd", want: "ZADD ticket:probe LT"},
+	{name: "no HDEL", rule: "+@all -hdel", want: "HDEL ticket:probe"},
+}
+
+// A Redis that answers and refuses what ticketd needs is down, with its own words, before a script has made a half of its
+// changes; when it allows it, it is up. Without the probe at the connection the change is half made, without the one of the prober
+// Redis stays up (tried by hand).
+func TestARefusalIsDown(t *testing.T) {
+	t.Parallel()
+	for _, c := range refusals {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rule := c.rule
+			if rule == "" {
+				rule = "+@all"
+			}
+			server := testenv.NewRedis(t, testenv.RedisOptions{Config: append(c.config, "user app on nopass ~* &* "+rule)})
+			s, w, back := asApp(t, server, redis.ClientOptions{Database: c.database})
+			if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
+				t.Fatalf("the write: %v; want ErrUnavailable", err)
+			}
+			w.Prove(t.Context())
+			if up, _, reason := w.State(); up || !strings.Contains(reason, c.want) {
+				t.Errorf("up %v, reason %q; want down with %q", up, reason, c.want)
+			}
+			admin := server.Client(t)
+			if left, err := admin.Keys(t.Context(), "*").Result(); err != nil || len(left) > 0 {
+				t.Errorf("keys %q are there (%v): a change is half made", left, err)
+			}
+			if c.rule == "" {
+				return
+			}
+			if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "+@all").Err(); err != nil {
+				t.Fatal(err)
+			}
+			<-back
+			mustSet(t, s, 1, "status", "open")
+		})
+	}
+}
+
+// A right that is taken away while connections last: the prober finds out, also where only scripts notice.
+func TestARightIsTakenAway(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all"}})
+	admin := server.Client(t)
+	s, w, back := asApp(t, server, redis.ClientOptions{})
+	mustSet(t, s, 1, "status", "open")
+	for range 2 {
+		if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "-zadd").Err(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := set(t.Context(), s, 2, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("the write: %v, want ErrUnavailable", err)
+		}
+		testenv.Eventually(t, 10*time.Second, "Redis is down", func() bool { up, _, _ := w.State(); return !up })
+		if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "+zadd").Err(); err != nil {
+			t.Fatal(err)
+		}
+		<-back
+		mustSet(t, s, 2, "status", "open")
+	}
+}
+
+// A user that may write the keys of its site alone, and no INFO: the probe uses a name that it may.
+func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~shop:* +@all -info"}})
+	s, w, _ := asApp(t, server, redis.ClientOptions{Prefixes: []string{"shop:", "another:"}})
+	mustSet(t, s, 1, "status", "open")
+	w.Prove(t.Context())
+	if up, _, reason := w.State(); !up {
+		t.Errorf("Redis is down: %s", reason)
+	}
+	if left, err := server.Client(t).Keys(t.Context(), "*probe*").Result(); err != nil || len(left) > 0 {
+		t.Errorf("the probe leaves %q behind (%v)", left, err)
+	}
+}
+
+// One change that a working Redis refuses, here as the name of its request is something else's, is reported alone when it is
+// replayed. Without that the journal stands still (tried by hand).
+func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix, Journal: "j"})
+	entries := make([]store.Entry, 3)
+	for i := range entries {
+		entries[i] = store.Entry{Sequence: uint64(i) + 1, Revision: ticket.Revision(i) + 1, Mutation: store.Mutation{
+			Kind: store.Set, ID: ticket.ID(i) + 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
+			Proposed: ticket.Revision(i) + 1, Due: time.Now(),
+		}}
+	}
+	entries[1].Mutation.RequestID = "r"
+	if err := client.HSet(t.Context(), prefix+"ticket:req:r", "no", "request").Err(); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := s.Replay(t.Context(), entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if outcomes[0].Err != nil || outcomes[1].Err == nil || outcomes[2].Err != nil {
+		t.Errorf("outcomes %v; want the second alone refused", outcomes)
+	}
+}
+
+// The probe tries every command that the scripts call, and every one that the package sends. A script that calls a new one must
+// be a line of the probe's, too.
+func TestTheProbeTriesEveryCommand(t *testing.T) {
+	t.Parallel()
+	probe, err := os.ReadFile("probe.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]string{}
+	for pattern, call := range map[string]*regexp.Regexp{
+		"*.lua": regexp.MustCompile(`redis\.p?call\('([A-Z]+)'`),
+		"*.go":  regexp.MustCompile(`pipe\.([A-Z]\w+)\(ctx`),
+	} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range call.FindAllStringSubmatch(string(text), -1) {
+				used[strings.TrimSuffix(strings.ToUpper(found[1]), "WITHSCORES")] = file
+			}
+		}
+	}
+	if len(used) < 20 {
+		t.Errorf("only %d commands are found in the scripts: the test's pattern is wrong", len(used))
+	}
+	for command, file := range used {
+		if !strings.Contains(string(probe), "'"+command+"'") {
+			t.Errorf("%s uses %s, and probe.lua does not try it", file, command)
+		}
+	}
+}
+
+// What is named as the least version is the same everywhere.
+func TestTheLeastVersion(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"../../docs/redis.md", "../../docs/install.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := regexp.MustCompile(`Redis (\d+\.\d+) or later`).FindAllStringSubmatch(string(text), -1)
+		if len(all) == 0 || slices.ContainsFunc(all, func(found []string) bool { return found[1] != redis.Least }) {
+			t.Errorf("%s names %q; want Redis %s or later", file, all, redis.Least)
+		}
+	}
+}

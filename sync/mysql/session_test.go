@@ -1,0 +1,218 @@
+package mysql_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// shaped calls test for a server with a database: with a connection of its administrator, and the DSN of a user to whom
+// init_connect and read_only apply, which they do not to root.
+func shaped(t *testing.T, test func(t *testing.T, admin *sql.DB, dsn string)) {
+	t.Helper()
+	t.Run("mariadb", func(t *testing.T) {
+		t.Parallel()
+		admin, dsn := shapedMariaDB(t)
+		test(t, admin, dsn)
+	})
+	other := os.Getenv("TICKETD_TEST_MYSQL_DSN")
+	if other == "" {
+		return
+	}
+	t.Run("other", func(t *testing.T) {
+		t.Parallel()
+		config, err := driver.ParseDSN(freshDatabase(t, other))
+		if err != nil {
+			t.Fatal("TICKETD_TEST_MYSQL_DSN cannot be read")
+		}
+		admin, err := sql.Open("mysql", config.FormatDSN())
+		if err != nil {
+			t.Fatal(err)
+		}
+		user := "u" + config.DBName[len(config.DBName)-8:]
+		t.Cleanup(func() {
+			_, _ = admin.ExecContext(context.Background(), "SET GLOBAL init_connect = ''")
+			_, _ = admin.ExecContext(context.Background(), "DROP USER "+user)
+			_ = admin.Close()
+		})
+		run(t, admin, "CREATE USER "+user)
+		run(t, admin, "GRANT ALL ON "+config.DBName+".* TO "+user)
+		config.User, config.Passwd = user, ""
+		test(t, admin, config.FormatDSN())
+	})
+}
+
+func shapedMariaDB(t *testing.T, args ...string) (admin *sql.DB, dsn string) {
+	t.Helper()
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})
+	if err := server.CreateDatabase(t.Context(), "wp"); err != nil {
+		t.Fatal(err)
+	}
+	admin = server.DB(t, "wp")
+	run(t, admin, "CREATE USER app@localhost")
+	run(t, admin, "GRANT ALL ON wp.* TO app@localhost")
+	config := driver.NewConfig()
+	config.User, config.Net, config.Addr, config.DBName = "app", "unix", server.Socket(), "wp"
+	return admin, config.FormatDSN()
+}
+
+func run(t *testing.T, db *sql.DB, statement string) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// presets are what a server does to its sessions, and what each broke while they were left so, if it broke something.
+var presets = []struct{ name, initConnect string }{
+	{"text is encoded twice", "SET NAMES latin1"},
+	{"emoji are refused", "SET NAMES utf8"},
+	{"text comes back in another encoding", "SET character_set_results = latin1"},
+	{"nothing is committed", "SET autocommit = 0"},
+	{"a transaction is under way", "BEGIN"},
+	{"a COMMIT begins another transaction", "SET completion_type = 1"},
+	{"a COMMIT ends the connection", "SET completion_type = 2"},
+	{"transactions only read", "SET SESSION TRANSACTION READ ONLY"},
+	{"reads see what is not committed", "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED"},
+	{"names and literals are read otherwise", "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'"},
+	{"times are elsewhere", "SET time_zone = '+05:00'"},
+	{"joined updates are refused", "SET sql_safe_updates = 1"},
+	{"a SELECT ends early", "SET sql_select_limit = 1"},
+	{"a SELECT is too big", "SET sql_big_selects = 0, max_join_size = 1"},
+	{"statements end early", "SET sql_notes = 1 /*!80000 , max_execution_time = 1 *//*M!100502 , max_statement_time = 0.000001 */"},
+	{"constraints are not looked at", "SET foreign_key_checks = 0, unique_checks = 0 /*M!100502 , check_constraint_checks = 0 */"},
+	{"sorting stops after eight bytes", "SET max_sort_length = 8"},
+	{"a table's definition is written otherwise", "SET sql_quote_show_create = 0"},
+	{"a lock is waited for long", "SET innodb_lock_wait_timeout = 100"},
+	{"another database is in use", "USE information_schema"},
+}
+
+// Whatever the server's administrator does to sessions, ticketd's are ticketd's own, on each of its pools. With the
+// sessions left as the server makes them every case fails (tried by hand).
+func TestTheSessionIsOurs(t *testing.T) {
+	t.Parallel()
+	shaped(t, func(t *testing.T, admin *sql.DB, dsn string) {
+		for i, preset := range presets {
+			t.Run(preset.name, func(t *testing.T) {
+				run(t, admin, `SET GLOBAL init_connect = "`+preset.initConnect+`"`)
+				db := open(t, mysql.Config{DSN: dsn, Table: fmt.Sprintf("tickets%d", i)})
+				everyStatement(t, admin, db)
+			})
+		}
+	})
+}
+
+// everyStatement makes a table and does with it what the daemon does, and demands that it arrives.
+func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
+	t.Helper()
+	table := db.Config().Table
+	migrate(t, db, mysql.MigrateOptions{})
+	if again := migrate(t, db, mysql.MigrateOptions{}); len(again) > 0 {
+		t.Errorf("a second migration runs %q", again)
+	}
+	const subject = `Grüße "\' 🎫`
+	wantStored(t, write(t, db, set(1, 5, "subject", subject, "created_at", "2026-01-02 03:04:05"),
+		set(2, 5, "subject", "second"), set(3, 5, "subject", "third")), 5, 5, 5)
+	wantStored(t, write(t, db, set(1, 4, "subject", "older"), set(2, 6, "status", "closed")), 5, 6)
+	wantFields(t, db, 1, 5, "subject", subject, "created_at", "2026-01-02 03:04:05")
+	wantFields(t, db, 2, 6, "subject", "second", "status", "closed")
+	if rows, err := db.Rows(t.Context(), []ticket.ID{1, 2, 3}); err != nil || len(rows) != 3 {
+		t.Errorf("%d rows, want 3; %v", len(rows), err)
+	}
+	if _, err := mysql.NewSequence(db).Lease(t.Context(), 10); err != nil {
+		t.Errorf("lease ids: %v", err)
+	}
+	results := write(t, db, flush.Change{ID: 3, Revision: 7, Deleted: true})
+	if results[0].Refused != nil {
+		t.Errorf("the deletion was refused: %+v", results[0].Refused)
+	}
+	// Another session sees it, byte for byte.
+	var bytes string
+	var rows, deleted int
+	err := admin.QueryRowContext(t.Context(), "SELECT MAX(IF(ticket_id = 1, HEX(subject), '')), COUNT(*), COUNT(deleted_at) "+
+		"FROM "+table).Scan(&bytes, &rows, &deleted)
+	if want := fmt.Sprintf("%X", subject); err != nil || bytes != want || rows != 3 || deleted != 1 {
+		t.Errorf("another session sees %s in %d rows, %d of them deleted (%v); want %s, 3, 1", bytes, rows, deleted, err, want)
+	}
+	var limit, isolation string
+	err = db.Pool().QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout, "+
+		"/*M!100502 @@tx_isolation *//*!80000 @@transaction_isolation */").Scan(&limit, &isolation)
+	if err != nil || limit != "1" || isolation != "REPEATABLE-READ" {
+		t.Errorf("lock wait %q, isolation %q, %v", limit, isolation, err)
+	}
+}
+
+// A limit is the operator's where the DSN names it; what the statements rely on is not.
+func TestWhatTheDSNMaySet(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := open(t, mysql.Config{DSN: dsn + "?innodb_lock_wait_timeout=7&autocommit=0&sql_mode=''"})
+		var wait, commit int
+		var mode string
+		err := db.Pool().QueryRowContext(t.Context(), "SELECT @@innodb_lock_wait_timeout, @@autocommit, @@sql_mode").
+			Scan(&wait, &commit, &mode)
+		if err != nil || wait != 7 || commit != 1 || !strings.Contains(mode, "STRICT_ALL_TABLES") {
+			t.Errorf("lock wait %d, autocommit %d, sql_mode %q, %v", wait, commit, mode, err)
+		}
+	})
+}
+
+// A server that refuses a setting, or takes it and does not keep to it, is not used, and the error has its words.
+func TestARefusedSession(t *testing.T) {
+	t.Parallel()
+	_, dsn := shapedMariaDB(t, "--maximum-max-sort-length=512")
+	for _, c := range []struct{ dsn, want string }{
+		{dsn, `the server does not allow ticketd's session: the server keeps max_sort_length at "512"`},
+		{dsn + "?innodb_lock_wait_timeout='soon'", "Incorrect argument type to variable 'innodb_lock_wait_timeout'"},
+	} {
+		db := open(t, mysql.Config{DSN: c.dsn})
+		for operation, do := range map[string]func(context.Context) error{
+			"ping": db.Ping,
+			"migrate": func(ctx context.Context) error {
+				_, err := db.Migrate(ctx, mysql.MigrateOptions{})
+				return err
+			},
+		} {
+			if err := do(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v; want %q", operation, err, c.want)
+			}
+		}
+	}
+}
+
+// A server that has become read-only is reported in its own words, and its connections are given up, as the address may lead to
+// another server meanwhile. With the driver's rejectReadOnly the error is "driver: bad connection" (tried by hand).
+func TestAReadOnlyServerSaysSo(t *testing.T) {
+	t.Parallel()
+	admin, dsn := shapedMariaDB(t)
+	db := migrated(t, dsn)
+	write(t, db, set(1, 1, "status", "open"))
+	connection := func() (id int) {
+		if err := db.Pool().QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	before := connection()
+	run(t, admin, "SET GLOBAL read_only = 1")
+	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 2, "status", "closed")})
+	wantDown(t, err)
+	if err == nil || !strings.Contains(err.Error(), "1290") || !strings.Contains(err.Error(), "--read-only") {
+		t.Errorf("the error is %v; want the server's words", err)
+	}
+	if after := connection(); after == before {
+		t.Error("the connection to the read-only server is still in use")
+	}
+	run(t, admin, "SET GLOBAL read_only = 0")
+	wantStored(t, write(t, db, set(1, 2, "status", "closed")), 2)
+}
