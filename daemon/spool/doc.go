@@ -29,6 +29,16 @@
 // request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when there is no
 // more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
 //
-// A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon
-// says why, and looks again every few seconds.
+// # Folders
+//
+// A client writes into what it finds at its path, and the daemon reads what it has open. A request of a site therefore looks whether
+// the folders of the site's lanes still stand at their paths, of the same users and with the same modes:
+//
+//	absent ──made──> open ──cannot be read, another's, open to all──> hidden ──mended──> open
+//	                   └──moved away, mounted over──> former, until nothing waits in it; what stands at the path is opened
+//
+// In an absent folder nothing can wait. A hidden one may hold changes: until it can be read, changes of its sites are refused as
+// unavailable, and their files in other lanes wait, too. A former folder is read through its descriptor, and its files keep their
+// place in the order. At a start the daemon knows the folder of all users' folders by a mark in it, which the state folder names: one
+// that is mounted late is not mistaken for an empty one.
 package spool

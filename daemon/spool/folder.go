@@ -155,27 +155,21 @@ func (f *folder) close() {
 
 func (f *folder) fd() int { return int(f.dir.Fd()) }
 
-// present says whether the path still leads to the open folder.
-func present(path string, dir *os.File) bool {
-	open, err := dir.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Lstat(path)
-	return err == nil && os.SameFile(open, there)
-}
-
-// names lists what is there by order of name, but for what begins with a dot, bad/ and, in the base, the users' folders. more
-// says that there is more than that: of a folder with too many names those that were read first are returned. It may be called
-// by several goroutines.
-func (f *folder) names(isShared bool) (names []string, more bool, err error) {
+// names lists what is there by order of name, but for what begins with a dot and bad/; what may be the users' folders in the
+// base is listed apart. more says that there is more than that: of a folder with too many names those that were read first are
+// returned. It may be called by several goroutines.
+func (f *folder) names(isShared bool) (names, users []string, more bool, err error) {
 	all, err := list(f.fd(), maxNames+1)
 	more = len(all) > maxNames
 	all = slices.DeleteFunc(all, func(name string) bool {
-		return strings.HasPrefix(name, ".") || name == badName || (isShared && isUser(name))
+		if isShared && isUser(name) {
+			users = append(users, name)
+			return true
+		}
+		return strings.HasPrefix(name, ".") || name == badName
 	})
 	slices.Sort(all)
-	return all, more, err
+	return all, users, more, err
 }
 
 // isUser says whether a name is that of a user's folder.
@@ -242,7 +236,7 @@ func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
 		return nil, 0, errGone
 	case errors.Is(err, unix.EWOULDBLOCK):
 		return nil, 0, errLeased
-	case passing(err):
+	case passing(err), errors.Is(err, unix.EACCES) && unix.Faccessat(f.fd(), ".", unix.R_OK|unix.X_OK, 0) != nil:
 		return nil, 0, fmt.Errorf("opening a file of the spool: %w", err)
 	case err != nil: // ELOOP: it has become a symbolic link; EACCES: its owner keeps it closed
 		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)

@@ -27,8 +27,9 @@ type intake struct {
 
 	// For the holder of [Spool.mu].
 	lanes   []*lane
-	pending bool // files wait that a look has found
-	busy    bool // they are being ingested
+	looked  time.Time // at the lanes' paths, by the system's clock
+	pending bool      // files wait that a look has found
+	busy    bool      // they are being taken in
 	hold    *hold
 }
 
@@ -146,7 +147,7 @@ func (s *Spool) begin(in *intake) (lanes, due []*lane) {
 	defer s.mu.Unlock()
 	s.hear()
 	now := s.opts.Now()
-	if in.hold != nil && now.Before(in.hold.until) {
+	if s.hidden(in) != nil || (in.hold != nil && now.Before(in.hold.until)) {
 		return nil, nil
 	}
 	for _, l := range in.lanes {

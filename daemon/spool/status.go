@@ -57,7 +57,7 @@ func (l *lane) status(status *protocol.SpoolStatus) {
 	if l.folder == nil {
 		return
 	}
-	names, _, err := l.folder.names(l.isShared())
+	names, _, _, err := l.folder.names(l.isShared())
 	if err != nil {
 		return // the next look finds that out, too
 	}
