@@ -31,14 +31,14 @@
 //
 // # Folders
 //
-// A client writes into what it finds at its path, and the daemon reads what it has open. A request of a site therefore looks whether
-// the folders of the site's lanes still stand at their paths, of the same users and with the same modes:
+// A client writes into what it finds at its path, and the daemon reads what it has open. So a request of a site looks whether the
+// folders of the site's lanes still stand at their paths, of the same users and with the same modes:
 //
 //	absent ──made──> open ──cannot be read, another's, open to all──> hidden ──mended──> open
 //	                   └──moved away, mounted over──> former, until nothing waits in it; what stands at the path is opened
 //
 // In an absent folder nothing can wait. A hidden one may hold changes: until it can be read, changes of its sites are refused as
 // unavailable, and their files in other lanes wait, too. A former folder is read through its descriptor, and its files keep their
-// place in the order. At a start the daemon knows the folder of all users' folders by a mark in it, which the state folder names: one
-// that is mounted late is not mistaken for an empty one.
+// place in the order. At a start the daemon knows the folder of all users' folders by a mark in it, which the state folder names:
+// one that is mounted late is not mistaken for an empty one.
 package spool

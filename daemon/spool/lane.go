@@ -145,7 +145,7 @@ func (l *lane) hide(why error, at place) {
 	isMissing := at.isEmpty() // the status says so, and for whom it matters
 	if !isMissing && (l.why == nil || l.why.Error() != why.Error()) {
 		l.s.opts.Log.Error().Err(why).Str("folder", l.s.pathOf(l.name)).
-			Msg("a folder of the spool cannot be used; changes that its user cannot deliver fail there, and newer changes of the same sites too")
+			Msg("a folder of the spool cannot be used; its user's changes fail there, and newer ones of the same sites, too")
 	}
 	if passing(why) {
 		at = place{} // it is tried again at the next request
@@ -207,8 +207,8 @@ func (l *lane) part(at place) {
 	l.s.former = append(l.s.former, former)
 }
 
-// isDone says that a former folder need not be kept: nothing waits in it, it was removed, or it stands at its path again, where it
-// is opened anew. It is closed then.
+// isDone says that a former folder need not be kept: nothing waits in it, it was removed, or it stands at its path again, where
+// it is opened anew. It is closed then.
 func (l *lane) isDone() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -104,8 +104,8 @@ func TestFolderComesBack(t *testing.T) {
 	}
 }
 
-// A folder with changes, seen or held, gets another owner while the daemon runs, as after a restore, and its own one back: nothing
-// newer is done meanwhile, and the first request afterwards finds its changes made. Other users' sites go on.
+// A folder with changes, seen or held, gets another owner while the daemon runs, as after a restore, and its own one back:
+// nothing newer is done meanwhile, and the first request afterwards finds its changes made. Other users' sites go on.
 func TestFolderGetsAnotherOwner(t *testing.T) {
 	t.Parallel()
 	for how, held := range map[string]bool{"unseen": false, "held": true} {
@@ -174,8 +174,8 @@ func TestFolderIsMountedOver(t *testing.T) {
 	h.site.want(t, "set 1 older older", "set 1 newer newer")
 }
 
-// A daemon starts before its spool's file system is mounted, and finds another folder: nothing is done until the one that it knows
-// is back. Where there is none any more, an operator says so by removing the state's file.
+// A daemon starts before its spool's file system is mounted, and finds another folder: nothing is done until the one that it
+// knows is back. Where there is none any more, an operator says so by removing the state's file.
 func TestStartOnAnotherFolder(t *testing.T) {
 	t.Parallel()
 	for what, there := range map[string]bool{"another folder": true, "no folder": false} {

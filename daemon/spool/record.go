@@ -24,8 +24,8 @@ const (
 var errAnother = errors.New("another folder")
 
 // recognize refuses a base that is not the one that the state names: where a file system is mounted late, or a folder was moved
-// away while no daemon ran, older changes may wait in the other one. base is nil where there is none. While a daemon runs it knows the former folder, see
-// [lane.part], and the state follows when nothing waits in it. It is called with mu held.
+// away while no daemon ran, older changes may wait in the other one. base is nil where there is none. While a daemon runs it
+// knows the former folder, see [lane.part], and the state follows when nothing waits in it. It is called with mu held.
 func (s *Spool) recognize(base *os.File) error {
 	if s.opts.State == "" || s.recorded {
 		return nil

@@ -249,7 +249,8 @@ func TestFolderGone(t *testing.T) {
 // What the daemon pays for each request while the spool is empty.
 func BenchmarkSettle(b *testing.B) {
 	r := &rig{site: &fakeSite{}, next: &fakeSite{}}
-	s := New(Options{Path: filepath.Join(b.TempDir(), "spool"), GID: -1, Sites: r, Timeout: time.Second, LookEvery: time.Millisecond})
+	path := filepath.Join(b.TempDir(), "spool")
+	s := New(Options{Path: path, GID: -1, Sites: r, Timeout: time.Second, LookEvery: time.Millisecond})
 	b.Cleanup(func() { _ = s.Stop(context.Background()) })
 	if err := s.TakeIn(b.Context()); err != nil {
 		b.Fatal(err)

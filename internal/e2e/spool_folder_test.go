@@ -16,7 +16,9 @@ import (
 )
 
 // ofAnOrdinaryUser lets the modes of folders count for a daemon of root's as they do for any other user's.
-var ofAnOrdinaryUser = []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"} //nolint:gochecknoglobals // a constant
+//
+//nolint:gochecknoglobals // a constant
+var ofAnOrdinaryUser = []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"}
 
 // folderRig is a daemon whose spool's folders are tampered with while it runs.
 type folderRig struct {
@@ -46,7 +48,10 @@ func must(t *testing.T, err error) {
 }
 
 // spooled leaves a change of ticket 7 in the user's folder.
-func (r *folderRig) spooled(t *testing.T, value string) { t.Helper(); r.spooler.set(t, 7, "status", value, value) }
+func (r *folderRig) spooled(t *testing.T, value string) {
+	t.Helper()
+	r.spooler.set(t, 7, "status", value, value)
+}
 
 // wantRefused demands that a newer change of the ticket is refused, and that a read says that it may miss some.
 func (r *folderRig) wantRefused(t *testing.T) {
@@ -123,7 +128,9 @@ func TestSpoolFolderUnreadableAtTheStart(t *testing.T) {
 		},
 		"mounted late": {
 			func(r *folderRig) error { return os.Rename(r.spool(), r.spool()+"-away") },
-			func(r *folderRig) error { return errors.Join(os.RemoveAll(r.spool()), os.Rename(r.spool()+"-away", r.spool())) },
+			func(r *folderRig) error {
+				return errors.Join(os.RemoveAll(r.spool()), os.Rename(r.spool()+"-away", r.spool()))
+			},
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -141,8 +148,8 @@ func TestSpoolFolderUnreadableAtTheStart(t *testing.T) {
 	}
 }
 
-// A folder that holds older changes takes the place of the one that the daemon has open: the next request comes after them. The one
-// that was replaced holds changes, too.
+// A folder that holds older changes takes the place of the one that the daemon has open: the next request comes after them. The
+// one that was replaced holds changes, too.
 func TestSpoolFolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	for what, all := range map[string]bool{"a user's": false, "everybody's": true} {
