@@ -123,7 +123,7 @@ func (d *Dispatcher) settledSite(ctx context.Context, r *request, p protocol.Par
 	if err != nil || d.spool == nil {
 		return site, err
 	}
-	return site, d.spool.Settle(ctx, site, needsOlder(r.method))
+	return site, d.spool.Settle(ctx, site, p)
 }
 
 // reads says whether a method shows tickets as they are now.
@@ -157,10 +157,6 @@ func markStale(result protocol.Result) {
 		r.Stale = true
 	}
 }
-
-// needsOlder says whether a method must not be done before all older changes of its site: a change must not overtake
-// them, and a flush says that they are in MySQL.
-func needsOlder(m protocol.Method) bool { return changes(m) || m == protocol.MethodFlush }
 
 // changes says whether a method changes tickets.
 func changes(m protocol.Method) bool {

@@ -10,7 +10,7 @@
 // # States of a file
 //
 //	written ──rename──> unseen ──look──> waiting ──the site has taken it──> removed
-//	                      │                 └── the site cannot take it now ──> held, with the site's later files; tried again
+//	                      │                 └── the site cannot take it now ──> held, with its ticket's later files; tried again
 //	                      ├── it can never be taken ──> bad/, beside a .reason
 //	                      ├── it is not the folder's user's ──> left unread, and counted
 //	                      └── its owner keeps it (a lease) ──> looked at again
@@ -19,8 +19,9 @@
 //
 // A site's files are ingested by order of their names, before the daemon serves its first request, and before it works on any
 // request of the site that comes after the file was renamed into place: the kernel queues the news of a rename before the rename
-// returns, so a request looks into that queue and ingests what is there. While a site's files are held, its changes are refused
-// as unavailable, since they must not be applied before older ones; the client puts them into the spool, behind those. Other
+// returns, so a request looks into that queue and takes in what is there. While a ticket's files are held, its changes are
+// refused as unavailable, since they must not be applied before older ones, and so are creates and flushes; the client puts them
+// into the spool, behind those. Other tickets go on, unless several are refused one after another: then the site is held. Other
 // sites go on.
 //
 // # What happens on failure

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -227,43 +228,43 @@ func (f *folder) look(name string, owner int64) error {
 	}
 }
 
-// read returns a file's content and its owner's user id. The error is a *[protocol.Error] where the file can never be used, and
-// another one where it could not be read now.
-func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
+// read returns a file's content, its owner's user id and when it was written. The error is a *[protocol.Error] where the file can
+// never be used, and another one where it could not be read now.
+func (f *folder) read(name string, owner int64) (content []byte, uid uint32, written time.Time, err error) {
 	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return nil, 0, errGone
+		return nil, 0, written, errGone
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, 0, errLeased
+		return nil, 0, written, errLeased
 	case passing(err), errors.Is(err, unix.EACCES) && unix.Faccessat(f.fd(), ".", unix.R_OK|unix.X_OK, 0) != nil:
-		return nil, 0, fmt.Errorf("opening a file of the spool: %w", err)
-	case err != nil: // ELOOP: it has become a symbolic link; EACCES: its owner keeps it closed
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
+		return nil, 0, written, fmt.Errorf("opening a file of the spool: %w", err)
+	case err != nil: // ELOOP: a symbolic link by now; EACCES: its owner keeps it closed
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
 	}
 	switch {
 	case owner >= 0 && int64(stat.Uid) != owner:
-		return nil, 0, errStranger // it was put in the other one's place meanwhile
+		return nil, 0, written, errStranger // it was put in the other one's place meanwhile
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
 	case stat.Nlink != 1:
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed,
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed,
 			"it has %d names: its owner need not be who put it here", stat.Nlink)
 	case stat.Size > maxFile:
-		return nil, 0, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
+		return nil, 0, written, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
 	}
-	content := make([]byte, stat.Size)
+	content = make([]byte, stat.Size)
 	n, err := file.ReadAt(content, 0)
 	if n < len(content) {
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
 	}
-	return content, stat.Uid, nil
+	return content, stat.Uid, time.Unix(stat.Mtim.Unix()), nil
 }
 
 func (f *folder) remove(name string) error {

@@ -66,6 +66,7 @@ type lane struct {
 // file is what is known of a file that is still there.
 type file struct {
 	site     daemon.Site // its change waits for this site; nil for the others
+	ticket   int64       // the id of the ticket that its change names
 	stuck    *stuck
 	stranger bool // it is not the folder's owner's
 	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one
@@ -344,14 +345,14 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 		wait[known.site] = true
 		return nil
 	}
-	c, site, err := l.load(name)
+	w, err := l.load(name)
 	var refusal *protocol.Error
 	switch {
-	case err == nil && !daemon.Meant(c, site):
+	case err == nil && !daemon.Meant(w.change, w.site):
 		l.leave(name)
 	case err == nil:
-		l.files[name] = file{site: site}
-		wait[site] = true
+		l.files[name] = file{site: w.site, ticket: w.ticket()}
+		wait[w.site] = true
 	case errors.Is(err, errGone):
 	case errors.Is(err, errStranger):
 		l.files[name] = file{stranger: true}
@@ -422,28 +423,36 @@ func (l *lane) forget(names []string) {
 	}
 }
 
+// written is what a file holds.
+type written struct {
+	change
+
+	site daemon.Site
+	at   time.Time // when it was written
+}
+
 // load reads a file and finds its site. It is called with l.mu held.
-func (l *lane) load(name string) (change, daemon.Site, error) {
+func (l *lane) load(name string) (w written, err error) {
 	owner := int64(l.user)
 	if l.isShared() {
 		owner = anybody
 	}
 	if err := l.folder.look(name, owner); err != nil {
-		return nil, nil, err
+		return w, err
 	}
 	if !validName(name) {
-		return nil, nil, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
+		return w, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
 	}
-	content, uid, err := l.folder.read(name, owner)
+	content, uid, at, err := l.folder.read(name, owner)
 	if err != nil {
-		return nil, nil, err
+		return w, err
 	}
-	c, err := parse(content)
-	if err != nil {
-		return nil, nil, err
+	w.at = at
+	if w.change, err = parse(content); err != nil {
+		return w, err
 	}
-	site, err := l.s.opts.Sites.For(l.owner(uid), c.SiteName())
-	return c, site, err
+	w.site, err = l.s.opts.Sites.For(l.owner(uid), w.SiteName())
+	return w, err
 }
 
 // finish takes the file out of the way: removes it, or sets it aside. Where that fails, it is tried again at the next look. It is

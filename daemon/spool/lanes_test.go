@@ -97,7 +97,7 @@ func (h *host) put(t *testing.T, user, owner uint32, site, value string) (path s
 
 func (h *host) settle(t *testing.T, site daemon.Site) {
 	t.Helper()
-	check(t, h.Settle(t.Context(), site, true))
+	check(t, h.Settle(t.Context(), site, &protocol.FlushParams{}))
 }
 
 // The files of a site's users are ingested by order of their names, whoever's they are, before a request and without one.
@@ -338,7 +338,7 @@ func TestLeasedFile(t *testing.T) {
 	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
 	check(t, err)
 	r.set(t, "main", 2, "next", "2")
-	check(t, r.Settle(t.Context(), r.site, true))
+	check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
 	r.site.want(t, "set 2 next 2")
 	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	check(t, err)
@@ -438,7 +438,7 @@ func BenchmarkSettleBesideAFlood(b *testing.B) {
 				}
 			}()
 			for b.Loop() {
-				if err := h.Settle(b.Context(), h.site, true); err != nil {
+				if err := h.Settle(b.Context(), h.site, &protocol.FlushParams{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -17,11 +17,11 @@ import (
 // wantHidden demands that changes of the site are refused, for this reason, and that reads say that they may be missing some.
 func (r *rig) wantHidden(t *testing.T, site daemon.Site, why string) {
 	t.Helper()
-	err := r.Settle(t.Context(), site, true)
+	err := r.Settle(t.Context(), site, &protocol.FlushParams{})
 	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || !strings.Contains(err.Error(), why) {
 		t.Errorf("a change past a folder that cannot be read: %v, want it unavailable as %q", err, why)
 	}
-	if err := r.Settle(t.Context(), site, false); err != nil || !r.Behind(site) {
+	if err := r.Settle(t.Context(), site, &protocol.GetParams{}); err != nil || !r.Behind(site) {
 		t.Errorf("a read past it: %v, behind %v, want true", err, r.Behind(site))
 	}
 }
@@ -66,7 +66,7 @@ func TestFolderIsReplaced(t *testing.T) {
 				h.prepare(t, alice, bob, carol)
 				h.put(t, alice, alice, "main", "newer")
 				if held {
-					if err := h.Settle(t.Context(), h.site, true); err == nil {
+					if err := h.Settle(t.Context(), h.site, &protocol.FlushParams{}); err == nil {
 						t.Error("a change overtakes what is held in the former folder")
 					}
 					h.refuse(t, nil)
@@ -251,7 +251,7 @@ func TestFolderThatCannotBeWatched(t *testing.T) {
 	r.news.fd = -1
 	for i := range 3 {
 		r.set(t, "main", 1, strconv.Itoa(i), strconv.Itoa(i))
-		check(t, r.Settle(t.Context(), r.site, true))
+		check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
 	}
 	r.site.want(t, "set 1 0 0", "set 1 1 1", "set 1 2 2")
 	r.wantLogged(t, 1, "max_user_watches")

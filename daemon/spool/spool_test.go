@@ -25,7 +25,7 @@ func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	for i := range 20 {
 		value := strconv.Itoa(i)
 		r.set(t, "main", 1, value, "r"+value)
-		if err := r.Settle(t.Context(), r.site, true); err != nil {
+		if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 			t.Fatal(err)
 		}
 		r.site.want(t, fmt.Sprintf("set 1 %s r%s", value, value))
@@ -45,14 +45,14 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	<-began
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Settle(ctx, r.site, false); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+	if err := r.Settle(ctx, r.site, &protocol.GetParams{}); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
-	if err := r.Settle(ctx, r.next, true); err != nil {
+	if err := r.Settle(ctx, r.next, &protocol.FlushParams{}); err != nil {
 		t.Errorf("another site waits for it: %v", err)
 	}
 	settled := make(chan error)
-	go func() { settled <- r.Settle(context.Background(), r.site, true) }()
+	go func() { settled <- r.Settle(context.Background(), r.site, &protocol.FlushParams{}) }()
 	close(finish)
 	if err := errors.Join(<-taken, <-settled); err != nil {
 		t.Fatal(err)
@@ -195,14 +195,14 @@ func TestFolderThatCannotBeTrusted(t *testing.T) {
 			}
 			r.wantHidden(t, r.site, c.why)
 			r.takeIn(t)
-			r.wantLogged(t, 1, "cannot be used; changes")
+			r.wantLogged(t, 1, "cannot be used; ")
 			check(t, c.right(r.path))
-			check(t, r.Settle(t.Context(), r.site, true))
+			check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
 			if w := r.Warnings(nil); len(w) != 0 {
 				t.Errorf("put right, it still warns: %q", w)
 			}
 			r.set(t, "main", 1, "a", "1")
-			if err := r.Settle(t.Context(), r.site, true); err != nil {
+			if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 				t.Fatal(err)
 			}
 			r.site.want(t, "set 1 a 1")
@@ -240,7 +240,7 @@ func TestFolderGone(t *testing.T) {
 	r.takeIn(t)
 	r.wantLogged(t, 1, "the spool's folder is gone")
 	r.set(t, "main", 1, "a", "1")
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Fatal(err)
 	}
 	r.site.want(t, "set 1 a 1")
@@ -256,7 +256,7 @@ func BenchmarkSettle(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if err := s.Settle(b.Context(), r.site, true); err != nil {
+		if err := s.Settle(b.Context(), r.site, &protocol.FlushParams{}); err != nil {
 			b.Fatal(err)
 		}
 	}
