@@ -137,7 +137,7 @@ func (f *folder) prepare(isShared bool) error {
 	}
 	if err := unix.Flock(f.fd(), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("another daemon uses %s: give each a folder of its own", f.path)
+			return fmt.Errorf("%w uses %s: give each a folder of its own", errInUse, f.path)
 		}
 		return fmt.Errorf("locking %s: %w", f.path, err)
 	}
@@ -194,6 +194,9 @@ func list(at, most int) ([]string, error) {
 	}
 	return names, err
 }
+
+// errInUse means that the folder is locked.
+var errInUse = errors.New("another daemon")
 
 // passing says of an error that it is of the moment and says nothing about the folder or the file.
 func passing(err error) bool {

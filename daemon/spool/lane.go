@@ -148,7 +148,7 @@ func (l *lane) hide(why error, at place) {
 		l.s.opts.Log.Error().Err(why).Str("folder", l.s.pathOf(l.name)).
 			Msg("a folder of the spool cannot be used; its user's changes fail there, and newer ones of the same sites, too")
 	}
-	if passing(why) {
+	if passing(why) || errors.Is(why, errInUse) {
 		at = place{} // it is tried again at the next request
 	}
 	l.why = why

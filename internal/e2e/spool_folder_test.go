@@ -50,7 +50,7 @@ func must(t *testing.T, err error) {
 // spooled leaves a change of ticket 7 in the user's folder.
 func (r *folderRig) spooled(t *testing.T, value string) {
 	t.Helper()
-	r.spooler.set(t, 7, "status", value, value)
+	r.set(t, 7, "status", value, value)
 }
 
 // wantRefused demands that a newer change of the ticket is refused, and that a read says that it may miss some.

@@ -108,6 +108,18 @@ final class Files {
 	}
 
 	/**
+	 * Whether something is there that is no file of this user's.
+	 *
+	 * @param string $path Where it is.
+	 */
+	public static function is_foreign( string $path ): bool {
+		clearstatcache( true, $path );
+		$found = @lstat( $path );
+		return false !== $found
+			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Spool::user() !== $found['uid'] );
+	}
+
+	/**
 	 * When a file of this user's was written last.
 	 *
 	 * @param string $path Where it is.

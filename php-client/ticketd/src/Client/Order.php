@@ -60,10 +60,11 @@ final class Order {
 			if ( $try > 0 ) {
 				usleep( self::PAUSE_US );
 			}
-			if ( null === Files::mine( $path ) && ! Files::create( $path ) ) {
-				if ( null === Files::mine( $path ) ) {
-					continue; // Another process has its second name still, or it is somebody else's.
-				}
+			if ( null === Files::mine( $path ) && ! Files::create( $path ) && Files::is_foreign( $path ) ) {
+				return null;
+			}
+			if ( null === Files::mine( $path ) ) {
+				continue; // The process that has made it has not removed the second name yet.
 			}
 			try {
 				$file = new \SplFileObject( $path, 'r+' );
