@@ -66,7 +66,7 @@ func TestATicketIsHeld(t *testing.T) {
 	r.wantSettled(t, true, &protocol.FlushParams{})
 	r.site.want(t, "set 2 b b", "set 3 e e", "set 1 a held", "set 1 c c", "set 1 d d")
 	r.wantLogged(t, 1, "a ticket's changes wait")
-	r.wantLogged(t, 1, "a ticket's changes are taken in")
+	r.wantLogged(t, 1, "a ticket's changes are ingested")
 	r.wantLogged(t, 0, "a site's changes wait")
 	if r.Behind(r.site) {
 		t.Error("nothing waits any more")

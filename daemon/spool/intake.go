@@ -33,7 +33,7 @@ type intake struct {
 	lanes   []*lane
 	looked  time.Time // at the lanes' paths, by the system's clock
 	pending bool      // files wait that a look has found
-	busy    bool      // they are being taken in
+	busy    bool      // they are being ingested
 	hold    *hold
 	tickets map[int64]*hold // tickets that are held by themselves, while the site takes other tickets' files
 }
@@ -397,7 +397,7 @@ func (s *Spool) resume(in *intake, ticket int64) {
 	in.refused = 0
 	if in.hold != nil {
 		in.hold = nil
-		s.opts.Log.Info().Msg("a site's changes are taken in from the spool again")
+		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
 	}
 	in.release(ticket, s.opts.Log)
 }
@@ -406,7 +406,7 @@ func (s *Spool) resume(in *intake, ticket int64) {
 func (in *intake) release(ticket int64, log zerolog.Logger) {
 	if in.tickets[ticket] != nil {
 		delete(in.tickets, ticket)
-		log.Info().Int64("ticket", ticket).Msg("a ticket's changes are taken in from the spool again")
+		log.Info().Int64("ticket", ticket).Msg("a ticket's changes are ingested from the spool again")
 	}
 }
 

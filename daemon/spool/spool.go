@@ -53,7 +53,7 @@ type Options struct {
 	// LookEvery is for how long a look at the folders' paths counts for the requests of a site; 0: each request looks. What the
 	// kernel tells of an open folder counts for each request.
 	LookEvery time.Duration
-	// OnMoved is told that a create got another id than its client was told, which is another ticket's. Optional.
+	// OnMoved is called when a create got another id than the one its client received, as that belongs to another ticket. Optional.
 	OnMoved func(site daemon.Site, from, to int64)
 	// Now is the clock for pauses and ages; nil stands for time.Now.
 	Now func() time.Time
