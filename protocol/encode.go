@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -121,7 +122,11 @@ func (e *Encoder) value(v Value) {
 	case kindInt:
 		e.int(v.num)
 	case kindText:
-		e.str(v.text)
+		if utf8.ValidString(v.text) {
+			e.str(v.text)
+		} else { // bytes of a column that has no character set, or of another program's hash
+			_ = e.mp.EncodeBytes([]byte(v.text))
+		}
 	default:
 		e.null()
 	}

@@ -17,6 +17,13 @@ const (
 	// MaxFields bounds the fields of one ticket in one request.
 	MaxFields = 128
 
+	// MaxTicketBytes bounds the names and values of all fields of a ticket in bytes, so that each ticket fits a frame: 64 KiB are
+	// for what surrounds them.
+	MaxTicketBytes = MaxPayload - 64<<10
+
+	// MaxTicketFields bounds the fields of a ticket, those without a column included.
+	MaxTicketFields = 1024
+
 	// MaxTickets bounds the tickets or ids in one request.
 	MaxTickets = 1000
 

@@ -42,6 +42,9 @@ type Ticket struct {
 	Fields   []Field
 	// Stale says that Redis did not answer: changes that wait there may be missing.
 	Stale bool
+	// Cut says that the ticket is larger than a frame: of its longest values the beginning alone is there, or not all of its fields
+	// are. Only lists have such tickets.
+	Cut bool
 }
 
 // GetManyResult is the result of get_many: one ticket per id, in their order; nil where there is none.

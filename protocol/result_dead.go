@@ -14,6 +14,8 @@ type Letter struct {
 	Deleted bool
 	// Fields are those whose change MySQL does not have; there may be none where the ticket was deleted.
 	Fields []Field
+	// Cut says of Fields what [Ticket].Cut says: the letters of the page are larger than a frame.
+	Cut bool
 }
 
 // DeadListResult is the result of dead_list: one page of letters, by ticket id.
@@ -59,6 +61,8 @@ func (d *decoder) letter(l *Letter) bool {
 			return d.flag(&l.Deleted)
 		case "fields":
 			return d.ticketFields(&l.Fields)
+		case "cut":
+			return d.flag(&l.Cut)
 		default:
 			return d.ignore()
 		}
@@ -75,9 +79,15 @@ func (r *DeadListResult) encode(e *Encoder) {
 	}
 }
 
+// maxReason bounds the bytes of a letter's reason in a reply.
+const maxReason = 1 << 10
+
 func (l *Letter) encode(e *Encoder) {
-	const maxReason = 1 << 10
-	e.mapLen(7)
+	e.mapLen(7 + l.marks())
+	if l.Cut {
+		e.str("cut")
+		e.bool(true)
+	}
 	e.pair("id", l.ID)
 	e.pair("revision", l.Revision)
 	e.pair("code", l.Code)
@@ -87,4 +97,11 @@ func (l *Letter) encode(e *Encoder) {
 	e.bool(l.Deleted)
 	e.str("fields")
 	e.fields(l.Fields)
+}
+
+func (l *Letter) marks() int {
+	if l.Cut {
+		return 1
+	}
+	return 0
 }

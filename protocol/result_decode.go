@@ -1,6 +1,10 @@
 package protocol
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+)
 
 // result reads a method's result, a map, and checks with complete whether what must be there was.
 func result(raw Raw, what string, read func(d *decoder, key string) bool, complete func() bool) error {
@@ -107,6 +111,8 @@ func (d *decoder) ticket(t *Ticket) error {
 			return d.ticketFields(&t.Fields)
 		case "stale":
 			return d.flag(&t.Stale)
+		case "cut":
+			return d.flag(&t.Cut)
 		default:
 			return d.ignore()
 		}
@@ -117,11 +123,17 @@ func (d *decoder) ticket(t *Ticket) error {
 	return err
 }
 
-// fieldValue reads a field's value as the daemon sends it: an integer stays one.
+func isBytes(c byte) bool { return c == msgpcode.Bin8 || c == msgpcode.Bin16 || c == msgpcode.Bin32 }
+
+// fieldValue reads a field's value as the daemon sends it: an integer stays one, and bytes need not be UTF-8.
 func (d *decoder) fieldValue() (v Value, ok bool) {
 	if isInt(d.code()) {
 		num, ok := d.int()
 		return Int(num), ok
+	}
+	if isBytes(d.code()) {
+		text, ok := d.str()
+		return Text(text), ok
 	}
 	v, why := d.value()
 	return v, why == ""

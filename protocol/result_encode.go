@@ -42,7 +42,13 @@ func (e *Encoder) answer(n int, stale bool) {
 }
 
 func (t *Ticket) encode(e *Encoder) {
-	e.answer(3, t.Stale)
+	if t.Cut {
+		e.answer(4, t.Stale)
+		e.str("cut")
+		e.bool(true)
+	} else {
+		e.answer(3, t.Stale)
+	}
 	e.pair("id", t.ID)
 	e.pair("revision", t.Revision)
 	e.str("fields")

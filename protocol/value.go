@@ -23,7 +23,8 @@ type Value struct {
 // Null is the value of a field that is set to nothing.
 var Null = Value{}
 
-// Text makes the value of a field that holds s, the empty string included. s must be valid UTF-8.
+// Text makes the value of a field that holds s, the empty string included. What is no valid UTF-8 travels as msgpack's bin, and
+// only from the daemon.
 func Text(s string) Value { return Value{text: s, kind: kindText} }
 
 // Int makes the value of an integer column, which travels as a msgpack integer.

@@ -105,8 +105,9 @@ type Outcome struct {
 	// Revision is the ticket's. Next to [ErrDeleted] or [ErrTaken] it is zero where the store does not hold the ticket: the refusal
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
-	// Err is nil, [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a [ConflictError] or wraps [ErrForeign]: reasons that concern
-	// this mutation alone. It wraps [ErrUnavailable] or [ErrFull] where only some of the mutations of a call could be made.
+	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a
+	// [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps [ErrUnavailable],
+	// that this is not known.
 	Err error
 }
 
@@ -121,6 +122,8 @@ type Record struct {
 	Deleted bool
 	// Dirty says that changes of the ticket wait to be flushed.
 	Dirty bool
+	// Since is as in [Claim], of a dirty ticket: where no place below has the ticket, that change made it.
+	Since time.Time
 	// Created is as in [Claim]: a row of this id from before that revision is another ticket's. Zero where no create waits.
 	Created ticket.Revision
 	// Born is the revision at which a mutation made what the store holds, as it was acknowledged; zero where a row did.
@@ -209,8 +212,9 @@ type Backlog struct {
 
 // Tickets is the side of a store that requests use.
 type Tickets interface {
-	// Apply makes the mutations, each atomically, and returns one outcome per mutation, in their order. An error means that
-	// none of the outcomes is known; the mutations may or may not have been made.
+	// Apply makes the mutations, each atomically, and returns one outcome per mutation, in their order: each mutation stands for
+	// itself, whatever has refused another one, a bound included. An error means the same for each of the mutations as it would
+	// in an outcome: none was made where it wraps [ErrFull]; otherwise each may have been made.
 	Apply(ctx context.Context, mutations []Mutation) ([]Outcome, error)
 	// Get returns one record per id, in their order.
 	Get(ctx context.Context, ids []ticket.ID) ([]Record, error)
@@ -222,6 +226,15 @@ type Tickets interface {
 	// Bury notes that tickets were deleted, as the next place says: where the store does not hold them it refuses their changes
 	// from then on, and creates under their ids. Deletions that are made here, or filled in, are noted without it.
 	Bury(ctx context.Context, ids []ticket.ID) error
+}
+
+// Make is Apply for a mutation that comes alone: the error is the call's, or that of the outcome.
+func Make(ctx context.Context, tickets Tickets, m Mutation) (Outcome, error) {
+	outcomes, err := tickets.Apply(ctx, []Mutation{m})
+	if err != nil {
+		return Outcome{}, err
+	}
+	return outcomes[0], outcomes[0].Err
 }
 
 // Queue is the side of a store that the flusher uses.

@@ -123,7 +123,7 @@ func writeLetter(w io.Writer, l *protocol.Letter) error {
 }
 
 func letterJSON(l *protocol.Letter) map[string]any {
-	letter := ticketJSON(&protocol.Ticket{ID: l.ID, Revision: l.Revision, Fields: l.Fields})
+	letter := ticketJSON(&protocol.Ticket{ID: l.ID, Revision: l.Revision, Fields: l.Fields, Cut: l.Cut})
 	letter["code"], letter["reason"], letter["at_ms"], letter["deleted"] = l.Code, l.Reason, l.AtMS, l.Deleted
 	return letter
 }

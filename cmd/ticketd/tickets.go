@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -196,11 +198,17 @@ func ticketJSON(t *protocol.Ticket) map[string]any {
 			fields[f.Name] = nil
 		case f.Value.IsInt():
 			fields[f.Name] = f.Value.Int()
+		case !utf8.ValidString(f.Value.Text()): // bytes, which JSON has no form for
+			fields[f.Name] = map[string]any{"hex": hex.EncodeToString([]byte(f.Value.Text()))}
 		default:
 			fields[f.Name] = f.Value.Text()
 		}
 	}
-	return map[string]any{"id": t.ID, "revision": t.Revision, "fields": fields}
+	all := map[string]any{"id": t.ID, "revision": t.Revision, "fields": fields}
+	if t.Cut {
+		all["cut"] = true
+	}
+	return all
 }
 
 // parseFields reads name=value and name:null.

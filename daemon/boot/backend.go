@@ -39,6 +39,8 @@ type parts struct {
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
+	// odd is told of a key in it whose revision none can be.
+	odd func(key string)
 	// nextID returns an id for a create whose own is taken.
 	nextID func(context.Context) (ticket.ID, error)
 	// stray receives the key of a hash that another program wrote under a ticket's name; convert makes a ticket of such a hash.

@@ -55,6 +55,8 @@ type custodyMemory struct {
 	Moved []string `json:"moved,omitempty"`
 	// Earlier are identities that this site had before, and that no operator has declared to be this table's.
 	Earlier []string `json:"earlier,omitempty"`
+	// Keys is the identity of which keys were found, or made, in Redis last: where Redis holds none any more, it was emptied.
+	Keys string `json:"keys,omitempty"`
 }
 
 // place says where the configuration puts the table.
@@ -136,17 +138,30 @@ func (c *custody) told(db *mysql.DB, identity string, own bool, err error) {
 func (c *custody) learn(db *mysql.DB, identity string) {
 	c.identity = identity
 	now := placeOf(db)
-	now.Identity, now.Moved, now.Earlier = identity, c.memory.Moved, c.memory.Earlier
+	now.Identity, now.Moved, now.Earlier, now.Keys = identity, c.memory.Moved, c.memory.Earlier, c.memory.Keys
 	if had := c.memory.Identity; had != "" && had != identity && had != c.former && !slices.Contains(now.Earlier, had) {
 		now.Earlier = append(now.Earlier, had)
 	}
 	c.memory = now
-	if err := writeMemory(c.file, &now); err != nil { // the site works; only the next start without MySQL would miss it
-		c.log.Warn().Err(err).Msg("the table's identity cannot be kept on disk")
-	}
+	c.keep()
 	if c.journal != "" {
 		c.label()
 	}
+}
+
+// keep writes what is remembered to the disk. The site works without; only the next start would miss it. The caller holds the
+// lock.
+func (c *custody) keep() {
+	if err := writeMemory(c.file, &c.memory); err != nil {
+		c.log.Warn().Err(err).Msg("the table's identity cannot be kept on disk")
+	}
+}
+
+// filled says that this site's keys were in Redis when a daemon of this host looked last.
+func (c *custody) filled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.memory.Keys != "" && c.memory.Keys == c.memory.Identity
 }
 
 // journalLabel is the file beside a journal's segments that says which table its changes are for.
@@ -217,6 +232,10 @@ func (c *custody) toldKeys(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keys = err
+	if err == nil && c.memory.Keys != c.memory.Identity {
+		c.memory.Keys = c.memory.Identity
+		c.keep()
+	}
 	c.say()
 }
 

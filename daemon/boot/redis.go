@@ -64,7 +64,8 @@ func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 	return redis.New(p.client, redis.Options{
 		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
 		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
-		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnBatch: o.batch,
+		Filled:  o.custody.filled(),
+		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnBatch: o.batch,
 		OnStray: o.stray, Convert: o.convert,
 	})
 }

@@ -43,6 +43,7 @@ type runningSite struct {
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
+	odd       atomic.Pointer[string]
 	moved     atomic.Pointer[string]
 	strays    strays
 	prefix    string         // of its keys in Redis
@@ -92,7 +93,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
-		seeded: s.seeded, foreign: s.foreignKey, stray: s.strays.meet, convert: s.convert,
+		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
@@ -148,12 +149,13 @@ func strategy(c *config.Site) site.Strategy {
 	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
 }
 
-// seeded is told that Redis held nothing of this site. That is as it should be before the first ticket, and an alarm later.
+// seeded is told that Redis held nothing of this site. That is as it should be where Redis never did, and an alarm else.
 func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	if s.Site != nil {
 		s.Rebury()
 	}
-	if floor == 0 && !emptied {
+	if !emptied {
+		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds nothing of this site yet")
 		return
 	}
 	at := time.Now().UTC().Format(time.RFC3339)
@@ -161,6 +163,14 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 		"(an object-cache plugin's flush, a restart without persistence) and give ticketd a Redis of its own"
 	s.emptied.Store(&text)
 	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
+}
+
+// oddKey is told that a key in Redis has a revision that none can be.
+func (s *runningSite) oddKey(key string) {
+	text := "the Redis key " + strconv.Quote(key) + " had a revision that none can be, as something else than ticketd has written " +
+		"it: what it holds counts as changed now; find out who writes there, and look at the ticket"
+	s.sampled.Error().Msg(text)
+	s.odd.Store(&text)
 }
 
 // foreignKey is told that a ticket's key in Redis holds something else.
@@ -200,7 +210,10 @@ func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ti
 
 func (s *runningSite) warnings() []string {
 	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), s.strays.warnings(s.prefix))
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.moved} {
+	if odd := s.database.OddRevisions(); odd != "" {
+		found = append(found, odd)
+	}
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.moved} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

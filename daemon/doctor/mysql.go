@@ -48,6 +48,21 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	e.table(ctx, site, db, facts, definition)
 	if definition == nil {
 		e.ids(ctx, site, db)
+		e.revisions(ctx, site, db)
+	}
+}
+
+// revisions says whether something else has written into the column of revisions what none can be.
+func (e *exam) revisions(ctx context.Context, site string, db *mysql.DB) {
+	switch n, first, err := db.FindOddRevision(ctx); {
+	case err != nil:
+		e.warn("mysql", "revisions", site, "the revisions cannot be read: "+short(err), "look at MySQL's log")
+	case n > 0:
+		e.fail("mysql", "revisions", site, fmt.Sprintf("%d rows, the first of ticket %d, have a revision that none can be: something "+
+			"else than ticketd has written it, and MySQL does not get their tickets' changes", n, int64(first)),
+			"set it to 0 there, then ticketd dead retry --site "+site+" --all")
+	default:
+		e.ok("mysql", "revisions", site, "all are below the bound")
 	}
 }
 

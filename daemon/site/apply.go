@@ -10,9 +10,40 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// applyAll makes sets, and tells the flusher when they are due. Where the store refuses one only because it does not hold the
-// ticket, the ticket is looked up, which fills the store, and the set is tried once more. What the store holds costs no look-up.
+// applyAll makes those of the sets that do not make their tickets too large.
 func (s *Site) applyAll(ctx context.Context, now time.Time, mutations []store.Mutation) ([]store.Outcome, error) {
+	d, err := s.known()
+	if err != nil {
+		return nil, err
+	}
+	refused := s.outgrown(ctx, d, mutations)
+	if refused == nil {
+		return s.applyFitting(ctx, now, mutations)
+	}
+	outcomes := make([]store.Outcome, len(mutations))
+	var fitting []store.Mutation
+	var at []int
+	for i := range mutations {
+		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: refused[i]}); refused[i] == nil {
+			fitting, at = append(fitting, mutations[i]), append(at, i)
+		}
+	}
+	if len(fitting) == 0 {
+		return outcomes, nil
+	}
+	made, err := s.applyFitting(ctx, now, fitting)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range at {
+		outcomes[i] = made[n]
+	}
+	return outcomes, nil
+}
+
+// applyFitting makes sets, and tells the flusher when they are due. Where the store refuses one only because it does not hold the
+// ticket, the ticket is looked up, which fills the store, and the set is tried once more. What the store holds costs no look-up.
+func (s *Site) applyFitting(ctx context.Context, now time.Time, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes, err := s.applyOnce(ctx, now, mutations)
 	if err != nil {
 		return nil, err

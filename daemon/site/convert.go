@@ -42,6 +42,9 @@ func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
 		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
 	}
 	for _, f := range r.Fields {
+		if _, column := d.Position(f.Name); !column && f.Value.IsNull() {
+			continue // a field without a column that was set to nil is no field any more, wherever the ticket is
+		}
 		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
 	}
 	for i := range d.Columns {
@@ -74,8 +77,11 @@ func wireValue(d *table.Definition, f ticket.Field) protocol.Value {
 func fromRows(rows []mysql.Row) []store.Record {
 	records := make([]store.Record, len(rows))
 	for i := range rows {
-		r := &rows[i]
-		records[i] = store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
+		records[i] = fromRow(&rows[i])
 	}
 	return records
+}
+
+func fromRow(r *mysql.Row) store.Record {
+	return store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // DeadList implements [daemon.Site].
@@ -19,23 +20,37 @@ func (s *Site) DeadList(ctx context.Context, p *protocol.DeadListParams) (protoc
 	if limit == 0 {
 		limit = protocol.DefaultLimit
 	}
-	letters, err := s.Store.Letters(ctx, ticket.ID(p.After), limit)
-	if err != nil {
-		return protocol.DeadListResult{}, answer(err)
-	}
-	result := protocol.DeadListResult{Letters: make([]protocol.Letter, len(letters))}
-	for i := range letters {
-		l := &letters[i]
-		wire := protocol.Letter{
-			ID: int64(l.ID), Revision: int64(l.Revision), Code: int64(l.Code), Reason: l.Reason,
-			AtMS: max(l.At.UnixMilli(), 0), Deleted: l.Deleted, Fields: make([]protocol.Field, len(l.Fields)),
+	result := protocol.DeadListResult{Letters: []protocol.Letter{}}
+	after, left := ticket.ID(p.After), protocol.PageBytes
+	for len(result.Letters) < limit {
+		n := min(limit-len(result.Letters), atOnce)
+		letters, err := s.Store.Letters(ctx, after, n)
+		if err != nil {
+			return protocol.DeadListResult{}, answer(err)
 		}
-		for n, f := range l.Fields {
-			wire.Fields[n] = protocol.Field{Name: f.Name, Value: wireValue(d, f)}
+		for i := range letters {
+			wire := letterToWire(d, &letters[i])
+			wire.CutTo(left / (limit - len(result.Letters))) // its share: what others leave is for those after them
+			left -= wire.Bytes()
+			result.Letters = append(result.Letters, wire)
 		}
-		result.Letters[i] = wire
+		if len(letters) < n {
+			break
+		}
+		after = letters[n-1].ID
 	}
 	return result, nil
+}
+
+func letterToWire(d *table.Definition, l *store.Letter) protocol.Letter {
+	wire := protocol.Letter{
+		ID: int64(l.ID), Revision: int64(l.Revision), Code: int64(l.Code), Reason: l.Reason,
+		AtMS: max(l.At.UnixMilli(), 0), Deleted: l.Deleted, Fields: make([]protocol.Field, len(l.Fields)),
+	}
+	for n, f := range l.Fields {
+		wire.Fields[n] = protocol.Field{Name: f.Name, Value: wireValue(d, f)}
+	}
+	return wire
 }
 
 // DeadRetry implements [daemon.Site].

@@ -14,11 +14,13 @@ import (
 // rowTimeout bounds the look at both places for one ticket.
 const rowTimeout = 2 * time.Second
 
-// fetchOne reads a ticket that the store does not hold whole. However many readers ask for it at once, MySQL is asked
-// once: the store is looked at again first, so that a reader who comes when the row has just been put there does not
-// ask for another. What comes back may be older than what the reader himself saw in the store, who merges the two.
-func (s *Site) fetchOne(ctx context.Context, d *table.Definition, id ticket.ID) ([]store.Record, error) {
-	result := s.reads.DoChan(id.String(), func() (any, error) {
+// fetchOne reads a ticket that the store does not hold whole, of which record is what the reader saw there, and before is as for
+// [missing.add]. However many readers ask for it at once, MySQL is asked once: the store is looked at again first, so that a
+// reader who comes when the row has just been put there does not ask for another. A reader who saw the ticket at another revision,
+// or comes after another write, asks anew: the row that is on its way may lack what the store has forgotten since.
+func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.Record, before uint64) ([]store.Record, error) {
+	id := record.ID
+	result := s.reads.DoChan(fmt.Sprintf("%d at %d after %d", id, record.Revision, before), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
 		defer cancel()
 		before := s.missing.before(id)

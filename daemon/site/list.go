@@ -14,41 +14,58 @@ import (
 
 // List implements [daemon.Site].
 func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error) {
-	d, err := s.known()
-	if err != nil {
+	if _, err := s.known(); err != nil {
 		return protocol.ListResult{}, err
 	}
 	if p.Sort == "" {
 		p.Sort = protocol.SortID
 	}
-	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit, MaxBytes: protocol.MaxPayload}
+	page := mysql.Page{Descending: !p.Ascending, Limit: p.Limit}
 	if page.Limit == 0 {
 		page.Limit = protocol.DefaultLimit
 	}
+	var err error
 	if page.After, err = decodeCursor(p); err != nil {
 		return protocol.ListResult{}, err
 	}
-	var rows []mysql.Row
+	var tickets []*protocol.Ticket
 	var next *mysql.Mark
 	stale, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
-		if rows, next, err = s.Database.List(ctx, selection, &page); errors.Is(err, mysql.ErrTooMuch) {
-			return tooMuch()
-		}
+		tickets, next, err = s.page(ctx, d, selection, &page)
 		return err
 	})
 	if err != nil {
 		return protocol.ListResult{}, err
 	}
-	records := fromRows(rows)
-	result := protocol.ListResult{Tickets: make([]*protocol.Ticket, len(records)), Stale: stale}
-	for i := range records {
-		result.Tickets[i] = toWire(d, &records[i])
-	}
+	result := protocol.ListResult{Tickets: tickets, Stale: stale}
 	result.Next, err = encodeCursor(p, next)
 	return result, err
+}
+
+// page reads as many tickets of a page as a reply has room for. One that is alone larger is cut, so that every list can go on
+// behind it.
+func (s *Site) page(
+	ctx context.Context, d *table.Definition, selection *mysql.Selection, page *mysql.Page,
+) ([]*protocol.Ticket, *mysql.Mark, error) {
+	tickets, left := []*protocol.Ticket{}, protocol.PageBytes
+	page.Fits = func(row *mysql.Row) bool {
+		record := fromRow(row)
+		t := toWire(d, &record)
+		*row = mysql.Row{ID: row.ID} // the ticket has what it held
+		if len(tickets) == 0 {
+			t.CutTo(left)
+		}
+		if left -= t.Bytes(); left < 0 {
+			return false
+		}
+		tickets = append(tickets, t)
+		return true
+	}
+	_, next, err := s.Database.List(ctx, selection, page)
+	return tickets, next, err
 }
 
 // Count implements [daemon.Site].

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type database struct {
 	writes     int
 	queries    int
 	refreshes  int
+	late       func() // is called once, when rows were read that are not on their way back yet
 }
 
 func newDatabase(t *testing.T) *database {
@@ -129,12 +131,17 @@ func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, erro
 		return nil, err
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	var rows []mysql.Row
 	for _, id := range ids {
 		if row, there := d.rows[id]; there {
 			rows = append(rows, row)
 		}
+	}
+	late := d.late
+	d.late = nil
+	d.mu.Unlock()
+	if late != nil {
+		late()
 	}
 	return rows, nil
 }
@@ -149,7 +156,16 @@ func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) 
 	for _, row := range d.rows {
 		rows = append(rows, row)
 	}
-	return rows[:min(p.Limit, len(rows))], nil, nil
+	slices.SortFunc(rows, func(a, b mysql.Row) int { return cmp.Compare(a.ID, b.ID) })
+	if p.After != nil {
+		rows = slices.DeleteFunc(rows, func(r mysql.Row) bool { return r.ID <= p.After.ID })
+	}
+	for i := range rows {
+		if i == p.Limit || p.Fits != nil && !p.Fits(&rows[i]) && i > 0 {
+			return rows[:i], &mysql.Mark{ID: rows[i-1].ID}, nil
+		}
+	}
+	return rows, nil, nil
 }
 
 func (d *database) CountBy(

@@ -138,7 +138,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 			return records, nil
 		}
 	case 1:
-		found, err = s.fetchOne(ctx, d, lacking[0].ID)
+		found, err = s.fetchOne(ctx, d, &lacking[0], lackingBefore[0])
 	default:
 		found, err = s.fetch(ctx, lacking, lackingBefore)
 	}
@@ -209,7 +209,7 @@ func showStray(d *table.Definition, record, row *store.Record) {
 // was replaced, but for what waits on this host alone.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision && !record.Queued {
-		behind, err := record.Behind, record.Err
+		behind, err := record.Behind || row.Behind, record.Err
 		*record = *row
 		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
 		return
@@ -227,7 +227,11 @@ func merge(record, row *store.Record) {
 
 // defaults completes a ticket that has no row yet.
 func defaults(d *table.Definition, record *store.Record) error {
-	fields, _, err := d.Complete(record.Fields, time.Now())
+	given := record.Fields
+	if column, born := d.Born(given, record.Since); column >= 0 { // as its insert will
+		given = slices.Clone(given).With(d.Columns[column].Field, born)
+	}
+	fields, _, err := d.Complete(given, time.Now())
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,16 @@
 package site
 
 import (
+	"errors"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
@@ -49,4 +54,130 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	if _, queries := d.db.counts(); queries != 2 {
 		t.Errorf("%d queries, want one more for the added column", queries)
 	}
+}
+
+// Readers share one look at the places: what it found while a place did not answer stays stale for those who had the store's
+// answer before.
+func TestStaleStaysStale(t *testing.T) {
+	t.Parallel()
+	fields := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
+	record := store.Record{ID: 7, Revision: 5}
+	found := store.Record{ID: 7, Revision: 6, Full: true, Queued: true, Behind: true, Fields: fields}
+	if merge(&record, &found); record.Revision != 6 || !record.Behind {
+		t.Errorf("merged into %+v, want revision 6, behind", record)
+	}
+}
+
+// A reader does not share the row that another one is being sent where the ticket was written since: the row lacks the change,
+// and the store may have forgotten it when MySQL has it. Where readers of one ticket share whatever is under way, the change is
+// not read (tried).
+func TestReadAfterAWriteAsksAnew(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fields := ticket.Fields{
+		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
+	}
+	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields}
+	read, sent := make(chan struct{}), make(chan struct{})
+	d.db.late = func() {
+		close(read)
+		<-sent
+	}
+	var earlier sync.WaitGroup
+	earlier.Go(func() { _, _ = d.Get(t.Context(), &protocol.GetParams{ID: 7}) })
+	<-read
+	d.write(t, 7, "closed")
+	if err := d.Flusher.TryFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.db.mu.Lock()
+	written := d.db.rows[7].Revision
+	d.db.mu.Unlock()
+	if err := d.store.Ack(t.Context(), []store.Receipt{{ID: 7, Revision: written, Ahead: true}}); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan protocol.Ticket, 1)
+	go func() {
+		got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+		if err != nil {
+			t.Error(err)
+		}
+		done <- got
+	}()
+	var got protocol.Ticket
+	select {
+	case got = <-done:
+	case <-time.After(time.Second):
+		t.Error("the reader waits for the row of the other one")
+	}
+	close(sent)
+	earlier.Wait()
+	at := slices.IndexFunc(got.Fields, func(f protocol.Field) bool { return f.Name == "status" })
+	if got.Revision != int64(written) || at < 0 || got.Fields[at].Value != protocol.Text("closed") {
+		t.Errorf("read %+v, want closed at revision %d", got, written)
+	}
+}
+
+// A ticket that a set has made, and that has no row yet, has the time of the set as its time of creation at each read.
+func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.db.definition.Columns = append(d.db.definition.Columns, table.Column{
+			Field: "created_at", Name: "created_at", Kind: table.Datetime, Default: table.Default{Source: table.Now},
+		})
+		d.db.definition.CreatedAt = "created_at"
+		if err := d.db.definition.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		made := time.Now().UTC().Format(time.DateTime)
+		d.write(t, 7, "open")
+		for range 2 {
+			time.Sleep(time.Hour)
+			got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range got.Fields {
+				if f.Name == "created_at" && f.Value.Text() != made {
+					t.Errorf("created at %s, want %s", f.Value.Text(), made)
+				}
+			}
+			d.write(t, 7, "pending")
+		}
+	})
+}
+
+// A field without a column that was set to nil is in no answer, be it before the flush or after, from the store or from a row.
+func TestNilWithoutAColumn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newSpacious(t)
+		set := func(v protocol.Value) {
+			_, err := d.Set(t.Context(), &protocol.SetParams{ID: 7, Fields: []protocol.Field{{Name: "note", Value: v}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(protocol.Text("x"))
+		set(protocol.Null)
+		for _, when := range []string{"dirty", "flushed"} {
+			got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+			page, listed := d.List(t.Context(), &protocol.ListParams{Selection: protocol.Selection{Stale: when == "dirty"}})
+			many, gotten := d.GetMany(t.Context(), &protocol.GetManyParams{IDs: []int64{7}})
+			if err := errors.Join(err, listed, gotten); err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range append(append(page.Tickets, &got), many.Tickets...) {
+				for _, f := range found.Fields {
+					if f.Name == "note" {
+						t.Errorf("%s: %+v", when, found)
+					}
+				}
+			}
+			if err := d.Flusher.TryFlush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

@@ -94,6 +94,7 @@ type Site struct {
 	strategy   atomic.Pointer[Strategy]
 	reads      singleflight.Group
 	missing    *missing
+	sizes      sizes
 	fresh      turns          // flushes of all that is dirty, for lists
 	definition lifecycle.Loop // reads the table's definition at start
 	burial     lifecycle.Loop // tells the store which tickets were deleted

@@ -32,6 +32,9 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 		}
 		return nil
 	})
+	if size := extentOf(m.Fields); err == nil && !size.fits() {
+		err = tooLarge(m.Fields, size)
+	}
 	if err != nil {
 		return protocol.CreateResult{}, answerChange(err)
 	}
@@ -184,16 +187,12 @@ func (s *Site) stamp(now time.Time, m *store.Mutation) {
 // apply makes one mutation and tells the flusher when it is due.
 func (s *Site) apply(ctx context.Context, now time.Time, m *store.Mutation) (store.Outcome, error) {
 	s.stamp(now, m)
-	outcomes, err := s.Store.Apply(ctx, []store.Mutation{*m})
+	outcome, err := store.Make(ctx, s.Store, *m)
 	s.missing.written(m.ID)
-	if err != nil {
-		return store.Outcome{}, err
+	if err == nil {
+		s.Flusher.Wake(m.Due)
 	}
-	if err := outcomes[0].Err; err != nil {
-		return outcomes[0], err
-	}
-	s.Flusher.Wake(m.Due)
-	return outcomes[0], nil
+	return outcome, err
 }
 
 // known returns the table's definition, or that it is not known yet.

@@ -82,6 +82,7 @@ func befallen(t *testing.T, top topology, number int64, length time.Duration) []
 	defer cancel()
 	for _, load := range loads {
 		load.site.rec.begin()
+		load.makeCounters(t)
 		load.start(ctx)
 	}
 	bad := newNemesis(s, s.rec)

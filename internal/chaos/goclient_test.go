@@ -96,9 +96,10 @@ func (g *goCaller) send(ctx context.Context, op *history.Op) error {
 			op.Ticket, op.Revision = made.ID, made.Revision
 		}
 		return err
-	case history.Set:
+	case history.Set, history.Increment:
 		revision, err := g.client.Set(ctx, protocol.SetParams{
-			ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request, MustExist: op.MustExist,
+			ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request, MustExist: op.MustExist, IfRevision: op.IfRevision,
+			Ack: protocol.Ack(op.Ack),
 		})
 		op.Revision = revision
 		return err

@@ -89,6 +89,7 @@ func (w *workload) start(ctx context.Context) {
 		s := newStranger(w, h)
 		w.clients.Go(func() { s.run(ctx) })
 	}
+	w.count(ctx)
 }
 
 // client is a sequence of operations on one host.

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,5 +95,48 @@ func TestRedisEmptied(t *testing.T) {
 	settled(t, r)
 	if got := column(t, r.db, "status", before.ID); got != "closed" {
 		t.Errorf("status %q in MySQL", got)
+	}
+}
+
+// A site that has tickets in MySQL meets a Redis that has never held anything of it: that is no loss. When Redis is emptied while
+// the daemon is down, the next start says so. (Where MySQL's tickets alone decide, the first start says it, too; where the daemon
+// remembers nothing, no start does.)
+func TestFirstStartIsNoLoss(t *testing.T) {
+	t.Parallel()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{})
+	r := newRig(t, rigOptions{redis: redis})
+	c := r.dial(t)
+	mustCreate(t, c, "precious")
+	flushed(t, c)
+	restarted := func(forget bool) (alarmed bool) {
+		t.Helper()
+		if err := r.Stop(); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.redis.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if forget {
+			if err := os.Remove(filepath.Join(filepath.Dir(r.socket), "main.identity.json")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c = r.dial(t)
+		mustCreate(t, c, "another")
+		flushed(t, c)
+		status, err := c.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(status.Warnings, func(w string) bool { return strings.Contains(w, "found empty") })
+	}
+	if restarted(true) {
+		t.Error("the first start of a host says that something is lost")
+	}
+	if !restarted(false) {
+		t.Error("a start does not say that Redis was emptied before it")
 	}
 }

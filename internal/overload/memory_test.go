@@ -97,8 +97,8 @@ func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest
 				return err
 			}
 		}
-		if _, err = c.List(t.Context(), protocol.ListParams{}); outcome(err) != string(protocol.CodeTooLarge) {
-			t.Errorf("list: %v, want too_large", err)
+		if page, err := c.List(t.Context(), protocol.ListParams{}); err != nil || page.Next == "" || len(page.Tickets) == 0 {
+			t.Errorf("list: %d tickets, %v; want a page of those that fit", len(page.Tickets), err)
 		}
 		_, err = c.List(t.Context(), protocol.ListParams{Limit: 2})
 		return err

@@ -108,7 +108,7 @@ const (
 func (r *rig) large(t *testing.T) {
 	t.Helper()
 	r.need(t, func(c *protocol.Client) error {
-		for id, n := range map[int64]int{largeTicket: megabyte, hugeTicket: protocol.MaxPayload - 4<<10} {
+		for id, n := range map[int64]int{largeTicket: megabyte, hugeTicket: protocol.MaxTicketBytes - 4<<10} {
 			if _, err := c.Set(t.Context(), set(id, "body", strings.Repeat("x", n))); err != nil {
 				return err
 			}

@@ -30,8 +30,11 @@ func (c *Clock) Propose() Revision {
 	}
 }
 
-// Observe raises the clock to at least r, so that the next proposal is above it.
+// Observe raises the clock to at least r, so that the next proposal is above it. What no revision can be is not observed.
 func (c *Clock) Observe(r Revision) {
+	if r > MaxRevision {
+		return
+	}
 	for {
 		last := c.last.Load()
 		if int64(r) <= last || c.last.CompareAndSwap(last, int64(r)) {

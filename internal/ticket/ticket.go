@@ -40,4 +40,21 @@ type Revision int64
 // lies in the year 2255.
 const MaxRevision Revision = 1<<53 - 1
 
+// Ceiling is the highest revision that is believed of a place outside of this program: a row, a hash, a journal. As a time it
+// lies in the year 2219, and 2^50 revisions are left above it, so that one number which something else has written cannot use
+// them up.
+const Ceiling = MaxRevision - 1<<50
+
+// ErrRevision is wrapped by every refusal of a number as a revision.
+var ErrRevision = fmt.Errorf("a revision is a whole number from 0 to %d", int64(Ceiling))
+
+// ParseRevision reads a revision that comes from outside. Everything that comes from outside goes through it.
+func ParseRevision(s string) (Revision, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > int64(Ceiling) {
+		return 0, fmt.Errorf("%.40q: %w", s, ErrRevision)
+	}
+	return Revision(n), nil
+}
+
 func (r Revision) String() string { return strconv.FormatInt(int64(r), 10) }

@@ -29,7 +29,7 @@ func BenchmarkApply(b *testing.B) {
 							{Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
 						},
 					}
-					if _, err := s.Apply(b.Context(), []store.Mutation{m}); err != nil {
+					if _, err := store.Make(b.Context(), s, m); err != nil {
 						b.Error(err)
 					}
 				}

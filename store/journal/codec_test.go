@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/requests"
 )
@@ -42,5 +43,24 @@ func TestRequestsOfEarlierVersionsAreRead(t *testing.T) {
 	want := []requests.Request{{Key: requests.KeyOf("r-1"), Ticket: 7, Revision: 8, Expires: at}}
 	if err != nil || got.kind != kindRequests || !reflect.DeepEqual(got.requests, want) {
 		t.Errorf("%+v (%v), want %+v", got, err, want)
+	}
+}
+
+// A revision that none can be, as an earlier version has read it from a row and written it here, leaves room for those after it.
+func TestOddRevisionOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	e := &entry{kind: kindMutation, mutation: r.mutation(1, "open"), revision: 1<<63 - 1, expires: r.now}
+	at, err := r.log.Append(e.encode())
+	if err == nil {
+		err = r.log.Commit(t.Context(), at)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.reopen(t)
+	first, second := r.set(t, 1, "pending"), r.set(t, 2, "open")
+	if first <= 0 || second <= first || second > ticket.Ceiling {
+		t.Errorf("revisions %d and %d", first, second)
 	}
 }

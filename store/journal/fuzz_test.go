@@ -26,7 +26,7 @@ func samples() []entry {
 			Kind: store.Create, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1",
 		}},
 		{kind: kindMutation, revision: 9, mutation: store.Mutation{Kind: store.Delete, ID: 1<<63 - 1, Due: at}},
-		{kind: kindAck, receipts: []store.Receipt{{ID: 1, Revision: 2}, {ID: 3, Revision: 1 << 53, Ahead: true}}},
+		{kind: kindAck, receipts: []store.Receipt{{ID: 1, Revision: 2}, {ID: 3, Revision: 1 << 52, Ahead: true}}},
 		{kind: kindPark, letters: []store.DeadLetter{letter}},
 		{kind: kindRetry, at: at, ids: []ticket.ID{1, 2}},
 		{kind: kindDrop, ids: []ticket.ID{1}},

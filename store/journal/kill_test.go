@@ -49,7 +49,7 @@ func runWriter() {
 					Fields:    ticket.Fields{{Name: "n", Value: ticket.Text(strconv.FormatInt(n, 10))}},
 					RequestID: strconv.FormatInt(n*writers+int64(w), 10), Remember: time.Second,
 				}
-				if _, err := s.Apply(context.Background(), []store.Mutation{m}); err == nil {
+				if _, err := store.Make(context.Background(), s, m); err == nil {
 					fmt.Printf("a %d %d\n", id, n)
 				}
 			}

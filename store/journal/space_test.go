@@ -40,7 +40,7 @@ func TestFullLogIsMostlyNeeded(t *testing.T) {
 					r.now = r.now.Add(time.Millisecond)
 					m := r.mutation(id, "open")
 					change(&m)
-					if _, err = r.Apply(t.Context(), []store.Mutation{m}); err != nil {
+					if _, err = store.Make(t.Context(), r, m); err != nil {
 						break
 					}
 				}
@@ -71,11 +71,11 @@ func TestLogFullOfRequests(t *testing.T) {
 	for n := 0; err == nil; n++ {
 		m := r.mutation(1, "open")
 		m.RequestID, m.Digest = "order-"+strconv.Itoa(n), "AAAAAAAAAAE"
-		var outcomes []store.Outcome
-		if outcomes, err = r.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		var outcome store.Outcome
+		if outcome, err = store.Make(t.Context(), r, m); err != nil {
 			break
 		}
-		if ack := r.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: outcomes[0].Revision}}); ack != nil {
+		if ack := r.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: outcome.Revision}}); ack != nil {
 			t.Fatal(ack)
 		}
 		if n%50 == 0 {
@@ -98,8 +98,8 @@ func TestLogFullOfRequests(t *testing.T) {
 	r.set(t, 1, "open")
 }
 
-// A call whose end finds no room says which of its changes were made.
-func TestRestOfACallFindsNoRoom(t *testing.T) {
+// A change that finds no room for its request id holds up no other one of its call.
+func TestRoomForRequestsIsEachOnesOwn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{MaxRequests: 1})
 	first, second := r.mutation(1, "open"), r.mutation(2, "open")
@@ -108,10 +108,10 @@ func TestRestOfACallFindsNoRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, store.ErrFull) || !errors.Is(outcomes[2].Err, store.ErrFull) {
-		t.Errorf("outcomes %+v, want the first made, and no room for the others", outcomes)
+	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, store.ErrFull) || outcomes[2].Err != nil {
+		t.Errorf("outcomes %+v, want no room for the second alone", outcomes)
 	}
-	if _, err := r.Apply(t.Context(), []store.Mutation{second}); !errors.Is(err, store.ErrFull) {
+	if _, err := store.Make(t.Context(), r, second); !errors.Is(err, store.ErrFull) {
 		t.Errorf("the second again: %v", err)
 	}
 	r.set(t, 2, "open") // it needs no room for an id
@@ -119,7 +119,7 @@ func TestRestOfACallFindsNoRoom(t *testing.T) {
 		t.Errorf("the journal says %q while there is no room for another id", r.Full())
 	}
 	r.now = r.now.Add(store.RequestMemory)
-	if _, err := r.Apply(t.Context(), []store.Mutation{second}); err != nil {
+	if _, err := store.Make(t.Context(), r, second); err != nil {
 		t.Errorf("the second when the first's time is over: %v", err)
 	}
 }
@@ -160,14 +160,14 @@ func TestFailingDiskUnderLoad(t *testing.T) {
 				case 30:
 					d.set(false, 2)
 				}
-				outcomes, err := r.Apply(t.Context(), []store.Mutation{r.mutation(ticket.ID(w+1), strconv.Itoa(n))})
+				_, err := store.Make(t.Context(), r, r.mutation(ticket.ID(w+1), strconv.Itoa(n)))
 				switch {
-				case err == nil && outcomes[0].Err == nil:
+				case err == nil:
 					acknowledged[w] = n
 				case errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrUnavailable):
 					refused.Add(1)
 				default:
-					t.Errorf("Apply: %v, %+v", err, outcomes)
+					t.Errorf("Apply: %v", err)
 				}
 			}
 		})

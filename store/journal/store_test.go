@@ -17,9 +17,9 @@ import (
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) storetest.Backend {
+	open := func(t *testing.T, o Options) *Store {
 		t.Helper()
-		s, _, err := Open(t.Context(), t.TempDir(), Options{})
+		s, _, err := Open(t.Context(), t.TempDir(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +29,14 @@ func TestContract(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		return storetest.Backend{Store: s}
+		return s
+	}
+	storetest.Run(t, func(t *testing.T) storetest.Backend {
+		t.Helper()
+		return storetest.Backend{
+			Store:   open(t, Options{}),
+			Cramped: func(t *testing.T) store.Store { t.Helper(); return open(t, Options{MaxEntries: 2}) },
+		}
 	})
 }
 
@@ -154,7 +161,7 @@ func TestFullDisk(t *testing.T) {
 	r := newRig(t, Options{OpenFile: d.open})
 	r.set(t, 1, "before")
 	d.set(true, 0)
-	if _, err := r.Apply(t.Context(), []store.Mutation{r.mutation(1, "refused")}); !errors.Is(err, store.ErrFull) {
+	if _, err := store.Make(t.Context(), r, r.mutation(1, "refused")); !errors.Is(err, store.ErrFull) {
 		t.Fatalf("Apply: %v", err)
 	}
 	got, _ := r.Get(t.Context(), []ticket.ID{1})
@@ -177,7 +184,7 @@ func TestFailedSync(t *testing.T) {
 	m.RequestID = "r"
 	d.set(false, 2)
 	for range 2 {
-		if _, err := r.Apply(t.Context(), []store.Mutation{m}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := store.Make(t.Context(), r, m); !errors.Is(err, store.ErrUnavailable) {
 			t.Fatalf("Apply: %v", err)
 		}
 	}
@@ -193,7 +200,7 @@ func TestMaxEntries(t *testing.T) {
 	first := r.set(t, 1, "a")
 	r.park(t, 1, first) // counts: it takes the same room
 	r.set(t, 2, "a")
-	if _, err := r.Apply(t.Context(), []store.Mutation{r.mutation(3, "a")}); !errors.Is(err, store.ErrFull) {
+	if _, err := store.Make(t.Context(), r, r.mutation(3, "a")); !errors.Is(err, store.ErrFull) {
 		t.Fatalf("third ticket: %v", err)
 	}
 	second := r.set(t, 2, "b") // waits already
@@ -208,14 +215,14 @@ func TestMaxBytes(t *testing.T) {
 	r.Start(t.Context())
 	revisions := map[ticket.ID]ticket.Revision{}
 	for id := ticket.ID(1); ; id++ {
-		outcomes, err := r.Apply(t.Context(), []store.Mutation{r.mutation(id, "some text that takes room")})
+		outcome, err := store.Make(t.Context(), r, r.mutation(id, "some text that takes room"))
 		if errors.Is(err, store.ErrFull) {
 			break
 		}
 		if err != nil || id > 10_000 {
 			t.Fatalf("ticket %d: %v", id, err)
 		}
-		revisions[id] = outcomes[0].Revision
+		revisions[id] = outcome.Revision
 	}
 	if bytes := r.Stats().Bytes; bytes > 64<<10 || bytes < 32<<10 {
 		t.Fatalf("full at %d bytes", bytes)
@@ -231,7 +238,7 @@ func TestMaxBytes(t *testing.T) {
 		r.ack(t, id, revision)
 	}
 	eventually(t, func() bool {
-		_, err := r.Apply(t.Context(), []store.Mutation{r.mutation(1, "again")})
+		_, err := store.Make(t.Context(), r, r.mutation(1, "again"))
 		return err == nil
 	})
 	eventually(t, func() bool { return r.Stats().Segments <= 4 })

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,23 +16,16 @@ import (
 // Apply implements [store.Tickets]. It returns when the changes are as durable as the sync mode promises; so does a repetition,
 // whose first request may be waiting still.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, end, err := s.apply(mutations)
-	if err == nil || outcomes != nil { // some were made
-		for i := range outcomes {
-			if outcomes[i].Err == err { //nolint:errorlint // it is that one itself
-				outcomes[i].Err = wrap("apply", err)
-			}
-		}
-		err = s.log.Commit(ctx, end)
-	}
-	if err != nil {
+	outcomes, end := s.apply(mutations)
+	if err := s.log.Commit(ctx, end); err != nil {
 		return nil, wrap("apply", err)
 	}
 	return outcomes, nil
 }
 
-// apply makes mutations and returns the position at which they, and those that they repeat, are in the log.
-func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
+// apply makes mutations and returns the position up to which the log has what their outcomes rest on: they themselves, those that
+// they repeat, and what has refused them. That there is no room rests on nothing.
+func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
@@ -42,7 +36,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	before := s.segment
 	outcomes, err := s.index.ApplyLogged(mutations, func(m *store.Mutation, o store.Outcome) (uint64, error) {
 		if used > room {
-			return 0, s.usedUp(used, size)
+			return 0, wrap("apply", s.usedUp(used, size))
 		}
 		at, err := s.log.Append((&entry{
 			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(memory.Memory(m)),
@@ -50,13 +44,18 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 		if err == nil {
 			s.segment = at.Segment
 		}
-		return at.Segment, err
+		return at.Segment, wrap("apply", err)
 	})
 	s.noteRoom(err)
 	if err != nil || s.segment != before {
 		s.wake()
 	}
-	return outcomes, s.log.End(), err
+	for i := range outcomes {
+		if !errors.Is(outcomes[i].Err, store.ErrFull) && !errors.Is(outcomes[i].Err, store.ErrUnavailable) {
+			return outcomes, s.log.End()
+		}
+	}
+	return outcomes, wal.Position{}
 }
 
 // Bury implements [store.Tickets]. It returns before the tombstones are on disk: what a power loss takes is in the next place.

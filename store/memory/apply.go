@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -11,23 +12,21 @@ import (
 
 // Apply implements [store.Tickets].
 func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, err := s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
-	if outcomes != nil {
-		err = nil // it is in the outcomes
-	}
-	return outcomes, err
+	outcomes, _ := s.ApplyLogged(mutations, func(*store.Mutation, store.Outcome) (uint64, error) { return 0, nil })
+	return outcomes, nil // an error is in the outcomes
 }
 
 // ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]; its error ends the call: where mutations before it
-// were made, the outcomes are returned beside the error, which is that of this mutation and of those behind it. For a mutation
-// that changes nothing (a repetition, a refusal) log is not called.
+// outcome. It returns the segment that holds the record, see [Store.Oldest]. A mutation that finds no room, here or in the log,
+// has that as its outcome, and the others go on; any other error of the log is that of all that would have changed something
+// after it, too. The error that is returned is the last of these outcomes'. For a mutation that changes nothing (a repetition, a
+// refusal) log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
-) ([]store.Outcome, error) {
+) (outcomes []store.Outcome, refused error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	outcomes := make([]store.Outcome, len(mutations))
+	outcomes = make([]store.Outcome, len(mutations))
 	for i := range mutations {
 		m := &mutations[i]
 		outcome, changes := s.decide(m)
@@ -36,29 +35,23 @@ func (s *Store) ApplyLogged(
 			continue
 		}
 		segment, err := uint64(0), s.room(m)
-		if err == nil {
+		switch {
+		case err != nil:
+		case refused != nil && !errors.Is(refused, store.ErrFull):
+			err = refused
+		default:
 			segment, err = log(m, outcome)
 		}
 		if err != nil {
-			return ended(mutations, outcomes, i, err)
+			outcomes[i], refused = store.Outcome{ID: m.ID, Err: err}, err
+			continue
 		}
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
 			s.remember(m, outcome, s.opts.Now().Add(Memory(m)), segment)
 		}
 	}
-	return outcomes, nil
-}
-
-// ended returns what a call comes to that an error has ended at a mutation.
-func ended(mutations []store.Mutation, outcomes []store.Outcome, at int, err error) ([]store.Outcome, error) {
-	if at == 0 {
-		return nil, err
-	}
-	for i := at; i < len(outcomes); i++ {
-		outcomes[i] = store.Outcome{ID: mutations[i].ID, Err: err}
-	}
-	return outcomes, err
+	return outcomes, refused
 }
 
 // room says whether there is room for a mutation that changes something.

@@ -106,7 +106,7 @@ func TestDirtyTicketsAreBounded(t *testing.T) {
 	t.Parallel()
 	s, now := NewWith(Options{MaxDirty: 1}), time.Unix(1_800_000_000, 0)
 	apply(t, s, change(1, now), change(1, now))
-	if _, err := s.Apply(t.Context(), []store.Mutation{change(2, now)}); !errors.Is(err, store.ErrFull) {
+	if _, err := store.Make(t.Context(), s, change(2, now)); !errors.Is(err, store.ErrFull) {
 		t.Fatalf("second ticket: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestQuota(t *testing.T) {
 	t.Parallel()
 	s, now := NewWith(Options{MaxDirty: 2, Quota: 1}), time.Unix(1_800_000_000, 0)
 	apply(t, s, change(1, now), change(1, now))
-	_, err := s.Apply(t.Context(), []store.Mutation{change(2, now)})
+	_, err := store.Make(t.Context(), s, change(2, now))
 	if !errors.Is(err, store.ErrQuota) || !errors.Is(err, store.ErrFull) {
 		t.Fatalf("second ticket: %v", err)
 	}
@@ -148,7 +148,7 @@ func TestRequestsAreForgotten(t *testing.T) {
 	third := change(1, now)
 	third.RequestID = "third"
 	var full *store.FullError
-	if _, err := s.Apply(t.Context(), []store.Mutation{third}); !errors.As(err, &full) || full.Bound != "journal.max_requests" {
+	if _, err := store.Make(t.Context(), s, third); !errors.As(err, &full) || full.Bound != "journal.max_requests" {
 		t.Errorf("a third request where there is room for two: %v", err)
 	}
 	if ask("minute", time.Hour) != again || ask("day", 0) != day {

@@ -93,6 +93,9 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
 				Fields: e.values(false),
 			}
+			if e.dirty() {
+				records[i].Since = time.UnixMicro(e.since)
+			}
 			s.used(e)
 		}
 	}

@@ -3,6 +3,7 @@ package memory_test
 import (
 	"testing"
 
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/memory"
 	"github.com/ticketd/ticketd/store/storetest"
 )
@@ -10,6 +11,9 @@ import (
 func TestContract(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) storetest.Backend {
-		return storetest.Backend{Store: memory.New()}
+		return storetest.Backend{
+			Store:   memory.New(),
+			Cramped: func(*testing.T) store.Store { return memory.NewWith(memory.Options{MaxDirty: 2}) },
+		}
 	})
 }

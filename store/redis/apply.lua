@@ -43,7 +43,8 @@
 -- was sent before, and the caller sends it again as the reply was lost. A replay begins with the oldest entry that waits; what is
 -- before it in unmade was settled. Where the ticket is held, its revision is
 -- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
--- before; where not, the row's revision is unknown, and only one above all others is safe.
+-- before (a create that joins the ticket gets the next one, as its client has not seen the rest of the ticket); where not, the row's
+-- revision is unknown, and only one above all others is safe.
 --
 -- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest.
 -- A change that is replayed was acknowledged: it is made even if its request id now belongs to another request.
@@ -67,8 +68,11 @@ local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
 	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
-local highest = tonumber(known[2]) or 0
+local highest = bounded(known[2])
 local arrived = tonumber(known[4]) or 0
+if arrived > ceiling then -- no journal has come so far: what is replayed counts as not arrived
+	arrived = 0
+end
 local before, arrivedBefore, buried = highest, arrived, 0
 local oldest, unmade = tonumber(ARGV[5]) or 0, {}
 for number in string.gmatch(known[5] or '', '%d+') do
@@ -92,7 +96,7 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 	if held.err then -- something else uses the key
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
-	local rev = tonumber(held[1]) or 0
+	local rev = bounded(held[1])
 	if required > 0 and required ~= rev then
 		return 1, rev
 	elseif kind == 3 then
@@ -115,7 +119,7 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 		return
 	end
 	if held[1] then
-		if since > 0 and (tonumber(held[5]) or 0) > since then -- made by a client that received the id
+		if since > 0 and bounded(held[5]) > since then -- made by a client that received the id
 			return held[3] and 2, rev
 		end
 		return 4, rev
@@ -174,7 +178,8 @@ end
 
 -- made is the revision of a ticket's newest change that is no repetition, where this call has replayed one of either kind. moved are
 -- tickets of which it is newer than the first of a replayed repetition: readers on the journal's host saw the repetition's values
--- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here.
+-- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here. The same holds
+-- for a create that joins a ticket: its readers saw the create's fields as the whole ticket.
 local made, moved = {}, {}
 
 local out = {}
@@ -214,7 +219,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
-	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > (tonumber(held[1]) or 0)
+	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'
 	end
@@ -224,7 +229,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		answer(6, id, 0)
 	elseif done then
 		if behind then
-			made[id] = made[id] or tonumber(held[1])
+			made[id] = made[id] or bounded(held[1])
 			moved[id] = made[id] ~= tonumber(rev)
 			local stands = acknowledged + (moved[id] and 1 or 0)
 			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
@@ -236,7 +241,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	else
 		local status, have = refusal(kind, id, ticket, graves, held, required, since)
 		if not status and not held[2] and sequence == 0 and waiting >= quota then
-			status, have = 7, tonumber(held[1]) or 0
+			status, have = 7, bounded(held[1])
 		end
 		if status then
 			answer(status, id, have)
@@ -249,7 +254,7 @@ for _ = 1, tonumber(ARGV[4]) do
 				stand(ticket, id, names, nulls, held, acknowledged, due, true)
 				highest = math.max(highest, acknowledged)
 			end
-			local stands = string.format('%.0f', behind and acknowledged or tonumber(held[1]) or 0)
+			local stands = string.format('%.0f', behind and acknowledged or bounded(held[1]))
 			if request then
 				redis.call('SET', request, id .. ' ' .. stands .. ' ' .. digest, 'PX', memory)
 			end
@@ -257,9 +262,10 @@ for _ = 1, tonumber(ARGV[4]) do
 		else
 			local revision
 			if sequence > 0 and held[1] then
-				revision = math.max((tonumber(held[1]) or 0) + 1, acknowledged + (moved[id] and 1 or 0))
+				moved[id] = moved[id] or kind == 1 or kind == 4
+				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0))
 			else
-				revision = math.max((tonumber(held[1]) or 0) + 1, proposed, acknowledged, highest + 1)
+				revision = math.max(bounded(held[1]) + 1, proposed, acknowledged, highest + 1)
 			end
 			highest = math.max(highest, revision)
 			if sequence > 0 then
@@ -278,7 +284,7 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_d:' .. names[i]
 				set[#set + 1] = text
 			end
-			local born = tonumber(held[5]) or revision
+			local born = held[5] and bounded(held[5]) or revision
 			if not held[1] then
 				-- made when it was acknowledged, not when it came here
 				born = math.min(revision, sequence > 0 and acknowledged or revision, since > 0 and since + late_skew or revision)

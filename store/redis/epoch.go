@@ -69,11 +69,12 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	metas := make([]*goredis.SliceCmd, s.keys.partitions)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p := range metas {
-			metas[p] = pipe.HMGet(ctx, s.keys.meta(p), "epoch", "floorless")
+			metas[p] = pipe.HMGet(ctx, s.keys.meta(p), "epoch", "floorless", "rev")
 		}
 		return nil
 	})
 	err = wrap("prepare", err)
+	defer s.mendHighest(ctx, metas)
 	unknown, emptied, floorNeeded := s.unknownFillings(metas)
 	if len(unknown) == 0 {
 		return err
@@ -101,8 +102,8 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	return firstOf([]error{failed, err})
 }
 
-// unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was known and
-// is empty now, and whether any is empty.
+// unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was filled
+// before and is empty now, and whether any is empty.
 func (s *Store) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int, emptied, empty bool) {
 	unknown = make(map[int][]int)
 	for p, command := range metas {
@@ -115,7 +116,7 @@ func (s *Store) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]in
 		}
 		stands, _ := meta[0].(string)
 		known := s.knownEpoch(p)
-		emptied = emptied || stands == "" && known != ""
+		emptied = emptied || stands == "" && (known != "" || s.opts.Filled)
 		empty = empty || stands == ""
 		if stands == "" || stands != known {
 			unknown[p] = nil

@@ -129,7 +129,11 @@ func (a *attempts) after(n *nodeHook, err error) {
 
 // DialHook implements goredis.Hook.
 func (n *nodeHook) DialHook(next goredis.DialHook) goredis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		n.watch.dialled(err)
+		return conn, err
+	}
 }
 
 // ProcessHook implements goredis.Hook.

@@ -10,7 +10,7 @@
 -- Returns how many of the tickets got another revision.
 
 local floor, line = tonumber(ARGV[1]), tonumber(ARGV[2])
-local highest = math.max(tonumber(redis.call('HGET', KEYS[1], 'rev') or '0'), floor)
+local highest = math.max(bounded(redis.call('HGET', KEYS[1], 'rev')), floor)
 local raised = 0
 for i = 2, #KEYS do
 	local hash = redis.pcall('HGETALL', KEYS[i]) -- an error where something else uses the key

@@ -12,6 +12,12 @@ import (
 var (
 	//go:embed guard.lua
 	guardSource string
+	//go:embed bounded.lua
+	boundedSource string
+	//go:embed mend.lua
+	mendSource string
+	//go:embed unsure.lua
+	unsureSource string
 	//go:embed apply.lua
 	applySource string
 	//go:embed claim.lua
@@ -51,7 +57,7 @@ var (
 	//go:embed adopt.lua
 	adoptSource string
 
-	applyScript     = goredis.NewScript(applySource)
+	applyScript     = goredis.NewScript(boundedSource + applySource)
 	claimScript     = guarded(claimSource)
 	ackScript       = guarded(ackSource)
 	parkScript      = guarded(parkSource)
@@ -60,7 +66,9 @@ var (
 	repairScript    = guarded(repairSource)
 	forgetScript    = guarded(forgetSource)
 	reconcileScript = guarded(reconcileSource)
-	raiseScript     = guarded(raiseSource)
+	raiseScript     = guarded(boundedSource + raiseSource)
+	mendScript      = guarded(boundedSource + mendSource)
+	unsureScript    = guarded(boundedSource + unsureSource)
 	reserveScript   = guarded(reserveSource)
 	releaseScript   = guarded(releaseSource)
 	recordScript    = guarded(recordSource)

@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// applySeveral is Apply where there are several partitions. Each of them takes its mutations or fails alone; an error stands for
-// all of them only where none took any.
+// applySeveral is Apply where there are several partitions. Each of them takes its mutations or fails alone, so every error is in
+// the outcomes.
 func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, len(mutations))
 	mutations, refused := s.reserve(ctx, mutations)
@@ -35,15 +35,7 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 		return err
 	})
 	s.release(ctx, mutations, outcomes)
-	for i := range outcomes {
-		if outcomes[i].Revision != 0 || !unsettled(outcomes[i].Err) {
-			return outcomes, nil
-		}
-	}
-	if len(outcomes) == 0 {
-		return outcomes, nil
-	}
-	return nil, outcomes[0].Err
+	return outcomes, nil
 }
 
 // unsettled says that an error is not an answer about the mutation, but about the way to it.
@@ -52,7 +44,9 @@ func unsettled(err error) bool {
 	if err == nil || errors.As(err, &conflict) {
 		return false
 	}
-	for _, answer := range []error{store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign} {
+	for _, answer := range []error{
+		store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign, store.ErrQuota,
+	} {
 		if errors.Is(err, answer) {
 			return false
 		}

@@ -38,13 +38,17 @@ type Options struct {
 	MaxDirty int
 	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
 	Cluster bool
+	// Filled says that an earlier process has found keys of this site in Redis.
+	Filled bool
 	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
-	// the sink has by then (zero where that is not known), and whether this store had seen Redis filled before. Above zero, or with
-	// emptied, a Redis that had held tickets was emptied or replaced. Optional.
+	// the sink has by then (zero where that is not known), and whether this store, or an earlier process, has seen Redis filled:
+	// only then Redis was emptied or replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
 	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
 	// overwritten is lost. It must not block. Optional.
 	OnForeign func(key string)
+	// OnOdd is called with the key each time that a ticket's hash has a revision that none can be. It must not block. Optional.
+	OnOdd func(key string)
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)

@@ -24,6 +24,9 @@ func TestContract(t *testing.T) {
 		client := server.Client(t)
 		return storetest.Backend{
 			Store: open(t, client, redis.Options{Prefix: prefix}),
+			Cramped: func(t *testing.T) store.Store {
+				return open(t, client, redis.Options{Prefix: prefix + "cramped:", MaxDirty: 2})
+			},
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, prefix+"ticket:"+id.String()) > 0
 			},
@@ -48,6 +51,9 @@ func TestContractOnACluster(t *testing.T) {
 		}
 		return storetest.Backend{
 			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true}),
+			Cramped: func(t *testing.T) store.Store {
+				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * redis.Partitions(true)})
+			},
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, key(id)+id.String()) > 0
 			},

@@ -22,7 +22,7 @@ import (
 //go:embed stray.lua
 var straySource string
 
-var strayScript = guarded(straySource)
+var strayScript = guarded(boundedSource + straySource)
 
 // errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
 // no revision. Nothing was changed.

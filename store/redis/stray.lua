@@ -42,7 +42,7 @@ if 2 * fields ~= #hash or redis.sha1hex(table.concat(parts)) ~= ARGV[4] then
 	return -1
 end
 
-local highest = tonumber(redis.call('HGET', KEYS[2], 'rev') or '0')
+local highest = bounded(redis.call('HGET', KEYS[2], 'rev'))
 local revision = math.max(tonumber(ARGV[2]), highest + 1)
 local text = string.format('%.0f', revision)
 local set = { KEYS[3], '_rev', text, '_dirty', string.format('%.0f', math.floor(tonumber(ARGV[2]) / 1000)) }

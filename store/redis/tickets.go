@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -65,6 +66,7 @@ func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]strin
 			return nil, err
 		}
 	}
+	s.mend(ctx, ids, hashes)
 	return hashes, nil
 }
 
@@ -92,6 +94,9 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 		Born:     revision(hash[fieldBorn]),
 		Fields:   make(ticket.Fields, 0, len(hash)),
 	}
+	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
+		r.Since = time.UnixMilli(ms)
+	}
 	for name, value := range hash {
 		if field, marked := strings.CutPrefix(name, markPrefix); marked {
 			if _, set := hash[field]; !set && !strings.HasPrefix(field, reserved) {
@@ -104,13 +109,13 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 	return r
 }
 
-// revision reads a stored revision; what is no number counts as none.
+// revision reads a stored revision; what is no number counts as none, and what no revision can be as the lowest: see mend.
 func revision(s string) ticket.Revision {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0
+	r, err := ticket.ParseRevision(s)
+	if err != nil && strings.Trim(s, "0123456789") == "" && s != "" {
+		return 1
 	}
-	return ticket.Revision(n)
+	return r
 }
 
 // Fill implements [store.Tickets].

@@ -29,7 +29,8 @@ var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
 // Watch knows whether Redis answers: in a cluster, which of its partitions do. It sits in a client as a hook: the first command
 // that Redis does not answer takes its partition down, from then on commands to it fail at once instead of each waiting for its
-// time-out, and one prober asks until all is back. Start and Stop are idempotent.
+// time-out, and one prober asks until all is back. A partition that comes and goes is damped: see damping. Start and Stop are
+// idempotent.
 type Watch struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger
@@ -38,11 +39,14 @@ type Watch struct {
 	mu      sync.Mutex
 	reasons []error // per partition: why it is down; nil where it answers
 	away    int     // how many are down
-	since   time.Time
-	onUp    []func()
-	onRun   []func()
-	run     string     // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
-	leads   []*process // per partition of a cluster: the process that served it last
+	damped  []damping
+	// undialled says that a connection could not be made since a partition was back last.
+	undialled bool
+	since     time.Time
+	onUp      []func()
+	onRun     []func()
+	run       string     // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
+	leads     []*process // per partition of a cluster: the process that served it last
 
 	loop lifecycle.Loop
 }
@@ -52,6 +56,7 @@ func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Wat
 	n := Partitions(len(o.Cluster) > 0)
 	w := &Watch{
 		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
+		damped: make([]damping, n), undialled: true,
 	}
 	w.client = newClient(&o, w)
 	w.client.AddHook(w)
@@ -200,21 +205,29 @@ func probeKey(partition, partitions int) string {
 // note takes up which partitions answered the prober, and tells when some are back.
 func (w *Watch) note(errs []error) {
 	w.mu.Lock()
+	now := time.Now()
 	before := w.away
 	back := 0
 	w.away = 0
 	for p, err := range errs {
-		if err != nil {
-			w.away++
-		} else if w.reasons[p] != nil {
+		switch {
+		case err != nil:
+			w.reasons[p] = err
+		case w.reasons[p] != nil && w.damped[p].up(now):
+			w.reasons[p] = nil
 			back++
 		}
-		w.reasons[p] = err
+		if w.reasons[p] != nil {
+			w.away++
+		}
+	}
+	if back > 0 {
+		w.undialled = false
 	}
 	tell, left := w.onUp, w.away
-	took := time.Since(w.since)
-	if left == 0 {
-		w.since = time.Now()
+	took := now.Sub(w.since)
+	if before > 0 && left == 0 {
+		w.since = now
 	}
 	w.mu.Unlock()
 	switch {
@@ -238,6 +251,7 @@ func (w *Watch) setDown(partition int, err error) {
 	}
 	if w.reasons[partition] == nil {
 		w.away++
+		w.damped[partition].down(time.Now())
 	}
 	w.reasons[partition] = err
 	w.mu.Unlock()
@@ -287,14 +301,36 @@ func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || !isUnavailable(err) {
 		return
 	}
+	if refusedDial(err) && !w.dialFailed() {
+		return // the error is from before Redis was back
+	}
 	if partition, known := w.partitionOf(cmd); known {
 		w.setDown(partition, err)
 	}
 }
 
+// dialled takes up what came of a try to connect.
+func (w *Watch) dialled(err error) {
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.undialled = true
+	}
+}
+
+func (w *Watch) dialFailed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.undialled
+}
+
 // DialHook implements goredis.Hook.
 func (w *Watch) DialHook(next goredis.DialHook) goredis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		w.dialled(err)
+		return conn, err
+	}
 }
 
 // ProcessHook implements goredis.Hook.

@@ -13,50 +13,39 @@ import (
 )
 
 // Apply implements [store.Tickets]. A conditional mutation is for the next store alone to decide: it waits until nothing of
-// its ticket is in the journal any more, and fails where the next store is away.
+// its ticket is in the journal any more, and fails, alone, where the next store is away.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	if err := s.settleConditional(ctx, mutations); err != nil {
-		return nil, err
-	}
-	s.settleRepeatable(ctx, mutations)
 	outcomes := make([]store.Outcome, len(mutations))
-	direct, local := s.sort(mutations)
-	if len(direct) > 0 {
-		done, err := s.next.Apply(ctx, pick(mutations, direct))
-		switch {
-		case err == nil:
-			for i, at := range direct {
-				outcomes[at] = done[i]
-				if away(done[i].Err) && mutations[at].IfRevision == 0 { // the next store failed in the middle
-					s.unanswered(mutations[at].ID)
-					local = append(local, at)
-				}
-			}
-			s.remember(mutations, direct, done)
-		case conditional(mutations) || !away(err):
-			return nil, err
-		default:
-			for _, at := range direct {
-				s.unanswered(mutations[at].ID)
-			}
-			local = append(local, direct...)
-		}
-	}
-	if len(local) == 0 {
-		return outcomes, nil
-	}
-	slices.Sort(local) // the order of the mutations, whichever way they came here
-	written, err := s.write(ctx, pick(mutations, local))
-	if err != nil {
-		if len(direct) > 0 { // some may have been made by the next store
-			return nil, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-		}
-		return nil, err
-	}
-	for i, at := range local {
-		outcomes[at] = written[i]
+	s.settleConditional(ctx, mutations, outcomes)
+	s.settleRepeatable(ctx, mutations)
+	direct, local := s.sort(mutations, outcomes)
+	local = append(local, s.send(ctx, mutations, direct, outcomes)...)
+	if len(local) > 0 {
+		slices.Sort(local) // the order of the mutations, whichever way they came here
+		s.write(ctx, mutations, local, outcomes)
 	}
 	return outcomes, nil
+}
+
+// send makes some of the mutations in the next store. It returns those that wait in the journal instead, as the next store has
+// not taken them now; their outcomes say why.
+func (s *Store) send(ctx context.Context, mutations []store.Mutation, at []int, outcomes []store.Outcome) (local []int) {
+	if len(at) == 0 {
+		return nil
+	}
+	done, err := s.next.Apply(ctx, pick(mutations, at))
+	for i, n := range at {
+		m := &mutations[n]
+		if outcomes[n] = (store.Outcome{ID: m.ID, Err: err}); err == nil {
+			outcomes[n] = done[i]
+		}
+		if away(outcomes[n].Err) && m.IfRevision == 0 {
+			s.unanswered(m.ID)
+			local = append(local, n)
+		}
+	}
+	s.remember(mutations, at, outcomes)
+	return local
 }
 
 // away says that an error of the next store means: not now, so the journal is the place to wait. A quota is no such error: the
@@ -65,27 +54,18 @@ func away(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || (errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrQuota))
 }
 
-func conditional(mutations []store.Mutation) bool {
+// settleConditional waits until the tickets of conditional mutations have nothing in the journal. Where that cannot be, it is
+// the outcome of these mutations.
+func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	for i := range mutations {
-		if mutations[i].IfRevision != 0 {
-			return true
+		m := &mutations[i]
+		if m.IfRevision == 0 {
+			continue
+		}
+		if err := s.settle(ctx, []ticket.ID{m.ID}); err != nil {
+			outcomes[i] = store.Outcome{ID: m.ID, Err: err}
 		}
 	}
-	return false
-}
-
-// settleConditional waits until the tickets of conditional mutations have nothing in the journal.
-func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutation) error {
-	var ids []ticket.ID
-	for i := range mutations {
-		if mutations[i].IfRevision != 0 {
-			ids = append(ids, mutations[i].ID)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	return s.settle(ctx, ids)
 }
 
 const (
@@ -103,15 +83,14 @@ const (
 func (s *Store) settleRepeatable(ctx context.Context, mutations []store.Mutation) {
 	for range maxSettles {
 		ids := s.repeatable(mutations)
-		if len(ids) == 0 || s.settleSoon(ctx, ids) != nil {
+		if len(ids) == 0 || s.settleSoon(ctx, ids, maxSettling) != nil {
 			return
 		}
 	}
 }
 
-// settleSoon is settle within the time that a request can spend on it.
-func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID) error {
-	limit := maxSettling
+// settleSoon is settle within a limit, and within the half of the request's own time.
+func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID, limit time.Duration) error {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		limit = min(limit, time.Until(deadline)/2)
 	}
@@ -128,21 +107,25 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	for i := range mutations {
 		m := &mutations[i]
 		w := s.waiting.tickets[m.ID]
-		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil || w.stuck != nil {
+		if m.RequestID == "" || m.Early || m.IfRevision != 0 || w == nil {
 			continue
 		}
-		l := s.lane(m.ID)
-		_, known := s.recent.find(m)
-		if !known && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead {
+		if _, known := s.recent.find(m); !known && s.soon(s.lane(m.ID), w) {
 			ids = append(ids, m.ID)
 		}
 	}
 	return ids
 }
 
-// sort says which of the mutations go to the next store and which into the journal. A create goes to the next store whenever that
-// answers: only it knows whether the id is free.
-func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
+// soon says that the next store can be expected to take what waits of a ticket within the time of a request. The caller holds the
+// lock.
+func (s *Store) soon(l *lane, w *waiting) bool {
+	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead
+}
+
+// sort says which of the mutations go to the next store and which into the journal, of those that have no outcome yet. A create
+// goes to the next store whenever that answers: only it knows whether the id is free.
+func (s *Store) sort(mutations []store.Mutation, outcomes []store.Outcome) (direct, local []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range mutations {
@@ -150,6 +133,7 @@ func (s *Store) sort(mutations []store.Mutation) (direct, local []int) {
 		l := s.lane(m.ID)
 		_, repeated := s.recent.find(m)
 		switch {
+		case outcomes[i].Err != nil:
 		case m.IfRevision != 0, m.MustExist && !repeated && s.asks(l, m):
 			direct = append(direct, i)
 		case m.Early && !m.Kind.Creates(), !s.opts.Up(l.partition), l.failing, repeated, s.waiting.tickets[m.ID] != nil:
@@ -182,12 +166,12 @@ func pick(mutations []store.Mutation, at []int) []store.Mutation {
 func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, n := range at {
+	for _, n := range at {
 		m := &mutations[n]
 		switch {
-		case outcomes[i].Err == nil:
-			s.recent.add(m, outcomes[i])
-		case errors.Is(outcomes[i].Err, store.ErrDeleted):
+		case outcomes[n].Err == nil:
+			s.recent.add(m, outcomes[n])
+		case errors.Is(outcomes[n].Err, store.ErrDeleted):
 			s.recent.graves.Add(m.ID)
 		}
 	}
@@ -200,22 +184,23 @@ func (s *Store) unanswered(id ticket.ID) {
 	s.lane(id).fence = true
 }
 
-// write puts mutations into the journal and returns when they are as durable as it promises.
-func (s *Store) write(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+// write puts some of the mutations into the journal and returns when they are as durable as it promises.
+func (s *Store) write(ctx context.Context, mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
-	outcomes, end, err := s.append(mutations)
+	end, err := s.append(mutations, at, outcomes)
 	s.noteRoom(err)
 	s.mu.Unlock()
-	if err != nil {
-		return nil, err
+	for _, n := range at {
+		s.lane(mutations[n].ID).wakeUp()
 	}
-	for i := range mutations {
-		s.lane(mutations[i].ID).wakeUp()
+	if err = s.journal.Commit(ctx, end); err == nil {
+		return
 	}
-	if err := s.journal.Commit(ctx, end); err != nil {
-		return nil, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)
+	for _, n := range at {
+		if outcomes[n].Err == nil {
+			outcomes[n] = store.Outcome{ID: mutations[n].ID, Err: fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)}
+		}
 	}
-	return outcomes, nil
 }
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
@@ -230,37 +215,49 @@ func (s *Store) noteRoom(err error) {
 	s.full = full
 }
 
-// append writes the records of those mutations that change something. The caller holds the lock.
-func (s *Store) append(mutations []store.Mutation) ([]store.Outcome, wal.Position, error) {
-	if s.count+len(mutations) > s.opts.MaxEntries {
-		return nil, wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
+// append writes the records of those mutations that change something, each for itself, and returns the position of the last that
+// others rely on, and why the last that was refused has found no place. The caller holds the lock.
+func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Outcome) (end wal.Position, refused error) {
+	for _, n := range at {
+		m := &mutations[n]
+		if outcome, decided := s.decided(m); decided {
+			outcomes[n], end = outcome, s.journal.End() // what it repeats may not be durable yet
+			continue
+		}
+		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
+		written, err := s.appendEntry(&e)
+		if err != nil {
+			refused = err
+			if unsure := outcomes[n].Err; errors.Is(unsure, store.ErrUnavailable) { // the next store may have made it
+				err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+			}
+			outcomes[n] = store.Outcome{ID: m.ID, Err: err}
+			continue
+		}
+		end = written
+		outcomes[n] = store.Outcome{ID: m.ID, Revision: e.revision}
+	}
+	return end, refused
+}
+
+// appendEntry writes the record of one mutation, if there is room for it. The caller holds the lock.
+func (s *Store) appendEntry(e *entry) (wal.Position, error) {
+	if s.count >= s.opts.MaxEntries {
+		return wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
 			Bound:  "journal.max_entries",
 			Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
 		})
 	}
-	outcomes := make([]store.Outcome, len(mutations))
-	var end wal.Position
-	for i := range mutations {
-		m := &mutations[i]
-		if outcome, decided := s.decided(m); decided {
-			outcomes[i], end = outcome, s.journal.End() // what it repeats may not be durable yet
-			continue
-		}
-		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
-		record := e.encode()
-		at, err := s.journal.Append(record)
-		if err != nil {
-			if i == 0 && errors.Is(err, wal.ErrFull) {
-				return nil, wal.Position{}, fmt.Errorf("journal: %w", err)
-			}
-			// The first of several may wait by now, so that this must not say that there was no room for any.
-			return nil, wal.Position{}, fmt.Errorf("journal: %w: %v", store.ErrUnavailable, err) //nolint:errorlint // see above
-		}
-		end = at
-		s.enqueue(&e, at, record)
-		outcomes[i] = store.Outcome{ID: m.ID, Revision: e.revision}
+	record := e.encode()
+	at, err := s.journal.Append(record)
+	switch {
+	case errors.Is(err, wal.ErrFull):
+		return at, fmt.Errorf("journal: %w", err)
+	case err != nil:
+		return at, fmt.Errorf("journal: %w: %w", store.ErrUnavailable, err)
 	}
-	return outcomes, end, nil
+	s.enqueue(e, at, record)
+	return at, nil
 }
 
 // decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here.

@@ -20,14 +20,14 @@ func TestReplayedCreateBringsNoDefaults(t *testing.T) {
 		m := mutation(id+1, "given")
 		m.Kind, m.Defaults = store.Create, 1
 		m.Fields = append(m.Fields, ticket.Field{Name: "category", Value: ticket.Text("default")})
-		if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		if _, err := store.Make(t.Context(), h, m); err != nil {
 			t.Fatal(err)
 		}
 	}
 	other := h.another(t)
 	elsewhere := mutation(2, "elsewhere")
 	elsewhere.Fields[0].Name = "category"
-	if _, err := other.Apply(t.Context(), []store.Mutation{elsewhere}); err != nil {
+	if _, err := store.Make(t.Context(), other, elsewhere); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -105,7 +105,7 @@ func TestAcknowledgedTicketIsMade(t *testing.T) {
 			h := newHarness(t)
 			first := mutation(1, "reply was lost")
 			first.Kind, first.RequestID = store.Create, "r"
-			if _, err := h.another(t).Apply(t.Context(), []store.Mutation{first}); err != nil {
+			if _, err := store.Make(t.Context(), h.another(t), first); err != nil {
 				t.Fatal(err)
 			}
 			h.next.away.Store(true)

@@ -25,8 +25,8 @@ func create(id ticket.ID, value string) store.Mutation {
 func (h *harness) stranger(t *testing.T, id ticket.ID) {
 	t.Helper()
 	m := mutation(id, "a stranger's")
-	m.Proposed -= 2 * store.LateSkew
-	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{m}); err != nil {
+	m.Proposed -= ticket.Revision(time.Hour.Microseconds()) // however long the test takes
+	if _, err := store.Make(t.Context(), h.another(t), m); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,11 +105,11 @@ func TestAReplayedTicketIsAsOldAsItsChange(t *testing.T) {
 	h.next.away.Store(true)
 	old := mutation(1, "theirs")
 	old.Proposed -= 3 * store.LateSkew
-	if _, err := h.Apply(t.Context(), []store.Mutation{old}); err != nil {
+	if _, err := store.Make(t.Context(), h, old); err != nil {
 		t.Fatal(err)
 	}
 	other := h.another(t)
-	if _, err := other.Apply(t.Context(), []store.Mutation{mutation(2, "newer, as all revisions after it")}); err != nil {
+	if _, err := store.Make(t.Context(), other, mutation(2, "newer, as all revisions after it")); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -264,8 +264,8 @@ func TestAStuckCreateIsNotReadAsTheOther(t *testing.T) {
 	for _, revision := range []ticket.Revision{r.Revision, held[0].Revision} {
 		conditional := mutation(1, "by condition")
 		conditional.IfRevision = revision
-		if outcomes, err := h.Apply(t.Context(), []store.Mutation{conditional}); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a change on condition of revision %d: %+v (%v), want unavailable", revision, outcomes, err)
+		if outcome, err := store.Make(t.Context(), h, conditional); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a change on condition of revision %d: %+v (%v), want unavailable", revision, outcome, err)
 		}
 	}
 	if got := status(t, h.another(t), 1); got != "a stranger's" {
@@ -312,12 +312,12 @@ func TestReplayedCreateMeetsItsOwn(t *testing.T) {
 	h.next.away.Store(true)
 	m := create(1, "new")
 	m.Fields = append(m.Fields, ticket.Field{Name: "subject", Value: ticket.Text("mine")})
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h, m); err != nil {
 		t.Fatal(err)
 	}
 	told := mutation(1, "told")
 	told.Fields[0].Name = "category"
-	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{told}); err != nil {
+	if _, err := store.Make(t.Context(), h.another(t), told); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -340,7 +340,7 @@ func TestTakenAndDeletedWhileRedisIsAway(t *testing.T) {
 	h.set(t, 1, "open")
 	gone := mutation(2, "")
 	gone.Kind, gone.Fields = store.Delete, nil
-	if _, err := h.Apply(t.Context(), []store.Mutation{gone}); err != nil {
+	if _, err := store.Make(t.Context(), h, gone); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Bury(t.Context(), []ticket.ID{3}); err != nil {

@@ -17,6 +17,7 @@ type waiting struct {
 	arrived  int             // entries that were taken away again
 	last     uint64          // the sequence number of the newest entry
 	born     ticket.Revision // of the first entry that made something wait
+	since    time.Time       // when that was accepted
 	revision ticket.Revision
 	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
 	full     bool            // made by a create that waits
@@ -41,7 +42,7 @@ func (o *overlay) add(e *entry) {
 	m := &e.mutation
 	w := o.tickets[m.ID]
 	if w == nil {
-		w = &waiting{born: e.revision}
+		w = &waiting{born: e.revision, since: changedAt(m).Truncate(time.Millisecond)}
 		o.tickets[m.ID] = w
 	}
 	w.entries++
@@ -99,12 +100,14 @@ func (o *overlay) remove(e *entry) {
 	w.changes = kept
 }
 
-// over puts what waits over a record of the next store.
+// over puts what waits over a record of the next store. The next store may still make other changes below the revision that the
+// record gets, so the record is behind, unless a create or a deletion waits: then there are no other changes.
 func (w *waiting) over(r *store.Record) {
 	if w.created != 0 && r.Held() && r.Born <= w.created { // another ticket, so that the create will get another id
 		*r = store.Record{ID: r.ID, Err: r.Err}
 	}
 	whole := r.Full
+	r.Behind = true
 	if w.full { // what the next store seems to hold is from before the create, which is nothing
 		r.Full, r.Behind = true, false
 	}
@@ -119,6 +122,9 @@ func (w *waiting) over(r *store.Record) {
 	}
 	if r.Created == 0 {
 		r.Created = w.created
+	}
+	if !r.Dirty || r.Since.IsZero() {
+		r.Since = w.since
 	}
 	r.Revision = max(r.Revision, w.revision)
 	r.Dirty, r.Queued = true, true

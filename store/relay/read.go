@@ -9,11 +9,19 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Get implements [store.Tickets]. While the next store is away, what waits in the journal is all that is known, and the
-// records say so.
+// maxReadSettling bounds how long a read waits for the next store to take what waits: with the time-out of the read itself it
+// must leave the client some of its second.
+const maxReadSettling = 250 * time.Millisecond
+
+// Get implements [store.Tickets]. Only the next store knows which fields a revision stands for: below the revision that the
+// journal gave to a waiting change it may still make changes from elsewhere, and the waiting change keeps its revision. So a read
+// first waits until the next store has the changes that were accepted before the read; later ones come after the read. Where the
+// next store does not take them in time, the read puts them over the next store's answer, and marks the records Behind.
 func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	accepted := s.accepted(ids)
+	s.settleRead(ctx, ids, accepted)
 	for {
-		before := s.arrivals(ids)
+		before := s.arrivals(ids, accepted)
 		records, err := s.ask(ctx, ids)
 		if err != nil {
 			return nil, err
@@ -21,6 +29,42 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 		if s.cover(records, before) {
 			return records, nil
 		}
+	}
+}
+
+// acceptance is one ticket's changes in the journal, and how many were ever accepted there since the first of them.
+type acceptance struct {
+	ticket *waiting
+	count  int
+}
+
+// accepted remembers what waits of the tickets when a read begins; nil where nothing does.
+func (s *Store) accepted(ids []ticket.ID) (all []acceptance) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, id := range ids {
+		if w := s.waiting.tickets[id]; w != nil {
+			if all == nil {
+				all = make([]acceptance, len(ids))
+			}
+			all[i] = acceptance{w, w.arrived + w.entries}
+		}
+	}
+	return all
+}
+
+// settleRead waits until the next store has what was accepted of the tickets, as far as it can be expected to take it soon.
+func (s *Store) settleRead(ctx context.Context, ids []ticket.ID, accepted []acceptance) {
+	var soon []ticket.ID
+	s.mu.Lock()
+	for i := range accepted {
+		if w := accepted[i].ticket; w != nil && s.soon(s.lane(ids[i]), w) {
+			soon = append(soon, ids[i])
+		}
+	}
+	s.mu.Unlock()
+	if len(soon) > 0 {
+		_ = s.settleSoon(ctx, soon, maxReadSettling) // what has not arrived is put over the answer
 	}
 }
 
@@ -64,21 +108,27 @@ type arrival struct {
 	arrived int
 }
 
-// arrivals remembers what waits of the tickets; nil for those of which nothing does.
-func (s *Store) arrivals(ids []ticket.ID) []arrival {
+// arrivals remembers which tickets still have changes in the journal that were accepted before the read, and how many of each had
+// arrived; nil where all have.
+func (s *Store) arrivals(ids []ticket.ID, accepted []acceptance) (before []arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := make([]arrival, len(ids))
-	for i, id := range ids {
-		if w := s.waiting.tickets[id]; w != nil {
-			before[i] = arrival{w, w.arrived}
+	for i := range accepted {
+		w := s.waiting.tickets[ids[i]]
+		// What is stuck was put behind the others, which made the ticket's waiting anew.
+		if w == nil || w.stuck == nil && (w != accepted[i].ticket || w.arrived >= accepted[i].count) {
+			continue
 		}
+		if before == nil {
+			before = make([]arrival, len(ids))
+		}
+		before[i] = arrival{w, w.arrived}
 	}
 	return before
 }
 
-// cover puts what waits over the records. False where some of it arrived in the next store while that was asked: it may be in
-// neither, or be newer there than here.
+// cover puts what waits over the records of the tickets in before. False where some of it arrived in the next store while that
+// was asked: it may be in neither, or be newer there than here.
 func (s *Store) cover(records []store.Record, before []arrival) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,8 +141,8 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 		if records[i].Deleted {
 			s.recent.saw(records[i].ID, records[i].Revision)
 		}
-		if w := s.waiting.tickets[records[i].ID]; w != nil {
-			w.over(&records[i])
+		if before != nil && before[i].ticket != nil {
+			before[i].ticket.over(&records[i])
 		}
 	}
 	return true

@@ -1,9 +1,11 @@
 package relay_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,7 +38,7 @@ func TestContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storetest.Run(t, func(t *testing.T) storetest.Backend {
-				return storetest.Backend{Store: wrap(newHarness(t)), Replays: name != "Direct"}
+				return storetest.Backend{Store: wrap(newHarness(t)), Replays: name != "Direct", Cramped: cramped[name]}
 			})
 			t.Run("InParts", func(t *testing.T) { // as before a Redis Cluster
 				storetest.Run(t, func(t *testing.T) storetest.Backend {
@@ -45,6 +47,20 @@ func TestContract(t *testing.T) {
 			})
 		})
 	}
+}
+
+// cramped are relays with room for two changes: before a store that has it, and in a journal whose next store is away.
+var cramped = map[string]func(*testing.T) store.Store{
+	"Direct": func(t *testing.T) store.Store {
+		t.Helper()
+		return start(t, &harness{maxDirty: 2}).Store
+	},
+	"Journal": func(t *testing.T) store.Store {
+		t.Helper()
+		h := start(t, &harness{maxEntries: 2})
+		h.next.away.Store(true)
+		return h.Store
+	},
 }
 
 // harness is a relay before a Redis, with an outage in between where the test wants one.
@@ -58,10 +74,12 @@ type harness struct {
 	cluster  bool
 	ids      *ids // nil: no id for creates whose own is taken
 	maxDirty int
-	next     *outage
-	client   *goredis.Client // of the Redis, and what its keys begin with
-	prefix   string
-	openFile func(path string) (wal.File, error)
+	// maxEntries bounds the journal; 5000 where it is 0.
+	maxEntries int
+	next       *outage
+	client     *goredis.Client // of the Redis, and what its keys begin with
+	prefix     string
+	openFile   func(path string) (wal.File, error)
 }
 
 func newHarness(t *testing.T) *harness {
@@ -100,7 +118,7 @@ func (h *harness) open(t *testing.T) {
 	}
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
-		MaxEntries: 5000, Partitions: redis.Partitions(h.cluster), Gather: h.gather,
+		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: redis.Partitions(h.cluster), Gather: h.gather,
 		Up: func(int) bool { return true }, NextID: next, Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
@@ -169,6 +187,8 @@ type outage struct {
 	gone atomic.Int64 // the partition of this ticket takes no replays
 	full atomic.Bool  // there is room for the first mutation of a call alone
 	held atomic.Bool  // of the next replay the first entry cannot be made, while the others are
+
+	onRead atomic.Pointer[func()] // is called once, when a read has its answer
 }
 
 // failure says of each write whether it fails before it is made, or after.
@@ -236,7 +256,11 @@ func (o *outage) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, erro
 	if o.away.Load() {
 		return nil, errOutage
 	}
-	return o.Next.Get(ctx, ids)
+	records, err := o.Next.Get(ctx, ids)
+	if do := o.onRead.Swap(nil); do != nil {
+		(*do)()
+	}
+	return records, err
 }
 
 // failingAtRandom fails a third of the writes, half of these after they were made.
@@ -284,7 +308,7 @@ func (p *patient) Apply(ctx context.Context, mutations []store.Mutation) ([]stor
 func (p *patient) insist(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	for {
 		outcomes, err := p.Store.Apply(ctx, mutations)
-		if !errors.Is(err, store.ErrUnavailable) {
+		if err != nil || !slices.ContainsFunc(outcomes, func(o store.Outcome) bool { return errors.Is(o.Err, store.ErrUnavailable) }) {
 			return outcomes, err
 		}
 		if err := p.settle(ctx); err != nil {

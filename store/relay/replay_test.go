@@ -196,7 +196,7 @@ func testRevisionStands(t *testing.T, value ticket.Value) {
 	h.next.failWith(func(write string) (before, after bool) {
 		return false, write == "apply" && lost.CompareAndSwap(false, true)
 	})
-	if _, err := h.Apply(t.Context(), []store.Mutation{early}); err != nil {
+	if _, err := store.Make(t.Context(), h, early); err != nil {
 		t.Fatal(err)
 	}
 	told, err := h.Apply(t.Context(), []store.Mutation{m})
@@ -270,7 +270,7 @@ func TestConditionalNeedsTheNextStore(t *testing.T) {
 	h.next.away.Store(true)
 	m := mutation(1, "after")
 	m.IfRevision = told
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := store.Make(t.Context(), h, m); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("error %v, want unavailable", err)
 	}
 	if n := h.Status().Entries; n != 0 {
@@ -312,7 +312,7 @@ func TestDeletionElsewhereStands(t *testing.T) {
 	other := h.another(t)
 	m := mutation(1, "")
 	m.Kind, m.Fields = store.Delete, nil
-	if _, err := other.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), other, m); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -342,7 +342,7 @@ func TestDeletingAgainIsNotToldLess(t *testing.T) {
 	}
 	h.next.away.Store(true)
 	acknowledged := remove()
-	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{mutation(2, "later")}); err != nil {
+	if _, err := store.Make(t.Context(), h.another(t), mutation(2, "later")); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(false)
@@ -366,7 +366,7 @@ func TestJournalGivesBackSpace(t *testing.T) {
 	for i := range 64 {
 		m := mutation(ticket.ID(i%8+1), large+strconv.Itoa(i))
 		m.Early = true
-		if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+		if _, err := store.Make(t.Context(), h, m); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -378,7 +378,7 @@ func TestJournalGivesBackSpace(t *testing.T) {
 	h.open(t)
 	m := mutation(1, "after")
 	m.Early = true
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h, m); err != nil {
 		t.Fatal(err)
 	}
 	h.drained(t)
@@ -398,7 +398,7 @@ func TestFullJournalEmpties(t *testing.T) {
 	large := strings.Repeat("x", 5000)
 	accepted := 0
 	for ; ; accepted++ {
-		_, err := h.Apply(t.Context(), []store.Mutation{mutation(ticket.ID(accepted%8+1), large)})
+		_, err := store.Make(t.Context(), h, mutation(ticket.ID(accepted%8+1), large))
 		if errors.Is(err, store.ErrFull) {
 			break
 		}
@@ -435,7 +435,7 @@ func TestStopKeepsWhatWaits(t *testing.T) {
 	}
 	m := mutation(1, "late")
 	m.Early = true
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h, m); err != nil {
 		t.Fatal(err)
 	}
 	h.close(t)
@@ -456,7 +456,7 @@ func TestOutcomesKeepTheirOrder(t *testing.T) {
 	}
 	first := mutation(1, "waits")
 	first.Early = true
-	if _, err := h.Apply(t.Context(), []store.Mutation{first}); err != nil {
+	if _, err := store.Make(t.Context(), h, first); err != nil {
 		t.Fatal(err)
 	}
 	h.next.away.Store(true)
@@ -481,7 +481,7 @@ func TestSettleHeedsItsContext(t *testing.T) {
 	}
 	m := mutation(1, "waits")
 	m.Early = true
-	if _, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil {
+	if _, err := store.Make(t.Context(), h, m); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)

@@ -119,7 +119,7 @@ func TestRepetitionWaitsForTheDisk(t *testing.T) {
 	m := mutation(1, "open")
 	m.RequestID = "r1"
 	for try := range 2 {
-		if _, err := h.Apply(t.Context(), []store.Mutation{m}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := store.Make(t.Context(), h, m); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("try %d on a disk that fails: %v, want unavailable", try, err)
 		}
 	}

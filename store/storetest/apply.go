@@ -294,6 +294,60 @@ func testBatch(t *testing.T, b *bench) {
 	wantFields(t, b.get(t, 2).Fields, "status", "open")
 }
 
+// A dirty ticket says since when, as its claim does; later changes do not move that, and a clean ticket has none.
+func testSince(t *testing.T, b *bench) {
+	at := b.now
+	b.set(t, 1, "status", "open")
+	b.advance(time.Hour)
+	last := b.set(t, 1, "status", "pending")
+	if got := b.get(t, 1).Since; got.Before(at.Add(-time.Second)) || got.After(at.Add(time.Second)) {
+		t.Errorf("the ticket is dirty since %v, want %v", got, at)
+	}
+	since := b.get(t, 1).Since
+	if c := b.claimOne(t); !c.Since.Equal(since) {
+		t.Errorf("claimed as dirty since %v, and read since %v", c.Since, since)
+	}
+	b.ack(t, 1, last)
+	if got := b.get(t, 1); !got.Since.IsZero() {
+		t.Errorf("a clean ticket is dirty since %v", got.Since)
+	}
+}
+
+// A call that the store has room for in part makes that part, and says which: what is refused was not made, what is not refused
+// was, and what needs no room (a repetition) is answered, wherever in the call it stands.
+func testRoom(t *testing.T, b *bench) {
+	if b.Cramped == nil {
+		t.Skip("this store has no bound of its own")
+	}
+	b.Store = b.Cramped(t)
+	const first, second, third = 1, 1 + Partitions, 1 + 2*Partitions
+	repeatable := b.mutation(store.Set, first, fields("status", "a"))
+	repeatable.RequestID = "r-1"
+	made := b.apply(t, repeatable)[0]
+	batch := []store.Mutation{
+		b.mutation(store.Set, second, fields("status", "b")), b.mutation(store.Set, third, fields("status", "c")), repeatable,
+		b.mutation(store.Create, third+Partitions, fields("status", "d")), b.mutation(store.Set, first, fields("subject", "e")),
+	}
+	outcomes := b.apply(t, batch...)
+	if outcomes[0].Err != nil || !errors.Is(outcomes[1].Err, store.ErrFull) || !errors.Is(outcomes[3].Err, store.ErrFull) {
+		t.Errorf("outcomes %+v, want room for the first alone", outcomes)
+	}
+	if outcomes[2].Err != nil || outcomes[2].Revision != made.Revision {
+		t.Errorf("repetition: %+v, first: %+v", outcomes[2], made)
+	}
+	if !b.Replays && outcomes[4].Err != nil { // a journal before a store has room for changes, not for tickets
+		t.Errorf("a change of a ticket that is changed already: %v", outcomes[4].Err)
+	}
+	for i := range batch {
+		held := b.get(t, batch[i].ID)
+		f := batch[i].Fields[0]
+		got, there := held.Fields.Get(f.Name)
+		if is := there && got == f.Value; is != (outcomes[i].Err == nil) {
+			t.Errorf("mutation %d: outcome %+v, and the store holds %+v", i, outcomes[i], held)
+		}
+	}
+}
+
 func testConcurrentWriters(t *testing.T, b *bench) {
 	const writers, writes = 16, 40
 	var all sync.WaitGroup

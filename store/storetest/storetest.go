@@ -15,6 +15,8 @@ type Backend struct {
 	Expires func(t *testing.T, id ticket.ID) bool
 	// Remembers tells how much longer a request id is remembered. Stores that cannot tell leave it nil.
 	Remembers func(t *testing.T, requestID string) time.Duration
+	// Cramped opens an empty store of the same kind that has room for two changed tickets of a partition.
+	Cramped func(t *testing.T) store.Store
 	// Replays says that changes may come out of a journal, out of which no create is the whole ticket: see [store.Mutation.Begun].
 	Replays bool
 }
@@ -44,6 +46,8 @@ var contract = map[string]func(*testing.T, *bench){
 	"Apply/UnknownDigestRepeats":            testUnknownDigest,
 	"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
 	"Apply/BatchAnswersInOrder":             testBatch,
+	"Apply/EachFindsRoomForItself":          testRoom,
+	"Get/SinceTheOldestChange":              testSince,
 	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
 	"Create/TakenIdIsRefused":               testCreateTaken,
 	"Create/LateMeetsItsOwnAlone":           testLateCreate,

@@ -196,7 +196,9 @@ func changes(claims []store.Claim) []Change {
 	changes := make([]Change, len(claims))
 	for i := range claims {
 		c := &claims[i]
-		changes[i] = Change{ID: c.ID, Revision: c.Revision, Fields: c.Fields, Deleted: c.Deleted, Created: c.Created}
+		changes[i] = Change{
+			ID: c.ID, Revision: c.Revision, Fields: c.Fields, Deleted: c.Deleted, Created: c.Created, Since: c.Since,
+		}
 	}
 	return changes
 }

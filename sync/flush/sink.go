@@ -3,6 +3,7 @@ package flush
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 )
@@ -16,6 +17,8 @@ type Change struct {
 	// Created, where it is not zero, says that the sink may not have the ticket's create yet: a row from before this
 	// revision belongs to another ticket and must not be changed.
 	Created ticket.Revision
+	// Since is when the oldest of the changes was made: where the sink does not have the ticket, that made it.
+	Since time.Time
 }
 
 // Result is what the sink did with one change: stored it, refused it, or left it for later.

@@ -43,6 +43,8 @@ func TestBeside(t *testing.T) {
 		"ExtraFields":                           TestExtraFields,
 		"AnotherUniqueIndexDoesNotMixTickets":   TestAnotherUniqueIndexDoesNotMixTickets,
 		"AFieldWithoutAPlace":                   TestAFieldWithoutAPlace,
+		"OddRevision":                           TestOddRevision,
+		"TicketsOfSetsAreAsOldAsTheSet":         TestTicketsOfSetsAreAsOldAsTheSet,
 		"BitAndBinaryColumns":                   TestBitAndBinaryColumns,
 		"SoftDeletes":                           TestSoftDeletes,
 		"BatchesAreCutByRowsAndSorted":          TestBatchesAreCutByRowsAndSorted,

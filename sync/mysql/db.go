@@ -42,6 +42,8 @@ type DB struct {
 	places atomic.Pointer[[]idPlace]
 	// rereads are those of the definition because of something refused.
 	rereads seldom
+	// odd are the rows whose revision is none.
+	odd oddRows
 	// guard looks at new connections; nil without such a check.
 	guard *guard
 }

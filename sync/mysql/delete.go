@@ -28,9 +28,9 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 		}
 		alive, dead := make([]row, 0, len(rows)), []*row(nil)
 		for i := range rows {
-			revision, is := buried[rows[i].id]
+			grave, is := buried[rows[i].id]
 			switch rows[i].buried = is; {
-			case is && revision < rows[i].floor:
+			case is && grave.Revision < rows[i].floor:
 				w.stranger(&rows[i])
 				continue
 			case is:
@@ -82,7 +82,7 @@ func (w *write) notStrangers(ctx context.Context, tx *sql.Tx, rows []row) ([]row
 	}
 	own := make([]row, 0, len(rows))
 	for i := range rows {
-		if revision, there := held[rows[i].id]; there && revision < rows[i].floor {
+		if row, there := held[rows[i].id]; there && row.Revision < rows[i].floor {
 			w.stranger(&rows[i])
 			continue
 		}
@@ -123,7 +123,12 @@ func (w *write) bury(ctx context.Context, rows []row) error {
 		return err
 	}
 	for i := range rows {
-		w.stored(&rows[i], max(rows[i].revision, newer[rows[i].id]))
+		left := newer[rows[i].id]
+		if left.odd != "" {
+			w.refuseOdd(&rows[i], left.odd)
+			continue
+		}
+		w.stored(&rows[i], max(rows[i].revision, left.Revision))
 	}
 	return nil
 }

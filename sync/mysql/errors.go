@@ -27,6 +27,7 @@ const (
 	errUnknownColumn  = 1054
 	errLockWait       = 1205
 	errDuplicate      = 1062
+	errOutOfRange     = 1264
 	errPacketTooLarge = 1153
 	errNoDefault      = 1364
 )
@@ -38,29 +39,29 @@ var verdicts = map[uint16]verdict{
 	errLockWait: conflict, // lock wait timeout
 	1020:        conflict, // MariaDB: record has changed since last read
 
-	1048:         data, // NULL in a NOT NULL column
-	1118:         data, // row size too large
-	1264:         data, // out of range
-	1265:         data, // data truncated
-	1292:         data, // incorrect date or time
-	1366:         data, // incorrect value, string or character
-	errNoDefault: data,
-	1406:         data, // too long
-	1452:         data, // foreign key
-	errDuplicate: data, // another unique index
-	1644:         data, // a trigger's SIGNAL
-	3140:         data, // invalid JSON text
-	3141:         data, // invalid JSON in an argument
-	3144:         data, // JSON in the wrong character set
-	3157:         data, // JSON nested too deeply
-	3819:         data, // CHECK constraint (MySQL)
-	4025:         data, // CHECK constraint (MariaDB)
-	4035:         data, // MariaDB: broken JSON in an argument, here and up to 4040; the extra column may hold such
-	4036:         data,
-	4037:         data,
-	4038:         data,
-	4039:         data,
-	4040:         data,
+	1048:          data, // NULL in a NOT NULL column
+	1118:          data, // row size too large
+	errOutOfRange: data,
+	1265:          data, // data truncated
+	1292:          data, // incorrect date or time
+	1366:          data, // incorrect value, string or character
+	errNoDefault:  data,
+	1406:          data, // too long
+	1452:          data, // foreign key
+	errDuplicate:  data, // another unique index
+	1644:          data, // a trigger's SIGNAL
+	3140:          data, // invalid JSON text
+	3141:          data, // invalid JSON in an argument
+	3144:          data, // JSON in the wrong character set
+	3157:          data, // JSON nested too deeply
+	3819:          data, // CHECK constraint (MySQL)
+	4025:          data, // CHECK constraint (MariaDB)
+	4035:          data, // MariaDB: broken JSON in an argument, here and up to 4040; the extra column may hold such
+	4036:          data,
+	4037:          data,
+	4038:          data,
+	4039:          data,
+	4040:          data,
 
 	errPacketTooLarge: tooLarge,
 

@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -22,12 +21,10 @@ type Page struct {
 	After *Mark
 	// Limit is above zero.
 	Limit int
-	// MaxBytes bounds the texts of all rows together; 0 is no bound. What has more is [ErrTooMuch].
-	MaxBytes int
+	// Fits says of each row, in their order, whether it has room on the page. The page ends before the first that has none, unless
+	// that would make it empty. Optional.
+	Fits func(row *Row) bool
 }
-
-// ErrTooMuch means that the rows of a page hold more bytes than wanted. Nothing of it is returned.
-var ErrTooMuch = errors.New("the tickets hold too many bytes")
 
 // Mark is where a ticket stands in a sort. It stays where it is when tickets come and go.
 type Mark struct {
@@ -62,19 +59,15 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 		return nil, nil, db.failure(operation, err)
 	}
 	defer rows.Close()
-	tickets, next, err = readPage(rows, newRowScanner(d), p)
-	if errors.Is(err, ErrTooMuch) {
-		return nil, nil, err
-	}
+	tickets, next, err = readPage(rows, db.newRowScanner(d), p)
 	return tickets, next, db.failure(operation, err)
 }
 
-// readPage reads limit rows; where there is one more, the mark of the last that was read.
+// readPage reads limit rows, or those that fit; where there is one more, the mark of the last that was read.
 func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []Row, next *Mark, err error) {
 	var sorted sql.RawBytes
 	scanner.targets = append(scanner.targets, &sorted)
 	last := &Mark{}
-	bytes := 0
 	for rows.Next() {
 		if len(tickets) == p.Limit {
 			return tickets, last, nil
@@ -83,11 +76,8 @@ func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []Row, next
 		if err != nil {
 			return nil, nil, err
 		}
-		for i := range row.Fields {
-			bytes += len(row.Fields[i].Value.Text())
-		}
-		if p.MaxBytes > 0 && bytes > p.MaxBytes {
-			return nil, nil, ErrTooMuch
+		if p.Fits != nil && !p.Fits(&row) && len(tickets) > 0 {
+			return tickets, last, nil
 		}
 		tickets = append(tickets, row)
 		*last = Mark{ID: row.ID}

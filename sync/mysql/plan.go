@@ -17,6 +17,7 @@ type row struct {
 	id       ticket.ID
 	revision ticket.Revision
 	values   []any // by the group's columns, then the patch of the extra column where the group has one
+	born     []any // the time of creation, where the group has it
 	at       int   // which of the changes it is
 	size     int   // bytes that its values take in a statement
 	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
@@ -42,6 +43,8 @@ type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
 	removal []string // paths of what is removed from the extra column
+	// born is the position of the column for the time of creation, which is inserted with a new row and never updated; -1: none.
+	born int
 	// floor keeps the changes away from rows below it, see [floorOf].
 	floor ticket.Revision
 	// alive keeps the changes away from rows that are marked as deleted.
@@ -74,9 +77,9 @@ func newPlan(d *table.Definition) *plan {
 
 // add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
 // added.
-func (p *plan) add(at int, c *flush.Change) (unplaced string) {
+func (p *plan) add(index int, c *flush.Change) (unplaced string) {
 	d := p.definition
-	r := row{id: c.ID, revision: c.Revision, at: at, deletion: c.Deleted, floor: floorOf(c.Created)}
+	r := row{id: c.ID, revision: c.Revision, at: index, deletion: c.Deleted, floor: floorOf(c.Created)}
 	if c.Deleted && d.DeletedAt == "" {
 		p.deletions = append(p.deletions, r)
 		return ""
@@ -94,7 +97,14 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 		patch.add(f)
 	}
 	slices.SortFunc(p.cells, func(a, b cell) int { return cmp.Compare(a.column, b.column) })
-	g := p.group(&patch, r.floor, p.needsLife(c))
+	born, at := -1, ticket.Null
+	if !c.Deleted {
+		born, at = d.Born(c.Fields, c.Since)
+	}
+	g := p.group(&patch, born, r.floor, p.needsLife(c))
+	if born >= 0 {
+		r.born = []any{argument(&d.Columns[born], at)}
+	}
 	r.values = make([]any, 0, len(p.cells)+1)
 	for _, c := range p.cells {
 		r.values = append(r.values, argument(&d.Columns[c.column], c.value))
@@ -102,7 +112,7 @@ func (p *plan) add(at int, c *flush.Change) (unplaced string) {
 	if g.extra {
 		r.values = append(r.values, patch.text())
 	}
-	r.size = sizeOf(r.values)
+	r.size = sizeOf(r.values) + sizeOf(r.born)
 	g.rows = append(g.rows, r)
 	return ""
 }
@@ -117,8 +127,8 @@ func (p *plan) needsLife(c *flush.Change) bool {
 	return !sets || c.Created > 0 && (mark.IsNull() || unmarked(mark.Text()))
 }
 
-// group finds the group for the cells, the patch and the limits, or makes it.
-func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *group {
+// group finds the group for the cells, the patch, the time of creation and the limits, or makes it.
+func (p *plan) group(patch *extraPatch, born int, floor ticket.Revision, alive bool) *group {
 	removal := patch.removal()
 	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor)) //nolint:gosec // it is not negative
 	if alive {
@@ -126,6 +136,7 @@ func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *grou
 	} else {
 		p.shape = append(p.shape, 0)
 	}
+	p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(born+1)) //nolint:gosec // a table has at most 4096 columns
 	for _, c := range p.cells {
 		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) //nolint:gosec // a table has at most 4096 columns
 	}
@@ -137,13 +148,13 @@ func (p *plan) group(patch *extraPatch, floor ticket.Revision, alive bool) *grou
 	if g := p.byShape[string(p.shape)]; g != nil {
 		return g
 	}
-	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), floor: floor, alive: alive}
+	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), born: born, floor: floor, alive: alive}
 	for i, c := range p.cells {
 		g.columns[i] = c.column
 	}
 	g.insertable = !slices.ContainsFunc(p.definition.Required(), func(required int) bool {
 		_, given := slices.BinarySearch(g.columns, required)
-		return !given
+		return !given && required != born
 	})
 	p.byShape[string(p.shape)] = g
 	p.groups = append(p.groups, g)

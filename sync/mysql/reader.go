@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"math"
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -42,7 +41,7 @@ func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
 		return nil, db.failure(operation, err)
 	}
 	defer rows.Close()
-	scanner := newRowScanner(d)
+	scanner := db.newRowScanner(d)
 	var all []Row
 	for rows.Next() {
 		row, err := scanner.scan(rows)
@@ -66,8 +65,10 @@ func selected(d *table.Definition) string {
 		switch name := quote(d.Columns[i].Name); d.Columns[i].Kind {
 		case table.Bit: // as a number and not as its bytes
 			list.WriteString("," + name + "+0")
-		case table.Float, table.Year: // as the server writes it, not as the driver does
+		case table.Year: // as the server writes it, not as the driver does
 			list.WriteString(",CAST(" + name + " AS CHAR)")
+		case table.Float: // as a double: a FLOAT itself is written with six digits, which are another number
+			list.WriteString(",CAST(" + name + "+0e0 AS CHAR)")
 		default:
 			list.WriteString("," + name)
 		}
@@ -81,19 +82,20 @@ func selected(d *table.Definition) string {
 // rowScanner turns result rows into tickets.
 type rowScanner struct {
 	definition *table.Definition
-	id         int64
-	revision   int64
+	odd        *oddRows
+	id         ticket.ID
+	revision   revision
 	deleted    bool // by the side table, where there is one
 	cells      []sql.RawBytes
 	targets    []any
 }
 
-func newRowScanner(d *table.Definition) *rowScanner {
+func (db *DB) newRowScanner(d *table.Definition) *rowScanner {
 	n := len(d.Columns)
 	if d.Extra != "" {
 		n++
 	}
-	s := &rowScanner{definition: d, cells: make([]sql.RawBytes, n), targets: make([]any, 0, n+3)}
+	s := &rowScanner{definition: d, odd: &db.odd, cells: make([]sql.RawBytes, n), targets: make([]any, 0, n+3)}
 	s.targets = append(s.targets, &s.id, &s.revision)
 	if d.Side != "" {
 		s.targets = append(s.targets, &s.deleted)
@@ -108,9 +110,10 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 	if err := rows.Scan(s.targets...); err != nil {
 		return Row{}, err
 	}
+	s.odd.saw(s.id, &s.revision)
 	d := s.definition
 	row := Row{
-		ID: ticket.ID(s.id), Revision: ticket.Revision(s.revision), Deleted: s.deleted,
+		ID: s.id, Revision: s.revision.Revision, Deleted: s.deleted,
 		Fields: make(ticket.Fields, 0, len(d.Columns)),
 	}
 	for i := range d.Columns {
@@ -121,6 +124,9 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 		value := ticket.Null
 		if cell != nil {
 			value = ticket.Text(string(cell))
+		}
+		if c := &d.Columns[i]; c.Kind == table.Float && cell != nil {
+			value = ticket.Text(c.FloatText(value.Text()))
 		}
 		if field == d.DeletedAt {
 			row.Deleted = row.Deleted || !value.IsNull() && !unmarked(value.Text())
@@ -137,8 +143,8 @@ func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
 // deleted.
 func unmarked(text string) bool { return strings.Trim(text, "0-: .") == "" }
 
-// MaxRevision returns the highest revision in the table, zero where it is empty. It is quick where the revision is
-// indexed, as ticketd migrate leaves it.
+// MaxRevision returns the highest revision in the table, zero where it is empty; what no revision can be is passed over. It is
+// quick where the revision is indexed, as ticketd migrate leaves it.
 func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
 	d, err := db.known(ctx)
 	if err != nil {
@@ -146,9 +152,9 @@ func (db *DB) MaxRevision(ctx context.Context) (ticket.Revision, error) {
 	}
 	var n int64
 	if d.Side == "" {
-		n, err = db.highest(ctx, db.config.Table, db.config.Revision, math.MaxInt64)
+		n, err = db.highest(ctx, db.config.Table, db.config.Revision, int64(ticket.Ceiling)+1)
 	} else {
-		n, err = db.highest(ctx, d.Side, sideRevisionColumn, math.MaxInt64)
+		n, err = db.highest(ctx, d.Side, sideRevisionColumn, int64(ticket.Ceiling)+1)
 	}
 	return ticket.Revision(n), db.failure("read the highest revision", err)
 }

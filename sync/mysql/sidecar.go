@@ -225,8 +225,9 @@ func (w *write) mark(ctx context.Context, tx *sql.Tx, p purpose, rows []row) err
 
 // beside is a row of the side table.
 type beside struct {
-	revision ticket.Revision
-	deleted  bool
+	revision
+
+	deleted bool
 }
 
 func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside, error) {
@@ -239,12 +240,12 @@ func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside,
 	defer rows.Close()
 	held := make(map[ticket.ID]beside, len(of))
 	for rows.Next() {
-		var id, revision int64
-		var deleted bool
-		if err := rows.Scan(&id, &revision, &deleted); err != nil {
+		var id ticket.ID
+		var b beside
+		if err := rows.Scan(&id, &b.revision, &b.deleted); err != nil {
 			return nil, err
 		}
-		held[ticket.ID(id)] = beside{ticket.Revision(revision), deleted}
+		held[id] = b
 	}
 	return held, rows.Err()
 }
@@ -253,14 +254,16 @@ func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside,
 // the side table has an earlier part of the same ticket; the row is then a change.
 func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	switch {
-	case held.revision == 0:
+	case held.odd != "":
+		w.refuseOdd(r, held.odd)
+	case held.Revision == 0:
 		return true, false
-	case held.revision < r.floor:
+	case held.Revision < r.floor:
 		w.refuse(r, takenID())
 	case held.deleted && !r.deletion: // nothing is left to write
-		w.stored(r, max(held.revision, r.revision))
-	case held.revision >= r.revision:
-		w.stored(r, held.revision)
+		w.stored(r, max(held.Revision, r.revision))
+	case held.Revision >= r.revision:
+		w.stored(r, held.Revision)
 	default:
 		arrived = r.floor != 0
 		r.floor = 0
@@ -360,7 +363,7 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 }
 
 // present returns which of the rows are in the table.
-func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.ID]ticket.Revision, error) {
+func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.ID]revision, error) {
 	key := quote(w.definition.Key)
 	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(w.definition.Table)+" WHERE "+key+" IN ", "", of)
 }

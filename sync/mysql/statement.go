@@ -12,6 +12,7 @@ import (
 type statements struct {
 	table, key, revision, extra string
 	columns                     []string // quoted
+	born                        string   // quoted; empty where there is none
 	group                       *group
 	mark                        *table.Column // of a soft delete; nil where the table has none
 }
@@ -23,6 +24,9 @@ func newStatements(d *table.Definition, g *group) *statements {
 	}
 	for i, column := range g.columns {
 		s.columns[i] = quote(d.Columns[column].Name)
+	}
+	if g.born >= 0 {
+		s.born = quote(d.Columns[g.born].Name)
 	}
 	if i, there := d.Position(d.DeletedAt); there {
 		s.mark = &d.Columns[i]
@@ -76,6 +80,9 @@ func (s *statements) insertInto(first ...string) string {
 	if s.group.extra {
 		columns = append(columns, s.extra)
 	}
+	if s.born != "" {
+		columns = append(columns, s.born)
+	}
 	return "INSERT INTO " + s.table + " (" + strings.Join(columns, ",") + ") VALUES "
 }
 
@@ -121,9 +128,9 @@ func (s *statements) upsert(head, tail string, rows []row) (query string, args [
 func (s *statements) insert(
 	head, tail string, rows []row, first, other string, lead func(args []any, r *row) []any,
 ) (query string, args []any) {
-	values := strings.Repeat(",?", len(rows[0].values)) + ")"
+	values := strings.Repeat(",?", len(rows[0].values)+len(rows[0].born)) + ")"
 	first, other = "("+first+values, ",("+other+values
-	args = make([]any, 0, len(rows)*(len(rows[0].values)+2)+len(s.group.removal))
+	args = make([]any, 0, len(rows)*(len(rows[0].values)+len(rows[0].born)+2)+len(s.group.removal))
 	var b strings.Builder
 	b.Grow(len(head) + len(first) + len(rows)*len(other) + len(tail))
 	b.WriteString(head)
@@ -133,7 +140,7 @@ func (s *statements) insert(
 		} else {
 			b.WriteString(other)
 		}
-		args = append(lead(args, &rows[i]), rows[i].values...)
+		args = append(append(lead(args, &rows[i]), rows[i].values...), rows[i].born...)
 	}
 	b.WriteString(tail)
 	return b.String(), s.appendRemoval(args)

@@ -168,12 +168,14 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 // kept ends a change that the guard kept from a row.
 func (w *write) kept(g *group, r *row, held openRow) {
 	switch {
-	case held.revision < r.floor:
+	case held.odd != "":
+		w.refuseOdd(r, held.odd)
+	case held.Revision < r.floor:
 		w.stranger(r)
 	case g.alive && held.marked:
-		w.results[r.at] = flush.Result{Revision: max(held.revision, r.revision), Ahead: true}
+		w.results[r.at] = flush.Result{Revision: max(held.Revision, r.revision), Ahead: true}
 	default: // a revision below the change's own means that the row was reset by hand: it is flushed again
-		w.stored(r, held.revision)
+		w.stored(r, held.Revision)
 	}
 }
 
@@ -189,8 +191,9 @@ func (w *write) stranger(r *row) {
 
 // openRow is what the table holds where the outcome of a write is open.
 type openRow struct {
-	revision ticket.Revision
-	marked   bool // as deleted
+	revision
+
+	marked bool // as deleted
 }
 
 func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[ticket.ID]openRow, error) {
@@ -207,13 +210,12 @@ func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[t
 	defer rows.Close()
 	found := make(map[ticket.ID]openRow, len(open))
 	for rows.Next() {
-		var id, revision int64
+		var id ticket.ID
 		var r openRow
-		if err := rows.Scan(&id, &revision, &r.marked); err != nil {
+		if err := rows.Scan(&id, &r.revision, &r.marked); err != nil {
 			return nil, err
 		}
-		r.revision = ticket.Revision(revision)
-		found[ticket.ID(id)] = r
+		found[id] = r
 	}
 	return found, rows.Err()
 }
@@ -227,20 +229,21 @@ func (w *write) exec(ctx context.Context, q querier, query string, args ...any) 
 // readRevisions runs a query for ids and revisions, which the list of ids and the suffix complete.
 func readRevisions(
 	ctx context.Context, q querier, query, suffix string, of []*row,
-) (map[ticket.ID]ticket.Revision, error) {
+) (map[ticket.ID]revision, error) {
 	list, args := keys(of)
 	rows, err := q.QueryContext(ctx, query+list+suffix, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	revisions := make(map[ticket.ID]ticket.Revision, len(of))
+	revisions := make(map[ticket.ID]revision, len(of))
 	for rows.Next() {
-		var id, revision int64
-		if err := rows.Scan(&id, &revision); err != nil {
+		var id ticket.ID
+		var r revision
+		if err := rows.Scan(&id, &r); err != nil {
 			return nil, err
 		}
-		revisions[ticket.ID(id)] = ticket.Revision(revision)
+		revisions[id] = r
 	}
 	return revisions, rows.Err()
 }

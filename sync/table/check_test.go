@@ -90,7 +90,7 @@ func TestCheckAccepts(t *testing.T) {
 		{"double", "1e-400", "0"},
 		{"double", "0.0000000000000001", "1e-16"},
 		{"udouble", "-0.0", "0"},
-		{"money", "999.994", "999.994"},
+		{"money", "999.994", "999.99"},
 		{"char", "ab ", "ab"},
 		{"varchar", "ab ", "ab "},
 		{"varchar", "abc  ", "abc"},

@@ -48,6 +48,25 @@ func (c *Column) initial(now time.Time) (ticket.Value, bool) {
 	}
 }
 
+// Born returns the time of creation of a ticket that its first change, no create, has made at since, and the column of it; -1
+// where the table has none, or the fields have it. It is never later than the time of the last change among the fields, which
+// another clock may have read.
+func (d *Definition) Born(fields ticket.Fields, since time.Time) (column int, v ticket.Value) {
+	column, there := d.Position(d.CreatedAt)
+	_, given := fields.Get(d.CreatedAt)
+	if d.CreatedAt == "" || !there || given || since.IsZero() || d.Columns[column].Generated {
+		return -1, ticket.Null
+	}
+	c := &d.Columns[column]
+	v = c.stamp(since)
+	changed, is := fields.Get(d.UpdatedAt)
+	if at, known := d.Position(d.UpdatedAt); is && known && d.Columns[at].Kind == c.Kind && len(changed.Text()) == len(v.Text()) &&
+		changed.Text() < v.Text() {
+		v = changed
+	}
+	return column, v
+}
+
 // Touch sets the time of the last change where the table has that column and the caller did not give it.
 func (d *Definition) Touch(fields ticket.Fields, now time.Time) ticket.Fields {
 	return d.stamped(d.UpdatedAt, fields, now)

@@ -204,8 +204,7 @@ func (c *Column) checkDecimal(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(text), nil
 }
 
-// checkFloat judges FLOAT and DOUBLE. The text is only brought to a plain form: how a float reads is the database's
-// affair.
+// checkFloat judges FLOAT and DOUBLE, and brings the text to the form that [Column.FloatText] reads.
 func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	n, ok := parseNumeral(s)
@@ -216,21 +215,60 @@ func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 		return c.refuse(RuleRange, "below zero, and the column is unsigned")
 	}
 	trimmed := strings.Trim(s, spaces)
-	f, err := strconv.ParseFloat(trimmed, c.Bits)
+	// The database reads the text as a double, and refuses what is beyond the largest FLOAT, be it rounded to that.
+	f, err := strconv.ParseFloat(trimmed, 64)
+	if err == nil && c.Bits == 32 && math.Abs(f) > math.MaxFloat32 {
+		err = strconv.ErrRange
+	}
 	if err == nil && c.Precision > 0 {
 		limit := math.Pow10(c.Precision-c.Scale) - math.Pow10(-c.Scale)
-		if rounded, _ := n.round(c.Scale); !withinLimit(rounded, limit) {
+		rounded, _ := n.round(c.Scale)
+		if !withinLimit(rounded, limit) {
 			err = strconv.ErrRange
+		} else if f, err = strconv.ParseFloat(rounded, 64); n.negative {
+			f = -f
 		}
 	}
 	if err != nil {
 		return c.refuse(RuleRange, "out of range for the column's type")
 	}
-	text := formatFloat(f, c.Bits)
+	text := c.formatFloat(f)
 	if text == s {
 		return v, nil
 	}
 	return ticket.Text(text), nil
+}
+
+// FloatText brings what the database says of a FLOAT or DOUBLE to the form in which the door has let it pass: the shortest text
+// that stands for the same number of the column's width.
+func (c *Column) FloatText(text string) string {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return text
+	}
+	if c.Precision > 0 { // the server's own number of digits, which the door has rounded to
+		if n, ok := parseNumeral(strconv.FormatFloat(math.Abs(f), 'f', -1, c.Bits)); ok {
+			rounded, _ := n.round(c.Scale)
+			if r, err := strconv.ParseFloat(rounded, 64); err == nil {
+				f = math.Copysign(r, f)
+			}
+		}
+	}
+	return c.formatFloat(f)
+}
+
+// formatFloat writes a number as the column holds it. The shortest text of the largest FLOAT is beyond it for a database, which
+// reads a double.
+func (c *Column) formatFloat(f float64) string {
+	if c.Bits == 64 {
+		return formatFloat(f, 64)
+	}
+	f = float64(float32(f))
+	text := formatFloat(f, 32)
+	if back, err := strconv.ParseFloat(text, 64); err != nil || math.Abs(back) > math.MaxFloat32 {
+		return formatFloat(f, 64)
+	}
+	return text
 }
 
 func withinLimit(number string, limit float64) bool {

@@ -81,7 +81,7 @@ func (c *Column) checkEncoding(v ticket.Value) (ticket.Value, error) {
 		}
 	case "latin1":
 		for _, r := range s {
-			if r > 0xFF && !strings.ContainsRune(windows1252, r) {
+			if r > 0xFF && !strings.ContainsRune(windows1252, r) || 0x80 <= r && r < 0xA0 && !strings.ContainsRune(controls1252, r) {
 				return c.refuse(RuleEncoding, "holds a character that the column's character set latin1 lacks")
 			}
 		}
@@ -91,6 +91,9 @@ func (c *Column) checkEncoding(v ticket.Value) (ticket.Value, error) {
 
 // windows1252 are the characters above U+00FF that the databases' latin1 has: it is Windows-1252 in truth.
 const windows1252 = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
+
+// controls1252 are the characters from U+0080 to U+009F that it has: the codes of the others are those of windows1252.
+const controls1252 = "\u0081\u008d\u008f\u0090\u009d"
 
 func ascii(s string) bool {
 	for i := range len(s) {

@@ -14,6 +14,8 @@ import (
 type book struct {
 	history *history.History
 	tickets map[int64]*page
+	// counters are the increments of tickets that are counters, which no other rule looks at.
+	counters map[int64][]*history.Op
 	// strays are creates that may have made a ticket whose id nobody was told.
 	strays []*history.Op
 	seen   map[sighting]time.Duration // when a change was seen first
@@ -54,13 +56,18 @@ func writtenOf(field string, value history.Value) written {
 }
 
 func newBook(h *history.History) *book {
-	b := &book{history: h, tickets: map[int64]*page{}, seen: map[sighting]time.Duration{}}
+	b := &book{history: h, tickets: map[int64]*page{}, counters: map[int64][]*history.Op{}, seen: map[sighting]time.Duration{}}
+	b.collectCounters()
 	b.collect(b.merged())
 	for i := range h.Final.Rows {
-		b.page(h.Final.Rows[i].Ticket).row = &h.Final.Rows[i]
+		if row := &h.Final.Rows[i]; !b.counts(row.Ticket) {
+			b.page(row.Ticket).row = row
+		}
 	}
 	for i := range h.Final.Dead {
-		b.page(h.Final.Dead[i].Ticket).dead = &h.Final.Dead[i]
+		if row := &h.Final.Dead[i]; !b.counts(row.Ticket) {
+			b.page(row.Ticket).dead = row
+		}
 	}
 	b.adopt()
 	b.release()
@@ -94,6 +101,7 @@ func (b *book) page(id int64) *page {
 func (b *book) collect(ops []*history.Op) {
 	for _, op := range ops {
 		switch {
+		case b.counts(op.Ticket):
 		case op.Kind == history.Insert:
 			b.collectInsert(op)
 		case op.Kind == history.List:
@@ -146,6 +154,9 @@ func (b *book) collectList(op *history.Op) {
 		return
 	}
 	for _, t := range op.Tickets {
+		if b.counts(t.Ticket) {
+			continue
+		}
 		read := *op
 		read.Tickets, read.Ticket, read.Revision, read.Fields = nil, t.Ticket, t.Revision, t.Fields
 		p := b.page(t.Ticket)

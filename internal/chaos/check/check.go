@@ -29,6 +29,7 @@ const (
 	RuleTwice      = "a create makes one ticket"
 	RuleLeftDirty  = "nothing stays dirty"
 	RuleFinalLower = "MySQL has the highest revision"
+	RuleCounters   = "no increment is lost"
 )
 
 // All judges a history by every rule. What is wrong comes in the order of the rules above and of the tickets. A history that
@@ -40,7 +41,7 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

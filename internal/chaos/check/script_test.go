@@ -79,6 +79,12 @@ func (s *script) get(ticket int64, values string, options ...option) {
 	s.do(history.Get, ticket, values, options...)
 }
 
+// increment sets a counter under a condition; without one it makes the counter.
+func (s *script) increment(ticket, ifRevision int64, number string, options ...option) {
+	s.do(history.Increment, ticket, history.Counted+"="+number, options...)
+	s.Ops[len(s.Ops)-1].IfRevision = ifRevision
+}
+
 func (s *script) remove(ticket int64, options ...option) {
 	s.do(history.Delete, ticket, "", options...)
 }

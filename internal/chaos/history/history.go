@@ -22,6 +22,9 @@ const (
 	Delete Kind = "delete"
 	// Insert is a row that somebody puts into the table in SQL, past ticketd.
 	Insert Kind = "insert"
+	// Increment adds one to a counter: a set of [Counted], on the condition that the ticket's revision is still the one under which
+	// the former number was read. The first one of a counter has no condition, and sets it to zero.
+	Increment Kind = "increment"
 )
 
 // Outcome is what the client knows about its operation when it is over.
@@ -45,6 +48,9 @@ const Spooled = "spooled"
 // is written once in a run.
 var Fields = []string{"subject", "status", "category", "priority", "assigned_to", "extra_a"}
 
+// Counted is the field of a counter that holds its number. What else is changed of such a ticket is not recorded.
+const Counted = "assigned_to"
+
 // Value is a field's value as text; nil is NULL.
 type Value = *string
 
@@ -64,6 +70,10 @@ type Op struct {
 	Missing bool `json:"missing,omitempty"`
 	// Stale says that the daemon marked the answer as possibly old.
 	Stale bool `json:"stale,omitempty"`
+	// IfRevision is the revision that an increment requires; 0 makes the counter.
+	IfRevision int64 `json:"if_revision,omitempty"`
+	// Ack is the place that must have a change before it is acknowledged; empty where the daemon decides.
+	Ack string `json:"ack,omitempty"`
 	// MustExist says that a set asked to be refused where there is no such ticket.
 	MustExist bool `json:"must_exist,omitempty"`
 	// Named is the id that a create asked for. Ticket is then the same, or 0 where the create lies in the spool: if the id is taken

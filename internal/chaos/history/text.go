@@ -66,6 +66,7 @@ func marks(op *Op) string {
 	}{
 		{"stale", op.Stale}, {"must exist", op.MustExist}, {fmt.Sprintf("names %d", op.Named), op.Named != 0},
 		{"reuses " + op.Request, op.Reused}, {"by AUTO_INCREMENT", op.Auto},
+		{fmt.Sprintf("if revision is %d", op.IfRevision), op.IfRevision != 0}, {"ack " + op.Ack, op.Ack != ""},
 	} {
 		if mark.is {
 			text.WriteString(" " + mark.name)

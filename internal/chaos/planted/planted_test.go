@@ -23,6 +23,7 @@ type invariant struct {
 	with    string
 	site    string // TOML
 	journal bool   // without Redis
+	patient bool   // see rig
 	provoke func(t *testing.T, r *rig)
 	rule    string
 }
@@ -49,9 +50,17 @@ var cases = map[string]invariant{
 	},
 	"replay ledger": {
 		plants: []plant{{
-			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived then", instead: "if false then",
+			file: "store/redis/apply.lua", text: "if sequence > 0 and sequence <= arrived and not unmade[sequence] then",
+			instead: "if false then",
 		}},
 		site: never, provoke: killedBeforeTheConfirm, rule: check.RuleFinal,
+	},
+	"reads wait for the journal": {
+		plants: []plant{
+			{file: "store/relay/read.go", text: "\ts.settleRead(ctx, ids, accepted)\n"},
+			{file: "store/relay/overlay.go", text: "\tr.Behind = true\n\tif w.full {", instead: "\tif w.full {"},
+		},
+		site: never, patient: true, provoke: countedBelow, rule: check.RuleCounters,
 	},
 	"order of the spool": {
 		plants: []plant{{
@@ -91,7 +100,7 @@ func TestPlanted(t *testing.T) {
 func (c *invariant) found(t *testing.T, binary string) []history.Violation {
 	t.Helper()
 	r := newRig(t, binary, c.site)
-	r.journal = c.journal
+	r.journal, r.patient = c.journal, c.patient
 	c.provoke(t, r)
 	return check.All(r.settle(t))
 }

@@ -27,6 +27,7 @@ type rig struct {
 	binary  string
 	site    string // TOML
 	journal bool   // without Redis: the journal is the store
+	patient bool   // daemons wait for what is held
 	redis   *testenv.Redis
 	keys    *goredis.Client
 	prefix  string
@@ -80,6 +81,9 @@ func (r *rig) host(t *testing.T) *host {
 // config is that of a host's daemon before a database.
 func (r *rig) config(h *host, dsn string) string {
 	place := fmt.Sprintf("[redis]\naddr = %q\n", "unix://"+h.redis.Socket())
+	if r.patient {
+		place = "request_timeout = \"20s\"\n" + place + "read_timeout = \"20s\"\n"
+	}
 	if r.journal {
 		place = ""
 	}
@@ -141,7 +145,7 @@ func (r *rig) rows(t *testing.T) []history.Row {
 func rowsIn(t *testing.T, db *sql.DB) []history.Row {
 	t.Helper()
 	found, err := db.QueryContext(t.Context(),
-		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject, category FROM wp_support_tickets")
+		"SELECT ticket_id, revision, deleted_at IS NOT NULL, subject, category, assigned_to FROM wp_support_tickets")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,13 +153,16 @@ func rowsIn(t *testing.T, db *sql.DB) []history.Row {
 	var rows []history.Row
 	for found.Next() {
 		var row history.Row
-		var subject, category *string
-		if err := found.Scan(&row.Ticket, &row.Revision, &row.Deleted, &subject, &category); err != nil {
+		var subject, category, assigned *string
+		if err := found.Scan(&row.Ticket, &row.Revision, &row.Deleted, &subject, &category, &assigned); err != nil {
 			t.Fatal(err)
 		}
 		row.Fields = map[string]history.Value{"subject": subject}
 		if category != nil {
 			row.Fields["category"] = category
+		}
+		if assigned != nil {
+			row.Fields[history.Counted] = assigned
 		}
 		rows = append(rows, row)
 	}

@@ -178,8 +178,15 @@ func (r *Reader) ID() ticket.ID {
 	return id
 }
 
-// Revision reads a revision.
-func (r *Reader) Revision() ticket.Revision { return ticket.Revision(r.Int()) }
+// Revision reads a revision. Earlier versions believed, and wrote here, what none can be: it counts as a very late one, so that
+// what waits under it is the newest still, and leaves room for those after it.
+func (r *Reader) Revision() ticket.Revision {
+	n := ticket.Revision(r.Int())
+	if n < 0 || n > ticket.Ceiling {
+		return ticket.Ceiling - 1<<49
+	}
+	return n
+}
 
 // Time reads a time.
 func (r *Reader) Time() time.Time { return time.UnixMicro(r.Int()) }

@@ -91,14 +91,16 @@ final class Result {
 	 * Reads a ticket.
 	 *
 	 * @param mixed $ticket The value.
-	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so.
+	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so, and `cut`:
+	 *         true where a list's ticket is larger than a frame, so that not all of it is here.
 	 * @throws ProtocolException If it is no ticket.
 	 */
 	public static function ticket( $ticket ): array {
 		if ( ! is_array( $ticket ) || ! is_array( $ticket['fields'] ?? null ) ) {
 			throw new ProtocolException( 'a ticket without fields' );
 		}
-		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] ) + self::staleness( $ticket );
+		return self::created( $ticket ) + array( 'fields' => $ticket['fields'] )
+			+ self::staleness( $ticket ) + self::mark( $ticket, 'cut' );
 	}
 
 	/**
@@ -190,7 +192,7 @@ final class Result {
 				'at_ms'   => self::integer( $letter, 'at_ms' ),
 				'deleted' => true === ( $letter['deleted'] ?? null ),
 				'fields'  => $letter['fields'],
-			);
+			) + self::mark( $letter, 'cut' );
 		}
 		return $letters;
 	}
@@ -222,7 +224,17 @@ final class Result {
 	 * @return array `stale`: true, or nothing.
 	 */
 	private static function staleness( array $result ): array {
-		return true === ( $result['stale'] ?? null ) ? array( 'stale' => true ) : array();
+		return self::mark( $result, 'stale' );
+	}
+
+	/**
+	 * Reads a mark that is there where it is true alone.
+	 *
+	 * @param array  $result The map.
+	 * @param string $name   The mark's name.
+	 */
+	private static function mark( array $result, string $name ): array {
+		return true === ( $result[ $name ] ?? null ) ? array( $name => true ) : array();
 	}
 
 	/**

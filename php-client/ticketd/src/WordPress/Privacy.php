@@ -386,7 +386,14 @@ final class Privacy {
 				return $letters;
 			}
 			foreach ( $letters as $letter ) {
-				$after   = $letter['id'];
+				$after = $letter['id'];
+				if ( ! empty( $letter['cut'] ) ) { // alone it is whole.
+					$alone = $this->api->dead_list( $after - 1, 1 );
+					if ( is_wp_error( $alone ) ) {
+						return $alone;
+					}
+					$letter = $alone[0] ?? $letter;
+				}
 				$fields  = $letter['fields'];
 				$is_his  = 0 !== $user && (int) ( $fields['customer_id'] ?? 0 ) === $user;
 				$address = strtolower( (string) ( $fields['customer_email'] ?? '' ) );

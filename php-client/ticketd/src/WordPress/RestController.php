@@ -316,7 +316,18 @@ final class RestController extends \WP_REST_Controller {
 		 * @param array $ticket The ticket: `id`, `revision`, `fields` and perhaps `stale`.
 		 */
 		$ticket['fields'] = (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket );
+		$ticket['fields'] = array_map( array( self::class, 'shown' ), $ticket['fields'] );
 		return $ticket;
+	}
+
+	/**
+	 * What JSON can show of a value: bytes that are no UTF-8 stand in it as `{"hex": "…"}`.
+	 *
+	 * @param mixed $value The value.
+	 * @return mixed
+	 */
+	private static function shown( $value ) {
+		return is_string( $value ) && 1 !== preg_match( '//u', $value ) ? array( 'hex' => bin2hex( $value ) ) : $value;
 	}
 
 	/**

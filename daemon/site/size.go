@@ -1,0 +1,175 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/table"
+)
+
+// A ticket is bounded where it grows, as one that fits no frame can never be read again. A ticket grows by changes, each of
+// which fits one, so its size must be known; but a change must not wait for MySQL. So the daemon remembers for each ticket that
+// was changed lately a size which the ticket does not exceed, and looks only where that does not answer: in the store where the
+// ticket is not remembered, and in MySQL, too, before a large change of a ticket that the store does not hold whole.
+const (
+	// tinyChange is a change, in bytes, that needs no look: as many as a table has columns do not reach the bound.
+	tinyChange = 1 << 10
+	// largeChange is a change that is worth a look at MySQL.
+	largeChange = 64 << 10
+	// maxSizes bounds the tickets that are remembered.
+	maxSizes = 10_000
+)
+
+// extent is how large a ticket is.
+type extent struct{ bytes, fields int }
+
+func extentOf(fields ticket.Fields) (e extent) {
+	for i := range fields {
+		e.bytes += len(fields[i].Name) + len(fields[i].Value.Text())
+	}
+	e.fields = len(fields)
+	return e
+}
+
+func (e extent) plus(other extent) extent {
+	return extent{e.bytes + other.bytes, e.fields + other.fields}
+}
+
+func (e extent) fits() bool {
+	return e.bytes <= protocol.MaxTicketBytes && e.fields <= protocol.MaxTicketFields
+}
+
+// sizes are bounds on the sizes of tickets: what they were, and all that was added since.
+type sizes struct {
+	mu    sync.Mutex
+	known map[ticket.ID]extent
+}
+
+// grow says whether the ticket certainly fits with so much more, which is then noted; known whether there is a bound on it at
+// all.
+func (s *sizes) grow(id ticket.ID, by extent) (fits, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, known := s.known[id]
+	if e = e.plus(by); !known || !e.fits() {
+		return false, known
+	}
+	s.known[id] = e
+	return true, true
+}
+
+func (s *sizes) put(id ticket.ID, e extent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxSizes {
+		s.known = make(map[ticket.ID]extent)
+	}
+	s.known[id] = e
+}
+
+// outgrown returns, for each of the mutations, why it would make its ticket too large; nil where none would. What cannot be
+// looked at is accepted unseen.
+func (s *Site) outgrown(ctx context.Context, d *table.Definition, mutations []store.Mutation) []error {
+	var refused []error
+	var pending map[ticket.ID]ticket.Fields // of this call
+	if len(mutations) > 1 {
+		pending = make(map[ticket.ID]ticket.Fields)
+	}
+	for i := range mutations {
+		m := &mutations[i]
+		err := s.grow(ctx, d, m, pending)
+		if err == nil && pending != nil {
+			pending[m.ID] = merged(pending[m.ID], m.Fields)
+		}
+		if err != nil && refused == nil {
+			refused = make([]error, len(mutations))
+		}
+		if err != nil {
+			refused[i] = err
+		}
+	}
+	return refused
+}
+
+func (s *Site) grow(ctx context.Context, d *table.Definition, m *store.Mutation, pending map[ticket.ID]ticket.Fields) error {
+	by := extentOf(m.Fields)
+	if !by.fits() {
+		return tooLarge(m.Fields, by)
+	}
+	fits, known := s.sizes.grow(m.ID, by)
+	if fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields) {
+		return nil
+	}
+	record, seen := s.sizable(ctx, d, m.ID, by.bytes > largeChange)
+	if !seen {
+		return nil
+	}
+	held := merged(record, pending[m.ID])
+	before, after := extentOf(held), extentOf(merged(held, m.Fields))
+	if !after.fits() && (after.bytes > before.bytes || after.fields > before.fields) { // one that is too large may become less so
+		return tooLarge(m.Fields, after)
+	}
+	s.sizes.put(m.ID, after)
+	return nil
+}
+
+// sizable returns the fields of a ticket, as far as they are known without waiting for long.
+func (s *Site) sizable(ctx context.Context, d *table.Definition, id ticket.ID, whole bool) (ticket.Fields, bool) {
+	records, err := s.Store.Get(ctx, []ticket.ID{id})
+	if err != nil || records[0].Err != nil {
+		return nil, false
+	}
+	r := &records[0]
+	if whole && !settled(d, r) {
+		if found, err := s.lookUpInHalf(ctx, id); err == nil {
+			r = &found
+		}
+	}
+	return r.Fields, true
+}
+
+// merged returns what a ticket has after a change, in fields of its own.
+func merged(fields, changed ticket.Fields) ticket.Fields {
+	at := make(map[string]int, len(fields)+len(changed))
+	all := make(ticket.Fields, 0, len(fields)+len(changed))
+	for _, part := range []ticket.Fields{fields, changed} {
+		for _, f := range part {
+			if i, there := at[f.Name]; there {
+				all[i] = f
+				continue
+			}
+			at[f.Name] = len(all)
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func onlyColumns(d *table.Definition, fields ticket.Fields) bool {
+	for i := range fields {
+		if _, column := d.Position(fields[i].Name); !column {
+			return false
+		}
+	}
+	return true
+}
+
+// tooLarge refuses a change by the name of the bound, and by its longest field or, where there are too many, its first.
+func tooLarge(fields ticket.Fields, e extent) error {
+	to := fields[0]
+	if e.fields > protocol.MaxTicketFields {
+		return &table.FieldError{Field: to.Name, Rule: table.RuleLength, Reason: fmt.Sprintf(
+			"the ticket would have %d fields, and ticket_fields allows %d", e.fields, protocol.MaxTicketFields)}
+	}
+	for _, f := range fields {
+		if len(f.Value.Text()) > len(to.Value.Text()) {
+			to = f
+		}
+	}
+	return &table.FieldError{Field: to.Name, Rule: table.RuleLength, Reason: fmt.Sprintf(
+		"the ticket would have %d bytes, and ticket_bytes allows %d: shorten this or another field", e.bytes, protocol.MaxTicketBytes)}
+}

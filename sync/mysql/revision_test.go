@@ -1,0 +1,55 @@
+package mysql_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// A row whose revision something else has set to what none can be counts as never written: no other number comes from it. Its
+// changes are refused with the remedy, and go on after that; the row is named until it is read in order.
+func TestOddRevision(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		spoil := "UPDATE wp_support_tickets SET revision=? WHERE ticket_id=5"
+		if beside(t) {
+			spoil = strings.Replace(spoil, "tickets", "tickets_ticketd", 1)
+		}
+		testOddRevision(t, migrated(t, dsn), spoil)
+	})
+}
+
+func testOddRevision(t *testing.T, db *mysql.DB, spoil string) {
+	t.Helper()
+	wantStored(t, write(t, db, set(5, 100, "status", "open"), set(6, 200, "status", "open")), 100, 200)
+	for _, odd := range []int64{math.MaxInt64, int64(ticket.MaxRevision)} {
+		exec(t, db, spoil, odd)
+		if held := row(t, db, 5); held.Revision != 0 {
+			t.Errorf("revision %d is believed", held.Revision)
+		}
+		if highest, err := db.MaxRevision(t.Context()); err != nil || highest != 200 {
+			t.Errorf("highest revision %d, error %v; want 200", highest, err)
+		}
+		if n, first, err := db.FindOddRevision(t.Context()); n != 1 || first != 5 || err != nil {
+			t.Errorf("doctor finds %d rows, the first %d, error %v", n, first, err)
+		}
+		if !strings.Contains(db.OddRevisions(), "ticket 5") {
+			t.Errorf("status says %q", db.OddRevisions())
+		}
+		results := write(t, db, set(5, 300, "status", "closed"), set(6, 300, "status", "closed"))
+		refused := results[0].Refused
+		if refused == nil || !strings.Contains(refused.Reason, "= 0 WHERE `ticket_id` = 5") || results[1].Revision != 300 {
+			t.Errorf("results %+v, %+v: want the first refused with the remedy", results[0], results[1])
+		}
+		exec(t, db, spoil, 0)
+		exec(t, db, strings.Replace(spoil, "=5", "=6", 1), 200)
+	}
+	wantStored(t, write(t, db, set(5, 300, "status", "closed")), 300)
+	wantFields(t, db, 5, 300, "status", "closed")
+	if odd := db.OddRevisions(); odd != "" {
+		t.Errorf("status still says %q", odd)
+	}
+}
