@@ -119,11 +119,11 @@ func Meant(p protocol.Params, site Site) bool {
 }
 
 // settle waits for what is in the spool.
-func (d *Dispatcher) settle(ctx context.Context, r *request, site Site) error {
+func (d *Dispatcher) settle(ctx context.Context, site Site, p protocol.Params) error {
 	if d.spool == nil {
 		return nil
 	}
-	return d.spool.Settle(ctx, site, needsOlder(r.method))
+	return d.spool.Settle(ctx, site, p)
 }
 
 // limit is how long the daemon works on a request. A fifth of the client's time is left for the way there and back and for a busy
@@ -163,10 +163,6 @@ func markStale(result protocol.Result) {
 	}
 }
 
-// needsOlder says whether a method must not be done before all older changes of its site: a change must not overtake
-// them, and a flush says that they are in MySQL.
-func needsOlder(m protocol.Method) bool { return changes(m) || m == protocol.MethodFlush }
-
 // changes says whether a method changes tickets.
 func changes(m protocol.Method) bool {
 	switch m {
@@ -193,7 +189,7 @@ func bounded[P, R any, PP interface {
 		}
 		ctx, cancel := context.WithTimeout(ctx, d.limit(params))
 		defer cancel()
-		if err := d.settle(ctx, r, site); err != nil {
+		if err := d.settle(ctx, site, params); err != nil {
 			return nil, err
 		}
 		behind := d.spool != nil && reads(r.method) && d.spool.Behind(site)
@@ -246,7 +242,7 @@ func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, err
 	}
 	settling, cancel := context.WithTimeout(ctx, d.limit(params))
 	defer cancel()
-	if err := d.settle(settling, r, site); err != nil {
+	if err := d.settle(settling, site, params); err != nil {
 		return nil, err
 	}
 	result, err := site.Flush(ctx, params, r.progress)

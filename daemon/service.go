@@ -36,11 +36,11 @@ type Site interface {
 
 // Spool holds changes that clients could not deliver.
 type Spool interface {
-	// Settle returns when everything has been ingested that was in the spool before the call. The error is a *[protocol.Error]: that
-	// takes longer than ctx, or the request needs the site's older changes, as a change and a flush do, and the site cannot ingest
-	// them.
-	Settle(ctx context.Context, site Site, needsOlder bool) error
-	// Behind says that the site cannot ingest changes now that waited before the last Settle: what it shows may be older.
+	// Settle returns when everything has been taken in that was in the spool before the call. The error is a
+	// *[protocol.Error]: that takes longer than ctx, or the request needs older changes that the site cannot take: a create and a
+	// flush all of them, another change those of its tickets.
+	Settle(ctx context.Context, site Site, p protocol.Params) error
+	// Behind says that the site cannot take changes now that waited before the last Settle: what it shows may be older.
 	Behind(site Site) bool
 	// Status counts what waits in the folders that may hold changes of a site; nil stands for all sites.
 	Status(site Site) protocol.SpoolStatus

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -11,18 +13,18 @@ import (
 
 // fakeSpool keeps what it is asked.
 type fakeSpool struct {
-	asked  []bool // whether each request needed the older changes
+	asked  []string // the types of the parameters
 	err    error
 	behind bool
 }
 
 func (s *fakeSpool) Behind(Site) bool { return s.behind }
 
-func (s *fakeSpool) Settle(ctx context.Context, _ Site, needsOlder bool) error {
+func (s *fakeSpool) Settle(ctx context.Context, _ Site, p protocol.Params) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		return errors.New("a request may wait for the spool for ever")
 	}
-	s.asked = append(s.asked, needsOlder)
+	s.asked = append(s.asked, strings.TrimPrefix(fmt.Sprintf("%T", p), "*protocol."))
 	return s.err
 }
 
@@ -41,19 +43,19 @@ func TestSpoolComesFirst(t *testing.T) {
 	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
 	for what, call := range map[string]struct {
 		do   func() error
-		want []bool
+		want []string
 	}{
 		"ping":   {func() error { _, err := c.Ping(ctx); return err }, nil},
-		"create": {func() error { _, err := c.Create(ctx, fields, ""); return err }, []bool{true}},
-		"set":    {func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err }, []bool{true}},
+		"create": {func() error { _, err := c.Create(ctx, fields, ""); return err }, []string{"CreateParams"}},
+		"set":    {func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err }, []string{"SetParams"}},
 		"set_many": {func() error {
 			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
 			return err
-		}, []bool{true}},
-		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []bool{true}},
-		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []bool{false}},
-		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []bool{false}},
-		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []bool{true}},
+		}, []string{"SetManyParams"}},
+		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []string{"DeleteParams"}},
+		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []string{"GetParams"}},
+		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []string{"ListParams"}},
+		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []string{"FlushParams"}},
 	} {
 		spool.asked = nil
 		if err := call.do(); err != nil || !reflect.DeepEqual(spool.asked, call.want) {

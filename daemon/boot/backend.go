@@ -64,6 +64,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		return nil, err
 	}
 	b := &backend{}
+	restored := func() { p.custody.openedJournal(dir) } // its label may be gone, too
 	var report wal.Report
 	var err error
 	switch {
@@ -72,14 +73,15 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
 			MaxRequests: c.MaxRequests, MaxDirty: p.config.MaxDirty,
-			Floor: p.floor, Log: p.log,
+			Floor: p.floor, Log: p.log, OnRestored: restored,
 		})
 		b.Store = b.journal
 	case dir == "":
 		b.redis, err = d.redis.store(p, "")
 		b.Store = b.redis
 	default:
-		b.relay, report, err = relay.Open(dir, d.walOptions(p.log), relay.Options{ //nolint:contextcheck // it reads all or nothing
+		options := d.walOptions(p.log, restored)
+		b.relay, report, err = relay.Open(dir, options, relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
 			NextID: p.nextID, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
@@ -123,9 +125,11 @@ func (d *Daemon) checkFormer(ctx context.Context, site string) error {
 // round trip, which with its script takes the machine about as long as the answer to PHP.
 const journalGather = 2 * time.Millisecond
 
-func (d *Daemon) walOptions(log zerolog.Logger) wal.Options {
+func (d *Daemon) walOptions(log zerolog.Logger, restored func()) wal.Options {
 	c := &d.config.Journal
-	return wal.Options{Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), Log: log}
+	return wal.Options{
+		Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), Log: log, OnRestored: restored,
+	}
 }
 
 func (b *backend) start(ctx context.Context) {
@@ -212,17 +216,25 @@ func (b *backend) warnings() []string {
 			found = append(found, err.Error())
 		}
 	}
-	full := ""
+	var journal interface {
+		Full() string
+		Gone() error
+	}
 	switch {
 	case b.relay != nil:
-		full = b.relay.Full()
+		journal = b.relay
 	case b.journal != nil:
-		full = b.journal.Full()
-	}
-	if full == "" {
+		journal = b.journal
+	default:
 		return found
 	}
-	return append(found, "the journal is full: changes are answered overloaded: "+full)
+	if gone := journal.Gone(); gone != nil {
+		found = append(found, "the journal takes no changes, and what waits in it is in memory alone: "+gone.Error())
+	}
+	if full := journal.Full(); full != "" {
+		found = append(found, "the journal is full: changes are answered overloaded: "+full)
+	}
+	return found
 }
 
 func age(since time.Time) int64 {

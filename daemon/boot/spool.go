@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -28,7 +29,8 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	}
 	d.spoolUsers.Store(d.prepareSpool(d.config))
 	d.spool = spool.New(spool.Options{
-		Path: c.SpoolDir, GID: c.SpoolGID(), Sites: d.table, Timeout: c.RequestTimeout, Log: d.log, OnMoved: d.spooledMoved,
+		Path: c.SpoolDir, State: filepath.Join(c.StateDir, "spool-folder"), GID: c.SpoolGID(), Sites: d.table,
+		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, OnMoved: d.spooledMoved,
 		Users: func() []uint32 { return *d.spoolUsers.Load() },
 	})
 	dispatcher.UseSpool(d.spool)

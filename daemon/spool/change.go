@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,7 +20,36 @@ type change interface {
 	protocol.Params
 	// check refuses what only a connection may ask for.
 	check() error
+	// ticket is the id of the ticket that it names.
+	ticket() int64
 	apply(ctx context.Context, f *origin) error
+}
+
+// needs says whether a request must not be done before older changes of a ticket: a change of it must not overtake them, a create
+// may get any id, and a flush says that all are in MySQL.
+func needs(p protocol.Params, ticket int64) bool {
+	switch p := p.(type) {
+	case *protocol.CreateParams, *protocol.FlushParams:
+		return true
+	case *protocol.SetParams:
+		return p.ID == ticket
+	case *protocol.DeleteParams:
+		return p.ID == ticket
+	case *protocol.SetManyParams:
+		return slices.ContainsFunc(p.Tickets, func(t protocol.TicketFields) bool { return t.ID == ticket })
+	default:
+		return false
+	}
+}
+
+// needsOlder says whether a request needs any older changes.
+func needsOlder(p protocol.Params) bool {
+	switch p.(type) {
+	case *protocol.CreateParams, *protocol.FlushParams, *protocol.SetParams, *protocol.DeleteParams, *protocol.SetManyParams:
+		return true
+	default:
+		return false
+	}
 }
 
 // origin is what a change needs to know of the file that it comes from.
@@ -80,6 +110,8 @@ func checkRequestID(requestID string) error {
 
 type create struct{ protocol.CreateParams }
 
+func (c *create) ticket() int64 { return c.ID }
+
 func (c *create) check() error {
 	if c.ID == 0 {
 		return protocol.Invalid("id", "it is missing: the writer of the file gave its caller an id")
@@ -121,6 +153,8 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 
 type set struct{ protocol.SetParams }
 
+func (c *set) ticket() int64 { return c.ID }
+
 func (c *set) check() error {
 	if c.IfRevision != 0 {
 		return protocol.Invalid("if_revision", "a condition cannot be decided later, when nobody hears of it")
@@ -136,6 +170,8 @@ func (c *set) apply(ctx context.Context, f *origin) error {
 }
 
 type remove struct{ protocol.DeleteParams }
+
+func (c *remove) ticket() int64 { return c.ID }
 
 func (c *remove) check() error { return checkRequestID(c.RequestID) }
 

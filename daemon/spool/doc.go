@@ -10,7 +10,7 @@
 // # States of a file
 //
 //	written ──rename──> unseen ──look──> waiting ──the site has taken it──> removed
-//	                      │                 └── the site cannot take it now ──> held, with the site's later files; tried again
+//	                      │                 └── the site cannot take it now ──> held, with its ticket's later files; tried again
 //	                      ├── it can never be taken ──> bad/, beside a .reason
 //	                      ├── it is not the folder's user's ──> left unread, and counted
 //	                      └── its owner keeps it (a lease) ──> looked at again
@@ -19,8 +19,9 @@
 //
 // A site's files are ingested by order of their names, before the daemon serves its first request, and before it works on any
 // request of the site that comes after the file was renamed into place: the kernel queues the news of a rename before the rename
-// returns, so a request looks into that queue and ingests what is there. While a site's files are held, its changes are refused
-// as unavailable, since they must not be applied before older ones; the client puts them into the spool, behind those. Other
+// returns, so a request looks into that queue and takes in what is there. While a ticket's files are held, its changes are
+// refused as unavailable, since they must not be applied before older ones, and so are creates and flushes; the client puts them
+// into the spool, behind those. Other tickets go on, unless several are refused one after another: then the site is held. Other
 // sites go on.
 //
 // # What happens on failure
@@ -29,6 +30,16 @@
 // request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when there is no
 // more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
 //
-// A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon
-// says why, and looks again every few seconds.
+// # Folders
+//
+// A client writes into what it finds at its path, and the daemon reads what it has open. So a request of a site looks whether the
+// folders of the site's lanes still stand at their paths, of the same users and with the same modes:
+//
+//	absent ──made──> open ──cannot be read, another's, open to all──> hidden ──mended──> open
+//	                   └──moved away, mounted over──> former, until nothing waits in it; what stands at the path is opened
+//
+// In an absent folder nothing can wait. A hidden one may hold changes: until it can be read, changes of its sites are refused as
+// unavailable, and their files in other lanes wait, too. A former folder is read through its descriptor, and its files keep their
+// place in the order. At a start the daemon knows the folder of all users' folders by a mark in it, which the state folder names:
+// one that is mounted late is not mistaken for an empty one.
 package spool

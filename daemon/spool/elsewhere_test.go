@@ -53,12 +53,12 @@ func TestTableIsKnownAfterTheLook(t *testing.T) {
 		Timeout: time.Second, Log: zerolog.Nop(), Now: func() time.Time { return now },
 	})
 	t.Cleanup(func() { _ = s.Stop(context.Background()) })
-	if err := s.Settle(t.Context(), gate, true); err == nil {
+	if err := s.Settle(t.Context(), gate, &protocol.FlushParams{}); err == nil {
 		t.Fatal("a site that does not know its table takes changes")
 	}
 	unknown, table = nil, "OURS"
 	now = now.Add(time.Minute) // its pause is over
-	if err := s.Settle(t.Context(), gate, true); err != nil {
+	if err := s.Settle(t.Context(), gate, &protocol.FlushParams{}); err != nil {
 		t.Errorf("a file for another table holds up the site: %v", err)
 	}
 	if _, err := os.Stat(file); err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -136,7 +137,7 @@ func (f *folder) prepare(isShared bool) error {
 	}
 	if err := unix.Flock(f.fd(), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("another daemon uses %s: give each a folder of its own", f.path)
+			return fmt.Errorf("%w uses %s: give each a folder of its own", errInUse, f.path)
 		}
 		return fmt.Errorf("locking %s: %w", f.path, err)
 	}
@@ -155,27 +156,21 @@ func (f *folder) close() {
 
 func (f *folder) fd() int { return int(f.dir.Fd()) }
 
-// present says whether the path still leads to the open folder.
-func present(path string, dir *os.File) bool {
-	open, err := dir.Stat()
-	if err != nil {
-		return false
-	}
-	there, err := os.Lstat(path)
-	return err == nil && os.SameFile(open, there)
-}
-
-// names lists what is there by order of name, but for what begins with a dot, bad/ and, in the base, the users' folders. more
-// says that there is more than that: of a folder with too many names those that were read first are returned. It may be called
-// by several goroutines.
-func (f *folder) names(isShared bool) (names []string, more bool, err error) {
+// names lists what is there by order of name, but for what begins with a dot and bad/; what may be the users' folders in the
+// base is listed apart. more says that there is more than that: of a folder with too many names those that were read first are
+// returned. It may be called by several goroutines.
+func (f *folder) names(isShared bool) (names, users []string, more bool, err error) {
 	all, err := list(f.fd(), maxNames+1)
 	more = len(all) > maxNames
 	all = slices.DeleteFunc(all, func(name string) bool {
-		return strings.HasPrefix(name, ".") || name == badName || (isShared && isUser(name))
+		if isShared && isUser(name) {
+			users = append(users, name)
+			return true
+		}
+		return strings.HasPrefix(name, ".") || name == badName
 	})
 	slices.Sort(all)
-	return all, more, err
+	return all, users, more, err
 }
 
 // isUser says whether a name is that of a user's folder.
@@ -199,6 +194,9 @@ func list(at, most int) ([]string, error) {
 	}
 	return names, err
 }
+
+// errInUse means that the folder is locked.
+var errInUse = errors.New("another daemon")
 
 // passing says of an error that it is of the moment and says nothing about the folder or the file.
 func passing(err error) bool {
@@ -233,43 +231,43 @@ func (f *folder) look(name string, owner int64) error {
 	}
 }
 
-// read returns a file's content and its owner's user id. The error is a *[protocol.Error] where the file can never be used, and
-// another one where it could not be read now.
-func (f *folder) read(name string, owner int64) ([]byte, uint32, error) {
+// read returns a file's content, its owner's user id and when it was written. The error is a *[protocol.Error] where the file can
+// never be used, and another one where it could not be read now.
+func (f *folder) read(name string, owner int64) (content []byte, uid uint32, written time.Time, err error) {
 	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return nil, 0, errGone
+		return nil, 0, written, errGone
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, 0, errLeased
-	case passing(err):
-		return nil, 0, fmt.Errorf("opening a file of the spool: %w", err)
-	case err != nil: // ELOOP: it has become a symbolic link; EACCES: its owner keeps it closed
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
+		return nil, 0, written, errLeased
+	case passing(err), errors.Is(err, unix.EACCES) && unix.Faccessat(f.fd(), ".", unix.R_OK|unix.X_OK, 0) != nil:
+		return nil, 0, written, fmt.Errorf("opening a file of the spool: %w", err)
+	case err != nil: // ELOOP: a symbolic link by now; EACCES: its owner keeps it closed
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
 	}
 	switch {
 	case owner >= 0 && int64(stat.Uid) != owner:
-		return nil, 0, errStranger // it was put in the other one's place meanwhile
+		return nil, 0, written, errStranger // it was put in the other one's place meanwhile
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
 	case stat.Nlink != 1:
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed,
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed,
 			"it has %d names: its owner need not be who put it here", stat.Nlink)
 	case stat.Size > maxFile:
-		return nil, 0, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
+		return nil, 0, written, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
 	}
-	content := make([]byte, stat.Size)
+	content = make([]byte, stat.Size)
 	n, err := file.ReadAt(content, 0)
 	if n < len(content) {
-		return nil, 0, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
 	}
-	return content, stat.Uid, nil
+	return content, stat.Uid, time.Unix(stat.Mtim.Unix()), nil
 }
 
 func (f *folder) remove(name string) error {

@@ -113,7 +113,7 @@ func FuzzTakeIn(f *testing.F) {
 func (r *rig) requireAside(t *testing.T, content []byte) (aside int64) {
 	t.Helper()
 	folder := r.lanes[shared].folder
-	left, _, err := folder.names(true)
+	left, _, _, err := folder.names(true)
 	if err != nil || len(left) > 0 {
 		t.Errorf("%q is left (%v)", left, err)
 	}

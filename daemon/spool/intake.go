@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -24,15 +26,22 @@ type intake struct {
 	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got.
 	// Files behind such a create mean its ticket.
 	moved map[int64]int64
+	// refused is how many tickets were held since the last file that was taken in, in one pass.
+	refused int
 
 	// For the holder of [Spool.mu].
 	lanes   []*lane
-	pending bool // files wait that a look has found
-	busy    bool // they are being ingested
+	looked  time.Time // at the lanes' paths, by the system's clock
+	pending bool      // files wait that a look has found
+	busy    bool      // they are being ingested
 	hold    *hold
+	tickets map[int64]*hold // tickets that are held by themselves, while the site takes other tickets' files
 }
 
-// hold is a site that cannot take its files now.
+// maxRefused is how many tickets one after another may be held by themselves: then it is the site that cannot take its files.
+const maxRefused = 3
+
+// hold is a site, or a ticket, whose files cannot be taken in now.
 type hold struct {
 	err   error
 	pause time.Duration
@@ -52,7 +61,7 @@ func (in *intake) give() { <-in.turn }
 
 // settled says that no file waits. It is called with the spool's mu held.
 func (in *intake) settled(now func() time.Time) bool {
-	if in.pending || in.busy || in.hold != nil {
+	if in.pending || in.busy || in.held() {
 		return false
 	}
 	for _, l := range in.lanes {
@@ -66,12 +75,28 @@ func (in *intake) settled(now func() time.Time) bool {
 // waits says whether there is something to do; clock is the system's, the zero time where quiet lanes are looked at, too. It is
 // called with the spool's mu held.
 func (in *intake) waits(now, clock time.Time) bool {
-	if in.pending || in.hold != nil {
+	if in.pending || in.held() {
 		return true
 	}
 	return slices.ContainsFunc(in.lanes, func(l *lane) bool {
 		return l.due(now) && (clock.IsZero() || !clock.Before(l.quietUntil))
 	})
+}
+
+// held says that something of the site is. It is called with the spool's mu held.
+func (in *intake) held() bool { return in.hold != nil || len(in.tickets) > 0 }
+
+// holds returns what holds changes up that a request needs. It is called with the spool's mu and the site's turn held.
+func (in *intake) holds(p protocol.Params) *hold {
+	if in.hold != nil {
+		return in.hold
+	}
+	for id, h := range in.tickets {
+		if needs(p, id) || needs(p, in.moved[id]) {
+			return h
+		}
+	}
+	return nil
 }
 
 // crowded is a user's lane that has more files than are looked at: the order of its files cannot be kept.
@@ -122,20 +147,24 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	for i, f := range s.waiting(in, lanes, site) {
+	queue, rests := s.waiting(in, lanes, site), s.resting(in)
+	for i, f := range queue {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if i == most {
 			return nil
 		}
+		if rests[f.ticket] {
+			continue
+		}
 		if goOn, err := s.takeFile(ctx, f, site, in); err != nil || !goOn {
 			left = err != nil
 			return err
 		}
+		rests[f.ticket] = s.isHeld(in, f.ticket) // for the whole pass: its later files must not overtake this one
 	}
-	s.resume(in) // nothing is left, or its files were removed
-	in.moved = nil
+	s.finish(in, queue) // nothing is left but what is held, or somebody took its files away
 	left = false
 	return nil
 }
@@ -146,7 +175,7 @@ func (s *Spool) begin(in *intake) (lanes, due []*lane) {
 	defer s.mu.Unlock()
 	s.hear()
 	now := s.opts.Now()
-	if in.hold != nil && now.Before(in.hold.until) {
+	if s.hidden(in) != nil || (in.hold != nil && now.Before(in.hold.until)) {
 		return nil, nil
 	}
 	for _, l := range in.lanes {
@@ -154,11 +183,41 @@ func (s *Spool) begin(in *intake) (lanes, due []*lane) {
 			due = append(due, l)
 		}
 	}
-	in.busy = true
+	if len(due) == 0 && !in.pending && in.hold == nil && !in.isDue(now) {
+		return nil, nil // only tickets are held, and it is not their time
+	}
+	in.busy, in.refused = true, 0
 	return in.lanes, due
 }
 
-// end ends the turn that begin started; left says that files remain that were not tried.
+// isDue says whether it is time to try a ticket that is held once more. It is called with the spool's mu held.
+func (in *intake) isDue(now time.Time) bool {
+	for _, h := range in.tickets {
+		if !now.Before(h.until) {
+			return true
+		}
+	}
+	return false
+}
+
+// resting are the tickets that are held and whose pause is not over.
+func (s *Spool) resting(in *intake) map[int64]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rests, now := map[int64]bool{}, s.opts.Now()
+	for id, h := range in.tickets {
+		rests[id] = now.Before(h.until)
+	}
+	return rests
+}
+
+func (s *Spool) isHeld(in *intake, ticket int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in.tickets[ticket] != nil
+}
+
+// end says whether files are left that nobody has tried.
 func (s *Spool) end(in *intake, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +227,9 @@ func (s *Spool) end(in *intake, left bool) {
 
 // queued is one file of a site's.
 type queued struct {
-	lane *lane
-	name string
+	lane   *lane
+	name   string
+	ticket int64
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
@@ -182,7 +242,7 @@ func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
 		l.mu.Lock()
 		for name, f := range l.files {
 			if f.site == site {
-				queue = append(queue, queued{l, name})
+				queue = append(queue, queued{l, name, f.ticket})
 			}
 		}
 		l.mu.Unlock()
@@ -196,13 +256,13 @@ func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
 // takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became
 // of it.
 func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *intake) (goOn bool, err error) {
-	c, err := f.read(site)
+	w, err := f.read(site)
 	var refusal *protocol.Error
 	switch {
-	case c == nil && err == nil:
+	case w.change == nil && err == nil:
 		return true, nil
 	case err == nil:
-		err = s.apply(ctx, c, &origin{spool: s, site: site, in: in, at: acknowledged(f.name)})
+		err = s.apply(ctx, w.change, &origin{spool: s, site: site, in: in, at: acknowledged(f.name, w.at)})
 	case !errors.As(err, &refusal):
 		return false, err // nothing is known of the file: files behind it must not overtake it
 	}
@@ -212,25 +272,25 @@ func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *in
 	return s.judge(f, err, in), nil
 }
 
-// read reads the file again. There is nothing to do if it is gone or was replaced by another site's file.
-func (f queued) read(site daemon.Site) (change, error) {
+// read reads the file again. There is nothing to do where it is gone, or another file by now.
+func (f queued) read(site daemon.Site) (w written, err error) {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
 	if f.lane.folder == nil || f.lane.files[f.name].site != site {
-		return nil, nil //nolint:nilnil // neither is what is said
+		return w, nil
 	}
-	c, of, err := f.lane.load(f.name)
+	w, err = f.lane.load(f.name)
 	switch {
-	case errors.Is(err, errGone), err == nil && of != site:
+	case errors.Is(err, errGone), err == nil && (w.site != site || w.ticket() != f.ticket):
 		delete(f.lane.files, f.name)
 		f.lane.again(0)
-		return nil, nil //nolint:nilnil // likewise
+		return written{}, nil
 	case errors.Is(err, errLeased), errors.Is(err, errStranger):
 		delete(f.lane.files, f.name)
 		f.lane.again(tick)
-		return nil, nil //nolint:nilnil // likewise
+		return written{}, nil
 	default:
-		return c, err
+		return w, err
 	}
 }
 
@@ -249,13 +309,15 @@ func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 // judge decides by an error what becomes of a file, and says whether the next one may follow.
 func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	var refusal *protocol.Error
+	isHanging := false
 	switch {
 	case err == nil:
-		s.resume(in)
+		s.resume(in, f.ticket)
 		s.done.Add(1)
 		f.finish(stuck{taken: true})
 		return true
 	case errors.Is(err, context.DeadlineExceeded):
+		isHanging = true
 		refusal = protocol.Errorf(protocol.CodeUnavailable, "it was not made within %v", s.opts.Timeout)
 	case errors.As(err, &refusal):
 	default:
@@ -264,16 +326,15 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	}
 	switch {
 	case refusal.Retryable:
-		s.postpone(in, refusal)
-		return false
+		return s.postpone(in, f.ticket, refusal, isHanging)
 	case refusal.Code == protocol.CodeNotFound:
 		// The ticket was deleted meanwhile, and stays so: what the file wanted of it can neither be done nor be missed.
-		s.resume(in)
+		s.resume(in, f.ticket)
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
 		f.finish(stuck{taken: true})
 	case refusal == daemon.ErrNotMeant: // this one, not any refusal of a field of that name
-		s.resume(in)
+		s.resume(in, f.ticket)
 		f.leave()
 	default:
 		f.finish(stuck{why: refusal})
@@ -299,26 +360,81 @@ func (f queued) finish(known stuck) {
 	}
 }
 
-// postpone puts a site's files off; the log hears of it once.
-func (s *Spool) postpone(in *intake, why *protocol.Error) {
+// postpone puts off a ticket's files and says whether the next file may follow. Where several tickets are refused one after
+// another, or the site hangs, it puts off the site's. The log hears of each once.
+func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHanging bool) (goOn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := in.hold
-	if h == nil {
-		h = &hold{pause: firstPause / 2}
-		in.hold = h
-		s.opts.Log.Warn().Err(why).Msg("a site's changes wait in the spool until they can be made")
+	if in.refused++; isHanging || in.refused >= maxRefused || in.hold != nil {
+		if in.hold == nil {
+			in.hold = &hold{pause: firstPause / 2}
+			s.opts.Log.Warn().Err(why).Msg("a site's changes wait in the spool until they can be made")
+		}
+		in.hold.put(why, s.opts.Now())
+		return false
 	}
-	h.err, h.pause = why, min(2*h.pause, maxPause)
-	h.until = s.opts.Now().Add(h.pause)
+	if in.tickets == nil {
+		in.tickets = map[int64]*hold{}
+	}
+	if in.tickets[ticket] == nil {
+		in.tickets[ticket] = &hold{pause: firstPause / 2}
+		s.opts.Log.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
+	}
+	in.tickets[ticket].put(why, s.opts.Now())
+	return true
 }
 
-// resume says that a site takes its files again.
-func (s *Spool) resume(in *intake) {
+// put puts off the next try, each time for longer.
+func (h *hold) put(why *protocol.Error, now time.Time) {
+	h.err, h.pause = why, min(2*h.pause, maxPause)
+	h.until = now.Add(h.pause)
+}
+
+// resume says that a site takes its files again, and those of a ticket.
+func (s *Spool) resume(in *intake, ticket int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in.refused = 0
+	if in.hold != nil {
+		in.hold = nil
+		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
+	}
+	in.release(ticket, s.opts.Log)
+}
+
+// release is called with the spool's mu held.
+func (in *intake) release(ticket int64, log zerolog.Logger) {
+	if in.tickets[ticket] != nil {
+		delete(in.tickets, ticket)
+		log.Info().Int64("ticket", ticket).Msg("a ticket's changes are ingested from the spool again")
+	}
+}
+
+// finish ends a pass that has come to its end: nothing is held of which no file is left, and an id that was another ticket's is
+// the other one's from now on.
+func (s *Spool) finish(in *intake, queue []queued) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if in.hold != nil {
 		in.hold = nil
 		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
+	}
+	if !in.held() {
+		in.moved = nil
+		return
+	}
+	left := map[int64]bool{}
+	for _, f := range queue {
+		left[f.ticket] = true
+	}
+	for id := range in.tickets {
+		if !left[id] {
+			in.release(id, s.opts.Log)
+		}
+	}
+	for id := range in.moved {
+		if in.tickets[id] == nil {
+			delete(in.moved, id)
+		}
 	}
 }

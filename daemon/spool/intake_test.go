@@ -50,12 +50,12 @@ func TestNoDescriptorLeft(t *testing.T) { //nolint:paralleltest // it takes the 
 	none := limit
 	none.Cur = 0
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &none))
-	err := r.Settle(t.Context(), r.site, false)
+	err := r.Settle(t.Context(), r.site, &protocol.GetParams{})
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 	if !errors.Is(err, errBusy) {
 		t.Errorf("without a descriptor: %v, want it to be busy", err)
 	}
-	check(t, r.Settle(t.Context(), r.site, false))
+	check(t, r.Settle(t.Context(), r.site, &protocol.GetParams{}))
 	r.site.want(t, "set 7 older a")
 }
 
@@ -226,11 +226,13 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	r.takeIn(t)
 	r.next.want(t, "set 1 c 3")
 	r.wantFiles(t, "", held...)
-	if err := r.Settle(t.Context(), r.site, true); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+	err := r.Settle(t.Context(), r.site, &protocol.FlushParams{})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a newer change may overtake: %v", err)
 	}
 	for name, err := range map[string]error{
-		"a read": r.Settle(t.Context(), r.site, false), "another site's change": r.Settle(t.Context(), r.next, true),
+		"a read":                r.Settle(t.Context(), r.site, &protocol.GetParams{}),
+		"another site's change": r.Settle(t.Context(), r.next, &protocol.FlushParams{}),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -238,7 +240,7 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	}
 	for range 400 {
 		r.advance(10 * time.Millisecond)
-		_ = r.Settle(t.Context(), r.site, true)
+		_ = r.Settle(t.Context(), r.site, &protocol.FlushParams{})
 	}
 	if want := []time.Duration{0, 50, 150, 350, 750, 1550, 3150}; len(tries) != len(want) || tries[6] != 3150*time.Millisecond {
 		t.Errorf("tries after %v, want %v ms", tries, want)
@@ -248,7 +250,7 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	}
 	r.site.setFail(nil)
 	r.advance(maxPause)
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Errorf("the site works again: %v", err)
 	}
 	if r.Behind(r.site) {
@@ -271,11 +273,11 @@ func TestPauseThatEndsWithinAPass(t *testing.T) {
 	r.set(t, "next", 1, "b", "2")
 	r.set(t, "main", 1, "c", "3")
 	r.next.fail = func(string) error { r.advance(maxPause); return nil }
-	if err := r.Settle(t.Context(), r.next, true); err != nil {
+	if err := r.Settle(t.Context(), r.next, &protocol.FlushParams{}); err != nil {
 		t.Fatal(err)
 	}
 	r.site.want(t)
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Fatal(err)
 	}
 	r.site.want(t, "set 1 a 1", "set 1 c 3")
@@ -290,7 +292,7 @@ func TestHeldFilesTakenAway(t *testing.T) {
 	r.takeIn(t)
 	check(t, os.Remove(filepath.Join(r.path, name)))
 	r.takeIn(t)
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -367,8 +369,17 @@ func TestCreateWhoseIDIsTaken(t *testing.T) {
 		Site: "main", ID: 9, Fields: setParams("", 9, "open", "").Fields, RequestID: "late",
 	}))
 	r.takeIn(t)
-	if !r.site.accepted.Equal(acknowledged(second)) {
-		t.Errorf("made as of %v, the file is from %v", r.site.accepted, acknowledged(second))
+	if want := acknowledged(second, time.Now()); !r.site.accepted.Equal(want) {
+		t.Errorf("made as of %v, the file is from %v", r.site.accepted, want)
+	}
+	third, written := r.name(9), r.clock().Add(-time.Minute) // its name is an earlier change's, from before the clock was set back
+	r.write(t, third, frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Site: "main", ID: 9, Fields: setParams("", 9, "open", "").Fields, RequestID: "set-back",
+	}))
+	check(t, os.Chtimes(filepath.Join(r.path, third), time.Time{}, written))
+	r.takeIn(t)
+	if !r.site.accepted.Equal(written) {
+		t.Errorf("made as of %v, the file was written at %v", r.site.accepted, written)
 	}
 }
 
@@ -380,11 +391,11 @@ func TestPassThatIsCutOff(t *testing.T) {
 	r.set(t, "main", 1, "b", "2")
 	ctx, cancel := context.WithCancel(t.Context())
 	r.site.block = func(ctx context.Context) error { cancel(); return ctx.Err() }
-	if err := r.Settle(ctx, r.site, true); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+	if err := r.Settle(ctx, r.site, &protocol.FlushParams{}); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("the request goes on: %v", err)
 	}
 	r.site.block = nil
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Fatal(err)
 	}
 	r.site.want(t, "set 1 a 1", "set 1 b 2")

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -42,6 +44,11 @@ type lane struct {
 	later  time.Time // it is not looked at before, whatever the kernel tells
 	// quietUntil is when it is looked at again where no request asks for it, by the system's clock.
 	quietUntil time.Time
+	at         place // what stood at the path when the folder was opened, or could not be
+	blind      bool  // a folder stands there that cannot be used: changes may wait in it
+	hides      error // why it cannot
+
+	former bool // its folder does not stand at the path any more; never changes
 
 	mu      sync.Mutex // held by who uses what follows
 	folder  *folder    // nil while it cannot be used
@@ -59,6 +66,7 @@ type lane struct {
 // file is what is known of a file that is still there.
 type file struct {
 	site     daemon.Site // its change waits for this site; nil for the others
+	ticket   int64       // the id of the ticket that its change names
 	stuck    *stuck
 	stranger bool // it is not the folder's owner's
 	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one
@@ -103,19 +111,24 @@ func (l *lane) owner(uid uint32) daemon.Peer {
 	return daemon.Peer{UID: uid, GID: gid}
 }
 
-// open opens the lane's folder; the log hears of a new reason why not once. It is called with l.mu held.
-func (l *lane) open(base *os.File) {
+// open opens the folder that stands at the lane's path; the log hears of a new reason why not once. It is called with l.mu held.
+func (l *lane) open(base *os.File, at place) {
 	owner := int(l.user)
 	if l.isShared() {
 		owner = os.Geteuid()
 	}
-	f, err := openFolder(base, l.name, owner)
+	var f *folder
+	err := errNoFolder
+	if base != nil {
+		f, err = openFolder(base, l.name, owner)
+	}
+	if err == nil && !at.is(f.dir) {
+		f.close()
+		err = errors.New("it is replaced by another folder at this moment")
+		at = place{} // the next request tries again
+	}
 	if err != nil {
-		isMissing := errors.Is(err, fs.ErrNotExist) // the status says so, and for whom it matters
-		if !isMissing && (l.why == nil || l.why.Error() != err.Error()) {
-			l.s.opts.Log.Error().Err(err).Msg("a folder of the spool cannot be used; changes that its user cannot deliver fail there")
-		}
-		l.why = err
+		l.hide(err, at)
 		return
 	}
 	if l.why != nil {
@@ -123,8 +136,28 @@ func (l *lane) open(base *os.File) {
 	}
 	l.folder, l.why, l.files = f, nil, map[string]file{}
 	l.s.mu.Lock()
-	l.unseen, l.later = true, time.Time{}
-	l.s.mu.Unlock()
+	defer l.s.mu.Unlock()
+	l.unseen, l.later, l.at, l.blind, l.hides = true, time.Time{}, at.opened(), false, nil
+}
+
+// hide goes on without the folder until it can be opened. Where one stands at the path, changes may wait in it that cannot be
+// read. It is called with l.mu held.
+func (l *lane) hide(why error, at place) {
+	isMissing := at.isEmpty() // the status says so, and for whom it matters
+	if !isMissing && (l.why == nil || l.why.Error() != why.Error()) {
+		l.s.opts.Log.Error().Err(why).Str("folder", l.s.pathOf(l.name)).
+			Msg("a folder of the spool cannot be used; its user's changes fail there, and newer ones of the same sites, too")
+	}
+	if passing(why) || errors.Is(why, errInUse) {
+		at = place{} // it is tried again at the next request
+	}
+	l.why = why
+	if isMissing {
+		l.why = fmt.Errorf("%s: %w", l.s.pathOf(l.name), fs.ErrNotExist)
+	}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	l.at, l.blind, l.hides = at, !isMissing, why
 }
 
 // shut closes the folder. It is called with l.mu held.
@@ -146,10 +179,53 @@ func (l *lane) shut(why error) {
 	l.watch, l.unseen = 0, false
 }
 
-// lose goes on without the folder until it can be opened again. It is called with l.mu held.
-func (l *lane) lose(why error) {
-	l.s.opts.Log.Error().Err(why).Msg("a folder of the spool can no longer be used")
-	l.shut(why)
+// part lets go of the folder, as something else stands at its path, or it is open to others than before. A folder that was moved
+// away keeps what was acknowledged in it: it goes on as a former lane until nothing waits in it. It is called with l.mu held.
+func (l *lane) part(at place) {
+	switch {
+	case at.is(l.folder.dir):
+		l.shut(nil) // it is opened again, if it may be
+		return
+	case isRemoved(l.folder.dir):
+		l.s.opts.Log.Error().Str("folder", l.folder.path).Msg("a folder of the spool was removed, with what waited in it")
+		l.shut(nil)
+		return
+	}
+	l.s.opts.Log.Error().Str("folder", l.folder.path).
+		Msg("a folder of the spool was moved away or mounted over; what waits in it is taken in from where it is")
+	former := &lane{
+		s: l.s, name: l.name, user: l.user, former: true,
+		folder: l.folder, peer: l.peer, groups: map[uint32]uint32{}, files: l.files,
+	}
+	former.strangers.Store(l.strangers.Load())
+	former.elsewhere.Store(l.elsewhere.Load())
+	former.stays.Store(l.stays.Load())
+	l.folder = nil
+	l.shut(nil)
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	former.unseen = true // whatever came until now
+	l.s.former = append(l.s.former, former)
+}
+
+// isDone says that a former folder need not be kept: nothing waits in it, it was removed, or it stands at its path again, where
+// it is opened anew. It is closed then.
+func (l *lane) isDone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	waits := false
+	for _, f := range l.files {
+		waits = waits || f.site != nil
+	}
+	l.s.mu.Lock()
+	l.s.hear()
+	waits = waits || l.unseen || l.busy
+	l.s.mu.Unlock()
+	if waits && !isRemoved(l.folder.dir) && !placeAt(l.s.pathOf(l.name)).is(l.folder.dir) {
+		return false
+	}
+	l.shut(nil)
+	return true
 }
 
 // due says whether there is something to look at. It is called with the spool's mu held.
@@ -163,24 +239,33 @@ func (l *lane) look(ctx context.Context) error {
 	if l.folder == nil {
 		return nil
 	}
-	if err := l.arm(); err != nil {
-		l.lose(err)
-		return nil
-	}
+	unwatched := l.arm()
 	began := time.Now()
 	err := l.sort(ctx)
 	l.s.mu.Lock()
 	l.busy = false
-	l.unseen = l.unseen || err != nil
+	l.unseen = l.folder != nil && (l.unseen || err != nil || unwatched != nil) // without the kernel's news each request looks
 	l.s.mu.Unlock()
 	l.rest(time.Since(began))
 	if ctx.Err() == nil {
-		l.report(err)
+		l.report(errors.Join(err, unwatched))
 	}
 	return err
 }
 
-// arm has the kernel tell of what is renamed into the folder from now on.
+// notice notes that users have folders who are no lanes yet.
+func (l *lane) notice(users []string) {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	for _, name := range users {
+		if l.s.lanes[name] == nil && placeAt(l.s.pathOf(name)).mode&unix.S_IFMT == unix.S_IFDIR {
+			l.s.newcomer = true
+		}
+	}
+}
+
+// arm has the kernel tell of what is renamed into the folder from now on, and of the shared one also what is made there: it may
+// be a user's folder.
 func (l *lane) arm() error {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
@@ -188,9 +273,8 @@ func (l *lane) arm() error {
 	if l.watch != 0 {
 		return nil // it has not told of anything yet
 	}
-	wd, err := l.s.news.arm(l.folder.fd())
+	wd, err := l.s.news.arm(l.folder.fd(), l.isShared())
 	if err != nil {
-		l.busy = false
 		return fmt.Errorf("%s: %w", l.folder.path, err)
 	}
 	l.watch = wd
@@ -222,14 +306,16 @@ func (l *lane) report(err error) {
 
 // sort looks at the names. It is called with l.mu held.
 func (l *lane) sort(ctx context.Context) error {
-	names, more, err := l.folder.names(l.isShared())
+	names, users, more, err := l.folder.names(l.isShared())
 	switch {
-	case passing(err): // what waits there must not be overtaken meanwhile
+	case err != nil && (passing(err) || l.former): // what waits there must not be overtaken meanwhile
 		return err
 	case err != nil:
-		l.lose(err)
+		l.shut(nil)
+		l.hide(err, place{}) // the next request tries to open it again
 		return nil
 	}
+	l.notice(users)
 	l.forget(names)
 	wait := map[daemon.Site]bool{}
 	for _, name := range names {
@@ -259,14 +345,14 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 		wait[known.site] = true
 		return nil
 	}
-	c, site, err := l.load(name)
+	w, err := l.load(name)
 	var refusal *protocol.Error
 	switch {
-	case err == nil && !daemon.Meant(c, site):
+	case err == nil && !daemon.Meant(w.change, w.site):
 		l.leave(name)
 	case err == nil:
-		l.files[name] = file{site: site}
-		wait[site] = true
+		l.files[name] = file{site: w.site, ticket: w.ticket()}
+		wait[w.site] = true
 	case errors.Is(err, errGone):
 	case errors.Is(err, errStranger):
 		l.files[name] = file{stranger: true}
@@ -337,28 +423,36 @@ func (l *lane) forget(names []string) {
 	}
 }
 
+// written is what a file holds.
+type written struct {
+	change
+
+	site daemon.Site
+	at   time.Time // when it was written
+}
+
 // load reads a file and finds its site. It is called with l.mu held.
-func (l *lane) load(name string) (change, daemon.Site, error) {
+func (l *lane) load(name string) (w written, err error) {
 	owner := int64(l.user)
 	if l.isShared() {
 		owner = anybody
 	}
 	if err := l.folder.look(name, owner); err != nil {
-		return nil, nil, err
+		return w, err
 	}
 	if !validName(name) {
-		return nil, nil, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
+		return w, protocol.Errorf(protocol.CodeMalformed, "its name is not one of the spool")
 	}
-	content, uid, err := l.folder.read(name, owner)
+	content, uid, at, err := l.folder.read(name, owner)
 	if err != nil {
-		return nil, nil, err
+		return w, err
 	}
-	c, err := parse(content)
-	if err != nil {
-		return nil, nil, err
+	w.at = at
+	if w.change, err = parse(content); err != nil {
+		return w, err
 	}
-	site, err := l.s.opts.Sites.For(l.owner(uid), c.SiteName())
-	return c, site, err
+	w.site, err = l.s.opts.Sites.For(l.owner(uid), w.SiteName())
+	return w, err
 }
 
 // finish takes the file out of the way: removes it, or sets it aside. Where that fails, it is tried again at the next look. It is

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,22 +17,32 @@ func (s *Spool) Refresh() {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	s.scanned = s.opts.Now()
-	base := s.openBase()
-	if base == nil {
+	base, err := s.openBase()
+	if err != nil && !errors.Is(err, errNoFolder) {
+		s.assign() // what is open stays open: it may be hidden for a moment
 		return
 	}
-	names := s.users(base)
+	s.dropFormer()
+	names := []string{shared}
+	if base != nil {
+		names = s.users(base)
+	}
 	for _, name := range names {
 		s.lane(name)
 	}
 	for _, l := range s.all() {
-		if !slices.Contains(names, l.name) && l.gone(base) {
-			s.drop(l)
+		if l.former {
 			continue
 		}
 		l.tidy(base)
+		if !slices.Contains(names, l.name) && l.isGone() {
+			s.drop(l)
+		}
 	}
 	s.assign()
+	if base != nil && s.isSettledIn() {
+		s.remember(base)
+	}
 }
 
 // tidy is Refresh, now and then.
@@ -44,43 +55,76 @@ func (s *Spool) tidy() {
 	}
 }
 
-// openBase opens the base, or finds that it is another folder than before; the log hears of a new reason why not once.
-func (s *Spool) openBase() *os.File {
-	s.mu.Lock()
-	base, stopped := s.base, s.stopped
-	s.mu.Unlock()
-	if stopped {
-		return nil
-	}
-	if base != nil {
-		if present(base.Name(), base) {
-			return base
-		}
-		err := fmt.Errorf("daemon.spool_dir: %s is gone, or is another folder than before", base.Name())
-		s.opts.Log.Error().Err(err).Msg("the spool can no longer be used")
-		s.shut(err)
-	}
-	base, err := openBase(s.opts.Path, s.opts.GID)
-	var queue *news
-	if err == nil {
-		if queue, err = newNews(); err != nil {
-			_ = base.Close()
-		}
-	}
+// errNoFolder means that no folder stands at the path and none can be made: no client can leave anything there.
+var errNoFolder = errors.New("there is no such folder")
+
+// openBase returns the base. It opens what stands at its path where that is another folder than before, or open to others than
+// before; the log hears of a new reason why not once. Without an error there is one.
+func (s *Spool) openBase() (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
-		if s.why == nil || s.why.Error() != err.Error() {
-			s.opts.Log.Error().Err(err).Msg("the spool cannot be used; changes that clients cannot deliver fail there")
+	if s.stopped {
+		return nil, s.why
+	}
+	at := placeAt(s.opts.Path)
+	if s.base != nil {
+		if at.opened() == s.at {
+			return s.base, nil
 		}
-		s.why = err
-		return nil
+		if !at.is(s.base) {
+			s.opts.Log.Error().Str("spool", s.opts.Path).
+				Msg("the spool's folder is gone, or is another one than before; what waits in the former one is taken in from there")
+		}
+		_ = s.base.Close() // nothing was written through it
+		s.base = nil
 	}
-	if s.why != nil {
-		s.opts.Log.Info().Str("spool", s.opts.Path).Msg("the spool can be used")
+	base, err := s.open()
+	if err == nil {
+		if s.why != nil {
+			s.opts.Log.Info().Str("spool", s.opts.Path).Msg("the spool can be used")
+		}
+		s.base, s.why, s.blind, s.at = base, nil, false, placeAt(s.opts.Path).opened()
+		if !s.at.is(base) {
+			s.at = place{} // it was replaced meanwhile: the next request finds that out
+		}
+		return base, nil
 	}
-	s.base, s.news, s.why = base, queue, nil
-	return base
+	isMissing := at.isEmpty() && placeAt(s.opts.Path).isEmpty()
+	if another := s.recognize(nil); isMissing && another != nil {
+		err, isMissing = another, false
+	}
+	s.at, s.blind = at, !isMissing
+	if passing(err) {
+		s.at = place{} // it is tried again at the next request
+	}
+	if s.why == nil || s.why.Error() != err.Error() {
+		s.opts.Log.Error().Err(err).Bool("changes_wait", !isMissing).
+			Msg("the spool cannot be used; changes that clients cannot deliver fail there, and while some may wait there, newer ones too")
+	}
+	s.why = err
+	if isMissing {
+		err = fmt.Errorf("%w: %w", errNoFolder, err)
+	}
+	return nil, err
+}
+
+// open opens what stands at the base's path, and the kernel's queue. It is called with mu held.
+func (s *Spool) open() (*os.File, error) {
+	if s.news == nil {
+		queue, err := newNews()
+		if err != nil {
+			return nil, err
+		}
+		s.news = queue
+	}
+	base, err := openBase(s.opts.Path, s.opts.GID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.recognize(base); err != nil {
+		return nil, errors.Join(err, base.Close())
+	}
+	return base, nil
 }
 
 // shut closes everything. It is called with tidying held.
@@ -94,10 +138,35 @@ func (s *Spool) shut(why error) {
 	defer s.mu.Unlock()
 	if s.base != nil {
 		_ = s.base.Close() // nothing was written through it
+	}
+	if s.news != nil {
 		s.news.close()
 	}
-	s.base, s.news, s.why = nil, nil, why
-	s.watches, s.lanes, s.sites = map[int]*lane{}, map[string]*lane{}, map[daemon.Site]*intake{}
+	s.base, s.news, s.why, s.stopped = nil, nil, why, true
+	s.watches, s.lanes, s.sites, s.former = map[int]*lane{}, map[string]*lane{}, map[daemon.Site]*intake{}, nil
+}
+
+// dropFormer closes former folders in which nothing waits any more, or that stand at their paths again, where they are opened
+// anew.
+func (s *Spool) dropFormer() {
+	s.mu.Lock()
+	former := slices.Clone(s.former)
+	s.mu.Unlock()
+	for _, l := range former {
+		if !l.isDone() {
+			continue
+		}
+		s.mu.Lock()
+		s.former = slices.DeleteFunc(s.former, func(of *lane) bool { return of == l })
+		s.mu.Unlock()
+	}
+}
+
+// isSettledIn says that no former folder holds changes, so that only the base that is open does.
+func (s *Spool) isSettledIn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.former) == 0
 }
 
 // users names the lanes that there may be: the base itself, those who may have a folder, and those who have one.
@@ -106,6 +175,9 @@ func (s *Spool) users(base *os.File) []string {
 	for _, uid := range s.opts.Users() {
 		names = append(names, strconv.FormatUint(uint64(uid), 10))
 	}
+	s.mu.Lock()
+	s.newcomer = false
+	s.mu.Unlock()
 	there, err := list(int(base.Fd()), maxNames)
 	if err != nil {
 		s.opts.Log.Warn().Err(err).Msg("the spool's folders cannot be listed; it is tried again")
@@ -126,7 +198,7 @@ func (s *Spool) users(base *os.File) []string {
 func (s *Spool) all() []*lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lanes := make([]*lane, 0, len(s.lanes))
+	lanes := slices.Clone(s.former)
 	for _, l := range s.lanes {
 		lanes = append(lanes, l)
 	}
@@ -154,23 +226,15 @@ func (s *Spool) drop(l *lane) {
 	delete(s.lanes, l.name)
 }
 
-// gone says whether the lane's folder is there no more; it is closed then.
-func (l *lane) gone(base *os.File) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.folder != nil && present(l.folder.path, l.folder.dir) {
-		return false
-	}
-	if _, err := os.Lstat(filepath.Join(base.Name(), l.name)); err == nil {
-		return false
-	}
-	if l.folder != nil {
-		l.lose(fmt.Errorf("%s is gone", l.folder.path))
-	}
-	return true
+// isGone says that the lane has no folder and that nothing hides one.
+func (l *lane) isGone() bool {
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	return !l.blind && l.at.isEmpty()
 }
 
-// tidy opens the lane's folder, or looks after it: is it still there, what do operators and failed writers leave.
+// tidy opens the folder that stands at the lane's path, where that is another one than before, or looks after it: what do
+// operators and failed writers leave. base is nil while there is none.
 func (l *lane) tidy(base *os.File) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,11 +242,15 @@ func (l *lane) tidy(base *os.File) {
 	if !l.isShared() {
 		l.peer = daemon.Peer{UID: l.user, GID: primaryGroup(l.user)}
 	}
-	if l.folder != nil && !l.isShared() && !present(l.folder.path, l.folder.dir) {
-		l.lose(fmt.Errorf("%s is gone, or is another folder than before", l.folder.path))
+	l.s.mu.Lock()
+	was := l.at
+	l.s.mu.Unlock()
+	at := placeAt(l.s.pathOf(l.name))
+	if l.folder != nil && at.opened() != was {
+		l.part(at)
 	}
 	if l.folder == nil {
-		l.open(base)
+		l.open(base, at)
 		return
 	}
 	if err := l.folder.bad.measure(); err != nil {
@@ -205,7 +273,7 @@ func (s *Spool) assign() {
 	root := s.opts.Sites.Of(daemon.Peer{}) // user 0 may use all
 	for _, l := range s.all() {
 		l.mu.Lock()
-		peer := l.peer
+		peer := l.peer // of a former one as it was then
 		l.mu.Unlock()
 		sites := root
 		if !l.isShared() {
@@ -233,6 +301,9 @@ func (s *Spool) lookElsewhere(ctx context.Context) {
 	s.hear()
 	left := map[*lane]bool{}
 	for _, l := range s.lanes {
+		left[l] = l.due(s.opts.Now())
+	}
+	for _, l := range s.former {
 		left[l] = l.due(s.opts.Now())
 	}
 	for _, in := range s.sites {

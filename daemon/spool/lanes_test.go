@@ -97,7 +97,7 @@ func (h *host) put(t *testing.T, user, owner uint32, site, value string) (path s
 
 func (h *host) settle(t *testing.T, site daemon.Site) {
 	t.Helper()
-	check(t, h.Settle(t.Context(), site, true))
+	check(t, h.Settle(t.Context(), site, &protocol.FlushParams{}))
 }
 
 // The files of a site's users are ingested by order of their names, whoever's they are, before a request and without one.
@@ -274,8 +274,8 @@ func TestFloodOfTheSharedFolder(t *testing.T) {
 	h.site.want(t, "set 1 older client 1")
 }
 
-// A user who may not be served, whose folder is missing, is not, or is open to all, is named in the warnings with the remedy;
-// others go on, and it is used when that has been put right.
+// A user's folder that is missing, or that cannot be used, is named in the warnings with the remedy, and is used when that has
+// been put right. While older changes may wait in it nothing newer is done of the sites that the user may use; others go on.
 func TestFolderOfAUserIsUnusable(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -304,11 +304,19 @@ func TestFolderOfAUserIsUnusable(t *testing.T) {
 				t.Errorf("warnings %q, want %q", w, c.why)
 			}
 			h.put(t, carol, carol, "main", "carol's")
-			h.settle(t, h.site)
-			h.site.want(t, "set 1 carol's carol's")
+			h.put(t, bob, bob, "next", "bob's")
+			h.settle(t, h.next)
+			h.next.want(t, "set 1 bob's bob's")
+			if what == "missing" {
+				h.settle(t, h.site)
+				h.site.want(t, "set 1 carol's carol's")
+			} else {
+				h.wantHidden(t, h.site, c.why)
+				h.site.want(t)
+			}
 			check(t, os.RemoveAll(h.folder(alice)))
 			h.prepare(t, alice)
-			h.takeIn(t)
+			h.settle(t, h.site)
 			if w := h.Warnings(nil); len(w) != 0 {
 				t.Errorf("put right, it still warns: %q", w)
 			}
@@ -330,7 +338,7 @@ func TestLeasedFile(t *testing.T) {
 	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
 	check(t, err)
 	r.set(t, "main", 2, "next", "2")
-	check(t, r.Settle(t.Context(), r.site, true))
+	check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
 	r.site.want(t, "set 2 next 2")
 	_, err = unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_UNLCK)
 	check(t, err)
@@ -408,7 +416,7 @@ func BenchmarkSettleBesideAFlood(b *testing.B) {
 			if err := p.Run(); err != nil {
 				b.Fatal(err)
 			}
-			h.Spool = New(Options{Path: h.path, GID: -1, Sites: h, Timeout: time.Second})
+			h.Spool = New(Options{Path: h.path, GID: -1, Sites: h, Timeout: time.Second, LookEvery: time.Millisecond})
 			if flooded {
 				h.flood(b, bob)
 			}
@@ -430,7 +438,7 @@ func BenchmarkSettleBesideAFlood(b *testing.B) {
 				}
 			}()
 			for b.Loop() {
-				if err := h.Settle(b.Context(), h.site, true); err != nil {
+				if err := h.Settle(b.Context(), h.site, &protocol.FlushParams{}); err != nil {
 					b.Fatal(err)
 				}
 			}

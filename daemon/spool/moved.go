@@ -9,10 +9,14 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// acknowledged is the time in a file's name: when its client told its caller that the change is made.
-func acknowledged(name string) time.Time {
+// acknowledged is when a file's client told its caller that the change is made: the time in the file's name, unless that is an
+// earlier change's, which a clock that was set back has not reached yet. The file was written before then.
+func acknowledged(name string, written time.Time) time.Time {
 	micros, _ := strconv.ParseInt(name[:stampDigits], 10, 64) // digits, as checked
-	return time.UnixMicro(micros)
+	if named := time.UnixMicro(micros); written.After(named) {
+		return named
+	}
+	return written
 }
 
 // taken says that a create's id is another ticket's.

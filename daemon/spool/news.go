@@ -23,11 +23,15 @@ func newNews() (*news, error) {
 	return &news{fd: fd}, nil
 }
 
-// arm watches an open folder and returns the watch's number.
-func (n *news) arm(dir int) (int, error) {
-	// The descriptor's path leads to the folder that is open, whatever stands at the folder's own path now.
+// arm watches an open folder, and where made is set also what is made in it, and returns the watch's number.
+func (n *news) arm(dir int, made bool) (int, error) {
+	mask := uint32(unix.IN_MOVED_TO | unix.IN_ONLYDIR | unix.IN_ONESHOT)
+	if made {
+		mask |= unix.IN_CREATE
+	}
+	// The descriptor's path leads to the folder that is open, whatever stands at the folder's own path by now.
 	path := fmt.Sprintf("/proc/self/fd/%d", dir)
-	wd, err := unix.InotifyAddWatch(n.fd, path, unix.IN_MOVED_TO|unix.IN_ONLYDIR|unix.IN_ONESHOT)
+	wd, err := unix.InotifyAddWatch(n.fd, path, mask)
 	if err != nil {
 		return 0, fmt.Errorf("watching a folder (fs.inotify.max_user_watches bounds how many): %w", err)
 	}

@@ -40,6 +40,8 @@ type Sites interface {
 type Options struct {
 	// Path is the folder of all users' folders; it is made where it is missing.
 	Path string
+	// State is the file in which the spool remembers which folder that was; empty: it does not. See [record].
+	State string
 	// GID is the group that may put files straight into a folder that is made; -1 is none.
 	GID   int
 	Sites Sites
@@ -48,6 +50,9 @@ type Options struct {
 	// Timeout bounds the work on one file.
 	Timeout time.Duration
 	Log     zerolog.Logger
+	// LookEvery is for how long a look at the folders' paths counts for the requests of a site; 0: each request looks. What the
+	// kernel tells of an open folder counts for each request.
+	LookEvery time.Duration
 	// OnMoved is called when a create got another id than the one its client received, as that belongs to another ticket. Optional.
 	OnMoved func(site daemon.Site, from, to int64)
 	// Now is the clock for pauses and ages; nil stands for time.Now.
@@ -65,14 +70,19 @@ type Spool struct {
 	tidying sync.Mutex // held by who opens and closes lanes
 	scanned time.Time  // when that was done last
 
-	mu      sync.Mutex
-	base    *os.File // nil while it cannot be used
-	why     error    // why it cannot be used
-	news    *news
-	watches map[int]*lane    // by the watch's number
-	lanes   map[string]*lane // by name
-	sites   map[daemon.Site]*intake
-	stopped bool
+	mu       sync.Mutex
+	base     *os.File // nil while there is none that can be used
+	why      error    // why there is none
+	blind    bool     // there is one, or was, and what waits in it cannot be known
+	at       place    // what stood at the path when base was opened, or could not be
+	recorded bool     // base is the folder that the state names
+	news     *news
+	watches  map[int]*lane    // by the watch's number
+	lanes    map[string]*lane // by name
+	former   []*lane          // of folders that no longer stand at their paths, until nothing waits in them
+	newcomer bool             // a user has a folder who is no lane yet
+	sites    map[daemon.Site]*intake
+	stopped  bool
 }
 
 // New opens the spool. A folder that cannot be used is no error: the log and [Spool.Warnings] say why.
@@ -109,41 +119,57 @@ func (s *Spool) Stop(ctx context.Context) error {
 		defer in.give()
 	}
 	s.shut(errors.New("the daemon stops"))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
 	return nil
 }
 
 // Settle implements [daemon.Spool]: it returns when every file that was in place before the call, in a folder whose user may use
-// the site, has been ingested. It returns an error if that takes longer than ctx, or if files that the request needs are held up.
+// the site, has been taken in. Where that takes longer than ctx, or where files are held up that the request needs, it says so.
 //
-// Where nothing waits it costs one system call, 0.2 to 0.4 µs (BenchmarkSettle).
-func (s *Spool) Settle(ctx context.Context, site daemon.Site, needsOlder bool) error {
-	in := s.unsettled(site)
-	if in == nil {
-		return nil
+// A folder that cannot be read may hold such files, so a request that needs them is refused then.
+//
+// Where nothing waits it costs one system call for the kernel's news, 0.2 to 0.4 µs, and now and then one for each folder, see
+// [Spool.follow] (BenchmarkSettle).
+func (s *Spool) Settle(ctx context.Context, site daemon.Site, p protocol.Params) error {
+	for {
+		s.follow(site)
+		in := s.unsettled(site)
+		if in == nil {
+			return nil
+		}
+		again, err := s.settle(ctx, site, in, p)
+		if err != nil || !again {
+			return err
+		}
 	}
+}
+
+// settle takes in what waits; again says that there are folders that were not looked at.
+func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p protocol.Params) (again bool, err error) {
 	if err := in.take(ctx); err != nil {
-		return errBusy
+		return false, errBusy
 	}
 	defer in.give()
 	if err := s.takeSite(ctx, site, in, all); err != nil {
-		return errBusy
+		return false, errBusy
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case !needsOlder:
-		return nil
-	case in.hold != nil:
-		return protocol.Errorf(protocol.CodeUnavailable,
-			"older changes wait in the spool and cannot be made yet (%s): nothing was done", in.hold.err)
+	case s.newcomer:
+		return true, nil
+	case !needsOlder(p):
+		return false, nil
+	case s.hidden(in) != nil:
+		return false, protocol.Errorf(protocol.CodeUnavailable,
+			"older changes may wait in the spool, which cannot be read (%s): nothing was done", s.hidden(in))
+	case in.holds(p) != nil:
+		return false, protocol.Errorf(protocol.CodeUnavailable,
+			"older changes wait in the spool and cannot be made yet (%s): nothing was done", in.holds(p).err)
 	case in.crowded() != nil:
-		return protocol.Errorf(protocol.CodeUnavailable,
+		return false, protocol.Errorf(protocol.CodeUnavailable,
 			"the spool folder of user %d holds too many files: remove those that cannot be used; nothing was done", in.crowded().user)
 	}
-	return nil
+	return false, nil
 }
 
 // Behind implements [daemon.Spool].
@@ -151,7 +177,7 @@ func (s *Spool) Behind(site daemon.Site) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.sites[site]
-	return in != nil && in.hold != nil
+	return in != nil && (in.held() || s.hidden(in) != nil)
 }
 
 var errBusy = protocol.Errorf(protocol.CodeUnavailable,
@@ -163,6 +189,7 @@ func (s *Spool) TakeIn(ctx context.Context) error { return s.takeIn(ctx, all) }
 // takeIn ingests at most so many files of each site, all sites at once: none waits for another one's.
 func (s *Spool) takeIn(ctx context.Context, most int) error {
 	s.tidy()
+	s.follow(nil)
 	s.lookElsewhere(ctx)
 	s.mu.Lock()
 	s.hear()
@@ -204,7 +231,7 @@ func (s *Spool) unsettled(site daemon.Site) *intake {
 	defer s.mu.Unlock()
 	s.hear()
 	in := s.sites[site]
-	if in == nil || in.settled(s.opts.Now) {
+	if in == nil || (s.hidden(in) == nil && in.settled(s.opts.Now)) {
 		return nil
 	}
 	return in

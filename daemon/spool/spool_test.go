@@ -25,7 +25,7 @@ func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	for i := range 20 {
 		value := strconv.Itoa(i)
 		r.set(t, "main", 1, value, "r"+value)
-		if err := r.Settle(t.Context(), r.site, true); err != nil {
+		if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 			t.Fatal(err)
 		}
 		r.site.want(t, fmt.Sprintf("set 1 %s r%s", value, value))
@@ -45,14 +45,14 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	<-began
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.Settle(ctx, r.site, false); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+	if err := r.Settle(ctx, r.site, &protocol.GetParams{}); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
-	if err := r.Settle(ctx, r.next, true); err != nil {
+	if err := r.Settle(ctx, r.next, &protocol.FlushParams{}); err != nil {
 		t.Errorf("another site waits for it: %v", err)
 	}
 	settled := make(chan error)
-	go func() { settled <- r.Settle(context.Background(), r.site, true) }()
+	go func() { settled <- r.Settle(context.Background(), r.site, &protocol.FlushParams{}) }()
 	close(finish)
 	if err := errors.Join(<-taken, <-settled); err != nil {
 		t.Fatal(err)
@@ -150,7 +150,8 @@ func TestFolderIsMade(t *testing.T) {
 	}
 }
 
-// A folder that others can meddle with is not used, and used again when that has been put right.
+// A folder that others can meddle with is not used, and used again when that has been put right. Until then nothing newer is
+// done, as older changes may wait in it, and what is read says so.
 func TestFolderThatCannotBeTrusted(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -192,18 +193,16 @@ func TestFolderThatCannotBeTrusted(t *testing.T) {
 			if len(w) != 1 || !strings.Contains(w[0], c.why) || !strings.Contains(w[0], r.path) {
 				t.Fatalf("warnings %q, want %q", w, c.why)
 			}
-			if err := r.Settle(t.Context(), r.site, true); err != nil {
-				t.Errorf("the daemon does not serve: %v", err)
-			}
+			r.wantHidden(t, r.site, c.why)
 			r.takeIn(t)
-			r.wantLogged(t, 1, "cannot be used; changes")
+			r.wantLogged(t, 1, "cannot be used; ")
 			check(t, c.right(r.path))
-			r.takeIn(t)
+			check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
 			if w := r.Warnings(nil); len(w) != 0 {
 				t.Errorf("put right, it still warns: %q", w)
 			}
 			r.set(t, "main", 1, "a", "1")
-			if err := r.Settle(t.Context(), r.site, true); err != nil {
+			if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 				t.Fatal(err)
 			}
 			r.site.want(t, "set 1 a 1")
@@ -239,9 +238,9 @@ func TestFolderGone(t *testing.T) {
 	r.takeIn(t)
 	check(t, os.RemoveAll(r.path))
 	r.takeIn(t)
-	r.wantLogged(t, 1, "can no longer be used")
+	r.wantLogged(t, 1, "the spool's folder is gone")
 	r.set(t, "main", 1, "a", "1")
-	if err := r.Settle(t.Context(), r.site, true); err != nil {
+	if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
 		t.Fatal(err)
 	}
 	r.site.want(t, "set 1 a 1")
@@ -250,13 +249,14 @@ func TestFolderGone(t *testing.T) {
 // What the daemon pays for each request while the spool is empty.
 func BenchmarkSettle(b *testing.B) {
 	r := &rig{site: &fakeSite{}, next: &fakeSite{}}
-	s := New(Options{Path: filepath.Join(b.TempDir(), "spool"), GID: -1, Sites: r, Timeout: time.Second})
+	path := filepath.Join(b.TempDir(), "spool")
+	s := New(Options{Path: path, GID: -1, Sites: r, Timeout: time.Second, LookEvery: time.Millisecond})
 	b.Cleanup(func() { _ = s.Stop(context.Background()) })
 	if err := s.TakeIn(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if err := s.Settle(b.Context(), r.site, true); err != nil {
+		if err := s.Settle(b.Context(), r.site, &protocol.FlushParams{}); err != nil {
 			b.Fatal(err)
 		}
 	}

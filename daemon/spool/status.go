@@ -57,7 +57,7 @@ func (l *lane) status(status *protocol.SpoolStatus) {
 	if l.folder == nil {
 		return
 	}
-	names, _, err := l.folder.names(l.isShared())
+	names, _, _, err := l.folder.names(l.isShared())
 	if err != nil {
 		return // the next look finds that out, too
 	}
@@ -78,8 +78,11 @@ func (l *lane) status(status *protocol.SpoolStatus) {
 // Warnings implements [daemon.Spool].
 func (s *Spool) Warnings(site daemon.Site) []string {
 	s.mu.Lock()
-	why, base := s.why, s.base
+	why, base, blind := s.why, s.base, s.blind
 	s.mu.Unlock()
+	if blind {
+		return []string{fmt.Sprintf("the spool cannot be read: all changes are refused, as older ones may wait there: %s", why)}
+	}
 	if base == nil {
 		return []string{fmt.Sprintf("the spool cannot be used; changes that clients cannot deliver fail there: %s", why)}
 	}
@@ -101,7 +104,8 @@ func (l *lane) warnings() []string {
 		return []string{fmt.Sprintf("user %d has no folder in the spool, so that its changes fail while the daemon is away: "+
 			"run 'ticketd spool prepare' as root", l.user)}
 	case l.folder == nil:
-		return []string{fmt.Sprintf("a folder of the spool cannot be used; changes that its user cannot deliver fail there: %s", l.why)}
+		return []string{fmt.Sprintf("a folder of the spool cannot be read: newer changes of its user's sites are refused, as older "+
+			"ones may wait there: %s", l.why)}
 	}
 	var warnings []string
 	if n := l.folder.bad.count(); n > 0 {

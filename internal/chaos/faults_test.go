@@ -35,9 +35,15 @@ func (s *site) fault(st step) fault {
 	case "clock":
 		return h.skewed(st.Amount)
 	case "journal":
+		if act == "gone" {
+			return h.journalGone()
+		}
 		return filled(fmt.Sprintf("journal %d", h.number), h.journal)
 	case "spool":
-		return filled(fmt.Sprintf("spool %d", h.number), filepath.Dir(h.spool))
+		if act == "full" {
+			return filled(fmt.Sprintf("spool %d", h.number), filepath.Dir(h.spool))
+		}
+		return h.spoolFolder(act)
 	case "mysql":
 		if act == "cut" || act == "slow" || act == "reset" {
 			return toxic(h.mysql, act, st.Amount)

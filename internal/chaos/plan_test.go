@@ -32,6 +32,10 @@ var (
 		{name: "clock-skew", weight: 2, longest: 4 * time.Second, per: true, amount: 600},
 		{name: "journal-full", weight: 2, longest: 2 * time.Second, per: true},
 		{name: "spool-full", weight: 1, longest: 2 * time.Second, per: true},
+		{name: "spool-owner", weight: 1, longest: 2 * time.Second, per: true},
+		{name: "spool-replaced", weight: 1, longest: time.Second, per: true},
+		{name: "spool-away", weight: 1, longest: 2 * time.Second, per: true},
+		{name: "journal-gone", weight: 1, longest: time.Second, per: true},
 	}
 	mysqlKinds = []kind{
 		{name: "mysql-kill", weight: 2, longest: 2 * time.Second},

@@ -41,6 +41,7 @@ type rigOptions struct {
 	place   string         // TOML of [redis] that leads to servers which the test has started
 	prefix  string         // of the Redis keys, where place leads to servers that are shared
 	env     []string       // further environment of the daemon
+	under   []string       // runs the daemon, see [testenv.TicketdOptions]
 	tables  []string       // SQL that runs before ticketd first sees the database
 	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
 }
@@ -55,7 +56,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		}
 	}
 	r.migrate(t, config, o.env...)
-	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env})
+	r.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: config, Env: o.env, Under: o.under})
 	return r
 }
 

@@ -189,6 +189,9 @@ func TestSpoolOfAnOlderVersion(t *testing.T) {
 	if err := os.RemoveAll(r.spool()); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Remove(filepath.Join(filepath.Dir(r.socket), "state", "spool-folder")); err != nil { // that version has none
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(r.spool(), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,8 @@ type TicketdOptions struct {
 	Config string
 	// Env is added to the environment, as "NAME=value".
 	Env []string
+	// Under is a command that runs the daemon in its own process, such as setpriv with its options; empty for none.
+	Under []string
 }
 
 // Ticketd is a running daemon, as systemd would run it: readiness comes from its own READY=1.
@@ -56,6 +58,9 @@ func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*T
 			d.notify = notify
 			return func() { _ = notify.Close() }, nil
 		},
+	}
+	if len(o.Under) > 0 {
+		d.path, d.args = o.Under[0], slices.Concat(o.Under[1:], []string{binary}, d.args)
 	}
 	if err := d.start(ctx); err != nil {
 		return nil, err

@@ -38,6 +38,8 @@ type Options struct {
 	Log zerolog.Logger
 	// OpenFile is the log's, see [wal.Options].
 	OpenFile func(path string) (wal.File, error)
+	// OnRestored is the log's likewise.
+	OnRestored func()
 }
 
 // Store is a store on a local log. Between Start and Stop it gives back space and asks for the next place's revision; all
@@ -82,7 +84,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	var err error
 	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // it reads all or nothing
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
-		Log: o.Log, OpenFile: o.OpenFile,
+		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored,
 	}, s.replay)
 	if err != nil {
 		return nil, report, err
@@ -151,6 +153,9 @@ func (s *Store) Close() error {
 
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
+
+// Gone says why the journal takes no changes: its folder is gone and cannot be made again; nil where it is there.
+func (s *Store) Gone() error { return s.log.Gone() }
 
 // Full says why the last change found no room; empty where it found some.
 func (s *Store) Full() (reason string) {

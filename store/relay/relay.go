@@ -285,6 +285,9 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
+// Gone says why the journal takes no changes: its folder is gone and cannot be made again; nil where it is there.
+func (s *Store) Gone() error { return s.journal.Gone() }
+
 // Full says why the last change for the journal found no room; empty where it found some.
 func (s *Store) Full() (reason string) {
 	s.mu.Lock()

@@ -74,7 +74,7 @@ var cases = map[string]invariant{
 // With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
-	for _, invariants := range []map[string]invariant{cases, strangers} {
+	for _, invariants := range []map[string]invariant{cases, folders, strangers} {
 		for name, c := range invariants {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

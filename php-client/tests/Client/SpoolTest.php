@@ -9,6 +9,7 @@ namespace Ticketd\Tests\Client;
 
 use PHPUnit\Framework\TestCase;
 use Ticketd\Client\LocalException;
+use Ticketd\Client\Order;
 use Ticketd\Client\Request;
 use Ticketd\Client\Spool;
 use Ticketd\Tests\Support\Child;
@@ -91,14 +92,14 @@ final class SpoolTest extends TestCase {
 		} finally {
 			umask( $mask );
 		}
-		$this->assertCount( 1, $this->folder->all() );
+		$this->assertSame( array( Order::FILE, $this->folder->frames()[0] ), $this->folder->all() );
 		$name = $this->folder->frames()[0];
 		$this->assertStringStartsWith( '1763990000123456-812-', $name );
 		$this->assertSame( 0640, fileperms( $this->folder->own . '/' . $name ) & 0777 );
 	}
 
 	/**
-	 * Names are in the order of the changes, even where the clock stands or goes back. Fails without $last_us in Spool.
+	 * Names are in the order of the changes, even where the clock stands or goes back.
 	 */
 	public function test_names_keep_the_order(): void {
 		$spool = $this->spool( self::NOW_US, self::NOW_US, self::NOW_US - 5000000, self::NOW_US + 9 );
@@ -111,12 +112,97 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Changes of several processes are in the order of their times.
+	 * Changes of several processes are in the order in which they were spooled, though the clock was set back. Fails
+	 * with the clock alone in Order::next().
 	 */
 	public function test_processes_are_put_in_order(): void {
-		$this->spool( self::NOW_US + 10 )->write( self::set( 812, 'later' ) );
-		$this->spool( self::NOW_US )->write( self::set( 812, 'earlier' ) );
-		$this->assertSame( array( 'earlier', 'later' ), self::statuses( $this->spool(), 812 ) );
+		$this->spool( self::NOW_US + 30000000 )->write( self::set( 812, 'older', 'r1' ) );
+		$this->spool( self::NOW_US )->write( self::set( 812, 'newer', 'r2' ) );
+		$this->spool( self::NOW_US + 60000000 )->write( self::set( 812, 'newest', 'r3' ) );
+		$this->assertSame( array( 'older', 'newer', 'newest' ), self::statuses( $this->spool(), 812 ) );
+	}
+
+	/**
+	 * What becomes of the file with the last number.
+	 */
+	public function last_numbers(): array {
+		return array(
+			'none, as of an older client' => array( fn( $path ) => unlink( $path ) ),
+			'empty'                       => array( fn( $path ) => file_put_contents( $path, '' ) ),
+			'torn'                        => array( fn( $path ) => file_put_contents( $path, '17639' ) ),
+			'zeros after a loss of power' => array( fn( $path ) => file_put_contents( $path, str_repeat( "\0", 16 ) ) ),
+			'no number'                   => array( fn( $path ) => file_put_contents( $path, str_repeat( 'x', 16 ) ) ),
+			'a folder'                    => array( fn( $path ) => unlink( $path ) && mkdir( $path ) ),
+			'a link'                      => array( fn( $path ) => unlink( $path ) && symlink( '/dev/null', $path ) ),
+			'a pipe'                      => array( fn( $path ) => unlink( $path ) && posix_mkfifo( $path, 0600 ) ),
+			'another user\'s'             => array( fn( $path ) => chown( $path, 64107 ) ),
+		);
+	}
+
+	/**
+	 * Where it cannot be used the names that wait tell the order.
+	 *
+	 * @dataProvider last_numbers
+	 * @param callable $spoil What is done to it.
+	 */
+	public function test_names_tell_the_order( callable $spoil ): void {
+		$this->spool( self::NOW_US + 30000000 )->write( self::set( 812, 'a', 'r1' ) );
+		$spoil( $this->folder->own . '/' . Order::FILE );
+		foreach ( array( 'b', 'c' ) as $status ) {
+			$this->spool( self::NOW_US )->write( self::set( 812, $status, 'r-' . $status ) );
+		}
+		$this->assertSame( array( 'a', 'b', 'c' ), self::statuses( $this->spool(), 812 ) );
+	}
+
+	/**
+	 * A process that is stopped while it has the lock keeps nobody waiting, and what it says later counts no more.
+	 */
+	public function test_a_lock_that_is_held_is_passed(): void {
+		$this->spool( self::NOW_US + 30000000 )->write( self::set( 812, 'a', 'r1' ) );
+		$code  = '
+			$file = new SplFileObject( $argv[1], "r+" );
+			$file->flock( LOCK_EX );
+			echo "locked\n";
+			fgets( STDIN );
+			$file->fwrite( "0000000000000001" );
+			echo "written\n";';
+		$child = new Child( $code, array( $this->folder->own . '/' . Order::FILE ) );
+		$this->assertSame( 'locked', $child->line() );
+		$began = microtime( true );
+		$this->spool( self::NOW_US )->write( self::set( 812, 'b', 'r2' ) );
+		$this->assertLessThan( 1, microtime( true ) - $began );
+		$this->spool( self::NOW_US )->write( self::set( 812, 'c', 'r3' ) );
+		$child->go_on();
+		$this->assertSame( 'written', $child->line() );
+		$this->spool( self::NOW_US )->write( self::set( 812, 'd', 'r4' ) );
+		$this->assertSame( array( 'a', 'b', 'c', 'd' ), self::statuses( $this->spool(), 812 ) );
+	}
+
+	/**
+	 * Many processes at once get a number each, and each process keeps its order, with a clock that goes back.
+	 */
+	public function test_processes_at_once(): void {
+		$code     = '
+			use Ticketd\Client\Request;
+			$now = 1763990000123456;
+			for ( $i = 0; $i < 50; $i++ ) {
+				$clock = function () use ( &$now ) { return $now -= 1000000; };
+				$spool = new Ticketd\Client\Spool( $argv[1], Ticketd\Client\Spool::MAX_BLOCKS, $clock );
+				$spool->write( new Request( "set", array(
+					"id" => (int) $argv[2], "fields" => array( "status" => "$i" ), "request_id" => "$argv[2]-$i" ) ) );
+			}
+			echo "done\n";';
+		$children = array();
+		foreach ( range( 1, 4 ) as $id ) {
+			$children[ $id ] = new Child( $code, array( $this->folder->path, (string) $id ) );
+		}
+		foreach ( $children as $child ) {
+			$this->assertSame( 'done', $child->line() );
+		}
+		foreach ( array_keys( $children ) as $id ) {
+			$this->assertSame( array_map( 'strval', range( 0, 49 ) ), self::statuses( $this->spool(), $id ) );
+		}
+		$this->assertCount( 200, array_unique( array_map( 'intval', $this->folder->frames() ) ) );
 	}
 
 	/**
@@ -240,7 +326,7 @@ final class SpoolTest extends TestCase {
 		$this->assertSame( $said, $child->line() );
 		$frames = $this->folder->frames();
 		$this->assertCount( 1, $frames );
-		$others = array_diff( $this->folder->all(), $frames );
+		$others = array_diff( $this->folder->all(), $frames, array( Order::FILE ) );
 		$this->assertCount( count( $others ), preg_grep( '/^\.tmp-/', $others ) );
 		$this->assertSame( $sizes, array_map( fn( $name ) => strlen( $this->folder->contents( $name ) ), array_values( $others ) ) );
 	}

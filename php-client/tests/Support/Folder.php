@@ -7,6 +7,8 @@
 
 namespace Ticketd\Tests\Support;
 
+use Ticketd\Client\Order;
+
 /**
  * A folder of a test's own with the folder of this user in it, gone with the object.
  */
@@ -94,9 +96,10 @@ final class Folder {
 	}
 
 	/**
-	 * Empties it of changes, as the daemon does.
+	 * Empties it of changes, as the daemon does, and of the last one's number.
 	 */
 	public function take(): void {
+		@unlink( "$this->own/" . Order::FILE );
 		foreach ( $this->frames() as $name ) {
 			unlink( "$this->own/$name" );
 		}

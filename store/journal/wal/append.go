@@ -25,6 +25,8 @@ func (l *Log) Append(records ...[]byte) (Position, error) {
 	switch {
 	case l.closed:
 		return Position{}, ErrClosed
+	case l.gone != nil:
+		return Position{}, l.gone
 	case l.opts.MaxBytes > 0 && l.total+need > l.opts.MaxBytes:
 		return Position{}, fmt.Errorf("%w: %w", ErrFull, &store.FullError{
 			Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used; raise it", l.total, l.opts.MaxBytes),
@@ -114,6 +116,11 @@ func (l *Log) rotate() error {
 	h := header{id: l.id, number: old.Number + 1, before: uint64(counts)} //nolint:gosec // a size
 	path := segmentPath(l.dir, h.number)
 	f, err := writeWhole(l.opts.OpenFile, path, h.bytes(), l.tail)
+	if err == nil {
+		if err = l.hold(h.number); err != nil {
+			_ = f.Close()
+		}
+	}
 	if err != nil {
 		// Where it is in its place all the same, what is written behind the old one's end as it says would not be read.
 		if _, absent := os.Lstat(path); absent == nil && !l.failed {

@@ -43,6 +43,10 @@ func (l *Log) commit(ctx context.Context, p Position) error {
 			l.mu.Unlock()
 			return ErrClosed
 		}
+		if l.gone != nil {
+			l.mu.Unlock()
+			return l.gone
+		}
 		if l.flight == nil {
 			l.takeOff()
 		}

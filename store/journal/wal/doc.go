@@ -26,6 +26,9 @@
 // Bad bytes anywhere else are no torn write. Open fails with a [CorruptError] and changes nothing; [Salvage] takes out what
 // can be read, once an operator has decided so.
 //
+// Files gone: the log looks twice a second whether its files stand at their paths, and writes again what does not, from the
+// files that it has open. Where that cannot be done Append and Commit fail with [ErrGone] until it can.
+//
 // Disk full: Append cuts the file back to where it was and fails with [ErrFull]; the next one tries again.
 //
 // A failed fdatasync: the kernel may have dropped the data and may say that the next fdatasync of this file succeeded. So the

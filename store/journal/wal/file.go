@@ -103,9 +103,15 @@ func fill(f File, contents [][]byte) error {
 	return f.Datasync()
 }
 
+// The files of a log's folder that are no segments.
+const (
+	lockName = "LOCK"
+	idName   = "id"
+)
+
 // lock takes the folder for this process; the kernel gives it back when the process ends, however it ends.
 func lock(dir string) (*os.File, error) {
-	f, err := openRegular(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE)
+	f, err := openRegular(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ type Options struct {
 	Log      zerolog.Logger
 	// OpenFile opens what segments are written through; nil stands for [OpenFile]. Tests replace it by what fails.
 	OpenFile func(path string) (File, error)
+	// OnRestored is called when files of the log were gone and have been written again: other files of the folder may be gone, too.
+	OnRestored func()
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -89,11 +91,15 @@ type Log struct {
 	seed uint32
 	opts Options
 
-	lock    *os.File
 	loop    lifecycle.Loop
+	watcher lifecycle.Loop
 	written chan struct{} // tells the interval syncer that something is not on disk yet
 
 	mu       sync.Mutex
+	lock     *os.File
+	former   []*os.File          // the locks of folders that stood at the path before
+	held     map[uint64]*os.File // the segments, open for reading
+	gone     error               // why no records are taken: the folder is gone and cannot be made again
 	closed   bool
 	segments []Segment // in order; the last one is the active one
 	total    int64     // bytes of all segments
@@ -143,6 +149,13 @@ func (l *Log) end() Position {
 	return Position{Segment: last.Number, Offset: last.Bytes}
 }
 
+// Gone says why the log takes no records: its folder is gone and cannot be made again; nil where it is there.
+func (l *Log) Gone() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone
+}
+
 // Drop removes the segments numbered below before; never the active one. First it brings to disk what stays, whatever Sync is:
 // what was in the segments that go may have been written there again.
 func (l *Log) Drop(before uint64) error {
@@ -166,6 +179,7 @@ func (l *Log) Drop(before uint64) error {
 		if err != nil {
 			return fmt.Errorf("drop segment %d of the journal: %w", l.segments[0].Number, err)
 		}
+		l.letGo(l.segments[0].Number)
 		l.total -= l.segments[0].Bytes
 		l.segments = slices.Delete(l.segments, 0, 1)
 	}
@@ -177,6 +191,10 @@ func (l *Log) Close() error {
 	if err := l.loop.Stop(context.Background(), "journal's syncer"); err != nil {
 		return err
 	}
+	if err := l.watcher.Stop(context.Background(), "journal's watch"); err != nil {
+		return err
+	}
+	l.look() // what was removed lately is in no file that has a name
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -187,6 +205,10 @@ func (l *Log) Close() error {
 	var err error
 	if l.opts.Sync != Never && l.unconfirmed() && (l.failed || l.datasync() != nil) {
 		err = l.rotate() // where the records that are not known to be on disk are written once more
+	}
+	l.letGoAll()
+	for _, f := range l.former {
+		err = errors.Join(err, unlock(f))
 	}
 	return errors.Join(err, l.active.Close(), unlock(l.lock))
 }

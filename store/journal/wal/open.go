@@ -43,11 +43,15 @@ func Open(dir string, o Options, replay func(at Position, record []byte) error) 
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
 	}
-	l := &Log{dir: dir, opts: o, lock: held, written: make(chan struct{}, 1)}
+	l := &Log{dir: dir, opts: o, lock: held, held: map[uint64]*os.File{}, written: make(chan struct{}, 1)}
 	report, err := l.recover(replay)
+	if err == nil {
+		err = l.holdAll()
+	}
 	if err != nil {
 		return nil, report, errors.Join(err, unlock(held))
 	}
+	l.watcher.Start(context.Background(), l.watch)
 	if o.Sync == Interval {
 		l.loop.Start(context.Background(), l.syncEvery)
 	}
@@ -80,6 +84,17 @@ func (l *Log) recover(replay func(Position, []byte) error) (Report, error) {
 	}
 	r.report.Segments, r.report.Bytes = len(r.segments), l.total
 	return r.report, nil
+}
+
+// holdAll holds the segments that were found.
+func (l *Log) holdAll() error {
+	for _, s := range l.segments {
+		if err := l.hold(s.Number); err != nil {
+			l.letGoAll()
+			return errors.Join(fmt.Errorf("open the journal: %w", err), l.active.Close())
+		}
+	}
+	return nil
 }
 
 // recovery is what Open learns from the segments.
@@ -185,7 +200,7 @@ func (l *Log) reopen(path string, size int64, torn bool) error {
 
 // loadID reads the journal's name, or makes one. Where its file is gone the segments tell it.
 func loadID(dir string) (id journalID, err error) {
-	path := filepath.Join(dir, "id")
+	path := filepath.Join(dir, idName)
 	text, err := readRegular(path)
 	if err == nil {
 		n, err := hex.Decode(id[:], []byte(strings.TrimSpace(string(text[:min(len(text), 2*len(id)+1)]))))

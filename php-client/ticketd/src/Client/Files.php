@@ -62,6 +62,24 @@ final class Files {
 	}
 
 	/**
+	 * Makes an empty file, unless something of that name is there.
+	 *
+	 * @param string $path Where it is to be.
+	 * @return bool Whether it was made.
+	 */
+	public static function create( string $path ): bool {
+		$draft = dirname( $path ) . '/' . self::DRAFT . bin2hex( random_bytes( 8 ) );
+		$mask  = umask( self::UMASK );
+		try {
+			// A link is refused where its name is taken; a file that is opened or renamed is not.
+			return @file_put_contents( $draft, '' ) === 0 && @link( $draft, $path );
+		} finally {
+			umask( $mask );
+			self::remove( $draft );
+		}
+	}
+
+	/**
 	 * Removes a file; one that is not there is no error.
 	 *
 	 * @param string $path Where it is.
@@ -87,6 +105,18 @@ final class Files {
 		}
 		$is_shared = self::DIR === $type ? 0 !== ( $found['mode'] & self::OTHERS_WRITE ) : 1 !== $found['nlink'];
 		return $is_shared ? null : $found;
+	}
+
+	/**
+	 * Whether something is there that is no file of this user's.
+	 *
+	 * @param string $path Where it is.
+	 */
+	public static function is_foreign( string $path ): bool {
+		clearstatcache( true, $path );
+		$found = @lstat( $path );
+		return false !== $found
+			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Spool::user() !== $found['uid'] );
 	}
 
 	/**

@@ -15,8 +15,9 @@ namespace Ticketd\Client;
  *
  *     {folder}/{user id}/{µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
  *
- * The daemon ingests them by order of name. The hex digits come from site and request id: they keep names apart (a
- * request id that was made up is random), and the same create, made again, is found by them.
+ * The daemon takes them in by order of name, so the time only grows, see Order. The hex digits come from site and
+ * request id: they keep names apart (a request id that was made up is random), and the same create, made again, is
+ * found by them.
  *
  * The folder is bounded by blocks of 4 KiB, as file systems give them: at most 65,536, which are 256 MiB and as many
  * changes. To list a large folder at each write would cost more than the write, so chance decides, drawn from the
@@ -77,13 +78,6 @@ final class Spool {
 	 * @var callable
 	 */
 	private $now_us;
-
-	/**
-	 * The time in the name that was given last.
-	 *
-	 * @var int
-	 */
-	private int $last_us = 0;
 
 	/**
 	 * Takes the folder; nothing happens yet.
@@ -197,11 +191,16 @@ final class Spool {
 		if ( ! $this->exists() ) {
 			return false;
 		}
-		$frame = Frame::encode( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
-		// Two changes of one process keep their order even where the clock stands or was set back.
-		$this->last_us = max( ( $this->now_us )(), $this->last_us + 1 );
-
-		$name = sprintf( '%016d-%d-%s', $this->last_us, $request->param( 'id' ), self::tag( $request ) ) . self::SUFFIX;
+		$frame  = Frame::encode( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
+		$number = Order::next(
+			$this->folder,
+			( $this->now_us )(),
+			function (): int {
+				$names = $this->names( '*' );
+				return (int) end( $names );
+			}
+		);
+		$name   = sprintf( '%016d-%d-%s', $number, $request->param( 'id' ), self::tag( $request ) ) . self::SUFFIX;
 		if ( $this->is_full( self::blocks( strlen( $frame ) ), $name ) ) {
 			throw new LocalException(
 				'overloaded',

@@ -1,0 +1,143 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// refuseOf has the site take no change whose request id begins with one of these, for now.
+func (r *rig) refuseOf(prefixes ...string) {
+	r.site.setFail(func(requestID string) error {
+		for _, p := range prefixes {
+			if strings.HasPrefix(requestID, p) {
+				return errAway
+			}
+		}
+		return nil
+	})
+	r.advance(maxPause)
+}
+
+// wantSettled demands that a request may be worked on, or is refused as older changes wait.
+func (r *rig) wantSettled(t *testing.T, want bool, p protocol.Params) {
+	t.Helper()
+	err := r.Settle(t.Context(), r.site, p)
+	if want && err != nil || !want && !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("%T %+v: %v, want it settled: %v", p, p, err, want)
+	}
+}
+
+// A ticket whose change the site cannot make holds up its own changes alone: files and requests of other tickets go on. A create
+// and a flush need all.
+func TestATicketIsHeld(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.refuseOf("held")
+	r.set(t, "main", 1, "a", "held")
+	r.set(t, "main", 2, "b", "b")
+	r.set(t, "main", 1, "c", "c")
+	two := setParams("main", 2, "x", "x")
+	many := &protocol.SetManyParams{Tickets: []protocol.TicketFields{{ID: 2, Fields: two.Fields}}}
+	r.wantSettled(t, true, two)
+	r.site.want(t, "set 2 b b")
+	r.wantSettled(t, true, many)
+	r.wantSettled(t, true, &protocol.DeleteParams{ID: 2})
+	r.wantSettled(t, true, &protocol.GetParams{ID: 1})
+	many.Tickets = append(many.Tickets, protocol.TicketFields{ID: 1})
+	for _, p := range []protocol.Params{
+		many, setParams("main", 1, "x", "x"), &protocol.DeleteParams{ID: 1}, &protocol.CreateParams{}, &protocol.FlushParams{},
+	} {
+		r.wantSettled(t, false, p)
+	}
+	if !r.Behind(r.site) {
+		t.Error("reads do not say that changes wait")
+	}
+	r.set(t, "main", 1, "d", "d")
+	r.set(t, "main", 3, "e", "e")
+	r.takeIn(t)
+	r.site.want(t, "set 2 b b", "set 3 e e")
+	r.refuseOf()
+	r.wantSettled(t, true, &protocol.FlushParams{})
+	r.site.want(t, "set 2 b b", "set 3 e e", "set 1 a held", "set 1 c c", "set 1 d d")
+	r.wantLogged(t, 1, "a ticket's changes wait")
+	r.wantLogged(t, 1, "a ticket's changes are ingested")
+	r.wantLogged(t, 0, "a site's changes wait")
+	if r.Behind(r.site) {
+		t.Error("nothing waits any more")
+	}
+}
+
+// A pass that takes longer than a ticket's pause does not make a later change of the ticket before the one that is held.
+func TestALongPassKeepsATicketsOrder(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.refuseOf("held")
+	r.set(t, "main", 1, "a", "held")
+	r.set(t, "main", 2, "b", "b")
+	r.set(t, "main", 1, "c", "c")
+	r.site.block = func(context.Context) error { r.advance(maxPause); return nil }
+	r.takeIn(t)
+	r.site.want(t, "set 2 b b")
+	r.refuseOf()
+	r.takeIn(t)
+	r.site.want(t, "set 2 b b", "set 1 a held", "set 1 c c")
+}
+
+// Where several tickets are refused one after another it is the site that is held, with no further try.
+func TestASiteIsHeld(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.refuseOf("held")
+	for id := range int64(maxRefused + 1) {
+		r.set(t, "main", 1+id, "a", "held")
+	}
+	r.set(t, "main", 100, "b", "b")
+	r.wantSettled(t, false, setParams("main", 200, "x", "x"))
+	r.site.want(t)
+	r.wantLogged(t, 1, "a site's changes wait")
+	r.refuseOf()
+	r.wantSettled(t, true, &protocol.FlushParams{})
+	r.wantFiles(t, "")
+	if in := r.sites[r.site]; in.held() {
+		t.Errorf("held: %+v", in)
+	}
+}
+
+// A ticket is free when its files are gone, whoever took them away.
+func TestAHeldFileIsTakenAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.refuseOf("held")
+	name := r.set(t, "main", 1, "a", "held")
+	r.takeIn(t)
+	check(t, os.Remove(filepath.Join(r.path, name)))
+	r.takeIn(t)
+	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
+	r.wantSettled(t, true, &protocol.FlushParams{})
+}
+
+// A create got another id than its file names, and a change behind it is held: the change still means the new ticket, and
+// requests of that one wait. What comes into the spool for the old id after the hold is the other ticket's.
+func TestAMovedTicketIsHeld(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.taken = 7
+	r.refuseOf("held")
+	r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r",
+	}))
+	r.set(t, "main", 7, "pending", "held")
+	r.wantSettled(t, false, setParams("main", 100, "x", "x"))
+	r.wantSettled(t, true, setParams("main", 8, "x", "x"))
+	r.refuseOf()
+	r.wantSettled(t, true, setParams("main", 100, "x", "x"))
+	r.set(t, "main", 7, "theirs", "theirs")
+	r.takeIn(t)
+	r.site.want(t, "create 7 r", "create 0 r#taken", "set 100 pending held", "set 7 theirs theirs")
+}

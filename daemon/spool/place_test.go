@@ -1,0 +1,258 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// wantHidden demands that changes of the site are refused, for this reason, and that reads say that they may be missing some.
+func (r *rig) wantHidden(t *testing.T, site daemon.Site, why string) {
+	t.Helper()
+	err := r.Settle(t.Context(), site, &protocol.FlushParams{})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || !strings.Contains(err.Error(), why) {
+		t.Errorf("a change past a folder that cannot be read: %v, want it unavailable as %q", err, why)
+	}
+	if err := r.Settle(t.Context(), site, &protocol.GetParams{}); err != nil || !r.Behind(site) {
+		t.Errorf("a read past it: %v, behind %v, want true", err, r.Behind(site))
+	}
+}
+
+// refuse has site main take nothing from the spool, until it is called with nil.
+func (h *host) refuse(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		h.site.setFail(nil)
+	} else {
+		h.site.setFail(func(string) error { return err })
+	}
+	h.advance(maxPause)
+}
+
+// errAway is the refusal of a site that can take nothing now.
+var errAway = &protocol.Error{Code: protocol.CodeUnavailable, Message: "away", Retryable: true}
+
+// A folder with changes is moved away, and another one stands in its place at once: what waits in the former one is made before
+// what comes into the new one, and before any request. It may have been seen or not, its site may be held or not, and the folder
+// of all users may be what was moved. Taken out of Settle, the look at the path leaves the former's change for later.
+func TestFolderIsReplaced(t *testing.T) {
+	t.Parallel()
+	for what, all := range map[string]bool{"a user's": false, "everybody's": true} {
+		for how, held := range map[string]bool{"unseen": false, "held": true} {
+			t.Run(what+", "+how, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t)
+				h.settle(t, h.site)
+				if held {
+					h.refuse(t, errAway)
+				}
+				h.put(t, alice, alice, "main", "older")
+				if held {
+					h.takeIn(t)
+				}
+				moved := h.folder(alice)
+				if all {
+					moved = h.path
+				}
+				check(t, os.Rename(moved, moved+"-old"))
+				h.prepare(t, alice, bob, carol)
+				h.put(t, alice, alice, "main", "newer")
+				if held {
+					if err := h.Settle(t.Context(), h.site, &protocol.FlushParams{}); err == nil {
+						t.Error("a change overtakes what is held in the former folder")
+					}
+					h.refuse(t, nil)
+				}
+				h.settle(t, h.site)
+				h.site.want(t, "set 1 older older", "set 1 newer newer")
+				h.takeIn(t)
+				h.takeIn(t)
+				if n := len(h.former); n != 0 {
+					t.Errorf("%d former folders are kept although nothing waits in them", n)
+				}
+			})
+		}
+	}
+}
+
+// A folder that was moved away comes back with what waits in it: that is made once, and before what is newer.
+func TestFolderComesBack(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.refuse(t, errAway)
+	h.put(t, alice, alice, "main", "older")
+	h.takeIn(t)
+	check(t, os.Rename(h.path, h.path+"-old"))
+	h.takeIn(t)
+	check(t, os.RemoveAll(h.path))
+	check(t, os.Rename(h.path+"-old", h.path))
+	h.put(t, alice, alice, "main", "newer")
+	h.refuse(t, nil)
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 older older", "set 1 newer newer")
+	h.takeIn(t)
+	if w := h.Warnings(nil); len(w) != 0 || len(h.former) != 0 {
+		t.Errorf("warnings %q, %d former folders", w, len(h.former))
+	}
+}
+
+// A folder with changes, seen or held, gets another owner while the daemon runs, as after a restore, and its own one back:
+// nothing newer is done meanwhile, and the first request afterwards finds its changes made. Other users' sites go on.
+func TestFolderGetsAnotherOwner(t *testing.T) {
+	t.Parallel()
+	for how, held := range map[string]bool{"unseen": false, "held": true} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			if held {
+				h.refuse(t, errAway)
+			}
+			h.put(t, alice, alice, "main", "older")
+			if held {
+				h.takeIn(t)
+				h.refuse(t, nil)
+			}
+			check(t, os.Chown(h.folder(alice), carol, -1))
+			h.put(t, carol, carol, "main", "newer")
+			h.wantHidden(t, h.site, "belongs to user")
+			h.settle(t, h.next)
+			h.takeIn(t)
+			h.wantHidden(t, h.site, "belongs to user")
+			h.site.want(t)
+			check(t, os.Chown(h.folder(alice), alice, -1))
+			h.settle(t, h.site)
+			h.site.want(t, "set 1 older older", "set 1 newer newer")
+		})
+	}
+}
+
+// A folder that is made, or moved to its place, while the daemon runs is used by the next request: of a user who has none, and
+// of one whom nothing names beforehand.
+func TestFolderAppears(t *testing.T) {
+	t.Parallel()
+	for what, user := range map[string]uint32{"of a user": alice, "of a newcomer": carol} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.opts.Users = func() []uint32 { return []uint32{alice} }
+			for _, user := range []uint32{alice, carol} {
+				check(t, os.Rename(h.folder(user), filepath.Join(filepath.Dir(h.path), strconv.Itoa(int(user)))))
+			}
+			h.takeIn(t)
+			h.takeIn(t)
+			check(t, os.Rename(filepath.Join(filepath.Dir(h.path), strconv.Itoa(int(user))), h.folder(user)))
+			h.put(t, user, user, "main", "theirs")
+			h.settle(t, h.site)
+			h.site.want(t, "set 1 theirs theirs")
+		})
+	}
+}
+
+// A file system is mounted over a user's folder while the daemon runs, which the kernel tells nobody.
+func TestFolderIsMountedOver(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.put(t, alice, alice, "main", "older")
+	if err := unix.Mount("none", h.folder(alice), "tmpfs", 0, ""); errors.Is(err, unix.EPERM) {
+		t.Skip("this container may not mount")
+	} else {
+		check(t, err)
+	}
+	t.Cleanup(func() { check(t, unix.Unmount(h.folder(alice), unix.MNT_DETACH)) })
+	h.wantHidden(t, h.site, "belongs to user")
+	h.prepare(t, alice)
+	h.put(t, alice, alice, "main", "newer")
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 older older", "set 1 newer newer")
+}
+
+// A daemon starts before its spool's file system is mounted, and finds another folder: nothing is done until the one that it
+// knows is back. Where there is none any more, an operator says so by removing the state's file.
+func TestStartOnAnotherFolder(t *testing.T) {
+	t.Parallel()
+	for what, there := range map[string]bool{"another folder": true, "no folder": false} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.opts.State = h.path + ".state"
+			restart := func() {
+				h.close(t)
+				h.Spool = New(h.opts)
+			}
+			restart()
+			h.settle(t, h.site)
+			h.put(t, alice, alice, "main", "older")
+			h.close(t)
+			away := h.path + "-away"
+			check(t, os.Rename(h.path, away))
+			if there {
+				h.prepare(t, alice)
+			}
+			restart()
+			h.wantHidden(t, h.site, "mount it or put it back")
+			restart()
+			h.wantHidden(t, h.site, "mount it or put it back")
+			check(t, os.RemoveAll(h.path))
+			check(t, os.Rename(away, h.path))
+			h.settle(t, h.site)
+			h.site.want(t, "set 1 older older")
+			h.close(t)
+			check(t, os.RemoveAll(h.path))
+			restart()
+			h.wantHidden(t, h.site, h.opts.State)
+			check(t, os.Remove(h.opts.State))
+			h.takeIn(t)
+			h.settle(t, h.site)
+			restart()
+			h.settle(t, h.site)
+		})
+	}
+}
+
+// While the daemon runs it knows the former folder: the state follows when nothing waits in it.
+func TestStateFollowsTheFolder(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.opts.State = h.path + ".state"
+	h.close(t)
+	h.Spool = New(h.opts)
+	h.refuse(t, errAway)
+	h.put(t, alice, alice, "main", "older")
+	h.takeIn(t)
+	first, err := os.ReadFile(h.opts.State)
+	check(t, err)
+	check(t, os.Rename(h.path, h.path+"-old"))
+	h.prepare(t, alice)
+	h.takeIn(t)
+	if held, err := os.ReadFile(h.opts.State); err != nil || string(held) != string(first) {
+		t.Errorf("the state is %q (%v) while changes wait in the folder of %q", held, err, first)
+	}
+	h.refuse(t, nil)
+	h.settle(t, h.site)
+	h.takeIn(t)
+	if settled, err := os.ReadFile(h.opts.State); err != nil || string(settled) == string(first) {
+		t.Errorf("the state is %q (%v), still of the former folder", settled, err)
+	}
+}
+
+// Without the kernel's news (fs.inotify.max_user_watches) each request looks into the folder.
+func TestFolderThatCannotBeWatched(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.news.close()
+	r.news.fd = -1
+	for i := range 3 {
+		r.set(t, "main", 1, strconv.Itoa(i), strconv.Itoa(i))
+		check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
+	}
+	r.site.want(t, "set 1 0 0", "set 1 1 1", "set 1 2 2")
+	r.wantLogged(t, 1, "max_user_watches")
+}

@@ -1,0 +1,94 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+)
+
+// asides counts the folders that were put aside.
+var asides atomic.Int64
+
+// aside is a name for a folder that is put aside, on the spool's disk.
+func (h *host) aside() string {
+	return filepath.Join(filepath.Dir(h.spool), fmt.Sprintf("aside-%d", asides.Add(1)))
+}
+
+// own is the spool folder of this process' user, in which all clients of the host leave their changes.
+func (h *host) own() string { return filepath.Join(h.spool, strconv.Itoa(os.Geteuid())) }
+
+// spoolFolder is what can become of a spool folder while a daemon runs. Nothing is removed from it. A daemon that is killed knows
+// no folder that was put aside, so no fault of the daemon's befalls it at the same time.
+func (h *host) spoolFolder(act string) fault {
+	const stranger = 64199
+	f := fault{target: fmt.Sprintf("spool %d", h.number), part: fmt.Sprintf("daemon %d", h.number), ready: h.isRunning}
+	switch act {
+	case "owner": // as after a restore
+		f.apply = func(context.Context) error { return os.Chown(h.own(), stranger, -1) }
+		f.heal = func(context.Context) error { return os.Chown(h.own(), os.Geteuid(), -1) }
+	case "replaced": // what waits in the former one is taken in from there
+		aside := h.aside()
+		f.apply = func(context.Context) error { return errors.Join(os.Rename(h.own(), aside), h.makeOwn()) }
+		f.heal = func(context.Context) error { return isEmptied(aside) }
+	default: // all users' folders, and back
+		aside := h.aside()
+		f.apply = func(context.Context) error { return os.Rename(h.spool, aside) }
+		f.heal = func(context.Context) error {
+			if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			return errors.Join(os.RemoveAll(h.spool), os.Rename(aside, h.spool)) // the daemon has made another one
+		}
+	}
+	return f
+}
+
+// makeOwn makes a folder as 'ticketd spool prepare' does.
+func (h *host) makeOwn() error {
+	return errors.Join(os.Mkdir(h.own(), 0o770), os.Chmod(h.own(), os.ModeSetgid|0o770))
+}
+
+// isEmptied says that no changes wait in a folder any more.
+func isEmptied(folder string) error {
+	left, err := filepath.Glob(filepath.Join(folder, "*.frame"))
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%d changes wait in %s", len(left), folder)
+	}
+	return err
+}
+
+// journalGone removes the journal's folder. It is healed when the daemon has written it again: until then a kill would lose what
+// was acknowledged in the last half second.
+func (h *host) journalGone() fault {
+	var folders []string
+	return fault{
+		target: fmt.Sprintf("journal %d", h.number), part: fmt.Sprintf("daemon %d", h.number), ready: h.isRunning,
+		apply: func(context.Context) error {
+			var err error
+			folders, err = filepath.Glob(filepath.Join(h.journal, "journal", "*", "*"))
+			for _, folder := range folders {
+				err = errors.Join(err, os.RemoveAll(folder))
+			}
+			return err
+		},
+		heal: func(context.Context) error {
+			for _, folder := range folders {
+				if segments, _ := filepath.Glob(filepath.Join(folder, "*.wal")); len(segments) == 0 {
+					return fmt.Errorf("nothing is in %s", folder)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func (h *host) isRunning(context.Context) error {
+	if h.PID() == 0 {
+		return errors.New("the daemon does not run")
+	}
+	return nil
+}
