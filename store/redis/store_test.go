@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 		server, prefix := testenv.SharedRedis(t)
 		client := server.Client(t)
 		return storetest.Backend{
-			Store: open(t, client, redis.Options{Prefix: prefix}),
+			Store: open(t, client, redis.Options{Prefix: prefix, Host: "contract"}),
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, prefix+"ticket:"+id.String()) > 0
 			},
@@ -47,7 +47,7 @@ func TestContractOnACluster(t *testing.T) {
 			return prefix + redis.HashTag(id.Partition(redis.Partitions(true))) + ":ticket:"
 		}
 		return storetest.Backend{
-			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true}),
+			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true, Host: "contract"}),
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, key(id)+id.String()) > 0
 			},
