@@ -155,7 +155,7 @@ func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []a
 	for i := range tickets {
 		t := &tickets[i]
 		names = append(names, s.keys.ticket(t.id), s.keys.graves(t.id))
-		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.full, len(t.fields))
+		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.full, t.replayed, len(t.fields))
 		for j := range t.fields {
 			f := &t.fields[j]
 			args = append(args, f.Name, int64(f.revision), f.Value.IsNull(), f.Value.Text())
@@ -220,7 +220,7 @@ func (s *Store) tellAgain(found *againFound) {
 // keep keeps what was acknowledged of a batch that was sent under a generation. Where the partition was replaced meanwhile, the
 // former process may have made it: it is applied again before anybody is told.
 func (s *Store) keep(ctx context.Context, p, generation int, b *batch, outcomes []store.Outcome) error {
-	if s.opts.Host == "" || !s.kept[p].add(time.Now(), generation, b.mutations, outcomes) {
+	if s.opts.Host == "" || !s.kept[p].add(time.Now(), generation, b, outcomes) {
 		return nil
 	}
 	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) {

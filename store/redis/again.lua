@@ -15,7 +15,7 @@
 -- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: the acknowledgement may be another's
 -- ARGV[6]  how many tickets follow; then per ticket:
 --   ticket id, revision of the deletion or 0, revision of the create's mark _d:_new or 0, _born where the ticket is not held, 1 where a
---   create made the whole ticket or 0,
+--   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0,
 --   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
 --   count of requests, per request what is remembered of it, for how many ms
 --
@@ -32,7 +32,9 @@
 -- Or the error EPOCH as in apply.lua.
 --
 -- Why a field that is not marked as changed (_d:) is not missing where the ticket is at the field's revision or above, and not above
--- base: that is a state of the former process, which had made all changes up to the ticket's revision. A ticket above base may be
+-- base: that is a state of the former process, which had made all changes up to the ticket's revision. Nor is it where the ticket is not
+-- held and the field's revision is not above base: direct changes get revisions above all others, so this one had been made, was flushed,
+-- and the clean ticket has been forgotten; a replayed change may have a lower one. A ticket above base may be
 -- there because of a later change alone. A field that MySQL has replaced since is then dirty again, and MySQL's guard refuses it.
 -- A state counts only where all daemons had applied again what they kept before it was left: else base stays what it was.
 
@@ -86,6 +88,7 @@ end
 local function read()
 	local t = {
 		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), full = arg() == '1',
+		replayed = arg() == '1',
 		fields = {}, requests = {},
 	}
 	for i = 1, tonumber(arg()) do
@@ -97,8 +100,9 @@ local function read()
 	return t
 end
 
--- missing returns those of a ticket's fields whose change is not here, and the highest revision among them.
-local function missing(t, rev)
+-- missing returns those of a ticket's fields whose change is not here, and the highest revision among them. What is not above
+-- forgotten was here.
+local function missing(t, rev, forgotten)
 	local marks = { t.key }
 	for i, f in ipairs(t.fields) do
 		marks[i + 1] = '_d:' .. f.name
@@ -107,7 +111,7 @@ local function missing(t, rev)
 	local lost, top = {}, 0
 	for i, f in ipairs(t.fields) do
 		local at = tonumber(changed[i])
-		local arrived = rev <= base and f.revision <= rev
+		local arrived = (rev <= base and f.revision <= rev) or f.revision <= forgotten
 		if not arrived and (not at or at < f.revision) then
 			lost[#lost + 1] = f
 			top = math.max(top, f.revision)
@@ -215,13 +219,14 @@ local function again(t)
 	if held[1] and t.created > 0 and (tonumber(held[5]) or 0) < t.created - late_skew then
 		return 4
 	end
+	local forgotten = not held[1] and not t.replayed and base or 0
 	if t.gone > 0 then
-		if t.gone <= rev and rev <= base then
+		if (t.gone <= rev and rev <= base) or t.gone <= forgotten then
 			return 0
 		end
 		return put(t, held, t.fields, t.gone > rev and t.gone or rev + 1) -- one revision never stands for two states
 	end
-	local lost, top = missing(t, rev)
+	local lost, top = missing(t, rev, forgotten)
 	if #lost == 0 then
 		return 0
 	end

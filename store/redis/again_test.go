@@ -467,3 +467,28 @@ func TestAcknowledgedByTheFormerMaster(t *testing.T) {
 	revision := h.must(t, change(1, field("status", "late")))
 	holds(t, h.get(t, 1), revision, field("status", "late"))
 }
+
+// What another daemon has flushed, and Redis has forgotten since, is not applied again: readers would see it over newer values, and
+// MySQL might refuse it by now. Without the look at base for tickets that are not held it waits once more.
+func TestForgottenIsNotAppliedAgain(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	a, b := p.host(t, "a"), p.host(t, "b")
+	a.must(t, change(1, field("status", "old")))
+	revision := b.must(t, change(1, field("status", "new")))
+	if err := b.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := p.master.Client(t).Del(t.Context(), "ticket:1").Result(); n != 1 || err != nil {
+		t.Fatalf("%d tickets are forgotten (%v)", n, err)
+	}
+	p.behind(t)
+	lost := a.must(t, change(2, field("status", "lost")))
+	p.fail(t)
+	a.comesBack(t)
+	b.comesBack(t)
+	if r := a.get(t, 1); r.Held() {
+		t.Errorf("%+v is back", r)
+	}
+	holds(t, a.get(t, 2), lost, field("status", "lost"))
+}

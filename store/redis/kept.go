@@ -63,7 +63,9 @@ type keptTicket struct {
 	created ticket.Revision // of a create, as its mark _d:_new; 0 where there is none
 	born    ticket.Revision // the oldest kept change, or _born of a create
 	full    bool            // made by a create of the whole ticket
-	fields  []keptField
+	// replayed says that one of the changes came from the journal, so that its revision may be below others' that came before.
+	replayed bool
+	fields   []keptField
 	// requests are request ids under which the ticket was changed, by age.
 	requests []keptRequest
 }
@@ -108,14 +110,15 @@ func (k *kept) sending() (generation int, owed bool) {
 	return k.generation, k.owed
 }
 
-// add keeps what mutations have come to that were sent under a generation. It says whether they may have been made by a process
+// add keeps what the mutations of a batch have come to that were sent under a generation. It says whether they may have been made by a process
 // that does not serve the partition any more.
-func (k *kept) add(now time.Time, generation int, mutations []store.Mutation, outcomes []store.Outcome) (late bool) {
+func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Outcome) (late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := range mutations {
+	for i := range b.mutations {
 		if outcomes[i].Err == nil && outcomes[i].Revision != 0 {
-			k.change(now, generation, &mutations[i], &outcomes[i])
+			t := k.change(now, generation, &b.mutations[i], &outcomes[i])
+			t.replayed = t.replayed || b.entries != nil
 		}
 	}
 	k.trim(now)
@@ -125,7 +128,7 @@ func (k *kept) add(now time.Time, generation int, mutations []store.Mutation, ou
 }
 
 // change keeps one mutation. The caller holds the lock.
-func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome) {
+func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome) *keptTicket {
 	t := k.tickets[o.ID]
 	if t == nil {
 		t = &keptTicket{id: o.ID, born: o.Revision, generation: generation, bytes: ticketBytes}
@@ -149,6 +152,7 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 		})
 	}
 	k.bytes += t.bytes - before
+	return t
 }
 
 // ask keeps a request id. One that is kept twice is remembered as the first.
