@@ -86,8 +86,9 @@ test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a
 		$(GO) test -count=1 -v -timeout 30m ./internal/systemdtest
 
 .PHONY: test-ha
-test-ha: deps ## Kill Redis masters under Sentinel and Cluster while visitors write through PHP-FPM, DURATION (10m) each
-	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \
+test-ha: deps ## Kill Redis masters whose replicas lag, under PHP-FPM, DURATION (10m) each or FAILOVERS times, beside BUSY (0) busy loops
+	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_FAILOVERS=$(FAILOVERS) TICKETD_TEST_BUSY=$(BUSY) \
+		$(GO) test -race -count=1 -v -timeout 180m -parallel 1 \
 		-run '^(TestSentinelFailover|TestClusterFailover|TestPartOfAClusterIsAway)$$' ./internal/e2e
 
 .PHONY: test-redis

@@ -142,14 +142,17 @@ func (b *backend) start(ctx context.Context) {
 }
 
 func (b *backend) stop(ctx context.Context) error {
+	var err error
 	switch {
 	case b.relay != nil:
-		return b.relay.Stop(ctx)
+		err = b.relay.Stop(ctx)
 	case b.journal != nil:
-		return b.journal.Stop(ctx)
-	default:
-		return nil
+		err = b.journal.Stop(ctx)
 	}
+	if b.redis != nil {
+		_ = b.redis.Leave(ctx) // other daemons wait for this one where it fails, once
+	}
+	return err
 }
 
 // close gives the journal back, after stop.

@@ -1,7 +1,9 @@
 package boot
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -33,11 +35,14 @@ func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Lo
 
 // start begins to watch Redis, for sites that are complete: a connection that is made before may be told of at any time.
 func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
-	p.watch.OnRun(func() {
+	p.watch.OnRun(func(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
+		defer p.doctor.lookSoon()
 		for _, s := range sites {
-			s.backend.redis.NewLine()
+			if err := s.backend.redis.Replaced(ctx, on, run, partitions); err != nil {
+				return err
+			}
 		}
-		p.doctor.lookSoon()
+		return nil
 	})
 	p.watch.OnUp(func() {
 		for _, s := range sites {
@@ -65,7 +70,8 @@ func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
 		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
 		Filled:  o.custody.filled(),
-		Journal: journal, Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnBatch: o.batch,
+		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
+		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnBatch: o.batch,
 		OnStray: o.stray, Convert: o.convert,
 	})
 }

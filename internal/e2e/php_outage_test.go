@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,9 +11,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,6 +190,45 @@ func outageDuration(t *testing.T) time.Duration {
 	return d
 }
 
+// outage is the time in which faults befall a site: outageDuration, or until done is told of as many faults of one kind as
+// TICKETD_TEST_FAILOVERS says.
+func outage(t *testing.T) (ctx context.Context, done func(faults int)) {
+	t.Helper()
+	most, err := strconv.Atoi(cmp.Or(os.Getenv("TICKETD_TEST_FAILOVERS"), "0"))
+	if err != nil || most < 0 {
+		t.Fatalf("TICKETD_TEST_FAILOVERS=%q is no number", os.Getenv("TICKETD_TEST_FAILOVERS"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if most == 0 {
+		ctx, cancel = context.WithTimeout(t.Context(), outageDuration(t))
+	}
+	return ctx, func(faults int) {
+		if faults == 0 || most > 0 && faults >= most {
+			cancel()
+		}
+	}
+}
+
+// busy keeps the machine busy with as many loops as TICKETD_TEST_BUSY says, until the test ends.
+func busy(t *testing.T) {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("TICKETD_TEST_BUSY"), "0"))
+	if err != nil {
+		t.Fatalf("TICKETD_TEST_BUSY: %v", err)
+	}
+	for range n {
+		loop := exec.CommandContext(context.Background(), "sh", "-c", "while :; do :; done")
+		loop.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := loop.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = loop.Process.Kill()
+			_ = loop.Wait()
+		})
+	}
+}
+
 // endure has visitors write while faults befall the site, and checks that no request failed, that nothing that was
 // acknowledged is missing in MySQL, and that no page waited longer than the plugin's deadline.
 func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) []fault) {
@@ -202,8 +244,9 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 		_, err := v.visit(t.Context(), "create", "subject", "first")
 		return err == nil
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), outageDuration(t))
-	defer cancel()
+	busy(t)
+	ctx, left := outage(t)
+	defer left(0)
 	writes.start(ctx, 0)
 	var creating sync.WaitGroup
 	creating.Go(func() { v.create(ctx) })
@@ -216,6 +259,7 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 			t.Fatalf("%s: %v", f.name, err)
 		}
 		befell[f.name]++
+		left(befell[f.name])
 	}
 	writes.wait()
 	creating.Wait()

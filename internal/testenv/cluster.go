@@ -84,6 +84,14 @@ func (c *Cluster) Client(t testing.TB) *redis.ClusterClient {
 
 // Whole says whether every node runs, knows of all slots, and has its replicas in step.
 func (c *Cluster) Whole(ctx context.Context) error {
+	if err := c.agreed(ctx); err != nil {
+		return err
+	}
+	return c.inSync(ctx, clusterNodes-clusterMasters)
+}
+
+// agreed says whether every node runs and knows of all slots.
+func (c *Cluster) agreed(ctx context.Context) error {
 	for _, node := range c.nodes {
 		text, err := node.ask(ctx, func(ctx context.Context, r *redis.Client) *redis.StringCmd { return r.ClusterInfo(ctx) })
 		if err != nil {
@@ -93,7 +101,15 @@ func (c *Cluster) Whole(ctx context.Context) error {
 			return fmt.Errorf("node %s says: %.200s", node.Addr(), text)
 		}
 	}
-	return c.inSync(ctx, clusterNodes-clusterMasters)
+	return nil
+}
+
+// Linked says whether every node runs and knows of all slots, and each master has a replica that can replace it.
+func (c *Cluster) Linked(ctx context.Context) error {
+	if err := c.agreed(ctx); err != nil {
+		return err
+	}
+	return c.linked(ctx, clusterNodes-clusterMasters)
 }
 
 // ReplicaOf is the replica of a master; nil where it has none that runs.

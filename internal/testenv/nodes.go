@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // redisNodes are several Redis servers that belong together.
@@ -82,6 +84,59 @@ func (r *redisNodes) inSync(ctx context.Context, n int) error {
 	}
 	if replicas != n {
 		return fmt.Errorf("%d of %d replicas have what their masters have", replicas, n)
+	}
+	return nil
+}
+
+// linked says whether n nodes are connected replicas, so that a dead master can be replaced. They may lack what it takes now.
+func (r *redisNodes) linked(ctx context.Context, n int) error {
+	linked := 0
+	for _, node := range r.nodes {
+		text, err := node.info(ctx, "replication")
+		if err != nil {
+			return err
+		}
+		if infoFields(text)["master_link_status"] == "up" {
+			linked++
+		}
+	}
+	if linked != n {
+		return fmt.Errorf("%d of %d replicas are connected to their masters", linked, n)
+	}
+	return nil
+}
+
+// Cut has the replicas of a master get nothing of what it takes from now on, until mend is called: it asks for no password, and
+// refuses who has one.
+func (r *redisNodes) Cut(ctx context.Context, master *Redis) (mend func(ctx context.Context) error, err error) {
+	var replicas []*Redis
+	mend = func(ctx context.Context) error { return configure(ctx, replicas, "masterauth", "") }
+	for _, node := range r.nodes {
+		text, err := node.info(ctx, "replication")
+		if err == nil && infoFields(text)["master_port"] == strconv.Itoa(master.port) {
+			replicas = append(replicas, node)
+		}
+	}
+	if err := configure(ctx, replicas, "masterauth", "none"); err != nil {
+		return mend, err
+	}
+	for _, node := range replicas {
+		if _, err := node.ask(ctx, func(ctx context.Context, client *redis.Client) *redis.StringCmd {
+			return redis.NewStringResult("", client.Do(ctx, "client", "kill", "type", "master").Err())
+		}); err != nil {
+			return mend, err
+		}
+	}
+	return mend, nil
+}
+
+func configure(ctx context.Context, nodes []*Redis, name, value string) error {
+	for _, node := range nodes {
+		if _, err := node.ask(ctx, func(ctx context.Context, client *redis.Client) *redis.StringCmd {
+			return redis.NewStringResult(client.ConfigSet(ctx, name, value).Result())
+		}); err != nil {
+			return err
+		}
 	}
 	return nil
 }

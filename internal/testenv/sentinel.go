@@ -162,6 +162,9 @@ func (s *Sentinels) SentinelAddrs() []string {
 // InSync says whether both replicas are connected to the master. The sentinels may take ten seconds more to know it.
 func (s *Sentinels) InSync(ctx context.Context) error { return s.inSync(ctx, sentinelReplicas) }
 
+// Linked says whether both replicas are connected to the master, so that it can be replaced.
+func (s *Sentinels) Linked(ctx context.Context) error { return s.linked(ctx, sentinelReplicas) }
+
 // Whole says whether there is one master with its replicas in step, and every sentinel knows all of it.
 func (s *Sentinels) Whole(ctx context.Context) error {
 	if err := s.inSync(ctx, sentinelReplicas); err != nil {

@@ -20,6 +20,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 			for _, at := range part {
 				r := &receipts[at]
 				s.opts.Clock.Observe(r.Revision)
+				s.kept[p].arrived(r.ID, r.Revision)
 				names = append(names, s.keys.ticket(r.ID))
 				args = append(args, int64(r.ID), int64(r.Revision), r.Ahead)
 			}

@@ -76,6 +76,12 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 	const tries = 3
 	epoch, err := s.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
+		generation, owed := s.kept[p].sending()
+		if owed {
+			if err = s.ready(ctx, p); err != nil {
+				break
+			}
+		}
 		var fence string
 		if fence, err = s.fenceFor(ctx, p, b); err != nil {
 			break
@@ -83,7 +89,7 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		var reply []int64
 		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.outcomes(b, reply)
+			return s.acknowledged(ctx, p, generation, b, reply)
 		}
 		switch {
 		case try == tries && isOtherEpoch(err):
@@ -101,6 +107,20 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		}
 	}
 	return nil, err
+}
+
+// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over.
+func (s *Store) acknowledged(
+	ctx context.Context, p, generation int, b *batch, reply []int64,
+) ([]store.Outcome, error) {
+	outcomes, err := s.outcomes(b, reply)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.keep(ctx, p, generation, b, outcomes); err != nil {
+		return nil, err
+	}
+	return outcomes, nil
 }
 
 func (s *Store) applyKeys(p int, batch []store.Mutation) []string {

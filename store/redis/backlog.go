@@ -16,6 +16,12 @@ import (
 func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	var ids []ticket.ID
 	for p := range s.keys.partitions {
+		if err := s.ready(ctx, p); err != nil {
+			return nil, err
+		}
+		if err := s.settle(ctx, p); err != nil {
+			return nil, err
+		}
 		var cursor uint64
 		for {
 			found, next, err := s.zscan(ctx, p, s.keys.dirty(p), cursor)

@@ -3,6 +3,8 @@ package redis_test
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,4 +103,69 @@ func BenchmarkStore(b *testing.B) {
 			}
 		})
 	}
+}
+
+// What a write costs this process, by one caller and by many, where it is kept for a fail-over and where it is not. The two take
+// turns, and processor time is counted: what else the machine does is in the elapsed time.
+func BenchmarkKept(b *testing.B) {
+	server := testenv.NewRedis(b, testenv.RedisOptions{})
+	client := server.Client(b)
+	for round := range 3 {
+		for _, host := range []string{"", "bench"} {
+			name := "not kept"
+			if host != "" {
+				name = "kept"
+			}
+			s, err := redis.New(client, redis.Options{
+				Prefix: strconv.Itoa(round) + host, Host: host, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now),
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var n atomic.Int64
+			write := func() {
+				at := n.Add(1)
+				m := store.Mutation{
+					Kind: store.Set, ID: ticket.ID(at%10_000 + 1), Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
+					RequestID: strconv.FormatInt(at, 10), Digest: "AAAAAAAAAAE", Remember: time.Minute,
+					Fields: ticket.Fields{
+						{Name: "status", Value: ticket.Text("open")}, {Name: "priority", Value: ticket.Text("high")},
+						{Name: "subject", Value: ticket.Text("My parcel has not arrived")}, {Name: "assigned_to", Value: ticket.Text("7")},
+					},
+				}
+				if outcomes, err := s.Apply(context.Background(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+					b.Error(err, outcomes)
+				}
+			}
+			b.Run("one/"+name, func(b *testing.B) {
+				defer processor(b)()
+				for b.Loop() {
+					write()
+				}
+			})
+			b.Run("many/"+name, func(b *testing.B) {
+				defer processor(b)()
+				b.SetParallelism(32)
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						write()
+					}
+				})
+			})
+		}
+	}
+}
+
+// processor begins to count the processor time of this process; what it returns reports it.
+func processor(b *testing.B) (report func()) {
+	b.Helper()
+	used := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	begin := used()
+	return func() { b.ReportMetric(float64(used()-begin)/float64(b.N), "cpu-ns/op") }
 }

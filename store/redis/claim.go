@@ -19,6 +19,9 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 	if s.keys.partitions > 1 {
 		return s.claimSeveral(ctx, now, limit, lease)
 	}
+	if err := s.claimable(ctx, 0); err != nil {
+		return nil, err
+	}
 	ids, dues, err := s.lease(ctx, 0, now, min(limit, maxClaim), lease)
 	if err != nil {
 		return nil, err
@@ -49,6 +52,9 @@ func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
 	s.raise(ctx)
+	if err := s.claimableOf(ctx, ids); err != nil {
+		return nil, err
+	}
 	err := s.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
 	if err != nil {
 		return nil, wrap("claim", err)
@@ -86,9 +92,9 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 		claims = append(claims, c)
 	}
 	if len(stale) > 0 {
-		return claims, s.Ack(ctx, stale)
+		return s.withoutOwed(claims), s.Ack(ctx, stale)
 	}
-	return claims, nil
+	return s.withoutOwed(claims), nil
 }
 
 // claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest

@@ -90,6 +90,9 @@ func (s *Store) claimCounts(
 	var ids []ticket.ID
 	var dues []time.Time
 	err := s.each(counts, func(p int, indexes []int) error {
+		if err := s.claimable(ctx, p); err != nil {
+			return err
+		}
 		of, at, err := s.lease(ctx, p, now, min(len(indexes), maxClaim), lease)
 		mu.Lock()
 		defer mu.Unlock()

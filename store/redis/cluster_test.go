@@ -88,7 +88,10 @@ func TestMasterOfAClusterDies(t *testing.T) {
 	client, w, back := watchCluster(t, c)
 	s := open(t, client, redis.Options{Cluster: true})
 	runs := make(chan struct{}, 100)
-	w.OnRun(func() { runs <- struct{}{} })
+	w.OnRun(func(context.Context, goredis.Scripter, string, []int) error {
+		runs <- struct{}{}
+		return nil
+	})
 	var batch []store.Mutation
 	for id := range ticket.ID(redis.Partitions(true)) {
 		batch = append(batch, store.Mutation{

@@ -93,7 +93,17 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 				return dropped, wrap("drop", err)
 			}
 			dropped += n
+			s.forgetKept(p, ids, part)
 		}
 	}
 	return dropped, nil
+}
+
+// forgetKept forgets what is kept of tickets that were given up.
+func (s *Store) forgetKept(p int, ids []ticket.ID, indexes []int) {
+	of := make([]ticket.ID, len(indexes))
+	for i, at := range indexes {
+		of[i] = ids[at]
+	}
+	s.kept[p].forget(of)
 }

@@ -7,7 +7,8 @@
 //	{prefix}ticket:dirty     sorted set: member = id, score = due time in ms; an index, the hashes are the truth
 //	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
 //	{prefix}ticket:meta      hash: epoch, rev, gone, owner, run, fence:{journal}, seq:{journal} and
-//	                         unmade:{journal}, see apply.lua, and floorless, see raise.lua; one per partition
+//	                         unmade:{journal}, see apply.lua, floorless, see raise.lua, and line, base and host:{id},
+//	                         see again.lua; one per partition
 //	{prefix}ticket:gone:{n}  set: the ids of deleted tickets among 512, see keys.graves; looked at where a ticket is not held
 //	{prefix}ticket:req:{id}  what a repeatable request did: "id revision digest", kept for a day or as its client asks
 //

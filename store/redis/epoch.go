@@ -147,6 +147,12 @@ func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revis
 	if stands[2] != "" {
 		s.floorless.Store(true)
 	}
+	if known := s.knownEpoch(p); known != "" && known != stands[0] && s.kept[p].replaced("") {
+		s.NewLine()
+	}
+	if err := s.again(ctx, s.client, p, stands[0], false); err != nil && !hasNoRoom(err) {
+		return false, wrap("seed", err)
+	}
 	s.mu.Lock()
 	s.epochs[p] = stands[0]
 	s.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// cutter stands before a Redis, accepts all connections, and while it cuts ends each of them that asks for a ticket; the prober's
+// cutter stands before a Redis, accepts all connections, and while it cuts ends each of them that asks for one key; the prober's
 // questions pass.
 type cutter struct {
 	listener net.Listener
@@ -77,7 +77,7 @@ func (c *cutter) pass(client, server net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := client.Read(buffer)
-		if err != nil || c.cuts.Load() && bytes.Contains(buffer[:n], []byte("ticket:")) {
+		if err != nil || c.cuts.Load() && bytes.Contains(buffer[:n], []byte("cut-this")) {
 			return
 		}
 		if _, err := server.Write(buffer[:n]); err != nil {
@@ -101,7 +101,7 @@ func TestFlappingIsDamped(t *testing.T) {
 	w.Start(t.Context())
 	t.Cleanup(func() { _ = errors.Join(w.Stop(context.Background()), client.Close()) })
 	ask := func() error {
-		err := client.Get(t.Context(), "ticket:1").Err()
+		err := client.Get(t.Context(), "cut-this").Err()
 		if errors.Is(err, goredis.Nil) {
 			return nil
 		}

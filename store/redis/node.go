@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -37,15 +38,22 @@ func (n *nodeHook) connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	n.mu.Lock()
 	before := n.current
-	same := before != nil && run != "" && run == before.run
-	if !same {
+	if before == nil {
 		n.current = &process{run: run}
 	}
-	now := n.current
 	n.mu.Unlock()
-	if before != nil && !same {
-		n.watch.replaced(before, now)
+	if before == nil || run != "" && run == before.run {
+		return nil
 	}
+	now := &process{run: run}
+	for p := range n.watch.leads {
+		if err := n.watch.handOver(ctx, p, before, now, conn); err != nil && !hasMoved(err) {
+			return err
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.current = now
 	return nil
 }
 
@@ -66,34 +74,37 @@ func (n *nodeHook) process(ctx context.Context) *process {
 // connecting marks the context of a command that is only there to connect.
 type connecting struct{}
 
-// replaced notes that a node has another process, which serves what the old one did.
-func (w *Watch) replaced(before, now *process) {
-	w.mu.Lock()
-	served := false
-	for p := range w.leads {
-		if w.leads[p] == before {
-			w.leads[p], served = now, true
+// handOver tells that a partition which a process served is another's, unless it is none of its.
+func (w *Watch) handOver(ctx context.Context, partition int, before, now *process, on goredis.Scripter) error {
+	return w.takeOver(ctx, func() (goredis.Scripter, string, []int) {
+		if w.leads[partition] != before {
+			return nil, "", nil
 		}
-	}
-	w.mu.Unlock()
-	if served {
-		w.tellRun()
-	}
+		return on, now.run, []int{partition}
+	}, func() { w.leads[partition] = now })
 }
 
-// serves notes that a process is about to serve a command, and says so where its partition was another's before.
-func (w *Watch) serves(now *process, cmd goredis.Cmder) {
+// serves notes that a node is about to be sent a command, and tells of it where its partition was another process' before. With
+// an error the command must not be sent.
+func (n *nodeHook) serves(ctx context.Context, cmd goredis.Cmder) error {
+	w, now := n.watch, n.process(ctx)
 	partition, known := w.partitionOf(cmd)
 	if now == nil || !known {
-		return
+		return nil
 	}
 	w.mu.Lock()
 	before := w.leads[partition]
-	w.leads[partition] = now
-	w.mu.Unlock()
-	if before != nil && before != now {
-		w.tellRun()
+	if before == nil {
+		w.leads[partition] = now
 	}
+	w.mu.Unlock()
+	if before == nil || before == now {
+		return nil
+	}
+	if err := w.handOver(ctx, partition, before, now, n.client); err != nil && !hasMoved(err) {
+		return err
+	}
+	return nil // a node that does not serve the partition says so to the command, too
 }
 
 // prove asks a process to do what the scripts need before the first command is sent to it.
@@ -154,7 +165,7 @@ func (n *nodeHook) DialHook(next goredis.DialHook) goredis.DialHook {
 // ProcessHook implements goredis.Hook.
 func (n *nodeHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		if ctx.Value(connecting{}) != nil {
+		if ctx.Value(connecting{}) != nil || ctx.Value(tellingKey{}) != nil {
 			return next(ctx, cmd)
 		}
 		tried, _ := ctx.Value(attemptsKey{}).(*attempts)
@@ -163,9 +174,7 @@ func (n *nodeHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 			return err
 		}
 		if tried != nil {
-			now := n.process(ctx)
-			n.watch.serves(now, cmd)
-			if err := n.prove(ctx, now, cmd); err != nil {
+			if err := cmp.Or(n.prove(ctx, n.process(ctx), cmd), n.serves(ctx, cmd)); err != nil {
 				cmd.SetErr(err)
 				return err
 			}
@@ -179,7 +188,7 @@ func (n *nodeHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 // ProcessPipelineHook implements goredis.Hook.
 func (n *nodeHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		if ctx.Value(connecting{}) != nil { // go-redis greets with one
+		if ctx.Value(connecting{}) != nil || ctx.Value(tellingKey{}) != nil { // go-redis greets with one
 			return next(ctx, cmds)
 		}
 		tried, _ := ctx.Value(attemptsKey{}).(*attempts)
@@ -187,10 +196,8 @@ func (n *nodeHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis
 			return err // go-redis gives it to the commands, and does not try again
 		}
 		if tried != nil {
-			now := n.process(ctx)
 			for _, cmd := range cmds {
-				n.watch.serves(now, cmd)
-				if err := n.prove(ctx, now, cmd); err != nil {
+				if err := cmp.Or(n.prove(ctx, n.process(ctx), cmd), n.serves(ctx, cmd)); err != nil {
 					return err
 				}
 			}

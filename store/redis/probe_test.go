@@ -184,6 +184,7 @@ func TestTheProbeTriesEveryCommand(t *testing.T) {
 			}
 		}
 	}
+	delete(used, "INFO") // a user may be without it: again.lua then does nothing
 	if len(used) < 20 {
 		t.Errorf("only %d commands are found in the scripts: the test's pattern is wrong", len(used))
 	}

@@ -41,6 +41,11 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 	}
 	if slices.Contains(slices.Collect(maps.Values(replaced)), true) {
 		s.NewLine()
+		for p := range changed { // what a daemon applies again is compared with the clean copies
+			if err := s.claimable(ctx, p); err != nil {
+				return 0, err
+			}
+		}
 		if dropped, err = s.forgetClean(ctx, replaced); err != nil {
 			return dropped, err
 		}

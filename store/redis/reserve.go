@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -62,6 +63,27 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 	return mutations, errs
 }
 
+// keepReservations keeps those of requests that were done for a fail-over.
+func (s *Store) keepReservations(mutations []store.Mutation, outcomes []store.Outcome) {
+	now := time.Now()
+	for _, at := range allReserved(mutations) {
+		if outcomes[at].Err == nil {
+			s.keepReservation(now, &mutations[at])
+		}
+	}
+}
+
+func (s *Store) keepReservation(now time.Time, m *store.Mutation) {
+	if s.opts.Host == "" {
+		return
+	}
+	p, _ := s.keys.reservation(m.RequestID)
+	s.kept[p].reserve(&keptReservation{
+		id: m.RequestID, digest: m.Digest, ticket: m.ID, at: now,
+		expires: now.Add(time.Duration(memory(m)) * time.Millisecond),
+	})
+}
+
 // release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
 // another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error,
 // and another request's id is bound until it is forgotten.
@@ -90,11 +112,13 @@ func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) 
 	if s.keys.partitions == 1 || len(indexes) == 0 {
 		return nil
 	}
+	now := time.Now()
 	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
 	for i, at := range indexes {
 		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
 			return wrap("reserve", err)
 		}
+		s.keepReservation(now, &mutations[at])
 	}
 	return nil
 }

@@ -54,10 +54,16 @@ var (
 	dueSource string
 	//go:embed note.lua
 	noteSource string
+	//go:embed absent.lua
+	absentSource string
+	//go:embed again.lua
+	againSource string
 	//go:embed adopt.lua
 	adoptSource string
 
 	applyScript     = goredis.NewScript(boundedSource + applySource)
+	absentScript    = guarded(absentSource)
+	againScript     = goredis.NewScript(againSource)
 	claimScript     = guarded(claimSource)
 	ackScript       = guarded(ackSource)
 	parkScript      = guarded(parkSource)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
@@ -23,7 +24,10 @@ func TestMasterOfSentinelsDies(t *testing.T) {
 	}, zerolog.Nop())
 	back, runs := make(chan struct{}, 100), make(chan struct{}, 100)
 	w.OnUp(func() { back <- struct{}{} })
-	w.OnRun(func() { runs <- struct{}{} })
+	w.OnRun(func(context.Context, goredis.Scripter, string, []int) error {
+		runs <- struct{}{}
+		return nil
+	})
 	w.Start(t.Context())
 	t.Cleanup(func() {
 		if err := errors.Join(w.Stop(context.Background()), client.Close()); err != nil {

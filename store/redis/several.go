@@ -35,6 +35,7 @@ func (s *Store) applySeveral(ctx context.Context, mutations []store.Mutation) ([
 		return err
 	})
 	s.release(ctx, mutations, outcomes)
+	s.keepReservations(mutations, outcomes)
 	return outcomes, nil
 }
 

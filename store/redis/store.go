@@ -8,6 +8,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -33,6 +34,10 @@ type Options struct {
 	Clock *ticket.Clock
 	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
 	Journal string
+	// Host names this daemon among those that share the keys: the journal's id, or anything random. With it the store keeps what it
+	// acknowledged lately, for [Store.Replaced], and flushing after a fail-over waits for the daemons that are known by such a name.
+	// Empty where the store is no daemon's.
+	Host string
 	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
 	// partition has its share. 0 is no bound.
 	MaxDirty int
@@ -55,6 +60,8 @@ type Options struct {
 	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
 	// is taken over: changes of such a ticket fail.
 	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// Log is told of changes that a fail-over lost.
+	Log zerolog.Logger
 	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
 	OnBatch func(changes int)
 }
@@ -73,6 +80,8 @@ type Store struct {
 	seeding   sync.Mutex  // held while partitions are marked as filled
 	raising   sync.Mutex
 	fencing   sync.Mutex // held while the fence is raised
+
+	kept []*kept // per partition
 
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
@@ -93,6 +102,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 		opts:   opts,
 		epochs: make([]string, partitions),
 		fences: make([]string, partitions),
+		kept:   newKept(partitions),
 	}
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {

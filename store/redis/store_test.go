@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 		server, prefix := testenv.SharedRedis(t)
 		client := server.Client(t)
 		return storetest.Backend{
-			Store: open(t, client, redis.Options{Prefix: prefix}),
+			Store: open(t, client, redis.Options{Prefix: prefix, Host: "contract"}),
 			Cramped: func(t *testing.T) store.Store {
 				return open(t, client, redis.Options{Prefix: prefix + "cramped:", MaxDirty: 2})
 			},
@@ -50,7 +50,7 @@ func TestContractOnACluster(t *testing.T) {
 			return prefix + redis.HashTag(id.Partition(redis.Partitions(true))) + ":ticket:"
 		}
 		return storetest.Backend{
-			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true}),
+			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true, Host: "contract"}),
 			Cramped: func(t *testing.T) store.Store {
 				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * redis.Partitions(true)})
 			},

@@ -46,10 +46,11 @@ type Watch struct {
 	undialled bool
 	since     time.Time
 	onUp      []func()
-	onRun     []func()
-	run       string     // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
-	leads     []*process // per partition of a cluster: the process that served it last
-	proved    string     // the run_id of the process that was last found to do what the scripts need
+	onRun     []TakeOver
+	run       string        // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
+	leads     []*process    // per partition of a cluster: the process that served it last
+	taking    chan struct{} // full while somebody tells of another process
+	proved    string        // the run_id of the process that was last found to do what the scripts need
 
 	loop lifecycle.Loop
 }
@@ -59,7 +60,7 @@ func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Wat
 	n := Partitions(len(o.Cluster) > 0)
 	w := &Watch{
 		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
-		damped: make([]damping, n), undialled: true,
+		damped: make([]damping, n), undialled: true, taking: make(chan struct{}, 1),
 		prefixes: o.Prefixes, unproved: o.Unproved,
 	}
 	w.client = newClient(&o, w)
@@ -96,9 +97,14 @@ func (w *Watch) OnUp(f func()) {
 	w.onUp = append(w.onUp, f)
 }
 
+// TakeOver is told that partitions are served by another process than before, before anything else is sent to it, and may send
+// commands to it over on. run is the process' run_id, empty where it is unknown. After an error the process counts as one that
+// does not answer yet, and the same call is made again.
+type TakeOver func(ctx context.Context, on goredis.Scripter, run string, partitions []int) error
+
 // OnRun has f called when a connection turns out to lead to another Redis process than the one before, before that
-// connection is used for anything else. f must not block.
-func (w *Watch) OnRun(f func()) {
+// connection, or any other to that process, is used for anything else.
+func (w *Watch) OnRun(f TakeOver) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onRun = append(w.onRun, f)
@@ -120,17 +126,57 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 			return err
 		}
 	}
-	w.mu.Lock()
 	if proved && ctx.Value(probing{}) == nil {
+		w.mu.Lock()
 		w.proved = run
+		w.mu.Unlock()
 	}
-	// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
-	same := run != "" && (run == w.run || w.run == "")
-	w.run = run
+	return w.takeOver(ctx, func() (goredis.Scripter, string, []int) {
+		// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
+		if run != "" && (run == w.run || w.run == "") {
+			w.run = run
+			return nil, "", nil
+		}
+		return conn, run, []int{0}
+	}, func() { w.run = run })
+}
+
+// errTaking is what a connection meets that leads to yet another process than the one that is being told of.
+var errTaking = fmt.Errorf("redis was replaced again: %w", store.ErrUnavailable)
+
+// tellingKey marks the context of what is sent to another process before all else.
+type tellingKey struct{}
+
+// takeOver runs the callbacks for a process that has replaced another one, for one process after the other. news returns the
+// process and its partitions, none where it is known already; done notes that the callbacks have run. Both hold the lock.
+func (w *Watch) takeOver(
+	ctx context.Context, news func() (on goredis.Scripter, run string, partitions []int), done func(),
+) error {
+	if ctx.Value(tellingKey{}) != nil {
+		return errTaking
+	}
+	select {
+	case w.taking <- struct{}{}:
+		defer func() { <-w.taking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.mu.Lock()
+	on, run, partitions := news()
+	tell := w.onRun
 	w.mu.Unlock()
-	if !same {
-		w.tellRun()
+	if len(partitions) == 0 {
+		return nil
 	}
+	ctx = context.WithValue(context.WithValue(ctx, tellingKey{}, true), probing{}, true)
+	for _, f := range tell {
+		if err := f(ctx, on, run, partitions); err != nil {
+			return err
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	done()
 	return nil
 }
 
@@ -142,15 +188,6 @@ func runID(ctx context.Context, conn *goredis.Conn) (run string, sentinel bool, 
 	}
 	info := parseInfo(text)
 	return info["run_id"], info["redis_mode"] == "sentinel" || info["server_mode"] == "sentinel", nil
-}
-
-func (w *Watch) tellRun() {
-	w.mu.Lock()
-	tell := w.onRun
-	w.mu.Unlock()
-	for _, f := range tell {
-		f()
-	}
 }
 
 // Start begins probing.

@@ -100,7 +100,7 @@ func start(t *testing.T, h *harness) *harness {
 	h.dir, h.maxBytes, h.next = testenv.Folder(t), 64<<20, &outage{}
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
-			Prefix: h.prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster,
+			Prefix: h.prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster, Host: journal,
 			MaxDirty: h.maxDirty,
 		})
 	}

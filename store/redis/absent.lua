@@ -1,0 +1,16 @@
+-- Forgets daemons that have not applied again what they keep to the process that serves the partition.
+--
+-- KEYS[1]  the partition's meta hash
+-- ARGV     their fields in it, host:{id}; 1 behind one forgets it even if it has
+--
+-- Returns nothing of interest.
+
+local line = redis.call('HGET', KEYS[1], 'line')
+local forced = ARGV[#ARGV] == '1'
+for _, name in ipairs(ARGV) do
+	local at = string.sub(name, 1, 5) == 'host:' and redis.call('HGET', KEYS[1], name)
+	if at and (forced or at ~= line) then
+		redis.call('HDEL', KEYS[1], name)
+	end
+end
+return 0

@@ -1,0 +1,258 @@
+-- Applies again what a daemon has acknowledged lately, as another process than before serves the partition: its state may be from
+-- before that. What has arrived is left alone, what was lost is back under its revision, whatever others have written meanwhile.
+--
+-- KEYS[1]  the partition's dirty index
+-- KEYS[2]  the partition's dead letters
+-- KEYS[3]  the partition's meta hash; used here: epoch, rev, gone, as in apply.lua; line, the run_id of the process that serves the
+--          partition; base, the highest revision that this process had when the first daemon came; host:{id}, the line to which a
+--          daemon has applied again what it keeps
+-- KEYS[4…] per ticket its hash, the tombstones of its bucket, and the keys of its requests
+--
+-- ARGV[1]  the epoch that the caller knows
+-- ARGV[2]  the caller's id among the daemons that share the keys
+-- ARGV[3]  now, in ms
+-- ARGV[4]  1 where this is the caller's last call for this process, else 0
+-- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: the acknowledgement may be another's
+-- ARGV[6]  how many tickets follow; then per ticket:
+--   ticket id, revision of the deletion or 0, revision of the create's mark _d:_new or 0, _born where the ticket is not held, 1 where a
+--   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0,
+--   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
+--   count of requests, per request what is remembered of it, for how many ms
+--
+-- Returns the caller's line; empty where INFO is not allowed: nothing was done then, as states could not be told apart; "full" where
+-- there was no room to note it. Then per ticket
+--   0: nothing was missing
+--   1: something was, and is back
+--   2: the ticket was deleted since, which stands
+--   3: something else uses the key
+--   4: it is not the ticket that was created
+--   8: the key holds another program's hash
+--   9: something is missing, and Redis has no room for it
+--   10: nothing is missing but a request id, for which there is no room
+-- Or the error EPOCH as in apply.lua.
+--
+-- Why a field that is not marked as changed (_d:) is not missing where the ticket is at the field's revision or above, and not above
+-- base: that is a state of the former process, which had made all changes up to the ticket's revision. Nor is it where the ticket is not
+-- held and the field's revision is not above base: direct changes get revisions above all others, so this one had been made, was flushed,
+-- and the clean ticket has been forgotten; a replayed change may have a lower one. A ticket above base may be
+-- there because of a later change alone. A field that MySQL has replaced since is then dirty again, and MySQL's guard refuses it.
+-- A state counts only where all daemons had applied again what they kept before it was left: else base stays what it was.
+
+local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
+local host, now, last, forced = ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
+local late_skew = 10000000 -- store.LateSkew
+
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'line', 'base', 'host:' .. host)
+if known[1] ~= ARGV[1] then
+	return redis.error_reply('EPOCH ' .. (known[1] or ''))
+end
+local info = redis.pcall('INFO', 'server')
+local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+if not run then
+	return { '' }
+end
+local highest, base = tonumber(known[2]) or 0, tonumber(known[4]) or 0
+local before, buried, room = highest, 0, true
+
+local noted = run
+if known[3] ~= run then
+	local settled = known[3]
+	local fields = redis.call('HGETALL', meta)
+	for f = 1, #fields, 2 do
+		if string.sub(fields[f], 1, 5) == 'host:' and fields[f + 1] ~= known[3] then
+			settled = false
+		end
+	end
+	local was = base
+	base = settled and highest or base
+	if type(redis.pcall('HSET', meta, 'line', run, 'base', string.format('%.0f', base))) == 'table' then -- others could write before it is noted
+		base, room, noted = was, false, 'full'
+	end
+end
+
+local k, a = 3, 6
+local function key()
+	k = k + 1
+	return KEYS[k]
+end
+local function arg()
+	a = a + 1
+	return ARGV[a]
+end
+
+local function text(n)
+	return string.format('%.0f', n)
+end
+
+-- read takes a ticket off the arguments.
+local function read()
+	local t = {
+		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), full = arg() == '1',
+		replayed = arg() == '1',
+		fields = {}, requests = {},
+	}
+	for i = 1, tonumber(arg()) do
+		t.fields[i] = { name = arg(), revision = tonumber(arg()), null = arg() == '1', value = arg() }
+	end
+	for i = 1, tonumber(arg()) do
+		t.requests[i] = { key = key(), outcome = arg(), ms = arg() }
+	end
+	return t
+end
+
+-- missing returns those of a ticket's fields whose change is not here, and the highest revision among them. What is not above
+-- forgotten was here.
+local function missing(t, rev, forgotten)
+	local marks = { t.key }
+	for i, f in ipairs(t.fields) do
+		marks[i + 1] = '_d:' .. f.name
+	end
+	local changed = #t.fields > 0 and redis.call('HMGET', unpack(marks)) or {}
+	local lost, top = {}, 0
+	for i, f in ipairs(t.fields) do
+		local at = tonumber(changed[i])
+		local arrived = (rev <= base and f.revision <= rev) or f.revision <= forgotten
+		if not arrived and (not at or at < f.revision) then
+			lost[#lost + 1] = f
+			top = math.max(top, f.revision)
+		end
+	end
+	return lost, top
+end
+
+-- bury forgets all that a ticket holds but for what is of its deletion.
+local function bury(t)
+	local keep = { _rev = true, _dirty = true, _born = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	for _, f in ipairs(t.fields) do
+		keep[f.name], keep['_d:' .. f.name] = true, true
+	end
+	local moot = { t.key }
+	for _, name in ipairs(redis.call('HKEYS', t.key)) do
+		if not keep[name] then
+			moot[#moot + 1] = name
+		end
+	end
+	if #moot > 1 then
+		redis.call('HDEL', unpack(moot))
+	end
+	local new = redis.pcall('SADD', t.graves, t.id)
+	buried = buried + (tonumber(new) or 0)
+end
+
+-- put writes what was lost of a ticket under a revision, which its fields have where they are the deletion's.
+local function put(t, held, lost, revision)
+	local set, nulls = { t.key, '_rev', text(revision) }, { t.key }
+	local function with(name, value)
+		set[#set + 1], set[#set + 2] = name, value
+	end
+	local oldest = revision
+	for _, f in ipairs(lost) do
+		local changed = t.gone > 0 and revision or f.revision
+		oldest = math.min(oldest, changed)
+		with('_d:' .. f.name, text(changed))
+		if f.null then
+			nulls[#nulls + 1] = f.name
+		else
+			with(f.name, f.value)
+		end
+	end
+	if t.gone > 0 then
+		with('_gone', '1')
+		with('_d:_gone', text(revision))
+	end
+	if not held[1] then
+		with('_born', t.born)
+		if t.full then
+			with('_full', '1')
+		end
+	end
+	if t.created > 0 and redis.call('HEXISTS', t.key, '_d:_new') == 0 then
+		with('_d:_new', text(t.created))
+	end
+	if not held[2] then
+		with('_dirty', text(math.floor(oldest / 1000)))
+	end
+	if type(redis.pcall('HSET', unpack(set))) == 'table' then
+		return 9
+	end
+	if t.gone > 0 then
+		bury(t)
+	end
+	if #nulls > 1 then
+		redis.call('HDEL', unpack(nulls))
+	end
+	redis.call('PERSIST', t.key)
+	if held[4] then
+		redis.call('HDEL', t.key, '_dead')
+		redis.call('ZREM', dead, t.id)
+	end
+	redis.call('ZADD', dirty, 'LT', now, t.id)
+	highest = math.max(highest, revision)
+	return 1
+end
+
+-- remember remembers a ticket's requests again, and says whether there was room for them.
+local function remember(t)
+	local all = true
+	for _, r in ipairs(t.requests) do
+		local set = redis.pcall('SET', r.key, r.outcome, 'PX', r.ms, 'NX')
+		all = all and not (type(set) == 'table' and set.err)
+	end
+	return all
+end
+
+local function again(t)
+	if t.gone == 0 and t.created == 0 and #t.fields == 0 then
+		return 0
+	end
+	local held = redis.pcall('HMGET', t.key, '_rev', '_dirty', '_gone', '_dead', '_born')
+	if held.err then
+		return 3
+	elseif not held[1] and redis.call('EXISTS', t.key) == 1 then
+		return 8
+	elseif held[3] then
+		return t.gone > 0 and 0 or 2
+	elseif not held[1] and redis.pcall('SISMEMBER', t.graves, t.id) == 1 then
+		return t.gone > 0 and 0 or 2
+	end
+	local rev = tonumber(held[1]) or 0
+	if held[1] and t.created > 0 and (tonumber(held[5]) or 0) < t.created - late_skew then
+		return 4
+	end
+	local forgotten = not held[1] and not t.replayed and base or 0
+	if t.gone > 0 then
+		if (t.gone <= rev and rev <= base) or t.gone <= forgotten then
+			return 0
+		end
+		return put(t, held, t.fields, t.gone > rev and t.gone or rev + 1) -- one revision never stands for two states
+	end
+	local lost, top = missing(t, rev, forgotten)
+	if #lost == 0 then
+		return 0
+	end
+	return put(t, held, lost, top > rev and top or rev + 1)
+end
+
+local out = { noted }
+local skip = known[5] == run and not forced
+for i = 1, skip and 0 or tonumber(ARGV[6]) do
+	local t = read()
+	local remembered = remember(t)
+	local status = again(t)
+	if status == 0 and not remembered then
+		status = 10
+	end
+	room = room and status < 9
+	out[i + 1] = status
+end
+
+if buried > 0 then
+	redis.call('HINCRBY', meta, 'gone', buried)
+end
+if highest > before then
+	redis.call('HSET', meta, 'rev', text(highest))
+end
+if last and room and host ~= '' then
+	redis.call('HSET', meta, 'host:' .. host, run)
+end
+return out

@@ -1,0 +1,151 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// A row's revision says that all changes up to it are in the row, and the next place refuses what is below. So after a fail-over
+// nothing is claimed before every daemon has applied again what it keeps: a change that another daemon brings later, under its
+// older revision, would be refused. Each daemon notes in the meta hash to which process it has done so (again.lua).
+
+const (
+	// hostGrace is how long claims wait for a daemon that does not come. One that comes later may find its lost changes refused.
+	hostGrace = 5 * time.Second
+	// hostPoll is how often they look.
+	hostPoll = 20 * time.Millisecond
+)
+
+const (
+	lineField  = "line"
+	hostPrefix = "host:"
+)
+
+// settle waits until all daemons that share the keys of a partition have applied again what they keep, or have had the time.
+func (s *Store) settle(ctx context.Context, p int) error {
+	if s.opts.Host == "" || s.kept[p].isSettled() {
+		return nil
+	}
+	ticker := time.NewTicker(hostPoll)
+	defer ticker.Stop()
+	for {
+		done, err := s.lookForHosts(ctx, p)
+		if done || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("other daemons have not reached this Redis yet: %w: %w", store.ErrUnavailable, ctx.Err())
+		}
+	}
+}
+
+// lookForHosts says whether a partition is settled. A daemon that has had the time is forgotten: it is known again when it comes.
+func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
+	k := s.kept[p]
+	generation, _ := k.sending()
+	var meta *goredis.MapStringStringCmd
+	if err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, s.keys.meta(p)) }); err != nil {
+		return false, wrap("look for other daemons", err)
+	}
+	var silent []string
+	for name, at := range meta.Val() {
+		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+s.opts.Host && at != meta.Val()[lineField] {
+			silent = append(silent, name)
+		}
+	}
+	if len(silent) > 0 && !k.waitedFor(generation, time.Now(), hostGrace) {
+		return false, nil
+	}
+	if len(silent) > 0 {
+		s.opts.Log.Warn().Int("daemons", len(silent)).
+			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to it")
+		if err := s.run(ctx, absentScript, p, []string{s.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
+			return false, wrap("look for other daemons", err)
+		}
+	}
+	k.settle(generation)
+	return true, nil
+}
+
+func toArgs(list []string) []any {
+	args := make([]any, len(list))
+	for i := range list {
+		args[i] = list[i]
+	}
+	return args
+}
+
+// claimable does what comes before a claim of a partition.
+func (s *Store) claimable(ctx context.Context, p int) error {
+	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over what is owed
+		return err
+	}
+	return s.settle(ctx, p)
+}
+
+// withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
+func (s *Store) withoutOwed(claims []store.Claim) []store.Claim {
+	return slices.DeleteFunc(claims, func(c store.Claim) bool { return s.kept[s.keys.partition(c.ID)].owes(c.ID) })
+}
+
+// Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
+func (s *Store) Leave(ctx context.Context) error {
+	if s.opts.Host == "" {
+		return nil
+	}
+	var calls []guardedCall
+	for p := range s.keys.partitions {
+		if s.knownEpoch(p) != "" {
+			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.opts.Host, true}})
+		}
+	}
+	return wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))
+}
+
+// isSettled says whether all daemons are known to have come to the process that serves the partition.
+func (k *kept) isSettled() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.settled == k.generation+1
+}
+
+func (k *kept) settle(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled, k.waiting = generation+1, time.Time{}
+}
+
+// waitedFor says whether claims have waited so long in a generation.
+func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.waiting.IsZero() || k.waitingIn != generation {
+		k.waiting, k.waitingIn = now, generation
+	}
+	return now.Sub(k.waiting) >= long
+}
+
+// claimableOf does what comes before a claim of tickets.
+func (s *Store) claimableOf(ctx context.Context, ids []ticket.ID) error {
+	for _, p := range s.partitionsOf(ids) {
+		if err := s.claimable(ctx, p); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		if s.kept[s.keys.partition(id)].owes(id) {
+			return errNoRoom // to leave the ticket out would say that it is clean
+		}
+	}
+	return nil
+}

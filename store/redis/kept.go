@@ -1,0 +1,354 @@
+package redis
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// The bounds of what a daemon keeps of a site's acknowledged changes for a fail-over; see [Store.Replaced].
+const (
+	// keepFor is by how much a kept change may be older than the newest one of its partition. A replica lags by milliseconds, one
+	// that is being copied anew by seconds. While Redis is unreachable no change is acknowledged, so no kept one grows too old.
+	keepFor = 30 * time.Second
+	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets that changed
+	// longest ago are dropped.
+	keepBytes = 16 << 20
+	// keepRequests bounds the request ids of one ticket.
+	keepRequests = 1024
+	// What a kept ticket, field and request id take besides their text, in bytes, measured roughly and rounded up.
+	ticketBytes, fieldBytes, requestBytes = 320, 80, 96
+)
+
+// kept is what a daemon keeps of one partition: the newest values that it has acknowledged and that it does not know to be in the
+// next place, by ticket.
+type kept struct {
+	mu      sync.Mutex
+	tickets map[ticket.ID]*keptTicket
+	order   *list.List // of the tickets, by their latest change
+	bytes   int
+	limit   int
+
+	// reserved are request ids that are tied to a ticket in this partition, see reserve.go; by age.
+	reserved []keptReservation
+
+	run        string // of the process that the partition was on last; empty before the first change of process
+	generation int    // counts those changes, and fillings of an empty Redis
+	owed       bool   // something kept has not been applied to the process that serves the partition now
+	settled    int    // the generation, plus one, of which it is known that all hosts have applied theirs
+	// since when claims wait for other daemons, and in which generation
+	waiting   time.Time
+	waitingIn int
+}
+
+// keptTicket is a ticket's changes, merged: a revision for each field says where it belongs.
+type keptTicket struct {
+	id      ticket.ID
+	at      time.Time
+	element *list.Element
+	bytes   int
+	// generation is the oldest in which one of the changes was sent, or up to which all have been applied again.
+	generation int
+	version    int   // counts the changes
+	whole      int   // a generation, plus one, in which nothing is missing but request ids
+	status     int64 // of again.lua, in a copy
+	late       int   // the version of the newest that was sent under an earlier generation than the partition's
+
+	gone    ticket.Revision // of a deletion; 0 where there is none
+	created ticket.Revision // of a create, as its mark _d:_new; 0 where there is none
+	born    ticket.Revision // the oldest kept change, or _born of a create
+	full    bool            // made by a create of the whole ticket
+	// replayed says that one of the changes came from the journal, so that its revision may be below others' that came before.
+	replayed bool
+	fields   []keptField
+	// requests are request ids under which the ticket was changed, by age.
+	requests []keptRequest
+}
+
+type keptField struct {
+	ticket.Field
+
+	revision ticket.Revision
+}
+
+// keptRequest is what apply.lua remembers of a request.
+type keptRequest struct {
+	id, digest string
+	revision   ticket.Revision
+	expires    time.Time
+	at         time.Time
+}
+
+// keptReservation is what reserve.lua remembers of one.
+type keptReservation struct {
+	id, digest string
+	ticket     ticket.ID
+	expires    time.Time
+	at         time.Time
+}
+
+func newKept(partitions int) []*kept {
+	all := make([]*kept, partitions)
+	for p := range all {
+		all[p] = &kept{
+			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), limit: keepBytes / partitions,
+			owed: true, // a daemon that starts tells Redis so
+		}
+	}
+	return all
+}
+
+// sending returns the generation under which changes are sent, and whether something is owed before.
+func (k *kept) sending() (generation int, owed bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.generation, k.owed
+}
+
+// add keeps what the mutations of a batch have come to that were sent under a generation. It says whether they may have been made by a process
+// that does not serve the partition any more.
+func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Outcome) (late bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range b.mutations {
+		if outcomes[i].Err == nil && outcomes[i].Revision != 0 {
+			t := k.change(now, generation, &b.mutations[i], &outcomes[i])
+			t.replayed = t.replayed || b.entries != nil
+		}
+	}
+	k.trim(now)
+	late = generation != k.generation
+	k.owed = k.owed || late
+	return late
+}
+
+// change keeps one mutation. The caller holds the lock.
+func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome) *keptTicket {
+	t := k.tickets[o.ID]
+	if t == nil {
+		t = &keptTicket{id: o.ID, born: o.Revision, generation: generation, bytes: ticketBytes}
+		t.element = k.order.PushBack(t)
+		k.tickets[o.ID] = t
+		k.bytes += t.bytes
+	} else {
+		k.order.MoveToBack(t.element)
+	}
+	t.at = now
+	t.version++
+	if generation < k.generation {
+		t.generation, t.late = min(t.generation, generation), t.version
+	}
+	before := t.bytes
+	t.merge(m, o.Revision)
+	if m.RequestID != "" {
+		t.ask(keptRequest{
+			id: m.RequestID, digest: m.Digest, revision: o.Revision, at: now,
+			expires: now.Add(time.Duration(memory(m)) * time.Millisecond),
+		})
+	}
+	k.bytes += t.bytes - before
+	return t
+}
+
+// ask keeps a request id. One that is kept twice is remembered as the first.
+func (t *keptTicket) ask(r keptRequest) {
+	for len(t.requests) > 0 && (len(t.requests) >= keepRequests || r.at.Sub(t.requests[0].at) > keepFor) {
+		t.bytes -= t.requests[0].size()
+		t.requests[0] = keptRequest{}
+		t.requests = t.requests[1:]
+	}
+	t.requests = append(t.requests, r)
+	t.bytes += r.size()
+}
+
+func (r *keptRequest) size() int { return requestBytes + len(r.id) + len(r.digest) }
+
+// merge puts a mutation over the ticket's earlier ones, as apply.lua does.
+func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision) {
+	if m.Kind.Creates() {
+		t.born = revision
+		t.created = revision
+		if since := m.Since(0); since > 0 {
+			t.born = min(revision, since+store.LateSkew)
+			t.created = min(since, t.born)
+		}
+		t.full = m.Kind == store.Create
+	}
+	if m.Kind == store.Delete {
+		t.gone = revision
+		t.drop(func(f *keptField) bool { return f.revision <= revision })
+	}
+	for _, f := range m.Fields {
+		t.put(f, revision)
+	}
+}
+
+func (t *keptTicket) put(f ticket.Field, revision ticket.Revision) {
+	for i := range t.fields {
+		if have := &t.fields[i]; have.Name == f.Name {
+			if have.revision < revision {
+				t.bytes += len(f.Value.Text()) - len(have.Value.Text())
+				have.Value, have.revision = f.Value.Clone(), revision
+			}
+			return
+		}
+	}
+	t.fields = append(t.fields, keptField{ticket.Field{Name: f.Name, Value: f.Value.Clone()}, revision})
+	t.bytes += fieldBytes + len(f.Name) + len(f.Value.Text())
+}
+
+func (t *keptTicket) drop(which func(*keptField) bool) {
+	t.fields = slices.DeleteFunc(t.fields, func(f keptField) bool {
+		gone := which(&f)
+		if gone {
+			t.bytes -= fieldBytes + len(f.Name) + len(f.Value.Text())
+		}
+		return gone
+	})
+}
+
+// trim drops what is beyond the bounds. The caller holds the lock.
+func (k *kept) trim(now time.Time) {
+	for front := k.order.Front(); front != nil; front = k.order.Front() {
+		t, _ := front.Value.(*keptTicket)
+		if now.Sub(t.at) <= keepFor && k.bytes <= k.limit {
+			break
+		}
+		k.remove(t)
+	}
+	old := 0
+	for old < len(k.reserved) && (now.Sub(k.reserved[old].at) > keepFor || len(k.reserved)-old > k.limit/requestBytes/4) {
+		old++
+	}
+	k.reserved = slices.Delete(k.reserved, 0, old)
+}
+
+func (k *kept) remove(t *keptTicket) {
+	k.order.Remove(t.element)
+	delete(k.tickets, t.id)
+	k.bytes -= t.bytes
+}
+
+// reserve keeps a reservation.
+func (k *kept) reserve(r *keptReservation) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reserved = append(k.reserved, *r)
+}
+
+// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none.
+func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.tickets[id]
+	if t == nil {
+		return
+	}
+	before := t.bytes
+	t.drop(func(f *keptField) bool { return f.revision <= revision })
+	if t.gone <= revision {
+		t.gone = 0
+	}
+	if t.created <= revision {
+		t.created, t.full = 0, false
+	}
+	k.bytes += t.bytes - before
+	if len(t.requests) == 0 && !t.changes() {
+		k.remove(t)
+	}
+}
+
+// changes says whether anything is kept besides request ids.
+func (t *keptTicket) changes() bool { return len(t.fields) > 0 || t.gone != 0 || t.created != 0 }
+
+// forget drops all that is kept of tickets.
+func (k *kept) forget(ids []ticket.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, id := range ids {
+		if t := k.tickets[id]; t != nil {
+			k.remove(t)
+		}
+	}
+}
+
+// replaced notes that another process serves the partition, or an empty Redis was filled anew. It says whether that is news.
+func (k *kept) replaced(run string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if run != "" && run == k.run {
+		return false
+	}
+	if run != "" {
+		k.run = run
+	}
+	k.generation++
+	k.owed = true
+	return true
+}
+
+// owes says whether something kept of a ticket has not been applied again.
+func (k *kept) owes(id ticket.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.tickets[id]
+	return t != nil && t.generation < k.generation && t.whole != k.generation+1
+}
+
+// owing returns copies of up to n tickets of about so many bytes that have not been applied again, but for the first few, in the
+// order of their ids, and the generation to which that is to be done.
+func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for front := k.order.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
+		if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
+			continue
+		} else if but > 0 {
+			but--
+		} else {
+			c := *t
+			c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
+			tickets = append(tickets, c)
+			bytes -= t.bytes
+		}
+	}
+	slices.SortFunc(tickets, func(a, b keptTicket) int { return cmp.Compare(a.id, b.id) })
+	return tickets, k.generation
+}
+
+// applied notes which copies of tickets have been applied again under a generation.
+func (k *kept) applied(tickets []keptTicket, generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range tickets {
+		c := &tickets[i]
+		switch t := k.tickets[c.id]; {
+		case t == nil, t.late > c.version, c.status == againNoRoom:
+		case c.status == againRequest:
+			t.whole = generation + 1
+		default:
+			t.generation = generation
+		}
+	}
+}
+
+// paid notes that nothing is owed any more, unless the partition was replaced meanwhile.
+func (k *kept) paid(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation == generation {
+		k.owed = false
+	}
+}
+
+// reservations returns those that are kept.
+func (k *kept) reservations() []keptReservation {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.reserved)
+}
