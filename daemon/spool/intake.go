@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -21,9 +22,7 @@ const all = -1
 type intake struct {
 	turn chan struct{} // held by whoever ingests files
 
-	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got.
-	// Files behind such a create mean its ticket.
-	moved map[int64]int64
+	moves *moves.Register // the creates that got another id than their clients were told
 
 	// For the holder of [Spool.mu].
 	lanes   []*lane
@@ -111,6 +110,7 @@ func (s *Spool) tell(sites map[daemon.Site]bool) {
 // takeSite ingests at most so many files of a site; during the site's pause it does nothing. The caller holds the site's turn.
 // The error says that takeSite did not come to an end.
 func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
+	began := s.opts.Now()
 	lanes, due := s.begin(in)
 	if lanes == nil {
 		return nil
@@ -122,20 +122,22 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	for i, f := range s.waiting(in, lanes, site) {
+	queue := s.waiting(in, lanes, site)
+	for i, f := range queue {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if i == most {
 			return nil
 		}
-		if goOn, err := s.takeFile(ctx, f, site, in); err != nil || !goOn {
+		of := &origin{spool: s, site: site, in: in, at: acknowledged(f.name), upTo: acknowledged(queue[len(queue)-1].name)}
+		if goOn, err := s.takeFile(ctx, f, of); err != nil || !goOn {
 			left = err != nil
 			return err
 		}
 	}
 	s.resume(in) // nothing is left, or its files were removed
-	in.moved = nil
+	in.moves.Settled(began)
 	left = false
 	return nil
 }
@@ -195,21 +197,21 @@ func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
 
 // takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became
 // of it.
-func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *intake) (goOn bool, err error) {
-	c, err := f.read(site)
+func (s *Spool) takeFile(ctx context.Context, f queued, of *origin) (goOn bool, err error) {
+	c, err := f.read(of.site)
 	var refusal *protocol.Error
 	switch {
 	case c == nil && err == nil:
 		return true, nil
 	case err == nil:
-		err = s.apply(ctx, c, &origin{spool: s, site: site, in: in, at: acknowledged(f.name)})
+		err = s.apply(ctx, c, of)
 	case !errors.As(err, &refusal):
 		return false, err // nothing is known of the file: files behind it must not overtake it
 	}
 	if err != nil && ctx.Err() != nil {
 		return false, context.Cause(ctx) // whatever became of the change: it is made again under its request id
 	}
-	return s.judge(f, err, in), nil
+	return s.judge(f, err, of.in), nil
 }
 
 // read reads the file again. There is nothing to do if it is gone or was replaced by another site's file.
