@@ -44,6 +44,8 @@ func (c *create) make(ctx context.Context, f *origin, requestID string) (protoco
 	if err != nil {
 		return made, err
 	}
+	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a create was left in the spool under an id that " +
+		"belongs to another ticket: the new ticket got new_id; pass that on to whoever received the old id")
 	at := f.spool.opts.Now()
 	if f.upTo.After(at) { // the clock has been set back, and what waits with the create was named before
 		at = f.upTo
@@ -51,8 +53,6 @@ func (c *create) make(ctx context.Context, f *origin, requestID string) (protoco
 	if err := f.in.moves.Keep(moves.Move{Create: this, To: ticket.ID(made.ID), At: at}); err != nil {
 		return made, unkept(err)
 	}
-	f.spool.opts.Log.Error().Int64("ticket", c.ID).Int64("new_id", made.ID).Msg("a create was left in the spool under an id that " +
-		"belongs to another ticket: the new ticket got new_id; pass that on to whoever received the old id")
 	return made, nil
 }
 
