@@ -42,8 +42,7 @@ func movedTexts(of *moves.Register, now time.Time) []string {
 		texts = append(texts, movedText(all[i].ID, all[i].To, all[i].At))
 	}
 	if more := len(all) - maxTold; more > 0 {
-		texts = append(texts, fmt.Sprintf("%d more new tickets got another id than the one their clients received, in the last %d days: see the log",
-			more, int(toldFor.Hours()/24)))
+		texts = append(texts, fmt.Sprintf("%d more new tickets got another id than the one their clients received: see the log", more))
 	}
 	return texts
 }

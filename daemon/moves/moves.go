@@ -1,6 +1,6 @@
 // Package moves remembers which creates of a site got another id than the one their clients received, as that belongs to another
-// ticket. A change that was acknowledged for the old id after such a create, and before the create got its new id, means the create's
-// ticket, wherever and however long it waits.
+// ticket. A change that was acknowledged for the old id after such a create, and before the create got its new id, means the
+// create's ticket, wherever and however long it waits.
 //
 // # Who writes and who asks
 //
@@ -133,8 +133,8 @@ func Open(opts Options) (*Register, error) {
 	return r, nil
 }
 
-// Begin notes, before a create is made under another id than its client was told, that this is to be: if the daemon ends then, its
-// repetition is known for what it is.
+// Begin notes, before a create is made under another id than its client was told, that this is to be: if the daemon ends then,
+// its repetition is known for what it is.
 func (r *Register) Begin(c Create) error { return r.Keep(Move{Create: c}) }
 
 // Find says whether a create gets, or has got, another id, as far as the disk knows; to is zero before that is known.
@@ -254,8 +254,8 @@ func (r *Register) rewrite() error {
 // owns says whether a record is of the site's table.
 func (r *Register) owns(known *record) bool { return known.Table == "" || r.opts.Owns(known.Table) }
 
-// Use returns the ticket that a change means which was acknowledged for an id at a time, and keeps that ticket from getting another
-// id until done is called: the change is made meanwhile.
+// Use returns the ticket that a change means which was acknowledged for an id at a time, and keeps that ticket from getting
+// another id until done is called: the change is made meanwhile.
 func (r *Register) Use(id ticket.ID, at time.Time) (now ticket.ID, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -289,7 +289,9 @@ func (r *Register) find(id ticket.ID, at time.Time) ticket.ID {
 func (r *Register) now(of *record) ticket.ID {
 	to := of.To
 	for range r.records { // more often than that it goes round in a circle
-		next := slices.IndexFunc(r.byID[to], func(known *record) bool { return known.To != 0 && known.follows(&of.Create) && r.owns(known) })
+		next := slices.IndexFunc(r.byID[to], func(known *record) bool {
+			return known.To != 0 && known.follows(&of.Create) && r.owns(known)
+		})
 		if next < 0 {
 			break
 		}
@@ -328,7 +330,8 @@ func (r *Register) Settled(at time.Time) {
 	}
 }
 
-// Since returns the moves that were made after a time, with the ids that the tickets have now, in the order in which they were made.
+// Since returns the moves that were made after a time, with the ids that the tickets have now, in the order in which they were
+// made.
 func (r *Register) Since(at time.Time) []Move {
 	r.mu.Lock()
 	defer r.mu.Unlock()

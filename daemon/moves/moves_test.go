@@ -61,8 +61,8 @@ func (b *book) want(t *testing.T, id ticket.ID, at int, want ticket.ID) {
 	}
 }
 
-// A change means the ticket of the last create under its id that was acknowledged before it and got another id after it. This does not
-// depend on when the daemon ended.
+// A change means the ticket of the last create under its id that was acknowledged before it and got another id after it. This
+// does not depend on when the daemon ended.
 func TestUse(t *testing.T) {
 	t.Parallel()
 	b := newBook(t,
@@ -205,21 +205,21 @@ func TestMoveOfAnotherTable(t *testing.T) {
 func TestMovingWhileInUse(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, move(7, 1001, "r", 10, 100))
-	moving := func(id ticket.ID) (err error, ran bool) { //nolint:revive // the error is what counts
+	moving := func(id ticket.ID) (ran bool, err error) {
 		err = b.Moving(id, func() error { ran = true; return nil })
-		return err, ran
+		return ran, err
 	}
 	_, first := b.Use(7, after(50))
 	_, second := b.Use(7, after(50))
 	first()
-	if err, ran := moving(1001); !errors.Is(err, errInUse) || ran {
+	if ran, err := moving(1001); !errors.Is(err, errInUse) || ran {
 		t.Errorf("the ticket in use: %v, moved %v", err, ran)
 	}
-	if err, ran := moving(7); err != nil || !ran {
+	if ran, err := moving(7); err != nil || !ran {
 		t.Errorf("another ticket: %v, moved %v", err, ran)
 	}
 	second()
-	if err, ran := moving(1001); err != nil || !ran {
+	if ran, err := moving(1001); err != nil || !ran {
 		t.Errorf("afterwards: %v, moved %v", err, ran)
 	}
 }

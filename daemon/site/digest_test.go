@@ -137,8 +137,8 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	}
 }
 
-// A request is known by the id that its client named, whatever id the ticket has got since. (Otherwise the change that comes again from
-// the spool, after it has been moved with its create, is refused and set aside.)
+// A request is known by the id that its client named, whatever id the ticket has got since. (Otherwise the change that comes
+// again from the spool, after it has been moved with its create, is refused and set aside.)
 func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

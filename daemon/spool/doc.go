@@ -26,9 +26,10 @@
 // # What happens on failure
 //
 // A file is removed after the site has acknowledged its change. A daemon that dies in between ingests it again, under the same
-// request id, which the site then remembers for a day: nothing is done twice. A create that gets another id is written down before
-// (package moves), so that the changes which were acknowledged after it follow it, however long they wait. What cannot be used is set
-// aside; when there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
+// request id, which the site then remembers for a day: nothing is done twice. A create that gets another id is written down
+// before (package moves), so that the changes which were acknowledged after it follow it, however long they wait. What cannot be
+// used is set aside; when there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown
+// away.
 //
 // A lane without a folder that can be trusted is none, and without a folder of all users' folders there is no spool: the daemon
 // says why, and looks again every few seconds.

@@ -80,7 +80,8 @@ func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protoc
 }
 
 func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s%s", p.ID, p.Fields[0].Value.Text(), p.RequestID, of(p.ID, p.Named))
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s%s", p.ID, p.Fields[0].Value.Text(), p.RequestID,
+		of(p.ID, p.Named))
 	return protocol.RevisionResult{Revision: 1}, err
 }
 

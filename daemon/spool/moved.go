@@ -21,8 +21,8 @@ func acknowledged(name string) time.Time {
 func taken(err error) bool { return errors.Is(err, &protocol.Error{Code: protocol.CodeExists}) }
 
 // make makes the ticket under the id that its client received or, where that belongs to another ticket, under the next one. The
-// request id stays the create's, so that a repetition of the request returns the ticket that it has made. make may be repeated: that
-// the create gets another id is on disk before it gets one, and which one before its file is removed.
+// request id stays the create's, so that a repetition of the request returns the ticket that it has made. make may be repeated:
+// that the create gets another id is on disk before it gets one, and which one before its file is removed.
 func (c *create) make(ctx context.Context, f *origin, requestID string) (protocol.CreateResult, error) {
 	p := c.CreateParams
 	p.Remember, p.Ack, p.RequestID, p.Accepted = 0, protocol.AckRedis, requestID, f.at

@@ -80,7 +80,8 @@ func TestChangesAheadOfTheClockFollowAMovedCreate(t *testing.T) {
 }
 
 // The daemon ends after a create was made under another id, and before that id is on disk. What comes again is known to be the
-// create that gets another id: it is not taken for one that had reached the daemon before its file, of which there are two tickets.
+// create that gets another id: it is not taken for one that had reached the daemon before its file, of which there are two
+// tickets.
 func TestMoveIsInterrupted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -37,8 +37,8 @@ func (r *rig) oldStranger(t *testing.T, id int64) {
 	}
 }
 
-// moved waits until nothing waits any more, and returns the ids that status names for creates that got another one, by the id that was
-// told.
+// moved waits until nothing waits any more, and returns the ids that status names for creates that got another one, by the id
+// that was told.
 func (r *rig) moved(t *testing.T, c *protocol.Client) map[int64]int64 {
 	t.Helper()
 	var status protocol.StatusResult
@@ -51,8 +51,8 @@ func (r *rig) moved(t *testing.T, c *protocol.Client) map[int64]int64 {
 	for _, w := range status.Warnings {
 		var from, to int64
 		var at string
-		_, err := fmt.Sscanf(w, "a create was acknowledged with the id %d, which belongs to another ticket; at %s the new ticket got the id %d:",
-			&from, &at, &to)
+		_, err := fmt.Sscanf(w, "a create was acknowledged with the id %d, which belongs to another ticket; at %s the new ticket got "+
+			"the id %d:", &from, &at, &to)
 		if err == nil {
 			ids[from] = to
 		}
@@ -60,7 +60,8 @@ func (r *rig) moved(t *testing.T, c *protocol.Client) map[int64]int64 {
 	return ids
 }
 
-// wantMoved demands that a create which was told an id is another ticket by now, whole, and that the ticket of the id is as it was.
+// wantMoved demands that a create which was told an id is another ticket by now, whole, and that the ticket of the id is as it
+// was.
 func (r *rig) wantMoved(t *testing.T, c *protocol.Client, id int64) {
 	t.Helper()
 	to := r.moved(t, c)[id]
@@ -91,8 +92,8 @@ func (s *spooler) create(t *testing.T, id int64, requestID string) {
 	s.put(t, protocol.MethodCreate, id, &protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: requestID})
 }
 
-// A create waits in the journal, and what was acknowledged after it in the spool: the journal is replayed before the spool is taken
-// in, the create meets a stranger's ticket, and what is in the spool follows it.
+// A create waits in the journal, and what was acknowledged after it in the spool: the journal is replayed before the spool is
+// taken in, the create meets a stranger's ticket, and what is in the spool follows it.
 func TestSpooledChangeFollowsACreateThatTheJournalMoves(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -169,8 +170,8 @@ func mustPrecious(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// The journal takes a create of the spool and has no room for what follows it. Then the journal moves the create, and what is in the
-// spool follows it.
+// The journal takes a create of the spool and has no room for what follows it. Then the journal moves the create, and what is in
+// the spool follows it.
 func TestSpooledChangeFollowsACreateThatTheJournalTook(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -193,8 +194,8 @@ func TestSpooledChangeFollowsACreateThatTheJournalTook(t *testing.T) {
 	r.wantMoved(t, c, id)
 }
 
-// The journal takes a create and a change of it out of the spool, and the daemon ends before it removes the files; then the journal moves
-// both. What comes again is known for what it is: nothing is made twice, and nothing is set aside.
+// The journal takes a create and a change of it out of the spool, and the daemon ends before it removes the files; then the
+// journal moves both. What comes again is known for what it is: nothing is made twice, and nothing is set aside.
 func TestTakenInFilesComeAgainAfterAMove(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)

@@ -82,8 +82,8 @@ func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	return nil
 }
 
-// acknowledgedAt is when a ticket's create was acknowledged that waits with other changes of it. Where the journal did that, it is
-// dated by a revision, which other hosts' clocks may have moved ahead.
+// acknowledgedAt is when a ticket's create was acknowledged that waits with other changes of it. Where the journal did that, it
+// is dated by a revision, which other hosts' clocks may have moved ahead.
 func acknowledgedAt(of []entry) time.Time {
 	if len(of) == 0 {
 		return time.Time{}

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// While a change of a ticket is being made by its id, which was acknowledged for it, the ticket gets no other id: the change would
-// go to the stranger's ticket.
+// While a change of a ticket is being made by its id, which was acknowledged for it, the ticket gets no other id: the change
+// would go to the stranger's ticket.
 func TestCreateIsNotMovedWhileAChangeOfItIsMade(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{ids: &ids{}})
@@ -44,7 +44,8 @@ func TestCreateIsNotMovedWhileAChangeOfItIsMade(t *testing.T) {
 	}
 }
 
-// Where a move cannot be kept elsewhere, the journal keeps its records, and tells of it again: at its next chance, after a restart.
+// Where a move cannot be kept elsewhere, the journal keeps its records, and tells of it again: at its next chance, after a
+// restart.
 func TestJournalKeepsAMoveThatIsNotKeptElsewhere(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{ids: &ids{}, segment: 2000})
