@@ -85,6 +85,9 @@ type SetParams struct {
 	IfRevision int64
 	// MustExist refuses the change unless there is the ticket.
 	MustExist bool
+	// Named is the id that the client named, where the ticket has got another one since: the request is known by it. It is no
+	// parameter of the wire.
+	Named int64
 	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
 	// spool.
 	Identity string
@@ -142,6 +145,8 @@ type DeleteParams struct {
 	RequestID string
 	Remember  time.Duration
 	Ack       Ack
+	// Named is as that of [SetParams].
+	Named int64
 	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
 	// spool.
 	Identity string

@@ -61,12 +61,15 @@ type Mutation struct {
 	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.
 	Digest string
 	// Accepted, where it is not zero, is when a Create was acknowledged that reaches the store only now: a revision, which is a
-	// time in µs. Clients that received the id may have changed the ticket since; see [Mutation.Since]. [ticket.MaxRevision] says
-	// that no client has received the id: the create never joins a ticket that exists.
+	// time in µs. Clients that received the id may have changed the ticket since; see [Mutation.Since]. [Unreceived] says that no
+	// client has received the id: the create never joins a ticket that exists.
 	Accepted ticket.Revision
 	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
 	Early bool
 }
+
+// Unreceived, as [Mutation].Accepted, is of a create with an id that no client has received: it is later than any ticket.
+const Unreceived = ticket.Ceiling
 
 // LateSkew is by how much the clocks of hosts may differ where a create that arrives late is compared with what it meets, in µs.
 const LateSkew ticket.Revision = 10_000_000

@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
@@ -36,6 +37,7 @@ type parts struct {
 	clock   *ticket.Clock
 	floor   func(context.Context) (ticket.Revision, error)
 	custody *custody
+	moves   *moves.Register
 	// seeded and foreign are told of a Redis that is empty, and of a key in it that is no ticket.
 	seeded  func(floor ticket.Revision, emptied bool)
 	foreign func(key string)
@@ -84,7 +86,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.relay, report, err = relay.Open(dir, options, relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			NextID: p.nextID, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+			NextID: p.nextID, Moves: relayMoves{p.moves}, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
@@ -212,9 +214,6 @@ func (b *backend) stuck() func([]ticket.ID) error {
 func (b *backend) warnings() []string {
 	var found []string
 	if b.relay != nil {
-		for _, m := range b.relay.Status().Moved {
-			found = append(found, movedText(m.From, m.To, m.At))
-		}
 		if err := b.relay.Stuck(nil); err != nil {
 			found = append(found, err.Error())
 		}

@@ -324,6 +324,16 @@ func (c *custody) owns(identity string) bool {
 	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
 }
 
+// named returns the table's identity; empty if it is not known, or the table has none.
+func (c *custody) named() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unnamed {
+		return ""
+	}
+	return c.identity
+}
+
 // warnings are what the operator must act on.
 func (c *custody) warnings() []string {
 	c.mu.Lock()

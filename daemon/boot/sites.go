@@ -15,6 +15,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -42,11 +43,11 @@ type runningSite struct {
 	backend   *backend
 	allocator *ids.Allocator
 	custody   *custody
+	moves     *moves.Register
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
 	odd       atomic.Pointer[string]
-	moved     atomic.Pointer[string]
 	strays    strays
 	prefix    string         // of its keys in Redis
 	sampled   zerolog.Logger // for what would be said again and again
@@ -84,7 +85,13 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 		return nil, err
 	}
 	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
-	return s, nil
+	s.moves, err = moves.Open(moves.Options{
+		Path: movesFile(d.config.Daemon.StateDir, name), Table: s.custody.named, Owns: s.custody.owns, Log: s.log,
+	})
+	if err == nil && d.config.Daemon.SpoolDir == "" {
+		s.moves.Settled(time.Now())
+	}
+	return s, err
 }
 
 // complete makes the rest of a site.
@@ -94,7 +101,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var flusher *flush.Flusher
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
-		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody,
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
 		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
@@ -206,19 +213,6 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
-// spooledMoved records that a create from the spool got another id than the one its client received.
-func (s *runningSite) spooledMoved(from, to int64) {
-	text := movedText(ticket.ID(from), ticket.ID(to), time.Now())
-	s.moved.Store(&text)
-}
-
-// movedText says that a new ticket has another id than the one its client received.
-func movedText(from, to ticket.ID, at time.Time) string {
-	return "a create was acknowledged with the id " + from.String() + ", which belongs to another ticket; at " +
-		at.UTC().Format(time.RFC3339) + " the new ticket got the id " + to.String() + ": pass " +
-		to.String() + " on to whoever received " + from.String()
-}
-
 // convert makes a ticket of what another program's hash holds.
 func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	fields, err := Converter(s.database)(key, id, stray)
@@ -233,11 +227,11 @@ func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ti
 }
 
 func (s *runningSite) warnings() []string {
-	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), s.strays.warnings(s.prefix))
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix))
 	if odd := s.database.OddRevisions(); odd != "" {
 		found = append(found, odd)
 	}
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.moved} {
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

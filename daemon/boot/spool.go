@@ -14,6 +14,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
 )
@@ -30,19 +31,20 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	d.spoolUsers.Store(d.prepareSpool(d.config))
 	d.spool = spool.New(spool.Options{
 		Path: c.SpoolDir, State: filepath.Join(c.StateDir, "spool-folder"), GID: c.SpoolGID(), Sites: d.table,
-		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, OnMoved: d.spooledMoved,
+		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, Moves: d.movesOf,
 		Users: func() []uint32 { return *d.spoolUsers.Load() },
 	})
 	dispatcher.UseSpool(d.spool)
 }
 
-// spooledMoved records that a create from the spool got another id than the one its client received.
-func (d *Daemon) spooledMoved(of daemon.Site, from, to int64) {
+// movesOf returns the register of a site's creates that got another id.
+func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
 	for _, s := range d.sites {
 		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
-			s.spooledMoved(from, to)
+			return s.moves
 		}
 	}
+	return moves.New(moves.Options{})
 }
 
 // prepareSpool makes the users' folders as far as this process may, and returns the users that should have one.

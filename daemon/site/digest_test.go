@@ -136,3 +136,30 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 		t.Errorf("with another first pair: %+v (%v), want that one refused", results, err)
 	}
 }
+
+// A request is known by the id that its client named, whatever id the ticket has got since. (Otherwise the change that comes
+// again from the spool, after it has been moved with its create, is refused and set aside.)
+func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	set := &protocol.SetParams{ID: 1001, Named: 7, Fields: texts("status", "open"), RequestID: "s"}
+	first, err := d.Set(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := d.Set(t.Context(), set); err != nil || again != first {
+		t.Errorf("again: %+v (%v), want %+v", again, err, first)
+	}
+	set.ID, set.Named = 7, 0 // as it was the first time, under the old id
+	if again, err := d.Set(t.Context(), set); err != nil || again != first {
+		t.Errorf("under the old id: %+v (%v), want %+v", again, err, first)
+	}
+	remove := &protocol.DeleteParams{ID: 1001, Named: 7, RequestID: "d"}
+	gone, err := d.Delete(t.Context(), remove)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := d.Delete(t.Context(), remove); err != nil || again != gone {
+		t.Errorf("the deletion again: %+v (%v), want %+v", again, err, gone)
+	}
+}

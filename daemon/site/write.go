@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -63,7 +64,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
-	m.Digest = asked{method: protocol.MethodSet, id: p.ID, fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
+	m.Digest = asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
 	m.IfRevision, m.MustExist = ticket.Revision(p.IfRevision), p.MustExist
 	outcomes, err := s.applyAll(ctx, now, []store.Mutation{m})
 	if err == nil {
@@ -140,7 +141,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	fields, _ := d.SoftDelete(now)
 	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields, MustExist: mustExist}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
-	m.Digest = asked{method: protocol.MethodDelete, id: p.ID}.digest(p.RequestID)
+	m.Digest = asked{method: protocol.MethodDelete, id: cmp.Or(p.Named, p.ID)}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
 	if err != nil {
 		return protocol.RevisionResult{}, answerChange(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -58,14 +59,8 @@ type origin struct {
 	site  daemon.Site
 	in    *intake
 	at    time.Time // see acknowledged
-}
-
-// id is the id of the ticket that the file means.
-func (f *origin) id(id int64) int64 {
-	if to, moved := f.in.moved[id]; moved {
-		return to
-	}
-	return id
+	// upTo is the time of the newest file that waits with it.
+	upTo time.Time
 }
 
 // parse reads the one frame of a file. The error is a *[protocol.Error].
@@ -125,25 +120,16 @@ func (c *create) check() error {
 // client has changed it since. A request id that a caller has chosen may be that of an earlier call, whose caller received the
 // id: that ticket stays. All of it may be repeated.
 func (c *create) apply(ctx context.Context, f *origin) error {
-	site, p := f.site, c.CreateParams
-	p.Remember, p.Ack, p.Accepted = 0, protocol.AckRedis, f.at
-	made, err := site.Create(ctx, &p)
-	if taken(err) {
-		return f.createElsewhere(ctx, c)
-	}
-	if err != nil || made.ID == c.ID {
+	made, err := c.make(ctx, f, c.RequestID)
+	if err != nil || made.ID == c.ID || made.ID == f.movedTo(c.ID) {
 		return err
 	}
-	p.RequestID = c.RequestID + "#" + strconv.FormatInt(c.ID, 10)
-	if _, err = site.Create(ctx, &p); taken(err) {
-		err = f.createElsewhere(ctx, c)
-	}
-	if err != nil || c.Remember == 0 {
+	if _, err := c.make(ctx, f, c.RequestID+"#"+strconv.FormatInt(c.ID, 10)); err != nil || c.Remember == 0 {
 		return err
 	}
-	nobodys, err := site.Get(ctx, &protocol.GetParams{ID: made.ID})
+	nobodys, err := f.site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
-		_, err = site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: p.Ack})
+		_, err = f.site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: protocol.AckRedis})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil
@@ -164,7 +150,9 @@ func (c *set) check() error {
 
 func (c *set) apply(ctx context.Context, f *origin) error {
 	p := c.SetParams
-	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
+	defer done()
+	p.Remember, p.Ack, p.ID, p.Named = 0, protocol.AckRedis, int64(id), c.ID
 	_, err := f.site.Set(ctx, &p)
 	return err
 }
@@ -177,7 +165,9 @@ func (c *remove) check() error { return checkRequestID(c.RequestID) }
 
 func (c *remove) apply(ctx context.Context, f *origin) error {
 	p := c.DeleteParams
-	p.Remember, p.Ack, p.ID = 0, protocol.AckRedis, f.id(c.ID)
+	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
+	defer done()
+	p.Remember, p.Ack, p.ID, p.Named = 0, protocol.AckRedis, int64(id), c.ID
 	_, err := f.site.Delete(ctx, &p)
 	return err
 }

@@ -27,8 +27,10 @@
 // # What happens on failure
 //
 // A file is removed after the site has acknowledged its change. A daemon that dies in between ingests it again, under the same
-// request id, which the site then remembers for a day: nothing is done twice. What cannot be used is set aside; when there is no
-// more room for that it stays where it is, and the status says so. Nothing is ever thrown away.
+// request id, which the site then remembers for a day: nothing is done twice. A create that gets another id is written down
+// before (package moves), so that the changes which were acknowledged after it follow it, however long they wait. What cannot be
+// used is set aside; when there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown
+// away.
 //
 // # Folders
 //

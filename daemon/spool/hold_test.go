@@ -123,7 +123,7 @@ func TestAHeldFileIsTakenAway(t *testing.T) {
 }
 
 // A create got another id than its file names, and a change behind it is held: the change still means the new ticket, and
-// requests of that one wait. What comes into the spool for the old id after the hold is the other ticket's.
+// requests of that one wait. What comes into the spool for the old id after the move is the other ticket's.
 func TestAMovedTicketIsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -137,7 +137,8 @@ func TestAMovedTicketIsHeld(t *testing.T) {
 	r.wantSettled(t, true, setParams("main", 8, "x", "x"))
 	r.refuseOf()
 	r.wantSettled(t, true, setParams("main", 100, "x", "x"))
+	r.sequence += int(2 * rescanEvery.Microseconds()) // by now the create is moved
 	r.set(t, "main", 7, "theirs", "theirs")
 	r.takeIn(t)
-	r.site.want(t, "create 7 r", "create 0 r#taken", "set 100 pending held", "set 7 theirs theirs")
+	r.site.want(t, "create 7 r", "create 0 r", "set 100 pending held (of 7)", "set 7 theirs theirs")
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/moves"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -23,9 +25,7 @@ const all = -1
 type intake struct {
 	turn chan struct{} // held by whoever ingests files
 
-	// For the holder of the turn: the ids of creates that turned out to be other tickets', and the ids that the creates have got.
-	// Files behind such a create mean its ticket.
-	moved map[int64]int64
+	moves *moves.Register // the creates that got another id than their clients were told
 	// refused is how many tickets were held since the last file that was taken in, in one pass.
 	refused int
 
@@ -92,7 +92,8 @@ func (in *intake) holds(p protocol.Params) *hold {
 		return in.hold
 	}
 	for id, h := range in.tickets {
-		if needs(p, id) || needs(p, in.moved[id]) {
+		moved := func(to ticket.ID) bool { return needs(p, int64(to)) }
+		if needs(p, id) || slices.ContainsFunc(in.moves.Targets(ticket.ID(id)), moved) {
 			return h
 		}
 	}
@@ -136,6 +137,7 @@ func (s *Spool) tell(sites map[daemon.Site]bool) {
 // takeSite ingests at most so many files of a site; during the site's pause it does nothing. The caller holds the site's turn.
 // The error says that takeSite did not come to an end.
 func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
+	began := s.opts.Now()
 	lanes, due := s.begin(in)
 	if lanes == nil {
 		return nil
@@ -158,13 +160,16 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		if rests[f.ticket] {
 			continue
 		}
-		if goOn, err := s.takeFile(ctx, f, site, in); err != nil || !goOn {
+		of := &origin{spool: s, site: site, in: in, upTo: timeOf(queue[len(queue)-1].name)}
+		if goOn, err := s.takeFile(ctx, f, of); err != nil || !goOn {
 			left = err != nil
 			return err
 		}
 		rests[f.ticket] = s.isHeld(in, f.ticket) // for the whole pass: its later files must not overtake this one
 	}
-	s.finish(in, queue) // nothing is left but what is held, or somebody took its files away
+	if s.finish(in, queue) { // nothing is left, or somebody took the files away
+		in.moves.Settled(began)
+	}
 	left = false
 	return nil
 }
@@ -255,21 +260,22 @@ func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
 
 // takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became
 // of it.
-func (s *Spool) takeFile(ctx context.Context, f queued, site daemon.Site, in *intake) (goOn bool, err error) {
-	w, err := f.read(site)
+func (s *Spool) takeFile(ctx context.Context, f queued, of *origin) (goOn bool, err error) {
+	w, err := f.read(of.site)
 	var refusal *protocol.Error
 	switch {
 	case w.change == nil && err == nil:
 		return true, nil
 	case err == nil:
-		err = s.apply(ctx, w.change, &origin{spool: s, site: site, in: in, at: acknowledged(f.name, w.at)})
+		of.at = acknowledged(f.name, w.at)
+		err = s.apply(ctx, w.change, of)
 	case !errors.As(err, &refusal):
 		return false, err // nothing is known of the file: files behind it must not overtake it
 	}
 	if err != nil && ctx.Err() != nil {
 		return false, context.Cause(ctx) // whatever became of the change: it is made again under its request id
 	}
-	return s.judge(f, err, in), nil
+	return s.judge(f, err, of.in), nil
 }
 
 // read reads the file again. There is nothing to do where it is gone, or another file by now.
@@ -410,9 +416,8 @@ func (in *intake) release(ticket int64, log zerolog.Logger) {
 	}
 }
 
-// finish ends a pass that has come to its end: nothing is held of which no file is left, and an id that was another ticket's is
-// the other one's from now on.
-func (s *Spool) finish(in *intake, queue []queued) {
+// finish ends a pass that has come to its end: nothing is held of which no file is left. It says whether no file is.
+func (s *Spool) finish(in *intake, queue []queued) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if in.hold != nil {
@@ -420,8 +425,7 @@ func (s *Spool) finish(in *intake, queue []queued) {
 		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
 	}
 	if !in.held() {
-		in.moved = nil
-		return
+		return true
 	}
 	left := map[int64]bool{}
 	for _, f := range queue {
@@ -432,9 +436,5 @@ func (s *Spool) finish(in *intake, queue []queued) {
 			in.release(id, s.opts.Log)
 		}
 	}
-	for id := range in.moved {
-		if in.tickets[id] == nil {
-			delete(in.moved, id)
-		}
-	}
+	return !in.held()
 }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -338,48 +337,6 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 		r.takeIn(t)
 		r.site.want(t, c.want...)
 		r.wantFiles(t, "")
-	}
-}
-
-// The id that a create's client received is another ticket's: the create gets the next one, and so do the files behind it. The
-// time in a file's name says since when other clients that received the id may have changed the ticket.
-func TestCreateWhoseIDIsTaken(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	var told []int64
-	r.opts.OnMoved = func(_ daemon.Site, from, to int64) { told = append(told, from, to) }
-	r.site.taken = 7
-	name := r.name(7)
-	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r",
-	}))
-	r.set(t, "main", 7, "pending", "s")
-	r.set(t, "main", 8, "other", "o")
-	r.write(t, r.name(7), frame(t, protocol.MethodDelete, &protocol.DeleteParams{Site: "main", ID: 7, RequestID: "d"}))
-	r.takeIn(t)
-	r.site.want(t, "create 7 r", "create 0 r#taken", "set 100 pending s", "set 8 other o", "delete 100 d")
-	r.wantFiles(t, "")
-	r.wantLogged(t, 1, "an id that belongs to another ticket")
-	if len(told) != 2 || told[0] != 7 || told[1] != 100 {
-		t.Errorf("told of %v", told)
-	}
-	r.site.taken = 0
-	second := r.name(9)
-	r.write(t, second, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Site: "main", ID: 9, Fields: setParams("", 9, "open", "").Fields, RequestID: "late",
-	}))
-	r.takeIn(t)
-	if want := acknowledged(second, time.Now()); !r.site.accepted.Equal(want) {
-		t.Errorf("made as of %v, the file is from %v", r.site.accepted, want)
-	}
-	third, written := r.name(9), r.clock().Add(-time.Minute) // its name is an earlier change's, from before the clock was set back
-	r.write(t, third, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Site: "main", ID: 9, Fields: setParams("", 9, "open", "").Fields, RequestID: "set-back",
-	}))
-	check(t, os.Chtimes(filepath.Join(r.path, third), time.Time{}, written))
-	r.takeIn(t)
-	if !r.site.accepted.Equal(written) {
-		t.Errorf("made as of %v, the file was written at %v", r.site.accepted, written)
 	}
 }
 

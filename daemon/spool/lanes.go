@@ -287,7 +287,7 @@ func (s *Spool) assign() {
 	defer s.mu.Unlock()
 	for _, site := range root {
 		if s.sites[site] == nil {
-			s.sites[site] = &intake{turn: make(chan struct{}, 1)}
+			s.sites[site] = &intake{turn: make(chan struct{}, 1), moves: s.opts.Moves(site)}
 		}
 	}
 	for site, in := range s.sites {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -79,13 +80,22 @@ func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protoc
 }
 
 func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s", p.ID, p.Fields[0].Value.Text(), p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s%s", p.ID, p.Fields[0].Value.Text(), p.RequestID,
+		of(p.ID, p.Named))
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
 func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
-	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "delete %d %s", p.ID, p.RequestID)
+	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "delete %d %s%s", p.ID, p.RequestID, of(p.ID, p.Named))
 	return protocol.RevisionResult{Revision: 1}, err
+}
+
+// of says under which id a request is known, where it is not the ticket's.
+func of(id, named int64) string {
+	if named == 0 || named == id {
+		return ""
+	}
+	return fmt.Sprintf(" (of %d)", named)
 }
 
 func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
@@ -116,7 +126,8 @@ type rig struct {
 	mu         sync.Mutex
 	now        time.Time
 	sequence   int
-	denied     bool // no owner may use any site
+	denied     bool   // no owner may use any site
+	moves      string // the file that remembers them
 }
 
 // For judges as the daemon's table does: this process' user may use both sites.
@@ -146,7 +157,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
 		path: filepath.Join(t.TempDir(), "spool"), site: &fakeSite{}, next: &fakeSite{}, log: &testenv.Buffer{},
-		now: time.UnixMicro(1_764_000_000_000_000),
+		now: time.UnixMicro(1_764_000_000_000_000), moves: filepath.Join(t.TempDir(), "moves"),
 	}
 	r.open(t)
 	return r
@@ -158,8 +169,17 @@ func (r *rig) open(t *testing.T) {
 	if r.Spool != nil {
 		r.close(t)
 	}
+	of := map[daemon.Site]*moves.Register{}
+	for site, file := range map[daemon.Site]string{r.site: r.moves, r.next: r.moves + "-next"} {
+		register, err := moves.Open(moves.Options{Path: file, Log: zerolog.New(r.log)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		of[site] = register
+	}
 	r.Spool = New(Options{
 		Path: r.path, GID: -1, Sites: r, Timeout: 10 * time.Second, Log: zerolog.New(r.log), Now: r.clock,
+		Moves: func(site daemon.Site) *moves.Register { return of[site] },
 	})
 	t.Cleanup(func() { r.close(t) })
 }

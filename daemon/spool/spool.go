@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -53,8 +54,9 @@ type Options struct {
 	// LookEvery is for how long a look at the folders' paths counts for the requests of a site; 0: each request looks. What the
 	// kernel tells of an open folder counts for each request.
 	LookEvery time.Duration
-	// OnMoved is called when a create got another id than the one its client received, as that belongs to another ticket. Optional.
-	OnMoved func(site daemon.Site, from, to int64)
+	// Moves returns the register of a site's creates that got another id than the one their clients received; nil keeps them as long
+	// as the spool is open.
+	Moves func(site daemon.Site) *moves.Register
 	// Now is the clock for pauses and ages; nil stands for time.Now.
 	Now func() time.Time
 }
@@ -92,6 +94,9 @@ func New(opts Options) *Spool {
 	}
 	if opts.Users == nil {
 		opts.Users = func() []uint32 { return nil }
+	}
+	if opts.Moves == nil {
+		opts.Moves = func(daemon.Site) *moves.Register { return moves.New(moves.Options{}) }
 	}
 	s := &Spool{opts: opts, watches: map[int]*lane{}, lanes: map[string]*lane{}, sites: map[daemon.Site]*intake{}}
 	s.Refresh()

@@ -296,6 +296,9 @@ func (s *Store) trim(l *lane, upTo uint64) {
 			needed = min(needed, l.queue[0].segment)
 		}
 	}
+	if s.tellMoves(); len(s.untold) > 0 {
+		needed = 0
+	}
 	if err = errors.Join(err, s.journal.Drop(needed)); err != nil && !errors.Is(err, wal.ErrFull) {
 		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")
 	}

@@ -3,7 +3,6 @@ package relay
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +42,8 @@ type Options struct {
 	// NextID returns an id for a new ticket, for a create whose id turns out to be another ticket's when it is replayed. Without
 	// it, or while it fails, the create waits. Optional.
 	NextID func(ctx context.Context) (ticket.ID, error)
+	// Moves is told of creates that get such an id. Optional.
+	Moves Moves
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -73,7 +74,7 @@ type Store struct {
 	replayed int64
 	tries    int64  // replays that have ended, in whatever way
 	full     string // why the last change found no room; empty where it found some
-	moves    []Move
+	untold   []Move // those of which [Options].Moves has not been told
 	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
 	recovering *replacement
 
@@ -306,8 +307,6 @@ type Status struct {
 	Replayed int64
 	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
 	Tries int64
-	// Moved are the latest creates that got another id than their clients were told, as that was another ticket's.
-	Moved []Move
 }
 
 // Status counts what waits.
@@ -317,6 +316,6 @@ func (s *Store) Status() Status {
 	defer s.mu.Unlock()
 	return Status{
 		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(), Tries: s.tries, Moved: slices.Clone(s.moves), Requests: int64(s.recent.requests.Len()),
+		Oldest: s.oldestAt(), Tries: s.tries, Requests: int64(s.recent.requests.Len()),
 	}
 }

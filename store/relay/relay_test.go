@@ -73,6 +73,7 @@ type harness struct {
 	gather   time.Duration
 	cluster  bool
 	ids      *ids // nil: no id for creates whose own is taken
+	moves    moves
 	maxDirty int
 	// maxEntries bounds the journal; 5000 where it is 0.
 	maxEntries int
@@ -119,7 +120,7 @@ func (h *harness) open(t *testing.T) {
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: redis.Partitions(h.cluster), Gather: h.gather,
-		Up: func(int) bool { return true }, NextID: next, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -12,8 +13,9 @@ import (
 type replacement struct {
 	replaced
 
-	entries []entry // in their order
-	why     error   // of one that is stuck
+	entries []entry   // in their order
+	why     error     // of one that is stuck
+	since   time.Time // when a create that gets another id was acknowledged
 }
 
 // replace appends replacements to the journal, all or none, under new sequence numbers: the next store passes over the old ones.
@@ -67,6 +69,7 @@ func (s *Store) recoverEntry(at wal.Position, e *entry, record []byte) error {
 	if err != nil {
 		return err
 	}
+	r.since = acknowledgedAt(append(old, r.entries...)) // the old ones may be gone: what comes then has been kept
 	s.void(l, old, rest)
 	s.queueAgain(at, r)
 	return nil
@@ -92,7 +95,8 @@ func (s *Store) queueAgain(at wal.Position, r *replacement) {
 		}
 	}
 	if r.from != r.to {
-		s.noteMove(Move{From: r.from, To: r.to, At: r.at})
+		s.untold = append(s.untold, Move{From: r.from, To: r.to, RequestID: r.entries[0].mutation.RequestID, Since: r.since, At: r.at})
+		s.tellMoves()
 	}
 }
 
