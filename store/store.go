@@ -68,7 +68,7 @@ type Mutation struct {
 	Early bool
 }
 
-// Unreceived, as [Mutation].Accepted, is of a create with an id that no client has received: it is later than any ticket.
+// Unreceived is the [Mutation].Accepted of a create with an id that no client has received: it is later than any ticket.
 const Unreceived = ticket.Ceiling
 
 // LateSkew is by how much the clocks of hosts may differ where a create that arrives late is compared with what it meets, in µs.
@@ -308,7 +308,8 @@ type StuckError struct {
 }
 
 func (e *StuckError) Error() string {
-	return fmt.Sprintf("changes of %d tickets wait in this host's journal, as Redis cannot make them: ticket %d: %v", e.Tickets, e.First, e.Why)
+	return fmt.Sprintf("changes of %d tickets wait in this host's journal, as Redis cannot make them: ticket %d: %v",
+		e.Tickets, e.First, e.Why)
 }
 
 func (e *StuckError) Unwrap() error { return ErrUnavailable }

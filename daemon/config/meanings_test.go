@@ -13,8 +13,8 @@ var meanings = map[string]string{
 		"`flush` goes on as long as MySQL takes changes.",
 	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
 		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL), new tickets " +
-		"that got another id, and the journal. Absolute; empty keeps nothing.",
+	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL), new " +
+		"tickets that got another id, and the journal. Absolute; empty keeps nothing.",
 	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
 		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
 	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; " +

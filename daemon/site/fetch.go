@@ -16,8 +16,8 @@ const rowTimeout = 2 * time.Second
 
 // fetchOne reads a ticket that the store does not hold whole, of which record is what the reader saw there, and before is as for
 // [missing.add]. However many readers ask for it at once, MySQL is asked once: the store is looked at again first, so that a
-// reader who comes when the row has just been put there does not ask for another. A reader who saw the ticket at another revision,
-// or comes after another write, asks anew: the row that is on its way may lack what the store has forgotten since.
+// reader who comes when the row has just been put there does not ask for another. A reader who saw the ticket at another
+// revision, or comes after another write, asks anew: the row that is on its way may lack what the store has forgotten since.
 func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.Record, before uint64) ([]store.Record, error) {
 	id := record.ID
 	result := s.reads.DoChan(fmt.Sprintf("%d at %d after %d", id, record.Revision, before), func() (any, error) {

@@ -64,7 +64,8 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
-	m.Digest = asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}.digest(p.RequestID)
+	of := asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
+	m.Digest = of.digest(p.RequestID)
 	m.IfRevision, m.MustExist = ticket.Revision(p.IfRevision), p.MustExist
 	outcomes, err := s.applyAll(ctx, now, []store.Mutation{m})
 	if err == nil {

@@ -244,8 +244,9 @@ func TestJournalFull(t *testing.T) {
 	mustSet(t, c, 1, "status", "5")
 }
 
-// A change that Redis cannot make, as another program has the key, stays in the journal: flush brings the others to MySQL and says
-// that this one is not there; status says so, too. (Where only Redis is asked for what is dirty, flush says that all is done.)
+// A change that Redis cannot make, as another program has the key, stays in the journal: flush brings the others to MySQL and
+// says that this one is not there; status says so, too. (Where only Redis is asked for what is dirty, flush says that all is
+// done.)
 func TestFlushNamesWhatIsStuck(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)

@@ -468,8 +468,8 @@ func TestAcknowledgedByTheFormerMaster(t *testing.T) {
 	holds(t, h.get(t, 1), revision, field("status", "late"))
 }
 
-// What another daemon has flushed, and Redis has forgotten since, is not applied again: readers would see it over newer values, and
-// MySQL might refuse it by now. Without the look at base for tickets that are not held it waits once more.
+// What another daemon has flushed, and Redis has forgotten since, is not applied again: readers would see it over newer values,
+// and MySQL might refuse it by now. Without the look at base for tickets that are not held it waits once more.
 func TestForgottenIsNotAppliedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -110,8 +110,8 @@ func (k *kept) sending() (generation int, owed bool) {
 	return k.generation, k.owed
 }
 
-// add keeps what the mutations of a batch have come to that were sent under a generation. It says whether they may have been made by a process
-// that does not serve the partition any more.
+// add keeps what the mutations of a batch have come to that were sent under a generation. It says whether they may have been made
+// by a process that does not serve the partition any more.
 func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Outcome) (late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -56,8 +56,8 @@ var refusals = []struct {
 }
 
 // A Redis that answers and refuses what ticketd needs is down, with its own words, before a script has made a half of its
-// changes; when it allows it, it is up. Without the probe at the connection the change is half made, without the one of the prober
-// Redis stays up (tried by hand).
+// changes; when it allows it, it is up. Without the probe at the connection the change is half made, without the one of the
+// prober Redis stays up (tried by hand).
 func TestARefusalIsDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range refusals {

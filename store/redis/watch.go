@@ -258,23 +258,7 @@ func (w *Watch) note(errs []error) {
 	w.mu.Lock()
 	now := time.Now()
 	before := w.away
-	back := 0
-	w.away = 0
-	for p, err := range errs {
-		switch {
-		case err != nil:
-			w.reasons[p] = err
-		case w.reasons[p] != nil && w.damped[p].up(now):
-			w.reasons[p] = nil
-			back++
-		}
-		if w.reasons[p] != nil {
-			w.away++
-		}
-	}
-	if back > 0 {
-		w.undialled = false
-	}
+	back := w.recovered(errs, now)
 	tell, left := w.onUp, w.away
 	took := now.Sub(w.since)
 	if left == 0 && before > 0 || left > 0 && before == 0 {
@@ -294,6 +278,27 @@ func (w *Watch) note(errs []error) {
 			f()
 		}
 	}
+}
+
+// recovered notes which partitions answer, and returns how many of them did not before. The caller holds the lock.
+func (w *Watch) recovered(errs []error, now time.Time) (back int) {
+	w.away = 0
+	for p, err := range errs {
+		switch {
+		case err != nil:
+			w.reasons[p] = err
+		case w.reasons[p] != nil && w.damped[p].up(now):
+			w.reasons[p] = nil
+			back++
+		}
+		if w.reasons[p] != nil {
+			w.away++
+		}
+	}
+	if back > 0 {
+		w.undialled = false
+	}
+	return back
 }
 
 func (w *Watch) setDown(partition int, err error) {

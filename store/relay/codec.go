@@ -122,7 +122,8 @@ func decodeReplaced(b []byte) (replaced, error) {
 	kind, from, to, upTo, count, at := r.Byte(), r.ID(), r.ID(), r.Int(), r.Int(), r.Time()
 	possible := upTo > 0 && count > 0 && count <= math.MaxInt32 && upTo < math.MaxInt64-count
 	if !r.Done() || kind != recordReplaced || !possible {
-		return replaced{}, fmt.Errorf("%w: kind %#x, %d entries of %d replaced up to %d under %d", errRecord, kind, count, from, upTo, to)
+		return replaced{}, fmt.Errorf("%w: kind %#x, %d entries of %d replaced up to %d under %d",
+			errRecord, kind, count, from, upTo, to)
 	}
-	return replaced{from: from, to: to, upTo: uint64(upTo), count: int(count), at: at}, nil
+	return replaced{from: from, to: to, upTo: uint64(upTo), count: int(count), at: at}, nil //nolint:gosec // positive
 }

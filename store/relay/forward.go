@@ -132,8 +132,8 @@ func begun(entries []store.Entry) []store.Entry {
 	return all
 }
 
-// oldest returns a lane's changes to be replayed next, as the next store wants them, whether the fence must be raised first, and up
-// to where the journal must be on disk.
+// oldest returns a lane's changes to be replayed next, as the next store wants them, whether the fence must be raised first, and
+// up to where the journal must be on disk.
 func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, written wal.Position, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,11 +96,8 @@ func TestPowerFailsWhileAChangeIsStuck(t *testing.T) {
 	if err := h.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := map[string]int64{}
 	d.mu.Lock()
-	for path, size := range d.synced { // closing brings everything to disk
-		before[path] = size
-	}
+	before := maps.Clone(d.synced) // closing brings everything to disk
 	d.mu.Unlock()
 	if err := h.Close(); err != nil {
 		t.Fatal(err)

@@ -208,9 +208,9 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 }
 
 // The daemon is killed while a create whose id is taken is put behind the others, and then while it gets another id, at any byte
-// of what that writes to the journal: after the restart the create is there once, with what followed it, and the other ticket is as
-// it was. (Where old entries count beside new ones, changes reach the other ticket; where a part of the new ones counts, the ticket
-// goes back to an older value or is made twice.)
+// of what that writes to the journal: after the restart the create is there once, with what followed it, and the other ticket is
+// as it was. (Where old entries count beside new ones, changes reach the other ticket; where a part of the new ones counts, the
+// ticket goes back to an older value or is made twice.)
 func TestCrashWhileACreateIsReplaced(t *testing.T) {
 	t.Parallel()
 	source := &ids{err: errors.New("the leased ids are used up"), last: 1000}
@@ -281,7 +281,8 @@ func (h *harness) onlySegment(t *testing.T) (name string, content []byte) {
 	return filepath.Base(paths[0]), content
 }
 
-// While a create waits for an id of its own, the ticket that has its id is not shown in its place, and no condition is judged by it.
+// While a create waits for an id of its own, the ticket that has its id is not shown in its place, and no condition is judged by
+// it.
 func TestAStuckCreateIsNotReadAsTheOther(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{ids: &ids{err: errors.New("the leased ids are used up")}})
@@ -321,7 +322,8 @@ func TestAStuckCreateIsNotReadAsTheOther(t *testing.T) {
 	}
 }
 
-// The id that a moved create gets is taken meanwhile: no client has received it, so the create joins no ticket but is moved once more.
+// The id that a moved create gets is taken meanwhile: no client has received it, so the create joins no ticket but is moved once
+// more.
 func TestAMovedCreateJoinsNoOther(t *testing.T) {
 	t.Parallel()
 	h := start(t, &harness{ids: &ids{}})

@@ -47,7 +47,7 @@ func (s *Store) recoverReplaced(at wal.Position, data []byte) error {
 		return err
 	}
 	s.recovering = &replacement{replaced: r}
-	s.last, s.numbered = max(s.last, r.upTo+uint64(r.count)), at.Segment
+	s.last, s.numbered = max(s.last, r.upTo+uint64(r.count)), at.Segment //nolint:gosec // positive
 	return nil
 }
 

@@ -161,8 +161,8 @@ func testRequestMemory(t *testing.T, b *bench) {
 	}
 }
 
-// A deletion of a ticket that is deleted changes nothing, and its request id is its own all the same: used again for something else it
-// is refused.
+// A deletion of a ticket that is deleted changes nothing, and its request id is its own all the same: used again for something
+// else it is refused.
 func testSecondDeletion(t *testing.T, b *bench) {
 	b.apply(t, b.mutation(store.Set, 1, fields("status", "open")))
 	first := b.apply(t, b.mutation(store.Delete, 1, nil))[0]
