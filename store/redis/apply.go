@@ -152,7 +152,7 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), millis(m.Due), required(m))
 		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
 		if m.RequestID != "" {
 			args = append(args, m.Digest)

@@ -15,7 +15,7 @@
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
---   change), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
+--   change; above the acknowledged one where Redis may have gone back in time since), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
 --   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
 --   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
@@ -263,7 +263,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			local revision
 			if sequence > 0 and held[1] then
 				moved[id] = moved[id] or kind == 1 or kind == 4
-				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0))
+				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0), proposed)
 			else
 				revision = math.max(bounded(held[1]) + 1, proposed, acknowledged, highest + 1)
 			end
@@ -297,7 +297,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			if not held[2] then
 				set[#set + 1] = '_dirty'
-				set[#set + 1] = string.format('%.0f', math.floor(proposed / 1000))
+				set[#set + 1] = string.format('%.0f', math.floor((sequence > 0 and acknowledged or proposed) / 1000))
 			end
 			redis.call('HSET', unpack(set))
 			if kind == 3 then
