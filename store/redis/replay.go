@@ -53,12 +53,17 @@ func ofOneChange(err error) bool {
 	return answered && (isForeign(answer) || isRefusal(answer))
 }
 
+// endsReplay says that a replay has come to a create whose id is taken, or may be, so that nothing behind it is made.
+func endsReplay(err error) bool {
+	return errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrUnsure) || errors.Is(err, errBehindTaken)
+}
+
 // oneByOne replays what Redis refuses though it works: it does not take one of the changes, which must not hold up the others.
 // What has arrived is passed over when the same call is repeated.
 func (s *Store) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, 0, len(b.mutations))
 	for i := range b.mutations {
-		if i > 0 && errors.Is(outcomes[i-1].Err, store.ErrTaken) || i > 0 && errors.Is(outcomes[i-1].Err, errBehindTaken) {
+		if i > 0 && endsReplay(outcomes[i-1].Err) {
 			outcomes = append(outcomes, store.Outcome{ID: b.mutations[i].ID, Err: errBehindTaken})
 			continue
 		}

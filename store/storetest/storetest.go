@@ -51,6 +51,7 @@ var contract = map[string]func(*testing.T, *bench){
 	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
 	"Create/TakenIdIsRefused":               testCreateTaken,
 	"Create/LateMeetsItsOwnAlone":           testLateCreate,
+	"Create/LateIsJudgedByTheRow":           testLateCreateByTheRow,
 	"Create/ClaimSaysSo":                    testClaimCreated,
 	"MustExist/MakesNone":                   testMustExist,
 	"Delete/CarriesItsMarkAlone":            testDeleteIsPure,
