@@ -64,6 +64,9 @@ type Mutation struct {
 	// time in µs. Clients that received the id may have changed the ticket since; see [Mutation.Since]. [Unreceived] says that no
 	// client has received the id: the create never joins a ticket that exists.
 	Accepted ticket.Revision
+	// RowBorn is what the next place says of the id of a create that arrives late: since when, at the latest, it knows a ticket of
+	// this id, alive or deleted; [ticket.MaxRevision]: it knows none. Zero: it was not asked, or does not answer.
+	RowBorn ticket.Revision
 	// Early asks for an answer as soon as the change is durable on this host, where the store has such a place.
 	Early bool
 }
@@ -89,6 +92,31 @@ func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
 	return max(at-LateSkew, 1)
 }
 
+// Joins says whether a create that arrives late is of the ticket that has its id: nil, [ErrTaken], or [ErrUnsure]. since is from
+// when on the store's ticket may be its own, and born when a mutation began to hold it there; zero where a row did, or where the
+// store knows nothing of the ticket but its deletion. A set of an old row begins to hold a ticket, too, and what a client that
+// received the id has changed may be a row by now, so both must be asked.
+func (m *Mutation) Joins(since, born ticket.Revision) error {
+	switch {
+	case since == 0, since == ticket.MaxRevision, born != 0 && born < since, m.old():
+		return ErrTaken
+	case m.RowBorn == 0:
+		return ErrUnsure
+	}
+	return nil
+}
+
+// old says that the next place knows a ticket that is too old to be a late create's own.
+func (m *Mutation) old() bool { return m.RowBorn != 0 && m.RowBorn <= m.Since(0) }
+
+// Free says whether a create can be made under an id that the store knows nothing of: nil, or [ErrTaken].
+func (m *Mutation) Free() error {
+	if m.old() {
+		return ErrTaken
+	}
+	return nil
+}
+
 // RequestMemory is how long a store remembers a request id, unless the mutation says less.
 const RequestMemory = 24 * time.Hour
 
@@ -108,9 +136,9 @@ type Outcome struct {
 	// Revision is the ticket's. Next to [ErrDeleted] or [ErrTaken] it is zero where the store does not hold the ticket: the refusal
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
-	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrAbsent], [ErrReused], a
-	// [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps [ErrUnavailable],
-	// that this is not known.
+	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrUnsure], [ErrAbsent],
+	// [ErrReused], a [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps
+	// [ErrUnavailable], that this is not known.
 	Err error
 }
 
@@ -287,6 +315,9 @@ var (
 	ErrDeleted = errors.New("the ticket was deleted")
 	// ErrTaken refuses a create whose id belongs to another ticket, or to one that was deleted.
 	ErrTaken = errors.New("the id is taken by another ticket")
+	// ErrUnsure refuses a create that arrives late, as the next place must say whether the ticket that has its id is its own; see
+	// [Mutation.RowBorn].
+	ErrUnsure = errors.New("whose ticket has the id is for MySQL to say")
 	// ErrAbsent refuses a mutation with MustExist of a ticket that the store does not hold; the next place may have it.
 	ErrAbsent = errors.New("the store does not hold the ticket")
 	// ErrReused refuses a mutation whose request id was used before for another request.

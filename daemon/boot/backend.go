@@ -45,6 +45,8 @@ type parts struct {
 	odd func(key string)
 	// nextID returns an id for a create whose own is taken.
 	nextID func(context.Context) (ticket.ID, error)
+	// born says since when MySQL knows tickets of these ids.
+	born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
 	// stray receives the key of a hash that another program wrote under a ticket's name; convert makes a ticket of such a hash.
 	stray   func(key string)
 	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
@@ -86,7 +88,8 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.relay, report, err = relay.Open(dir, options, relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			NextID: p.nextID, Moves: relayMoves{p.moves}, Wake: p.wake, Clock: p.clock, Now: time.Now, Log: p.log,
+			NextID: p.nextID, Moves: relayMoves{p.moves}, Born: p.born, Wake: p.wake, Clock: p.clock, Now: time.Now,
+			Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err

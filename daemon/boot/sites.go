@@ -104,6 +104,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
 		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
+		born:   s.database.Born,
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {

@@ -56,7 +56,29 @@ func (s *Site) createNamed(ctx context.Context, now time.Time, m *store.Mutation
 	default:
 		return store.Outcome{}, err
 	}
-	return s.apply(ctx, now, m)
+	if m.Accepted == 0 {
+		return s.apply(ctx, now, m)
+	}
+	var unknown error
+	if m.RowBorn, unknown = s.born(ctx, m.ID); unknown != nil {
+		m.RowBorn = 0
+	}
+	outcome, err := s.apply(ctx, now, m)
+	if unknown != nil && errors.Is(err, store.ErrUnsure) {
+		err = unknown
+	}
+	return outcome, err
+}
+
+// born is [store.Mutation.RowBorn] for an id.
+func (s *Site) born(ctx context.Context, id ticket.ID) (ticket.Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, rowTimeout)
+	defer cancel()
+	all, err := s.Database.Born(ctx, []ticket.ID{id})
+	if born, known := all[id]; err != nil || known {
+		return born, err
+	}
+	return ticket.MaxRevision, nil
 }
 
 // use says that a ticket's id was named by a client, so that no create is given it.

@@ -240,23 +240,45 @@ func TestDeletedAtIsNoField(t *testing.T) {
 	}
 }
 
-// A create that a client had acknowledged itself meets what its own people have made of the ticket, and no stranger's.
+// A create that a client had acknowledged itself meets what its own people have made of the ticket, and no stranger's, whether
+// the store has it or only its row. Where MySQL cannot say whose it is, it waits.
 func TestLateCreate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	d.Store = memory.New()
 	now := time.Now()
+	revision := ticket.Revision(now.UnixMicro())
 	d.write(t, 1, "by a client that received the id")
 	d.row(2, 5, false)
-	for id, code := range map[int64]protocol.Code{1: "", 2: protocol.CodeExists, 3: ""} {
+	d.row(4, 5, false)
+	d.write(t, 4, "an old row, changed just now")
+	d.row(5, revision, false)
+	d.row(6, revision, true)
+	d.write(t, 7, "held while MySQL is away")
+	create := func(id int64) error {
 		_, err := d.Create(t.Context(), &protocol.CreateParams{
 			ID: id, Fields: status("new"), RequestID: "r" + ticket.ID(id).String(), Accepted: now.Add(-time.Minute),
 		})
+		return err
+	}
+	for id, code := range map[int64]protocol.Code{
+		1: "", 2: protocol.CodeExists, 3: "", 4: protocol.CodeExists, 5: "", 6: protocol.CodeNotFound,
+	} {
+		err := create(id)
 		if code == "" && err != nil {
 			t.Errorf("ticket %d: %v", id, err)
 		}
 		if code != "" {
 			wantCode(t, err, code)
 		}
+	}
+	d.db.set(flush.ErrSinkDown)
+	wantCode(t, create(7), protocol.CodeUnavailable)
+	if err := create(8); err != nil {
+		t.Errorf("of an id that the store does not know: %v", err)
+	}
+	d.db.set(nil)
+	if err := create(7); err != nil {
+		t.Errorf("when MySQL is back: %v", err)
 	}
 }

@@ -146,6 +146,15 @@ func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, erro
 	return rows, nil
 }
 
+func (d *database) Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error) {
+	rows, err := d.Rows(ctx, ids)
+	born := map[ticket.ID]ticket.Revision{}
+	for i := range rows {
+		born[rows[i].ID] = rows[i].Revision
+	}
+	return born, err
+}
+
 func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error) {
 	if err := d.access(ctx, &d.queries); err != nil {
 		return nil, nil, err

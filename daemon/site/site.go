@@ -31,6 +31,8 @@ type Database interface {
 	Reread(ctx context.Context, judged *table.Definition) *table.Definition
 	// Rows returns those of the tickets that have a row, in no order.
 	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+	// Born returns since when, at the latest, the table knows the tickets, alive or deleted; see [mysql.DB.Born].
+	Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
 	// List, Count and CountBy ask for what the table holds by now.
 	List(ctx context.Context, s *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error)
 	Count(ctx context.Context, s *mysql.Selection) (int64, error)

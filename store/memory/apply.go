@@ -133,14 +133,18 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 // refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
 // clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ.
 func refusedCreate(m *store.Mutation, e *entry, deleted bool) error {
-	since := m.Accepted
-	switch own := e != nil && since != 0 && e.born >= since; {
-	case own && deleted:
-		return store.ErrDeleted
-	case !own && (e != nil || deleted):
-		return store.ErrTaken
+	if e == nil && !deleted {
+		return m.Free()
 	}
-	return nil
+	var born ticket.Revision
+	if e != nil {
+		born = e.born
+	}
+	err := m.Joins(m.Accepted, born)
+	if err == nil && deleted {
+		err = store.ErrDeleted
+	}
+	return err
 }
 
 // make merges a mutation that has been accepted.

@@ -12,7 +12,7 @@ import (
 func TestLateCreateMeetsAStrangerOfASecondAgo(t *testing.T) {
 	t.Parallel()
 	const told ticket.Revision = 1_000_000_000_000
-	late := store.Mutation{Kind: store.Begin, ID: 1, Accepted: told}
+	late := store.Mutation{Kind: store.Begin, ID: 1, Accepted: told, RowBorn: ticket.MaxRevision}
 	stranger, own := &entry{}, &entry{}
 	stranger.born, own.born = told-1_000_000, told+1_000_000
 	if err := refusedCreate(&late, stranger, false); !errors.Is(err, store.ErrTaken) {

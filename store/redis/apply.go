@@ -21,6 +21,7 @@ const (
 	statusReused
 	statusQuota
 	statusStray // the change met a hash which another program wrote
+	statusUnsure
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -152,8 +153,15 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(m.Proposed), millis(m.Due), required(m))
-		args = append(args, int64(m.Since(ticket.Revision(acknowledged))), memory(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), millis(m.Due), required(m))
+		since := m.Since(ticket.Revision(acknowledged))
+		if m.Accepted == ticket.MaxRevision {
+			since = 0 // no ticket can be its own
+		}
+		if args = append(args, int64(since)); since > 0 {
+			args = append(args, int64(m.RowBorn))
+		}
+		args = append(args, memory(m))
 		if m.RequestID != "" {
 			args = append(args, m.Digest)
 		}
@@ -198,13 +206,14 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-// errBehindTaken is for what was not replayed because it came behind a create whose id is taken.
-var errBehindTaken = fmt.Errorf("behind a create whose id is taken: %w", store.ErrUnavailable)
+// errBehindTaken is for what was not replayed because it came behind a create whose id is taken, or may be.
+var errBehindTaken = fmt.Errorf("behind a create whose id may be taken: %w", store.ErrUnavailable)
 
 // refusals are the errors of those statuses that always mean the same.
 var refusals = map[int64]error{
 	statusDeleted: store.ErrDeleted,
 	statusTaken:   store.ErrTaken,
+	statusUnsure:  store.ErrUnsure,
 	statusAbsent:  store.ErrAbsent,
 	statusReused:  store.ErrReused,
 	statusQuota:   fmt.Errorf("redis apply: %w", store.ErrQuota),
@@ -212,7 +221,7 @@ var refusals = map[int64]error{
 
 func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	batch := b.mutations
-	ended := b.entries != nil && len(reply) >= 3 && reply[len(reply)-3] == statusTaken
+	ended := b.entries != nil && len(reply) >= 3 && (reply[len(reply)-3] == statusTaken || reply[len(reply)-3] == statusUnsure)
 	if len(reply) != 3*len(batch) && !ended {
 		return nil, fmt.Errorf("redis apply: %d numbers for %d mutations", len(reply), len(batch))
 	}

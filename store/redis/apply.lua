@@ -15,8 +15,9 @@
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
---   change), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
---   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since), for how many ms its request id is
+--   change; above the acknowledged one where Redis may have gone back in time since), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
+--   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since) and then only what
+--   store.Mutation.RowBorn is, for how many ms its request id is
 --   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
@@ -31,10 +32,11 @@
 --   status 6: the request id belongs to another request, as their digests differ
 --   status 7: the ticket would be one dirty ticket too many; nothing was changed
 --   status 8: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 9: a create that arrives late, and the next place must say whether the ticket that has its id, or had it, is its own
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
--- A replay ends with the first create whose id is taken: what follows is not looked at, as it may be of the ticket that the create
--- was to make. Nothing is returned for it, and the create does not count as arrived.
+-- A replay ends with the first create whose id is taken, or may be (9): what follows is not looked at, as it may be of the ticket
+-- that the create was to make. Nothing is returned for it, and the create does not count as arrived.
 -- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
 -- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
 -- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
@@ -91,8 +93,18 @@ local function arg()
 	return ARGV[a]
 end
 
+-- apart says why a create that arrives late does not join a ticket, which is another one (4), or may be (9). born is when a
+-- mutation began to hold it; nil where a row did, or where only its deletion is known. See store.Mutation.Joins.
+local function apart(since, row, born)
+	if since == 0 or (born and born <= since) or (row > 0 and row <= since) then
+		return 4
+	elseif row == 0 then
+		return 9
+	end
+end
+
 -- refusal returns the status and the revision of a mutation that cannot be made; nothing where it can.
-local function refusal(kind, id, ticket, graves, held, required, since)
+local function refusal(kind, id, ticket, graves, held, required, since, row)
 	if held.err then -- something else uses the key
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
@@ -119,12 +131,12 @@ local function refusal(kind, id, ticket, graves, held, required, since)
 		return
 	end
 	if held[1] then
-		if since > 0 and bounded(held[5]) > since then -- made by a client that received the id
-			return held[3] and 2, rev
-		end
-		return 4, rev
-	end
-	if redis.call('EXISTS', ticket) == 1 or redis.pcall('SISMEMBER', graves, id) == 1 then
+		return apart(since, row, held[5] and bounded(held[5])) or held[3] and 2, rev
+	elseif redis.call('EXISTS', ticket) == 1 then
+		return 4, 0
+	elseif redis.pcall('SISMEMBER', graves, id) == 1 then
+		return apart(since, row) or 2, 0 -- deleted by a client that received the id
+	elseif row > 0 and row <= since then
 		return 4, 0
 	end
 end
@@ -191,7 +203,9 @@ end
 for _ = 1, tonumber(ARGV[4]) do
 	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
 	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
-	local required, since, memory = tonumber(arg()), tonumber(arg()), arg()
+	local required, since = tonumber(arg()), tonumber(arg())
+	local row = since > 0 and tonumber(arg()) or 0
+	local memory = arg()
 	local ticket, graves = key(), key()
 	local request = memory ~= '0' and key()
 	local digest = request and arg() or ''
@@ -239,13 +253,13 @@ for _ = 1, tonumber(ARGV[4]) do
 		end
 		answer(0, first, tonumber(rev))
 	else
-		local status, have = refusal(kind, id, ticket, graves, held, required, since)
+		local status, have = refusal(kind, id, ticket, graves, held, required, since, row)
 		if not status and not held[2] and sequence == 0 and waiting >= quota then
 			status, have = 7, bounded(held[1])
 		end
 		if status then
 			answer(status, id, have)
-			if status == 4 and sequence > 0 then
+			if (status == 4 or status == 9) and sequence > 0 then
 				break
 			end
 			refused = status ~= 2
@@ -263,7 +277,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			local revision
 			if sequence > 0 and held[1] then
 				moved[id] = moved[id] or kind == 1 or kind == 4
-				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0))
+				revision = math.max(bounded(held[1]) + 1, acknowledged + (moved[id] and 1 or 0), proposed)
 			else
 				revision = math.max(bounded(held[1]) + 1, proposed, acknowledged, highest + 1)
 			end
@@ -297,7 +311,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			end
 			if not held[2] then
 				set[#set + 1] = '_dirty'
-				set[#set + 1] = string.format('%.0f', math.floor(proposed / 1000))
+				set[#set + 1] = string.format('%.0f', math.floor((sequence > 0 and acknowledged or proposed) / 1000))
 			end
 			redis.call('HSET', unpack(set))
 			if kind == 3 then

@@ -1,25 +1,39 @@
 -- Raises the revisions of a filling that began when the next place could not be asked for its highest: all further ones, and those of
--- the tickets' changes that wait. These were made after that highest, whatever the clocks said, and must not lie below it.
+-- the tickets' changes that wait. These were made after that highest, whatever the clocks said, and must not lie below it. Nor must
+-- what came from a journal, under a revision from before this filling: it arrived last.
 --
 -- KEYS[1]  the partition's meta hash
 -- KEYS[2…] tickets' hashes
 -- ARGV[1]  the next place's highest revision
--- ARGV[2]  changes up to this revision are from before a fail-over, so that the next place may be ahead of them: they keep theirs
+-- ARGV[2]  changes up to this revision are from before a fail-over, so that the next place may be ahead of them: they keep theirs.
+--          Nothing is from before one where the process in which the filling began still serves.
 -- ARGV[3]  1 where this is the last call of the partition, or 0
 --
 -- Returns how many of the tickets got another revision.
 
 local floor, line = tonumber(ARGV[1]), tonumber(ARGV[2])
-local highest = math.max(bounded(redis.call('HGET', KEYS[1], 'rev')), floor)
+local meta = redis.call('HMGET', KEYS[1], 'rev', 'floorless')
+local highest = math.max(bounded(meta[1]), floor)
+local info = redis.pcall('INFO', 'server') -- it may be forbidden
+if type(info) == 'string' and meta[2] and string.match(info, 'run_id:(%w+)') == meta[2] then
+	line = 0
+end
 local raised = 0
 for i = 2, #KEYS do
 	local hash = redis.pcall('HGETALL', KEYS[i]) -- an error where something else uses the key
 	local text = string.format('%.0f', highest + 1)
 	local set = { KEYS[i], '_rev', text }
+	local held = {}
 	for f = 1, hash.err and 0 or #hash, 2 do
-		local changed = string.sub(hash[f], 1, 3) == '_d:' and tonumber(hash[f + 1])
+		held[hash[f]] = hash[f + 1]
+	end
+	if held['_d:_new'] ~= held._born then -- it says from when on a row may be the ticket's own, whatever comes first
+		held['_d:_new'] = nil
+	end
+	for name, value in pairs(held) do
+		local changed = string.sub(name, 1, 3) == '_d:' and tonumber(value)
 		if changed and changed <= floor and changed > line then
-			set[#set + 1] = hash[f]
+			set[#set + 1] = name
 			set[#set + 1] = text
 		end
 	end

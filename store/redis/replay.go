@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -16,6 +17,7 @@ import (
 // sequence number has been seen, and returns one outcome for each. The same call may be repeated after an error. At most
 // one Replay runs at a time.
 func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error) {
+	s.askFloor(ctx, entries)
 	outcomes := make([]store.Outcome, len(entries))
 	for p, indexes := range s.split(len(entries), func(i int) ticket.ID { return entries[i].Mutation.ID }) {
 		b := &batch{}
@@ -51,12 +53,17 @@ func ofOneChange(err error) bool {
 	return answered && (isForeign(answer) || isRefusal(answer))
 }
 
+// endsReplay says that a replay has come to a create whose id is taken, or may be, so that nothing behind it is made.
+func endsReplay(err error) bool {
+	return errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrUnsure) || errors.Is(err, errBehindTaken)
+}
+
 // oneByOne replays what Redis refuses though it works: it does not take one of the changes, which must not hold up the others.
 // What has arrived is passed over when the same call is repeated.
 func (s *Store) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, 0, len(b.mutations))
 	for i := range b.mutations {
-		if i > 0 && errors.Is(outcomes[i-1].Err, store.ErrTaken) || i > 0 && errors.Is(outcomes[i-1].Err, errBehindTaken) {
+		if i > 0 && endsReplay(outcomes[i-1].Err) {
 			outcomes = append(outcomes, store.Outcome{ID: b.mutations[i].ID, Err: errBehindTaken})
 			continue
 		}
@@ -71,6 +78,26 @@ func (s *Store) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome,
 		}
 	}
 	return outcomes, nil
+}
+
+// proposed is the revision that a batch proposes for one of its mutations. One that a journal acknowledged before this process of
+// Redis served, as far as this store knows, arrives last wherever Redis may have gone back to: the sink may be ahead of the
+// acknowledged revision, by changes that Redis has lost and that concern other fields.
+func (s *Store) proposed(b *batch, i int) ticket.Revision {
+	if b.entries != nil && int64(b.entries[i].Revision) <= s.former.Load() {
+		return s.opts.Clock.Propose()
+	}
+	return b.mutations[i].Proposed
+}
+
+// askFloor has the clock know the sink's highest revision before such entries are replayed, once for each process of Redis:
+// another host's clock may be ahead. Where the sink does not answer, the clocks decide.
+func (s *Store) askFloor(ctx context.Context, entries []store.Entry) {
+	former := s.former.Load()
+	late := slices.ContainsFunc(entries, func(e store.Entry) bool { return int64(e.Revision) <= former })
+	if late && s.asked.Swap(former) != former {
+		_, _ = s.floor(ctx)
+	}
 }
 
 // Fence sees to it that no write to a partition that was sent before is made from now on: it gives this journal's writes

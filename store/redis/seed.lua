@@ -14,8 +14,9 @@ if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then
 end
 if not held[1] then
 	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'rev', ARGV[2], 'owner', ARGV[3])
-	if ARGV[4] == '1' then
-		redis.call('HSET', KEYS[1], 'floorless', '1')
+	if ARGV[4] == '1' then -- with the run_id of this process, where it says
+		local info = redis.pcall('INFO', 'server')
+		redis.call('HSET', KEYS[1], 'floorless', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '1')
 	end
 elseif owner ~= ARGV[3] then
 	redis.call('HSET', KEYS[1], 'owner', ARGV[3])

@@ -46,7 +46,7 @@ func unsettled(err error) bool {
 		return false
 	}
 	for _, answer := range []error{
-		store.ErrDeleted, store.ErrTaken, store.ErrAbsent, store.ErrReused, store.ErrForeign, store.ErrQuota,
+		store.ErrDeleted, store.ErrTaken, store.ErrUnsure, store.ErrAbsent, store.ErrReused, store.ErrForeign, store.ErrQuota,
 	} {
 		if errors.Is(err, answer) {
 			return false

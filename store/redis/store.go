@@ -74,7 +74,9 @@ type Store struct {
 
 	combine []*combiner // one per partition
 
-	line atomic.Int64 // see NewLine
+	line   atomic.Int64 // see NewLine
+	former atomic.Int64 // see arrival
+	asked  atomic.Int64 // for which value of former the sink was asked for its highest revision
 
 	floorless atomic.Bool // see raise
 	seeding   sync.Mutex  // held while partitions are marked as filled
@@ -104,6 +106,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 		fences: make([]string, partitions),
 		kept:   newKept(partitions),
 	}
+	s.former.Store(int64(opts.Clock.Propose()))
 	for p := range partitions {
 		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
 			if opts.OnBatch != nil {
@@ -116,8 +119,13 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 }
 
 // NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made
-// before now are compared with the sink one by one when they are flushed.
-func (s *Store) NewLine() { s.line.Store(int64(s.opts.Clock.Propose())) }
+// before now are compared with the sink one by one when they are flushed, and what a journal acknowledged before now is replayed
+// as a change that is made then.
+func (s *Store) NewLine() {
+	line := int64(s.opts.Clock.Propose())
+	s.line.Store(line)
+	s.former.Store(line)
+}
 
 // split groups n things by the partition of their ticket, keeping their order; the values are indexes.
 func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {

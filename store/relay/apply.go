@@ -288,14 +288,21 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 }
 
 // refusedCreate says why a create cannot be made beside what waits of its id: one that is late may meet what was made by somebody
-// who was told the id.
+// who was told the id. What MySQL says of that shows when the create is replayed.
 func refusedCreate(m *store.Mutation, w *waiting, deleted bool) error {
 	since := m.Accepted // dated by this host's clock, as what waits here
 	switch own := w != nil && since != 0 && w.born >= since; {
 	case own && w.gone != 0:
 		return store.ErrDeleted
-	case !own && (w != nil || deleted):
+	case own:
+		return nil
+	case w != nil:
 		return store.ErrTaken
+	case !deleted:
+		return m.Free()
 	}
-	return nil
+	if err := m.Joins(since, 0); err != nil {
+		return err
+	}
+	return store.ErrDeleted // by a client that received the id
 }

@@ -103,14 +103,16 @@ func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
 			return false, s.failed(l, err)
 		}
 	}
-	outcomes, err := s.next.Replay(ctx, begun(entries))
+	outcomes, err := s.replay(ctx, begun(entries))
 	if err != nil {
 		return false, s.failed(l, err)
 	}
-	switch taken := takenAt(outcomes); {
-	case taken > 0: // it is the first of the next replay
-		entries, outcomes = entries[:taken], outcomes[:taken]
-	case taken == 0:
+	switch ended := endedAt(outcomes); {
+	case ended > 0: // it is the first of the next replay
+		entries, outcomes = entries[:ended], outcomes[:ended]
+	case ended == 0 && errors.Is(outcomes[0].Err, store.ErrUnsure):
+		entries, outcomes = entries[:1], outcomes[:1] // MySQL does not answer: it is tried again
+	case ended == 0:
 		err := s.move(ctx, l, entries[0].Mutation.ID)
 		if err == nil {
 			return true, nil

@@ -33,9 +33,12 @@ type Moves interface {
 
 var errNoID = errors.New("there is no other id for it")
 
-// takenAt returns the index of the create with which a replay has ended as its id is taken; -1 where it has come to its end.
-func takenAt(outcomes []store.Outcome) int {
-	return slices.IndexFunc(outcomes, func(o store.Outcome) bool { return errors.Is(o.Err, store.ErrTaken) })
+// endedAt returns the index of the create with which a replay has ended as its id is taken, or may be; -1 where it has come to
+// its end.
+func endedAt(outcomes []store.Outcome) int {
+	return slices.IndexFunc(outcomes, func(o store.Outcome) bool {
+		return errors.Is(o.Err, store.ErrTaken) || errors.Is(o.Err, store.ErrUnsure)
+	})
 }
 
 // move gives the create at the head of a lane, and whatever waits of its ticket behind it, another id: the old one is another

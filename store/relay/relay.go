@@ -44,6 +44,9 @@ type Options struct {
 	NextID func(ctx context.Context) (ticket.ID, error)
 	// Moves is told of creates that get such an id. Optional.
 	Moves Moves
+	// Born says since when, at the latest, the place behind the next store knows tickets of these ids, alive or deleted; those that
+	// it does not know are left out. Without it, or while it fails, creates that meet a ticket wait. Optional.
+	Born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.

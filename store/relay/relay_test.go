@@ -77,6 +77,7 @@ type harness struct {
 	maxDirty int
 	// maxEntries bounds the journal; 5000 where it is 0.
 	maxEntries int
+	rows       *rows // what MySQL knows
 	next       *outage
 	client     *goredis.Client // of the Redis, and what its keys begin with
 	prefix     string
@@ -98,7 +99,7 @@ func start(t *testing.T, h *harness) *harness {
 	t.Helper()
 	server, prefix := testenv.SharedRedis(t)
 	h.client, h.prefix = server.Client(t), prefix
-	h.dir, h.maxBytes, h.next = testenv.Folder(t), 64<<20, &outage{}
+	h.dir, h.maxBytes, h.next, h.rows = testenv.Folder(t), 64<<20, &outage{}, &rows{}
 	h.next.open = func(journal string) (relay.Next, error) {
 		return redis.New(h.client, redis.Options{
 			Prefix: h.prefix, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now), Journal: journal, Cluster: h.cluster, Host: journal,
@@ -120,7 +121,8 @@ func (h *harness) open(t *testing.T) {
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: redis.Partitions(h.cluster), Gather: h.gather,
-		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Clock: ticket.NewClock(time.Now), Now: time.Now,
+		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Born: h.rows.born,
+		Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
 		h.next.Next, err = h.next.open(id)
