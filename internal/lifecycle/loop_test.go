@@ -72,21 +72,21 @@ func TestStartEvery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var l lifecycle.Loop
-		runs := 0
+		var runs atomic.Int64
 		l.StartEvery(t.Context(), time.Second, func(context.Context) {
-			runs++
+			runs.Add(1)
 			time.Sleep(3500 * time.Millisecond) // the runs begin at 1 s, 4.5 s and 8 s
 		})
 		time.Sleep(900 * time.Millisecond)
-		if runs != 0 {
+		if runs.Load() != 0 {
 			t.Error("it ran before the first interval was over")
 		}
 		time.Sleep(9 * time.Second)
 		if err := l.Stop(t.Context(), "loop"); err != nil {
 			t.Fatal(err)
 		}
-		if runs != 3 {
-			t.Errorf("it ran %d times in 9.9 s, want 3", runs)
+		if n := runs.Load(); n != 3 {
+			t.Errorf("it ran %d times in 9.9 s, want 3", n)
 		}
 	})
 }

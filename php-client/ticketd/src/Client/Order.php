@@ -40,7 +40,7 @@ final class Order {
 		$file = self::lock( $path );
 		$last = null === $file ? '' : (string) $file->fread( 17 );
 		$next = max( $now_us, 1 + ( preg_match( self::NUMBER, $last ) ? (int) $last : $highest() ) );
-		if ( null !== $file && 0 === $file->fseek( 0 ) && 16 === $file->fwrite( sprintf( '%016d', $next ) ) ) {
+		if ( null !== $file && 0 === $file->fseek( 0 ) && 16 === @$file->fwrite( sprintf( '%016d', $next ) ) ) {
 			return $next;
 		}
 		if ( null !== Files::mine( $path ) ) {
