@@ -19,7 +19,8 @@ func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measu
 	r := newRig(t, false)
 	r.large(t)
 	before := r.now(t)
-	get := frame(t, protocol.MethodGet, &protocol.GetParams{ID: hugeTicket})
+	patient := protocol.Timed{Timeout: 20 * time.Second} // a slow machine must not end requests instead
+	get := frame(t, protocol.MethodGet, &protocol.GetParams{Timed: patient, ID: hugeTicket})
 	conns := make([]net.Conn, many)
 	for i := range conns {
 		conns[i] = r.ask(t, get)
