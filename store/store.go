@@ -98,7 +98,7 @@ func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
 // received the id has changed may be a row by now, so both must be asked.
 func (m *Mutation) Joins(since, born ticket.Revision) error {
 	switch {
-	case since == 0, since == ticket.MaxRevision, born != 0 && born < since, m.old():
+	case since == 0, since == Unreceived, born != 0 && born < since, m.old():
 		return ErrTaken
 	case m.RowBorn == 0:
 		return ErrUnsure

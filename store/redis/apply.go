@@ -155,7 +155,7 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), millis(m.Due), required(m))
 		since := m.Since(ticket.Revision(acknowledged))
-		if m.Accepted == ticket.MaxRevision {
+		if m.Accepted == store.Unreceived {
 			since = 0 // no ticket can be its own
 		}
 		if args = append(args, int64(since)); since > 0 {

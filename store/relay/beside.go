@@ -20,23 +20,23 @@ const (
 // replay brings changes to the next store. A late create that may meet another ticket is judged by what the place behind says of
 // its id: of those that have waited for long that is asked before, of others where the next store cannot tell.
 func (s *Store) replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error) {
-	s.beside(ctx, entries, freshFor)
+	s.beside(ctx, entries, func(m *store.Mutation) bool { return s.opts.Now().Sub(changedAt(m)) >= freshFor })
 	outcomes, err := s.next.Replay(ctx, entries)
 	if err != nil || len(outcomes) == 0 || !errors.Is(outcomes[0].Err, store.ErrUnsure) {
 		return outcomes, err
 	}
-	s.beside(ctx, entries[:1], 0)
+	s.beside(ctx, entries[:1], func(*store.Mutation) bool { return true })
 	return s.next.Replay(ctx, entries) // nothing was made before
 }
 
-// beside completes the creates that are older than an age by what the place behind the next store says of their ids. What that
-// does not answer in time stays open.
-func (s *Store) beside(ctx context.Context, entries []store.Entry, age time.Duration) {
+// beside completes those creates that are asked for by what the place behind the next store says of their ids. What that does not
+// answer in time stays open.
+func (s *Store) beside(ctx context.Context, entries []store.Entry, asked func(*store.Mutation) bool) {
 	var creates []*store.Mutation
 	var ids []ticket.ID
 	for i := range entries {
 		m := &entries[i].Mutation
-		if m.Kind.Creates() && m.Accepted != ticket.MaxRevision && s.opts.Now().Sub(changedAt(m)) >= age {
+		if m.Kind.Creates() && m.Accepted != store.Unreceived && asked(m) {
 			creates, ids = append(creates, m), append(ids, m.ID)
 		}
 	}

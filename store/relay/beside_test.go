@@ -182,3 +182,24 @@ func TestReplayedCreateWaitsForTheRow(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Status().Entries == 0 })
 	wantJudged(t, h, "joins")
 }
+
+// A create was acknowledged while a clock was ahead, so that it seems to be of the future: MySQL is asked about its id all the same,
+// and the create does not wait for the clock. (Where its age decides whether MySQL is asked, it does.)
+func TestReplayedCreateOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.next.away.Store(true)
+	m := create(1, "mine")
+	m.Proposed += ticket.Revision(time.Hour.Microseconds())
+	if outcomes, err := h.Apply(t.Context(), []store.Mutation{m}); err != nil || outcomes[0].Err != nil {
+		t.Fatal(outcomes, err)
+	}
+	later := mutation(1, "changed elsewhere")
+	later.Proposed = m.Proposed + 1
+	if _, err := h.another(t).Apply(t.Context(), []store.Mutation{later}); err != nil {
+		t.Fatal(err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Status().Entries == 0 })
+}

@@ -146,7 +146,7 @@ func testLateCreateByTheRow(t *testing.T, b *bench) {
 	}
 	for id := range ticket.ID(5) { // no client has received the id, so that no ticket is its own
 		m := b.late(11+id, time.Minute)
-		m.Accepted, m.RowBorn = ticket.MaxRevision, 0
+		m.Accepted, m.RowBorn = store.Unreceived, 0
 		b.refused(t, m, store.ErrTaken)
 	}
 }

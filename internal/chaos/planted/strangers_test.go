@@ -24,7 +24,7 @@ var strangers = map[string]invariant{
 	"a create meets what the store holds": {
 		plants: []plant{{
 			file: "store/redis/apply.lua",
-			text: "\tif held[1] then\n\t\tif since > 0", instead: "\tdo return end\n\tif held[1] then\n\t\tif since > 0",
+			text: "\tif held[1] then\n\t\treturn apart(since", instead: "\tdo return end\n\tif held[1] then\n\t\treturn apart(since",
 		}},
 		with: "first", site: never, provoke: typedIn, rule: check.RuleIDs,
 	},
