@@ -192,12 +192,12 @@ func forgotten(t *testing.T, r *rig) {
 // deadAndDeleted deletes a ticket with a change that MySQL refuses.
 func deadAndDeleted(t *testing.T, r *rig) {
 	h := r.host(t)
+	id := r.create(t, h, 0, "first", "")
+	h.flush(t)
 	if _, err := r.db.ExecContext(t.Context(),
 		"ALTER TABLE wp_support_tickets ADD CONSTRAINT refuses CHECK (subject <> 'refused')"); err != nil {
 		t.Fatal(err)
 	}
-	id := r.create(t, h, 0, "first", "")
-	h.flush(t)
 	r.set(t, h, id, "refused", "")
 	h.flush(t)
 	if n := len(r.letters(t)); n != 1 {
