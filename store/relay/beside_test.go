@@ -183,8 +183,8 @@ func TestReplayedCreateWaitsForTheRow(t *testing.T) {
 	wantJudged(t, h, "joins")
 }
 
-// A create was acknowledged while a clock was ahead, so that it seems to be of the future: MySQL is asked about its id all the same,
-// and the create does not wait for the clock. (Where its age decides whether MySQL is asked, it does.)
+// A create was acknowledged while a clock was ahead, so that it seems to be of the future: MySQL is asked about its id all the
+// same, and the create does not wait for the clock. (Where its age decides whether MySQL is asked, it does.)
 func TestReplayedCreateOfAClockThatWasAhead(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

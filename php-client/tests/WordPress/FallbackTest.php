@@ -87,8 +87,8 @@ final class FallbackTest extends OutageTestCase {
 	 */
 	public function test_the_spool_is_over_the_row(): void {
 		$this->ticket( 812, array( 'status' => 'open', 'priority' => 'low', 'revision' => 9, 'extra' => '{"color":"red"}' ) );
-		$this->spool( 'set', 812, array( 'status' => 'closed', 'assigned_to' => '7' ), 1795000002 );
 		$this->spool( 'set', 812, array( 'status' => 'pending', 'color' => 'blue', 'subject' => 5, 'category' => true, 'score' => 0.1 ), 1795000001 );
+		$this->spool( 'set', 812, array( 'status' => 'closed', 'assigned_to' => '7' ), 1795000002 );
 		$this->spool( 'set', 81, array( 'status' => 'not this one' ) );
 		$this->spool( 'set', 812, array( 'status' => 'not this site' ), 1795000003, 'shop' );
 		$ticket  = ticketd_get_ticket( 812 );
