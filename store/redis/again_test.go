@@ -251,6 +251,7 @@ func TestHostsApplyAgainOneAfterTheOther(t *testing.T) {
 		t.Errorf("%+v is claimed (%v) before the other daemon has come", claims, err)
 	}
 	a.comesBack(t)
+	b.comesBack(t) // the claim that ended may have made Redis seem away
 	r := b.get(t, 1)
 	holds(t, r, r.Revision, field("status", "newer of b"), field("category", "lost of a"), field("subject", "lost of b"))
 	c := b.claims(t)[1]
