@@ -192,7 +192,7 @@ func (l *lane) part(at place) {
 		return
 	}
 	l.s.opts.Log.Error().Str("folder", l.folder.path).
-		Msg("a folder of the spool was moved away or mounted over; what waits in it is taken in from where it is")
+		Msg("a folder of the spool was moved away or mounted over; what waits in it is ingested from where it is")
 	former := &lane{
 		s: l.s, name: l.name, user: l.user, former: true,
 		folder: l.folder, peer: l.peer, groups: map[uint32]uint32{}, files: l.files,

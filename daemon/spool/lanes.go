@@ -73,7 +73,7 @@ func (s *Spool) openBase() (*os.File, error) {
 		}
 		if !at.is(s.base) {
 			s.opts.Log.Error().Str("spool", s.opts.Path).
-				Msg("the spool's folder is gone, or is another one than before; what waits in the former one is taken in from there")
+				Msg("the spool's folder is gone, or is another one than before; what waits in the former one is ingested from there")
 		}
 		_ = s.base.Close() // nothing was written through it
 		s.base = nil

@@ -30,7 +30,7 @@ func (h *host) spoolFolder(act string) fault {
 	case "owner": // as after a restore
 		f.apply = func(context.Context) error { return os.Chown(h.own(), stranger, -1) }
 		f.heal = func(context.Context) error { return os.Chown(h.own(), os.Geteuid(), -1) }
-	case "replaced": // what waits in the former one is taken in from there
+	case "replaced": // what waits in the former one is ingested from there
 		aside := h.aside()
 		f.apply = func(context.Context) error { return errors.Join(os.Rename(h.own(), aside), h.makeOwn()) }
 		f.heal = func(context.Context) error { return isEmptied(aside) }
