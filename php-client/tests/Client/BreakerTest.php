@@ -11,6 +11,7 @@ use PHPUnit\Framework\TestCase;
 use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
+use Ticketd\Client\Files;
 use Ticketd\Client\LocalException;
 use Ticketd\Client\TicketdException;
 use Ticketd\Client\TimeoutException;
@@ -199,6 +200,25 @@ final class BreakerTest extends TestCase {
 			}
 			$this->assertSame( 1, array_count_values( $said )['tries'] ?? 0, implode( ' ', $said ) );
 		}
+	}
+
+	/**
+	 * A breaker's file that is renewed during a look is still there. Fails without the second look in Files::mine():
+	 * lstat(2) can find the replaced file, which has no name any more, in one look of twenty on an idle machine.
+	 */
+	public function test_a_file_that_is_renewed_is_there(): void {
+		$folder = new Folder();
+		$path   = $folder->own . '/' . Breaker::FILE;
+		$folder->put( Breaker::FILE, '' );
+		$child = new Child(
+			'echo "ready\n"; while ( true ) { Ticketd\Client\Files::write( $argv[1], "", false ); }',
+			array( $path )
+		);
+		$this->assertSame( 'ready', $child->line() );
+		for ( $look = 0; $look < 20000; ++$look ) {
+			$this->assertNotNull( Files::mine( $path ), "look $look" );
+		}
+		$this->assertTrue( $child->is_running() );
 	}
 
 	/**

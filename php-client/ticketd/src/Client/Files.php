@@ -97,9 +97,12 @@ final class Files {
 	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
 	 */
 	public static function mine( string $path, int $type = self::FILE ): ?array {
-		// PHP remembers what it has seen of a file; it is other processes that write this one.
-		clearstatcache( true, $path );
-		$found = @lstat( $path );
+		do {
+			// PHP remembers what it has seen of a file; it is other processes that write this one.
+			clearstatcache( true, $path );
+			$found = @lstat( $path );
+			// A file without a name was replaced or removed during the look: look at what is there now.
+		} while ( 0 === ( $found['nlink'] ?? 1 ) );
 		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Spool::user() !== $found['uid'] ) {
 			return null;
 		}
