@@ -133,8 +133,8 @@ type History struct {
 	Defaults map[string]Value `json:"defaults,omitempty"`
 	// Refuses begins the values of category that MySQL refuses, and ticketd does not know it; empty where there are none.
 	Refuses string `json:"refuses,omitempty"`
-	// Unplanned counts fail-overs of masters that no fault had killed (a machine that is too busy does that): what these lose is
-	// lost by Redis.
+	// Unplanned counts fail-overs of masters that no fault had killed: on a busy machine a running master is taken for dead. They
+	// are judged as the others are, as a living daemon brings back what they lose.
 	Unplanned int     `json:"unplanned,omitempty"`
 	Ops       []Op    `json:"-"`
 	Faults    []Fault `json:"faults"`
