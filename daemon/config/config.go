@@ -8,102 +8,102 @@ import (
 
 // Config is all that the daemon is told. [Defaults] says what each key is when nobody sets it; bounds stand in validate.go.
 type Config struct {
-	Daemon  Daemon          `koanf:"daemon"`
-	Log     Log             `koanf:"log"`
-	Redis   Redis           `koanf:"redis"`
-	Journal Journal         `koanf:"journal"`
-	Metrics Metrics         `koanf:"metrics"`
-	Sites   map[string]Site `koanf:"sites"`
+	Daemon  Daemon          `toml:"daemon"`
+	Log     Log             `toml:"log"`
+	Redis   Redis           `toml:"redis"`
+	Journal Journal         `toml:"journal"`
+	Metrics Metrics         `toml:"metrics"`
+	Sites   map[string]Site `toml:"sites"`
 }
 
 // Daemon is about the process and its socket.
 type Daemon struct {
 	// Socket is the path of the Unix socket; at most 107 bytes. systemd's socket takes precedence.
-	Socket string `koanf:"socket"`
+	Socket string `toml:"socket"`
 	// SocketMode is the socket's mode in octal digits. Whoever may open the socket is still asked for its user id.
-	SocketMode string `koanf:"socket_mode"`
+	SocketMode string `toml:"socket_mode"`
 	// SocketGroup owns the socket: a name or number; empty leaves the daemon's own group.
-	SocketGroup string `koanf:"socket_group"`
+	SocketGroup string `toml:"socket_group"`
 	// MaxConnections bounds open connections; one more is answered overloaded. daemon.Connections says how users share them.
-	MaxConnections int `koanf:"max_connections"`
+	MaxConnections int `toml:"max_connections"`
 	// IdleTimeout closes a connection that sends nothing.
-	IdleTimeout time.Duration `koanf:"idle_timeout"`
+	IdleTimeout time.Duration `toml:"idle_timeout"`
 	// RequestTimeout bounds the work on one request; of a flush the time in which MySQL takes nothing.
-	RequestTimeout time.Duration `koanf:"request_timeout"`
+	RequestTimeout time.Duration `toml:"request_timeout"`
 	// ShutdownTimeout bounds the orderly stop: answering what was accepted and flushing what is dirty.
-	ShutdownTimeout time.Duration `koanf:"shutdown_timeout"`
+	ShutdownTimeout time.Duration `toml:"shutdown_timeout"`
 	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
-	StateDir string `koanf:"state_dir"`
+	StateDir string `toml:"state_dir"`
 	// SpoolDir has a folder for each user, where the user's clients put changes that they cannot deliver. Empty is none.
-	SpoolDir string `koanf:"spool_dir"`
+	SpoolDir string `toml:"spool_dir"`
 	// SpoolGroup may put files straight into that folder, as clients do that know of no users' folders: a name or number, given to
 	// the folder when it is made; empty is no group.
-	SpoolGroup string `koanf:"spool_group"`
+	SpoolGroup string `toml:"spool_group"`
 }
 
 // Log is about the log, which goes to standard error.
 type Log struct {
 	// Level is debug, info, warn or error.
-	Level string `koanf:"level"`
+	Level string `toml:"level"`
 	// Format is auto (readable on a terminal, JSON otherwise), console or json.
-	Format string `koanf:"format"`
+	Format string `toml:"format"`
 }
 
 // Redis says where the store is. Without this section in the configuration there is none: the journal is the store.
 type Redis struct {
 	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis of a fixed address.
-	Addr string `koanf:"addr"`
+	Addr string `toml:"addr"`
 	// Sentinels (host:port) say where the master called MasterName is; instead of Addr.
-	Sentinels  []string `koanf:"sentinels"`
-	MasterName string   `koanf:"master_name"`
+	Sentinels  []string `toml:"sentinels"`
+	MasterName string   `toml:"master_name"`
 	// The sentinels have a user and a password of their own, or none.
-	SentinelUsername     string `koanf:"sentinel_username"`
-	SentinelPassword     Secret `koanf:"sentinel_password"`
-	SentinelPasswordFile string `koanf:"sentinel_password_file"`
+	SentinelUsername     string `toml:"sentinel_username"`
+	SentinelPassword     Secret `toml:"sentinel_password"`
+	SentinelPasswordFile string `toml:"sentinel_password_file"`
 	// Cluster are nodes (host:port) of a Redis Cluster, from which the others are learned; instead of Addr.
-	Cluster []string `koanf:"cluster"`
+	Cluster []string `toml:"cluster"`
 
-	Username string `koanf:"username"`
-	Password Secret `koanf:"password"`
+	Username string `toml:"username"`
+	Password Secret `toml:"password"`
 	// PasswordFile holds the password instead; credential:NAME is a systemd credential.
-	PasswordFile string `koanf:"password_file"`
-	DB           int    `koanf:"db"`
+	PasswordFile string `toml:"password_file"`
+	DB           int    `toml:"db"`
 
 	// TLS encrypts, to the sentinels too. TLSCA is a file of the CAs that may have signed Redis' certificate; empty is the system's.
 	// TLSCert and TLSKey are the daemon's own certificate, where Redis asks for one. TLSServerName is the name that Redis'
 	// certificate must be for; empty is the host that is connected to.
-	TLS           bool   `koanf:"tls"`
-	TLSCA         string `koanf:"tls_ca"`
-	TLSCert       string `koanf:"tls_cert"`
-	TLSKey        string `koanf:"tls_key"`
-	TLSServerName string `koanf:"tls_server_name"`
+	TLS           bool   `toml:"tls"`
+	TLSCA         string `toml:"tls_ca"`
+	TLSCert       string `toml:"tls_cert"`
+	TLSKey        string `toml:"tls_key"`
+	TLSServerName string `toml:"tls_server_name"`
 
 	// PoolSize is the most connections, in a cluster to each node; 0 is ten for each processor.
-	PoolSize     int           `koanf:"pool_size"`
-	DialTimeout  time.Duration `koanf:"dial_timeout"`
-	ReadTimeout  time.Duration `koanf:"read_timeout"`
-	WriteTimeout time.Duration `koanf:"write_timeout"`
+	PoolSize     int           `toml:"pool_size"`
+	DialTimeout  time.Duration `toml:"dial_timeout"`
+	ReadTimeout  time.Duration `toml:"read_timeout"`
+	WriteTimeout time.Duration `toml:"write_timeout"`
 }
 
 // Journal is the local durable log of each site: it takes changes while Redis is out of reach, or all of them where there
 // is no Redis.
 type Journal struct {
 	// Enabled: false does without, and needs a Redis.
-	Enabled bool `koanf:"enabled"`
+	Enabled bool `toml:"enabled"`
 	// Dir holds a folder for each site; empty is the folder journal in daemon.state_dir.
-	Dir string `koanf:"dir"`
+	Dir string `toml:"dir"`
 	// Fsync is always (before a change is acknowledged; concurrent changes share one), interval (at most FsyncInterval after
 	// it) or never (whenever the kernel likes). A crash of the daemon loses nothing with any of them, a power loss the
 	// changes that were not synced.
-	Fsync         string        `koanf:"fsync"`
-	FsyncInterval time.Duration `koanf:"fsync_interval"`
+	Fsync         string        `toml:"fsync"`
+	FsyncInterval time.Duration `toml:"fsync_interval"`
 	// MaxBytes and MaxEntries bound the journal of one site; beyond them changes are answered overloaded. An entry is a change that
 	// waits for Redis, or without Redis a ticket that waits for MySQL.
-	MaxBytes   int `koanf:"max_bytes"`
-	MaxEntries int `koanf:"max_entries"`
+	MaxBytes   int `toml:"max_bytes"`
+	MaxEntries int `toml:"max_entries"`
 	// MaxRequests bounds the request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond it
 	// changes with another id are answered overloaded, until the time of one is over.
-	MaxRequests int `koanf:"max_requests"`
+	MaxRequests int `toml:"max_requests"`
 }
 
 // Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
@@ -111,9 +111,9 @@ type Journal struct {
 type Metrics struct {
 	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock, which gets the mode and the group of
 	// daemon.socket; empty offers nothing.
-	Listen string `koanf:"listen"`
+	Listen string `toml:"listen"`
 	// Pprof offers profiles of the process below /debug/pprof/, too.
-	Pprof bool `koanf:"pprof"`
+	Pprof bool `toml:"pprof"`
 }
 
 // Network splits Listen into "unix" and a path, or "tcp" and host:port.
@@ -127,41 +127,41 @@ func (m *Metrics) Network() (network, address string) {
 // Site is one WordPress.
 type Site struct {
 	// DSN is the database, as go-sql-driver takes it: user:password@unix(/path/to.sock)/database.
-	DSN Secret `koanf:"dsn"`
+	DSN Secret `toml:"dsn"`
 	// DSNFile holds the DSN instead, e.g. a systemd credential.
-	DSNFile string `koanf:"dsn_file"`
+	DSNFile string `toml:"dsn_file"`
 	// TablePrefix is WordPress' $table_prefix; Table overrides {prefix}support_tickets.
-	TablePrefix string `koanf:"table_prefix"`
-	Table       string `koanf:"table"`
+	TablePrefix string `toml:"table_prefix"`
+	Table       string `toml:"table"`
 	// KeyColumn and RevisionColumn name the columns of the ticket's id and revision; Columns maps fields to columns of
 	// another name.
-	KeyColumn      string            `koanf:"key_column"`
-	RevisionColumn string            `koanf:"revision_column"`
-	Columns        map[string]string `koanf:"columns"`
+	KeyColumn      string            `toml:"key_column"`
+	RevisionColumn string            `toml:"revision_column"`
+	Columns        map[string]string `toml:"columns"`
 	// KeyPrefix goes before the site's keys in Redis.
-	KeyPrefix string `koanf:"key_prefix"`
+	KeyPrefix string `toml:"key_prefix"`
 	// AllowUsers and AllowGroups may use the site: names or numbers. Root and the daemon's own user always may.
-	AllowUsers  []string `koanf:"allow_users"`
-	AllowGroups []string `koanf:"allow_groups"`
+	AllowUsers  []string `toml:"allow_users"`
+	AllowGroups []string `toml:"allow_groups"`
 	// Ack is what acknowledges a change: redis, or the journal of this host, from which Redis follows within milliseconds.
-	Ack string `koanf:"ack"`
+	Ack string `toml:"ack"`
 	// Strategy is event, interval or on_close; the keys after it are its parameters. MaxAge bounds all of them.
-	Strategy      string        `koanf:"strategy"`
-	Linger        time.Duration `koanf:"linger"`
-	Period        time.Duration `koanf:"period"`
-	CloseField    string        `koanf:"close_field"`
-	CloseStatuses []string      `koanf:"close_statuses"`
-	MaxAge        time.Duration `koanf:"max_age"`
+	Strategy      string        `toml:"strategy"`
+	Linger        time.Duration `toml:"linger"`
+	Period        time.Duration `toml:"period"`
+	CloseField    string        `toml:"close_field"`
+	CloseStatuses []string      `toml:"close_statuses"`
+	MaxAge        time.Duration `toml:"max_age"`
 	// Batch is the most tickets of one flush statement.
-	Batch int `koanf:"batch"`
+	Batch int `toml:"batch"`
 	// Lease hides a claimed ticket from other daemons.
-	Lease time.Duration `koanf:"lease"`
+	Lease time.Duration `toml:"lease"`
 	// CleanTTL is how long a flushed ticket stays in Redis.
-	CleanTTL time.Duration `koanf:"clean_ttl"`
+	CleanTTL time.Duration `toml:"clean_ttl"`
 	// MaxDirty bounds the tickets that wait for MySQL, so that one site does not take the room of the others; 0 is no bound.
-	MaxDirty int `koanf:"max_dirty"`
+	MaxDirty int `toml:"max_dirty"`
 	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
-	IDBlock int `koanf:"id_block"`
+	IDBlock int `toml:"id_block"`
 }
 
 // The sync strategies.

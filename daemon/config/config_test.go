@@ -169,7 +169,7 @@ func TestSecretKeys(t *testing.T) {
 		"daemon.": reflect.TypeFor[config.Daemon](), "metrics.": reflect.TypeFor[config.Metrics](),
 	} {
 		for field := range of.Fields() {
-			if key := section + field.Tag.Get("koanf"); config.SecretKey(key) != (field.Type == secret) {
+			if key := section + field.Tag.Get("toml"); config.SecretKey(key) != (field.Type == secret) {
 				t.Errorf("%s is a secret: %v", key, config.SecretKey(key))
 			}
 		}
@@ -182,7 +182,7 @@ func allKeys() []string {
 	var walk func(t reflect.Type, path string)
 	walk = func(t reflect.Type, path string) {
 		for field := range t.Fields() {
-			key := path + field.Tag.Get("koanf")
+			key := path + field.Tag.Get("toml")
 			switch {
 			case field.Type.Kind() == reflect.Struct:
 				walk(field.Type, key+".")

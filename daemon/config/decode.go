@@ -1,8 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/go-viper/mapstructure/v2"
 )
 
 // keyError is a mistake in one key.
@@ -26,142 +24,213 @@ func mistake(key, format string, args ...any) error {
 	return &keyError{key: key, reason: fmt.Sprintf(format, args...)}
 }
 
-// toDuration reads "200ms". A bare number is refused: its unit would be anybody's guess.
-func toDuration(from, to reflect.Type, value any) (any, error) {
-	if to != reflect.TypeFor[time.Duration]() || from == to {
-		return value, nil
+// decode fills the configuration over the defaults. What it cannot place is a mistake each.
+func decode(root table) (*Config, []error) {
+	c := Defaults()
+	mistakes := fill(reflect.ValueOf(&c).Elem(), root, "")
+	redis, there := root["redis"].(table)
+	if _, named := redis["addr"]; there && !named && !c.HasRedis() {
+		c.Redis.Addr = defaultRedis
 	}
+	return &c, mistakes
+}
+
+// fill sets the fields of a struct whose tags are the table's keys.
+func fill(into reflect.Value, from table, path string) []error {
+	var mistakes []error
+	for _, key := range slices.Sorted(maps.Keys(from)) {
+		field, names := taggedField(into, key)
+		if !field.IsValid() {
+			mistakes = append(mistakes, mistake(path+key, "there is no such key%s", suggest(key, names)))
+			continue
+		}
+		mistakes = append(mistakes, fillField(field, from[key], path+key)...)
+	}
+	return mistakes
+}
+
+// taggedField finds the field of a key; names are those of all fields.
+func taggedField(of reflect.Value, key string) (field reflect.Value, names []string) {
+	for each, value := range of.Fields() {
+		if each.Tag.Get("toml") == key {
+			return value, nil
+		}
+		names = append(names, each.Tag.Get("toml"))
+	}
+	return reflect.Value{}, names
+}
+
+func fillField(field reflect.Value, value any, key string) []error {
+	sites, areSites := reflect.TypeAssert[*map[string]Site](field.Addr())
+	if !areSites && field.Kind() != reflect.Struct {
+		if err := assign(field, value); err != nil {
+			return []error{mistake(key, "%v", err)}
+		}
+		return nil
+	}
+	section, ok := value.(table)
+	if !ok {
+		return []error{mistake(key, "%v", expected("a table", value))}
+	}
+	if !areSites {
+		return fill(field, section, key+".")
+	}
+	var mistakes []error
+	*sites = make(map[string]Site, len(section))
+	for _, name := range slices.Sorted(maps.Keys(section)) {
+		site, key := SiteDefaults(), key+"."+name
+		if section, ok := section[name].(table); ok {
+			mistakes = append(mistakes, fill(reflect.ValueOf(&site).Elem(), section, key+".")...)
+		} else {
+			mistakes = append(mistakes, mistake(key, "%v", expected("a table", section[name])))
+		}
+		(*sites)[name] = site
+	}
+	return mistakes
+}
+
+// assign sets a field to a value of the file, or to a string from the environment or a flag.
+func assign(field reflect.Value, value any) error {
+	switch into := field.Addr().Interface().(type) {
+	case *string:
+		return assignString(into, value)
+	case *Secret:
+		return assignString(into, value)
+	case *time.Duration:
+		return assignDuration(into, value)
+	case *int:
+		return assignInt(into, value)
+	case *bool:
+		return assignBool(into, value)
+	case *[]string:
+		return assignList(into, value)
+	case *map[string]string:
+		return assignMap(into, value)
+	default:
+		return fmt.Errorf("nothing reads a %s", field.Type())
+	}
+}
+
+func assignString[T ~string](into *T, value any) error {
 	text, ok := value.(string)
 	if !ok {
-		return nil, fmt.Errorf("%v has no unit; write a duration such as \"200ms\", \"30s\" or \"5m\"", value)
+		return expected("a string", value)
+	}
+	*into = T(text)
+	return nil
+}
+
+// assignDuration reads "200ms". A bare number is refused: its unit would be anybody's guess.
+func assignDuration(into *time.Duration, value any) error {
+	text, ok := value.(string)
+	if !ok {
+		return fmt.Errorf("%v has no unit; write a duration such as \"200ms\", \"30s\" or \"5m\"", value)
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no duration; write \"200ms\", \"30s\" or \"5m\"", text)
+		return fmt.Errorf("%q is no duration; write \"200ms\", \"30s\" or \"5m\"", text)
 	}
-	return d, nil
+	*into = d
+	return nil
 }
 
-// toSlice reads a,b,c where a list comes from the environment or a flag.
-func toSlice(from, to reflect.Type, value any) (any, error) {
-	if from.Kind() != reflect.String || to != reflect.TypeFor[[]string]() {
-		return value, nil
-	}
-	text, _ := value.(string)
-	if text == "" {
-		return []string{}, nil
-	}
-	return strings.Split(text, ","), nil
-}
-
-// toInt reads a number where it comes from the environment or a flag.
-func toInt(_, to reflect.Type, value any) (any, error) {
-	text, ok := value.(string)
-	if !ok || to.Kind() != reflect.Int {
-		return value, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, fmt.Errorf("a whole number is expected here, not %q", text)
-	}
-	return n, nil
-}
-
-// toBool reads true or false where it comes from the environment or a flag.
-func toBool(_, to reflect.Type, value any) (any, error) {
-	text, ok := value.(string)
-	if !ok || to.Kind() != reflect.Bool {
-		return value, nil
-	}
-	b, err := strconv.ParseBool(text)
-	if err != nil {
-		return nil, fmt.Errorf("true or false is expected here, not %q", text)
-	}
-	return b, nil
-}
-
-// readable takes the decoder's errors apart, one for each key.
-func readable(path string, err error) []error {
-	if _, one := err.(*mapstructure.DecodeError); !one { //nolint:errorlint // the tree is walked by hand
-		if inner := errors.Unwrap(err); inner != nil {
-			return readable(path, inner) // the sentence that the decoder puts around several errors
+func assignInt(into *int, value any) error {
+	switch value := value.(type) {
+	case int64:
+		*into = int(value)
+		return nil
+	case string:
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("a whole number is expected here, not %q", value)
 		}
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []error
-		for _, one := range joined.Unwrap() {
-			all = append(all, readable(path, one)...)
-		}
-		return all
-	}
-	var one *mapstructure.DecodeError
-	if !errors.As(err, &one) {
-		return []error{err}
-	}
-	key := join(path, one.Name())
-	if unconvertible, ok := errors.AsType[*mapstructure.UnconvertibleTypeError](err); ok {
-		return []error{mistake(key, "%s is expected here, not %s", kind(unconvertible.Expected.Type()),
-			kind(reflect.TypeOf(unconvertible.Value)))}
-	}
-	return []error{mistake(key, "%v", one.Unwrap())}
-}
-
-// kind names a type as people who write TOML do.
-func kind(t reflect.Type) string {
-	switch {
-	case t == nil:
-		return "nothing"
-	case t == reflect.TypeFor[time.Duration]():
-		return "a duration"
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map, reflect.Struct:
-		return "a table"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Float64:
-		return "a fraction"
+		*into = n
+		return nil
 	default:
-		return "a whole number"
+		return expected("a whole number", value)
 	}
 }
 
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	if key == "" {
-		return path
-	}
-	return path + "." + key
-}
-
-// unknownKeys finds the keys that no field of the struct takes.
-func unknownKeys(t reflect.Type, raw map[string]any, path string) []error {
-	fields := make(map[string]reflect.Type, t.NumField())
-	names := make([]string, 0, t.NumField())
-	for field := range t.Fields() {
-		name := field.Tag.Get("koanf")
-		fields[name] = field.Type
-		names = append(names, name)
-	}
-	var mistakes []error
-	for key, value := range raw {
-		field, known := fields[key]
-		nested, isTable := value.(map[string]any)
-		switch {
-		case !known:
-			mistakes = append(mistakes, mistake(join(path, key), "there is no such key%s", suggest(key, names)))
-		case isTable && field.Kind() == reflect.Struct:
-			mistakes = append(mistakes, unknownKeys(field, nested, join(path, key))...)
+func assignBool(into *bool, value any) error {
+	switch value := value.(type) {
+	case bool:
+		*into = value
+		return nil
+	case string:
+		b, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("true or false is expected here, not %q", value)
 		}
+		*into = b
+		return nil
+	default:
+		return expected("true or false", value)
 	}
-	slices.SortFunc(mistakes, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return mistakes
+}
+
+// assignList reads a list, or a,b,c.
+func assignList(into *[]string, value any) error {
+	list := []string{}
+	switch value := value.(type) {
+	case string:
+		if value != "" {
+			list = strings.Split(value, ",")
+		}
+	case []any:
+		for i, one := range value {
+			text, ok := one.(string)
+			if !ok {
+				return fmt.Errorf("item %d: %w", i+1, expected("a string", one))
+			}
+			list = append(list, text)
+		}
+	default:
+		return expected("a list", value)
+	}
+	*into = list
+	return nil
+}
+
+func assignMap(into *map[string]string, value any) error {
+	section, ok := value.(table)
+	if !ok {
+		return expected("a table", value)
+	}
+	found := make(map[string]string, len(section))
+	for _, key := range slices.Sorted(maps.Keys(section)) {
+		text, ok := section[key].(string)
+		if !ok {
+			return fmt.Errorf("%s: %w", key, expected("a string", section[key]))
+		}
+		found[key] = text
+	}
+	*into = found
+	return nil
+}
+
+// expected says what a value is not. The value is not repeated: it may be a secret.
+func expected(what string, value any) error {
+	return fmt.Errorf("%s is expected here, not %s", what, kind(value))
+}
+
+// kind names the type of a value as people who write TOML do.
+func kind(value any) string {
+	switch value.(type) {
+	case string:
+		return "a string"
+	case []any:
+		return "a list"
+	case table:
+		return "a table"
+	case bool:
+		return "true or false"
+	case float64:
+		return "a fraction"
+	case int64:
+		return "a whole number"
+	default:
+		return "a date or a time"
+	}
 }
 
 // suggest names the key that was probably meant: one that shares most of the letters.

@@ -28,7 +28,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 			"| key | default | may be | what it is |\n| --- | --- | --- | --- |\n")
 		for i := range values.NumField() {
 			field := values.Type().Field(i)
-			key := path + "." + field.Tag.Get("koanf")
+			key := path + "." + field.Tag.Get("toml")
 			meaning, there := meanings[key]
 			if !there {
 				t.Errorf("%s has no sentence: add one to meanings", key)
@@ -38,14 +38,14 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 			if may == "" {
 				may = formOf(field.Type)
 			}
-			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", field.Tag.Get("koanf"), shown(values.Field(i)), may, meaning)
+			fmt.Fprintf(&page, "| `%s` | %s | %s | %s |\n", field.Tag.Get("toml"), shown(values.Field(i)), may, meaning)
 		}
 	}
 	c := Defaults()
 	c.Redis.Addr = defaultRedis
 	root := reflect.ValueOf(c)
 	for i := range root.NumField() {
-		if name := root.Type().Field(i).Tag.Get("koanf"); name != "sites" {
+		if name := root.Type().Field(i).Tag.Get("toml"); name != "sites" {
 			section(name, "["+name+"]", root.Field(i))
 		}
 	}
