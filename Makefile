@@ -103,6 +103,11 @@ test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots 
 	@npm ci --prefix $(PLUGIN)/tests/browser --no-audit --no-fund
 	$(GO) run ./internal/browser
 
+.PHONY: php-protocol
+php-protocol: ## Write the plugin's copy of what both sides of the protocol must agree on anew
+	$(GO) run ./internal/phpprotocol >$(PLUGIN)/ticketd/src/Client/Protocol.php.new
+	mv $(PLUGIN)/ticketd/src/Client/Protocol.php.new $(PLUGIN)/ticketd/src/Client/Protocol.php
+
 .PHONY: lint
 lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
 

@@ -156,7 +156,7 @@ func (c *conn) reserveReply(m protocol.Method, n int) error {
 	}
 	n = min(n, protocol.MaxPayload) // what is longer is refused, before it is built where that is certain
 	if !c.server.replies.take(int64(n)) {
-		if !changes(m) {
+		if known := methods[m]; known == nil || !known.changes {
 			return protocol.Closing(protocol.CodeOverloaded, "the replies over 64 KiB that are sent at a time take up their %d "+
 				"bytes: try again later, or ask for less at once", c.server.replies.limit)
 		}

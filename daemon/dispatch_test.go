@@ -230,7 +230,8 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 			d := NewDispatcher(table, NewConnections(1), "test", 2*time.Second)
 			var e protocol.Encoder
 			frame, err := e.Request(1, protocol.MethodSet, &protocol.SetParams{
-				Timed: protocol.Timed{Timeout: told}, ID: 1, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}},
+				Change: protocol.Change{Timed: protocol.Timed{Timeout: told}},
+				ID:     1, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -16,14 +16,13 @@ var ErrBroken = errors.New("connection to ticketd broken")
 
 // Client is one connection to a daemon, for one goroutine at a time.
 //
-// A call ends at its context's deadline, the whole of it: writing, waiting and all reads. The daemon is told how long that is, so
-// that it answers before. Anything unexpected closes
-// the connection for good, so that no call can ever be given another one's reply. An *[Error] from the daemon leaves
-// the connection open unless it says Closing.
+// A call ends at its context's deadline, the whole of it: writing, waiting and all reads. The daemon learns how long that is, so
+// that it answers before. Anything unexpected closes the connection for good, so that no call can ever be given another one's
+// reply. An *[Error] from the daemon leaves the connection open unless it says Closing.
 type Client struct {
 	// Site is sent with every call; empty where the caller may use exactly one.
 	Site string
-	// Remember and Ack are sent with every change that says nothing of its own; see [CreateParams]. Remember only goes
+	// Remember and Ack are sent with every change that says nothing of its own; see [Change]. Remember only goes
 	// with a request id.
 	Remember time.Duration
 	Ack      Ack
@@ -67,34 +66,34 @@ func (c *Client) Ping(ctx context.Context) (PingResult, error) {
 
 // Create makes a ticket. With a request id the call may be repeated within a day and answers the same ticket.
 func (c *Client) Create(ctx context.Context, fields []Field, requestID string) (CreateResult, error) {
-	return c.CreateWith(ctx, CreateParams{Fields: fields, RequestID: requestID})
+	return c.CreateWith(ctx, CreateParams{Change: Change{RequestID: requestID}, Fields: fields})
 }
 
 // CreateWith is Create with all parameters. p.Site, where empty, is the client's.
 func (c *Client) CreateWith(ctx context.Context, p CreateParams) (CreateResult, error) {
 	var r CreateResult
-	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	c.complete(&p.Change)
 	err := c.call(ctx, MethodCreate, &p, &r, nil)
 	return r, err
 }
 
 // complete gives a change what the client has for all of them, where it has nothing of its own.
-func (c *Client) complete(p change) {
-	if *p.site == "" {
-		*p.site = c.Site
+func (c *Client) complete(p *Change) {
+	if p.Site == "" {
+		p.Site = c.Site
 	}
-	if *p.remember == 0 && *p.requestID != "" {
-		*p.remember = c.Remember
+	if p.Remember == 0 && p.RequestID != "" {
+		p.Remember = c.Remember
 	}
-	if *p.ack == "" {
-		*p.ack = c.Ack
+	if p.Ack == "" {
+		p.Ack = c.Ack
 	}
 }
 
 // Set merges fields into a ticket and returns its revision. p.Site, where empty, is the client's.
 func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 	var r RevisionResult
-	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	c.complete(&p.Change)
 	err := c.call(ctx, MethodSet, &p, &r, nil)
 	return r.Revision, err
 }
@@ -102,8 +101,8 @@ func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 // SetMany merges fields into up to [MaxTickets] tickets and returns one outcome per ticket, in their order.
 func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID string) ([]SetOutcome, error) {
 	var r SetManyResult
-	p := SetManyParams{Tickets: tickets, RequestID: requestID}
-	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	p := SetManyParams{Change: Change{RequestID: requestID}, Tickets: tickets}
+	c.complete(&p.Change)
 	err := c.call(ctx, MethodSetMany, &p, &r, nil)
 	if err == nil && len(r.Outcomes) != len(tickets) {
 		return nil, c.fail(fmt.Errorf("%w: %d outcomes for %d tickets", errShape, len(r.Outcomes), len(tickets)))
@@ -131,8 +130,8 @@ func (c *Client) GetMany(ctx context.Context, ids []int64) (GetManyResult, error
 // Delete deletes a ticket and returns the revision of the deletion.
 func (c *Client) Delete(ctx context.Context, id int64, requestID string) (int64, error) {
 	var r RevisionResult
-	p := DeleteParams{ID: id, RequestID: requestID}
-	c.complete(change{&p.Site, &p.RequestID, &p.Remember, &p.Ack})
+	p := DeleteParams{Change: Change{RequestID: requestID}, ID: id}
+	c.complete(&p.Change)
 	err := c.call(ctx, MethodDelete, &p, &r, nil)
 	return r.Revision, err
 }

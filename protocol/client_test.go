@@ -155,22 +155,26 @@ func TestClientCompletesChanges(t *testing.T) {
 	})
 	c, ctx := dial(t, path), t.Context()
 	c.Site, c.Remember, c.Ack = "main", time.Minute, AckJournal
-	own := SetParams{Site: "other", ID: 1, Fields: fields, RequestID: "r", Remember: time.Second, Ack: AckRedis}
+	own := SetParams{Change: Change{Site: "other", RequestID: "r", Remember: time.Second, Ack: AckRedis}, ID: 1, Fields: fields}
 	for want, call := range map[Params]func() error{
-		&CreateParams{Site: "main", ID: 7, Fields: fields, RequestID: "r", Remember: time.Minute, Ack: AckJournal}: func() error {
-			_, err := c.CreateWith(ctx, CreateParams{ID: 7, Fields: fields, RequestID: "r"})
+		&CreateParams{
+			Change: Change{Site: "main", RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 7, Fields: fields,
+		}: func() error {
+			_, err := c.CreateWith(ctx, CreateParams{Change: Change{RequestID: "r"}, ID: 7, Fields: fields})
 			return err
 		},
-		&SetParams{Site: "main", ID: 1, Fields: fields, Ack: AckJournal}: func() error { // nothing that could be remembered
+		&SetParams{
+			Change: Change{Site: "main", Ack: AckJournal}, ID: 1, Fields: fields,
+		}: func() error { // nothing that could be remembered
 			_, err := c.Set(ctx, SetParams{ID: 1, Fields: fields})
 			return err
 		},
 		&own: func() error { _, err := c.Set(ctx, own); return err },
-		&SetManyParams{Site: "main", Tickets: []TicketFields{{ID: 1, Fields: fields}}, Ack: AckJournal}: func() error {
+		&SetManyParams{Change: Change{Site: "main", Ack: AckJournal}, Tickets: []TicketFields{{ID: 1, Fields: fields}}}: func() error {
 			_, err := c.SetMany(ctx, []TicketFields{{ID: 1, Fields: fields}}, "")
 			return err
 		},
-		&DeleteParams{Site: "main", ID: 1, RequestID: "r", Remember: time.Minute, Ack: AckJournal}: func() error {
+		&DeleteParams{Change: Change{Site: "main", RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 1}: func() error {
 			_, err := c.Delete(ctx, 1, "r")
 			return err
 		},

@@ -55,6 +55,9 @@ var traits = map[Code]Traits{
 // Codes returns every code, in order.
 func Codes() []Code { return slices.Sorted(maps.Keys(traits)) }
 
+// IsRetryable says whether the same request may succeed later, unchanged, where it is answered with this code.
+func (c Code) IsRetryable() bool { return traits[c].Retryable }
+
 // Error is an error as it travels: for a program by its code, for people by its message.
 type Error struct {
 	Code Code

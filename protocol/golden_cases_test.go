@@ -42,22 +42,24 @@ func sampleParams() []call {
 	return []call{
 		{1, MethodPing, &SiteParams{Site: "main"}},
 		{2, MethodCreate, &CreateParams{
-			Site: "main", ID: 812, Fields: fields, RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal,
+			Change: Change{Site: "main", RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812, Fields: fields,
 		}},
 		{3, MethodSet, &SetParams{
-			Site: "main", ID: 812, Fields: fields, RequestID: "s-1", Remember: time.Second, Ack: AckRedis,
-			IfRevision: 1764000000000000, MustExist: true,
+			Change: Change{Site: "main", RequestID: "s-1", Remember: time.Second, Ack: AckRedis},
+			ID:     812, Fields: fields, IfRevision: 1764000000000000, MustExist: true,
 		}},
 		{4, MethodSetMany, &SetManyParams{
-			Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal, MustExist: true,
-			Tickets: []TicketFields{
+			Change:    Change{Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal},
+			MustExist: true, Tickets: []TicketFields{
 				{ID: 812, Fields: []Field{{"status", Text("pending")}}},
 				{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
 			},
 		}},
 		{5, MethodGet, &GetParams{Site: "main", ID: 812}},
 		{6, MethodGetMany, &GetManyParams{Site: "main", IDs: []int64{812, 1, MaxTicketID}}},
-		{7, MethodDelete, &DeleteParams{Site: "main", ID: 812, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}},
+		{7, MethodDelete, &DeleteParams{
+			Change: Change{Site: "main", RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812,
+		}},
 		{8, MethodFlush, &FlushParams{Site: "main", IDs: []int64{812, 813}}},
 		{9, MethodStatus, &SiteParams{Site: "main"}},
 		{10, MethodList, &ListParams{
@@ -111,11 +113,13 @@ func requestCases() []goldenCase {
 		requestCase("request-create-minimal", "only what create requires",
 			call{1, MethodCreate, &CreateParams{Fields: status}}, true),
 		requestCase("request-set-pair", "one pair of a set_many, repeated alone under its own request id",
-			call{1, MethodSet, &SetParams{ID: 1, Fields: status, RequestID: strings.Repeat("r", MaxName) + "#999"}}, true),
+			call{1, MethodSet, &SetParams{Change: Change{RequestID: strings.Repeat("r", MaxName) + "#999"}, ID: 1, Fields: status}}, true),
 		requestCase("request-get-timeout", "the client waits a minute for the reply, or longer",
 			call{20, MethodGet, &GetParams{Timed: Timed{Timeout: MaxTimeout}, Site: "main", ID: 812}}, true),
 		requestCase("request-delete-timeout", "the client waits a millisecond for the reply",
-			call{21, MethodDelete, &DeleteParams{Timed: Timed{Timeout: time.Millisecond}, ID: 812, RequestID: "d-2"}}, true),
+			call{21, MethodDelete, &DeleteParams{
+				Change: Change{Timed: Timed{Timeout: time.Millisecond}, RequestID: "d-2"}, ID: 812,
+			}}, true),
 		requestCase("request-set-minimal", "only what set requires",
 			call{1, MethodSet, &SetParams{ID: 1, Fields: status}}, true),
 		requestCase("request-id-max", "the largest request id and the largest ticket id",
@@ -125,7 +129,7 @@ func requestCases() []goldenCase {
 			"94 00 01", bin("set"), "82", bin("id"), "01", bin("fields"), "81", bin("status"), bin("open")),
 		requestCase("request-names-64", "site, request id and field name of 64 bytes, the longest allowed",
 			call{1, MethodCreate, &CreateParams{
-				Site: strings.Repeat("s", MaxName), RequestID: strings.Repeat("r", MaxName),
+				Change: Change{Site: strings.Repeat("s", MaxName), RequestID: strings.Repeat("r", MaxName)},
 				Fields: []Field{{strings.Repeat("f", MaxName), Text("x")}},
 			}}, true),
 	)

@@ -51,36 +51,37 @@ type SiteParams struct {
 	Site string
 }
 
-// CreateParams are the parameters of create.
-type CreateParams struct {
+// Change are the parameters that create, set, set_many and delete share.
+type Change struct {
 	Timed
 	Site string
-	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
-	ID     int64
-	Fields []Field
 	// RequestID makes the request repeatable where it is not empty.
 	RequestID string
 	// Remember is for how long RequestID is remembered, in whole seconds up to [MaxRemember]; 0 is a day.
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
+	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
+	// spool, where set_many does not stand.
+	Identity string
+}
+
+// CreateParams are the parameters of create.
+type CreateParams struct {
+	Change
+	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
+	ID     int64
+	Fields []Field
 	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
 	// no parameter of the wire.
 	Accepted time.Time
-	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
-	// spool.
-	Identity string
 }
 
 // SetParams are the parameters of set.
 type SetParams struct {
-	Timed
-	Site      string
-	ID        int64
-	Fields    []Field
-	RequestID string
-	Remember  time.Duration
-	Ack       Ack
+	Change
+	ID     int64
+	Fields []Field
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
 	// MustExist refuses the change unless there is the ticket.
@@ -88,19 +89,7 @@ type SetParams struct {
 	// Named is the id that the client named, where the ticket has got another one since: the request is known by it. It is no
 	// parameter of the wire.
 	Named int64
-	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
-	// spool.
-	Identity string
 }
-
-// TableIdentity is the identity of the table for which a change is meant; empty if the client did not know it.
-func (p *CreateParams) TableIdentity() string { return p.Identity }
-
-// TableIdentity is as that of [CreateParams].
-func (p *SetParams) TableIdentity() string { return p.Identity }
-
-// TableIdentity is as that of [CreateParams].
-func (p *DeleteParams) TableIdentity() string { return p.Identity }
 
 // TicketFields are the fields to set in one ticket.
 type TicketFields struct {
@@ -113,12 +102,8 @@ type TicketFields struct {
 
 // SetManyParams are the parameters of set_many.
 type SetManyParams struct {
-	Timed
-	Site      string
-	Tickets   []TicketFields
-	RequestID string
-	Remember  time.Duration
-	Ack       Ack
+	Change
+	Tickets []TicketFields
 	// MustExist refuses each pair unless there is its ticket.
 	MustExist bool
 }
@@ -139,17 +124,10 @@ type GetManyParams struct {
 
 // DeleteParams are the parameters of delete.
 type DeleteParams struct {
-	Timed
-	Site      string
-	ID        int64
-	RequestID string
-	Remember  time.Duration
-	Ack       Ack
+	Change
+	ID int64
 	// Named is as that of [SetParams].
 	Named int64
-	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
-	// spool.
-	Identity string
 }
 
 // FlushParams are the parameters of flush.
@@ -165,22 +143,16 @@ type FlushParams struct {
 func (p *SiteParams) SiteName() string { return p.Site }
 
 // SiteName implements [Params].
-func (p *CreateParams) SiteName() string { return p.Site }
+func (c *Change) SiteName() string { return c.Site }
 
-// SiteName implements [Params].
-func (p *SetParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (p *SetManyParams) SiteName() string { return p.Site }
+// AsChange returns what all changes share.
+func (c *Change) AsChange() *Change { return c }
 
 // SiteName implements [Params].
 func (p *GetParams) SiteName() string { return p.Site }
 
 // SiteName implements [Params].
 func (p *GetManyParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (p *DeleteParams) SiteName() string { return p.Site }
 
 // Waits implements [Params]: a flush takes as long as it needs.
 func (p *FlushParams) Waits() time.Duration { return MaxTimeout }

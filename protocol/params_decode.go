@@ -68,35 +68,28 @@ func (d *decoder) identity(into *string) *Error {
 	return nil
 }
 
-// change points at the parameters that create, set, set_many and delete share.
-type change struct {
-	site, requestID *string
-	remember        *time.Duration
-	ack             *Ack
-}
-
-// change reads one of the shared parameters.
-func (d *decoder) change(key string, into *change) (known bool, err *Error) {
+// readShared reads one of the parameters that changes share, but the table's identity.
+func (c *Change) readShared(d *decoder, key string) (known bool, err *Error) {
 	switch key {
 	case "site":
-		return true, d.site(into.site)
+		return true, d.site(&c.Site)
 	case "request_id":
-		return true, d.requestID(into.requestID)
+		return true, d.requestID(&c.RequestID)
 	case "remember":
-		return true, d.remember(into.remember)
+		return true, d.remember(&c.Remember)
 	case "ack":
-		return true, d.ack(into.ack)
+		return true, d.ack(&c.Ack)
 	default:
 		return false, nil
 	}
 }
 
 // check is called when all parameters are read. longest bounds the bytes of the method's request ids.
-func (c *change) check(longest int) error {
+func (c *Change) check(longest int) error {
 	switch {
-	case len(*c.requestID) > longest:
+	case len(c.RequestID) > longest:
 		return badRequestID(longest)
-	case *c.remember != 0 && *c.requestID == "":
+	case c.Remember != 0 && c.RequestID == "":
 		return Invalid("remember", "there is no request_id that could be remembered")
 	default:
 		return nil

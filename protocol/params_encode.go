@@ -16,23 +16,23 @@ func (e *Encoder) options(n int, site string, timeout time.Duration) {
 	}
 }
 
-// change writes the head of a map of n parameters beside those that all changes share, and of these the ones that are
-// not empty.
-func (e *Encoder) change(n int, site string, timeout time.Duration, requestID string, remember time.Duration, ack Ack) {
-	for _, given := range []bool{requestID != "", remember != 0, ack != ""} {
+// head writes the head of a map of n parameters beside those that all changes share, and of these the ones that are not empty,
+// but the table's identity.
+func (c *Change) head(e *Encoder, n int) {
+	for _, given := range []bool{c.RequestID != "", c.Remember != 0, c.Ack != ""} {
 		if given {
 			n++
 		}
 	}
-	e.options(n, site, timeout)
-	if requestID != "" {
-		e.pairStr("request_id", requestID)
+	e.options(n, c.Site, c.Timeout)
+	if c.RequestID != "" {
+		e.pairStr("request_id", c.RequestID)
 	}
-	if remember != 0 {
-		e.pair("remember", int64((remember+time.Second-1)/time.Second)) // no shorter than was asked for
+	if c.Remember != 0 {
+		e.pair("remember", int64((c.Remember+time.Second-1)/time.Second)) // no shorter than was asked for
 	}
-	if ack != "" {
-		e.pairStr("ack", string(ack))
+	if c.Ack != "" {
+		e.pairStr("ack", string(c.Ack))
 	}
 }
 
@@ -66,7 +66,7 @@ func (p *CreateParams) encode(e *Encoder) {
 	if p.ID != 0 {
 		n++
 	}
-	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
+	p.head(e, n)
 	if p.ID != 0 {
 		e.pair("id", p.ID)
 	}
@@ -83,7 +83,7 @@ func (p *SetParams) encode(e *Encoder) {
 	if p.MustExist {
 		n++
 	}
-	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
+	p.head(e, n)
 	e.pair("id", p.ID)
 	e.str("fields")
 	e.fields(p.Fields)
@@ -102,7 +102,7 @@ func (p *SetManyParams) encode(e *Encoder) {
 	if p.MustExist {
 		n++
 	}
-	e.change(n, p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
+	p.head(e, n)
 	if p.MustExist {
 		e.str("must_exist")
 		e.bool(true)
@@ -127,7 +127,7 @@ func (p *GetManyParams) encode(e *Encoder) {
 }
 
 func (p *DeleteParams) encode(e *Encoder) {
-	e.change(1+ifGiven(p.Identity), p.Site, p.Timeout, p.RequestID, p.Remember, p.Ack)
+	p.head(e, 1+ifGiven(p.Identity))
 	e.pair("id", p.ID)
 	e.identity(p.Identity)
 }

@@ -12,6 +12,9 @@ const (
 	SortStatus   Sort = "status"
 )
 
+// Sorts returns every sort; the first is what a request means that names none.
+func Sorts() []Sort { return []Sort{SortID, SortCreated, SortUpdated, SortPriority, SortStatus} }
+
 // Filter asks for the tickets of which a field has one of the values; NULL is a value.
 type Filter struct {
 	Field string

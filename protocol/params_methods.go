@@ -14,7 +14,6 @@ func (p *SiteParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *CreateParams) Decode(raw Raw) error {
 	*p = CreateParams{}
-	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
@@ -24,7 +23,7 @@ func (p *CreateParams) Decode(raw Raw) error {
 		case "identity":
 			return true, d.identity(&p.Identity)
 		default:
-			return d.change(key, &c)
+			return p.readShared(d, key)
 		}
 	})
 	switch {
@@ -33,14 +32,13 @@ func (p *CreateParams) Decode(raw Raw) error {
 	case p.Fields == nil:
 		return missing("fields")
 	default:
-		return c.check(MaxName)
+		return p.check(MaxName)
 	}
 }
 
 // Decode implements [Params].
 func (p *SetParams) Decode(raw Raw) error {
 	*p = SetParams{}
-	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
@@ -54,7 +52,7 @@ func (p *SetParams) Decode(raw Raw) error {
 		case "must_exist":
 			return true, d.choice("must_exist", &p.MustExist)
 		default:
-			return d.change(key, &c)
+			return p.readShared(d, key)
 		}
 	})
 	switch {
@@ -65,14 +63,13 @@ func (p *SetParams) Decode(raw Raw) error {
 	case p.Fields == nil:
 		return missing("fields")
 	default:
-		return c.check(MaxPairRequestID)
+		return p.check(MaxPairRequestID)
 	}
 }
 
 // Decode implements [Params].
 func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
-	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "tickets":
@@ -80,7 +77,7 @@ func (p *SetManyParams) Decode(raw Raw) error {
 		case "must_exist":
 			return true, d.choice("must_exist", &p.MustExist)
 		default:
-			return d.change(key, &c)
+			return p.readShared(d, key)
 		}
 	})
 	switch {
@@ -89,7 +86,7 @@ func (p *SetManyParams) Decode(raw Raw) error {
 	case p.Tickets == nil:
 		return missing("tickets")
 	default:
-		return c.check(MaxName)
+		return p.check(MaxName)
 	}
 }
 
@@ -134,7 +131,6 @@ func (p *GetManyParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
-	c := change{&p.Site, &p.RequestID, &p.Remember, &p.Ack}
 	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
@@ -142,7 +138,7 @@ func (p *DeleteParams) Decode(raw Raw) error {
 		case "identity":
 			return true, d.identity(&p.Identity)
 		default:
-			return d.change(key, &c)
+			return p.readShared(d, key)
 		}
 	})
 	switch {
@@ -151,7 +147,7 @@ func (p *DeleteParams) Decode(raw Raw) error {
 	case p.ID == 0:
 		return missing("id")
 	default:
-		return c.check(MaxName)
+		return p.check(MaxName)
 	}
 }
 

@@ -10,7 +10,7 @@ func TestRequestIDIsNoPartOfItsFrame(t *testing.T) {
 	t.Parallel()
 	var enc Encoder
 	frame, err := enc.Request(1, MethodSet, &SetParams{
-		ID: 1, RequestID: "r1", Fields: []Field{{Name: "status", Value: Text("open")}},
+		Change: Change{RequestID: "r1"}, ID: 1, Fields: []Field{{Name: "status", Value: Text("open")}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -47,11 +47,24 @@ type Ticket struct {
 	Cut bool
 }
 
+// MarkStale says that changes may be missing.
+func (t *Ticket) MarkStale() { t.Stale = true }
+
 // GetManyResult is the result of get_many: one ticket per id, in their order; nil where there is none.
 type GetManyResult struct {
 	Tickets []*Ticket
 	// Stale says of those that are nil what [Ticket.Stale] says of the others.
 	Stale bool
+}
+
+// MarkStale says that changes may be missing, in the whole and in each ticket.
+func (r *GetManyResult) MarkStale() {
+	r.Stale = true
+	for _, t := range r.Tickets {
+		if t != nil {
+			t.MarkStale()
+		}
+	}
 }
 
 // FlushResult is the result of flush, in tickets.

@@ -11,6 +11,9 @@ type ListResult struct {
 	Locked []int64
 }
 
+// MarkStale says that changes may be missing.
+func (r *ListResult) MarkStale() { r.Stale = true }
+
 // CountResult is the result of count, dead_retry and dead_drop, in tickets.
 type CountResult struct {
 	Count int64
@@ -20,6 +23,9 @@ type CountResult struct {
 	Stale  bool
 	Locked []int64
 }
+
+// MarkStale says that changes may be missing.
+func (r *CountResult) MarkStale() { r.Stale = true }
 
 // Group is how many tickets have a value.
 type Group struct {

@@ -48,11 +48,11 @@ func TestCreatePassesOverTakenIDs(t *testing.T) {
 	if _, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 2}); err != nil {
 		t.Fatal(err)
 	}
-	made, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"})
+	made, err := d.Create(t.Context(), &protocol.CreateParams{Change: protocol.Change{RequestID: "r"}, Fields: status("new")})
 	if err != nil || made.ID != 3 {
 		t.Fatalf("created %+v (%v), want 3", made, err)
 	}
-	again, err := d.Create(t.Context(), &protocol.CreateParams{Fields: status("new"), RequestID: "r"})
+	again, err := d.Create(t.Context(), &protocol.CreateParams{Change: protocol.Change{RequestID: "r"}, Fields: status("new")})
 	if err != nil || again != made {
 		t.Errorf("repeated: %+v (%v), want %+v", again, err, made)
 	}
@@ -85,7 +85,9 @@ func TestCreateOfATakenID(t *testing.T) {
 	d := newDesk(t)
 	d.IDs = &counting{}
 	create := func(id int64, request string) error {
-		made, err := d.Create(t.Context(), &protocol.CreateParams{ID: id, Fields: status("new"), RequestID: request})
+		made, err := d.Create(t.Context(), &protocol.CreateParams{
+			Change: protocol.Change{RequestID: request}, ID: id, Fields: status("new"),
+		})
 		if err == nil && made.ID != id {
 			t.Errorf("made %d, asked for %d", made.ID, id)
 		}
@@ -126,11 +128,13 @@ func TestCreateWhileTheStoreIsBehind(t *testing.T) {
 	d := newDesk(t)
 	d.row(7, 5, false)
 	d.Store = behind{d.Store}
-	_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: status("new"), RequestID: "r"})
+	_, err := d.Create(t.Context(), &protocol.CreateParams{Change: protocol.Change{RequestID: "r"}, ID: 7, Fields: status("new")})
 	wantCode(t, err, protocol.CodeUnavailable)
 	_, err = d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: status("new")})
 	wantCode(t, err, protocol.CodeExists)
-	if _, err = d.Create(t.Context(), &protocol.CreateParams{ID: 8, Fields: status("new"), RequestID: "r"}); err != nil {
+	if _, err = d.Create(t.Context(), &protocol.CreateParams{
+		Change: protocol.Change{RequestID: "r"}, ID: 8, Fields: status("new"),
+	}); err != nil {
 		t.Errorf("of an id that MySQL does not have: %v", err)
 	}
 }
@@ -257,7 +261,8 @@ func TestLateCreate(t *testing.T) {
 	d.write(t, 7, "held while MySQL is away")
 	create := func(id int64) error {
 		_, err := d.Create(t.Context(), &protocol.CreateParams{
-			ID: id, Fields: status("new"), RequestID: "r" + ticket.ID(id).String(), Accepted: now.Add(-time.Minute),
+			Change: protocol.Change{RequestID: "r" + ticket.ID(id).String()},
+			ID:     id, Fields: status("new"), Accepted: now.Add(-time.Minute),
 		})
 		return err
 	}

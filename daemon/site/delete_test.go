@@ -54,7 +54,7 @@ func TestDeletionWithoutTheTable(t *testing.T) {
 		for _, requestID := range []string{"", "r"} {
 			d := newDesk(t)
 			d.db.set(why)
-			result, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 7, RequestID: requestID})
+			result, err := d.Delete(t.Context(), &protocol.DeleteParams{Change: protocol.Change{RequestID: requestID}, ID: 7})
 			if err != nil || result.Revision == 0 {
 				t.Errorf("%v, request id %q: revision %d (%v)", why, requestID, result.Revision, err)
 			}

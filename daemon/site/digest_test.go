@@ -64,7 +64,7 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 	const id = "order-812"
 	set := func(ticket int64, status string) (protocol.RevisionResult, error) {
 		return d.Set(t.Context(), &protocol.SetParams{
-			ID: ticket, Fields: texts("status", status), RequestID: id, Remember: time.Minute,
+			Change: protocol.Change{RequestID: id, Remember: time.Minute}, ID: ticket, Fields: texts("status", status),
 		})
 	}
 	first, err := set(1, "open")
@@ -76,11 +76,13 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 		"another value":  func() error { _, err := set(1, "closed"); return err },
 		"another ticket": func() error { _, err := set(2, "open"); return err },
 		"a create": func() error {
-			_, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: texts("status", "open"), RequestID: id})
+			_, err := d.Create(t.Context(), &protocol.CreateParams{
+				Change: protocol.Change{RequestID: id}, ID: 7, Fields: texts("status", "open"),
+			})
 			return err
 		},
 		"a delete": func() error {
-			_, err := d.Delete(t.Context(), &protocol.DeleteParams{ID: 2, RequestID: id})
+			_, err := d.Delete(t.Context(), &protocol.DeleteParams{Change: protocol.Change{RequestID: id}, ID: 2})
 			return err
 		},
 	} {
@@ -108,16 +110,18 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	fields := texts("status", "open", "updated_at", "2026-01-02 03:04:05")
-	made, err := d.Create(t.Context(), &protocol.CreateParams{ID: 7, Fields: fields, RequestID: "c"})
+	made, err := d.Create(t.Context(), &protocol.CreateParams{Change: protocol.Change{RequestID: "c"}, ID: 7, Fields: fields})
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(fields)
-	again, err := d.Create(t.Context(), &protocol.CreateParams{ID: 8, Fields: fields, RequestID: "c", Remember: time.Minute})
+	again, err := d.Create(t.Context(), &protocol.CreateParams{
+		Change: protocol.Change{RequestID: "c", Remember: time.Minute}, ID: 8, Fields: fields,
+	})
 	if err != nil || again != made {
 		t.Errorf("create again: %+v (%v), want %+v", again, err, made)
 	}
-	several := &protocol.SetManyParams{RequestID: "m"}
+	several := &protocol.SetManyParams{Change: protocol.Change{RequestID: "m"}}
 	for i := range int64(2) {
 		several.Tickets = append(several.Tickets, protocol.TicketFields{ID: 7, Fields: texts("status", fmt.Sprint("s", i))})
 	}
@@ -125,7 +129,9 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := d.Set(t.Context(), &protocol.SetParams{ID: 7, Fields: several.Tickets[1].Fields, RequestID: "m#1"})
+	one, err := d.Set(t.Context(), &protocol.SetParams{
+		Change: protocol.Change{RequestID: "m#1"}, ID: 7, Fields: several.Tickets[1].Fields,
+	})
 	if err != nil || one.Revision != results.Outcomes[1].Revision {
 		t.Errorf("the second pair again: %+v (%v), want %+v", one, err, results.Outcomes[1])
 	}
@@ -142,7 +148,7 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	set := &protocol.SetParams{ID: 1001, Named: 7, Fields: texts("status", "open"), RequestID: "s"}
+	set := &protocol.SetParams{Change: protocol.Change{RequestID: "s"}, ID: 1001, Named: 7, Fields: texts("status", "open")}
 	first, err := d.Set(t.Context(), set)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +160,7 @@ func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
 	if again, err := d.Set(t.Context(), set); err != nil || again != first {
 		t.Errorf("under the old id: %+v (%v), want %+v", again, err, first)
 	}
-	remove := &protocol.DeleteParams{ID: 1001, Named: 7, RequestID: "d"}
+	remove := &protocol.DeleteParams{Change: protocol.Change{RequestID: "d"}, ID: 1001, Named: 7}
 	gone, err := d.Delete(t.Context(), remove)
 	if err != nil {
 		t.Fatal(err)

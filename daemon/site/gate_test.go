@@ -18,7 +18,7 @@ func TestGateJudgesAgainOnceTheTableIsKnown(t *testing.T) {
 		Served: func() error { return unknown },
 		Owns:   func(identity string) bool { return table == "" || identity == table },
 	}}}
-	p := &protocol.SetParams{ID: 1, RequestID: "r", Identity: "THEIRS"}
+	p := &protocol.SetParams{Change: protocol.Change{RequestID: "r", Identity: "THEIRS"}, ID: 1}
 	if !daemon.Meant(p, gate) {
 		t.Fatal("a site that does not know its table judges")
 	}
@@ -27,8 +27,12 @@ func TestGateJudgesAgainOnceTheTableIsKnown(t *testing.T) {
 	}
 	unknown, table = nil, "OURS"
 	_, set := gate.Set(context.Background(), p)
-	_, made := gate.Create(context.Background(), &protocol.CreateParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
-	_, deleted := gate.Delete(context.Background(), &protocol.DeleteParams{ID: 1, RequestID: "r", Identity: "THEIRS"})
+	_, made := gate.Create(context.Background(), &protocol.CreateParams{
+		Change: protocol.Change{RequestID: "r", Identity: "THEIRS"}, ID: 1,
+	})
+	_, deleted := gate.Delete(context.Background(), &protocol.DeleteParams{
+		Change: protocol.Change{RequestID: "r", Identity: "THEIRS"}, ID: 1,
+	})
 	for method, err := range map[string]error{"set": set, "create": made, "delete": deleted} {
 		var refusal *protocol.Error
 		if !errors.As(err, &refusal) || refusal != daemon.ErrNotMeant {

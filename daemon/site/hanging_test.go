@@ -97,7 +97,9 @@ func TestYoungTicketIsShownWhileMySQLHangs(t *testing.T) {
 		d.db.delay = time.Hour
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := d.Create(ctx, &protocol.CreateParams{ID: 7, Fields: status("new"), RequestID: "r"}); err != nil {
+		if _, err := d.Create(ctx, &protocol.CreateParams{
+			Change: protocol.Change{RequestID: "r"}, ID: 7, Fields: status("new"),
+		}); err != nil {
 			t.Fatal(err)
 		}
 		for name, get := range map[string]func() (*protocol.Ticket, error){

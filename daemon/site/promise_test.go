@@ -39,23 +39,24 @@ func TestPromisesReachTheStore(t *testing.T) {
 		r := &recorder{Store: d.store}
 		d.Store, d.Early = r, c.early
 		_, err := d.Create(t.Context(), &protocol.CreateParams{
-			ID: 7, Fields: fields, RequestID: "c", Remember: time.Minute, Ack: c.ack,
+			Change: protocol.Change{RequestID: "c", Remember: time.Minute, Ack: c.ack}, ID: 7, Fields: fields,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.Set(t.Context(), &protocol.SetParams{
-			ID: 7, Fields: fields, RequestID: "s", Remember: time.Minute, Ack: c.ack,
+			Change: protocol.Change{RequestID: "s", Remember: time.Minute, Ack: c.ack}, ID: 7, Fields: fields,
 		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.SetMany(t.Context(), &protocol.SetManyParams{
-			Tickets: []protocol.TicketFields{{ID: 7, Fields: fields}}, RequestID: "m", Remember: time.Minute, Ack: c.ack,
+			Change:  protocol.Change{RequestID: "m", Remember: time.Minute, Ack: c.ack},
+			Tickets: []protocol.TicketFields{{ID: 7, Fields: fields}},
 		}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.Delete(t.Context(), &protocol.DeleteParams{
-			ID: 7, RequestID: "d", Remember: time.Minute, Ack: c.ack,
+			Change: protocol.Change{RequestID: "d", Remember: time.Minute, Ack: c.ack}, ID: 7,
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +79,7 @@ func TestCreateUnderAGivenID(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	made, err := d.Create(t.Context(), &protocol.CreateParams{
-		ID: 7, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}}, RequestID: "c",
+		Change: protocol.Change{RequestID: "c"}, ID: 7, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("open")}},
 	})
 	if err != nil || made.ID != 7 {
 		t.Fatalf("made %+v, %v, want ticket 7", made, err)

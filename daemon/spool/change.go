@@ -129,7 +129,7 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 	}
 	nobodys, err := f.site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
-		_, err = f.site.Delete(ctx, &protocol.DeleteParams{ID: made.ID, Ack: protocol.AckRedis})
+		_, err = f.site.Delete(ctx, &protocol.DeleteParams{Change: protocol.Change{Ack: protocol.AckRedis}, ID: made.ID})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil

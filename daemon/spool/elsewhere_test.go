@@ -38,7 +38,8 @@ func TestTableIsKnownAfterTheLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame, err := new(protocol.Encoder).Request(1, protocol.MethodSet, &protocol.SetParams{
-		ID: 1, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("theirs")}}, RequestID: "r", Identity: "THEIRS",
+		Change: protocol.Change{RequestID: "r", Identity: "THEIRS"},
+		ID:     1, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("theirs")}},
 	})
 	if err != nil {
 		t.Fatal(err)

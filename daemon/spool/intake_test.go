@@ -20,10 +20,13 @@ func TestTakenInByName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	first, second, third := r.name(7), r.name(7), r.name(7)
-	r.write(t, third, frame(t, protocol.MethodDelete, &protocol.DeleteParams{Site: "main", ID: 7, RequestID: "c"}))
+	r.write(t, third, frame(t, protocol.MethodDelete, &protocol.DeleteParams{
+		Change: protocol.Change{Site: "main", RequestID: "c"}, ID: 7,
+	}))
 	r.write(t, second, frame(t, protocol.MethodSet, setParams("main", 7, "closed", "b")))
 	r.write(t, first, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "a", Remember: time.Minute,
+		Change: protocol.Change{Site: "main", RequestID: "a", Remember: time.Minute},
+		ID:     7, Fields: setParams("", 7, "open", "").Fields,
 	}))
 	if status := r.Status(nil); status.Files != 3 || status.Bytes == 0 || status.Taken != 0 {
 		t.Errorf("status %+v, want 3 files", status)
@@ -71,9 +74,9 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 	conditional, unnamed := setParams("main", 1, "x", "r"), setParams("main", 1, "x", "")
 	conditional.IfRevision, unnamed.Remember = 5, 0
 	several := &protocol.SetManyParams{
-		Site: "main", RequestID: "r", Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
+		Change: protocol.Change{Site: "main", RequestID: "r"}, Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
 	}
-	unnumbered := &protocol.CreateParams{Site: "main", Fields: conditional.Fields, RequestID: "r"}
+	unnumbered := &protocol.CreateParams{Change: protocol.Change{Site: "main", RequestID: "r"}, Fields: conditional.Fields}
 	for what, c := range map[string]struct {
 		make   func(t *testing.T, r *rig, name string)
 		reason string
@@ -124,12 +127,14 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
 		}, "no regular file"},
-		"a read":           {params(protocol.MethodGet, &protocol.GetParams{Site: "main", ID: 1}), "code: unknown_method"},
-		"several":          {params(protocol.MethodSetMany, several), "code: unknown_method"},
-		"a condition":      {params(protocol.MethodSet, conditional), "field: if_revision"},
-		"no request id":    {params(protocol.MethodSet, unnamed), "field: request_id"},
-		"a create, no id":  {params(protocol.MethodCreate, unnumbered), "field: id"},
-		"a delete, no id":  {params(protocol.MethodDelete, &protocol.DeleteParams{Site: "main", RequestID: "r"}), "field: id"},
+		"a read":          {params(protocol.MethodGet, &protocol.GetParams{Site: "main", ID: 1}), "code: unknown_method"},
+		"several":         {params(protocol.MethodSetMany, several), "code: unknown_method"},
+		"a condition":     {params(protocol.MethodSet, conditional), "field: if_revision"},
+		"no request id":   {params(protocol.MethodSet, unnamed), "field: request_id"},
+		"a create, no id": {params(protocol.MethodCreate, unnumbered), "field: id"},
+		"a delete, no id": {params(protocol.MethodDelete, &protocol.DeleteParams{
+			Change: protocol.Change{Site: "main", RequestID: "r"},
+		}), "field: id"},
 		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
 		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},
 		"another's id":     {params(protocol.MethodSet, setParams("main", 1, "x", "reused")), "field: request_id\nmessage: it belongs"},
@@ -332,7 +337,8 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 			return protocol.Ticket{ID: id, Revision: c.revision}, nil
 		}
 		r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
-			Site: "main", ID: 7, Fields: setParams("", 7, "open", "").Fields, RequestID: "r", Remember: c.remember,
+			Change: protocol.Change{Site: "main", RequestID: "r", Remember: c.remember},
+			ID:     7, Fields: setParams("", 7, "open", "").Fields,
 		}))
 		r.takeIn(t)
 		r.site.want(t, c.want...)

@@ -240,8 +240,8 @@ func (r *rig) set(t *testing.T, site string, id int64, value, requestID string) 
 
 func setParams(site string, id int64, value, requestID string) *protocol.SetParams {
 	return &protocol.SetParams{
-		Site: site, ID: id, Fields: []protocol.Field{{Name: "status", Value: protocol.Text(value)}}, RequestID: requestID,
-		Remember: 10 * time.Minute,
+		Change: protocol.Change{Site: site, RequestID: requestID, Remember: 10 * time.Minute},
+		ID:     id, Fields: []protocol.Field{{Name: "status", Value: protocol.Text(value)}},
 	}
 }
 

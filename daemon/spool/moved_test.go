@@ -12,7 +12,7 @@ func (r *rig) create(t *testing.T, id int64, requestID string) (name string) {
 	t.Helper()
 	name = r.name(id)
 	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Site: "main", ID: id, Fields: setParams("", id, "open", "").Fields, RequestID: requestID,
+		Change: protocol.Change{Site: "main", RequestID: requestID}, ID: id, Fields: setParams("", id, "open", "").Fields,
 	}))
 	return name
 }
@@ -27,7 +27,9 @@ func TestCreateWhoseIDIsTaken(t *testing.T) {
 	r.create(t, 7, "r")
 	r.set(t, "main", 7, "pending", "s")
 	r.set(t, "main", 8, "other", "o")
-	r.write(t, r.name(7), frame(t, protocol.MethodDelete, &protocol.DeleteParams{Site: "main", ID: 7, RequestID: "d"}))
+	r.write(t, r.name(7), frame(t, protocol.MethodDelete, &protocol.DeleteParams{
+		Change: protocol.Change{Site: "main", RequestID: "d"}, ID: 7,
+	}))
 	r.takeIn(t)
 	r.site.want(t, "set 7 the stranger's before", "create 7 r", "create 0 r", "set 100 pending s (of 7)", "set 8 other o",
 		"delete 100 d (of 7)")

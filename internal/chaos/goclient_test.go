@@ -91,15 +91,17 @@ func outcome(kind history.Kind, err error) (history.Outcome, string) {
 func (g *goCaller) send(ctx context.Context, op *history.Op) error {
 	switch op.Kind {
 	case history.Create:
-		made, err := g.client.CreateWith(ctx, protocol.CreateParams{ID: op.Named, Fields: toWire(op.Fields), RequestID: op.Request})
+		made, err := g.client.CreateWith(ctx, protocol.CreateParams{
+			Change: protocol.Change{RequestID: op.Request}, ID: op.Named, Fields: toWire(op.Fields),
+		})
 		if err == nil {
 			op.Ticket, op.Revision = made.ID, made.Revision
 		}
 		return err
 	case history.Set, history.Increment:
 		revision, err := g.client.Set(ctx, protocol.SetParams{
-			ID: op.Ticket, Fields: toWire(op.Fields), RequestID: op.Request, MustExist: op.MustExist, IfRevision: op.IfRevision,
-			Ack: protocol.Ack(op.Ack),
+			Change: protocol.Change{RequestID: op.Request, Ack: protocol.Ack(op.Ack)},
+			ID:     op.Ticket, Fields: toWire(op.Fields), MustExist: op.MustExist, IfRevision: op.IfRevision,
 		})
 		op.Revision = revision
 		return err

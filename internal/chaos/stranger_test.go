@@ -266,10 +266,14 @@ func (s *stranger) leave(_ context.Context, op *history.Op) {
 	id := op.Ticket
 	if op.Kind == history.Create {
 		id = op.Named
-		p := protocol.CreateParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request, Identity: s.w.site.identity}
+		p := protocol.CreateParams{
+			Change: protocol.Change{RequestID: op.Request, Identity: s.w.site.identity}, ID: id, Fields: toWire(op.Fields),
+		}
 		frame, err = enc.Request(1, protocol.MethodCreate, &p)
 	} else {
-		p := protocol.SetParams{ID: id, Fields: toWire(op.Fields), RequestID: op.Request, Identity: s.w.site.identity}
+		p := protocol.SetParams{
+			Change: protocol.Change{RequestID: op.Request, Identity: s.w.site.identity}, ID: id, Fields: toWire(op.Fields),
+		}
 		frame, err = enc.Request(1, protocol.MethodSet, &p)
 	}
 	name := fmt.Sprintf("%016d-%d-%016x.frame", time.Now().UnixMicro(), id, s.r.Uint64N(1<<63))

@@ -161,7 +161,9 @@ func TestDeletionWhileTheTableIsMissing(t *testing.T) {
 		c := connection(t, r.db)
 		execute(t, c, "INSERT INTO wp_support_tickets (ticket_id, subject, created_at, updated_at) VALUES "+
 			"(500, 'cold', NOW(), NOW()), (501, 'cold', NOW(), NOW())", "RENAME TABLE wp_support_tickets TO aside")
-		path := (&spooler{dir: r.spool()}).put(t, protocol.MethodDelete, 500, &protocol.DeleteParams{ID: 500, RequestID: "spooled"})
+		path := (&spooler{dir: r.spool()}).put(t, protocol.MethodDelete, 500, &protocol.DeleteParams{
+			Change: protocol.Change{RequestID: "spooled"}, ID: 500,
+		})
 		if _, err := client.Set(t.Context(), set(505, "status", "open")); err != nil {
 			t.Errorf("a change behind the spooled deletion: %v", err)
 		}

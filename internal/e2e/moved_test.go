@@ -89,7 +89,9 @@ func (r *rig) restart(t *testing.T) *protocol.Client {
 
 func (s *spooler) create(t *testing.T, id int64, requestID string) {
 	t.Helper()
-	s.put(t, protocol.MethodCreate, id, &protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: requestID})
+	s.put(t, protocol.MethodCreate, id, &protocol.CreateParams{
+		Change: protocol.Change{RequestID: requestID}, ID: id, Fields: subject("mine"),
+	})
 }
 
 // A create waits in the journal, and what was acknowledged after it in the spool: the journal is replayed before the spool is
@@ -159,7 +161,9 @@ func TestSpooledChangeFollowsAMovedCreateAfterARestart(t *testing.T) {
 		}
 		c = r.restart(t)
 		r.wantMoved(t, c, id)
-		again, err := c.CreateWith(t.Context(), protocol.CreateParams{Fields: subject("mine"), RequestID: "order-812"})
+		again, err := c.CreateWith(t.Context(), protocol.CreateParams{
+			Change: protocol.Change{RequestID: "order-812"}, Fields: subject("mine"),
+		})
 		if want := r.moved(t, c)[id]; err != nil || again.ID != want {
 			t.Errorf("the repeated request is told %d (%v), want %d", again.ID, err, want)
 		}

@@ -72,7 +72,8 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	r.Kill()
 	s := &spooler{dir: r.spool()}
 	s.put(t, protocol.MethodCreate, 900, &protocol.CreateParams{
-		ID: 900, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("Where is my order?")}}, RequestID: "c",
+		Change: protocol.Change{RequestID: "c"},
+		ID:     900, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("Where is my order?")}},
 	})
 	bad := s.unusable(t)
 	s.set(t, 900, "status", "pending", "s1")
@@ -81,7 +82,7 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	s.set(t, 1, "status", "before", "known")
 	reused := s.set(t, 1, "status", "another's", "known")
 	s.set(t, 2, "status", "open", "s3")
-	s.put(t, protocol.MethodDelete, 2, &protocol.DeleteParams{ID: 2, RequestID: "d"})
+	s.put(t, protocol.MethodDelete, 2, &protocol.DeleteParams{Change: protocol.Change{RequestID: "d"}, ID: 2})
 	s.set(t, 2, "status", "too late", "s4")
 	if err := r.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -120,7 +121,7 @@ func withRequest(p protocol.SetParams, requestID string) protocol.SetParams {
 func (s *spooler) unusable(t *testing.T) int {
 	t.Helper()
 	content := requestFrame(t, protocol.MethodSet, &protocol.SetParams{
-		ID: 900, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("never")}}, RequestID: "never",
+		Change: protocol.Change{RequestID: "never"}, ID: 900, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("never")}},
 	})
 	other := filepath.Join(filepath.Dir(s.dir), "other")
 	if err := os.WriteFile(other, content, 0o600); err != nil {

@@ -85,7 +85,9 @@ func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 		}
 		for id := first + 1; id <= first+2; id++ {
 			untouched(t, r, c, id)
-			_, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: id, Fields: subject("mine"), RequestID: "named"})
+			_, err := c.CreateWith(t.Context(), protocol.CreateParams{
+				Change: protocol.Change{RequestID: "named"}, ID: id, Fields: subject("mine"),
+			})
 			wantCode(t, err, protocol.CodeExists)
 		}
 		if !o.noRedis { // a client of another daemon writes to ids that this one has leased

@@ -38,7 +38,7 @@ func TestVerify(t *testing.T) {
 	// A column that was NULL gets a value in SQL: a whole copy holds nothing of it.
 	const whole = 4
 	if _, err := c.CreateWith(t.Context(), protocol.CreateParams{
-		ID: whole, RequestID: "r4", Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("whole")}},
+		Change: protocol.Change{RequestID: "r4"}, ID: whole, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("whole")}},
 	}); err != nil {
 		t.Fatal(err)
 	}

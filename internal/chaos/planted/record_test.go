@@ -63,7 +63,9 @@ func (r *rig) create(t *testing.T, h *host, named int64, subject, request string
 	}
 	r.try(t, h, op, func(c *protocol.Client, op *history.Op) error {
 		p := params(named, subject)
-		made, err := c.CreateWith(t.Context(), protocol.CreateParams{ID: named, Fields: p.Fields, RequestID: request})
+		made, err := c.CreateWith(t.Context(), protocol.CreateParams{
+			Change: protocol.Change{RequestID: request}, ID: named, Fields: p.Fields,
+		})
 		if err == nil {
 			id, op.Ticket, op.Revision = made.ID, made.ID, made.Revision
 		}

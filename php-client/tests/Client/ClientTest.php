@@ -15,8 +15,8 @@ use Ticketd\Client\DaemonException;
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Frame;
 use Ticketd\Client\InputException;
-use Ticketd\Client\Limits;
 use Ticketd\Client\LostException;
+use Ticketd\Client\Protocol;
 use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
 use Ticketd\Tests\Support\Peer;
@@ -74,7 +74,7 @@ final class ClientTest extends TestCase {
 		};
 		$this->assertNull( $told( Client::DEFAULT_TIMEOUT_MS, static fn( Client $client ) => $client->get( 1 ) ) );
 		$this->assertNull( $told( 5000, static fn( Client $client ) => $client->flush() ) );
-		$this->assertSame( Limits::MAX_TIMEOUT_MS, $told( 90000, static fn( Client $client ) => $client->delete( 1 ) ) );
+		$this->assertSame( Protocol::MAX_TIMEOUT_MS, $told( 90000, static fn( Client $client ) => $client->delete( 1 ) ) );
 		$left = $told( 20000, static fn( Client $client ) => $client->get( 1 ) );
 		$this->assertGreaterThan( 10000, $left );
 		$this->assertLessThanOrEqual( 20000, $left );

@@ -13,8 +13,8 @@ use Ticketd\Client\ConnectException;
 use Ticketd\Client\Connection;
 use Ticketd\Client\DaemonException;
 use Ticketd\Client\Frame;
-use Ticketd\Client\Limits;
 use Ticketd\Client\LostException;
+use Ticketd\Client\Protocol;
 use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
 use Ticketd\Client\TicketdException;
@@ -168,7 +168,7 @@ final class ConnectionTest extends TestCase {
 				'id'         => 1,
 				'fields'     => array( 'subject' => $large ),
 				'request_id' => 'again',
-				'timeout_ms' => Limits::MAX_TIMEOUT_MS,
+				'timeout_ms' => Protocol::MAX_TIMEOUT_MS,
 			)
 		);
 		$this->assertSame( sha1( Frame::encode( $payload ) ), $peer->frame() );

@@ -13,9 +13,6 @@ namespace Ticketd\Client;
  */
 final class Caller {
 
-	/** Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing. */
-	private const SLOW = array( 'flush', 'list', 'count' );
-
 	/** How much of the time that the daemon assumes may be gone before it is told what is left, in milliseconds. */
 	private const SLACK_MS = 100;
 
@@ -70,7 +67,7 @@ final class Caller {
 			$this->breaker->close();
 			return $value;
 		} catch ( TicketdException $e ) {
-			if ( $e instanceof TimeoutException && ! in_array( $request->method(), self::SLOW, true ) ) {
+			if ( $e instanceof TimeoutException && ! in_array( $request->method(), Protocol::SLOW_METHODS, true ) ) {
 				$this->breaker->open();
 			} elseif ( $e instanceof DaemonException || self::is_refusal( $e ) ) {
 				$this->breaker->close();
@@ -161,8 +158,8 @@ final class Caller {
 	 * @param Deadline $deadline When the call ends.
 	 */
 	private static function params( Request $request, Deadline $deadline ): array {
-		$left_ms    = min( max( 1, intdiv( $deadline->remaining_us(), 1000 ) ), Limits::MAX_TIMEOUT_MS );
-		$assumed_ms = Limits::TIMEOUT_MS;
+		$left_ms    = min( max( 1, intdiv( $deadline->remaining_us(), 1000 ) ), Protocol::MAX_TIMEOUT_MS );
+		$assumed_ms = Protocol::TIMEOUT_MS;
 		$is_assumed = $assumed_ms === $deadline->limit_ms() && $left_ms >= $assumed_ms - self::SLACK_MS;
 		if ( $is_assumed || 'flush' === $request->method() ) {
 			return $request->params();

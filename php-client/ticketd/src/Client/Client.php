@@ -15,13 +15,11 @@ namespace Ticketd\Client;
 final class Client {
 
 	/** Time a call has, in milliseconds, unless it is told otherwise. */
-	public const DEFAULT_TIMEOUT_MS = Limits::TIMEOUT_MS;
+	public const DEFAULT_TIMEOUT_MS = Protocol::TIMEOUT_MS;
 
 	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;
 
-	/** Dead letters of a page unless it is told otherwise. */
-	public const DEAD_LIMIT = 50;
 
 	/**
 	 * How long the daemon remembers a request id that was made up here, in seconds: as long as a call that was lost is
@@ -279,7 +277,7 @@ final class Client {
 	 * @return array[] By ticket id, ascending: `id`, `revision`, `code` and `reason` (MySQL's), `at_ms`, `deleted`,
 	 *         `fields`.
 	 */
-	public function dead_list( int $after = 0, int $limit = self::DEAD_LIMIT ): array {
+	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
 		$params = array( 'limit' => $limit ) + ( 0 === $after ? array() : array( 'after' => $after ) );
 		return $this->call( 'dead_list', $params, array( Result::class, 'letters' ) );
 	}

@@ -18,7 +18,7 @@ interface Codec {
 	/**
 	 * Encodes `[0, id, method, params]`.
 	 *
-	 * @param int    $id     Request id, 1 to Limits::MAX_ID.
+	 * @param int    $id     Request id, 1 to Protocol::MAX_ID.
 	 * @param string $method The method's name.
 	 * @param array  $params The parameters by name. `fields`, and the second element of each pair in `tickets`, are
 	 *                       maps whatever their keys are; any other array is a list.

@@ -76,10 +76,10 @@ final class Connection {
 	}
 
 	/**
-	 * The next request id, 1 to Limits::MAX_ID.
+	 * The next request id, 1 to Protocol::MAX_ID.
 	 */
 	public function next_id(): int {
-		$this->last_id = $this->last_id < Limits::MAX_ID ? $this->last_id + 1 : 1;
+		$this->last_id = $this->last_id < Protocol::MAX_ID ? $this->last_id + 1 : 1;
 		return $this->last_id;
 	}
 

@@ -13,12 +13,6 @@ namespace Ticketd\Client;
  */
 final class Door {
 
-	/** What a field's name may be. */
-	private const NAME = '/^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$/D';
-
-	/** What a request id may be. */
-	private const REQUEST_ID = '/^[!-~]+$/D';
-
 	/**
 	 * Checks a `create`, `set` or `delete`.
 	 *
@@ -30,10 +24,10 @@ final class Door {
 		if ( null !== $id && $id < 1 ) {
 			throw new InputException( 'A ticket id is a whole number from 1.', 'id' );
 		}
-		$most = 'set' === $request->method() ? Limits::MAX_SET_REQUEST_ID : Limits::MAX_REQUEST_ID;
-		if ( ! preg_match( self::REQUEST_ID, $request->request_id() ) || strlen( $request->request_id() ) > $most ) {
+		$most = 'set' === $request->method() ? Protocol::MAX_SET_REQUEST_ID : Protocol::MAX_REQUEST_ID;
+		if ( ! preg_match( Protocol::REQUEST_ID, $request->request_id() ) || strlen( $request->request_id() ) > $most ) {
 			throw new InputException(
-				sprintf( 'A request id has 1 to %d printable ASCII characters, no spaces.', Limits::MAX_REQUEST_ID ),
+				sprintf( 'A request id has 1 to %d printable ASCII characters, no spaces.', Protocol::MAX_REQUEST_ID ),
 				'request_id'
 			);
 		}
@@ -49,12 +43,12 @@ final class Door {
 	 * @throws InputException If one is refused.
 	 */
 	private static function check_fields( array $fields ): void {
-		if ( array() === $fields || count( $fields ) > Limits::MAX_FIELDS ) {
-			throw new InputException( sprintf( 'Give 1 to %d fields.', Limits::MAX_FIELDS ), 'fields' );
+		if ( array() === $fields || count( $fields ) > Protocol::MAX_FIELDS ) {
+			throw new InputException( sprintf( 'Give 1 to %d fields.', Protocol::MAX_FIELDS ), 'fields' );
 		}
 		foreach ( $fields as $name => $value ) {
 			$name = (string) $name;
-			if ( ! preg_match( self::NAME, $name ) ) {
+			if ( ! preg_match( Protocol::NAME, $name ) ) {
 				throw new InputException(
 					'The name of a field has 1 to 64 of A-Z a-z 0-9 _ - and does not begin with "_".',
 					preg_match( '//u', $name ) ? $name : 'fields'

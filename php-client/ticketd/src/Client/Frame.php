@@ -23,35 +23,35 @@ final class Frame {
 	 */
 	public static function encode( string $payload ): string {
 		$length = strlen( $payload );
-		if ( $length > Limits::MAX_PAYLOAD ) {
+		if ( $length > Protocol::MAX_PAYLOAD ) {
 			throw new InputException(
 				sprintf(
 					'The request has %d bytes, at most %d are possible. Send fewer tickets at once or shorter values.',
 					$length,
-					Limits::MAX_PAYLOAD
+					Protocol::MAX_PAYLOAD
 				),
 				'',
 				'too_large'
 			);
 		}
 		// The version is the most significant of the four bytes, so one 32-bit integer is the whole header.
-		return pack( 'N', Limits::VERSION << 24 | $length ) . $payload;
+		return pack( 'N', Protocol::VERSION << 24 | $length ) . $payload;
 	}
 
 	/**
 	 * Reads the payload's length from a header.
 	 *
 	 * @param string $bytes At least HEADER_BYTES bytes.
-	 * @return int Length in bytes, 1 to Limits::MAX_PAYLOAD.
+	 * @return int Length in bytes, 1 to Protocol::MAX_PAYLOAD.
 	 * @throws ProtocolException If the version or the length is not possible.
 	 */
 	public static function payload_length( string $bytes ): int {
 		$header = unpack( 'N', $bytes )[1];
-		if ( Limits::VERSION !== $header >> 24 ) {
+		if ( Protocol::VERSION !== $header >> 24 ) {
 			throw new ProtocolException( sprintf( 'a frame of version %d', $header >> 24 ) );
 		}
 		$length = $header & 0xffffff;
-		if ( 0 === $length || $length > Limits::MAX_PAYLOAD ) {
+		if ( 0 === $length || $length > Protocol::MAX_PAYLOAD ) {
 			throw new ProtocolException( sprintf( 'a frame of %d bytes', $length ) );
 		}
 		return $length;

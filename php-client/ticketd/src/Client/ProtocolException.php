@@ -23,7 +23,7 @@ final class ProtocolException extends TicketdException {
 			sprintf(
 				'The answer is none of ticketd\'s: %s. Check that a daemon that speaks version %d listens there.',
 				$what,
-				Limits::VERSION
+				Protocol::VERSION
 			),
 			false,
 			true

@@ -9,9 +9,12 @@ namespace Ticketd\Client;
 
 /**
  * Decodes one payload. Every length is checked against the bytes that are left before anything is made of it, and
- * nesting ends at Limits::MAX_DEPTH. There is no extension type that could name a class: they are all refused.
+ * nesting ends at self::MAX_DEPTH. There is no extension type that could name a class: they are all refused.
  */
 final class PureDecoder {
+
+	/** How deep arrays and maps of a message may be nested. No message of the protocol comes near it. */
+	private const MAX_DEPTH = 32;
 
 	/** Formats of fixed width: how many bytes follow and how unpack() reads them. */
 	private const NUMBERS = array(
@@ -201,8 +204,8 @@ final class PureDecoder {
 	 * @throws ProtocolException If it cannot be.
 	 */
 	private function enter( int $values, int $depth ): void {
-		if ( $depth >= Limits::MAX_DEPTH ) {
-			throw new ProtocolException( sprintf( 'a value nested more than %d deep', Limits::MAX_DEPTH ) );
+		if ( $depth >= self::MAX_DEPTH ) {
+			throw new ProtocolException( sprintf( 'a value nested more than %d deep', self::MAX_DEPTH ) );
 		}
 		if ( $values > $this->length - $this->at ) {
 			throw new ProtocolException( 'an array or map that is cut short' );

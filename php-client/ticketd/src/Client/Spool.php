@@ -284,7 +284,7 @@ final class Spool {
 		if ( null === Files::mine( $path ) ) {
 			return null;
 		}
-		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Limits::MAX_PAYLOAD + 1 );
+		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
 		if ( false === $frame || strlen( $frame ) <= Frame::HEADER_BYTES ) {
 			return null;
 		}

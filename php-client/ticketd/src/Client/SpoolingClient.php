@@ -146,8 +146,8 @@ final class SpoolingClient {
 				throw $this->unspooled( $failure );
 			}
 		}
-		if ( count( $fields_by_id ) > Limits::MAX_TICKETS ) {
-			throw new InputException( sprintf( 'Give at most %d tickets.', Limits::MAX_TICKETS ), 'tickets' );
+		if ( count( $fields_by_id ) > Protocol::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Give at most %d tickets.', Protocol::MAX_TICKETS ), 'tickets' );
 		}
 		$outcomes = array();
 		foreach ( $failure->request()->pairs() as $pair ) {

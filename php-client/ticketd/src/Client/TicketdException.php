@@ -12,8 +12,8 @@ namespace Ticketd\Client;
  */
 abstract class TicketdException extends \RuntimeException {
 
-	/** The reasons that are an outage. */
-	private const OUTAGES = array( 'unavailable', 'overloaded', 'shutting_down', 'timeout', 'lost' );
+	/** The reasons that are an outage, beside the daemon's own codes. */
+	private const OUTAGES = array( 'timeout', 'lost' );
 
 	/**
 	 * Stable name of the failure.
@@ -106,7 +106,8 @@ abstract class TicketdException extends \RuntimeException {
 	 * The daemon's refusals and faults are no outage: they would only come back.
 	 */
 	public function is_outage(): bool {
-		return in_array( $this->reason, self::OUTAGES, true );
+		return in_array( $this->reason, self::OUTAGES, true )
+			|| in_array( $this->reason, Protocol::RETRYABLE_CODES, true );
 	}
 
 	/**

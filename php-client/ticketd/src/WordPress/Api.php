@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
+use Ticketd\Client\Protocol;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
@@ -376,7 +377,7 @@ final class Api {
 	 * @param int $limit 1 to 1,000 letters.
 	 * @return array[]|\WP_Error
 	 */
-	public function dead_list( int $after = 0, int $limit = Client::DEAD_LIMIT ) {
+	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ) {
 		return $this->attempt(
 			'dead_list',
 			static fn( Client $client ): array => $client->dead_list( $after, $limit )

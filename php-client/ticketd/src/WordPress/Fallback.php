@@ -8,8 +8,8 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\InputException;
-use Ticketd\Client\Limits;
 use Ticketd\Client\LocalException;
+use Ticketd\Client\Protocol;
 use Ticketd\Client\Request;
 use Ticketd\Client\Spool;
 
@@ -158,8 +158,8 @@ final class Fallback {
 	 * @throws InputException If there are too many.
 	 */
 	private function read( array $ids ): ?array {
-		if ( count( $ids ) > Limits::MAX_TICKETS ) {
-			throw new InputException( sprintf( 'Ask for at most %d tickets.', Limits::MAX_TICKETS ), 'ids' );
+		if ( count( $ids ) > Protocol::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Ask for at most %d tickets.', Protocol::MAX_TICKETS ), 'ids' );
 		}
 		$table  = Table::describe( $this->table_name );
 		$places = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );

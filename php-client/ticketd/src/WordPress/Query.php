@@ -8,7 +8,7 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\InputException;
-use Ticketd\Client\Limits;
+use Ticketd\Client\Protocol;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -18,14 +18,8 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Query {
 
-	/** What tickets can be sorted by. */
-	private const SORTS = array( 'ticket_id', 'created_at', 'updated_at', 'priority', 'status' );
-
 	/** Arguments of a count; a list has more. */
 	private const SELECTION = array( 'where', 'contains', 'created_at', 'updated_at', 'deleted', 'fresh' );
-
-	/** Tickets of a page unless it is told otherwise. */
-	private const DEFAULT_LIMIT = 50;
 
 	/**
 	 * The table.
@@ -96,9 +90,9 @@ final class Query {
 		$rows = Database::rows(
 			"SELECT MIN(`$field`) AS `value`, COUNT(*) AS `n`" . $this->from()
 			. " GROUP BY `$field` ORDER BY `n` DESC, `value` LIMIT %d",
-			array_merge( $this->values, array( Limits::MAX_GROUPS + 1 ) )
+			array_merge( $this->values, array( Protocol::MAX_GROUPS + 1 ) )
 		);
-		if ( null !== $rows && count( $rows ) > Limits::MAX_GROUPS ) {
+		if ( null !== $rows && count( $rows ) > Protocol::MAX_GROUPS ) {
 			throw new InputException( 'The field has too many values: count fewer tickets at once.', 'by' );
 		}
 		$groups = null === $rows ? null : array();
@@ -120,11 +114,11 @@ final class Query {
 	 */
 	public function page(): ?array {
 		$this->check_names( array_merge( self::SELECTION, array( 'sort', 'order', 'limit', 'after' ) ) );
-		$sort         = $this->choice( 'sort', self::SORTS, 'ticket_id' );
+		$sort         = $this->choice( 'sort', Protocol::SORTS, Protocol::SORTS[0] );
 		$is_ascending = 'asc' === $this->choice( 'order', array( 'asc', 'desc' ), 'desc' );
-		$limit        = $this->args['limit'] ?? self::DEFAULT_LIMIT;
-		if ( ! is_int( $limit ) || $limit < 1 || $limit > Limits::MAX_TICKETS ) {
-			throw new InputException( sprintf( 'Give a whole number from 1 to %d.', Limits::MAX_TICKETS ), 'limit' );
+		$limit        = $this->args['limit'] ?? Protocol::DEFAULT_LIMIT;
+		if ( ! is_int( $limit ) || $limit < 1 || $limit > Protocol::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Give a whole number from 1 to %d.', Protocol::MAX_TICKETS ), 'limit' );
 		}
 		$this->select();
 		$expression = $this->sorted_by( $sort );
@@ -197,8 +191,8 @@ final class Query {
 	 */
 	private function select(): void {
 		$where = $this->args['where'] ?? array();
-		if ( count( $where ) > Limits::MAX_WHERE ) {
-			throw new InputException( sprintf( 'Ask for at most %d fields.', Limits::MAX_WHERE ), 'where' );
+		if ( count( $where ) > Protocol::MAX_WHERE ) {
+			throw new InputException( sprintf( 'Ask for at most %d fields.', Protocol::MAX_WHERE ), 'where' );
 		}
 		foreach ( $where as $field => $values ) {
 			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
@@ -236,8 +230,8 @@ final class Query {
 		if ( ! $this->table->has( $field ) || 'json' === $this->table->type( $field ) ) {
 			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
 		}
-		if ( array() === $values || count( $values ) > Limits::MAX_CHOICES ) {
-			throw new InputException( sprintf( 'Ask for 1 to %d values.', Limits::MAX_CHOICES ), $field );
+		if ( array() === $values || count( $values ) > Protocol::MAX_CHOICES ) {
+			throw new InputException( sprintf( 'Ask for 1 to %d values.', Protocol::MAX_CHOICES ), $field );
 		}
 		$given  = array_filter(
 			$values,
@@ -268,8 +262,8 @@ final class Query {
 		if ( ! $this->table->has( $field ) || ! in_array( $this->table->type( $field ), $types, true ) ) {
 			throw new InputException( 'Only columns of text can be searched.', $field );
 		}
-		if ( '' === $text || strlen( $text ) > Limits::MAX_CONTAINS ) {
-			throw new InputException( sprintf( 'Search for a text of 1 to %d bytes.', Limits::MAX_CONTAINS ), $field );
+		if ( '' === $text || strlen( $text ) > Protocol::MAX_CONTAINS ) {
+			throw new InputException( sprintf( 'Search for a text of 1 to %d bytes.', Protocol::MAX_CONTAINS ), $field );
 		}
 		$this->add( "LOCATE(%s, `$field`) > 0", $text );
 	}

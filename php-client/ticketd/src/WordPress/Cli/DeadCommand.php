@@ -7,7 +7,7 @@
 
 namespace Ticketd\WordPress\Cli;
 
-use Ticketd\Client\Limits;
+use Ticketd\Client\Protocol;
 use Ticketd\WordPress\Api;
 
 defined( 'ABSPATH' ) || exit;
@@ -70,7 +70,7 @@ final class DeadCommand {
 		$rows  = array();
 		$after = 0;
 		do {
-			$letters = $this->api->dead_list( $after, Limits::MAX_TICKETS );
+			$letters = $this->api->dead_list( $after, Protocol::MAX_TICKETS );
 			Output::fail_on_error( $letters );
 			foreach ( $letters as $letter ) {
 				$after  = $letter['id'];
@@ -84,7 +84,7 @@ final class DeadCommand {
 					'fields'   => wp_json_encode( (object) $letter['fields'] ),
 				);
 			}
-		} while ( count( $letters ) === Limits::MAX_TICKETS );
+		} while ( count( $letters ) === Protocol::MAX_TICKETS );
 		Output::rows( $rows, $assoc_args, array( 'id', 'revision', 'at', 'code', 'reason', 'deleted', 'fields' ) );
 	}
 

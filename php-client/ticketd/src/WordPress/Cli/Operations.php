@@ -8,7 +8,7 @@
 namespace Ticketd\WordPress\Cli;
 
 use Ticketd\Client\Client;
-use Ticketd\Client\Limits;
+use Ticketd\Client\Protocol;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Doctor;
 use Ticketd\WordPress\Settings;
@@ -104,7 +104,7 @@ final class Operations {
 			'flushed' => 0,
 			'dead'    => 0,
 		);
-		foreach ( array() === $ids ? array( array() ) : array_chunk( $ids, Limits::MAX_TICKETS ) as $some ) {
+		foreach ( array() === $ids ? array( array() ) : array_chunk( $ids, Protocol::MAX_TICKETS ) as $some ) {
 			$bar  = new FlushProgress();
 			$done = $this->api->flush( $some, array( $bar, 'report' ), $timeout * 1000 );
 			$bar->finish();
