@@ -32,7 +32,8 @@ func (s *site) locked() fault {
 	}
 }
 
-// presets are what a server can do to its sessions; each changes what arrives, or whether something does, where a session is left so.
+// presets are what a server can do to its sessions. Each changes what arrives, or whether something does, in a session that is
+// left so.
 var presets = []string{
 	"SET NAMES latin1", "SET NAMES utf8", "SET autocommit = 0", "SET time_zone = '+05:00'", "SET completion_type = 1",
 	"SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "SET SESSION TRANSACTION READ ONLY",

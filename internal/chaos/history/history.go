@@ -44,7 +44,7 @@ const (
 // that host's daemon ingests it, before any request that the daemon works on later.
 const Spooled = "spooled"
 
-// Unanswered begins the code of a PHP page that gave no answer: it hung, or ended in an error that the client class does not know.
+// Unanswered begins the code of a PHP page that gave no answer: it hung, or ended in an unknown error.
 const Unanswered = "page: "
 
 // Fields are the names of the fields that the workload writes, and that are recorded where they are read. Every value but NULL
