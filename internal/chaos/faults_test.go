@@ -45,6 +45,12 @@ func (s *site) fault(st step) fault {
 		}
 		return h.spoolFolder(act)
 	case "mysql":
+		switch act {
+		case "locked":
+			return s.locked()
+		case "preset":
+			return s.preset(st.Amount)
+		}
 		if act == "cut" || act == "slow" || act == "reset" {
 			return toxic(h.mysql, act, st.Amount)
 		}

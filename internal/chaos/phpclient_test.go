@@ -106,7 +106,7 @@ func (p *phpCaller) call(ctx context.Context, op *history.Op) {
 	said, err := p.visit(ctx, op)
 	switch {
 	case err != nil:
-		op.Outcome, op.Code = history.Unknown, "page: "+err.Error()
+		op.Outcome, op.Code = history.Unknown, history.Unanswered+err.Error()
 		if reads {
 			op.Outcome = history.Refused
 		}

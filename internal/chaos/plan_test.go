@@ -44,6 +44,8 @@ var (
 		{name: "mysql-cut", weight: 2, longest: 3 * time.Second, per: true},
 		{name: "mysql-slow", weight: 2, longest: 3 * time.Second, per: true, amount: 300},
 		{name: "mysql-reset", weight: 2, longest: 2 * time.Second, per: true},
+		{name: "mysql-locked", weight: 2, longest: 3 * time.Second},
+		{name: "mysql-preset", weight: 2, longest: 3 * time.Second, amount: 1000},
 		{name: "revoke", weight: 2, longest: 3 * time.Second},
 		{name: "alter-add", weight: 1, longest: 2 * time.Second},
 		{name: "alter-length", weight: 1, longest: 2 * time.Second},

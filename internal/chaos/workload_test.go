@@ -236,7 +236,7 @@ func (c *client) fields() map[string]history.Value {
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	null, count := c.r.IntN(20), 1+c.r.IntN(3)
 	for _, name := range names[:count] {
-		value := fmt.Sprintf("c%d-%d", c.number, c.n)
+		value := fmt.Sprintf("c%d-%d ü€😀", c.number, c.n) // of two, three and four bytes a character
 		switch {
 		case null == 0 && (name == "category" || name == "priority"):
 			fields[name] = nil

@@ -30,6 +30,7 @@ const (
 	RuleLeftDirty  = "nothing stays dirty"
 	RuleFinalLower = "MySQL has the highest revision"
 	RuleCounters   = "no increment is lost"
+	RuleAnswered   = "every page is answered"
 )
 
 // All judges a history by every rule. What is wrong comes in the order of the rules above and of the tickets. A history that
@@ -41,7 +42,7 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

@@ -23,6 +23,7 @@
 //   - No id is given twice (ids.go).
 //   - A conditional change is made over nothing that its client has not seen (counters.go): of counters that are raised by
 //     compare and set, whatever acknowledges the changes, no acknowledged increment is lost.
+//   - Each PHP page has an answer (answered.go), whatever is away.
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
 //     that may have come later, in its row or, where MySQL refused it, in a dead letter.
 package check

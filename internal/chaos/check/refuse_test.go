@@ -16,6 +16,9 @@ type badHistory struct {
 
 // Histories that break a promise.
 var bad = map[string]badHistory{
+	"a page that hangs": {RuleAnswered, func(s *script) {
+		s.set(1, "status=a", unknown, func(op *history.Op) { op.Via, op.Code = "php", history.Unanswered+"time-out" })
+	}},
 	"a lost update": {RuleFinal, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(1, "status=b", rev(11))

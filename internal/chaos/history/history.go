@@ -44,6 +44,9 @@ const (
 // that host's daemon ingests it, before any request that the daemon works on later.
 const Spooled = "spooled"
 
+// Unanswered begins the code of a PHP page that gave no answer: it hung, or ended in an unknown error.
+const Unanswered = "page: "
+
 // Fields are the names of the fields that the workload writes, and that are recorded where they are read. Every value but NULL
 // is written once in a run.
 var Fields = []string{"subject", "status", "category", "priority", "assigned_to", "extra_a"}

@@ -24,8 +24,10 @@ type invariant struct {
 	site    string // TOML
 	journal bool   // without Redis
 	patient bool   // see rig
-	provoke func(t *testing.T, r *rig)
-	rule    string
+	// forgetful gives the rig a Redis of its own, which writes to its disk only when it is told to.
+	forgetful bool
+	provoke   func(t *testing.T, r *rig)
+	rule      string
 }
 
 // cases are the invariants of a daemon's own world; those at its borders are strangers.
@@ -74,8 +76,8 @@ var cases = map[string]invariant{
 // With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
-	for _, invariants := range []map[string]invariant{cases, folders, strangers} {
-		for name, c := range invariants {
+	for _, kind := range []map[string]invariant{cases, folders, strangers, promises} {
+		for name, c := range kind {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				t.Run("sound", func(t *testing.T) {
@@ -86,7 +88,7 @@ func TestPlanted(t *testing.T) {
 				})
 				t.Run("switched off", func(t *testing.T) {
 					t.Parallel()
-					found := c.found(t, build(t, cmp.Or(c.with, name), c.all()))
+					found := c.found(t, build(t, cmp.Or(c.with, name), c.all(kind)))
 					if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == c.rule }) {
 						t.Errorf("nothing says that this breaks the rule %q; found:\n%s", c.rule, report(found))
 					}
@@ -101,18 +103,22 @@ func (c *invariant) found(t *testing.T, binary string) []history.Violation {
 	t.Helper()
 	r := newRig(t, binary, c.site)
 	r.journal, r.patient = c.journal, c.patient
+	if c.forgetful {
+		r.redis = testenv.NewRedis(t, testenv.RedisOptions{})
+		r.keys = r.redis.Client(t)
+	}
 	c.provoke(t, r)
 	return check.All(r.settle(t))
 }
 
-// all are the plants of all invariants that share a daemon.
-func (c *invariant) all() []plant {
+// all are the plants of all invariants of a kind that share a daemon.
+func (c *invariant) all(kind map[string]invariant) []plant {
 	if c.with == "" {
 		return c.plants
 	}
 	var all []plant
-	for _, name := range slices.Sorted(maps.Keys(strangers)) {
-		if other := strangers[name]; other.with == c.with {
+	for _, name := range slices.Sorted(maps.Keys(kind)) {
+		if other := kind[name]; other.with == c.with {
 			all = append(all, other.plants...)
 		}
 	}
