@@ -109,7 +109,11 @@ php-protocol: ## Write the plugin's copy of what both sides of the protocol must
 	mv $(PLUGIN)/ticketd/src/Client/Protocol.php.new $(PLUGIN)/ticketd/src/Client/Protocol.php
 
 .PHONY: lint
-lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh ## Run every linter
+lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh shape ## Run every linter
+
+.PHONY: shape
+shape: ## Print how the code reads: helpers far from their caller, files of a type, pronouns in comments; a trend, no gate
+	@$(GO) run ./internal/shape
 
 .PHONY: lint-go
 lint-go: ## Check formatting and run golangci-lint (builds itself the first time)
