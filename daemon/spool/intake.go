@@ -138,8 +138,8 @@ func (s *Spool) tell(sites map[daemon.Site]bool) {
 // The error says that takeSite did not come to an end.
 func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
 	began := s.opts.Now()
-	lanes, due := s.begin(in)
-	if lanes == nil {
+	due, isTime := s.begin(in)
+	if !isTime {
 		return nil
 	}
 	left := true // stays so after a panic too, which is the handling of one request's
@@ -149,7 +149,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	queue, rests := s.waiting(in, lanes, site), s.resting(in)
+	queue, rests := s.waiting(in, site), s.resting(in)
 	for i, f := range queue {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -174,14 +174,14 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 	return nil
 }
 
-// begin returns the site's lanes, and those that must be looked at, or nothing where there is nothing to do.
-func (s *Spool) begin(in *intake) (lanes, due []*lane) {
+// begin returns the site's lanes that must be looked at, and whether there is anything to do.
+func (s *Spool) begin(in *intake) (due []*lane, isTime bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hear()
 	now := s.opts.Now()
 	if s.hidden(in) != nil || (in.hold != nil && now.Before(in.hold.until)) {
-		return nil, nil
+		return nil, false
 	}
 	for _, l := range in.lanes {
 		if l.busy || l.due(now) { // who looks at it now has done so when look returns
@@ -189,10 +189,10 @@ func (s *Spool) begin(in *intake) (lanes, due []*lane) {
 		}
 	}
 	if len(due) == 0 && !in.pending && in.hold == nil && !in.isDue(now) {
-		return nil, nil // only tickets are held, and it is not their time
+		return nil, false // only tickets are held, and it is not their time
 	}
 	in.busy, in.refused = true, 0
-	return in.lanes, due
+	return due, true
 }
 
 // isDue says whether it is time to try a ticket that is held once more. It is called with the spool's mu held.
@@ -238,9 +238,10 @@ type queued struct {
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
-func (s *Spool) waiting(in *intake, lanes []*lane, site daemon.Site) []queued {
+func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 	s.mu.Lock()
-	in.pending = false // a look that finds more says so again
+	in.pending = false // a look that finds more says so again, and so does another lane of the site
+	lanes := in.lanes
 	s.mu.Unlock()
 	var queue []queued
 	for _, l := range lanes {

@@ -291,6 +291,10 @@ func (s *Spool) assign() {
 		}
 	}
 	for site, in := range s.sites {
+		for _, l := range lanes[site] {
+			// A look at the lane before it was the site's has told what it found, and nothing came of that.
+			in.pending = in.pending || !slices.Contains(in.lanes, l)
+		}
 		in.lanes = lanes[site]
 	}
 }

@@ -83,6 +83,44 @@ func TestFolderIsReplaced(t *testing.T) {
 	}
 }
 
+// hooked calls hook once, when the spool asks whose changes its folders may hold.
+type hooked struct {
+	Sites
+
+	hook func()
+}
+
+func (h *hooked) Of(p daemon.Peer) []daemon.Site {
+	if hook := h.hook; hook != nil {
+		h.hook = nil
+		hook()
+	}
+	return h.Sites.Of(p)
+}
+
+// A folder is moved away, and the spool's own round looks at it before the site has the former folder as a lane: the round after
+// that ingests the changes in it. Without the mark that assign leaves they stay there until another change comes.
+func TestFolderIsReplacedDuringARound(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.settle(t, h.site)
+	h.put(t, alice, alice, "main", "older")
+	check(t, os.Rename(h.folder(alice), h.folder(alice)+"-old"))
+	h.prepare(t, alice)
+	h.opts.Sites = &hooked{Sites: h.opts.Sites, hook: func() {
+		h.lookElsewhere(t.Context())
+		in := h.sites[h.site]
+		check(t, in.take(t.Context()))
+		defer in.give()
+		check(t, h.takeSite(t.Context(), h.site, in, all))
+	}}
+	h.Refresh()
+	if err := h.TakeIn(t.Context()); err != nil { // at once: the next look at all folders is not due
+		t.Fatal(err)
+	}
+	h.site.want(t, "set 1 older older")
+}
+
 // A folder that was moved away comes back with what waits in it: that is made once, and before what is newer.
 func TestFolderComesBack(t *testing.T) {
 	t.Parallel()
