@@ -97,6 +97,14 @@ test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/
 	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
 		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
 
+.PHONY: test-mysql
+test-mysql: deps ## Run what needs a MySQL against Oracle's: SERVER=/path/to/mysqld, which internal/testenv/mysql.sh makes; DURATION (1m) of chaos
+	@[[ -n "$(SERVER)" ]] || { echo "SERVER=/path/to/mysqld is missing; internal/testenv/mysql.sh FOLDER makes one" >&2; exit 1; }
+	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) $(GO) test -race -count=1 -timeout 30m ./sync/... ./internal/chaos/planted
+	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) $(GO) test -race -count=1 -timeout 45m -parallel 2 ./internal/e2e
+	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1m) \
+		TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos$$' ./internal/chaos
+
 .PHONY: test-browser
 test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots are left in dist/browser
 	@internal/testenv/deps.sh --browser

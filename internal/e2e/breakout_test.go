@@ -102,6 +102,9 @@ func (r *rig) found(t *testing.T, c *protocol.Client, id int64, how string, s pr
 
 // fold brings together what the collation does, as far as these values need it.
 func fold(s string) string {
+	if testenv.IsMySQL() {
+		s = strings.ReplaceAll(s, "\x00", "") // it weighs nothing in utf8mb4_0900_ai_ci
+	}
 	return strings.NewReplacer("\uff07", "'", "\u00bf", "?").Replace(strings.ToLower(s))
 }
 

@@ -202,9 +202,14 @@ func TestMySQLFailsOver(t *testing.T) {
 	}
 	exec(first, "CREATE USER replica@'127.0.0.1' IDENTIFIED BY 'x'")
 	exec(first, "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'")
-	exec(second, fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', "+
-		"MASTER_PASSWORD='x', MASTER_USE_GTID=slave_pos", first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
-	exec(second, "START SLAVE")
+	follow, begin, end := "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER='replica', "+
+		"MASTER_PASSWORD='x', MASTER_USE_GTID=slave_pos", "START SLAVE", "STOP SLAVE"
+	if testenv.IsMySQL() {
+		follow, begin, end = "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=%s, SOURCE_USER='replica', "+
+			"SOURCE_PASSWORD='x', GET_SOURCE_PUBLIC_KEY=1", "START REPLICA", "STOP REPLICA"
+	}
+	exec(second, fmt.Sprintf(follow, first.Addr()[strings.LastIndexByte(first.Addr(), ':')+1:]))
+	exec(second, begin)
 	if err := first.CreateDatabase(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +233,7 @@ func TestMySQLFailsOver(t *testing.T) {
 			"(SELECT COUNT(*) FROM wp_support_tickets_identity WHERE id > 1)").Scan(&rows, &marks)
 		return err == nil && rows == 1 && marks > 0
 	})
-	exec(second, "STOP SLAVE")
+	exec(second, end)
 	first.Kill()
 	if err := os.Remove(address); err != nil {
 		t.Fatal(err)

@@ -216,9 +216,9 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, "the second daemon has flushed", func() bool {
 		return column(t, here.db, "subject", 1) == "second"
 	})
-	here.proxy.Release()
-	// The held connection answers again only after the late statement was worked on.
-	if _, err := a.Set(t.Context(), set(2, "subject", "after")); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := here.proxy.ReleaseAnswered(ctx); err != nil {
 		t.Fatal(err)
 	}
 	settled(t, here)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -26,7 +27,7 @@ type MariaDBOptions struct {
 	Data string
 }
 
-// MariaDB is a private MariaDB server. Its user root has no password; its socket lies in a folder that is closed to
+// MariaDB is a private MariaDB server, or the MySQL that TICKETD_TEST_MYSQL names. Its user root has no password; its socket lies in a folder that is closed to
 // others.
 type MariaDB struct {
 	process
@@ -37,7 +38,7 @@ type MariaDB struct {
 
 // StartMariaDB starts a MariaDB whose data and socket lie in dir.
 func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, error) {
-	path, err := program("mariadb-server", "mariadbd")
+	kind, err := databaseServer()
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +47,15 @@ func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, 
 		return nil, err
 	}
 	data := filepath.Join(filepath.Dir(socket), "data")
-	if err := copyTemplate(ctx, path, o.Data, data); err != nil {
+	if err := kind.copyTemplate(ctx, o.Data, data); err != nil {
 		return nil, err
 	}
-	args := []string{
-		"--no-defaults", "--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(data, "mariadbd.pid"),
+	args := slices.Concat(kind.flags, []string{
+		"--datadir=" + data, "--socket=" + socket, "--pid-file=" + filepath.Join(data, "server.pid"),
 		"--skip-networking", "--skip-log-bin", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M",
-		"--innodb-log-file-size=" + templateLogSize, "--innodb-buffer-pool-dump-at-shutdown=OFF",
-		"--innodb-buffer-pool-load-at-startup=OFF",
+		"--innodb-buffer-pool-dump-at-shutdown=OFF", "--innodb-buffer-pool-load-at-startup=OFF",
 		"--tmpdir=" + filepath.Dir(socket), // a server that starts deletes what looks like a temporary table in it, another's too
-	}
+	})
 	if asRoot() {
 		args = append(args, "--user=root")
 	}
@@ -67,7 +67,7 @@ func StartMariaDB(ctx context.Context, dir string, o MariaDBOptions) (*MariaDB, 
 		args = append(args, "--skip-networking=OFF", "--bind-address=127.0.0.1", "--port="+strconv.Itoa(m.port), "--skip-name-resolve")
 	}
 	m.command = command{
-		name: "mariadb", path: path, args: append(args, o.Args...), dir: dir, socket: socket,
+		name: "mariadb", path: kind.path, args: append(args, o.Args...), dir: dir, socket: socket,
 		orphan: syscall.SIGKILL, ready: m.ping,
 	}
 	if err := m.start(ctx); err != nil {

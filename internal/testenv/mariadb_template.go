@@ -11,39 +11,40 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
-// templateLogSize is the size of InnoDB's log in a fresh data folder. The server's default of 96 MB would be most of
-// what is copied at each start.
-const templateLogSize = "8M"
-
 // copyTemplate makes a data folder from another one, or a fresh one from the template, which is made once per server version and
-// user and kept in the user's cache: mariadb-install-db takes longer than the server's own start.
-func copyTemplate(ctx context.Context, server, source, data string) error {
+// user and kept in the user's cache: to make one takes longer than the server's own start.
+func (k databaseKind) copyTemplate(ctx context.Context, source, data string) error {
 	if _, err := os.Stat(data); err == nil {
 		return nil // a server that ran here before goes on with what it has
 	}
 	if source == "" {
 		var err error
-		if source, err = databaseTemplate(ctx, server); err != nil {
-			return fmt.Errorf("making a MariaDB data folder: %w", err)
+		if source, err = k.template(ctx); err != nil {
+			return fmt.Errorf("making a data folder: %w", err)
 		}
 	}
 	if err := copyTree(source, data); err != nil {
-		return fmt.Errorf("copying the MariaDB data folder %s: %w", source, err)
+		return fmt.Errorf("copying the data folder %s: %w", source, err)
+	}
+	// Each MySQL makes a server_uuid of its own where this file is not; its manual wants it removed from copies.
+	if err := os.Remove(filepath.Join(data, "auto.cnf")); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
 
-// databaseTemplate returns the template's path, after making it where it is not there yet. The lock keeps parallel
+// template returns the template's path, after making it where it is not there yet. The lock keeps parallel
 // test processes from doing the work twice; the rename makes a template whole or absent, whoever dies in between.
-func databaseTemplate(ctx context.Context, server string) (string, error) {
-	version, err := exec.CommandContext(ctx, server, "--no-defaults", "--version").Output()
+func (k databaseKind) template(ctx context.Context) (string, error) {
+	version, err := exec.CommandContext(ctx, k.path, "--no-defaults", "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("%s --version: %w", server, err)
+		return "", fmt.Errorf("%s --version: %w", k.path, err)
 	}
-	sum := sha256.Sum256(append(version, templateLogSize...))
+	sum := sha256.Sum256(append(version, strings.Join(k.flags, " ")...))
 	cache, err := cacheFolder()
 	if err != nil {
 		return "", err
@@ -66,28 +67,10 @@ func databaseTemplate(ctx context.Context, server string) (string, error) {
 		return "", err
 	}
 	defer func() { _ = os.RemoveAll(draft) }() // nothing is left of it after the rename
-	if err := installDatabase(ctx, draft); err != nil {
+	if err := k.install(ctx, k.path, draft); err != nil {
 		return "", err
 	}
 	return final, os.Rename(draft, final)
-}
-
-func installDatabase(ctx context.Context, dir string) error {
-	installer, err := program("mariadb-server", "mariadb-install-db")
-	if err != nil {
-		return err
-	}
-	args := []string{
-		"--no-defaults", "--datadir=" + dir, "--auth-root-authentication-method=normal", "--skip-test-db",
-		"--skip-name-resolve", "--innodb-log-file-size=" + templateLogSize,
-	}
-	if asRoot() {
-		args = append(args, "--user=root")
-	}
-	if out, err := exec.CommandContext(ctx, installer, args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
-	}
-	return nil
 }
 
 // cacheFolder is where templates are kept: the user's cache, or a folder of the user's own among the temporary files

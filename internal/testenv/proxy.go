@@ -3,6 +3,7 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -22,9 +23,10 @@ type Proxy struct {
 	pumps    sync.WaitGroup
 
 	mu    sync.Mutex
-	gate  chan struct{}            // closed: open
-	shut  []chan struct{}          // gates that still hold something, see Divert
-	held  map[chan struct{}][]byte // what is held back and not yet delivered; the channel is closed when it is
+	gate  chan struct{}              // closed: open
+	shut  []chan struct{}            // gates that still hold something, see Divert
+	held  map[chan struct{}][]byte   // what is held back and not yet delivered; the channel is closed when it is
+	owed  map[net.Conn]chan struct{} // servers that owe an answer to what was delivered; the channel is closed when it comes
 	conns []net.Conn
 }
 
@@ -40,7 +42,10 @@ func NewProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	if err != nil {
 		t.Fatalf("proxy before %s: %v", filepath.Base(target), err)
 	}
-	p := &Proxy{listener: listener, target: target, delay: delay, gate: make(chan struct{}), held: make(map[chan struct{}][]byte)}
+	p := &Proxy{
+		listener: listener, target: target, delay: delay, gate: make(chan struct{}),
+		held: make(map[chan struct{}][]byte), owed: make(map[net.Conn]chan struct{}),
+	}
 	close(p.gate)
 	p.pumps.Go(p.accept)
 	t.Cleanup(p.close)
@@ -88,6 +93,52 @@ func (p *Proxy) Release() {
 	}
 }
 
+// ReleaseAnswered is Release, and returns when the server has answered what was held, or has closed the connection: what was held
+// has had its effect then. It is for servers that answer each request before they read the next.
+func (p *Proxy) ReleaseAnswered(ctx context.Context) error {
+	p.Release()
+	p.mu.Lock()
+	owed := slices.Collect(maps.Values(p.owed))
+	p.mu.Unlock()
+	for _, answered := range owed {
+		select {
+		case <-answered:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the answer of %s: %w", filepath.Base(p.target), ctx.Err())
+		}
+	}
+	return nil
+}
+
+// owes notes that the server has an answer to give, answered that it gives one.
+func (p *Proxy) owes(server net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owed[server] == nil {
+		p.owed[server] = make(chan struct{})
+	}
+}
+
+func (p *Proxy) answered(server net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if waiting := p.owed[server]; waiting != nil {
+		close(waiting)
+		delete(p.owed, server)
+	}
+}
+
+// answers is the client, to which the server's answers go.
+type answers struct {
+	client, server net.Conn
+	proxy          *Proxy
+}
+
+func (a answers) Write(answer []byte) (int, error) {
+	a.proxy.answered(a.server)
+	return a.client.Write(answer)
+}
+
 // Holds tells whether something is held back that contains the text.
 func (p *Proxy) Holds(text string) bool {
 	p.mu.Lock()
@@ -133,7 +184,8 @@ func (p *Proxy) accept() {
 		p.mu.Unlock()
 		p.pumps.Go(func() { p.send(client, server) })
 		p.pumps.Go(func() {
-			_, _ = io.Copy(client, server)
+			_, _ = io.Copy(answers{client, server, p}, server)
+			p.answered(server)
 			_ = client.Close()
 		})
 	}
@@ -149,6 +201,7 @@ func (p *Proxy) send(client, server net.Conn) {
 				time.Sleep(p.delay)
 			}
 			delivered := p.pass(buffer[:n])
+			p.owes(server)
 			_, err := server.Write(buffer[:n])
 			delivered()
 			if err != nil {

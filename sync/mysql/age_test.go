@@ -19,7 +19,7 @@ func TestSinceWhenThereIsATicket(t *testing.T) {
 	write(t, db, set(1, now, "subject", "new"), set(2, now, "subject", "old"), set(3, now, "subject", "no time"),
 		set(4, 77, "subject", "not changed since"))
 	exec(t, db, "UPDATE wp_support_tickets SET created_at='2001-02-03 04:05:06' WHERE ticket_id=2")
-	exec(t, db, "SET STATEMENT sql_mode='' FOR UPDATE wp_support_tickets SET created_at='0000-00-00' WHERE ticket_id=3")
+	lax(t, db, "UPDATE wp_support_tickets SET created_at='0000-00-00' WHERE ticket_id=3")
 	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id,subject) VALUES (5,'a stranger''s')")
 	created := time.Date(2001, 2, 3, 4, 5, 7, 0, time.UTC)
 	wantBorn(t, db, map[ticket.ID]ticket.Revision{1: now, 2: ticket.Revision(created.UnixMicro()), 3: 1, 4: 77, 5: 1})

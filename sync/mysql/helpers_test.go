@@ -1,14 +1,7 @@
 package mysql_test
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
-	"math/rand/v2"
-	"os"
 	"testing"
-
-	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -16,49 +9,11 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// servers runs a test on the private MariaDB and, where TICKETD_TEST_MYSQL_DSN names another server, on that too. The
-// DSN needs the right to create databases.
+// servers runs a test in a fresh database of the shared server: MariaDB, or the MySQL of `make test-mysql`.
 func servers(t *testing.T, test func(t *testing.T, dsn string)) {
 	t.Helper()
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		server, name := testenv.SharedMariaDB(t)
-		test(t, server.DSN(name))
-	})
-	other := os.Getenv("TICKETD_TEST_MYSQL_DSN")
-	if other == "" {
-		return
-	}
-	t.Run("other", func(t *testing.T) {
-		t.Parallel()
-		test(t, freshDatabase(t, other))
-	})
-}
-
-// freshDatabase makes a database on a server that is not ours, and drops it with the test.
-func freshDatabase(t *testing.T, dsn string) string {
-	t.Helper()
-	config, err := driver.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal("TICKETD_TEST_MYSQL_DSN cannot be read")
-	}
-	pool, err := sql.Open("mysql", dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config.DBName = fmt.Sprintf("ticketd_test_%x", rand.Uint64())
-	if _, err := pool.ExecContext(t.Context(), "CREATE DATABASE "+config.DBName+" CHARACTER SET utf8mb4"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := pool.ExecContext(context.Background(), "DROP DATABASE "+config.DBName); err != nil {
-			t.Error(err)
-		}
-		if err := pool.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return config.FormatDSN()
+	server, name := testenv.SharedMariaDB(t)
+	test(t, server.DSN(name))
 }
 
 // open opens a database with its tables as they are.
@@ -101,6 +56,21 @@ func exec(t *testing.T, db *mysql.DB, statement string, args ...any) {
 	t.Helper()
 	if _, err := db.Pool().ExecContext(t.Context(), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// lax is exec for what a strict session refuses, such as a date of zeros.
+func lax(t *testing.T, db *mysql.DB, statement string) {
+	t.Helper()
+	conn, err := db.Pool().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for _, s := range []string{"SET @strict = @@sql_mode, sql_mode = ''", statement, "SET sql_mode = @strict"} {
+		if _, err := conn.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package mysql_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -73,14 +75,23 @@ func TestASequenceBeginsAboveTheIDs(t *testing.T) {
 func TestALeasePassesOverBlocksThatRowsHave(t *testing.T) {
 	t.Parallel()
 	db := private(t)
-	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) SELECT seq FROM seq_1_to_2500")
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES "+counted(1, 2500))
 	if first := lease(t, db, 10); first != 2501 {
 		t.Errorf("first id %d, want 2501, the first that is free", first)
 	}
-	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) SELECT seq FROM seq_2501_to_2519")
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id) VALUES "+counted(2501, 2519))
 	if first := lease(t, db, 10); first != 2511 {
 		t.Errorf("first id %d, want 2511: the block ends with a free id", first)
 	}
+}
+
+// counted are rows of one number each, for an INSERT.
+func counted(from, to int) string {
+	rows := make([]string, 0, to-from+1)
+	for n := from; n <= to; n++ {
+		rows = append(rows, fmt.Sprintf("(%d)", n))
+	}
+	return strings.Join(rows, ",")
 }
 
 func TestTakenIDs(t *testing.T) {

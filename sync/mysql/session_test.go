@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -16,42 +15,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// shaped calls test for a server with a database: with a connection of its administrator, and the DSN of a user to whom
-// init_connect and read_only apply, which they do not to root.
-func shaped(t *testing.T, test func(t *testing.T, admin *sql.DB, dsn string)) {
-	t.Helper()
-	t.Run("mariadb", func(t *testing.T) {
-		t.Parallel()
-		admin, dsn := shapedMariaDB(t)
-		test(t, admin, dsn)
-	})
-	other := os.Getenv("TICKETD_TEST_MYSQL_DSN")
-	if other == "" {
-		return
-	}
-	t.Run("other", func(t *testing.T) {
-		t.Parallel()
-		config, err := driver.ParseDSN(freshDatabase(t, other))
-		if err != nil {
-			t.Fatal("TICKETD_TEST_MYSQL_DSN cannot be read")
-		}
-		admin, err := sql.Open("mysql", config.FormatDSN())
-		if err != nil {
-			t.Fatal(err)
-		}
-		user := "u" + config.DBName[len(config.DBName)-8:]
-		t.Cleanup(func() {
-			_, _ = admin.ExecContext(context.Background(), "SET GLOBAL init_connect = ''")
-			_, _ = admin.ExecContext(context.Background(), "DROP USER "+user)
-			_ = admin.Close()
-		})
-		run(t, admin, "CREATE USER "+user)
-		run(t, admin, "GRANT ALL ON "+config.DBName+".* TO "+user)
-		config.User, config.Passwd = user, ""
-		test(t, admin, config.FormatDSN())
-	})
-}
-
+// shapedMariaDB is a server with a database: with a connection of its administrator, and the DSN of a user to whom init_connect and
+// read_only apply, which they do not to root.
 func shapedMariaDB(t *testing.T, args ...string) (admin *sql.DB, dsn string) {
 	t.Helper()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})
@@ -101,15 +66,14 @@ var presets = []struct{ name, initConnect string }{
 // sessions left as the server makes them every case fails (tried by hand).
 func TestTheSessionIsOurs(t *testing.T) {
 	t.Parallel()
-	shaped(t, func(t *testing.T, admin *sql.DB, dsn string) {
-		for i, preset := range presets {
-			t.Run(preset.name, func(t *testing.T) {
-				run(t, admin, `SET GLOBAL init_connect = "`+preset.initConnect+`"`)
-				db := open(t, mysql.Config{DSN: dsn, Table: fmt.Sprintf("tickets%d", i)})
-				everyStatement(t, admin, db)
-			})
-		}
-	})
+	admin, dsn := shapedMariaDB(t)
+	for i, preset := range presets {
+		t.Run(preset.name, func(t *testing.T) {
+			run(t, admin, `SET GLOBAL init_connect = "`+preset.initConnect+`"`)
+			db := open(t, mysql.Config{DSN: dsn, Table: fmt.Sprintf("tickets%d", i)})
+			everyStatement(t, admin, db)
+		})
+	}
 }
 
 // everyStatement makes a table and does with it what the daemon does, and demands that it arrives.

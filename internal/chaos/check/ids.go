@@ -60,9 +60,9 @@ func (p *page) parted(b *book, create *history.Op) bool {
 const (
 	// freshness is how old an answer of MySQL may be that a create trusts, with some room: a row that came after it is not seen.
 	freshness = 100 * time.Millisecond
-	// slow is how long a create takes that waited in vain for MySQL's answer, and impatience for how long the next ones do not ask.
-	slow       = 80 * time.Millisecond
-	impatience = 1500 * time.Millisecond
+	// Slow is how long a create takes that waited in vain for MySQL's answer, and Impatience for how long the next ones do not ask.
+	Slow       = 80 * time.Millisecond
+	Impatience = 1500 * time.Millisecond
 )
 
 // busy tells whether MySQL may have been too slow to say which ids are taken: a create of the same host took long, this one or
@@ -70,8 +70,8 @@ const (
 func (b *book) busy(create *history.Op) bool {
 	for i := range b.history.Ops {
 		op := &b.history.Ops[i]
-		if op.Kind == history.Create && op.Host == create.Host && op.Return-op.Call >= slow &&
-			op.Call <= create.Return && create.Call <= op.Return+impatience {
+		if op.Kind == history.Create && op.Host == create.Host && op.Return-op.Call >= Slow &&
+			op.Call <= create.Return && create.Call <= op.Return+Impatience {
 			return true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -132,16 +133,37 @@ func namedAgain(t *testing.T, r *rig) {
 // stale is how old an answer of MySQL about ids is that no create trusts any more.
 const stale = 200 * time.Millisecond
 
-// inSQL adds rows in SQL under the ids that the next creates would get.
+// inSQL adds rows in SQL under the ids that the next creates would get. A create that is slow, as the first of a daemon on a busy
+// machine is, excuses itself and those that follow soon: there is another one then.
 func inSQL(t *testing.T, r *rig) {
 	h := r.host(t)
-	first := r.create(t, h, 0, "first", "")
-	for id := first + 1; id <= first+3; id++ {
-		r.insert(t, id, "sql")
+	last := r.create(t, h, 0, "first", "")
+	for begun, inserted := time.Now(), last; time.Since(begun) < patience; {
+		for id := max(last, inserted) + 1; id <= last+3; id++ {
+			r.insert(t, id, "sql")
+			inserted = id
+		}
+		from, pause := time.Now(), stale
+		if r.slow() {
+			pause = check.Impatience
+		}
+		testenv.Eventually(t, patience, "no excuse counts any more", func() bool { return time.Since(from) > pause })
+		last = r.create(t, h, 0, "second", "")
+		if !r.slow() {
+			return
+		}
 	}
-	from := time.Now()
-	testenv.Eventually(t, patience, "what MySQL said before is too old", func() bool { return time.Since(from) > stale })
-	r.create(t, h, 0, "second", "")
+	t.Fatal("every create was slow: this proves nothing")
+}
+
+// slow says whether the last create was.
+func (r *rig) slow() bool {
+	for _, op := range slices.Backward(r.history.Ops) {
+		if op.Kind == history.Create {
+			return op.Return-op.Call >= check.Slow
+		}
+	}
+	return false
 }
 
 // inSQLAfter adds a row in SQL under the id of a ticket that MySQL does not have yet.
