@@ -227,6 +227,9 @@ func (by *sorting) behind(where *conditions, p *Page) error {
 			return err
 		}
 		e, strict := by.expression, strings.TrimSpace(further)
+		if by.zero(p.After.Value) { // MySQL's strict sessions take no literal of it, even in a comparison
+			e += "+0"
+		}
 		// The first part is implied by the second; it is what the optimizer makes a range of.
 		text := fmt.Sprintf("%s %s= ? AND (%s %s ? OR %s)", e, strict, e, strict, id)
 		if p.Descending && by.column.Nullable {
@@ -239,14 +242,19 @@ func (by *sorting) behind(where *conditions, p *Page) error {
 
 // value is what a mark's value is compared as.
 func (by *sorting) value(v ticket.Value) (any, error) {
+	if by.zero(v) {
+		return 0, nil
+	}
 	c := *by.column
 	if c.Kind == table.Enum {
 		c = table.Column{Field: c.Field, Name: c.Name, Kind: table.Integer, Bits: 16, Unsigned: true}
 	}
-	if (c.Kind == table.Date || c.Kind == table.Datetime) && strings.HasPrefix(v.Text(), zeroDate) {
-		return v.Text(), nil
-	}
 	return operand(&c, v)
+}
+
+// zero says that a value is a date of zeros.
+func (by *sorting) zero(v ticket.Value) bool {
+	return (by.column.Kind == table.Date || by.column.Kind == table.Datetime) && strings.HasPrefix(v.Text(), zeroDate)
 }
 
 // zeroDate is what tables hold that were made when the server took it; the door does not.
