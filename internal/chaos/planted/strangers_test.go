@@ -113,13 +113,9 @@ var strangers = map[string]invariant{
 // them.
 func typedIn(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
-	first := r.create(t, here, 0, "first", "")
-	for id := first + 1; id <= first+3; id++ {
-		r.set(t, there, id, "stranger", "")
-	}
-	for _, subject := range []string{"second", "third"} {
-		r.get(t, here, r.create(t, here, 0, subject, ""))
-	}
+	id := r.met(t, here, func(id int64) { r.set(t, there, id, "stranger", "") })
+	r.get(t, here, id)
+	r.get(t, here, r.create(t, here, 0, "third", ""))
 }
 
 // namedAgain makes a ticket under an id that another has.
@@ -133,15 +129,20 @@ func namedAgain(t *testing.T, r *rig) {
 // stale is how old an answer of MySQL about ids is that no create trusts any more.
 const stale = 200 * time.Millisecond
 
-// inSQL adds rows in SQL under the ids that the next creates would get. A create that is slow, as the first of a daemon on a busy
-// machine is, excuses itself and those that follow soon: there is another one then.
+// inSQL adds rows in SQL under the ids that the next creates would get.
 func inSQL(t *testing.T, r *rig) {
-	h := r.host(t)
-	last := r.create(t, h, 0, "first", "")
-	for begun, inserted := time.Now(), last; time.Since(begun) < patience; {
-		for id := max(last, inserted) + 1; id <= last+3; id++ {
-			r.insert(t, id, "sql")
-			inserted = id
+	r.met(t, r.host(t), func(id int64) { r.insert(t, id, "sql") })
+}
+
+// met lets another make tickets under the ids that the host's next creates would get, and creates one. A create that is slow, as
+// the first of a daemon on a busy machine is, excuses itself and those that follow soon: there is another one then.
+func (r *rig) met(t *testing.T, h *host, other func(id int64)) (last int64) {
+	t.Helper()
+	last = r.create(t, h, 0, "first", "")
+	for begun, made := time.Now(), last; time.Since(begun) < patience; {
+		for id := max(last, made) + 1; id <= last+3; id++ {
+			other(id)
+			made = id
 		}
 		from, pause := time.Now(), stale
 		if r.slow() {
@@ -150,10 +151,11 @@ func inSQL(t *testing.T, r *rig) {
 		testenv.Eventually(t, patience, "no excuse counts any more", func() bool { return time.Since(from) > pause })
 		last = r.create(t, h, 0, "second", "")
 		if !r.slow() {
-			return
+			return last
 		}
 	}
 	t.Fatal("every create was slow: this proves nothing")
+	return 0
 }
 
 // slow says whether the last create was.
