@@ -27,8 +27,8 @@ type MariaDBOptions struct {
 	Data string
 }
 
-// MariaDB is a private MariaDB server, or the MySQL that TICKETD_TEST_MYSQL names. Its user root has no password; its socket lies in a folder that is closed to
-// others.
+// MariaDB is a private MariaDB server, or the MySQL that TICKETD_TEST_MYSQL names. Its user root has no password; its socket
+// lies in a folder that is closed to others.
 type MariaDB struct {
 	process
 

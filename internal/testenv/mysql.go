@@ -79,9 +79,9 @@ func installMariaDB(ctx context.Context, _, dir string) error {
 func installMySQL(ctx context.Context, server, dir string) error {
 	users := dir + ".sql"
 	defer func() { _ = os.Remove(users) }()
-	err := os.WriteFile(users, []byte("CREATE USER root@'127.0.0.1';\nGRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"), 0o600)
+	err := writeFile(users, "CREATE USER root@'127.0.0.1';\nGRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n")
 	if err != nil {
-		return fmt.Errorf("the users of a MySQL: %w", err)
+		return err
 	}
 	args := slices.Concat(mySQLFlags, []string{"--initialize-insecure", "--datadir=" + dir, "--init-file=" + users})
 	return install(ctx, server, args)

@@ -15,8 +15,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// shapedMariaDB is a server with a database: with a connection of its administrator, and the DSN of a user to whom init_connect and
-// read_only apply, which they do not to root.
+// shapedMariaDB is a server with a database: with a connection of its administrator, and the DSN of a user to whom init_connect
+// and read_only apply, which they do not to root.
 func shapedMariaDB(t *testing.T, args ...string) (admin *sql.DB, dsn string) {
 	t.Helper()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})
@@ -64,6 +64,8 @@ var presets = []struct{ name, initConnect string }{
 
 // Whatever the server's administrator does to sessions, ticketd's are ticketd's own, on each of its pools. With the
 // sessions left as the server makes them every case fails (tried by hand).
+//
+//nolint:paralleltest,tparallel // init_connect is the server's, and one for all
 func TestTheSessionIsOurs(t *testing.T) {
 	t.Parallel()
 	admin, dsn := shapedMariaDB(t)

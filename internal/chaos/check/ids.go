@@ -60,8 +60,9 @@ func (p *page) parted(b *book, create *history.Op) bool {
 const (
 	// freshness is how old an answer of MySQL may be that a create trusts, with some room: a row that came after it is not seen.
 	freshness = 100 * time.Millisecond
-	// Slow is how long a create takes that waited in vain for MySQL's answer, and Impatience for how long the next ones do not ask.
-	Slow       = 80 * time.Millisecond
+	// Slow is how long a create takes that waited in vain for MySQL's answer.
+	Slow = 80 * time.Millisecond
+	// Impatience is for how long the creates after a slow one do not ask.
 	Impatience = 1500 * time.Millisecond
 )
 
