@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"testing"
 )
 
 // otherMySQL is the variable that names a mysqld of Oracle's, to run what needs a MariaDB against it.
@@ -55,14 +54,6 @@ func databaseServer() (databaseKind, error) {
 
 // IsMySQL says that the tests run against the MySQL that TICKETD_TEST_MYSQL names.
 func IsMySQL() bool { return os.Getenv(otherMySQL) != "" }
-
-// NeedsMariaDB skips a test of what MySQL does not have.
-func NeedsMariaDB(t testing.TB, reason string) {
-	t.Helper()
-	if IsMySQL() {
-		t.Skip("MariaDB only: " + reason)
-	}
-}
 
 func installMariaDB(ctx context.Context, _, dir string) error {
 	installer, err := program("mariadb-server", "mariadb-install-db")
