@@ -41,6 +41,9 @@ func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
 			if err := s.backend.redis.Replaced(ctx, on, run, partitions); err != nil {
 				return err
 			}
+			if s.Site != nil { // tombstones may be lost with the former process
+				s.Rebury()
+			}
 		}
 		return nil
 	})

@@ -59,7 +59,7 @@ type origin struct {
 	site  daemon.Site
 	in    *intake
 	at    time.Time // see acknowledged
-	// upTo is the time of the newest file that waits with it.
+	// upTo is when the change was acknowledged that is the newest of those that wait with it.
 	upTo time.Time
 }
 

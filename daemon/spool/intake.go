@@ -150,6 +150,12 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		}
 	}
 	queue, rests := s.waiting(in, site), s.resting(in)
+	var upTo time.Time
+	for _, f := range queue {
+		if f.at.After(upTo) {
+			upTo = f.at
+		}
+	}
 	for i, f := range queue {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -160,7 +166,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		if rests[f.ticket] {
 			continue
 		}
-		of := &origin{spool: s, site: site, in: in, upTo: timeOf(queue[len(queue)-1].name)}
+		of := &origin{spool: s, site: site, in: in, upTo: upTo}
 		if goOn, err := s.takeFile(ctx, f, of); err != nil || !goOn {
 			left = err != nil
 			return err
@@ -235,6 +241,7 @@ type queued struct {
 	lane   *lane
 	name   string
 	ticket int64
+	at     time.Time // see acknowledged
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
@@ -248,7 +255,7 @@ func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 		l.mu.Lock()
 		for name, f := range l.files {
 			if f.site == site {
-				queue = append(queue, queued{l, name, f.ticket})
+				queue = append(queue, queued{l, name, f.ticket, f.at})
 			}
 		}
 		l.mu.Unlock()

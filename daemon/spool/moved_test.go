@@ -2,7 +2,9 @@ package spool
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -79,6 +81,27 @@ func TestChangesAheadOfTheClockFollowAMovedCreate(t *testing.T) {
 	r.set(t, "main", 7, "pending", "s")
 	r.takeIn(t)
 	r.site.want(t, "create 7 r", "create 0 r", "set 100 pending s (of 7)")
+}
+
+// A file that is named ahead of the clock waits beside a create that is moved. What another client asks of the id's ticket later
+// is that ticket's, though its file's name follows the one ahead. Fails where a move ends at the time of the highest name.
+func TestMoveEndsWithTheFilesBesideIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.taken = 7
+	written := func(name string) {
+		if err := os.Chtimes(filepath.Join(r.path, name), r.clock(), r.clock()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.create(t, 7, "r")
+	r.sequence += 3_600_000_000
+	written(r.set(t, "main", 8, "other", "o"))
+	r.takeIn(t)
+	r.advance(time.Minute)
+	written(r.set(t, "main", 7, "the stranger's", "after"))
+	r.takeIn(t)
+	r.site.want(t, "create 7 r", "create 0 r", "set 8 other o", "set 7 the stranger's after")
 }
 
 // The daemon ends after a create was made under another id, and before that id is on disk. What comes again is known to be the

@@ -51,7 +51,7 @@ local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 if not run then
 	return { '' }
 end
-local highest, base = tonumber(known[2]) or 0, tonumber(known[4]) or 0
+local highest, base = bounded(known[2]), bounded(known[4])
 local before, buried, room = highest, 0, true
 
 local noted = run
@@ -215,8 +215,10 @@ local function again(t)
 	elseif not held[1] and redis.pcall('SISMEMBER', t.graves, t.id) == 1 then
 		return t.gone > 0 and 0 or 2
 	end
-	local rev = tonumber(held[1]) or 0
-	if held[1] and t.created > 0 and (tonumber(held[5]) or 0) < t.created - late_skew then
+	local rev = bounded(held[1])
+	-- A hash that was filled from a row has no _born. Its row is this ticket's if the create's own flush, or a later one, has written it.
+	local since = held[5] and bounded(held[5]) or rev
+	if held[1] and t.created > 0 and since < t.created - late_skew then
 		return 4
 	end
 	local forgotten = not held[1] and not t.replayed and base or 0

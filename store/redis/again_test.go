@@ -493,3 +493,59 @@ func TestForgottenIsNotAppliedAgain(t *testing.T) {
 	}
 	holds(t, a.get(t, 2), lost, field("status", "lost"))
 }
+
+// A deletion that MySQL has is known after the fail-over that lost its tombstone. Without the deletion among what is kept a change
+// of the ticket is acknowledged, and MySQL drops it.
+func TestFlushedDeletionIsKnown(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	h := p.host(t, "a")
+	h.must(t, change(1, field("status", "open")))
+	p.behind(t)
+	deleted := h.must(t, store.Mutation{Kind: store.Delete, ID: 1})
+	if err := h.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: deleted}}); err != nil {
+		t.Fatal(err)
+	}
+	p.fail(t)
+	h.comesBack(t)
+	if o := h.make(t, change(1, field("status", "again"))); !errors.Is(o.Err, store.ErrDeleted) {
+		t.Errorf("a change of the deleted ticket: %+v", o)
+	}
+}
+
+// A create was flushed by another daemon, and its ticket was read from the row since: that is the ticket of which changes are
+// applied again. A row that no daemon has written is another ticket.
+func TestCreatedTicketIsReadFromItsRow(t *testing.T) {
+	t.Parallel()
+	for name, own := range map[string]bool{"own": true, "stranger's": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t)
+			a, b := p.host(t, "a"), p.host(t, "b")
+			created := a.must(t, store.Mutation{Kind: store.Create, ID: 5, Fields: ticket.Fields{field("status", "open")}})
+			if err := b.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: created}}); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := p.master.Client(t).Del(t.Context(), "ticket:5").Result(); n != 1 || err != nil {
+				t.Fatalf("%d tickets are forgotten (%v)", n, err)
+			}
+			row := store.Record{ID: 5, Revision: created, Full: true, Fields: ticket.Fields{field("status", "open")}}
+			if !own {
+				row.Revision = 1
+			}
+			if err := b.Fill(t.Context(), []store.Record{row}, []ticket.Revision{0}); err != nil {
+				t.Fatal(err)
+			}
+			p.behind(t)
+			lost := a.must(t, change(5, field("status", "lost")))
+			p.fail(t)
+			a.comesBack(t)
+			b.comesBack(t)
+			if own {
+				holds(t, a.get(t, 5), lost, field("status", "lost"))
+			} else if v, _ := a.get(t, 5).Fields.Get("status"); v.Text() != "open" {
+				t.Errorf("the stranger's ticket has status %q", v.Text())
+			}
+		})
+	}
+}

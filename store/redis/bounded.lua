@@ -5,9 +5,9 @@ local ceiling = 7881299347898367
 
 local function bounded(text)
 	local n = tonumber(text or '0')
-	if not n or n < 0 or n > ceiling then
-		return 1
+	if n and n >= 0 and n <= ceiling then -- said so that "nan" is refused, which is a number to Lua and below and above none
+		return n
 	end
-	return n
+	return 1
 end
 

@@ -241,7 +241,8 @@ func (k *kept) reserve(r *keptReservation) {
 	k.reserved = append(k.reserved, *r)
 }
 
-// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none.
+// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none. So does a deletion,
+// as it is the tombstone in Redis that refuses later changes.
 func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -251,9 +252,6 @@ func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
 	}
 	before := t.bytes
 	t.drop(func(f *keptField) bool { return f.revision <= revision })
-	if t.gone <= revision {
-		t.gone = 0
-	}
 	if t.created <= revision {
 		t.created, t.full = 0, false
 	}

@@ -15,9 +15,9 @@ for i = 1, #hash, 2 do
 	if name == '_rev' then
 		ours = true
 	end
-	if name == '_rev' and (not value or value < 0 or value > ceiling) then
+	if name == '_rev' and not (value and value >= 0 and value <= ceiling) then
 		set.odd = true
-	elseif (string.sub(name, 1, 3) == '_d:' or name == '_born') and value and value > ceiling then
+	elseif (string.sub(name, 1, 3) == '_d:' or name == '_born') and value and not (value <= ceiling) then
 		set[#set + 1], set[#set + 2] = name, text
 		set.odd = true
 	end

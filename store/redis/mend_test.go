@@ -35,6 +35,7 @@ func TestOddRevisions(t *testing.T) {
 	for name, spoil := range map[string]func(prefix string) []any{
 		"Revision": func(prefix string) []any { return []any{"HSET", prefix + "ticket:1", "_rev", odd} },
 		"NoNumber": func(prefix string) []any { return []any{"HSET", prefix + "ticket:1", "_rev", "none"} },
+		"NaN":      func(prefix string) []any { return []any{"HSET", prefix + "ticket:1", "_rev", "nan"} },
 		"Mark":     func(prefix string) []any { return []any{"HSET", prefix + "ticket:1", "_d:status", odd} },
 		"Highest":  func(prefix string) []any { return []any{"HSET", prefix + "ticket:meta", "rev", odd} },
 		"Largest": func(prefix string) []any {

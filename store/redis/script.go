@@ -63,7 +63,7 @@ var (
 
 	applyScript     = goredis.NewScript(boundedSource + applySource)
 	absentScript    = guarded(absentSource)
-	againScript     = goredis.NewScript(againSource)
+	againScript     = goredis.NewScript(boundedSource + againSource)
 	claimScript     = guarded(claimSource)
 	ackScript       = guarded(ackSource)
 	parkScript      = guarded(parkSource)

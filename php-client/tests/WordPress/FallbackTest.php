@@ -157,6 +157,22 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * A create that waits under the id of another ticket shows nothing of it under that id, and neither do the changes
+	 * after it: the daemon gives the new ticket another id.
+	 */
+	public function test_a_create_is_not_put_over_a_row(): void {
+		$this->ticket( 812, array( 'status' => 'open', 'customer_id' => 5 ) );
+		$this->spool( 'set', 812, array( 'priority' => 'high' ), 1795000001 );
+		$this->spool( 'create', 812, array( 'subject' => 'mine', 'customer_id' => 4 ), 1795000002 );
+		$this->spool( 'set', 812, array( 'status' => 'closed' ), 1795000003 );
+		$fields = ticketd_get_ticket( 812 )['fields'];
+		$this->assertSame(
+			array( 5, 'open', 'high' ),
+			array( $fields['customer_id'], $fields['status'], $fields['priority'] )
+		);
+	}
+
+	/**
 	 * A deletion in the spool hides the ticket; what comes after it changes nothing.
 	 */
 	public function test_a_deletion_that_waits_hides_the_ticket(): void {

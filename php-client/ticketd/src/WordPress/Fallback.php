@@ -184,15 +184,20 @@ final class Fallback {
 	 *
 	 * @param Table      $table   The table.
 	 * @param int        $id      The ticket's id.
-	 * @param array|null $ticket  The ticket, or null where it has no row.
+	 * @param array|null $row     The row's ticket, or null where there is none.
 	 * @param array[]    $waiting Pairs of time and request, in their order.
 	 * @return array|null The ticket, or null where there is none.
 	 */
-	private function overlaid( Table $table, int $id, ?array $ticket, array $waiting ): ?array {
+	private function overlaid( Table $table, int $id, ?array $row, array $waiting ): ?array {
+		$ticket = $row;
 		foreach ( $waiting as list( $time_us, $request ) ) {
 			$missed = null === $ticket && true === $request->param( 'must_exist' );
 			if ( $missed || $request->site() !== $this->site ) {
 				continue;
+			}
+			if ( null !== $row && 'create' === $request->method() ) {
+				// The id is another ticket's. The daemon gives the new one another id, and what follows is that one's.
+				return $ticket;
 			}
 			$now    = gmdate( 'Y-m-d H:i:s', intdiv( $time_us, 1000000 ) );
 			$ticket = $ticket ?? $table->blank( $id, $now );
