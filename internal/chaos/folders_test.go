@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // asides counts the folders that were put aside.
@@ -25,7 +27,7 @@ func (h *host) own() string { return filepath.Join(h.spool, strconv.Itoa(os.Gete
 // no folder that was put aside, so no fault of the daemon's befalls it at the same time.
 func (h *host) spoolFolder(act string) fault {
 	const stranger = 64199
-	f := fault{target: fmt.Sprintf("spool %d", h.number), part: fmt.Sprintf("daemon %d", h.number), ready: h.isRunning}
+	f := fault{target: fmt.Sprintf("spool %d", h.number), part: fmt.Sprintf("daemon %d", h.number), ready: h.usesOwn}
 	switch act {
 	case "owner": // as after a restore
 		f.apply = func(context.Context) error { return os.Chown(h.own(), stranger, -1) }
@@ -45,6 +47,23 @@ func (h *host) spoolFolder(act string) fault {
 		}
 	}
 	return f
+}
+
+// usesOwn says whether the daemon has the folder open, which it locks then. One that it cannot open as it is moved away, as another
+// fault has given it to another user, is lost to it.
+func (h *host) usesOwn(ctx context.Context) error {
+	if err := h.isRunning(ctx); err != nil {
+		return err
+	}
+	dir, err := os.Open(h.own())
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if unix.Flock(int(dir.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+		return errors.New("the daemon has not opened the spool's folder")
+	}
+	return nil
 }
 
 // makeOwn makes a folder as 'ticketd spool prepare' does.
