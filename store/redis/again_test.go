@@ -494,8 +494,8 @@ func TestForgottenIsNotAppliedAgain(t *testing.T) {
 	holds(t, a.get(t, 2), lost, field("status", "lost"))
 }
 
-// A deletion that MySQL has is known after the fail-over that lost its tombstone. Without the deletion among what is kept a change
-// of the ticket is acknowledged, and MySQL drops it.
+// A deletion that MySQL has is known after the fail-over that lost its tombstone. Without the deletion among what is kept a
+// change of the ticket is acknowledged, and MySQL drops it.
 func TestFlushedDeletionIsKnown(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

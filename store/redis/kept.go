@@ -241,8 +241,8 @@ func (k *kept) reserve(r *keptReservation) {
 	k.reserved = append(k.reserved, *r)
 }
 
-// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none. So does a deletion,
-// as it is the tombstone in Redis that refuses later changes.
+// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none. So does a
+// deletion, as it is the tombstone in Redis that refuses later changes.
 func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
