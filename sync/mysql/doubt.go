@@ -63,9 +63,9 @@ func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error 
 	return nil
 }
 
-// settleDoubted refuses the doubted rows of a batch of which other rows were stored. Without such a row the answer may be an outage
-// that no statement without a row shows: a trigger that fails for each row, as its table is gone. So of rows that come without any
-// other only one is refused, until another row is stored.
+// settleDoubted refuses the doubted rows of a batch of which other rows were stored. Without such a row the answer may be an
+// outage that no statement without a row shows: a trigger that fails for each row, as its table is gone. So of rows that come
+// without any other only one is refused, until another row is stored.
 func (w *write) settleDoubted() error {
 	if len(w.doubted) == 0 {
 		return nil
@@ -118,7 +118,8 @@ func besides(d *table.Definition) []string {
 	case d.Side != "":
 		return []string{"INSERT INTO " + quote(d.Side) + " (ticket_id,revision,deleted) SELECT NULL,NULL,NULL FROM DUAL WHERE FALSE"}
 	case d.DeletedAt == "":
-		return []string{"INSERT INTO " + quote(d.Table+tombstonesSuffix) + " (ticket_id,revision) SELECT NULL,NULL FROM DUAL WHERE FALSE"}
+		return []string{"INSERT INTO " + quote(d.Table+tombstonesSuffix) +
+			" (ticket_id,revision) SELECT NULL,NULL FROM DUAL WHERE FALSE"}
 	default:
 		return nil
 	}

@@ -47,8 +47,8 @@ func TestATriggersErrorConcernsItsRow(t *testing.T) {
 	}
 }
 
-// The same answer for every row is an outage, be the trigger's table missing or the tickets table: no backlog becomes dead letters.
-// Rows that come alone, with no other between them, are one letter at most. (With settleDoubted out all are letters.)
+// The same answer for every row is an outage, also where a trigger's table is missing: no backlog becomes dead letters. Rows
+// that come alone, with no other between them, are one letter at most. (With settleDoubted out all are letters.)
 func TestATriggerThatFailsForEveryRowIsAnOutage(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -72,8 +72,8 @@ func TestATriggerThatFailsForEveryRowIsAnOutage(t *testing.T) {
 	wantStored(t, results, 1, 1, 1)
 }
 
-// A right is missing on the tickets table alone: the sequence's table takes writes, and the statement without a row does not. (With
-// the rowless statements out a row that comes alone is a letter.)
+// A right is missing on the tickets table alone: the sequence's table takes writes, and the statement without a row does not.
+// (With the rowless statements out a row that comes alone is a letter.)
 func TestARightIsMissingOnTheTicketsTable(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})

@@ -167,4 +167,3 @@ func pause(ctx context.Context, mean time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
-
