@@ -19,6 +19,10 @@ var kinds = map[string]table.Kind{
 	"tinyblob": table.Blob, "blob": table.Blob, "mediumblob": table.Blob, "longblob": table.Blob,
 	"date": table.Date, "datetime": table.Datetime, "timestamp": table.Timestamp, "time": table.Time, "year": table.Year,
 	"enum": table.Enum, "set": table.Set, "json": table.JSON,
+	"uuid": table.UUID, "inet4": table.INET4, "inet6": table.INET6,
+	"geometry": table.Opaque, "point": table.Opaque, "linestring": table.Opaque, "polygon": table.Opaque,
+	"multipoint": table.Opaque, "multilinestring": table.Opaque, "multipolygon": table.Opaque,
+	"geometrycollection": table.Opaque, "geomcollection": table.Opaque, "vector": table.Opaque,
 }
 
 func (c *described) integer() bool { return integerBits[c.dataType] != 0 }
@@ -26,14 +30,15 @@ func (c *described) integer() bool { return integerBits[c.dataType] != 0 }
 // column turns the description into the door's rules.
 func (c *described) column(field string, f flavour, jsonText bool) table.Column {
 	col := table.Column{
-		Field:     field,
-		Name:      c.name,
-		Kind:      c.kind(jsonText),
-		Nullable:  c.nullable,
-		Generated: c.generation.String != "",
-		Unsigned:  strings.Contains(c.columnType, "unsigned"),
-		Charset:   c.charset.String,
-		Digits:    int(c.timeDigits.Int64),
+		Field:      field,
+		Name:       c.name,
+		Kind:       c.kind(jsonText),
+		Nullable:   c.nullable,
+		Generated:  c.generation.String != "",
+		Unsigned:   strings.Contains(c.columnType, "unsigned"),
+		Charset:    c.charset.String,
+		Characters: c.characters,
+		Digits:     int(c.timeDigits.Int64),
 		// A collation's name ends in what it distinguishes: _ci case-insensitive, _bin and _cs not. In uca1400_ai_ci and
 		// utf8mb4_0900_ai_ci the last part counts.
 		FoldCase: strings.HasSuffix(c.collation.String, "_ci"),
@@ -45,6 +50,7 @@ func (c *described) column(field string, f flavour, jsonText bool) table.Column 
 		col.Bits = int(c.precision.Int64)
 	case table.Decimal:
 		col.Precision, col.Scale = int(c.precision.Int64), int(c.scale.Int64)
+		col.ZeroFill = strings.Contains(c.columnType, "zerofill")
 	case table.Float:
 		col.Bits = 64
 		if c.dataType == "float" {

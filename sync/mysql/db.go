@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type DB struct {
 	definition atomic.Pointer[table.Definition]
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
 	packet atomic.Int64
+	// characters are those of the server's character sets, by name.
+	characters sync.Map
 	// places are the tables that know ids, as the last lease found them.
 	places atomic.Pointer[[]idPlace]
 	// rereads are those of the definition because of something refused.

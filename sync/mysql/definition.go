@@ -43,6 +43,9 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err != nil {
 		return nil, db.failure(operation, err)
 	}
+	if err := db.learnCharacters(ctx, columns); err != nil {
+		return nil, db.failure(operation, err)
+	}
 	var jsonColumns map[string]bool
 	if f.mariaDB {
 		if jsonColumns, err = db.jsonChecks(ctx); err != nil {
@@ -158,6 +161,7 @@ type described struct {
 	generation                        sql.NullString
 	chars, octets, precision, scale   sql.NullInt64
 	timeDigits                        sql.NullInt64
+	characters                        string
 }
 
 func (db *DB) describe(ctx context.Context) ([]described, error) {

@@ -61,7 +61,7 @@ func (w *write) delete(ctx context.Context, deletions []row) error {
 		if w.definition.Side != "" {
 			bury = w.buryBeside
 		}
-		if err := w.bring(ctx, batch, bury); err != nil {
+		if err := w.bring(ctx, batch, rowlessDelete(w.definition), bury); err != nil {
 			return err
 		}
 	}

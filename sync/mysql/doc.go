@@ -31,7 +31,10 @@
 //	deadlock, lock wait (1213, 1205)               again after a pause, in halves; at last left for later, never refused
 //	a value it does not take (1406, 1366, …)       halved until the row is alone, which is refused; the others are stored
 //	statement too large (1153)                     cut by bytes beforehand; a row too large on its own is refused
-//	an answer that is not listed                   as a value, if the server takes another write; else [flush.ErrSinkDown]
-//	table missing or altered (1146, 1054, …)       [flush.ErrSinkPaused]: nothing is refused, read the definition again
+//	an answer that is not listed                   as a value, if the server takes the statement without rows; else
+//	                                               [flush.ErrSinkDown]
+//	a right missing, table crashed (1142, 1194, …) the same, where other rows are stored or the row comes alone; else down
+//	table missing or altered (1146, 1054, …)       the same, where the definition is what it was; else [flush.ErrSinkPaused]:
+//	                                               nothing is refused, read the definition again
 //	connection lost, also at COMMIT, and all else  [flush.ErrSinkDown]: try again, the guard makes that safe
 package mysql

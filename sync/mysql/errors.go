@@ -17,7 +17,8 @@ const (
 	conflict         // others hold the rows: again, smaller
 	data             // one of the rows is not taken: find it
 	tooLarge         // the statement is larger than the server takes: smaller
-	changed          // the table is missing or another than its definition says
+	changed          // the table is missing or another than its definition says; or a trigger's statement meets such a table
+	doubtful         // the server does not take the statement; or a trigger meets that for one row
 	unknown          // the server's answer is not listed here: it is about a row, if the server takes other writes
 	down             // the server does not take anything now, or does not answer
 )
@@ -75,10 +76,25 @@ var verdicts = map[uint16]verdict{
 	1906:             changed, // MariaDB: value for a generated column
 	3105:             changed, // MySQL: the same
 
+	1034: doubtful, // broken index file
+	1036: doubtful, // table is read only
+	1064: doubtful, // syntax error: the fault is in the statement, not in a row
+	1105: doubtful, // unknown error
+	1142: doubtful, // command denied
+	1143: doubtful, // column denied
+	1194: doubtful, // table crashed, here and below
+	1195: doubtful,
+	1227: doubtful, // privilege missing
+	1290: doubtful, // read only
+	1370: doubtful, // routine denied
+	1449: doubtful, // the definer of a trigger does not exist
+	1812: doubtful, // tablespace missing, here and below
+	1813: doubtful,
+	1814: doubtful,
+	1815: doubtful, // internal error
+
 	1021: down, // disk full
 	1030: down, // the storage engine reports an error
-	1034: down, // broken index file
-	1036: down, // table is read only
 	1037: down, // out of memory, here and below
 	1038: down,
 	1040: down, // too many connections
@@ -86,27 +102,13 @@ var verdicts = map[uint16]verdict{
 	1044: down, // no access to the database
 	1045: down, // wrong user or password
 	1053: down, // shutdown
-	1064: down, // syntax error: the fault is in the statement, not in a row
-	1105: down, // unknown error
 	1114: down, // table full, which is a disk or a temporary table
-	1142: down, // command denied
-	1143: down, // column denied
-	1194: down, // table crashed, here and below
-	1195: down,
 	1203: down, // too many connections of the user
 	1206: down, // more locks than the lock table takes
 	1226: down, // a resource of the user is used up
-	1227: down, // privilege missing
-	1290: down, // read only
 	1317: down, // query killed
-	1370: down, // routine denied
-	1449: down, // the definer of a trigger does not exist
 	1637: down, // too many transactions
 	1792: down, // read only transaction
-	1812: down, // tablespace missing, here and below
-	1813: down,
-	1814: down,
-	1815: down, // internal error
 	1836: down, // read only mode
 	1927: down, // MariaDB: connection killed
 	1969: down, // MariaDB: statement time-out
@@ -115,9 +117,10 @@ var verdicts = map[uint16]verdict{
 	3572: down, // MySQL: NOWAIT on a lock
 }
 
-// judge says what an error means. A number that is not in the table is judged by the class of its SQLSTATE: a data exception
-// (22), a violated constraint (23) and a trigger's SIGNAL (45) concern a row, a rolled back transaction (40) is a conflict, a
-// connection (08) or an authorisation (28) concerns the server. What is left is [unknown].
+// judge says what an error means. The class of a trigger's SIGNAL (45) concerns a row, whatever number the trigger gives it. A
+// number that is not in the table is judged by the class of its SQLSTATE, too: a data exception (22) and a violated constraint
+// (23) concern a row, a rolled back transaction (40) is a conflict, a connection (08) or an authorisation (28) concerns the
+// server. What is left is [unknown].
 func judge(err error) verdict {
 	if err == nil {
 		return fine
@@ -129,11 +132,15 @@ func judge(err error) verdict {
 	if !ok {
 		return down
 	}
+	class := string(mysqlErr.SQLState[:2])
+	if class == "45" {
+		return data
+	}
 	if v, named := verdicts[mysqlErr.Number]; named {
 		return v
 	}
-	switch string(mysqlErr.SQLState[:2]) {
-	case "22", "23", "45":
+	switch class {
+	case "22", "23":
 		return data
 	case "40":
 		return conflict

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -25,10 +24,13 @@ const (
 // attempt brings the rows to the database in one transaction, or none of them.
 type attempt func(ctx context.Context, rows []row) error
 
-// bring settles a batch of rows.
-func (w *write) bring(ctx context.Context, rows []row, try attempt) error {
-	w.waits = 0
-	return w.settle(ctx, rows, 0, try)
+// bring settles a batch of rows. rowless are the attempt's statements without a row, see [write.outage].
+func (w *write) bring(ctx context.Context, rows []row, rowless []string, try attempt) error {
+	w.waits, w.rowless, w.doubted, w.looked, w.passed = 0, rowless, nil, false, false
+	if err := w.settle(ctx, rows, 0, try); err != nil {
+		return err
+	}
+	return w.settleDoubted()
 }
 
 // settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a
@@ -37,6 +39,8 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 	err := try(ctx, rows)
 	switch judge(err) {
 	case fine:
+		w.passed = true
+		w.lone.Store(false)
 		return nil
 	case data, tooLarge:
 		if len(rows) == 1 {
@@ -57,15 +61,14 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
 			return fmt.Errorf("mysql: wait for a lock: %w: %w", flush.ErrSinkDown, err)
 		}
-	case unknown:
+	case unknown, doubtful, changed:
 		// One value may cause what the server says, and must not hold up all the others; but a server that takes no write at all
-		// must not turn its backlog into dead letters. A write that changes nothing tells which it is.
-		if probe := w.db.probeWrite(ctx); probe != nil {
-			return errors.Join(w.db.failure("write", err), probe)
+		// must not turn its backlog into dead letters.
+		if err := w.outage(ctx, err); err != nil {
+			return err
 		}
 		if len(rows) == 1 {
-			w.refuse(&rows[0], refusal(err))
-			return nil
+			return w.settleAlone(ctx, rows, try)
 		}
 	default:
 		return w.db.failure("write", err)
@@ -163,11 +166,4 @@ func pause(ctx context.Context, mean time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// probeWrite makes a write that changes nothing, in the sequence's table. Its error wraps [flush.ErrSinkDown] or
-// [flush.ErrSinkPaused].
-func (db *DB) probeWrite(ctx context.Context) error {
-	_, err := db.pool.ExecContext(ctx, "UPDATE "+db.sequence()+" SET next = next WHERE id = 1")
-	return db.failure("probe", err)
 }

@@ -15,6 +15,8 @@ import (
 type Sink struct {
 	db         *DB
 	statements atomic.Int64
+	// lone says that a row was refused whose answer may be an outage's, and that no row has been stored since.
+	lone atomic.Bool
 }
 
 var _ flush.Sink = (*Sink)(nil)
@@ -77,7 +79,7 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.C
 	if err != nil {
 		return nil, err
 	}
-	w := &write{db: s.db, statements: &s.statements, packet: packet, results: make([]flush.Result, len(changes))}
+	w := &write{db: s.db, statements: &s.statements, lone: &s.lone, packet: packet, results: make([]flush.Result, len(changes))}
 	w.locate = w.held
 	p, err := w.plan(ctx, d, changes)
 	if err != nil {
@@ -108,8 +110,15 @@ type write struct {
 	vanished []row
 	// locate says which of some rows others hold locked. Optional.
 	locate func(ctx context.Context, rows []row) (map[ticket.ID]bool, error)
-	// waits counts the lock waits of the batch that is being settled.
-	waits int
+	// lone is the sink's.
+	lone *atomic.Bool
+	// The batch that is being settled: waits counts its lock waits; rowless are its statements without a row; doubted are the
+	// rows that the server refuses with what may be an outage's answer; looked says that the definition was read again, and passed
+	// that a row was stored.
+	waits          int
+	rowless        []string
+	doubted        []doubted
+	looked, passed bool
 }
 
 // plan lays out the changes. A field without a place may mean that the definition is older than the one by which

@@ -29,6 +29,7 @@ func (w *write) group(ctx context.Context, g *group) error {
 	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
+	rowless := s.rowless(w.definition)
 	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
 		if batch[0].size > room { // then it is alone
 			w.refuse(&batch[0], &flush.Refusal{
@@ -38,14 +39,14 @@ func (w *write) group(ctx context.Context, g *group) error {
 			})
 			continue
 		}
-		if err := w.bring(ctx, batch, try); err != nil {
+		if err := w.bring(ctx, batch, rowless, try); err != nil {
 			return err
 		}
 	}
 	vanished := w.vanished
 	w.vanished = nil
 	for i := range vanished {
-		if err := w.bring(ctx, vanished[i:i+1], try); err != nil {
+		if err := w.bring(ctx, vanished[i:i+1], rowless, try); err != nil {
 			return err
 		}
 	}

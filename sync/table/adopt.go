@@ -75,7 +75,7 @@ func (d *Definition) adopted(f ticket.Field) (value ticket.Value, kept bool) {
 		if text == "0" {
 			text = ""
 		}
-	case Integer, Decimal, Float, Bit, Time, Year, Enum, Set, JSON:
+	case Integer, Decimal, Float, Bit, Time, Year, Enum, Set, JSON, UUID, INET4, INET6:
 	default:
 		return f.Value, true
 	}

@@ -101,6 +101,6 @@ func (c *Column) check(v ticket.Value) (ticket.Value, error) {
 	case JSON:
 		return c.checkJSON(v)
 	default:
-		return c.checkEncoding(v)
+		return c.checkOther(v)
 	}
 }

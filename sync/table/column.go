@@ -3,7 +3,8 @@ package table
 // Kind is the family of column types that share their rules.
 type Kind string
 
-// The kinds. Everything else (geometry, UUID, …) is [Other]: only the database can tell what it takes.
+// The kinds. [Opaque] are those whose values are no text: geometry, vectors. Everything else is [Other]: only the database can
+// tell what it takes.
 const (
 	Integer   Kind = "integer"
 	Decimal   Kind = "decimal"
@@ -23,6 +24,10 @@ const (
 	Enum      Kind = "enum"
 	Set       Kind = "set"
 	JSON      Kind = "json"
+	UUID      Kind = "uuid"
+	INET4     Kind = "inet4"
+	INET6     Kind = "inet6"
+	Opaque    Kind = "opaque"
 	Other     Kind = "other"
 )
 
@@ -62,8 +67,14 @@ type Column struct {
 	MaxUnix   int64    `json:"max_unix,omitempty"`  // the last second of Timestamp, since 1970
 	Members   []string `json:"members,omitempty"`   // of Enum and Set, in the table's order
 	Charset   string   `json:"charset,omitempty"`   // of the kinds that hold text
-	FoldCase  bool     `json:"fold_case,omitempty"` // the collation takes upper and lower case as equal
-	Depth     int      `json:"depth,omitempty"`     // how deeply JSON may be nested
+	// Characters are those that the charset has, of one that this package does not know: the first and the last of each range, in
+	// ascending order.
+	Characters string `json:"characters,omitempty"`
+	ZeroFill   bool   `json:"zero_fill,omitempty"` // of Decimal: zeros are read before the number, up to the precision
+	FoldCase   bool   `json:"fold_case,omitempty"` // the collation takes upper and lower case as equal
+	Depth      int    `json:"depth,omitempty"`     // how deeply JSON may be nested
+
+	ranges []rune // Characters, to search in
 }
 
 // Required says that a row cannot be inserted without the column.

@@ -45,6 +45,7 @@ func (d *Definition) Prepare() error {
 			return fmt.Errorf("table definition: two columns of %s hold the field %q; change the column map", d.Table, c.Field)
 		}
 		d.byField[c.Field] = i
+		c.ranges = []rune(c.Characters)
 		if c.Required() {
 			d.required = append(d.required, i)
 		}

@@ -1,6 +1,9 @@
 package table
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // The widest that either database has of each limit.
 const (
@@ -29,6 +32,7 @@ func (c *Column) valid() error {
 		{"max_bytes", c.MaxBytes, 0, c.mostBytes()},
 		{"digits", c.Digits, 0, microDigits},
 		{"depth", c.Depth, 0, mostDepth},
+		{"characters without an end", utf8.RuneCountInString(c.Characters) % 2, 0, 0},
 	} {
 		if limit.n < limit.least || limit.n > limit.most {
 			return fmt.Errorf("%s is %d, not %d to %d", limit.name, limit.n, limit.least, limit.most)

@@ -198,6 +198,10 @@ func (c *Column) checkDecimal(v ticket.Value) (ticket.Value, error) {
 	if n.negative && strings.Trim(text, "0.") != "" {
 		text = "-" + text
 	}
+	if c.ZeroFill {
+		digits := max(c.Precision-c.Scale, 1) - strings.IndexByte(text+".", '.')
+		text = strings.Repeat("0", max(digits, 0)) + text
+	}
 	if text == v.Text() {
 		return v, nil
 	}

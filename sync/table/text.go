@@ -1,6 +1,7 @@
 package table
 
 import (
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -59,34 +60,53 @@ func (c *Column) checkBytes(v ticket.Value) (ticket.Value, error) {
 	return v, nil
 }
 
-// checkEncoding refuses what is not UTF-8 and what the column's character set has no code for. Character sets that are
-// not named here are left to the database.
+// checkEncoding refuses what is not UTF-8 and what the column's character set has no code for.
 func (c *Column) checkEncoding(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
-	if ascii(s) {
+	if ascii(s) && (c.Characters == "" || c.has(0, utf8.RuneSelf-1)) {
 		return v, nil
 	}
 	if !utf8.ValidString(s) {
 		return c.refuse(RuleEncoding, "not valid UTF-8")
 	}
-	switch c.Charset {
-	case "ascii":
-		return c.refuse(RuleEncoding, "the column takes ASCII alone")
-	case "utf8mb3", "utf8":
-		for _, r := range s {
-			if r > 0xFFFF {
-				return c.refuse(RuleEncoding,
-					"holds a character of four bytes (such as an emoji), and the column's character set is utf8mb3")
-			}
-		}
-	case "latin1":
-		for _, r := range s {
-			if r > 0xFF && !strings.ContainsRune(windows1252, r) || 0x80 <= r && r < 0xA0 && !strings.ContainsRune(controls1252, r) {
-				return c.refuse(RuleEncoding, "holds a character that the column's character set latin1 lacks")
-			}
+	for _, r := range s {
+		switch {
+		case c.encodes(r):
+		case r > 0xFFFF:
+			return c.refuse(RuleEncoding,
+				"holds a character of four bytes (such as an emoji), and the column's character set is %s", c.Charset)
+		default:
+			return c.refuse(RuleEncoding, "holds a character that the column's character set %s lacks", c.Charset)
 		}
 	}
 	return v, nil
+}
+
+// encodes says whether the column's character set has a code for the character.
+func (c *Column) encodes(r rune) bool {
+	switch c.Charset {
+	case "ascii":
+		return r < utf8.RuneSelf
+	case "utf8mb3", "utf8", "ucs2":
+		return r <= 0xFFFF
+	case "latin1":
+		switch {
+		case r > 0xFF:
+			return strings.ContainsRune(windows1252, r)
+		case 0x80 <= r && r < 0xA0:
+			return strings.ContainsRune(controls1252, r)
+		default:
+			return true
+		}
+	default:
+		return c.Characters == "" || c.has(r, r)
+	}
+}
+
+// has says whether one range of the column's characters holds all from first to last.
+func (c *Column) has(first, last rune) bool {
+	n := sort.Search(len(c.ranges)/2, func(i int) bool { return c.ranges[2*i+1] >= first })
+	return 2*n < len(c.ranges) && c.ranges[2*n] <= first && last <= c.ranges[2*n+1]
 }
 
 // windows1252 are the characters above U+00FF that the databases' latin1 has: it is Windows-1252 in truth.
