@@ -3,11 +3,13 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -71,6 +73,36 @@ func TestATicketIsHeld(t *testing.T) {
 	if r.Behind(r.site) {
 		t.Error("nothing waits any more")
 	}
+}
+
+// undecide has the site refuse changes whose request ids begin so as undecided.
+func (r *rig) undecide(prefix string, refusal *daemon.UndecidedError) {
+	r.site.setFail(func(requestID string) error {
+		if strings.HasPrefix(requestID, prefix) {
+			return fmt.Errorf("undecided: %w", refusal)
+		}
+		return nil
+	})
+	r.advance(maxPause)
+}
+
+// A change that was acknowledged is not given up for a deletion that could not be looked up.
+func TestAnUndecidedDeletionTakesNoFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	notFound := protocol.Errorf(protocol.CodeNotFound, "there is no such ticket")
+	r.undecide("maybe", &daemon.UndecidedError{Refusal: notFound, Taken: true})
+	r.set(t, "main", 1, "a", "maybe")
+	r.set(t, "main", 2, "b", "b")
+	r.wantSettled(t, false, setParams("main", 1, "x", "x"))
+	r.site.want(t, "set 2 b b")
+	r.undecide("-", nil)
+	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
+	r.site.want(t, "set 2 b b", "set 1 a maybe")
+	r.site.setFail(func(string) error { return notFound }) // looked up
+	r.set(t, "main", 1, "c", "c")
+	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
+	r.wantLogged(t, 1, "came after its ticket was deleted")
 }
 
 // A pass that takes longer than a ticket's pause does not make a later change of the ticket before the one that is held.

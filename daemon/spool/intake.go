@@ -324,7 +324,11 @@ func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	var refusal *protocol.Error
 	isHanging := false
+	undecided, isUndecided := errors.AsType[*daemon.UndecidedError](err)
 	switch {
+	case isUndecided:
+		s.putOff(in, f.ticket, undecided)
+		return true
 	case err == nil:
 		s.resume(in, f.ticket)
 		s.done.Add(1)
@@ -342,7 +346,7 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	case refusal.Retryable:
 		return s.postpone(in, f.ticket, refusal, isHanging)
 	case refusal.Code == protocol.CodeNotFound:
-		// The ticket was deleted meanwhile, and stays so: what the file wanted of it can neither be done nor be missed.
+		// The ticket was deleted meanwhile, which was looked up, and stays so: what the file wanted of it can neither be done nor be missed.
 		s.resume(in, f.ticket)
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
@@ -387,15 +391,35 @@ func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHangin
 		in.hold.put(why, s.opts.Now())
 		return false
 	}
+	s.holdTicket(in, ticket, why)
+	return true
+}
+
+// putOff puts off the files of a ticket of which it cannot be told whether it exists. That concerns no other ticket, however many
+// such tickets there are: the store has answered.
+func (s *Spool) putOff(in *intake, ticket int64, undecided *daemon.UndecidedError) {
+	why := undecided.Refusal
+	if !why.Retryable {
+		why = protocol.Errorf(protocol.CodeUnavailable,
+			"ticket %d counts as deleted, and MySQL does not answer, which may know better", ticket)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdTicket(in, ticket, why)
+}
+
+// holdTicket is called with the spool's mu held.
+func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error) {
 	if in.tickets == nil {
 		in.tickets = map[int64]*hold{}
 	}
-	if in.tickets[ticket] == nil {
-		in.tickets[ticket] = &hold{pause: firstPause / 2}
-		s.opts.Log.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
+	h := in.tickets[ticket]
+	if h == nil {
+		h = &hold{pause: firstPause / 2}
+		in.tickets[ticket] = h
+		s.repeats.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
 	}
-	in.tickets[ticket].put(why, s.opts.Now())
-	return true
+	h.put(why, s.opts.Now())
 }
 
 // put puts off the next try, each time for longer.
@@ -413,7 +437,7 @@ func (s *Spool) resume(in *intake, ticket int64) {
 		in.hold = nil
 		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
 	}
-	in.release(ticket, s.opts.Log)
+	in.release(ticket, s.repeats)
 }
 
 // release is called with the spool's mu held.
@@ -441,7 +465,7 @@ func (s *Spool) finish(in *intake, queue []queued) (done bool) {
 	}
 	for id := range in.tickets {
 		if !left[id] {
-			in.release(id, s.opts.Log)
+			in.release(id, s.repeats)
 		}
 	}
 	return !in.held()
