@@ -28,6 +28,8 @@ type intake struct {
 	moves *moves.Register // the creates that got another id than their clients were told
 	// refused is how many tickets were held since the last file that was taken in, in one pass.
 	refused int
+	// makers are the tickets that the files found so far may make.
+	makers map[int64]bool
 
 	// For the holder of [Spool.mu].
 	lanes   []*lane
@@ -43,6 +45,9 @@ const maxRefused = 3
 
 // hold is a site, or a ticket, whose files cannot be taken in now.
 type hold struct {
+	meets bool // of a ticket: no create that is given an id can meet what is held
+	taken bool // the id belonged to a ticket
+
 	err   error
 	pause time.Duration
 	until time.Time
@@ -91,7 +96,12 @@ func (in *intake) holds(p protocol.Params) *hold {
 	if in.hold != nil {
 		return in.hold
 	}
+	c, is := p.(*protocol.CreateParams)
+	isGiven := is && c.ID == 0 // an id that no ticket has or had, and no change has named
 	for id, h := range in.tickets {
+		if isGiven && (h.meets || h.taken) {
+			continue
+		}
 		moved := func(to ticket.ID) bool { return needs(p, int64(to)) }
 		if needs(p, id) || slices.ContainsFunc(in.moves.Targets(ticket.ID(id)), moved) {
 			return h
@@ -149,7 +159,8 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	queue, rests := s.waiting(in, site), s.resting(in)
+	queue := s.waiting(in, site)
+	rests := s.resting(in, queue)
 	var upTo time.Time
 	for _, f := range queue {
 		if f.at.After(upTo) {
@@ -211,13 +222,20 @@ func (in *intake) isDue(now time.Time) bool {
 	return false
 }
 
-// resting are the tickets that are held and whose pause is not over.
-func (s *Spool) resting(in *intake) map[int64]bool {
+// resting are the tickets that are held and whose pause is not over. All files of a ticket count for what its hold concerns.
+func (s *Spool) resting(in *intake, queue []queued) map[int64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	in.makers = map[int64]bool{}
+	for _, f := range queue {
+		if !f.meets {
+			in.makers[f.ticket] = true
+		}
+	}
 	rests, now := map[int64]bool{}, s.opts.Now()
 	for id, h := range in.tickets {
 		rests[id] = now.Before(h.until)
+		h.meets = !in.makers[id]
 	}
 	return rests
 }
@@ -242,6 +260,7 @@ type queued struct {
 	name   string
 	ticket int64
 	at     time.Time // see acknowledged
+	meets  bool // see [change]
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
@@ -255,7 +274,7 @@ func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 		l.mu.Lock()
 		for name, f := range l.files {
 			if f.site == site {
-				queue = append(queue, queued{l, name, f.ticket, f.at})
+				queue = append(queue, queued{l, name, f.ticket, f.at, f.meets})
 			}
 		}
 		l.mu.Unlock()
@@ -391,7 +410,7 @@ func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHangin
 		in.hold.put(why, s.opts.Now())
 		return false
 	}
-	s.holdTicket(in, ticket, why)
+	s.holdTicket(in, ticket, why, false)
 	return true
 }
 
@@ -405,20 +424,21 @@ func (s *Spool) putOff(in *intake, ticket int64, undecided *daemon.UndecidedErro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holdTicket(in, ticket, why)
+	s.holdTicket(in, ticket, why, undecided.Taken)
 }
 
 // holdTicket is called with the spool's mu held.
-func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error) {
+func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error, taken bool) {
 	if in.tickets == nil {
 		in.tickets = map[int64]*hold{}
 	}
 	h := in.tickets[ticket]
 	if h == nil {
-		h = &hold{pause: firstPause / 2}
+		h = &hold{pause: firstPause / 2, meets: !in.makers[ticket]}
 		in.tickets[ticket] = h
 		s.repeats.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
 	}
+	h.taken = taken
 	h.put(why, s.opts.Now())
 }
 
