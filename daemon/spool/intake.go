@@ -260,7 +260,7 @@ type queued struct {
 	name   string
 	ticket int64
 	at     time.Time // see acknowledged
-	meets  bool // see [change]
+	meets  bool      // see [change]
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
