@@ -81,9 +81,9 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	return site, err
 }
 
-// UndecidedError refuses a change that the store cannot decide by itself, as a place that would tell whether its ticket exists does
-// not answer. It says nothing of other tickets' changes. A change that was acknowledged before is tried again whatever Refusal says
-// to a client who can decide anew.
+// UndecidedError refuses a change that the store cannot decide by itself, as a place that would tell whether its ticket exists
+// does not answer. It says nothing of other tickets' changes. A change that was acknowledged before is tried again, whatever
+// Refusal says to a client who can decide anew.
 type UndecidedError struct {
 	Refusal *protocol.Error
 	// Taken says that the id belonged to a ticket: no create is given it.

@@ -131,8 +131,8 @@ func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticke
 	return s.whole(ctx, d, ids)
 }
 
-// judge returns why a mutation stays refused by what a look has shown of its ticket; nil where it is to be tried once more. unseen
-// is why MySQL was not looked at.
+// judge returns why a mutation stays refused by what a look has shown of its ticket; nil where it is to be tried once more.
+// unseen is why MySQL was not looked at.
 func judge(refusal error, r *store.Record, unseen error) error {
 	exists := unseen == nil && r.Err == nil && r.Held() && !r.Deleted
 	switch {

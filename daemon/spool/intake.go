@@ -365,7 +365,8 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	case refusal.Retryable:
 		return s.postpone(in, f.ticket, refusal, isHanging)
 	case refusal.Code == protocol.CodeNotFound:
-		// The ticket was deleted meanwhile, which was looked up, and stays so: what the file wanted of it can neither be done nor be missed.
+		// The ticket was deleted meanwhile, which was looked up, and stays so: what the file wanted can
+		// neither be done nor be missed.
 		s.resume(in, f.ticket)
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")

@@ -262,7 +262,7 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	seen := s.burials()
 	records, err := s.next.Get(ctx, refused)
 	if err != nil {
-		return n, nil //nolint:nilerr // they are dropped; the next read of the tickets forgets the tombstones
+		return n, nil // they are dropped; the next read of the tickets forgets the tombstones
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
