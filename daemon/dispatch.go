@@ -81,6 +81,19 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	return site, err
 }
 
+// UndecidedError refuses a change that the store cannot decide by itself, as a place that would tell whether its ticket exists
+// does not answer. It says nothing of other tickets' changes. A change that was acknowledged before is tried again, whatever
+// Refusal says to a client who can decide anew.
+type UndecidedError struct {
+	Refusal *protocol.Error
+	// Taken says that the id belonged to a ticket: no create is given it.
+	Taken bool
+}
+
+func (e *UndecidedError) Error() string { return e.Refusal.Error() }
+
+func (e *UndecidedError) Unwrap() error { return e.Refusal }
+
 // ErrNotMeant refuses a change that is meant for another table than its site's.
 var ErrNotMeant = protocol.Invalid("identity", "the change is meant for another table than this site's")
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // applyAll makes those of the sets that do not make their tickets too large.
@@ -98,12 +100,12 @@ func (s *Site) lookAndApply(
 	var records []store.Record
 	d, err := s.known()
 	if err == nil {
-		records, err = s.whole(ctx, d, idsAt(mutations, at))
+		records, err = s.wholeInHalf(ctx, d, idsAt(mutations, at))
 	}
 	for n, i := range at {
 		record := store.Record{Behind: true}
-		if err == nil {
-			record = records[n]
+		if len(records) == len(at) {
+			record = records[n] // beside an error of MySQL's: as the store has it
 		}
 		if outcomes[i].Err = judge(outcomes[i].Err, &record, err); outcomes[i].Err == nil {
 			m := mutations[i]
@@ -122,27 +124,63 @@ func (s *Site) lookAndApply(
 	}
 }
 
+// wholeInHalf is whole in half of the time that is left: a MySQL that hangs must not make an answer that comes too late.
+func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	ctx, cancel := half(ctx)
+	defer cancel()
+	return s.whole(ctx, d, ids)
+}
+
 // judge returns why a mutation stays refused by what a look has shown of its ticket; nil where it is to be tried once more.
+// unseen is why MySQL was not looked at.
 func judge(refusal error, r *store.Record, unseen error) error {
 	exists := unseen == nil && r.Err == nil && r.Held() && !r.Deleted
 	switch {
 	case errors.Is(refusal, store.ErrDeleted):
-		// A row that seems to live may be one whose deletion waits in a place that does not answer.
-		if exists && !r.Behind {
-			return nil
-		}
-		return refusal
+		return judgeDeleted(refusal, r, exists, unseen)
 	case exists:
 		return nil
+	case unseen != nil && looksFailed(unseen):
+		return &undecidedError{unseen, false}
 	case unseen != nil:
 		return unseen
 	case r.Err != nil:
 		return r.Err
 	case r.Behind && !r.Held():
-		return errBehind
+		return &undecidedError{errBehind, false}
 	default:
 		return errNoTicket
 	}
+}
+
+// judgeDeleted is judge for a refusal by a tombstone. The store's own tombstone is believed while MySQL does not answer, but
+// nothing that was acknowledged is given up for it. One that only this host remembers, as the store does not answer, is believed
+// where MySQL has the ticket as deleted: a row that seems to live may be one whose deletion waits in the store, or was given up
+// there.
+func judgeDeleted(refusal error, r *store.Record, exists bool, unseen error) error {
+	switch {
+	case unseen != nil && !looksFailed(unseen):
+		return unseen
+	case unseen != nil && !r.Behind:
+		return &undecidedError{refusal, true}
+	case unseen != nil:
+		return &undecidedError{errMaybeDeleted, true}
+	case r.Err != nil:
+		return r.Err
+	case r.Held() && r.Deleted:
+		return refusal
+	case r.Behind:
+		return &undecidedError{errMaybeDeleted, true}
+	case exists:
+		return nil
+	default:
+		return refusal
+	}
+}
+
+// looksFailed says of an error that the store has answered, and MySQL, or its table, is away.
+func looksFailed(err error) bool {
+	return errors.Is(err, flush.ErrSinkDown) || errors.Is(err, flush.ErrSinkPaused)
 }
 
 func idsAt(mutations []store.Mutation, at []int) []ticket.ID {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store/memory"
@@ -179,7 +180,7 @@ func TestMustExist(t *testing.T) {
 	if err := set(1); err != nil {
 		t.Errorf("of a ticket that the store holds, while MySQL is away: %v", err)
 	}
-	wantCode(t, set(6), protocol.CodeUnavailable)
+	wantUndecided(t, set(6), protocol.CodeUnavailable, true)
 }
 
 // What was deleted stays so when the store has forgotten the ticket, with MySQL and without; a row that was revived in SQL heals.
@@ -197,10 +198,10 @@ func TestDeletedAndForgotten(t *testing.T) {
 	}
 	d.db.set(flush.ErrSinkDown)
 	for id := int64(1); id <= 3; id++ {
-		wantCode(t, set(id), protocol.CodeNotFound)
+		wantUndecided(t, set(id), protocol.CodeNotFound, true)
 	}
 	d.db.set(nil)
-	wantCode(t, set(1), protocol.CodeNotFound)
+	wantUndecided(t, set(1), protocol.CodeNotFound, false)
 	if err := set(2); err != nil {
 		t.Errorf("of a revived row: %v", err)
 	}
@@ -219,17 +220,36 @@ func TestDeletedAndForgotten(t *testing.T) {
 	}
 }
 
-// A row that seems to live may be one whose deletion waits in a store that does not answer: it heals nothing.
+// While the store does not answer, this host's tombstone is believed where MySQL has the ticket as deleted. A row that seems to
+// live may be one whose deletion waits in the store, or was given up there: the change is neither made nor given up.
 func TestTombstoneStandsWhileTheStoreIsBehind(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	if err := d.store.Bury(t.Context(), []ticket.ID{1}); err != nil {
+	if err := d.store.Bury(t.Context(), []ticket.ID{1, 2, 3}); err != nil {
 		t.Fatal(err)
 	}
 	d.row(1, 5, false)
+	d.row(2, 5, true)
 	d.Store = behind{d.Store}
-	_, err := d.Set(t.Context(), &protocol.SetParams{ID: 1, Fields: status("set")})
-	wantCode(t, err, protocol.CodeNotFound)
+	set := func(id int64, want protocol.Code, isUndecided bool) {
+		t.Helper()
+		_, err := d.Set(t.Context(), &protocol.SetParams{ID: id, Fields: status("set")})
+		wantUndecided(t, err, want, isUndecided)
+	}
+	set(1, protocol.CodeUnavailable, true)
+	set(2, protocol.CodeNotFound, false)
+	set(3, protocol.CodeUnavailable, true)
+	d.db.set(flush.ErrSinkDown)
+	set(2, protocol.CodeUnavailable, true)
+}
+
+// wantUndecided demands a refusal, and that it says whether it may be another once the places answer.
+func wantUndecided(t *testing.T, err error, want protocol.Code, isUndecided bool) {
+	t.Helper()
+	wantCode(t, err, want)
+	if _, is := errors.AsType[*daemon.UndecidedError](err); is != isUndecided {
+		t.Errorf("%v is undecided: %v", err, is)
+	}
 }
 
 // The mark of a deletion is no field.

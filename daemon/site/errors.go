@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
@@ -16,6 +17,29 @@ var errNoTicket = errors.New("no such ticket")
 
 // errBehind means that no place that answers holds the ticket, and that one that may hold it does not.
 var errBehind = errors.New("a place that may hold the ticket does not answer")
+
+// errMaybeDeleted means that only a tombstone refuses a change, while the store that would know better does not answer.
+var errMaybeDeleted = errors.New("the ticket counts as deleted, and a place that may know better does not answer")
+
+// undecidedError is why a change is refused for now that rests on a look which was not possible.
+type undecidedError struct {
+	error
+
+	taken bool // only a tombstone refuses it
+}
+
+func (e *undecidedError) Unwrap() error { return e.error }
+
+// answerSet is answerChange for a change that may be undecided.
+func answerSet(err error) error {
+	answer := answerChange(err)
+	if undecided, is := errors.AsType[*undecidedError](err); is {
+		if refusal, known := errors.AsType[*protocol.Error](answer); known {
+			return &daemon.UndecidedError{Refusal: refusal, Taken: undecided.taken}
+		}
+	}
+	return answer
+}
 
 // answer turns an error of the parts into the one that the client gets; what it does not know stays as it is, for the daemon to
 // log.
@@ -64,6 +88,9 @@ func answerOutage(err error) error {
 	case errors.Is(err, errAllTaken):
 		return protocol.Errorf(protocol.CodeUnavailable, "%s: something writes to ids that it was never given; 'ticketd doctor' "+
 			"compares the sequence with the table", err)
+	case errors.Is(err, errMaybeDeleted):
+		return protocol.Errorf(protocol.CodeUnavailable,
+			"the ticket was deleted as far as this host knows, and Redis does not answer, which may know better: try again later")
 	case errors.Is(err, errBehind):
 		return protocol.Errorf(protocol.CodeUnavailable,
 			"Redis does not answer, and MySQL does not have the ticket, which may be a new one: try again later")

@@ -72,7 +72,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 		err = outcomes[0].Err
 	}
 	if err != nil {
-		return protocol.RevisionResult{}, answerChange(err)
+		return protocol.RevisionResult{}, answerSet(err)
 	}
 	return protocol.RevisionResult{Revision: int64(outcomes[0].Revision)}, nil
 }
@@ -153,12 +153,17 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 // lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done
 // without it.
 func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, error) {
-	if deadline, bounded := ctx.Deadline(); bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
-		defer cancel()
-	}
+	ctx, cancel := half(ctx)
+	defer cancel()
 	return s.lookUp(ctx, id)
+}
+
+// half is ctx with half of the time that is left.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	return context.WithCancel(ctx)
 }
 
 // setMutation checks the fields of one set.

@@ -24,6 +24,8 @@ type change interface {
 	// ticket is the id of the ticket that it names.
 	ticket() int64
 	apply(ctx context.Context, f *origin) error
+	// meets says that it changes a ticket that exists, or none: no create can be given its id.
+	meets() bool
 }
 
 // needs says whether a request must not be done before older changes of a ticket: a change of it must not overtake them, a create
@@ -137,7 +139,11 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 	return err
 }
 
+func (c *create) meets() bool { return false }
+
 type set struct{ protocol.SetParams }
+
+func (c *set) meets() bool { return c.MustExist }
 
 func (c *set) ticket() int64 { return c.ID }
 
@@ -158,6 +164,8 @@ func (c *set) apply(ctx context.Context, f *origin) error {
 }
 
 type remove struct{ protocol.DeleteParams }
+
+func (c *remove) meets() bool { return false }
 
 func (c *remove) ticket() int64 { return c.ID }
 

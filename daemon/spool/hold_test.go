@@ -3,11 +3,13 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -71,6 +73,75 @@ func TestATicketIsHeld(t *testing.T) {
 	if r.Behind(r.site) {
 		t.Error("nothing waits any more")
 	}
+}
+
+// undecide has the site refuse changes whose request ids begin so as undecided.
+func (r *rig) undecide(prefix string, refusal *daemon.UndecidedError) {
+	r.site.setFail(func(requestID string) error {
+		if strings.HasPrefix(requestID, prefix) {
+			return fmt.Errorf("undecided: %w", refusal)
+		}
+		return nil
+	})
+	r.advance(maxPause)
+}
+
+// However many tickets cannot be looked up, other tickets' changes go on, and so do creates, which are given an id that none of
+// these changes can make. What may make a ticket behind such a change holds creates as before.
+func TestLookUpsThatFailHoldTheirTicketsAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	away := &daemon.UndecidedError{Refusal: protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")}
+	r.undecide("must", away)
+	for id := int64(1); id <= 2*maxRefused; id++ {
+		p := setParams("main", id, "a", "must")
+		p.MustExist = true
+		r.write(t, r.name(id), frame(t, protocol.MethodSet, p))
+	}
+	r.set(t, "main", 50, "b", "b")
+	for range 2 {
+		r.wantSettled(t, true, setParams("main", 60, "x", "x"))
+		r.wantSettled(t, true, &protocol.CreateParams{})
+		r.wantSettled(t, false, setParams("main", 2, "x", "x"))
+		r.wantSettled(t, false, &protocol.CreateParams{ID: 2})
+		r.wantSettled(t, false, &protocol.FlushParams{})
+		r.site.want(t, "set 50 b b")
+		r.advance(maxPause)
+	}
+	r.set(t, "main", 2, "c", "c")
+	r.wantSettled(t, false, &protocol.CreateParams{})
+	r.undecide("-", nil)
+	r.wantSettled(t, true, &protocol.FlushParams{})
+
+	// A site that refuses is held as before, also for changes that must meet a ticket.
+	r.refuseOf("must")
+	for id := int64(1); id <= maxRefused; id++ {
+		p := setParams("main", id, "a", "must")
+		p.MustExist = true
+		r.write(t, r.name(id), frame(t, protocol.MethodSet, p))
+	}
+	r.wantSettled(t, false, setParams("main", 60, "x", "x"))
+	r.wantLogged(t, 1, "a site's changes wait")
+}
+
+// A change that was acknowledged is not given up for a deletion that could not be looked up.
+func TestAnUndecidedDeletionTakesNoFile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	notFound := protocol.Errorf(protocol.CodeNotFound, "there is no such ticket")
+	r.undecide("maybe", &daemon.UndecidedError{Refusal: notFound, Taken: true})
+	r.set(t, "main", 1, "a", "maybe")
+	r.set(t, "main", 2, "b", "b")
+	r.wantSettled(t, false, setParams("main", 1, "x", "x"))
+	r.site.want(t, "set 2 b b")
+	r.wantSettled(t, true, &protocol.CreateParams{}) // the id had a ticket: no create is given it
+	r.undecide("-", nil)
+	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
+	r.site.want(t, "set 2 b b", "set 1 a maybe")
+	r.site.setFail(func(string) error { return notFound }) // looked up
+	r.set(t, "main", 1, "c", "c")
+	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
+	r.wantLogged(t, 1, "came after its ticket was deleted")
 }
 
 // A pass that takes longer than a ticket's pause does not make a later change of the ticket before the one that is held.

@@ -28,6 +28,8 @@ type intake struct {
 	moves *moves.Register // the creates that got another id than their clients were told
 	// refused is how many tickets were held since the last file that was taken in, in one pass.
 	refused int
+	// makers are the tickets that the files found so far may make.
+	makers map[int64]bool
 
 	// For the holder of [Spool.mu].
 	lanes   []*lane
@@ -43,6 +45,9 @@ const maxRefused = 3
 
 // hold is a site, or a ticket, whose files cannot be taken in now.
 type hold struct {
+	meets bool // of a ticket: no create that is given an id can meet what is held
+	taken bool // the id belonged to a ticket
+
 	err   error
 	pause time.Duration
 	until time.Time
@@ -91,7 +96,12 @@ func (in *intake) holds(p protocol.Params) *hold {
 	if in.hold != nil {
 		return in.hold
 	}
+	c, is := p.(*protocol.CreateParams)
+	isGiven := is && c.ID == 0 // an id that no ticket has or had, and no change has named
 	for id, h := range in.tickets {
+		if isGiven && (h.meets || h.taken) {
+			continue
+		}
 		moved := func(to ticket.ID) bool { return needs(p, int64(to)) }
 		if needs(p, id) || slices.ContainsFunc(in.moves.Targets(ticket.ID(id)), moved) {
 			return h
@@ -149,7 +159,8 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			return err
 		}
 	}
-	queue, rests := s.waiting(in, site), s.resting(in)
+	queue := s.waiting(in, site)
+	rests := s.resting(in, queue)
 	var upTo time.Time
 	for _, f := range queue {
 		if f.at.After(upTo) {
@@ -211,13 +222,20 @@ func (in *intake) isDue(now time.Time) bool {
 	return false
 }
 
-// resting are the tickets that are held and whose pause is not over.
-func (s *Spool) resting(in *intake) map[int64]bool {
+// resting are the tickets that are held and whose pause is not over. All files of a ticket count for what its hold concerns.
+func (s *Spool) resting(in *intake, queue []queued) map[int64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	in.makers = map[int64]bool{}
+	for _, f := range queue {
+		if !f.meets {
+			in.makers[f.ticket] = true
+		}
+	}
 	rests, now := map[int64]bool{}, s.opts.Now()
 	for id, h := range in.tickets {
 		rests[id] = now.Before(h.until)
+		h.meets = !in.makers[id]
 	}
 	return rests
 }
@@ -242,6 +260,7 @@ type queued struct {
 	name   string
 	ticket int64
 	at     time.Time // see acknowledged
+	meets  bool      // see [change]
 }
 
 // waiting are a site's files that looks have found so far, by order of their names.
@@ -255,7 +274,7 @@ func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 		l.mu.Lock()
 		for name, f := range l.files {
 			if f.site == site {
-				queue = append(queue, queued{l, name, f.ticket, f.at})
+				queue = append(queue, queued{l, name, f.ticket, f.at, f.meets})
 			}
 		}
 		l.mu.Unlock()
@@ -324,7 +343,11 @@ func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	var refusal *protocol.Error
 	isHanging := false
+	undecided, isUndecided := errors.AsType[*daemon.UndecidedError](err)
 	switch {
+	case isUndecided:
+		s.putOff(in, f.ticket, undecided)
+		return true
 	case err == nil:
 		s.resume(in, f.ticket)
 		s.done.Add(1)
@@ -342,7 +365,8 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	case refusal.Retryable:
 		return s.postpone(in, f.ticket, refusal, isHanging)
 	case refusal.Code == protocol.CodeNotFound:
-		// The ticket was deleted meanwhile, and stays so: what the file wanted of it can neither be done nor be missed.
+		// The ticket was deleted meanwhile, which was looked up, and stays so: what the file wanted can
+		// neither be done nor be missed.
 		s.resume(in, f.ticket)
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
@@ -387,15 +411,36 @@ func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHangin
 		in.hold.put(why, s.opts.Now())
 		return false
 	}
+	s.holdTicket(in, ticket, why, false)
+	return true
+}
+
+// putOff puts off the files of a ticket of which it cannot be told whether it exists. That concerns no other ticket, however many
+// such tickets there are: the store has answered.
+func (s *Spool) putOff(in *intake, ticket int64, undecided *daemon.UndecidedError) {
+	why := undecided.Refusal
+	if !why.Retryable {
+		why = protocol.Errorf(protocol.CodeUnavailable,
+			"ticket %d counts as deleted, and MySQL does not answer, which may know better", ticket)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdTicket(in, ticket, why, undecided.Taken)
+}
+
+// holdTicket is called with the spool's mu held.
+func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error, taken bool) {
 	if in.tickets == nil {
 		in.tickets = map[int64]*hold{}
 	}
-	if in.tickets[ticket] == nil {
-		in.tickets[ticket] = &hold{pause: firstPause / 2}
-		s.opts.Log.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
+	h := in.tickets[ticket]
+	if h == nil {
+		h = &hold{pause: firstPause / 2, meets: !in.makers[ticket]}
+		in.tickets[ticket] = h
+		s.repeats.Warn().Err(why).Int64("ticket", ticket).Msg("a ticket's changes wait in the spool until they can be made")
 	}
-	in.tickets[ticket].put(why, s.opts.Now())
-	return true
+	h.taken = taken
+	h.put(why, s.opts.Now())
 }
 
 // put puts off the next try, each time for longer.
@@ -413,7 +458,7 @@ func (s *Spool) resume(in *intake, ticket int64) {
 		in.hold = nil
 		s.opts.Log.Info().Msg("a site's changes are ingested from the spool again")
 	}
-	in.release(ticket, s.opts.Log)
+	in.release(ticket, s.repeats)
 }
 
 // release is called with the spool's mu held.
@@ -441,7 +486,7 @@ func (s *Spool) finish(in *intake, queue []queued) (done bool) {
 	}
 	for id := range in.tickets {
 		if !left[id] {
-			in.release(id, s.opts.Log)
+			in.release(id, s.repeats)
 		}
 	}
 	return !in.held()

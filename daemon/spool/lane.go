@@ -68,6 +68,7 @@ type file struct {
 	site     daemon.Site // its change waits for this site; nil for the others
 	ticket   int64       // the id of the ticket that its change names
 	at       time.Time   // see acknowledged
+	meets    bool        // see [change]
 	stuck    *stuck
 	stranger bool // it is not the folder's owner's
 	// elsewhere says that its change is meant for another table than its site's: the configuration, or PHP's, names another one
@@ -352,7 +353,9 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 	case err == nil && !daemon.Meant(w.change, w.site):
 		l.leave(name)
 	case err == nil:
-		l.files[name] = file{site: w.site, ticket: w.ticket(), at: acknowledged(name, w.at)}
+		l.files[name] = file{
+			site: w.site, ticket: w.ticket(), at: acknowledged(name, w.at), meets: w.meets(),
+		}
 		wait[w.site] = true
 	case errors.Is(err, errGone):
 	case errors.Is(err, errStranger):

@@ -14,6 +14,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -69,6 +70,8 @@ type Spool struct {
 	loop lifecycle.Loop
 	done atomic.Int64 // files ingested
 
+	repeats zerolog.Logger // limited, for what may concern each ticket
+
 	tidying sync.Mutex // held by who opens and closes lanes
 	scanned time.Time  // when that was done last
 
@@ -87,6 +90,12 @@ type Spool struct {
 	stopped  bool
 }
 
+// In each repeatPeriod the log tells of so many tickets, at most.
+const (
+	maxRepeats   = 20
+	repeatPeriod = 10 * time.Second
+)
+
 // New opens the spool. A folder that cannot be used is no error: the log and [Spool.Warnings] say why.
 func New(opts Options) *Spool {
 	if opts.Now == nil {
@@ -99,6 +108,7 @@ func New(opts Options) *Spool {
 		opts.Moves = func(daemon.Site) *moves.Register { return moves.New(moves.Options{}) }
 	}
 	s := &Spool{opts: opts, watches: map[int]*lane{}, lanes: map[string]*lane{}, sites: map[daemon.Site]*intake{}}
+	s.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
 	s.Refresh()
 	return s
 }

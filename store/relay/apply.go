@@ -172,7 +172,7 @@ func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.
 		case outcomes[n].Err == nil:
 			s.recent.add(m, outcomes[n])
 		case errors.Is(outcomes[n].Err, store.ErrDeleted):
-			s.recent.graves.Add(m.ID)
+			s.recent.bury(m.ID)
 		}
 	}
 }

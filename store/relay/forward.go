@@ -241,7 +241,7 @@ func (s *Store) cycled(l *lane, entries []store.Entry, still bool) bool {
 func (s *Store) noteDeleted(id ticket.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.recent.graves.Add(id)
+	s.recent.bury(id)
 }
 
 // confirm takes replayed changes out of a lane's queue; those that are stuck go to its end first.

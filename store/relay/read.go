@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -21,12 +22,12 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	accepted := s.accepted(ids)
 	s.settleRead(ctx, ids, accepted)
 	for {
-		before := s.arrivals(ids, accepted)
+		before, burials := s.arrivals(ids, accepted), s.burials()
 		records, err := s.ask(ctx, ids)
 		if err != nil {
 			return nil, err
 		}
-		if s.cover(records, before) {
+		if s.cover(records, before, burials) {
 			return records, nil
 		}
 	}
@@ -129,7 +130,8 @@ func (s *Store) arrivals(ids []ticket.ID, accepted []acceptance) (before []arriv
 
 // cover puts what waits over the records of the tickets in before. False where some of it arrived in the next store while that
 // was asked: it may be in neither, or be newer there than here.
-func (s *Store) cover(records []store.Record, before []arrival) bool {
+// A ticket that lives there has no tombstone here: its deletion was given up, maybe by another host. burials is of before.
+func (s *Store) cover(records []store.Record, before []arrival, burials uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range before {
@@ -138,8 +140,11 @@ func (s *Store) cover(records []store.Record, before []arrival) bool {
 		}
 	}
 	for i := range records {
-		if records[i].Deleted {
-			s.recent.saw(records[i].ID, records[i].Revision)
+		switch r := &records[i]; {
+		case r.Deleted:
+			s.recent.saw(r.ID, r.Revision)
+		case r.Held() && r.Err == nil && s.waiting.tickets[r.ID] == nil: // else its deletion may be on the way
+			s.recent.revived(r.ID, burials)
 		}
 		if before != nil && before[i].ticket != nil {
 			before[i].ticket.over(&records[i])
@@ -156,7 +161,7 @@ func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Re
 	for i := range rows {
 		switch {
 		case rows[i].Deleted: // also while the next store is away, which is when it is needed here
-			s.recent.graves.Add(rows[i].ID)
+			s.recent.bury(rows[i].ID)
 		case err == nil && bases[i] == 0: // somebody has revived the row
 			s.recent.forget(rows[i].ID)
 		}
@@ -168,7 +173,7 @@ func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Re
 func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
 	s.mu.Lock()
 	for _, id := range ids {
-		s.recent.graves.Add(id)
+		s.recent.bury(id)
 	}
 	s.mu.Unlock()
 	return s.next.Bury(ctx, ids)
@@ -244,5 +249,55 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 	return s.next.Retry(ctx, now, ids)
 }
 
-// Drop implements [store.DeadLetters].
-func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) { return s.next.Drop(ctx, ids) }
+// Drop implements [store.DeadLetters]. A deletion that is given up leaves no tombstone here either.
+func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
+	refused, err := s.waitingDeletions(ctx, ids)
+	if err != nil {
+		return 0, err
+	}
+	n, err := s.next.Drop(ctx, ids)
+	if err != nil || len(refused) == 0 {
+		return n, err
+	}
+	seen := s.burials()
+	records, err := s.next.Get(ctx, refused)
+	if err != nil {
+		return n, nil // they are dropped; the next read of the tickets forgets the tombstones
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range records {
+		if r := &records[i]; !r.Deleted && r.Err == nil && s.waiting.tickets[r.ID] == nil {
+			s.recent.revived(r.ID, seen)
+		}
+	}
+	return n, nil
+}
+
+// waitingDeletions returns those of the tickets whose deletion waits in the next store and is known here.
+func (s *Store) waitingDeletions(ctx context.Context, ids []ticket.ID) ([]ticket.ID, error) {
+	s.mu.Lock()
+	known := slices.DeleteFunc(slices.Clone(ids), func(id ticket.ID) bool { return !s.recent.graves.Has(id) })
+	s.mu.Unlock()
+	if len(known) == 0 {
+		return nil, nil
+	}
+	records, err := s.next.Get(ctx, known)
+	if err != nil {
+		return nil, err
+	}
+	var waiting []ticket.ID
+	for i := range records {
+		if records[i].Deleted && records[i].Dirty {
+			waiting = append(waiting, records[i].ID)
+		}
+	}
+	return waiting, nil
+}
+
+// burials is what [recent.revived] compares: it is asked before the next store is.
+func (s *Store) burials() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recent.burials
+}

@@ -27,6 +27,7 @@ type recent struct {
 	requests requests.Table
 	deleted  bounded[ticket.ID, ticket.Revision]
 	graves   graves.Set
+	burials  uint64 // how often a deletion was noted
 }
 
 func newRecent(now func() time.Time) *recent {
@@ -46,7 +47,7 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 		}
 	}
 	if m.Kind == store.Delete {
-		r.graves.Add(m.ID)
+		r.bury(m.ID)
 		r.deleted.put(m.ID, max(r.deleted.values[m.ID], outcome.Revision)) // one that is stuck comes again
 	}
 }
@@ -54,9 +55,23 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 // saw notes that the next store has a deletion. Its revision there may be above the acknowledged one, where it did not hold the
 // ticket, and who has seen it must not be told a lower one.
 func (r *recent) saw(id ticket.ID, revision ticket.Revision) {
-	r.graves.Add(id)
+	r.bury(id)
 	if known, there := r.deleted.values[id]; there && known < revision {
 		r.deleted.values[id] = revision
+	}
+}
+
+// bury notes that a ticket was deleted.
+func (r *recent) bury(id ticket.ID) {
+	r.graves.Add(id)
+	r.burials++
+}
+
+// revived notes that the next store shows a living ticket, or none, where a deletion was known here. An answer that may be from
+// before a deletion says nothing: burials is what it was when the next store was asked.
+func (r *recent) revived(id ticket.ID, burials uint64) {
+	if r.burials == burials && r.graves.Has(id) {
+		r.forget(id)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
 
@@ -35,9 +36,16 @@ type Options struct {
 	Log     zerolog.Logger
 }
 
+// Queue is a [store.Queue] that can give a change up.
+type Queue interface {
+	store.Queue
+	// Drop is that of [store.DeadLetters].
+	Drop(ctx context.Context, ids []ticket.ID) (int, error)
+}
+
 // Flusher moves what is due from a queue to a sink. Start and Stop are idempotent.
 type Flusher struct {
-	queue store.Queue
+	queue Queue
 	sink  Sink
 	opts  Options
 	stats Stats
@@ -60,7 +68,7 @@ const (
 )
 
 // New makes a flusher; it does nothing before Start, but Flush works.
-func New(queue store.Queue, sink Sink, opts Options) *Flusher {
+func New(queue Queue, sink Sink, opts Options) *Flusher {
 	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
 	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
 	f.stats.health.set(SinkUnknown, "", false, time.Now())

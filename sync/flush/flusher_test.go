@@ -35,6 +35,7 @@ type table struct {
 	refuse map[ticket.ID]*flush.Refusal
 	locked map[ticket.ID]bool
 	gone   map[ticket.ID]bool // the sink has something else of them
+	void   map[ticket.ID]bool // their ids belong to others' tickets there
 	hang   bool               // until the caller gives up
 	delay  time.Duration
 	// failFor fails writes of these tickets.
@@ -72,6 +73,9 @@ func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Resu
 			continue
 		case s.refuse[c.ID] != nil:
 			results[i].Refused = s.refuse[c.ID]
+			continue
+		case s.void[c.ID]:
+			results[i] = flush.Result{Revision: c.Revision, Ahead: true, Void: true}
 			continue
 		case s.gone[c.ID]:
 			results[i] = flush.Result{Revision: c.Revision, Ahead: true}
@@ -130,7 +134,7 @@ func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 }
 
 // start starts a flusher of queue, which leads to d.queue.
-func (d *desk) start(t *testing.T, queue store.Queue, refresh func(context.Context) error) {
+func (d *desk) start(t *testing.T, queue flush.Queue, refresh func(context.Context) error) {
 	t.Helper()
 	d.Flusher = flush.New(queue, d.sink, flush.Options{
 		Batch: batch, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
@@ -162,7 +166,7 @@ func (d *desk) set(t *testing.T, id ticket.ID, field, value string) {
 }
 
 // slowAck is a queue whose acks take effect a second before they return.
-type slowAck struct{ store.Queue }
+type slowAck struct{ flush.Queue }
 
 func (q slowAck) Ack(ctx context.Context, receipts []store.Receipt) error {
 	err := q.Queue.Ack(ctx, receipts)
@@ -327,6 +331,28 @@ func TestWhatTheSinkHasOtherwiseIsForgotten(t *testing.T) {
 		if err != nil || !records[0].Held() || records[1].Held() {
 			t.Errorf("records %+v (%v), want the first held and the second forgotten", records, err)
 		}
+	})
+}
+
+// A deletion that the sink calls void leaves no tombstone, which would keep changes from the ticket that has the id there.
+func TestAVoidDeletionLeavesNoTombstone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, nil)
+		d.sink.void = map[ticket.ID]bool{2: true}
+		for _, id := range []ticket.ID{1, 2} {
+			m := store.Mutation{Kind: store.Delete, ID: id, Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now()}
+			if _, err := store.Make(t.Context(), d.queue, m); err != nil {
+				t.Fatal(err)
+			}
+			d.Wake(m.Due)
+		}
+		time.Sleep(time.Minute)
+		backlog, err := d.queue.Backlog(t.Context())
+		if err != nil || backlog.Dirty+backlog.Dead != 0 || backlog.Buried != 1 {
+			t.Errorf("backlog %+v (%v), want nothing that waits and the first ticket's tombstone", backlog, err)
+		}
+		d.set(t, 2, "status", "theirs")
 	})
 }
 

@@ -115,7 +115,7 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 		return Moved{}, errors.Join(err, f.release(ctx, claims))
 	}
 	var receipts []store.Receipt
-	var letters []store.DeadLetter
+	var letters, void []store.DeadLetter
 	var again []store.Claim
 	var left Moved       // with Later alone
 	var rest []ticket.ID // of these only the oldest changes were claimed
@@ -131,6 +131,12 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 			letters = append(letters, store.DeadLetter{
 				ID: claim.ID, Revision: claim.Newest, Code: result.Refused.Code, Reason: result.Refused.Reason, At: time.Now(),
 			})
+		case result.Void:
+			f.locked.remove(claim.ID)
+			void = append(void, store.DeadLetter{
+				ID: claim.ID, Revision: claim.Newest, At: time.Now(),
+				Reason: "a deletion of a ticket that MySQL never had: its id belongs to another ticket; drop the dead letter",
+			})
 		case result.Revision < claim.Revision: // The row vanished between write and check.
 			again = append(again, *claim)
 		default:
@@ -143,7 +149,7 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 			}
 		}
 	}
-	moved, err := f.settle(ctx, receipts, letters, again)
+	moved, err := f.settle(ctx, receipts, letters, void, again)
 	if err != nil {
 		return moved, err
 	}
@@ -193,12 +199,12 @@ func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) 
 // settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken. Rows count
 // from the sink's answer on: whoever sees that nothing is dirty any more finds all of them counted.
 func (f *Flusher) settle(
-	ctx context.Context, receipts []store.Receipt, letters []store.DeadLetter, again []store.Claim,
+	ctx context.Context, receipts []store.Receipt, letters, void []store.DeadLetter, again []store.Claim,
 ) (Moved, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	f.stats.rows.Add(int64(len(receipts)))
-	err := errors.Join(f.queue.Ack(ctx, receipts), f.queue.Park(ctx, letters), f.queue.Release(ctx, again))
+	err := errors.Join(f.queue.Ack(ctx, receipts), f.queue.Park(ctx, letters), f.giveUp(ctx, void), f.queue.Release(ctx, again))
 	if err != nil {
 		return Moved{}, fmt.Errorf("settling %d flushed tickets: %w", len(receipts), err)
 	}
@@ -207,7 +213,24 @@ func (f *Flusher) settle(
 			Msg("MySQL refuses a ticket: parked as a dead letter; correct the field with a new write, or retry it")
 	}
 	f.stats.dead.Add(int64(len(letters)))
-	return Moved{Flushed: len(receipts), Dead: len(letters)}, nil
+	return Moved{Flushed: len(receipts) + len(void), Dead: len(letters)}, nil
+}
+
+// giveUp forgets deletions that are void, as an operator does who drops a dead letter: the queue then reads the id's ticket from
+// the sink, and no tombstone is left of it.
+func (f *Flusher) giveUp(ctx context.Context, void []store.DeadLetter) error {
+	if len(void) == 0 {
+		return nil
+	}
+	ids := make([]ticket.ID, len(void))
+	for i := range void {
+		ids[i] = void[i].ID
+	}
+	if err := f.queue.Park(ctx, void); err != nil {
+		return err
+	}
+	_, err := f.queue.Drop(ctx, ids)
+	return err
 }
 
 // settleTimeout bounds the acks of a round: beyond it the lease brings the claims back.

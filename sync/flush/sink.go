@@ -28,6 +28,9 @@ type Result struct {
 	// Ahead says that the sink has something else of this ticket than the change: what the store holds of it is to be
 	// forgotten, as where Revision is higher than the change's.
 	Ahead bool
+	// Void says that the change is a deletion of a ticket that the sink never had, while a living ticket of another origin has its
+	// id there: the deletion is given up, with its tombstone, which would keep changes from that other ticket.
+	Void bool
 	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
 	Refused *Refusal
 	// Later is set, with the reason, where the sink answers but somebody else holds the row: it is to be tried again, for as

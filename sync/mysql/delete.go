@@ -31,7 +31,7 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 			grave, is := buried[rows[i].id]
 			switch rows[i].buried = is; {
 			case is && grave.Revision < rows[i].floor:
-				w.stranger(&rows[i])
+				w.stranger(&rows[i], true)
 				continue
 			case is:
 				dead = append(dead, &rows[i])
@@ -83,7 +83,7 @@ func (w *write) notStrangers(ctx context.Context, tx *sql.Tx, rows []row) ([]row
 	own := make([]row, 0, len(rows))
 	for i := range rows {
 		if row, there := held[rows[i].id]; there && row.Revision < rows[i].floor {
-			w.stranger(&rows[i])
+			w.stranger(&rows[i], false)
 			continue
 		}
 		own = append(own, rows[i])

@@ -93,7 +93,7 @@ func (w *write) storeBeside(ctx context.Context, s *statements, head, tail strin
 	return w.byPurpose(ctx, rows, func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
 		switch {
 		case p == unborn:
-			return w.absent(ctx, tx, rows)
+			return w.unborn(ctx, tx, rows)
 		case p == create:
 			return w.insertBeside(ctx, tx, s, head, rows)
 		case p == removal || !s.group.insertable:
@@ -108,7 +108,7 @@ func (w *write) storeBeside(ctx context.Context, s *statements, head, tail strin
 func (w *write) buryBeside(ctx context.Context, rows []row) error {
 	return w.byPurpose(ctx, rows, func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
 		if p == unborn {
-			return w.absent(ctx, tx, rows)
+			return w.unborn(ctx, tx, rows)
 		}
 		list, ids := keys(pointers(rows))
 		_, err := w.exec(ctx, tx, "DELETE FROM "+quote(w.definition.Table)+" WHERE "+quote(w.definition.Key)+" IN "+list, ids...)
@@ -156,6 +156,12 @@ func (w *write) guarded(ctx context.Context, p purpose, rows []row, data dataWri
 				w.stored(&rows[i], rows[i].revision)
 			}
 			return begun, nil
+		}
+		if errors.Is(err, errTheirs) {
+			if rows, err = w.passOverTheirs(ctx, rows); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if !errors.Is(err, errKept) {
 			return nil, err
@@ -259,7 +265,7 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	case held.Revision == 0:
 		return true, false
 	case held.Revision < r.floor:
-		w.refuse(r, takenID())
+		w.stranger(r, held.deleted)
 	case held.deleted && !r.deletion: // nothing is left to write
 		w.stored(r, max(held.Revision, r.revision))
 	case held.Revision >= r.revision:
@@ -291,6 +297,35 @@ func (w *write) absent(ctx context.Context, tx *sql.Tx, rows []row) error {
 		err = taken()
 	}
 	return err
+}
+
+// errTheirs undoes a transaction in which a deletion of a ticket whose create never arrived has met a row.
+var errTheirs = errors.New("the row is another ticket's")
+
+// unborn makes sure that the table has none of the rows.
+func (w *write) unborn(ctx context.Context, tx *sql.Tx, rows []row) error {
+	there, err := w.present(ctx, tx, pointers(rows))
+	if err == nil && len(there) > 0 {
+		err = errTheirs
+	}
+	return err
+}
+
+// passOverTheirs ends the deletions of tickets that are not in the table, as their ids belong to others', and returns the rest.
+func (w *write) passOverTheirs(ctx context.Context, rows []row) ([]row, error) {
+	there, err := w.present(ctx, w.db.pool, pointers(rows))
+	if err != nil {
+		return nil, err
+	}
+	rest := make([]row, 0, len(rows))
+	for i := range rows {
+		if _, is := there[rows[i].id]; is {
+			w.stranger(&rows[i], false)
+		} else {
+			rest = append(rest, rows[i])
+		}
+	}
+	return rest, nil
 }
 
 // insertBeside inserts the rows of new tickets. It never writes into a row that is there.

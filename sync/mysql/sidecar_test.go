@@ -184,6 +184,9 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 		acknowledged(deletion(5, 40*apart), 35*apart),
 		acknowledged(deletion(4, 40*apart), 30*apart))
 	wantStored(t, unborn, 40*apart, 40*apart, 40*apart)
+	if !unborn[0].Void || unborn[1].Void || unborn[2].Void {
+		t.Errorf("results %+v, want the first void", unborn)
+	}
 	if id, err := db.MaxID(t.Context()); err != nil || id != 5 {
 		t.Errorf("highest id %d, error %v; want 5, which is deleted", id, err)
 	}

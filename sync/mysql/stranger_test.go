@@ -118,6 +118,9 @@ func TestACreateNeverTouchesAnotherTicketsRowInOtherTables(t *testing.T) {
 		results = write(t, db, gone, other)
 		wantForgotten(t, results[0], now+second)
 		wantStored(t, results[1:], now+second)
+		if !results[0].Void || results[1].Void {
+			t.Errorf("results %+v, want the first void", results)
+		}
 		wantFields(t, db, 16, 0, "status", "theirs")
 		wantStored(t, write(t, db, set(16, now+2*second, "status", "changed")), now+2*second)
 		wantFields(t, db, 16, now+2*second, "status", "changed")
@@ -143,9 +146,14 @@ func TestACreateThatWasDeletedMeanwhile(t *testing.T) {
 		c.Deleted = true
 		return c
 	}
-	results := write(t, db, gone(15), gone(16))
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, deleted_at) VALUES (17, 'in the trash', NOW())")
+	results := write(t, db, gone(15), gone(16), gone(17))
 	wantStored(t, results[:1], now+second)
 	wantForgotten(t, results[1], now+second)
+	wantForgotten(t, results[2], now+second)
+	if results[0].Void || !results[1].Void || results[2].Void {
+		t.Errorf("results %+v, want the deletion void whose id a living ticket has", results)
+	}
 	if held := row(t, db, 16); held.Deleted || held.Revision != 0 {
 		t.Errorf("the other ticket's row is %+v", held)
 	}

@@ -172,7 +172,7 @@ func (w *write) kept(g *group, r *row, held openRow) {
 	case held.odd != "":
 		w.refuseOdd(r, held.odd)
 	case held.Revision < r.floor:
-		w.stranger(r)
+		w.stranger(r, held.marked)
 	case g.alive && held.marked:
 		w.results[r.at] = flush.Result{Revision: max(held.Revision, r.revision), Ahead: true}
 	default: // a revision below the change's own means that the row was reset by hand: it is flushed again
@@ -181,10 +181,10 @@ func (w *write) kept(g *group, r *row, held openRow) {
 }
 
 // stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted
-// before it arrived leaves nothing to do.
-func (w *write) stranger(r *row) {
+// before it arrived leaves nothing to do, and its tombstone stays only where the other ticket was deleted, too.
+func (w *write) stranger(r *row, deleted bool) {
 	if r.deletion {
-		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true}
+		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true, Void: !deleted}
 		return
 	}
 	w.refuse(r, takenID())
