@@ -49,8 +49,8 @@ func (h *host) spoolFolder(act string) fault {
 	return f
 }
 
-// usesOwn says whether the daemon has the folder open, which it locks then. One that it cannot open as it is moved away, as another
-// fault has given it to another user, is lost to it.
+// usesOwn says whether the daemon has the folder open, which it locks then. One that it cannot open as it is moved away, as
+// another fault has given it to another user, is lost to it.
 func (h *host) usesOwn(ctx context.Context) error {
 	if err := h.isRunning(ctx); err != nil {
 		return err

@@ -2,6 +2,7 @@ package table_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +58,7 @@ var columns = []table.Column{
 
 func definition(t testing.TB, extra string) *table.Definition {
 	t.Helper()
-	d := &table.Definition{Table: "tickets", Key: "ticket_id", Revision: "revision", Extra: extra, Columns: columns}
+	d := &table.Definition{Table: "tickets", Key: "ticket_id", Revision: "revision", Extra: extra, Columns: slices.Clone(columns)}
 	if err := d.Prepare(); err != nil {
 		t.Fatal(err)
 	}
