@@ -24,8 +24,9 @@ final class Door {
 		if ( null !== $id && $id < 1 ) {
 			throw new InputException( 'A ticket id is a whole number from 1.', 'id' );
 		}
-		$most = 'set' === $request->method() ? Protocol::MAX_SET_REQUEST_ID : Protocol::MAX_REQUEST_ID;
-		if ( ! preg_match( Protocol::REQUEST_ID, $request->request_id() ) || strlen( $request->request_id() ) > $most ) {
+		$most       = 'set' === $request->method() ? Protocol::MAX_SET_REQUEST_ID : Protocol::MAX_REQUEST_ID;
+		$request_id = $request->request_id();
+		if ( ! preg_match( Protocol::REQUEST_ID, $request_id ) || strlen( $request_id ) > $most ) {
 			throw new InputException(
 				sprintf( 'A request id has 1 to %d printable ASCII characters, no spaces.', Protocol::MAX_REQUEST_ID ),
 				'request_id'

@@ -263,7 +263,10 @@ final class Query {
 			throw new InputException( 'Only columns of text can be searched.', $field );
 		}
 		if ( '' === $text || strlen( $text ) > Protocol::MAX_CONTAINS ) {
-			throw new InputException( sprintf( 'Search for a text of 1 to %d bytes.', Protocol::MAX_CONTAINS ), $field );
+			throw new InputException(
+				sprintf( 'Search for a text of 1 to %d bytes.', Protocol::MAX_CONTAINS ),
+				$field
+			);
 		}
 		$this->add( "LOCATE(%s, `$field`) > 0", $text );
 	}
