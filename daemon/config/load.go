@@ -151,7 +151,7 @@ func set(root table, section, key, separator, value string) {
 	subtable(part, site)[rest] = value
 }
 
-// subtable is a table in another one; it is made where there is none.
+// subtable returns a table in another one, and makes it where it is missing.
 func subtable(in table, name string) table {
 	found, there := in[name].(table)
 	if !there {

@@ -25,7 +25,7 @@ type invariant struct {
 	site    string // TOML
 	journal bool   // without Redis
 	patient bool   // see rig
-	// forgetful gives the rig a Redis of its own, which writes to its disk only when it is told to.
+	// forgetful gives the rig a Redis of its own, which writes to its disk only on SAVE.
 	forgetful bool
 	provoke   func(t *testing.T, r *rig)
 	rule      string

@@ -184,7 +184,7 @@ final class Fallback {
 	 *
 	 * @param Table      $table   The table.
 	 * @param int        $id      The ticket's id.
-	 * @param array|null $row     The row's ticket, or null where there is none.
+	 * @param array|null $row     The row's ticket, or null if it has no row.
 	 * @param array[]    $waiting Pairs of time and request, in their order.
 	 * @return array|null The ticket, or null where there is none.
 	 */
