@@ -93,8 +93,8 @@ func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
 	return max(at-LateSkew, 1)
 }
 
-// Late returns when a set or a deletion was acknowledged that arrives late; zero where it comes directly, or follows a create that
-// got another id, so that it is of the ticket that has that id. acknowledged is as in [Mutation.Since].
+// Late returns when a set or a deletion was acknowledged that arrives late; zero where it comes directly, or follows a create
+// that got another id, so that it is of the ticket that has that id. acknowledged is as in [Mutation.Since].
 func (m *Mutation) Late(acknowledged ticket.Revision) ticket.Revision {
 	switch {
 	case m.Kind.Creates(), m.Accepted == Unreceived:
@@ -105,8 +105,8 @@ func (m *Mutation) Late(acknowledged ticket.Revision) ticket.Revision {
 	return acknowledged
 }
 
-// Predates says that a set or a deletion was acknowledged before a create made the ticket that has its id: it means another ticket.
-// late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks that differ
+// Predates says that a set or a deletion was acknowledged before a create made the ticket that has its id: it means another
+// ticket. late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks that differ
 // get no allowance: a change that is set aside is not lost, one that is merged shows the text of one customer to another.
 func (m *Mutation) Predates(late, made ticket.Revision) bool {
 	return !m.Kind.Creates() && late != 0 && late < made
@@ -157,8 +157,8 @@ type Outcome struct {
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
 	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrUnsure],
-	// [ErrPredates], [ErrAbsent], [ErrReused], a [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps
-	// [ErrUnavailable], that this is not known.
+	// [ErrPredates], [ErrAbsent], [ErrReused], a [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was
+	// not made; one that wraps [ErrUnavailable], that this is not known.
 	Err error
 }
 

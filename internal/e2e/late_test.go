@@ -54,7 +54,8 @@ func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
 	t.Helper()
 	flushed(t, c)
 	got, err := c.Get(t.Context(), id)
-	if err != nil || field(got.Fields, "subject").Text() != "customer 4's" || field(got.Fields, "message").Text() == "private of customer 5" {
+	subject, message := field(got.Fields, "subject").Text(), field(got.Fields, "message").Text()
+	if err != nil || subject != "customer 4's" || message == "private of customer 5" {
 		t.Errorf("ticket %d is %+v (%v)", id, got, err)
 	}
 	if extra := column(t, r.db, "extra", id); extra != "" {
@@ -65,8 +66,8 @@ func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// A change or a deletion of an id that no ticket has waits in the journal of a host that is cut off from Redis; another host creates
-// a ticket of that id meanwhile. It is not that ticket that was meant.
+// A change or a deletion of an id that no ticket has waits in the journal of a host that is cut off from Redis; another host
+// creates a ticket of that id meanwhile. It is not that ticket that was meant.
 func TestLateChangeMeetsACreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64) error{

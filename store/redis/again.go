@@ -211,7 +211,7 @@ func (s *Store) tellAgain(found *againFound) {
 	}
 	for _, id := range found.lost {
 		s.opts.Log.Error().Int64("ticket", int64(id)).
-			Msg("Redis lost changes of a ticket that had just been acknowledged, and another ticket, or something else, has its id now: they are lost")
+			Msg("Redis lost changes of a ticket that had just been acknowledged, and something else has its id now: they are lost")
 	}
 }
 

@@ -226,7 +226,7 @@ local function again(t)
 	if held[1] and t.created > 0 and since < t.created - late_skew then
 		return 4
 	end
-	local made = held[6] and tonumber(held[5]) or 0
+	local made = held[6] and held[5] and bounded(held[5]) or 0
 	if t.gone > 0 and t.gone < made then -- the ticket was created since: what is from before is another one's
 		return 4
 	end

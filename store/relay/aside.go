@@ -34,8 +34,8 @@ func (s *Store) setAside(e *store.Entry) {
 		names[i] = m.Fields[i].Name
 	}
 	a := Aside{m.ID, m.Kind == store.Delete, time.UnixMicro(int64(m.Late(e.Revision)))}
-	s.opts.Log.Error().Int64("ticket", int64(m.ID)).Bool("deletion", a.Deletion).Strs("fields", names).Time("acknowledged", a.Accepted).
-		Str("request_id", m.RequestID).
+	s.opts.Log.Error().Int64("ticket", int64(m.ID)).Bool("deletion", a.Deletion).Strs("fields", names).
+		Time("acknowledged", a.Accepted).Str("request_id", m.RequestID).
 		Msg("a change was acknowledged while Redis was away, before the ticket that has its id was created: it means another ticket, " +
 			"and is not made")
 	s.mu.Lock()

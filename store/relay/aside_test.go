@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Changes and deletions wait that are older than the ticket which another host has created since. They are not made and are named;
-// what was acknowledged later is made.
+// Changes and deletions wait that are older than the ticket which another host has created since. They are not made and are
+// named; what was acknowledged later is made.
 func TestChangesFromBeforeTheCreateAreSetAside(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

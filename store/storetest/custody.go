@@ -288,8 +288,8 @@ func testDropDeletion(t *testing.T, b *bench) {
 	}
 }
 
-// A set or a deletion that was acknowledged before the ticket was created means another ticket, whether the sink has the create or
-// not. One that was acknowledged later, or follows its create to another id, is the ticket's own.
+// A set or a deletion that was acknowledged before the ticket was created means another ticket, whether the sink has the create
+// or not. One that was acknowledged later, or follows its create to another id, is the ticket's own.
 func testLateChange(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("whose a change is shows when the journal is replayed")
