@@ -89,6 +89,8 @@ type SetParams struct {
 	// Named is the id that the client named, where the ticket has got another one since: the request is known by it. It is no
 	// parameter of the wire.
 	Named int64
+	// Accepted is as in CreateParams.
+	Accepted time.Time
 }
 
 // TicketFields are the fields to set in one ticket.
@@ -126,8 +128,9 @@ type GetManyParams struct {
 type DeleteParams struct {
 	Change
 	ID int64
-	// Named is as that of [SetParams].
-	Named int64
+	// Named and Accepted are as those of [SetParams].
+	Named    int64
+	Accepted time.Time
 }
 
 // FlushParams are the parameters of flush.

@@ -60,9 +60,10 @@ type Mutation struct {
 	// Digest identifies what the request asks for, so that RequestID used again for something else is refused with
 	// [ErrReused]. Empty where RequestID is, and in records of earlier versions, which match every digest.
 	Digest string
-	// Accepted, where it is not zero, is when a Create was acknowledged that reaches the store only now: a revision, which is a
-	// time in µs. Clients that received the id may have changed the ticket since; see [Mutation.Since]. [Unreceived] says that no
-	// client has received the id: the create never joins a ticket that exists.
+	// Accepted, where it is not zero, is when a mutation was acknowledged that reaches the store only now: a revision, which is a
+	// time in µs. Clients that received the id of a create may have changed the ticket since; see [Mutation.Since]. A set or a
+	// deletion may be of an earlier ticket than the one that has the id; see [Mutation.Predates]. [Unreceived] says that no
+	// client has received the id: the create never joins a ticket that exists, and what follows it is of its ticket.
 	Accepted ticket.Revision
 	// RowBorn is what the next place says of the id of a create that arrives late: since when, at the latest, it knows a ticket of
 	// this id, alive or deleted; [ticket.MaxRevision]: it knows none. Zero: it was not asked, or does not answer.
@@ -90,6 +91,25 @@ func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
 		return 0
 	}
 	return max(at-LateSkew, 1)
+}
+
+// Late returns when a set or a deletion was acknowledged that arrives late; zero where it comes directly, or follows a create
+// that got another id, so that it is of the ticket that has that id. acknowledged is as in [Mutation.Since].
+func (m *Mutation) Late(acknowledged ticket.Revision) ticket.Revision {
+	switch {
+	case m.Kind.Creates(), m.Accepted == Unreceived:
+		return 0
+	case m.Accepted != 0:
+		return m.Accepted
+	}
+	return acknowledged
+}
+
+// Predates says that a set or a deletion was acknowledged before a create made the ticket that has its id: it means another
+// ticket. late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks that differ
+// get no allowance: a change that is set aside is not lost, one that is merged shows the text of one customer to another.
+func (m *Mutation) Predates(late, made ticket.Revision) bool {
+	return !m.Kind.Creates() && late != 0 && late < made
 }
 
 // Joins says whether a create that arrives late is of the ticket that has its id: nil, [ErrTaken], or [ErrUnsure]. since is from
@@ -136,9 +156,9 @@ type Outcome struct {
 	// Revision is the ticket's. Next to [ErrDeleted] or [ErrTaken] it is zero where the store does not hold the ticket: the refusal
 	// rests on a tombstone alone (or, of a create, on somebody else's key).
 	Revision ticket.Revision
-	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrUnsure], [ErrAbsent],
-	// [ErrReused], a [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was not made; one that wraps
-	// [ErrUnavailable], that this is not known.
+	// Err is nil where the mutation was made, or repeats one that was. [ErrDeleted], [ErrTaken], [ErrUnsure],
+	// [ErrPredates], [ErrAbsent], [ErrReused], a [ConflictError] and errors that wrap [ErrForeign] or [ErrFull] mean that it was
+	// not made; one that wraps [ErrUnavailable], that this is not known.
 	Err error
 }
 
@@ -318,6 +338,9 @@ var (
 	// ErrUnsure refuses a create that arrives late, as the next place must say whether the ticket that has its id is its own; see
 	// [Mutation.RowBorn].
 	ErrUnsure = errors.New("whose ticket has the id is for MySQL to say")
+	// ErrPredates refuses a set or a deletion that arrives late, as it was acknowledged before the ticket was created that has its
+	// id; see [Mutation.Predates].
+	ErrPredates = errors.New("the change was acknowledged before the ticket that has its id was created, so it means another ticket")
 	// ErrAbsent refuses a mutation with MustExist of a ticket that the store does not hold; the next place may have it.
 	ErrAbsent = errors.New("the store does not hold the ticket")
 	// ErrReused refuses a mutation whose request id was used before for another request.

@@ -213,6 +213,23 @@ func (b *backend) stuck() func([]ticket.ID) error {
 	return b.relay.Stuck
 }
 
+// asideTexts name the changes that waited for Redis and were not made, as they mean another ticket than the one that has the id.
+func asideTexts(latest []relay.Aside, count int) []string {
+	var texts []string
+	for _, a := range latest {
+		kind := "a change"
+		if a.Deletion {
+			kind = "a deletion"
+		}
+		texts = append(texts, fmt.Sprintf("%s of ticket %s was acknowledged at %s, before the ticket that has this id was created: "+
+			"it means another ticket, and was not made; the log names its fields", kind, a.Ticket, a.Accepted.UTC().Format(time.RFC3339)))
+	}
+	if more := count - len(latest); more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more such changes were not made since the daemon started: see the log", more))
+	}
+	return texts
+}
+
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
 	var found []string
@@ -220,6 +237,7 @@ func (b *backend) warnings() []string {
 		if err := b.relay.Stuck(nil); err != nil {
 			found = append(found, err.Error())
 		}
+		found = append(found, asideTexts(b.relay.Aside())...)
 	}
 	var journal interface {
 		Full() string

@@ -45,9 +45,7 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	if p.ID == 0 {
 		outcome, err = s.createNext(ctx, now, &m)
 	} else {
-		if !p.Accepted.IsZero() {
-			m.Accepted = ticket.Revision(p.Accepted.UnixMicro())
-		}
+		m.Accepted = accepted(p.Accepted)
 		outcome, err = s.createNamed(ctx, now, &m)
 	}
 	if err != nil {
@@ -66,7 +64,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	of := asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
 	m.Digest = of.digest(p.RequestID)
-	m.IfRevision, m.MustExist = ticket.Revision(p.IfRevision), p.MustExist
+	m.IfRevision, m.MustExist, m.Accepted = ticket.Revision(p.IfRevision), p.MustExist, accepted(p.Accepted)
 	outcomes, err := s.applyAll(ctx, now, []store.Mutation{m})
 	if err == nil {
 		err = outcomes[0].Err
@@ -140,7 +138,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	now := time.Now()
 	s.use(id)
 	fields, _ := d.SoftDelete(now)
-	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields, MustExist: mustExist}
+	m := store.Mutation{Kind: store.Delete, ID: id, Fields: fields, MustExist: mustExist, Accepted: accepted(p.Accepted)}
 	s.promise(&m, p.RequestID, p.Remember, p.Ack)
 	m.Digest = asked{method: protocol.MethodDelete, id: cmp.Or(p.Named, p.ID)}.digest(p.RequestID)
 	outcome, err := s.apply(ctx, now, &m)
@@ -177,6 +175,14 @@ func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []
 		return err
 	})
 	return m, err
+}
+
+// accepted is [store.Mutation.Accepted] for a request that a client has acknowledged itself.
+func accepted(at time.Time) ticket.Revision {
+	if at.IsZero() {
+		return 0
+	}
+	return ticket.Revision(at.UnixMicro())
 }
 
 // promise gives a mutation what its request says of repeating it and of when it counts as made.

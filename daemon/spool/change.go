@@ -12,6 +12,7 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 )
 
 // change is what one file asks for. Its request id is remembered for a day, whatever the call asked for: after a long downtime
@@ -158,7 +159,10 @@ func (c *set) apply(ctx context.Context, f *origin) error {
 	p := c.SetParams
 	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
 	defer done()
-	p.Remember, p.Ack, p.ID, p.Named = 0, protocol.AckRedis, int64(id), c.ID
+	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.at
+	if p.ID != c.ID { // it follows a create that got this id
+		p.Accepted = time.UnixMicro(int64(store.Unreceived))
+	}
 	_, err := f.site.Set(ctx, &p)
 	return err
 }
@@ -175,7 +179,10 @@ func (c *remove) apply(ctx context.Context, f *origin) error {
 	p := c.DeleteParams
 	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
 	defer done()
-	p.Remember, p.Ack, p.ID, p.Named = 0, protocol.AckRedis, int64(id), c.ID
+	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.at
+	if p.ID != c.ID { // it follows a create that got this id
+		p.Accepted = time.UnixMicro(int64(store.Unreceived))
+	}
 	_, err := f.site.Delete(ctx, &p)
 	return err
 }

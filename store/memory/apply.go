@@ -116,6 +116,8 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 		deleted = e.gone
 	}
 	switch {
+	case e != nil && e.made && m.Predates(m.Late(0), e.born):
+		return store.ErrPredates
 	case m.Kind == store.Delete && (e != nil || !m.MustExist):
 		return nil
 	case m.Kind == store.Delete:
@@ -175,10 +177,11 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	e := s.entry(m.ID)
 	if e.revision == 0 {
 		e.born = revision
-		if m.Kind.Creates() && m.Accepted != 0 {
-			e.born = min(m.Accepted, revision) // not when it came here
-		}
 	}
+	if m.Accepted != 0 && (e.revision == 0 || m.Kind.Creates()) {
+		e.born = min(m.Accepted, e.born) // not when it came here
+	}
+	e.made = e.made || m.Kind.Creates()
 	if m.Kind.Creates() && e.created == 0 {
 		e.created = min(m.Since(e.born), e.born) // another host, which received the id, may have changed the ticket already
 	}

@@ -14,7 +14,8 @@
 -- ARGV[4]  1 where this is the caller's last call for this process, else 0
 -- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: the acknowledgement may be another's
 -- ARGV[6]  how many tickets follow; then per ticket:
---   ticket id, revision of the deletion or 0, revision of the create's mark _d:_new or 0, _born where the ticket is not held, 1 where a
+--   ticket id, revision of the deletion or 0, revision of the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
+--   a create made the ticket or 0, 1 where a
 --   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0,
 --   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
 --   count of requests, per request what is remembered of it, for how many ms
@@ -25,7 +26,7 @@
 --   1: something was, and is back
 --   2: the ticket was deleted since, which stands
 --   3: something else uses the key
---   4: it is not the ticket that was created
+--   4: the ticket is another one: older than the create that is kept, or created after the changes that are
 --   8: the key holds another program's hash
 --   9: something is missing, and Redis has no room for it
 --   10: nothing is missing but a request id, for which there is no room
@@ -87,7 +88,8 @@ end
 -- read takes a ticket off the arguments.
 local function read()
 	local t = {
-		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), full = arg() == '1',
+		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), made = arg() == '1',
+		full = arg() == '1',
 		replayed = arg() == '1',
 		fields = {}, requests = {},
 	}
@@ -122,7 +124,7 @@ end
 
 -- bury forgets all that a ticket holds but for what is of its deletion.
 local function bury(t)
-	local keep = { _rev = true, _dirty = true, _born = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true }
 	for _, f in ipairs(t.fields) do
 		keep[f.name], keep['_d:' .. f.name] = true, true
 	end
@@ -162,6 +164,9 @@ local function put(t, held, lost, revision)
 	end
 	if not held[1] then
 		with('_born', t.born)
+		if t.made then
+			with('_made', '1')
+		end
 		if t.full then
 			with('_full', '1')
 		end
@@ -205,7 +210,7 @@ local function again(t)
 	if t.gone == 0 and t.created == 0 and #t.fields == 0 then
 		return 0
 	end
-	local held = redis.pcall('HMGET', t.key, '_rev', '_dirty', '_gone', '_dead', '_born')
+	local held = redis.pcall('HMGET', t.key, '_rev', '_dirty', '_gone', '_dead', '_born', '_made')
 	if held.err then
 		return 3
 	elseif not held[1] and redis.call('EXISTS', t.key) == 1 then
@@ -221,6 +226,18 @@ local function again(t)
 	if held[1] and t.created > 0 and since < t.created - late_skew then
 		return 4
 	end
+	local made = held[6] and held[5] and bounded(held[5]) or 0
+	if t.gone > 0 and t.gone < made then -- the ticket was created since: what is from before is another one's
+		return 4
+	end
+	local own = {}
+	for _, f in ipairs(t.fields) do
+		own[#own + 1] = f.revision >= made and f or nil
+	end
+	if #own < #t.fields and #own == 0 then
+		return 4
+	end
+	t.fields = own
 	local forgotten = not held[1] and not t.replayed and base or 0
 	if t.gone > 0 then
 		if (t.gone <= rev and rev <= base) or t.gone <= forgotten then

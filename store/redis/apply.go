@@ -22,6 +22,7 @@ const (
 	statusQuota
 	statusStray // the change met a hash which another program wrote
 	statusUnsure
+	statusPredates
 )
 
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
@@ -155,7 +156,10 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 		args = append(args, sequence, acknowledged)
 		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), millis(m.Due), required(m))
 		since := m.Since(ticket.Revision(acknowledged))
-		if m.Accepted == store.Unreceived {
+		switch {
+		case !m.Kind.Creates():
+			since = m.Late(ticket.Revision(acknowledged))
+		case m.Accepted == store.Unreceived:
 			since = 0 // no ticket can be its own
 		}
 		if args = append(args, int64(since)); since > 0 {
@@ -211,12 +215,13 @@ var errBehindTaken = fmt.Errorf("behind a create whose id may be taken: %w", sto
 
 // refusals are the errors of those statuses that always mean the same.
 var refusals = map[int64]error{
-	statusDeleted: store.ErrDeleted,
-	statusTaken:   store.ErrTaken,
-	statusUnsure:  store.ErrUnsure,
-	statusAbsent:  store.ErrAbsent,
-	statusReused:  store.ErrReused,
-	statusQuota:   fmt.Errorf("redis apply: %w", store.ErrQuota),
+	statusDeleted:  store.ErrDeleted,
+	statusTaken:    store.ErrTaken,
+	statusUnsure:   store.ErrUnsure,
+	statusPredates: store.ErrPredates,
+	statusAbsent:   store.ErrAbsent,
+	statusReused:   store.ErrReused,
+	statusQuota:    fmt.Errorf("redis apply: %w", store.ErrQuota),
 }
 
 func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {

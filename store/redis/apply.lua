@@ -16,8 +16,8 @@
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
 --   change; above the acknowledged one where Redis may have gone back in time since), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
---   id of a create that arrives late may be that create's own or 0 (see store.Mutation.Since) and then only what
---   store.Mutation.RowBorn is, for how many ms its request id is
+--   id of a create that arrives late may be that create's own (see store.Mutation.Since), when a set or deletion was acknowledged that
+--   arrives late (store.Mutation.Late), or 0, and if not 0 what store.Mutation.RowBorn is, for how many ms its request id is
 --   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
@@ -32,6 +32,7 @@
 --   status 6: the request id belongs to another request, as their digests differ
 --   status 7: the ticket would be one dirty ticket too many; nothing was changed
 --   status 8: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 10: a set or deletion that arrives late, and was acknowledged before the ticket was created
 --   status 9: a create that arrives late, and the next place must say whether the ticket that has its id, or had it, is its own
 -- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
 --
@@ -109,7 +110,9 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
 	local rev = bounded(held[1])
-	if required > 0 and required ~= rev then
+	if (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) then -- see store.Mutation.Predates
+		return 10, rev
+	elseif required > 0 and required ~= rev then
 		return 1, rev
 	elseif kind == 3 then
 		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's: the store takes it over first
@@ -143,7 +146,7 @@ end
 
 -- bury forgets all that a ticket holds but for what is of its deletion: what was changed before must not arrive any more.
 local function bury(ticket, kept)
-	local keep = { _rev = true, _dirty = true, _born = true, _gone = true, _dead = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, _dead = true, ['_d:_gone'] = true, ['_d:_new'] = true }
 	for i = 1, #kept do
 		keep[kept[i]] = true
 		keep['_d:' .. kept[i]] = true
@@ -232,7 +235,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and (first ~= id or reused) then
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'
@@ -298,14 +301,18 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_d:' .. names[i]
 				set[#set + 1] = text
 			end
+			local creates = kind == 1 or kind == 4
 			local born = held[5] and bounded(held[5]) or revision
-			if not held[1] then
+			if not held[1] or (held[5] and creates) then
 				-- made when it was acknowledged, not when it came here
-				born = math.min(revision, sequence > 0 and acknowledged or revision, since > 0 and since + late_skew or revision)
+				local told = since > 0 and (creates and since + late_skew or since) or revision
+				born = math.min(born, sequence > 0 and acknowledged or revision, told)
 				set[#set + 1] = '_born'
 				set[#set + 1] = string.format('%.0f', born)
 			end
-			if kind == 1 or kind == 4 then
+			if creates then
+				set[#set + 1] = '_made'
+				set[#set + 1] = '1'
 				set[#set + 1] = '_d:_new'
 				set[#set + 1] = string.format('%.0f', since > 0 and math.min(since, born) or born)
 			end

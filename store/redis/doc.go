@@ -25,6 +25,7 @@
 //	_d:{field}  the revision that last changed the field; absent where the sink has it
 //	_d:_new     its create has not arrived in the sink, which must hold no ticket of this id from before this revision
 //	_born       the revision at which a mutation made the hash, as it was acknowledged; absent where a row did
+//	_made       a create made the ticket, when _born says
 //	_full       the hash holds the whole ticket: a field that is absent is NULL
 //	_gone       the ticket was deleted
 //	_dead       why the sink refuses it, as JSON

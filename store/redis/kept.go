@@ -62,6 +62,7 @@ type keptTicket struct {
 	gone    ticket.Revision // of a deletion; 0 where there is none
 	created ticket.Revision // of a create, as its mark _d:_new; 0 where there is none
 	born    ticket.Revision // the oldest kept change, or _born of a create
+	made    bool            // a create made the ticket
 	full    bool            // made by a create of the whole ticket
 	// replayed says that one of the changes came from the journal, so that its revision may be below others' that came before.
 	replayed bool
@@ -171,7 +172,7 @@ func (r *keptRequest) size() int { return requestBytes + len(r.id) + len(r.diges
 // merge puts a mutation over the ticket's earlier ones, as apply.lua does.
 func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision) {
 	if m.Kind.Creates() {
-		t.born = revision
+		t.born, t.made = revision, true
 		t.created = revision
 		if since := m.Since(0); since > 0 {
 			t.born = min(revision, since+store.LateSkew)

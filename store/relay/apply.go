@@ -273,6 +273,8 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	}
 	gone := w != nil && w.gone != 0
 	switch {
+	case w != nil && m.Predates(m.Late(0), w.made):
+		outcome.Err = store.ErrPredates
 	case m.Kind == store.Delete:
 		deleted, known := s.recent.deleted.values[m.ID]
 		outcome.Revision = max(outcome.Revision, deleted)

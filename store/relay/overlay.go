@@ -20,6 +20,7 @@ type waiting struct {
 	since    time.Time       // when that was accepted
 	revision ticket.Revision
 	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
+	made     ticket.Revision // when that create was acknowledged
 	full     bool            // made by a create that waits
 	stuck    error           // why the next store does not take its changes; nil where it does
 	gone     ticket.Revision // the revision that deletes it, or zero
@@ -55,7 +56,10 @@ func (o *overlay) add(e *entry) {
 	case store.Set, store.Begin:
 	}
 	if m.Kind.Creates() && w.created == 0 {
-		w.created = min(m.Since(e.revision), e.revision)
+		w.created, w.made = min(m.Since(e.revision), e.revision), e.revision
+		if m.Accepted != 0 {
+			w.made = min(m.Accepted, e.revision)
+		}
 	}
 	given := len(m.Fields) - m.Defaults
 	for i, f := range m.Fields {
@@ -88,7 +92,7 @@ func (o *overlay) remove(e *entry) {
 		return
 	}
 	if e.mutation.Kind.Creates() {
-		w.full, w.created = false, 0 // the next store has it
+		w.full, w.created, w.made = false, 0, 0 // the next store has it
 	}
 	kept := w.changes[:0]
 	for _, c := range w.changes {

@@ -78,6 +78,9 @@ type Store struct {
 	tries    int64  // replays that have ended, in whatever way
 	full     string // why the last change found no room; empty where it found some
 	untold   []Move // those of which [Options].Moves has not been told
+	// aside are the latest changes that the next store refused for good, of asideCount.
+	aside      []Aside
+	asideCount int
 	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
 	recovering *replacement
 

@@ -287,3 +287,61 @@ func testDropDeletion(t *testing.T, b *bench) {
 		t.Errorf("%d tombstones, want none", got)
 	}
 }
+
+// A set or a deletion that was acknowledged before the ticket was created means another ticket, whether the sink has the create
+// or not. One that was acknowledged later, or follows its create to another id, is the ticket's own.
+func testLateChange(t *testing.T, b *bench) {
+	if b.Replays {
+		t.Skip("whose a change is shows when the journal is replayed")
+	}
+	before := ticket.Revision(b.now.UnixMicro())
+	b.advance(time.Second)
+	late := func(kind store.Kind, id ticket.ID, at ticket.Revision) store.Mutation {
+		m := b.mutation(kind, id, fields("message", "another customer's"))
+		m.Accepted = at
+		return m
+	}
+	b.set(t, 3, "category", "of an old row")
+	if o := b.apply(t, late(store.Set, 3, before))[0]; o.Err != nil {
+		t.Errorf("of a ticket that no create made: %v", o.Err)
+	}
+	for id := ticket.ID(1); id <= 2; id++ {
+		made := b.apply(t, b.mutation(store.Create, id, fields("status", "open")))[0].Revision
+		if id == 2 {
+			b.ack(t, id, made)
+		}
+		b.refused(t, late(store.Set, id, before), store.ErrPredates)
+		b.refused(t, late(store.Delete, id, before), store.ErrPredates)
+		b.refused(t, late(store.Set, id, made-1), store.ErrPredates)
+		for _, at := range []ticket.Revision{made, store.Unreceived} {
+			if o := b.apply(t, late(store.Set, id, at))[0]; o.Err != nil || o.Revision <= made {
+				t.Errorf("acknowledged at %d, of a ticket created at %d: %+v", at, made, o)
+			}
+		}
+		b.refused(t, late(store.Delete, id, made-1), store.ErrPredates) // the later changes do not make it older
+		if o := b.apply(t, late(store.Delete, id, made+1))[0]; o.Err != nil {
+			t.Errorf("its own deletion: %v", o.Err)
+		}
+	}
+}
+
+// A create that arrives late is as old as its promise, whatever was changed before it came: what was acknowledged in between is
+// its ticket's.
+func testLateChangeBehindALateCreate(t *testing.T, b *bench) {
+	if b.Replays {
+		t.Skip("what is taken shows when the journal is replayed")
+	}
+	b.set(t, 1, "category", "told")
+	for id := ticket.ID(1); id <= 2; id++ {
+		if o := b.apply(t, b.late(id, time.Minute))[0]; o.Err != nil {
+			t.Fatalf("late create %d: %v", id, o.Err)
+		}
+		m := b.mutation(store.Set, id, fields("priority", "high"))
+		m.Accepted = ticket.Revision(b.now.Add(-30 * time.Second).UnixMicro())
+		if o := b.apply(t, m)[0]; o.Err != nil {
+			t.Errorf("change %d: %v", id, o.Err)
+		}
+		m.Accepted = ticket.Revision(b.now.Add(-time.Hour).UnixMicro())
+		b.refused(t, m, store.ErrPredates)
+	}
+}

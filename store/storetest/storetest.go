@@ -52,6 +52,8 @@ var contract = map[string]func(*testing.T, *bench){
 	"Create/TakenIdIsRefused":               testCreateTaken,
 	"Create/LateMeetsItsOwnAlone":           testLateCreate,
 	"Create/LateIsJudgedByTheRow":           testLateCreateByTheRow,
+	"Create/EarlierChangesAreAnothers":      testLateChange,
+	"Create/LateIsAsOldAsItsPromise":        testLateChangeBehindALateCreate,
 	"Create/ClaimSaysSo":                    testClaimCreated,
 	"MustExist/MakesNone":                   testMustExist,
 	"Delete/CarriesItsMarkAlone":            testDeleteIsPure,

@@ -1,0 +1,153 @@
+package e2e
+
+import (
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// cutOff are two daemons of a site: the first reaches Redis through the link alone.
+func cutOff(t *testing.T) (a, b *rig, link *testenv.Proxy) {
+	t.Helper()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{})
+	link = testenv.NewProxy(t, redis.Socket(), 0)
+	a = newRig(t, rigOptions{redis: redis, link: link})
+	text := a.text
+	a.text = strings.ReplaceAll(text, link.Socket(), redis.Socket())
+	b = a.second(t)
+	a.text = text
+	return a, b, link
+}
+
+// createUpTo makes tickets until one has the id.
+func createUpTo(t *testing.T, c *protocol.Client, id int64) {
+	t.Helper()
+	for {
+		switch made := mustCreate(t, c, "customer 4's"); {
+		case made == id:
+			return
+		case made > id:
+			t.Fatalf("ids went on to %d: nothing has the id %d, and the test proves nothing", made, id)
+		}
+	}
+}
+
+// aside waits until nothing of the daemon's waits any more and its status names the change of the ticket that was not made, or
+// counts the files in bad/.
+func (r *rig) aside(t *testing.T, c *protocol.Client, id, bad int64) {
+	t.Helper()
+	text := "of ticket " + strconv.FormatInt(id, 10) + " was acknowledged at"
+	testenv.Eventually(t, 20*time.Second, "status names the change that was not made", func() bool {
+		status, err := c.Status(t.Context())
+		return err == nil && status.Journal.Entries == 0 && status.Spool.Files == 0 && status.Spool.Bad == bad &&
+			(bad > 0 || strings.Contains(strings.Join(status.Warnings, "\n"), text))
+	})
+}
+
+// clean demands that a ticket holds nothing of another customer's, in Redis and in MySQL.
+func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
+	t.Helper()
+	flushed(t, c)
+	got, err := c.Get(t.Context(), id)
+	subject, message := field(got.Fields, "subject").Text(), field(got.Fields, "message").Text()
+	if err != nil || subject != "customer 4's" || message == "private of customer 5" {
+		t.Errorf("ticket %d is %+v (%v)", id, got, err)
+	}
+	if extra := column(t, r.db, "extra", id); extra != "" {
+		t.Errorf("the row of ticket %d holds %s", id, extra)
+	}
+	if column(t, r.db, "deleted_at", id) != "" {
+		t.Errorf("the row of ticket %d is deleted", id)
+	}
+}
+
+// A change or a deletion of an id that no ticket has waits in the journal of a host that is cut off from Redis; another host
+// creates a ticket of that id meanwhile. It is not that ticket that was meant.
+func TestLateChangeMeetsACreate(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64) error{
+		"Set": func(t *testing.T, c *protocol.Client, id int64) error {
+			_, err := c.Set(t.Context(), set(id, "message", "private of customer 5"))
+			return err
+		},
+		"Delete": func(t *testing.T, c *protocol.Client, id int64) error {
+			_, err := c.Delete(t.Context(), id, "")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b, link := cutOff(t)
+			ca, cb := a.dial(t), b.dial(t)
+			id := mustCreate(t, cb, "first") + 5
+			link.Hold()
+			testenv.Eventually(t, 10*time.Second, "the journal acknowledges the change", func() bool {
+				return change(t, ca, id) == nil
+			})
+			createUpTo(t, cb, id)
+			flushed(t, cb)
+			link.Release()
+			a.aside(t, ca, id, 0)
+			a.clean(t, cb, id)
+			if _, err := ca.Get(t.Context(), id); err != nil {
+				t.Errorf("on the host that acknowledged the change: %v", err)
+			}
+		})
+	}
+}
+
+// The same of a change that waits in the spool.
+func TestSpooledChangeMeetsACreate(t *testing.T) {
+	t.Parallel()
+	a := newRig(t, rigOptions{redis: testenv.NewRedis(t, testenv.RedisOptions{})})
+	b := a.second(t)
+	cb := b.dial(t)
+	id := mustCreate(t, cb, "first") + 5
+	a.Kill()
+	s := &spooler{dir: a.spool()}
+	s.set(t, id, "message", "private of customer 5", "s1")
+	s.put(t, protocol.MethodDelete, id, &protocol.DeleteParams{Change: protocol.Change{RequestID: "d1"}, ID: id})
+	createUpTo(t, cb, id)
+	ca := a.restart(t)
+	a.aside(t, ca, id, 2)
+	reasons, err := filepath.Glob(filepath.Join(a.spool(), "bad", "*.reason"))
+	if err != nil || len(reasons) != 2 {
+		t.Errorf("bad/ has the reasons %v (%v), want the set's and the deletion's", reasons, err)
+	}
+	a.clean(t, cb, id)
+}
+
+// The same of a change that was in Redis, which then lost everything: the daemon applies again what it has acknowledged.
+func TestKeptChangeMeetsACreate(t *testing.T) {
+	t.Parallel()
+	a := newRig(t, rigOptions{redis: testenv.NewRedis(t, testenv.RedisOptions{}), site: lazy})
+	b := a.second(t)
+	ca, cb := a.dial(t), b.dial(t)
+	id := mustCreate(t, cb, "first") + 5
+	mustSet(t, ca, id, "message", "private of customer 5")
+	if err := a.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.redis.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "creates go on", func() bool {
+		_, err := cb.Create(t.Context(), subject("customer 4's"), "")
+		return err == nil
+	})
+	createUpTo(t, cb, id)
+	if err := a.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	ca = a.dial(t)
+	testenv.Eventually(t, 10*time.Second, "the daemon applies again what it keeps", func() bool {
+		_, err := ca.Set(t.Context(), set(id+1000, "subject", "x"))
+		return err == nil
+	})
+	a.clean(t, cb, id)
+}
