@@ -46,6 +46,9 @@ type Mutation struct {
 	Defaults int
 	// Proposed is the accepting daemon's clock; the store assigns max(previous + 1, Proposed).
 	Proposed ticket.Revision
+	// At is when the daemon accepted the mutation by the host's own clock, where that is far behind Proposed: revisions stay ahead
+	// of all clocks once one was ahead, and say nothing of ages then. Zero where Proposed says it; see [Mutation.Dated].
+	At ticket.Revision
 	// Due is when the change must be flushed. A ticket that is dirty already keeps the earlier of its due times.
 	Due time.Time
 	// RequestID, where it is not empty, makes the mutation repeatable: the store remembers it and answers a repetition with
@@ -78,36 +81,43 @@ const Unreceived = ticket.Ceiling
 // LateSkew is by how much the clocks of hosts may differ where a create that arrives late is compared with what it meets, in µs.
 const LateSkew ticket.Revision = 10_000_000
 
-// Since returns the revision from which on a ticket that has the id of a late create may be that create's own: a client that
-// received the id has made it. A ticket that is older is another one. acknowledged is the revision under which a journal has
-// acknowledged the mutation; zero where it comes directly. Since returns zero for a create that no client knows of, to which no
-// existing ticket can belong.
-func (m *Mutation) Since(acknowledged ticket.Revision) ticket.Revision {
-	at := acknowledged
-	if m.Accepted != 0 {
-		at = m.Accepted
+// Dated returns when the mutation was accepted by the clock of the host that did, in µs: what ages are compared by.
+func (m *Mutation) Dated() ticket.Revision {
+	switch {
+	case m.Accepted != 0 && m.Accepted != Unreceived:
+		return m.Accepted
+	case m.At != 0:
+		return m.At
 	}
-	if !m.Kind.Creates() || at == 0 {
-		return 0
-	}
-	return max(at-LateSkew, 1)
+	return m.Proposed
 }
 
-// Late returns when a set or a deletion was acknowledged that arrives late; zero where it comes directly, or follows a create
-// that got another id, so that it is of the ticket that has that id. acknowledged is as in [Mutation.Since].
-func (m *Mutation) Late(acknowledged ticket.Revision) ticket.Revision {
-	switch {
-	case m.Kind.Creates(), m.Accepted == Unreceived:
+// Since returns from when on, by the clocks, a ticket that has the id of a late create may be that create's own: a client that
+// received the id has made it. A ticket that is older is another one. replayed says that a journal has acknowledged the mutation.
+// Since returns zero for a create that comes directly, of which no client knows, so that no existing ticket can be its own.
+func (m *Mutation) Since(replayed bool) ticket.Revision {
+	if !m.Kind.Creates() || (m.Accepted == 0 && !replayed) {
 		return 0
-	case m.Accepted != 0:
-		return m.Accepted
 	}
-	return acknowledged
+	if m.Accepted == Unreceived {
+		return Unreceived - LateSkew
+	}
+	return max(m.Dated()-LateSkew, 1)
+}
+
+// Late returns when, by the clocks, a set or a deletion was acknowledged that arrives late; zero where it comes directly, or
+// follows a create that got another id, so that it is of the ticket that has that id. replayed is as in [Mutation.Since].
+func (m *Mutation) Late(replayed bool) ticket.Revision {
+	if m.Kind.Creates() || m.Accepted == Unreceived || (m.Accepted == 0 && !replayed) {
+		return 0
+	}
+	return m.Dated()
 }
 
 // Predates says that a set or a deletion was acknowledged before a create made the ticket that has its id: it means another
-// ticket. late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks that differ
-// get no allowance: a change that is set aside is not lost, one that is merged shows the text of one customer to another.
+// ticket. late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks
+// that differ get no allowance: a change that is set aside is not lost, one that is merged shows the text of one customer to
+// another.
 func (m *Mutation) Predates(late, made ticket.Revision) bool {
 	return !m.Kind.Creates() && late != 0 && late < made
 }
@@ -127,12 +137,18 @@ func (m *Mutation) Joins(since, born ticket.Revision) error {
 }
 
 // old says that the next place knows a ticket that is too old to be a late create's own.
-func (m *Mutation) old() bool { return m.RowBorn != 0 && m.RowBorn <= m.Since(0) }
+func (m *Mutation) old() bool { return m.RowBorn != 0 && m.RowBorn <= m.Since(true) }
 
-// Free says whether a create can be made under an id that the store knows nothing of: nil, or [ErrTaken].
-func (m *Mutation) Free() error {
-	if m.old() {
+// Free says whether a create can be made under an id that the store knows nothing of: nil, [ErrTaken], or [ErrUnsure]. A create
+// that arrives late and comes before the next place was asked is made: that refuses it where the row's revision is older. ahead
+// says that revisions are ahead of the clocks by more than LateSkew, so that the row's says nothing of its age: then the next
+// place must be asked.
+func (m *Mutation) Free(ahead bool) error {
+	switch {
+	case m.old():
 		return ErrTaken
+	case ahead && m.RowBorn == 0 && m.Accepted != 0 && m.Accepted != Unreceived:
+		return ErrUnsure
 	}
 	return nil
 }
@@ -177,7 +193,7 @@ type Record struct {
 	Since time.Time
 	// Created is as in [Claim]: a row of this id from before that revision is another ticket's. Zero where no create waits.
 	Created ticket.Revision
-	// Born is the revision at which a mutation made what the store holds, as it was acknowledged; zero where a row did.
+	// Born is when, by the clocks, a mutation was accepted that made what the store holds; zero where a row did.
 	Born ticket.Revision
 	// Behind says that a place did not answer that may hold newer changes of the ticket, or a ticket that seems absent.
 	Behind bool

@@ -191,9 +191,16 @@ func (s *Site) promise(m *store.Mutation, requestID string, remember time.Durati
 	m.Early = ack == protocol.AckJournal || (ack == "" && s.Early)
 }
 
-// stamp gives a mutation its proposed revision and its due time.
+// aheadBy is by how much a proposed revision may be ahead of the clock and still date its mutation, in µs: a burst of changes
+// takes the revisions of some microseconds to come.
+const aheadBy ticket.Revision = 1_000_000
+
+// stamp gives a mutation its proposed revision and its times.
 func (s *Site) stamp(now time.Time, m *store.Mutation) {
-	m.Proposed = s.Clock.Propose()
+	m.Proposed, m.At = s.Clock.Propose(), 0
+	if at := ticket.Revision(now.UnixMicro()); at < m.Proposed-aheadBy {
+		m.At = at
+	}
 	m.Due = s.strategy.Load().Due(now, m)
 }
 

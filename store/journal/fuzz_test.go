@@ -43,7 +43,7 @@ func samples() []entry {
 			{Number: 0, Bits: graves.Bitmap{0: 2, 7: 1 << 63}}, {Number: 1<<54 - 1, Bits: graves.Bitmap{3: 5}},
 		}},
 		{kind: kindMutation, revision: 9, mutation: store.Mutation{
-			Kind: store.Begin, ID: 812, Fields: fields, Defaults: 1, Proposed: 8, Due: at, Accepted: 5,
+			Kind: store.Begin, ID: 812, Fields: fields, Defaults: 1, Proposed: 8, Due: at, Accepted: 5, At: 6,
 		}},
 		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
 			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1", Digest: "AAAAAAAAAAE",

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,14 +117,14 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 		deleted = e.gone
 	}
 	switch {
-	case e != nil && e.made && m.Predates(m.Late(0), e.born):
+	case e != nil && e.made && m.Predates(m.Late(false), e.born):
 		return store.ErrPredates
 	case m.Kind == store.Delete && (e != nil || !m.MustExist):
 		return nil
 	case m.Kind == store.Delete:
 		return store.ErrAbsent
 	case m.Kind.Creates():
-		return refusedCreate(m, e, deleted)
+		return refusedCreate(m, e, deleted, s.highest > cmp.Or(m.At, m.Proposed)+store.LateSkew)
 	case deleted:
 		return store.ErrDeleted
 	case m.MustExist && e == nil:
@@ -133,10 +134,11 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 }
 
 // refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
-// clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ.
-func refusedCreate(m *store.Mutation, e *entry, deleted bool) error {
+// clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ. ahead
+// is as in [store.Mutation.Free].
+func refusedCreate(m *store.Mutation, e *entry, deleted, ahead bool) error {
 	if e == nil && !deleted {
-		return m.Free()
+		return m.Free(ahead)
 	}
 	var born ticket.Revision
 	if e != nil {
@@ -154,7 +156,7 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	e := s.begin(m, revision)
 	s.highest = max(s.highest, revision)
 	if !e.dirty() {
-		e.since, e.pin = sinceOf(m.Proposed), segment
+		e.since, e.pin = sinceOf(cmp.Or(m.At, m.Proposed)), segment
 	}
 	if due := m.Due.UnixMicro(); !e.queued() || due < e.due {
 		e.due = due
@@ -176,14 +178,16 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	e := s.entry(m.ID)
 	if e.revision == 0 {
-		e.born = revision
-	}
-	if m.Accepted != 0 && (e.revision == 0 || m.Kind.Creates()) {
-		e.born = min(m.Accepted, e.born) // not when it came here
+		e.born = min(m.Dated(), revision) // not when it came here
+	} else if m.Accepted != 0 && m.Kind.Creates() {
+		e.born = min(m.Dated(), e.born)
 	}
 	e.made = e.made || m.Kind.Creates()
 	if m.Kind.Creates() && e.created == 0 {
-		e.created = min(m.Since(e.born), e.born) // another host, which received the id, may have changed the ticket already
+		e.created = max(revision-store.LateSkew, 1) // another host, which received the id, may have changed the ticket already
+		if since := m.Since(false); since != 0 {
+			e.created = min(since, e.born)
+		}
 	}
 	return e
 }

@@ -15,7 +15,7 @@ type entry struct {
 	revision ticket.Revision
 	fields   []field         // by name
 	deleted  ticket.Revision // the revision that deleted the ticket, while the next place has not got it
-	born     ticket.Revision // the revision at which a mutation made the entry, as it was acknowledged; 0: a row did
+	born     ticket.Revision // when a mutation was accepted that made the entry, by the clocks; 0: a row did
 	made     bool            // a create made the ticket, when born says
 	created  ticket.Revision // see [store.Claim].Created, while the next place has not got it
 	since    int64

@@ -15,10 +15,10 @@ func TestLateCreateMeetsAStrangerOfASecondAgo(t *testing.T) {
 	late := store.Mutation{Kind: store.Begin, ID: 1, Accepted: told, RowBorn: ticket.MaxRevision}
 	stranger, own := &entry{}, &entry{}
 	stranger.born, own.born = told-1_000_000, told+1_000_000
-	if err := refusedCreate(&late, stranger, false); !errors.Is(err, store.ErrTaken) {
+	if err := refusedCreate(&late, stranger, false, false); !errors.Is(err, store.ErrTaken) {
 		t.Errorf("of a ticket that is a second older: %v", err)
 	}
-	if err := refusedCreate(&late, own, false); err != nil {
+	if err := refusedCreate(&late, own, false, false); err != nil {
 		t.Errorf("of one that a client that received the id has made: %v", err)
 	}
 }

@@ -14,7 +14,7 @@
 -- ARGV[4]  1 where this is the caller's last call for this process, else 0
 -- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: the acknowledgement may be another's
 -- ARGV[6]  how many tickets follow; then per ticket:
---   ticket id, revision of the deletion or 0, revision of the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
+--   ticket id, revision of the deletion or 0, the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
 --   a create made the ticket or 0, 1 where a
 --   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0,
 --   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
@@ -43,7 +43,7 @@ local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local host, now, last, forced = ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
 local late_skew = 10000000 -- store.LateSkew
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'line', 'base', 'host:' .. host)
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'line', 'base', 'host:' .. host, 'floorless')
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
@@ -53,7 +53,7 @@ if not run then
 	return { '' }
 end
 local highest, base = bounded(known[2]), bounded(known[4])
-local before, buried, room = highest, 0, true
+local before, buried, room, floorless = highest, 0, true, known[6]
 
 local noted = run
 if known[3] ~= run then
@@ -124,7 +124,8 @@ end
 
 -- bury forgets all that a ticket holds but for what is of its deletion.
 local function bury(t)
-	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true }
+	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true,
+		_kept = true }
 	for _, f in ipairs(t.fields) do
 		keep[f.name], keep['_d:' .. f.name] = true, true
 	end
@@ -141,16 +142,18 @@ local function bury(t)
 	buried = buried + (tonumber(new) or 0)
 end
 
--- put writes what was lost of a ticket under a revision, which its fields have where they are the deletion's.
+-- put writes what was lost of a ticket under a revision, which its fields have where they are the deletion's. In a filling that lacks
+-- the next place's highest revision the ticket notes the highest of them (_kept): the next place may be ahead of these changes, so
+-- raise.lua does not put them above it.
 local function put(t, held, lost, revision)
 	local set, nulls = { t.key, '_rev', text(revision) }, { t.key }
 	local function with(name, value)
 		set[#set + 1], set[#set + 2] = name, value
 	end
-	local oldest = revision
+	local oldest, newest = revision, t.gone > 0 and revision or 0
 	for _, f in ipairs(lost) do
 		local changed = t.gone > 0 and revision or f.revision
-		oldest = math.min(oldest, changed)
+		oldest, newest = math.min(oldest, changed), math.max(newest, changed)
 		with('_d:' .. f.name, text(changed))
 		if f.null then
 			nulls[#nulls + 1] = f.name
@@ -173,6 +176,9 @@ local function put(t, held, lost, revision)
 	end
 	if t.created > 0 and redis.call('HEXISTS', t.key, '_d:_new') == 0 then
 		with('_d:_new', text(t.created))
+	end
+	if floorless then
+		with('_kept', text(math.max(newest, bounded(redis.call('HGET', t.key, '_kept')))))
 	end
 	if not held[2] then
 		with('_dirty', text(math.floor(oldest / 1000)))
@@ -222,8 +228,8 @@ local function again(t)
 	end
 	local rev = bounded(held[1])
 	-- A hash that was filled from a row has no _born. Its row is this ticket's if the create's own flush, or a later one, has written it.
-	local since = held[5] and bounded(held[5]) or rev
-	if held[1] and t.created > 0 and since < t.created - late_skew then
+	local older = held[1] and (held[5] and bounded(held[5]) < tonumber(t.born) - late_skew or not held[5] and rev < t.created - late_skew)
+	if t.created > 0 and older then
 		return 4
 	end
 	local made = held[6] and held[5] and bounded(held[5]) or 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -139,7 +140,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 5+28*len(b.mutations))
+	args := make([]any, 0, 5+29*len(b.mutations))
 	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -154,11 +155,11 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), millis(m.Due), required(m))
-		since := m.Since(ticket.Revision(acknowledged))
+		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), int64(m.Dated()), millis(m.Due), required(m))
+		since := m.Since(b.entries != nil)
 		switch {
 		case !m.Kind.Creates():
-			since = m.Late(ticket.Revision(acknowledged))
+			since = m.Late(b.entries != nil)
 		case m.Accepted == store.Unreceived:
 			since = 0 // no ticket can be its own
 		}
@@ -182,7 +183,7 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return append(args, s.quota())
+	return append(args, time.Now().UnixMicro(), s.quota())
 }
 
 // quota is how many tickets of a partition may be dirty; 0 is no bound.

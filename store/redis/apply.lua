@@ -14,12 +14,14 @@
 -- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
---   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (in µs: it dates the
---   change; above the acknowledged one where Redis may have gone back in time since), due time in ms, required revision or 0 or -1 (the ticket must be held), from which revision on a ticket that has the
---   id of a create that arrives late may be that create's own (see store.Mutation.Since), when a set or deletion was acknowledged that
---   arrives late (store.Mutation.Late), or 0, and if not 0 what store.Mutation.RowBorn is, for how many ms its request id is
---   remembered or 0 where it has none, where it has one the request's digest, which may be empty: not known,
+--   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (above the acknowledged
+--   one where Redis may have gone back in time since), when the change was accepted by the clocks in µs (store.Mutation.Dated), due
+--   time in ms, required revision or 0 or -1 (the ticket must be held), from when on a ticket that has the id of a create that
+--   arrives late may be that create's own (store.Mutation.Since), when a set or deletion was acknowledged that arrives late
+--   (store.Mutation.Late), or 0, and if not 0 what store.Mutation.RowBorn is, for how many ms its request id is remembered or 0
+--   where it has none, where it has one the request's digest, which may be empty: not known,
 --   count of values, name and value of each, count of NULLs, name of each
+-- ARGV[#ARGV - 1]  now in µs, by the caller's clock
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
 --
 -- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
@@ -52,11 +54,11 @@
 -- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest.
 -- A change that is replayed was acknowledged: it is made even if its request id now belongs to another request.
 --
+-- A create that arrives late and meets nothing here is made unless revisions are ahead of the clocks: see store.Mutation.Free.
+--
 -- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
-local late_skew = 10000000 -- store.LateSkew
-
 local journal, fence = ARGV[2], ARGV[3]
 
 local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal)
@@ -72,6 +74,7 @@ if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
 	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
 local highest = bounded(known[2])
+local ahead = highest > tonumber(ARGV[#ARGV - 1]) + 10000000 -- store.LateSkew
 local arrived = tonumber(known[4]) or 0
 if arrived > ceiling then -- no journal has come so far: what is replayed counts as not arrived
 	arrived = 0
@@ -141,6 +144,8 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 		return apart(since, row) or 2, 0 -- deleted by a client that received the id
 	elseif row > 0 and row <= since then
 		return 4, 0
+	elseif since > 0 and row == 0 and ahead then
+		return 9, 0
 	end
 end
 
@@ -164,7 +169,7 @@ end
 
 -- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
 -- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
-local function stand(ticket, id, names, nulls, held, acknowledged, due, gone)
+local function stand(ticket, id, names, nulls, held, acknowledged, dated, due, gone)
 	local text = string.format('%.0f', acknowledged)
 	local set = { ticket, '_rev', text }
 	local null = {}
@@ -179,7 +184,7 @@ local function stand(ticket, id, names, nulls, held, acknowledged, due, gone)
 	end
 	if not held[2] then
 		set[#set + 1] = '_dirty'
-		set[#set + 1] = string.format('%.0f', math.floor(acknowledged / 1000))
+		set[#set + 1] = string.format('%.0f', math.floor(dated / 1000))
 	end
 	redis.call('HSET', unpack(set))
 	if gone then
@@ -205,7 +210,7 @@ end
 
 for _ = 1, tonumber(ARGV[4]) do
 	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
-	local kind, id, proposed, due = tonumber(arg()), arg(), tonumber(arg()), arg()
+	local kind, id, proposed, dated, due = tonumber(arg()), arg(), tonumber(arg()), tonumber(arg()), arg()
 	local required, since = tonumber(arg()), tonumber(arg())
 	local row = since > 0 and tonumber(arg()) or 0
 	local memory = arg()
@@ -249,7 +254,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			made[id] = made[id] or bounded(held[1])
 			moved[id] = made[id] ~= tonumber(rev)
 			local stands = acknowledged + (moved[id] and 1 or 0)
-			stand(ticket, id, names, nulls, held, stands, due, kind == 3)
+			stand(ticket, id, names, nulls, held, stands, dated, due, kind == 3)
 			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- a repetition of the request returns this revision
@@ -268,7 +273,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			refused = status ~= 2
 		elseif kind == 3 and held[3] then
 			if behind then
-				stand(ticket, id, names, nulls, held, acknowledged, due, true)
+				stand(ticket, id, names, nulls, held, acknowledged, dated, due, true)
 				highest = math.max(highest, acknowledged)
 			end
 			local stands = string.format('%.0f', behind and acknowledged or bounded(held[1]))
@@ -305,8 +310,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			local born = held[5] and bounded(held[5]) or revision
 			if not held[1] or (held[5] and creates) then
 				-- made when it was acknowledged, not when it came here
-				local told = since > 0 and (creates and since + late_skew or since) or revision
-				born = math.min(born, sequence > 0 and acknowledged or revision, told)
+				born = math.min(born, dated)
 				set[#set + 1] = '_born'
 				set[#set + 1] = string.format('%.0f', born)
 			end
@@ -314,11 +318,11 @@ for _ = 1, tonumber(ARGV[4]) do
 				set[#set + 1] = '_made'
 				set[#set + 1] = '1'
 				set[#set + 1] = '_d:_new'
-				set[#set + 1] = string.format('%.0f', since > 0 and math.min(since, born) or born)
+				set[#set + 1] = string.format('%.0f', since > 0 and math.min(since, born) or revision)
 			end
 			if not held[2] then
 				set[#set + 1] = '_dirty'
-				set[#set + 1] = string.format('%.0f', math.floor((sequence > 0 and acknowledged or proposed) / 1000))
+				set[#set + 1] = string.format('%.0f', math.floor(dated / 1000))
 			end
 			redis.call('HSET', unpack(set))
 			if kind == 3 then

@@ -24,8 +24,9 @@
 //	_dirty      since when it is dirty, in ms; absent in a clean ticket
 //	_d:{field}  the revision that last changed the field; absent where the sink has it
 //	_d:_new     its create has not arrived in the sink, which must hold no ticket of this id from before this revision
-//	_born       the revision at which a mutation made the hash, as it was acknowledged; absent where a row did
+//	_born       when a mutation was accepted that made the hash, in µs by the clocks; absent where a row did
 //	_made       a create made the ticket, when _born says
+//	_kept       the highest revision that a daemon has applied again in a filling without a floor, until raise.lua has been here
 //	_full       the hash holds the whole ticket: a field that is absent is NULL
 //	_gone       the ticket was deleted
 //	_dead       why the sink refuses it, as JSON

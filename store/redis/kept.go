@@ -61,7 +61,7 @@ type keptTicket struct {
 
 	gone    ticket.Revision // of a deletion; 0 where there is none
 	created ticket.Revision // of a create, as its mark _d:_new; 0 where there is none
-	born    ticket.Revision // the oldest kept change, or _born of a create
+	born    ticket.Revision // when the oldest kept change was accepted, by the clocks
 	made    bool            // a create made the ticket
 	full    bool            // made by a create of the whole ticket
 	// replayed says that one of the changes came from the journal, so that its revision may be below others' that came before.
@@ -118,8 +118,7 @@ func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Out
 	defer k.mu.Unlock()
 	for i := range b.mutations {
 		if outcomes[i].Err == nil && outcomes[i].Revision != 0 {
-			t := k.change(now, generation, &b.mutations[i], &outcomes[i])
-			t.replayed = t.replayed || b.entries != nil
+			k.change(now, generation, &b.mutations[i], &outcomes[i], b.entries != nil)
 		}
 	}
 	k.trim(now)
@@ -129,10 +128,10 @@ func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Out
 }
 
 // change keeps one mutation. The caller holds the lock.
-func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome) *keptTicket {
+func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome, replayed bool) {
 	t := k.tickets[o.ID]
 	if t == nil {
-		t = &keptTicket{id: o.ID, born: o.Revision, generation: generation, bytes: ticketBytes}
+		t = &keptTicket{id: o.ID, born: min(m.Dated(), o.Revision), generation: generation, bytes: ticketBytes}
 		t.element = k.order.PushBack(t)
 		k.tickets[o.ID] = t
 		k.bytes += t.bytes
@@ -145,7 +144,8 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 		t.generation, t.late = min(t.generation, generation), t.version
 	}
 	before := t.bytes
-	t.merge(m, o.Revision)
+	t.merge(m, o.Revision, replayed)
+	t.replayed = t.replayed || replayed
 	if m.RequestID != "" {
 		t.ask(keptRequest{
 			id: m.RequestID, digest: m.Digest, revision: o.Revision, at: now,
@@ -153,7 +153,6 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 		})
 	}
 	k.bytes += t.bytes - before
-	return t
 }
 
 // ask keeps a request id. One that is kept twice is remembered as the first.
@@ -170,12 +169,11 @@ func (t *keptTicket) ask(r keptRequest) {
 func (r *keptRequest) size() int { return requestBytes + len(r.id) + len(r.digest) }
 
 // merge puts a mutation over the ticket's earlier ones, as apply.lua does.
-func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision) {
+func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision, replayed bool) {
 	if m.Kind.Creates() {
-		t.born, t.made = revision, true
+		t.born, t.made = min(t.born, m.Dated()), true
 		t.created = revision
-		if since := m.Since(0); since > 0 {
-			t.born = min(revision, since+store.LateSkew)
+		if since := m.Since(replayed); since > 0 && m.Accepted != store.Unreceived {
 			t.created = min(since, t.born)
 		}
 		t.full = m.Kind == store.Create

@@ -139,6 +139,54 @@ func TestFloorIsAskedAgain(t *testing.T) {
 	}
 }
 
+// What a daemon applies again to an emptied Redis was acknowledged before, so the sink may have it, and newer changes of other
+// hosts, too: it is not put above the sink's highest revision as what is written in this filling. With raise.lua blind to _kept
+// it is.
+func TestFloorDoesNotRaiseWhatIsAppliedAgain(t *testing.T) {
+	t.Parallel()
+	client := testenv.NewRedis(t, testenv.RedisOptions{}).Client(t)
+	sink, away := ticket.Revision(0), error(nil)
+	s := open(t, client, redis.Options{
+		Host: "a", Floor: func(context.Context) (ticket.Revision, error) { return sink, away },
+	})
+	kept := mustSet(t, s, 1, "subject", "kept")
+	deleted, err := s.Apply(t.Context(), []store.Mutation{{
+		Kind: store.Delete, ID: 2, Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := deleted[0].Revision
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	away = errors.New("sink away")
+	mustSet(t, s, 3, "status", "open")
+	mustSet(t, s, 1, "status", "pending") // of this filling
+	sink, away = ticket.Revision(time.Now().Add(time.Hour).UnixMicro()), nil
+	claims := map[ticket.ID]store.Claim{}
+	all, err := s.Claim(t.Context(), soon(), 10, leaseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		claims[c.ID] = c
+	}
+	if c := claims[2]; c.Revision != gone || !c.Deleted {
+		t.Errorf("the deletion is claimed as %+v, acknowledged was %d", c, gone)
+	}
+	if c := claims[3]; c.Revision <= sink {
+		t.Errorf("what was written in this filling is claimed as %+v, want it above %d", c, sink)
+	}
+	marks, err := client.HMGet(t.Context(), s.Key(1), "_d:subject", "_d:status", "_kept").Result()
+	if err != nil || marks[0] != kept.String() || marks[2] != nil {
+		t.Errorf("the ticket has %v (%v), want its subject at %d and no _kept", marks, err, kept)
+	}
+	if status, _ := marks[1].(string); status <= sink.String() {
+		t.Errorf("the status of this filling is at %s, want it above %d", status, sink)
+	}
+}
+
 // It is noticed where nobody writes, too.
 func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 -- Raises the revisions of a filling that began when the next place could not be asked for its highest: all further ones, and those of
 -- the tickets' changes that wait. These were made after that highest, whatever the clocks said, and must not lie below it. Nor must
--- what came from a journal, under a revision from before this filling: it arrived last.
+-- what came from a journal, under a revision from before this filling: it arrived last. What a daemon has applied again is not raised: it was
+-- acknowledged before, and the next place may have that and newer changes.
 --
 -- KEYS[1]  the partition's meta hash
 -- KEYS[2…] tickets' hashes
@@ -27,12 +28,13 @@ for i = 2, #KEYS do
 	for f = 1, hash.err and 0 or #hash, 2 do
 		held[hash[f]] = hash[f + 1]
 	end
-	if held['_d:_new'] ~= held._born then -- it says from when on a row may be the ticket's own, whatever comes first
+	local kept = bounded(held._kept)
+	if bounded(held['_d:_new']) < bounded(held._born) then -- it says from when on a row may be the ticket's own, whatever comes first
 		held['_d:_new'] = nil
 	end
 	for name, value in pairs(held) do
 		local changed = string.sub(name, 1, 3) == '_d:' and tonumber(value)
-		if changed and changed <= floor and changed > line then
+		if changed and changed <= floor and changed > line and changed > kept then
 			set[#set + 1] = name
 			set[#set + 1] = text
 		end
@@ -41,6 +43,9 @@ for i = 2, #KEYS do
 		redis.call('HSET', unpack(set))
 		highest = highest + 1
 		raised = raised + 1
+	end
+	if kept > 0 then
+		redis.call('HDEL', KEYS[i], '_kept')
 	end
 end
 redis.call('HSET', KEYS[1], 'rev', string.format('%.0f', highest))

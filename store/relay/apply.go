@@ -273,7 +273,7 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	}
 	gone := w != nil && w.gone != 0
 	switch {
-	case w != nil && m.Predates(m.Late(0), w.made):
+	case w != nil && m.Predates(m.Late(false), w.made):
 		outcome.Err = store.ErrPredates
 	case m.Kind == store.Delete:
 		deleted, known := s.recent.deleted.values[m.ID]
@@ -301,7 +301,7 @@ func refusedCreate(m *store.Mutation, w *waiting, deleted bool) error {
 	case w != nil:
 		return store.ErrTaken
 	case !deleted:
-		return m.Free()
+		return m.Free(false)
 	}
 	if err := m.Joins(since, 0); err != nil {
 		return err

@@ -33,7 +33,7 @@ func (s *Store) setAside(e *store.Entry) {
 	for i := range m.Fields {
 		names[i] = m.Fields[i].Name
 	}
-	a := Aside{m.ID, m.Kind == store.Delete, time.UnixMicro(int64(m.Late(e.Revision)))}
+	a := Aside{m.ID, m.Kind == store.Delete, time.UnixMicro(int64(m.Dated()))}
 	s.opts.Log.Error().Int64("ticket", int64(m.ID)).Bool("deletion", a.Deletion).Strs("fields", names).
 		Time("acknowledged", a.Accepted).Str("request_id", m.RequestID).
 		Msg("a change was acknowledged while Redis was away, before the ticket that has its id was created: it means another ticket, " +

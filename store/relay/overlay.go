@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -16,11 +17,11 @@ type waiting struct {
 	entries  int
 	arrived  int             // entries that were taken away again
 	last     uint64          // the sequence number of the newest entry
-	born     ticket.Revision // of the first entry that made something wait
-	since    time.Time       // when that was accepted
+	born     ticket.Revision // when the first entry was accepted that made something wait, by the clocks
+	since    time.Time       // when it came to this host
 	revision ticket.Revision
 	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
-	made     ticket.Revision // when that create was acknowledged
+	made     ticket.Revision // when that create was acknowledged, by the clocks
 	full     bool            // made by a create that waits
 	stuck    error           // why the next store does not take its changes; nil where it does
 	gone     ticket.Revision // the revision that deletes it, or zero
@@ -43,7 +44,7 @@ func (o *overlay) add(e *entry) {
 	m := &e.mutation
 	w := o.tickets[m.ID]
 	if w == nil {
-		w = &waiting{born: e.revision, since: changedAt(m).Truncate(time.Millisecond)}
+		w = &waiting{born: m.Dated(), since: changedAt(m).Truncate(time.Millisecond)}
 		o.tickets[m.ID] = w
 	}
 	w.entries++
@@ -56,10 +57,7 @@ func (o *overlay) add(e *entry) {
 	case store.Set, store.Begin:
 	}
 	if m.Kind.Creates() && w.created == 0 {
-		w.created, w.made = min(m.Since(e.revision), e.revision), e.revision
-		if m.Accepted != 0 {
-			w.made = min(m.Accepted, e.revision)
-		}
+		w.created, w.made = m.Since(true), m.Dated()
 	}
 	given := len(m.Fields) - m.Defaults
 	for i, f := range m.Fields {
@@ -134,5 +132,5 @@ func (w *waiting) over(r *store.Record) {
 	r.Dirty, r.Queued = true, true
 }
 
-// changedAt is when a change was accepted, by the proposal that it carries.
-func changedAt(m *store.Mutation) time.Time { return time.UnixMicro(int64(m.Proposed)) }
+// changedAt is when a change came to this host.
+func changedAt(m *store.Mutation) time.Time { return time.UnixMicro(int64(cmp.Or(m.At, m.Proposed))) }

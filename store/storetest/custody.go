@@ -345,3 +345,30 @@ func testLateChangeBehindALateCreate(t *testing.T, b *bench) {
 		b.refused(t, m, store.ErrPredates)
 	}
 }
+
+// Once the clock of some host was ahead, revisions are ahead of all clocks for as long, and say nothing of ages: a stranger's
+// ticket that is a minute old has a revision far above the time of a create that arrives late.
+func testLateCreateWhereRevisionsAreAhead(t *testing.T, b *bench) {
+	if b.Replays {
+		t.Skip("what is taken shows when the journal is replayed")
+	}
+	for id := range ticket.ID(100) { // in each partition
+		m := b.mutation(store.Set, 1000+id, fields("subject", "of a host whose clock is ahead"))
+		m.Proposed += ticket.Revision(time.Hour.Microseconds())
+		b.apply(t, m)
+	}
+	dated := func(m store.Mutation) store.Mutation {
+		m.At = ticket.Revision(b.now.UnixMicro())
+		return m
+	}
+	b.apply(t, dated(b.mutation(store.Set, 2, fields("subject", "a stranger's"))))
+	b.advance(time.Minute)
+	b.apply(t, dated(b.mutation(store.Set, 3, fields("category", "told"))))
+	b.refused(t, dated(b.late(2, 0)), store.ErrTaken)
+	if o := b.apply(t, dated(b.late(3, time.Second)))[0]; o.Err != nil {
+		t.Errorf("of a ticket that a client which received the id has made: %+v", o)
+	}
+	unasked := dated(b.late(4, 0))
+	unasked.RowBorn = 0
+	b.refused(t, unasked, store.ErrUnsure) // a row may be there, of any age
+}

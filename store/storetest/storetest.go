@@ -51,6 +51,7 @@ var contract = map[string]func(*testing.T, *bench){
 	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
 	"Create/TakenIdIsRefused":               testCreateTaken,
 	"Create/LateMeetsItsOwnAlone":           testLateCreate,
+	"Create/LateIsDatedByTheClocks":         testLateCreateWhereRevisionsAreAhead,
 	"Create/LateIsJudgedByTheRow":           testLateCreateByTheRow,
 	"Create/EarlierChangesAreAnothers":      testLateChange,
 	"Create/LateIsAsOldAsItsPromise":        testLateChangeBehindALateCreate,

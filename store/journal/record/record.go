@@ -54,7 +54,8 @@ func (w *Writer) Value(v ticket.Value) {
 // What is added to the kind of a mutation. Records of earlier versions have none of it.
 const (
 	hasDefaults = 0x80 // the number of defaults follows
-	hasAccepted = 0x20 // then when the create was acknowledged before
+	hasAt       = 0x10 // then when the mutation was accepted by its host's clock
+	hasAccepted = 0x20 // then when it was acknowledged before
 	hasDigest   = 0x40 // the digest follows the request id
 )
 
@@ -65,6 +66,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	if m.Defaults > 0 {
 		kind |= hasDefaults
 	}
+	if m.At != 0 {
+		kind |= hasAt
+	}
 	if m.Accepted != 0 {
 		kind |= hasAccepted
 	}
@@ -74,6 +78,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	w.Byte(kind)
 	if m.Defaults > 0 {
 		w.Count(m.Defaults)
+	}
+	if m.At != 0 {
+		w.Int(int64(m.At))
 	}
 	if m.Accepted != 0 {
 		w.Int(int64(m.Accepted))
@@ -202,9 +209,14 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and the revision that it got.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ (hasDefaults | hasAccepted | hasDigest))
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasAt | hasAccepted | hasDigest))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
+	}
+	if kind&hasAt != 0 {
+		if m.At = r.Revision(); m.At == 0 {
+			r.Fail() // it would have been written without
+		}
 	}
 	if kind&hasAccepted != 0 {
 		m.Accepted = r.Revision()
