@@ -92,6 +92,10 @@ func (m *Mutation) Dated() ticket.Revision {
 	return m.Proposed
 }
 
+// AheadBy is by how much revisions may be ahead of a host's clock and still say when something was made, in µs: a burst of
+// changes takes the revisions of some microseconds to come.
+const AheadBy ticket.Revision = 1_000_000
+
 // Since returns from when on, by the clocks, a ticket that has the id of a late create may be that create's own: a client that
 // received the id has made it. A ticket that is older is another one. replayed says that a journal has acknowledged the mutation.
 // Since returns zero for a create that comes directly, of which no client knows, so that no existing ticket can be its own.
@@ -117,9 +121,9 @@ func (m *Mutation) Late(replayed bool) ticket.Revision {
 // Predates says that a set or a deletion was acknowledged before a create made the ticket that has its id: it means another
 // ticket. late is as [Mutation.Late] returns it, made when the create was acknowledged, zero where no create is known. Clocks
 // that differ get no allowance: a change that is set aside is not lost, one that is merged shows the text of one customer to
-// another.
-func (m *Mutation) Predates(late, made ticket.Revision) bool {
-	return !m.Kind.Creates() && late != 0 && late < made
+// another. Where revisions are ahead of the clock by more than [AheadBy] some host's clock is wrong, and times prove nothing.
+func (m *Mutation) Predates(late, made ticket.Revision, ahead bool) bool {
+	return !m.Kind.Creates() && late != 0 && late < made && !ahead
 }
 
 // Joins says whether a create that arrives late is of the ticket that has its id: nil, [ErrTaken], or [ErrUnsure]. since is from

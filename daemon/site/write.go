@@ -191,14 +191,10 @@ func (s *Site) promise(m *store.Mutation, requestID string, remember time.Durati
 	m.Early = ack == protocol.AckJournal || (ack == "" && s.Early)
 }
 
-// aheadBy is by how much a proposed revision may be ahead of the clock and still date its mutation, in µs: a burst of changes
-// takes the revisions of some microseconds to come.
-const aheadBy ticket.Revision = 1_000_000
-
 // stamp gives a mutation its proposed revision and its times.
 func (s *Site) stamp(now time.Time, m *store.Mutation) {
 	m.Proposed, m.At = s.Clock.Propose(), 0
-	if at := ticket.Revision(now.UnixMicro()); at < m.Proposed-aheadBy {
+	if at := ticket.Revision(now.UnixMicro()); at < m.Proposed-store.AheadBy {
 		m.At = at
 	}
 	m.Due = s.strategy.Load().Due(now, m)

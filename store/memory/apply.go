@@ -117,14 +117,14 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 		deleted = e.gone
 	}
 	switch {
-	case e != nil && e.made && m.Predates(m.Late(false), e.born):
+	case e != nil && e.made && m.Predates(m.Late(false), e.born, s.ahead(m)):
 		return store.ErrPredates
 	case m.Kind == store.Delete && (e != nil || !m.MustExist):
 		return nil
 	case m.Kind == store.Delete:
 		return store.ErrAbsent
 	case m.Kind.Creates():
-		return refusedCreate(m, e, deleted, s.highest > cmp.Or(m.At, m.Proposed)+store.LateSkew)
+		return refusedCreate(m, e, deleted, s.ahead(m))
 	case deleted:
 		return store.ErrDeleted
 	case m.MustExist && e == nil:
@@ -132,6 +132,9 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 	}
 	return nil
 }
+
+// ahead says that revisions are ahead of the host's clock, as it was when the mutation came.
+func (s *Store) ahead(m *store.Mutation) bool { return s.highest > cmp.Or(m.At, m.Proposed)+store.AheadBy }
 
 // refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
 // clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ. ahead

@@ -74,7 +74,7 @@ if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
 	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
 end
 local highest = bounded(known[2])
-local ahead = highest > tonumber(ARGV[#ARGV - 1]) + 10000000 -- store.LateSkew
+local ahead = highest > tonumber(ARGV[#ARGV - 1]) + 1000000 -- store.AheadBy
 local arrived = tonumber(known[4]) or 0
 if arrived > ceiling then -- no journal has come so far: what is replayed counts as not arrived
 	arrived = 0
@@ -113,7 +113,7 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
 	local rev = bounded(held[1])
-	if (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) then -- see store.Mutation.Predates
+	if (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) and not ahead then -- see store.Mutation.Predates
 		return 10, rev
 	elseif required > 0 and required ~= rev then
 		return 1, rev

@@ -273,7 +273,7 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	}
 	gone := w != nil && w.gone != 0
 	switch {
-	case w != nil && m.Predates(m.Late(false), w.made):
+	case w != nil && m.Predates(m.Late(false), w.made, m.At != 0):
 		outcome.Err = store.ErrPredates
 	case m.Kind == store.Delete:
 		deleted, known := s.recent.deleted.values[m.ID]

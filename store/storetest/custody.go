@@ -371,4 +371,10 @@ func testLateCreateWhereRevisionsAreAhead(t *testing.T, b *bench) {
 	unasked := dated(b.late(4, 0))
 	unasked.RowBorn = 0
 	b.refused(t, unasked, store.ErrUnsure) // a row may be there, of any age
+	b.apply(t, dated(b.mutation(store.Create, 5, fields("status", "open"))))
+	told := dated(b.mutation(store.Set, 5, fields("status", "closed")))
+	told.Accepted = told.At - 1
+	if o := b.apply(t, told)[0]; o.Err != nil {
+		t.Errorf("a late change where times prove nothing: %+v", o)
+	}
 }
