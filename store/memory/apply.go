@@ -134,7 +134,9 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 }
 
 // ahead says that revisions are ahead of the host's clock, as it was when the mutation came.
-func (s *Store) ahead(m *store.Mutation) bool { return s.highest > cmp.Or(m.At, m.Proposed)+store.AheadBy }
+func (s *Store) ahead(m *store.Mutation) bool {
+	return s.highest > cmp.Or(m.At, m.Proposed)+store.AheadBy
+}
 
 // refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
 // clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ. ahead
