@@ -11,6 +11,22 @@ import (
 // Histories that keep every promise.
 var good = map[string]func(s *script){
 	"nothing": func(*script) {},
+	"a time of creation that is the first change's": func(s *script) {
+		s.set(1, "status=a", unknown)
+		s.set(1, "status=b", rev(10))
+		s.get(1, "status=b", rev(10), madeAt(time.Millisecond+time.Millisecond/4))
+		s.row(1, 10, "status=b")
+	},
+	"refusals while one ticket is held": func(s *script) {
+		s.set(2, "status=a", refused, code("unavailable"))
+		s.heldAlone(2, 0, time.Second)
+		s.set(1, "status=b", refused, code("overloaded"))
+	},
+	"a refusal while more is wrong than one ticket": func(s *script) {
+		s.set(1, "status=a", refused, code("unavailable"))
+		s.heldAlone(2, 0, time.Second)
+		s.fault(0, time.Second)
+	},
 	"a life": func(s *script) {
 		s.create(1, "subject=a", rev(10))
 		s.get(1, "subject=a status=open", rev(10))

@@ -31,6 +31,8 @@ const (
 	RuleFinalLower = "MySQL has the highest revision"
 	RuleCounters   = "no increment is lost"
 	RuleAnswered   = "every page is answered"
+	RuleBorn       = "a ticket is as old as its first change"
+	RuleHeld       = "a ticket holds up no other"
 )
 
 // All judges a history by every rule. What is wrong comes in the order of the rules above and of the tickets. A history that
@@ -42,7 +44,7 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered, born, held,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

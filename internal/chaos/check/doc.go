@@ -24,6 +24,8 @@
 //   - A conditional change is made over nothing that its client has not seen (counters.go): of counters that are raised by
 //     compare and set, whatever acknowledges the changes, no acknowledged increment is lost.
 //   - Each PHP page has an answer (answered.go), whatever is away.
+//   - The time of creation is that of the first change (born.go), whichever change it was and whenever it is read or flushed.
+//   - What concerns one ticket holds up that ticket's changes alone (held.go).
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
 //     that may have come later, in its row or, where MySQL refused it, in a dead letter.
 package check

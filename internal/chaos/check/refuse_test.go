@@ -19,6 +19,20 @@ var bad = map[string]badHistory{
 	"a page that hangs": {RuleAnswered, func(s *script) {
 		s.set(1, "status=a", unknown, func(op *history.Op) { op.Via, op.Code = "php", history.Unanswered+"time-out" })
 	}},
+	"a time of creation that is the read's": {RuleBorn, func(s *script) {
+		s.set(1, "status=a", rev(10))
+		s.get(1, "status=a", rev(10), madeAt(1*time.Millisecond))
+	}},
+	"a time of creation from before the first change": {RuleBorn, func(s *script) {
+		s.get(2, "", missing)
+		s.get(2, "", missing)
+		s.set(1, "status=a", rev(10))
+		s.get(1, "status=a", rev(10), madeAt(time.Millisecond/2))
+	}},
+	"a ticket that is refused because of another": {RuleHeld, func(s *script) {
+		s.set(1, "status=a", refused, code("unavailable"))
+		s.heldAlone(2, 0, time.Second)
+	}},
 	"a lost update": {RuleFinal, func(s *script) {
 		s.set(1, "status=a", rev(10))
 		s.set(1, "status=b", rev(11))

@@ -53,6 +53,9 @@ func missing(op *history.Op)    { op.Missing = true }
 func intoSpool(op *history.Op)  { op.Code = history.Spooled }
 func mustExist(op *history.Op)  { op.MustExist = true }
 func auto(op *history.Op)       { op.Auto = true }
+func madeAt(at time.Duration) option {
+	return func(op *history.Op) { op.Created = at }
+}
 func (s *script) to(client int) { s.client, s.host = client, client }
 
 func (s *script) do(kind history.Kind, ticket int64, values string, options ...option) {
@@ -113,6 +116,11 @@ func (s *script) dead(ticket int64, values string) {
 
 func (s *script) fault(from, to time.Duration) {
 	s.Faults = append(s.Faults, history.Fault{Kind: "kill", Target: "redis", From: from, To: to})
+}
+
+// heldAlone is a fault that concerns one ticket.
+func (s *script) heldAlone(ticket int64, from, to time.Duration) {
+	s.Faults = append(s.Faults, history.Fault{Kind: "quota", Target: "ticket", Ticket: ticket, From: from, To: to})
 }
 
 // fieldsOf reads "status=a subject=b"; a name without a value is NULL.

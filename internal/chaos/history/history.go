@@ -73,6 +73,8 @@ type Op struct {
 	Missing bool `json:"missing,omitempty"`
 	// Stale says that the daemon marked the answer as possibly old.
 	Stale bool `json:"stale,omitempty"`
+	// Created is when the ticket was made, as the answer to a get says, since the start of the run; 0 where that is not recorded.
+	Created time.Duration `json:"created,omitempty"`
 	// IfRevision is the revision that an increment requires; 0 makes the counter.
 	IfRevision int64 `json:"if_revision,omitempty"`
 	// Ack is the place that must have a change before it is acknowledged; empty where the daemon decides.
@@ -107,6 +109,8 @@ type Fault struct {
 	Target string        `json:"target"`
 	From   time.Duration `json:"from"`
 	To     time.Duration `json:"to"`
+	// Ticket is the only ticket that the fault concerns; 0 where it concerns all.
+	Ticket int64 `json:"ticket,omitempty"`
 }
 
 // Row is a ticket as it lies in a place at the end: a row of the table, or a dead letter.

@@ -22,66 +22,92 @@ type plant struct {
 	text, instead string
 }
 
-// builds are the daemons with faults, each built once.
+// program is what a scenario runs: the daemon, and the plugin's sources, from which PHP takes the client class.
+type program struct{ daemon, php string }
+
+// phpSource is the folder of the plugin's sources.
+var phpSource = filepath.Join("..", "..", "..", "php-client", "ticketd", "src")
+
+// builds are the programs with faults, each built once.
 var builds sync.Map
 
-// build compiles the daemon with faults, once for each name.
-func build(t *testing.T, name string, plants []plant) (binary string) {
+// build makes the program with faults, once for each name.
+func build(t *testing.T, name string, plants []plant) program {
 	t.Helper()
-	once, _ := builds.LoadOrStore(name, sync.OnceValues(func() (string, error) { return compile(plants) }))
-	compiled, _ := once.(func() (string, error))
-	binary, err := compiled()
+	once, _ := builds.LoadOrStore(name, sync.OnceValues(func() (program, error) { return compile(plants) }))
+	compiled, _ := once.(func() (program, error))
+	p, err := compiled()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return binary
+	return p
 }
 
-func compile(plants []plant) (binary string, err error) {
+func compile(plants []plant) (program, error) {
 	parent, err := testenv.ProcessFolder()
 	if err != nil {
-		return "", err
+		return program{}, err
 	}
 	dir, err := os.MkdirTemp(parent, "planted-")
 	if err != nil {
-		return "", err
+		return program{}, err
 	}
-	texts := map[string]string{} // changed files, by their paths
-	for i := range plants {
-		p := &plants[i]
-		path, err := filepath.Abs(filepath.Join("..", "..", "..", p.file))
-		if err != nil {
-			return "", err
-		}
-		if _, changed := texts[path]; !changed {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return "", err
-			}
-			texts[path] = string(source)
-		}
-		if texts[path], err = p.in(texts[path]); err != nil {
-			return "", err
-		}
+	p := program{filepath.Join(dir, "ticketd"), filepath.Join(dir, "php")}
+	changed, err := texts(plants)
+	if err != nil {
+		return program{}, err
+	}
+	if err := os.CopyFS(p.php, os.DirFS(phpSource)); err != nil {
+		return program{}, err
+	}
+	source, err := filepath.Abs(phpSource)
+	if err != nil {
+		return program{}, err
 	}
 	overlay := map[string]map[string]string{"Replace": {}}
-	for path, text := range texts {
-		changed := filepath.Join(dir, strconv.Itoa(len(overlay["Replace"]))+filepath.Ext(path))
-		overlay["Replace"][path] = changed
-		if err := os.WriteFile(changed, []byte(text), 0o600); err != nil {
-			return "", err
+	for path, text := range changed {
+		to := filepath.Join(dir, strconv.Itoa(len(overlay["Replace"]))+filepath.Ext(path))
+		if below, err := filepath.Rel(source, path); err == nil && filepath.IsLocal(below) {
+			to = filepath.Join(p.php, below)
+		} else {
+			overlay["Replace"][path] = to
+		}
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			return program{}, err
 		}
 	}
 	replace, err := json.Marshal(overlay)
 	if err != nil {
-		return "", err
+		return program{}, err
 	}
 	file := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(file, replace, 0o600); err != nil {
-		return "", err
+		return program{}, err
 	}
-	binary = filepath.Join(dir, "ticketd")
-	return binary, testenv.BuildTicketd(context.Background(), binary, "-overlay", file)
+	return p, testenv.BuildTicketd(context.Background(), p.daemon, "-overlay", file)
+}
+
+// texts are the files with faults, by their paths.
+func texts(plants []plant) (map[string]string, error) {
+	texts := map[string]string{}
+	for i := range plants {
+		p := &plants[i]
+		path, err := filepath.Abs(filepath.Join("..", "..", "..", p.file))
+		if err != nil {
+			return nil, err
+		}
+		if _, changed := texts[path]; !changed {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return nil, err
+			}
+			texts[path] = string(source)
+		}
+		if texts[path], err = p.in(texts[path]); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
 }
 
 // in puts the fault into the file's text. The error says that it does not fit the code any more.

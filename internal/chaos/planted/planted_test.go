@@ -27,8 +27,10 @@ type invariant struct {
 	patient bool   // see rig
 	// forgetful gives the rig a Redis of its own, which writes to its disk only on SAVE.
 	forgetful bool
-	provoke   func(t *testing.T, r *rig)
-	rule      string
+	// preset is what the database has each new session of the daemon's user begin with; empty for the shared server, and its root.
+	preset  string
+	provoke func(t *testing.T, r *rig)
+	rule    string
 }
 
 // cases are the invariants of a daemon's own world; those at its borders are strangers.
@@ -77,13 +79,13 @@ var cases = map[string]invariant{
 // With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []map[string]invariant{cases, folders, strangers, promises} {
+	for _, kind := range []map[string]invariant{cases, folders, strangers, promises, answers, sessions} {
 		for name, c := range kind {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				t.Run("sound", func(t *testing.T) {
 					t.Parallel()
-					if found := c.found(t, testenv.TicketdBinary(t)); len(found) > 0 {
+					if found := c.found(t, program{testenv.TicketdBinary(t), phpSource}); len(found) > 0 {
 						t.Errorf("the sound daemon's history is refused:\n%s", report(found))
 					}
 				})
@@ -100,13 +102,16 @@ func TestPlanted(t *testing.T) {
 }
 
 // found provokes the fault on a daemon and judges the history.
-func (c *invariant) found(t *testing.T, binary string) []history.Violation {
+func (c *invariant) found(t *testing.T, p program) []history.Violation {
 	t.Helper()
-	r := newRig(t, binary, c.site)
+	r := newRig(t, p, c.site)
 	r.journal, r.patient = c.journal, c.patient
 	if c.forgetful {
 		r.redis = testenv.NewRedis(t, testenv.RedisOptions{})
 		r.keys = r.redis.Client(t)
+	}
+	if r.preset = c.preset; c.preset != "" {
+		r.presettable(t)
 	}
 	c.provoke(t, r)
 	return check.All(r.settle(t))

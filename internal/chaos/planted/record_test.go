@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,7 +127,7 @@ func (r *rig) get(t *testing.T, h *host, id int64) (subject string) {
 		c, end := h.dial(t)
 		defer end()
 		got, err := c.Get(t.Context(), id)
-		op.Revision, op.Stale, op.Fields = got.Revision, got.Stale, subjectOf(got.Fields)
+		op.Revision, op.Stale, op.Fields, op.Created = got.Revision, got.Stale, subjectOf(got.Fields), r.created(got.Fields)
 		if text := op.Fields["subject"]; text != nil {
 			subject = *text
 		}
@@ -145,6 +146,16 @@ func subjectOf(fields []protocol.Field) map[string]history.Value {
 		}
 	}
 	return known
+}
+
+// created is when a ticket was made, as its fields say; 0 where the column has whole seconds, which are too long to judge by.
+func (r *rig) created(fields []protocol.Field) time.Duration {
+	for _, f := range fields {
+		if at, err := time.Parse(time.DateTime, f.Value.Text()); f.Name == "created_at" && err == nil && strings.Contains(f.Value.Text(), ".") {
+			return at.Sub(r.began)
+		}
+	}
+	return 0
 }
 
 // leave puts a change of a ticket's subject into the spool, as a client does that cannot reach the daemon.

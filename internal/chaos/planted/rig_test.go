@@ -24,10 +24,12 @@ const never = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 
 // rig is a site whose daemons are all of one binary, and the history of what is done with them.
 type rig struct {
-	binary  string
+	program
+
 	site    string // TOML
 	journal bool   // without Redis: the journal is the store
 	patient bool   // daemons wait for what is held
+	preset  string // see invariant
 	redis   *testenv.Redis
 	keys    *goredis.Client
 	prefix  string
@@ -50,9 +52,9 @@ type host struct {
 	mariadb *testenv.Proxy
 }
 
-func newRig(t *testing.T, binary, site string) *rig {
+func newRig(t *testing.T, p program, site string) *rig {
 	t.Helper()
-	r := &rig{binary: binary, site: site, began: time.Now()}
+	r := &rig{program: p, site: site, began: time.Now()}
 	r.redis, r.prefix = testenv.SharedRedis(t)
 	r.keys = r.redis.Client(t)
 	var database string
@@ -72,7 +74,7 @@ func (r *rig) host(t *testing.T) *host {
 	if h.number == 0 {
 		r.migrate(t, h.dir, config)
 	}
-	h.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: config})
+	h.Ticketd = testenv.NewTicketdOf(t, r.daemon, testenv.TicketdOptions{Config: config})
 	r.hosts = append(r.hosts, h)
 	r.history.Hosts = len(r.hosts)
 	return h
@@ -96,7 +98,7 @@ func (r *rig) migrate(t *testing.T, dir, config string) {
 	t.Helper()
 	file := filepath.Join(dir, "migrate.toml")
 	write(t, file, []byte(config))
-	if out, err := exec.CommandContext(t.Context(), r.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), r.daemon, "migrate", "--config", file).CombinedOutput(); err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
 }

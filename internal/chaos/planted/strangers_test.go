@@ -278,7 +278,7 @@ func (r *rig) twin(t *testing.T, e *elsewhere) *host {
 	twin := &host{
 		dir: testenv.Folder(t), redis: testenv.NewProxy(t, r.redis.Socket(), 0), mariadb: testenv.NewProxy(t, r.mariadb.Socket(), 0),
 	}
-	twin.Ticketd = testenv.NewTicketdOf(t, r.binary, testenv.TicketdOptions{Config: r.config(twin, e.dsn)})
+	twin.Ticketd = testenv.NewTicketdOf(t, r.daemon, testenv.TicketdOptions{Config: r.config(twin, e.dsn)})
 	return twin
 }
 

@@ -1,0 +1,183 @@
+package planted
+
+import (
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/chaos/check"
+	"github.com/ticketd/ticketd/internal/chaos/history"
+	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// answers are the invariants of what an answer says of each ticket, and of what one ticket does to the others.
+var answers = map[string]invariant{
+	"each change of a call has its own answer from the journal that is the store": {
+		plants: []plant{{
+			file: "store/memory/apply.go", text: "outcomes[i], refused = store.Outcome{ID: m.ID, Err: err}, err",
+			instead: "for j := range outcomes[:i+1] {\n\t\t\t\toutcomes[j] = store.Outcome{ID: mutations[j].ID, Err: err}\n\t\t\t}\n" +
+				"\t\t\trefused = err",
+		}},
+		with: "answers", site: never + "[journal]\nmax_entries = 2", journal: true, provoke: halfOfThem, rule: check.RuleNowhere,
+	},
+	"each change of a call has its own answer from the journal before Redis": {
+		plants: []plant{{
+			file: "store/relay/apply.go", text: "outcomes[n] = store.Outcome{ID: m.ID, Err: err}\n\t\t\tcontinue",
+			instead: "for _, n := range at {\n\t\t\t\toutcomes[n] = store.Outcome{ID: mutations[n].ID, Err: err}\n\t\t\t}\n\t\t\tcontinue",
+		}},
+		with: "answers", site: never + "ack = \"journal\"\n[journal]\nmax_entries = 2", provoke: halfOfThemHeld, rule: check.RuleNowhere,
+	},
+	"an unknown answer of MySQL is about a row": {
+		plants: []plant{{
+			file: "sync/mysql/errors.go", text: "default:\n\t\treturn unknown", instead: "default:\n\t\treturn down",
+		}},
+		with: "answers", site: never, provoke: unknownNumber, rule: check.RuleMissing,
+	},
+	"a set that makes a ticket says when": {
+		plants: []plant{{
+			file: "sync/table/complete.go", text: `if d.CreatedAt == "" || !there || given`, instead: `if true || !there || given`,
+		}},
+		with: "answers", site: never, provoke: madeBySet, rule: check.RuleBorn,
+	},
+	"a ticket that is held in the spool is held alone": {
+		plants: []plant{{
+			file: "daemon/spool/intake.go", text: "if in.refused++; isHanging || in.refused >= maxRefused || in.hold != nil {",
+			instead: "if in.refused++; true {",
+		}},
+		with: "answers", site: never + oneDirty, provoke: heldBySpool, rule: check.RuleHeld,
+	},
+	"the order of the spool is no clock's": {
+		plants: []plant{{
+			file:    "php-client/ticketd/src/Client/Order.php",
+			text:    "$next = max( $now_us, 1 + ( preg_match( self::NUMBER, $last ) ? (int) $last : $highest() ) );",
+			instead: "$next = $now_us;",
+		}},
+		with: "answers", site: never, provoke: clockSetBack, rule: check.RuleFinal,
+	},
+}
+
+// setMany writes the subjects of tickets in one call. The history has a client for each, as they are made at once.
+func (r *rig) setMany(t *testing.T, h *host, subjects ...string) {
+	t.Helper()
+	var tickets []protocol.TicketFields
+	for i, subject := range subjects {
+		tickets = append(tickets, protocol.TicketFields{ID: int64(1 + i), Fields: params(0, subject).Fields})
+	}
+	c, end := h.dial(t)
+	defer end()
+	op := history.Op{Host: h.number, Via: "go", Kind: history.Set, Call: time.Since(r.began)}
+	outcomes, err := c.SetMany(t.Context(), tickets, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	op.Return = time.Since(r.began)
+	for i, o := range outcomes {
+		op.Client, op.Ticket, op.Revision = 100+i, tickets[i].ID, o.Revision
+		op.Fields = map[string]history.Value{"subject": &subjects[i]}
+		op.Outcome, op.Code = history.Done, ""
+		if o.Err != nil {
+			op.Outcome, op.Code = history.Refused, string(o.Err.Code)
+		}
+		r.history.Ops = append(r.history.Ops, op)
+	}
+	if !slices.ContainsFunc(outcomes, func(o protocol.SetOutcome) bool { return o.Err != nil }) {
+		t.Fatal("there was room for all: this proves nothing")
+	}
+}
+
+// halfOfThem changes four tickets in one call of a store that has room for two.
+func halfOfThem(t *testing.T, r *rig) {
+	r.setMany(t, r.host(t), "one", "two", "three", "four")
+}
+
+// halfOfThemHeld is halfOfThem while Redis takes nothing.
+func halfOfThemHeld(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.set(t, h, 10, "greeted", "")
+	r.arrived(t, h)
+	h.redis.Hold()
+	r.setMany(t, h, "one", "two", "three", "four")
+	h.redis.Release()
+	r.arrived(t, h)
+}
+
+// unknownNumber has MySQL refuse a ticket under a number that ticketd does not list (1526: no partition is for the id), and
+// another ticket is flushed beside it.
+func unknownNumber(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.alter(t, "PARTITION BY RANGE (ticket_id) (PARTITION few VALUES LESS THAN (1000))")
+	r.set(t, h, 2000, "refused", "")
+	r.set(t, h, 1, "beside", "")
+}
+
+// alter changes the table.
+func (r *rig) alter(t *testing.T, how string) {
+	t.Helper()
+	if _, err := r.db.ExecContext(t.Context(), "ALTER TABLE wp_support_tickets "+how); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// madeBySet reads a ticket that a set has made before and after its flush, from a table whose times are exact.
+func madeBySet(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.alter(t, "MODIFY created_at datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)")
+	h.Kill()
+	if err := h.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.set(t, h, 1, "first", "")
+	r.get(t, h, 1)
+	h.flush(t)
+	r.get(t, h, 1)
+	for _, op := range r.history.Ops[1:] {
+		if op.Created == 0 {
+			t.Fatal("no exact time of creation is read: this proves nothing")
+		}
+	}
+}
+
+// oneDirty lets one ticket wait for MySQL at a time.
+const oneDirty = "max_dirty = 1\n"
+
+// heldBySpool leaves a change in the spool for which the site has no room, and changes a ticket that has its room.
+func heldBySpool(t *testing.T, r *rig) {
+	const full = 2
+	h := r.host(t)
+	r.set(t, h, 1, "first", "")
+	from := time.Since(r.began)
+	r.leave(t, h, full, "waits")
+	r.change(t, h, 1, "second", "", false)
+	r.get(t, h, 1)
+	r.history.Faults = append(r.history.Faults, history.Fault{
+		Kind: "quota", Target: "ticket " + strconv.Itoa(full), Ticket: full, From: from, To: time.Since(r.began),
+	})
+	if left := h.status(t).Spool.Files; left != 1 {
+		t.Fatalf("%d changes are left in the spool: this proves nothing", left)
+	}
+	r.site = never
+	h.Kill()
+	if err := h.WriteConfig(r.config(h, r.dsn)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// clockSetBack leaves two changes of a ticket in the spool by the plugin's client class, and sets its clock back in between.
+func clockSetBack(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.set(t, h, 1, "zero", "")
+	h.Kill()
+	now := time.Now()
+	r.spool(t, h, 1, "older", now)
+	r.spool(t, h, 1, "newer", now.Add(-30*time.Second))
+	if err := h.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, patience, "the spool is ingested", func() bool { return h.status(t).Spool.Files == 0 })
+	r.get(t, h, 1)
+}
