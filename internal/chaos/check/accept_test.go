@@ -11,6 +11,24 @@ import (
 // Histories that keep every promise.
 var good = map[string]func(s *script){
 	"nothing": func(*script) {},
+	"a client that gives up while its daemon is paused": func(s *script) {
+		s.get(1, "", refused, code("timeout"), lasts(3*time.Second))
+		s.Faults = append(s.Faults, history.Fault{Kind: "daemon-pause", To: time.Second})
+	},
+	"pages of which few give up": func(s *script) {
+		for n := range 3 {
+			s.get(1, "", refused, byPage, code("timeout"), by(n), lasts(pageWaits))
+			s.get(1, "", refused, byPage, code("unavailable"), by(10+n), lasts(pageWork))
+		}
+	},
+	"two pages that give up": func(s *script) {
+		s.get(1, "", refused, byPage, code("timeout"), lasts(pageWaits))
+		s.get(1, "", refused, byPage, code("timeout"), by(1), lasts(pageWaits))
+	},
+	"a page's create that takes an id from the database": func(s *script) {
+		s.create(1, "status=a", byPage, intoSpool, names(1), lasts(pageTime+time.Second))
+		s.row(1, 10, "status=a")
+	},
 	"a time of creation that is the first change's": func(s *script) {
 		s.set(1, "status=a", unknown)
 		s.set(1, "status=b", rev(10))

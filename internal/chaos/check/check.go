@@ -31,6 +31,7 @@ const (
 	RuleFinalLower = "MySQL has the highest revision"
 	RuleCounters   = "no increment is lost"
 	RuleAnswered   = "every page is answered"
+	RuleDeadline   = "the daemon answers before its client gives up"
 	RuleBorn       = "a ticket is as old as its first change"
 	RuleHeld       = "a ticket holds up no other"
 )
@@ -44,7 +45,8 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered, born, held,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered, deadline,
+		born, held,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

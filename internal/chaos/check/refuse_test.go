@@ -2,6 +2,7 @@ package check
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,6 +19,19 @@ type badHistory struct {
 var bad = map[string]badHistory{
 	"a page that hangs": {RuleAnswered, func(s *script) {
 		s.set(1, "status=a", unknown, func(op *history.Op) { op.Via, op.Code = "php", history.Unanswered+"time-out" })
+	}},
+	"a page that takes long": {RuleAnswered, func(s *script) {
+		s.set(1, "status=a", intoSpool, byPage, lasts(pageTime+time.Millisecond))
+	}},
+	"a client that gives up while MySQL hangs": {RuleDeadline, func(s *script) {
+		s.get(1, "", refused, code("timeout"), lasts(3*time.Second))
+		s.Faults = append(s.Faults, history.Fault{Kind: "mysql-locked", To: time.Minute})
+	}},
+	"pages that give up while MySQL hangs": {RuleDeadline, func(s *script) {
+		for n := range 2 {
+			s.get(1, "", refused, byPage, code("timeout"), by(n), lasts(pageWaits))
+			s.set(2, "status=a"+strconv.Itoa(n), intoSpool, byPage, by(10+n), lasts(pageWaits))
+		}
 	}},
 	"a time of creation that is the read's": {RuleBorn, func(s *script) {
 		s.set(1, "status=a", rev(10))

@@ -53,6 +53,12 @@ func missing(op *history.Op)    { op.Missing = true }
 func intoSpool(op *history.Op)  { op.Code = history.Spooled }
 func mustExist(op *history.Op)  { op.MustExist = true }
 func auto(op *history.Op)       { op.Auto = true }
+func byPage(op *history.Op)     { op.Via = "php" }
+
+func lasts(d time.Duration) option {
+	return func(op *history.Op) { op.Return = op.Call + d }
+}
+
 func madeAt(at time.Duration) option {
 	return func(op *history.Op) { op.Created = at }
 }

@@ -1,6 +1,8 @@
 package planted
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"testing"
@@ -47,6 +49,10 @@ var answers = map[string]invariant{
 			instead: "if in.refused++; true {",
 		}},
 		with: "answers", site: never + oneDirty, provoke: heldBySpool, rule: check.RuleHeld,
+	},
+	"the daemon's time ends before its client's": {
+		plants: []plant{{file: "daemon/dispatch.go", text: "min(d.timeout, p.Waits()/5*4)", instead: "d.timeout"}},
+		with:   "answers", site: never, patient: true, provoke: listBehindLock, rule: check.RuleDeadline,
 	},
 	"the order of the spool is no clock's": {
 		plants: []plant{{
@@ -180,4 +186,34 @@ func clockSetBack(t *testing.T, r *rig) {
 	}
 	testenv.Eventually(t, patience, "the spool is ingested", func() bool { return h.status(t).Spool.Files == 0 })
 	r.get(t, h, 1)
+}
+
+// listBehindLock lists tickets while their table is locked. The client waits for as long as the suite's do.
+func listBehindLock(t *testing.T, r *rig) {
+	const waits = 3 * time.Second
+	h := r.host(t)
+	lock, err := r.db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if _, err := lock.ExecContext(t.Context(), "LOCK TABLES wp_support_tickets WRITE"); err != nil {
+		t.Fatal(err)
+	}
+	done := r.try(t, h, history.Op{Kind: history.List}, func(c *protocol.Client, op *history.Op) error {
+		ctx, cancel := context.WithTimeout(t.Context(), waits)
+		defer cancel()
+		_, err := c.List(ctx, protocol.ListParams{Limit: 1})
+		if errors.Is(err, context.DeadlineExceeded) {
+			op.Outcome, op.Code, err = history.Refused, "timeout", nil
+		}
+		return err
+	})
+	if done {
+		t.Fatal("the list did not need the table: this proves nothing")
+	}
+	if _, err := lock.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	r.set(t, h, 1, "later", "")
 }
