@@ -16,8 +16,8 @@ const (
 	pageCreateTime = 2 * pageTime
 )
 
-// answered demands that each PHP page has an answer in time: what its call made, or an error of the client class, whichever of the
-// daemon and MySQL is away. No fault befalls PHP-FPM itself.
+// answered demands that each PHP page has an answer in time: what its call made, or an error of the client class, whichever of
+// the daemon and MySQL is away. No fault befalls PHP-FPM itself.
 func answered(b *book) []history.Violation {
 	var found []history.Violation
 	for i := range b.history.Ops {
@@ -50,9 +50,9 @@ const (
 // deadline demands that the daemon answers before its client gives up, whatever it waits for, while it runs itself.
 //
 // The suite's Go clients wait for a second longer than the daemon works, which no busy machine takes: none of them may give up. A
-// page waits for 200 ms longer, and a machine with two processors and a load of ten takes that now and then; a bound of several
-// times the daemon's limit would lie above the page's own deadline, and find nothing. So of the pages for which the daemon works to
-// the end of its time, most must have its answer.
+// page waits for 200 ms longer, and a machine with two processors and a load of ten may take that now and then; a bound of
+// several times the daemon's limit would lie above the page's own deadline, and find nothing. So of the pages for which the
+// daemon works to the end of its time, most must have its answer.
 func deadline(b *book) []history.Violation {
 	var found []history.Violation
 	var late []*history.Op
@@ -72,7 +72,8 @@ func deadline(b *book) []history.Violation {
 		}
 	}
 	if len(late) > max(excused, told) {
-		text := fmt.Sprintf("%d pages gave up before the daemon answered, and %d had its answer at the end of its time", len(late), told)
+		text := fmt.Sprintf("%d pages gave up before the daemon answered, and %d had its answer at the end of its time",
+			len(late), told)
 		found = append(found, violation(RuleDeadline, 0, text, late[:min(len(late), most)]...))
 	}
 	return found

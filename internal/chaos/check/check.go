@@ -45,8 +45,8 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters, answered, deadline,
-		born, held,
+		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
+		answered, deadline, born, held,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

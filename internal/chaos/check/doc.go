@@ -23,7 +23,8 @@
 //   - No id is given twice (ids.go).
 //   - A conditional change is made over nothing that its client has not seen (counters.go): of counters that are raised by
 //     compare and set, whatever acknowledges the changes, no acknowledged increment is lost.
-//   - Each PHP page has an answer in time (answered.go), whatever is away, and a daemon that runs answers before its client gives up.
+//   - Each PHP page has an answer in time, whatever is away, and a daemon that runs answers before its client gives up
+//     (answered.go).
 //   - The time of creation is that of the first change (born.go), whichever change it was and whenever it is read or flushed.
 //   - What concerns one ticket holds up that ticket's changes alone (held.go).
 //   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one

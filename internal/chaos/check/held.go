@@ -6,8 +6,8 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// held demands that what concerns one ticket holds up no other: while nothing else is wrong, changes and reads of other tickets are
-// not refused because something does not answer.
+// held demands that what concerns one ticket holds up no other: while nothing else is wrong, changes and reads of other tickets
+// are not answered unavailable.
 func held(b *book) []history.Violation {
 	var found []history.Violation
 	for i := range b.history.Faults {

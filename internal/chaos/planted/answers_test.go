@@ -29,7 +29,8 @@ var answers = map[string]invariant{
 			file: "store/relay/apply.go", text: "outcomes[n] = store.Outcome{ID: m.ID, Err: err}\n\t\t\tcontinue",
 			instead: "for _, n := range at {\n\t\t\t\toutcomes[n] = store.Outcome{ID: mutations[n].ID, Err: err}\n\t\t\t}\n\t\t\tcontinue",
 		}},
-		with: "answers", site: never + "ack = \"journal\"\n[journal]\nmax_entries = 2", provoke: halfOfThemHeld, rule: check.RuleNowhere,
+		with: "answers", site: never + "ack = \"journal\"\n[journal]\nmax_entries = 2", provoke: halfOfThemHeld,
+		rule: check.RuleNowhere,
 	},
 	"an unknown answer of MySQL is about a row": {
 		plants: []plant{{

@@ -19,7 +19,8 @@ var spoolScript []byte
 func (r *rig) spool(t *testing.T, h *host, id int64, subject string, clock time.Time) {
 	t.Helper()
 	op := history.Op{
-		Kind: history.Set, Ticket: id, Fields: map[string]history.Value{"subject": &subject}, Request: "r-" + subject, Code: history.Spooled,
+		Kind: history.Set, Ticket: id, Fields: map[string]history.Value{"subject": &subject},
+		Request: "r-" + subject, Code: history.Spooled,
 	}
 	r.record(t, h, op, func(op *history.Op) error {
 		file := filepath.Join(h.dir, "spool.php")

@@ -151,7 +151,8 @@ func subjectOf(fields []protocol.Field) map[string]history.Value {
 // created is when a ticket was made, as its fields say; 0 where the column has whole seconds, which are too long to judge by.
 func (r *rig) created(fields []protocol.Field) time.Duration {
 	for _, f := range fields {
-		if at, err := time.Parse(time.DateTime, f.Value.Text()); f.Name == "created_at" && err == nil && strings.Contains(f.Value.Text(), ".") {
+		text := f.Value.Text()
+		if at, err := time.Parse(time.DateTime, text); f.Name == "created_at" && err == nil && strings.Contains(text, ".") {
 			return at.Sub(r.began)
 		}
 	}

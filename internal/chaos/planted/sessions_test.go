@@ -30,7 +30,8 @@ var sessions = map[string]invariant{
 			{file: "sync/mysql/session.go", text: pin("tx_read_only", `value: "OFF", only: mariaDB`)},
 			{file: "sync/mysql/session.go", text: pin("transaction_read_only", `value: "OFF", only: mySQL`)},
 		},
-		with: "sessions", site: never, preset: "SET SESSION TRANSACTION READ ONLY", provoke: changedUnderPreset, rule: check.RuleLeftDirty,
+		with: "sessions", site: never, preset: "SET SESSION TRANSACTION READ ONLY", provoke: changedUnderPreset,
+		rule: check.RuleLeftDirty,
 	},
 }
 
