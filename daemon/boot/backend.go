@@ -50,6 +50,8 @@ type parts struct {
 	// stray receives the key of a hash that another program wrote under a ticket's name; convert makes a ticket of such a hash.
 	stray   func(key string)
 	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// aside keeps a change that was acknowledged, and is older than the ticket that has its id.
+	aside func(m *store.Mutation, acknowledged time.Time) error
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.
@@ -88,8 +90,8 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.relay, report, err = relay.Open(dir, options, relay.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			NextID: p.nextID, Moves: relayMoves{p.moves}, Born: p.born, Wake: p.wake, Clock: p.clock, Now: time.Now,
-			Log: p.log,
+			NextID: p.nextID, Moves: relayMoves{p.moves}, Born: p.born, Aside: p.aside, Wake: p.wake, Clock: p.clock,
+			Now: time.Now, Log: p.log,
 		}, func(id string) (relay.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
@@ -213,23 +215,6 @@ func (b *backend) stuck() func([]ticket.ID) error {
 	return b.relay.Stuck
 }
 
-// asideTexts name the changes that waited for Redis and were not made, as they mean another ticket than the one that has the id.
-func asideTexts(latest []relay.Aside, count int) []string {
-	var texts []string
-	for _, a := range latest {
-		kind := "a change"
-		if a.Deletion {
-			kind = "a deletion"
-		}
-		texts = append(texts, fmt.Sprintf("%s of ticket %s was acknowledged at %s, before the ticket that has this id was created: "+
-			"it means another ticket, and was not made; the log names its fields", kind, a.Ticket, a.Accepted.UTC().Format(time.RFC3339)))
-	}
-	if more := count - len(latest); more > 0 {
-		texts = append(texts, fmt.Sprintf("%d more such changes were not made since the daemon started: see the log", more))
-	}
-	return texts
-}
-
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
 	var found []string
@@ -237,7 +222,6 @@ func (b *backend) warnings() []string {
 		if err := b.relay.Stuck(nil); err != nil {
 			found = append(found, err.Error())
 		}
-		found = append(found, asideTexts(b.relay.Aside())...)
 	}
 	var journal interface {
 		Full() string

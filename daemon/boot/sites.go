@@ -19,6 +19,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -105,6 +106,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
+		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
+	"github.com/ticketd/ticketd/store"
 )
 
 // spoolTimeout bounds the intake before the first request; what is left then is ingested while requests wait for it.
@@ -35,6 +36,20 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 		Users: func() []uint32 { return *d.spoolUsers.Load() },
 	})
 	dispatcher.UseSpool(d.spool)
+}
+
+// setAside puts a change of a site that was acknowledged, and is older than the ticket that has its id, into the spool's bad/.
+func (d *Daemon) setAside(s *runningSite, m *store.Mutation, at time.Time) error {
+	if d.spool == nil {
+		return errors.New("daemon.spool_dir is empty: name a folder, in whose bad/ it is put after a restart")
+	}
+	name, err := d.spool.SetAside(&spool.Aside{Site: s.name, Identity: s.custody.named(), Mutation: m, At: at})
+	if err == nil {
+		s.log.Error().Int64("ticket", int64(m.ID)).Str("file", name).Time("acknowledged", at).Str("request_id", m.RequestID).
+			Msg("a change was acknowledged before the ticket that has its id was created: it means another ticket, and is set aside in the " +
+				"spool's bad/, beside the reason")
+	}
+	return err
 }
 
 // movesOf returns the register of a site's creates that got another id.

@@ -57,7 +57,7 @@ func answer(err error) error {
 		return protocol.Errorf(protocol.CodeExists, "the id is taken: a ticket has it, or had it before it was deleted; "+
 			"leave the id out to be given a free one")
 	case errors.Is(err, store.ErrPredates):
-		return protocol.Errorf(protocol.CodeExists, "%s", err)
+		return daemon.ErrPredates
 	case errors.Is(err, store.ErrReused):
 		return protocol.Invalid("request_id", "it was used before for another request, of another ticket, another method or with "+
 			"other fields: nothing was changed; give each request an id of its own")

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -72,32 +74,37 @@ func (b *badFolder) fd() int { return int(b.dir.Fd()) }
 
 // put moves a file here and writes down why.
 func (b *badFolder) put(from int, name string, why *protocol.Error) error {
-	if b.files.Load() >= maxBadFiles {
-		return errNoRoom
-	}
-	size := roomOf(from, name)
-	if b.bytes+size > maxBadBytes {
-		return errNoRoom
-	}
 	short := name[:min(len(name), maxBadName)]
 	if strings.HasSuffix(short, reasonSuffix) {
 		short += "_" // or it would be taken for another file's reason, and written over with it
 	}
 	target := short
-	err := unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE)
+	err := b.move(from, name, target)
 	for i := 1; errors.Is(err, unix.EEXIST); i++ {
 		target = short + "." + strconv.Itoa(i)
-		err = unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE)
+		err = b.move(from, name, target)
 	}
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		return nil // somebody has taken it away
 	case err != nil:
+		return err
+	}
+	return b.writeReason(target, name, why)
+}
+
+// move moves a file here where there is room for it, and no other of that name.
+func (b *badFolder) move(from int, name, target string) error {
+	size := roomOf(from, name)
+	if b.files.Load() >= maxBadFiles || b.bytes+size > maxBadBytes {
+		return errNoRoom
+	}
+	if err := unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("moving it to %s/: %w", badName, err)
 	}
 	b.files.Add(1)
 	b.bytes += size
-	return b.writeReason(target, name, why)
+	return nil
 }
 
 func (b *badFolder) writeReason(target, name string, why *protocol.Error) error {
@@ -108,7 +115,23 @@ func (b *badFolder) writeReason(target, name string, why *protocol.Error) error 
 	}
 	file := os.NewFile(uintptr(fd), target+reasonSuffix)
 	_, err = fmt.Fprintf(file, "file: %q\ncode: %s\nfield: %s\nmessage: %s\n", name, why.Code, why.Field, why.Message)
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Sync(), file.Close(), b.dir.Sync())
+}
+
+// maxReason is how long the text of a reason is at most that says why a file predates its ticket.
+const maxReason = 4096
+
+// predates says that a file of this name was put here before because of [daemon.ErrPredates], so that it was an operator who moved
+// it back. No other refusal of a set or a deletion has that code.
+func (b *badFolder) predates(name string) bool {
+	fd, err := unix.Openat(b.fd(), name+reasonSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	file := os.NewFile(uintptr(fd), name+reasonSuffix)
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxReason))
+	return err == nil && strings.Contains(string(text), "\ncode: "+string(daemon.ErrPredates.Code)+"\n")
 }
 
 // sizeOf is a file's size in bytes; 0 for one that is gone.

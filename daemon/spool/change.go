@@ -64,6 +64,16 @@ type origin struct {
 	at    time.Time // see acknowledged
 	// upTo is when the change was acknowledged that is the newest of those that wait with it.
 	upTo time.Time
+	// meant says that an operator has moved the file back from bad/, where it was set aside as older than its ticket.
+	meant bool
+}
+
+// accepted is [protocol.SetParams].Accepted. A change that follows a create to another id is of the ticket that has that id.
+func (f *origin) accepted(follows bool) time.Time {
+	if follows || f.meant {
+		return time.UnixMicro(int64(store.Unreceived))
+	}
+	return f.at
 }
 
 // parse reads the one frame of a file. The error is a *[protocol.Error].
@@ -159,10 +169,7 @@ func (c *set) apply(ctx context.Context, f *origin) error {
 	p := c.SetParams
 	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
 	defer done()
-	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.at
-	if p.ID != c.ID { // it follows a create that got this id
-		p.Accepted = time.UnixMicro(int64(store.Unreceived))
-	}
+	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.accepted(int64(id) != c.ID)
 	_, err := f.site.Set(ctx, &p)
 	return err
 }
@@ -179,10 +186,7 @@ func (c *remove) apply(ctx context.Context, f *origin) error {
 	p := c.DeleteParams
 	id, done := f.in.moves.Use(ticket.ID(c.ID), f.at)
 	defer done()
-	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.at
-	if p.ID != c.ID { // it follows a create that got this id
-		p.Accepted = time.UnixMicro(int64(store.Unreceived))
-	}
+	p.Remember, p.Ack, p.ID, p.Named, p.Accepted = 0, protocol.AckRedis, int64(id), c.ID, f.accepted(int64(id) != c.ID)
 	_, err := f.site.Delete(ctx, &p)
 	return err
 }

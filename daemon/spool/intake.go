@@ -294,7 +294,7 @@ func (s *Spool) takeFile(ctx context.Context, f queued, of *origin) (goOn bool, 
 	case w.change == nil && err == nil:
 		return true, nil
 	case err == nil:
-		of.at = acknowledged(f.name, w.at)
+		of.at, of.meant = acknowledged(f.name, w.at), w.meant
 		err = s.apply(ctx, w.change, of)
 	case !errors.As(err, &refusal):
 		return false, err // nothing is known of the file: files behind it must not overtake it
@@ -323,6 +323,7 @@ func (f queued) read(site daemon.Site) (w written, err error) {
 		f.lane.again(tick)
 		return written{}, nil
 	default:
+		w.meant = err == nil && f.lane.folder.bad.predates(f.name)
 		return w, err
 	}
 }

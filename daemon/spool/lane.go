@@ -431,8 +431,9 @@ func (l *lane) forget(names []string) {
 type written struct {
 	change
 
-	site daemon.Site
-	at   time.Time // when it was written
+	site  daemon.Site
+	at    time.Time // when it was written
+	meant bool      // see [origin]
 }
 
 // load reads a file and finds its site. It is called with l.mu held.

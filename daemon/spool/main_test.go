@@ -35,7 +35,7 @@ type fakeSite struct {
 	made map[string]int64
 	// taken is an id that creates are refused; they are given 100 where they name none.
 	taken    int64
-	accepted time.Time // of the last create
+	accepted time.Time // of the last change
 	get      func(id int64) (protocol.Ticket, error)
 }
 
@@ -82,11 +82,13 @@ func (s *fakeSite) Create(ctx context.Context, p *protocol.CreateParams) (protoc
 func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error) {
 	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "set %d %s %s%s", p.ID, p.Fields[0].Value.Text(), p.RequestID,
 		of(p.ID, p.Named))
+	s.accepted = p.Accepted
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
 func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
 	err := s.call(ctx, p.RequestID, p.Remember, p.Ack, "delete %d %s%s", p.ID, p.RequestID, of(p.ID, p.Named))
+	s.accepted = p.Accepted
 	return protocol.RevisionResult{Revision: 1}, err
 }
 

@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -37,17 +40,29 @@ func createUpTo(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// aside waits until nothing of the daemon's waits any more and its status names the change of the ticket that was not made, or
-// counts the files in bad/.
-func (r *rig) aside(t *testing.T, c *protocol.Client, id, bad int64) {
+// aside waits until nothing of the daemon's waits any more and so many files are in bad/ of a folder, each beside its reason. It
+// returns their paths.
+func (r *rig) aside(t *testing.T, c *protocol.Client, folder string, want int64) (paths []string) {
 	t.Helper()
-	text := "of ticket " + strconv.FormatInt(id, 10) + " was acknowledged at"
-	testenv.Eventually(t, 20*time.Second, "status names the change that was not made", func() bool {
+	testenv.Eventually(t, 20*time.Second, "the changes that are not made are in bad/", func() bool {
 		status, err := c.Status(t.Context())
-		return err == nil && status.Journal.Entries == 0 && status.Spool.Files == 0 && status.Spool.Bad == bad &&
-			(bad > 0 || strings.Contains(strings.Join(status.Warnings, "\n"), text))
+		return err == nil && status.Journal.Entries == 0 && status.Spool.Files == 0 && status.Spool.Bad == want &&
+			strings.Contains(strings.Join(status.Warnings, "\n"), "see the reasons in "+filepath.Join(folder, "bad"))
 	})
+	paths, err := filepath.Glob(filepath.Join(folder, "bad", "*.frame"))
+	if err != nil || int64(len(paths)) != want {
+		t.Fatalf("in bad/: %v (%v)", paths, err)
+	}
+	for _, path := range paths {
+		if reason, err := os.ReadFile(path + ".reason"); err != nil || !strings.Contains(string(reason), daemon.ErrPredates.Message) {
+			t.Errorf("the reason is %q (%v)", reason, err)
+		}
+	}
+	return paths
 }
+
+// own is the spool folder of the daemon's user.
+func (r *rig) own() string { return filepath.Join(r.spool(), strconv.Itoa(os.Geteuid())) }
 
 // clean demands that a ticket holds nothing of another customer's, in Redis and in MySQL.
 func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
@@ -67,7 +82,7 @@ func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
 }
 
 // A change or a deletion of an id that no ticket has waits in the journal of a host that is cut off from Redis; another host
-// creates a ticket of that id meanwhile. It is not that ticket that was meant.
+// creates a ticket of that id meanwhile. It is not that ticket that was meant, unless an operator says so.
 func TestLateChangeMeetsACreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64) error{
@@ -92,11 +107,18 @@ func TestLateChangeMeetsACreate(t *testing.T) {
 			createUpTo(t, cb, id)
 			flushed(t, cb)
 			link.Release()
-			a.aside(t, ca, id, 0)
+			paths := a.aside(t, ca, a.own(), 1)
 			a.clean(t, cb, id)
 			if _, err := ca.Get(t.Context(), id); err != nil {
 				t.Errorf("on the host that acknowledged the change: %v", err)
 			}
+			if err := os.Rename(paths[0], filepath.Join(a.own(), filepath.Base(paths[0]))); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Eventually(t, 20*time.Second, "what is put back is made", func() bool {
+				got, err := ca.Get(t.Context(), id)
+				return errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) || err == nil && field(got.Fields, "message").Text() == "private of customer 5"
+			})
 		})
 	}
 }
@@ -114,11 +136,7 @@ func TestSpooledChangeMeetsACreate(t *testing.T) {
 	s.put(t, protocol.MethodDelete, id, &protocol.DeleteParams{Change: protocol.Change{RequestID: "d1"}, ID: id})
 	createUpTo(t, cb, id)
 	ca := a.restart(t)
-	a.aside(t, ca, id, 2)
-	reasons, err := filepath.Glob(filepath.Join(a.spool(), "bad", "*.reason"))
-	if err != nil || len(reasons) != 2 {
-		t.Errorf("bad/ has the reasons %v (%v), want the set's and the deletion's", reasons, err)
-	}
+	a.aside(t, ca, a.spool(), 2)
 	a.clean(t, cb, id)
 }
 
@@ -149,5 +167,6 @@ func TestKeptChangeMeetsACreate(t *testing.T) {
 		_, err := ca.Set(t.Context(), set(id+1000, "subject", "x"))
 		return err == nil
 	})
+	a.aside(t, ca, a.own(), 1)
 	a.clean(t, cb, id)
 }

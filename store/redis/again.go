@@ -174,9 +174,15 @@ func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []a
 
 // againFound is what applying again has come to.
 type againFound struct {
-	back int         // tickets
-	owed int         // what there was no room for
-	lost []ticket.ID // whose key is something else's
+	back int // tickets
+	owed int // what there was no room for
+	lost []lostTicket
+}
+
+// lostTicket is one whose changes cannot be applied again, as something else has its id. why is nil where that is no ticket.
+type lostTicket struct {
+	id  ticket.ID
+	why error
 }
 
 // count takes up the reply of again.lua.
@@ -196,11 +202,37 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 			found.back++
 		case againForeign:
 			_ = s.foreign(tickets[i].id) // reported
-			found.lost = append(found.lost, tickets[i].id)
-		case againTaken, againStray:
-			found.lost = append(found.lost, tickets[i].id)
+			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
+		case againStray:
+			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
+		case againTaken:
+			if err := s.setAside(&tickets[i]); err != nil {
+				found.lost = append(found.lost, lostTicket{tickets[i].id, err})
+			}
 		}
 	}
+}
+
+var errNoAside = errors.New("there is no other place for them")
+
+// setAside keeps what was acknowledged of a ticket whose id another one has. What was merged stays so.
+func (s *Store) setAside(t *keptTicket) error {
+	if s.opts.Aside == nil {
+		return errNoAside
+	}
+	m := store.Mutation{Kind: store.Set, ID: t.id}
+	at := max(t.gone, t.created)
+	switch {
+	case t.gone > 0:
+		m.Kind = store.Delete
+	case t.created > 0:
+		m.Kind = store.Begin
+	}
+	for i := range t.fields {
+		m.Fields = append(m.Fields, t.fields[i].Field)
+		at = max(at, t.fields[i].revision)
+	}
+	return s.opts.Aside(&m, time.UnixMicro(int64(at)))
 }
 
 // tellAgain says what applying again has come to, where that was more than nothing.
@@ -209,8 +241,8 @@ func (s *Store) tellAgain(found *againFound) {
 		s.opts.Log.Warn().Int("tickets", found.back).
 			Msg("Redis lost changes that had just been acknowledged, in a fail-over or a restart: they are applied again")
 	}
-	for _, id := range found.lost {
-		s.opts.Log.Error().Int64("ticket", int64(id)).
+	for _, l := range found.lost {
+		s.opts.Log.Error().Err(l.why).Int64("ticket", int64(l.id)).
 			Msg("Redis lost changes of a ticket that had just been acknowledged, and something else has its id now: they are lost")
 	}
 }

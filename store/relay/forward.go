@@ -195,9 +195,10 @@ func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome
 				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
 			err = nil
 		}
-		if errors.Is(err, store.ErrPredates) {
-			s.setAside(&entries[i])
-			continue
+		if errors.Is(err, store.ErrPredates) && !held[m.ID] {
+			if err = s.setAside(&entries[i]); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).

@@ -47,6 +47,9 @@ type Options struct {
 	// Born says since when, at the latest, the place behind the next store knows tickets of these ids, alive or deleted; those that
 	// it does not know are left out. Without it, or while it fails, creates that meet a ticket wait. Optional.
 	Born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
+	// Aside keeps a change that the next store refuses for good, with [store.ErrPredates], and that was acknowledged at that time: when
+	// it returns nil the change is on the disk, and leaves the journal. Without it, or while it fails, the change waits.
+	Aside func(m *store.Mutation, acknowledged time.Time) error
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
@@ -78,9 +81,6 @@ type Store struct {
 	tries    int64  // replays that have ended, in whatever way
 	full     string // why the last change found no room; empty where it found some
 	untold   []Move // those of which [Options].Moves has not been told
-	// aside are the latest changes that the next store refused for good, of asideCount.
-	aside      []Aside
-	asideCount int
 	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
 	recovering *replacement
 

@@ -78,6 +78,7 @@ type harness struct {
 	// maxEntries bounds the journal; 5000 where it is 0.
 	maxEntries int
 	rows       *rows // what MySQL knows
+	aside      aside
 	next       *outage
 	client     *goredis.Client // of the Redis, and what its keys begin with
 	prefix     string
@@ -121,7 +122,7 @@ func (h *harness) open(t *testing.T) {
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := relay.Open(h.dir, o, relay.Options{
 		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: redis.Partitions(h.cluster), Gather: h.gather,
-		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Born: h.rows.born,
+		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Born: h.rows.born, Aside: h.aside.keep,
 		Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),
 	}, func(id string) (next relay.Next, err error) {
