@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -72,10 +73,19 @@ func (h *host) settled(ctx context.Context, flushed bool) error {
 		return nil
 	case status.Sink.State != protocol.StateUp:
 		return fmt.Errorf("MySQL is %s: %s", status.Sink.State, status.Sink.Reason)
-	case status.Spool.Bad > 0 || status.Dirty > 0 || status.Spool.Files > 0:
-		return fmt.Errorf("%d dirty, %d in the spool, %d bad files there", status.Dirty, status.Spool.Files, status.Spool.Bad)
+	case status.Dirty > 0 || status.Spool.Files > 0:
+		return fmt.Errorf("%d dirty, %d in the spool", status.Dirty, status.Spool.Files)
 	}
-	return nil
+	_, others, err := h.bad()
+	if err == nil && others > 0 {
+		err = fmt.Errorf("%d files in bad/ that cannot be used", others)
+	}
+	return err
+}
+
+// bad reads bad/ of all spool folders that the host has, or had; see spoolFolder.
+func (h *host) bad() (late []history.Aside, others int, err error) {
+	return history.Bad(h.number, h.spool, filepath.Join(h.spool, "*"), filepath.Join(filepath.Dir(h.spool), "aside-*"))
 }
 
 // waiting are the changes that wait in the journal for Redis. A journal that is the store also counts its dead letters.
@@ -103,7 +113,12 @@ func (s *site) final(t *testing.T) history.Final {
 		if err != nil {
 			t.Fatalf("daemon %d: %v", h.number, err)
 		}
-		f.Dirty += int(waiting(&status) + status.Spool.Files + status.Spool.Bad)
+		late, others, err := h.bad()
+		if err != nil {
+			t.Fatalf("daemon %d: %v", h.number, err)
+		}
+		f.Aside = append(f.Aside, late...)
+		f.Dirty += int(waiting(&status)+status.Spool.Files) + others
 		if h.number == 0 { // the others have the same Redis
 			f.Dirty += int(status.Dirty)
 			f.Dead = letters(t, c)

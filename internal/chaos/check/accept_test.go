@@ -226,6 +226,54 @@ var good = map[string]func(s *script){
 		s.get(1, "", missing)
 		s.row(1, 10, "status=a")
 	},
+	"a change from before its ticket's create that is set aside": func(s *script) {
+		s.cutOff()
+		s.set(1, "status=a", rev(10))
+		s.get(1, "status=a", rev(10))
+		s.to(1)
+		s.create(1, "subject=b", rev(9))
+		s.set(1, "status=c", rev(12))
+		s.to(0)
+		s.get(1, "status=a subject=b", rev(12)) // it waits over the ticket
+		s.get(1, "status=c subject=b", rev(12))
+		s.row(1, 12, "status=c subject=b")
+		s.aside(0)
+	},
+	"a deletion from before its ticket's create that is set aside": func(s *script) {
+		s.cutOff()
+		s.remove(1, intoSpool)
+		s.get(1, "", missing)
+		s.to(1)
+		s.create(1, "subject=b", rev(9))
+		s.to(0)
+		s.get(1, "subject=b", rev(9))
+		s.row(1, 9, "subject=b")
+		s.aside(0)
+	},
+	"a change of its ticket that is set aside as a clock was wrong": func(s *script) {
+		s.Faults = append(s.Faults, history.Fault{Kind: "clock-skew", Target: "clock 1 by -112 s", From: 0, To: s.now})
+		s.now += time.Millisecond
+		s.create(1, "subject=a", rev(20))
+		s.to(1)
+		s.set(1, "subject=b", rev(10))
+		s.row(1, 20, "subject=a")
+		s.aside(1)
+	},
+	"what a daemon kept of two changes is set aside at once": func(s *script) {
+		s.cutOff()
+		s.set(1, "status=a category=a", rev(10))
+		s.set(1, "status=b", rev(11))
+		s.to(1)
+		s.create(1, "subject=b", rev(12))
+		s.row(1, 12, "subject=b")
+		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Request: "late", Fields: fieldsOf("status=b category=a")}}
+	},
+	"a change of unknown outcome that is set aside": func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.set(1, "subject=b", unknown, by(1))
+		s.row(1, 10, "subject=a")
+		s.aside(1)
+	},
 	"NULL again and again": func(s *script) {
 		s.set(1, "category", rev(10))
 		s.set(1, "category=a", rev(11))

@@ -19,6 +19,8 @@ type book struct {
 	// strays are creates that may have made a ticket whose id nobody was told.
 	strays []*history.Op
 	seen   map[sighting]time.Duration // when a change was seen first
+	// unasked is what was set aside though no client had asked for it.
+	unasked []*history.Aside
 }
 
 // page is what happened to one ticket.
@@ -27,6 +29,8 @@ type page struct {
 	// changes are the creates, sets and deletes that may have been made, by the time of their call; one for all repetitions
 	// of a request.
 	changes []*history.Op
+	// aside are changes that were acknowledged and not made, see setAside.
+	aside []*history.Op
 	// reads are the answers that show it, by the time of their call. A list gives one for each of its tickets.
 	reads []*history.Op
 	// refused are changes that were certainly not made.
@@ -71,6 +75,7 @@ func newBook(h *history.History) *book {
 	}
 	b.adopt()
 	b.release()
+	b.setAside()
 	for _, p := range b.tickets {
 		b.listedOld(p)
 		byCall(p.changes)

@@ -13,6 +13,7 @@ const (
 	RuleNowhere    = "nothing comes from nowhere"
 	RuleIDs        = "ids are unique"
 	RuleOwner      = "a ticket has one owner"
+	RuleLate       = "a late change is not older than its ticket"
 	RuleAbsent     = "a change that must meet a ticket makes none"
 	RuleReused     = "a request id stands for one request"
 	RuleForeign    = "nothing leaves its own table"
@@ -45,7 +46,7 @@ func All(h *history.History) []history.Violation {
 	b := newBook(h)
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
-		values, ids, owners, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
+		values, ids, owners, late, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
 		answered, deadline, born, held,
 	} {
 		of := rule(b)

@@ -34,7 +34,8 @@ func linear(b *book) []history.Violation {
 func (b *book) linear(each time.Duration, until time.Time) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
-		if len(p.changes) == 0 || len(p.inserts) > 0 || p.disputed() { // it is unknown when ticketd saw a row of SQL
+		// it is unknown when ticketd saw a row of SQL, or when a change was set aside that was seen before
+		if len(p.changes) == 0 || len(p.inserts) > 0 || len(p.aside) > 0 || p.disputed() {
 			continue
 		}
 		left := min(each, time.Until(until))

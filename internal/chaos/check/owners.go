@@ -222,7 +222,7 @@ func refusals(b *book) []history.Violation {
 				continue
 			}
 			earlier := func(other *history.Op) bool { return other.Call < op.Return }
-			if !slices.ContainsFunc(slices.Concat(p.inserts, p.changes, b.strays), earlier) {
+			if !slices.ContainsFunc(slices.Concat(p.inserts, p.changes, p.aside, b.strays), earlier) {
 				found = append(found, violation(RuleIDs, p.id, "a create was refused as its id is taken, and no ticket ever had it", op))
 			}
 		}

@@ -35,7 +35,7 @@ func reads(b *book) []history.Violation {
 
 // missing judges an answer that there is no such ticket.
 func (p *page) missing(b *book, read *history.Op) []history.Violation {
-	for _, op := range p.changes {
+	for _, op := range slices.Concat(p.changes, p.aside) {
 		if op.Kind == history.Delete && op.Call < read.Return {
 			return nil
 		}

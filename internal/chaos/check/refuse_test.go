@@ -359,6 +359,63 @@ var bad = map[string]badHistory{
 		s.row(1, 10, "subject=a")
 		s.row(1, 10, "subject=a")
 	}},
+	"a change from before its ticket's create that is merged": {RuleLate, func(s *script) {
+		s.cutOff()
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.create(1, "subject=b", rev(11))
+		s.row(1, 12, "status=a subject=b")
+	}},
+	"a deletion from before its ticket's create that deletes the ticket": {RuleLate, func(s *script) {
+		s.cutOff()
+		s.remove(1, intoSpool)
+		s.to(1)
+		s.create(1, "subject=b", rev(9))
+		s.gone(1)
+	}},
+	"a change from before its ticket's create that is nowhere": {RuleLate, func(s *script) {
+		s.cutOff()
+		s.set(1, "status=a", intoSpool)
+		s.to(1)
+		s.create(1, "subject=b", rev(11))
+		s.row(1, 11, "subject=b")
+	}},
+	"a change of its ticket that is set aside": {RuleLate, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.to(1)
+		s.set(1, "subject=b", rev(11))
+		s.row(1, 10, "subject=a")
+		s.aside(1)
+	}},
+	"a change of its ticket that is set aside before a clock is wrong": {RuleLate, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.to(1)
+		s.set(1, "subject=b", rev(11))
+		s.Faults = append(s.Faults, history.Fault{Kind: "clock-skew", Target: "clock 1 by -112 s", From: s.now, To: s.now + time.Second})
+		s.row(1, 10, "subject=a")
+		s.aside(1)
+	}},
+	"a change of a ticket without a create that is set aside": {RuleLate, func(s *script) {
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "status=b", intoSpool)
+		s.row(1, 10, "subject=a")
+		s.aside(1)
+	}},
+	"set aside is what nobody asked for": {RuleLate, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.row(1, 10, "subject=a")
+		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Request: "r", Fields: fieldsOf("status=ghost")}}
+	}},
+	"an update of a ticket that is lost where an older change is set aside": {RuleFinal, func(s *script) {
+		s.cutOff()
+		s.set(1, "status=a", rev(10))
+		s.to(1)
+		s.create(1, "subject=b", rev(11))
+		s.set(1, "status=c", rev(12))
+		s.set(1, "status=d", rev(13))
+		s.row(1, 13, "status=c subject=b")
+		s.aside(0)
+	}},
 	"an operation that ends before it begins": {RuleHistory, func(s *script) { s.set(1, "status=a", rev(10), over(-2)) }},
 	"a client that does two things at once": {RuleHistory, func(s *script) {
 		s.set(1, "status=a", rev(10), over(2))

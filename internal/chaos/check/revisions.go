@@ -3,6 +3,7 @@ package check
 import (
 	"container/heap"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,12 +28,20 @@ func revisions(b *book) []history.Violation {
 func (p *page) numbered() []*history.Op {
 	var ops []*history.Op
 	for _, op := range slices.Concat(p.changes, p.reads) {
-		if op.Outcome == history.Done && op.Revision > 0 && !op.Stale {
+		if op.Outcome == history.Done && op.Revision > 0 && !op.Stale && !p.showsAside(op) {
 			ops = append(ops, op)
 		}
 	}
 	byCall(ops)
 	return ops
+}
+
+// showsAside tells whether an answer shows a change that was set aside later, with its revision: the ticket itself may have a lower one.
+func (p *page) showsAside(read *history.Op) bool {
+	return !changes(read) && slices.ContainsFunc(p.aside, func(op *history.Op) bool {
+		of := func(field string) bool { return slices.Contains(p.writers[writtenOf(field, read.Fields[field])], op) }
+		return op.Host == read.Host && (op.Revision == read.Revision || slices.ContainsFunc(slices.Collect(maps.Keys(read.Fields)), of))
+	})
 }
 
 // growing compares each operation with the highest revision of those that had ended before it.

@@ -112,6 +112,19 @@ func (s *script) row(ticket, revision int64, values string) {
 	s.Final.Rows = append(s.Final.Rows, history.Row{Ticket: ticket, Revision: revision, Fields: fieldsOf(values)})
 }
 
+// cutOff lets all changes of host 0 wait on that host.
+func (s *script) cutOff() {
+	s.Faults = append(s.Faults, history.Fault{Kind: "redis-cut", Target: "link redis 0", From: 0, To: time.Hour})
+}
+
+// aside leaves an operation in its host's bad/.
+func (s *script) aside(which int) {
+	op := &s.Ops[which]
+	s.Final.Aside = append(s.Final.Aside, history.Aside{
+		Host: op.Host, Kind: op.Kind, Ticket: op.Ticket, Request: op.Request, Fields: op.Fields,
+	})
+}
+
 func (s *script) gone(ticket int64) {
 	s.Final.Rows = append(s.Final.Rows, history.Row{Ticket: ticket, Revision: 99, Deleted: true})
 }

@@ -65,6 +65,9 @@ func (p *page) follow(b *book, s *seen, field string, value history.Value, op *h
 		return nil
 	}
 	writer := writers[0]
+	if slices.Contains(p.aside, writer) { // it goes when it is set aside
+		return nil
+	}
 	last, at := s.writer, s.at
 	if writer == last {
 		s.at = op

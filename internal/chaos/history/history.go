@@ -126,6 +126,17 @@ type Final struct {
 	Rows  []Row `json:"rows"`
 	Dead  []Row `json:"dead"`
 	Dirty int   `json:"dirty"` // tickets that a store still holds as changed
+	// Aside are the changes in the spools' bad/ that are older than their ticket's create.
+	Aside []Aside `json:"aside,omitempty"`
+}
+
+// Aside is a change that was acknowledged, and was set aside as it is older than the create of the ticket that has its id.
+type Aside struct {
+	Host    int              `json:"host"`
+	Kind    Kind             `json:"kind"`
+	Ticket  int64            `json:"ticket"`
+	Request string           `json:"request"` // the client's, or one that a daemon made up
+	Fields  map[string]Value `json:"fields,omitempty"`
 }
 
 // History is one run.

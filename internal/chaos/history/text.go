@@ -26,10 +26,10 @@ func Summary(h *History) string {
 		faults[f.Kind]++
 	}
 	return fmt.Sprintf("%s, seed %d: %d operations: %s\ncodes: %s\n%d faults: %s\nlongest call: %v, a %s by %s (%s %s)\n"+
-		"%d fail-overs without a fault; %d rows, %d dead letters, %d still dirty, %d moved",
+		"%d fail-overs without a fault; %d rows, %d dead letters, %d still dirty, %d moved, %d set aside",
 		h.Topology, h.Seed, len(h.Ops), counts(ops), counts(codes), len(h.Faults), counts(faults),
 		(longest.Return - longest.Call).Round(time.Millisecond), longest.Kind, longest.Via, longest.Outcome, longest.Code,
-		h.Unplanned, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty, len(h.Moved))
+		h.Unplanned, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty, len(h.Moved), len(h.Final.Aside))
 }
 
 // counts lists names with numbers.

@@ -1,11 +1,13 @@
 package planted
 
 import (
+	"strconv"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/chaos/check"
 	"github.com/ticketd/ticketd/internal/chaos/history"
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // promises are the invariants of what a daemon has said: it is so, whatever befalls Redis, and whoever wrote in between.
@@ -16,6 +18,12 @@ var promises = map[string]invariant{
 			instead: "if false && outcomes[i].Err == nil {",
 		}},
 		with: "promises", site: never, forgetful: true, provoke: wentBack, rule: check.RuleFinal,
+	},
+	"a late change is not older than its ticket": {
+		plants: []plant{{
+			file: "store/redis/apply.lua", text: "since > 0 and since < bounded(held[5]) then", instead: "false then",
+		}},
+		with: "promises", site: never, provoke: createdMeanwhile, rule: check.RuleLate,
 	},
 	"a condition is decided where the change is made": {
 		plants: []plant{{
@@ -51,6 +59,20 @@ func wentBack(t *testing.T, r *rig) {
 		return err == nil && !got.Stale
 	})
 	r.get(t, h, 1)
+}
+
+// createdMeanwhile has a change of an id that no ticket has wait on a host that is cut off from Redis, while another host creates a
+// ticket of that id.
+func createdMeanwhile(t *testing.T, r *rig) {
+	here, there := r.host(t), r.host(t)
+	id := r.create(t, there, 0, "first", "") + 2
+	here.redis.Hold()
+	r.set(t, here, id, "older", protocol.AckJournal)
+	for made := int64(0); made < id; {
+		made = r.create(t, there, 0, "second "+strconv.FormatInt(made, 10), "")
+	}
+	here.redis.Release()
+	testenv.Eventually(t, patience, "nothing waits in the journal", func() bool { return here.status(t).Journal.Entries == 0 })
 }
 
 // raisedTwice raises a counter under a revision that is not the counter's any more.

@@ -196,6 +196,13 @@ func (r *rig) settle(t *testing.T) *history.History {
 		}
 	}
 	r.history.Final = history.Final{Rows: r.rows(t), Dead: r.letters(t), Dirty: left}
+	for _, h := range r.hosts {
+		late, _, err := history.Bad(h.number, h.spool(), filepath.Join(h.spool(), "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.history.Final.Aside = append(r.history.Final.Aside, late...)
+	}
 	return &r.history
 }
 

@@ -100,6 +100,12 @@ var strangers = map[string]invariant{
 		},
 		with: "second", site: never, provoke: forged, rule: check.RuleNowhere,
 	},
+	"what is older than its ticket is set aside": {
+		plants: []plant{{
+			file: "store/relay/aside.go", text: "if s.opts.Aside != nil {\n\t\terr = s.opts.Aside(m, at)", instead: "if err = nil; at.IsZero() {",
+		}},
+		with: "third", site: never, provoke: createdMeanwhile, rule: check.RuleLate,
+	},
 	"owner of what is read": {
 		plants: []plant{
 			{file: "store/redis/guard.go", text: "if have == expected[i] ||", instead: "if have == have ||"},
