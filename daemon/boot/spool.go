@@ -46,8 +46,8 @@ func (d *Daemon) setAside(s *runningSite, m *store.Mutation, at time.Time) error
 	name, err := d.spool.SetAside(&spool.Aside{Site: s.name, Identity: s.custody.named(), Mutation: m, At: at})
 	if err == nil {
 		s.log.Error().Int64("ticket", int64(m.ID)).Str("file", name).Time("acknowledged", at).Str("request_id", m.RequestID).
-			Msg("a change was acknowledged before the ticket that has its id was created: it means another ticket, and is set aside in the " +
-				"spool's bad/, beside the reason")
+			Msg("a change was acknowledged before the ticket that has its id was created: it means another ticket, and is set aside in " +
+				"the spool's bad/, beside the reason")
 	}
 	return err
 }

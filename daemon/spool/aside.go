@@ -26,9 +26,9 @@ type Aside struct {
 	At             time.Time // when it was acknowledged
 }
 
-// SetAside puts a change into bad/ of the folder of the daemon's own user, as the file that a client would have left in the spool,
-// beside [daemon.ErrPredates] as the reason, and returns the file's name. Without an error both are on the disk. Setting the same change
-// aside again is possible, and makes no second file.
+// SetAside puts a change into bad/ of the folder of the daemon's own user, as the file that a client would have left in the
+// spool, beside [daemon.ErrPredates] as the reason, and returns the file's name. Without an error both are on the disk. Setting the
+// same change aside again is possible, and makes no second file.
 func (s *Spool) SetAside(a *Aside) (name string, err error) {
 	name, frame, err := a.file()
 	if err != nil {
@@ -107,7 +107,8 @@ func toWire(fields ticket.Fields) []protocol.Field {
 	return wire
 }
 
-// setAside writes a file into bad/. The file has its name there when it is complete, and its reason before it counts as set aside.
+// setAside writes a file into bad/. The file has its name there when it is complete, and its reason before it counts as set
+// aside.
 func (f *folder) setAside(name string, frame []byte) error {
 	draft := unwritten + name
 	err := f.write(draft, frame)

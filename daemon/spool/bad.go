@@ -121,8 +121,8 @@ func (b *badFolder) writeReason(target, name string, why *protocol.Error) error 
 // maxReason is how long the text of a reason is at most that says why a file predates its ticket.
 const maxReason = 4096
 
-// predates says that a file of this name was put here before because of [daemon.ErrPredates], so that it was an operator who moved
-// it back. No other refusal of a set or a deletion has that code.
+// predates says that a file of this name was put here before because of [daemon.ErrPredates], so that it was an operator who
+// moved it back. No other refusal of a set or a deletion has that code.
 func (b *badFolder) predates(name string) bool {
 	fd, err := unix.Openat(b.fd(), name+reasonSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -117,7 +117,8 @@ func TestLateChangeMeetsACreate(t *testing.T) {
 			}
 			testenv.Eventually(t, 20*time.Second, "what is put back is made", func() bool {
 				got, err := ca.Get(t.Context(), id)
-				return errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) || err == nil && field(got.Fields, "message").Text() == "private of customer 5"
+				isDeleted := errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound})
+				return isDeleted || err == nil && field(got.Fields, "message").Text() == "private of customer 5"
 			})
 		})
 	}

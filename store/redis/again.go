@@ -191,9 +191,15 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 		found.owed++
 	}
 	for i := range tickets {
+		older := ticket.Revision(0)
 		tickets[i].status = 0 // this daemon had applied it before, where the reply has none
 		if i+1 < len(reply) {
-			tickets[i].status, _ = reply[i+1].(int64)
+			tickets[i].status, older = againStatus(reply[i+1])
+		}
+		if older > 0 || tickets[i].status == againTaken {
+			if err := s.setAside(&tickets[i], older); err != nil {
+				found.lost = append(found.lost, lostTicket{tickets[i].id, err})
+			}
 		}
 		switch tickets[i].status {
 		case againNoRoom, againRequest:
@@ -205,34 +211,45 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
 		case againStray:
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
-		case againTaken:
-			if err := s.setAside(&tickets[i]); err != nil {
-				found.lost = append(found.lost, lostTicket{tickets[i].id, err})
-			}
 		}
 	}
 }
 
 var errNoAside = errors.New("there is no other place for them")
 
-// setAside keeps what was acknowledged of a ticket whose id another one has. What was merged stays so.
-func (s *Store) setAside(t *keptTicket) error {
+// setAside keeps what was acknowledged of a ticket before the one that has its id was created, or all of it where older is 0, as it
+// is that of another ticket. What was merged stays so.
+func (s *Store) setAside(t *keptTicket, older ticket.Revision) error {
 	if s.opts.Aside == nil {
 		return errNoAside
 	}
 	m := store.Mutation{Kind: store.Set, ID: t.id}
-	at := max(t.gone, t.created)
+	at := ticket.Revision(0)
+	isOlder := func(r ticket.Revision) bool { return older == 0 || r < older }
 	switch {
-	case t.gone > 0:
-		m.Kind = store.Delete
-	case t.created > 0:
-		m.Kind = store.Begin
+	case t.gone > 0 && isOlder(t.gone):
+		m.Kind, at = store.Delete, t.gone
+	case t.created > 0 && older == 0:
+		m.Kind, at = store.Begin, t.created
 	}
 	for i := range t.fields {
-		m.Fields = append(m.Fields, t.fields[i].Field)
-		at = max(at, t.fields[i].revision)
+		if f := &t.fields[i]; isOlder(f.revision) {
+			m.Fields = append(m.Fields, f.Field)
+			at = max(at, f.revision)
+		}
 	}
 	return s.opts.Aside(&m, time.UnixMicro(int64(at)))
+}
+
+// againStatus reads what again.lua says of one ticket.
+func againStatus(reply any) (status int64, older ticket.Revision) {
+	text, is := reply.(string)
+	if !is {
+		status, _ = reply.(int64)
+		return status, 0
+	}
+	_, _ = fmt.Sscan(text, &status, &older)
+	return status, older
 }
 
 // tellAgain says what applying again has come to, where that was more than nothing.

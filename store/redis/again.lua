@@ -21,7 +21,8 @@
 --   count of requests, per request what is remembered of it, for how many ms
 --
 -- Returns the caller's line; empty where INFO is not allowed: nothing was done then, as states could not be told apart; "full" where
--- there was no room to note it. Then per ticket
+-- there was no room to note it. Then per ticket its status; as text, with a space and a revision behind it, where changes up to below that
+-- revision are not applied, as the ticket was created then:
 --   0: nothing was missing
 --   1: something was, and is back
 --   2: the ticket was deleted since, which stands
@@ -234,14 +235,18 @@ local function again(t)
 	end
 	local made = held[6] and held[5] and bounded(held[5]) or 0
 	if t.gone > 0 and t.gone < made then -- the ticket was created since: what is from before is another one's
+		t.older = made
 		return 4
 	end
 	local own = {}
 	for _, f in ipairs(t.fields) do
 		own[#own + 1] = f.revision >= made and f or nil
 	end
-	if #own < #t.fields and #own == 0 then
-		return 4
+	if #own < #t.fields then
+		t.older = made
+		if #own == 0 then
+			return 4
+		end
 	end
 	t.fields = own
 	local forgotten = not held[1] and not t.replayed and base or 0
@@ -268,7 +273,7 @@ for i = 1, skip and 0 or tonumber(ARGV[6]) do
 		status = 10
 	end
 	room = room and status < 9
-	out[i + 1] = status
+	out[i + 1] = t.older and status .. ' ' .. text(t.older) or status
 end
 
 if buried > 0 then

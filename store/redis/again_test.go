@@ -23,6 +23,7 @@ type pair struct {
 	master, replica *testenv.Redis
 	direct          *goredis.Client // of the replica
 	path            string          // leads to the master, and to the replica after the fail-over
+	aside           aside           // of all hosts
 }
 
 func newPair(t *testing.T) *pair {
@@ -75,7 +76,7 @@ func (p *pair) host(t *testing.T, name string) *host {
 	client, w := redis.Connect(redis.ClientOptions{
 		Network: "unix", Address: p.path, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
-	h := &host{Store: open(t, client, redis.Options{Host: name}), client: client, back: make(chan struct{}, 1)}
+	h := &host{Store: open(t, client, redis.Options{Host: name, Aside: p.aside.keep}), client: client, back: make(chan struct{}, 1)}
 	w.OnRun(h.Replaced)
 	w.OnUp(func() { h.back <- struct{}{} })
 	w.Start(t.Context())

@@ -108,7 +108,8 @@ func TestWhatCannotBeSetAsideStays(t *testing.T) {
 	h.next.away.Store(false)
 	arrived := func() bool { return h.Status().Entries == 2 && h.Stuck([]ticket.ID{1, 2}) != nil }
 	testenv.Eventually(t, 10*time.Second, "the other ticket's change has arrived", arrived)
-	if err := (*store.StuckError)(nil); !errors.As(h.Stuck(nil), &err) || err.Tickets != 2 || !errors.Is(err.Why, store.ErrPredates) {
+	stuck := (*store.StuckError)(nil)
+	if !errors.As(h.Stuck(nil), &stuck) || stuck.Tickets != 2 || !errors.Is(stuck.Why, store.ErrPredates) {
 		t.Errorf("stuck: %v", h.Stuck(nil))
 	}
 	if got := status(t, h.another(t), 3); got != "waits behind them" {

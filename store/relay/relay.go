@@ -47,8 +47,8 @@ type Options struct {
 	// Born says since when, at the latest, the place behind the next store knows tickets of these ids, alive or deleted; those that
 	// it does not know are left out. Without it, or while it fails, creates that meet a ticket wait. Optional.
 	Born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
-	// Aside keeps a change that the next store refuses for good, with [store.ErrPredates], and that was acknowledged at that time: when
-	// it returns nil the change is on the disk, and leaves the journal. Without it, or while it fails, the change waits.
+	// Aside keeps a change that the next store refuses for good, with [store.ErrPredates], and that was acknowledged at that time:
+	// when it returns nil the change is on the disk, and leaves the journal. Without it, or while it fails, the change waits.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
 	// Wake is told when replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)

@@ -37,8 +37,8 @@ func (b *book) changedID(id int64) bool {
 	return slices.ContainsFunc(b.history.Moved, func(m history.Moved) bool { return m.From == id || m.To == id })
 }
 
-// isOf tells whether a client's operation asked for what was set aside. What a daemon has kept for a fail-over is the merged fields of
-// several operations, so one value tells; a client class of PHP does not say its request ids.
+// isOf tells whether a client's operation asked for what was set aside. What a daemon has kept for a fail-over is the merged fields
+// of several operations, so one value tells; PHP's client class does not say its request ids.
 func isOf(entry *history.Aside, op *history.Op) bool {
 	switch {
 	case entry.Kind != op.Kind || entry.Host != op.Host:
@@ -78,8 +78,9 @@ func late(b *book) []history.Violation {
 	return found
 }
 
-// mayPredate tells whether a change may have been acknowledged before its ticket was created, by the clocks of both hosts. It is dated
-// by its call at the earliest, and the create by its answer at the latest. A create that nobody was told of may be of any time.
+// mayPredate tells whether a change may have been acknowledged before its ticket was created, by the clocks of both hosts. It is
+// dated by its call at the earliest, and the create by its answer at the latest. A create that nobody was told of may be of any
+// time.
 func (p *page) mayPredate(b *book, op *history.Op) bool {
 	if p.made != nil {
 		return true

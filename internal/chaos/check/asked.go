@@ -41,7 +41,8 @@ func mustMeet(b *book) []history.Violation {
 		}
 		for _, op := range p.changes {
 			may := func(other *history.Op) bool { return made(other, op.Return) }
-			if op.MustExist && op.Outcome == history.Done && !slices.ContainsFunc(slices.Concat(p.changes, p.aside, p.inserts, b.strays), may) {
+			others := slices.Concat(p.changes, p.aside, p.inserts, b.strays)
+			if op.MustExist && op.Outcome == history.Done && !slices.ContainsFunc(others, may) {
 				found = append(found, violation(RuleAbsent, p.id, "a set that must meet a ticket was acknowledged, and there was none", op))
 			}
 		}

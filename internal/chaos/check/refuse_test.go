@@ -391,7 +391,8 @@ var bad = map[string]badHistory{
 		s.create(1, "subject=a", rev(10))
 		s.to(1)
 		s.set(1, "subject=b", rev(11))
-		s.Faults = append(s.Faults, history.Fault{Kind: "clock-skew", Target: "clock 1 by -112 s", From: s.now, To: s.now + time.Second})
+		s.Faults = append(s.Faults,
+			history.Fault{Kind: "clock-skew", Target: "clock 1 by -112 s", From: s.now, To: s.now + time.Second})
 		s.row(1, 10, "subject=a")
 		s.aside(1)
 	}},

@@ -61,8 +61,8 @@ func wentBack(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// createdMeanwhile has a change of an id that no ticket has wait on a host that is cut off from Redis, while another host creates a
-// ticket of that id.
+// createdMeanwhile has a change of an id that no ticket has wait on a host that is cut off from Redis, while another host creates
+// a ticket of that id.
 func createdMeanwhile(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	id := r.create(t, there, 0, "first", "") + 2
