@@ -18,7 +18,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Aside is a change that was acknowledged and waited elsewhere than in the spool, and that is older than the ticket that has its
+// Aside is a set or a deletion that was acknowledged and waited elsewhere than in the spool, and that is older than the ticket that has its
 // id.
 type Aside struct {
 	Site, Identity string // of the table; empty if it is not known
@@ -81,12 +81,9 @@ func (a *Aside) request(change *protocol.Change) (frame []byte, err error) {
 	m := a.Mutation
 	var method protocol.Method
 	var p protocol.Params
-	switch {
-	case m.Kind == store.Delete:
+	if m.Kind == store.Delete {
 		method, p = protocol.MethodDelete, &protocol.DeleteParams{Change: *change, ID: int64(m.ID)}
-	case m.Kind.Creates():
-		method, p = protocol.MethodCreate, &protocol.CreateParams{Change: *change, ID: int64(m.ID), Fields: toWire(m.Fields)}
-	default:
+	} else {
 		method, p = protocol.MethodSet, &protocol.SetParams{
 			Change: *change, ID: int64(m.ID), Fields: toWire(m.Fields), MustExist: m.MustExist,
 		}

@@ -196,7 +196,7 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 		if i+1 < len(reply) {
 			tickets[i].status, older = againStatus(reply[i+1])
 		}
-		if older > 0 || tickets[i].status == againTaken {
+		if older > 0 {
 			if err := s.setAside(&tickets[i], older); err != nil {
 				found.lost = append(found.lost, lostTicket{tickets[i].id, err})
 			}
@@ -209,6 +209,10 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 		case againForeign:
 			_ = s.foreign(tickets[i].id) // reported
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
+		case againTaken:
+			if older == 0 { // a create, whose id another ticket has
+				found.lost = append(found.lost, lostTicket{id: tickets[i].id})
+			}
 		case againStray:
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
 		}
@@ -217,23 +221,18 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 
 var errNoAside = errors.New("there is no other place for them")
 
-// setAside keeps what was acknowledged of a ticket before the one that has its id was created, or all of it where older is 0, as it
-// is that of another ticket. What was merged stays so.
-func (s *Store) setAside(t *keptTicket, older ticket.Revision) error {
+// setAside keeps what was acknowledged of a ticket before the one that has its id was created. What was merged stays so.
+func (s *Store) setAside(t *keptTicket, created ticket.Revision) error {
 	if s.opts.Aside == nil {
 		return errNoAside
 	}
 	m := store.Mutation{Kind: store.Set, ID: t.id}
 	at := ticket.Revision(0)
-	isOlder := func(r ticket.Revision) bool { return older == 0 || r < older }
-	switch {
-	case t.gone > 0 && isOlder(t.gone):
+	if t.gone > 0 && t.gone < created {
 		m.Kind, at = store.Delete, t.gone
-	case t.created > 0 && older == 0:
-		m.Kind, at = store.Begin, t.created
 	}
 	for i := range t.fields {
-		if f := &t.fields[i]; isOlder(f.revision) {
+		if f := &t.fields[i]; f.revision < created {
 			m.Fields = append(m.Fields, f.Field)
 			at = max(at, f.revision)
 		}

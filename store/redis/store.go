@@ -60,8 +60,8 @@ type Options struct {
 	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
 	// is taken over: changes of such a ticket fail.
 	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
-	// Aside keeps a change that a fail-over lost and that cannot be applied again, as its ticket was created later or is another
-	// one; it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
+	// Aside keeps a change that a fail-over lost and that cannot be applied again, as the ticket that has its id was created later;
+	// it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
 	// Log is told of changes that a fail-over lost.
 	Log zerolog.Logger

@@ -62,7 +62,6 @@ func readAside(file string) (one Aside, err error) {
 	}
 	var set protocol.SetParams
 	var remove protocol.DeleteParams
-	var create protocol.CreateParams
 	switch req.Method {
 	case protocol.MethodSet:
 		err = set.Decode(req.Params)
@@ -71,8 +70,7 @@ func readAside(file string) (one Aside, err error) {
 		err = remove.Decode(req.Params)
 		one = Aside{Kind: Delete, Ticket: remove.ID, Request: remove.RequestID}
 	default:
-		err = create.Decode(req.Params)
-		one = Aside{Kind: Create, Ticket: create.ID, Request: create.RequestID, Fields: written(create.Fields)}
+		err = fmt.Errorf("a %s cannot be older than its ticket", req.Method)
 	}
 	one.Request = strings.TrimSuffix(one.Request, lateMark)
 	return one, err
