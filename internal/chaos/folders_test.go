@@ -43,10 +43,22 @@ func (h *host) spoolFolder(act string) fault {
 			if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
 				return nil
 			}
-			return errors.Join(os.RemoveAll(h.spool), os.Rename(aside, h.spool)) // the daemon has made another one
+			// the daemon has made another one
+			err := keepBad(h.own(), filepath.Join(aside, filepath.Base(h.own())))
+			return errors.Join(err, os.RemoveAll(h.spool), os.Rename(aside, h.spool))
 		}
 	}
 	return f
+}
+
+// keepBad moves what a daemon has set aside in a user's folder to another one.
+func keepBad(from, to string) error {
+	files, err := filepath.Glob(filepath.Join(from, "bad", "*"))
+	for _, file := range files {
+		kept := filepath.Join(to, "bad", filepath.Base(file))
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(kept), 0o700), os.Rename(file, kept))
+	}
+	return err
 }
 
 // usesOwn says whether the daemon has the folder open, which it locks then. One that it cannot open as it is moved away, as
