@@ -99,8 +99,9 @@ var ErrNotMeant = protocol.Invalid("identity", "the change is meant for another 
 
 // ErrPredates refuses a change that was acknowledged before the ticket was created that has its id; see
 // [github.com/ticketd/ticketd/store.Mutation.Predates]. It is written beside the change in the spool's bad/.
-var ErrPredates = protocol.Errorf(protocol.CodeExists, "the change was acknowledged before the ticket that has its id was created, "+
-	"so it means another ticket: if it is that ticket's after all, move the file back up and leave this reason here; else remove both")
+var ErrPredates = protocol.Errorf(protocol.CodeExists, "the change was acknowledged before the ticket that has its id was "+
+	"created, so it means another ticket: if it is that ticket's after all, move the file back up and leave this reason here; "+
+	"else remove both")
 
 // Meant says whether a change is meant for the table that a site serves; a change that carries no identity is. A site that does
 // not know its table yet cannot tell: it serves no request, and compares the identity itself once it knows its own.

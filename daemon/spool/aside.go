@@ -18,8 +18,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Aside is a set or a deletion that was acknowledged and waited elsewhere than in the spool, and that is older than the ticket that has its
-// id.
+// Aside is a set or a deletion that was acknowledged and waited elsewhere than in the spool, and that is older than the ticket
+// that has its id.
 type Aside struct {
 	Site, Identity string // of the table; empty if it is not known
 	Mutation       *store.Mutation
@@ -27,8 +27,8 @@ type Aside struct {
 }
 
 // SetAside puts a change into bad/ of the folder of the daemon's own user, as the file that a client would have left in the
-// spool, beside [daemon.ErrPredates] as the reason, and returns the file's name. Without an error both are on the disk. Setting the
-// same change aside again is possible, and makes no second file.
+// spool, beside [daemon.ErrPredates] as the reason, and returns the file's name. Without an error both are on the disk. Setting
+// the same change aside again is possible, and makes no second file.
 func (s *Spool) SetAside(a *Aside) (name string, err error) {
 	name, frame, err := a.file()
 	if err != nil {

@@ -31,7 +31,7 @@
 // before (package moves), so that the changes which were acknowledged after it follow it, however long they wait. What cannot be
 // used is set aside; when there is no more room for that it stays where it is, and the status says so. Nothing is ever thrown
 // away. What waited elsewhere and is older than its ticket is set aside here, too (aside.go). A file that was set aside for that,
-// and that an operator moves back, is made to the ticket that has the id: the reason in bad/ tells it from one that is merely late.
+// and that an operator moves back, is made to the ticket that has the id: the reason in bad/ tells it from one that is late.
 //
 // # Folders
 //

@@ -37,8 +37,8 @@ func (b *book) changedID(id int64) bool {
 	return slices.ContainsFunc(b.history.Moved, func(m history.Moved) bool { return m.From == id || m.To == id })
 }
 
-// isOf tells whether a client's operation asked for what was set aside. What a daemon has kept for a fail-over is the merged fields
-// of several operations, so one value tells; PHP's client class does not say its request ids.
+// isOf tells whether a client's operation asked for what was set aside. What a daemon has kept for a fail-over is the merged
+// fields of several operations, so one value tells; PHP's client class does not say its request ids.
 func isOf(entry *history.Aside, op *history.Op) bool {
 	switch {
 	case entry.Kind != op.Kind || entry.Host != op.Host:

@@ -36,8 +36,8 @@ func (p *page) numbered() []*history.Op {
 	return ops
 }
 
-// showsAside tells whether an answer shows a change that was set aside later, with its revision: the ticket itself may have a lower
-// one.
+// showsAside tells whether an answer shows a change that was set aside later, with its revision: the ticket itself may have a
+// lower one.
 func (p *page) showsAside(read *history.Op) bool {
 	return !changes(read) && slices.ContainsFunc(p.aside, func(op *history.Op) bool {
 		of := func(field string) bool { return slices.Contains(p.writers[writtenOf(field, read.Fields[field])], op) }

@@ -30,7 +30,7 @@ func Bad(host int, folders ...string) (late []Aside, others int, err error) {
 			if strings.HasSuffix(file, reasonSuffix) {
 				continue
 			}
-			reason, err := os.ReadFile(file + reasonSuffix) //nolint:gosec // a test's own folder
+			reason, err := os.ReadFile(file + reasonSuffix)
 			if err != nil || !strings.Contains(string(reason), daemon.ErrPredates.Message) {
 				others++
 				continue
@@ -48,7 +48,7 @@ func Bad(host int, folders ...string) (late []Aside, others int, err error) {
 
 // readAside reads a file of the spool.
 func readAside(file string) (one Aside, err error) {
-	content, err := os.ReadFile(file) //nolint:gosec // a test's own folder
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return one, err
 	}
