@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -57,7 +58,8 @@ func isOf(entry *history.Aside, op *history.Op) bool {
 }
 
 // late demands that a change which was set aside is older than its ticket's create, and that one which certainly is older was set
-// aside: it is in no place else, as the create would have met it there.
+// aside: it is in no place else, as the create would have met it there. Where revisions are ahead of the clocks when it arrives,
+// which is unknown, it is made.
 func late(b *book) []history.Violation {
 	var found []history.Violation
 	for _, entry := range b.unasked {
@@ -71,7 +73,7 @@ func late(b *book) []history.Violation {
 					"a change was set aside that is not older than its ticket", append([]*history.Op{op}, p.births()...)...))
 			}
 		}
-		if create := p.onlyCreate(); create != nil && b.wellAt(create) && !b.busy(create) && !b.skewed(create.Return) {
+		if create := p.onlyCreate(); create != nil && b.wellAt(create) && !b.busy(create) && !b.skewed(math.MaxInt64) {
 			found = append(found, p.older(create)...)
 		}
 	}

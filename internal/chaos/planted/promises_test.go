@@ -21,7 +21,8 @@ var promises = map[string]invariant{
 	},
 	"a late change is not older than its ticket": {
 		plants: []plant{{
-			file: "store/redis/apply.lua", text: "since > 0 and since < bounded(held[5]) then", instead: "false then",
+			file: "store/redis/apply.lua", text: "since > 0 and since < bounded(held[5]) and not ahead then",
+			instead: "false then",
 		}},
 		with: "promises", site: never, provoke: createdMeanwhile, rule: check.RuleLate,
 	},
