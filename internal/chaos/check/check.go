@@ -47,7 +47,6 @@ func All(h *history.History) []history.Violation {
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
 		values, ids, owners, late, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
-		values, ids, owners, late, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
 		answered, deadline, born, held,
 	} {
 		of := rule(b)
