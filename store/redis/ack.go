@@ -12,6 +12,7 @@ import (
 
 // Ack implements [store.Queue].
 func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
+	now := time.Now()
 	groups := s.split(len(receipts), func(i int) ticket.ID { return receipts[i].ID })
 	return s.each(groups, func(p int, indexes []int) error {
 		for part := range slices.Chunk(indexes, maxTickets) {
@@ -20,7 +21,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 			for _, at := range part {
 				r := &receipts[at]
 				s.opts.Clock.Observe(r.Revision)
-				s.kept[p].arrived(r.ID, r.Revision)
+				s.kept[p].arrived(now, r.ID, r.Revision, r.Ahead)
 				names = append(names, s.keys.ticket(r.ID))
 				args = append(args, int64(r.ID), int64(r.Revision), r.Ahead)
 			}

@@ -16,7 +16,7 @@
 -- ARGV[6]  how many tickets follow; then per ticket:
 --   ticket id, revision of the deletion or 0, the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
 --   a create made the ticket or 0, 1 where a
---   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0,
+--   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0, 1 where the next place has all or 0,
 --   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
 --   count of requests, per request what is remembered of it, for how many ms
 --
@@ -91,7 +91,7 @@ local function read()
 	local t = {
 		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), made = arg() == '1',
 		full = arg() == '1',
-		replayed = arg() == '1',
+		replayed = arg() == '1', flushed = arg() == '1',
 		fields = {}, requests = {},
 	}
 	for i = 1, tonumber(arg()) do
@@ -226,6 +226,9 @@ local function again(t)
 		return t.gone > 0 and 0 or 2
 	elseif not held[1] and redis.pcall('SISMEMBER', t.graves, t.id) == 1 then
 		return t.gone > 0 and 0 or 2
+	end
+	if t.flushed and t.gone == 0 and not held[2] then -- a clean copy is forgotten, and read from the next place again
+		return 0
 	end
 	local rev = bounded(held[1])
 	-- A hash that was filled from a row has no _born. Its row is this ticket's if the create's own flush, or a later one, has written it.

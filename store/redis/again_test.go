@@ -261,7 +261,7 @@ func TestHostsApplyAgainOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// What MySQL has, and what an operator has given up, is kept no longer.
+// What MySQL has is not written again where Redis does not hold the ticket, and what an operator has given up is kept no longer.
 func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -284,6 +284,24 @@ func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	if c := h.claims(t); len(c) != 1 {
 		t.Errorf("%+v waits, want ticket 9 alone", c)
 	}
+}
+
+// Redis goes back to a state in which a ticket waits with an older value than MySQL has by then. Until that is flushed, and refused, a
+// client would read the older value and go on from it. Where what was flushed is kept no longer, it does.
+func TestFlushedIsAppliedAgainOverAnOlderState(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	h := p.host(t, "a")
+	h.must(t, change(1, field("counter", "1")))
+	p.behind(t)
+	h.must(t, change(1, field("counter", "2")))
+	newest := h.must(t, change(1, field("counter", "3")))
+	if err := h.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: newest}}); err != nil {
+		t.Fatal(err)
+	}
+	p.fail(t)
+	h.comesBack(t)
+	holds(t, h.get(t, 1), newest, field("counter", "3"))
 }
 
 // A dead letter that its daemon wrote lately is applied again like any change, and refused again.

@@ -16,8 +16,8 @@ const (
 	// keepFor is by how much a kept change may be older than the newest one of its partition. A replica lags by milliseconds, one
 	// that is being copied anew by seconds. While Redis is unreachable no change is acknowledged, so no kept one grows too old.
 	keepFor = 30 * time.Second
-	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets that changed
-	// longest ago are dropped.
+	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets are dropped that the
+	// next place has, then those that changed longest ago.
 	keepBytes = 16 << 20
 	// keepRequests bounds the request ids of one ticket.
 	keepRequests = 1024
@@ -25,12 +25,14 @@ const (
 	ticketBytes, fieldBytes, requestBytes = 320, 80, 96
 )
 
-// kept is what a daemon keeps of one partition: the newest values that it has acknowledged and that it does not know to be in the
-// next place, by ticket.
+// kept is what a daemon keeps of one partition: the newest values that it has acknowledged lately, by ticket. Those that the next place
+// has are kept as well: a Redis that went back to before them shows older ones, and a client that raises such a value undoes what was
+// acknowledged.
 type kept struct {
 	mu      sync.Mutex
 	tickets map[ticket.ID]*keptTicket
-	order   *list.List // of the tickets, by their latest change
+	order   *list.List // of the tickets of which the next place may lack something, by their latest change
+	flushed *list.List // of the others, by when that was known
 	bytes   int
 	limit   int
 
@@ -51,6 +53,7 @@ type keptTicket struct {
 	id      ticket.ID
 	at      time.Time
 	element *list.Element
+	flushed bool // the next place has all of it: the element is in that list
 	bytes   int
 	// generation is the oldest in which one of the changes was sent, or up to which all have been applied again.
 	generation int
@@ -97,7 +100,7 @@ func newKept(partitions int) []*kept {
 	all := make([]*kept, partitions)
 	for p := range all {
 		all[p] = &kept{
-			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), limit: keepBytes / partitions,
+			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), flushed: list.New(), limit: keepBytes / partitions,
 			owed: true, // a daemon that starts tells Redis so
 		}
 	}
@@ -132,12 +135,10 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 	t := k.tickets[o.ID]
 	if t == nil {
 		t = &keptTicket{id: o.ID, born: min(m.Dated(), o.Revision), generation: generation, bytes: ticketBytes}
-		t.element = k.order.PushBack(t)
 		k.tickets[o.ID] = t
 		k.bytes += t.bytes
-	} else {
-		k.order.MoveToBack(t.element)
 	}
+	k.move(t, false)
 	t.at = now
 	t.version++
 	if generation < k.generation {
@@ -211,15 +212,27 @@ func (t *keptTicket) drop(which func(*keptField) bool) {
 	})
 }
 
+// of is the list of a ticket.
+func (k *kept) of(t *keptTicket) *list.List {
+	if t.flushed {
+		return k.flushed
+	}
+	return k.order
+}
+
+// move puts a ticket to the end of one of the lists.
+func (k *kept) move(t *keptTicket, flushed bool) {
+	if t.element != nil {
+		k.of(t).Remove(t.element)
+	}
+	t.flushed = flushed
+	t.element = k.of(t).PushBack(t)
+}
+
 // trim drops what is beyond the bounds. The caller holds the lock.
 func (k *kept) trim(now time.Time) {
-	for front := k.order.Front(); front != nil; front = k.order.Front() {
-		t, _ := front.Value.(*keptTicket)
-		if now.Sub(t.at) <= keepFor && k.bytes <= k.limit {
-			break
-		}
-		k.remove(t)
-	}
+	k.trimList(now, k.flushed)
+	k.trimList(now, k.order)
 	old := 0
 	for old < len(k.reserved) && (now.Sub(k.reserved[old].at) > keepFor || len(k.reserved)-old > k.limit/requestBytes/4) {
 		old++
@@ -227,8 +240,18 @@ func (k *kept) trim(now time.Time) {
 	k.reserved = slices.Delete(k.reserved, 0, old)
 }
 
+func (k *kept) trimList(now time.Time, of *list.List) {
+	for front := of.Front(); front != nil; front = of.Front() {
+		t, _ := front.Value.(*keptTicket)
+		if now.Sub(t.at) <= keepFor && k.bytes <= k.limit {
+			break
+		}
+		k.remove(t)
+	}
+}
+
 func (k *kept) remove(t *keptTicket) {
-	k.order.Remove(t.element)
+	k.of(t).Remove(t.element)
 	delete(k.tickets, t.id)
 	k.bytes -= t.bytes
 }
@@ -240,9 +263,10 @@ func (k *kept) reserve(r *keptReservation) {
 	k.reserved = append(k.reserved, *r)
 }
 
-// arrived notes that the next place has a ticket up to a revision. Request ids stay: the next place knows none. So does a
-// deletion, as it is the tombstone in Redis that refuses later changes.
-func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
+// arrived notes that the next place has a ticket up to a revision. replaced says that it was ahead of what was brought: those values
+// are not the newest and are dropped. Request ids stay: the next place knows none. So does a deletion, as it is the tombstone in
+// Redis that refuses later changes.
+func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, replaced bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.tickets[id]
@@ -250,14 +274,29 @@ func (k *kept) arrived(id ticket.ID, revision ticket.Revision) {
 		return
 	}
 	before := t.bytes
-	t.drop(func(f *keptField) bool { return f.revision <= revision })
+	if replaced {
+		t.drop(func(f *keptField) bool { return f.revision <= revision })
+	}
 	if t.created <= revision {
 		t.created, t.full = 0, false
 	}
 	k.bytes += t.bytes - before
-	if len(t.requests) == 0 && !t.changes() {
+	switch {
+	case len(t.requests) == 0 && !t.changes():
 		k.remove(t)
+	case t.newest() <= revision:
+		k.move(t, true)
 	}
+	k.trimList(now, k.flushed)
+}
+
+// newest is the highest revision of what is kept of a ticket.
+func (t *keptTicket) newest() ticket.Revision {
+	newest := max(t.gone, t.created)
+	for i := range t.fields {
+		newest = max(newest, t.fields[i].revision)
+	}
+	return newest
 }
 
 // changes says whether anything is kept besides request ids.
@@ -302,16 +341,18 @@ func (k *kept) owes(id ticket.ID) bool {
 func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for front := k.order.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
-		if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
-			continue
-		} else if but > 0 {
-			but--
-		} else {
-			c := *t
-			c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
-			tickets = append(tickets, c)
-			bytes -= t.bytes
+	for _, of := range []*list.List{k.order, k.flushed} {
+		for front := of.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
+			if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
+				continue
+			} else if but > 0 {
+				but--
+			} else {
+				c := *t
+				c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
+				tickets = append(tickets, c)
+				bytes -= t.bytes
+			}
 		}
 	}
 	slices.SortFunc(tickets, func(a, b keptTicket) int { return cmp.Compare(a.id, b.id) })
