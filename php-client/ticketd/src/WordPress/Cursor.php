@@ -46,7 +46,9 @@ final class Cursor {
 	 * @throws InputException If it is no cursor, or one of another sort.
 	 */
 	public static function decode( string $text, string $sort, bool $is_ascending ): array {
-		$json   = (string) base64_decode( strtr( $text, '-_', '+/' ), true ); // phpcs:ignore WordPress.PHP
+		// PHP would take the padding and the alphabet of ordinary base64, too.
+		$text   = 1 === preg_match( '/^[A-Za-z0-9_-]+$/D', $text ) ? strtr( $text, '-_', '+/' ) : '';
+		$json   = (string) base64_decode( $text, true ); // phpcs:ignore WordPress.PHP
 		$cursor = json_decode( $json, true );
 		$value  = $cursor['v'] ?? null;
 		$id     = $cursor['i'] ?? null;

@@ -127,7 +127,8 @@ final class Link {
 		$connection->options(
 			MYSQLI_INIT_COMMAND,
 			"SET SESSION lock_wait_timeout = $seconds, innodb_lock_wait_timeout = $seconds, "
-			. "sql_mode = REPLACE( @@sql_mode, 'ONLY_FULL_GROUP_BY', '' )" // As WordPress' own sessions have it.
+			// As the daemon's sessions have the first, and WordPress' own the second.
+			. "time_zone = '+00:00', sql_mode = REPLACE( @@sql_mode, 'ONLY_FULL_GROUP_BY', '' )"
 		);
 		$flags = defined( 'MYSQL_CLIENT_FLAGS' ) ? MYSQL_CLIENT_FLAGS : 0;
 		$name  = $is_ipv6 ? "[$name]" : $name;
