@@ -51,7 +51,8 @@ final class Files {
 		try {
 			$done = @file_put_contents( $draft, $bytes ) === strlen( $bytes )
 				&& ( ! $sync || self::sync( $draft ) )
-				&& @rename( $draft, $path ); // phpcs:ignore WordPress.WP.AlternativeFunctions.rename_rename
+				// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+				&& @rename( $draft, $path );
 		} finally {
 			umask( $mask );
 		}
@@ -85,7 +86,8 @@ final class Files {
 	 * @param string $path Where it is.
 	 */
 	public static function remove( string $path ): void {
-		@unlink( $path ); // phpcs:ignore WordPress.WP.AlternativeFunctions.unlink_unlink
+		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		@unlink( $path );
 	}
 
 	/**
@@ -143,7 +145,8 @@ final class Files {
 			return true;
 		}
 		// Syncing needs a stream, and nothing else opens one of a file.
-		$file = @fopen( $path, 'r' ); // phpcs:ignore WordPress.WP.AlternativeFunctions.file_system_operations_fopen
+		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		$file = @fopen( $path, 'r' );
 		return false !== $file && @fsync( $file );
 	}
 }

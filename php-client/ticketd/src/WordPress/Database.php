@@ -125,7 +125,8 @@ final class Database {
 			return self::run( $sql, $values )[0] ?? null;
 		}
 		$suppressed = $wpdb->suppress_errors( true );
-		$done       = $wpdb->query( self::complete( $sql, $values ) ); // phpcs:ignore WordPress.DB
+		// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- complete() prepared it; no cache fits.
+		$done = $wpdb->query( self::complete( $sql, $values ) );
 		$wpdb->suppress_errors( $suppressed );
 		return is_int( $done ) ? $done : null;
 	}
@@ -159,6 +160,7 @@ final class Database {
 	private static function complete( string $sql, array $values ): string {
 		global $wpdb;
 
-		return array() === $values ? $sql : $wpdb->prepare( $sql, $values ); // phpcs:ignore WordPress.DB
+		// phpcs:ignore WordPress.DB.PreparedSQL -- This prepares it.
+		return array() === $values ? $sql : $wpdb->prepare( $sql, $values );
 	}
 }

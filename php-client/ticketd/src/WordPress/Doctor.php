@@ -127,7 +127,8 @@ final class Doctor {
 			/* translators: %s: path of a socket */
 			$text = __( 'There is no %s, or this user may not look into its folder. Start ticketd.', 'ticketd' );
 			$this->add( 'socket', 'error', sprintf( $text, $path ) );
-		} elseif ( ! is_writable( $path ) ) { // phpcs:ignore WordPress.WP.AlternativeFunctions
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- It is a socket.
+		} elseif ( ! is_writable( $path ) ) {
 			/* translators: %s: path of a socket */
 			$text = __( 'This user may not use %s: add it to the socket\'s group.', 'ticketd' );
 			$this->add( 'socket', 'error', sprintf( $text, $path ) );
@@ -190,7 +191,8 @@ final class Doctor {
 		if ( '' === $this->settings->spool() ) {
 			$text = __( 'No spool folder is set: changes fail while the daemon is away.', 'ticketd' );
 			$this->add( 'spool', 'warning', $text );
-		} elseif ( ! $spool->exists() || ! is_writable( $spool->folder() ) ) { // phpcs:ignore WordPress.WP
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- WP_Filesystem may be another user's.
+		} elseif ( ! $spool->exists() || ! is_writable( $spool->folder() ) ) {
 			$this->add( 'spool', 'warning', self::no_spool( $spool ) );
 		} elseif ( $spool->strangers() > 0 ) {
 			/* translators: 1: number of files, 2: path of a folder */

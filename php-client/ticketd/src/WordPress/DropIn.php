@@ -167,8 +167,7 @@ final class DropIn {
 		}
 		$field = (string) ( ( (array) $result->get_error_data() )['field'] ?? '' );
 		$where = '' === $field ? '' : " (field $field)";
-		// The guide's callers know nothing but false: the log is where they look for the reason.
-		// phpcs:ignore WordPress.PHP.DevelopmentFunctions.error_log_error_log, Generic.PHP.ForbiddenFunctions.Found
+		// phpcs:ignore WordPress.PHP.DevelopmentFunctions, Generic.PHP.ForbiddenFunctions -- The log has the reason.
 		error_log( "ticketd: could not $action ticket $ticket_id$where: " . $result->get_error_message() );
 		return true;
 	}

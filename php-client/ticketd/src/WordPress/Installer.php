@@ -167,8 +167,8 @@ final class Installer {
 		}
 		foreach ( $this->statements( $table ) as $statement ) {
 			$suppressed = $wpdb->suppress_errors( true );
-			// The statement comes from a file of the plugin; the table's name was checked above.
-			$done = $wpdb->query( $statement ); // phpcs:ignore WordPress.DB
+			// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- From a file of the plugin, with a checked name.
+			$done = $wpdb->query( $statement );
 			$wpdb->suppress_errors( $suppressed );
 			if ( false === $done ) {
 				/* translators: 1: name of a table, 2: MySQL's error message */

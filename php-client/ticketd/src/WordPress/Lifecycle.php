@@ -157,8 +157,8 @@ final class Lifecycle {
 			\WP_CLI::warning( $text );
 			return;
 		}
-		// Whoever gets here has passed the nonce and the capability of the plugins page.
-		$is_confirmed = isset( $_GET[ self::ANYWAY ] ); // phpcs:ignore WordPress.Security
+		// WordPress has checked the nonce and the capability of its plugins page.
+		$is_confirmed = '' !== Input::query( self::ANYWAY );
 		if ( ! is_admin() || 'plugins.php' !== $pagenow || $is_confirmed ) {
 			return;
 		}

@@ -119,8 +119,9 @@ final class Link {
 		}
 		list( $name, $port, $socket, $is_ipv6 ) = $host;
 
-		$seconds    = max( 1, intdiv( $left_us, 1000000 ) );
-		$connection = mysqli_init(); // phpcs:ignore WordPress.DB.RestrictedFunctions
+		$seconds = max( 1, intdiv( $left_us, 1000000 ) );
+		// phpcs:ignore WordPress.DB.RestrictedFunctions -- A connection of $wpdb's cannot be given up.
+		$connection = mysqli_init();
 		$connection->options( MYSQLI_OPT_CONNECT_TIMEOUT, $seconds );
 		$connection->options( MYSQLI_OPT_READ_TIMEOUT, $seconds );
 		$connection->options( MYSQLI_SET_CHARSET_NAME, '' === (string) $wpdb->charset ? 'utf8mb4' : $wpdb->charset );

@@ -231,7 +231,7 @@ final class Privacy {
 		if ( $table->has_extra() ) {
 			$values['extra'] = null;
 		}
-		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- the daemon changes no ticket that was deleted
+		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- The daemon changes no ticket that was deleted.
 		return false !== $wpdb->update( $this->settings->table(), $values, array( 'ticket_id' => $ticket['id'] ) );
 	}
 

@@ -134,7 +134,8 @@ final class SettingsPage {
 		);
 		$choices  = self::choices()[ $name ] ?? null;
 		if ( null !== $choices ) {
-			echo '<select ' . $field . '>'; // phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
+			echo '<select ' . $field . '>';
 			foreach ( array( '' => __( 'Default', 'ticketd' ) ) + $choices as $choice => $text ) {
 				printf(
 					'<option value="%s"%s>%s</option>',
@@ -145,7 +146,7 @@ final class SettingsPage {
 			}
 			echo '</select>';
 		} elseif ( isset( self::NUMBERS[ $name ] ) ) {
-			// phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf(
 				'<input type="number" class="small-text" min="%d" value="%s" %s>',
 				self::NUMBERS[ $name ][0],
@@ -153,7 +154,7 @@ final class SettingsPage {
 				$field
 			);
 		} else {
-			// phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf( '<input type="text" class="regular-text code" value="%s" %s>', esc_attr( $value ), $field );
 		}
 		$help = $args['help'];

@@ -62,7 +62,8 @@ final class Watchdog {
 	 * Adds the hooks.
 	 */
 	public function register(): void {
-		add_filter( 'cron_schedules', array( $this, 'add_schedule' ) ); // phpcs:ignore WordPress.WP.CronInterval
+		// phpcs:ignore WordPress.WP.CronInterval -- A look every five minutes costs one call.
+		add_filter( 'cron_schedules', array( $this, 'add_schedule' ) );
 		add_action( 'init', array( $this, 'schedule' ) );
 		add_action( self::HOOK, array( $this, 'look' ) );
 		add_action( 'admin_notices', array( $this, 'show' ) );

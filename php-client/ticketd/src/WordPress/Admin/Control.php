@@ -31,7 +31,8 @@ final class Control {
 			if ( ! isset( $choices[ $value ] ) ) {
 				$choices[ $value ] = Fields::shown( $field, $value );
 			}
-			echo '<select ' . $attributes . '>'; // phpcs:ignore WordPress.Security
+			// phpcs:ignore WordPress.Security.EscapeOutput -- The caller has escaped the attributes.
+			echo '<select ' . $attributes . '>';
 			foreach ( $choices as $choice => $label ) {
 				printf(
 					'<option value="%1$s"%2$s>%3$s</option>',
@@ -45,7 +46,8 @@ final class Control {
 		}
 		printf(
 			'<input type="text" class="regular-text" %1$s value="%2$s"%3$s />',
-			$attributes, // phpcs:ignore WordPress.Security
+			// phpcs:ignore WordPress.Security.EscapeOutput -- The caller has escaped the attributes.
+			$attributes,
 			esc_attr( $value ),
 			array() === $choices ? '' : ' list="' . esc_attr( $id ) . '-list"'
 		);

@@ -160,7 +160,8 @@ final class StatusScreen {
 					esc_html( $label ),
 					esc_attr( $key ),
 					esc_html( $values[ $key ] ),
-					$more // phpcs:ignore WordPress.Security
+					// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
+					$more
 				);
 			}
 			echo '</tbody></table></section>';

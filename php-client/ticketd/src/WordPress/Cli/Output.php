@@ -105,7 +105,8 @@ final class Output {
 	 */
 	public static function note( string $message ): void {
 		if ( ! \WP_CLI::get_config( 'quiet' ) ) {
-			file_put_contents( 'php://stderr', $message . "\n" ); // phpcs:ignore WordPress.WP.AlternativeFunctions
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- It is a stream and no file.
+			file_put_contents( 'php://stderr', $message . "\n" );
 		}
 	}
 

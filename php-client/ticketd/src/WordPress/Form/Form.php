@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -96,7 +97,8 @@ final class Form {
 	 * Takes what the form has sent.
 	 */
 	public function receive(): void {
-		if ( ! isset( $_POST[ self::SENT ] ) ) { // phpcs:ignore WordPress.Security -- Checked below.
+		// phpcs:ignore WordPress.Security.NonceVerification -- Checked below.
+		if ( ! isset( $_POST[ self::SENT ] ) ) {
 			return;
 		}
 		nocache_headers();
@@ -136,8 +138,8 @@ final class Form {
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );
 		}
-		$done = isset( $_GET[ self::DONE ] ) ? absint( $_GET[ self::DONE ] ) : null; // phpcs:ignore WordPress.Security
-		if ( null !== $done && array() === $this->errors ) {
+		$done = Input::query( self::DONE );
+		if ( '' !== $done && array() === $this->errors ) {
 			/* translators: %d: number of a ticket */
 			$text = $done > 0
 				? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done )

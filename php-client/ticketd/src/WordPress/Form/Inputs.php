@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Form;
 
+use Ticketd\WordPress\Input;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -69,7 +71,7 @@ final class Inputs {
 		}
 		$orders = WooCommerce::orders();
 		if ( array() !== $orders ) {
-			$asked = isset( $_GET['order'] ) ? (string) absint( $_GET['order'] ) : ''; // phpcs:ignore WordPress
+			$asked = Input::query( 'order' );
 			$html .= $this->select(
 				'order',
 				__( 'Which order is it about?', 'ticketd' ),

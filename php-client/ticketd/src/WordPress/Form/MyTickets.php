@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -70,7 +71,7 @@ final class MyTickets {
 				esc_html__( 'Log in', 'ticketd' )
 			);
 		}
-		$id   = isset( $_GET[ self::TICKET ] ) ? absint( $_GET[ self::TICKET ] ) : 0; // phpcs:ignore WordPress.Security
+		$id   = Input::id( Input::query( self::TICKET ) );
 		$html = $id > 0
 			? $this->one( $id )
 			: $this->several( min( self::MOST, max( 1, (int) $attributes['per_page'] ) ) );
@@ -89,9 +90,7 @@ final class MyTickets {
 			'limit' => $count,
 		);
 		// What is no cursor the daemon refuses.
-		$after = isset( $_GET[ self::AFTER ] )
-			? sanitize_text_field( wp_unslash( $_GET[ self::AFTER ] ) )
-			: ''; // phpcs:ignore WordPress.Security
+		$after = Input::query( self::AFTER );
 		$page  = $this->api->list_tickets( '' === $after ? $query : $query + array( 'after' => $after ) );
 		if ( is_wp_error( $page ) ) {
 			return $this->unavailable();
