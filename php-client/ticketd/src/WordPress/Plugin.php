@@ -96,14 +96,22 @@ final class Plugin {
 		add_filter(
 			'site_status_tests',
 			function ( array $tests ): array {
-				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_tests( $tests );
+				return $this->site_health()->add_tests( $tests );
 			}
 		);
 		add_filter(
 			'debug_information',
 			function ( array $info ): array {
-				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_information( $info );
+				return $this->site_health()->add_information( $info );
 			}
 		);
+	}
+
+	/**
+	 * The plugin's part of Site Health.
+	 */
+	private function site_health(): Admin\SiteHealth {
+		$health = new Health( $this->api );
+		return new Admin\SiteHealth( new Checks( $health, new Settings() ), $health );
 	}
 }

@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -21,19 +22,19 @@ final class Alerts {
 	private const FOUND = 'ticketd_alerts';
 
 	/**
-	 * How the daemon is.
+	 * The checks.
 	 *
-	 * @var Health
+	 * @var Checks
 	 */
-	private Health $health;
+	private Checks $checks;
 
 	/**
-	 * Takes what asks the daemon.
+	 * Takes what finds them.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @param Checks $checks The checks.
 	 */
-	public function __construct( Health $health ) {
-		$this->health = $health;
+	public function __construct( Checks $checks ) {
+		$this->checks = $checks;
 	}
 
 	/**
@@ -65,7 +66,7 @@ final class Alerts {
 			return;
 		}
 		if ( $is_status || 'dashboard' === $screen->id ) {
-			$alerts = $this->health->alerts();
+			$alerts = $this->checks->alerts();
 			set_transient( self::FOUND, $alerts, 5 * MINUTE_IN_SECONDS );
 		} else {
 			$alerts = get_transient( self::FOUND );

@@ -9,6 +9,8 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Spool;
+use Ticketd\WordPress\Format;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -72,24 +74,10 @@ final class Diagnostics {
 		$status   = $this->health->status();
 		if ( is_wp_error( $status ) ) {
 			return $rows + array(
-				'status' => $status->get_error_code() . ': ' . self::masked( $status->get_error_message() ),
+				'status' => $status->get_error_code() . ': ' . Format::masked( $status->get_error_message() ),
 			);
 		}
 		return $rows + self::flat( $status, 'status' );
-	}
-
-	/**
-	 * Hides what looks like a password or a user's name before it.
-	 *
-	 * @param string $text A text from elsewhere.
-	 */
-	public static function masked( string $text ): string {
-		$masks = array(
-			// A DSN or an URL: user:password@host.
-			'~[^\s/@:"\']*:(?!//)[^\s@"\']*@~' => '***:***@',
-			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
-		);
-		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );
 	}
 
 	/**
@@ -129,7 +117,7 @@ final class Diagnostics {
 			if ( is_array( $value ) ) {
 				$rows += array() === $value ? array( $name => '(none)' ) : self::flat( $value, $name );
 			} else {
-				$rows[ $name ] = is_bool( $value ) ? ( $value ? 'true' : 'false' ) : self::masked( (string) $value );
+				$rows[ $name ] = is_bool( $value ) ? ( $value ? 'true' : 'false' ) : Format::masked( (string) $value );
 			}
 		}
 		return $rows;

@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 

@@ -9,6 +9,9 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
+use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -47,6 +50,13 @@ final class Screens {
 	private Health $health;
 
 	/**
+	 * The checks.
+	 *
+	 * @var Checks
+	 */
+	private Checks $checks;
+
+	/**
 	 * Takes what the screens need.
 	 *
 	 * @param Api    $api  What calls the daemon.
@@ -56,6 +66,7 @@ final class Screens {
 		$this->api    = $api;
 		$this->file   = $file;
 		$this->health = new Health( $api );
+		$this->checks = new Checks( $this->health, new Settings() );
 	}
 
 	/**
@@ -67,7 +78,7 @@ final class Screens {
 		add_action( 'admin_post_' . Operations::FLUSH, array( new Operations( $this->api ), 'flush_and_return' ) );
 		add_filter( 'set_screen_option_' . TicketQuery::PER_PAGE_OPTION, array( $this, 'per_page' ), 10, 3 );
 		add_filter( 'default_hidden_columns', array( $this, 'hide_columns' ), 10, 2 );
-		( new Alerts( $this->health ) )->register();
+		( new Alerts( $this->checks ) )->register();
 		( new Widget( $this->api, $this->health ) )->register();
 	}
 
@@ -76,7 +87,7 @@ final class Screens {
 	 */
 	public function add_menu(): void {
 		$tickets = new TicketScreens( $this->api );
-		$status  = new StatusScreen( $this->health );
+		$status  = new StatusScreen( $this->health, $this->checks );
 		$dead    = new DeadScreen( $this->api );
 		$pages   = array(
 			array(

@@ -8,6 +8,8 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -24,12 +26,21 @@ final class StatusScreen {
 	private Health $health;
 
 	/**
-	 * Takes what asks the daemon.
+	 * The checks.
+	 *
+	 * @var Checks
+	 */
+	private Checks $checks;
+
+	/**
+	 * Takes what it shows.
 	 *
 	 * @param Health $health How the daemon is.
+	 * @param Checks $checks The checks.
 	 */
-	public function __construct( Health $health ) {
+	public function __construct( Health $health, Checks $checks ) {
 		$this->health = $health;
+		$this->checks = $checks;
 	}
 
 	/**
@@ -58,6 +69,7 @@ final class StatusScreen {
 			$this->show_charts();
 			$this->show_table( StatusTable::values( $status ) );
 		}
+		$this->show_checks();
 		$this->show_diagnostics();
 		echo '</div>';
 	}
@@ -167,6 +179,29 @@ final class StatusScreen {
 			echo '</tbody></table></section>';
 		}
 		echo '</div>';
+	}
+
+	/**
+	 * Prints the findings of the checks.
+	 */
+	private function show_checks(): void {
+		$states = array(
+			'good'    => __( 'good', 'ticketd' ),
+			'unknown' => __( 'unknown', 'ticketd' ),
+			'warning' => __( 'warning', 'ticketd' ),
+			'error'   => __( 'error', 'ticketd' ),
+		);
+		printf( '<h2>%s</h2>', esc_html__( 'Checks', 'ticketd' ) );
+		echo '<table class="widefat striped" id="ticketd-checks"><tbody>';
+		foreach ( $this->checks->all() as $finding ) {
+			printf(
+				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td></tr>',
+				esc_html( $finding['check'] ),
+				esc_html( $states[ $finding['state'] ] ),
+				esc_html( $finding['message'] )
+			);
+		}
+		echo '</tbody></table>';
 	}
 
 	/**

@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\WordPress\Format;
+
 defined( 'ABSPATH' ) || exit;
 
 /**

@@ -9,6 +9,8 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Format;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 

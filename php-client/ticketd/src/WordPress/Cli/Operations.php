@@ -10,7 +10,8 @@ namespace Ticketd\WordPress\Cli;
 use Ticketd\Client\Client;
 use Ticketd\Client\Protocol;
 use Ticketd\WordPress\Api;
-use Ticketd\WordPress\Doctor;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Settings;
 use Ticketd\WordPress\Verifier;
 
@@ -262,7 +263,10 @@ final class Operations {
 	 * @param array    $assoc_args Options.
 	 */
 	public function doctor( array $args, array $assoc_args ): void {
-		$findings = ( new Doctor( $this->api, $this->settings ) )->examine();
+		$findings = ( new Checks( new Health( $this->api ), $this->settings ) )->all();
+		foreach ( $findings as $index => $finding ) {
+			$findings[ $index ]['state'] = 'unknown' === $finding['state'] ? 'warning' : $finding['state'];
+		}
 		Output::rows( $findings, $assoc_args, array( 'check', 'state', 'message' ) );
 		$bad = array_keys( array_column( $findings, 'state' ), 'error', true );
 		if ( array() !== $bad ) {
