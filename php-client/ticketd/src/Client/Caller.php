@@ -124,7 +124,7 @@ final class Caller {
 	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
 		$id     = $this->connection->next_id();
 		$params = self::params( $request, $deadline );
-		$frame  = Frame::encode( $this->codec->encode_request( $id, $request->method(), $params ) );
+		$frame  = Connection::frame( $this->codec->encode_request( $id, $request->method(), $params ) );
 		$value  = null;
 		$error  = null;
 		$clean  = false;

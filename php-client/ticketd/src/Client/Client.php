@@ -91,7 +91,7 @@ final class Client {
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
 		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
-			+ array( 'fields' => Arguments::fields( $fields ) )
+			+ array( 'fields' => Request::fields( $fields ) )
 			+ self::repeatable( $request_id );
 		return $this->call( 'create', $params, array( Result::class, 'created' ) );
 	}
@@ -115,7 +115,7 @@ final class Client {
 	): int {
 		$params = array(
 			'id'     => $id,
-			'fields' => Arguments::fields( $fields ),
+			'fields' => Request::fields( $fields ),
 		) + self::repeatable( $request_id );
 		if ( 0 !== $if_revision ) {
 			$params['if_revision'] = $if_revision;
@@ -144,7 +144,7 @@ final class Client {
 			if ( ! is_int( $id ) || ! is_array( $fields ) ) {
 				throw new InputException( 'Give arrays of fields by ticket id.', 'tickets' );
 			}
-			$tickets[] = array( $id, Arguments::fields( $fields ) );
+			$tickets[] = array( $id, Request::fields( $fields ) );
 		}
 		$params  = array( 'tickets' => $tickets ) + self::repeatable( $request_id );
 		$request = $this->request( 'set_many', $params + ( $must_exist ? array( 'must_exist' => true ) : array() ) );
@@ -184,7 +184,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return array();
 		}
-		$ids  = Arguments::ids( $ids );
+		$ids  = Request::ids( $ids );
 		$read = static function ( array $result ) use ( $ids ): array {
 			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
 		};
@@ -213,7 +213,7 @@ final class Client {
 	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
-		return $this->call( 'list', Arguments::query( $args ), array( Result::class, 'page' ) );
+		return $this->call( 'list', Request::query( $args ), array( Result::class, 'page' ) );
 	}
 
 	/**
@@ -223,7 +223,7 @@ final class Client {
 	 *                    `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
-		return $this->call( 'count', Arguments::query( $args ), array( Result::class, 'counted' ) );
+		return $this->call( 'count', Request::query( $args ), array( Result::class, 'counted' ) );
 	}
 
 	/**
@@ -235,7 +235,7 @@ final class Client {
 	 *         first; they add up to count. `stale` is true where changes may be missing.
 	 */
 	public function count_tickets_by( string $field, array $args = array() ): array {
-		$params = Arguments::query( $args ) + array( 'by' => $field );
+		$params = Request::query( $args ) + array( 'by' => $field );
 		return $this->call( 'count', $params, array( Result::class, 'groups' ) );
 	}
 
@@ -265,7 +265,7 @@ final class Client {
 		?callable $progress = null,
 		int $timeout_ms = self::FLUSH_TIMEOUT_MS
 	): array {
-		$params = array() === $ids ? array() : array( 'ids' => Arguments::ids( $ids ) );
+		$params = array() === $ids ? array() : array( 'ids' => Request::ids( $ids ) );
 		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
 	}
 
@@ -321,7 +321,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return 0;
 		}
-		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
+		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Request::ids( $ids ) );
 		return $this->call( $method, $params, array( Result::class, 'counted' ) );
 	}
 

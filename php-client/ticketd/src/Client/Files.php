@@ -105,7 +105,7 @@ final class Files {
 			$found = @lstat( $path );
 			// A file without a name was replaced or removed during the look: look at what is there now.
 		} while ( 0 === ( $found['nlink'] ?? 1 ) );
-		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Spool::user() !== $found['uid'] ) {
+		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Breaker::user() !== $found['uid'] ) {
 			return null;
 		}
 		$is_shared = self::DIR === $type ? 0 !== ( $found['mode'] & self::OTHERS_WRITE ) : 1 !== $found['nlink'];
@@ -121,7 +121,7 @@ final class Files {
 		clearstatcache( true, $path );
 		$found = @lstat( $path );
 		return false !== $found
-			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Spool::user() !== $found['uid'] );
+			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Breaker::user() !== $found['uid'] );
 	}
 
 	/**

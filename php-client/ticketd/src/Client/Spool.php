@@ -27,9 +27,6 @@ namespace Ticketd\Client;
  */
 final class Spool {
 
-	/** Where the folder is unless it is told otherwise. */
-	public const DEFAULT_FOLDER = '/var/spool/ticketd';
-
 	/** Most blocks that the files of the folder may have. */
 	public const MAX_BLOCKS = 65536;
 
@@ -87,36 +84,16 @@ final class Spool {
 	 * @param callable|null $now_us     Tells the time in microseconds since 1970; null: the system's.
 	 */
 	public function __construct(
-		string $folder = self::DEFAULT_FOLDER,
+		string $folder = Breaker::DEFAULT_FOLDER,
 		int $max_blocks = self::MAX_BLOCKS,
 		?callable $now_us = null
 	) {
 		$this->base       = $folder;
-		$this->folder     = self::of_user( $folder );
+		$this->folder     = Breaker::of_user( $folder );
 		$this->max_blocks = $max_blocks;
 		$this->now_us     = $now_us ?? static function (): int {
 			return (int) round( microtime( true ) * 1000000 );
 		};
-	}
-
-	/**
-	 * The effective user of this process; null where PHP cannot tell.
-	 */
-	public static function user(): ?int {
-		// The extension is missing in many images of PHP; Linux tells it too, unless open_basedir hides /proc.
-		$user = function_exists( 'posix_geteuid' ) ? posix_geteuid() : @fileowner( '/proc/self' );
-		return false === $user ? null : $user;
-	}
-
-	/**
-	 * The folder of this process' user.
-	 *
-	 * @param string $folder The folder of all users' spools, or an empty string.
-	 * @return string The path; an empty string without one.
-	 */
-	public static function of_user( string $folder ): string {
-		$user = '' === $folder ? null : self::user();
-		return null === $user ? '' : $folder . '/' . $user;
 	}
 
 	/**
@@ -162,7 +139,7 @@ final class Spool {
 			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
 			. 'root.',
 			$this->folder,
-			(int) self::user()
+			(int) Breaker::user()
 		);
 	}
 
@@ -174,7 +151,7 @@ final class Spool {
 		$own   = function ( string $name ): bool {
 			$found = @lstat( $this->folder . '/' . $name );
 			// The folder for what cannot be used belongs to the daemon.
-			return false === $found || self::BAD === $name || self::user() === $found['uid'];
+			return false === $found || self::BAD === $name || Breaker::user() === $found['uid'];
 		};
 		return count( $names ) - count( array_filter( $names, $own ) );
 	}
@@ -191,7 +168,7 @@ final class Spool {
 		if ( ! $this->exists() ) {
 			return false;
 		}
-		$frame  = Frame::encode( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
+		$frame  = Connection::frame( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
 		$number = Order::next(
 			$this->folder,
 			( $this->now_us )(),
@@ -284,13 +261,13 @@ final class Spool {
 		if ( null === Files::mine( $path ) ) {
 			return null;
 		}
-		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
-		if ( false === $frame || strlen( $frame ) <= Frame::HEADER_BYTES ) {
+		$frame = @file_get_contents( $path, false, null, 0, Connection::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
+		if ( false === $frame || strlen( $frame ) <= Connection::HEADER_BYTES ) {
 			return null;
 		}
 		try {
-			$payload  = substr( $frame, Frame::HEADER_BYTES );
-			$is_whole = Frame::payload_length( $frame ) === strlen( $payload );
+			$payload  = substr( $frame, Connection::HEADER_BYTES );
+			$is_whole = Connection::payload_length( $frame ) === strlen( $payload );
 			$message  = $is_whole ? ( new PureCodec() )->decode( $payload ) : array();
 		} catch ( ProtocolException $e ) {
 			return null;

@@ -34,11 +34,11 @@ final class SpoolingClient {
 	private Client $client;
 
 	/**
-	 * The spool.
+	 * Returns the spool, which no change needs that the daemon takes.
 	 *
-	 * @var Spool
+	 * @var callable
 	 */
-	private Spool $spool;
+	private $spool;
 
 	/**
 	 * Gives ids to new tickets while the daemon is away.
@@ -58,13 +58,18 @@ final class SpoolingClient {
 	 * Takes what it works with.
 	 *
 	 * @param Client        $client   The client.
-	 * @param Spool         $spool    The spool.
+	 * @param callable      $spool    Returns the spool; called once a change has to be spooled.
 	 * @param callable|null $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null: new
 	 *                                tickets are not spooled unless the caller has given them an id.
 	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
 	 *                                empty string where it is not known.
 	 */
-	public function __construct( Client $client, Spool $spool, ?callable $next_id = null, ?callable $identity = null ) {
+	public function __construct(
+		Client $client,
+		callable $spool,
+		?callable $next_id = null,
+		?callable $identity = null
+	) {
 		$this->client   = $client;
 		$this->spool    = $spool;
 		$this->next_id  = $next_id ?? static function (): int {
@@ -142,7 +147,7 @@ final class SpoolingClient {
 			if ( ! $failure->is_outage() ) {
 				throw $failure;
 			}
-			if ( ! $this->spool->exists() ) {
+			if ( ! $this->opened()->exists() ) {
 				throw $this->unspooled( $failure );
 			}
 		}
@@ -175,6 +180,13 @@ final class SpoolingClient {
 	}
 
 	/**
+	 * The spool.
+	 */
+	private function opened(): Spool {
+		return ( $this->spool )();
+	}
+
+	/**
 	 * Spools a change that failed.
 	 *
 	 * @param TicketdException $failure Why it failed.
@@ -189,7 +201,7 @@ final class SpoolingClient {
 		}
 		try {
 			Door::check( $request );
-			if ( $this->spool->write( $request->with_identity( ( $this->identity )() ) ) ) {
+			if ( $this->opened()->write( $request->with_identity( ( $this->identity )() ) ) ) {
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {
@@ -205,7 +217,7 @@ final class SpoolingClient {
 	 * @param TicketdException $failure Why the change failed.
 	 */
 	private function unspooled( TicketdException $failure ): TicketdException {
-		$trouble = $this->spool->trouble();
+		$trouble = $this->opened()->trouble();
 		// Several changes may have failed with it.
 		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
 			$failure->add( $trouble );
@@ -242,7 +254,7 @@ final class SpoolingClient {
 		if ( ! $failure->is_outage() || null === $request ) {
 			throw $failure;
 		}
-		if ( ! $this->spool->exists() ) {
+		if ( ! $this->opened()->exists() ) {
 			throw $this->unspooled( $failure );
 		}
 		$id = (int) $request->param( 'id' );
@@ -250,7 +262,7 @@ final class SpoolingClient {
 			$this->spool( $failure, $request );
 			return $id;
 		}
-		$id = $is_chosen ? $this->spool->created( $request ) : 0;
+		$id = $is_chosen ? $this->opened()->created( $request ) : 0;
 		if ( 0 !== $id ) {
 			return $id;
 		}

@@ -35,14 +35,6 @@ final class Abilities {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_action( 'wp_abilities_api_categories_init', array( $this, 'add_category' ) );
-		add_action( 'wp_abilities_api_init', array( $this, 'add_abilities' ) );
-	}
-
-	/**
 	 * Adds the category.
 	 */
 	public function add_category(): void {

@@ -9,6 +9,7 @@ namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
 use Ticketd\Client\Protocol;
+use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
@@ -427,9 +428,9 @@ final class Api {
 		return $this->attempt(
 			$method,
 			function ( Client $client ) use ( $call ) {
-				$spool    = $this->clients->spool();
+				$spool    = fn(): Spool => $this->clients->spool();
 				$next_id  = function () use ( $spool ): int {
-					$is_waiting = static fn( int $id ): bool => array() !== $spool->waiting( array( $id ) );
+					$is_waiting = static fn( int $id ): bool => array() !== $spool()->waiting( array( $id ) );
 					return Sequence::next( $this->settings->table(), $is_waiting );
 				};
 				$identity = function (): string {

@@ -38,20 +38,6 @@ final class Installer {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		register_activation_hook( $this->file, array( $this, 'activate' ) );
-		// WordPress calls no activation hook where files were replaced, by an update or by hand.
-		add_action( 'admin_init', array( $this, 'upgrade' ) );
-		add_action( Watchdog::HOOK, array( $this, 'upgrade' ), 5 );
-		add_action( 'admin_notices', array( $this, 'show_error' ) );
-		add_action( 'network_admin_notices', array( $this, 'show_error' ) );
-		// Later than WordPress itself, which makes the new blog's own tables at 10.
-		add_action( 'wp_initialize_site', array( $this, 'initialize_blog' ), 20 );
-	}
-
-	/**
 	 * Makes the tables of this blog, or of every blog of the network.
 	 *
 	 * @param bool $network_wide Whether the plugin is activated for the whole network.

@@ -50,15 +50,6 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		register_deactivation_hook( $this->file, array( $this, 'deactivate' ) );
-		add_action( 'wp_validate_site_deletion', array( $this, 'before_blog_is_deleted' ), 10, 2 );
-		add_filter( 'wpmu_drop_tables', array( $this, 'add_tables' ), 10, 2 );
-	}
-
-	/**
 	 * Flushes, and ends the watchdog.
 	 *
 	 * @param bool $network_wide Whether the plugin is deactivated for the whole network.

@@ -62,15 +62,6 @@ final class Privacy {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_filter( 'wp_privacy_personal_data_exporters', array( $this, 'add_exporter' ) );
-		add_filter( 'wp_privacy_personal_data_erasers', array( $this, 'add_eraser' ) );
-		add_action( 'admin_init', array( $this, 'add_policy' ) );
-	}
-
-	/**
 	 * Adds the exporter.
 	 *
 	 * @param array $exporters Those that there are.

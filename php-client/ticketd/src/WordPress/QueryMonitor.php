@@ -31,14 +31,6 @@ final class QueryMonitor {
 	}
 
 	/**
-	 * Adds the hooks, which nobody but Query Monitor calls.
-	 */
-	public function register(): void {
-		add_filter( 'qm/collectors', array( $this, 'add_collector' ), 20 );
-		add_filter( 'qm/outputter/html', array( $this, 'add_panel' ), 120, 2 );
-	}
-
-	/**
 	 * Adds what collects.
 	 *
 	 * @param \QM_Collector[] $collectors Those that there are.

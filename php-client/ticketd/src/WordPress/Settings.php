@@ -7,9 +7,9 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
-use Ticketd\Client\Spool;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -53,7 +53,7 @@ final class Settings {
 	 * configuration. Empty: none, they fail then.
 	 */
 	public function spool(): string {
-		return rtrim( (string) self::value( 'spool', Spool::DEFAULT_FOLDER ), '/' );
+		return rtrim( (string) self::value( 'spool', Breaker::DEFAULT_FOLDER ), '/' );
 	}
 
 	/**

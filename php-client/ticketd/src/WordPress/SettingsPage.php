@@ -16,9 +16,6 @@ defined( 'ABSPATH' ) || exit;
  */
 final class SettingsPage {
 
-	/** The page's name in its address. */
-	public const SLUG = 'ticketd-settings';
-
 	/** Longest text. */
 	private const MAX_TEXT = 255;
 
@@ -30,15 +27,6 @@ final class SettingsPage {
 		'rate_seconds'    => array( 1, 86400 ),
 		'overdue_seconds' => array( 60, 2592000 ),
 	);
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_action( 'admin_menu', array( $this, 'add_page' ) );
-		add_action( 'admin_init', array( $this, 'add_settings' ) );
-		add_filter( 'option_page_capability_' . self::SLUG, array( self::class, 'capability' ) );
-	}
 
 	/**
 	 * What somebody must be able to do to change them.
@@ -55,7 +43,7 @@ final class SettingsPage {
 			__( 'ticketd', 'ticketd' ),
 			__( 'ticketd', 'ticketd' ),
 			self::capability(),
-			self::SLUG,
+			Plugin::SETTINGS,
 			array( $this, 'show' )
 		);
 	}
@@ -65,7 +53,7 @@ final class SettingsPage {
 	 */
 	public function add_settings(): void {
 		register_setting(
-			self::SLUG,
+			Plugin::SETTINGS,
 			Settings::OPTION,
 			array(
 				'type'              => 'object',
@@ -79,13 +67,13 @@ final class SettingsPage {
 			'lifecycle' => __( 'Watching and uninstalling', 'ticketd' ),
 		);
 		foreach ( $sections as $section => $title ) {
-			add_settings_section( $section, $title, '__return_empty_string', self::SLUG );
+			add_settings_section( $section, $title, '__return_empty_string', Plugin::SETTINGS );
 			foreach ( self::labels()[ $section ] as $name => list( $label, $help ) ) {
 				add_settings_field(
 					'ticketd_' . $name,
 					$label,
 					array( $this, 'show_field' ),
-					self::SLUG,
+					Plugin::SETTINGS,
 					$section,
 					array(
 						'label_for' => 'ticketd_' . $name,
@@ -107,8 +95,8 @@ final class SettingsPage {
 		echo '<div class="wrap"><h1>' . esc_html( get_admin_page_title() ) . '</h1>';
 		echo '<p>' . esc_html__( 'What is left empty is decided by a filter or has its default.', 'ticketd' ) . '</p>';
 		echo '<form action="options.php" method="post">';
-		settings_fields( self::SLUG );
-		do_settings_sections( self::SLUG );
+		settings_fields( Plugin::SETTINGS );
+		do_settings_sections( Plugin::SETTINGS );
 		submit_button();
 		echo '</form></div>';
 	}

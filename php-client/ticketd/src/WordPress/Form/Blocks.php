@@ -16,6 +16,12 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Blocks {
 
+	/** The form's shortcode. */
+	public const FORM = 'ticketd_form';
+
+	/** The shortcode of the customer's tickets. */
+	public const MY_TICKETS = 'ticketd_my_tickets';
+
 	/** The editor's script. */
 	private const SCRIPT = 'ticketd-blocks';
 
@@ -64,14 +70,14 @@ final class Blocks {
 		wp_set_script_translations( self::SCRIPT, 'ticketd' );
 		$this->add_block(
 			'ticketd/form',
-			Form::SHORTCODE,
+			self::FORM,
 			array( 'categories' => '' ),
 			__( 'Ticket form', 'ticketd' ),
 			__( 'A form with which customers open a ticket.', 'ticketd' )
 		);
 		$this->add_block(
 			'ticketd/my-tickets',
-			MyTickets::SHORTCODE,
+			self::MY_TICKETS,
 			array( 'per_page' => 20 ),
 			__( 'My tickets', 'ticketd' ),
 			__( 'The tickets of the customer who is logged in.', 'ticketd' )

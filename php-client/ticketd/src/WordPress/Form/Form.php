@@ -22,9 +22,6 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Form {
 
-	/** The shortcode. */
-	public const SHORTCODE = 'ticketd_form';
-
 	/** Name of the hidden field that says that the form was sent. */
 	private const SENT = 'ticketd_form';
 
@@ -86,14 +83,6 @@ final class Form {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
-		add_action( 'template_redirect', array( $this, 'receive' ) );
-	}
-
-	/**
 	 * Takes what the form has sent.
 	 */
 	public function receive(): void {
@@ -133,7 +122,7 @@ final class Form {
 	 * @param array|string $attributes The shortcode's: `categories`, a list separated by commas.
 	 */
 	public function render( $attributes ): string {
-		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, self::SHORTCODE );
+		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, Blocks::FORM );
 		// What it shows depends on who looks and what was sent.
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );

@@ -18,9 +18,6 @@ defined( 'ABSPATH' ) || exit;
  */
 final class MyTickets {
 
-	/** The shortcode. */
-	public const SHORTCODE = 'ticketd_my_tickets';
-
 	/** Argument of the page: the ticket to show. */
 	private const TICKET = 'ticketd_ticket';
 
@@ -47,19 +44,12 @@ final class MyTickets {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
-	}
-
-	/**
 	 * Shows the tickets.
 	 *
 	 * @param array|string $attributes The shortcode's: `per_page`, 1 to 100.
 	 */
 	public function render( $attributes ): string {
-		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, self::SHORTCODE );
+		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, Blocks::MY_TICKETS );
 		if ( ! defined( 'DONOTCACHEPAGE' ) ) {
 			define( 'DONOTCACHEPAGE', true ); // Page caches: it is another page for everybody.
 		}
