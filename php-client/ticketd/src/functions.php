@@ -4,19 +4,19 @@
  *
  * Each of them returns a WP_Error when it fails: its code is `ticketd_` and the protocol's error code (or `timeout`,
  * `lost`, `protocol`), its data holds `status` (for HTTP), `field`, `retryable`, `ambiguous` (the call may have been
- * done all the same) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
+ * done nevertheless) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
  *
- * While the daemon is away, changes wait in the spool folder, and reads come from the database:
+ * While the daemon is unreachable, changes are spooled, and reads come from the database:
  *
- * - A change that waits counts as done and returns the revision 0: "accepted, revision not known yet". The daemon has
- *   not seen it. What it refuses later (a column that there is not, a text that is too long) it sets aside with the
- *   reason in the spool's folder `bad`; nobody who called a function here learns of that. A change with $if_revision is
+ * - A spooled change counts as done and returns the revision 0: "accepted, revision not known yet". The daemon has
+ *   not seen it. What the daemon rejects later (an unknown column, a text that is too long) it moves with the
+ *   reason to the spool's folder `bad`; the caller does not learn of that. A change with $if_revision is
  *   not spooled but fails.
- * - What is read carries `stale`: true. It is the database's row, with this host's own spooled changes over it; changes
- *   that the daemon has taken and not brought to the database yet are missing, and a ticket of which the database knows
- *   nothing yet is `ticketd_unavailable` (or null among several).
+ * - What is read carries `stale`: true. It is the database's row, with this host's own spooled changes over it; pending
+ *   changes in the daemon's store are missing, and a ticket without a row in the database is `ticketd_unavailable` (or
+ *   null among several).
  *
- * Without a spool folder that PHP can write, changes fail while the daemon is away.
+ * Without a spool folder that PHP can write, changes fail while the daemon is unreachable.
  *
  * @package Ticketd
  */
@@ -26,8 +26,8 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Makes a ticket.
  *
- * While the daemon is away, the id comes from the table's sequence in the database. That must not be undone: do not
- * call this within a transaction that may be rolled back.
+ * While the daemon is unreachable, the id comes from the table's sequence in the database. That must not be undone: do
+ * not call this within a transaction that may be rolled back.
  *
  * @param array  $fields     Values by field name; fields that are not named get the table's defaults.
  * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up where
@@ -46,8 +46,8 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
  * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
  * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
- * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is away the
- *                            change is accepted, and dropped later if the ticket does not exist.
+ * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is
+ *                            unreachable the change is accepted, and dropped later if the ticket does not exist.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_set_ticket(
@@ -86,7 +86,7 @@ function ticketd_get_ticket( int $id ) {
  * Reads several tickets.
  *
  * @param int[] $ids Ticket ids, at most 1,000.
- * @return array<int, array|null>|WP_Error By ticket id what ticketd_get_ticket() returns, or null where there is none.
+ * @return array<int, array|null>|WP_Error By ticket id what ticketd_get_ticket() returns; null: no ticket.
  */
 function ticketd_get_tickets( array $ids ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->get_many( $ids );
@@ -104,7 +104,7 @@ function ticketd_get_tickets( array $ids ) {
  *     @type array  $updated_at Likewise.
  *     @type array  $contains   By field name a text that the field must contain. No index helps there.
  *     @type bool   $deleted    Deleted tickets too. Default false.
- *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+ *     @type bool   $fresh      False: what MySQL has, without flushing pending changes first.
  *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
  *     @type string $order      `asc` or `desc` (the default).
  *     @type int    $limit      1 to 1,000 tickets; 50 by default.
@@ -152,17 +152,17 @@ function ticketd_delete_ticket( int $id, string $request_id = '' ) {
 }
 
 /**
- * Brings changes to MySQL now and waits, up to half a minute, until they are there.
+ * Flushes changes to MySQL now and waits, up to half a minute, until MySQL has them.
  *
  * @param int[] $ids Ticket ids, at most 1,000; empty: every changed ticket.
- * @return array{flushed: int, dead: int}|WP_Error Tickets brought to MySQL, and tickets that MySQL refused.
+ * @return array{flushed: int, dead: int}|WP_Error Tickets flushed, and tickets that MySQL rejected.
  */
 function ticketd_flush( array $ids = array() ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->flush( $ids );
 }
 
 /**
- * Reads the dead letters: tickets with changes that MySQL refuses. They wait until they are tried again, given up, or
+ * Reads the dead letters: tickets with changes that MySQL rejects. They stay until they are retried, dropped, or
  * changed by another write.
  *
  * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
@@ -188,7 +188,7 @@ function ticketd_retry_dead_letters( ?array $ids ) {
  * Gives up for good the changes that MySQL refuses: the tickets are again what MySQL has of them.
  *
  * @param int[]|null $ids Ticket ids, at most 1,000; null: every dead letter.
- * @return int|WP_Error Of how many tickets changes were given up.
+ * @return int|WP_Error Of how many tickets changes were dropped.
  */
 function ticketd_drop_dead_letters( ?array $ids ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->dead_drop( $ids );

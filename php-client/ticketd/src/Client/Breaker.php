@@ -26,14 +26,14 @@ final class Breaker {
 	 */
 	public const OPEN_SECONDS = 2;
 
-	/** Where the folder of all users' spools is unless it is told otherwise. */
+	/** Where the folder of all users' spools is by default. */
 	public const DEFAULT_FOLDER = '/var/spool/ticketd';
 
 	/** Name of the file in the spool folder. The daemon takes no notice of names that begin with a dot. */
 	public const FILE = '.breaker';
 
 	/**
-	 * Path of the file; an empty string where there is none.
+	 * Path of the file; empty: none.
 	 *
 	 * @var string
 	 */
@@ -179,12 +179,12 @@ final class Breaker {
 			return true;
 		}
 		if ( null === Files::mine( $this->path ) ) {
-			return true; // Somebody has closed the breaker meanwhile.
+			return true; // Another process has closed the breaker meanwhile.
 		}
 		try {
 			$file = new \SplFileObject( $this->path, 'r' );
 		} catch ( \RuntimeException $e ) {
-			return true; // Somebody has closed the breaker meanwhile.
+			return true; // Another process has closed the breaker meanwhile.
 		}
 		if ( ! $file->flock( LOCK_EX | LOCK_NB ) ) {
 			return false;

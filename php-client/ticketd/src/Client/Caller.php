@@ -13,7 +13,7 @@ namespace Ticketd\Client;
  */
 final class Caller {
 
-	/** How much of the time that the daemon assumes may be gone before it is told what is left, in milliseconds. */
+	/** How much of the time that the daemon assumes may be over before the request names the time that is left, in milliseconds. */
 	private const SLACK_MS = 100;
 
 	/**
@@ -78,7 +78,7 @@ final class Caller {
 	}
 
 	/**
-	 * Whether nobody listens, which a daemon that hangs still does.
+	 * Whether no daemon listens; one that hangs still listens.
 	 *
 	 * @param TicketdException $e What a call failed with.
 	 */
@@ -104,7 +104,7 @@ final class Caller {
 			try {
 				return $this->attempt( $request, $deadline, $read, $progress );
 			} catch ( TicketdException $again ) {
-				// Unless the daemon has told the outcome: whatever became of this attempt, the first may have done it.
+				// Without an answer of the daemon the first attempt may have been done, whatever became of this one.
 				$again->set_request( $request, $again->is_outage() );
 				throw $again;
 			}

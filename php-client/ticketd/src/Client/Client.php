@@ -14,10 +14,10 @@ namespace Ticketd\Client;
  */
 final class Client {
 
-	/** Time a call has, in milliseconds, unless it is told otherwise. */
+	/** Time a call has, in milliseconds, by default. */
 	public const DEFAULT_TIMEOUT_MS = Protocol::TIMEOUT_MS;
 
-	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
+	/** Time a flush has, in milliseconds, by default: a flush waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;
 
 
@@ -150,7 +150,7 @@ final class Client {
 		$request = $this->request( 'set_many', $params + ( $must_exist ? array( 'must_exist' => true ) : array() ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
 			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
-			$pairs    = array(); // Mostly nobody needs them.
+			$pairs    = array(); // Rarely needed.
 			foreach ( $outcomes as $index => $outcome ) {
 				if ( $outcome instanceof DaemonException ) {
 					$pairs = array() === $pairs ? $request->pairs() : $pairs;
@@ -192,7 +192,7 @@ final class Client {
 	}
 
 	/**
-	 * Returns a page of tickets by what they hold, whatever waits to be brought to MySQL included.
+	 * Returns a page of tickets by what they hold, pending changes included.
 	 *
 	 * @param array $args {
 	 *     All optional; what is asked for must hold altogether.
@@ -203,7 +203,7 @@ final class Client {
 	 *     @type array  $updated_at Likewise.
 	 *     @type array  $contains   By field name a text that the field must contain. No index helps there.
 	 *     @type bool   $deleted    Deleted tickets too. Default false.
-	 *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+	 *     @type bool   $fresh      False: what MySQL has, without flushing pending changes first.
 	 *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
 	 *     @type string $order      `asc` or `desc` (the default).
 	 *     @type int    $limit      1 to 1,000 tickets; 50 by default.
@@ -252,13 +252,13 @@ final class Client {
 	}
 
 	/**
-	 * Brings changes to MySQL now and waits until they are there.
+	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.
 	 * @param callable|null $progress   Called with the numbers of tickets done and in total, at most ten times a
 	 *                                  second.
 	 * @param int           $timeout_ms Time the flush has, in milliseconds.
-	 * @return array{flushed: int, dead: int} Tickets brought to MySQL, and tickets that MySQL refused.
+	 * @return array{flushed: int, dead: int} Tickets flushed, and tickets that MySQL rejected: dead letters.
 	 */
 	public function flush(
 		array $ids = array(),
@@ -270,7 +270,7 @@ final class Client {
 	}
 
 	/**
-	 * Reads the dead letters: tickets with changes that MySQL refuses.
+	 * Reads the dead letters: tickets with changes that MySQL rejects.
 	 *
 	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
 	 * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
@@ -283,7 +283,7 @@ final class Client {
 	}
 
 	/**
-	 * Puts dead letters back into the queue, to be flushed at once.
+	 * Retries dead letters: their changes are pending again, and due at once.
 	 *
 	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
 	 * @return int How many were put back.
@@ -293,10 +293,10 @@ final class Client {
 	}
 
 	/**
-	 * Gives up for good the changes that MySQL refuses.
+	 * Drops the changes that MySQL rejects, for good.
 	 *
 	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
-	 * @return int Of how many tickets changes were given up.
+	 * @return int Of how many tickets changes were dropped.
 	 */
 	public function dead_drop( ?array $ids ): int {
 		return $this->dead( 'dead_drop', $ids );

@@ -16,7 +16,7 @@ namespace Ticketd\Client;
  */
 final class Connection {
 
-	/** Where the daemon listens unless it is told otherwise. */
+	/** Where the daemon listens by default. */
 	public const DEFAULT_SOCKET = '/run/ticketd/ticketd.sock';
 
 	/** Bytes of a frame before its payload: the version, and three bytes big-endian length. */
@@ -42,7 +42,7 @@ final class Connection {
 	private string $path;
 
 	/**
-	 * The stream, or null while there is none.
+	 * The stream, or null.
 	 *
 	 * @var resource|null
 	 */
@@ -197,7 +197,7 @@ final class Connection {
 
 	/**
 	 * Whether the open connection may carry another request. One that the daemon has closed meanwhile may not, nor one
-	 * with bytes in it that nobody asked for, nor a parent process's.
+	 * with bytes in it that no request asked for, nor a parent process's.
 	 */
 	private function is_usable(): bool {
 		return null !== $this->stream
@@ -219,7 +219,7 @@ final class Connection {
 		$errno = 0;
 		$cause = '';
 		$left  = max( 1, $deadline->remaining_us() ) / 1000000;
-		// PHP connects without blocking and makes the socket block afterwards, unless it is told that the caller waits
+		// PHP connects without blocking and makes the socket block afterwards, unless a flag says that the caller waits
 		// itself. A Unix socket has nothing to wait for: it is connected, or its queue is full.
 		$flags  = STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT;
 		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left, $flags );

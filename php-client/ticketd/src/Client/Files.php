@@ -14,9 +14,9 @@ namespace Ticketd\Client;
  * lease waits for its holder, and what another user has put there says what that user likes. PHP has no open(2) flag
  * that would refuse those, so only a look before the opening can.
  *
- * A file is always made under a name that nobody can guess and then renamed: so that nobody ever sees half of it, and
- * that a symbolic link which somebody has put there is replaced and not followed. WordPress' own WP_Filesystem can do
- * neither, and the client works without WordPress.
+ * A file is always made under a name that cannot be guessed and then renamed, so that no reader sees half of it, and
+ * that a symbolic link that another user has put there is replaced and not followed. WordPress' own WP_Filesystem can
+ * do neither, and the client works without WordPress.
  */
 final class Files {
 
@@ -135,7 +135,7 @@ final class Files {
 	}
 
 	/**
-	 * Brings a file's bytes to the disk.
+	 * Writes a file's bytes to the disk.
 	 *
 	 * @param string $path Where it is.
 	 * @return bool False where the disk refused them.

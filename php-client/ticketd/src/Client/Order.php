@@ -50,10 +50,10 @@ final class Order {
 	}
 
 	/**
-	 * Opens the file, which is made where there is none, and takes its lock, which ends with the object.
+	 * Opens the file, which is made where it is missing, and takes its lock, which ends with the object.
 	 *
 	 * @param string $path Where it is.
-	 * @return \SplFileObject|null Null where it is somebody else's, or locked for too long.
+	 * @return \SplFileObject|null Null where it is another user's, or locked for too long.
 	 */
 	private static function lock( string $path ): ?\SplFileObject {
 		for ( $try = 0; $try < self::TRIES; $try++ ) {

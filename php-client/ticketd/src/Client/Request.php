@@ -142,7 +142,7 @@ final class Request {
 	}
 
 	/**
-	 * The request id; an empty string where there is none.
+	 * The request id; empty: none.
 	 */
 	public function request_id(): string {
 		return (string) $this->param( 'request_id' );

@@ -17,7 +17,7 @@ final class Result {
 	 *
 	 * @param array  $result The result.
 	 * @param string $name   The integer's name.
-	 * @throws ProtocolException If there is none.
+	 * @throws ProtocolException If it does not exist.
 	 */
 	public static function integer( array $result, string $name ): int {
 		if ( ! is_int( $result[ $name ] ?? null ) ) {

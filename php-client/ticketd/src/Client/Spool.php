@@ -1,6 +1,6 @@
 <?php
 /**
- * The spool: where changes wait that could not be delivered.
+ * The spool: pending changes that could not be sent.
  *
  * @package Ticketd
  */
@@ -23,7 +23,8 @@ namespace Ticketd\Client;
  * changes. To list a large folder at each write would cost more than the write, so chance decides, drawn from the
  * file's name: every block written counts the folder with a probability of 1 in 256. So the bound is exceeded by 256
  * blocks (1 MiB) on average before that is noticed, and by ten times as much once in 20,000 times. That it is full is
- * then noted in a file for all processes, which refuse without counting; after a second or two somebody counts again.
+ * then noted in a file for all processes, which refuse without counting; after a second or two one process counts
+ * again.
  */
 final class Spool {
 
@@ -157,10 +158,10 @@ final class Spool {
 	}
 
 	/**
-	 * Lets a change wait for the daemon.
+	 * Spools a change.
 	 *
 	 * @param Request $request A `create` with an id, a `set` or a `delete`; it has a request id.
-	 * @return bool Whether it waits now; false where the folder cannot be written.
+	 * @return bool Whether the change is in the spool; false where the folder cannot be written.
 	 * @throws LocalException If the folder is full; the reason is `overloaded`.
 	 * @throws InputException If the request is longer than a frame.
 	 */
@@ -182,7 +183,7 @@ final class Spool {
 			throw new LocalException(
 				'overloaded',
 				sprintf(
-					'The spool %s is full: changes of %d MiB wait there for a daemon that is away. Start ticketd.',
+					'The spool %s is full: its backlog is %d MiB of changes. Start ticketd.',
 					$this->folder,
 					intdiv( $this->max_blocks * self::BLOCK_BYTES, 1048576 )
 				),
@@ -193,7 +194,7 @@ final class Spool {
 	}
 
 	/**
-	 * What waits for tickets.
+	 * The pending changes of tickets.
 	 *
 	 * @param int[] $ids Ticket ids, at least one.
 	 * @return array<int, array> By ticket id a list of pairs of the time in microseconds since 1970 and the Request, in
@@ -215,7 +216,7 @@ final class Spool {
 	}
 
 	/**
-	 * Looks for a create that waits already under the same request id.
+	 * Looks for a pending create with the same request id.
 	 *
 	 * @param Request $request The create.
 	 * @return int The id of its ticket, or 0.
@@ -254,7 +255,7 @@ final class Spool {
 	 * Reads a file.
 	 *
 	 * @param string $name Its name.
-	 * @return Request|null Null where it is gone by now or holds no request; the daemon will set such a one aside.
+	 * @return Request|null Null where the file is ingested or holds no request; the daemon rejects such a file.
 	 */
 	private function read( string $name ): ?Request {
 		$path = $this->folder . '/' . $name;
@@ -280,7 +281,7 @@ final class Spool {
 
 	/**
 	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
-	 * values too. An older client may have written the file, or somebody else as this user.
+	 * values too. An older client may have written the file, or another program of this user.
 	 *
 	 * @param array $params The parameters by name.
 	 */

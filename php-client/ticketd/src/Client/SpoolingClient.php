@@ -13,9 +13,9 @@ namespace Ticketd\Client;
  * of these have done nothing, or something that the request id keeps from being done twice.
  *
  * Everything else is thrown as it came. What is refused (`invalid`, `forbidden`, `not_found`, `conflict`, `too_large`,
- * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or somebody who does not
- * speak the protocol, and a fault that nobody is told of is never mended. A change on condition of a revision is not
- * spooled either: whoever asks for a condition wants to know the outcome.
+ * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or a server that does not
+ * speak the protocol: a fault without an error message is never repaired. A change on condition of a revision is not
+ * spooled either, as its caller needs the outcome.
  *
  * A change that was spooled returns the revision 0: it is accepted, its revision is not known yet. The daemon has not
  * seen it, so that it may still refuse it (an unknown column, a text that is too long): it is then set aside in the
@@ -41,7 +41,7 @@ final class SpoolingClient {
 	private $spool;
 
 	/**
-	 * Gives ids to new tickets while the daemon is away.
+	 * Gives ids to new tickets while the daemon is unreachable.
 	 *
 	 * @var callable
 	 */
@@ -247,7 +247,7 @@ final class SpoolingClient {
 	 * @param TicketdException $failure   Why it failed.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
 	 * @return int The ticket's id.
-	 * @throws TicketdException As spool() does; `unavailable` where nobody gives an id.
+	 * @throws TicketdException As spool() does; `unavailable` where no id is available.
 	 */
 	private function spool_create( TicketdException $failure, bool $is_chosen ): int {
 		$request = $failure->request();
@@ -275,7 +275,7 @@ final class SpoolingClient {
 	 * Takes an id for a new ticket.
 	 *
 	 * @param TicketdException $failure Why the daemon gave none.
-	 * @throws LocalException If there is none to be had.
+	 * @throws LocalException If none is available.
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Offers what can be done with tickets to whoever asks WordPress (6.9 and later) what can be done on this site. An
+ * Offers what can be done with tickets as abilities of WordPress (6.9 and later). An
  * older WordPress never calls these hooks.
  */
 final class Abilities {
@@ -103,7 +103,7 @@ final class Abilities {
 	 * @param string   $name   Its name.
 	 * @param string[] $texts  Its label and description.
 	 * @param array    $input  The schema of its input.
-	 * @param string   $action What somebody must be allowed to do: `read`, `create` or `update`.
+	 * @param string   $action What the user must be allowed to do: `read`, `create` or `update`.
 	 * @param callable $run    Does it.
 	 */
 	private function add( string $name, array $texts, array $input, string $action, callable $run ): void {

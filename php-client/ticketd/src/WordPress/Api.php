@@ -19,8 +19,8 @@ defined( 'ABSPATH' ) || exit;
  * Calls the daemon for the current blog and returns a WP_Error where the client throws. The parameters and values are
  * those of the client's methods.
  *
- * While the daemon is away changes are spooled, see SpoolingClient, and reads are answered by the database and the
- * spool, see Fallback.
+ * While the daemon is unreachable changes are spooled, see SpoolingClient, and reads are answered by the database and
+ * the spool, see Fallback.
  */
 final class Api {
 
@@ -182,7 +182,7 @@ final class Api {
 	 */
 	public function put( int $id, array $fields ) {
 		$ticket = $this->get( $id );
-		// If ticketd cannot tell whether the ticket exists, the change waits in the spool and makes it if need be.
+		// If ticketd cannot say whether the ticket exists, the change is spooled, and creates the ticket if need be.
 		if ( ! is_wp_error( $ticket ) || 'ticketd_not_found' !== $ticket->get_error_code() ) {
 			return $this->set( $id, $fields );
 		}
@@ -353,7 +353,7 @@ final class Api {
 	}
 
 	/**
-	 * Brings changes to MySQL now.
+	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.
 	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
@@ -386,7 +386,7 @@ final class Api {
 	}
 
 	/**
-	 * Puts dead letters back into the queue.
+	 * Retries dead letters: their changes are pending again.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
 	 * @return int|\WP_Error How many there were.
@@ -396,7 +396,7 @@ final class Api {
 	}
 
 	/**
-	 * Gives up for good the changes of dead letters.
+	 * Drops the changes of dead letters, for good.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
 	 * @return int|\WP_Error How many there were.
@@ -446,7 +446,8 @@ final class Api {
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
+	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
+	 *                               cannot.
 	 * @return mixed What either returned, or a WP_Error.
 	 */
 	private function attempt( string $method, callable $call, ?callable $without = null ) {
@@ -458,7 +459,8 @@ final class Api {
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
+	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
+	 *                               cannot.
 	 * @return mixed What either returned, or a WP_Error.
 	 */
 	private function bounded( string $method, callable $call, ?callable $without ) {
@@ -479,7 +481,7 @@ final class Api {
 	}
 
 	/**
-	 * What answers the current blog's reads while the daemon is away.
+	 * What answers the current blog's reads while the daemon is unreachable.
 	 */
 	private function fallback(): Fallback {
 		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );

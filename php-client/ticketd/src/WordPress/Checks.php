@@ -71,8 +71,7 @@ final class Checks {
 	}
 
 	/**
-	 * What an administrator is told on other pages, too: what the daemon's status and the guide's functions need an
-	 * action for.
+	 * The findings for notices on other pages: errors and warnings of the daemon's status and of the guide's functions.
 	 *
 	 * @return array<int, array{0: string, 1: string}> Pairs of `error` or `warning`, and the message.
 	 */
@@ -345,7 +344,7 @@ final class Checks {
 	 */
 	private static function no_spool( Spool $spool ): string {
 		if ( '' === $spool->folder() ) {
-			return __( 'PHP cannot tell as which user it runs: install the posix extension.', 'ticketd' );
+			return __( 'PHP cannot find out its own user: install the posix extension.', 'ticketd' );
 		}
 		return sprintf(
 			/* translators: %s: path of a folder */

@@ -93,7 +93,7 @@ final class Column {
 	private string $collation;
 
 	/**
-	 * The default as the database describes it; null where there is none.
+	 * The default as the database describes it; null: none.
 	 *
 	 * @var string|null
 	 */

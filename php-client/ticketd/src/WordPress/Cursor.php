@@ -12,9 +12,9 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads and writes the daemon's own cursors, so that whoever is on page 3 when the daemon goes away, or comes back, is
- * on page 4 next: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value, "i": id}`. Without a
- * value it is NULL.
+ * Reads and writes the daemon's own cursors, so that page 4 follows page 3 also where the daemon becomes unreachable,
+ * or reachable again, between them: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value,
+ * "i": id}`. Without a value it is NULL.
  */
 final class Cursor {
 

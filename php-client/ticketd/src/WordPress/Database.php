@@ -93,7 +93,7 @@ final class Database {
 	}
 
 	/**
-	 * The identity of a tickets table, which changes that wait in the spool carry: so none is ever made in another
+	 * The identity of a tickets table, which spooled changes carry: so none is ever made in another
 	 * table.
 	 *
 	 * @param string $table The table's name.
@@ -132,7 +132,7 @@ final class Database {
 	}
 
 	/**
-	 * Whether statements have a deadline now, and can be given up.
+	 * Whether statements have a deadline now, and can be aborted.
 	 */
 	private static function is_bounded(): bool {
 		return 0 !== self::$until && Link::is_possible();

@@ -79,7 +79,7 @@ final class DropIn {
 		}
 		/* translators: 1: names of functions, 2: paths of files */
 		$text = __(
-			'TICKETD_DROP_IN is set, but %1$s belong to %2$s: what they write misses ticketd. Remove them there.',
+			'TICKETD_DROP_IN is set, but %1$s belong to %2$s: ticketd does not get their writes. Remove them there.',
 			'ticketd'
 		);
 
@@ -88,7 +88,7 @@ final class DropIn {
 	}
 
 	/**
-	 * Shows who can do something about it that the functions belong to something else.
+	 * Shows managers that the functions belong to another plugin.
 	 */
 	public static function show(): void {
 		$problem = current_user_can( 'ticketd_manage' ) ? self::problem() : '';

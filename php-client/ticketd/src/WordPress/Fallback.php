@@ -16,9 +16,9 @@ use Ticketd\Client\Spool;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Answers reads while the daemon is away: tickets from the database, with what waits for them in this host's spool over
- * that, and what this PHP request has changed itself. What else waits in the daemon's own store is missing, so every
- * answer says `stale`.
+ * Answers reads while the daemon is unreachable: tickets from the database, with the changes of this host's spool over
+ * them, and those of this PHP request. Pending changes in the daemon's own store are missing, so every answer says
+ * `stale`.
  *
  * Lists and counts are the database's alone: what is in the spool is not looked through.
  */
@@ -180,13 +180,13 @@ final class Fallback {
 	}
 
 	/**
-	 * Puts what waits in the spool over a ticket, as the daemon will.
+	 * Applies spooled changes to a ticket, as the daemon will.
 	 *
 	 * @param Table      $table   The table.
 	 * @param int        $id      The ticket's id.
 	 * @param array|null $row     The row's ticket, or null if it has no row.
 	 * @param array[]    $waiting Pairs of time and request, in their order.
-	 * @return array|null The ticket, or null where there is none.
+	 * @return array|null The ticket, or null: none.
 	 */
 	private function overlaid( Table $table, int $id, ?array $row, array $waiting ): ?array {
 		$ticket = $row;

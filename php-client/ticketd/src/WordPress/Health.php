@@ -22,7 +22,7 @@ final class Health {
 	private Api $api;
 
 	/**
-	 * The status, or why there is none; null before it was asked for.
+	 * The status, or why it is missing; null before it was asked for.
 	 *
 	 * @var array|\WP_Error|null
 	 */

@@ -67,14 +67,14 @@ final class Importer {
 	private bool $is_dry;
 
 	/**
-	 * Told of what was refused: place and reason.
+	 * Gets what was rejected: place and reason.
 	 *
 	 * @var callable
 	 */
 	private $report;
 
 	/**
-	 * Tickets that wait to be sent, fields by id.
+	 * Tickets to be sent, fields by id.
 	 *
 	 * @var array<int, array>
 	 */
@@ -114,7 +114,7 @@ final class Importer {
 	 * @param array    $map    Fields by column; an empty field: the column is left out.
 	 * @param ?string  $null   The text that means NULL; null: none does.
 	 * @param bool     $is_dry Whether nothing is sent.
-	 * @param callable $report Told of what was refused: place and reason.
+	 * @param callable $report Gets what was rejected: place and reason.
 	 */
 	public function __construct(
 		Api $api,

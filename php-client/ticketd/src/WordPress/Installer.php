@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes the tables that the daemon brings tickets to, from the same SQL that `ticketd migrate` runs, and does so again
+ * Makes the tables that the daemon flushes tickets to, from the same SQL that `ticketd migrate` runs, and does so again
  * where a newer version of the plugin finds an older one's.
  */
 final class Installer {
@@ -113,7 +113,7 @@ final class Installer {
 			update_option( self::VERSION_OPTION, Plugin::VERSION );
 		}
 		/**
-		 * Fires when the current blog's tables were made or brought up to date: on activation, in a new blog, and after
+		 * Fires when the current blog's tables were made or updated: on activation, in a new blog, and after
 		 * an update of the plugin.
 		 *
 		 * @param true|\WP_Error $result Whether that went well.

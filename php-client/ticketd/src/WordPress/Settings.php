@@ -49,7 +49,7 @@ final class Settings {
 	}
 
 	/**
-	 * The folder where changes wait while the daemon is away: TICKETD_SPOOL. It must be the one in the daemon's
+	 * The folder for changes while the daemon is unreachable: TICKETD_SPOOL. It must be the one in the daemon's
 	 * configuration. Empty: none, they fail then.
 	 */
 	public function spool(): string {
@@ -85,7 +85,7 @@ final class Settings {
 	}
 
 	/**
-	 * Age in seconds from which a change that waits is overdue: TICKETD_OVERDUE_SECONDS. It must be longer than the
+	 * Lag in seconds from which pending changes are overdue: TICKETD_OVERDUE_SECONDS. It must be longer than the
 	 * daemon's max_age.
 	 */
 	public function overdue_seconds(): int {

@@ -29,7 +29,7 @@ final class SettingsPage {
 	);
 
 	/**
-	 * What somebody must be able to do to change them.
+	 * The capability that changing them needs.
 	 */
 	public static function capability(): string {
 		return is_multisite() ? 'manage_network_options' : 'ticketd_manage';
@@ -93,7 +93,7 @@ final class SettingsPage {
 			wp_die( esc_html__( 'Sorry, you are not allowed to change these settings.', 'ticketd' ), 403 );
 		}
 		echo '<div class="wrap"><h1>' . esc_html( get_admin_page_title() ) . '</h1>';
-		echo '<p>' . esc_html__( 'What is left empty is decided by a filter or has its default.', 'ticketd' ) . '</p>';
+		echo '<p>' . esc_html__( 'An empty setting is decided by a filter or has its default.', 'ticketd' ) . '</p>';
 		echo '<form action="options.php" method="post">';
 		settings_fields( Plugin::SETTINGS );
 		do_settings_sections( Plugin::SETTINGS );
@@ -199,12 +199,12 @@ final class SettingsPage {
 					__( 'This site\'s name in the daemon\'s configuration; not needed where there is one.', 'ticketd' ),
 				),
 				'timeout_ms' => array(
-					__( 'Time-out', 'ticketd' ),
-					__( 'The longest that one call may take, in milliseconds.', 'ticketd' ),
+					__( 'Timeout', 'ticketd' ),
+					__( 'Timeout of one call, in milliseconds.', 'ticketd' ),
 				),
 				'spool'      => array(
 					__( 'Spool folder', 'ticketd' ),
-					__( 'Where changes wait while the daemon is away; as in its configuration.', 'ticketd' ),
+					__( 'Folder for changes while the daemon is unreachable; as in its configuration.', 'ticketd' ),
 				),
 			),
 			'form'      => array(
@@ -223,13 +223,13 @@ final class SettingsPage {
 				'overdue_seconds' => array(
 					__( 'Overdue after', 'ticketd' ),
 					__(
-						'Seconds after which WordPress flushes what waits; more than the daemon\'s max_age.',
+						'Lag in seconds from which WordPress flushes pending changes; more than the daemon\'s max_age.',
 						'ticketd'
 					),
 				),
 				'keep'            => array(
 					__( 'When the plugin is deleted', 'ticketd' ),
-					__( 'Tickets in the database are lost for good where nothing is kept.', 'ticketd' ),
+					__( 'With nothing kept, the tickets in the database are lost for good.', 'ticketd' ),
 				),
 			),
 		);
@@ -241,9 +241,9 @@ final class SettingsPage {
 	private static function choices(): array {
 		return array(
 			'form' => array(
-				'everyone'  => __( 'Everybody', 'ticketd' ),
-				'customers' => __( 'Who is logged in', 'ticketd' ),
-				'off'       => __( 'Nobody', 'ticketd' ),
+				'everyone'  => __( 'Everyone', 'ticketd' ),
+				'customers' => __( 'Logged-in users', 'ticketd' ),
+				'off'       => __( 'No one', 'ticketd' ),
 			),
 			'keep' => array(
 				'tickets' => __( 'Keep the tickets', 'ticketd' ),

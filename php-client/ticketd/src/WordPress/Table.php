@@ -208,7 +208,7 @@ final class Table {
 	 * The column of a field that tickets can be selected by.
 	 *
 	 * @param string $field The field's name.
-	 * @throws InputException If there is none.
+	 * @throws InputException If it does not exist.
 	 */
 	public function selectable( string $field ): Column {
 		if ( ! $this->has( $field ) || $this->columns[ $field ]->is_json() ) {

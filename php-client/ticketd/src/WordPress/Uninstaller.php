@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Removes from each blog what its setting `keep` does not keep. Changes that wait were flushed when the plugin was
+ * Removes from each blog what its setting `keep` does not keep. Pending changes were flushed when the plugin was
  * deactivated.
  */
 final class Uninstaller {

@@ -134,7 +134,7 @@ final class Verifier {
 		if ( in_array( true, array_column( array_filter( $tickets ), 'stale' ), true ) ) {
 			return new \WP_Error(
 				'ticketd_unavailable',
-				__( 'ticketd is away: there is nothing to compare.', 'ticketd' )
+				__( 'ticketd is unreachable: there is nothing to compare.', 'ticketd' )
 			);
 		}
 		$table  = Table::describe( $this->table_name );

@@ -13,8 +13,9 @@ use Ticketd\WordPress\Checks;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows what somebody must act on to those who can: on the dashboard, among the plugins and on the plugin's own pages.
- * The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there last.
+ * Shows the findings that need an action to managers: on the dashboard, among the plugins and on the plugin's own
+ * pages. The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there
+ * last.
  */
 final class Alerts {
 

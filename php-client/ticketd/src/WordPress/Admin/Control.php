@@ -25,7 +25,7 @@ final class Control {
 	public static function show( string $id, array $field, string $value, string $attributes ): void {
 		$choices = $field['choices'] ?? array();
 		if ( 'agent' === $field['type'] ) {
-			$choices = array( '' => __( 'Nobody', 'ticketd' ) ) + People::agents();
+			$choices = array( '' => __( 'Unassigned', 'ticketd' ) ) + People::agents();
 		}
 		if ( 'agent' === $field['type'] || 'choice' === $field['type'] ) {
 			if ( ! isset( $choices[ $value ] ) ) {

@@ -81,8 +81,8 @@ final class DeadTable extends \WP_List_Table {
 		return array(
 			'cb'     => '<input type="checkbox" />',
 			'ticket' => __( 'Ticket', 'ticketd' ),
-			'reason' => __( 'Why the database refuses it', 'ticketd' ),
-			'fields' => __( 'What is refused', 'ticketd' ),
+			'reason' => __( 'Reason of the database', 'ticketd' ),
+			'fields' => __( 'Rejected changes', 'ticketd' ),
 			'at'     => __( 'Since', 'ticketd' ),
 		);
 	}
@@ -92,8 +92,8 @@ final class DeadTable extends \WP_List_Table {
 	 */
 	protected function get_bulk_actions(): array {
 		return array(
-			self::RETRY => __( 'Try again', 'ticketd' ),
-			self::DROP  => __( 'Give up', 'ticketd' ),
+			self::RETRY => __( 'Retry', 'ticketd' ),
+			self::DROP  => __( 'Drop', 'ticketd' ),
 		);
 	}
 
@@ -101,7 +101,7 @@ final class DeadTable extends \WP_List_Table {
 	 * What stands where there are none.
 	 */
 	public function no_items(): void {
-		esc_html_e( 'There are no dead letters: the database has taken everything so far.', 'ticketd' );
+		esc_html_e( 'There are no dead letters.', 'ticketd' );
 	}
 
 	/**
@@ -149,8 +149,8 @@ final class DeadTable extends \WP_List_Table {
 		);
 		echo '<div class="row-actions visible">';
 		$actions = array(
-			self::RETRY => __( 'Try again', 'ticketd' ),
-			self::DROP  => __( 'Give up', 'ticketd' ),
+			self::RETRY => __( 'Retry', 'ticketd' ),
+			self::DROP  => __( 'Drop', 'ticketd' ),
 		);
 		foreach ( $actions as $action => $label ) {
 			printf(
@@ -182,7 +182,7 @@ final class DeadTable extends \WP_List_Table {
 			case 'fields':
 				self::show_fields( $item );
 				return;
-			default: // A column that somebody has added.
+			default: // A column of another plugin.
 				echo esc_html( (string) ( $item[ $column_name ] ?? '' ) );
 		}
 	}

@@ -1,6 +1,6 @@
 <?php
 /**
- * What somebody who helps needs to know.
+ * Information for support requests.
  *
  * @package Ticketd
  */
@@ -38,7 +38,7 @@ final class Diagnostics {
 	}
 
 	/**
-	 * All of it, as a text to be copied. It is not translated, as whoever helps may speak another language.
+	 * All of it, as a text to be copied. It is not translated, as the reader may speak another language.
 	 */
 	public function text(): string {
 		$lines = array( '### ticketd ###', '' );

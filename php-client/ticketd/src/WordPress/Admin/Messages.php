@@ -1,6 +1,6 @@
 <?php
 /**
- * What became of what somebody did.
+ * Messages about the outcome of an action.
  *
  * @package Ticketd
  */

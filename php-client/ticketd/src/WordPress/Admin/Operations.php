@@ -66,7 +66,7 @@ final class Operations {
 	}
 
 	/**
-	 * Whether somebody may see the status and flush.
+	 * Whether the user may see the status and flush.
 	 *
 	 * @return true|\WP_Error
 	 */
@@ -134,7 +134,7 @@ final class Operations {
 			Messages::add( 'error', __( 'Not flushed:', 'ticketd' ) . ' ' . $result->get_error_message() );
 		} elseif ( ! $result['finished'] ) {
 			/* translators: 1, 2: numbers of tickets */
-			$text = __( '%1$s of %2$s tickets are in the database so far. Flush again to go on.', 'ticketd' );
+			$text = __( '%1$s of %2$s tickets are flushed. Flush again to continue.', 'ticketd' );
 			Messages::add(
 				'warning',
 				sprintf( $text, number_format_i18n( $result['done'] ), number_format_i18n( $result['total'] ) )
@@ -142,8 +142,8 @@ final class Operations {
 		} else {
 			/* translators: %s: number of tickets */
 			$text = _n(
-				'%s ticket was brought to the database.',
-				'%s tickets were brought to the database.',
+				'%s ticket flushed.',
+				'%s tickets flushed.',
 				$result['flushed'],
 				'ticketd'
 			);

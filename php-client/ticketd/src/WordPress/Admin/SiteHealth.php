@@ -115,7 +115,7 @@ final class SiteHealth {
 				'check'   => $area,
 				'state'   => 'unknown',
 				'title'   => __( 'ticketd does not answer', 'ticketd' ),
-				'message' => __( 'Only ticketd can tell.', 'ticketd' ),
+				'message' => __( 'This test needs an answer of ticketd.', 'ticketd' ),
 			);
 		}
 		$ranks  = array_flip( array_keys( self::STATES ) );

@@ -90,11 +90,11 @@ final class StatusScreen {
 				'ago'      => __( '%s s ago', 'ticketd' ),
 				'now'      => __( 'now', 'ticketd' ),
 				'pause'    => __( 'Pause', 'ticketd' ),
-				'resume'   => __( 'Go on', 'ticketd' ),
+				'resume'   => __( 'Resume', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'progress' => __( '%1$s of %2$s tickets are in the database.', 'ticketd' ),
+				'progress' => __( '%1$s of %2$s tickets flushed.', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'flushed'  => __( 'Done: %1$s tickets were brought to the database, %2$s were refused.', 'ticketd' ),
+				'flushed'  => __( 'Done: %1$s tickets flushed, %2$s rejected.', 'ticketd' ),
 				'starting' => __( 'Flushing …', 'ticketd' ),
 				/* translators: %s: the reason */
 				'failed'   => __( 'Not flushed: %s', 'ticketd' ),
@@ -123,7 +123,7 @@ final class StatusScreen {
 		);
 		printf(
 			'<p class="description">%s</p></form>',
-			esc_html__( 'Brings all changes that wait to the database, whatever the strategy.', 'ticketd' )
+			esc_html__( 'Flushes all pending changes to the database, whatever the strategy.', 'ticketd' )
 		);
 	}
 
@@ -132,9 +132,9 @@ final class StatusScreen {
 	 */
 	private function show_charts(): void {
 		$charts = array(
-			'dirty'  => __( 'Tickets that wait', 'ticketd' ),
-			'rate'   => __( 'Tickets brought to the database per second', 'ticketd' ),
-			'oldest' => __( 'Age of the oldest change, in seconds', 'ticketd' ),
+			'dirty'  => __( 'Pending tickets', 'ticketd' ),
+			'rate'   => __( 'Flushed tickets per second', 'ticketd' ),
+			'oldest' => __( 'Lag, in seconds', 'ticketd' ),
 		);
 		echo '<div id="ticketd-charts" class="ticketd-charts" hidden>';
 		foreach ( $charts as $name => $title ) {
@@ -205,13 +205,13 @@ final class StatusScreen {
 	}
 
 	/**
-	 * Prints what somebody who helps needs to know.
+	 * Prints the information for support requests.
 	 */
 	private function show_diagnostics(): void {
 		printf( '<h2><label for="ticketd-diagnostics">%s</label></h2>', esc_html__( 'Diagnostics', 'ticketd' ) );
 		printf(
 			'<p>%s</p>',
-			esc_html__( 'For a request for help. It holds paths and versions, but no passwords.', 'ticketd' )
+			esc_html__( 'For support requests. The text has paths and versions, but no passwords.', 'ticketd' )
 		);
 		printf(
 			'<textarea id="ticketd-diagnostics" class="large-text code" rows="12" readonly>%s</textarea>',

@@ -13,7 +13,7 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows a ticket and changes it, unless somebody else has changed it since it was shown: then both changes are shown,
+ * Shows a ticket and changes it, unless another user has changed it since it was shown: then both changes are shown,
  * and saving once more decides.
  *
  * The form holds what its fields were when it was made, so that only what the agent has changed is sent, and the
@@ -43,7 +43,7 @@ final class TicketForm {
 	private array $typed = array();
 
 	/**
-	 * What the fields were when the agent saw them, where somebody else has changed the ticket since.
+	 * What the fields were when the agent saw them, where another user has changed the ticket since.
 	 *
 	 * @var array<string, string>
 	 */
@@ -181,7 +181,7 @@ final class TicketForm {
 		if ( isset( $ticket['stale'] ) ) {
 			Messages::notice(
 				'warning',
-				Explain::staleness() . ' ' . __( 'It cannot be saved until ticketd is back.', 'ticketd' )
+				Explain::staleness() . ' ' . __( 'Saving works once ticketd is reachable again.', 'ticketd' )
 			);
 		}
 		$now       = array_map( array( self::class, 'form_value' ), $ticket['fields'] );
@@ -210,7 +210,7 @@ final class TicketForm {
 	 * Says why the ticket was not saved.
 	 *
 	 * @param array<string, string> $now What the fields are now.
-	 * @return string[] Fields that somebody else has changed since the agent saw them.
+	 * @return string[] Fields that another user has changed since the agent saw them.
 	 */
 	private function show_error( array $now ): array {
 		if ( null === $this->error ) {
@@ -231,11 +231,11 @@ final class TicketForm {
 		}
 		Messages::notice(
 			'warning',
-			__( 'Not saved: somebody else has changed this ticket since you opened it.', 'ticketd' ) . ' '
-			. __( 'What they changed is marked below, your own changes are in the form.', 'ticketd' ) . ' '
+			__( 'Not saved: another user has changed this ticket since you opened it.', 'ticketd' ) . ' '
+			. __( 'The other user\'s changes are marked below, your own changes are in the form.', 'ticketd' ) . ' '
 			. __( 'Save again to keep what the form shows.', 'ticketd' ),
 			Screens::ticket_url( $this->id ),
-			__( 'Give up my changes', 'ticketd' )
+			__( 'Discard my changes', 'ticketd' )
 		);
 		return $changed;
 	}
@@ -246,7 +246,7 @@ final class TicketForm {
 	 * @param string $name        Its name.
 	 * @param array  $field       The field.
 	 * @param string $now         Its value in the ticket.
-	 * @param bool   $is_conflict Whether somebody else has changed it since the agent saw it.
+	 * @param bool   $is_conflict Whether another user has changed it since the agent saw it.
 	 */
 	private function show_field( string $name, array $field, string $now, bool $is_conflict ): void {
 		$id    = 'ticketd-field-' . $name;
@@ -316,7 +316,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * A field's value as the form holds it: on one line, nothing where there is none.
+	 * A field's value as the form holds it: on one line, nothing where the ticket has none.
 	 *
 	 * @param mixed $value The value.
 	 */

@@ -26,7 +26,7 @@ final class TicketQuery {
 	/** Most tickets per page that an agent may choose. */
 	public const MAX_PER_PAGE = 200;
 
-	/** Value of the assignee filter for tickets that nobody has. */
+	/** Value of the assignee filter for tickets without an assignee. */
 	public const NOBODY = 'none';
 
 	/** Most characters that are searched for: as many as never have more bytes than the protocol takes. */
@@ -47,7 +47,7 @@ final class TicketQuery {
 	public ?array $counts = null;
 
 	/**
-	 * Where the page after this one begins; empty where there is none.
+	 * Where the page after this one begins; empty: none.
 	 *
 	 * @var string
 	 */
@@ -146,7 +146,7 @@ final class TicketQuery {
 	}
 
 	/**
-	 * Reads a page and the numbers. The list brings all changes to the database; the numbers need not do so again.
+	 * Reads a page and the numbers. The list flushes pending changes first; the numbers need not do so again.
 	 *
 	 * @param array $args      What to list.
 	 * @param array $selection What to count.
@@ -227,7 +227,7 @@ final class TicketQuery {
 		if ( '' !== $customer ) {
 			$where['customer_id'] = People::find( $customer );
 			if ( 0 === $where['customer_id'] ) {
-				/* translators: %s: what somebody typed */
+				/* translators: %s: what the user typed */
 				$text        = __(
 					'There is no customer "%s". Give a log-in name, an e-mail address or an id.',
 					'ticketd'

@@ -146,7 +146,7 @@ final class TicketScreens {
 				);
 			}
 		}
-		$agents = array( TicketQuery::NOBODY => __( 'Nobody', 'ticketd' ) ) + People::agents();
+		$agents = array( TicketQuery::NOBODY => __( 'Unassigned', 'ticketd' ) ) + People::agents();
 		self::select( 'assigned_to', __( 'Assignee', 'ticketd' ), __( 'All assignees', 'ticketd' ), $agents );
 		self::select(
 			'priority',

@@ -230,7 +230,7 @@ final class TicketTable extends \WP_List_Table {
 			esc_html_e( 'There are no tickets.', 'ticketd' );
 			return;
 		}
-		esc_html_e( 'No ticket is like that.', 'ticketd' );
+		esc_html_e( 'No tickets found.', 'ticketd' );
 	}
 
 	/**
@@ -295,7 +295,7 @@ final class TicketTable extends \WP_List_Table {
 			case 'updated_at':
 				self::show_time( $value );
 				return;
-			default: // A column that somebody has added.
+			default: // A column of another plugin.
 				echo esc_html( self::or_dash( (string) $value ) );
 		}
 	}
@@ -323,7 +323,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * A text, or a dash that says that there is none.
+	 * A text, or a dash for an empty one.
 	 *
 	 * @param string $text The text.
 	 */

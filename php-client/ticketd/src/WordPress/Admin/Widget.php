@@ -73,7 +73,7 @@ final class Widget {
 	}
 
 	/**
-	 * Prints the numbers of tickets. What the database has by now is good enough here.
+	 * Prints the numbers of tickets. Pending changes may be missing here.
 	 */
 	private function show_tickets(): void {
 		$counts = $this->api->count_tickets_by( 'status', array( 'fresh' => false ) );
@@ -112,7 +112,7 @@ final class Widget {
 		} else {
 			/* translators: 1: version, 2: number of tickets, 3: a time, e.g. "5 mins", 4: number of tickets */
 			$text = __(
-				'ticketd %1$s. Waiting for the database: %2$s, longest %3$s. Dead letters: %4$s.',
+				'ticketd %1$s. Pending tickets: %2$s, lag %3$s. Dead letters: %4$s.',
 				'ticketd'
 			);
 			$text = sprintf(

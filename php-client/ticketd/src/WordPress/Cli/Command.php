@@ -203,7 +203,7 @@ final class Command {
 	 * : Deleted tickets, too.
 	 *
 	 * [--[no-]fresh]
-	 * : With --no-fresh what MySQL has by now, without waiting for what is to be brought there.
+	 * : With --no-fresh what MySQL has, without flushing pending changes first.
 	 *
 	 * [--sort=<field>]
 	 * : What to sort by.

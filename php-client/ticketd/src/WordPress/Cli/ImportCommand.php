@@ -197,8 +197,9 @@ final class ImportCommand {
 	 * Imports tickets that a plugin keeps in Redis, one hash for each.
 	 *
 	 * They keep their ids, Unix times become dates, and the hashes stay where they are. A ticket that exists with other
-	 * values is refused, not overwritten; what is ticketd's already is passed over, so the command can be run again.
-	 * It needs the extension phpredis; without it `ticketd import redis` on the daemon's host does the same, quicker.
+	 * values is rejected, not overwritten; a ticket with the same values is passed over, so the command can be run
+	 * again. It needs the extension phpredis; without it `ticketd import redis` on the daemon's host does the same,
+	 * quicker.
 	 *
 	 * ## OPTIONS
 	 *
@@ -327,7 +328,7 @@ final class ImportCommand {
 				$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
 			} elseif ( array() !== $differ ) {
 				/* translators: %s: names of fields */
-				$text = __( 'The ticket exists and differs in %s; --overwrite takes the hash\'s values.', 'ticketd' );
+				$text = __( 'The ticket exists and differs in %s; --overwrite imports the hash\'s values.', 'ticketd' );
 				$importer->refuse( (string) $id, sprintf( $text, implode( ', ', $differ ) ) );
 			}
 		}
@@ -393,7 +394,7 @@ final class ImportCommand {
 		Output::rows( array( $result ), $assoc_args, array_keys( $result ) );
 		if ( $result['refused'] > 0 ) {
 			/* translators: %d: number of tickets */
-			$text = _n( '%d ticket was refused.', '%d tickets were refused.', $result['refused'], 'ticketd' );
+			$text = _n( '%d ticket was rejected.', '%d tickets were rejected.', $result['refused'], 'ticketd' );
 			\WP_CLI::error( sprintf( $text, $result['refused'] ) );
 		}
 	}

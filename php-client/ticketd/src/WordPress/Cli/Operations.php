@@ -18,7 +18,7 @@ use Ticketd\WordPress\Verifier;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Flushes, and says how the daemon, this site and its tickets are.
+ * Flushes, and shows the state of the daemon, of this site and of its tickets.
  */
 final class Operations {
 
@@ -51,21 +51,21 @@ final class Operations {
 	}
 
 	/**
-	 * Brings changed tickets to MySQL now and waits until they are there.
+	 * Flushes pending tickets to MySQL now and waits until MySQL has them.
 	 *
 	 * ## OPTIONS
 	 *
 	 * [<id>...]
-	 * : The tickets to bring; without any, every changed one.
+	 * : The tickets to flush; all pending ones by default.
 	 *
 	 * [--all]
-	 * : Every changed ticket, as without ids; for scripts that want to say so.
+	 * : All pending tickets, as without ids; for scripts that name it.
 	 *
 	 * [--wait]
-	 * : Wait as long as it takes, for example for a MySQL that is away.
+	 * : Wait as long as the flush takes, for example for an unreachable MySQL.
 	 *
 	 * [--timeout=<seconds>]
-	 * : How long to wait at most without --wait.
+	 * : Timeout without --wait.
 	 * ---
 	 * default: 30
 	 * ---
@@ -116,13 +116,18 @@ final class Operations {
 		Output::rows( array( $result ), $assoc_args, array( 'flushed', 'dead' ) );
 		if ( $result['dead'] > 0 ) {
 			/* translators: %d: number of tickets */
-			$text = _n( 'MySQL refused %d ticket.', 'MySQL refused %d tickets.', $result['dead'], 'ticketd' );
+			$text = _n(
+				'The database rejected the changes of %d ticket: a dead letter.',
+				'The database rejected the changes of %d tickets: dead letters.',
+				$result['dead'],
+				'ticketd'
+			);
 			\WP_CLI::error( sprintf( $text, $result['dead'] ) );
 		}
 	}
 
 	/**
-	 * Says how the daemon and this site are.
+	 * Shows the state of the daemon and of this site.
 	 *
 	 * ## OPTIONS
 	 *
@@ -179,10 +184,10 @@ final class Operations {
 	}
 
 	/**
-	 * Compares what ticketd says of tickets with what the database has.
+	 * Compares ticketd's tickets with the rows of the database.
 	 *
-	 * What waits is flushed first. It fails where a ticket differs. `ticketd verify` on the server compares Redis and
-	 * MySQL themselves, without WordPress.
+	 * Pending changes are flushed first. The command fails if a ticket differs. `ticketd verify` on the server compares
+	 * Redis and MySQL themselves, without WordPress.
 	 *
 	 * ## OPTIONS
 	 *
@@ -236,7 +241,7 @@ final class Operations {
 	}
 
 	/**
-	 * Looks for what could go wrong, and says what to do about it. It fails where something is wrong.
+	 * Runs all checks and says what to do. The command fails if a check has an error.
 	 *
 	 * ## OPTIONS
 	 *

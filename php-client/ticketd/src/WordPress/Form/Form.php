@@ -110,7 +110,7 @@ final class Form {
 		} elseif ( ! $this->is_open() ) {
 			$this->refuse( 403, '', __( 'Please log in to open a ticket.', 'ticketd' ) );
 		} elseif ( '' !== ( $sent[ self::HONEYPOT ] ?? '' ) ) {
-			$this->go_on( 0 ); // A robot is told that all went well.
+			$this->go_on( 0 ); // A robot sees the same page as after a success.
 		} else {
 			$this->submit();
 		}
@@ -150,7 +150,7 @@ final class Form {
 		$categories = array_filter( array_map( 'trim', explode( ',', (string) $attributes['categories'] ) ) );
 		$html       = '<form class="ticketd-form" id="ticketd-form" method="post" action="#ticketd-form">';
 		if ( array() !== $this->errors ) {
-			$text  = $this->errors[''] ?? __( 'Please look at the fields that are marked.', 'ticketd' );
+			$text  = $this->errors[''] ?? __( 'Please check the marked fields.', 'ticketd' );
 			$html .= '<p role="alert" class="ticketd-error">' . esc_html( $text ) . '</p>';
 		}
 		$html .= ( new Inputs( self::LENGTHS, $this->typed, $this->errors ) )->all( $categories );
@@ -201,7 +201,7 @@ final class Form {
 			// The reason may name paths and servers; what another plugin refuses it with is meant for people.
 			$text = 'ticketd_' !== substr( (string) $created->get_error_code(), 0, 8 )
 				? $created->get_error_message()
-				: __( 'Your ticket could not be taken. Please try again later.', 'ticketd' );
+				: __( 'Your ticket could not be saved. Please try again later.', 'ticketd' );
 			$this->refuse( $status, '', $text );
 			return;
 		}

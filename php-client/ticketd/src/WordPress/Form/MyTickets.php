@@ -14,7 +14,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Shows who is logged in their tickets, as the shortcode `ticketd_my_tickets` or a block: a list page by page, and one
- * ticket. Whose a ticket is, its `customer_id` says; somebody else's is not there.
+ * ticket. `customer_id` names a ticket's customer; other customers' tickets do not exist here.
  */
 final class MyTickets {
 
@@ -139,7 +139,7 @@ final class MyTickets {
 		}
 		$fields = is_wp_error( $ticket ) ? array() : $ticket['fields'];
 		if ( (int) ( $fields['customer_id'] ?? 0 ) !== get_current_user_id() ) {
-			return '<p>' . esc_html__( 'You have no ticket of this number.', 'ticketd' ) . '</p>' . $back;
+			return '<p>' . esc_html__( 'You have no ticket with this number.', 'ticketd' ) . '</p>' . $back;
 		}
 		$rows = array(
 			array( __( 'Number', 'ticketd' ), (string) $id ),
@@ -198,7 +198,7 @@ final class MyTickets {
 	 * That the latest changes may be missing.
 	 */
 	private static function staleness(): string {
-		return '<p role="status">' . esc_html__( 'The latest changes may not be shown yet.', 'ticketd' ) . '</p>';
+		return '<p role="status">' . esc_html__( 'Pending changes may be missing.', 'ticketd' ) . '</p>';
 	}
 
 	/**
