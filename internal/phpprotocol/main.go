@@ -70,8 +70,8 @@ func constants() []constant {
 		{"MAX_GROUPS", "Most groups of a count by a field.", number(protocol.MaxGroups)},
 		{"TIMEOUT_MS", "Timeout of a request without `timeout_ms`, in milliseconds.", milliseconds(protocol.DefaultTimeout)},
 		{"MAX_TIMEOUT_MS", "Longest `timeout_ms` of a request.", milliseconds(protocol.MaxTimeout)},
-		{"NAME", "What a field's name may be.", quoted(fmt.Sprintf(namePattern, protocol.MaxName-1))},
-		{"REQUEST_ID", "What a request id may be.", quoted(requestIDPattern)},
+		{"NAME", "The form of a field's name.", quoted(fmt.Sprintf(namePattern, protocol.MaxName-1))},
+		{"REQUEST_ID", "The form of a request id.", quoted(requestIDPattern)},
 		{"METHODS", "All methods.", list(daemon.Methods(), all[protocol.Method])},
 		{
 			"SLOW_METHODS", "Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs.",

@@ -29,7 +29,7 @@ defined( 'ABSPATH' ) || exit;
  * While the daemon is unreachable, the id comes from the table's sequence in the database. That must not be undone: do
  * not call this within a transaction that may be rolled back.
  *
- * @param array  $fields     Values by field name; fields that are not named get the table's defaults.
+ * @param array  $fields     Values by field name; other fields get the table's defaults.
  * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up where
  *                           it is empty, good for ten minutes; it is in the data of a WP_Error.
  * @return int|WP_Error The ticket's id.
@@ -43,9 +43,9 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
  * Merges fields into a ticket; makes the ticket if it does not exist, unless `$must_exist` forbids that.
  *
  * @param int    $id          The ticket's id.
- * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+ * @param array  $fields      Values by field name; null is NULL. Other fields keep their values.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
- * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
+ * @param string $request_id  Makes the call repeatable for a day; a random one by default.
  * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is
  *                            unreachable the change is accepted, and dropped later if the ticket does not exist.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
@@ -61,10 +61,10 @@ function ticketd_set_ticket(
 }
 
 /**
- * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+ * Merges fields into several tickets. A rejected ticket does not stop the rest.
  *
  * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
- * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+ * @param string $request_id   Makes the call repeatable for a day; a random one by default.
  * @return array<int, int|WP_Error>|WP_Error By ticket id the new revision (0: accepted, not known yet), or why
  *         that ticket was refused.
  */
@@ -93,7 +93,7 @@ function ticketd_get_tickets( array $ids ) {
 }
 
 /**
- * Returns a page of tickets by what they hold; every change that was acknowledged before is in it.
+ * Returns a page of a selection of tickets; every change that was acknowledged before is in it.
  *
  * @param array $args {
  *     All optional; what is asked for must hold altogether.
@@ -118,7 +118,7 @@ function ticketd_list_tickets( array $args = array() ) {
 }
 
 /**
- * Counts tickets by what they hold.
+ * Counts the tickets of a selection.
  *
  * @param array $args `where`, `contains`, `created_at`, `updated_at`,
  *                    `deleted` and `fresh` as ticketd_list_tickets() takes them.
@@ -144,7 +144,7 @@ function ticketd_count_tickets_by( string $field, array $args = array() ) {
  * Deletes a ticket. Deleting it again is no error.
  *
  * @param int    $id         The ticket's id.
- * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+ * @param string $request_id Makes the call repeatable for a day; a random one by default.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_delete_ticket( int $id, string $request_id = '' ) {

@@ -1,6 +1,6 @@
 <?php
 /**
- * What keeps pages fast while the daemon hangs.
+ * The breaker: it keeps pages fast while the daemon hangs.
  *
  * @package Ticketd
  */

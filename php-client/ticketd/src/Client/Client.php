@@ -49,13 +49,13 @@ final class Client {
 	private int $timeout_ms;
 
 	/**
-	 * Makes a client; nothing is opened before the first call.
+	 * Makes a client; the first call connects.
 	 *
 	 * @param Connection   $connection The connection to use; clients of several sites may share one.
 	 * @param string       $site       The site's name; empty where this user may use exactly one.
 	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
 	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
-	 * @param Breaker|null $breaker    What ends calls at once while the daemon hangs; null: this client's own.
+	 * @param Breaker|null $breaker    The breaker; null: this client's own.
 	 */
 	public function __construct(
 		Connection $connection,
@@ -100,10 +100,10 @@ final class Client {
 	 * Merges fields into a ticket; makes the ticket where it does not exist.
 	 *
 	 * @param int    $id          The ticket's id.
-	 * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+	 * @param array  $fields      Values by field name; null is NULL. Other fields keep their values.
 	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse with `not_found` unless there is the ticket.
+	 * @param string $request_id  Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist  Refuse with `not_found` unless the ticket exists.
 	 * @return int The ticket's new revision.
 	 */
 	public function set(
@@ -127,11 +127,11 @@ final class Client {
 	}
 
 	/**
-	 * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+	 * Merges fields into several tickets. A rejected ticket does not stop the rest.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
-	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist   Refuse each with `not_found` unless there is its ticket.
+	 * @param string $request_id   Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist   Refuse each with `not_found` unless the ticket exists.
 	 * @return array<int, int|DaemonException> By ticket id the new revision, or why that ticket was refused.
 	 * @throws InputException If the argument is not fields by ticket id.
 	 */
@@ -192,7 +192,7 @@ final class Client {
 	}
 
 	/**
-	 * Returns a page of tickets by what they hold, pending changes included.
+	 * Returns a page of a selection of tickets, pending changes included.
 	 *
 	 * @param array $args {
 	 *     All optional; what is asked for must hold altogether.
@@ -217,7 +217,7 @@ final class Client {
 	}
 
 	/**
-	 * Counts tickets by what they hold.
+	 * Counts the tickets of a selection.
 	 *
 	 * @param array $args `where`, `contains`, `created_at`, `updated_at`,
 	 *                    `deleted` and `fresh` as list_tickets() takes them.
@@ -230,7 +230,7 @@ final class Client {
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name; it has a column of its own, and at most 1,000 values among these tickets.
-	 * @param array  $args  What count_tickets() takes.
+	 * @param array  $args  The arguments of count_tickets().
 	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} The largest group
 	 *         first; they add up to count. `stale` is true where changes may be missing.
 	 */
@@ -243,7 +243,7 @@ final class Client {
 	 * Deletes a ticket. Deleting it again is no error.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @return int The ticket's new revision.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
@@ -330,10 +330,10 @@ final class Client {
 	 *
 	 * @param string        $method     The method's name.
 	 * @param array         $params     Its parameters by name.
-	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param callable      $read       Makes the return value of the result's map.
 	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
-	 * @param callable|null $progress   Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 */
 	private function call(
 		string $method,
@@ -358,11 +358,11 @@ final class Client {
 	/**
 	 * Makes a call.
 	 *
-	 * @param Request       $request    What is asked for.
-	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param Request       $request    The request.
+	 * @param callable      $read       Makes the return value of the result's map.
 	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
-	 * @param callable|null $progress   Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 */
 	private function run( Request $request, callable $read, int $timeout_ms = 0, ?callable $progress = null ) {
 		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $request->method() );

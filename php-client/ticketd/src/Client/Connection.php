@@ -94,7 +94,7 @@ final class Connection {
 	 *
 	 * @param string   $frame    The frame.
 	 * @param Deadline $deadline The call's deadline.
-	 * @throws ConnectException If there is no connection to be had.
+	 * @throws ConnectException If connecting fails.
 	 * @throws TimeoutException If the deadline passes before the frame is sent.
 	 */
 	public function send( string $frame, Deadline $deadline ): void {
@@ -125,7 +125,7 @@ final class Connection {
 	 * @return string The frame's payload.
 	 * @throws TimeoutException  If the deadline passes before the frame is complete.
 	 * @throws LostException     If the connection ends before.
-	 * @throws ProtocolException If what comes is no frame.
+	 * @throws ProtocolException If the bytes are no frame.
 	 */
 	public function receive( Deadline $deadline ): string {
 		$this->fill( self::HEADER_BYTES, self::FIRST_READ_BYTES, $deadline );

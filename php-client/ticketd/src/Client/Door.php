@@ -1,6 +1,6 @@
 <?php
 /**
- * What can be said about a change without the daemon.
+ * The checks of a change without the daemon.
  *
  * @package Ticketd
  */

@@ -41,7 +41,7 @@ final class Files {
 	 * PHP cannot: it follows within seconds, which a crash of PHP survives and a loss of power may not.
 	 *
 	 * @param string $path  Where it is to be.
-	 * @param string $bytes What is in it.
+	 * @param string $bytes The content.
 	 * @param bool   $sync  Whether to wait for the disk.
 	 * @return bool Whether it is there. Where not, nothing of it is left.
 	 */
@@ -63,7 +63,7 @@ final class Files {
 	}
 
 	/**
-	 * Makes an empty file, unless something of that name is there.
+	 * Makes an empty file, unless the name is taken.
 	 *
 	 * @param string $path Where it is to be.
 	 * @return bool Whether it was made.
@@ -83,7 +83,7 @@ final class Files {
 	/**
 	 * Removes a file; one that is not there is no error.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 */
 	public static function remove( string $path ): void {
 		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
@@ -94,7 +94,7 @@ final class Files {
 	 * Looks whether something is what this user has made: of the type that is asked for, owned by the effective user of
 	 * this process, a file of one name only, and a folder that not everybody may write to. Nothing is opened.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @param int    $type self::FILE or self::DIR.
 	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
 	 */
@@ -115,7 +115,7 @@ final class Files {
 	/**
 	 * Whether something is there that is no file of this user's.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 */
 	public static function is_foreign( string $path ): bool {
 		clearstatcache( true, $path );
@@ -127,7 +127,7 @@ final class Files {
 	/**
 	 * When a file of this user's was written last.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @return int|null Seconds since 1970; null if the file does not exist or belongs to another user.
 	 */
 	public static function written_at( string $path ): ?int {
@@ -137,7 +137,7 @@ final class Files {
 	/**
 	 * Writes a file's bytes to the disk.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @return bool False where the disk refused them.
 	 */
 	private static function sync( string $path ): bool {

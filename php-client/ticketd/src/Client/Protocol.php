@@ -57,10 +57,10 @@ final class Protocol {
 	/** Longest `timeout_ms` of a request. */
 	public const MAX_TIMEOUT_MS = 60000;
 
-	/** What a field's name may be. */
+	/** The form of a field's name. */
 	public const NAME = '/^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$/D';
 
-	/** What a request id may be. */
+	/** The form of a request id. */
 	public const REQUEST_ID = '/^[!-~]+$/D';
 
 	/** All methods. */

@@ -80,7 +80,7 @@ final class PureDecoder {
 	 *
 	 * @param int $depth How many arrays and maps it is in.
 	 * @return array|string|int|float|bool|null
-	 * @throws ProtocolException If it does not exist.
+	 * @throws ProtocolException If the element is missing.
 	 */
 	private function value( int $depth ) {
 		$type = ord( $this->take( 1 ) );

@@ -1,6 +1,6 @@
 <?php
 /**
- * What a call asks for.
+ * The request of a call.
  *
  * @package Ticketd
  */
@@ -28,7 +28,7 @@ final class Request {
 	private array $params;
 
 	/**
-	 * Takes both.
+	 * Takes the method and the parameters.
 	 *
 	 * @param string $method The method's name.
 	 * @param array  $params The parameters by name.
@@ -42,7 +42,7 @@ final class Request {
 	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
 	 *
 	 * @param array $fields Values by field name.
-	 * @return array The same.
+	 * @return array The same value.
 	 * @throws InputException If a value is not a single one.
 	 */
 	public static function fields( array $fields ): array {
@@ -61,8 +61,8 @@ final class Request {
 	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
 	 * an array with gaps, as a filter leaves it, would become a map.
 	 *
-	 * @param array $args What list_tickets() takes.
-	 * @return array The same.
+	 * @param array $args The arguments of list_tickets().
+	 * @return array The same value.
 	 * @throws InputException If an argument is of another shape.
 	 */
 	public static function query( array $args ): array {
@@ -90,7 +90,7 @@ final class Request {
 	 *
 	 * @param string $field  The field's name.
 	 * @param array  $values The list.
-	 * @return array The same.
+	 * @return array The same value.
 	 */
 	private static function choices( string $field, array $values ): array {
 		foreach ( $values as $value ) {
@@ -127,7 +127,7 @@ final class Request {
 	/**
 	 * A parameter, or null.
 	 *
-	 * @param string $name Its name.
+	 * @param string $name The name.
 	 * @return mixed
 	 */
 	public function param( string $name ) {

@@ -254,7 +254,7 @@ final class Spool {
 	/**
 	 * Reads a file.
 	 *
-	 * @param string $name Its name.
+	 * @param string $name The name.
 	 * @return Request|null Null where the file is ingested or holds no request; the daemon rejects such a file.
 	 */
 	private function read( string $name ): ?Request {

@@ -55,7 +55,7 @@ final class SpoolingClient {
 	private $identity;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param Client        $client   The client.
 	 * @param callable      $spool    Returns the spool; called once a change has to be spooled.
@@ -84,7 +84,7 @@ final class SpoolingClient {
 	 * Makes a ticket; see Client::create().
 	 *
 	 * @param array  $fields     Values by field name.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @param int    $id         The ticket's id, taken from the site's sequence; 0: the daemon chooses one.
 	 * @return array{id: int, revision: int} The revision is 0 where the change was spooled.
 	 */
@@ -105,8 +105,8 @@ final class SpoolingClient {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket; one that was spooled is dropped then.
+	 * @param string $request_id  Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist  Refuse unless the ticket exists; one that was spooled is dropped then.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
 	public function set(
@@ -128,8 +128,8 @@ final class SpoolingClient {
 	 * daemon did not take among those that it did included.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist   Refuse each unless there is its ticket; see set().
+	 * @param string $request_id   Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist   Refuse each unless the ticket exists; see set().
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
@@ -168,7 +168,7 @@ final class SpoolingClient {
 	 * Deletes a ticket; see Client::delete().
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
@@ -189,7 +189,7 @@ final class SpoolingClient {
 	/**
 	 * Spools a change that failed.
 	 *
-	 * @param TicketdException $failure Why it failed.
+	 * @param TicketdException $failure The failure.
 	 * @param Request|null     $request The change.
 	 * @return int The revision to return.
 	 * @throws TicketdException If it is not to be spooled or cannot be: the failure itself, or what is wrong with the
@@ -228,7 +228,7 @@ final class SpoolingClient {
 	/**
 	 * Spools one of several changes.
 	 *
-	 * @param TicketdException $failure Why it failed.
+	 * @param TicketdException $failure The failure.
 	 * @param Request          $request The change.
 	 * @return int|TicketdException The revision, or why it was not spooled.
 	 */
@@ -244,7 +244,7 @@ final class SpoolingClient {
 	 * Spools a create that failed. The daemon may have made the ticket nevertheless, under an id that no caller
 	 * received: by the request id it knows, and takes that one back.
 	 *
-	 * @param TicketdException $failure   Why it failed.
+	 * @param TicketdException $failure   The failure.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
 	 * @return int The ticket's id.
 	 * @throws TicketdException As spool() does; `unavailable` where no id is available.

@@ -1,6 +1,6 @@
 <?php
 /**
- * What every failure of a call has in common.
+ * The base of all failures of a call.
  *
  * @package Ticketd
  */
@@ -54,10 +54,10 @@ abstract class TicketdException extends \RuntimeException {
 	 * Makes the exception.
 	 *
 	 * @param string $reason    Stable name of the failure.
-	 * @param string $message   What is wrong and what to do, for people.
+	 * @param string $message   The fault and the operator's action, for people.
 	 * @param bool   $retryable Whether the same call may succeed later.
 	 * @param bool   $ambiguous Whether the call may have been done nevertheless.
-	 * @param string $field     The field or parameter to blame, if there is one.
+	 * @param string $field     The field or parameter to blame; empty: unknown.
 	 */
 	public function __construct(
 		string $reason,

@@ -32,7 +32,7 @@ final class Api {
 	private Settings $settings;
 
 	/**
-	 * What this PHP request has changed itself.
+	 * The changes of this PHP request.
 	 *
 	 * @var OwnChanges
 	 */
@@ -46,14 +46,14 @@ final class Api {
 	private Calls $calls;
 
 	/**
-	 * What reaches the daemon.
+	 * The clients of the daemon.
 	 *
 	 * @var Clients
 	 */
 	private Clients $clients;
 
 	/**
-	 * Takes the settings; nothing is opened before the first call.
+	 * Takes the settings; the first call connects.
 	 *
 	 * @param Settings $settings The settings.
 	 */
@@ -75,7 +75,7 @@ final class Api {
 	 * Makes a ticket.
 	 *
 	 * @param array  $fields     Values by field name.
-	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable; a random one by default.
 	 * @return array{id: int, revision: int}|\WP_Error The revision is 0 where the change was spooled.
 	 */
 	public function create( array $fields, string $request_id = '' ) {
@@ -103,7 +103,7 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
 	 * @param bool   $must_exist  Refuse unless the ticket exists; false: make the ticket if it does not exist.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
@@ -129,7 +129,7 @@ final class Api {
 	 * Merges fields into several tickets.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id   Makes the call repeatable; a random one by default.
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '' ) {
@@ -164,7 +164,7 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function update( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
@@ -220,8 +220,8 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
+	 * @param bool   $must_exist  Refuse unless the ticket exists.
 	 * @return int|\WP_Error
 	 */
 	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist = false ) {
@@ -239,7 +239,7 @@ final class Api {
 	 * Merges fields into several tickets, without asking or telling anybody.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id   Makes the call repeatable; a random one by default.
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	private function set_those( array $fields_by_id, string $request_id ) {
@@ -288,9 +288,9 @@ final class Api {
 	}
 
 	/**
-	 * Returns a page of tickets by what they hold.
+	 * Returns a page of a selection of tickets.
 	 *
-	 * @param array $args What the client's list_tickets() takes.
+	 * @param array $args The arguments of the client's list_tickets().
 	 * @return array{tickets: array[], next: string|null}|\WP_Error
 	 */
 	public function list_tickets( array $args = array() ) {
@@ -302,9 +302,9 @@ final class Api {
 	}
 
 	/**
-	 * Counts tickets by what they hold.
+	 * Counts the tickets of a selection.
 	 *
-	 * @param array $args What the client's count_tickets() takes.
+	 * @param array $args The arguments of the client's count_tickets().
 	 * @return int|\WP_Error
 	 */
 	public function count_tickets( array $args = array() ) {
@@ -319,7 +319,7 @@ final class Api {
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name.
-	 * @param array  $args  What the client's count_tickets() takes.
+	 * @param array  $args  The arguments of the client's count_tickets().
 	 * @return array{count: int, groups: array[]}|\WP_Error
 	 */
 	public function count_tickets_by( string $field, array $args = array() ) {
@@ -334,7 +334,7 @@ final class Api {
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable; a random one by default.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ) {
@@ -389,7 +389,7 @@ final class Api {
 	 * Retries dead letters: their changes are pending again.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
-	 * @return int|\WP_Error How many there were.
+	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_retry( ?array $ids ) {
 		return $this->attempt( 'dead_retry', static fn( Client $client ): int => $client->dead_retry( $ids ) );
@@ -399,7 +399,7 @@ final class Api {
 	 * Drops the changes of dead letters, for good.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
-	 * @return int|\WP_Error How many there were.
+	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_drop( ?array $ids ) {
 		return $this->attempt( 'dead_drop', static fn( Client $client ): int => $client->dead_drop( $ids ) );
@@ -422,7 +422,7 @@ final class Api {
 	 *
 	 * @param string   $method The protocol's method.
 	 * @param callable $call   Gets the current blog's client.
-	 * @return mixed What it returned, or a WP_Error.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function change( string $method, callable $call ) {
 		return $this->attempt(
@@ -448,7 +448,7 @@ final class Api {
 	 * @param callable      $call    Gets the current blog's client.
 	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
 	 *                               cannot.
-	 * @return mixed What either returned, or a WP_Error.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function attempt( string $method, callable $call, ?callable $without = null ) {
 		return Database::within( $this->settings->timeout_ms(), fn() => $this->bounded( $method, $call, $without ) );
@@ -461,7 +461,7 @@ final class Api {
 	 * @param callable      $call    Gets the current blog's client.
 	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
 	 *                               cannot.
-	 * @return mixed What either returned, or a WP_Error.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function bounded( string $method, callable $call, ?callable $without ) {
 		$begin = microtime( true );
@@ -481,7 +481,7 @@ final class Api {
 	}
 
 	/**
-	 * What answers the current blog's reads while the daemon is unreachable.
+	 * The fallback for the current blog's reads while the daemon is unreachable.
 	 */
 	private function fallback(): Fallback {
 		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );

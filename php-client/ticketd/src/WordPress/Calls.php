@@ -26,7 +26,7 @@ final class Calls {
 	private array $calls = array();
 
 	/**
-	 * How many there were.
+	 * The number of calls.
 	 *
 	 * @var int
 	 */
@@ -60,7 +60,7 @@ final class Calls {
 	}
 
 	/**
-	 * How many there were.
+	 * The number of calls.
 	 */
 	public function count(): int {
 		return $this->count;

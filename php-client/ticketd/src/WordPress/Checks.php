@@ -1,6 +1,6 @@
 <?php
 /**
- * What is checked.
+ * The checks.
  *
  * @package Ticketd
  */
@@ -22,7 +22,7 @@ defined( 'ABSPATH' ) || exit;
 final class Checks {
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
@@ -36,16 +36,16 @@ final class Checks {
 	private Settings $settings;
 
 	/**
-	 * What was found so far.
+	 * The findings so far.
 	 *
 	 * @var array[]
 	 */
 	private array $findings = array();
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Health   $health   How the daemon is.
+	 * @param Health   $health   The daemon's state.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Health $health, Settings $settings ) {
@@ -135,9 +135,9 @@ final class Checks {
 	}
 
 	/**
-	 * What there is to say of a table that ticketd did not make.
+	 * The message about a table that ticketd did not make.
 	 *
-	 * @param string $name Its name.
+	 * @param string $name The name.
 	 */
 	public static function adopted( string $name ): string {
 		$text = null === Table::describe( $name )
@@ -171,7 +171,7 @@ final class Checks {
 	}
 
 	/**
-	 * Checks what the daemon says.
+	 * Checks the daemon's status.
 	 */
 	private function check_daemon(): void {
 		$status = $this->health->status();
@@ -338,7 +338,7 @@ final class Checks {
 	}
 
 	/**
-	 * Says that PHP cannot spool, and what to do.
+	 * The message that PHP cannot spool.
 	 *
 	 * @param Spool $spool The spool.
 	 */
@@ -404,9 +404,9 @@ final class Checks {
 	/**
 	 * Adds a finding that needs no action.
 	 *
-	 * @param string $check   What was checked.
+	 * @param string $check   The check's name.
 	 * @param string $area    The test of Site Health.
-	 * @param string $message What was found.
+	 * @param string $message The finding.
 	 */
 	private function good( string $check, string $area, string $message ): void {
 		$this->add( $check, $area, 'good', '', $message );
@@ -415,11 +415,11 @@ final class Checks {
 	/**
 	 * Adds a finding.
 	 *
-	 * @param string $check   What was checked.
+	 * @param string $check   The check's name.
 	 * @param string $area    The test of Site Health.
 	 * @param string $state   `good`, `unknown`, `warning` or `error`.
-	 * @param string $title   What was found, in short.
-	 * @param string $message What was found, and what to do.
+	 * @param string $title   The finding in short.
+	 * @param string $message The finding, and the operator's action.
 	 */
 	private function add( string $check, string $area, string $state, string $title, string $message ): void {
 		$this->findings[] = compact( 'check', 'area', 'state', 'title', 'message' );

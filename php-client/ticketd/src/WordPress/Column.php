@@ -100,7 +100,7 @@ final class Column {
 	private ?string $default;
 
 	/**
-	 * Takes what describes the column.
+	 * Takes the description of the column.
 	 *
 	 * @param array $described A row of SHOW FULL COLUMNS.
 	 */

@@ -22,7 +22,7 @@ final class Cursor {
 	 * Writes a cursor.
 	 *
 	 * @param string      $sort         The sort.
-	 * @param bool        $is_ascending Whether it is ascending.
+	 * @param bool        $is_ascending Whether the order is ascending.
 	 * @param string|null $value        What the last ticket has in the column that is sorted by.
 	 * @param int         $id           The last ticket's id.
 	 */

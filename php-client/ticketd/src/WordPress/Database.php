@@ -51,7 +51,7 @@ final class Database {
 	 *
 	 * @param int      $timeout_ms The call's time, in milliseconds.
 	 * @param callable $call       The call.
-	 * @return mixed What it returned.
+	 * @return mixed The value of the call.
 	 */
 	public static function within( int $timeout_ms, callable $call ) {
 		$outer       = array( self::$until, self::$least );

@@ -157,7 +157,7 @@ final class DropIn {
 	/**
 	 * Writes to PHP's log why something failed. No value of a field is in it.
 	 *
-	 * @param mixed  $result    What may be a WP_Error.
+	 * @param mixed  $result    A value or a WP_Error.
 	 * @param int    $ticket_id The ticket's id.
 	 * @param string $action    `write` or `read`.
 	 */

@@ -32,7 +32,7 @@ final class Fallback {
 	private Spool $spool;
 
 	/**
-	 * What this PHP request has changed itself.
+	 * The changes of this PHP request.
 	 *
 	 * @var OwnChanges
 	 */
@@ -53,10 +53,10 @@ final class Fallback {
 	private string $table_name;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param Spool      $spool      The spool.
-	 * @param OwnChanges $own        What this PHP request has changed itself.
+	 * @param OwnChanges $own        The changes of this PHP request.
 	 * @param string     $site       The site's name in the daemon's configuration, as requests in the spool have it.
 	 * @param string     $table_name The name of the site's tickets table.
 	 */
@@ -101,7 +101,7 @@ final class Fallback {
 	/**
 	 * Lists tickets.
 	 *
-	 * @param array $args What the client's list_tickets() takes.
+	 * @param array $args The arguments of the client's list_tickets().
 	 * @return array{tickets: array[], next: string|null, stale: bool}|null Null where the database does not answer.
 	 */
 	public function list_tickets( array $args ): ?array {
@@ -121,7 +121,7 @@ final class Fallback {
 	/**
 	 * Counts tickets.
 	 *
-	 * @param array $args What the client's count_tickets() takes.
+	 * @param array $args The arguments of the client's count_tickets().
 	 * @return int|null Null where the database does not answer.
 	 */
 	public function count_tickets( array $args ): ?int {
@@ -133,7 +133,7 @@ final class Fallback {
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name.
-	 * @param array  $args  What the client's count_tickets() takes.
+	 * @param array  $args  The arguments of the client's count_tickets().
 	 * @return array{count: int, groups: array[], stale: bool}|null Null where the database does not answer.
 	 */
 	public function count_tickets_by( string $field, array $args ): ?array {

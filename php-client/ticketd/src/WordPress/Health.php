@@ -1,6 +1,6 @@
 <?php
 /**
- * How the daemon is.
+ * The daemon's state.
  *
  * @package Ticketd
  */
@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
 final class Health {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -29,9 +29,9 @@ final class Health {
 	private $status = null;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;

@@ -19,8 +19,8 @@ final class Input {
 	/**
 	 * A parameter of the address.
 	 *
-	 * @param string $name Its name.
-	 * @return string Empty where it is missing or no text.
+	 * @param string $name The name.
+	 * @return string Empty where the parameter is missing or no text.
 	 */
 	public static function query( string $name ): string {
 		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
@@ -30,8 +30,8 @@ final class Input {
 	/**
 	 * A field of a form that was posted.
 	 *
-	 * @param string $name Its name.
-	 * @return string Empty where it is missing or no text.
+	 * @param string $name The name.
+	 * @return string Empty where the parameter is missing or no text.
 	 */
 	public static function posted( string $name ): string {
 		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
@@ -65,7 +65,7 @@ final class Input {
 	/**
 	 * A ticket id.
 	 *
-	 * @param mixed $value What was sent.
+	 * @param mixed $value The sent value.
 	 * @return int 0 where it is none.
 	 */
 	public static function id( $value ): int {
@@ -75,7 +75,7 @@ final class Input {
 	/**
 	 * One line of text.
 	 *
-	 * @param mixed $value What was sent.
+	 * @param mixed $value The sent value.
 	 */
 	private static function text( $value ): string {
 		$text = is_string( $value ) ? wp_check_invalid_utf8( wp_unslash( $value ) ) : '';

@@ -31,7 +31,7 @@ final class Installer {
 	/**
 	 * Remembers the plugin's main file.
 	 *
-	 * @param string $file Its path.
+	 * @param string $file The path.
 	 */
 	public function __construct( string $file ) {
 		$this->file = $file;

@@ -32,17 +32,17 @@ final class Lifecycle {
 	private string $file;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param string $file The plugin's main file.
-	 * @param Api    $api  What calls the daemon.
+	 * @param Api    $api  The daemon's API.
 	 */
 	public function __construct( string $file, Api $api ) {
 		$this->file = $file;
@@ -133,7 +133,7 @@ final class Lifecycle {
 	 * Warns of pending changes. On the plugins page nothing is deactivated before the user confirms it: afterwards the
 	 * plugin could show no notice any more.
 	 *
-	 * @param string[] $problems     What is the matter.
+	 * @param string[] $problems     The trouble.
 	 * @param bool     $network_wide Whether the plugin is deactivated for the whole network.
 	 */
 	private function warn( array $problems, bool $network_wide ): void {

@@ -1,6 +1,6 @@
 <?php
 /**
- * What this PHP request has changed itself.
+ * The changes of this PHP request.
  *
  * @package Ticketd
  */

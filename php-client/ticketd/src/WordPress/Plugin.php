@@ -28,7 +28,7 @@ final class Plugin {
 	private static ?self $instance = null;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -50,7 +50,7 @@ final class Plugin {
 	}
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 */
 	public function api(): Api {
 		return $this->api;

@@ -29,7 +29,7 @@ final class Query {
 	private Table $table;
 
 	/**
-	 * What the list was asked for.
+	 * The list's arguments.
 	 *
 	 * @var array
 	 */
@@ -50,7 +50,7 @@ final class Query {
 	private array $values = array();
 
 	/**
-	 * Takes what is asked for.
+	 * Takes the arguments.
 	 *
 	 * @param Table $table The table.
 	 * @param array $args  What the client's list_tickets() takes; of a shape that it has let through.
@@ -317,7 +317,7 @@ final class Query {
 	/**
 	 * Adds a condition.
 	 *
-	 * @param string     $condition What must hold.
+	 * @param string     $condition The condition.
 	 * @param string|int ...$values The values of its placeholders.
 	 */
 	private function add( string $condition, ...$values ): void {
@@ -344,7 +344,7 @@ final class Query {
 	}
 
 	/**
-	 * What is sorted by, besides the id.
+	 * The expression to sort by, besides the id.
 	 *
 	 * @param string $sort The sort.
 	 * @throws InputException If the table has no such column.
@@ -378,9 +378,9 @@ final class Query {
 	 * Adds the condition that a ticket comes after the last one of the page before. NULL is lower than every value.
 	 *
 	 * @param string      $sort         The sort.
-	 * @param string      $expression   What is sorted by.
-	 * @param bool        $is_ascending Whether it is ascending.
-	 * @param string|null $value        What the last ticket has there.
+	 * @param string      $expression   The expression to sort by.
+	 * @param bool        $is_ascending Whether the order is ascending.
+	 * @param string|null $value        The last ticket's value.
 	 * @param int         $id           The last ticket's id.
 	 */
 	private function add_behind( string $sort, string $expression, bool $is_ascending, ?string $value, int $id ): void {

@@ -60,7 +60,7 @@ final class Table {
 	private bool $has_side;
 
 	/**
-	 * Takes what describes the table.
+	 * Takes the description of the table.
 	 *
 	 * @param string $name     Its name.
 	 * @param array  $columns  The columns by name.
@@ -169,7 +169,7 @@ final class Table {
 	/**
 	 * Whether there is a column that is a field.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function has( string $field ): bool {
 		if ( ! isset( $this->columns[ $field ] ) || '_' === $field[0] ) {
@@ -189,7 +189,7 @@ final class Table {
 	/**
 	 * The type of a column, in lower case and without length: `bigint`, `varchar`.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function type( string $field ): string {
 		return $this->columns[ $field ]->type();
@@ -198,7 +198,7 @@ final class Table {
 	/**
 	 * Whether a column's values are integers.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function is_integer( string $field ): bool {
 		return $this->has( $field ) && $this->columns[ $field ]->is_integer();
@@ -208,7 +208,7 @@ final class Table {
 	 * The column of a field that tickets can be selected by.
 	 *
 	 * @param string $field The field's name.
-	 * @throws InputException If it does not exist.
+	 * @throws InputException If the table has no such column.
 	 */
 	public function selectable( string $field ): Column {
 		if ( ! $this->has( $field ) || $this->columns[ $field ]->is_json() ) {
@@ -259,7 +259,7 @@ final class Table {
 	/**
 	 * A ticket that has no row yet, with the table's defaults.
 	 *
-	 * @param int    $id  Its id.
+	 * @param int    $id  The ticket's id.
 	 * @param string $now The time in UTC, as the database writes it.
 	 * @return array{id: int, revision: int, fields: array, deleted: bool}
 	 */

@@ -40,7 +40,7 @@ final class Uninstaller {
 	/**
 	 * Deletes options through WordPress, so that its cache forgets them, too.
 	 *
-	 * @param string $prefix What their names begin with.
+	 * @param string $prefix The names' prefix.
 	 */
 	private static function delete_options( string $prefix ): void {
 		global $wpdb;

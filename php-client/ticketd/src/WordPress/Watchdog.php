@@ -34,7 +34,7 @@ final class Watchdog {
 	private const FLUSH_MS = 20000;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -48,9 +48,9 @@ final class Watchdog {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -145,7 +145,7 @@ final class Watchdog {
 	 * Remembers and tells what was found.
 	 *
 	 * @param string $state     The state.
-	 * @param string $message   What is the matter.
+	 * @param string $message   The trouble.
 	 * @param int    $oldest_ms Age of the oldest change that waited, in milliseconds.
 	 * @param int    $flushed   Tickets that were flushed.
 	 */

@@ -1,6 +1,6 @@
 <?php
 /**
- * Notices for those who manage ticketd.
+ * Notices for managers.
  *
  * @package Ticketd
  */
@@ -19,7 +19,7 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Alerts {
 
-	/** Transient that holds what was found last. */
+	/** Transient of the last findings. */
 	private const FOUND = 'ticketd_alerts';
 
 	/**
@@ -30,7 +30,7 @@ final class Alerts {
 	private Checks $checks;
 
 	/**
-	 * Takes what finds them.
+	 * Takes the checks.
 	 *
 	 * @param Checks $checks The checks.
 	 */
@@ -46,7 +46,7 @@ final class Alerts {
 	}
 
 	/**
-	 * Forgets what was found last, as something was done about it.
+	 * Forgets the last findings after an action.
 	 */
 	public static function forget(): void {
 		delete_transient( self::FOUND );

@@ -1,6 +1,6 @@
 <?php
 /**
- * What a field of a ticket is changed with.
+ * The control of a ticket's field.
  *
  * @package Ticketd
  */
@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
 final class Control {
 
 	/**
-	 * Prints what a field is changed with.
+	 * Prints the control of a field.
 	 *
 	 * @param string $id         Its id in the page.
 	 * @param array  $field      The field.

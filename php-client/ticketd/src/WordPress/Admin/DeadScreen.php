@@ -19,11 +19,11 @@ defined( 'ABSPATH' ) || exit;
  */
 final class DeadScreen {
 
-	/** The confirmed drop, and what its nonce is for. */
+	/** The confirmed drop, and the action of its nonce. */
 	private const CONFIRMED = 'ticketd_drop';
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -44,16 +44,16 @@ final class DeadScreen {
 	private array $asked = array();
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
 	}
 
 	/**
-	 * Does what was posted, before anything is printed.
+	 * Handles a posted form before the output begins.
 	 */
 	public function load(): void {
 		if ( ! current_user_can( Capabilities::MANAGE ) ) {
@@ -81,7 +81,7 @@ final class DeadScreen {
 	}
 
 	/**
-	 * What a button of a row, or the bulk actions, ask for.
+	 * The action of a row's button or of the bulk actions.
 	 *
 	 * @return array{0: string, 1: int[]} Action and tickets; an empty action: nothing.
 	 */
@@ -101,7 +101,7 @@ final class DeadScreen {
 	 * Leaves a message and leads back to the list.
 	 *
 	 * @param int|\WP_Error $count  How many letters it was, or why it failed.
-	 * @param string        $action What was done.
+	 * @param string        $action The action.
 	 */
 	private function finish( $count, string $action ): void {
 		Alerts::forget();

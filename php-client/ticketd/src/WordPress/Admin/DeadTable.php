@@ -25,14 +25,14 @@ final class DeadTable extends \WP_List_Table {
 	private const PER_PAGE = 50;
 
 	/**
-	 * Why there is no list.
+	 * The reason for a missing list.
 	 *
 	 * @var \WP_Error|null
 	 */
 	public ?\WP_Error $error = null;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -48,7 +48,7 @@ final class DeadTable extends \WP_List_Table {
 	/**
 	 * Makes the table.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		parent::__construct(
@@ -88,7 +88,7 @@ final class DeadTable extends \WP_List_Table {
 	}
 
 	/**
-	 * What can be done with several letters.
+	 * The bulk actions.
 	 */
 	protected function get_bulk_actions(): array {
 		return array(
@@ -98,7 +98,7 @@ final class DeadTable extends \WP_List_Table {
 	}
 
 	/**
-	 * What stands where there are none.
+	 * The text of an empty list.
 	 */
 	public function no_items(): void {
 		esc_html_e( 'There are no dead letters.', 'ticketd' );
@@ -188,7 +188,7 @@ final class DeadTable extends \WP_List_Table {
 	}
 
 	/**
-	 * Prints what is refused.
+	 * Prints the rejected changes.
 	 *
 	 * @param array $letter The letter.
 	 */

@@ -22,16 +22,16 @@ defined( 'ABSPATH' ) || exit;
 final class Diagnostics {
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what asks the daemon.
+	 * Takes the daemon's state.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @param Health $health The daemon's state.
 	 */
 	public function __construct( Health $health ) {
 		$this->health = $health;
@@ -49,7 +49,7 @@ final class Diagnostics {
 	}
 
 	/**
-	 * All of it.
+	 * All rows.
 	 *
 	 * @return array<string, string> Values by name.
 	 */
@@ -81,7 +81,7 @@ final class Diagnostics {
 	}
 
 	/**
-	 * What a path leads to, and who may use it.
+	 * The type of a path and its access rights.
 	 *
 	 * @param string $path The path.
 	 */
@@ -107,7 +107,7 @@ final class Diagnostics {
 	 * Maps within maps as names with dots.
 	 *
 	 * @param array  $values The values.
-	 * @param string $prefix What their names begin with.
+	 * @param string $prefix The names' prefix.
 	 * @return array<string, string>
 	 */
 	private static function flat( array $values, string $prefix ): array {

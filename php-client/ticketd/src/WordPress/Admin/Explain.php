@@ -34,7 +34,7 @@ final class Explain {
 	}
 
 	/**
-	 * That what is shown may be old.
+	 * The warning of stale data.
 	 */
 	public static function staleness(): string {
 		return __(

@@ -1,6 +1,6 @@
 <?php
 /**
- * What the status screen does.
+ * The actions of the status screen.
  *
  * @package Ticketd
  */
@@ -22,23 +22,23 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Operations {
 
-	/** The form's action, and what its nonce is for. */
+	/** The form's action, and the action of its nonce. */
 	public const FLUSH = 'ticketd_flush';
 
 	/** How long one request flushes, in milliseconds. */
 	private const FLUSH_MS = 20000;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;

@@ -40,7 +40,7 @@ final class People {
 	/**
 	 * Loads users in one query, before they are named one by one.
 	 *
-	 * @param array $ids User ids; what is none is passed over.
+	 * @param array $ids User ids; invalid ids are passed over.
 	 */
 	public static function load( array $ids ): void {
 		cache_users( array_filter( array_unique( array_map( 'intval', $ids ) ) ) );

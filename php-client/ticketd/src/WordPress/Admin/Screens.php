@@ -29,7 +29,7 @@ final class Screens {
 	private const POSITION = 26;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -43,7 +43,7 @@ final class Screens {
 	private string $file;
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
@@ -57,9 +57,9 @@ final class Screens {
 	private Checks $checks;
 
 	/**
-	 * Takes what the screens need.
+	 * Takes the parts.
 	 *
-	 * @param Api    $api  What calls the daemon.
+	 * @param Api    $api  The daemon's API.
 	 * @param string $file The plugin's main file.
 	 */
 	public function __construct( Api $api, string $file ) {
@@ -172,9 +172,9 @@ final class Screens {
 	/**
 	 * Checks the tickets per page that an agent has chosen.
 	 *
-	 * @param mixed  $kept   What is kept unless it is changed here.
+	 * @param mixed  $kept   The value that is kept by default.
 	 * @param string $option The option.
-	 * @param mixed  $value  What was chosen.
+	 * @param mixed  $value  The chosen value.
 	 */
 	public function per_page( $kept, string $option, $value ): int {
 		unset( $kept, $option );

@@ -18,7 +18,7 @@ defined( 'ABSPATH' ) || exit;
  */
 final class SiteHealth {
 
-	/** What Site Health calls the states of findings, from bad to good. */
+	/** Site Health's names of the states of findings, from bad to good. */
 	private const STATES = array(
 		'error'   => 'critical',
 		'warning' => 'recommended',
@@ -34,17 +34,17 @@ final class SiteHealth {
 	private Checks $checks;
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what it shows.
+	 * Takes the parts.
 	 *
 	 * @param Checks $checks The checks.
-	 * @param Health $health How the daemon is.
+	 * @param Health $health The daemon's state.
 	 */
 	public function __construct( Checks $checks, Health $health ) {
 		$this->checks = $checks;
@@ -54,7 +54,7 @@ final class SiteHealth {
 	/**
 	 * The tests.
 	 *
-	 * @return array<string, string> By the area of their findings what is so where all are good.
+	 * @return array<string, string> By area the label of a good result.
 	 */
 	private static function areas(): array {
 		return array(

@@ -19,7 +19,7 @@ defined( 'ABSPATH' ) || exit;
 final class StatusScreen {
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
@@ -33,9 +33,9 @@ final class StatusScreen {
 	private Checks $checks;
 
 	/**
-	 * Takes what it shows.
+	 * Takes the parts.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @param Health $health The daemon's state.
 	 * @param Checks $checks The checks.
 	 */
 	public function __construct( Health $health, Checks $checks ) {
@@ -75,7 +75,7 @@ final class StatusScreen {
 	}
 
 	/**
-	 * What the script needs.
+	 * The script's data.
 	 */
 	public static function script_data(): array {
 		return array(

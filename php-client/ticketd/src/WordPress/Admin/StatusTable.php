@@ -119,7 +119,7 @@ final class StatusTable {
 	}
 
 	/**
-	 * What is in the spool.
+	 * The spool's files.
 	 *
 	 * @param array $spool The spool's part of the status.
 	 */

@@ -22,7 +22,7 @@ defined( 'ABSPATH' ) || exit;
 final class TicketForm {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -36,7 +36,7 @@ final class TicketForm {
 	private int $id;
 
 	/**
-	 * What the agent has typed and was not saved.
+	 * The agent's unsaved input.
 	 *
 	 * @var array<string, string>
 	 */
@@ -57,9 +57,9 @@ final class TicketForm {
 	private ?\WP_Error $error = null;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 * @param int $id  The ticket's id; 0: what the address says is none.
 	 */
 	public function __construct( Api $api, int $id ) {
@@ -68,7 +68,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * Saves what was posted. The caller has checked the capability.
+	 * Saves the posted form. The caller has checked the capability.
 	 */
 	public function load(): void {
 		if ( 'POST' !== ( $_SERVER['REQUEST_METHOD'] ?? '' ) ) {
@@ -209,7 +209,7 @@ final class TicketForm {
 	/**
 	 * Says why the ticket was not saved.
 	 *
-	 * @param array<string, string> $now What the fields are now.
+	 * @param array<string, string> $now The present fields.
 	 * @return string[] Fields that another user has changed since the agent saw them.
 	 */
 	private function show_error( array $now ): array {
@@ -284,7 +284,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * Prints what is not changed here.
+	 * Prints the read-only fields.
 	 *
 	 * @param array $ticket The ticket.
 	 */
@@ -325,7 +325,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * What the form's nonce is for.
+	 * The action of the form's nonce.
 	 */
 	private function nonce_action(): string {
 		return 'ticketd_ticket_' . $this->id;

@@ -20,24 +20,24 @@ defined( 'ABSPATH' ) || exit;
 final class Widget {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what it shows.
+	 * Takes the parts.
 	 *
-	 * @param Api    $api    What calls the daemon.
-	 * @param Health $health How the daemon is.
+	 * @param Api    $api    The daemon's API.
+	 * @param Health $health The daemon's state.
 	 */
 	public function __construct( Api $api, Health $health ) {
 		$this->api    = $api;

@@ -18,16 +18,16 @@ defined( 'ABSPATH' ) || exit;
 final class DeadCommand {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -42,10 +42,10 @@ final class DeadCommand {
 	 * : Print the values of this field alone.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print them.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:

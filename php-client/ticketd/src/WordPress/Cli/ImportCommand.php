@@ -28,7 +28,7 @@ final class ImportCommand {
 	private const CONNECT_SECONDS = 5;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -42,9 +42,9 @@ final class ImportCommand {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -80,7 +80,7 @@ final class ImportCommand {
 	 * : Read the file and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -150,7 +150,7 @@ final class ImportCommand {
 	 * : Read the table and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -235,7 +235,7 @@ final class ImportCommand {
 	 * : Read the hashes and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -363,7 +363,7 @@ final class ImportCommand {
 		$map = array();
 		foreach ( array_filter( explode( ',', (string) ( $assoc_args['map'] ?? '' ) ) ) as $pair ) {
 			if ( false === strpos( $pair, ':' ) ) {
-				/* translators: %s: what was typed */
+				/* translators: %s: the typed text */
 				\WP_CLI::error( sprintf( __( '"%s" is no pair: give column:field.', 'ticketd' ), $pair ) );
 			}
 			list( $column, $field ) = array_map( 'trim', explode( ':', $pair, 2 ) );

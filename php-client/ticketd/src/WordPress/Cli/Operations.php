@@ -26,7 +26,7 @@ final class Operations {
 	private const LONGEST_WAIT = 86400;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -40,9 +40,9 @@ final class Operations {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -74,7 +74,7 @@ final class Operations {
 	 * : Print this value of the result alone: flushed or dead.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -195,7 +195,7 @@ final class Operations {
 	 * : The tickets to compare; without any, all.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
 	 * : How to print the differences.
@@ -246,10 +246,10 @@ final class Operations {
 	 * ## OPTIONS
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print it.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:

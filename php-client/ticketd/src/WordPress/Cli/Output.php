@@ -101,7 +101,7 @@ final class Output {
 	/**
 	 * Prints a message on STDERR, apart from the data. With --quiet it prints nothing.
 	 *
-	 * @param string $message What to say.
+	 * @param string $message The message.
 	 */
 	public static function note( string $message ): void {
 		if ( ! \WP_CLI::get_config( 'quiet' ) ) {

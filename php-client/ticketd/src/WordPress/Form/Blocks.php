@@ -35,7 +35,7 @@ final class Blocks {
 	/**
 	 * Remembers the plugin's main file.
 	 *
-	 * @param string $file Its path.
+	 * @param string $file The path.
 	 */
 	public function __construct( string $file ) {
 		$this->file = $file;
@@ -91,7 +91,7 @@ final class Blocks {
 	 * @param string $shortcode   The shortcode.
 	 * @param array  $defaults    Defaults of its attributes by name, which are the shortcode's.
 	 * @param string $title       The block's title.
-	 * @param string $description What it is for.
+	 * @param string $description The description.
 	 */
 	private function add_block(
 		string $name,

@@ -44,7 +44,7 @@ final class Form {
 	);
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -58,7 +58,7 @@ final class Form {
 	private Settings $settings;
 
 	/**
-	 * What was typed, by field.
+	 * The typed texts by field.
 	 *
 	 * @var array<string, string>
 	 */
@@ -72,9 +72,9 @@ final class Form {
 	private array $errors = array();
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {

@@ -28,16 +28,16 @@ final class MyTickets {
 	private const MOST = 100;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -126,7 +126,7 @@ final class MyTickets {
 	/**
 	 * Shows one ticket.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id The ticket's id.
 	 */
 	private function one( int $id ): string {
 		$back   = '<p><a href="' . esc_url( self::address() ) . '">' . esc_html__(
