@@ -130,10 +130,13 @@ lint-go: ## Check formatting and run golangci-lint (builds itself the first time
 	$(GOLANGCI_LINT) run ./...
 
 .PHONY: lint-php
-lint-php: ## Check the syntax and style of the PHP files
+lint-php: ## Check the syntax and style of the PHP files, and that exceptions from the style give sniff and reason
 	@find $(PLUGIN) internal -name '*.php' -not -path '*/vendor/*' -print0 | \
 		xargs -0 -n 1 -P 2 php -d display_errors=stderr -l >/dev/null
 	@if [[ -f $(PLUGIN)/phpcs.xml ]]; then phpcs --standard=$(PLUGIN)/phpcs.xml; fi
+	@if git grep -nE 'phpcs:(ignore|disable|set)' -- '*.php' | grep -vE \
+		'phpcs:ignore [A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*){2,3}(, [A-Z][A-Za-z]*(\.[A-Z][A-Za-z]*){2,3})* -- [^ ].*\.$$'; then \
+		echo "write // phpcs:ignore Standard.Category.Sniff -- The reason." >&2; exit 1; fi
 
 .PHONY: lint-php-versions
 lint-php-versions: ## Check the plugin's syntax with PHP 7.4 to 8.5, which come through npm

@@ -121,7 +121,7 @@ final class TicketdWay extends Way {
 	 * The same with the spool behind it.
 	 */
 	private function spooling(): SpoolingClient {
-		return new SpoolingClient( $this->client(), new Spool( $this->spool ) );
+		return new SpoolingClient( $this->client(), fn() => new Spool( $this->spool ) );
 	}
 
 	/**

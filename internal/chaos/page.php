@@ -54,7 +54,9 @@ function chaos_call( array $op ): array {
 	$client   = new Client( new Connection( $op['socket'] ), '', Client::DEFAULT_TIMEOUT_MS, null, $breaker );
 	$spooling = new SpoolingClient(
 		$client,
-		new Spool( $op['spool'] ),
+		static function () use ( $op ): Spool {
+			return new Spool( $op['spool'] );
+		},
 		static function () use ( $op ): int {
 			return chaos_next_id( $op['database'], $op['table'] );
 		},

@@ -175,10 +175,11 @@ func TestGuidesFunctionsOfAnotherPlugin(t *testing.T) {
 	})
 	out := run(t, s, `
 		$api = Ticketd\WordPress\Plugin::instance()->api();
-		foreach ( ( new Ticketd\WordPress\Doctor( $api, new Ticketd\WordPress\Settings() ) )->examine() as $finding ) {
+		$checks = new Ticketd\WordPress\Checks( new Ticketd\WordPress\Health( $api ), new Ticketd\WordPress\Settings() );
+		foreach ( $checks->all() as $finding ) {
 			'drop-in' === $finding['check'] && print( implode( '|', $finding ) . "\n" );
 		}
-		foreach ( ( new Ticketd\WordPress\Admin\Health( $api ) )->alerts() as $alert ) {
+		foreach ( $checks->alerts() as $alert ) {
 			echo 'alert ', implode( '|', $alert ), "\n";
 		}
 		wp_set_current_user( 1 );
@@ -186,7 +187,7 @@ func TestGuidesFunctionsOfAnotherPlugin(t *testing.T) {
 		echo json_encode( my_support_plugin_get_ticket_metadata( 1 ) );`)
 	problem := regexp.MustCompile(`my_support_plugin_get_ticket_metadata\(\) belong to \S+/mu-plugins/stack\.php:`)
 	if n := len(problem.FindAllString(out, -1)); n != 3 || !strings.HasSuffix(out, `{"theirs":1}`) ||
-		!strings.Contains(out, "drop-in|warning|") || !strings.Contains(out, "alert warning|") {
+		!strings.Contains(out, "drop-in|site|warning|") || !strings.Contains(out, "alert warning|") {
 		t.Errorf("named %d times instead of 3:\n%s", n, out)
 	}
 	noNotices(t, s)

@@ -223,8 +223,8 @@ func TestWPImportRedis(t *testing.T) {
 		set  int
 		says string
 	}{
-		{n, "The key holds no hash"}, {n - 2, "created_at"}, {0, "3 tickets were refused"},
-		{0, "differs in status; --overwrite"}, {1, "3 tickets were refused"},
+		{n, "The key holds no hash"}, {n - 2, "created_at"}, {0, "3 tickets were rejected"},
+		{0, "differs in status; --overwrite"}, {1, "3 tickets were rejected"},
 	} {
 		if !strings.HasPrefix(lines[i], fmt.Sprintf("[%d,", want.set)) || !strings.Contains(lines[i], want.says) {
 			t.Errorf("import %d says %s, want %d set and %q", i+1, lines[i], want.set, want.says)

@@ -34,8 +34,8 @@ namespace Ticketd\Client;
 /**
  * Limits, methods, error codes, sorts and patterns of protocol/SPEC.md.
  *
- * While the daemon is there, it alone decides most of them: it answers ` + "`invalid`" + ` and says why. They count here where a
- * change is spooled or a list is made without it.
+ * A reachable daemon alone applies most of them: it answers ` + "`invalid`" + ` with the reason. They count here where a
+ * change is spooled or the database answers a list.
  */
 final class Protocol {
 `
@@ -68,13 +68,13 @@ func constants() []constant {
 		{"MAX_CHOICES", "Most values of one of them.", number(protocol.MaxChoices)},
 		{"MAX_CONTAINS", "Most bytes of a text that is searched for.", number(protocol.MaxContains)},
 		{"MAX_GROUPS", "Most groups of a count by a field.", number(protocol.MaxGroups)},
-		{"TIMEOUT_MS", "How long a client waits that does not say, in milliseconds.", milliseconds(protocol.DefaultTimeout)},
-		{"MAX_TIMEOUT_MS", "Most milliseconds that a client says it waits.", milliseconds(protocol.MaxTimeout)},
-		{"NAME", "What a field's name may be.", quoted(fmt.Sprintf(namePattern, protocol.MaxName-1))},
-		{"REQUEST_ID", "What a request id may be.", quoted(requestIDPattern)},
+		{"TIMEOUT_MS", "Timeout of a request without `timeout_ms`, in milliseconds.", milliseconds(protocol.DefaultTimeout)},
+		{"MAX_TIMEOUT_MS", "Longest `timeout_ms` of a request.", milliseconds(protocol.MaxTimeout)},
+		{"NAME", "The form of a field's name.", quoted(fmt.Sprintf(namePattern, protocol.MaxName-1))},
+		{"REQUEST_ID", "The form of a request id.", quoted(requestIDPattern)},
 		{"METHODS", "All methods.", list(daemon.Methods(), all[protocol.Method])},
 		{
-			"SLOW_METHODS", "Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing.",
+			"SLOW_METHODS", "Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs.",
 			list(daemon.Methods(), daemon.IsSlow),
 		},
 		{"SORTS", "What a list can be sorted by; the first is meant where none is named.", list(protocol.Sorts(), all[protocol.Sort])},

@@ -2,7 +2,7 @@
 /**
  * Plugin Name:       ticketd
  * Plugin URI:        https://github.com/ticketd/ticketd
- * Description:       Takes the frequent writes of support tickets off this site's database: a daemon keeps them and brings them to MySQL in batches.
+ * Description:       Takes the frequent writes of support tickets off this site's database: a daemon keeps them and flushes them to MySQL in batches.
  * Version:           0.1.0
  * Requires at least: 6.1
  * Requires PHP:      7.4

@@ -16,6 +16,6 @@ $client   = new Ticketd\Client\Client(
 	null,
 	new Ticketd\Client\Breaker( $spool )
 );
-$spooling = new Ticketd\Client\SpoolingClient( $client, new Ticketd\Client\Spool( $spool ) );
+$spooling = new Ticketd\Client\SpoolingClient( $client, fn() => new Ticketd\Client\Spool( $spool ) );
 $revision = $spooling->set( mt_rand( 1, 1000 ), array( 'status' => 'open', 'assigned_to' => mt_rand() ) );
 echo $revision > 0 ? 'ok' : 'spooled';

@@ -15,13 +15,15 @@ require $asked['source'] . '/autoload.php';
 
 $client = new SpoolingClient(
 	new Client( new Connection( $asked['socket'] ) ),
-	new Spool(
-		$asked['spool'],
-		Spool::MAX_BLOCKS,
-		static function () use ( $asked ): int {
-			return $asked['clock'];
-		}
-	),
+	static function () use ( $asked ): Spool {
+		return new Spool(
+			$asked['spool'],
+			Spool::MAX_BLOCKS,
+			static function () use ( $asked ): int {
+				return $asked['clock'];
+			}
+		);
+	},
 	null,
 	static function () use ( $asked ): string {
 		return $asked['identity'];

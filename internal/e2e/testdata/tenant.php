@@ -18,7 +18,7 @@ require __DIR__ . '/src/autoload.php';
 
 $spool    = new Spool( $_GET['spool'] );
 $client   = new Client( new Connection( $_GET['socket'] ), '', 5000, null, new Breaker( $_GET['spool'] ) );
-$spooling = new SpoolingClient( $client, $spool );
+$spooling = new SpoolingClient( $client, fn() => $spool );
 
 /**
  * What the page's plugin would lay over a ticket while the daemon is away.

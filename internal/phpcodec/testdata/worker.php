@@ -142,18 +142,18 @@ function read_spool( string $payload ): array {
 	static $folder = '';
 	if ( '' === $folder ) {
 		$folder = sys_get_temp_dir() . '/ticketd-spool-' . getmypid();
-		mkdir( Spool::of_user( $folder ), 0770, true );
+		mkdir( Breaker::of_user( $folder ), 0770, true );
 		register_shutdown_function(
 			static function () use ( $folder ): void {
-				array_map( 'unlink', glob( Spool::of_user( $folder ) . '/*' ) );
-				rmdir( Spool::of_user( $folder ) );
+				array_map( 'unlink', glob( Breaker::of_user( $folder ) . '/*' ) );
+				rmdir( Breaker::of_user( $folder ) );
 				rmdir( $folder );
 			}
 		);
 	}
 	$create = new Request( 'create', array( 'site' => 'main', 'request_id' => 'a' ) );
 	$tag    = substr( hash( 'sha256', "main\0a" ), 0, 16 );
-	file_put_contents( Spool::of_user( $folder ) . "/1764000000000005-7-$tag.frame", pack( 'N', 1 << 24 | strlen( $payload ) ) . $payload );
+	file_put_contents( Breaker::of_user( $folder ) . "/1764000000000005-7-$tag.frame", pack( 'N', 1 << 24 | strlen( $payload ) ) . $payload );
 	$spool = new Spool( $folder );
 	$taken = array( 'created ' . $spool->created( $create ) );
 	foreach ( $spool->waiting( array( 7 ) )[7] ?? array() as list( , $request ) ) {

@@ -6,5 +6,5 @@
 require '/mnt/php-client/ticketd/src/autoload.php';
 
 $client = new Ticketd\Client\Client( new Ticketd\Client\Connection() );
-$client = new Ticketd\Client\SpoolingClient( $client, new Ticketd\Client\Spool( Ticketd\Client\Spool::DEFAULT_FOLDER ) );
+$client = new Ticketd\Client\SpoolingClient( $client, fn() => new Ticketd\Client\Spool() );
 echo $client->set( (int) $argv[1], array( 'subject' => $argv[2] ) );

@@ -13,7 +13,6 @@ use Ticketd\Client\Codec;
 use Ticketd\Client\Connection;
 use Ticketd\Client\DaemonException;
 use Ticketd\Client\ExtCodec;
-use Ticketd\Client\Frame;
 use Ticketd\Client\InputException;
 use Ticketd\Client\LostException;
 use Ticketd\Client\Protocol;
@@ -55,7 +54,7 @@ final class ClientTest extends TestCase {
 	 * @param Peer $peer The peer.
 	 */
 	private function request( Peer $peer ): array {
-		return ( new PureCodec() )->decode( substr( hex2bin( $peer->request() ), Frame::HEADER_BYTES ) );
+		return ( new PureCodec() )->decode( substr( hex2bin( $peer->request() ), Connection::HEADER_BYTES ) );
 	}
 
 	/**
@@ -69,7 +68,7 @@ final class ClientTest extends TestCase {
 			} catch ( LostException $e ) {
 				unset( $e ); // The peer has nothing to say.
 			}
-			$sent = ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Frame::HEADER_BYTES ) );
+			$sent = ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Connection::HEADER_BYTES ) );
 			return $sent[3]['timeout_ms'] ?? null;
 		};
 		$this->assertNull( $told( Client::DEFAULT_TIMEOUT_MS, static fn( Client $client ) => $client->get( 1 ) ) );

@@ -12,7 +12,6 @@ use Ticketd\Client\Client;
 use Ticketd\Client\ConnectException;
 use Ticketd\Client\Connection;
 use Ticketd\Client\DaemonException;
-use Ticketd\Client\Frame;
 use Ticketd\Client\LostException;
 use Ticketd\Client\Protocol;
 use Ticketd\Client\ProtocolException;
@@ -171,7 +170,7 @@ final class ConnectionTest extends TestCase {
 				'timeout_ms' => Protocol::MAX_TIMEOUT_MS,
 			)
 		);
-		$this->assertSame( sha1( Frame::encode( $payload ) ), $peer->frame() );
+		$this->assertSame( sha1( Connection::frame( $payload ) ), $peer->frame() );
 	}
 
 	/**

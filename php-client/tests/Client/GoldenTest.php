@@ -10,7 +10,7 @@ namespace Ticketd\Tests\Client;
 use PHPUnit\Framework\TestCase;
 use Ticketd\Client\Codec;
 use Ticketd\Client\ExtCodec;
-use Ticketd\Client\Frame;
+use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
 
 /**
@@ -52,12 +52,12 @@ final class GoldenTest extends TestCase {
 	 */
 	public function test_golden_frame( Codec $codec, array $golden ): void {
 		$frame = $this->frame( $golden['file'] );
-		$this->assertSame( strlen( $frame ), Frame::HEADER_BYTES + Frame::payload_length( $frame ) );
-		$this->assertSame( $golden['value'], $codec->decode( substr( $frame, Frame::HEADER_BYTES ) ) );
+		$this->assertSame( strlen( $frame ), Connection::HEADER_BYTES + Connection::payload_length( $frame ) );
+		$this->assertSame( $golden['value'], $codec->decode( substr( $frame, Connection::HEADER_BYTES ) ) );
 
 		if ( 'request' === $golden['kind'] && $golden['canonical'] ) {
 			list( , $id, $method, $params ) = $golden['value'];
-			$this->assertSame( bin2hex( $frame ), bin2hex( Frame::encode( $codec->encode_request( $id, $method, $params ) ) ) );
+			$this->assertSame( bin2hex( $frame ), bin2hex( Connection::frame( $codec->encode_request( $id, $method, $params ) ) ) );
 		}
 	}
 

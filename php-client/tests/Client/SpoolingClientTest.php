@@ -12,7 +12,6 @@ use Ticketd\Client\Client;
 use Ticketd\Client\Codec;
 use Ticketd\Client\Connection;
 use Ticketd\Client\ExtCodec;
-use Ticketd\Client\Frame;
 use Ticketd\Client\PureCodec;
 use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
@@ -77,7 +76,7 @@ final class SpoolingClientTest extends TestCase {
 		$next_id    = function (): int {
 			return array_shift( $this->ids ) ?? 0;
 		};
-		return new SpoolingClient( $client, new Spool( $this->folder->path ), $next_id, fn() => $this->identity );
+		return new SpoolingClient( $client, fn() => new Spool( $this->folder->path ), $next_id, fn() => $this->identity );
 	}
 
 	/**
@@ -96,7 +95,7 @@ final class SpoolingClientTest extends TestCase {
 	private function spooled(): array {
 		$spooled = array();
 		foreach ( $this->folder->frames() as $name ) {
-			list( $type, $id, $method, $params ) = ( new PureCodec() )->decode( substr( $this->folder->contents( $name ), Frame::HEADER_BYTES ) );
+			list( $type, $id, $method, $params ) = ( new PureCodec() )->decode( substr( $this->folder->contents( $name ), Connection::HEADER_BYTES ) );
 			$this->assertSame( array( 0, 1 ), array( $type, $id ) );
 			$this->assertStringContainsString( "-{$params['id']}-", $name );
 			$spooled[] = array( $method, $params );
@@ -191,7 +190,7 @@ final class SpoolingClientTest extends TestCase {
 			$last      = @stream_socket_client( 'unix://' . $path, $errno, $error, 1.0 );
 			$waiting[] = $last;
 		} while ( false !== $last );
-		$client = new SpoolingClient( new Client( new Connection( $path ) ), new Spool( $this->folder->path ) );
+		$client = new SpoolingClient( new Client( new Connection( $path ) ), fn() => new Spool( $this->folder->path ) );
 		$this->assertSame( 0, $client->delete( 812 ) );
 		$this->assertIsResource( $server );
 		unlink( $path );
@@ -356,7 +355,7 @@ final class SpoolingClientTest extends TestCase {
 	public function test_an_ambiguous_create_keeps_its_request_id(): void {
 		$client = $this->client( array( array( array( 'frame' ), array( 'hold' ) ) ) );
 		$this->assertSame( 901, $client->create( self::FIELDS )['id'] );
-		$sent = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->request() ), Frame::HEADER_BYTES ) )[3];
+		$sent = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->request() ), Connection::HEADER_BYTES ) )[3];
 		$this->assertSame( array( array( 'create', array( 'id' => 901 ) + $sent ) ), $this->spooled() );
 	}
 
@@ -423,7 +422,7 @@ final class SpoolingClientTest extends TestCase {
 	 */
 	public function test_without_a_folder_the_failure_is_told(): void {
 		foreach ( array( '', '/nonexistent/ticketd', '/proc' ) as $path ) {
-			$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), new Spool( $path ), fn() => 901 );
+			$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), fn() => new Spool( $path ), fn() => 901 );
 			$calls  = array(
 				fn() => $client->set( 812, self::FIELDS ),
 				fn() => $client->create( self::FIELDS ),
@@ -443,7 +442,7 @@ final class SpoolingClientTest extends TestCase {
 	 */
 	public function test_a_full_folder_is_told(): void {
 		$spool  = new Spool( $this->folder->path, 1 );
-		$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), $spool );
+		$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), fn() => $spool );
 		$client->set( 1, self::FIELDS );
 		$failure = $this->failure( fn() => $client->set( 2, self::FIELDS, 0, 'again' ) );
 		$this->assertSame( array( 'overloaded', 'again' ), array( $failure->reason(), $failure->request_id() ) );

@@ -213,7 +213,7 @@ final class StrangersTest extends TestCase {
 		$this->assertFileDoesNotExist( $this->folder->own . '/' . Breaker::FILE );
 		$this->assertSame( 'passes', $this->passes() );
 
-		$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), $spool );
+		$client = new SpoolingClient( new Client( new Connection( Peer::free_path() ) ), fn() => $spool );
 		foreach ( array(
 			fn() => $client->set( 7, array( 'status' => 'open' ) ),
 			fn() => $client->create( array( 'status' => 'open' ) ),
@@ -270,12 +270,12 @@ final class StrangersTest extends TestCase {
 	 */
 	public function test_the_user_is_known_without_posix(): void {
 		$code = sprintf(
-			'require %s; echo Ticketd\Client\Spool::of_user( "/spool" );',
+			'require %s; echo Ticketd\Client\Breaker::of_user( "/spool" );',
 			var_export( dirname( __DIR__, 2 ) . '/ticketd/src/autoload.php', true )
 		);
 		$php  = array( PHP_BINARY, '-d', 'disable_functions=posix_geteuid', '-r', $code );
 		$said = exec( implode( ' ', array_map( 'escapeshellarg', $php ) ) );
 		$this->assertSame( '/spool/' . posix_geteuid(), $said );
-		$this->assertSame( '', Spool::of_user( '' ) );
+		$this->assertSame( '', Breaker::of_user( '' ) );
 	}
 }

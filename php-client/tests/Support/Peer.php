@@ -7,7 +7,7 @@
 
 namespace Ticketd\Tests\Support;
 
-use Ticketd\Client\Frame;
+use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
 
 /**
@@ -74,9 +74,9 @@ final class Peer {
 	 * common.
 	 */
 	public function request(): string {
-		list( , $id, $method, $params ) = ( new PureCodec() )->decode( substr( hex2bin( $this->frame() ), Frame::HEADER_BYTES ) );
+		list( , $id, $method, $params ) = ( new PureCodec() )->decode( substr( hex2bin( $this->frame() ), Connection::HEADER_BYTES ) );
 		unset( $params['timeout_ms'] );
-		return bin2hex( Frame::encode( ( new PureCodec() )->encode_request( $id, $method, $params ) ) );
+		return bin2hex( Connection::frame( ( new PureCodec() )->encode_request( $id, $method, $params ) ) );
 	}
 
 	/**

@@ -133,7 +133,7 @@ final class CommandTest extends SiteTestCase {
 				$this->operations()->flush( array(), array( 'timeout' => '5' ) );
 			}
 		);
-		$this->assertSame( 'MySQL refused 1 ticket.', $message );
+		$this->assertSame( 'The database rejected the changes of 1 ticket: a dead letter.', $message );
 		$this->assertSame( array( 20, 5, 15, 'finish' ), \WP_CLI::$bar );
 		$this->assertSame( array( array( 'table', array( $result ), array( 'flushed', 'dead' ) ) ), \WP_CLI::$printed );
 	}
@@ -244,13 +244,13 @@ final class CommandTest extends SiteTestCase {
 		$dead->list_( array(), array( 'format' => 'json' ) );
 		$dead->retry( array( '5' ), array() );
 		$drop = fn( array $args, array $options ) => $dead->drop( $args, $options );
-		$this->assertSame( 'Give up these changes for good?', $this->error_of( fn() => $drop( array(), array( 'all' => true ) ) ) );
+		$this->assertSame( 'Drop these dead letters for good?', $this->error_of( fn() => $drop( array(), array( 'all' => true ) ) ) );
 		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array(), array( 'yes' => true ) ) ) );
 		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array( '5' ), array( 'all' => true, 'yes' => true ) ) ) );
 		$drop( array(), array( 'all' => true, 'yes' => true ) );
 		$this->assertSame( '2025-11-24 16:00:00', \WP_CLI::$printed[0][1][0]['at'] );
 		$this->assertSame( '{"status":"x"}', \WP_CLI::$printed[0][1][0]['fields'] );
-		$this->assertSame( array( 'success', 'The changes of 2 tickets are given up.' ), end( \WP_CLI::$printed ) );
+		$this->assertSame( array( 'success', 'The rejected changes of 2 tickets are dropped.' ), end( \WP_CLI::$printed ) );
 		$this->assertSame( array( 'dead_list', array( 'limit' => 1000 ) ), $this->request() );
 		$this->assertSame( array( 'dead_retry', array( 'ids' => array( 5 ) ) ), $this->request() );
 		$this->assertSame( array( 'dead_drop', array( 'all' => true ) ), $this->request() );
@@ -267,7 +267,7 @@ final class CommandTest extends SiteTestCase {
 		$import  = new ImportCommand( Plugin::instance()->api(), new Settings() );
 		$run     = fn( array $options ) => $import->csv( array( $file->own . '/tickets.csv' ), $options + array( 'map' => 'State:status,Notes:' ) );
 		$message = $this->error_of( fn() => $run( array() ) );
-		$this->assertSame( '3 tickets were refused.', $message );
+		$this->assertSame( '3 tickets were rejected.', $message );
 		$result = array( 'created' => 1, 'set' => 1, 'refused' => 3 );
 		$this->assertSame( array( 'table', array( $result ), array_keys( $result ) ), end( \WP_CLI::$printed ) );
 		$this->assertSame( array( '5: "x" is no ticket id.', '6: 2 values instead of 4.', '4: subject: because' ), \WP_CLI::$warnings );

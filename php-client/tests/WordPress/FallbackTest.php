@@ -246,57 +246,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * What may be asked for, and which tickets that is.
-	 */
-	public function selections(): array {
-		return array(
-			'everything'      => array( array(), array( 5, 4, 3, 2, 1 ) ),
-			'deleted too'     => array( array( 'deleted' => true ), array( 6, 5, 4, 3, 2, 1 ) ),
-			'a value'         => array( array( 'where' => array( 'status' => 'open' ) ), array( 5, 3, 1 ) ),
-			'alternatives'    => array( array( 'where' => array( 'status' => array( 'closed', 'pending' ) ) ), array( 4, 2 ) ),
-			'two fields'      => array( array( 'where' => array( 'status' => 'open', 'customer_id' => 7 ) ), array( 1 ) ),
-			'NULL'            => array( array( 'where' => array( 'priority' => null ) ), array( 4, 2 ) ),
-			'NULL or a value' => array( array( 'where' => array( 'customer_id' => array( null, '8' ) ) ), array( 4, 3 ) ),
-			'text with %'     => array( array( 'where' => array( 'status' => "%s' OR 1=1 -- %d" ) ), array() ),
-			'a text within'   => array( array( 'contains' => array( 'status' => 'En' ) ), array( 5, 4, 3, 1 ) ),
-			'no wildcards'    => array( array( 'contains' => array( 'status' => 'o%n' ) ), array() ),
-			'from'            => array( array( 'created_at' => array( 'from' => '2026-11-02 10:00:00' ) ), array( 5, 4, 3, 2 ) ),
-			'before'          => array( array( 'created_at' => array( 'before' => '2026-11-02 10:00:00' ) ), array( 1 ) ),
-			'between'         => array( array( 'created_at' => array( 'from' => '2026-11-02', 'before' => '2026-11-04' ) ), array( 4, 3, 2 ) ),
-			'ascending'       => array( array( 'order' => 'asc' ), array( 1, 2, 3, 4, 5 ) ),
-			'by time'         => array( array( 'sort' => 'created_at' ), array( 5, 4, 3, 2, 1 ) ),
-			'by priority'     => array( array( 'sort' => 'priority', 'order' => 'asc' ), array( 2, 4, 3, 1, 5 ) ),
-			'from the end'    => array( array( 'sort' => 'priority' ), array( 5, 1, 3, 4, 2 ) ),
-		);
-	}
-
-	/**
-	 * They are listed in order and counted, in one page or in pages of one and two.
-	 *
-	 * @dataProvider selections
-	 * @param array $args What is asked for.
-	 * @param int[] $ids  Ids of the tickets.
-	 */
-	public function test_lists_and_counts( array $args, array $ids ): void {
-		$this->several();
-		$page = ticketd_list_tickets( $args + array( 'fresh' => true ) );
-		$this->assertSame( $ids, array_column( $page['tickets'], 'id' ) );
-		$this->assertSame( array( null, true ), array( $page['next'], $page['stale'] ) );
-		$this->assertSame( count( $ids ), ticketd_count_tickets( array_diff_key( $args, array( 'sort' => 1, 'order' => 1 ) ) ) );
-		foreach ( array( 1, 2 ) as $limit ) {
-			$seen  = array();
-			$after = array();
-			do {
-				$page  = ticketd_list_tickets( $args + array( 'limit' => $limit ) + $after );
-				$seen  = array_merge( $seen, array_column( $page['tickets'], 'id' ) );
-				$after = array( 'after' => $page['next'] );
-			} while ( null !== $page['next'] );
-			$this->assertSame( $ids, $seen );
-		}
-	}
-
-	/**
-	 * They are counted by the values of a field.
+	 * Tickets are counted by the values of a field.
 	 */
 	public function test_counts_by_a_field(): void {
 		$this->several();
@@ -350,48 +300,6 @@ final class FallbackTest extends OutageTestCase {
 		$page = ticketd_list_tickets( $args );
 		$this->assertSame( array( 3, 1 ), self::ids( array( 'after' => $page['next'], 'limit' => 5 ) + $args ) );
 		$this->assertSame( array( 1, '1.50' ), array( $page['tickets'][0]['fields']['vip'], $page['tickets'][0]['fields']['score'] ) );
-	}
-
-	/**
-	 * What the daemon refuses.
-	 */
-	public function bad_arguments(): array {
-		return array(
-			'another name'      => array( array( 'colour' => 'red' ), 'colour' ),
-			'no column'         => array( array( 'where' => array( 'color' => 'red' ) ), 'color' ),
-			'the key'           => array( array( 'where' => array( 'ticket_id' => 1 ) ), 'ticket_id' ),
-			'SQL as a name'     => array( array( 'where' => array( 'status`=1 OR `status' => 1 ) ), 'status`=1 OR `status' ),
-			'an empty name'     => array( array( 'where' => array( '' => 1 ) ), '' ),
-			'no alternative'    => array( array( 'where' => array( 'status' => array() ) ), 'status' ),
-			'many alternatives' => array( array( 'where' => array( 'status' => range( 1, 101 ) ) ), 'status' ),
-			'many fields'       => array( array( 'where' => array_fill( 0, 17, 1 ) ), 'where' ),
-			'text for a number' => array( array( 'where' => array( 'customer_id' => 'seven' ) ), 'customer_id' ),
-			'another end'       => array( array( 'created_at' => array( 'until' => '2026' ) ), 'created_at' ),
-			'search a number' => array( array( 'contains' => array( 'customer_id' => '7' ) ), 'customer_id' ),
-			'search nothing'  => array( array( 'contains' => array( 'status' => '' ) ), 'status' ),
-			'search too long' => array( array( 'contains' => array( 'status' => str_repeat( 'x', 257 ) ) ), 'status' ),
-			'another sort'      => array( array( 'sort' => 'subject' ), 'sort' ),
-			'another order'     => array( array( 'order' => 'up' ), 'order' ),
-			'no limit'          => array( array( 'limit' => 0 ), 'limit' ),
-			'too much'          => array( array( 'limit' => 1001 ), 'limit' ),
-			'a text as limit'   => array( array( 'limit' => '5' ), 'limit' ),
-			'no cursor'         => array( array( 'after' => 'garbage!' ), 'after' ),
-			'JSON, no cursor'   => array( array( 'after' => 'WzFd' ), 'after' ),
-			'deleted as text'   => array( array( 'deleted' => 'yes' ), 'deleted' ),
-		);
-	}
-
-	/**
-	 * It is refused here, too.
-	 *
-	 * @dataProvider bad_arguments
-	 * @param array  $args  What is asked for.
-	 * @param string $field What is to blame.
-	 */
-	public function test_bad_arguments_are_refused( array $args, string $field ): void {
-		$refusal = ticketd_list_tickets( $args );
-		$this->assertSame( array( 'ticketd_invalid', $field ), array( $refusal->get_error_code(), $refusal->get_error_data()['field'] ) );
-		$this->assertSame( 'ticketd_invalid', ticketd_count_tickets( $args )->get_error_code() );
 	}
 
 	/**

@@ -7,11 +7,16 @@
 
 namespace Ticketd\Tests\WordPress;
 
-use Ticketd\WordPress\Admin\Diagnostics;
-use Ticketd\WordPress\Admin\Health;
 use Ticketd\WordPress\Admin\Operations;
+use Ticketd\WordPress\Admin\SiteHealth;
+use Ticketd\WordPress\Admin\StatusScreen;
 use Ticketd\WordPress\Admin\StatusTable;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Cli\Operations as Cli;
+use Ticketd\WordPress\Format;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Plugin;
+use Ticketd\WordPress\Settings;
 
 /**
  * Alerts only where somebody must act, no secrets in what is shown, and an older daemon's status shown all the same.
@@ -29,19 +34,26 @@ final class HealthTest extends SiteTestCase {
 	);
 
 	/**
+	 * The checks of a new request.
+	 */
+	private static function checks(): Checks {
+		return new Checks( new Health( Plugin::instance()->api() ), new Settings() );
+	}
+
+	/**
 	 * Statuses, and what must be said of them.
 	 */
 	public function statuses(): array {
 		$down = array( 'state' => 'down', 'since_ms' => 5000, 'reason' => 'dial app:secret@tcp(db:3306): refused' );
 		return array(
 			'well'       => array( array(), array() ),
-			'lag'        => array( array( 'oldest_dirty_ms' => 901000 ), array( 'warning' => 'waiting for the database for 15 mins' ) ),
-			'dead'       => array( array( 'dead' => 2 ), array( 'error' => 'refuses the changes of 2 tickets' ) ),
-			'set aside'  => array( array( 'spool' => array( 'bad' => 1 ) ), array( 'error' => '1 change could not be used' ) ),
+			'lag'        => array( array( 'oldest_dirty_ms' => 901000 ), array( 'error' => 'Pending tickets: 17; lag: 15 mins.' ) ),
+			'dead'       => array( array( 'dead' => 2 ), array( 'error' => 'rejects the changes of 2 tickets' ) ),
+			'set aside'  => array( array( 'spool' => array( 'bad' => 1 ) ), array( 'error' => '1 spooled change was rejected' ) ),
 			'a warning'  => array( array( 'warnings' => array( 'Redis may evict' ) ), array( 'warning' => 'Redis may evict' ) ),
-			'store down' => array( array( 'store' => $down ), array( 'error' => 'not answered for 5.0 s: dial ***:***@tcp(db:3306): refused' ) ),
-			'sink down'  => array( array( 'sink' => $down, 'oldest_dirty_ms' => 901000 ), array( 'error' => 'database has not taken changes' ) ),
-			'paused'     => array( array( 'sink' => array( 'state' => 'paused' ) + $down ), array( 'error' => 'table of tickets has not been usable' ) ),
+			'store down' => array( array( 'store' => $down ), array( 'error' => 'unreachable for 5.0 s: dial ***:***@tcp(db:3306): refused' ) ),
+			'sink down'  => array( array( 'sink' => $down, 'oldest_dirty_ms' => 901000 ), array( 'error' => 'database has been unreachable' ) ),
+			'paused'     => array( array( 'sink' => array( 'state' => 'paused' ) + $down ), array( 'error' => 'tickets table has not been usable' ) ),
 		);
 	}
 
@@ -54,7 +66,7 @@ final class HealthTest extends SiteTestCase {
 	 */
 	public function test_alerts( array $status, array $alerts ): void {
 		$this->daemon( array( null, $status + self::WELL ) );
-		$found = ( new Health( Plugin::instance()->api() ) )->alerts();
+		$found = self::checks()->alerts();
 		$this->assertSame( array_keys( $alerts ), array_column( $found, 0 ) );
 		foreach ( array_values( $alerts ) as $index => $part ) {
 			$this->assertStringContainsString( $part, $found[ $index ][1] );
@@ -63,10 +75,50 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
+	 * Doctor, Site Health and the status screen show the findings of one list, each of them all.
+	 *
+	 * @dataProvider statuses
+	 * @param array $status What differs from a daemon that is well.
+	 */
+	public function test_three_places_show_one_list( array $status ): void {
+		$this->daemon( array( null, $status + self::WELL ), array( null, $status + self::WELL ) );
+		$health   = new Health( Plugin::instance()->api() );
+		$checks   = new Checks( $health, new Settings() );
+		$findings = $checks->all();
+
+		foreach ( array( 'wp-cli', 'WP_CLI', 'Formatter' ) as $file ) {
+			require_once __DIR__ . "/../Support/$file.php";
+		}
+		\WP_CLI::$printed = array();
+		try {
+			( new Cli( Plugin::instance()->api(), new Settings() ) )->doctor( array(), array() );
+		} catch ( \RuntimeException $failure ) {
+			$this->assertContains( 'error', array_column( $findings, 'state' ), $failure->getMessage() );
+		}
+		$this->assertSame( array_column( $findings, 'message' ), array_column( \WP_CLI::$printed[0][1], 'message' ) );
+
+		$descriptions = '';
+		foreach ( ( new SiteHealth( $checks, $health ) )->add_tests( array() )['direct'] as $test ) {
+			$result        = $test['test']();
+			$descriptions .= $result['description'];
+			$this->assertNotSame( '', $result['label'] );
+		}
+		ob_start();
+		$show = new \ReflectionMethod( StatusScreen::class, 'show_checks' );
+		$show->setAccessible( true );
+		$show->invoke( new StatusScreen( $health, $checks ) );
+		$screen = (string) ob_get_clean();
+		foreach ( $findings as $finding ) {
+			$this->assertSame( 1, substr_count( $descriptions, '<p>' . esc_html( $finding['message'] ) . '</p>' ), $finding['message'] );
+			$this->assertStringContainsString( '<td>' . esc_html( $finding['message'] ) . '</td>', $screen );
+		}
+	}
+
+	/**
 	 * A daemon that is away is the one alert.
 	 */
 	public function test_an_absent_daemon_is_an_alert(): void {
-		$found = ( new Health( Plugin::instance()->api() ) )->alerts();
+		$found = self::checks()->alerts();
 		$this->assertSame( array( 'error' ), array_column( $found, 0 ) );
 	}
 
@@ -76,7 +128,7 @@ final class HealthTest extends SiteTestCase {
 	public function test_a_status_is_asked_for_once_and_completed(): void {
 		$this->daemon( array( null, self::WELL ) );
 		$health = new Health( Plugin::instance()->api() );
-		$health->alerts();
+		( new Checks( $health, new Settings() ) )->alerts();
 		$values = StatusTable::values( $health->status() );
 		$this->assertSame( array( '17', '0.2 s', '0', 'empty' ), array( $values['dirty'], $values['oldest'], $values['dead'], $values['journal'] ) );
 		foreach ( StatusTable::groups() as $labels ) {
@@ -97,7 +149,7 @@ final class HealthTest extends SiteTestCase {
 			"Access denied for user 'app'@'localhost'"                  => "Access denied for user 'app'@'localhost'",
 		);
 		foreach ( $texts as $text => $masked ) {
-			$this->assertSame( $masked, Diagnostics::masked( $text ) );
+			$this->assertSame( $masked, Format::masked( $text ) );
 		}
 	}
 

@@ -7,7 +7,7 @@
 
 namespace Ticketd\Tests\WordPress;
 
-use Ticketd\Client\Frame;
+use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
 use Ticketd\Client\Request;
 use Ticketd\Client\Spool;
@@ -76,7 +76,7 @@ abstract class OutageTestCase extends SiteTestCase {
 	protected function spooled(): array {
 		$spooled = array();
 		foreach ( $this->folder->frames() as $name ) {
-			$message   = ( new PureCodec() )->decode( substr( $this->folder->contents( $name ), Frame::HEADER_BYTES ) );
+			$message   = ( new PureCodec() )->decode( substr( $this->folder->contents( $name ), Connection::HEADER_BYTES ) );
 			$spooled[] = array( $message[2], $message[3] );
 		}
 		return $spooled;

@@ -7,7 +7,7 @@
 
 namespace Ticketd\Tests\WordPress;
 
-use Ticketd\WordPress\Doctor;
+use Ticketd\WordPress\Checks;
 use Ticketd\WordPress\Installer;
 use Ticketd\WordPress\Table;
 
@@ -115,10 +115,10 @@ final class SideTableTest extends OutageTestCase {
 	 */
 	public function test_the_doctor_knows_it(): void {
 		$this->adopt();
-		$this->assertStringNotContainsString( 'cannot be read', Doctor::adopted( self::TABLE ) );
+		$this->assertStringNotContainsString( 'cannot be read', Checks::adopted( self::TABLE ) );
 		$this->sql( 'ALTER TABLE wp_support_tickets CHANGE ticket_id id INT AUTO_INCREMENT' );
 		$this->assertNull( Table::describe( self::TABLE ) );
-		$this->assertStringContainsString( 'cannot be read', Doctor::adopted( self::TABLE ) );
+		$this->assertStringContainsString( 'cannot be read', Checks::adopted( self::TABLE ) );
 		$this->assertSame( 'ticketd_unavailable', ticketd_get_ticket( 1 )->get_error_code() );
 	}
 }

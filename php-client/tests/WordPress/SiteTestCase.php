@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\WordPress;
 
 use PHPUnit\Framework\TestCase;
-use Ticketd\Client\Frame;
+use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
@@ -73,7 +73,7 @@ abstract class SiteTestCase extends TestCase {
 	 * The next request that the peer read: method and parameters.
 	 */
 	protected function whole_request(): array {
-		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Frame::HEADER_BYTES ) );
+		$message = ( new PureCodec() )->decode( substr( hex2bin( $this->peer->frame() ), Connection::HEADER_BYTES ) );
 		return array( $message[2], $message[3] );
 	}
 }

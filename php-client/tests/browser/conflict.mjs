@@ -42,7 +42,7 @@ test( 'what another agent changed meanwhile is shown, not overwritten', async ()
 	await one.selectOption( '#ticketd-field-status', 'closed' );
 	await one.fill( '#ticketd-field-subject', 'Where is it?' );
 	await follow( one, () => one.click( '#submit' ) );
-	assert.match( ( await notices( one ) ).join(), /somebody else has changed/ );
+	assert.match( ( await notices( one ) ).join(), /another user has changed/ );
 	let now = await fields();
 	assert.deepEqual( [ now.status, now.priority, now.subject.slice( 0, 11 ) ], [ 'solved', 'urgent', 'Where is my' ] );
 	assert.match( await one.locator( '#ticketd-field-status-note' ).innerText(), /from "Pending" to "Solved".*your "Closed"/ );

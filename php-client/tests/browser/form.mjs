@@ -45,7 +45,7 @@ test( 'what is missing is said beside its field, and what was typed stays', asyn
 	await page.evaluate( () => document.querySelector( '#ticketd-form' ).setAttribute( 'novalidate', '' ) );
 	await page.getByLabel( 'Subject' ).fill( 'Only a subject' );
 	await follow( page, () => page.getByRole( 'button', { name: 'Send' } ).click() );
-	assert.match( await page.getByRole( 'alert' ).innerText(), /look at the fields/ );
+	assert.match( await page.getByRole( 'alert' ).innerText(), /check the marked fields/ );
 	assert.equal( await page.getByLabel( 'Subject' ).inputValue(), 'Only a subject' );
 	await shot( page, 'form' );
 	await page.context().close();

@@ -63,7 +63,7 @@ test( 'flush with progress, charts that follow', async () => {
 	await shot( page, 'status' );
 
 	await page.click( '#ticketd-pause' );
-	assert.equal( await page.locator( '#ticketd-pause' ).innerText(), 'Go on' );
+	assert.equal( await page.locator( '#ticketd-pause' ).innerText(), 'Resume' );
 	await settled( page );
 	await page.context().close();
 } );
@@ -91,48 +91,48 @@ test( 'the same without a script', async () => {
 	await visit( page, status );
 	assert.equal( await value( page, 'dirty' ), '5' );
 	await follow( page, () => page.click( '#ticketd-flush button' ) );
-	assert.match( ( await notices( page ) ).join(), /5 tickets were brought/ );
+	assert.match( ( await notices( page ) ).join(), /5 tickets flushed/ );
 	assert.equal( await value( page, 'dirty' ), '0' );
 	assert.match( await page.inputValue( '#ticketd-diagnostics' ), /status.dirty: 0/ );
 	await page.context().close();
 } );
 
-test( 'dead letters: shown, tried again, given up', async () => {
+test( 'dead letters: shown, retried, dropped', async () => {
 	await control( '/sql', "ALTER TABLE wp_support_tickets ADD CONSTRAINT known CHECK (category <> 'forbidden')" );
 	await change( 3, 'array( "category" => "forbidden" )' );
 	await php( 'echo wp_json_encode( ticketd_flush() );' );
 	const page = await login( manager );
 	await visit( page, 'index.php' );
-	assert.match( ( await notices( page ) ).join(), /refuses the changes of 3 tickets/ );
+	assert.match( ( await notices( page ) ).join(), /rejects the changes of 3 tickets/ );
 	await visit( page, dead );
 	assert.equal( await page.locator( 'tbody tr' ).count(), 3 );
 	assert.match( await page.locator( 'tbody tr' ).first().innerText(), /known[\s\S]*4025[\s\S]*category: forbidden/ );
 	await page.setViewportSize( { width: 1280, height: 620 } );
 	await shot( page, 'dead-letters' );
 
-	// Still refused: it comes back.
+	// Still rejected: the dead letter comes back.
 	await follow( page, () => page.click( 'button[name=retry][value="1"]' ) );
-	assert.match( ( await notices( page ) ).join(), /1 ticket is tried again/ );
+	assert.match( ( await notices( page ) ).join(), /1 ticket is pending again/ );
 	await page.waitForFunction( async () => {
 		const text = await ( await fetch( location.href ) ).text();
 		return text.includes( 'letter-1"' );
 	} );
-	// Given up, but not without a question.
+	// Dropped, but not without a question.
 	await visit( page, dead );
 	await follow( page, () => page.click( 'button[name=drop][value="1"]' ) );
 	assert.match( await page.locator( '.ticketd-screen' ).innerText(), /for good: 1\?/ );
 	await follow( page, () => page.click( 'a:has-text("Keep them")' ) );
 	assert.equal( await page.locator( 'tbody tr' ).count(), 3 );
 	await follow( page, () => page.click( 'button[name=drop][value="1"]' ) );
-	await follow( page, () => page.click( 'button:has-text("Give up these changes")' ) );
-	assert.match( ( await notices( page ) ).join(), /given up/ );
+	await follow( page, () => page.click( 'button:has-text("Drop these changes")' ) );
+	assert.match( ( await notices( page ) ).join(), /dropped/ );
 	assert.equal( await page.locator( 'tbody tr' ).count(), 2 );
-	// Put right, and all tried again.
+	// Corrected, and all retried.
 	await control( '/sql', 'ALTER TABLE wp_support_tickets DROP CONSTRAINT known' );
 	await page.check( '#cb-select-all-1' );
 	await page.selectOption( '#bulk-action-selector-top', 'retry' );
 	await follow( page, () => page.click( '#doaction' ) );
-	assert.match( ( await notices( page ) ).join(), /2 tickets are tried again/ );
+	assert.match( ( await notices( page ) ).join(), /2 tickets are pending again/ );
 	await page.waitForFunction( async () => {
 		const text = await ( await fetch( location.href ) ).text();
 		return text.includes( 'no dead letters' );
@@ -154,7 +154,7 @@ test( 'Site Health', async () => {
 			}
 		}
 		echo wp_json_encode( $all );` );
-	assert.deepEqual( tests, { ticketd_connection: 'good', ticketd_table: 'good', ticketd_store: 'good', ticketd_lag: 'good', ticketd_spool: 'good' } );
+	assert.deepEqual( tests, { ticketd_connection: 'good', ticketd_table: 'good', ticketd_store: 'good', ticketd_lag: 'good', ticketd_spool: 'good', ticketd_site: 'recommended' } );
 	await visit( page, 'site-health.php?tab=debug' );
 	await page.click( 'button[aria-controls=health-check-accordion-block-ticketd]' );
 	assert.match( await page.locator( '#health-check-accordion-block-ticketd' ).innerText(), /status.store.state\s+up/ );

@@ -12,13 +12,13 @@ test( 'without Redis the screens say what may be missing', async () => {
 	const page = await login( manager );
 	await control( '/redis/stop' );
 	await visit( page, 'admin.php?page=ticketd' );
-	assert.match( ( await notices( page ) ).join(), /latest changes may be missing/ );
+	assert.match( ( await notices( page ) ).join(), /pending changes may be missing/ );
 	assert.equal( ( await column( page, 'subject' ) ).length, 50 );
 	await visit( page, 'admin.php?page=ticketd-status' );
-	assert.match( ( await notices( page ) ).join(), /store of changes has not answered/ );
+	assert.match( ( await notices( page ) ).join(), /store of pending changes has been unreachable/ );
 	assert.match( await page.locator( '[data-status=store]' ).innerText(), /Redis, down/ );
 	await visit( page, 'admin.php?page=ticketd&ticket=9' );
-	assert.match( ( await notices( page ) ).join(), /latest changes may be missing/ );
+	assert.match( ( await notices( page ) ).join(), /pending changes may be missing/ );
 	await control( '/redis/start' );
 	await page.waitForFunction( async () => {
 		const text = await ( await fetch( 'admin.php?page=ticketd' ) ).text();
@@ -41,7 +41,7 @@ test( 'without the daemon agents see the database, and what they type is not los
 	await visit( page, 'index.php' );
 	assert.match( ( await notices( page ) ).join(), /ticketd does not answer/ );
 	await visit( page, 'admin.php?page=ticketd' );
-	assert.match( ( await notices( page ) ).join(), /latest changes may be missing/ );
+	assert.match( ( await notices( page ) ).join(), /pending changes may be missing/ );
 	assert.equal( ( await column( page, 'subject' ) ).length, 50 );
 	await shot( page, 'outage' );
 	await visit( page, 'admin.php?page=ticketd-dead' );

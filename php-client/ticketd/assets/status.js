@@ -144,7 +144,7 @@
 		return call( settings.status, 'GET' ).then( take ).catch( tellLost );
 	}
 
-	/** Asks again and again, while somebody can see it. */
+	/** Asks again and again while the page is visible. */
 	function follow() {
 		var asked = paused || document.hidden ? Promise.resolve() : refresh();
 		asked.then( function () {

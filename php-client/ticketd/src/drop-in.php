@@ -15,7 +15,8 @@ if ( ! function_exists( 'my_support_plugin_write_ticket_metadata' ) ) {
 	 *
 	 * @param int   $ticket_id The ticket's id.
 	 * @param array $metadata  Values by field name.
-	 * @return bool Whether the daemon has taken them, or the spool while it is away; the reason is in PHP's log.
+	 * @return bool Whether the daemon has taken them, or the spool while the daemon is unreachable; the reason is in
+	 *              PHP's log.
 	 */
 	function my_support_plugin_write_ticket_metadata( int $ticket_id, array $metadata ): bool {
 		return Ticketd\WordPress\DropIn::write( $ticket_id, $metadata );
@@ -29,7 +30,7 @@ if ( ! function_exists( 'my_support_plugin_update_ticket_metadata_field' ) ) {
 	 * @param int                        $ticket_id The ticket's id.
 	 * @param string                     $field     The field's name.
 	 * @param string|int|float|bool|null $value     Its value.
-	 * @return bool Whether the daemon has taken it, or the spool while it is away.
+	 * @return bool Whether the daemon has taken it, or the spool while the daemon is unreachable.
 	 */
 	function my_support_plugin_update_ticket_metadata_field( int $ticket_id, string $field, $value ): bool {
 		return Ticketd\WordPress\DropIn::write( $ticket_id, array( $field => $value ) );

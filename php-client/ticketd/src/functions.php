@@ -4,19 +4,19 @@
  *
  * Each of them returns a WP_Error when it fails: its code is `ticketd_` and the protocol's error code (or `timeout`,
  * `lost`, `protocol`), its data holds `status` (for HTTP), `field`, `retryable`, `ambiguous` (the call may have been
- * done all the same) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
+ * done nevertheless) and `request_id` (under which it may be repeated). None of them waits longer than one deadline.
  *
- * While the daemon is away, changes wait in the spool folder, and reads come from the database:
+ * While the daemon is unreachable, changes are spooled, and reads come from the database:
  *
- * - A change that waits counts as done and returns the revision 0: "accepted, revision not known yet". The daemon has
- *   not seen it. What it refuses later (a column that there is not, a text that is too long) it sets aside with the
- *   reason in the spool's folder `bad`; nobody who called a function here learns of that. A change with $if_revision is
+ * - A spooled change counts as done and returns the revision 0: "accepted, revision not known yet". The daemon has
+ *   not seen it. What the daemon rejects later (an unknown column, a text that is too long) it moves with the
+ *   reason to the spool's folder `bad`; the caller does not learn of that. A change with $if_revision is
  *   not spooled but fails.
- * - What is read carries `stale`: true. It is the database's row, with this host's own spooled changes over it; changes
- *   that the daemon has taken and not brought to the database yet are missing, and a ticket of which the database knows
- *   nothing yet is `ticketd_unavailable` (or null among several).
+ * - What is read carries `stale`: true. It is the database's row, with this host's own spooled changes over it; pending
+ *   changes in the daemon's store are missing, and a ticket without a row in the database is `ticketd_unavailable` (or
+ *   null among several).
  *
- * Without a spool folder that PHP can write, changes fail while the daemon is away.
+ * Without a spool folder that PHP can write, changes fail while the daemon is unreachable.
  *
  * @package Ticketd
  */
@@ -26,10 +26,10 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Makes a ticket.
  *
- * While the daemon is away, the id comes from the table's sequence in the database. That must not be undone: do not
- * call this within a transaction that may be rolled back.
+ * While the daemon is unreachable, the id comes from the table's sequence in the database. That must not be undone: do
+ * not call this within a transaction that may be rolled back.
  *
- * @param array  $fields     Values by field name; fields that are not named get the table's defaults.
+ * @param array  $fields     Values by field name; other fields get the table's defaults.
  * @param string $request_id Makes the call repeatable for a day: the same id, the same ticket. One is made up where
  *                           it is empty, good for ten minutes; it is in the data of a WP_Error.
  * @return int|WP_Error The ticket's id.
@@ -43,11 +43,11 @@ function ticketd_create_ticket( array $fields, string $request_id = '' ) {
  * Merges fields into a ticket; makes the ticket if it does not exist, unless `$must_exist` forbids that.
  *
  * @param int    $id          The ticket's id.
- * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+ * @param array  $fields      Values by field name; null is NULL. Other fields keep their values.
  * @param int    $if_revision Refuse with `ticketd_conflict` unless the ticket is at this revision; 0: do not ask.
- * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
- * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is away the
- *                            change is accepted, and dropped later if the ticket does not exist.
+ * @param string $request_id  Makes the call repeatable for a day; a random one by default.
+ * @param bool   $must_exist  Refuse with `ticketd_not_found` unless there is the ticket. While the daemon is
+ *                            unreachable the change is accepted, and dropped later if the ticket does not exist.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_set_ticket(
@@ -61,10 +61,10 @@ function ticketd_set_ticket(
 }
 
 /**
- * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+ * Merges fields into several tickets. A rejected ticket does not stop the rest.
  *
  * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
- * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
+ * @param string $request_id   Makes the call repeatable for a day; a random one by default.
  * @return array<int, int|WP_Error>|WP_Error By ticket id the new revision (0: accepted, not known yet), or why
  *         that ticket was refused.
  */
@@ -86,14 +86,14 @@ function ticketd_get_ticket( int $id ) {
  * Reads several tickets.
  *
  * @param int[] $ids Ticket ids, at most 1,000.
- * @return array<int, array|null>|WP_Error By ticket id what ticketd_get_ticket() returns, or null where there is none.
+ * @return array<int, array|null>|WP_Error By ticket id what ticketd_get_ticket() returns; null: no ticket.
  */
 function ticketd_get_tickets( array $ids ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->get_many( $ids );
 }
 
 /**
- * Returns a page of tickets by what they hold; every change that was acknowledged before is in it.
+ * Returns a page of a selection of tickets; every change that was acknowledged before is in it.
  *
  * @param array $args {
  *     All optional; what is asked for must hold altogether.
@@ -104,7 +104,7 @@ function ticketd_get_tickets( array $ids ) {
  *     @type array  $updated_at Likewise.
  *     @type array  $contains   By field name a text that the field must contain. No index helps there.
  *     @type bool   $deleted    Deleted tickets too. Default false.
- *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+ *     @type bool   $fresh      False: what MySQL has, without flushing pending changes first.
  *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
  *     @type string $order      `asc` or `desc` (the default).
  *     @type int    $limit      1 to 1,000 tickets; 50 by default.
@@ -118,7 +118,7 @@ function ticketd_list_tickets( array $args = array() ) {
 }
 
 /**
- * Counts tickets by what they hold.
+ * Counts the tickets of a selection.
  *
  * @param array $args `where`, `contains`, `created_at`, `updated_at`,
  *                    `deleted` and `fresh` as ticketd_list_tickets() takes them.
@@ -144,7 +144,7 @@ function ticketd_count_tickets_by( string $field, array $args = array() ) {
  * Deletes a ticket. Deleting it again is no error.
  *
  * @param int    $id         The ticket's id.
- * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+ * @param string $request_id Makes the call repeatable for a day; a random one by default.
  * @return int|WP_Error The ticket's new revision; 0: accepted, not known yet.
  */
 function ticketd_delete_ticket( int $id, string $request_id = '' ) {
@@ -152,17 +152,17 @@ function ticketd_delete_ticket( int $id, string $request_id = '' ) {
 }
 
 /**
- * Brings changes to MySQL now and waits, up to half a minute, until they are there.
+ * Flushes changes to MySQL now and waits, up to half a minute, until MySQL has them.
  *
  * @param int[] $ids Ticket ids, at most 1,000; empty: every changed ticket.
- * @return array{flushed: int, dead: int}|WP_Error Tickets brought to MySQL, and tickets that MySQL refused.
+ * @return array{flushed: int, dead: int}|WP_Error Tickets flushed, and tickets that MySQL rejected.
  */
 function ticketd_flush( array $ids = array() ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->flush( $ids );
 }
 
 /**
- * Reads the dead letters: tickets with changes that MySQL refuses. They wait until they are tried again, given up, or
+ * Reads the dead letters: tickets with changes that MySQL rejects. They stay until they are retried, dropped, or
  * changed by another write.
  *
  * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
@@ -188,7 +188,7 @@ function ticketd_retry_dead_letters( ?array $ids ) {
  * Gives up for good the changes that MySQL refuses: the tickets are again what MySQL has of them.
  *
  * @param int[]|null $ids Ticket ids, at most 1,000; null: every dead letter.
- * @return int|WP_Error Of how many tickets changes were given up.
+ * @return int|WP_Error Of how many tickets changes were dropped.
  */
 function ticketd_drop_dead_letters( ?array $ids ) {
 	return Ticketd\WordPress\Plugin::instance()->api()->dead_drop( $ids );

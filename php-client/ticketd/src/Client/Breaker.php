@@ -1,6 +1,6 @@
 <?php
 /**
- * What keeps pages fast while the daemon hangs.
+ * The breaker: it keeps pages fast while the daemon hangs.
  *
  * @package Ticketd
  */
@@ -26,11 +26,14 @@ final class Breaker {
 	 */
 	public const OPEN_SECONDS = 2;
 
+	/** Where the folder of all users' spools is by default. */
+	public const DEFAULT_FOLDER = '/var/spool/ticketd';
+
 	/** Name of the file in the spool folder. The daemon takes no notice of names that begin with a dot. */
 	public const FILE = '.breaker';
 
 	/**
-	 * Path of the file; an empty string where there is none.
+	 * Path of the file; empty: none.
 	 *
 	 * @var string
 	 */
@@ -72,10 +75,30 @@ final class Breaker {
 	 * @param callable|null $now     Tells the time in seconds since 1970; null: the system's.
 	 */
 	public function __construct( string $folder = '', int $seconds = self::OPEN_SECONDS, ?callable $now = null ) {
-		$folder        = Spool::of_user( $folder );
+		$folder        = self::of_user( $folder );
 		$this->path    = '' === $folder ? '' : $folder . '/' . self::FILE;
 		$this->seconds = $seconds;
 		$this->now     = $now ?? 'time';
+	}
+
+	/**
+	 * The effective user of this process; null where PHP cannot tell.
+	 */
+	public static function user(): ?int {
+		// The extension is missing in many images of PHP; Linux tells it too, unless open_basedir hides /proc.
+		$user = function_exists( 'posix_geteuid' ) ? posix_geteuid() : @fileowner( '/proc/self' );
+		return false === $user ? null : $user;
+	}
+
+	/**
+	 * The folder of this process' user.
+	 *
+	 * @param string $folder The folder of all users' spools, or an empty string.
+	 * @return string The path; an empty string without one.
+	 */
+	public static function of_user( string $folder ): string {
+		$user = '' === $folder ? null : self::user();
+		return null === $user ? '' : $folder . '/' . $user;
 	}
 
 	/**
@@ -156,12 +179,12 @@ final class Breaker {
 			return true;
 		}
 		if ( null === Files::mine( $this->path ) ) {
-			return true; // Somebody has closed the breaker meanwhile.
+			return true; // Another process has closed the breaker meanwhile.
 		}
 		try {
 			$file = new \SplFileObject( $this->path, 'r' );
 		} catch ( \RuntimeException $e ) {
-			return true; // Somebody has closed the breaker meanwhile.
+			return true; // Another process has closed the breaker meanwhile.
 		}
 		if ( ! $file->flock( LOCK_EX | LOCK_NB ) ) {
 			return false;

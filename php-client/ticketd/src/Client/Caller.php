@@ -13,7 +13,7 @@ namespace Ticketd\Client;
  */
 final class Caller {
 
-	/** How much of the time that the daemon assumes may be gone before it is told what is left, in milliseconds. */
+	/** How much of the time that the daemon assumes may be over before the request names the time that is left, in milliseconds. */
 	private const SLACK_MS = 100;
 
 	/**
@@ -31,18 +31,18 @@ final class Caller {
 	private Codec $codec;
 
 	/**
-	 * What ends calls at once while the daemon hangs.
+	 * The breaker.
 	 *
 	 * @var Breaker
 	 */
 	private Breaker $breaker;
 
 	/**
-	 * Takes what calls are made with.
+	 * Takes the parts of a call.
 	 *
 	 * @param Connection $connection The connection.
 	 * @param Codec      $codec      The codec.
-	 * @param Breaker    $breaker    What ends calls at once while the daemon hangs.
+	 * @param Breaker    $breaker    The breaker.
 	 */
 	public function __construct( Connection $connection, Codec $codec, Breaker $breaker ) {
 		$this->connection = $connection;
@@ -53,11 +53,11 @@ final class Caller {
 	/**
 	 * Makes a call.
 	 *
-	 * @param Request       $request  What is asked for. A change has a request id.
+	 * @param Request       $request  The request. A change has a request id.
 	 * @param Deadline      $deadline When the call ends; its operation is the method.
-	 * @param callable      $read     Makes what is returned out of the result's map.
-	 * @param callable|null $progress Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 * @throws TicketdException If the call fails.
 	 */
 	public function call( Request $request, Deadline $deadline, callable $read, ?callable $progress = null ) {
@@ -78,9 +78,9 @@ final class Caller {
 	}
 
 	/**
-	 * Whether nobody listens, which a daemon that hangs still does.
+	 * Whether no daemon listens; one that hangs still listens.
 	 *
-	 * @param TicketdException $e What a call failed with.
+	 * @param TicketdException $e The failure of a call.
 	 */
 	private static function is_refusal( TicketdException $e ): bool {
 		return $e instanceof ConnectException && 'unavailable' === $e->reason();
@@ -90,11 +90,11 @@ final class Caller {
 	 * Sends a request and waits for its reply. Where the connection breaks, as it does when the daemon is restarted,
 	 * that is done once more: a request id, or the nature of the call, sees to it that twice has the effect of once.
 	 *
-	 * @param Request       $request  What is asked for.
+	 * @param Request       $request  The request.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param callable      $read     Makes what is returned out of the result's map.
-	 * @param callable|null $progress Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 * @throws TicketdException If the call fails.
 	 */
 	private function attempts( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
@@ -104,7 +104,7 @@ final class Caller {
 			try {
 				return $this->attempt( $request, $deadline, $read, $progress );
 			} catch ( TicketdException $again ) {
-				// Unless the daemon has told the outcome: whatever became of this attempt, the first may have done it.
+				// Without an answer of the daemon the first attempt may have been done, whatever became of this one.
 				$again->set_request( $request, $again->is_outage() );
 				throw $again;
 			}
@@ -114,17 +114,17 @@ final class Caller {
 	/**
 	 * Sends a request and waits for its reply.
 	 *
-	 * @param Request       $request  What is asked for.
+	 * @param Request       $request  The request.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param callable      $read     Makes what is returned out of the result's map.
-	 * @param callable|null $progress Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 * @throws DaemonException If the daemon answers with an error.
 	 */
 	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
 		$id     = $this->connection->next_id();
 		$params = self::params( $request, $deadline );
-		$frame  = Frame::encode( $this->codec->encode_request( $id, $request->method(), $params ) );
+		$frame  = Connection::frame( $this->codec->encode_request( $id, $request->method(), $params ) );
 		$value  = null;
 		$error  = null;
 		$clean  = false;
@@ -154,7 +154,7 @@ final class Caller {
 	 * The parameters of a request, with what is left of the time: the daemon answers before that. What the daemon
 	 * assumes is not said, so that this client also works with a daemon that does not know the parameter yet.
 	 *
-	 * @param Request  $request  What is asked for.
+	 * @param Request  $request  The request.
 	 * @param Deadline $deadline When the call ends.
 	 */
 	private static function params( Request $request, Deadline $deadline ): array {
@@ -172,9 +172,9 @@ final class Caller {
 	 *
 	 * @param int           $id       The request's id.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param callable|null $progress Called with what a progress message says is done and in total.
+	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
 	 * @return array The reply. Exactly one of its elements 2 (error) and 3 (result) is a map, the other is null.
-	 * @throws ProtocolException If something else comes.
+	 * @throws ProtocolException If another message comes.
 	 */
 	private function reply( int $id, Deadline $deadline, ?callable $progress ): array {
 		while ( true ) {
@@ -201,11 +201,11 @@ final class Caller {
 	}
 
 	/**
-	 * Hands on what a progress message says.
+	 * Reports a progress message.
 	 *
 	 * @param array         $message  The message.
 	 * @param int           $id       The request's id.
-	 * @param callable|null $progress Called with what is done and in total.
+	 * @param callable|null $progress Called with the numbers done and in total.
 	 * @throws ProtocolException If it is not progress of this request.
 	 */
 	private static function report( array $message, int $id, ?callable $progress ): void {

@@ -14,10 +14,10 @@ namespace Ticketd\Client;
  */
 final class Client {
 
-	/** Time a call has, in milliseconds, unless it is told otherwise. */
+	/** Time a call has, in milliseconds, by default. */
 	public const DEFAULT_TIMEOUT_MS = Protocol::TIMEOUT_MS;
 
-	/** Time a flush has, in milliseconds, unless it is told otherwise: it waits for MySQL. */
+	/** Time a flush has, in milliseconds, by default: a flush waits for MySQL. */
 	public const FLUSH_TIMEOUT_MS = 30000;
 
 
@@ -49,13 +49,13 @@ final class Client {
 	private int $timeout_ms;
 
 	/**
-	 * Makes a client; nothing is opened before the first call.
+	 * Makes a client; the first call connects.
 	 *
 	 * @param Connection   $connection The connection to use; clients of several sites may share one.
 	 * @param string       $site       The site's name; empty where this user may use exactly one.
 	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
 	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
-	 * @param Breaker|null $breaker    What ends calls at once while the daemon hangs; null: this client's own.
+	 * @param Breaker|null $breaker    The breaker; null: this client's own.
 	 */
 	public function __construct(
 		Connection $connection,
@@ -91,7 +91,7 @@ final class Client {
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
 		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
-			+ array( 'fields' => Arguments::fields( $fields ) )
+			+ array( 'fields' => Request::fields( $fields ) )
 			+ self::repeatable( $request_id );
 		return $this->call( 'create', $params, array( Result::class, 'created' ) );
 	}
@@ -100,10 +100,10 @@ final class Client {
 	 * Merges fields into a ticket; makes the ticket where it does not exist.
 	 *
 	 * @param int    $id          The ticket's id.
-	 * @param array  $fields      Values by field name; null is NULL. Fields that are not named stay as they are.
+	 * @param array  $fields      Values by field name; null is NULL. Other fields keep their values.
 	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse with `not_found` unless there is the ticket.
+	 * @param string $request_id  Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist  Refuse with `not_found` unless the ticket exists.
 	 * @return int The ticket's new revision.
 	 */
 	public function set(
@@ -115,7 +115,7 @@ final class Client {
 	): int {
 		$params = array(
 			'id'     => $id,
-			'fields' => Arguments::fields( $fields ),
+			'fields' => Request::fields( $fields ),
 		) + self::repeatable( $request_id );
 		if ( 0 !== $if_revision ) {
 			$params['if_revision'] = $if_revision;
@@ -127,11 +127,11 @@ final class Client {
 	}
 
 	/**
-	 * Merges fields into several tickets. Each stands for itself: one may be refused while the others are changed.
+	 * Merges fields into several tickets. A rejected ticket does not stop the rest.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
-	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist   Refuse each with `not_found` unless there is its ticket.
+	 * @param string $request_id   Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist   Refuse each with `not_found` unless the ticket exists.
 	 * @return array<int, int|DaemonException> By ticket id the new revision, or why that ticket was refused.
 	 * @throws InputException If the argument is not fields by ticket id.
 	 */
@@ -144,13 +144,13 @@ final class Client {
 			if ( ! is_int( $id ) || ! is_array( $fields ) ) {
 				throw new InputException( 'Give arrays of fields by ticket id.', 'tickets' );
 			}
-			$tickets[] = array( $id, Arguments::fields( $fields ) );
+			$tickets[] = array( $id, Request::fields( $fields ) );
 		}
 		$params  = array( 'tickets' => $tickets ) + self::repeatable( $request_id );
 		$request = $this->request( 'set_many', $params + ( $must_exist ? array( 'must_exist' => true ) : array() ) );
 		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
 			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
-			$pairs    = array(); // Mostly nobody needs them.
+			$pairs    = array(); // Rarely needed.
 			foreach ( $outcomes as $index => $outcome ) {
 				if ( $outcome instanceof DaemonException ) {
 					$pairs = array() === $pairs ? $request->pairs() : $pairs;
@@ -184,7 +184,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return array();
 		}
-		$ids  = Arguments::ids( $ids );
+		$ids  = Request::ids( $ids );
 		$read = static function ( array $result ) use ( $ids ): array {
 			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
 		};
@@ -192,7 +192,7 @@ final class Client {
 	}
 
 	/**
-	 * Returns a page of tickets by what they hold, whatever waits to be brought to MySQL included.
+	 * Returns a page of a selection of tickets, pending changes included.
 	 *
 	 * @param array $args {
 	 *     All optional; what is asked for must hold altogether.
@@ -203,7 +203,7 @@ final class Client {
 	 *     @type array  $updated_at Likewise.
 	 *     @type array  $contains   By field name a text that the field must contain. No index helps there.
 	 *     @type bool   $deleted    Deleted tickets too. Default false.
-	 *     @type bool   $fresh      False: what MySQL has by now, without waiting for what is to be brought there.
+	 *     @type bool   $fresh      False: what MySQL has, without flushing pending changes first.
 	 *     @type string $sort       `ticket_id` (the default), `created_at`, `updated_at`, `priority` or `status`.
 	 *     @type string $order      `asc` or `desc` (the default).
 	 *     @type int    $limit      1 to 1,000 tickets; 50 by default.
@@ -213,29 +213,29 @@ final class Client {
 	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
-		return $this->call( 'list', Arguments::query( $args ), array( Result::class, 'page' ) );
+		return $this->call( 'list', Request::query( $args ), array( Result::class, 'page' ) );
 	}
 
 	/**
-	 * Counts tickets by what they hold.
+	 * Counts the tickets of a selection.
 	 *
 	 * @param array $args `where`, `contains`, `created_at`, `updated_at`,
 	 *                    `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
-		return $this->call( 'count', Arguments::query( $args ), array( Result::class, 'counted' ) );
+		return $this->call( 'count', Request::query( $args ), array( Result::class, 'counted' ) );
 	}
 
 	/**
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name; it has a column of its own, and at most 1,000 values among these tickets.
-	 * @param array  $args  What count_tickets() takes.
+	 * @param array  $args  The arguments of count_tickets().
 	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} The largest group
 	 *         first; they add up to count. `stale` is true where changes may be missing.
 	 */
 	public function count_tickets_by( string $field, array $args = array() ): array {
-		$params = Arguments::query( $args ) + array( 'by' => $field );
+		$params = Request::query( $args ) + array( 'by' => $field );
 		return $this->call( 'count', $params, array( Result::class, 'groups' ) );
 	}
 
@@ -243,7 +243,7 @@ final class Client {
 	 * Deletes a ticket. Deleting it again is no error.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @return int The ticket's new revision.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
@@ -252,25 +252,25 @@ final class Client {
 	}
 
 	/**
-	 * Brings changes to MySQL now and waits until they are there.
+	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.
 	 * @param callable|null $progress   Called with the numbers of tickets done and in total, at most ten times a
 	 *                                  second.
 	 * @param int           $timeout_ms Time the flush has, in milliseconds.
-	 * @return array{flushed: int, dead: int} Tickets brought to MySQL, and tickets that MySQL refused.
+	 * @return array{flushed: int, dead: int} Tickets flushed, and tickets that MySQL rejected: dead letters.
 	 */
 	public function flush(
 		array $ids = array(),
 		?callable $progress = null,
 		int $timeout_ms = self::FLUSH_TIMEOUT_MS
 	): array {
-		$params = array() === $ids ? array() : array( 'ids' => Arguments::ids( $ids ) );
+		$params = array() === $ids ? array() : array( 'ids' => Request::ids( $ids ) );
 		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
 	}
 
 	/**
-	 * Reads the dead letters: tickets with changes that MySQL refuses.
+	 * Reads the dead letters: tickets with changes that MySQL rejects.
 	 *
 	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.
 	 * @param int $limit 1 to 1,000 letters. Fewer are the last ones.
@@ -283,7 +283,7 @@ final class Client {
 	}
 
 	/**
-	 * Puts dead letters back into the queue, to be flushed at once.
+	 * Retries dead letters: their changes are pending again, and due at once.
 	 *
 	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
 	 * @return int How many were put back.
@@ -293,10 +293,10 @@ final class Client {
 	}
 
 	/**
-	 * Gives up for good the changes that MySQL refuses.
+	 * Drops the changes that MySQL rejects, for good.
 	 *
 	 * @param int[]|null $ids Ticket ids, at most 1,000; those that are no dead letters are passed over. Null: all.
-	 * @return int Of how many tickets changes were given up.
+	 * @return int Of how many tickets changes were dropped.
 	 */
 	public function dead_drop( ?array $ids ): int {
 		return $this->dead( 'dead_drop', $ids );
@@ -321,7 +321,7 @@ final class Client {
 		if ( array() === $ids ) {
 			return 0;
 		}
-		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Arguments::ids( $ids ) );
+		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Request::ids( $ids ) );
 		return $this->call( $method, $params, array( Result::class, 'counted' ) );
 	}
 
@@ -330,10 +330,10 @@ final class Client {
 	 *
 	 * @param string        $method     The method's name.
 	 * @param array         $params     Its parameters by name.
-	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param callable      $read       Makes the return value of the result's map.
 	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
-	 * @param callable|null $progress   Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 */
 	private function call(
 		string $method,
@@ -358,11 +358,11 @@ final class Client {
 	/**
 	 * Makes a call.
 	 *
-	 * @param Request       $request    What is asked for.
-	 * @param callable      $read       Makes what is returned out of the result's map.
+	 * @param Request       $request    The request.
+	 * @param callable      $read       Makes the return value of the result's map.
 	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
-	 * @param callable|null $progress   Called with what a progress message says is done and in total.
-	 * @return mixed What $read returned.
+	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
+	 * @return mixed The value of $read.
 	 */
 	private function run( Request $request, callable $read, int $timeout_ms = 0, ?callable $progress = null ) {
 		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $request->method() );

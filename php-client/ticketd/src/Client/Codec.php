@@ -1,6 +1,6 @@
 <?php
 /**
- * What turns messages into bytes and back.
+ * The codec: it turns messages into bytes and back.
  *
  * @package Ticketd
  */
@@ -29,9 +29,9 @@ interface Codec {
 	/**
 	 * Decodes a message. Maps become arrays by key; no object is ever made.
 	 *
-	 * @param string $payload Exactly one msgpack array.
+	 * @param string $payload A msgpack array and no more.
 	 * @return array The message.
-	 * @throws ProtocolException If the payload is anything else.
+	 * @throws ProtocolException If the payload is not exactly that.
 	 */
 	public function decode( string $payload ): array;
 }

@@ -13,7 +13,7 @@ namespace Ticketd\Client;
  */
 final class ConnectException extends TicketdException {
 
-	/** EAGAIN: what connecting to a Unix socket with a full backlog fails with, at once. */
+	/** EAGAIN: the error of a connect to a Unix socket with a full backlog. */
 	private const EAGAIN = 11;
 
 	/** EACCES: the socket's mode does not let this user in. */

@@ -16,8 +16,11 @@ namespace Ticketd\Client;
  */
 final class Connection {
 
-	/** Where the daemon listens unless it is told otherwise. */
+	/** Where the daemon listens by default. */
 	public const DEFAULT_SOCKET = '/run/ticketd/ticketd.sock';
+
+	/** Bytes of a frame before its payload: the version, and three bytes big-endian length. */
+	public const HEADER_BYTES = 4;
 
 	/** Longest path of a Unix socket in bytes; PHP would cut a longer one and connect to something else. */
 	private const MAX_PATH = 107;
@@ -39,7 +42,7 @@ final class Connection {
 	private string $path;
 
 	/**
-	 * The stream, or null while there is none.
+	 * The stream, or null.
 	 *
 	 * @var resource|null
 	 */
@@ -91,7 +94,7 @@ final class Connection {
 	 *
 	 * @param string   $frame    The frame.
 	 * @param Deadline $deadline The call's deadline.
-	 * @throws ConnectException If there is no connection to be had.
+	 * @throws ConnectException If connecting fails.
 	 * @throws TimeoutException If the deadline passes before the frame is sent.
 	 */
 	public function send( string $frame, Deadline $deadline ): void {
@@ -122,16 +125,58 @@ final class Connection {
 	 * @return string The frame's payload.
 	 * @throws TimeoutException  If the deadline passes before the frame is complete.
 	 * @throws LostException     If the connection ends before.
-	 * @throws ProtocolException If what comes is no frame.
+	 * @throws ProtocolException If the bytes are no frame.
 	 */
 	public function receive( Deadline $deadline ): string {
-		$this->fill( Frame::HEADER_BYTES, self::FIRST_READ_BYTES, $deadline );
-		$end = Frame::HEADER_BYTES + Frame::payload_length( $this->buffer );
+		$this->fill( self::HEADER_BYTES, self::FIRST_READ_BYTES, $deadline );
+		$end = self::HEADER_BYTES + self::payload_length( $this->buffer );
 		$this->fill( $end, self::READ_BYTES, $deadline );
 
-		$payload      = substr( $this->buffer, Frame::HEADER_BYTES, $end - Frame::HEADER_BYTES );
+		$payload      = substr( $this->buffer, self::HEADER_BYTES, $end - self::HEADER_BYTES );
 		$this->buffer = strlen( $this->buffer ) > $end ? substr( $this->buffer, $end ) : '';
 		return $payload;
+	}
+
+	/**
+	 * Makes a frame: puts the header before a payload.
+	 *
+	 * @param string $payload One msgpack value.
+	 * @throws InputException If the payload is longer than the protocol allows.
+	 */
+	public static function frame( string $payload ): string {
+		$length = strlen( $payload );
+		if ( $length > Protocol::MAX_PAYLOAD ) {
+			throw new InputException(
+				sprintf(
+					'The request has %d bytes, at most %d are possible. Send fewer tickets at once or shorter values.',
+					$length,
+					Protocol::MAX_PAYLOAD
+				),
+				'',
+				'too_large'
+			);
+		}
+		// The version is the most significant of the four bytes, so one 32-bit integer is the whole header.
+		return pack( 'N', Protocol::VERSION << 24 | $length ) . $payload;
+	}
+
+	/**
+	 * Reads the payload's length from a header.
+	 *
+	 * @param string $bytes At least HEADER_BYTES bytes.
+	 * @return int Length in bytes, 1 to Protocol::MAX_PAYLOAD.
+	 * @throws ProtocolException If the version or the length is not possible.
+	 */
+	public static function payload_length( string $bytes ): int {
+		$header = unpack( 'N', $bytes )[1];
+		if ( Protocol::VERSION !== $header >> 24 ) {
+			throw new ProtocolException( sprintf( 'a frame of version %d', $header >> 24 ) );
+		}
+		$length = $header & 0xffffff;
+		if ( 0 === $length || $length > Protocol::MAX_PAYLOAD ) {
+			throw new ProtocolException( sprintf( 'a frame of %d bytes', $length ) );
+		}
+		return $length;
 	}
 
 	/**
@@ -152,7 +197,7 @@ final class Connection {
 
 	/**
 	 * Whether the open connection may carry another request. One that the daemon has closed meanwhile may not, nor one
-	 * with bytes in it that nobody asked for, nor a parent process's.
+	 * with bytes in it that no request asked for, nor a parent process's.
 	 */
 	private function is_usable(): bool {
 		return null !== $this->stream
@@ -174,7 +219,7 @@ final class Connection {
 		$errno = 0;
 		$cause = '';
 		$left  = max( 1, $deadline->remaining_us() ) / 1000000;
-		// PHP connects without blocking and makes the socket block afterwards, unless it is told that the caller waits
+		// PHP connects without blocking and makes the socket block afterwards, unless a flag says that the caller waits
 		// itself. A Unix socket has nothing to wait for: it is connected, or its queue is full.
 		$flags  = STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT;
 		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left, $flags );

@@ -21,7 +21,7 @@ final class Deadline {
 	private int $at_ns;
 
 	/**
-	 * What is to be done by then.
+	 * The operation's name.
 	 *
 	 * @var string
 	 */
@@ -38,7 +38,7 @@ final class Deadline {
 	 * Starts the clock.
 	 *
 	 * @param int    $limit_ms  Time given, in milliseconds; at least 1.
-	 * @param string $operation What is to be done; error messages name it.
+	 * @param string $operation The operation's name for error messages.
 	 */
 	public function __construct( int $limit_ms, string $operation ) {
 		$this->limit_ms  = max( 1, $limit_ms );
@@ -54,7 +54,7 @@ final class Deadline {
 	}
 
 	/**
-	 * What is to be done by then.
+	 * The operation's name.
 	 */
 	public function operation(): string {
 		return $this->operation;

@@ -1,6 +1,6 @@
 <?php
 /**
- * What can be said about a change without the daemon.
+ * The checks of a change without the daemon.
  *
  * @package Ticketd
  */
@@ -9,7 +9,7 @@ namespace Ticketd\Client;
 
 /**
  * Refuses what the daemon would refuse whatever the table looks like, before it is spooled: a change that was accepted
- * here and is refused later helps nobody. Columns, types and lengths only the daemon knows.
+ * here and is refused later is of no use. Columns, types and lengths only the daemon knows.
  */
 final class Door {
 

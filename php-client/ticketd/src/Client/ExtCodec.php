@@ -77,8 +77,8 @@ final class ExtCodec implements Codec {
 	/**
 	 * Decodes a message.
 	 *
-	 * @param string $payload Exactly one msgpack array.
-	 * @throws ProtocolException If the payload is anything else.
+	 * @param string $payload A msgpack array and no more.
+	 * @throws ProtocolException If the payload is not exactly that.
 	 */
 	public function decode( string $payload ): array {
 		if ( self::announced( $payload ) > self::MAX_ANNOUNCED ) {

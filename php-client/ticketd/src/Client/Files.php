@@ -14,9 +14,9 @@ namespace Ticketd\Client;
  * lease waits for its holder, and what another user has put there says what that user likes. PHP has no open(2) flag
  * that would refuse those, so only a look before the opening can.
  *
- * A file is always made under a name that nobody can guess and then renamed: so that nobody ever sees half of it, and
- * that a symbolic link which somebody has put there is replaced and not followed. WordPress' own WP_Filesystem can do
- * neither, and the client works without WordPress.
+ * A file is always made under a name that cannot be guessed and then renamed, so that no reader sees half of it, and
+ * that a symbolic link that another user has put there is replaced and not followed. WordPress' own WP_Filesystem can
+ * do neither, and the client works without WordPress.
  */
 final class Files {
 
@@ -41,7 +41,7 @@ final class Files {
 	 * PHP cannot: it follows within seconds, which a crash of PHP survives and a loss of power may not.
 	 *
 	 * @param string $path  Where it is to be.
-	 * @param string $bytes What is in it.
+	 * @param string $bytes The content.
 	 * @param bool   $sync  Whether to wait for the disk.
 	 * @return bool Whether it is there. Where not, nothing of it is left.
 	 */
@@ -51,7 +51,8 @@ final class Files {
 		try {
 			$done = @file_put_contents( $draft, $bytes ) === strlen( $bytes )
 				&& ( ! $sync || self::sync( $draft ) )
-				&& @rename( $draft, $path ); // phpcs:ignore WordPress.WP.AlternativeFunctions.rename_rename
+				// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+				&& @rename( $draft, $path );
 		} finally {
 			umask( $mask );
 		}
@@ -62,7 +63,7 @@ final class Files {
 	}
 
 	/**
-	 * Makes an empty file, unless something of that name is there.
+	 * Makes an empty file, unless the name is taken.
 	 *
 	 * @param string $path Where it is to be.
 	 * @return bool Whether it was made.
@@ -82,17 +83,18 @@ final class Files {
 	/**
 	 * Removes a file; one that is not there is no error.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 */
 	public static function remove( string $path ): void {
-		@unlink( $path ); // phpcs:ignore WordPress.WP.AlternativeFunctions.unlink_unlink
+		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		@unlink( $path );
 	}
 
 	/**
 	 * Looks whether something is what this user has made: of the type that is asked for, owned by the effective user of
 	 * this process, a file of one name only, and a folder that not everybody may write to. Nothing is opened.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @param int    $type self::FILE or self::DIR.
 	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
 	 */
@@ -103,7 +105,7 @@ final class Files {
 			$found = @lstat( $path );
 			// A file without a name was replaced or removed during the look: look at what is there now.
 		} while ( 0 === ( $found['nlink'] ?? 1 ) );
-		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Spool::user() !== $found['uid'] ) {
+		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Breaker::user() !== $found['uid'] ) {
 			return null;
 		}
 		$is_shared = self::DIR === $type ? 0 !== ( $found['mode'] & self::OTHERS_WRITE ) : 1 !== $found['nlink'];
@@ -113,19 +115,19 @@ final class Files {
 	/**
 	 * Whether something is there that is no file of this user's.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 */
 	public static function is_foreign( string $path ): bool {
 		clearstatcache( true, $path );
 		$found = @lstat( $path );
 		return false !== $found
-			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Spool::user() !== $found['uid'] );
+			&& ( ( $found['mode'] & self::TYPE ) !== self::FILE || Breaker::user() !== $found['uid'] );
 	}
 
 	/**
 	 * When a file of this user's was written last.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @return int|null Seconds since 1970; null if the file does not exist or belongs to another user.
 	 */
 	public static function written_at( string $path ): ?int {
@@ -133,9 +135,9 @@ final class Files {
 	}
 
 	/**
-	 * Brings a file's bytes to the disk.
+	 * Writes a file's bytes to the disk.
 	 *
-	 * @param string $path Where it is.
+	 * @param string $path The path.
 	 * @return bool False where the disk refused them.
 	 */
 	private static function sync( string $path ): bool {
@@ -143,7 +145,8 @@ final class Files {
 			return true;
 		}
 		// Syncing needs a stream, and nothing else opens one of a file.
-		$file = @fopen( $path, 'r' ); // phpcs:ignore WordPress.WP.AlternativeFunctions.file_system_operations_fopen
+		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		$file = @fopen( $path, 'r' );
 		return false !== $file && @fsync( $file );
 	}
 }

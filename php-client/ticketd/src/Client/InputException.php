@@ -15,8 +15,8 @@ final class InputException extends TicketdException {
 	/**
 	 * Makes the exception.
 	 *
-	 * @param string $message What is wrong and what to do.
-	 * @param string $field   The field or parameter to blame, if there is one.
+	 * @param string $message The fault and the operator's action.
+	 * @param string $field   The field or parameter to blame; empty: unknown.
 	 * @param string $reason  `invalid` or `too_large`.
 	 */
 	public function __construct( string $message, string $field = '', string $reason = 'invalid' ) {

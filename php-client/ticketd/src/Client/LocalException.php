@@ -9,7 +9,7 @@ namespace Ticketd\Client;
 
 /**
  * What this host knows by itself: the daemon hung a moment ago (`unavailable`), the spool is full (`overloaded`),
- * nobody gives an id (`unavailable`), the ticket was deleted (`not_found`).
+ * no id is available (`unavailable`), the ticket was deleted (`not_found`).
  */
 final class LocalException extends TicketdException {
 }

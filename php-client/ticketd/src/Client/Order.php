@@ -21,7 +21,7 @@ final class Order {
 	/** Name of the file in the spool folder. The daemon takes no notice of names that begin with a dot. */
 	public const FILE = '.last';
 
-	/** What the file holds: a number of microseconds since 1970, of this millennium. */
+	/** The file's content: a number of microseconds since 1970, of this millennium. */
 	private const NUMBER = '/^[0-8]\d{15}$/D';
 
 	/** How often the lock is tried, and the pause between two tries in microseconds: 50 ms in all. */
@@ -50,10 +50,10 @@ final class Order {
 	}
 
 	/**
-	 * Opens the file, which is made where there is none, and takes its lock, which ends with the object.
+	 * Opens the file, which is made where it is missing, and takes its lock, which ends with the object.
 	 *
-	 * @param string $path Where it is.
-	 * @return \SplFileObject|null Null where it is somebody else's, or locked for too long.
+	 * @param string $path The path.
+	 * @return \SplFileObject|null Null where it is another user's, or locked for too long.
 	 */
 	private static function lock( string $path ): ?\SplFileObject {
 		for ( $try = 0; $try < self::TRIES; $try++ ) {

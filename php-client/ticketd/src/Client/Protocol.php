@@ -10,8 +10,8 @@ namespace Ticketd\Client;
 /**
  * Limits, methods, error codes, sorts and patterns of protocol/SPEC.md.
  *
- * While the daemon is there, it alone decides most of them: it answers `invalid` and says why. They count here where a
- * change is spooled or a list is made without it.
+ * A reachable daemon alone applies most of them: it answers `invalid` with the reason. They count here where a
+ * change is spooled or the database answers a list.
  */
 final class Protocol {
 
@@ -51,16 +51,16 @@ final class Protocol {
 	/** Most groups of a count by a field. */
 	public const MAX_GROUPS = 1000;
 
-	/** How long a client waits that does not say, in milliseconds. */
+	/** Timeout of a request without `timeout_ms`, in milliseconds. */
 	public const TIMEOUT_MS = 1000;
 
-	/** Most milliseconds that a client says it waits. */
+	/** Longest `timeout_ms` of a request. */
 	public const MAX_TIMEOUT_MS = 60000;
 
-	/** What a field's name may be. */
+	/** The form of a field's name. */
 	public const NAME = '/^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$/D';
 
-	/** What a request id may be. */
+	/** The form of a request id. */
 	public const REQUEST_ID = '/^[!-~]+$/D';
 
 	/** All methods. */
@@ -81,7 +81,7 @@ final class Protocol {
 		'status',
 	);
 
-	/** Methods that may wait for MySQL long after the daemon has heard of them: that they take long says nothing. */
+	/** Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs. */
 	public const SLOW_METHODS = array(
 		'count',
 		'flush',

@@ -39,8 +39,8 @@ final class PureCodec implements Codec {
 	/**
 	 * Decodes a message.
 	 *
-	 * @param string $payload Exactly one msgpack array.
-	 * @throws ProtocolException If the payload is anything else.
+	 * @param string $payload A msgpack array and no more.
+	 * @throws ProtocolException If the payload is not exactly that.
 	 */
 	public function decode( string $payload ): array {
 		return ( new PureDecoder( $payload ) )->message();

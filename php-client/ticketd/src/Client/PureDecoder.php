@@ -80,7 +80,7 @@ final class PureDecoder {
 	 *
 	 * @param int $depth How many arrays and maps it is in.
 	 * @return array|string|int|float|bool|null
-	 * @throws ProtocolException If there is none.
+	 * @throws ProtocolException If the element is missing.
 	 */
 	private function value( int $depth ) {
 		$type = ord( $this->take( 1 ) );

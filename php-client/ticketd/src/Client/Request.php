@@ -1,6 +1,6 @@
 <?php
 /**
- * What a call asks for.
+ * The request of a call.
  *
  * @package Ticketd
  */
@@ -8,7 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * A method and its parameters: what the daemon is sent, and what waits in the spool where it cannot be.
+ * A method and its parameters: what the daemon is sent, and what the spool holds while it is unreachable. Parameters of
+ * a shape that the protocol has no place for are refused; what they mean is for the daemon to judge.
  */
 final class Request {
 
@@ -27,7 +28,7 @@ final class Request {
 	private array $params;
 
 	/**
-	 * Takes both.
+	 * Takes the method and the parameters.
 	 *
 	 * @param string $method The method's name.
 	 * @param array  $params The parameters by name.
@@ -35,6 +36,85 @@ final class Request {
 	public function __construct( string $method, array $params ) {
 		$this->method = $method;
 		$this->params = $params;
+	}
+
+	/**
+	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
+	 *
+	 * @param array $fields Values by field name.
+	 * @return array The same value.
+	 * @throws InputException If a value is not a single one.
+	 */
+	public static function fields( array $fields ): array {
+		foreach ( $fields as $name => $value ) {
+			if ( null !== $value && ! is_scalar( $value ) ) {
+				throw new InputException(
+					sprintf( 'A field cannot hold %s. Give a string, a number, a boolean or null.', gettype( $value ) ),
+					(string) $name
+				);
+			}
+		}
+		return $fields;
+	}
+
+	/**
+	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
+	 * an array with gaps, as a filter leaves it, would become a map.
+	 *
+	 * @param array $args The arguments of list_tickets().
+	 * @return array The same value.
+	 * @throws InputException If an argument is of another shape.
+	 */
+	public static function query( array $args ): array {
+		foreach ( $args as $name => $value ) {
+			if ( ! in_array( $name, array( 'where', 'contains', 'created_at', 'updated_at' ), true ) ) {
+				self::fields( array( $name => $value ) );
+				continue;
+			}
+			if ( ! is_array( $value ) ) {
+				throw new InputException( 'Give an array of values by name.', $name );
+			}
+			foreach ( $value as $field => $values ) {
+				if ( 'where' === $name && is_array( $values ) ) {
+					$args['where'][ $field ] = self::choices( (string) $field, array_values( $values ) );
+				} else {
+					self::fields( array( $field => $values ) );
+				}
+			}
+		}
+		return $args;
+	}
+
+	/**
+	 * Refuses alternatives that are not single values.
+	 *
+	 * @param string $field  The field's name.
+	 * @param array  $values The list.
+	 * @return array The same value.
+	 */
+	private static function choices( string $field, array $values ): array {
+		foreach ( $values as $value ) {
+			self::fields( array( $field => $value ) );
+		}
+		return $values;
+	}
+
+	/**
+	 * Refuses what is no integer. A decimal string is one: that is what a database's result holds.
+	 *
+	 * @param array $ids Ticket ids.
+	 * @return int[] The same, as a list of integers.
+	 * @throws InputException If one is not an integer.
+	 */
+	public static function ids( array $ids ): array {
+		$checked = array();
+		foreach ( $ids as $id ) {
+			if ( ! is_int( $id ) && ( ! is_string( $id ) || (string) (int) $id !== $id ) ) {
+				throw new InputException( 'Give ticket ids as integers.', 'ids' );
+			}
+			$checked[] = (int) $id;
+		}
+		return $checked;
 	}
 
 	/**
@@ -47,7 +127,7 @@ final class Request {
 	/**
 	 * A parameter, or null.
 	 *
-	 * @param string $name Its name.
+	 * @param string $name The name.
 	 * @return mixed
 	 */
 	public function param( string $name ) {
@@ -62,7 +142,7 @@ final class Request {
 	}
 
 	/**
-	 * The request id; an empty string where there is none.
+	 * The request id; empty: none.
 	 */
 	public function request_id(): string {
 		return (string) $this->param( 'request_id' );

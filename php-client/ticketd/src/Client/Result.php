@@ -17,7 +17,7 @@ final class Result {
 	 *
 	 * @param array  $result The result.
 	 * @param string $name   The integer's name.
-	 * @throws ProtocolException If there is none.
+	 * @throws ProtocolException If the element is missing.
 	 */
 	public static function integer( array $result, string $name ): int {
 		if ( ! is_int( $result[ $name ] ?? null ) ) {
@@ -36,7 +36,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `create` returns.
+	 * Reads the result of `create`.
 	 *
 	 * @param array $result The result.
 	 * @return array{id: int, revision: int}
@@ -49,7 +49,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `flush` returns.
+	 * Reads the result of `flush`.
 	 *
 	 * @param array $result The result.
 	 * @return array{flushed: int, dead: int}
@@ -62,7 +62,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `ping` returns.
+	 * Reads the result of `ping`.
 	 *
 	 * @param array $result The result.
 	 * @return array{version: string, protocol: int}
@@ -79,7 +79,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `status` returns, which is open to new keys.
+	 * Reads the result of `status`, which is open to new keys.
 	 *
 	 * @param array $result The result.
 	 */
@@ -104,7 +104,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `get_many` returns.
+	 * Reads the result of `get_many`.
 	 *
 	 * @param array $result The result.
 	 * @param int   $count  How many tickets were asked for.
@@ -120,7 +120,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `list` returns.
+	 * Reads the result of `list`.
 	 *
 	 * @param array $result The result.
 	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so, and `locked`: the
@@ -140,7 +140,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `count` returns.
+	 * Reads the result of `count`.
 	 *
 	 * @param array $result The result.
 	 */
@@ -149,7 +149,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `count` returns with `by`.
+	 * Reads the result of `count` with `by`.
 	 *
 	 * @param array $result The result.
 	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>} And `stale` and
@@ -174,7 +174,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `dead_list` returns.
+	 * Reads the result of `dead_list`.
 	 *
 	 * @param array $result The result.
 	 * @return array[] Letters, each with all keys of the protocol's.
@@ -199,7 +199,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads what `set_many` returns.
+	 * Reads the result of `set_many`.
 	 *
 	 * @param array $result The result.
 	 * @param int   $count  How many tickets were to be changed.

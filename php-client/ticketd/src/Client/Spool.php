@@ -1,6 +1,6 @@
 <?php
 /**
- * The spool: where changes wait that could not be delivered.
+ * The spool: pending changes that could not be sent.
  *
  * @package Ticketd
  */
@@ -23,12 +23,10 @@ namespace Ticketd\Client;
  * changes. To list a large folder at each write would cost more than the write, so chance decides, drawn from the
  * file's name: every block written counts the folder with a probability of 1 in 256. So the bound is exceeded by 256
  * blocks (1 MiB) on average before that is noticed, and by ten times as much once in 20,000 times. That it is full is
- * then noted in a file for all processes, which refuse without counting; after a second or two somebody counts again.
+ * then noted in a file for all processes, which refuse without counting; after a second or two one process counts
+ * again.
  */
 final class Spool {
-
-	/** Where the folder is unless it is told otherwise. */
-	public const DEFAULT_FOLDER = '/var/spool/ticketd';
 
 	/** Most blocks that the files of the folder may have. */
 	public const MAX_BLOCKS = 65536;
@@ -87,36 +85,16 @@ final class Spool {
 	 * @param callable|null $now_us     Tells the time in microseconds since 1970; null: the system's.
 	 */
 	public function __construct(
-		string $folder = self::DEFAULT_FOLDER,
+		string $folder = Breaker::DEFAULT_FOLDER,
 		int $max_blocks = self::MAX_BLOCKS,
 		?callable $now_us = null
 	) {
 		$this->base       = $folder;
-		$this->folder     = self::of_user( $folder );
+		$this->folder     = Breaker::of_user( $folder );
 		$this->max_blocks = $max_blocks;
 		$this->now_us     = $now_us ?? static function (): int {
 			return (int) round( microtime( true ) * 1000000 );
 		};
-	}
-
-	/**
-	 * The effective user of this process; null where PHP cannot tell.
-	 */
-	public static function user(): ?int {
-		// The extension is missing in many images of PHP; Linux tells it too, unless open_basedir hides /proc.
-		$user = function_exists( 'posix_geteuid' ) ? posix_geteuid() : @fileowner( '/proc/self' );
-		return false === $user ? null : $user;
-	}
-
-	/**
-	 * The folder of this process' user.
-	 *
-	 * @param string $folder The folder of all users' spools, or an empty string.
-	 * @return string The path; an empty string without one.
-	 */
-	public static function of_user( string $folder ): string {
-		$user = '' === $folder ? null : self::user();
-		return null === $user ? '' : $folder . '/' . $user;
 	}
 
 	/**
@@ -162,7 +140,7 @@ final class Spool {
 			. 'belongs to user %d and that not everybody may write to. Look at it, then run "ticketd spool prepare" as '
 			. 'root.',
 			$this->folder,
-			(int) self::user()
+			(int) Breaker::user()
 		);
 	}
 
@@ -174,16 +152,16 @@ final class Spool {
 		$own   = function ( string $name ): bool {
 			$found = @lstat( $this->folder . '/' . $name );
 			// The folder for what cannot be used belongs to the daemon.
-			return false === $found || self::BAD === $name || self::user() === $found['uid'];
+			return false === $found || self::BAD === $name || Breaker::user() === $found['uid'];
 		};
 		return count( $names ) - count( array_filter( $names, $own ) );
 	}
 
 	/**
-	 * Lets a change wait for the daemon.
+	 * Spools a change.
 	 *
 	 * @param Request $request A `create` with an id, a `set` or a `delete`; it has a request id.
-	 * @return bool Whether it waits now; false where the folder cannot be written.
+	 * @return bool Whether the change is in the spool; false where the folder cannot be written.
 	 * @throws LocalException If the folder is full; the reason is `overloaded`.
 	 * @throws InputException If the request is longer than a frame.
 	 */
@@ -191,7 +169,7 @@ final class Spool {
 		if ( ! $this->exists() ) {
 			return false;
 		}
-		$frame  = Frame::encode( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
+		$frame  = Connection::frame( ( new PureCodec() )->encode_request( 1, $request->method(), $request->params() ) );
 		$number = Order::next(
 			$this->folder,
 			( $this->now_us )(),
@@ -205,7 +183,7 @@ final class Spool {
 			throw new LocalException(
 				'overloaded',
 				sprintf(
-					'The spool %s is full: changes of %d MiB wait there for a daemon that is away. Start ticketd.',
+					'The spool %s is full: its backlog is %d MiB of changes. Start ticketd.',
 					$this->folder,
 					intdiv( $this->max_blocks * self::BLOCK_BYTES, 1048576 )
 				),
@@ -216,7 +194,7 @@ final class Spool {
 	}
 
 	/**
-	 * What waits for tickets.
+	 * The pending changes of tickets.
 	 *
 	 * @param int[] $ids Ticket ids, at least one.
 	 * @return array<int, array> By ticket id a list of pairs of the time in microseconds since 1970 and the Request, in
@@ -238,7 +216,7 @@ final class Spool {
 	}
 
 	/**
-	 * Looks for a create that waits already under the same request id.
+	 * Looks for a pending create with the same request id.
 	 *
 	 * @param Request $request The create.
 	 * @return int The id of its ticket, or 0.
@@ -276,21 +254,21 @@ final class Spool {
 	/**
 	 * Reads a file.
 	 *
-	 * @param string $name Its name.
-	 * @return Request|null Null where it is gone by now or holds no request; the daemon will set such a one aside.
+	 * @param string $name The name.
+	 * @return Request|null Null where the file is ingested or holds no request; the daemon rejects such a file.
 	 */
 	private function read( string $name ): ?Request {
 		$path = $this->folder . '/' . $name;
 		if ( null === Files::mine( $path ) ) {
 			return null;
 		}
-		$frame = @file_get_contents( $path, false, null, 0, Frame::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
-		if ( false === $frame || strlen( $frame ) <= Frame::HEADER_BYTES ) {
+		$frame = @file_get_contents( $path, false, null, 0, Connection::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
+		if ( false === $frame || strlen( $frame ) <= Connection::HEADER_BYTES ) {
 			return null;
 		}
 		try {
-			$payload  = substr( $frame, Frame::HEADER_BYTES );
-			$is_whole = Frame::payload_length( $frame ) === strlen( $payload );
+			$payload  = substr( $frame, Connection::HEADER_BYTES );
+			$is_whole = Connection::payload_length( $frame ) === strlen( $payload );
 			$message  = $is_whole ? ( new PureCodec() )->decode( $payload ) : array();
 		} catch ( ProtocolException $e ) {
 			return null;
@@ -303,7 +281,7 @@ final class Spool {
 
 	/**
 	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
-	 * values too. An older client may have written the file, or somebody else as this user.
+	 * values too. An older client may have written the file, or another program of this user.
 	 *
 	 * @param array $params The parameters by name.
 	 */

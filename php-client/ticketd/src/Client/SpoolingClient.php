@@ -13,9 +13,9 @@ namespace Ticketd\Client;
  * of these have done nothing, or something that the request id keeps from being done twice.
  *
  * Everything else is thrown as it came. What is refused (`invalid`, `forbidden`, `not_found`, `conflict`, `too_large`,
- * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or somebody who does not
- * speak the protocol, and a fault that nobody is told of is never mended. A change on condition of a revision is not
- * spooled either: whoever asks for a condition wants to know the outcome.
+ * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or a server that does not
+ * speak the protocol: a fault without an error message is never repaired. A change on condition of a revision is not
+ * spooled either, as its caller needs the outcome.
  *
  * A change that was spooled returns the revision 0: it is accepted, its revision is not known yet. The daemon has not
  * seen it, so that it may still refuse it (an unknown column, a text that is too long): it is then set aside in the
@@ -34,14 +34,14 @@ final class SpoolingClient {
 	private Client $client;
 
 	/**
-	 * The spool.
+	 * Returns the spool, which no change needs that the daemon takes.
 	 *
-	 * @var Spool
+	 * @var callable
 	 */
-	private Spool $spool;
+	private $spool;
 
 	/**
-	 * Gives ids to new tickets while the daemon is away.
+	 * Gives ids to new tickets while the daemon is unreachable.
 	 *
 	 * @var callable
 	 */
@@ -55,16 +55,21 @@ final class SpoolingClient {
 	private $identity;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param Client        $client   The client.
-	 * @param Spool         $spool    The spool.
+	 * @param callable      $spool    Returns the spool; called once a change has to be spooled.
 	 * @param callable|null $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null: new
 	 *                                tickets are not spooled unless the caller has given them an id.
 	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
 	 *                                empty string where it is not known.
 	 */
-	public function __construct( Client $client, Spool $spool, ?callable $next_id = null, ?callable $identity = null ) {
+	public function __construct(
+		Client $client,
+		callable $spool,
+		?callable $next_id = null,
+		?callable $identity = null
+	) {
 		$this->client   = $client;
 		$this->spool    = $spool;
 		$this->next_id  = $next_id ?? static function (): int {
@@ -79,7 +84,7 @@ final class SpoolingClient {
 	 * Makes a ticket; see Client::create().
 	 *
 	 * @param array  $fields     Values by field name.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @param int    $id         The ticket's id, taken from the site's sequence; 0: the daemon chooses one.
 	 * @return array{id: int, revision: int} The revision is 0 where the change was spooled.
 	 */
@@ -100,8 +105,8 @@ final class SpoolingClient {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket; one that was spooled is dropped then.
+	 * @param string $request_id  Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist  Refuse unless the ticket exists; one that was spooled is dropped then.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
 	public function set(
@@ -123,8 +128,8 @@ final class SpoolingClient {
 	 * daemon did not take among those that it did included.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable for a day; one is made up where it is empty.
-	 * @param bool   $must_exist   Refuse each unless there is its ticket; see set().
+	 * @param string $request_id   Makes the call repeatable for a day; a random one by default.
+	 * @param bool   $must_exist   Refuse each unless the ticket exists; see set().
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
@@ -142,7 +147,7 @@ final class SpoolingClient {
 			if ( ! $failure->is_outage() ) {
 				throw $failure;
 			}
-			if ( ! $this->spool->exists() ) {
+			if ( ! $this->opened()->exists() ) {
 				throw $this->unspooled( $failure );
 			}
 		}
@@ -163,7 +168,7 @@ final class SpoolingClient {
 	 * Deletes a ticket; see Client::delete().
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable for a day; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable for a day; a random one by default.
 	 * @return int The ticket's new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
@@ -175,9 +180,16 @@ final class SpoolingClient {
 	}
 
 	/**
+	 * The spool.
+	 */
+	private function opened(): Spool {
+		return ( $this->spool )();
+	}
+
+	/**
 	 * Spools a change that failed.
 	 *
-	 * @param TicketdException $failure Why it failed.
+	 * @param TicketdException $failure The failure.
 	 * @param Request|null     $request The change.
 	 * @return int The revision to return.
 	 * @throws TicketdException If it is not to be spooled or cannot be: the failure itself, or what is wrong with the
@@ -189,7 +201,7 @@ final class SpoolingClient {
 		}
 		try {
 			Door::check( $request );
-			if ( $this->spool->write( $request->with_identity( ( $this->identity )() ) ) ) {
+			if ( $this->opened()->write( $request->with_identity( ( $this->identity )() ) ) ) {
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {
@@ -205,7 +217,7 @@ final class SpoolingClient {
 	 * @param TicketdException $failure Why the change failed.
 	 */
 	private function unspooled( TicketdException $failure ): TicketdException {
-		$trouble = $this->spool->trouble();
+		$trouble = $this->opened()->trouble();
 		// Several changes may have failed with it.
 		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
 			$failure->add( $trouble );
@@ -216,7 +228,7 @@ final class SpoolingClient {
 	/**
 	 * Spools one of several changes.
 	 *
-	 * @param TicketdException $failure Why it failed.
+	 * @param TicketdException $failure The failure.
 	 * @param Request          $request The change.
 	 * @return int|TicketdException The revision, or why it was not spooled.
 	 */
@@ -232,17 +244,17 @@ final class SpoolingClient {
 	 * Spools a create that failed. The daemon may have made the ticket nevertheless, under an id that no caller
 	 * received: by the request id it knows, and takes that one back.
 	 *
-	 * @param TicketdException $failure   Why it failed.
+	 * @param TicketdException $failure   The failure.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
 	 * @return int The ticket's id.
-	 * @throws TicketdException As spool() does; `unavailable` where nobody gives an id.
+	 * @throws TicketdException As spool() does; `unavailable` where no id is available.
 	 */
 	private function spool_create( TicketdException $failure, bool $is_chosen ): int {
 		$request = $failure->request();
 		if ( ! $failure->is_outage() || null === $request ) {
 			throw $failure;
 		}
-		if ( ! $this->spool->exists() ) {
+		if ( ! $this->opened()->exists() ) {
 			throw $this->unspooled( $failure );
 		}
 		$id = (int) $request->param( 'id' );
@@ -250,7 +262,7 @@ final class SpoolingClient {
 			$this->spool( $failure, $request );
 			return $id;
 		}
-		$id = $is_chosen ? $this->spool->created( $request ) : 0;
+		$id = $is_chosen ? $this->opened()->created( $request ) : 0;
 		if ( 0 !== $id ) {
 			return $id;
 		}
@@ -263,7 +275,7 @@ final class SpoolingClient {
 	 * Takes an id for a new ticket.
 	 *
 	 * @param TicketdException $failure Why the daemon gave none.
-	 * @throws LocalException If there is none to be had.
+	 * @throws LocalException If none is available.
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );

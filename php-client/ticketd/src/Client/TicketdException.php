@@ -1,6 +1,6 @@
 <?php
 /**
- * What every failure of a call has in common.
+ * The base of all failures of a call.
  *
  * @package Ticketd
  */
@@ -37,7 +37,7 @@ abstract class TicketdException extends \RuntimeException {
 	private bool $retryable;
 
 	/**
-	 * Whether the call may have been done all the same.
+	 * Whether the call may have been done nevertheless.
 	 *
 	 * @var bool
 	 */
@@ -54,10 +54,10 @@ abstract class TicketdException extends \RuntimeException {
 	 * Makes the exception.
 	 *
 	 * @param string $reason    Stable name of the failure.
-	 * @param string $message   What is wrong and what to do, for people.
+	 * @param string $message   The fault and the operator's action, for people.
 	 * @param bool   $retryable Whether the same call may succeed later.
-	 * @param bool   $ambiguous Whether the call may have been done all the same.
-	 * @param string $field     The field or parameter to blame, if there is one.
+	 * @param bool   $ambiguous Whether the call may have been done nevertheless.
+	 * @param string $field     The field or parameter to blame; empty: unknown.
 	 */
 	public function __construct(
 		string $reason,
@@ -102,8 +102,8 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
-	 * Whether the daemon is away, or cannot do it now, so that a change may be spooled and a read answered by others.
-	 * The daemon's refusals and faults are no outage: they would only come back.
+	 * Whether the daemon is unreachable or cannot serve the call now: a change may be spooled, the database may answer
+	 * a read. The daemon's refusals and faults are no outage: they would only come back.
 	 */
 	public function is_outage(): bool {
 		return in_array( $this->reason, self::OUTAGES, true )

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Offers what can be done with tickets to whoever asks WordPress (6.9 and later) what can be done on this site. An
+ * Offers what can be done with tickets as abilities of WordPress (6.9 and later). An
  * older WordPress never calls these hooks.
  */
 final class Abilities {
@@ -19,27 +19,19 @@ final class Abilities {
 	private const CATEGORY = 'ticketd';
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
-	}
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_action( 'wp_abilities_api_categories_init', array( $this, 'add_category' ) );
-		add_action( 'wp_abilities_api_init', array( $this, 'add_abilities' ) );
 	}
 
 	/**
@@ -111,7 +103,7 @@ final class Abilities {
 	 * @param string   $name   Its name.
 	 * @param string[] $texts  Its label and description.
 	 * @param array    $input  The schema of its input.
-	 * @param string   $action What somebody must be allowed to do: `read`, `create` or `update`.
+	 * @param string   $action The action that the user must be allowed to do: `read`, `create` or `update`.
 	 * @param callable $run    Does it.
 	 */
 	private function add( string $name, array $texts, array $input, string $action, callable $run ): void {
@@ -143,7 +135,7 @@ final class Abilities {
 	 * The schema of an input.
 	 *
 	 * @param array    $properties Its properties.
-	 * @param string[] $required   Those that must be there.
+	 * @param string[] $required   The required names.
 	 */
 	private static function input( array $properties, array $required = array() ): array {
 		return array(
@@ -169,7 +161,7 @@ final class Abilities {
 	}
 
 	/**
-	 * What to list.
+	 * The list's arguments.
 	 *
 	 * @param array $input The input.
 	 */

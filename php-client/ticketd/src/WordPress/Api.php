@@ -9,6 +9,7 @@ namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
 use Ticketd\Client\Protocol;
+use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
@@ -18,8 +19,8 @@ defined( 'ABSPATH' ) || exit;
  * Calls the daemon for the current blog and returns a WP_Error where the client throws. The parameters and values are
  * those of the client's methods.
  *
- * While the daemon is away changes are spooled, see SpoolingClient, and reads are answered by the database and the
- * spool, see Fallback.
+ * While the daemon is unreachable changes are spooled, see SpoolingClient, and reads are answered by the database and
+ * the spool, see Fallback.
  */
 final class Api {
 
@@ -31,7 +32,7 @@ final class Api {
 	private Settings $settings;
 
 	/**
-	 * What this PHP request has changed itself.
+	 * The changes of this PHP request.
 	 *
 	 * @var OwnChanges
 	 */
@@ -45,14 +46,14 @@ final class Api {
 	private Calls $calls;
 
 	/**
-	 * What reaches the daemon.
+	 * The clients of the daemon.
 	 *
 	 * @var Clients
 	 */
 	private Clients $clients;
 
 	/**
-	 * Takes the settings; nothing is opened before the first call.
+	 * Takes the settings; the first call connects.
 	 *
 	 * @param Settings $settings The settings.
 	 */
@@ -74,7 +75,7 @@ final class Api {
 	 * Makes a ticket.
 	 *
 	 * @param array  $fields     Values by field name.
-	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable; a random one by default.
 	 * @return array{id: int, revision: int}|\WP_Error The revision is 0 where the change was spooled.
 	 */
 	public function create( array $fields, string $request_id = '' ) {
@@ -102,7 +103,7 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
 	 * @param bool   $must_exist  Refuse unless the ticket exists; false: make the ticket if it does not exist.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
@@ -128,7 +129,7 @@ final class Api {
 	 * Merges fields into several tickets.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id   Makes the call repeatable; a random one by default.
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '' ) {
@@ -163,7 +164,7 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function update( int $id, array $fields, int $if_revision = 0, string $request_id = '' ) {
@@ -181,7 +182,7 @@ final class Api {
 	 */
 	public function put( int $id, array $fields ) {
 		$ticket = $this->get( $id );
-		// If ticketd cannot tell whether the ticket exists, the change waits in the spool and makes it if need be.
+		// If ticketd cannot say whether the ticket exists, the change is spooled, and creates the ticket if need be.
 		if ( ! is_wp_error( $ticket ) || 'ticketd_not_found' !== $ticket->get_error_code() ) {
 			return $this->set( $id, $fields );
 		}
@@ -219,8 +220,8 @@ final class Api {
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
 	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
-	 * @param string $request_id  Makes the call repeatable; one is made up where it is empty.
-	 * @param bool   $must_exist  Refuse unless there is the ticket.
+	 * @param string $request_id  Makes the call repeatable; a random one by default.
+	 * @param bool   $must_exist  Refuse unless the ticket exists.
 	 * @return int|\WP_Error
 	 */
 	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist = false ) {
@@ -238,7 +239,7 @@ final class Api {
 	 * Merges fields into several tickets, without asking or telling anybody.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
-	 * @param string $request_id   Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id   Makes the call repeatable; a random one by default.
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	private function set_those( array $fields_by_id, string $request_id ) {
@@ -287,9 +288,9 @@ final class Api {
 	}
 
 	/**
-	 * Returns a page of tickets by what they hold.
+	 * Returns a page of a selection of tickets.
 	 *
-	 * @param array $args What the client's list_tickets() takes.
+	 * @param array $args The arguments of the client's list_tickets().
 	 * @return array{tickets: array[], next: string|null}|\WP_Error
 	 */
 	public function list_tickets( array $args = array() ) {
@@ -301,9 +302,9 @@ final class Api {
 	}
 
 	/**
-	 * Counts tickets by what they hold.
+	 * Counts the tickets of a selection.
 	 *
-	 * @param array $args What the client's count_tickets() takes.
+	 * @param array $args The arguments of the client's count_tickets().
 	 * @return int|\WP_Error
 	 */
 	public function count_tickets( array $args = array() ) {
@@ -318,7 +319,7 @@ final class Api {
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name.
-	 * @param array  $args  What the client's count_tickets() takes.
+	 * @param array  $args  The arguments of the client's count_tickets().
 	 * @return array{count: int, groups: array[]}|\WP_Error
 	 */
 	public function count_tickets_by( string $field, array $args = array() ) {
@@ -333,7 +334,7 @@ final class Api {
 	 * Deletes a ticket.
 	 *
 	 * @param int    $id         The ticket's id.
-	 * @param string $request_id Makes the call repeatable; one is made up where it is empty.
+	 * @param string $request_id Makes the call repeatable; a random one by default.
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ) {
@@ -352,7 +353,7 @@ final class Api {
 	}
 
 	/**
-	 * Brings changes to MySQL now.
+	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.
 	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
@@ -385,20 +386,20 @@ final class Api {
 	}
 
 	/**
-	 * Puts dead letters back into the queue.
+	 * Retries dead letters: their changes are pending again.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
-	 * @return int|\WP_Error How many there were.
+	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_retry( ?array $ids ) {
 		return $this->attempt( 'dead_retry', static fn( Client $client ): int => $client->dead_retry( $ids ) );
 	}
 
 	/**
-	 * Gives up for good the changes of dead letters.
+	 * Drops the changes of dead letters, for good.
 	 *
 	 * @param int[]|null $ids Ticket ids; null: every dead letter.
-	 * @return int|\WP_Error How many there were.
+	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_drop( ?array $ids ) {
 		return $this->attempt( 'dead_drop', static fn( Client $client ): int => $client->dead_drop( $ids ) );
@@ -421,15 +422,15 @@ final class Api {
 	 *
 	 * @param string   $method The protocol's method.
 	 * @param callable $call   Gets the current blog's client.
-	 * @return mixed What it returned, or a WP_Error.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function change( string $method, callable $call ) {
 		return $this->attempt(
 			$method,
 			function ( Client $client ) use ( $call ) {
-				$spool    = $this->clients->spool();
+				$spool    = fn(): Spool => $this->clients->spool();
 				$next_id  = function () use ( $spool ): int {
-					$is_waiting = static fn( int $id ): bool => array() !== $spool->waiting( array( $id ) );
+					$is_waiting = static fn( int $id ): bool => array() !== $spool()->waiting( array( $id ) );
 					return Sequence::next( $this->settings->table(), $is_waiting );
 				};
 				$identity = function (): string {
@@ -445,8 +446,9 @@ final class Api {
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
-	 * @return mixed What either returned, or a WP_Error.
+	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
+	 *                               cannot.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function attempt( string $method, callable $call, ?callable $without = null ) {
 		return Database::within( $this->settings->timeout_ms(), fn() => $this->bounded( $method, $call, $without ) );
@@ -457,8 +459,9 @@ final class Api {
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is away: gets the Fallback, returns null if it cannot.
-	 * @return mixed What either returned, or a WP_Error.
+	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
+	 *                               cannot.
+	 * @return mixed The value of the call, or a WP_Error.
 	 */
 	private function bounded( string $method, callable $call, ?callable $without ) {
 		$begin = microtime( true );
@@ -478,7 +481,7 @@ final class Api {
 	}
 
 	/**
-	 * What answers the current blog's reads while the daemon is away.
+	 * The fallback for the current blog's reads while the daemon is unreachable.
 	 */
 	private function fallback(): Fallback {
 		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );

@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
 final class Blogs {
 
 	/**
-	 * Calls something in each blog. Their ids are read by the thousand, as networks may be large.
+	 * Calls a function in each blog. Their ids are read by the thousand, as networks may be large.
 	 *
 	 * @param callable $call Called with each blog as the current one.
 	 */

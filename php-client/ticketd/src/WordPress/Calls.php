@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Remembers what the daemon was asked and how long it took, for whoever looks into a slow page. Arguments are not
+ * Remembers what the daemon was asked and how long it took, for the analysis of a slow page. Arguments are not
  * remembered: tickets hold what customers wrote.
  */
 final class Calls {
@@ -26,7 +26,7 @@ final class Calls {
 	private array $calls = array();
 
 	/**
-	 * How many there were.
+	 * The number of calls.
 	 *
 	 * @var int
 	 */
@@ -60,7 +60,7 @@ final class Calls {
 	}
 
 	/**
-	 * How many there were.
+	 * The number of calls.
 	 */
 	public function count(): int {
 		return $this->count;

@@ -55,7 +55,7 @@ final class Clients {
 	private array $clients = array();
 
 	/**
-	 * Takes the settings; nothing is opened before the first call.
+	 * Takes the settings; the first call connects.
 	 *
 	 * @param Settings $settings The settings.
 	 */

@@ -12,9 +12,9 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads and writes the daemon's own cursors, so that whoever is on page 3 when the daemon goes away, or comes back, is
- * on page 4 next: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value, "i": id}`. Without a
- * value it is NULL.
+ * Reads and writes the daemon's own cursors, so that page 4 follows page 3 also where the daemon becomes unreachable,
+ * or reachable again, between them: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value,
+ * "i": id}`. Without a value it is NULL.
  */
 final class Cursor {
 
@@ -22,7 +22,7 @@ final class Cursor {
 	 * Writes a cursor.
 	 *
 	 * @param string      $sort         The sort.
-	 * @param bool        $is_ascending Whether it is ascending.
+	 * @param bool        $is_ascending Whether the order is ascending.
 	 * @param string|null $value        What the last ticket has in the column that is sorted by.
 	 * @param int         $id           The last ticket's id.
 	 */
@@ -32,8 +32,8 @@ final class Cursor {
 			+ ( null === $value ? array() : array( 'v' => $value ) )
 			+ array( 'i' => $id );
 		$json   = (string) wp_json_encode( $cursor, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE );
-		// Base64 is what the protocol's cursors are made of; nothing is hidden in it.
-		return rtrim( strtr( base64_encode( $json ), '+/', '-_' ), '=' ); // phpcs:ignore WordPress.PHP
+		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- The daemon's cursors are base64; nothing is hidden in it.
+		return rtrim( strtr( base64_encode( $json ), '+/', '-_' ), '=' );
 	}
 
 	/**
@@ -46,7 +46,10 @@ final class Cursor {
 	 * @throws InputException If it is no cursor, or one of another sort.
 	 */
 	public static function decode( string $text, string $sort, bool $is_ascending ): array {
-		$json   = (string) base64_decode( strtr( $text, '-_', '+/' ), true ); // phpcs:ignore WordPress.PHP
+		// PHP would take the padding and the alphabet of ordinary base64, too.
+		$text = 1 === preg_match( '/^[A-Za-z0-9_-]+$/D', $text ) ? strtr( $text, '-_', '+/' ) : '';
+		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- The daemon's cursors are base64; nothing is hidden in it.
+		$json   = (string) base64_decode( $text, true );
 		$cursor = json_decode( $json, true );
 		$value  = $cursor['v'] ?? null;
 		$id     = $cursor['i'] ?? null;

@@ -51,7 +51,7 @@ final class Database {
 	 *
 	 * @param int      $timeout_ms The call's time, in milliseconds.
 	 * @param callable $call       The call.
-	 * @return mixed What it returned.
+	 * @return mixed The value of the call.
 	 */
 	public static function within( int $timeout_ms, callable $call ) {
 		$outer       = array( self::$until, self::$least );
@@ -93,7 +93,7 @@ final class Database {
 	}
 
 	/**
-	 * The identity of a tickets table, which changes that wait in the spool carry: so none is ever made in another
+	 * The identity of a tickets table, which spooled changes carry: so none is ever made in another
 	 * table.
 	 *
 	 * @param string $table The table's name.
@@ -125,13 +125,14 @@ final class Database {
 			return self::run( $sql, $values )[0] ?? null;
 		}
 		$suppressed = $wpdb->suppress_errors( true );
-		$done       = $wpdb->query( self::complete( $sql, $values ) ); // phpcs:ignore WordPress.DB
+		// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- complete() prepared it; no cache fits.
+		$done = $wpdb->query( self::complete( $sql, $values ) );
 		$wpdb->suppress_errors( $suppressed );
 		return is_int( $done ) ? $done : null;
 	}
 
 	/**
-	 * Whether statements have a deadline now, and can be given up.
+	 * Whether statements have a deadline now, and can be aborted.
 	 */
 	private static function is_bounded(): bool {
 		return 0 !== self::$until && Link::is_possible();
@@ -159,6 +160,7 @@ final class Database {
 	private static function complete( string $sql, array $values ): string {
 		global $wpdb;
 
-		return array() === $values ? $sql : $wpdb->prepare( $sql, $values ); // phpcs:ignore WordPress.DB
+		// phpcs:ignore WordPress.DB.PreparedSQL -- This prepares it.
+		return array() === $values ? $sql : $wpdb->prepare( $sql, $values );
 	}
 }

@@ -79,7 +79,7 @@ final class DropIn {
 		}
 		/* translators: 1: names of functions, 2: paths of files */
 		$text = __(
-			'TICKETD_DROP_IN is set, but %1$s belong to %2$s: what they write misses ticketd. Remove them there.',
+			'TICKETD_DROP_IN is set, but %1$s belong to %2$s: ticketd does not get their writes. Remove them there.',
 			'ticketd'
 		);
 
@@ -88,7 +88,7 @@ final class DropIn {
 	}
 
 	/**
-	 * Shows who can do something about it that the functions belong to something else.
+	 * Shows managers that the functions belong to another plugin.
 	 */
 	public static function show(): void {
 		$problem = current_user_can( 'ticketd_manage' ) ? self::problem() : '';
@@ -157,7 +157,7 @@ final class DropIn {
 	/**
 	 * Writes to PHP's log why something failed. No value of a field is in it.
 	 *
-	 * @param mixed  $result    What may be a WP_Error.
+	 * @param mixed  $result    A value or a WP_Error.
 	 * @param int    $ticket_id The ticket's id.
 	 * @param string $action    `write` or `read`.
 	 */
@@ -167,8 +167,7 @@ final class DropIn {
 		}
 		$field = (string) ( ( (array) $result->get_error_data() )['field'] ?? '' );
 		$where = '' === $field ? '' : " (field $field)";
-		// The guide's callers know nothing but false: the log is where they look for the reason.
-		// phpcs:ignore WordPress.PHP.DevelopmentFunctions.error_log_error_log, Generic.PHP.ForbiddenFunctions.Found
+		// phpcs:ignore WordPress.PHP.DevelopmentFunctions, Generic.PHP.ForbiddenFunctions -- The log has the reason.
 		error_log( "ticketd: could not $action ticket $ticket_id$where: " . $result->get_error_message() );
 		return true;
 	}

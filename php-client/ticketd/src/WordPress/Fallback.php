@@ -16,9 +16,9 @@ use Ticketd\Client\Spool;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Answers reads while the daemon is away: tickets from the database, with what waits for them in this host's spool over
- * that, and what this PHP request has changed itself. What else waits in the daemon's own store is missing, so every
- * answer says `stale`.
+ * Answers reads while the daemon is unreachable: tickets from the database, with the changes of this host's spool over
+ * them, and those of this PHP request. Pending changes in the daemon's own store are missing, so every answer says
+ * `stale`.
  *
  * Lists and counts are the database's alone: what is in the spool is not looked through.
  */
@@ -32,7 +32,7 @@ final class Fallback {
 	private Spool $spool;
 
 	/**
-	 * What this PHP request has changed itself.
+	 * The changes of this PHP request.
 	 *
 	 * @var OwnChanges
 	 */
@@ -53,10 +53,10 @@ final class Fallback {
 	private string $table_name;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param Spool      $spool      The spool.
-	 * @param OwnChanges $own        What this PHP request has changed itself.
+	 * @param OwnChanges $own        The changes of this PHP request.
 	 * @param string     $site       The site's name in the daemon's configuration, as requests in the spool have it.
 	 * @param string     $table_name The name of the site's tickets table.
 	 */
@@ -101,7 +101,7 @@ final class Fallback {
 	/**
 	 * Lists tickets.
 	 *
-	 * @param array $args What the client's list_tickets() takes.
+	 * @param array $args The arguments of the client's list_tickets().
 	 * @return array{tickets: array[], next: string|null, stale: bool}|null Null where the database does not answer.
 	 */
 	public function list_tickets( array $args ): ?array {
@@ -121,7 +121,7 @@ final class Fallback {
 	/**
 	 * Counts tickets.
 	 *
-	 * @param array $args What the client's count_tickets() takes.
+	 * @param array $args The arguments of the client's count_tickets().
 	 * @return int|null Null where the database does not answer.
 	 */
 	public function count_tickets( array $args ): ?int {
@@ -133,7 +133,7 @@ final class Fallback {
 	 * Counts tickets for each value of a field.
 	 *
 	 * @param string $field The field's name.
-	 * @param array  $args  What the client's count_tickets() takes.
+	 * @param array  $args  The arguments of the client's count_tickets().
 	 * @return array{count: int, groups: array[], stale: bool}|null Null where the database does not answer.
 	 */
 	public function count_tickets_by( string $field, array $args ): ?array {
@@ -180,13 +180,13 @@ final class Fallback {
 	}
 
 	/**
-	 * Puts what waits in the spool over a ticket, as the daemon will.
+	 * Applies spooled changes to a ticket, as the daemon will.
 	 *
 	 * @param Table      $table   The table.
 	 * @param int        $id      The ticket's id.
 	 * @param array|null $row     The row's ticket, or null if it has no row.
 	 * @param array[]    $waiting Pairs of time and request, in their order.
-	 * @return array|null The ticket, or null where there is none.
+	 * @return array|null The ticket, or null: none.
 	 */
 	private function overlaid( Table $table, int $id, ?array $row, array $waiting ): ?array {
 		$ticket = $row;

@@ -11,7 +11,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Asks the filters before a change and tells the actions after it, whichever way the change came: a function, REST,
- * WP-CLI, a form. A change is told of when it is accepted, so also when it waits in the spool (its revision is 0 then).
+ * WP-CLI, a form. An action fires when a change is accepted, also when it is spooled (its revision is then 0).
  */
 final class Hooks {
 
@@ -20,7 +20,7 @@ final class Hooks {
 	 *
 	 * @param array  $fields Values by field name.
 	 * @param string $action `create` or `update`.
-	 * @param int    $id     The ticket's id; 0 where it has none yet.
+	 * @param int    $id     The ticket's id; 0: not known yet.
 	 * @return array|\WP_Error The fields, or why they are refused.
 	 */
 	public static function fields( array $fields, string $action, int $id = 0 ) {
@@ -29,7 +29,7 @@ final class Hooks {
 		 *
 		 * @param array  $fields Values by field name.
 		 * @param string $action `create` or `update`.
-		 * @param int    $id     The ticket's id; 0 where it has none yet.
+		 * @param int    $id     The ticket's id; 0: not known yet.
 		 */
 		$filtered = apply_filters( 'ticketd_ticket_fields', $fields, $action, $id );
 		if ( is_array( $filtered ) ) {
@@ -37,7 +37,7 @@ final class Hooks {
 		}
 		$refusal = is_wp_error( $filtered )
 			? $filtered
-			: new \WP_Error( 'ticketd_refused', __( 'A plugin of this site refuses the change.', 'ticketd' ) );
+			: new \WP_Error( 'ticketd_refused', __( 'A plugin of this site rejects the change.', 'ticketd' ) );
 
 		$data = array(
 			'status'     => 400,
@@ -53,17 +53,17 @@ final class Hooks {
 	/**
 	 * Tells of a new ticket.
 	 *
-	 * @param int   $id       Its id.
-	 * @param array $fields   The values that it was made with, by field name.
-	 * @param int   $revision Its revision; 0: not known yet.
+	 * @param int   $id       The ticket's id.
+	 * @param array $fields   The values by field name.
+	 * @param int   $revision The revision; 0: not known yet.
 	 */
 	public static function created( int $id, array $fields, int $revision ): void {
 		/**
 		 * Fires when a ticket was made.
 		 *
-		 * @param int   $id       Its id.
-		 * @param array $fields   The values that it was made with, by field name.
-		 * @param int   $revision Its revision; 0: not known yet, the change waits for the daemon.
+		 * @param int   $id       The ticket's id.
+		 * @param array $fields   The values by field name.
+		 * @param int   $revision The revision; 0: not known yet, the change is spooled.
 		 */
 		do_action( 'ticketd_ticket_created', $id, $fields, $revision );
 	}
@@ -73,7 +73,7 @@ final class Hooks {
 	 *
 	 * @param int   $id       The ticket's id.
 	 * @param array $fields   The values that were set, by field name.
-	 * @param int   $revision Its new revision; 0: not known yet.
+	 * @param int   $revision The new revision; 0: not known yet.
 	 */
 	public static function updated( int $id, array $fields, int $revision ): void {
 		/**
@@ -81,7 +81,7 @@ final class Hooks {
 		 *
 		 * @param int   $id       The ticket's id.
 		 * @param array $fields   The values that were set, by field name.
-		 * @param int   $revision Its new revision; 0: not known yet, the change waits for the daemon.
+		 * @param int   $revision The new revision; 0: not known yet, the change is spooled.
 		 */
 		do_action( 'ticketd_ticket_updated', $id, $fields, $revision );
 	}
@@ -90,14 +90,14 @@ final class Hooks {
 	 * Tells of a deletion.
 	 *
 	 * @param int $id       The ticket's id.
-	 * @param int $revision Its last revision; 0: not known yet.
+	 * @param int $revision The last revision; 0: not known yet.
 	 */
 	public static function deleted( int $id, int $revision ): void {
 		/**
 		 * Fires when a ticket was deleted.
 		 *
 		 * @param int $id       The ticket's id.
-		 * @param int $revision Its last revision; 0: not known yet, the change waits for the daemon.
+		 * @param int $revision The last revision; 0: not known yet, the change is spooled.
 		 */
 		do_action( 'ticketd_ticket_deleted', $id, $revision );
 	}

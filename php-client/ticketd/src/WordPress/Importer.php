@@ -25,7 +25,7 @@ final class Importer {
 	private const LEFT_OUT = array( 'revision', 'extra' );
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -67,14 +67,14 @@ final class Importer {
 	private bool $is_dry;
 
 	/**
-	 * Told of what was refused: place and reason.
+	 * Gets what was rejected: place and reason.
 	 *
 	 * @var callable
 	 */
 	private $report;
 
 	/**
-	 * Tickets that wait to be sent, fields by id.
+	 * Tickets to be sent, fields by id.
 	 *
 	 * @var array<int, array>
 	 */
@@ -106,15 +106,15 @@ final class Importer {
 	);
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api    What calls the daemon.
+	 * @param Api      $api    The daemon's API.
 	 * @param string   $table  Name of the tickets table.
 	 * @param string   $source Where the tickets come from; part of the request ids.
 	 * @param array    $map    Fields by column; an empty field: the column is left out.
 	 * @param ?string  $null   The text that means NULL; null: none does.
 	 * @param bool     $is_dry Whether nothing is sent.
-	 * @param callable $report Told of what was refused: place and reason.
+	 * @param callable $report Gets what was rejected: place and reason.
 	 */
 	public function __construct(
 		Api $api,
@@ -137,7 +137,7 @@ final class Importer {
 	/**
 	 * Takes a ticket.
 	 *
-	 * @param string $place Where it stands in the source.
+	 * @param string $place The place in the source.
 	 * @param array  $row   Texts or nulls by column.
 	 */
 	public function add( string $place, array $row ): void {
@@ -171,7 +171,7 @@ final class Importer {
 	/**
 	 * Counts a ticket as refused and says why.
 	 *
-	 * @param string $place  Where it stands in the source.
+	 * @param string $place  The place in the source.
 	 * @param string $reason Why.
 	 */
 	public function refuse( string $place, string $reason ): void {
@@ -195,8 +195,8 @@ final class Importer {
 	/**
 	 * Makes a ticket.
 	 *
-	 * @param string $place  Where it stands in the source.
-	 * @param array  $fields Its fields.
+	 * @param string $place  The place in the source.
+	 * @param array  $fields The fields.
 	 */
 	private function create( string $place, array $fields ): void {
 		$created = $this->is_dry ? array() : $this->api->create( $fields, $this->request_id( $place, $fields ) );

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes the tables that the daemon brings tickets to, from the same SQL that `ticketd migrate` runs, and does so again
+ * Makes the tables that the daemon flushes tickets to, from the same SQL that `ticketd migrate` runs, and does so again
  * where a newer version of the plugin finds an older one's.
  */
 final class Installer {
@@ -31,24 +31,10 @@ final class Installer {
 	/**
 	 * Remembers the plugin's main file.
 	 *
-	 * @param string $file Its path.
+	 * @param string $file The path.
 	 */
 	public function __construct( string $file ) {
 		$this->file = $file;
-	}
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		register_activation_hook( $this->file, array( $this, 'activate' ) );
-		// WordPress calls no activation hook where files were replaced, by an update or by hand.
-		add_action( 'admin_init', array( $this, 'upgrade' ) );
-		add_action( Watchdog::HOOK, array( $this, 'upgrade' ), 5 );
-		add_action( 'admin_notices', array( $this, 'show_error' ) );
-		add_action( 'network_admin_notices', array( $this, 'show_error' ) );
-		// Later than WordPress itself, which makes the new blog's own tables at 10.
-		add_action( 'wp_initialize_site', array( $this, 'initialize_blog' ), 20 );
 	}
 
 	/**
@@ -127,7 +113,7 @@ final class Installer {
 			update_option( self::VERSION_OPTION, Plugin::VERSION );
 		}
 		/**
-		 * Fires when the current blog's tables were made or brought up to date: on activation, in a new blog, and after
+		 * Fires when the current blog's tables were made or updated: on activation, in a new blog, and after
 		 * an update of the plugin.
 		 *
 		 * @param true|\WP_Error $result Whether that went well.
@@ -167,8 +153,8 @@ final class Installer {
 		}
 		foreach ( $this->statements( $table ) as $statement ) {
 			$suppressed = $wpdb->suppress_errors( true );
-			// The statement comes from a file of the plugin; the table's name was checked above.
-			$done = $wpdb->query( $statement ); // phpcs:ignore WordPress.DB
+			// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- From a file of the plugin, with a checked name.
+			$done = $wpdb->query( $statement );
 			$wpdb->suppress_errors( $suppressed );
 			if ( false === $done ) {
 				/* translators: 1: name of a table, 2: MySQL's error message */

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Brings to MySQL what waits before the plugin is deactivated or a blog is deleted. Where that is not possible,
+ * Flushes pending changes before the plugin is deactivated or a blog is deleted. Where that is not possible,
  * deactivating asks back, and a blog is not deleted.
  */
 final class Lifecycle {
@@ -21,7 +21,7 @@ final class Lifecycle {
 	/** Time from which no further blog is flushed, in seconds: a page must end. */
 	private const MAX_SECONDS = 20;
 
-	/** Argument in the address that says: deactivate all the same. */
+	/** Argument in the address that confirms the deactivation. */
 	private const ANYWAY = 'ticketd_anyway';
 
 	/**
@@ -32,30 +32,21 @@ final class Lifecycle {
 	private string $file;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param string $file The plugin's main file.
-	 * @param Api    $api  What calls the daemon.
+	 * @param Api    $api  The daemon's API.
 	 */
 	public function __construct( string $file, Api $api ) {
 		$this->file = $file;
 		$this->api  = $api;
-	}
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		register_deactivation_hook( $this->file, array( $this, 'deactivate' ) );
-		add_action( 'wp_validate_site_deletion', array( $this, 'before_blog_is_deleted' ), 10, 2 );
-		add_filter( 'wpmu_drop_tables', array( $this, 'add_tables' ), 10, 2 );
 	}
 
 	/**
@@ -69,7 +60,7 @@ final class Lifecycle {
 		$flush = function () use ( $begin, &$left ): void {
 			$problem = time() - $begin < self::MAX_SECONDS
 				? $this->flush()
-				: __( 'There was no time left to flush.', 'ticketd' );
+				: __( 'The time ended before the flush.', 'ticketd' );
 			if ( '' !== $problem ) {
 				$left[] = is_multisite() ? get_home_url() . ': ' . $problem : $problem;
 			}
@@ -85,8 +76,8 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Flushes a blog that is to be deleted, and refuses that where it is not possible: its tickets would wait for ever
-	 * for a table that there is no longer.
+	 * Flushes a blog that is to be deleted, and refuses that where it is not possible: its changes would be pending for
+	 * ever for a table that there is no longer.
 	 *
 	 * @param \WP_Error $errors Takes what stands against deleting it.
 	 * @param \WP_Site  $blog   The blog.
@@ -100,7 +91,7 @@ final class Lifecycle {
 		restore_current_blog();
 		if ( '' !== $problem ) {
 			/* translators: %s: the reason */
-			$text = __( 'The site is not deleted, as changes of its tickets may wait: %s', 'ticketd' );
+			$text = __( 'The site is not deleted, as changes of its tickets may be pending: %s', 'ticketd' );
 			$errors->add( 'ticketd_flush', sprintf( $text, $problem ) );
 		}
 	}
@@ -139,17 +130,17 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Says that something may wait. On the plugins page nothing is deactivated before somebody says so: afterwards the
+	 * Warns of pending changes. On the plugins page nothing is deactivated before the user confirms it: afterwards the
 	 * plugin could show no notice any more.
 	 *
-	 * @param string[] $problems     What is the matter.
+	 * @param string[] $problems     The trouble.
 	 * @param bool     $network_wide Whether the plugin is deactivated for the whole network.
 	 */
 	private function warn( array $problems, bool $network_wide ): void {
 		global $pagenow;
 
 		$text = __(
-			'Changes of tickets may not be in the database yet. The daemon brings them there as soon as it can.',
+			'Changes of tickets may still be pending. The daemon flushes them as soon as it can.',
 			'ticketd'
 		);
 		$text = $text . "\n" . implode( "\n", $problems );
@@ -157,8 +148,8 @@ final class Lifecycle {
 			\WP_CLI::warning( $text );
 			return;
 		}
-		// Whoever gets here has passed the nonce and the capability of the plugins page.
-		$is_confirmed = isset( $_GET[ self::ANYWAY ] ); // phpcs:ignore WordPress.Security
+		// WordPress has checked the nonce and the capability of its plugins page.
+		$is_confirmed = '' !== Input::query( self::ANYWAY );
 		if ( ! is_admin() || 'plugins.php' !== $pagenow || $is_confirmed ) {
 			return;
 		}
@@ -178,7 +169,7 @@ final class Lifecycle {
 				'response'  => 503,
 				'back_link' => true,
 				'link_url'  => esc_url( wp_nonce_url( $address, 'deactivate-plugin_' . $plugin ) ),
-				'link_text' => esc_html__( 'Deactivate all the same', 'ticketd' ),
+				'link_text' => esc_html__( 'Deactivate anyway', 'ticketd' ),
 			)
 		);
 	}

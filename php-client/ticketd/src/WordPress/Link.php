@@ -1,6 +1,6 @@
 <?php
 /**
- * A way to the database that can be given up.
+ * A connection to the database that can be aborted.
  *
  * @package Ticketd
  */
@@ -11,11 +11,11 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * A connection of its own to the site's database, for statements that must end in time: $wpdb waits for a locked table
- * or a server that hangs as long as these take, and its connection cannot be given up, as it is the page's.
+ * or a server that hangs as long as these take, and its connection cannot be aborted, as it is the page's.
  *
- * It is made when the daemon is away and something is asked of the database, and lives as long as the PHP request. A
- * statement that gets no answer ends it; the database is then left alone for a moment. The server itself ends what
- * waits there for a lock, so that statements nobody waits for any more do not pile up.
+ * It is made when the daemon is unreachable and something is asked of the database, and lives as long as the PHP
+ * request. A statement that gets no answer ends it; the database is then left alone for a moment. The server itself
+ * ends what waits there for a lock, so that aborted statements do not pile up.
  */
 final class Link {
 
@@ -23,7 +23,7 @@ final class Link {
 	private const SILENT_SECONDS = 2;
 
 	/**
-	 * The connection; null while there is none.
+	 * The connection; null: none.
 	 *
 	 * @var \mysqli|null
 	 */
@@ -45,7 +45,7 @@ final class Link {
 
 	/**
 	 * Whether such a connection can be made: drop-ins that know several servers alone know which is meant, and
-	 * statements can only be given up with PHP's own driver.
+	 * statements can only be aborted with PHP's own driver.
 	 */
 	public static function is_possible(): bool {
 		global $wpdb;
@@ -119,15 +119,17 @@ final class Link {
 		}
 		list( $name, $port, $socket, $is_ipv6 ) = $host;
 
-		$seconds    = max( 1, intdiv( $left_us, 1000000 ) );
-		$connection = mysqli_init(); // phpcs:ignore WordPress.DB.RestrictedFunctions
+		$seconds = max( 1, intdiv( $left_us, 1000000 ) );
+		// phpcs:ignore WordPress.DB.RestrictedFunctions -- A connection of $wpdb's cannot be aborted.
+		$connection = mysqli_init();
 		$connection->options( MYSQLI_OPT_CONNECT_TIMEOUT, $seconds );
 		$connection->options( MYSQLI_OPT_READ_TIMEOUT, $seconds );
 		$connection->options( MYSQLI_SET_CHARSET_NAME, '' === (string) $wpdb->charset ? 'utf8mb4' : $wpdb->charset );
 		$connection->options(
 			MYSQLI_INIT_COMMAND,
 			"SET SESSION lock_wait_timeout = $seconds, innodb_lock_wait_timeout = $seconds, "
-			. "sql_mode = REPLACE( @@sql_mode, 'ONLY_FULL_GROUP_BY', '' )" // As WordPress' own sessions have it.
+			// As the daemon's sessions have the first, and WordPress' own the second.
+			. "time_zone = '+00:00', sql_mode = REPLACE( @@sql_mode, 'ONLY_FULL_GROUP_BY', '' )"
 		);
 		$flags = defined( 'MYSQL_CLIENT_FLAGS' ) ? MYSQL_CLIENT_FLAGS : 0;
 		$name  = $is_ipv6 ? "[$name]" : $name;

@@ -1,6 +1,6 @@
 <?php
 /**
- * What this PHP request has changed itself.
+ * The changes of this PHP request.
  *
  * @package Ticketd
  */
@@ -12,8 +12,8 @@ use Ticketd\Client\Request;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Remembers the changes of this PHP request, so that it reads what it wrote also where the daemon took a change and was
- * gone before it brought it to the database.
+ * Remembers the changes of this PHP request, so that it reads what it wrote, also where the daemon accepted a change
+ * and became unreachable before the flush.
  */
 final class OwnChanges {
 
@@ -47,7 +47,7 @@ final class OwnChanges {
 	}
 
 	/**
-	 * Adds them to what waits for tickets.
+	 * Adds them to the pending changes of tickets.
 	 *
 	 * @param int[] $ids     Ticket ids.
 	 * @param array $waiting By ticket id a list of such pairs.

@@ -17,6 +17,9 @@ final class Plugin {
 	/** The plugin's version, as in its header. */
 	public const VERSION = '0.1.0';
 
+	/** The settings page, and its group of settings. */
+	public const SETTINGS = 'ticketd-settings';
+
 	/**
 	 * The instance.
 	 *
@@ -25,7 +28,7 @@ final class Plugin {
 	private static ?self $instance = null;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -47,7 +50,7 @@ final class Plugin {
 	}
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 */
 	public function api(): Api {
 		return $this->api;
@@ -59,17 +62,11 @@ final class Plugin {
 	 * @param string $file The plugin's main file.
 	 */
 	public function register( string $file ): void {
-		( new Installer( $file ) )->register();
-		( new Lifecycle( $file, $this->api ) )->register();
+		$this->register_life( $file );
+		$this->register_pages();
+		$this->register_other_plugins();
 		( new Watchdog( $this->api, new Settings() ) )->register();
-		( new Privacy( $this->api, new Settings() ) )->register();
-		( new SettingsPage() )->register();
-		( new Form\Form( $this->api, new Settings() ) )->register();
-		( new Form\MyTickets( $this->api ) )->register();
 		( new Form\Blocks( $file ) )->register();
-		( new Form\WooCommerce( new Settings() ) )->register();
-		( new Abilities( $this->api ) )->register();
-		( new QueryMonitor( $this->api ) )->register();
 		( new Capabilities() )->register();
 		if ( is_admin() ) {
 			( new Admin\Screens( $this->api, $file ) )->register();
@@ -90,20 +87,100 @@ final class Plugin {
 	}
 
 	/**
+	 * Adds hooks of the plugin's and a blog's life.
+	 *
+	 * @param string $file The plugin's main file.
+	 */
+	private function register_life( string $file ): void {
+		$installer = self::lazy( static fn(): Installer => new Installer( $file ) );
+		$lifecycle = self::lazy( fn(): Lifecycle => new Lifecycle( $file, $this->api ) );
+		register_activation_hook( $file, $installer( 'activate' ) );
+		// WordPress calls no activation hook where files were replaced, by an update or by hand.
+		add_action( 'admin_init', $installer( 'upgrade' ) );
+		add_action( Watchdog::HOOK, $installer( 'upgrade' ), 5 );
+		add_action( 'admin_notices', $installer( 'show_error' ) );
+		add_action( 'network_admin_notices', $installer( 'show_error' ) );
+		// Later than WordPress itself, which makes the new blog's own tables at 10.
+		add_action( 'wp_initialize_site', $installer( 'initialize_blog' ), 20 );
+		register_deactivation_hook( $file, $lifecycle( 'deactivate' ) );
+		add_action( 'wp_validate_site_deletion', $lifecycle( 'before_blog_is_deleted' ), 10, 2 );
+		add_filter( 'wpmu_drop_tables', $lifecycle( 'add_tables' ), 10, 2 );
+	}
+
+	/**
+	 * Adds the hooks of the pages: settings, privacy tools, the form and the customer's tickets.
+	 */
+	private function register_pages(): void {
+		$settings = self::lazy( static fn(): SettingsPage => new SettingsPage() );
+		$privacy  = self::lazy( fn(): Privacy => new Privacy( $this->api, new Settings() ) );
+		$form     = self::lazy( fn(): Form\Form => new Form\Form( $this->api, new Settings() ) );
+		$tickets  = self::lazy( fn(): Form\MyTickets => new Form\MyTickets( $this->api ) );
+		add_action( 'admin_menu', $settings( 'add_page' ) );
+		add_action( 'admin_init', $settings( 'add_settings' ) );
+		add_filter( 'option_page_capability_' . self::SETTINGS, $settings( 'capability' ) );
+		add_filter( 'wp_privacy_personal_data_exporters', $privacy( 'add_exporter' ) );
+		add_filter( 'wp_privacy_personal_data_erasers', $privacy( 'add_eraser' ) );
+		add_action( 'admin_init', $privacy( 'add_policy' ) );
+		add_shortcode( Form\Blocks::FORM, $form( 'render' ) );
+		add_action( 'template_redirect', $form( 'receive' ) );
+		add_shortcode( Form\Blocks::MY_TICKETS, $tickets( 'render' ) );
+	}
+
+	/**
+	 * Adds the hooks of other plugins and of WordPress' abilities.
+	 */
+	private function register_other_plugins(): void {
+		$shop      = self::lazy( static fn(): Form\WooCommerce => new Form\WooCommerce( new Settings() ) );
+		$abilities = self::lazy( fn(): Abilities => new Abilities( $this->api ) );
+		$monitor   = self::lazy( fn(): QueryMonitor => new QueryMonitor( $this->api ) );
+		add_filter( 'woocommerce_my_account_my_orders_actions', $shop( 'add_action' ), 10, 2 );
+		add_action( 'woocommerce_order_details_after_order_table', $shop( 'show_link' ) );
+		add_action( 'wp_abilities_api_categories_init', $abilities( 'add_category' ) );
+		add_action( 'wp_abilities_api_init', $abilities( 'add_abilities' ) );
+		add_filter( 'qm/collectors', $monitor( 'add_collector' ), 20 );
+		add_filter( 'qm/outputter/html', $monitor( 'add_panel' ), 120, 2 );
+	}
+
+	/**
+	 * Makes callbacks of an object that is made, and whose class is loaded, when one of them is first called: most
+	 * pages call none.
+	 *
+	 * @param callable $make Makes the object.
+	 * @return callable Makes a callback of a method's name.
+	 */
+	private static function lazy( callable $make ): callable {
+		$object = null;
+		return static function ( string $method ) use ( $make, &$object ): callable {
+			return static function ( ...$args ) use ( $make, &$object, $method ) {
+				$object = $object ?? $make();
+				return $object->$method( ...$args );
+			};
+		};
+	}
+
+	/**
 	 * Adds the plugin's part of Site Health, which WordPress also asks for outside of its admin pages.
 	 */
 	private function register_site_health(): void {
 		add_filter(
 			'site_status_tests',
 			function ( array $tests ): array {
-				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_tests( $tests );
+				return $this->site_health()->add_tests( $tests );
 			}
 		);
 		add_filter(
 			'debug_information',
 			function ( array $info ): array {
-				return ( new Admin\SiteHealth( new Admin\Health( $this->api ) ) )->add_information( $info );
+				return $this->site_health()->add_information( $info );
 			}
 		);
+	}
+
+	/**
+	 * The plugin's part of Site Health.
+	 */
+	private function site_health(): Admin\SiteHealth {
+		$health = new Health( $this->api );
+		return new Admin\SiteHealth( new Checks( $health, new Settings() ), $health );
 	}
 }

@@ -13,8 +13,8 @@ defined( 'ABSPATH' ) || exit;
  * Exports and erases what tickets hold of a person, for WordPress' own privacy tools. A person's tickets are those of
  * the customer with the address, and those that a visitor opened under it with the form (`customer_email`).
  *
- * What waits in the daemon counts: it is brought to MySQL before tickets are looked for, those that MySQL refuses are
- * looked through themselves, and values are read through the daemon. Where the daemon is away there is no half answer
+ * Pending changes count: they are flushed before tickets are searched, dead letters are
+ * searched themselves, and values are read through the daemon. Where the daemon is unreachable there is no half answer
  * but an error.
  *
  * Erasing keeps the ticket, as numbers and times belong to the shop's records, and takes everything out of it that
@@ -22,7 +22,7 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Privacy {
 
-	/** Tickets of one page. WordPress asks for pages until there is none left. */
+	/** Tickets of one page. WordPress asks for page after page. */
 	private const PAGE = 100;
 
 	/** Fields that stay when a ticket is erased. */
@@ -37,7 +37,7 @@ final class Privacy {
 	);
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -51,23 +51,14 @@ final class Privacy {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
 		$this->api      = $api;
 		$this->settings = $settings;
-	}
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_filter( 'wp_privacy_personal_data_exporters', array( $this, 'add_exporter' ) );
-		add_filter( 'wp_privacy_personal_data_erasers', array( $this, 'add_eraser' ) );
-		add_action( 'admin_init', array( $this, 'add_policy' ) );
 	}
 
 	/**
@@ -105,7 +96,7 @@ final class Privacy {
 			'ticketd'
 		);
 		$more = __(
-			'To limit how many tickets one visitor opens we keep for minutes a number made of your network address.',
+			'To limit how many tickets one visitor opens we keep a number made of your network address for minutes.',
 			'ticketd'
 		);
 		wp_add_privacy_policy_content( 'ticketd', '<p>' . esc_html( $text ) . '</p><p>' . esc_html( $more ) . '</p>' );
@@ -212,7 +203,7 @@ final class Privacy {
 	}
 
 	/**
-	 * Erases a deleted ticket, which nobody can change any more, in its row.
+	 * Erases a deleted ticket in its row: the daemon changes no deleted ticket.
 	 *
 	 * @param array $ticket The ticket.
 	 * @return bool Whether the database has done it.
@@ -231,7 +222,7 @@ final class Privacy {
 		if ( $table->has_extra() ) {
 			$values['extra'] = null;
 		}
-		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- the daemon changes no ticket that was deleted
+		// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- The daemon changes no ticket that was deleted.
 		return false !== $wpdb->update( $this->settings->table(), $values, array( 'ticket_id' => $ticket['id'] ) );
 	}
 
@@ -285,7 +276,7 @@ final class Privacy {
 		}
 		$tickets = array_filter( $there );
 		if ( in_array( true, array_column( $tickets, 'stale' ), true ) ) {
-			return new \WP_Error( 'ticketd_unavailable', __( 'ticketd went away; try again.', 'ticketd' ) );
+			return new \WP_Error( 'ticketd_unavailable', __( 'ticketd became unreachable; try again.', 'ticketd' ) );
 		}
 		$deleted = $this->deleted( array_diff( $some, array_column( $tickets, 'id' ) ) );
 		if ( is_wp_error( $deleted ) ) {

@@ -13,8 +13,8 @@ use Ticketd\Client\Protocol;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Asks the database what `list` and `count` ask the daemon: the same arguments, the same order, the same pages. What
- * the daemon refuses whatever the table holds is refused here, too; a value that no row can have finds none.
+ * Asks the database what `list` and `count` ask the daemon: the same arguments, order, pages and refusals.
+ * protocol/testdata/selections.json has the cases of both.
  */
 final class Query {
 
@@ -29,7 +29,7 @@ final class Query {
 	private Table $table;
 
 	/**
-	 * What the list was asked for.
+	 * The list's arguments.
 	 *
 	 * @var array
 	 */
@@ -50,7 +50,7 @@ final class Query {
 	private array $values = array();
 
 	/**
-	 * Takes what is asked for.
+	 * Takes the arguments.
 	 *
 	 * @param Table $table The table.
 	 * @param array $args  What the client's list_tickets() takes; of a shape that it has let through.
@@ -83,9 +83,8 @@ final class Query {
 	 */
 	public function count_by( string $field ): ?array {
 		$this->check_names( self::SELECTION );
-		if ( ! $this->table->has( $field ) || 'json' === $this->table->type( $field ) ) {
-			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
-		}
+		self::check_field( $field, 'by' );
+		$this->sortable( $field );
 		$this->select();
 		$rows = Database::rows(
 			"SELECT MIN(`$field`) AS `value`, COUNT(*) AS `n`" . $this->from()
@@ -116,13 +115,13 @@ final class Query {
 		$this->check_names( array_merge( self::SELECTION, array( 'sort', 'order', 'limit', 'after' ) ) );
 		$sort         = $this->choice( 'sort', Protocol::SORTS, Protocol::SORTS[0] );
 		$is_ascending = 'asc' === $this->choice( 'order', array( 'asc', 'desc' ), 'desc' );
-		$limit        = $this->args['limit'] ?? Protocol::DEFAULT_LIMIT;
+		$limit        = $this->argument( 'limit', Protocol::DEFAULT_LIMIT );
 		if ( ! is_int( $limit ) || $limit < 1 || $limit > Protocol::MAX_TICKETS ) {
 			throw new InputException( sprintf( 'Give a whole number from 1 to %d.', Protocol::MAX_TICKETS ), 'limit' );
 		}
 		$this->select();
 		$expression = $this->sorted_by( $sort );
-		if ( '' !== (string) ( $this->args['after'] ?? '' ) ) {
+		if ( array_key_exists( 'after', $this->args ) ) {
 			list( $value, $id ) = Cursor::decode( (string) $this->args['after'], $sort, $is_ascending );
 			$this->add_behind( $sort, $expression, $is_ascending, $value, $id );
 		}
@@ -154,9 +153,33 @@ final class Query {
 			}
 		}
 		foreach ( array( 'deleted', 'fresh' ) as $name ) {
-			if ( ! is_bool( $this->args[ $name ] ?? false ) ) {
+			if ( ! is_bool( $this->argument( $name, false ) ) ) {
 				throw new InputException( 'Give true or false.', $name );
 			}
+		}
+	}
+
+	/**
+	 * An argument. One that is null is there, and refused where it is no value.
+	 *
+	 * @param string $name    The argument's name.
+	 * @param mixed  $default What is meant where it is left out.
+	 * @return mixed
+	 */
+	private function argument( string $name, $default ) {
+		return array_key_exists( $name, $this->args ) ? $this->args[ $name ] : $default;
+	}
+
+	/**
+	 * Refuses what is no field's name.
+	 *
+	 * @param string $name     The name.
+	 * @param string $argument The argument that has it.
+	 * @throws InputException If it is none.
+	 */
+	private static function check_field( string $name, string $argument ): void {
+		if ( 1 !== preg_match( Protocol::NAME, $name ) ) {
+			throw new InputException( 'Give names of fields.', $argument );
 		}
 	}
 
@@ -169,7 +192,7 @@ final class Query {
 	 * @throws InputException If it is another.
 	 */
 	private function choice( string $name, array $choices, string $default ): string {
-		$choice = $this->args[ $name ] ?? $default;
+		$choice = $this->argument( $name, $default );
 		if ( ! in_array( $choice, $choices, true ) ) {
 			throw new InputException( sprintf( 'Give one of: %s.', implode( ', ', $choices ) ), $name );
 		}
@@ -190,33 +213,36 @@ final class Query {
 	 * @throws InputException If a field is refused.
 	 */
 	private function select(): void {
-		$where = $this->args['where'] ?? array();
-		if ( count( $where ) > Protocol::MAX_WHERE ) {
-			throw new InputException( sprintf( 'Ask for at most %d fields.', Protocol::MAX_WHERE ), 'where' );
-		}
-		foreach ( $where as $field => $values ) {
+		foreach ( $this->fields( 'where' ) as $field => $values ) {
 			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
 		}
-		foreach ( $this->args['contains'] ?? array() as $field => $text ) {
-			$this->add_search( (string) $field, (string) $text );
-		}
 		foreach ( array( 'created_at', 'updated_at' ) as $field ) {
-			foreach ( $this->args[ $field ] ?? array() as $end => $time ) {
-				$comparison = array(
-					'from'   => '>=',
-					'before' => '<',
-				)[ $end ] ?? null;
-				if ( null === $comparison || ! $this->table->has( $field ) ) {
-					throw new InputException( 'Give from, before or both; the table needs this column.', $field );
-				}
-				if ( null !== $time ) {
-					$this->add( "`$field` $comparison " . $this->placeholder( $field, $time ), $time );
-				}
-			}
+			$this->add_period( $field, $this->args[ $field ] ?? array() );
+		}
+		foreach ( $this->fields( 'contains' ) as $field => $text ) {
+			$this->add_search( (string) $field, Column::text( $text ) );
 		}
 		if ( true !== ( $this->args['deleted'] ?? false ) ) {
 			array_push( $this->conditions, ...$this->table->present() );
 		}
+	}
+
+	/**
+	 * An argument that has something for each of several fields.
+	 *
+	 * @param string $name The argument's name.
+	 * @return array By field name.
+	 * @throws InputException If there are too many, or one is no field's name.
+	 */
+	private function fields( string $name ): array {
+		$fields = $this->args[ $name ] ?? array();
+		if ( count( $fields ) > Protocol::MAX_WHERE ) {
+			throw new InputException( sprintf( 'Ask for at most %d fields.', Protocol::MAX_WHERE ), $name );
+		}
+		foreach ( array_keys( $fields ) as $field ) {
+			self::check_field( (string) $field, $name );
+		}
+		return $fields;
 	}
 
 	/**
@@ -227,27 +253,45 @@ final class Query {
 	 * @throws InputException If it is no column, or there are too many values or none.
 	 */
 	private function add_filter( string $field, array $values ): void {
-		if ( ! $this->table->has( $field ) || 'json' === $this->table->type( $field ) ) {
-			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
-		}
+		$column = $this->table->selectable( $field );
 		if ( array() === $values || count( $values ) > Protocol::MAX_CHOICES ) {
 			throw new InputException( sprintf( 'Ask for 1 to %d values.', Protocol::MAX_CHOICES ), $field );
 		}
-		$given  = array_filter(
-			$values,
-			static function ( $value ): bool {
-				return null !== $value;
+		$either = in_array( null, $values, true ) ? array( "`$field` IS NULL" ) : array();
+		$places = array();
+		$given  = array();
+		foreach ( $values as $value ) {
+			if ( null !== $value ) {
+				list( $places[], $given[] ) = self::operand( $column, $value );
 			}
-		);
-		$either = count( $given ) < count( $values ) ? array( "`$field` IS NULL" ) : array();
+		}
 		if ( array() !== $given ) {
-			$places = array();
-			foreach ( $given as $value ) {
-				$places[] = $this->placeholder( $field, $value );
-			}
 			$either[] = "`$field` IN (" . implode( ', ', $places ) . ')';
 		}
-		$this->add( '(' . implode( ' OR ', $either ) . ')', ...array_values( $given ) );
+		$this->add( '(' . implode( ' OR ', $either ) . ')', ...$given );
+	}
+
+	/**
+	 * Adds the condition that a time is in a period.
+	 *
+	 * @param string $field  The field's name.
+	 * @param array  $period `from`, `before` or both; null leaves an end open.
+	 * @throws InputException If the table has no such column, or it is no period.
+	 */
+	private function add_period( string $field, array $period ): void {
+		$comparisons = array(
+			'from'   => '>=',
+			'before' => '<',
+		);
+		foreach ( $period as $end => $time ) {
+			if ( ! isset( $comparisons[ $end ] ) ) {
+				throw new InputException( 'Give from, before or both.', $field );
+			}
+			if ( null !== $time ) {
+				list( $place, $value ) = self::operand( $this->table->selectable( $field ), $time );
+				$this->add( "`$field` {$comparisons[ $end ]} $place", $value );
+			}
+		}
 	}
 
 	/**
@@ -258,13 +302,12 @@ final class Query {
 	 * @throws InputException If it is no column of text, or the text is empty or too long.
 	 */
 	private function add_search( string $field, string $text ): void {
-		$types = array( 'char', 'varchar', 'tinytext', 'text', 'mediumtext', 'longtext' );
-		if ( ! $this->table->has( $field ) || ! in_array( $this->table->type( $field ), $types, true ) ) {
+		if ( ! $this->table->selectable( $field )->is_text() ) {
 			throw new InputException( 'Only columns of text can be searched.', $field );
 		}
-		if ( '' === $text || strlen( $text ) > Protocol::MAX_CONTAINS ) {
+		if ( '' === $text || strlen( $text ) > Protocol::MAX_CONTAINS || 1 !== preg_match( '//u', $text ) ) {
 			throw new InputException(
-				sprintf( 'Search for a text of 1 to %d bytes.', Protocol::MAX_CONTAINS ),
+				sprintf( 'Search for a text of 1 to %d bytes of UTF-8.', Protocol::MAX_CONTAINS ),
 				$field
 			);
 		}
@@ -274,35 +317,34 @@ final class Query {
 	/**
 	 * Adds a condition.
 	 *
-	 * @param string $condition What must hold.
-	 * @param mixed  ...$values The values of its placeholders.
+	 * @param string     $condition The condition.
+	 * @param string|int ...$values The values of its placeholders.
 	 */
 	private function add( string $condition, ...$values ): void {
 		$this->conditions[] = $condition;
-		foreach ( $values as $value ) {
-			$this->values[] = is_bool( $value ) ? (int) $value : $value;
-		}
+		array_push( $this->values, ...$values );
 	}
 
 	/**
-	 * The placeholder of a value. A text would be compared with an integer column as a floating-point number.
+	 * The placeholder of a value, and what to put there. A text would be compared with an integer column as a
+	 * floating-point number.
 	 *
-	 * @param string $field The field's name.
-	 * @param mixed  $value The value, not null.
-	 * @throws InputException If the column holds integers and this is none.
+	 * @param Column                $column The column.
+	 * @param string|int|float|bool $value  The value.
+	 * @return array{0: string, 1: string|int}
+	 * @throws InputException If the column cannot hold it.
 	 */
-	private function placeholder( string $field, $value ): string {
-		if ( ! $this->table->is_integer( $field ) ) {
-			return '%s';
+	private static function operand( Column $column, $value ): array {
+		$text = $column->checked( $value );
+		if ( ! $column->is_integer() ) {
+			return array( '%s', $text );
 		}
-		if ( ! is_int( $this->table->value( $field, $value ) ) ) {
-			throw new InputException( 'The column holds whole numbers.', $field );
-		}
-		return '%d';
+		// Beyond PHP's integers there are unsigned ones.
+		return (string) (int) $text === $text ? array( '%d', (int) $text ) : array( 'CAST(%s AS UNSIGNED)', $text );
 	}
 
 	/**
-	 * What is sorted by, besides the id.
+	 * The expression to sort by, besides the id.
 	 *
 	 * @param string $sort The sort.
 	 * @throws InputException If the table has no such column.
@@ -311,20 +353,34 @@ final class Query {
 		if ( 'ticket_id' === $sort ) {
 			return 'NULL';
 		}
-		if ( ! $this->table->has( $sort ) ) {
+		if ( ! $this->table->has( $sort ) && in_array( $sort, array( 'created_at', 'updated_at' ), true ) ) {
 			throw new InputException( 'The table has no such column.', 'sort' );
 		}
 		// An enum is sorted by the order of its members, but compared as text.
-		return 'enum' === $this->table->type( $sort ) ? "`$sort`+0" : "`$sort`";
+		return 'enum' === $this->sortable( $sort )->type() ? "`$sort`+0" : "`$sort`";
+	}
+
+	/**
+	 * The column of a field that tickets can be sorted by.
+	 *
+	 * @param string $field The field's name.
+	 * @throws InputException If there is none, or its order is not to be relied on.
+	 */
+	private function sortable( string $field ): Column {
+		$column = $this->table->selectable( $field );
+		if ( ! $column->is_sortable() ) {
+			throw new InputException( 'A column of this type cannot be sorted by.', $field );
+		}
+		return $column;
 	}
 
 	/**
 	 * Adds the condition that a ticket comes after the last one of the page before. NULL is lower than every value.
 	 *
 	 * @param string      $sort         The sort.
-	 * @param string      $expression   What is sorted by.
-	 * @param bool        $is_ascending Whether it is ascending.
-	 * @param string|null $value        What the last ticket has there.
+	 * @param string      $expression   The expression to sort by.
+	 * @param bool        $is_ascending Whether the order is ascending.
+	 * @param string|null $value        The last ticket's value.
 	 * @param int         $id           The last ticket's id.
 	 */
 	private function add_behind( string $sort, string $expression, bool $is_ascending, ?string $value, int $id ): void {
@@ -335,7 +391,15 @@ final class Query {
 			$others = $is_ascending ? " OR $expression IS NOT NULL" : '';
 			$this->add( "(($expression IS NULL AND `ticket_id` $further %d)$others)", $id );
 		} else {
-			$place  = 'enum' === $this->table->type( $sort ) ? '%d' : $this->placeholder( $sort, $value );
+			$column = $this->table->selectable( $sort );
+			if ( 'enum' === $column->type() ) {
+				$place = '%d';
+			} elseif ( 0 === strpos( $value, '0000-00-00' ) && $column->is_date() ) {
+				// Strict sessions of MySQL take no literal of a date of zeros, even in a comparison.
+				list( $expression, $place, $value ) = array( "$expression+0", '%d', 0 );
+			} else {
+				list( $place, $value ) = self::operand( $column, $value );
+			}
 			$others = $is_ascending ? '' : " OR $expression IS NULL";
 			$this->add(
 				"($expression $further $place OR ($expression = $place AND `ticket_id` $further %d)$others)",

@@ -15,27 +15,19 @@ defined( 'ABSPATH' ) || exit;
 final class QueryMonitor {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
-	}
-
-	/**
-	 * Adds the hooks, which nobody but Query Monitor calls.
-	 */
-	public function register(): void {
-		add_filter( 'qm/collectors', array( $this, 'add_collector' ), 20 );
-		add_filter( 'qm/outputter/html', array( $this, 'add_panel' ), 120, 2 );
 	}
 
 	/**

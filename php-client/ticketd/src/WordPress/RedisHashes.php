@@ -51,7 +51,7 @@ final class RedisHashes {
 	private Table $table;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
 	 * @param \Redis $redis  The connection, its database selected.
 	 * @param string $prefix What stands before the ids in the hashes' names.

@@ -10,16 +10,16 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes the request ids that users and visitors give their own: the daemon knows a site's request ids, whoever sent
- * them, so that one user's `order-812` would stand in the way of another's, or of the shop's. What is sent is therefore
- * made of the user and the id that the user gave.
+ * Makes the request ids that users and visitors give their own: the daemon knows a site's request ids of all
+ * users, so that one user's `order-812` would stand in the way of another's, or of the shop's. What is sent is
+ * therefore made of the user and the id that the user gave.
  *
  * An id that the client made up for a call without one is returned to the user if the call failed, so that the user can
  * repeat it. The id is returned with a signature, so that only the same user can use it.
  */
 final class RequestIds {
 
-	/** What a told id looks like. */
+	/** The form of an id that was sent to a caller. */
 	private const TOLD = '/^ticketd-([0-9a-f]{32})-[0-9a-f]{16}$/';
 
 	/**

@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
  * Serves `/wp-json/ticketd/v1/tickets`.
  *
  * The answer to a change is the ticket's id and revision, not the ticket: reading it may have to wait for MySQL,
- * changing it never does. A change that waits in the spool for a daemon that is away is answered with 202, revision 0
+ * changing it never does. A change that is spooled, as the daemon is unreachable, is answered with 202, revision 0
  * and `"spooled": true`.
  */
 final class RestController extends \WP_REST_Controller {
@@ -27,16 +27,16 @@ final class RestController extends \WP_REST_Controller {
 	private const RETRY_AFTER = '1';
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api       = $api;
@@ -151,7 +151,7 @@ final class RestController extends \WP_REST_Controller {
 		if ( is_wp_error( $page ) ) {
 			return $this->answer( $page );
 		}
-		// What waited has just been brought to the database.
+		// Pending changes were flushed a moment ago.
 		$total = $this->api->count_tickets( array( 'fresh' => false ) + $selection );
 		if ( is_wp_error( $total ) ) {
 			return $this->answer( $total );
@@ -271,7 +271,7 @@ final class RestController extends \WP_REST_Controller {
 	}
 
 	/**
-	 * Whether somebody may do something.
+	 * Whether the user may do something.
 	 *
 	 * @param string           $action  `read`, `create`, `update` or `delete`.
 	 * @param \WP_REST_Request $request The request.
@@ -334,7 +334,7 @@ final class RestController extends \WP_REST_Controller {
 	 * Answers a change of a ticket that was there, as far as the caller knows.
 	 *
 	 * @param int           $id       The ticket's id.
-	 * @param int|\WP_Error $revision Its new revision, or why there is none.
+	 * @param int|\WP_Error $revision Its new revision, or why it is missing.
 	 */
 	private function answer_revision( int $id, $revision ): \WP_REST_Response {
 		return is_wp_error( $revision )

@@ -29,7 +29,7 @@ final class RestQuery {
 	 * Which tickets are asked for.
 	 *
 	 * @param \WP_REST_Request $request The request.
-	 * @return array What Api::count_tickets() takes.
+	 * @return array The arguments of Api::count_tickets().
 	 */
 	public static function selection( \WP_REST_Request $request ): array {
 		$where = (array) ( $request['where'] ?? array() );

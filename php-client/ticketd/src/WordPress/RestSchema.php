@@ -42,7 +42,7 @@ final class RestSchema {
 			),
 			'ids'      => array(
 				'description'       => __(
-					'Ids of the tickets to return; other conditions are not looked at then.',
+					'Ids of the tickets to return; other conditions are then ignored.',
 					'ticketd'
 				),
 				'type'              => 'array',
@@ -89,7 +89,7 @@ final class RestSchema {
 				'default'     => false,
 			),
 			'fresh'    => array(
-				'description' => __( 'False: without changes that are not in the database yet.', 'ticketd' ),
+				'description' => __( 'False: without pending changes.', 'ticketd' ),
 				'type'        => 'boolean',
 				'default'     => true,
 			),
@@ -195,13 +195,13 @@ final class RestSchema {
 				),
 				'fields'   => array( 'context' => array( 'view', 'edit' ) ) + self::fields(),
 				'stale'    => array(
-					'description' => __( 'Whether the latest changes may be missing; left out where not.', 'ticketd' ),
+					'description' => __( 'Whether pending changes may be missing; left out otherwise.', 'ticketd' ),
 					'type'        => 'boolean',
 					'context'     => array( 'view', 'edit' ),
 					'readonly'    => true,
 				),
 				'spooled'  => array(
-					'description' => __( 'In the answer to a change: it waits for the daemon.', 'ticketd' ),
+					'description' => __( 'In the answer to a change: it is pending in the spool.', 'ticketd' ),
 					'type'        => 'boolean',
 					'context'     => array( 'edit' ),
 					'readonly'    => true,

@@ -7,9 +7,9 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
-use Ticketd\Client\Spool;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -49,11 +49,11 @@ final class Settings {
 	}
 
 	/**
-	 * The folder where changes wait while the daemon is away: TICKETD_SPOOL. It must be the one in the daemon's
+	 * The folder for changes while the daemon is unreachable: TICKETD_SPOOL. It must be the one in the daemon's
 	 * configuration. Empty: none, they fail then.
 	 */
 	public function spool(): string {
-		return rtrim( (string) self::value( 'spool', Spool::DEFAULT_FOLDER ), '/' );
+		return rtrim( (string) self::value( 'spool', Breaker::DEFAULT_FOLDER ), '/' );
 	}
 
 	/**
@@ -85,7 +85,7 @@ final class Settings {
 	}
 
 	/**
-	 * Age in seconds from which a change that waits is overdue: TICKETD_OVERDUE_SECONDS. It must be longer than the
+	 * Lag in seconds from which pending changes are overdue: TICKETD_OVERDUE_SECONDS. It must be longer than the
 	 * daemon's max_age.
 	 */
 	public function overdue_seconds(): int {

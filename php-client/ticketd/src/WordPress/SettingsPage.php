@@ -16,9 +16,6 @@ defined( 'ABSPATH' ) || exit;
  */
 final class SettingsPage {
 
-	/** The page's name in its address. */
-	public const SLUG = 'ticketd-settings';
-
 	/** Longest text. */
 	private const MAX_TEXT = 255;
 
@@ -32,16 +29,7 @@ final class SettingsPage {
 	);
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_action( 'admin_menu', array( $this, 'add_page' ) );
-		add_action( 'admin_init', array( $this, 'add_settings' ) );
-		add_filter( 'option_page_capability_' . self::SLUG, array( self::class, 'capability' ) );
-	}
-
-	/**
-	 * What somebody must be able to do to change them.
+	 * The capability that changing them needs.
 	 */
 	public static function capability(): string {
 		return is_multisite() ? 'manage_network_options' : 'ticketd_manage';
@@ -55,7 +43,7 @@ final class SettingsPage {
 			__( 'ticketd', 'ticketd' ),
 			__( 'ticketd', 'ticketd' ),
 			self::capability(),
-			self::SLUG,
+			Plugin::SETTINGS,
 			array( $this, 'show' )
 		);
 	}
@@ -65,7 +53,7 @@ final class SettingsPage {
 	 */
 	public function add_settings(): void {
 		register_setting(
-			self::SLUG,
+			Plugin::SETTINGS,
 			Settings::OPTION,
 			array(
 				'type'              => 'object',
@@ -79,13 +67,13 @@ final class SettingsPage {
 			'lifecycle' => __( 'Watching and uninstalling', 'ticketd' ),
 		);
 		foreach ( $sections as $section => $title ) {
-			add_settings_section( $section, $title, '__return_empty_string', self::SLUG );
+			add_settings_section( $section, $title, '__return_empty_string', Plugin::SETTINGS );
 			foreach ( self::labels()[ $section ] as $name => list( $label, $help ) ) {
 				add_settings_field(
 					'ticketd_' . $name,
 					$label,
 					array( $this, 'show_field' ),
-					self::SLUG,
+					Plugin::SETTINGS,
 					$section,
 					array(
 						'label_for' => 'ticketd_' . $name,
@@ -105,10 +93,10 @@ final class SettingsPage {
 			wp_die( esc_html__( 'Sorry, you are not allowed to change these settings.', 'ticketd' ), 403 );
 		}
 		echo '<div class="wrap"><h1>' . esc_html( get_admin_page_title() ) . '</h1>';
-		echo '<p>' . esc_html__( 'What is left empty is decided by a filter or has its default.', 'ticketd' ) . '</p>';
+		echo '<p>' . esc_html__( 'An empty setting is decided by a filter or has its default.', 'ticketd' ) . '</p>';
 		echo '<form action="options.php" method="post">';
-		settings_fields( self::SLUG );
-		do_settings_sections( self::SLUG );
+		settings_fields( Plugin::SETTINGS );
+		do_settings_sections( Plugin::SETTINGS );
 		submit_button();
 		echo '</form></div>';
 	}
@@ -134,7 +122,8 @@ final class SettingsPage {
 		);
 		$choices  = self::choices()[ $name ] ?? null;
 		if ( null !== $choices ) {
-			echo '<select ' . $field . '>'; // phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
+			echo '<select ' . $field . '>';
 			foreach ( array( '' => __( 'Default', 'ticketd' ) ) + $choices as $choice => $text ) {
 				printf(
 					'<option value="%s"%s>%s</option>',
@@ -145,7 +134,7 @@ final class SettingsPage {
 			}
 			echo '</select>';
 		} elseif ( isset( self::NUMBERS[ $name ] ) ) {
-			// phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf(
 				'<input type="number" class="small-text" min="%d" value="%s" %s>',
 				self::NUMBERS[ $name ][0],
@@ -153,7 +142,7 @@ final class SettingsPage {
 				$field
 			);
 		} else {
-			// phpcs:ignore WordPress.Security -- Escaped above.
+			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf( '<input type="text" class="regular-text code" value="%s" %s>', esc_attr( $value ), $field );
 		}
 		$help = $args['help'];
@@ -210,12 +199,12 @@ final class SettingsPage {
 					__( 'This site\'s name in the daemon\'s configuration; not needed where there is one.', 'ticketd' ),
 				),
 				'timeout_ms' => array(
-					__( 'Time-out', 'ticketd' ),
-					__( 'The longest that one call may take, in milliseconds.', 'ticketd' ),
+					__( 'Timeout', 'ticketd' ),
+					__( 'Timeout of one call, in milliseconds.', 'ticketd' ),
 				),
 				'spool'      => array(
 					__( 'Spool folder', 'ticketd' ),
-					__( 'Where changes wait while the daemon is away; as in its configuration.', 'ticketd' ),
+					__( 'Folder for changes while the daemon is unreachable; as in its configuration.', 'ticketd' ),
 				),
 			),
 			'form'      => array(
@@ -234,13 +223,13 @@ final class SettingsPage {
 				'overdue_seconds' => array(
 					__( 'Overdue after', 'ticketd' ),
 					__(
-						'Seconds after which WordPress flushes what waits; more than the daemon\'s max_age.',
+						'Lag in seconds from which WordPress flushes pending changes; more than the daemon\'s max_age.',
 						'ticketd'
 					),
 				),
 				'keep'            => array(
 					__( 'When the plugin is deleted', 'ticketd' ),
-					__( 'Tickets in the database are lost for good where nothing is kept.', 'ticketd' ),
+					__( 'With nothing kept, the tickets in the database are lost for good.', 'ticketd' ),
 				),
 			),
 		);
@@ -252,9 +241,9 @@ final class SettingsPage {
 	private static function choices(): array {
 		return array(
 			'form' => array(
-				'everyone'  => __( 'Everybody', 'ticketd' ),
-				'customers' => __( 'Who is logged in', 'ticketd' ),
-				'off'       => __( 'Nobody', 'ticketd' ),
+				'everyone'  => __( 'Everyone', 'ticketd' ),
+				'customers' => __( 'Logged-in users', 'ticketd' ),
+				'off'       => __( 'No one', 'ticketd' ),
 			),
 			'keep' => array(
 				'tickets' => __( 'Keep the tickets', 'ticketd' ),

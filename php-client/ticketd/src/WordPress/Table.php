@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\InputException;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -36,12 +38,6 @@ final class Table {
 	/** Types of an extra column; MariaDB describes JSON as a text. Of another type it is a field of that name. */
 	private const JSON = array( 'json', 'longtext' );
 
-	/** Types that are read as integers. */
-	private const INTEGERS = array( 'tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'bit', 'year' );
-
-	/** Types of dates with or without a time. */
-	private const TIMES = array( 'date', 'datetime', 'timestamp' );
-
 	/**
 	 * The table's name.
 	 *
@@ -50,9 +46,9 @@ final class Table {
 	private string $name;
 
 	/**
-	 * Rows of DESCRIBE by column.
+	 * The columns by name.
 	 *
-	 * @var array<string, array>
+	 * @var array<string, Column>
 	 */
 	private array $columns;
 
@@ -64,10 +60,10 @@ final class Table {
 	private bool $has_side;
 
 	/**
-	 * Takes what describes the table.
+	 * Takes the description of the table.
 	 *
 	 * @param string $name     Its name.
-	 * @param array  $columns  Rows of DESCRIBE by column.
+	 * @param array  $columns  The columns by name.
 	 * @param bool   $has_side Whether the revisions are in a side table.
 	 */
 	private function __construct( string $name, array $columns, bool $has_side ) {
@@ -110,8 +106,9 @@ final class Table {
 		if ( array() === $columns ) {
 			return false;
 		}
-		$type = strtolower( $columns['revision']['Type'] ?? '' );
-		return ! isset( $columns[ self::KEY ] ) || 0 !== strpos( $type, 'bigint' ) || self::is_adopted( $name );
+		$revision = $columns['revision'] ?? null;
+		return ! isset( $columns[ self::KEY ] ) || null === $revision || 'bigint' !== $revision->type()
+			|| self::is_adopted( $name );
 	}
 
 	/**
@@ -129,11 +126,15 @@ final class Table {
 	 * The columns of a table.
 	 *
 	 * @param string $name The table's name.
-	 * @return array<string, array> Rows of DESCRIBE by column; none where there is no such table.
+	 * @return array<string, Column> By name; none where there is no such table.
 	 */
 	private static function columns( string $name ): array {
-		$rows = 1 === preg_match( self::NAME, $name ) ? Database::rows( "DESCRIBE `$name`" ) : null;
-		return array_column( $rows ?? array(), null, 'Field' );
+		$rows    = 1 === preg_match( self::NAME, $name ) ? Database::rows( "SHOW FULL COLUMNS FROM `$name`" ) : null;
+		$columns = array();
+		foreach ( $rows ?? array() as $row ) {
+			$columns[ $row['Field'] ] = new Column( $row );
+		}
+		return $columns;
 	}
 
 	/**
@@ -168,7 +169,7 @@ final class Table {
 	/**
 	 * Whether there is a column that is a field.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function has( string $field ): bool {
 		if ( ! isset( $this->columns[ $field ] ) || '_' === $field[0] ) {
@@ -188,19 +189,32 @@ final class Table {
 	/**
 	 * The type of a column, in lower case and without length: `bigint`, `varchar`.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function type( string $field ): string {
-		return (string) strtok( strtolower( $this->columns[ $field ]['Type'] ), '( ' );
+		return $this->columns[ $field ]->type();
 	}
 
 	/**
 	 * Whether a column's values are integers.
 	 *
-	 * @param string $field Its name.
+	 * @param string $field The field's name.
 	 */
 	public function is_integer( string $field ): bool {
-		return $this->has( $field ) && in_array( $this->type( $field ), self::INTEGERS, true );
+		return $this->has( $field ) && $this->columns[ $field ]->is_integer();
+	}
+
+	/**
+	 * The column of a field that tickets can be selected by.
+	 *
+	 * @param string $field The field's name.
+	 * @throws InputException If the table has no such column.
+	 */
+	public function selectable( string $field ): Column {
+		if ( ! $this->has( $field ) || $this->columns[ $field ]->is_json() ) {
+			throw new InputException( 'The table has no such column; only columns can be asked for.', $field );
+		}
+		return $this->columns[ $field ];
 	}
 
 	/**
@@ -245,7 +259,7 @@ final class Table {
 	/**
 	 * A ticket that has no row yet, with the table's defaults.
 	 *
-	 * @param int    $id  Its id.
+	 * @param int    $id  The ticket's id.
 	 * @param string $now The time in UTC, as the database writes it.
 	 * @return array{id: int, revision: int, fields: array, deleted: bool}
 	 */
@@ -255,7 +269,7 @@ final class Table {
 			if ( ! $this->has( $column ) ) {
 				continue;
 			}
-			$value   = $described['Default'];
+			$value   = $described->default_value();
 			$is_time = in_array( $column, array( 'created_at', 'updated_at' ), true )
 				|| ( null !== $value && 0 === stripos( $value, 'current_timestamp' ) );
 
@@ -280,24 +294,12 @@ final class Table {
 		if ( null === $value ) {
 			return null;
 		}
-		$text = self::text( $value );
-		if ( $this->has( $field ) && in_array( $this->type( $field ), self::TIMES, true ) ) {
+		$text = Column::text( $value );
+		if ( $this->has( $field ) && $this->columns[ $field ]->is_date() ) {
 			return self::time_text( $text, $this->type( $field ) );
 		}
 		// One that does not fit PHP's integers stays the text that it is.
 		return $this->is_integer( $field ) && (string) (int) $text === $text ? (int) $text : $text;
-	}
-
-	/**
-	 * A value as the daemon stores it.
-	 *
-	 * @param string|int|float|bool $value The value.
-	 */
-	private static function text( $value ): string {
-		if ( is_bool( $value ) ) {
-			return $value ? '1' : '0';
-		}
-		return is_float( $value ) ? self::float_text( $value ) : (string) $value;
 	}
 
 	/**
@@ -311,33 +313,6 @@ final class Table {
 			return $text;
 		}
 		return gmdate( 'date' === $type ? 'Y-m-d' : 'Y-m-d H:i:s', (int) $text );
-	}
-
-	/**
-	 * A number in the shortest decimal form that reads back as the same, with an exponent only below 1e-6 and from
-	 * 1e21.
-	 * A cast depends on PHP's settings.
-	 *
-	 * @param float $value The number.
-	 */
-	private static function float_text( float $value ): string {
-		if ( 0.0 === $value ) {
-			return '0';
-		}
-		$places = 0;
-		$text   = sprintf( '%.0e', $value );
-		while ( $places < 17 && (float) $text !== $value ) {
-			$text = sprintf( '%.' . ++$places . 'e', $value );
-		}
-		if ( abs( $value ) < 1e-6 || abs( $value ) >= 1e21 ) {
-			return $text;
-		}
-		list( $figures, $exponent ) = explode( 'e', $text );
-		if ( (int) $exponent < $places ) {
-			return sprintf( '%.' . ( $places - (int) $exponent ) . 'F', $value );
-		}
-		$length = (int) $exponent + 1 + (int) ( $value < 0 );
-		return str_pad( str_replace( '.', '', $figures ), $length, '0' );
 	}
 
 	/**

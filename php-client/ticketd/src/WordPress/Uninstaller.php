@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Removes from each blog what its setting `keep` does not keep. Changes that wait were flushed when the plugin was
+ * Removes from each blog what its setting `keep` does not keep. Pending changes were flushed when the plugin was
  * deactivated.
  */
 final class Uninstaller {
@@ -40,7 +40,7 @@ final class Uninstaller {
 	/**
 	 * Deletes options through WordPress, so that its cache forgets them, too.
 	 *
-	 * @param string $prefix What their names begin with.
+	 * @param string $prefix The names' prefix.
 	 */
 	private static function delete_options( string $prefix ): void {
 		global $wpdb;

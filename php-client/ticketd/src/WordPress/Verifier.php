@@ -19,7 +19,7 @@ final class Verifier {
 	private const PAGE = 500;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -40,9 +40,9 @@ final class Verifier {
 	private int $count = 0;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api    $api        What calls the daemon.
+	 * @param Api    $api        The daemon's API.
 	 * @param string $table_name Name of the tickets table.
 	 */
 	public function __construct( Api $api, string $table_name ) {
@@ -134,7 +134,7 @@ final class Verifier {
 		if ( in_array( true, array_column( array_filter( $tickets ), 'stale' ), true ) ) {
 			return new \WP_Error(
 				'ticketd_unavailable',
-				__( 'ticketd is away: there is nothing to compare.', 'ticketd' )
+				__( 'ticketd is unreachable: there is nothing to compare.', 'ticketd' )
 			);
 		}
 		$table  = Table::describe( $this->table_name );
@@ -159,7 +159,7 @@ final class Verifier {
 	/**
 	 * Compares one ticket.
 	 *
-	 * @param int        $id     Its id.
+	 * @param int        $id     The ticket's id.
 	 * @param array|null $ticket What the daemon says of its fields.
 	 * @param array|null $row    What the database has.
 	 * @return array[]

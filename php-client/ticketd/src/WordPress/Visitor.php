@@ -21,10 +21,8 @@ final class Visitor {
 	 */
 	public static function current(): string {
 		$user = get_current_user_id();
-		// Only taken for an address where it is one.
-		$given   = isset( $_SERVER['REMOTE_ADDR'] )
-			? wp_unslash( $_SERVER['REMOTE_ADDR'] )
-			: ''; // phpcs:ignore WordPress.Security
+		// phpcs:ignore WordPress.Security.ValidatedSanitizedInput -- Only an address is taken, see below.
+		$given   = isset( $_SERVER['REMOTE_ADDR'] ) ? wp_unslash( $_SERVER['REMOTE_ADDR'] ) : '';
 		$packed  = filter_var( $given, FILTER_VALIDATE_IP ) ? (string) inet_pton( $given ) : '';
 		$visitor = 0 !== $user
 			? 'user ' . $user

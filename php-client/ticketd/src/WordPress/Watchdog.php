@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Looks every five minutes, by WP-Cron, whether changes wait for longer than they should, flushes them where they do,
+ * Looks every five minutes, by WP-Cron, whether pending changes are overdue, flushes them,
  * and reports what it found. The daemon flushes by itself; this is for the day on which it does not.
  */
 final class Watchdog {
@@ -27,14 +27,14 @@ final class Watchdog {
 	/** Time between two looks, in seconds. */
 	private const PERIOD = 300;
 
-	/** Looks in a row with the same trouble after which somebody is told. */
+	/** Looks in a row with the same trouble after which a notice is shown. */
 	private const PATIENCE = 2;
 
 	/** Time that the flush has, in milliseconds. */
 	private const FLUSH_MS = 20000;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -48,9 +48,9 @@ final class Watchdog {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -62,7 +62,8 @@ final class Watchdog {
 	 * Adds the hooks.
 	 */
 	public function register(): void {
-		add_filter( 'cron_schedules', array( $this, 'add_schedule' ) ); // phpcs:ignore WordPress.WP.CronInterval
+		// phpcs:ignore WordPress.WP.CronInterval -- A look every five minutes costs one call.
+		add_filter( 'cron_schedules', array( $this, 'add_schedule' ) );
 		add_action( 'init', array( $this, 'schedule' ) );
 		add_action( self::HOOK, array( $this, 'look' ) );
 		add_action( 'admin_notices', array( $this, 'show' ) );
@@ -114,25 +115,25 @@ final class Watchdog {
 	}
 
 	/**
-	 * Shows who can do something about it that something is the matter.
+	 * Shows managers what is the matter.
 	 */
 	public function show(): void {
 		$report = get_option( self::OPTION );
 		if ( ! is_array( $report ) || $report['times'] < self::PATIENCE || ! current_user_can( 'ticketd_manage' ) ) {
 			return;
 		}
-		// Where WP-Cron has stopped calling, nobody knows.
+		// The report of a WP-Cron that has stopped is too old to be shown.
 		if ( time() - $report['time'] > 2 * self::PERIOD ) {
 			return;
 		}
 		if ( 'failed' === $report['state'] ) {
 			/* translators: 1: a time span like "2 hours", 2: the reason */
-			$text = __( 'Changes of tickets wait for %1$s and cannot be brought to the database: %2$s', 'ticketd' );
+			$text = __( 'Pending changes of tickets cannot be flushed; lag %1$s: %2$s', 'ticketd' );
 			$age  = human_time_diff( $report['time'] - intdiv( $report['oldest_ms'], 1000 ), $report['time'] );
 			$text = sprintf( $text, $age, $report['message'] );
 		} elseif ( 'away' === $report['state'] ) {
 			/* translators: %s: the reason */
-			$text = __( 'ticketd does not answer. Changes of tickets wait in its spool until it does: %s', 'ticketd' );
+			$text = __( 'ticketd does not answer; changes of tickets stay in the spool until it does: %s', 'ticketd' );
 			$text = sprintf( $text, $report['message'] );
 		} else {
 			return;
@@ -144,7 +145,7 @@ final class Watchdog {
 	 * Remembers and tells what was found.
 	 *
 	 * @param string $state     The state.
-	 * @param string $message   What is the matter.
+	 * @param string $message   The trouble.
 	 * @param int    $oldest_ms Age of the oldest change that waited, in milliseconds.
 	 * @param int    $flushed   Tickets that were flushed.
 	 */
@@ -160,7 +161,7 @@ final class Watchdog {
 		);
 		update_option( self::OPTION, $report, false );
 		/**
-		 * Fires when the watchdog has looked, for example to tell somebody by mail.
+		 * Fires when the watchdog has looked, for example to send a mail.
 		 *
 		 * @param array $report `time`, `state` (`ok`, `flushed`, `failed`, `away`), `message`, `oldest_ms`, `flushed`,
 		 *                      and `times`: how many looks in a row found this state.

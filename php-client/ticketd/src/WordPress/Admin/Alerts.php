@@ -1,6 +1,6 @@
 <?php
 /**
- * Notices for those who manage ticketd.
+ * Notices for managers.
  *
  * @package Ticketd
  */
@@ -8,32 +8,34 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows what somebody must act on to those who can: on the dashboard, among the plugins and on the plugin's own pages.
- * The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there last.
+ * Shows the findings that need an action to managers: on the dashboard, among the plugins and on the plugin's own
+ * pages. The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there
+ * last.
  */
 final class Alerts {
 
-	/** Transient that holds what was found last. */
+	/** Transient of the last findings. */
 	private const FOUND = 'ticketd_alerts';
 
 	/**
-	 * How the daemon is.
+	 * The checks.
 	 *
-	 * @var Health
+	 * @var Checks
 	 */
-	private Health $health;
+	private Checks $checks;
 
 	/**
-	 * Takes what asks the daemon.
+	 * Takes the checks.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @param Checks $checks The checks.
 	 */
-	public function __construct( Health $health ) {
-		$this->health = $health;
+	public function __construct( Checks $checks ) {
+		$this->checks = $checks;
 	}
 
 	/**
@@ -44,7 +46,7 @@ final class Alerts {
 	}
 
 	/**
-	 * Forgets what was found last, as something was done about it.
+	 * Forgets the last findings after an action.
 	 */
 	public static function forget(): void {
 		delete_transient( self::FOUND );
@@ -65,7 +67,7 @@ final class Alerts {
 			return;
 		}
 		if ( $is_status || 'dashboard' === $screen->id ) {
-			$alerts = $this->health->alerts();
+			$alerts = $this->checks->alerts();
 			set_transient( self::FOUND, $alerts, 5 * MINUTE_IN_SECONDS );
 		} else {
 			$alerts = get_transient( self::FOUND );

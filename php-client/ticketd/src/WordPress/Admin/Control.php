@@ -1,6 +1,6 @@
 <?php
 /**
- * What a field of a ticket is changed with.
+ * The control of a ticket's field.
  *
  * @package Ticketd
  */
@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
 final class Control {
 
 	/**
-	 * Prints what a field is changed with.
+	 * Prints the control of a field.
 	 *
 	 * @param string $id         Its id in the page.
 	 * @param array  $field      The field.
@@ -25,13 +25,14 @@ final class Control {
 	public static function show( string $id, array $field, string $value, string $attributes ): void {
 		$choices = $field['choices'] ?? array();
 		if ( 'agent' === $field['type'] ) {
-			$choices = array( '' => __( 'Nobody', 'ticketd' ) ) + People::agents();
+			$choices = array( '' => __( 'Unassigned', 'ticketd' ) ) + People::agents();
 		}
 		if ( 'agent' === $field['type'] || 'choice' === $field['type'] ) {
 			if ( ! isset( $choices[ $value ] ) ) {
 				$choices[ $value ] = Fields::shown( $field, $value );
 			}
-			echo '<select ' . $attributes . '>'; // phpcs:ignore WordPress.Security
+			// phpcs:ignore WordPress.Security.EscapeOutput -- The caller has escaped the attributes.
+			echo '<select ' . $attributes . '>';
 			foreach ( $choices as $choice => $label ) {
 				printf(
 					'<option value="%1$s"%2$s>%3$s</option>',
@@ -45,7 +46,8 @@ final class Control {
 		}
 		printf(
 			'<input type="text" class="regular-text" %1$s value="%2$s"%3$s />',
-			$attributes, // phpcs:ignore WordPress.Security
+			// phpcs:ignore WordPress.Security.EscapeOutput -- The caller has escaped the attributes.
+			$attributes,
 			esc_attr( $value ),
 			array() === $choices ? '' : ' list="' . esc_attr( $id ) . '-list"'
 		);

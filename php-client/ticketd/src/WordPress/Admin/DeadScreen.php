@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -18,11 +19,11 @@ defined( 'ABSPATH' ) || exit;
  */
 final class DeadScreen {
 
-	/** The confirmed drop, and what its nonce is for. */
+	/** The confirmed drop, and the action of its nonce. */
 	private const CONFIRMED = 'ticketd_drop';
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -36,23 +37,23 @@ final class DeadScreen {
 	private ?DeadTable $table = null;
 
 	/**
-	 * Tickets whose changes somebody wants to give up and has not confirmed yet.
+	 * Tickets whose changes are to be dropped, not confirmed yet.
 	 *
 	 * @var int[]
 	 */
 	private array $asked = array();
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
 	}
 
 	/**
-	 * Does what was posted, before anything is printed.
+	 * Handles a posted form before the output begins.
 	 */
 	public function load(): void {
 		if ( ! current_user_can( Capabilities::MANAGE ) ) {
@@ -69,7 +70,7 @@ final class DeadScreen {
 		}
 		check_admin_referer( 'bulk-ticketd-dead' );
 		if ( array() === $ids ) {
-			Messages::add( 'warning', __( 'Nothing was done: select letters and an action.', 'ticketd' ) );
+			Messages::add( 'warning', __( 'Nothing changed: select dead letters and an action.', 'ticketd' ) );
 			wp_safe_redirect( Screens::url( Screens::DEAD ) );
 			exit;
 		}
@@ -80,7 +81,7 @@ final class DeadScreen {
 	}
 
 	/**
-	 * What a button of a row, or the bulk actions, ask for.
+	 * The action of a row's button or of the bulk actions.
 	 *
 	 * @return array{0: string, 1: int[]} Action and tickets; an empty action: nothing.
 	 */
@@ -100,7 +101,7 @@ final class DeadScreen {
 	 * Leaves a message and leads back to the list.
 	 *
 	 * @param int|\WP_Error $count  How many letters it was, or why it failed.
-	 * @param string        $action What was done.
+	 * @param string        $action The action.
 	 */
 	private function finish( $count, string $action ): void {
 		Alerts::forget();
@@ -109,8 +110,8 @@ final class DeadScreen {
 		} elseif ( DeadTable::RETRY === $action ) {
 			/* translators: %s: number of tickets */
 			$text = _n(
-				'%s ticket is tried again. If the database still refuses it, it comes back here.',
-				'%s tickets are tried again. What the database still refuses comes back here.',
+				'%s ticket is pending again. If the database still rejects it, the dead letter comes back.',
+				'%s tickets are pending again. Dead letters that the database still rejects come back.',
 				$count,
 				'ticketd'
 			);
@@ -118,8 +119,8 @@ final class DeadScreen {
 		} else {
 			/* translators: %s: number of tickets */
 			$text = _n(
-				'The refused changes of %s ticket were given up.',
-				'The refused changes of %s tickets were given up.',
+				'The rejected changes of %s ticket are dropped.',
+				'The rejected changes of %s tickets are dropped.',
 				$count,
 				'ticketd'
 			);
@@ -158,8 +159,8 @@ final class DeadScreen {
 		}
 		printf(
 			'<p>%s %s</p>',
-			esc_html__( 'Changes that the database refuses. Agents see them all the same.', 'ticketd' ),
-			esc_html__( 'Put right what it complains about and try again, or give the change up.', 'ticketd' )
+			esc_html__( 'Changes that the database rejects. The ticket screens show them.', 'ticketd' ),
+			esc_html__( 'Correct the reason and retry, or drop the change.', 'ticketd' )
 		);
 		printf( '<form method="post" action="%s">', esc_url( Screens::url( Screens::DEAD ) ) );
 		$this->table->display();
@@ -167,7 +168,7 @@ final class DeadScreen {
 	}
 
 	/**
-	 * Asks whether changes shall be given up.
+	 * Asks for the confirmation of a drop.
 	 */
 	private function show_question(): void {
 		$numbers = implode( ', ', array_map( 'number_format_i18n', $this->asked ) );
@@ -177,12 +178,12 @@ final class DeadScreen {
 			printf( '<input type="hidden" name="ids[]" value="%d" />', (int) $id );
 		}
 		/* translators: %s: numbers of tickets */
-		$text = __( 'Give up the refused changes of these tickets for good: %s?', 'ticketd' );
+		$text = __( 'Drop the rejected changes of these tickets for good: %s?', 'ticketd' );
 		printf( '<p>%s</p>', esc_html( sprintf( $text, $numbers ) ) );
 		printf(
 			'<p>%s</p>',
 			esc_html__(
-				'The tickets are then what the database has of them. One that it has never had is gone.',
+				'The tickets then have the database\'s values. A ticket without a row in the database is lost.',
 				'ticketd'
 			)
 		);
@@ -190,7 +191,7 @@ final class DeadScreen {
 			'<p><button type="submit" class="button button-primary" name="%s" value="1">%s</button> '
 			. '<a class="button" href="%s">%s</a></p></form>',
 			esc_attr( self::CONFIRMED ),
-			esc_html__( 'Give up these changes', 'ticketd' ),
+			esc_html__( 'Drop these changes', 'ticketd' ),
 			esc_url( Screens::url( Screens::DEAD ) ),
 			esc_html__( 'Keep them', 'ticketd' )
 		);

@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -24,14 +25,14 @@ final class DeadTable extends \WP_List_Table {
 	private const PER_PAGE = 50;
 
 	/**
-	 * Why there is no list.
+	 * The reason for a missing list.
 	 *
 	 * @var \WP_Error|null
 	 */
 	public ?\WP_Error $error = null;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -47,7 +48,7 @@ final class DeadTable extends \WP_List_Table {
 	/**
 	 * Makes the table.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		parent::__construct(
@@ -80,27 +81,27 @@ final class DeadTable extends \WP_List_Table {
 		return array(
 			'cb'     => '<input type="checkbox" />',
 			'ticket' => __( 'Ticket', 'ticketd' ),
-			'reason' => __( 'Why the database refuses it', 'ticketd' ),
-			'fields' => __( 'What is refused', 'ticketd' ),
+			'reason' => __( 'Reason of the database', 'ticketd' ),
+			'fields' => __( 'Rejected changes', 'ticketd' ),
 			'at'     => __( 'Since', 'ticketd' ),
 		);
 	}
 
 	/**
-	 * What can be done with several letters.
+	 * The bulk actions.
 	 */
 	protected function get_bulk_actions(): array {
 		return array(
-			self::RETRY => __( 'Try again', 'ticketd' ),
-			self::DROP  => __( 'Give up', 'ticketd' ),
+			self::RETRY => __( 'Retry', 'ticketd' ),
+			self::DROP  => __( 'Drop', 'ticketd' ),
 		);
 	}
 
 	/**
-	 * What stands where there are none.
+	 * The text of an empty list.
 	 */
 	public function no_items(): void {
-		esc_html_e( 'There are no dead letters: the database has taken everything so far.', 'ticketd' );
+		esc_html_e( 'There are no dead letters.', 'ticketd' );
 	}
 
 	/**
@@ -148,8 +149,8 @@ final class DeadTable extends \WP_List_Table {
 		);
 		echo '<div class="row-actions visible">';
 		$actions = array(
-			self::RETRY => __( 'Try again', 'ticketd' ),
-			self::DROP  => __( 'Give up', 'ticketd' ),
+			self::RETRY => __( 'Retry', 'ticketd' ),
+			self::DROP  => __( 'Drop', 'ticketd' ),
 		);
 		foreach ( $actions as $action => $label ) {
 			printf(
@@ -181,13 +182,13 @@ final class DeadTable extends \WP_List_Table {
 			case 'fields':
 				self::show_fields( $item );
 				return;
-			default: // A column that somebody has added.
+			default: // A column of another plugin.
 				echo esc_html( (string) ( $item[ $column_name ] ?? '' ) );
 		}
 	}
 
 	/**
-	 * Prints what is refused.
+	 * Prints the rejected changes.
 	 *
 	 * @param array $letter The letter.
 	 */

@@ -1,6 +1,6 @@
 <?php
 /**
- * What somebody who helps needs to know.
+ * Information for support requests.
  *
  * @package Ticketd
  */
@@ -9,6 +9,8 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Spool;
+use Ticketd\WordPress\Format;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -20,23 +22,23 @@ defined( 'ABSPATH' ) || exit;
 final class Diagnostics {
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what asks the daemon.
+	 * Takes the daemon's state.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @param Health $health The daemon's state.
 	 */
 	public function __construct( Health $health ) {
 		$this->health = $health;
 	}
 
 	/**
-	 * All of it, as a text to be copied. It is not translated, as whoever helps may speak another language.
+	 * All of it, as a text to be copied. It is not translated, as the reader may speak another language.
 	 */
 	public function text(): string {
 		$lines = array( '### ticketd ###', '' );
@@ -47,7 +49,7 @@ final class Diagnostics {
 	}
 
 	/**
-	 * All of it.
+	 * All rows.
 	 *
 	 * @return array<string, string> Values by name.
 	 */
@@ -72,28 +74,14 @@ final class Diagnostics {
 		$status   = $this->health->status();
 		if ( is_wp_error( $status ) ) {
 			return $rows + array(
-				'status' => $status->get_error_code() . ': ' . self::masked( $status->get_error_message() ),
+				'status' => $status->get_error_code() . ': ' . Format::masked( $status->get_error_message() ),
 			);
 		}
 		return $rows + self::flat( $status, 'status' );
 	}
 
 	/**
-	 * Hides what looks like a password or a user's name before it.
-	 *
-	 * @param string $text A text from elsewhere.
-	 */
-	public static function masked( string $text ): string {
-		$masks = array(
-			// A DSN or an URL: user:password@host.
-			'~[^\s/@:"\']*:(?!//)[^\s@"\']*@~' => '***:***@',
-			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
-		);
-		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );
-	}
-
-	/**
-	 * What a path leads to, and who may use it.
+	 * The type of a path and its access rights.
 	 *
 	 * @param string $path The path.
 	 */
@@ -119,7 +107,7 @@ final class Diagnostics {
 	 * Maps within maps as names with dots.
 	 *
 	 * @param array  $values The values.
-	 * @param string $prefix What their names begin with.
+	 * @param string $prefix The names' prefix.
 	 * @return array<string, string>
 	 */
 	private static function flat( array $values, string $prefix ): array {
@@ -129,7 +117,7 @@ final class Diagnostics {
 			if ( is_array( $value ) ) {
 				$rows += array() === $value ? array( $name => '(none)' ) : self::flat( $value, $name );
 			} else {
-				$rows[ $name ] = is_bool( $value ) ? ( $value ? 'true' : 'false' ) : self::masked( (string) $value );
+				$rows[ $name ] = is_bool( $value ) ? ( $value ? 'true' : 'false' ) : Format::masked( (string) $value );
 			}
 		}
 		return $rows;

@@ -28,17 +28,17 @@ final class Explain {
 			return $error->get_error_message();
 		}
 		return __(
-			'Tickets are not available at the moment. Try again later, or tell whoever runs this site.',
+			'Tickets are not available at the moment. Try again later, or contact the site\'s administrator.',
 			'ticketd'
 		);
 	}
 
 	/**
-	 * That what is shown may be old.
+	 * The warning of stale data.
 	 */
 	public static function staleness(): string {
 		return __(
-			'ticketd or its store does not answer. You see what the database has: the latest changes may be missing.',
+			'ticketd or its store is unreachable. The screen shows the database: pending changes may be missing.',
 			'ticketd'
 		);
 	}

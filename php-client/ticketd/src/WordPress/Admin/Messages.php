@@ -1,6 +1,6 @@
 <?php
 /**
- * What became of what somebody did.
+ * Messages about the outcome of an action.
  *
  * @package Ticketd
  */
@@ -30,7 +30,7 @@ final class Messages {
 	}
 
 	/**
-	 * Prints what was left, once.
+	 * Prints the messages that were left, once.
 	 */
 	public static function show(): void {
 		$messages = self::all();
@@ -62,7 +62,7 @@ final class Messages {
 	}
 
 	/**
-	 * What was left.
+	 * The messages that were left.
 	 *
 	 * @return array[] Pairs of kind and text.
 	 */

@@ -1,6 +1,6 @@
 <?php
 /**
- * What the status screen does.
+ * The actions of the status screen.
  *
  * @package Ticketd
  */
@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -21,23 +22,23 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Operations {
 
-	/** The form's action, and what its nonce is for. */
+	/** The form's action, and the action of its nonce. */
 	public const FLUSH = 'ticketd_flush';
 
 	/** How long one request flushes, in milliseconds. */
 	private const FLUSH_MS = 20000;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -65,7 +66,7 @@ final class Operations {
 	}
 
 	/**
-	 * Whether somebody may see the status and flush.
+	 * Whether the user may see the status and flush.
 	 *
 	 * @return true|\WP_Error
 	 */
@@ -133,7 +134,7 @@ final class Operations {
 			Messages::add( 'error', __( 'Not flushed:', 'ticketd' ) . ' ' . $result->get_error_message() );
 		} elseif ( ! $result['finished'] ) {
 			/* translators: 1, 2: numbers of tickets */
-			$text = __( '%1$s of %2$s tickets are in the database so far. Flush again to go on.', 'ticketd' );
+			$text = __( '%1$s of %2$s tickets are flushed. Flush again to continue.', 'ticketd' );
 			Messages::add(
 				'warning',
 				sprintf( $text, number_format_i18n( $result['done'] ), number_format_i18n( $result['total'] ) )
@@ -141,8 +142,8 @@ final class Operations {
 		} else {
 			/* translators: %s: number of tickets */
 			$text = _n(
-				'%s ticket was brought to the database.',
-				'%s tickets were brought to the database.',
+				'%s ticket flushed.',
+				'%s tickets flushed.',
 				$result['flushed'],
 				'ticketd'
 			);

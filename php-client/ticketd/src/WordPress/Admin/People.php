@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -39,7 +40,7 @@ final class People {
 	/**
 	 * Loads users in one query, before they are named one by one.
 	 *
-	 * @param array $ids User ids; what is none is passed over.
+	 * @param array $ids User ids; invalid ids are passed over.
 	 */
 	public static function load( array $ids ): void {
 		cache_users( array_filter( array_unique( array_map( 'intval', $ids ) ) ) );
@@ -48,11 +49,11 @@ final class People {
 	/**
 	 * Names a user.
 	 *
-	 * @param mixed $id The user's id; null or 0: nobody.
+	 * @param mixed $id The user's id; null or 0: none.
 	 */
 	public static function name( $id ): string {
 		if ( null === $id || 0 === (int) $id ) {
-			return __( 'Nobody', 'ticketd' );
+			return __( 'Unassigned', 'ticketd' );
 		}
 		$user = get_userdata( (int) $id );
 		/* translators: %s: id of a user who no longer exists */
@@ -63,7 +64,7 @@ final class People {
 	 * Finds a user.
 	 *
 	 * @param string $text An id, an e-mail address or a log-in name.
-	 * @return int The id; of an id it is not asked whether there is such a user, who may be deleted. 0: there is none.
+	 * @return int The id; an id is not looked up, as its user may be deleted. 0: no such user.
 	 */
 	public static function find( string $text ): int {
 		$id = Input::id( ltrim( $text, '#' ) );

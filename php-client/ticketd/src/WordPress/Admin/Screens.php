@@ -9,6 +9,9 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
+use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -26,7 +29,7 @@ final class Screens {
 	private const POSITION = 26;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -40,22 +43,30 @@ final class Screens {
 	private string $file;
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what the screens need.
+	 * The checks.
 	 *
-	 * @param Api    $api  What calls the daemon.
+	 * @var Checks
+	 */
+	private Checks $checks;
+
+	/**
+	 * Takes the parts.
+	 *
+	 * @param Api    $api  The daemon's API.
 	 * @param string $file The plugin's main file.
 	 */
 	public function __construct( Api $api, string $file ) {
 		$this->api    = $api;
 		$this->file   = $file;
 		$this->health = new Health( $api );
+		$this->checks = new Checks( $this->health, new Settings() );
 	}
 
 	/**
@@ -67,7 +78,7 @@ final class Screens {
 		add_action( 'admin_post_' . Operations::FLUSH, array( new Operations( $this->api ), 'flush_and_return' ) );
 		add_filter( 'set_screen_option_' . TicketQuery::PER_PAGE_OPTION, array( $this, 'per_page' ), 10, 3 );
 		add_filter( 'default_hidden_columns', array( $this, 'hide_columns' ), 10, 2 );
-		( new Alerts( $this->health ) )->register();
+		( new Alerts( $this->checks ) )->register();
 		( new Widget( $this->api, $this->health ) )->register();
 	}
 
@@ -76,7 +87,7 @@ final class Screens {
 	 */
 	public function add_menu(): void {
 		$tickets = new TicketScreens( $this->api );
-		$status  = new StatusScreen( $this->health );
+		$status  = new StatusScreen( $this->health, $this->checks );
 		$dead    = new DeadScreen( $this->api );
 		$pages   = array(
 			array(
@@ -161,9 +172,9 @@ final class Screens {
 	/**
 	 * Checks the tickets per page that an agent has chosen.
 	 *
-	 * @param mixed  $kept   What is kept unless it is changed here.
+	 * @param mixed  $kept   The value that is kept by default.
 	 * @param string $option The option.
-	 * @param mixed  $value  What was chosen.
+	 * @param mixed  $value  The chosen value.
 	 */
 	public function per_page( $kept, string $option, $value ): int {
 		unset( $kept, $option );

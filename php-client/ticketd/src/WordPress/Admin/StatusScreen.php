@@ -8,6 +8,8 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -17,19 +19,28 @@ defined( 'ABSPATH' ) || exit;
 final class StatusScreen {
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what asks the daemon.
+	 * The checks.
 	 *
-	 * @param Health $health How the daemon is.
+	 * @var Checks
 	 */
-	public function __construct( Health $health ) {
+	private Checks $checks;
+
+	/**
+	 * Takes the parts.
+	 *
+	 * @param Health $health The daemon's state.
+	 * @param Checks $checks The checks.
+	 */
+	public function __construct( Health $health, Checks $checks ) {
 		$this->health = $health;
+		$this->checks = $checks;
 	}
 
 	/**
@@ -58,12 +69,13 @@ final class StatusScreen {
 			$this->show_charts();
 			$this->show_table( StatusTable::values( $status ) );
 		}
+		$this->show_checks();
 		$this->show_diagnostics();
 		echo '</div>';
 	}
 
 	/**
-	 * What the script needs.
+	 * The script's data.
 	 */
 	public static function script_data(): array {
 		return array(
@@ -78,11 +90,11 @@ final class StatusScreen {
 				'ago'      => __( '%s s ago', 'ticketd' ),
 				'now'      => __( 'now', 'ticketd' ),
 				'pause'    => __( 'Pause', 'ticketd' ),
-				'resume'   => __( 'Go on', 'ticketd' ),
+				'resume'   => __( 'Resume', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'progress' => __( '%1$s of %2$s tickets are in the database.', 'ticketd' ),
+				'progress' => __( '%1$s of %2$s tickets flushed.', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'flushed'  => __( 'Done: %1$s tickets were brought to the database, %2$s were refused.', 'ticketd' ),
+				'flushed'  => __( 'Done: %1$s tickets flushed, %2$s rejected.', 'ticketd' ),
 				'starting' => __( 'Flushing …', 'ticketd' ),
 				/* translators: %s: the reason */
 				'failed'   => __( 'Not flushed: %s', 'ticketd' ),
@@ -111,7 +123,7 @@ final class StatusScreen {
 		);
 		printf(
 			'<p class="description">%s</p></form>',
-			esc_html__( 'Brings all changes that wait to the database, whatever the strategy.', 'ticketd' )
+			esc_html__( 'Flushes all pending changes to the database, whatever the strategy.', 'ticketd' )
 		);
 	}
 
@@ -120,9 +132,9 @@ final class StatusScreen {
 	 */
 	private function show_charts(): void {
 		$charts = array(
-			'dirty'  => __( 'Tickets that wait', 'ticketd' ),
-			'rate'   => __( 'Tickets brought to the database per second', 'ticketd' ),
-			'oldest' => __( 'Age of the oldest change, in seconds', 'ticketd' ),
+			'dirty'  => __( 'Pending tickets', 'ticketd' ),
+			'rate'   => __( 'Flushed tickets per second', 'ticketd' ),
+			'oldest' => __( 'Lag, in seconds', 'ticketd' ),
 		);
 		echo '<div id="ticketd-charts" class="ticketd-charts" hidden>';
 		foreach ( $charts as $name => $title ) {
@@ -160,7 +172,8 @@ final class StatusScreen {
 					esc_html( $label ),
 					esc_attr( $key ),
 					esc_html( $values[ $key ] ),
-					$more // phpcs:ignore WordPress.Security
+					// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
+					$more
 				);
 			}
 			echo '</tbody></table></section>';
@@ -169,13 +182,36 @@ final class StatusScreen {
 	}
 
 	/**
-	 * Prints what somebody who helps needs to know.
+	 * Prints the findings of the checks.
+	 */
+	private function show_checks(): void {
+		$states = array(
+			'good'    => __( 'good', 'ticketd' ),
+			'unknown' => __( 'unknown', 'ticketd' ),
+			'warning' => __( 'warning', 'ticketd' ),
+			'error'   => __( 'error', 'ticketd' ),
+		);
+		printf( '<h2>%s</h2>', esc_html__( 'Checks', 'ticketd' ) );
+		echo '<table class="widefat striped" id="ticketd-checks"><tbody>';
+		foreach ( $this->checks->all() as $finding ) {
+			printf(
+				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td></tr>',
+				esc_html( $finding['check'] ),
+				esc_html( $states[ $finding['state'] ] ),
+				esc_html( $finding['message'] )
+			);
+		}
+		echo '</tbody></table>';
+	}
+
+	/**
+	 * Prints the information for support requests.
 	 */
 	private function show_diagnostics(): void {
 		printf( '<h2><label for="ticketd-diagnostics">%s</label></h2>', esc_html__( 'Diagnostics', 'ticketd' ) );
 		printf(
 			'<p>%s</p>',
-			esc_html__( 'For a request for help. It holds paths and versions, but no passwords.', 'ticketd' )
+			esc_html__( 'For support requests. The text has paths and versions, but no passwords.', 'ticketd' )
 		);
 		printf(
 			'<textarea id="ticketd-diagnostics" class="large-text code" rows="12" readonly>%s</textarea>',

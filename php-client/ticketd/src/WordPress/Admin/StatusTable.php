@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\WordPress\Format;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -22,10 +24,10 @@ final class StatusTable {
 	public static function groups(): array {
 		return array(
 			__( 'Changes', 'ticketd' )  => array(
-				'dirty'   => __( 'Tickets that wait for the database', 'ticketd' ),
-				'oldest'  => __( 'Oldest of them', 'ticketd' ),
-				'flushed' => __( 'Brought to the database since the start', 'ticketd' ),
-				'errors'  => __( 'Failed attempts since the start', 'ticketd' ),
+				'dirty'   => __( 'Pending tickets', 'ticketd' ),
+				'oldest'  => __( 'Lag', 'ticketd' ),
+				'flushed' => __( 'Flushed since the start', 'ticketd' ),
+				'errors'  => __( 'Failed flushes since the start', 'ticketd' ),
 				'dead'    => __( 'Dead letters', 'ticketd' ),
 			),
 			__( 'Places', 'ticketd' )   => array(
@@ -36,9 +38,9 @@ final class StatusTable {
 			),
 			__( 'The daemon', 'ticketd' ) => array(
 				'daemon'      => __( 'Version', 'ticketd' ),
-				'uptime'      => __( 'Runs for', 'ticketd' ),
+				'uptime'      => __( 'Uptime', 'ticketd' ),
 				'site'        => __( 'Site', 'ticketd' ),
-				'strategy'    => __( 'Brings changes to the database', 'ticketd' ),
+				'strategy'    => __( 'Flushes changes', 'ticketd' ),
 				'ack'         => __( 'Acknowledges changes', 'ticketd' ),
 				'connections' => __( 'Connections', 'ticketd' ),
 			),
@@ -98,7 +100,7 @@ final class StatusTable {
 	}
 
 	/**
-	 * What waits in the journal.
+	 * The journal's backlog.
 	 *
 	 * @param array $journal The journal's part of the status.
 	 */
@@ -107,7 +109,7 @@ final class StatusTable {
 			return __( 'empty', 'ticketd' );
 		}
 		/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
-		$text = __( '%1$s changes wait, %2$s, the oldest for %3$s', 'ticketd' );
+		$text = __( 'backlog: %1$s changes, %2$s, lag %3$s', 'ticketd' );
 		return sprintf(
 			$text,
 			number_format_i18n( $journal['entries'] ),
@@ -117,13 +119,13 @@ final class StatusTable {
 	}
 
 	/**
-	 * What is in the spool.
+	 * The spool's files.
 	 *
 	 * @param array $spool The spool's part of the status.
 	 */
 	private static function spool( array $spool ): string {
 		/* translators: 1, 2, 3: numbers of files */
-		$text = __( '%1$s files wait, %2$s were ingested since the start, %3$s set aside', 'ticketd' );
+		$text = __( 'backlog: %1$s files; %2$s ingested and %3$s rejected since the start', 'ticketd' );
 		return sprintf(
 			$text,
 			number_format_i18n( $spool['files'] ),

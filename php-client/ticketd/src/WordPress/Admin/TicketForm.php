@@ -8,11 +8,12 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows a ticket and changes it, unless somebody else has changed it since it was shown: then both changes are shown,
+ * Shows a ticket and changes it, unless another user has changed it since it was shown: then both changes are shown,
  * and saving once more decides.
  *
  * The form holds what its fields were when it was made, so that only what the agent has changed is sent, and the
@@ -21,7 +22,7 @@ defined( 'ABSPATH' ) || exit;
 final class TicketForm {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -35,14 +36,14 @@ final class TicketForm {
 	private int $id;
 
 	/**
-	 * What the agent has typed and was not saved.
+	 * The agent's unsaved input.
 	 *
 	 * @var array<string, string>
 	 */
 	private array $typed = array();
 
 	/**
-	 * What the fields were when the agent saw them, where somebody else has changed the ticket since.
+	 * What the fields were when the agent saw them, where another user has changed the ticket since.
 	 *
 	 * @var array<string, string>
 	 */
@@ -56,9 +57,9 @@ final class TicketForm {
 	private ?\WP_Error $error = null;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 * @param int $id  The ticket's id; 0: what the address says is none.
 	 */
 	public function __construct( Api $api, int $id ) {
@@ -67,7 +68,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * Saves what was posted. The caller has checked the capability.
+	 * Saves the posted form. The caller has checked the capability.
 	 */
 	public function load(): void {
 		if ( 'POST' !== ( $_SERVER['REQUEST_METHOD'] ?? '' ) ) {
@@ -180,7 +181,7 @@ final class TicketForm {
 		if ( isset( $ticket['stale'] ) ) {
 			Messages::notice(
 				'warning',
-				Explain::staleness() . ' ' . __( 'It cannot be saved until ticketd is back.', 'ticketd' )
+				Explain::staleness() . ' ' . __( 'Saving works once ticketd is reachable again.', 'ticketd' )
 			);
 		}
 		$now       = array_map( array( self::class, 'form_value' ), $ticket['fields'] );
@@ -208,8 +209,8 @@ final class TicketForm {
 	/**
 	 * Says why the ticket was not saved.
 	 *
-	 * @param array<string, string> $now What the fields are now.
-	 * @return string[] Fields that somebody else has changed since the agent saw them.
+	 * @param array<string, string> $now The present fields.
+	 * @return string[] Fields that another user has changed since the agent saw them.
 	 */
 	private function show_error( array $now ): array {
 		if ( null === $this->error ) {
@@ -230,11 +231,11 @@ final class TicketForm {
 		}
 		Messages::notice(
 			'warning',
-			__( 'Not saved: somebody else has changed this ticket since you opened it.', 'ticketd' ) . ' '
-			. __( 'What they changed is marked below, your own changes are in the form.', 'ticketd' ) . ' '
+			__( 'Not saved: another user has changed this ticket since you opened it.', 'ticketd' ) . ' '
+			. __( 'The other user\'s changes are marked below, your own changes are in the form.', 'ticketd' ) . ' '
 			. __( 'Save again to keep what the form shows.', 'ticketd' ),
 			Screens::ticket_url( $this->id ),
-			__( 'Give up my changes', 'ticketd' )
+			__( 'Discard my changes', 'ticketd' )
 		);
 		return $changed;
 	}
@@ -245,7 +246,7 @@ final class TicketForm {
 	 * @param string $name        Its name.
 	 * @param array  $field       The field.
 	 * @param string $now         Its value in the ticket.
-	 * @param bool   $is_conflict Whether somebody else has changed it since the agent saw it.
+	 * @param bool   $is_conflict Whether another user has changed it since the agent saw it.
 	 */
 	private function show_field( string $name, array $field, string $now, bool $is_conflict ): void {
 		$id    = 'ticketd-field-' . $name;
@@ -283,7 +284,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * Prints what is not changed here.
+	 * Prints the read-only fields.
 	 *
 	 * @param array $ticket The ticket.
 	 */
@@ -315,7 +316,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * A field's value as the form holds it: on one line, nothing where there is none.
+	 * A field's value as the form holds it: on one line, nothing where the ticket has none.
 	 *
 	 * @param mixed $value The value.
 	 */
@@ -324,7 +325,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * What the form's nonce is for.
+	 * The action of the form's nonce.
 	 */
 	private function nonce_action(): string {
 		return 'ticketd_ticket_' . $this->id;

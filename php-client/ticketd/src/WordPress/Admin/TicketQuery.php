@@ -1,6 +1,6 @@
 <?php
 /**
- * What an agent's list asks the daemon.
+ * The query of an agent's list.
  *
  * @package Ticketd
  */
@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -25,7 +26,7 @@ final class TicketQuery {
 	/** Most tickets per page that an agent may choose. */
 	public const MAX_PER_PAGE = 200;
 
-	/** Value of the assignee filter for tickets that nobody has. */
+	/** Value of the assignee filter for tickets without an assignee. */
 	public const NOBODY = 'none';
 
 	/** Most characters that are searched for: as many as never have more bytes than the protocol takes. */
@@ -46,7 +47,7 @@ final class TicketQuery {
 	public ?array $counts = null;
 
 	/**
-	 * Where the page after this one begins; empty where there is none.
+	 * Where the page after this one begins; empty: none.
 	 *
 	 * @var string
 	 */
@@ -60,23 +61,23 @@ final class TicketQuery {
 	public bool $stale = false;
 
 	/**
-	 * Why there is no list.
+	 * The reason for a missing list.
 	 *
 	 * @var \WP_Error|null
 	 */
 	public ?\WP_Error $error = null;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -110,7 +111,7 @@ final class TicketQuery {
 	}
 
 	/**
-	 * What is sorted by.
+	 * The expression to sort by.
 	 */
 	public static function sort(): string {
 		$sort = Input::query( 'orderby' );
@@ -145,10 +146,10 @@ final class TicketQuery {
 	}
 
 	/**
-	 * Reads a page and the numbers. The list brings all changes to the database; the numbers need not do so again.
+	 * Reads a page and the numbers. The list flushes pending changes first; the numbers need not do so again.
 	 *
-	 * @param array $args      What to list.
-	 * @param array $selection What to count.
+	 * @param array $args      The list's arguments.
+	 * @param array $selection The count's arguments.
 	 */
 	private function read( array $args, array $selection ): void {
 		$page = $this->api->list_tickets( $args );
@@ -172,7 +173,7 @@ final class TicketQuery {
 	}
 
 	/**
-	 * Takes what the daemon returned for a list.
+	 * Takes the daemon's answer to a list.
 	 *
 	 * @param array|\WP_Error $page The page.
 	 */
@@ -202,9 +203,9 @@ final class TicketQuery {
 	}
 
 	/**
-	 * What is asked for, but for the status.
+	 * The filters without the status.
 	 *
-	 * @param string $search What is searched for.
+	 * @param string $search The searched text.
 	 */
 	private function selection( string $search ): array {
 		$where = array();
@@ -226,7 +227,7 @@ final class TicketQuery {
 		if ( '' !== $customer ) {
 			$where['customer_id'] = People::find( $customer );
 			if ( 0 === $where['customer_id'] ) {
-				/* translators: %s: what somebody typed */
+				/* translators: %s: the typed text */
 				$text        = __(
 					'There is no customer "%s". Give a log-in name, an e-mail address or an id.',
 					'ticketd'

@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -18,7 +19,7 @@ defined( 'ABSPATH' ) || exit;
 final class TicketScreens {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -46,9 +47,9 @@ final class TicketScreens {
 	private ?TicketForm $form = null;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api   = $api;
@@ -56,7 +57,7 @@ final class TicketScreens {
 	}
 
 	/**
-	 * Does what was posted, before anything is printed.
+	 * Handles a posted form before the output begins.
 	 */
 	public function load(): void {
 		if ( ! current_user_can( Capabilities::EDIT_TICKETS ) ) {
@@ -104,7 +105,7 @@ final class TicketScreens {
 		echo '<div class="wrap">';
 		printf( '<h1 class="wp-heading-inline">%s</h1>', esc_html__( 'Tickets', 'ticketd' ) );
 		if ( '' !== Input::query( 's' ) ) {
-			/* translators: %s: what was searched for */
+			/* translators: %s: the searched text */
 			$text = sprintf( __( 'Search results for: %s', 'ticketd' ), Input::query( 's' ) );
 			printf( ' <span class="subtitle">%s</span>', esc_html( $text ) );
 		}
@@ -119,7 +120,7 @@ final class TicketScreens {
 	}
 
 	/**
-	 * Says what the list cannot show.
+	 * Warns of an incomplete list.
 	 */
 	private function show_state(): void {
 		$error = $this->query->error;
@@ -145,7 +146,7 @@ final class TicketScreens {
 				);
 			}
 		}
-		$agents = array( TicketQuery::NOBODY => __( 'Nobody', 'ticketd' ) ) + People::agents();
+		$agents = array( TicketQuery::NOBODY => __( 'Unassigned', 'ticketd' ) ) + People::agents();
 		self::select( 'assigned_to', __( 'Assignee', 'ticketd' ), __( 'All assignees', 'ticketd' ), $agents );
 		self::select(
 			'priority',
@@ -167,7 +168,7 @@ final class TicketScreens {
 	 * Prints a filter to choose from.
 	 *
 	 * @param string $name    Its parameter.
-	 * @param string $label   Its label.
+	 * @param string $label   The label.
 	 * @param string $any     What no filter is called.
 	 * @param array  $choices Labels by value.
 	 */
@@ -202,7 +203,7 @@ final class TicketScreens {
 	 * Prints a filter to type in.
 	 *
 	 * @param string $name  Its parameter.
-	 * @param string $label Its label.
+	 * @param string $label The label.
 	 * @param string $type  `text` or `search`.
 	 */
 	private static function input( string $name, string $label, string $type ): void {

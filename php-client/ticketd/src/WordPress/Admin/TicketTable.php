@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\WordPress\Input;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -15,10 +17,10 @@ defined( 'ABSPATH' ) || exit;
  */
 final class TicketTable extends \WP_List_Table {
 
-	/** What the bulk action to take over tickets is called. */
+	/** Name of the bulk action that assigns tickets to the agent. */
 	public const TAKE = 'take';
 
-	/** What the bulk actions to change a status begin with. */
+	/** Prefix of the bulk actions that change a status. */
 	public const STATUS = 'status:';
 
 	/**
@@ -31,7 +33,7 @@ final class TicketTable extends \WP_List_Table {
 	/**
 	 * Makes the table; the columns are then known to the screen options.
 	 *
-	 * @param TicketQuery $query What asks the daemon.
+	 * @param TicketQuery $query The query.
 	 */
 	public function __construct( TicketQuery $query ) {
 		parent::__construct(
@@ -98,7 +100,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * What can be done with several tickets.
+	 * The bulk actions.
 	 */
 	protected function get_bulk_actions(): array {
 		$statuses = array();
@@ -144,7 +146,7 @@ final class TicketTable extends \WP_List_Table {
 	 * A link to the tickets of a status, as filtered and sorted as this list.
 	 *
 	 * @param string $status     The status; empty: all.
-	 * @param string $label      Its label.
+	 * @param string $label      The label.
 	 * @param int    $count      How many tickets it has.
 	 * @param bool   $is_current Whether this list is of it.
 	 */
@@ -209,7 +211,7 @@ final class TicketTable extends \WP_List_Table {
 	/**
 	 * Prints a link to a page.
 	 *
-	 * @param string     $label What it says.
+	 * @param string     $label The label.
 	 * @param array|null $query Parameters of its address; null: there is no such page.
 	 */
 	private static function turn( string $label, ?array $query ): void {
@@ -221,14 +223,14 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * What stands where there are no tickets.
+	 * The text of an empty list.
 	 */
 	public function no_items(): void {
 		if ( array() === self::filters() && '' === Input::query( 'status' ) ) {
 			esc_html_e( 'There are no tickets.', 'ticketd' );
 			return;
 		}
-		esc_html_e( 'No ticket is like that.', 'ticketd' );
+		esc_html_e( 'No tickets found.', 'ticketd' );
 	}
 
 	/**
@@ -293,7 +295,7 @@ final class TicketTable extends \WP_List_Table {
 			case 'updated_at':
 				self::show_time( $value );
 				return;
-			default: // A column that somebody has added.
+			default: // A column of another plugin.
 				echo esc_html( self::or_dash( (string) $value ) );
 		}
 	}
@@ -321,7 +323,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * A text, or a dash that says that there is none.
+	 * A text, or a dash for an empty one.
 	 *
 	 * @param string $text The text.
 	 */

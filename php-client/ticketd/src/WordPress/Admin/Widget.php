@@ -9,6 +9,8 @@ namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
+use Ticketd\WordPress\Format;
+use Ticketd\WordPress\Health;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -18,24 +20,24 @@ defined( 'ABSPATH' ) || exit;
 final class Widget {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * How the daemon is.
+	 * The daemon's state.
 	 *
 	 * @var Health
 	 */
 	private Health $health;
 
 	/**
-	 * Takes what it shows.
+	 * Takes the parts.
 	 *
-	 * @param Api    $api    What calls the daemon.
-	 * @param Health $health How the daemon is.
+	 * @param Api    $api    The daemon's API.
+	 * @param Health $health The daemon's state.
 	 */
 	public function __construct( Api $api, Health $health ) {
 		$this->api    = $api;
@@ -71,7 +73,7 @@ final class Widget {
 	}
 
 	/**
-	 * Prints the numbers of tickets. What the database has by now is good enough here.
+	 * Prints the numbers of tickets. Pending changes may be missing here.
 	 */
 	private function show_tickets(): void {
 		$counts = $this->api->count_tickets_by( 'status', array( 'fresh' => false ) );
@@ -110,7 +112,7 @@ final class Widget {
 		} else {
 			/* translators: 1: version, 2: number of tickets, 3: a time, e.g. "5 mins", 4: number of tickets */
 			$text = __(
-				'ticketd %1$s. Waiting for the database: %2$s, longest %3$s. Dead letters: %4$s.',
+				'ticketd %1$s. Pending tickets: %2$s, lag %3$s. Dead letters: %4$s.',
 				'ticketd'
 			);
 			$text = sprintf(

@@ -20,16 +20,16 @@ final class Command {
 	private const PAGE = 500;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -47,10 +47,10 @@ final class Command {
 	 * : Print the values of this field alone.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print them.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -84,7 +84,7 @@ final class Command {
 	}
 
 	/**
-	 * Changes a ticket. Fields that are not named stay as they are.
+	 * Changes a ticket. Other fields keep their values.
 	 *
 	 * ## OPTIONS
 	 *
@@ -107,7 +107,7 @@ final class Command {
 	 * : Print this value of the result alone.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -141,7 +141,7 @@ final class Command {
 	 * ## OPTIONS
 	 *
 	 * <field>...
-	 * : The fields to set, as name=value; the others get the table's defaults.
+	 * : The fields to set, as name=value; other fields get the table's defaults.
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
@@ -150,7 +150,7 @@ final class Command {
 	 * : Print this value of the result alone.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -203,7 +203,7 @@ final class Command {
 	 * : Deleted tickets, too.
 	 *
 	 * [--[no-]fresh]
-	 * : With --no-fresh what MySQL has by now, without waiting for what is to be brought there.
+	 * : With --no-fresh what MySQL has, without flushing pending changes first.
 	 *
 	 * [--sort=<field>]
 	 * : What to sort by.
@@ -236,10 +236,10 @@ final class Command {
 	 * : Print the values of this field alone.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print them.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -304,7 +304,7 @@ final class Command {
 	 * : Print this value of the result alone.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:

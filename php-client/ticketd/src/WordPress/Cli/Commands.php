@@ -20,7 +20,7 @@ final class Commands {
 	/**
 	 * Adds them.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public static function add( Api $api, Settings $settings ): void {

@@ -13,21 +13,21 @@ use Ticketd\WordPress\Api;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows, retries or gives up changes that MySQL refuses.
+ * Shows, retries or drops dead letters: changes that MySQL rejects.
  */
 final class DeadCommand {
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
@@ -42,10 +42,10 @@ final class DeadCommand {
 	 * : Print the values of this field alone.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print them.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -89,7 +89,7 @@ final class DeadCommand {
 	}
 
 	/**
-	 * Puts dead letters back into the queue. What MySQL still refuses becomes a dead letter again.
+	 * Retries dead letters: their changes are pending again. What MySQL still rejects becomes a dead letter again.
 	 *
 	 * ## OPTIONS
 	 *
@@ -111,12 +111,12 @@ final class DeadCommand {
 		$count = $this->api->dead_retry( self::ids( $args, $assoc_args ) );
 		Output::fail_on_error( $count );
 		/* translators: %d: number of tickets */
-		$text = _n( '%d ticket is in the queue again.', '%d tickets are in the queue again.', $count, 'ticketd' );
+		$text = _n( '%d ticket is pending again.', '%d tickets are pending again.', $count, 'ticketd' );
 		\WP_CLI::success( sprintf( $text, $count ) );
 	}
 
 	/**
-	 * Gives up for good the changes of dead letters: the tickets are again what MySQL has of them.
+	 * Drops the changes of dead letters for good: the tickets then have MySQL's values.
 	 *
 	 * ## OPTIONS
 	 *
@@ -138,13 +138,13 @@ final class DeadCommand {
 	 */
 	public function drop( array $args, array $assoc_args ): void {
 		$ids = self::ids( $args, $assoc_args );
-		\WP_CLI::confirm( __( 'Give up these changes for good?', 'ticketd' ), $assoc_args );
+		\WP_CLI::confirm( __( 'Drop these dead letters for good?', 'ticketd' ), $assoc_args );
 		$count = $this->api->dead_drop( $ids );
 		Output::fail_on_error( $count );
 		/* translators: %d: number of tickets */
 		$text = _n(
-			'The changes of %d ticket are given up.',
-			'The changes of %d tickets are given up.',
+			'The rejected changes of %d ticket are dropped.',
+			'The rejected changes of %d tickets are dropped.',
 			$count,
 			'ticketd'
 		);

@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
 final class FlushProgress {
 
 	/**
-	 * The bar, once the first message has told how long it is.
+	 * The bar, once the first message gives its length.
 	 *
 	 * @var \cli\progress\Bar|\WP_CLI\NoOp|null
 	 */

@@ -28,7 +28,7 @@ final class ImportCommand {
 	private const CONNECT_SECONDS = 5;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -42,9 +42,9 @@ final class ImportCommand {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -80,7 +80,7 @@ final class ImportCommand {
 	 * : Read the file and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -150,7 +150,7 @@ final class ImportCommand {
 	 * : Read the table and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -197,8 +197,9 @@ final class ImportCommand {
 	 * Imports tickets that a plugin keeps in Redis, one hash for each.
 	 *
 	 * They keep their ids, Unix times become dates, and the hashes stay where they are. A ticket that exists with other
-	 * values is refused, not overwritten; what is ticketd's already is passed over, so the command can be run again.
-	 * It needs the extension phpredis; without it `ticketd import redis` on the daemon's host does the same, quicker.
+	 * values is rejected, not overwritten; a ticket with the same values is passed over, so the command can be run
+	 * again. It needs the extension phpredis; without it `ticketd import redis` on the daemon's host does the same,
+	 * quicker.
 	 *
 	 * ## OPTIONS
 	 *
@@ -234,7 +235,7 @@ final class ImportCommand {
 	 * : Read the hashes and say what would be done, without doing it.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -327,7 +328,7 @@ final class ImportCommand {
 				$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
 			} elseif ( array() !== $differ ) {
 				/* translators: %s: names of fields */
-				$text = __( 'The ticket exists and differs in %s; --overwrite takes the hash\'s values.', 'ticketd' );
+				$text = __( 'The ticket exists and differs in %s; --overwrite imports the hash\'s values.', 'ticketd' );
 				$importer->refuse( (string) $id, sprintf( $text, implode( ', ', $differ ) ) );
 			}
 		}
@@ -362,7 +363,7 @@ final class ImportCommand {
 		$map = array();
 		foreach ( array_filter( explode( ',', (string) ( $assoc_args['map'] ?? '' ) ) ) as $pair ) {
 			if ( false === strpos( $pair, ':' ) ) {
-				/* translators: %s: what was typed */
+				/* translators: %s: the typed text */
 				\WP_CLI::error( sprintf( __( '"%s" is no pair: give column:field.', 'ticketd' ), $pair ) );
 			}
 			list( $column, $field ) = array_map( 'trim', explode( ':', $pair, 2 ) );
@@ -393,7 +394,7 @@ final class ImportCommand {
 		Output::rows( array( $result ), $assoc_args, array_keys( $result ) );
 		if ( $result['refused'] > 0 ) {
 			/* translators: %d: number of tickets */
-			$text = _n( '%d ticket was refused.', '%d tickets were refused.', $result['refused'], 'ticketd' );
+			$text = _n( '%d ticket was rejected.', '%d tickets were rejected.', $result['refused'], 'ticketd' );
 			\WP_CLI::error( sprintf( $text, $result['refused'] ) );
 		}
 	}

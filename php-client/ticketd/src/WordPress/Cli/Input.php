@@ -21,7 +21,7 @@ final class Input {
 	 * @return int[]
 	 */
 	public static function ids( array $args ): array {
-		/* translators: %s: what was typed */
+		/* translators: %s: the typed text */
 		$text = __( '"%s" is no ticket id: give a whole number from 1.', 'ticketd' );
 		return array_map(
 			static function ( $arg ) use ( $text ): int {
@@ -37,7 +37,7 @@ final class Input {
 	 * @param string $arg The argument.
 	 */
 	public static function revision( string $arg ): int {
-		/* translators: %s: what was typed */
+		/* translators: %s: the typed text */
 		return self::positive( $arg, __( '"%s" is no revision: give a whole number from 1.', 'ticketd' ) );
 	}
 
@@ -47,7 +47,7 @@ final class Input {
 	 * @param string $arg The argument.
 	 */
 	public static function seconds( string $arg ): int {
-		/* translators: %s: what was typed */
+		/* translators: %s: the typed text */
 		return self::positive( $arg, __( '"%s" is no time: give whole seconds from 1.', 'ticketd' ) );
 	}
 
@@ -62,7 +62,7 @@ final class Input {
 		$fields = array();
 		foreach ( $args as $arg ) {
 			if ( false === strpos( $arg, '=' ) ) {
-				/* translators: %s: what was typed */
+				/* translators: %s: the typed text */
 				\WP_CLI::error( sprintf( __( '"%s" is no field: give name=value.', 'ticketd' ), $arg ) );
 			}
 			list( $name, $value ) = explode( '=', $arg, 2 );
@@ -90,7 +90,7 @@ final class Input {
 	 * @param string $arg The argument; 0: all.
 	 */
 	public static function limit( string $arg ): int {
-		/* translators: %s: what was typed */
+		/* translators: %s: the typed text */
 		$text = __( '"%s" is no number: give a whole number from 0.', 'ticketd' );
 		return '0' === $arg ? PHP_INT_MAX : self::positive( $arg, $text );
 	}
@@ -100,7 +100,7 @@ final class Input {
 	 *
 	 * @param string[] $args       Arguments like `status=open,pending`.
 	 * @param array    $assoc_args Options: `null`, `created-from` and the like, `deleted`, `fresh`.
-	 * @return array What Api::count_tickets() takes.
+	 * @return array The arguments of Api::count_tickets().
 	 */
 	public static function selection( array $args, array $assoc_args ): array {
 		$where = array();

@@ -10,14 +10,15 @@ namespace Ticketd\WordPress\Cli;
 use Ticketd\Client\Client;
 use Ticketd\Client\Protocol;
 use Ticketd\WordPress\Api;
-use Ticketd\WordPress\Doctor;
+use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Settings;
 use Ticketd\WordPress\Verifier;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Flushes, and says how the daemon, this site and its tickets are.
+ * Flushes, and shows the state of the daemon, of this site and of its tickets.
  */
 final class Operations {
 
@@ -25,7 +26,7 @@ final class Operations {
 	private const LONGEST_WAIT = 86400;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -39,9 +40,9 @@ final class Operations {
 	private Settings $settings;
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -50,21 +51,21 @@ final class Operations {
 	}
 
 	/**
-	 * Brings changed tickets to MySQL now and waits until they are there.
+	 * Flushes pending tickets to MySQL now and waits until MySQL has them.
 	 *
 	 * ## OPTIONS
 	 *
 	 * [<id>...]
-	 * : The tickets to bring; without any, every changed one.
+	 * : The tickets to flush; all pending ones by default.
 	 *
 	 * [--all]
-	 * : Every changed ticket, as without ids; for scripts that want to say so.
+	 * : All pending tickets, as without ids; for scripts that name it.
 	 *
 	 * [--wait]
-	 * : Wait as long as it takes, for example for a MySQL that is away.
+	 * : Wait as long as the flush takes, for example for an unreachable MySQL.
 	 *
 	 * [--timeout=<seconds>]
-	 * : How long to wait at most without --wait.
+	 * : Timeout without --wait.
 	 * ---
 	 * default: 30
 	 * ---
@@ -73,7 +74,7 @@ final class Operations {
 	 * : Print this value of the result alone: flushed or dead.
 	 *
 	 * [--format=<format>]
-	 * : How to print the result.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -115,13 +116,18 @@ final class Operations {
 		Output::rows( array( $result ), $assoc_args, array( 'flushed', 'dead' ) );
 		if ( $result['dead'] > 0 ) {
 			/* translators: %d: number of tickets */
-			$text = _n( 'MySQL refused %d ticket.', 'MySQL refused %d tickets.', $result['dead'], 'ticketd' );
+			$text = _n(
+				'The database rejected the changes of %d ticket: a dead letter.',
+				'The database rejected the changes of %d tickets: dead letters.',
+				$result['dead'],
+				'ticketd'
+			);
 			\WP_CLI::error( sprintf( $text, $result['dead'] ) );
 		}
 	}
 
 	/**
-	 * Says how the daemon and this site are.
+	 * Shows the state of the daemon and of this site.
 	 *
 	 * ## OPTIONS
 	 *
@@ -178,10 +184,10 @@ final class Operations {
 	}
 
 	/**
-	 * Compares what ticketd says of tickets with what the database has.
+	 * Compares ticketd's tickets with the rows of the database.
 	 *
-	 * What waits is flushed first. It fails where a ticket differs. `ticketd verify` on the server compares Redis and
-	 * MySQL themselves, without WordPress.
+	 * Pending changes are flushed first. The command fails if a ticket differs. `ticketd verify` on the server compares
+	 * Redis and MySQL themselves, without WordPress.
 	 *
 	 * ## OPTIONS
 	 *
@@ -189,7 +195,7 @@ final class Operations {
 	 * : The tickets to compare; without any, all.
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
 	 * : How to print the differences.
@@ -235,15 +241,15 @@ final class Operations {
 	}
 
 	/**
-	 * Looks for what could go wrong, and says what to do about it. It fails where something is wrong.
+	 * Runs all checks and says what to do. The command fails if a check has an error.
 	 *
 	 * ## OPTIONS
 	 *
 	 * [--fields=<fields>]
-	 * : Print only these, separated by commas.
+	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : How to print it.
+	 * : The output format.
 	 * ---
 	 * default: table
 	 * options:
@@ -262,7 +268,10 @@ final class Operations {
 	 * @param array    $assoc_args Options.
 	 */
 	public function doctor( array $args, array $assoc_args ): void {
-		$findings = ( new Doctor( $this->api, $this->settings ) )->examine();
+		$findings = ( new Checks( new Health( $this->api ), $this->settings ) )->all();
+		foreach ( $findings as $index => $finding ) {
+			$findings[ $index ]['state'] = 'unknown' === $finding['state'] ? 'warning' : $finding['state'];
+		}
 		Output::rows( $findings, $assoc_args, array( 'check', 'state', 'message' ) );
 		$bad = array_keys( array_column( $findings, 'state' ), 'error', true );
 		if ( array() !== $bad ) {

@@ -68,21 +68,21 @@ final class Output {
 		}
 		if ( $stale || in_array( true, array_column( $tickets, 'stale' ), true ) ) {
 			\WP_CLI::warning(
-				__( 'ticketd is away or without its store: the latest changes may be missing.', 'ticketd' )
+				__( 'ticketd or its store is unreachable: pending changes may be missing.', 'ticketd' )
 			);
 		}
 		self::rows( $rows, $assoc_args, array_keys( $columns ) );
 	}
 
 	/**
-	 * Prints the outcome of changes, and on STDERR that it is not known yet where the daemon is away.
+	 * Prints the outcome of changes, and on STDERR a warning where they are pending in the spool.
 	 *
 	 * @param array[] $changes    Each ticket's id and revision; at least one.
 	 * @param array   $assoc_args Options.
 	 */
 	public static function changes( array $changes, array $assoc_args ): void {
 		if ( in_array( SpoolingClient::UNKNOWN_REVISION, array_column( $changes, 'revision' ), true ) ) {
-			\WP_CLI::warning( __( 'ticketd is away: the change waits in the spool until it is back.', 'ticketd' ) );
+			\WP_CLI::warning( __( 'ticketd is unreachable: the change is pending in the spool.', 'ticketd' ) );
 		}
 		self::rows( $changes, $assoc_args, array_keys( $changes[0] ) );
 	}
@@ -99,13 +99,14 @@ final class Output {
 	}
 
 	/**
-	 * Says something on STDERR, where it disturbs nobody who reads the data. With --quiet it is silent.
+	 * Prints a message on STDERR, apart from the data. With --quiet it prints nothing.
 	 *
-	 * @param string $message What to say.
+	 * @param string $message The message.
 	 */
 	public static function note( string $message ): void {
 		if ( ! \WP_CLI::get_config( 'quiet' ) ) {
-			file_put_contents( 'php://stderr', $message . "\n" ); // phpcs:ignore WordPress.WP.AlternativeFunctions
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- It is a stream and no file.
+			file_put_contents( 'php://stderr', $message . "\n" );
 		}
 	}
 

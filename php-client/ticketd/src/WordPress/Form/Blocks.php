@@ -16,6 +16,12 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Blocks {
 
+	/** The form's shortcode. */
+	public const FORM = 'ticketd_form';
+
+	/** The shortcode of the customer's tickets. */
+	public const MY_TICKETS = 'ticketd_my_tickets';
+
 	/** The editor's script. */
 	private const SCRIPT = 'ticketd-blocks';
 
@@ -29,7 +35,7 @@ final class Blocks {
 	/**
 	 * Remembers the plugin's main file.
 	 *
-	 * @param string $file Its path.
+	 * @param string $file The path.
 	 */
 	public function __construct( string $file ) {
 		$this->file = $file;
@@ -64,15 +70,15 @@ final class Blocks {
 		wp_set_script_translations( self::SCRIPT, 'ticketd' );
 		$this->add_block(
 			'ticketd/form',
-			Form::SHORTCODE,
-			array( 'categories' => array( 'type' => 'string', 'default' => '' ) ), // phpcs:ignore WordPress.Arrays
+			self::FORM,
+			array( 'categories' => '' ),
 			__( 'Ticket form', 'ticketd' ),
 			__( 'A form with which customers open a ticket.', 'ticketd' )
 		);
 		$this->add_block(
 			'ticketd/my-tickets',
-			MyTickets::SHORTCODE,
-			array( 'per_page' => array( 'type' => 'integer', 'default' => 20 ) ), // phpcs:ignore WordPress.Arrays
+			self::MY_TICKETS,
+			array( 'per_page' => 20 ),
 			__( 'My tickets', 'ticketd' ),
 			__( 'The tickets of the customer who is logged in.', 'ticketd' )
 		);
@@ -83,17 +89,21 @@ final class Blocks {
 	 *
 	 * @param string $name        The block's name.
 	 * @param string $shortcode   The shortcode.
-	 * @param array  $attributes  Its attributes, which are the shortcode's.
+	 * @param array  $defaults    Defaults of its attributes by name, which are the shortcode's.
 	 * @param string $title       The block's title.
-	 * @param string $description What it is for.
+	 * @param string $description The description.
 	 */
 	private function add_block(
 		string $name,
 		string $shortcode,
-		array $attributes,
+		array $defaults,
 		string $title,
 		string $description
 	): void {
+		$attribute = static fn( $value ): array => array(
+			'type'    => is_int( $value ) ? 'integer' : 'string',
+			'default' => $value,
+		);
 		register_block_type(
 			$name,
 			array(
@@ -102,7 +112,7 @@ final class Blocks {
 				'description'     => $description,
 				'category'        => 'widgets',
 				'icon'            => 'tickets-alt',
-				'attributes'      => $attributes,
+				'attributes'      => array_map( $attribute, $defaults ),
 				'supports'        => array( 'html' => false ),
 				'editor_script'   => self::SCRIPT,
 				'render_callback' => static function ( array $attributes ) use ( $shortcode ): string {

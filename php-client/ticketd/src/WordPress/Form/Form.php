@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -20,9 +21,6 @@ defined( 'ABSPATH' ) || exit;
  * twice.
  */
 final class Form {
-
-	/** The shortcode. */
-	public const SHORTCODE = 'ticketd_form';
 
 	/** Name of the hidden field that says that the form was sent. */
 	private const SENT = 'ticketd_form';
@@ -46,7 +44,7 @@ final class Form {
 	);
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
@@ -60,7 +58,7 @@ final class Form {
 	private Settings $settings;
 
 	/**
-	 * What was typed, by field.
+	 * The typed texts by field.
 	 *
 	 * @var array<string, string>
 	 */
@@ -74,9 +72,9 @@ final class Form {
 	private array $errors = array();
 
 	/**
-	 * Takes what it works with.
+	 * Takes the parts.
 	 *
-	 * @param Api      $api      What calls the daemon.
+	 * @param Api      $api      The daemon's API.
 	 * @param Settings $settings The settings.
 	 */
 	public function __construct( Api $api, Settings $settings ) {
@@ -85,18 +83,11 @@ final class Form {
 	}
 
 	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
-		add_action( 'template_redirect', array( $this, 'receive' ) );
-	}
-
-	/**
 	 * Takes what the form has sent.
 	 */
 	public function receive(): void {
-		if ( ! isset( $_POST[ self::SENT ] ) ) { // phpcs:ignore WordPress.Security -- Checked below.
+		// phpcs:ignore WordPress.Security.NonceVerification -- Checked below.
+		if ( ! isset( $_POST[ self::SENT ] ) ) {
 			return;
 		}
 		nocache_headers();
@@ -119,7 +110,7 @@ final class Form {
 		} elseif ( ! $this->is_open() ) {
 			$this->refuse( 403, '', __( 'Please log in to open a ticket.', 'ticketd' ) );
 		} elseif ( '' !== ( $sent[ self::HONEYPOT ] ?? '' ) ) {
-			$this->go_on( 0 ); // A robot is told that all went well.
+			$this->go_on( 0 ); // A robot sees the same page as after a success.
 		} else {
 			$this->submit();
 		}
@@ -131,13 +122,13 @@ final class Form {
 	 * @param array|string $attributes The shortcode's: `categories`, a list separated by commas.
 	 */
 	public function render( $attributes ): string {
-		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, self::SHORTCODE );
+		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, Blocks::FORM );
 		// What it shows depends on who looks and what was sent.
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );
 		}
-		$done = isset( $_GET[ self::DONE ] ) ? absint( $_GET[ self::DONE ] ) : null; // phpcs:ignore WordPress.Security
-		if ( null !== $done && array() === $this->errors ) {
+		$done = Input::query( self::DONE );
+		if ( '' !== $done && array() === $this->errors ) {
 			/* translators: %d: number of a ticket */
 			$text = $done > 0
 				? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done )
@@ -159,7 +150,7 @@ final class Form {
 		$categories = array_filter( array_map( 'trim', explode( ',', (string) $attributes['categories'] ) ) );
 		$html       = '<form class="ticketd-form" id="ticketd-form" method="post" action="#ticketd-form">';
 		if ( array() !== $this->errors ) {
-			$text  = $this->errors[''] ?? __( 'Please look at the fields that are marked.', 'ticketd' );
+			$text  = $this->errors[''] ?? __( 'Please check the marked fields.', 'ticketd' );
 			$html .= '<p role="alert" class="ticketd-error">' . esc_html( $text ) . '</p>';
 		}
 		$html .= ( new Inputs( self::LENGTHS, $this->typed, $this->errors ) )->all( $categories );
@@ -210,7 +201,7 @@ final class Form {
 			// The reason may name paths and servers; what another plugin refuses it with is meant for people.
 			$text = 'ticketd_' !== substr( (string) $created->get_error_code(), 0, 8 )
 				? $created->get_error_message()
-				: __( 'Your ticket could not be taken. Please try again later.', 'ticketd' );
+				: __( 'Your ticket could not be saved. Please try again later.', 'ticketd' );
 			$this->refuse( $status, '', $text );
 			return;
 		}

@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress\Form;
 
+use Ticketd\WordPress\Input;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -22,7 +24,7 @@ final class Inputs {
 	private array $lengths;
 
 	/**
-	 * What was typed, by field.
+	 * The typed texts by field.
 	 *
 	 * @var array<string, string>
 	 */
@@ -36,10 +38,10 @@ final class Inputs {
 	private array $errors;
 
 	/**
-	 * Takes what it shows.
+	 * Takes the parts.
 	 *
 	 * @param array $lengths Most characters of each field.
-	 * @param array $typed   What was typed, by field.
+	 * @param array $typed   The typed texts by field.
 	 * @param array $errors  What is wrong, by field.
 	 */
 	public function __construct( array $lengths, array $typed, array $errors ) {
@@ -69,7 +71,7 @@ final class Inputs {
 		}
 		$orders = WooCommerce::orders();
 		if ( array() !== $orders ) {
-			$asked = isset( $_GET['order'] ) ? (string) absint( $_GET['order'] ) : ''; // phpcs:ignore WordPress
+			$asked = Input::query( 'order' );
 			$html .= $this->select(
 				'order',
 				__( 'Which order is it about?', 'ticketd' ),
@@ -93,7 +95,7 @@ final class Inputs {
 	 * A field of one line.
 	 *
 	 * @param string $name         Its name.
-	 * @param string $label        Its label.
+	 * @param string $label        The label.
 	 * @param string $type         Its type.
 	 * @param string $autocomplete What a browser may fill in.
 	 */
@@ -116,7 +118,7 @@ final class Inputs {
 	 * A choice.
 	 *
 	 * @param string      $name    Its name.
-	 * @param string      $label   Its label.
+	 * @param string      $label   The label.
 	 * @param string[]    $choices Texts by value.
 	 * @param string|null $chosen  The value that is chosen; null: what was typed.
 	 */

@@ -8,17 +8,15 @@
 namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
  * Shows who is logged in their tickets, as the shortcode `ticketd_my_tickets` or a block: a list page by page, and one
- * ticket. Whose a ticket is, its `customer_id` says; somebody else's is not there.
+ * ticket. `customer_id` names a ticket's customer; other customers' tickets do not exist here.
  */
 final class MyTickets {
-
-	/** The shortcode. */
-	public const SHORTCODE = 'ticketd_my_tickets';
 
 	/** Argument of the page: the ticket to show. */
 	private const TICKET = 'ticketd_ticket';
@@ -30,26 +28,19 @@ final class MyTickets {
 	private const MOST = 100;
 
 	/**
-	 * What calls the daemon.
+	 * The daemon's API.
 	 *
 	 * @var Api
 	 */
 	private Api $api;
 
 	/**
-	 * Takes what calls the daemon.
+	 * Takes the daemon's API.
 	 *
-	 * @param Api $api What calls the daemon.
+	 * @param Api $api The daemon's API.
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
-	}
-
-	/**
-	 * Adds the hooks.
-	 */
-	public function register(): void {
-		add_shortcode( self::SHORTCODE, array( $this, 'render' ) );
 	}
 
 	/**
@@ -58,7 +49,7 @@ final class MyTickets {
 	 * @param array|string $attributes The shortcode's: `per_page`, 1 to 100.
 	 */
 	public function render( $attributes ): string {
-		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, self::SHORTCODE );
+		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, Blocks::MY_TICKETS );
 		if ( ! defined( 'DONOTCACHEPAGE' ) ) {
 			define( 'DONOTCACHEPAGE', true ); // Page caches: it is another page for everybody.
 		}
@@ -70,7 +61,7 @@ final class MyTickets {
 				esc_html__( 'Log in', 'ticketd' )
 			);
 		}
-		$id   = isset( $_GET[ self::TICKET ] ) ? absint( $_GET[ self::TICKET ] ) : 0; // phpcs:ignore WordPress.Security
+		$id   = Input::id( Input::query( self::TICKET ) );
 		$html = $id > 0
 			? $this->one( $id )
 			: $this->several( min( self::MOST, max( 1, (int) $attributes['per_page'] ) ) );
@@ -89,9 +80,7 @@ final class MyTickets {
 			'limit' => $count,
 		);
 		// What is no cursor the daemon refuses.
-		$after = isset( $_GET[ self::AFTER ] )
-			? sanitize_text_field( wp_unslash( $_GET[ self::AFTER ] ) )
-			: ''; // phpcs:ignore WordPress.Security
+		$after = Input::query( self::AFTER );
 		$page  = $this->api->list_tickets( '' === $after ? $query : $query + array( 'after' => $after ) );
 		if ( is_wp_error( $page ) ) {
 			return $this->unavailable();
@@ -137,7 +126,7 @@ final class MyTickets {
 	/**
 	 * Shows one ticket.
 	 *
-	 * @param int $id Its id.
+	 * @param int $id The ticket's id.
 	 */
 	private function one( int $id ): string {
 		$back   = '<p><a href="' . esc_url( self::address() ) . '">' . esc_html__(
@@ -150,7 +139,7 @@ final class MyTickets {
 		}
 		$fields = is_wp_error( $ticket ) ? array() : $ticket['fields'];
 		if ( (int) ( $fields['customer_id'] ?? 0 ) !== get_current_user_id() ) {
-			return '<p>' . esc_html__( 'You have no ticket of this number.', 'ticketd' ) . '</p>' . $back;
+			return '<p>' . esc_html__( 'You have no ticket with this number.', 'ticketd' ) . '</p>' . $back;
 		}
 		$rows = array(
 			array( __( 'Number', 'ticketd' ), (string) $id ),
@@ -209,7 +198,7 @@ final class MyTickets {
 	 * That the latest changes may be missing.
 	 */
 	private static function staleness(): string {
-		return '<p role="status">' . esc_html__( 'The latest changes may not be shown yet.', 'ticketd' ) . '</p>';
+		return '<p role="status">' . esc_html__( 'Pending changes may be missing.', 'ticketd' ) . '</p>';
 	}
 
 	/**

@@ -37,14 +37,6 @@ final class WooCommerce {
 	}
 
 	/**
-	 * Adds the hooks, which nobody but WooCommerce calls.
-	 */
-	public function register(): void {
-		add_filter( 'woocommerce_my_account_my_orders_actions', array( $this, 'add_action' ), 10, 2 );
-		add_action( 'woocommerce_order_details_after_order_table', array( $this, 'show_link' ) );
-	}
-
-	/**
 	 * Adds a link to the form to an order in the customer's list.
 	 *
 	 * @param array  $actions The order's links by name.

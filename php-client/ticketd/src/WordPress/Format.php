@@ -5,12 +5,12 @@
  * @package Ticketd
  */
 
-namespace Ticketd\WordPress\Admin;
+namespace Ticketd\WordPress;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Writes times, sizes and states.
+ * Writes times, sizes, states and reasons.
  */
 final class Format {
 
@@ -51,7 +51,21 @@ final class Format {
 		/* translators: 1: "up", "down" or "paused", 2: a time, e.g. "5 mins" */
 		$text   = __( '%1$s for %2$s', 'ticketd' );
 		$text   = sprintf( $text, $states[ $place['state'] ] ?? $place['state'], self::duration( $place['since_ms'] ) );
-		$reason = 'up' === $place['state'] ? '' : Diagnostics::masked( $place['reason'] );
+		$reason = 'up' === $place['state'] ? '' : self::masked( $place['reason'] );
 		return '' === $reason ? $text : "$text: $reason";
+	}
+
+	/**
+	 * Hides what looks like a password or a user's name before it.
+	 *
+	 * @param string $text A text from elsewhere.
+	 */
+	public static function masked( string $text ): string {
+		$masks = array(
+			// A DSN or an URL: user:password@host.
+			'~[^\s/@:"\']*:(?!//)[^\s@"\']*@~' => '***:***@',
+			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
+		);
+		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );
 	}
 }

@@ -5,12 +5,12 @@
  * @package Ticketd
  */
 
-namespace Ticketd\WordPress\Admin;
+namespace Ticketd\WordPress;
 
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads parameters of a request without WordPress' slashes. Whoever acts on them has checked the nonce before.
+ * Reads parameters of a request without WordPress' slashes. A caller that acts on them has checked the nonce before.
  *
  * Texts are kept as they were typed, as other ways into a ticket keep them; they are escaped where they are printed.
  */
@@ -19,21 +19,23 @@ final class Input {
 	/**
 	 * A parameter of the address.
 	 *
-	 * @param string $name Its name.
-	 * @return string Empty where it is missing or no text.
+	 * @param string $name The name.
+	 * @return string Empty where the parameter is missing or no text.
 	 */
 	public static function query( string $name ): string {
-		return self::text( $_GET[ $name ] ?? '' ); // phpcs:ignore WordPress.Security
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		return self::text( $_GET[ $name ] ?? '' );
 	}
 
 	/**
 	 * A field of a form that was posted.
 	 *
-	 * @param string $name Its name.
-	 * @return string Empty where it is missing or no text.
+	 * @param string $name The name.
+	 * @return string Empty where the parameter is missing or no text.
 	 */
 	public static function posted( string $name ): string {
-		return self::text( $_POST[ $name ] ?? '' ); // phpcs:ignore WordPress.Security
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		return self::text( $_POST[ $name ] ?? '' );
 	}
 
 	/**
@@ -43,7 +45,8 @@ final class Input {
 	 * @return array<string, string> Texts by name.
 	 */
 	public static function posted_map( string $name ): array {
-		$values = $_POST[ $name ] ?? array(); // phpcs:ignore WordPress.Security
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		$values = $_POST[ $name ] ?? array();
 		return array_map( array( self::class, 'text' ), is_array( $values ) ? $values : array() );
 	}
 
@@ -54,14 +57,15 @@ final class Input {
 	 * @return int[] Those that are ids, each once.
 	 */
 	public static function ids( string $name ): array {
-		$values = $_REQUEST[ $name ] ?? array(); // phpcs:ignore WordPress.Security
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		$values = $_REQUEST[ $name ] ?? array();
 		return array_values( array_unique( array_filter( array_map( array( self::class, 'id' ), (array) $values ) ) ) );
 	}
 
 	/**
 	 * A ticket id.
 	 *
-	 * @param mixed $value What was sent.
+	 * @param mixed $value The sent value.
 	 * @return int 0 where it is none.
 	 */
 	public static function id( $value ): int {
@@ -71,7 +75,7 @@ final class Input {
 	/**
 	 * One line of text.
 	 *
-	 * @param mixed $value What was sent.
+	 * @param mixed $value The sent value.
 	 */
 	private static function text( $value ): string {
 		$text = is_string( $value ) ? wp_check_invalid_utf8( wp_unslash( $value ) ) : '';
