@@ -286,8 +286,8 @@ func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	}
 }
 
-// Redis goes back to a state in which a ticket waits with an older value than MySQL has by then. Until that is flushed, and refused, a
-// client would read the older value and go on from it. Where what was flushed is kept no longer, it does.
+// Redis goes back to a state in which a ticket waits with an older value than MySQL has by then. Until that is flushed, and
+// refused, a client would read the older value and go on from it. Where what was flushed is kept no longer, it does.
 func TestFlushedIsAppliedAgainOverAnOlderState(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

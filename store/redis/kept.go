@@ -16,8 +16,8 @@ const (
 	// keepFor is by how much a kept change may be older than the newest one of its partition. A replica lags by milliseconds, one
 	// that is being copied anew by seconds. While Redis is unreachable no change is acknowledged, so no kept one grows too old.
 	keepFor = 30 * time.Second
-	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets are dropped that the
-	// next place has, then those that changed longest ago.
+	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets are dropped that
+	// the next place has, then those that changed longest ago.
 	keepBytes = 16 << 20
 	// keepRequests bounds the request ids of one ticket.
 	keepRequests = 1024
@@ -25,9 +25,9 @@ const (
 	ticketBytes, fieldBytes, requestBytes = 320, 80, 96
 )
 
-// kept is what a daemon keeps of one partition: the newest values that it has acknowledged lately, by ticket. Those that the next place
-// has are kept as well: a Redis that went back to before them shows older ones, and a client that raises such a value undoes what was
-// acknowledged.
+// kept is what a daemon keeps of one partition: the newest values that it has acknowledged lately, by ticket. Those that the next
+// place has are kept as well: a Redis that went back to before them shows older ones, and a client that raises such a value
+// undoes what was acknowledged.
 type kept struct {
 	mu      sync.Mutex
 	tickets map[ticket.ID]*keptTicket
@@ -263,9 +263,9 @@ func (k *kept) reserve(r *keptReservation) {
 	k.reserved = append(k.reserved, *r)
 }
 
-// arrived notes that the next place has a ticket up to a revision. replaced says that it was ahead of what was brought: those values
-// are not the newest and are dropped. Request ids stay: the next place knows none. So does a deletion, as it is the tombstone in
-// Redis that refuses later changes.
+// arrived notes that the next place has a ticket up to a revision. replaced says that it was ahead of what was brought: those
+// values are not the newest and are dropped. Request ids stay: the next place knows none. So does a deletion, as it is the
+// tombstone in Redis that refuses later changes.
 func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, replaced bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
