@@ -60,7 +60,7 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.Site.Start(ctx)
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
-		s.strays.Start(ctx, func(ctx context.Context) (int64, error) { return CountStrays(ctx, s.backend.redis) })
+		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
 	}
 }
 
@@ -103,7 +103,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
-		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
+		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert, older: s.olderKey,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
 		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
@@ -217,8 +217,8 @@ func (s *runningSite) foreignKey(key string) {
 }
 
 // convert makes a ticket of what another program's hash holds.
-func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	fields, err := Converter(s.database)(key, id, stray)
+func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := convert(ctx, s.database, false, key, id, stray)
 	if field := (*table.FieldError)(nil); errors.As(err, &field) {
 		s.strays.refuse(key, field.Reason)
 		s.sampled.Error().Msg(field.Reason)
@@ -227,6 +227,14 @@ func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ti
 		s.strays.take(key)
 	}
 	return fields, err
+}
+
+// olderKey is told that another program's hash was older than its ticket, and which name it has now.
+func (s *runningSite) olderKey(key, aside string) {
+	s.strays.take(key)
+	s.strays.setAside()
+	s.sampled.Warn().Str("key", key).Str("aside", aside).
+		Msg("a hash of another program is older than its ticket, which ticketd has brought to MySQL: it is set aside")
 }
 
 func (s *runningSite) warnings() []string {

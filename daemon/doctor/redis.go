@@ -76,10 +76,16 @@ func (e *exam) strays(ctx context.Context, name string) {
 	switch {
 	case err != nil:
 		e.warn("redis", "hashes", name, "the keys cannot be counted: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
-	case n > 0:
+	case n.Aside > 0:
+		e.warn("redis", "hashes", name, boot.AsideText(n.Aside, site.KeyPrefix), fmt.Sprintf(
+			"redis-cli --scan --pattern '%sticket:aside:*', then HGETALL and UNLINK", site.KeyPrefix))
+	}
+	switch {
+	case err != nil:
+	case n.Waiting > 0:
 		e.warn("redis", "hashes", name, fmt.Sprintf("%d hashes of another program have names of tickets (%sticket:…): the list does "+
-			"not show them, and MySQL does not have them", n, site.KeyPrefix), "ticketd import redis --site "+name)
-	default:
+			"not show them, and MySQL does not have them", n.Waiting, site.KeyPrefix), "ticketd import redis --site "+name)
+	case n.Aside == 0:
 		e.ok("redis", "hashes", name, "every hash under the names of tickets is ticketd's")
 	}
 }

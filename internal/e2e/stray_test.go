@@ -138,6 +138,63 @@ func TestStrayHashBehindTheJournal(t *testing.T) {
 	})
 }
 
+// Redis goes back to a time before a hash was taken over, and everything of the ticket has been flushed since: what is in MySQL is
+// newer. The hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
+func TestStrayHashFromBeforeItsTicket(t *testing.T) {
+	t.Parallel()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{})
+	r := newRig(t, rigOptions{redis: redis, site: "linger = \"5ms\""})
+	c := r.dial(t)
+	for _, id := range []string{"7", "8"} {
+		if err := r.redis.HSet(t.Context(), r.prefix+"ticket:"+id, "customer_id", 12, "status", "open", "subject", "old").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustCreate(t, c, "other")
+	flushed(t, c)
+	if err := r.redis.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []int64{7, 8} {
+		mustSet(t, c, id, "status", "closed")
+		mustSet(t, c, id, "subject", "new")
+	}
+	flushed(t, c)
+	redis.Kill()
+	if err := redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "the ticket is read", func() bool {
+		got, err := c.Get(t.Context(), 7)
+		return err == nil && !got.Stale && field(got.Fields, "subject").Text() == "new"
+	})
+	mustSet(t, c, 7, "category", "billing")
+	flushed(t, c)
+	for name, want := range map[string]string{"status": "closed", "subject": "new", "category": "billing", "customer_id": "12"} {
+		if got := column(t, r.db, name, 7); got != want {
+			t.Errorf("MySQL has %s = %q, want %q", name, got, want)
+		}
+	}
+	if got := r.redis.HGet(t.Context(), r.prefix+"ticket:aside:7", "subject").Val(); got != "old" {
+		t.Errorf("the hash that was set aside has the subject %q", got)
+	}
+	status, err := c.Status(t.Context())
+	if err != nil || !strings.Contains(strings.Join(status.Warnings, "\n"), r.prefix+"ticket:aside:") {
+		t.Errorf("status warns of %q (%v)", status.Warnings, err)
+	}
+	if out, _ := onHost(t, r, "doctor"); !strings.Contains(out, "1 hashes of another program were older") {
+		t.Errorf("doctor says:\n%s", out)
+	}
+	if out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*"); err == nil || !strings.Contains(out, "older than the ticket") {
+		t.Errorf("import redis (%v) says:\n%s", err, out)
+	}
+	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
+	flushed(t, c)
+	if got := column(t, r.db, "subject", 8); err != nil || got != "old" {
+		t.Errorf("import redis --overwrite (%v) says:\n%s\nand MySQL has the subject %q", err, out, got)
+	}
+}
+
 // onHost runs a command that reads the configuration.
 func onHost(t *testing.T, r *rig, args ...string) (string, error) {
 	t.Helper()

@@ -38,7 +38,7 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 		for i, at := range indexes {
 			outcomes[at] = done[i]
 			if errors.Is(done[i].Err, errStray) { // the caller sends the change again
-				if err := s.TakeOver(ctx, []ticket.ID{entries[at].Mutation.ID})[0]; err != nil {
+				if err := s.makeWay(ctx, entries[at].Mutation.ID); err != nil {
 					outcomes[at].Err = err
 				}
 			}

@@ -57,9 +57,11 @@ type Options struct {
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)
-	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
-	// is taken over: changes of such a ticket fail.
-	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. With [ErrOlder] a
+	// change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
+	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.
+	OnOlder func(key, aside string)
 	// Aside keeps a change that a fail-over lost and that cannot be applied again, as the ticket that has its id was created later;
 	// it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
