@@ -165,6 +165,11 @@ func convert(
 	if len(rows) > 0 && rows[0].Revision > 0 && !overwrite {
 		return nil, fmt.Errorf("the Redis hash %q of another program: %w", key, redis.ErrOlder)
 	}
+	if len(stray) > redis.MaxStrayFields {
+		return nil, &table.FieldError{Rule: table.RuleLength, Reason: fmt.Sprintf("the Redis hash %q, which another program wrote, has "+
+			"%d fields and stays as it is, as a ticket takes over %d at most; delete fields there, then repeat the change", key,
+			len(stray), redis.MaxStrayFields)}
+	}
 	taken, refused := d.Adopt(id, stray)
 	if len(refused) > 0 {
 		return nil, refusal(key, refused)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,34 @@ func TestStrayHashes(t *testing.T) {
 			t.Errorf("doctor says:\n%s", out)
 		}
 	})
+}
+
+// A hash with more fields than a ticket takes over stays as it is; whoever changes the ticket, and the operator, hear why.
+func TestStrayHashWithTooManyFields(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	c := r.dial(t)
+	hash := make(map[string]string)
+	for i := range 1001 {
+		hash["field"+strconv.Itoa(i)] = "x"
+	}
+	if err := r.redis.HSet(t.Context(), r.prefix+"ticket:7", hash).Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Set(t.Context(), set(7, "status", "closed"))
+	names := func(text string) bool {
+		return strings.Contains(text, r.prefix+"ticket:7") && strings.Contains(text, "1001 fields") && strings.Contains(text, "1000 at most")
+	}
+	if code(err) != protocol.CodeInvalid || !names(err.Error()) {
+		t.Errorf("the change is answered by %v", err)
+	}
+	status, err := c.Status(t.Context())
+	if err != nil || !slices.ContainsFunc(status.Warnings, names) {
+		t.Errorf("status warns of %q (%v)", status.Warnings, err)
+	}
+	if n := r.redis.HLen(t.Context(), r.prefix+"ticket:7").Val(); n != 1001 {
+		t.Errorf("the hash has %d fields", n)
+	}
 }
 
 // Behind a journal that acknowledges first, a change of a stray hash is replayed into it without losing the rest.

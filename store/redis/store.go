@@ -57,7 +57,7 @@ type Options struct {
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)
-	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. With [ErrOlder] a
+	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With [ErrOlder] a
 	// change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
 	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.

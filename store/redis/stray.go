@@ -38,9 +38,9 @@ var errStray = errors.New("the hash was written by another program")
 var ErrOlder = errors.New("it is older than the ticket, which ticketd has brought to MySQL since")
 
 const (
-	// maxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
-	// their marks.
-	maxStrayFields = 1000
+	// MaxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
+	// their marks. Whoever converts the hash refuses more.
+	MaxStrayFields = 1000
 	// strayTries is how often a stray hash is read again that another program changed in between.
 	strayTries = 3
 )
@@ -138,9 +138,8 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	if !isStray(hash) {
 		return false, nil
 	}
-	if s.opts.Convert == nil || len(hash) > maxStrayFields {
-		return false, fmt.Errorf("the Redis hash %q: %w and has %d fields; at most %d are taken over", s.keys.ticket(id), errStray,
-			len(hash), maxStrayFields)
+	if s.opts.Convert == nil {
+		return false, fmt.Errorf("the Redis hash %q: %w", s.keys.ticket(id), errStray)
 	}
 	fields, err := s.opts.Convert(ctx, s.keys.ticket(id), id, Unpack(hash))
 	if err != nil {
