@@ -46,6 +46,11 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	e.latency(ctx, client)
 	e.rights(ctx, client)
+	if nameless, err := redis.Nameless(ctx, client); err == nil && nameless != "" {
+		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; where INFO is renamed, take that back")
+	} else if err == nil {
+		e.ok("redis", "fail-over", "", "Redis says which process it is, so that what a fail-over loses is applied again")
+	}
 	info, err := redis.Info(ctx, client)
 	if err != nil {
 		e.warn("redis", "info", "", "INFO is refused, so that nothing more can be said: "+short(err),
