@@ -27,7 +27,7 @@ type strays struct {
 	count  atomic.Int64
 	asides atomic.Int64 // that were set aside, as they are older than their tickets
 	met    atomic.Bool
-	loop  lifecycle.Loop
+	loop   lifecycle.Loop
 
 	mu sync.Mutex
 	// key and refused are the key of the last hash that could not be taken over, and the reason; both are empty if every hash could.

@@ -178,7 +178,10 @@ func TestKeptChangeMeetsACreate(t *testing.T) {
 func TestKeptChangeWithoutItsCreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64){
-		"Set": func(t *testing.T, c *protocol.Client, id int64) { t.Helper(); mustSet(t, c, id, "message", "private of customer 4") },
+		"Set": func(t *testing.T, c *protocol.Client, id int64) {
+			t.Helper()
+			mustSet(t, c, id, "message", "private of customer 4")
+		},
 		"Delete": func(t *testing.T, c *protocol.Client, id int64) {
 			t.Helper()
 			if _, err := c.Delete(t.Context(), id, ""); err != nil {
