@@ -54,6 +54,8 @@ type parts struct {
 	older func(key, aside string)
 	// aside keeps a change that was acknowledged, and is older than the ticket that has its id.
 	aside func(m *store.Mutation, acknowledged time.Time) error
+	// twin receives the id of the site's journal where another daemon uses it, too.
+	twin func(journal string)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.

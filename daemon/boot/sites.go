@@ -49,6 +49,7 @@ type runningSite struct {
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
 	odd       atomic.Pointer[string]
+	twin      atomic.Pointer[string]
 	strays    strays
 	prefix    string         // of its keys in Redis
 	sampled   zerolog.Logger // for what would be said again and again
@@ -104,6 +105,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
 		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert, older: s.olderKey,
+		twin:   s.twinJournal,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
 		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
@@ -237,12 +239,21 @@ func (s *runningSite) olderKey(key, aside string) {
 		Msg("a hash of another program is older than its ticket, which ticketd has brought to MySQL: it is set aside")
 }
 
+// twinJournal is told that another daemon uses this journal's id.
+func (s *runningSite) twinJournal(id string) {
+	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this daemon " +
+		"goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, move the " +
+		"journal's folder away and start it, which makes a new id"
+	s.twin.Store(&text)
+	s.log.Error().Msg(text)
+}
+
 func (s *runningSite) warnings() []string {
 	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix))
 	if odd := s.database.OddRevisions(); odd != "" {
 		found = append(found, odd)
 	}
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd} {
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

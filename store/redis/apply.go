@@ -91,7 +91,7 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 			}
 		}
 		var fence string
-		if fence, err = s.fenceFor(ctx, p, b); err != nil {
+		if fence, err = s.fenceFor(ctx, p); err != nil {
 			break
 		}
 		var reply []int64
@@ -146,7 +146,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 	args := make([]any, 0, 5+29*len(b.mutations))
-	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
+	args = append(args, epoch, s.journal(), fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
 		var sequence, acknowledged int64

@@ -11,7 +11,7 @@
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the id of the caller's journal, or empty
--- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
+-- ARGV[3]  the fence that the caller knows; empty where there is none
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (above the acknowledged
