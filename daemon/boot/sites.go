@@ -51,7 +51,9 @@ type runningSite struct {
 	odd       atomic.Pointer[string]
 	twin      atomic.Pointer[string]
 	strays    strays
+	otherKeys otherKeys
 	prefix    string         // of its keys in Redis
+	keys      string         // where these are, for people
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -80,7 +82,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 // openSite makes what a site's table can be identified by.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, log: d.log.With().Str("site", name).Logger()}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name), log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	if s.database, err = OpenDatabase(c); err != nil {
@@ -249,7 +251,8 @@ func (s *runningSite) twinJournal(id string) {
 }
 
 func (s *runningSite) warnings() []string {
-	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix))
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
+		s.otherKeys.warnings())
 	if odd := s.database.OddRevisions(); odd != "" {
 		found = append(found, odd)
 	}

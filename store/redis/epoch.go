@@ -33,6 +33,9 @@ func (s *Store) epoch(ctx context.Context, p int) (string, error) {
 	return s.seed(ctx, p)
 }
 
+// Filling tells the filling that this store works with; of the first partition in a cluster. Empty before it is known.
+func (s *Store) Filling() string { return s.knownEpoch(0) }
+
 func (s *Store) knownEpoch(p int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
