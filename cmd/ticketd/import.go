@@ -183,7 +183,7 @@ func openSource(ctx context.Context, c *config.Config, site config.Site, f *impo
 	if err = s.client.Ping(ctx).Err(); err != nil {
 		return s, fmt.Errorf("the Redis with the hashes does not answer: %w", err)
 	}
-	if err = s.openSite(ctx, c, &from, site); err != nil {
+	if err = s.openSite(ctx, c, &from, site, f.overwrite); err != nil {
 		return s, err
 	}
 	s.definition, err = s.database.LoadDefinition(ctx)
@@ -191,7 +191,7 @@ func openSource(ctx context.Context, c *config.Config, site config.Site, f *impo
 }
 
 // openSite connects to the site's own places.
-func (s *source) openSite(ctx context.Context, c, from *config.Config, site config.Site) (err error) {
+func (s *source) openSite(ctx context.Context, c, from *config.Config, site config.Site, overwrite bool) (err error) {
 	first := s.close
 	if !c.HasRedis() {
 		if s.database, err = boot.OpenDatabase(site); err == nil {
@@ -205,6 +205,7 @@ func (s *source) openSite(ctx context.Context, c, from *config.Config, site conf
 	}
 	s.close = func() error { return errors.Join(first(), places.Close()) }
 	s.database = places.Database
+	places.Overwrite = overwrite
 	same, err := sameDatabase(ctx, c, from, s.client)
 	if same {
 		s.own = places.Store

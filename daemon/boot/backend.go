@@ -49,9 +49,13 @@ type parts struct {
 	born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
 	// stray receives the key of a hash that another program wrote under a ticket's name; convert makes a ticket of such a hash.
 	stray   func(key string)
-	convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// older receives the key of such a hash that was older than its ticket, and the key that it has now.
+	older func(key, aside string)
 	// aside keeps a change that was acknowledged, and is older than the ticket that has its id.
 	aside func(m *store.Mutation, acknowledged time.Time) error
+	// twin receives the id of the site's journal where another daemon uses it, too.
+	twin func(journal string)
 	// wake is told when changes that were replayed are due.
 	wake func(time.Time)
 	// batch is told how many changes go to Redis together; nil where nobody counts.

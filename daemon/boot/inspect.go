@@ -65,8 +65,9 @@ func (i *inspector) look(ctx context.Context) {
 	}
 	i.found.Store(&found)
 	for _, s := range i.queues() {
-		if err := s.Refresh(ctx); err != nil { // the flusher and the readers say so when it matters
-			s.log.Debug().Err(err).Msg("the table's definition cannot be read")
+		unread := s.Refresh(ctx)
+		if unread != nil { // the flusher and the readers say so when it matters
+			s.log.Debug().Err(unread).Msg("the table's definition cannot be read")
 		}
 		dropped, err := s.backend.look(ctx)
 		if err != nil {
@@ -74,6 +75,11 @@ func (i *inspector) look(ctx context.Context) {
 		} else if dropped > 0 {
 			s.log.Info().Int("dropped", dropped).
 				Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
+		}
+		if err == nil && unread == nil {
+			if err := s.otherKeys.look(ctx, s); err != nil { // the flusher says so when it matters
+				s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
+			}
 		}
 	}
 }

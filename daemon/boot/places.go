@@ -21,6 +21,8 @@ type Places struct {
 	Store    *redis.Store
 	Database *mysql.DB
 	client   goredis.UniversalClient
+	// Overwrite has hashes of another program count that are older than their tickets.
+	Overwrite bool
 }
 
 var errNoRedis = errors.New("the configuration has no [redis], so there is nothing to compare with MySQL: " +
@@ -58,7 +60,9 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	p.Store, err = redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
-		Convert: Converter(p.Database),
+		Convert: func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+			return convert(ctx, p.Database, p.Overwrite, key, id, stray)
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

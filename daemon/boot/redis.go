@@ -75,7 +75,7 @@ func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 		Filled:  o.custody.filled(),
 		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
 		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnBatch: o.batch,
-		OnStray: o.stray, Convert: o.convert, Aside: o.aside,
+		OnStray: o.stray, Convert: o.convert, OnOlder: o.older, OnTwin: o.twin, Aside: o.aside,
 	})
 }
 

@@ -49,8 +49,11 @@ type runningSite struct {
 	emptied   atomic.Pointer[string]
 	foreign   atomic.Pointer[string]
 	odd       atomic.Pointer[string]
+	twin      atomic.Pointer[string]
 	strays    strays
+	otherKeys otherKeys
 	prefix    string         // of its keys in Redis
+	keys      string         // where these are, for people
 	sampled   zerolog.Logger // for what would be said again and again
 }
 
@@ -60,7 +63,7 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.Site.Start(ctx)
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
-		s.strays.Start(ctx, func(ctx context.Context) (int64, error) { return CountStrays(ctx, s.backend.redis) })
+		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
 	}
 }
 
@@ -79,7 +82,7 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 // openSite makes what a site's table can be identified by.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, log: d.log.With().Str("site", name).Logger()}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name), log: d.log.With().Str("site", name).Logger()}
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	if s.database, err = OpenDatabase(c); err != nil {
@@ -103,7 +106,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
-		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert,
+		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert, older: s.olderKey,
+		twin:   s.twinJournal,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
 		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
@@ -217,8 +221,8 @@ func (s *runningSite) foreignKey(key string) {
 }
 
 // convert makes a ticket of what another program's hash holds.
-func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	fields, err := Converter(s.database)(key, id, stray)
+func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := convert(ctx, s.database, false, key, id, stray)
 	if field := (*table.FieldError)(nil); errors.As(err, &field) {
 		s.strays.refuse(key, field.Reason)
 		s.sampled.Error().Msg(field.Reason)
@@ -229,12 +233,30 @@ func (s *runningSite) convert(key string, id ticket.ID, stray ticket.Fields) (ti
 	return fields, err
 }
 
+// olderKey is told that another program's hash was older than its ticket, and which name it has now.
+func (s *runningSite) olderKey(key, aside string) {
+	s.strays.take(key)
+	s.strays.setAside()
+	s.sampled.Warn().Str("key", key).Str("aside", aside).
+		Msg("a hash of another program is older than its ticket, which ticketd has brought to MySQL: it is set aside")
+}
+
+// twinJournal is told that another daemon uses this journal's id.
+func (s *runningSite) twinJournal(id string) {
+	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this daemon " +
+		"goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, move the " +
+		"journal's folder away and start it, which makes a new id"
+	s.twin.Store(&text)
+	s.log.Error().Msg(text)
+}
+
 func (s *runningSite) warnings() []string {
-	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix))
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
+		s.otherKeys.warnings())
 	if odd := s.database.OddRevisions(); odd != "" {
 		found = append(found, odd)
 	}
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd} {
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

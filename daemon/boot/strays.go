@@ -24,9 +24,10 @@ const strayShare = 100
 // there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a site
 // without such hashes pays for one.
 type strays struct {
-	count atomic.Int64
-	met   atomic.Bool
-	loop  lifecycle.Loop
+	count  atomic.Int64
+	asides atomic.Int64 // that were set aside, as they are older than their tickets
+	met    atomic.Bool
+	loop   lifecycle.Loop
 
 	mu sync.Mutex
 	// key and refused are the key of the last hash that could not be taken over, and the reason; both are empty if every hash could.
@@ -34,7 +35,7 @@ type strays struct {
 }
 
 // Start counts until Stop. prefix is the site's.
-func (s *strays) Start(ctx context.Context, count func(context.Context) (int64, error)) {
+func (s *strays) Start(ctx context.Context, count func(context.Context) (Strays, error)) {
 	s.met.Store(true)
 	s.loop.Start(ctx, func(ctx context.Context) {
 		timer := time.NewTimer(0)
@@ -46,7 +47,7 @@ func (s *strays) Start(ctx context.Context, count func(context.Context) (int64, 
 			case <-timer.C:
 			}
 			began := time.Now()
-			if s.met.Swap(false) || s.count.Load() > 0 {
+			if s.met.Swap(false) || s.count.Load() > 0 || s.asides.Load() > 0 {
 				s.recount(ctx, count)
 			}
 			timer.Reset(max(inspectEvery, strayShare*time.Since(began)))
@@ -54,14 +55,15 @@ func (s *strays) Start(ctx context.Context, count func(context.Context) (int64, 
 	})
 }
 
-func (s *strays) recount(ctx context.Context, count func(context.Context) (int64, error)) {
-	n, err := count(ctx)
+func (s *strays) recount(ctx context.Context, count func(context.Context) (Strays, error)) {
+	found, err := count(ctx)
 	if err != nil { // Redis is away: its watch says so
 		s.met.Store(true)
 		return
 	}
-	s.count.Store(n)
-	if n == 0 {
+	s.count.Store(found.Waiting)
+	s.asides.Store(found.Aside)
+	if found.Waiting == 0 {
 		s.refuse("", "")
 	}
 }
@@ -98,14 +100,30 @@ func (s *strays) take(key string) {
 	}
 }
 
+// setAside notes that a hash was set aside.
+func (s *strays) setAside() {
+	s.asides.Add(1)
+	s.met.Store(true)
+}
+
+// AsideText says that hashes were set aside, and what to do.
+func AsideText(n int64, prefix string) string {
+	return fmt.Sprintf("%d hashes of another program were older than their tickets, as Redis went back in time or the program still "+
+		"writes them, and were set aside (%sticket:aside:…): the tickets in MySQL count; look at the hashes, then delete them", n, prefix)
+}
+
 // warnings names what lies there, and what to do.
 func (s *strays) warnings(prefix string) []string {
+	var found []string
+	if n := s.asides.Load(); n > 0 {
+		found = append(found, AsideText(n, prefix))
+	}
 	n := s.count.Load()
 	if n == 0 {
-		return nil
+		return found
 	}
-	found := []string{fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL "+
-		"does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix)}
+	found = append(found, fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL "+
+		"does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused != "" {
@@ -114,34 +132,53 @@ func (s *strays) warnings(prefix string) []string {
 	return found
 }
 
+// Strays counts hashes of another program: those under the names of tickets, and those that were set aside.
+type Strays struct{ Waiting, Aside int64 }
+
 // CountStrays counts the hashes of another program under a store's names.
-func CountStrays(ctx context.Context, s *redis.Store) (n int64, err error) {
+func CountStrays(ctx context.Context, s *redis.Store) (n Strays, err error) {
 	err = s.Strays(ctx, func(ids []ticket.ID) error {
-		n += int64(len(ids))
+		n.Waiting += int64(len(ids))
 		return nil
 	})
+	if err == nil {
+		n.Aside, err = s.Asides(ctx)
+	}
 	return n, err
 }
 
-// Converter makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
-// end of the rest.
-func Converter(db *mysql.DB) func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	return func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-		d := db.Definition()
-		if d == nil {
-			return nil, fmt.Errorf("the Redis hash %q waits to be taken over: %w: the table's definition is not known yet", key,
-				store.ErrUnavailable)
-		}
-		taken, refused := d.Adopt(id, stray)
-		if len(refused) > 0 {
-			return nil, refusal(key, refused)
-		}
-		if len(taken) == 0 {
-			return nil, &table.FieldError{Rule: table.RuleRequired, Reason: fmt.Sprintf("the Redis hash %q of another program has no "+
-				"field for the table; delete it, or add a field", key)}
-		}
-		return taken, nil
+// convert makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
+// end of the rest. Where ticketd has written the ticket's row, the hash is older than that ([redis.ErrOlder]): Redis has gone back
+// to a time before it was taken over, or the other program should not write there any more. overwrite lets it count nevertheless.
+func convert(
+	ctx context.Context, db *mysql.DB, overwrite bool, key string, id ticket.ID, stray ticket.Fields,
+) (ticket.Fields, error) {
+	d := db.Definition()
+	if d == nil {
+		return nil, fmt.Errorf("the Redis hash %q waits to be taken over: %w: the table's definition is not known yet", key,
+			store.ErrUnavailable)
 	}
+	rows, err := db.Rows(ctx, []ticket.ID{id})
+	if err != nil {
+		return nil, fmt.Errorf("the Redis hash %q waits to be taken over: %w: %w", key, store.ErrUnavailable, err)
+	}
+	if len(rows) > 0 && rows[0].Revision > 0 && !overwrite {
+		return nil, fmt.Errorf("the Redis hash %q of another program: %w", key, redis.ErrOlder)
+	}
+	if len(stray) > redis.MaxStrayFields {
+		return nil, &table.FieldError{Rule: table.RuleLength, Reason: fmt.Sprintf("the Redis hash %q, which another program wrote, has "+
+			"%d fields and stays as it is, as a ticket takes over %d at most; delete fields there, then repeat the change", key,
+			len(stray), redis.MaxStrayFields)}
+	}
+	taken, refused := d.Adopt(id, stray)
+	if len(refused) > 0 {
+		return nil, refusal(key, refused)
+	}
+	if len(taken) == 0 {
+		return nil, &table.FieldError{Rule: table.RuleRequired, Reason: fmt.Sprintf("the Redis hash %q of another program has no "+
+			"field for the table; delete it, or add a field", key)}
+	}
+	return taken, nil
 }
 
 // refusal is the error for a hash that stays as it is: it names each field and its reason, and the first as the field.

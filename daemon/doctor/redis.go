@@ -46,6 +46,11 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	e.latency(ctx, client)
 	e.rights(ctx, client)
+	if nameless, err := redis.Nameless(ctx, client); err == nil && nameless != "" {
+		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; where INFO is renamed, take that back")
+	} else if err == nil {
+		e.ok("redis", "fail-over", "", "Redis says which process it is, so that what a fail-over loses is applied again")
+	}
 	info, err := redis.Info(ctx, client)
 	if err != nil {
 		e.warn("redis", "info", "", "INFO is refused, so that nothing more can be said: "+short(err),
@@ -76,10 +81,16 @@ func (e *exam) strays(ctx context.Context, name string) {
 	switch {
 	case err != nil:
 		e.warn("redis", "hashes", name, "the keys cannot be counted: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
-	case n > 0:
+	case n.Aside > 0:
+		e.warn("redis", "hashes", name, boot.AsideText(n.Aside, site.KeyPrefix), fmt.Sprintf(
+			"redis-cli --scan --pattern '%sticket:aside:*', then HGETALL and UNLINK", site.KeyPrefix))
+	}
+	switch {
+	case err != nil:
+	case n.Waiting > 0:
 		e.warn("redis", "hashes", name, fmt.Sprintf("%d hashes of another program have names of tickets (%sticket:…): the list does "+
-			"not show them, and MySQL does not have them", n, site.KeyPrefix), "ticketd import redis --site "+name)
-	default:
+			"not show them, and MySQL does not have them", n.Waiting, site.KeyPrefix), "ticketd import redis --site "+name)
+	case n.Aside == 0:
 		e.ok("redis", "hashes", name, "every hash under the names of tickets is ticketd's")
 	}
 }

@@ -83,5 +83,5 @@ func fromRows(rows []mysql.Row) []store.Record {
 }
 
 func fromRow(r *mysql.Row) store.Record {
-	return store.Record{ID: r.ID, Revision: max(r.Revision, 1), Full: true, Deleted: r.Deleted, Fields: r.Fields}
+	return store.Record{ID: r.ID, Revision: max(r.Revision, unwritten), Full: true, Deleted: r.Deleted, Fields: r.Fields}
 }

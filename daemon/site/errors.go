@@ -108,8 +108,8 @@ func answerOutage(err error) error {
 			"left waits in the store and is flushed at the next start")
 	case errors.Is(err, flush.ErrLocked):
 		locked, _ := errors.AsType[*flush.LockedError](err)
-		return protocol.Errorf(protocol.CodeUnavailable, "others hold rows locked in MySQL, of tickets %s: try again later",
-			locked.Names())
+		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not take tickets %s now, as others hold their rows "+
+			"locked, or for the reason that it gives (%s): try again later", locked.Names(), locked.Reason)
 	case errors.Is(err, flush.ErrSinkDown):
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not answer")
 	case errors.Is(err, flush.ErrSinkPaused):

@@ -219,9 +219,16 @@ func complete(d *table.Definition, records, found []store.Record) {
 	}
 }
 
+// unwritten is the revision that stands for none: of a row that ticketd has never written, or of another program's hash.
+const unwritten ticket.Revision = 1
+
 // showStray makes a record of what another program keeps under the ticket's name: it is newer than the row, and older than what
-// waits on this host. A value that the table refuses is shown as it is, but for what must be an integer.
+// waits on this host. A value that the table refuses is shown as it is, but for what must be an integer. What is older than a row
+// that ticketd has written is not shown, as the next change sets it aside.
 func showStray(d *table.Definition, record, row *store.Record) {
+	if row != nil && row.Revision > unwritten {
+		return
+	}
 	fields, refused := d.Adopt(record.ID, record.Stray)
 	for _, r := range refused {
 		if _, column := d.Position(r.Field); !d.IsInteger(r.Field) && (column || d.Extra != "") && r.Field != d.DeletedAt {
@@ -233,10 +240,7 @@ func showStray(d *table.Definition, record, row *store.Record) {
 		fields = fields.With(f.Name, f.Value)
 	}
 	record.Fields = fields
-	record.Revision = max(record.Revision, 1) // it has none; 1 stands for that, as for a row that ticketd never wrote
-	if row != nil {
-		record.Revision = max(record.Revision, row.Revision)
-	}
+	record.Revision = max(record.Revision, unwritten)
 }
 
 // merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or

@@ -171,3 +171,56 @@ func TestKeptChangeMeetsACreate(t *testing.T) {
 	a.aside(t, ca, a.own(), 1)
 	a.clean(t, cb, id)
 }
+
+// A create is a dead letter, as its id is another program's in MySQL. A client of another host changes or deletes its ticket. The
+// first host dies together with what Redis holds, so that the second applies again a change without its create: the other program's
+// row is not touched.
+func TestKeptChangeWithoutItsCreate(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64){
+		"Set": func(t *testing.T, c *protocol.Client, id int64) {
+			t.Helper()
+			mustSet(t, c, id, "message", "private of customer 4")
+		},
+		"Delete": func(t *testing.T, c *protocol.Client, id int64) {
+			t.Helper()
+			if _, err := c.Delete(t.Context(), id, ""); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newRig(t, rigOptions{redis: testenv.NewRedis(t, testenv.RedisOptions{}), site: lazy})
+			b := a.second(t)
+			ca, cb := a.dial(t), b.dial(t)
+			id := mustCreate(t, ca, "customer 4's")
+			if _, err := a.db.ExecContext(t.Context(), "INSERT INTO wp_support_tickets (ticket_id, subject, customer_id) "+
+				"VALUES (?, 'of customer 7', 7)", id); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Eventually(t, 15*time.Second, "the create is a dead letter", func() bool {
+				_, _ = ca.Flush(t.Context(), nil, nil)
+				status, err := ca.Status(t.Context())
+				return err == nil && status.Dead == 1
+			})
+			change(t, cb, id)
+			a.Kill()
+			if err := a.redis.FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Eventually(t, 10*time.Second, "what is kept is applied again and settled", func() bool {
+				_, err := cb.Set(t.Context(), set(id+1000, "subject", "x"))
+				return err == nil
+			})
+			testenv.Eventually(t, 20*time.Second, "it is settled", func() bool {
+				_, _ = cb.Flush(t.Context(), nil, nil)
+				status, err := cb.Status(t.Context())
+				return err == nil && status.Dirty == 0
+			})
+			if extra, gone := column(t, a.db, "extra", id), column(t, a.db, "deleted_at", id); extra != "" || gone != "" {
+				t.Errorf("the row of customer 7 has extra %q and deleted_at %q", extra, gone)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,34 @@ func TestStrayHashes(t *testing.T) {
 	})
 }
 
+// A hash with more fields than a ticket takes over stays as it is; whoever changes the ticket, and the operator, hear why.
+func TestStrayHashWithTooManyFields(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	c := r.dial(t)
+	hash := make(map[string]string)
+	for i := range 1001 {
+		hash["field"+strconv.Itoa(i)] = "x"
+	}
+	if err := r.redis.HSet(t.Context(), r.prefix+"ticket:7", hash).Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Set(t.Context(), set(7, "status", "closed"))
+	names := func(text string) bool {
+		return strings.Contains(text, r.prefix+"ticket:7") && strings.Contains(text, "1001 fields") && strings.Contains(text, "1000 at most")
+	}
+	if code(err) != protocol.CodeInvalid || !names(err.Error()) {
+		t.Errorf("the change is answered by %v", err)
+	}
+	status, err := c.Status(t.Context())
+	if err != nil || !slices.ContainsFunc(status.Warnings, names) {
+		t.Errorf("status warns of %q (%v)", status.Warnings, err)
+	}
+	if n := r.redis.HLen(t.Context(), r.prefix+"ticket:7").Val(); n != 1001 {
+		t.Errorf("the hash has %d fields", n)
+	}
+}
+
 // Behind a journal that acknowledges first, a change of a stray hash is replayed into it without losing the rest.
 func TestStrayHashBehindTheJournal(t *testing.T) {
 	t.Parallel()
@@ -136,6 +165,63 @@ func TestStrayHashBehindTheJournal(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, "both fields are in MySQL", func() bool {
 		return column(t, r.db, "status", 7) == "closed" && column(t, r.db, "created_at", 7) == "2023-11-14 22:13:20"
 	})
+}
+
+// Redis goes back to a time before a hash was taken over, and everything of the ticket has been flushed since: what is in MySQL is
+// newer. The hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
+func TestStrayHashFromBeforeItsTicket(t *testing.T) {
+	t.Parallel()
+	redis := testenv.NewRedis(t, testenv.RedisOptions{})
+	r := newRig(t, rigOptions{redis: redis, site: "linger = \"5ms\""})
+	c := r.dial(t)
+	for _, id := range []string{"7", "8"} {
+		if err := r.redis.HSet(t.Context(), r.prefix+"ticket:"+id, "customer_id", 12, "status", "open", "subject", "old").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustCreate(t, c, "other")
+	flushed(t, c)
+	if err := r.redis.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []int64{7, 8} {
+		mustSet(t, c, id, "status", "closed")
+		mustSet(t, c, id, "subject", "new")
+	}
+	flushed(t, c)
+	redis.Kill()
+	if err := redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "the ticket is read", func() bool {
+		got, err := c.Get(t.Context(), 7)
+		return err == nil && !got.Stale && field(got.Fields, "subject").Text() == "new"
+	})
+	mustSet(t, c, 7, "category", "billing")
+	flushed(t, c)
+	for name, want := range map[string]string{"status": "closed", "subject": "new", "category": "billing", "customer_id": "12"} {
+		if got := column(t, r.db, name, 7); got != want {
+			t.Errorf("MySQL has %s = %q, want %q", name, got, want)
+		}
+	}
+	if got := r.redis.HGet(t.Context(), r.prefix+"ticket:aside:7", "subject").Val(); got != "old" {
+		t.Errorf("the hash that was set aside has the subject %q", got)
+	}
+	status, err := c.Status(t.Context())
+	if err != nil || !strings.Contains(strings.Join(status.Warnings, "\n"), r.prefix+"ticket:aside:") {
+		t.Errorf("status warns of %q (%v)", status.Warnings, err)
+	}
+	if out, _ := onHost(t, r, "doctor"); !strings.Contains(out, "1 hashes of another program were older") {
+		t.Errorf("doctor says:\n%s", out)
+	}
+	if out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*"); err == nil || !strings.Contains(out, "older than the ticket") {
+		t.Errorf("import redis (%v) says:\n%s", err, out)
+	}
+	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
+	flushed(t, c)
+	if got := column(t, r.db, "subject", 8); err != nil || got != "old" {
+		t.Errorf("import redis --overwrite (%v) says:\n%s\nand MySQL has the subject %q", err, out, got)
+	}
 }
 
 // onHost runs a command that reads the configuration.

@@ -90,7 +90,7 @@ func (s *Store) ready(ctx context.Context, p int) error {
 // again applies what is owed of a partition; forced even where this daemon has done so before on this process. Several calls at
 // once do no harm: who finds that nothing is left says so to Redis.
 func (s *Store) again(ctx context.Context, on goredis.Scripter, p int, epoch string, forced bool) error {
-	if s.opts.Host == "" {
+	if s.host() == "" {
 		generation, _ := s.kept[p].sending()
 		s.kept[p].paid(generation)
 		return nil
@@ -104,7 +104,7 @@ func (s *Store) again(ctx context.Context, on goredis.Scripter, p int, epoch str
 		tickets, generation := s.kept[p].owing(found.owed, maxAgain, againBytes)
 		last := len(tickets) < maxAgain && sizeOf(tickets) < againBytes
 		names, args := s.againCall(p, tickets)
-		args = append([]any{epoch, s.opts.Host, millis(time.Now()), last && found.owed == 0, forced}, args...)
+		args = append([]any{epoch, s.host(), millis(time.Now()), last && found.owed == 0, forced}, args...)
 		reply, err := againScript.Run(ctx, on, names, args...).Slice()
 		if err != nil {
 			return err
@@ -267,7 +267,7 @@ func (s *Store) tellAgain(found *againFound) {
 // keep keeps what was acknowledged of a batch that was sent under a generation. Where the partition was replaced meanwhile, the
 // former process may have made it: it is applied again before anybody is told.
 func (s *Store) keep(ctx context.Context, p, generation int, b *batch, outcomes []store.Outcome) error {
-	if s.opts.Host == "" || !s.kept[p].add(time.Now(), generation, b, outcomes) {
+	if s.host() == "" || !s.kept[p].add(time.Now(), generation, b, outcomes) {
 		return nil
 	}
 	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) {

@@ -217,7 +217,7 @@ local function again(t)
 	if t.gone == 0 and t.created == 0 and #t.fields == 0 then
 		return 0
 	end
-	local held = redis.pcall('HMGET', t.key, '_rev', '_dirty', '_gone', '_dead', '_born', '_made')
+	local held = redis.pcall('HMGET', t.key, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new')
 	if held.err then
 		return 3
 	elseif not held[1] and redis.call('EXISTS', t.key) == 1 then
@@ -233,7 +233,7 @@ local function again(t)
 	local rev = bounded(held[1])
 	-- A hash that was filled from a row has no _born. Its row is this ticket's if the create's own flush, or a later one, has written it.
 	local older = held[1] and (held[5] and bounded(held[5]) < tonumber(t.born) - late_skew or not held[5] and rev < t.created - late_skew)
-	if t.created > 0 and older then
+	if t.created > 0 and older and tonumber(held[7]) ~= t.created then
 		return 4
 	end
 	local made = held[6] and held[5] and bounded(held[5]) or 0

@@ -26,10 +26,15 @@ const (
 	statusPredates
 )
 
+// perOutcome is how many numbers apply.lua returns for a mutation.
+const perOutcome = 4
+
 // batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
 type batch struct {
 	mutations []store.Mutation
 	entries   []store.Entry // of the mutations, where they are replayed
+	// creates are the marks _d:_new of the tickets that were changed, of creates that the next place does not have yet; 0 for none.
+	creates []ticket.Revision
 }
 
 // Apply implements [store.Tickets].
@@ -86,7 +91,7 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 			}
 		}
 		var fence string
-		if fence, err = s.fenceFor(ctx, p, b); err != nil {
+		if fence, err = s.fenceFor(ctx, p); err != nil {
 			break
 		}
 		var reply []int64
@@ -141,7 +146,7 @@ func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
 
 func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 	args := make([]any, 0, 5+29*len(b.mutations))
-	args = append(args, epoch, s.opts.Journal, fence, len(b.mutations))
+	args = append(args, epoch, s.journal(), fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
 		var sequence, acknowledged int64
@@ -227,18 +232,25 @@ var refusals = map[int64]error{
 
 func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	batch := b.mutations
-	ended := b.entries != nil && len(reply) >= 3 && (reply[len(reply)-3] == statusTaken || reply[len(reply)-3] == statusUnsure)
-	if len(reply) != 3*len(batch) && !ended {
+	last := int64(statusDone)
+	if len(reply) >= perOutcome {
+		last = reply[len(reply)-perOutcome]
+	}
+	ended := b.entries != nil && (last == statusTaken || last == statusUnsure)
+	if len(reply) != perOutcome*len(batch) && !ended {
 		return nil, fmt.Errorf("redis apply: %d numbers for %d mutations", len(reply), len(batch))
 	}
 	outcomes := make([]store.Outcome, len(batch))
+	b.creates = make([]ticket.Revision, len(batch))
 	for i := range batch {
-		if 3*i >= len(reply) {
+		if perOutcome*i >= len(reply) {
 			outcomes[i] = store.Outcome{ID: batch[i].ID, Err: errBehindTaken}
 			continue
 		}
-		status, revision := reply[3*i], ticket.Revision(reply[3*i+2])
-		outcomes[i] = store.Outcome{ID: ticket.ID(reply[3*i+1]), Revision: revision}
+		of := reply[perOutcome*i:]
+		status, revision := of[0], ticket.Revision(of[2])
+		outcomes[i] = store.Outcome{ID: ticket.ID(of[1]), Revision: revision}
+		b.creates[i] = ticket.Revision(of[3])
 		switch status {
 		case statusDone:
 			s.opts.Clock.Observe(revision)

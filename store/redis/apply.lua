@@ -11,7 +11,7 @@
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the id of the caller's journal, or empty
--- ARGV[3]  the fence that the caller knows; empty where the mutations are replayed from the journal, or there is none
+-- ARGV[3]  the fence that the caller knows; empty where there is none
 -- ARGV[4]  how many mutations follow; then per mutation:
 --   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
 --   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (above the acknowledged
@@ -24,7 +24,8 @@
 -- ARGV[#ARGV - 1]  now in µs, by the caller's clock
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
 --
--- Returns per mutation: status, ticket id, revision. The id is text, as Lua's numbers hold none above 2^53.
+-- Returns per mutation: status, ticket id, revision, and the mark _d:_new where it was made to a ticket whose create the next place
+-- does not have yet, else 0. The id is text, as Lua's numbers hold none above 2^53.
 --   status 0: done, or a repetition of a request that was done
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
@@ -203,9 +204,9 @@ end
 local made, moved = {}, {}
 
 local out = {}
-local function answer(status, id, rev)
+local function answer(status, id, rev, new)
 	local n = #out
-	out[n + 1], out[n + 2], out[n + 3] = status, id, rev
+	out[n + 1], out[n + 2], out[n + 3], out[n + 4] = status, id, rev, new or 0
 end
 
 for _ = 1, tonumber(ARGV[4]) do
@@ -240,7 +241,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and (first ~= id or reused) then
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'
@@ -345,7 +346,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			if request then
 				redis.call('SET', request, id .. ' ' .. text .. ' ' .. digest, 'PX', memory)
 			end
-			answer(0, id, revision)
+			answer(0, id, revision, held[7] and bounded(held[7]))
 		end
 	end
 	if sequence > 0 then

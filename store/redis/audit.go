@@ -14,7 +14,7 @@ import (
 // TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more
 // than once, and one that is made or goes meanwhile may be left out. It does not block Redis.
 func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error {
-	if err := s.scanKeys(ctx, f); err != nil {
+	if err := s.scanKeys(ctx, s.keys.ticketID, f); err != nil {
 		return err
 	}
 	for p := range s.keys.partitions {
@@ -27,15 +27,15 @@ func (s *Store) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error 
 	return nil
 }
 
-// scanKeys finds the hashes, each master's once.
-func (s *Store) scanKeys(ctx context.Context, f func([]ticket.ID) error) error {
+// scanKeys finds the keys whose names are a ticket's by named, each master's once.
+func (s *Store) scanKeys(ctx context.Context, named func(string) (ticket.ID, bool), f func([]ticket.ID) error) error {
 	cluster, several := s.client.(*goredis.ClusterClient)
 	if !several {
-		return s.scanMaster(ctx, s.client, f)
+		return s.scanMaster(ctx, s.client, named, f)
 	}
 	var turn sync.Mutex // the masters are scanned at once, f is called one at a time
 	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
-		return s.scanMaster(ctx, master, func(ids []ticket.ID) error {
+		return s.scanMaster(ctx, master, named, func(ids []ticket.ID) error {
 			turn.Lock()
 			defer turn.Unlock()
 			return f(ids)
@@ -43,7 +43,9 @@ func (s *Store) scanKeys(ctx context.Context, f func([]ticket.ID) error) error {
 	})
 }
 
-func (s *Store) scanMaster(ctx context.Context, master goredis.Cmdable, f func([]ticket.ID) error) error {
+func (s *Store) scanMaster(
+	ctx context.Context, master goredis.Cmdable, named func(string) (ticket.ID, bool), f func([]ticket.ID) error,
+) error {
 	var cursor uint64
 	for {
 		names, next, err := master.Scan(ctx, cursor, s.keys.pattern(), maxClaim).Result()
@@ -52,7 +54,7 @@ func (s *Store) scanMaster(ctx context.Context, master goredis.Cmdable, f func([
 		}
 		var found []ticket.ID
 		for _, name := range names {
-			if id, ours := s.keys.ticketID(name); ours {
+			if id, ours := named(name); ours {
 				found = append(found, id)
 			}
 		}

@@ -48,9 +48,10 @@ func init() { //nolint:gochecknoinits // go-redis has one logger for the process
 //
 // Commands are not repeated after a lost reply: a change may have been made, and only a request id makes repeating it safe.
 func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
+	dial := dialer(&goredis.Options{DialTimeout: o.DialTimeout, TLSConfig: o.TLS})
 	switch {
 	case len(o.Cluster) > 0:
-		return newCluster(o, w)
+		return newCluster(o, w, dial)
 	case len(o.Sentinels) > 0:
 		return goredis.NewFailoverClient(&goredis.FailoverOptions{
 			MasterName: o.MasterName, SentinelAddrs: o.Sentinels,
@@ -58,27 +59,28 @@ func newClient(o *ClientOptions, w *Watch) goredis.UniversalClient {
 			Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
 			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
-			OnConnect: w.Connected,
+			OnConnect: w.Connected, Dialer: dial,
 		})
 	default:
 		return goredis.NewClient(&goredis.Options{
 			Network: o.Network, Addr: o.Address, Username: o.Username, Password: o.Password, DB: o.Database, TLSConfig: o.TLS,
 			PoolSize: o.PoolSize, MinIdleConns: 1, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
-			OnConnect: w.Connected,
+			OnConnect: w.Connected, Dialer: dial,
 		})
 	}
 }
 
 // newCluster makes a client of a cluster. MaxRedirects is for the answers that say that a slot has moved; go-redis takes it for
 // lost replies too, and would send a change again: the hook in each node's client does not let that through.
-func newCluster(o *ClientOptions, w *Watch) *goredis.ClusterClient {
+func newCluster(o *ClientOptions, w *Watch, dial dialFunc) *goredis.ClusterClient {
 	const redirects, pause = 3, 10 * time.Millisecond
 	return goredis.NewClusterClient(&goredis.ClusterOptions{
 		Addrs: o.Cluster, Username: o.Username, Password: o.Password, TLSConfig: o.TLS,
 		PoolSize: o.PoolSize, MaxRedirects: redirects, MaxRetries: -1, DialerRetries: 1,
 		MinRetryBackoff: pause, MaxRetryBackoff: pause,
 		DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, ContextTimeoutEnabled: true,
+		Dialer:                 dial,
 		DisableRoutingPolicies: true, // none of them is for a command that is used here
 		NewClient: func(node *goredis.Options) *goredis.Client {
 			hook := &nodeHook{watch: w}

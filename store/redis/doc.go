@@ -9,6 +9,7 @@
 //	{prefix}ticket:meta      hash: epoch, rev, gone, owner, run, fence:{journal}, seq:{journal} and
 //	                         unmade:{journal}, see apply.lua, floorless, see raise.lua, and line, base and host:{id},
 //	                         see again.lua; one per partition
+//	{prefix}ticket:aside:{id} hash of another program that is older than its ticket, see aside.lua
 //	{prefix}ticket:gone:{n}  set: the ids of deleted tickets among 512, see keys.graves; looked at where a ticket is not held
 //	{prefix}ticket:req:{id}  what a repeatable request did: "id revision digest", kept for a day or as its client asks
 //

@@ -15,8 +15,14 @@ import (
 // it notices that Redis was emptied, also where nobody writes.
 func (s *Store) Prepare(ctx context.Context) error {
 	s.seeding.Lock()
-	defer s.seeding.Unlock()
-	return s.lookForEpochs(ctx)
+	err := s.lookForEpochs(ctx)
+	s.seeding.Unlock()
+	for p := range s.keys.partitions {
+		if err == nil { // before the first write, so that a twin is told from the process before this one
+			_, err = s.fenceFor(ctx, p)
+		}
+	}
+	return err
 }
 
 // epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
@@ -26,6 +32,9 @@ func (s *Store) epoch(ctx context.Context, p int) (string, error) {
 	}
 	return s.seed(ctx, p)
 }
+
+// Filling tells the filling that this store works with; of the first partition in a cluster. Empty before it is known.
+func (s *Store) Filling() string { return s.knownEpoch(0) }
 
 func (s *Store) knownEpoch(p int) string {
 	s.mu.Lock()

@@ -31,7 +31,7 @@ const (
 
 // settle waits until all daemons that share the keys of a partition have applied again what they keep, or have had the time.
 func (s *Store) settle(ctx context.Context, p int) error {
-	if s.opts.Host == "" || s.kept[p].isSettled() {
+	if s.host() == "" || s.kept[p].isSettled() {
 		return nil
 	}
 	ticker := time.NewTicker(hostPoll)
@@ -59,7 +59,7 @@ func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err erro
 	}
 	var silent []string
 	for name, at := range meta.Val() {
-		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+s.opts.Host && at != meta.Val()[lineField] {
+		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+s.host() && at != meta.Val()[lineField] {
 			silent = append(silent, name)
 		}
 	}
@@ -100,13 +100,13 @@ func (s *Store) withoutOwed(claims []store.Claim) []store.Claim {
 
 // Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
 func (s *Store) Leave(ctx context.Context) error {
-	if s.opts.Host == "" {
+	if s.host() == "" {
 		return nil
 	}
 	var calls []guardedCall
 	for p := range s.keys.partitions {
 		if s.knownEpoch(p) != "" {
-			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.opts.Host, true}})
+			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.host(), true}})
 		}
 	}
 	return wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,17 +11,21 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
+//go:embed process.lua
+var processSource string
+
+var processScript = goredis.NewScript(processSource)
+
 // Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is
-// fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden.
+// fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden; that INFO is
+// forbidden is one of the things to change.
 func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	cluster, several := client.(*goredis.ClusterClient)
 	if !several {
-		text, err := client.Info(ctx).Result()
+		info, found, err := inspect(ctx, client)
 		if err != nil {
 			return nil, wrap("inspect", err)
 		}
-		info := parseInfo(text)
-		found := warnings(info)
 		if info["cluster_enabled"] == "1" {
 			found = append(found, "Redis is a node of a cluster, which refuses what lies on its other nodes; name the nodes in "+
 				"redis.cluster instead of redis.addr")
@@ -30,13 +35,13 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 	var mu sync.Mutex
 	var found []string
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
-		text, err := master.Info(ctx).Result()
+		_, warnings, err := inspect(ctx, master)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, warning := range warnings(parseInfo(text)) {
+		for _, warning := range warnings {
 			found = append(found, warning+" (on "+master.Options().Addr+")")
 		}
 		return nil
@@ -44,6 +49,46 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 	slices.Sort(found)
 	return found, wrap("inspect", err)
 }
+
+// inspect looks at one server.
+func inspect(ctx context.Context, client interface {
+	goredis.Cmdable
+	goredis.Scripter
+},
+) (info map[string]string, found []string, err error) {
+	nameless, err := Nameless(ctx, client)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := client.Info(ctx).Result()
+	if err != nil && !isRefusal(err) {
+		return nil, nil, err
+	}
+	info = parseInfo(text)
+	found = warnings(info)
+	if nameless != "" {
+		found = append(found, nameless)
+	}
+	return info, found, nil
+}
+
+// Nameless says, with the reason and the fix, that scripts cannot tell a server's process from another one, so that nothing is
+// applied again after a fail-over; empty where they can.
+func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
+	run, err := processScript.Run(ctx, client, nil).Text()
+	switch {
+	case err != nil && !isRefusal(err):
+		return "", err
+	case err != nil:
+		return "Redis refuses INFO (" + err.Error() + "), " + namelessText, nil
+	case run == "":
+		return "Redis' INFO has no run_id, " + namelessText, nil
+	}
+	return "", nil
+}
+
+const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that Redis " +
+	"lost are not applied again; ACL SETUSER for ticketd's user: +info"
 
 func parseInfo(text string) map[string]string {
 	info := make(map[string]string)

@@ -63,7 +63,7 @@ type keptTicket struct {
 	late       int   // the version of the newest that was sent under an earlier generation than the partition's
 
 	gone    ticket.Revision // of a deletion; 0 where there is none
-	created ticket.Revision // of a create, as its mark _d:_new; 0 where there is none
+	created ticket.Revision // of a create, kept or not, that the next place did not have, as its mark _d:_new; 0 where there is none
 	born    ticket.Revision // when the oldest kept change was accepted, by the clocks
 	made    bool            // a create made the ticket
 	full    bool            // made by a create of the whole ticket
@@ -121,7 +121,7 @@ func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Out
 	defer k.mu.Unlock()
 	for i := range b.mutations {
 		if outcomes[i].Err == nil && outcomes[i].Revision != 0 {
-			k.change(now, generation, &b.mutations[i], &outcomes[i], b.entries != nil)
+			k.change(now, generation, &b.mutations[i], &outcomes[i], b.entries != nil).follow(b.creates[i])
 		}
 	}
 	k.trim(now)
@@ -131,7 +131,7 @@ func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Out
 }
 
 // change keeps one mutation. The caller holds the lock.
-func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome, replayed bool) {
+func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome, replayed bool) *keptTicket {
 	t := k.tickets[o.ID]
 	if t == nil {
 		t = &keptTicket{id: o.ID, born: min(m.Dated(), o.Revision), generation: generation, bytes: ticketBytes}
@@ -154,6 +154,7 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 		})
 	}
 	k.bytes += t.bytes - before
+	return t
 }
 
 // ask keeps a request id. One that is kept twice is remembered as the first.
@@ -185,6 +186,14 @@ func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision, replayed
 	}
 	for _, f := range m.Fields {
 		t.put(f, revision)
+	}
+}
+
+// follow notes that a change was made to a ticket whose create has not arrived: without that mark the change would go to the row
+// of somebody else who has the id, where the create is lost with the daemon that keeps it.
+func (t *keptTicket) follow(create ticket.Revision) {
+	if create != 0 && t.created == 0 {
+		t.created, t.born, t.made = create, min(t.born, create), true
 	}
 }
 

@@ -48,6 +48,7 @@ try('SADD', key, '0')
 redis.pcall('UNLINK', key)
 try('HSET', key, 'f', '0')
 try('HINCRBY', key, 'f', 1)
+try('RENAME', key, key)
 redis.pcall('UNLINK', key)
 
 if found then

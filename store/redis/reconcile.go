@@ -92,7 +92,7 @@ func (s *Store) runOf(ctx context.Context, p int, known map[*goredis.Client]stri
 
 // forgetClean forgets the clean copies of some partitions, batch by batch, beside all other work.
 func (s *Store) forgetClean(ctx context.Context, partitions map[int]bool) (dropped int, err error) {
-	err = s.scanKeys(ctx, func(all []ticket.ID) error {
+	err = s.scanKeys(ctx, s.keys.ticketID, func(all []ticket.ID) error {
 		ids := slices.DeleteFunc(all, func(id ticket.ID) bool { return !partitions[s.keys.partition(id)] })
 		n, err := s.countEach(ctx, reconcileScript, false, []any{millis(time.Now())}, ids)
 		dropped += n

@@ -38,7 +38,7 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 		for i, at := range indexes {
 			outcomes[at] = done[i]
 			if errors.Is(done[i].Err, errStray) { // the caller sends the change again
-				if err := s.TakeOver(ctx, []ticket.ID{entries[at].Mutation.ID})[0]; err != nil {
+				if err := s.makeWay(ctx, entries[at].Mutation.ID); err != nil {
 					outcomes[at].Err = err
 				}
 			}
@@ -112,8 +112,13 @@ func (s *Store) raiseFence(ctx context.Context, p int) error {
 }
 
 func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
-	mark := rand.Text() // never one that was used before, so that a late raise lets no late write pass
-	if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "fence:"+s.opts.Journal, mark).Err(); err != nil {
+	if s.knownFence(p) != "" { // else it is a process' before this one
+		if err := s.meetTwin(ctx, p); err != nil {
+			return err
+		}
+	}
+	mark := s.names.raiser + rand.Text() // never one that was used before, so that a late raise lets no late write pass
+	if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "fence:"+s.journal(), mark).Err(); err != nil {
 		return wrap("fence", err)
 	}
 	s.mu.Lock()
@@ -122,9 +127,10 @@ func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
 	return nil
 }
 
-// fenceFor returns the mark that a batch carries; none where it is replayed, which its sequence numbers protect.
-func (s *Store) fenceFor(ctx context.Context, p int, b *batch) (string, error) {
-	if s.opts.Journal == "" || b.entries != nil {
+// fenceFor returns the mark that writes carry. Those that are replayed are protected by their sequence numbers, as long as no other
+// daemon has the same name.
+func (s *Store) fenceFor(ctx context.Context, p int) (string, error) {
+	if s.opts.Journal == "" {
 		return "", nil
 	}
 	if mark := s.knownFence(p); mark != "" {
@@ -141,7 +147,7 @@ func (s *Store) knownFence(p int) string {
 }
 
 // refence is called when Redis did not know the mark that a write carried: another goroutine has raised the fence since, or
-// Redis has lost it.
+// another daemon under this one's name, or Redis has lost it.
 func (s *Store) refence(ctx context.Context, p int, carried string) error {
 	s.fencing.Lock()
 	defer s.fencing.Unlock()

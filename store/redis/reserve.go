@@ -74,7 +74,7 @@ func (s *Store) keepReservations(mutations []store.Mutation, outcomes []store.Ou
 }
 
 func (s *Store) keepReservation(now time.Time, m *store.Mutation) {
-	if s.opts.Host == "" {
+	if s.host() == "" {
 		return
 	}
 	p, _ := s.keys.reservation(m.RequestID)

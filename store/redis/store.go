@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -57,9 +58,13 @@ type Options struct {
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)
-	// Convert makes a ticket's fields of what such a hash holds, as the table takes them, or refuses all of it. Without it no hash
-	// is taken over: changes of such a ticket fail.
-	Convert func(key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// OnTwin is called with the journal's id when another daemon turned out to use it too. It must not block. Optional.
+	OnTwin func(journal string)
+	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With [ErrOlder] a
+	// change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
+	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
+	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.
+	OnOlder func(key, aside string)
 	// Aside keeps a change that a fail-over lost and that cannot be applied again, as the ticket that has its id was created later;
 	// it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
@@ -91,6 +96,7 @@ type Store struct {
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
 	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write
+	names  names
 }
 
 var _ store.Store = (*Store)(nil)
@@ -108,6 +114,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 		epochs: make([]string, partitions),
 		fences: make([]string, partitions),
 		kept:   newKept(partitions),
+		names:  names{opts.Journal, opts.Host, rand.Text() + ":"},
 	}
 	s.former.Store(int64(opts.Clock.Propose()))
 	for p := range partitions {

@@ -22,16 +22,25 @@ import (
 //go:embed stray.lua
 var straySource string
 
-var strayScript = guarded(boundedSource + straySource)
+//go:embed aside.lua
+var asideSource string
+
+var (
+	strayScript = guarded(boundedSource + straySource)
+	asideScript = guarded(asideSource)
+)
 
 // errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
 // no revision. Nothing was changed.
 var errStray = errors.New("the hash was written by another program")
 
+// ErrOlder means that a hash of another program is older than its ticket, as ticketd has written the ticket's row since.
+var ErrOlder = errors.New("it is older than the ticket, which ticketd has brought to MySQL since")
+
 const (
-	// maxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
-	// their marks.
-	maxStrayFields = 1000
+	// MaxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
+	// their marks. Whoever converts the hash refuses more.
+	MaxStrayFields = 1000
 	// strayTries is how often a stray hash is read again that another program changed in between.
 	strayTries = 3
 )
@@ -100,7 +109,7 @@ func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
 
 // TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
 // its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
-// A hash with a value that the table refuses stays as it is.
+// A hash with a value that the table refuses stays as it is, and so does one that is older than its ticket ([ErrOlder]).
 func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	errs := make([]error, len(ids))
 	for i, id := range ids {
@@ -129,11 +138,10 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	if !isStray(hash) {
 		return false, nil
 	}
-	if s.opts.Convert == nil || len(hash) > maxStrayFields {
-		return false, fmt.Errorf("the Redis hash %q: %w and has %d fields; at most %d are taken over", s.keys.ticket(id), errStray,
-			len(hash), maxStrayFields)
+	if s.opts.Convert == nil {
+		return false, fmt.Errorf("the Redis hash %q: %w", s.keys.ticket(id), errStray)
 	}
-	fields, err := s.opts.Convert(s.keys.ticket(id), id, Unpack(hash))
+	fields, err := s.opts.Convert(ctx, s.keys.ticket(id), id, Unpack(hash))
 	if err != nil {
 		return false, err
 	}
@@ -165,6 +173,20 @@ func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fi
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
+// makeWay takes over a stray hash that a change has met, or sets it aside where it is older than its ticket.
+func (s *Store) makeWay(ctx context.Context, id ticket.ID) error {
+	err := s.TakeOver(ctx, []ticket.ID{id})[0]
+	if !errors.Is(err, ErrOlder) {
+		return err
+	}
+	key, aside := s.keys.ticket(id), s.keys.aside(id)
+	err = s.run(ctx, asideScript, s.keys.partition(id), []string{key, aside}).Err()
+	if err == nil && s.opts.OnOlder != nil {
+		s.opts.OnOlder(key, aside)
+	}
+	return wrap("set aside", err)
+}
+
 // takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
 // mutation whose hash cannot be taken over is the reason.
 func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
@@ -177,7 +199,7 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 		id := mutations[i].ID
 		err, tried := met[id]
 		if !tried {
-			err = s.TakeOver(ctx, []ticket.ID{id})[0]
+			err = s.makeWay(ctx, id)
 			met[id] = err
 		}
 		if outcomes[i].Err = err; err == nil {
@@ -203,7 +225,7 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 
 // Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
 func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
-	return s.scanKeys(ctx, func(ids []ticket.ID) error {
+	return s.scanKeys(ctx, s.keys.ticketID, func(ids []ticket.ID) error {
 		commands := make([]*goredis.BoolCmd, len(ids))
 		err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 			for i, id := range ids {
@@ -224,4 +246,13 @@ func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 		}
 		return f(strays)
 	})
+}
+
+// Asides counts the hashes that were set aside; see [Store.TicketIDs] for what it may miss.
+func (s *Store) Asides(ctx context.Context) (n int64, err error) {
+	err = s.scanKeys(ctx, s.keys.asideID, func(ids []ticket.ID) error {
+		n += int64(len(ids))
+		return nil
+	})
+	return n, err
 }

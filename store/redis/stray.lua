@@ -56,14 +56,14 @@ end
 for i = last + 1, #ARGV do
 	set[#set + 1], set[#set + 2] = '_d:' .. ARGV[i], text
 end
-local drop = { KEYS[3] }
+local drop = {}
 for name in pairs(held) do
 	drop[#drop + 1] = name
 end
 
 redis.call('HSET', unpack(set)) -- first: it is what a Redis out of memory refuses
-if #drop > 1 then
-	redis.call('HDEL', unpack(drop))
+for first = 1, #drop, 1000 do -- a list of names and values may repeat a name any number of times
+	redis.call('HDEL', KEYS[3], unpack(drop, first, math.min(first + 999, #drop)))
 end
 redis.call('PERSIST', KEYS[3])
 redis.call('ZADD', KEYS[1], 'LT', ARGV[3], ARGV[1])

@@ -17,7 +17,7 @@ import (
 var errRefused = errors.New("refused")
 
 // upper takes all that a hash holds and marks it as taken; it refuses a hash with the field "bad".
-func upper(_ string, _ ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+func upper(_ context.Context, _ string, _ ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	var taken ticket.Fields
 	for _, f := range stray {
 		switch {
@@ -174,13 +174,13 @@ func TestStrayHashThatChangesMeanwhile(t *testing.T) {
 	server, prefix := testenv.SharedRedis(t)
 	client := server.Client(t)
 	reads := 0
-	convert := func(key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
+	convert := func(ctx context.Context, key string, id ticket.ID, f ticket.Fields) (ticket.Fields, error) {
 		if reads++; reads == 1 {
-			if err := client.HSet(context.Background(), key, "subject", "newer").Err(); err != nil {
+			if err := client.HSet(ctx, key, "subject", "newer").Err(); err != nil {
 				return nil, err
 			}
 		}
-		return upper(key, id, f)
+		return upper(ctx, key, id, f)
 	}
 	s := open(t, client, redis.Options{Prefix: prefix, Convert: convert})
 	if err := client.HSet(t.Context(), prefix+"ticket:5", "subject", "older").Err(); err != nil {

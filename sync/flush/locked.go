@@ -51,7 +51,7 @@ func (l *locked) remove(id ticket.ID) {
 }
 
 // errPausing stands for what the sink said of a row that is not tried again yet.
-var errPausing = errors.New("they were locked at the last try, and are tried again soon")
+var errPausing = errors.New("they were not taken at the last try, and are tried again soon")
 
 // any says whether rows are locked as far as is known.
 func (l *locked) any(now time.Time) bool {

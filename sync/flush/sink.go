@@ -33,8 +33,8 @@ type Result struct {
 	Void bool
 	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
 	Refused *Refusal
-	// Later is set, with the reason, where the sink answers but somebody else holds the row: it is to be tried again, for as
-	// long as that takes. It never makes a dead letter.
+	// Later is set, with the reason, where the sink takes others but not this one now, as somebody else holds the row or there is
+	// no room for it: it is to be tried again, for as long as that takes. It never makes a dead letter.
 	Later error
 }
 

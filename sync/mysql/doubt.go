@@ -49,8 +49,7 @@ func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error 
 	err := try(ctx, rows)
 	switch judge(err) {
 	case fine:
-		w.passed = true
-		w.lone.Store(false)
+		w.pass(rows)
 	case data, tooLarge, unknown:
 		w.refuse(&rows[0], refusal(err))
 	case conflict:
@@ -58,7 +57,10 @@ func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error 
 	case changed, doubtful:
 		w.doubted = append(w.doubted, doubted{rows[0], err})
 	default:
-		return w.db.failure("write", err)
+		if !answered(err) {
+			return w.db.failure("write", err)
+		}
+		w.unfit = append(w.unfit, unfit{rows, err})
 	}
 	return nil
 }

@@ -1,9 +1,11 @@
 package mysql_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -45,6 +47,65 @@ func TestATriggersErrorConcernsItsRow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A trigger fails for one row with what the server says of itself: a full table, here of the trigger's own, or too many
+// connections. That ticket waits, alone and among others, in whatever order, and is stored when there is room; no other waits for it.
+func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"1114": "INSERT INTO crammed SELECT REPEAT('x', 250) FROM thousand",
+		"1040": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1040, MESSAGE_TEXT = 'no'",
+		"1213": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'no'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := private(t)
+			exec(t, db, "CREATE TABLE crammed (a CHAR(250)) ENGINE = MEMORY MAX_ROWS = 100")
+			exec(t, db, "CREATE TABLE thousand (a INT)")
+			exec(t, db, "INSERT INTO thousand VALUES (1)"+strings.Repeat(",(1)", 999))
+			for _, when := range []string{"INSERT", "UPDATE"} {
+				exec(t, db, "CREATE TRIGGER tr_"+when+" BEFORE "+when+" ON wp_support_tickets FOR EACH ROW "+
+					"IF NEW.category = 'bad' THEN "+body+"; END IF")
+			}
+			sink := mysql.NewSink(db)
+			bad, good := set(2, 7, "category", "bad"), set(3, 7, "subject", "good")
+			wants := func(later bool, changes ...flush.Change) {
+				t.Helper()
+				results, err := sink.Write(t.Context(), changes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, r := range results {
+					if waits := later && changes[i].ID == 2; (r.Later != nil) != waits || r.Refused != nil || !waits && r.Revision != 7 {
+						t.Errorf("ticket %d of %d: %+v", changes[i].ID, len(changes), r)
+					}
+				}
+			}
+			wants(true, bad, good)
+			wants(true, bad)
+			wants(true, good, bad, set(4, 7, "category", "good"))
+			exec(t, db, "DROP TRIGGER tr_INSERT")
+			wants(false, bad)
+		})
+	}
+}
+
+// The same from a server that takes nothing is an outage. (With settleUnfit out the tickets count as taken.)
+func TestAFullTableForEveryRowIsAnOutage(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "CREATE TRIGGER tr BEFORE INSERT ON wp_support_tickets FOR EACH ROW "+
+		"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'full'")
+	sink := mysql.NewSink(db)
+	changes := make([]flush.Change, 100)
+	for i := range changes {
+		changes[i] = set(ticket.ID(i+1), 1, "status", "a")
+	}
+	_, err := sink.Write(t.Context(), changes[:1])
+	wantDown(t, err)
+	_, err = sink.Write(t.Context(), changes)
+	wantDown(t, err)
 }
 
 // The same answer for every row is an outage, also where a trigger's table is missing: no backlog becomes dead letters. Rows

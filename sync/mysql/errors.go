@@ -151,6 +151,12 @@ func judge(err error) verdict {
 	}
 }
 
+// answered says that an error is what the server answered.
+func answered(err error) bool {
+	_, ok := errors.AsType[*driver.MySQLError](err)
+	return ok
+}
+
 // timedOut says that a statement has waited for a lock in vain.
 func timedOut(err error) bool {
 	mysqlErr, ok := errors.AsType[*driver.MySQLError](err)

@@ -39,8 +39,7 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 	err := try(ctx, rows)
 	switch judge(err) {
 	case fine:
-		w.passed = true
-		w.lone.Store(false)
+		w.pass(rows)
 		return nil
 	case data, tooLarge:
 		if len(rows) == 1 {
@@ -61,7 +60,10 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
 			return fmt.Errorf("mysql: wait for a lock: %w: %w", flush.ErrSinkDown, err)
 		}
-	case unknown, doubtful, changed:
+	case unknown, doubtful, changed, down:
+		if !answered(err) {
+			return w.db.failure("write", err)
+		}
 		// One value may cause what the server says, and must not hold up all the others; but a server that takes no write at all
 		// must not turn its backlog into dead letters.
 		if err := w.outage(ctx, err); err != nil {
@@ -70,8 +72,10 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		if len(rows) == 1 {
 			return w.settleAlone(ctx, rows, try)
 		}
-	default:
-		return w.db.failure("write", err)
+		if len(w.unfit) >= maxUnfit {
+			w.unfit = append(w.unfit, unfit{rows, err})
+			return nil
+		}
 	}
 	middle := len(rows) / 2
 	if middle > 0 {
@@ -149,10 +153,21 @@ func (w *write) held(ctx context.Context, rows []row) (map[ticket.ID]bool, error
 	return held, nil
 }
 
-// leave records that the rows are to be tried again later.
+// pass notes that rows were stored.
+func (w *write) pass(rows []row) {
+	w.passed, w.taken = true, true
+	w.lone.Store(false)
+	w.misfits.remove(rows)
+}
+
+// leave records that the rows are to be tried again later, as others hold them.
 func (w *write) leave(rows []row, why error) {
+	w.later(rows, fmt.Errorf("mysql: the row stays locked: %w", why))
+}
+
+func (w *write) later(rows []row, why error) {
 	for i := range rows {
-		w.results[rows[i].at] = flush.Result{Later: fmt.Errorf("mysql: the row stays locked: %w", why)}
+		w.results[rows[i].at] = flush.Result{Later: why}
 	}
 }
 

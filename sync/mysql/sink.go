@@ -16,7 +16,8 @@ type Sink struct {
 	db         *DB
 	statements atomic.Int64
 	// lone says that a row was refused whose answer may be an outage's, and that no row has been stored since.
-	lone atomic.Bool
+	lone    atomic.Bool
+	misfits misfits
 }
 
 var _ flush.Sink = (*Sink)(nil)
@@ -79,7 +80,8 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.C
 	if err != nil {
 		return nil, err
 	}
-	w := &write{db: s.db, statements: &s.statements, lone: &s.lone, packet: packet, results: make([]flush.Result, len(changes))}
+	w := &write{db: s.db, statements: &s.statements, lone: &s.lone, misfits: &s.misfits, packet: packet}
+	w.results = make([]flush.Result, len(changes))
 	w.locate = w.held
 	p, err := w.plan(ctx, d, changes)
 	if err != nil {
@@ -96,7 +98,7 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.C
 			return nil, err
 		}
 	}
-	return w.results, nil
+	return w.results, w.settleUnfit()
 }
 
 // write is one call of [Sink.Write] under way.
@@ -110,8 +112,12 @@ type write struct {
 	vanished []row
 	// locate says which of some rows others hold locked. Optional.
 	locate func(ctx context.Context, rows []row) (map[ticket.ID]bool, error)
-	// lone is the sink's.
-	lone *atomic.Bool
+	// lone and misfits are the sink's.
+	lone    *atomic.Bool
+	misfits *misfits
+	// unfit are rows that the server does not take, for want of room as it says; taken says that it has stored others.
+	unfit []unfit
+	taken bool
 	// The batch that is being settled: waits counts its lock waits; rowless are its statements without a row; doubted are the
 	// rows that the server refuses with what may be an outage's answer; looked says that the definition was read again, and passed
 	// that a row was stored.

@@ -1,0 +1,152 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/store"
+)
+
+// go-redis makes room for as many elements or bytes as the head of a reply announces, before any of them has come. What answers
+// under Redis' address and is none, or is broken, could so end the daemon with a dozen bytes. So each connection reads the heads
+// of replies first (https://redis.io/docs/latest/develop/reference/protocol-spec/) and ends with one that is beyond these bounds.
+const (
+	// maxBulk bounds the bytes of one value: Redis' own proto-max-bulk-len.
+	maxBulk = 512 << 20
+	// maxElements bounds the elements of one reply that are announced and have not come, in all of its arrays together: the dirty
+	// tickets of a site are one such array.
+	maxElements = 1 << 24
+	// maxNesting bounds the arrays that lie in each other.
+	maxNesting = 32
+)
+
+// errHead is the error for the head of a reply that no Redis sends.
+var errHead = fmt.Errorf("what answers is no Redis: %w", store.ErrUnavailable)
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer makes connections whose replies are bounded.
+func dialer(o *goredis.Options) dialFunc {
+	dial := goredis.NewDialer(o)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		bounded := &replies{Conn: conn}
+		if raw, ok := conn.(syscall.Conn); ok { // with which go-redis sees that the server has closed it
+			return &rawReplies{bounded, raw}, nil
+		}
+		return bounded, nil
+	}
+}
+
+// rawReplies is replies over a socket itself.
+type rawReplies struct {
+	*replies
+	syscall.Conn
+}
+
+// replies is a connection whose replies are bounded.
+type replies struct {
+	net.Conn
+
+	head   []byte // of a line that has not come whole
+	skip   int64  // bytes of a value, and its end of line, that have not come
+	levels []level
+	total  int64 // elements that have not come
+}
+
+// level is an array that has not come whole.
+type level struct {
+	left int64
+	// attribute says that the array comes before an element, and is none itself.
+	attribute bool
+}
+
+// Read implements [net.Conn].
+func (r *replies) Read(b []byte) (int, error) {
+	n, err := r.Conn.Read(b)
+	if wrong := r.scan(b[:n]); wrong != nil {
+		return 0, wrong
+	}
+	return n, err
+}
+
+// scan follows the replies.
+func (r *replies) scan(b []byte) error {
+	const longest = 32 // of a line that announces something
+	for len(b) > 0 {
+		if r.skip > 0 {
+			n := min(r.skip, int64(len(b)))
+			if r.skip, b = r.skip-n, b[n:]; r.skip == 0 {
+				r.came()
+			}
+			continue
+		}
+		line, rest, whole := bytes.Cut(b, []byte{'\n'})
+		if room := longest - len(r.head); room > 0 {
+			r.head = append(r.head, line[:min(room, len(line))]...)
+		}
+		if !whole {
+			return nil
+		}
+		if err := r.open(bytes.TrimSuffix(r.head, []byte{'\r'})); err != nil {
+			return err
+		}
+		r.head, b = r.head[:0], rest
+	}
+	return nil
+}
+
+// open takes up a line: an element, or what announces some.
+func (r *replies) open(line []byte) error {
+	if len(line) == 0 || !bytes.ContainsRune([]byte("$=!*~>%|"), rune(line[0])) {
+		r.came()
+		return nil
+	}
+	n, err := strconv.ParseInt(string(line[1:]), 10, 64)
+	if err != nil {
+		return fmt.Errorf("%w: a reply begins with %q", errHead, line)
+	}
+	switch kind := line[0]; {
+	case n < 0, n == 0 && bytes.ContainsRune([]byte("*~>%"), rune(kind)):
+		r.came()
+	case bytes.ContainsRune([]byte("$=!"), rune(kind)):
+		if n > maxBulk {
+			return fmt.Errorf("%w: it announces a value of %d bytes", errHead, n)
+		}
+		r.skip = n + int64(len("\r\n"))
+	case n > 0:
+		if n > maxElements || r.total > maxElements || len(r.levels) >= maxNesting {
+			return fmt.Errorf("%w: it announces %d elements, in %d others that are not complete", errHead, n, len(r.levels))
+		}
+		if kind == '%' || kind == '|' {
+			n *= 2
+		}
+		r.levels, r.total = append(r.levels, level{n, kind == '|'}), r.total+n
+	}
+	return nil
+}
+
+// came notes that an element has come whole, and with it perhaps the arrays that it ends.
+func (r *replies) came() {
+	for last := len(r.levels) - 1; last >= 0; last-- {
+		top := &r.levels[last]
+		r.total--
+		if top.left--; top.left > 0 {
+			return
+		}
+		attribute := top.attribute
+		r.levels = r.levels[:last]
+		if attribute {
+			return
+		}
+	}
+}
