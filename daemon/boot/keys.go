@@ -14,8 +14,8 @@ import (
 // namedFor is how long daemons with other keys count since they were last seen: they name these every [inspectEvery].
 const namedFor = 3 * inspectEvery
 
-// otherKeys knows which daemons work for the same table and keep its tickets under other keys in Redis. It is used by one goroutine,
-// but for warning.
+// otherKeys knows which daemons work for the same table and keep its tickets under other keys in Redis. One goroutine uses it,
+// but for warnings.
 type otherKeys struct {
 	filling string
 	since   time.Time // this daemon has known the filling

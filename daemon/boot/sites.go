@@ -82,7 +82,8 @@ func (s *runningSite) stop(ctx context.Context) error {
 
 // openSite makes what a site's table can be identified by.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name), log: d.log.With().Str("site", name).Logger()}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
+	s.log = d.log.With().Str("site", name).Logger()
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
 	if s.database, err = OpenDatabase(c); err != nil {
@@ -243,9 +244,9 @@ func (s *runningSite) olderKey(key, aside string) {
 
 // twinJournal is told that another daemon uses this journal's id.
 func (s *runningSite) twinJournal(id string) {
-	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this daemon " +
-		"goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, move the " +
-		"journal's folder away and start it, which makes a new id"
+	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this " +
+		"daemon goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, " +
+		"move the journal's folder away and start it, which makes a new id"
 	s.twin.Store(&text)
 	s.log.Error().Msg(text)
 }

@@ -16,13 +16,13 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and [inspectEvery]
-// at least.
+// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and
+// [inspectEvery] at least.
 const strayShare = 100
 
-// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long as
-// there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a site
-// without such hashes pays for one.
+// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long
+// as there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a
+// site without such hashes pays for one.
 type strays struct {
 	count  atomic.Int64
 	asides atomic.Int64 // that were set aside, as they are older than their tickets
@@ -108,8 +108,9 @@ func (s *strays) setAside() {
 
 // AsideText says that hashes were set aside, and what to do.
 func AsideText(n int64, prefix string) string {
-	return fmt.Sprintf("%d hashes of another program were older than their tickets, as Redis went back in time or the program still "+
-		"writes them, and were set aside (%sticket:aside:…): the tickets in MySQL count; look at the hashes, then delete them", n, prefix)
+	return fmt.Sprintf("%d hashes of another program were older than their tickets, as Redis went back in time or the program "+
+		"still writes them, and were set aside (%sticket:aside:…): the tickets in MySQL count; look at the hashes, then delete "+
+		"them", n, prefix)
 }
 
 // warnings names what lies there, and what to do.
@@ -122,8 +123,8 @@ func (s *strays) warnings(prefix string) []string {
 	if n == 0 {
 		return found
 	}
-	found = append(found, fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that MySQL "+
-		"does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix))
+	found = append(found, fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that "+
+		"MySQL does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused != "" {
@@ -147,9 +148,10 @@ func CountStrays(ctx context.Context, s *redis.Store) (n Strays, err error) {
 	return n, err
 }
 
-// convert makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be the
-// end of the rest. Where ticketd has written the ticket's row, the hash is older than that ([redis.ErrOlder]): Redis has gone back
-// to a time before it was taken over, or the other program should not write there any more. overwrite lets it count nevertheless.
+// convert makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be
+// the end of the rest. Where ticketd has written the ticket's row, the hash is older than that ([redis.ErrOlder]): Redis has
+// gone back to a time before it was taken over, or the other program should not write there any more. overwrite lets it count
+// nevertheless.
 func convert(
 	ctx context.Context, db *mysql.DB, overwrite bool, key string, id ticket.ID, stray ticket.Fields,
 ) (ticket.Fields, error) {
@@ -166,8 +168,8 @@ func convert(
 		return nil, fmt.Errorf("the Redis hash %q of another program: %w", key, redis.ErrOlder)
 	}
 	if len(stray) > redis.MaxStrayFields {
-		return nil, &table.FieldError{Rule: table.RuleLength, Reason: fmt.Sprintf("the Redis hash %q, which another program wrote, has "+
-			"%d fields and stays as it is, as a ticket takes over %d at most; delete fields there, then repeat the change", key,
+		return nil, &table.FieldError{Rule: table.RuleLength, Reason: fmt.Sprintf("the Redis hash %q, which another program wrote, "+
+			"has %d fields and stays as it is, as a ticket takes over %d at most; delete fields there, then repeat the change", key,
 			len(stray), redis.MaxStrayFields)}
 	}
 	taken, refused := d.Adopt(id, stray)

@@ -173,8 +173,8 @@ func TestKeptChangeMeetsACreate(t *testing.T) {
 }
 
 // A create is a dead letter, as its id is another program's in MySQL. A client of another host changes or deletes its ticket. The
-// first host dies together with what Redis holds, so that the second applies again a change without its create: the other program's
-// row is not touched.
+// first host dies together with what Redis holds, so that the second applies again a change without its create: the other
+// program's row is not touched.
 func TestKeptChangeWithoutItsCreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64){

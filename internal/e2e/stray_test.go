@@ -132,7 +132,8 @@ func TestStrayHashWithTooManyFields(t *testing.T) {
 	}
 	_, err := c.Set(t.Context(), set(7, "status", "closed"))
 	names := func(text string) bool {
-		return strings.Contains(text, r.prefix+"ticket:7") && strings.Contains(text, "1001 fields") && strings.Contains(text, "1000 at most")
+		return strings.Contains(text, r.prefix+"ticket:7") && strings.Contains(text, "1001 fields") &&
+			strings.Contains(text, "1000 at most")
 	}
 	if code(err) != protocol.CodeInvalid || !names(err.Error()) {
 		t.Errorf("the change is answered by %v", err)
@@ -167,15 +168,16 @@ func TestStrayHashBehindTheJournal(t *testing.T) {
 	})
 }
 
-// Redis goes back to a time before a hash was taken over, and everything of the ticket has been flushed since: what is in MySQL is
-// newer. The hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
+// Redis goes back to a time before a hash was taken over, and everything of the ticket has been flushed since: what is in MySQL
+// is newer. The hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
 func TestStrayHashFromBeforeItsTicket(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})
 	r := newRig(t, rigOptions{redis: redis, site: "linger = \"5ms\""})
 	c := r.dial(t)
 	for _, id := range []string{"7", "8"} {
-		if err := r.redis.HSet(t.Context(), r.prefix+"ticket:"+id, "customer_id", 12, "status", "open", "subject", "old").Err(); err != nil {
+		hash := []any{"customer_id", 12, "status", "open", "subject", "old"}
+		if err := r.redis.HSet(t.Context(), r.prefix+"ticket:"+id, hash...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,10 +216,11 @@ func TestStrayHashFromBeforeItsTicket(t *testing.T) {
 	if out, _ := onHost(t, r, "doctor"); !strings.Contains(out, "1 hashes of another program were older") {
 		t.Errorf("doctor says:\n%s", out)
 	}
-	if out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*"); err == nil || !strings.Contains(out, "older than the ticket") {
+	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*")
+	if err == nil || !strings.Contains(out, "older than the ticket") {
 		t.Errorf("import redis (%v) says:\n%s", err, out)
 	}
-	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
+	out, err = onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
 	flushed(t, c)
 	if got := column(t, r.db, "subject", 8); err != nil || got != "old" {
 		t.Errorf("import redis --overwrite (%v) says:\n%s\nand MySQL has the subject %q", err, out, got)

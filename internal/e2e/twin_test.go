@@ -18,7 +18,8 @@ func (r *rig) clone(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	other := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock"), redis: r.redis, prefix: r.prefix, db: r.db}
-	image := exec.CommandContext(t.Context(), "cp", "-a", filepath.Dir(r.socket)+"/.", filepath.Dir(other.socket)) //nolint:gosec // ours
+	from, to := filepath.Dir(r.socket)+"/.", filepath.Dir(other.socket)
+	image := exec.CommandContext(t.Context(), "cp", "-a", from, to)
 	if out, err := image.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

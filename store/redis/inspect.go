@@ -80,15 +80,15 @@ func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 	case err != nil && !isRefusal(err):
 		return "", err
 	case err != nil:
-		return "Redis refuses INFO (" + err.Error() + "), " + namelessText, nil
+		return "Redis refuses INFO (" + err.Error() + "), " + namelessText, nil //nolint:nilerr // it is what the caller is told
 	case run == "":
 		return "Redis' INFO has no run_id, " + namelessText, nil
 	}
 	return "", nil
 }
 
-const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that Redis " +
-	"lost are not applied again; ACL SETUSER for ticketd's user: +info"
+const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that " +
+	"Redis lost are not applied again; ACL SETUSER for ticketd's user: +info"
 
 func parseInfo(text string) map[string]string {
 	info := make(map[string]string)

@@ -127,8 +127,8 @@ func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
 	return nil
 }
 
-// fenceFor returns the mark that writes carry. Those that are replayed are protected by their sequence numbers, as long as no other
-// daemon has the same name.
+// fenceFor returns the mark that writes carry. Those that are replayed are protected by their sequence numbers, as long as no
+// other daemon has the same name.
 func (s *Store) fenceFor(ctx context.Context, p int) (string, error) {
 	if s.opts.Journal == "" {
 		return "", nil

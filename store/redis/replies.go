@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"syscall"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,9 +14,10 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// go-redis makes room for as many elements or bytes as the head of a reply announces, before any of them has come. What answers
-// under Redis' address and is none, or is broken, could so end the daemon with a dozen bytes. So each connection reads the heads
-// of replies first (https://redis.io/docs/latest/develop/reference/protocol-spec/) and ends with one that is beyond these bounds.
+// go-redis makes room for as many elements or bytes as the head of a reply announces, before any of them has come. What
+// answers under Redis' address and is none, or is broken, could so end the daemon with a dozen bytes. So each connection reads
+// the heads of replies first (https://redis.io/docs/latest/develop/reference/protocol-spec/) and ends with one that is beyond
+// these bounds.
 const (
 	// maxBulk bounds the bytes of one value: Redis' own proto-max-bulk-len.
 	maxBulk = 512 << 20
@@ -107,7 +109,7 @@ func (r *replies) scan(b []byte) error {
 
 // open takes up a line: an element, or what announces some.
 func (r *replies) open(line []byte) error {
-	if len(line) == 0 || !bytes.ContainsRune([]byte("$=!*~>%|"), rune(line[0])) {
+	if len(line) == 0 || !strings.ContainsRune("$=!*~>%|", rune(line[0])) {
 		r.came()
 		return nil
 	}
@@ -116,9 +118,9 @@ func (r *replies) open(line []byte) error {
 		return fmt.Errorf("%w: a reply begins with %q", errHead, line)
 	}
 	switch kind := line[0]; {
-	case n < 0, n == 0 && bytes.ContainsRune([]byte("*~>%"), rune(kind)):
+	case n < 0, n == 0 && strings.ContainsRune("*~>%", rune(kind)):
 		r.came()
-	case bytes.ContainsRune([]byte("$=!"), rune(kind)):
+	case strings.ContainsRune("$=!", rune(kind)):
 		if n > maxBulk {
 			return fmt.Errorf("%w: it announces a value of %d bytes", errHead, n)
 		}

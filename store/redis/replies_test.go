@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Something else listens under Redis' address and announces what would take all memory, or end the program. No room is made for
-// it: Redis counts as away. (With the default dialer the numbers of 18 digits end the test's process.)
+// Something else listens under Redis' address and announces what would take all memory, or end the program. No room is made
+// for it: Redis counts as away. (With the default dialer the numbers of 18 digits end the test's process.)
 func TestRepliesThatNoRedisSends(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{

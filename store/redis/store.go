@@ -60,8 +60,8 @@ type Options struct {
 	OnStray func(key string)
 	// OnTwin is called with the journal's id when another daemon turned out to use it too. It must not block. Optional.
 	OnTwin func(journal string)
-	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With [ErrOlder] a
-	// change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
+	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With
+	// [ErrOlder] a change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
 	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
 	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.
 	OnOlder func(key, aside string)

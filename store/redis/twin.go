@@ -9,12 +9,13 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A journal's id names a daemon's fence, its sequence numbers and the daemon itself in Redis. A host that was cloned from an image
-// has the journal of the first, and Redis would take the two for one: what one of them replays is passed over, as the other's
-// sequence numbers are above. So a fence says which process has raised it, all writes of a journal carry the fence, and a daemon
-// that meets another's under its own name takes a new name, before anything else of it is made.
+// A journal's id names a daemon's fence, its sequence numbers and the daemon itself in Redis. A host that was cloned from an
+// image has the journal of the first, and Redis would take the two for one: what one of them replays is passed over, as the
+// other's sequence numbers are above. So a fence says which process has raised it, all writes of a journal carry the fence, and
+// a daemon that meets another's under its own name takes a new name, before anything else of it is made.
 
-// journal is the name under which Redis knows the journal: its id, or a new one after a twin was met; empty where there is none.
+// journal is the name under which Redis knows the journal: its id, or a new one after a twin was met; empty where there is
+// none.
 func (s *Store) journal() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,9 +32,9 @@ func (s *Store) host() string {
 // names are what Redis knows a daemon by. raiser is this process alone: each fence that it raises begins with it.
 type names struct{ journal, host, raiser string }
 
-// meetTwin takes another name where a partition's fence is another process' than this one's. A process before this one on the same
-// journal has no fence here any more, but for a raise that was held up, or a Redis that went back in time: a new name does no
-// harm then. The caller holds fencing.
+// meetTwin takes another name where a partition's fence is another process' than this one's. A process before this one on the
+// same journal has no fence here any more, but for a raise that was held up, or a Redis that went back in time: a new name
+// does no harm then. The caller holds fencing.
 func (s *Store) meetTwin(ctx context.Context, p int) error {
 	var fence *goredis.StringCmd
 	name := s.journal()

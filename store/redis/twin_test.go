@@ -42,8 +42,8 @@ func TestTwinsWithOneJournalID(t *testing.T) {
 	replay(first, 100, 1)
 	replay(second, 200, 2)
 	for id := range ticket.ID(3) {
-		replay(first, 101+uint64(id), 3+id) //nolint:gosec // below 3
-		replay(second, 201+uint64(id), 6+id) //nolint:gosec // below 3
+		replay(first, 101+uint64(id), 3+id)
+		replay(second, 201+uint64(id), 6+id)
 		mustSet(t, first, 9, "status", "open")
 		mustSet(t, second, 9, "status", "open")
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // A missing table or column, a missing right, a crashed table: the server says the same where the tickets table is concerned,
-// which is an outage, and where a trigger of it meets that for one row, which must not hold up the others. What tells them apart
-// is evidence: the table's definition, the same statement without a row, and what becomes of other rows.
+// which is an outage, and where a trigger of it meets that for one row, which must not hold up the others. What tells them
+// apart is evidence: the table's definition, the same statement without a row, and what becomes of other rows.
 
 // doubted is a row that the server alone refuses with what may be an outage's answer.
 type doubted struct {
@@ -20,9 +20,9 @@ type doubted struct {
 	err error
 }
 
-// outage returns the error of an outage, which wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused], where err is one's: the table
-// is another than the definition says, or the server does not take the statements without a row either. These open the tables
-// and need the rights as the attempt does, and change nothing. nil means that err is about a row.
+// outage returns the error of an outage, which wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused], where err is one's: the
+// table is another than the definition says, or the server does not take the statements without a row either. These open the
+// tables and need the rights as the attempt does, and change nothing. nil means that err is about a row.
 func (w *write) outage(ctx context.Context, err error) error {
 	if judge(err) == changed && !w.looked {
 		now, gone := w.db.LoadDefinition(ctx)
@@ -43,8 +43,28 @@ func (w *write) outage(ctx context.Context, err error) error {
 	return nil
 }
 
-// settleAlone ends a row about which the server has said what may be an outage's answer, after [write.outage] has found none. The
-// outage may have ended in between, so the row is tried once more.
+// settleAnswer settles rows about which the server has said what may be an outage's answer, or is to be halved: ended is
+// false then. One value may cause what the server says, and must not hold up all the others; but a server that takes no write
+// at all must not turn its backlog into dead letters.
+func (w *write) settleAnswer(ctx context.Context, rows []row, answer error, try attempt) (ended bool, err error) {
+	if !answered(answer) {
+		return true, w.db.failure("write", answer)
+	}
+	if err := w.outage(ctx, answer); err != nil {
+		return true, err
+	}
+	switch {
+	case len(rows) == 1:
+		return true, w.settleAlone(ctx, rows, try)
+	case len(w.unfit) >= maxUnfit:
+		w.unfit = append(w.unfit, unfit{rows, answer})
+		return true, nil
+	}
+	return false, nil
+}
+
+// settleAlone ends a row about which the server has said what may be an outage's answer, after [write.outage] has found none.
+// The outage may have ended in between, so the row is tried once more.
 func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error {
 	err := try(ctx, rows)
 	switch judge(err) {

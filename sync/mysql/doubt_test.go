@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// A trigger that fails for one row may say what an outage says: a number of its own choice, a missing table or column, a missing
-// right. The row is refused with the server's number, alone and among others, and the others are stored.
+// A trigger that fails for one row may say what an outage says: a number of its own choice, a missing table or column, a
+// missing right. The row is refused with the server's number, alone and among others, and the others are stored.
 func TestATriggersErrorConcernsItsRow(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -50,7 +50,8 @@ func TestATriggersErrorConcernsItsRow(t *testing.T) {
 }
 
 // A trigger fails for one row with what the server says of itself: a full table, here of the trigger's own, or too many
-// connections. That ticket waits, alone and among others, in whatever order, and is stored when there is room; no other waits for it.
+// connections. That ticket waits, alone and among others, in whatever order, and is stored when there is room; no other waits
+// for it.
 func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{

@@ -60,21 +60,9 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 		if err := pause(ctx, firstPause<<(conflicts-1)); err != nil {
 			return fmt.Errorf("mysql: wait for a lock: %w: %w", flush.ErrSinkDown, err)
 		}
-	case unknown, doubtful, changed, down:
-		if !answered(err) {
-			return w.db.failure("write", err)
-		}
-		// One value may cause what the server says, and must not hold up all the others; but a server that takes no write at all
-		// must not turn its backlog into dead letters.
-		if err := w.outage(ctx, err); err != nil {
+	default:
+		if ended, err := w.settleAnswer(ctx, rows, err, try); ended || err != nil {
 			return err
-		}
-		if len(rows) == 1 {
-			return w.settleAlone(ctx, rows, try)
-		}
-		if len(w.unfit) >= maxUnfit {
-			w.unfit = append(w.unfit, unfit{rows, err})
-			return nil
 		}
 	}
 	middle := len(rows) / 2

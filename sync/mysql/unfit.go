@@ -7,9 +7,9 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// A full table, disk or memory, a statement that was killed: the server says so of itself, and a trigger of the tickets table may
-// meet it for one row, where it writes into a table of its own. Such a row is no dead letter, as nothing is wrong with it. It is
-// tried again on its own, for as long as that takes, provided that the server takes other rows.
+// A full table, disk or memory, a statement that was killed: the server says so of itself, and a trigger of the tickets table
+// may meet it for one row, where it writes into a table of its own. Such a row is no dead letter, as nothing is wrong with it.
+// It is tried again on its own, for as long as that takes, provided that the server takes other rows.
 
 const (
 	// maxUnfit bounds how many such rows of one call are found by halving; beyond it the parts that are left wait as a whole.
@@ -24,8 +24,8 @@ type unfit struct {
 	err  error
 }
 
-// misfits remembers the tickets that the server did not take while it took others: where such a ticket comes alone, the same answer
-// is about the ticket. The zero value is ready.
+// misfits remembers the tickets that the server did not take while it took others: where such a ticket comes alone, the same
+// answer is about the ticket. The zero value is ready.
 type misfits struct {
 	mu  sync.Mutex
 	ids map[ticket.ID]bool

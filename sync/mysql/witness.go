@@ -6,15 +6,17 @@ import (
 	"time"
 )
 
-// Daemons of one site that keep its tickets under different keys (another key_prefix, database or server of Redis) do not see each
-// other's changes, and nothing in Redis can tell: each finds its own keys only. What they share is the table. So each daemon
-// writes beside the table's identity under which filling of which keys it works, again and again, and looks who else has.
+// Daemons of one site that keep its tickets under different keys (another key_prefix, database or server of Redis) do not see
+// each other's changes, and nothing in Redis can tell: each finds its own keys only. What they share is the table. So each
+// daemon writes beside the table's identity under which filling of which keys it works, again and again, and looks who else
+// has.
 
 // fillingRows is where the rows of fillings begin, above those of marks.
 const fillingRows int64 = 1 << 62
 
-// Witness writes that a daemon works with this filling of the store's keys, described for people, and returns how the fillings are
-// described that other daemons have named within that time. Where this user may not write there, nobody is named.
+// Witness writes that a daemon works with this filling of the store's keys, described for people, and returns how the
+// fillings are described that other daemons have named within that time. Where this user may not write there, nobody is
+// named.
 func (db *DB) Witness(ctx context.Context, filling, described string, within time.Duration) (others []string, err error) {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(filling)) // never fails

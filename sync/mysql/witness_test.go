@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Two daemons of a table work with different keys: each hears of the other, as long as that goes on. Several daemons with the same
-// keys hear nothing.
+// Two daemons of a table work with different keys: each hears of the other, as long as that goes on. Several daemons with the
+// same keys hear nothing.
 func TestDaemonsWithOtherKeysAreNamed(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
