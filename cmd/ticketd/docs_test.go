@@ -87,11 +87,14 @@ func TestPagesLinkToWhatExists(t *testing.T) {
 	}
 }
 
+// punctuation is what an anchor has not of its heading.
+var punctuation = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+
 func hasHeading(text, anchor string) bool {
 	for line := range strings.Lines(text) {
 		title, is := strings.CutPrefix(line, "#")
-		title = strings.TrimSpace(strings.TrimLeft(title, "#"))
-		if is && strings.ReplaceAll(strings.ToLower(title), " ", "-") == anchor {
+		title = strings.ToLower(strings.TrimSpace(strings.TrimLeft(title, "#")))
+		if is && strings.ReplaceAll(punctuation.ReplaceAllString(title, ""), " ", "-") == anchor {
 			return true
 		}
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Something else listens under Redis' address and announces what would take all memory, or end the program. No room is made
-// for it: Redis counts as away. (With the default dialer the numbers of 18 digits end the test's process.)
+// for it: Redis counts as away. (go-redis itself makes room for what is announced.)
 func TestRepliesThatNoRedisSends(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{
