@@ -153,7 +153,7 @@ func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []a
 	for i := range tickets {
 		t := &tickets[i]
 		names = append(names, s.keys.ticket(t.id), s.keys.graves(t.id))
-		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.made, t.full, t.replayed, t.flushed)
+		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.made, t.full, t.replayed, t.flushed, int64(t.arrived))
 		args = append(args, len(t.fields))
 		for j := range t.fields {
 			f := &t.fields[j]
@@ -229,11 +229,11 @@ func (s *Store) setAside(t *keptTicket, created ticket.Revision) error {
 	}
 	m := store.Mutation{Kind: store.Set, ID: t.id}
 	at := ticket.Revision(0)
-	if t.gone > 0 && t.gone < created {
+	if t.gone > t.arrived && t.gone < created {
 		m.Kind, at = store.Delete, t.gone
 	}
 	for i := range t.fields {
-		if f := &t.fields[i]; f.revision < created {
+		if f := &t.fields[i]; f.revision > t.arrived && f.revision < created {
 			m.Fields = append(m.Fields, f.Field)
 			at = max(at, f.revision)
 		}

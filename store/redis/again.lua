@@ -17,6 +17,7 @@
 --   ticket id, revision of the deletion or 0, the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
 --   a create made the ticket or 0, 1 where a
 --   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0, 1 where the next place has all or 0,
+--   up to which revision the next place has it,
 --   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
 --   count of requests, per request what is remembered of it, for how many ms
 --
@@ -91,7 +92,7 @@ local function read()
 	local t = {
 		key = key(), graves = key(), id = arg(), gone = tonumber(arg()), created = tonumber(arg()), born = arg(), made = arg() == '1',
 		full = arg() == '1',
-		replayed = arg() == '1', flushed = arg() == '1',
+		replayed = arg() == '1', flushed = arg() == '1', arrived = tonumber(arg()),
 		fields = {}, requests = {},
 	}
 	for i = 1, tonumber(arg()) do
@@ -238,18 +239,19 @@ local function again(t)
 	end
 	local made = held[6] and held[5] and bounded(held[5]) or 0
 	if t.gone > 0 and t.gone < made then -- the ticket was created since: what is from before is another one's
-		t.older = made
-		return 4
+		t.older = t.gone > t.arrived and made
+		return t.older and 4 or 0
 	end
-	local own = {}
+	local own, others = {}, #t.fields > 0
 	for _, f in ipairs(t.fields) do
-		own[#own + 1] = f.revision >= made and f or nil
-	end
-	if #own < #t.fields then
-		t.older = made
-		if #own == 0 then
-			return 4
+		if f.revision >= made then
+			own[#own + 1], others = f, false
+		elseif f.revision > t.arrived then
+			t.older = made
 		end
+	end
+	if others then
+		return t.older and 4 or 0
 	end
 	t.fields = own
 	local forgotten = not held[1] and not t.replayed and base or 0

@@ -53,7 +53,8 @@ type keptTicket struct {
 	id      ticket.ID
 	at      time.Time
 	element *list.Element
-	flushed bool // the next place has all of it: the element is in that list
+	flushed bool            // the next place has all of it: the element is in that list
+	arrived ticket.Revision // the next place has it up to this revision
 	bytes   int
 	// generation is the oldest in which one of the changes was sent, or up to which all have been applied again.
 	generation int
@@ -282,6 +283,7 @@ func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, re
 	if t == nil {
 		return
 	}
+	t.arrived = max(t.arrived, revision)
 	before := t.bytes
 	if replaced {
 		t.drop(func(f *keptField) bool { return f.revision <= revision })

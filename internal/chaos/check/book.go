@@ -192,8 +192,9 @@ func (b *book) release() {
 		return received || op.Kind != history.Create && op.Code == history.Spooled
 	}
 	var out []int64
-	for _, m := range b.history.Moved { // several creates may have named one id
-		if p := b.tickets[m.From]; !named[m.From] || p != nil && slices.ContainsFunc(p.changes, follows) {
+	for _, m := range b.history.Moved { // several creates may have named one id, and one may move again, as its new id is taken
+		p := b.tickets[m.From]
+		if !named[m.From] || slices.Contains(out, m.From) || p != nil && slices.ContainsFunc(p.changes, follows) {
 			out = append(out, m.From, m.To)
 		}
 	}
