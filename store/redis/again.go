@@ -153,8 +153,8 @@ func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []a
 	for i := range tickets {
 		t := &tickets[i]
 		names = append(names, s.keys.ticket(t.id), s.keys.graves(t.id))
-		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.made, t.full, t.replayed, t.flushed, int64(t.arrived))
-		args = append(args, len(t.fields))
+		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.made, t.full, t.replayed)
+		args = append(args, t.flushed, int64(t.arrived), len(t.fields))
 		for j := range t.fields {
 			f := &t.fields[j]
 			args = append(args, f.Name, int64(f.revision), f.Value.IsNull(), f.Value.Text())

@@ -377,4 +377,10 @@ func testLateCreateWhereRevisionsAreAhead(t *testing.T, b *bench) {
 	if o := b.apply(t, told)[0]; o.Err != nil {
 		t.Errorf("a late change where times prove nothing: %+v", o)
 	}
+	b.advance(linger)
+	for _, c := range b.claim(t, 1000) {
+		if made := c.Revision - 1; c.ID == 5 && c.Created != made {
+			t.Errorf("created at %d, want %d: rows of all that was done meanwhile lie just below", c.Created, made)
+		}
+	}
 }

@@ -29,10 +29,14 @@ type row struct {
 const floorGrain = time.Second
 
 // floorOf returns below which revision a row that a create meets belongs to another ticket, for [flush.Change].Created; zero
-// where the change is no create. A row that SQL or another plugin has inserted is at 0.
-func floorOf(created ticket.Revision) ticket.Revision {
-	if created == 0 {
+// where the change is no create. A row that SQL or another plugin has inserted is at 0. Revisions that are ahead of the clock lie
+// so close together that nothing is rounded: in one second of them may be what ticketd did in minutes.
+func floorOf(created, now ticket.Revision) ticket.Revision {
+	switch {
+	case created == 0:
 		return 0
+	case created > now:
+		return created
 	}
 	grain := ticket.Revision(floorGrain.Microseconds())
 	return max(1, created/grain*grain)
@@ -60,6 +64,7 @@ type plan struct {
 	groups     []*group
 	deletions  []row
 	byShape    map[string]*group
+	now        ticket.Revision // by the host's clock
 	// of the change that is being laid out:
 	cells []cell
 	shape []byte
@@ -72,14 +77,14 @@ type cell struct {
 }
 
 func newPlan(d *table.Definition) *plan {
-	return &plan{definition: d, byShape: make(map[string]*group)}
+	return &plan{definition: d, byShape: make(map[string]*group), now: ticket.Revision(time.Now().UnixMicro())}
 }
 
 // add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
 // added.
 func (p *plan) add(index int, c *flush.Change) (unplaced string) {
 	d := p.definition
-	r := row{id: c.ID, revision: c.Revision, at: index, deletion: c.Deleted, floor: floorOf(c.Created)}
+	r := row{id: c.ID, revision: c.Revision, at: index, deletion: c.Deleted, floor: floorOf(c.Created, p.now)}
 	if c.Deleted && d.DeletedAt == "" {
 		p.deletions = append(p.deletions, r)
 		return ""

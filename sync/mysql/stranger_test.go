@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -37,6 +38,16 @@ func wantForgotten(t *testing.T, r flush.Result, revision ticket.Revision) {
 	if r.Refused != nil || r.Revision != revision || !r.Ahead {
 		t.Errorf("result %+v (%+v), want revision %d, and that the store forgets its copy", r, r.Refused, revision)
 	}
+}
+
+// Revisions that are ahead of the clock count changes, not time: the row of the change before a create's is a stranger's.
+func TestACreateNeverTouchesTheRowJustBelow(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	ahead := ticket.Revision(time.Now().Add(time.Hour).UnixMicro())
+	write(t, db, set(1, ahead, "subject", "precious"))
+	wantStranger(t, write(t, db, created(1, ahead+1, ahead+1, "subject", "new"))[0])
+	wantFields(t, db, 1, ahead, "subject", "precious")
 }
 
 // A create that meets a row of somebody else changes nothing of it, and its neighbours of the batch arrive. Without the

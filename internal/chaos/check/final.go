@@ -21,7 +21,7 @@ func final(b *book) []history.Violation {
 		if p.dead != nil && p.dead.Deleted {
 			found = append(found, violation(RuleDeleted, p.id, "a deletion is a dead letter, and MySQL still has the ticket"))
 		}
-		found = append(found, p.existence()...)
+		found = append(found, p.existence(b)...)
 		if p.alive() {
 			found = append(found, p.settled(b)...)
 		}
@@ -57,7 +57,7 @@ func (p *page) deeds() (gone, made, maybe *history.Op) {
 }
 
 // existence judges whether there is a ticket in the end. A deletion of unknown outcome may have been made.
-func (p *page) existence() []history.Violation {
+func (p *page) existence(b *book) []history.Violation {
 	gone, made, maybe := p.deeds()
 	switch {
 	case p.alive() && gone != nil:
@@ -66,7 +66,7 @@ func (p *page) existence() []history.Violation {
 		return nil
 	case made != nil && p.row == nil:
 		return []history.Violation{violation(RuleMissing, p.id, "a ticket that was acknowledged has neither row nor dead letter", made)}
-	case p.row != nil:
+	case p.row != nil && (made != nil || !b.nobodys(p)):
 		return []history.Violation{violation(RuleNowhere, p.id, "a ticket is deleted that nobody deleted", p.changes[len(p.changes)-1])}
 	default:
 		return nil

@@ -21,11 +21,32 @@ func values(b *book) []history.Violation {
 		if p.dead != nil {
 			found = append(found, p.origins(b, p.dead.Fields, nil, "a dead letter has")...)
 		}
-		if p.row != nil && len(p.changes) == 0 && len(p.inserts) == 0 && !b.moved(p) {
+		if p.row != nil && len(p.changes) == 0 && len(p.inserts) == 0 && !b.moved(p) && !b.nobodys(p) {
 			found = append(found, violation(RuleNowhere, p.id, "MySQL has a ticket that nobody made", p.refused...))
 		}
 	}
 	return found
+}
+
+// nobodys tells whether a deleted row may be of a create whose client gave up waiting and left it in the spool, so that the
+// daemon made it twice and removed the ticket of which nobody has the id. Where it was removed before it was flushed, only
+// defaults are left.
+func (b *book) nobodys(p *page) bool {
+	if p.row == nil || !p.row.Deleted {
+		return false
+	}
+	for field, value := range p.row.Fields {
+		if value != nil && !equal(value, b.initial(field)) {
+			return false
+		}
+	}
+	for i := range b.history.Ops {
+		op := &b.history.Ops[i]
+		if op.Kind == history.Create && op.Code == history.Spooled && op.Named == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // moved tells whether a create got this id later, perhaps one that gave nothing but NULL, so that its values do not tell.
