@@ -10,7 +10,7 @@ import (
 func TestBytesThatAreNoText(t *testing.T) {
 	t.Parallel()
 	const address = "\xc0\xa8\x00\x01"
-	sent := &Ticket{ID: 1, Revision: 2, Fields: []Field{{"ip", Text(address)}, {"subject", Text("né")}}}
+	sent := &Ticket{ID: 1, Revision: 2, Fields: []Field{{Name: "ip", Value: Text(address)}, {Name: "subject", Value: Text("né")}}}
 	encoder := &Encoder{}
 	frame, err := encoder.Reply(7, sent)
 	if err != nil {

@@ -81,7 +81,7 @@ func TestClientMethods(t *testing.T) {
 		}
 	})
 	c, ctx := dial(t, path), t.Context()
-	fields := []Field{{"status", Text("open")}}
+	fields := []Field{{Name: "status", Value: Text("open")}}
 	calls := map[Method]func() error{
 		MethodPing:   func() error { _, err := c.Ping(ctx); return err },
 		MethodCreate: func() error { _, err := c.Create(ctx, fields, "r"); return err },
@@ -130,7 +130,7 @@ func TestClientMethods(t *testing.T) {
 // TestClientCompletesChanges: every change gets what the client has for all of them, unless it has its own.
 func TestClientCompletesChanges(t *testing.T) {
 	t.Parallel()
-	fields := []Field{{"status", Text("open")}}
+	fields := []Field{{Name: "status", Value: Text("open")}}
 	got := make(chan Params, 1)
 	path := fakeDaemon(t, func(conn net.Conn) {
 		var e Encoder
@@ -312,7 +312,7 @@ func TestClientTooLargeSendsNothing(t *testing.T) {
 		_, _ = conn.Write(frame)
 	})
 	c := dial(t, path)
-	huge := []Field{{"a", Text(string(make([]byte, MaxPayload)))}}
+	huge := []Field{{Name: "a", Value: Text(string(make([]byte, MaxPayload)))}}
 	if _, err := c.Create(t.Context(), huge, ""); !errors.Is(err, &Error{Code: CodeTooLarge}) {
 		t.Fatalf("got %v, want too_large", err)
 	}

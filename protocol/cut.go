@@ -43,22 +43,23 @@ func cutFields(fields []Field, bytes int) ([]Field, bool) {
 	for ; longest > 0; longest /= 2 {
 		sum := 0
 		for i := range fields {
-			sum += len(fields[i].Name) + pairBytes + min(len(fields[i].Value.text), longest)
+			sum += len(fields[i].Name) + pairBytes + min(len(fields[i].Value.Text()), longest)
 		}
 		if sum <= bytes {
 			break
 		}
 	}
 	for i := range fields {
-		v := &fields[i].Value
-		if len(v.text) > longest {
-			beginning := v.text[:longest]
-			if utf8.ValidString(v.text) {
-				beginning = cut(v.text, longest)
+		text := fields[i].Value.Text()
+		if len(text) > longest {
+			beginning := text[:longest]
+			if utf8.ValidString(text) {
+				beginning = cut(text, longest)
 			}
-			v.text = strings.Clone(beginning) // the whole must not stay in memory with its beginning
+			text = strings.Clone(beginning) // the whole must not stay in memory with its beginning
+			fields[i].Value = Text(text)
 		}
-		if bytes -= len(fields[i].Name) + pairBytes + len(v.text); bytes < 0 {
+		if bytes -= len(fields[i].Name) + pairBytes + len(text); bytes < 0 {
 			return fields[:i], true
 		}
 	}

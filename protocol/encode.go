@@ -118,17 +118,15 @@ func (e *Encoder) pairStr(key, s string) {
 }
 
 func (e *Encoder) value(v Value) {
-	switch v.kind {
-	case kindInt:
-		e.int(v.num)
-	case kindText:
-		if utf8.ValidString(v.text) {
-			e.str(v.text)
-		} else { // bytes of a column that has no character set, or of another program's hash
-			_ = e.mp.EncodeBytes([]byte(v.text))
-		}
-	default:
+	switch {
+	case v.IsNull():
 		e.null()
+	case v.IsInt():
+		e.int(v.Int())
+	case utf8.ValidString(v.Text()):
+		e.str(v.Text())
+	default: // bytes of a column that has no character set, or of another program's hash
+		_ = e.mp.EncodeBytes([]byte(v.Text()))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestReadFrameTrustsNoLength(t *testing.T) {
 func TestEncoderRefusesTooLarge(t *testing.T) {
 	t.Parallel()
 	var e Encoder
-	_, err := e.Reply(1, &Ticket{ID: 1, Revision: 1, Fields: []Field{{"a", Text(string(make([]byte, MaxPayload)))}}})
+	_, err := e.Reply(1, &Ticket{ID: 1, Revision: 1, Fields: []Field{{Name: "a", Value: Text(string(make([]byte, MaxPayload)))}}})
 	var refusal *Error
 	if !errors.As(err, &refusal) || refusal.Code != CodeTooLarge || refusal.Closing {
 		t.Fatalf("got %v, want too_large that leaves the connection open", err)

@@ -34,10 +34,10 @@ func goldenCases() []goldenCase {
 // sampleParams has one set of parameters per method, with every parameter present.
 func sampleParams() []call {
 	fields := []Field{
-		{"subject", Text("Printer on fire")},
-		{"status", Text("open")},
-		{"priority", Text("2")},
-		{"assigned_to", Null},
+		{Name: "subject", Value: Text("Printer on fire")},
+		{Name: "status", Value: Text("open")},
+		{Name: "priority", Value: Text("2")},
+		{Name: "assigned_to", Value: Null},
 	}
 	return []call{
 		{1, MethodPing, &SiteParams{Site: "main"}},
@@ -51,8 +51,8 @@ func sampleParams() []call {
 		{4, MethodSetMany, &SetManyParams{
 			Change:    Change{Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal},
 			MustExist: true, Tickets: []TicketFields{
-				{ID: 812, Fields: []Field{{"status", Text("pending")}}},
-				{ID: 813, Fields: []Field{{"status", Text("closed")}, {"category", Text("")}}},
+				{ID: 812, Fields: []Field{{Name: "status", Value: Text("pending")}}},
+				{ID: 813, Fields: []Field{{Name: "status", Value: Text("closed")}, {Name: "category", Value: Text("")}}},
 			},
 		}},
 		{5, MethodGet, &GetParams{Site: "main", ID: 812}},
@@ -76,12 +76,12 @@ func sampleParams() []call {
 func sampleSelection() Selection {
 	return Selection{
 		Where: []Filter{
-			{"status", []Value{Text("open"), Text("pending")}}, {"customer_id", []Value{Text("7")}},
-			{"assigned_to", []Value{Null}},
+			{Field: "status", Values: []Value{Text("open"), Text("pending")}}, {Field: "customer_id", Values: []Value{Text("7")}},
+			{Field: "assigned_to", Values: []Value{Null}},
 		},
 		Created:  Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
 		Updated:  Period{From: Text("2026-11-24T08:00:00Z")},
-		Contains: []Field{{"subject", Text("Drucker – 100%")}},
+		Contains: []Field{{Name: "subject", Value: Text("Drucker – 100%")}},
 		Deleted:  true, Stale: true,
 	}
 }
@@ -92,7 +92,7 @@ func requestCases() []goldenCase {
 		about := "the method " + string(c.Method) + " with all of its parameters"
 		cases = append(cases, requestCase("request-"+string(c.Method), about, c, true))
 	}
-	status := []Field{{"status", Text("open")}}
+	status := []Field{{Name: "status", Value: Text("open")}}
 	return append(cases,
 		requestCase("request-ping-no-params", "an empty map as params",
 			call{1, MethodPing, &SiteParams{}}, false),
@@ -105,7 +105,7 @@ func requestCases() []goldenCase {
 		requestCase("request-list-minimal", "list without parameters: the first page of all",
 			call{1, MethodList, &ListParams{}}, false),
 		wireCase("request-list-one-choice", "a filter of one value, as an array; desc and fresh are the defaults",
-			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{{"customer_id", []Value{Text("7")}}}}}},
+			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{{Field: "customer_id", Values: []Value{Text("7")}}}}}},
 			"94 00 01", str("list"), "83", str("where"), "81", str("customer_id"), "91 07",
 			str("order"), str("desc"), str("fresh"), "c3"),
 		requestCase("request-dead_drop-all", "every dead letter is given up",
@@ -130,7 +130,7 @@ func requestCases() []goldenCase {
 		requestCase("request-names-64", "site, request id and field name of 64 bytes, the longest allowed",
 			call{1, MethodCreate, &CreateParams{
 				Change: Change{Site: strings.Repeat("s", MaxName), RequestID: strings.Repeat("r", MaxName)},
-				Fields: []Field{{strings.Repeat("f", MaxName), Text("x")}},
+				Fields: []Field{{Name: strings.Repeat("f", MaxName), Value: Text("x")}},
 			}}, true),
 	)
 }
@@ -166,7 +166,7 @@ func valueCases() []goldenCase {
 		valueCase("str32", "str 32, more than 64 KiB", Text(long), true, str(long)),
 		valueCase("bin", "bin 8 instead of a string", Text("open"), false, bin("open")),
 		wireCase("value-integer-key", "PHP makes an integer of the array key '12': its decimal form is the name",
-			call{1, MethodSet, &SetParams{ID: 1, Fields: []Field{{"12", Text("x")}}}},
+			call{1, MethodSet, &SetParams{ID: 1, Fields: []Field{{Name: "12", Value: Text("x")}}}},
 			"94 00 01", str("set"), "82", str("id"), "01", str("fields"), "81 0c", str("x")),
 		wireCase("value-id-as-uint64", "a small ticket id as uint 64",
 			call{1, MethodGet, &GetParams{ID: 7}},
@@ -176,7 +176,7 @@ func valueCases() []goldenCase {
 
 func valueCase(name, about string, want Value, canonical bool, wire string) goldenCase {
 	c := wireCase("value-"+name, about,
-		call{1, MethodSet, &SetParams{ID: 1, Fields: []Field{{"v", want}}}},
+		call{1, MethodSet, &SetParams{ID: 1, Fields: []Field{{Name: "v", Value: want}}}},
 		"94 00 01", str("set"), "82", str("id"), "01", str("fields"), "81", str("v"), wire)
 	c.canonical = canonical
 	return c

@@ -12,11 +12,11 @@ type sampleResult struct {
 func sampleResults() []sampleResult {
 	const revision = 1764000000000001
 	ticket := &Ticket{ID: 812, Revision: revision, Fields: []Field{
-		{"subject", Text("Drucker brennt – schön")},
-		{"priority", Int(2)},
-		{"customer_id", Int(-1)},
-		{"assigned_to", Null},
-		{"category", Text("")},
+		{Name: "subject", Value: Text("Drucker brennt – schön")},
+		{Name: "priority", Value: Int(2)},
+		{Name: "customer_id", Value: Int(-1)},
+		{Name: "assigned_to", Value: Null},
+		{Name: "category", Value: Text("")},
 	}}
 	return []sampleResult{
 		{1, MethodPing, &PingResult{Version: "1.0.0", Protocol: Version}},
@@ -48,7 +48,7 @@ func sampleResults() []sampleResult {
 		{11, MethodCount, &CountResult{Count: 70000}},
 		{12, MethodDeadList, &DeadListResult{Letters: []Letter{{
 			ID: 812, Revision: revision, Code: 4025, Reason: "CONSTRAINT `priority` failed", AtMS: 1764000000001, Deleted: false,
-			Fields: []Field{{"priority", Text("forbidden")}, {"assigned_to", Null}},
+			Fields: []Field{{Name: "priority", Value: Text("forbidden")}, {Name: "assigned_to", Value: Null}},
 		}}}},
 		{13, MethodDeadRetry, &CountResult{Count: 2}},
 		{14, MethodDeadDrop, &CountResult{Count: 0}},
@@ -63,10 +63,10 @@ func replyCases() []goldenCase {
 	cases = append(cases, replyCase("reply-list-last", "the last page: there is no next",
 		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}}}, false))
 	cases = append(cases, replyCase("reply-count-by", "a count by a field: numbers by value, the largest first",
-		sampleResult{1, MethodCount, &CountResult{Count: 12, Groups: []Group{{Text("open"), 9}, {Null, 2}, {Int(-7), 1}}}}, true),
+		sampleResult{1, MethodCount, &CountResult{Count: 12, Groups: []Group{{Value: Text("open"), Count: 9}, {Value: Null, Count: 2}, {Value: Int(-7), Count: 1}}}}, true),
 		replyCase("reply-count-by-none", "a count by a field that finds no ticket",
 			sampleResult{1, MethodCount, &CountResult{Groups: []Group{}}}, false))
-	stale := &Ticket{ID: 812, Revision: 1764000000000001, Fields: []Field{{"status", Text("open")}}, Stale: true}
+	stale := &Ticket{ID: 812, Revision: 1764000000000001, Fields: []Field{{Name: "status", Value: Text("open")}}, Stale: true}
 	for _, s := range []sampleResult{
 		{1, MethodGet, stale},
 		{2, MethodGetMany, &GetManyResult{Tickets: []*Ticket{stale, nil}, Stale: true}},

@@ -15,34 +15,6 @@ const (
 // Sorts returns every sort; the first is what a request means that names none.
 func Sorts() []Sort { return []Sort{SortID, SortCreated, SortUpdated, SortPriority, SortStatus} }
 
-// Filter asks for the tickets of which a field has one of the values; NULL is a value.
-type Filter struct {
-	Field string
-	// Values are 1 to [MaxChoices].
-	Values []Value
-}
-
-// Period is a half-open span of time, in the form in which such a field is written; NULL leaves an end open.
-type Period struct {
-	From, Before Value
-}
-
-func (p Period) open() bool { return p.From.IsNull() && p.Before.IsNull() }
-
-// Selection says which tickets list and count are about. The zero Selection is all that are not deleted.
-type Selection struct {
-	// Where must hold altogether; at most [MaxFilters], each field at most once.
-	Where            []Filter
-	Created, Updated Period
-	// Contains asks for tickets whose fields contain these texts, altogether; at most [MaxFilters], each field at most
-	// once, each text 1 to [MaxContains] bytes.
-	Contains []Field
-	// Deleted asks for deleted tickets too, where the table still has them.
-	Deleted bool
-	// Stale asks for what MySQL has by now, without what waits to be brought there.
-	Stale bool
-}
-
 // ListParams are the parameters of list.
 type ListParams struct {
 	Timed
@@ -109,7 +81,7 @@ func (p *CountParams) Decode(raw Raw) error {
 }
 
 func (p *ListParams) encode(e *Encoder) {
-	n := p.size()
+	n := sizeOf(&p.Selection)
 	for _, given := range []bool{p.Sort != "", p.Ascending, p.After != "", p.Limit != 0} {
 		if given {
 			n++
@@ -132,7 +104,7 @@ func (p *ListParams) encode(e *Encoder) {
 }
 
 func (p *CountParams) encode(e *Encoder) {
-	n := p.size()
+	n := sizeOf(&p.Selection)
 	if p.By != "" {
 		n++
 	}

@@ -202,7 +202,7 @@ func TestFieldsLimit(t *testing.T) {
 	for n, want := range map[int]bool{MaxFields: true, MaxFields + 1: false} {
 		var fields []Field
 		for i := range n {
-			fields = append(fields, Field{fmt.Sprintf("f%d", i), Int(int64(i))})
+			fields = append(fields, Field{Name: fmt.Sprintf("f%d", i), Value: Int(int64(i))})
 		}
 		p := &CreateParams{Fields: fields}
 		if err := p.Decode(encodeParams(t, p)); (err == nil) != want {

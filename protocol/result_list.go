@@ -27,12 +27,6 @@ type CountResult struct {
 // MarkStale says that changes may be missing.
 func (r *CountResult) MarkStale() { r.Stale = true }
 
-// Group is how many tickets have a value.
-type Group struct {
-	Value Value
-	Count int64
-}
-
 // Decode implements [Result].
 func (r *ListResult) Decode(raw Raw) error {
 	*r = ListResult{}

@@ -53,12 +53,12 @@ func (d *decoder) where(into *[]Filter) *Error {
 }
 
 // contains reads the texts that are searched for.
-func (d *decoder) contains(into *[]Field) *Error {
+func (d *decoder) contains(into *Fields) *Error {
 	n, ok := d.mapLen()
 	if !ok || n > MaxFilters {
 		return Invalid("contains", "contains is a map of at most %d fields", MaxFilters)
 	}
-	texts := make([]Field, 0, n)
+	texts := make(Fields, 0, n)
 	for range n {
 		name, ok := d.key()
 		if !ok || !ValidName(name) {
@@ -185,10 +185,10 @@ func (d *decoder) limit(into *int) *Error {
 	return nil
 }
 
-// size is how many parameters the selection takes.
-func (s *Selection) size() int {
+// sizeOf is how many parameters a selection takes.
+func sizeOf(s *Selection) int {
 	n := 0
-	for _, given := range []bool{len(s.Where) > 0, !s.Created.open(), !s.Updated.open(), len(s.Contains) > 0, s.Deleted, s.Stale} {
+	for _, given := range []bool{len(s.Where) > 0, !s.Created.Open(), !s.Updated.Open(), len(s.Contains) > 0, s.Deleted, s.Stale} {
 		if given {
 			n++
 		}
@@ -232,7 +232,7 @@ func (e *Encoder) where(filters []Filter) {
 }
 
 func (e *Encoder) period(param string, p Period) {
-	if p.open() {
+	if p.Open() {
 		return
 	}
 	e.str(param)

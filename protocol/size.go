@@ -62,7 +62,7 @@ func ofTicket(t *Ticket) (most, least int) {
 
 func ofFields(fields []Field) (most, least int) {
 	for i := range fields {
-		least += len(fields[i].Name) + len(fields[i].Value.text)
+		least += len(fields[i].Name) + len(fields[i].Value.Text())
 	}
 	return least + len(fields)*pairBytes, least
 }

@@ -10,7 +10,7 @@ import (
 func TestReplyBytes(t *testing.T) {
 	t.Parallel()
 	large := &Ticket{ID: MaxTicketID, Revision: MaxRevision, Stale: true, Fields: []Field{
-		{strings.Repeat("n", MaxName), Text(strings.Repeat("x", 1<<20))}, {"a", Int(-1 << 63)}, {"b", Null}, {"c", Text("")},
+		{Name: strings.Repeat("n", MaxName), Value: Text(strings.Repeat("x", 1<<20))}, {Name: "a", Value: Int(-1 << 63)}, {Name: "b", Value: Null}, {Name: "c", Value: Text("")},
 	}}
 	many := &GetManyResult{Tickets: []*Ticket{large, nil, large}, Stale: true}
 	refused := &SetManyResult{}
@@ -47,7 +47,7 @@ func TestReplyThatCannotFitIsNotBuilt(t *testing.T) {
 	text := Text(strings.Repeat("x", 1<<20))
 	many := &GetManyResult{}
 	for range MaxTickets {
-		many.Tickets = append(many.Tickets, &Ticket{ID: 1, Revision: 1, Fields: []Field{{"a", text}}})
+		many.Tickets = append(many.Tickets, &Ticket{ID: 1, Revision: 1, Fields: []Field{{Name: "a", Value: text}}})
 	}
 	var e Encoder
 	if _, err := e.Reply(1, many); !errors.Is(err, &Error{Code: CodeTooLarge}) {

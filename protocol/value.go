@@ -3,55 +3,38 @@ package protocol
 import (
 	"math"
 	"strconv"
+
+	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-type valueKind uint8
-
-const (
-	kindNull valueKind = iota // first, so that the zero Value is NULL and never an empty string by accident
-	kindText
-	kindInt
+// The domain's types, under names that programs outside of this module can use.
+type (
+	// Value is what one field holds on the wire: NULL, text, or (only from the daemon) a whole number.
+	Value = ticket.Value
+	// Field is one named value.
+	Field = ticket.Field
+	// Fields are named values, each name at most once.
+	Fields = ticket.Fields
+	// Selection says which tickets list and count are about; at most [MaxFilters] filters of at most [MaxChoices] values, and
+	// [MaxFilters] texts of at most [MaxContains] bytes.
+	Selection = ticket.Selection
+	// Filter asks for the tickets of which a field has one of the values.
+	Filter = ticket.Filter
+	// Period is a half-open span of time.
+	Period = ticket.Period
+	// Group is how many tickets have a value.
+	Group = ticket.Group
 )
-
-// Value is what one field holds on the wire: NULL, text, or (only from the daemon) a whole number.
-type Value struct {
-	text string
-	num  int64
-	kind valueKind
-}
 
 // Null is the value of a field that is set to nothing.
-var Null = Value{}
+var Null = ticket.Null
 
 // Text makes the value of a field that holds s, the empty string included. What is no valid UTF-8 travels as msgpack's bin, and
 // only from the daemon.
-func Text(s string) Value { return Value{text: s, kind: kindText} }
+func Text(s string) Value { return ticket.Text(s) }
 
 // Int makes the value of an integer column, which travels as a msgpack integer.
-func Int(n int64) Value { return Value{num: n, kind: kindInt} }
-
-// IsNull says whether the value is NULL.
-func (v Value) IsNull() bool { return v.kind == kindNull }
-
-// IsInt says whether the value travels as an integer.
-func (v Value) IsInt() bool { return v.kind == kindInt }
-
-// Int returns the number of a value for which IsInt is true, and 0 for every other.
-func (v Value) Int() int64 { return v.num }
-
-// Text returns the value as text: an integer in decimal, NULL as the empty string.
-func (v Value) Text() string {
-	if v.kind == kindInt {
-		return strconv.FormatInt(v.num, 10)
-	}
-	return v.text
-}
-
-// Field is one named value.
-type Field struct {
-	Name  string
-	Value Value
-}
+func Int(n int64) Value { return ticket.Int(n) }
 
 // ValidName says whether s may name a field: 1 to [MaxName] bytes of A-Z a-z 0-9 _ -, not beginning with an
 // underscore.

@@ -366,7 +366,7 @@ type heldSink struct {
 }
 
 // Write implements [flush.Sink].
-func (s heldSink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s heldSink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	if err := s.custody.holds(); err != nil {
 		return nil, fmt.Errorf("%w: %w", flush.ErrSinkForeign, err)
 	}

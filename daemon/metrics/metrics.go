@@ -12,6 +12,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -163,7 +164,7 @@ type sink struct {
 }
 
 // Write implements [flush.Sink].
-func (s *sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s *sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	start := time.Now()
 	results, err := s.next.Write(ctx, changes)
 	s.seconds.Observe(time.Since(start).Seconds())

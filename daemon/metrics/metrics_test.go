@@ -14,6 +14,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -81,13 +82,13 @@ func TestRequestsCountByMethodAndCode(t *testing.T) {
 // fakeSink answers results.
 type fakeSink []flush.Result
 
-func (s fakeSink) Write(context.Context, []flush.Change) ([]flush.Result, error) { return s, nil }
+func (s fakeSink) Write(context.Context, []store.Claim) ([]flush.Result, error) { return s, nil }
 
 func TestFlushesCountTicketsAndLocks(t *testing.T) {
 	t.Parallel()
 	m := New("")
 	sink := m.Sink("main", fakeSink{{}, {Later: errors.New("locked")}, {}})
-	if results, err := sink.Write(t.Context(), make([]flush.Change, 3)); err != nil || len(results) != 3 {
+	if results, err := sink.Write(t.Context(), make([]store.Claim, 3)); err != nil || len(results) != 3 {
 		t.Fatalf("%v, %v", results, err)
 	}
 	m.Batches("main")(17)

@@ -1,32 +1,11 @@
 package site
 
 import (
-	"strconv"
-
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
-
-// spare is room for the fields that the daemon adds itself.
-const spare = 2
-
-func fromWire(wire []protocol.Field) ticket.Fields {
-	fields := make(ticket.Fields, len(wire), len(wire)+spare)
-	for i, f := range wire {
-		fields[i] = ticket.Field{Name: f.Name, Value: valueOf(f.Value)}
-	}
-	return fields
-}
-
-func valueOf(wire protocol.Value) ticket.Value {
-	if wire.IsNull() {
-		return ticket.Null
-	}
-	return ticket.Text(wire.Text())
-}
 
 func idsOf(wire []int64) []ticket.ID {
 	ids := make([]ticket.ID, len(wire))
@@ -60,28 +39,18 @@ func named(fields ticket.Fields, name string) bool {
 	return there
 }
 
-func wireValue(d *table.Definition, f ticket.Field) protocol.Value {
-	if f.Value.IsNull() {
-		return protocol.Null
-	}
-	text := f.Value.Text()
+// wireValue is a field's value as it travels: an integer column's as an integer.
+func wireValue(d *table.Definition, f ticket.Field) ticket.Value {
 	if d.IsInteger(f.Name) {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return protocol.Int(n)
-		}
+		return f.Value.AsInt()
 	}
-	return protocol.Text(text)
+	return f.Value
 }
 
-// fromRows makes records of rows. A row that ticketd has never written has the revision 0, which in a record means "not held".
-func fromRows(rows []mysql.Row) []store.Record {
-	records := make([]store.Record, len(rows))
+// asHeld makes records of a store of rows: one that ticketd has never written has the revision 0, which there means "not held".
+func asHeld(rows []store.Record) []store.Record {
 	for i := range rows {
-		records[i] = fromRow(&rows[i])
+		rows[i].Revision = max(rows[i].Revision, unwritten)
 	}
-	return records
-}
-
-func fromRow(r *mysql.Row) store.Record {
-	return store.Record{ID: r.ID, Revision: max(r.Revision, unwritten), Full: true, Deleted: r.Deleted, Fields: r.Fields}
+	return rows
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/memory"
 	"github.com/ticketd/ticketd/sync/flush"
-	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // counting hands out ids in their order, whoever uses them.
@@ -31,7 +31,7 @@ func status(text string) []protocol.Field {
 func (d *desk) row(id ticket.ID, revision ticket.Revision, deleted bool) {
 	d.db.mu.Lock()
 	defer d.db.mu.Unlock()
-	d.db.rows[id] = mysql.Row{
+	d.db.rows[id] = store.Record{
 		ID: id, Revision: revision, Deleted: deleted,
 		Fields: ticket.Fields{
 			{Name: "status", Value: ticket.Text("row")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},

@@ -8,7 +8,6 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
-	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // behind is a store that takes changes, but does not know what another place holds.
@@ -34,7 +33,7 @@ func TestDeletingAgain(t *testing.T) {
 			t.Parallel()
 			d := newDesk(t)
 			const deletedAt = 5
-			d.db.rows[7] = mysql.Row{ID: 7, Revision: deletedAt, Deleted: true}
+			d.db.rows[7] = store.Record{ID: 7, Revision: deletedAt, Deleted: true}
 			if away {
 				d.Store = behind{d.Store}
 			}

@@ -61,7 +61,7 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 	if err != nil {
 		return nil, err
 	}
-	found := fromRows(rows)
+	found := asHeld(rows)
 	bases := make([]ticket.Revision, len(found))
 	for i := range found {
 		bases[i] = held[at[found[i].ID]].Revision

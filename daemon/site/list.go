@@ -30,11 +30,11 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	}
 	var tickets []*protocol.Ticket
 	var next *mysql.Mark
-	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
+	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition) error {
 		if page.Sort, err = sortField(d, p.Sort); err != nil {
 			return err
 		}
-		tickets, next, err = s.page(ctx, d, selection, &page)
+		tickets, next, err = s.page(ctx, d, &p.Selection, &page)
 		return err
 	})
 	if err != nil {
@@ -48,13 +48,12 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 // page reads as many tickets of a page as a reply has room for. One that is alone larger is cut, so that every list can go on
 // behind it.
 func (s *Site) page(
-	ctx context.Context, d *table.Definition, selection *mysql.Selection, page *mysql.Page,
+	ctx context.Context, d *table.Definition, selection *ticket.Selection, page *mysql.Page,
 ) ([]*protocol.Ticket, *mysql.Mark, error) {
 	tickets, left := []*protocol.Ticket{}, protocol.PageBytes
-	page.Fits = func(row *mysql.Row) bool {
-		record := fromRow(row)
-		t := toWire(d, &record)
-		*row = mysql.Row{ID: row.ID} // the ticket has what it held
+	page.Fits = func(row *store.Record) bool {
+		t := toWire(d, &asHeld([]store.Record{*row})[0])
+		*row = store.Record{ID: row.ID} // the ticket has what it held
 		if len(tickets) == 0 {
 			t.CutTo(left)
 		}
@@ -74,8 +73,8 @@ func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.Cou
 		return s.countBy(ctx, p)
 	}
 	var n int64
-	lacks, err := s.query(ctx, &p.Selection, func(_ *table.Definition, selection *mysql.Selection) (err error) {
-		n, err = s.Database.Count(ctx, selection)
+	lacks, err := s.query(ctx, &p.Selection, func(*table.Definition) (err error) {
+		n, err = s.Database.Count(ctx, &p.Selection)
 		return err
 	})
 	return protocol.CountResult{Count: n, Stale: lacks.stale, Locked: lacks.locked}, err
@@ -84,9 +83,9 @@ func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.Cou
 // countBy counts for each value of a field. More values than a reply has room for are refused, not cut off: the numbers
 // would not add up.
 func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result protocol.CountResult, err error) {
-	result.Groups = []protocol.Group{}
-	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition, selection *mysql.Selection) error {
-		groups, more, err := s.Database.CountBy(ctx, selection, p.By, protocol.MaxGroups)
+	result.Groups = []ticket.Group{}
+	lacks, err := s.query(ctx, &p.Selection, func(d *table.Definition) error {
+		groups, more, err := s.Database.CountBy(ctx, &p.Selection, p.By, protocol.MaxGroups)
 		if err != nil {
 			return err
 		}
@@ -96,7 +95,7 @@ func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result pro
 		}
 		for _, g := range groups {
 			value := wireValue(d, ticket.Field{Name: p.By, Value: g.Value})
-			result.Groups = append(result.Groups, protocol.Group{Value: value, Count: g.Count})
+			result.Groups = append(result.Groups, ticket.Group{Value: value, Count: g.Count})
 			result.Count += g.Count
 		}
 		return nil
@@ -116,23 +115,17 @@ type lacking struct {
 // its definition is read again and the question asked once more. Where Redis is away and the journal takes its place for
 // writes, or others hold rows locked, the answer is what MySQL has, and says so.
 func (s *Site) query(
-	ctx context.Context, wire *protocol.Selection, ask func(*table.Definition, *mysql.Selection) error,
+	ctx context.Context, selection *ticket.Selection, ask func(*table.Definition) error,
 ) (lacks lacking, err error) {
 	attempt := func() error {
-		if !wire.Stale {
+		if !selection.Stale {
 			err := s.freshen(ctx)
 			lacks = s.lacks(err)
 			if err != nil && !lacks.stale {
 				return s.unfresh(ctx, err)
 			}
 		}
-		return s.judged(ctx, func(d *table.Definition) error {
-			selection, err := selectionOf(d, wire)
-			if err != nil {
-				return err
-			}
-			return ask(d, selection)
-		})
+		return s.judged(ctx, ask)
 	}
 	err = attempt()
 	if errors.Is(err, flush.ErrSinkPaused) && s.Refresh(ctx) == nil {
@@ -192,34 +185,4 @@ func sortField(d *table.Definition, sort protocol.Sort) (string, error) {
 		return "", protocol.Invalid("sort", "the table has no column %s", sort)
 	}
 	return field, nil
-}
-
-// selectionOf names the table's fields.
-func selectionOf(d *table.Definition, wire *protocol.Selection) (*mysql.Selection, error) {
-	s := &mysql.Selection{Deleted: wire.Deleted}
-	for _, w := range wire.Where {
-		f := mysql.Filter{Field: w.Field, Values: make([]ticket.Value, len(w.Values))}
-		for i, v := range w.Values {
-			f.Values[i] = valueOf(v)
-		}
-		s.Filters = append(s.Filters, f)
-	}
-	for _, c := range wire.Contains {
-		s.Texts = append(s.Texts, mysql.Contained{Field: c.Name, Text: c.Value.Text()})
-	}
-	for _, p := range []struct {
-		name, field string
-		span        protocol.Period
-	}{{"created_at", d.CreatedAt, wire.Created}, {"updated_at", d.UpdatedAt, wire.Updated}} {
-		switch {
-		case p.span == protocol.Period{}:
-		case p.field == "":
-			return nil, protocol.Invalid(p.name, "the table has no such column")
-		default:
-			s.Periods = append(s.Periods, mysql.Period{
-				Field: p.field, From: valueOf(p.span.From), Before: valueOf(p.span.Before),
-			})
-		}
-	}
-	return s, nil
 }

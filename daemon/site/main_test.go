@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type database struct {
 	mu         sync.Mutex
 	definition *table.Definition
-	rows       map[ticket.ID]mysql.Row
+	rows       map[ticket.ID]store.Record
 	delay      time.Duration
 	fail       error
 	altered    *table.Definition // what a rereading finds
@@ -56,7 +56,7 @@ func newDatabase(t *testing.T) *database {
 	if err := d.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	return &database{definition: d, rows: map[ticket.ID]mysql.Row{}, refuse: map[ticket.ID]*flush.Refusal{}}
+	return &database{definition: d, rows: map[ticket.ID]store.Record{}, refuse: map[ticket.ID]*flush.Refusal{}}
 }
 
 func (d *database) access(ctx context.Context, count *int) error {
@@ -83,7 +83,7 @@ func (d *database) counts() (writes, queries int) {
 	return d.writes, d.queries
 }
 
-func (d *database) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (d *database) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	if err := d.access(ctx, &d.writes); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (d *database) Write(ctx context.Context, changes []flush.Change) ([]flush.R
 		}
 		results[i] = flush.Result{Revision: c.Revision, Refused: d.refuse[c.ID]}
 		if d.refuse[c.ID] == nil {
-			d.rows[c.ID] = mysql.Row{ID: c.ID, Revision: c.Revision, Deleted: c.Deleted, Fields: c.Fields}
+			d.rows[c.ID] = store.Record{ID: c.ID, Revision: c.Revision, Deleted: c.Deleted, Fields: c.Fields}
 		}
 	}
 	return results, nil
@@ -126,12 +126,12 @@ func (d *database) Reread(_ context.Context, judged *table.Definition) *table.De
 	return altered
 }
 
-func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error) {
+func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	if err := d.access(ctx, &d.queries); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
-	var rows []mysql.Row
+	var rows []store.Record
 	for _, id := range ids {
 		if row, there := d.rows[id]; there {
 			rows = append(rows, row)
@@ -155,19 +155,19 @@ func (d *database) Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]tic
 	return born, err
 }
 
-func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error) {
+func (d *database) List(ctx context.Context, _ *ticket.Selection, p *mysql.Page) ([]store.Record, *mysql.Mark, error) {
 	if err := d.access(ctx, &d.queries); err != nil {
 		return nil, nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var rows []mysql.Row
+	var rows []store.Record
 	for _, row := range d.rows {
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b mysql.Row) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(rows, func(a, b store.Record) int { return cmp.Compare(a.ID, b.ID) })
 	if p.After != nil {
-		rows = slices.DeleteFunc(rows, func(r mysql.Row) bool { return r.ID <= p.After.ID })
+		rows = slices.DeleteFunc(rows, func(r store.Record) bool { return r.ID <= p.After.ID })
 	}
 	for i := range rows {
 		if i == p.Limit || p.Fits != nil && !p.Fits(&rows[i]) && i > 0 {
@@ -178,21 +178,21 @@ func (d *database) List(ctx context.Context, _ *mysql.Selection, p *mysql.Page) 
 }
 
 func (d *database) CountBy(
-	ctx context.Context, _ *mysql.Selection, field string, limit int,
-) (groups []mysql.Group, more bool, err error) {
+	ctx context.Context, _ *ticket.Selection, field string, limit int,
+) (groups []ticket.Group, more bool, err error) {
 	rows, _, err := d.List(ctx, nil, &mysql.Page{Limit: 1 << 20})
 	for i := range rows {
 		value, _ := rows[i].Fields.Get(field)
-		at := slices.IndexFunc(groups, func(g mysql.Group) bool { return g.Value == value })
+		at := slices.IndexFunc(groups, func(g ticket.Group) bool { return g.Value == value })
 		if at < 0 {
-			at, groups = len(groups), append(groups, mysql.Group{Value: value})
+			at, groups = len(groups), append(groups, ticket.Group{Value: value})
 		}
 		groups[at].Count++
 	}
 	return groups[:min(limit, len(groups))], len(groups) > limit, err
 }
 
-func (d *database) Count(ctx context.Context, _ *mysql.Selection) (int64, error) {
+func (d *database) Count(ctx context.Context, _ *ticket.Selection) (int64, error) {
 	rows, _, err := d.List(ctx, nil, &mysql.Page{Limit: 1 << 20})
 	return int64(len(rows)), err
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -22,7 +21,7 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	fields := ticket.Fields{
 		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
 	}
-	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields}
+	d.db.rows[7] = store.Record{ID: 7, Revision: 5, Fields: fields}
 	read := func() *protocol.Ticket {
 		got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
 		if err != nil {
@@ -43,7 +42,7 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.db.definition = &altered
-	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields.With("kind", ticket.Text("mail"))}
+	d.db.rows[7] = store.Record{ID: 7, Revision: 5, Fields: fields.With("kind", ticket.Text("mail"))}
 	for range 2 {
 		got := read()
 		at := slices.IndexFunc(got.Fields, func(f protocol.Field) bool { return f.Name == "kind" })
@@ -77,7 +76,7 @@ func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	fields := ticket.Fields{
 		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
 	}
-	d.db.rows[7] = mysql.Row{ID: 7, Revision: 5, Fields: fields}
+	d.db.rows[7] = store.Record{ID: 7, Revision: 5, Fields: fields}
 	read, sent := make(chan struct{}), make(chan struct{})
 	d.db.late = func() {
 		close(read)

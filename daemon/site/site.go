@@ -30,13 +30,13 @@ type Database interface {
 	// Reread reads the definition again where something was refused by judged, unless it just has. nil says that it is the same.
 	Reread(ctx context.Context, judged *table.Definition) *table.Definition
 	// Rows returns those of the tickets that have a row, in no order.
-	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+	Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error)
 	// Born returns since when, at the latest, the table knows the tickets, alive or deleted; see [mysql.DB.Born].
 	Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
 	// List, Count and CountBy ask for what the table holds by now.
-	List(ctx context.Context, s *mysql.Selection, p *mysql.Page) ([]mysql.Row, *mysql.Mark, error)
-	Count(ctx context.Context, s *mysql.Selection) (int64, error)
-	CountBy(ctx context.Context, s *mysql.Selection, field string, limit int) (groups []mysql.Group, more bool, err error)
+	List(ctx context.Context, s *ticket.Selection, p *mysql.Page) ([]store.Record, *mysql.Mark, error)
+	Count(ctx context.Context, s *ticket.Selection) (int64, error)
+	CountBy(ctx context.Context, s *ticket.Selection, field string, limit int) (groups []ticket.Group, more bool, err error)
 }
 
 // IDs hands out ids of new tickets. It waits for MySQL for a moment at most.

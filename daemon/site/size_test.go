@@ -10,7 +10,6 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/memory"
-	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // many makes fields that have no column, each with a value of so many bytes.
@@ -97,7 +96,7 @@ func TestTooLargeRowsArePassed(t *testing.T) {
 	d := newSpacious(t)
 	for id, bytes := range map[ticket.ID]int{1: 10, 2: 9 << 20, 3: 10, 4: 3 << 20, 5: 3 << 20} {
 		text := ticket.Text(strings.Repeat("é", bytes/2))
-		d.db.rows[id] = mysql.Row{ID: id, Revision: 5, Fields: ticket.Fields{
+		d.db.rows[id] = store.Record{ID: id, Revision: 5, Fields: ticket.Fields{
 			{Name: "status", Value: ticket.Text("open")}, {Name: "note", Value: text},
 		}}
 	}

@@ -14,12 +14,15 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
+// spare is room for the fields that the daemon adds itself.
+const spare = 2
+
 // Create implements [daemon.Site].
 func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.CreateResult, error) {
 	now := time.Now()
 	m := store.Mutation{ID: ticket.ID(p.ID)}
 	err := s.judged(ctx, func(d *table.Definition) (err error) {
-		if m.Fields, err = d.Check(fromWire(p.Fields)); err != nil {
+		if m.Fields, err = d.Check(ticket.Fields(p.Fields).Own(spare)); err != nil {
 			return err
 		}
 		m.Kind = store.Create
@@ -165,12 +168,12 @@ func half(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // setMutation checks the fields of one set.
-func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, wire []protocol.Field) (store.Mutation, error) {
+func (s *Site) setMutation(ctx context.Context, now time.Time, id int64, fields ticket.Fields) (store.Mutation, error) {
 	m := store.Mutation{Kind: store.Set, ID: ticket.ID(id)}
 	err := s.judged(ctx, func(d *table.Definition) error {
-		fields, err := d.Check(fromWire(wire))
+		checked, err := d.Check(fields.Own(spare))
 		if err == nil {
-			m.Fields = d.Touch(fields, now)
+			m.Fields = d.Touch(checked, now)
 		}
 		return err
 	})

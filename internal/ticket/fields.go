@@ -1,27 +1,64 @@
 package ticket
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
-// Value is what one field holds: text, or NULL. NULL is a value; a field that nobody touched has none.
+type valueKind uint8
+
+const (
+	kindNull valueKind = iota // first, so that the zero Value is NULL and never an empty string by accident
+	kindText
+	kindInt
+)
+
+// Value is what one field holds: text, or NULL. NULL is a value; a field that nothing has set has none. In a reply the value of an
+// integer column is marked as such.
 type Value struct {
 	text string
-	set  bool // false: NULL, so that the zero Value is NULL and never an empty string by accident
+	kind valueKind
 }
 
-// Null is the value of a field that was set to nothing.
+// Null is the value of a field that is set to nothing.
 var Null = Value{}
 
 // Text makes the value of a field that holds s, the empty string included.
-func Text(s string) Value { return Value{text: s, set: true} }
+func Text(s string) Value { return Value{text: s, kind: kindText} }
+
+// Int makes the value of an integer column.
+func Int(n int64) Value { return Value{text: strconv.FormatInt(n, 10), kind: kindInt} }
 
 // IsNull says whether the value is NULL.
-func (v Value) IsNull() bool { return !v.set }
+func (v Value) IsNull() bool { return v.kind == kindNull }
+
+// IsInt says whether the value is marked as an integer column's.
+func (v Value) IsInt() bool { return v.kind == kindInt }
 
 // Text returns what the value holds; NULL reads as the empty string.
 func (v Value) Text() string { return v.text }
 
+// Int returns the number of a value for which IsInt is true, and 0 for every other.
+func (v Value) Int() int64 {
+	if v.kind != kindInt {
+		return 0
+	}
+	n, _ := strconv.ParseInt(v.text, 10, 64) // it is one
+	return n
+}
+
+// AsInt marks the value of an integer column. What holds no whole number of 64 bits stays as it is.
+func (v Value) AsInt() Value {
+	if v.kind == kindText {
+		if _, err := strconv.ParseInt(v.text, 10, 64); err == nil {
+			v.kind = kindInt
+		}
+	}
+	return v
+}
+
 // Clone returns the same value in memory of its own.
-func (v Value) Clone() Value { return Value{text: strings.Clone(v.text), set: v.set} }
+func (v Value) Clone() Value { return Value{text: strings.Clone(v.text), kind: v.kind} }
 
 // Field is one named value.
 type Field struct {
@@ -52,3 +89,6 @@ func (f Fields) With(name string, v Value) Fields {
 	}
 	return append(f, Field{Name: name, Value: v})
 }
+
+// Own returns a copy of the list, with room for more fields, whose values may be replaced.
+func (f Fields) Own(room int) Fields { return append(make(Fields, 0, len(f)+room), f...) }

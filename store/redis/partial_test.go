@@ -8,6 +8,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/flush"
 )
@@ -15,7 +16,7 @@ import (
 // refusing is a sink that takes nothing.
 type refusing struct{ writes int }
 
-func (s *refusing) Write(_ context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s *refusing) Write(_ context.Context, changes []store.Claim) ([]flush.Result, error) {
 	s.writes++
 	results := make([]flush.Result, len(changes))
 	for i := range results {

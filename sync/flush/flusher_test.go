@@ -29,7 +29,7 @@ const (
 // table is a sink in memory that keeps the sink's contract and counts its statements.
 type table struct {
 	mu     sync.Mutex
-	rows   map[ticket.ID]flush.Change
+	rows   map[ticket.ID]store.Claim
 	writes []int // changes per write
 	fail   error
 	refuse map[ticket.ID]*flush.Refusal
@@ -43,11 +43,11 @@ type table struct {
 }
 
 func newTable() *table {
-	return &table{rows: map[ticket.ID]flush.Change{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{},
+	return &table{rows: map[ticket.ID]store.Claim{}, refuse: map[ticket.ID]*flush.Refusal{}, locked: map[ticket.ID]bool{},
 		gone: map[ticket.ID]bool{}}
 }
 
-func (s *table) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s *table) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	if s.hang {
 		<-ctx.Done()
 		return nil, fmt.Errorf("%w: %w", flush.ErrSinkDown, ctx.Err())

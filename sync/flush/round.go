@@ -104,7 +104,7 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	if len(claims) == 0 {
 		return Moved{}, nil
 	}
-	results, err := f.sink.Write(ctx, changes(claims))
+	results, err := f.sink.Write(ctx, claims)
 	if err != nil {
 		return Moved{}, errors.Join(err, f.release(ctx, claims))
 	}
@@ -174,7 +174,7 @@ func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []
 	if len(whole) == 0 {
 		return nil
 	}
-	again, err := f.sink.Write(ctx, changes(whole))
+	again, err := f.sink.Write(ctx, whole)
 	if err != nil {
 		return err
 	}
@@ -241,15 +241,4 @@ func (f *Flusher) release(ctx context.Context, claims []store.Claim) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	return f.queue.Release(ctx, claims)
-}
-
-func changes(claims []store.Claim) []Change {
-	changes := make([]Change, len(claims))
-	for i := range claims {
-		c := &claims[i]
-		changes[i] = Change{
-			ID: c.ID, Revision: c.Revision, Fields: c.Fields, Deleted: c.Deleted, Created: c.Created, Since: c.Since,
-		}
-	}
-	return changes
 }

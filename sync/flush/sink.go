@@ -3,23 +3,10 @@ package flush
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 )
-
-// Change is what one ticket brings to the sink: the fields that changed since the last confirmed flush.
-type Change struct {
-	ID       ticket.ID
-	Revision ticket.Revision
-	Fields   ticket.Fields
-	Deleted  bool
-	// Created, where it is not zero, says that the sink may not have the ticket's create yet: a row from before this
-	// revision belongs to another ticket and must not be changed.
-	Created ticket.Revision
-	// Since is when the oldest of the changes was made: where the sink does not have the ticket, that made it.
-	Since time.Time
-}
 
 // Result is what the sink did with one change: stored it, refused it, or left it for later.
 type Result struct {
@@ -46,9 +33,9 @@ type Refusal struct {
 
 // Sink is where changes are brought. A write is idempotent and never replaces a newer revision by an older one.
 type Sink interface {
-	// Write brings the changes, at most one per ticket, and returns one result per change, in their order. An error that
+	// Write brings the claims, at most one per ticket, and returns one result per claim, in their order. An error that
 	// wraps [ErrSinkDown], [ErrSinkPaused] or [ErrSinkForeign] concerns none of them: all are to be tried again.
-	Write(ctx context.Context, changes []Change) ([]Result, error)
+	Write(ctx context.Context, claims []store.Claim) ([]Result, error)
 }
 
 var (

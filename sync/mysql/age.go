@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -51,7 +52,7 @@ func (db *DB) Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.R
 
 // bornBy is since when, at the latest, a row's ticket has been there. A row at revision 0 was inserted by others, and one without
 // a time of creation may be of any age, whenever it was changed: both count as old.
-func bornBy(d *table.Definition, r *Row) ticket.Revision {
+func bornBy(d *table.Definition, r *store.Record) ticket.Revision {
 	const old = 1
 	created, there := r.Fields.Get(d.CreatedAt)
 	if !there || created.IsNull() {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -29,7 +29,7 @@ func TestSinceWhenThereIsATicket(t *testing.T) {
 func TestSinceWhenADeletedTicketIsKnown(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
-	write(t, db, flush.Change{ID: 1, Revision: 9, Deleted: true})
+	write(t, db, store.Claim{ID: 1, Revision: 9, Deleted: true})
 	wantBorn(t, db, map[ticket.ID]ticket.Revision{1: 9})
 }
 

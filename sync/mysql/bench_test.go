@@ -7,7 +7,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -28,7 +28,7 @@ func BenchmarkSink(b *testing.B) {
 				fillTickets(b, db, "ALTER TABLE wp_support_tickets "+kind.alter)
 			}
 			sink := mysql.NewSink(db)
-			changes := make([]flush.Change, benchRows)
+			changes := make([]store.Claim, benchRows)
 			revision := ticket.Revision(0)
 			for b.Loop() {
 				revision++

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/testenv"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -110,7 +110,7 @@ func TestConnectionLostBeforeTheAnswer(t *testing.T) {
 			if _, err := db.LoadDefinition(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			sink, changes := mysql.NewSink(db), []flush.Change{set(1, 7, "status", "open"), set(2, 8, "status", "open")}
+			sink, changes := mysql.NewSink(db), []store.Claim{set(1, 7, "status", "open"), set(2, 8, "status", "open")}
 			cut.trigger.Store(&c.trigger)
 			_, err := sink.Write(t.Context(), changes)
 			wantDown(t, err)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -23,8 +23,8 @@ func hard(t *testing.T) *mysql.DB {
 	return db
 }
 
-func deletion(id ticket.ID, revision ticket.Revision) flush.Change {
-	return flush.Change{ID: id, Revision: revision, Deleted: true}
+func deletion(id ticket.ID, revision ticket.Revision) store.Claim {
+	return store.Claim{ID: id, Revision: revision, Deleted: true}
 }
 
 func wantGone(t *testing.T, db *mysql.DB, id ticket.ID) {
@@ -74,14 +74,14 @@ func TestDeletionsAgainstLateWrites(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
 	for round := range ticket.ID(10) {
-		var writes, deletions []flush.Change
+		var writes, deletions []store.Claim
 		for i := range ticket.ID(10) {
 			id := round*10 + i + 1
 			writes = append(writes, set(id, 1, "status", "late"))
 			deletions = append(deletions, deletion(id, 2))
 		}
 		var both sync.WaitGroup
-		for _, changes := range [][]flush.Change{writes, deletions} {
+		for _, changes := range [][]store.Claim{writes, deletions} {
 			both.Go(func() {
 				if _, err := mysql.NewSink(db).Write(t.Context(), changes); err != nil {
 					t.Error(err)
@@ -99,6 +99,6 @@ func TestHardDeletesNeedTheMigration(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
 	exec(t, db, "DROP TABLE tickets_tombstones")
-	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{deletion(1, 1)})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{deletion(1, 1)})
 	wantPaused(t, err)
 }

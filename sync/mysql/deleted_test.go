@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -26,7 +26,7 @@ func TestDeletedTicketsOfATableThatRemovesRows(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
 	wantDeleted(t, db)
-	write(t, db, flush.Change{ID: 7, Revision: 5, Deleted: true}, flush.Change{ID: 3, Revision: 5, Deleted: true})
+	write(t, db, store.Claim{ID: 7, Revision: 5, Deleted: true}, store.Claim{ID: 3, Revision: 5, Deleted: true})
 	wantDeleted(t, db, 3, 7)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -71,7 +72,7 @@ func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
 			}
 			sink := mysql.NewSink(db)
 			bad, good := set(2, 7, "category", "bad"), set(3, 7, "subject", "good")
-			wants := func(later bool, changes ...flush.Change) {
+			wants := func(later bool, changes ...store.Claim) {
 				t.Helper()
 				results, err := sink.Write(t.Context(), changes)
 				if err != nil {
@@ -99,7 +100,7 @@ func TestAFullTableForEveryRowIsAnOutage(t *testing.T) {
 	exec(t, db, "CREATE TRIGGER tr BEFORE INSERT ON wp_support_tickets FOR EACH ROW "+
 		"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'full'")
 	sink := mysql.NewSink(db)
-	changes := make([]flush.Change, 100)
+	changes := make([]store.Claim, 100)
 	for i := range changes {
 		changes[i] = set(ticket.ID(i+1), 1, "status", "a")
 	}
@@ -117,7 +118,7 @@ func TestATriggerThatFailsForEveryRowIsAnOutage(t *testing.T) {
 	exec(t, db, "CREATE TABLE audit (a INT)")
 	exec(t, db, "CREATE TRIGGER tr BEFORE INSERT ON wp_support_tickets FOR EACH ROW INSERT INTO audit VALUES (1)")
 	sink := mysql.NewSink(db)
-	changes := []flush.Change{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a")}
+	changes := []store.Claim{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a")}
 	exec(t, db, "RENAME TABLE audit TO elsewhere")
 	_, err := sink.Write(t.Context(), changes)
 	wantDown(t, err)
@@ -147,9 +148,9 @@ func TestARightIsMissingOnTheTicketsTable(t *testing.T) {
 	exec(t, admin, "GRANT SELECT ON site.* TO writer")
 	exec(t, admin, "GRANT INSERT, UPDATE ON site.wp_support_tickets_seq TO writer")
 	db := open(t, mysql.Config{DSN: "writer:hush-hush@unix(" + server.Socket() + ")/site"})
-	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
 	wantDown(t, err) // 1142
 	exec(t, admin, "GRANT INSERT (ticket_id, revision), UPDATE ON site.wp_support_tickets TO writer")
-	_, err = mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	_, err = mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
 	wantDown(t, err) // 1143
 }

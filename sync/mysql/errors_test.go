@@ -10,6 +10,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -80,7 +81,7 @@ func TestARefusedRowHoldsUpNobody(t *testing.T) {
 		{1644, "category", "good", "bad"},
 	} {
 		first := ticket.ID(1000 * (i + 1))
-		var changes []flush.Change
+		var changes []store.Claim
 		for n := range ticket.ID(21) {
 			changes = append(changes, set(first+n, 7, c.field, c.good))
 		}
@@ -101,7 +102,7 @@ func TestARefusedRowHoldsUpNobody(t *testing.T) {
 	}
 }
 
-func ids(changes []flush.Change) []ticket.ID {
+func ids(changes []store.Claim) []ticket.ID {
 	all := make([]ticket.ID, len(changes))
 	for i := range changes {
 		all[i] = changes[i].ID
@@ -117,21 +118,21 @@ func TestAnswersThatNobodyNamed(t *testing.T) {
 	for name, c := range map[string]struct {
 		code  int
 		alter string
-		good  [2]flush.Change
-		bad   flush.Change
+		good  [2]store.Claim
+		bad   store.Claim
 	}{
 		"no partition": {
 			1526, "ALTER TABLE wp_support_tickets PARTITION BY RANGE (ticket_id) (PARTITION p VALUES LESS THAN (1000))",
-			[2]flush.Change{set(1, 7, "status", "open"), set(3, 7, "status", "open")}, set(5000, 7, "status", "open"),
+			[2]store.Claim{set(1, 7, "status", "open"), set(3, 7, "status", "open")}, set(5000, 7, "status", "open"),
 		},
 		"generated column": {
 			1411, "ALTER TABLE wp_support_tickets ADD COLUMN day DATE AS (STR_TO_DATE(category, '%Y-%m-%d')) STORED",
-			[2]flush.Change{set(1, 7, "category", "2026-01-02"), set(3, 7, "category", "2026-01-03")}, set(2, 7, "category", "no day"),
+			[2]store.Claim{set(1, 7, "category", "2026-01-02"), set(3, 7, "category", "2026-01-03")}, set(2, 7, "category", "no day"),
 		},
 		"a signal of its own": {
 			30001, `CREATE TRIGGER own BEFORE INSERT ON wp_support_tickets FOR EACH ROW
 				IF NEW.category = 'bad' THEN SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = 'our own rule'; END IF`,
-			[2]flush.Change{set(1, 7, "category", "good"), set(3, 7, "category", "good")}, set(2, 7, "category", "bad"),
+			[2]store.Claim{set(1, 7, "category", "good"), set(3, 7, "category", "good")}, set(2, 7, "category", "bad"),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestTableMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, db, "RENAME TABLE wp_support_tickets TO elsewhere")
-	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
 	wantPaused(t, err)
 	_, err = db.LoadDefinition(t.Context())
 	wantPaused(t, err)
@@ -179,7 +180,7 @@ func TestColumnMissing(t *testing.T) {
 	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN category")
 	_, err := db.Rows(t.Context(), []ticket.ID{1})
 	wantPaused(t, err)
-	_, err = mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 1, "category", "a")})
+	_, err = mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "category", "a")})
 	wantPaused(t, err)
 	if _, err := db.LoadDefinition(t.Context()); err != nil {
 		t.Fatal(err)
@@ -233,7 +234,7 @@ func TestLockWaitTimeout(t *testing.T) {
 		dsn += "?innodb_lock_wait_timeout=0" // fail at once; MySQL waits for a second at least
 	}
 	db := open(t, mysql.Config{DSN: dsn})
-	changes := []flush.Change{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a"), set(4, 1,
+	changes := []store.Claim{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a"), set(4, 1,
 		"status", "a")}
 	write(t, db, changes...)
 	for i := range changes {
@@ -282,7 +283,7 @@ func TestDeadlock(t *testing.T) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		results, err := sink.Write(t.Context(), []flush.Change{set(1, 2, "status", "b"), set(2, 2, "status", "b")})
+		results, err := sink.Write(t.Context(), []store.Claim{set(1, 2, "status", "b"), set(2, 2, "status", "b")})
 		done <- outcome{results, err}
 	}()
 	awaitLockWait(t, db)
@@ -327,7 +328,7 @@ func TestStatementsStayBelowThePacketLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := migrated(t, server.DSN("site"))
-	var changes []flush.Change
+	var changes []store.Claim
 	for id := range ticket.ID(10) {
 		changes = append(changes, set(id+1, 1, "note", strings.Repeat("'", 10_000))) // escaped: 20,000 bytes
 	}
@@ -360,7 +361,7 @@ func TestTheServerTakesNothing(t *testing.T) {
 	admin := migrated(t, server.DSN("site"))
 	exec(t, admin, "CREATE USER reader IDENTIFIED BY 'hush-hush'")
 	exec(t, admin, "GRANT SELECT ON site.* TO reader")
-	change := []flush.Change{set(1, 1, "status", "open")}
+	change := []store.Claim{set(1, 1, "status", "open")}
 	dsn := func(password string) string { return "reader:" + password + "@unix(" + server.Socket() + ")/site" }
 
 	_, err := mysql.NewSink(open(t, mysql.Config{DSN: dsn("hush-hush")})).Write(t.Context(), change)

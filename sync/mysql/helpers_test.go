@@ -5,6 +5,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -75,7 +76,7 @@ func lax(t *testing.T, db *mysql.DB, statement string) {
 }
 
 // write writes changes and fails the test on an error that concerns them all.
-func write(t *testing.T, db *mysql.DB, changes ...flush.Change) []flush.Result {
+func write(t *testing.T, db *mysql.DB, changes ...store.Claim) []flush.Result {
 	t.Helper()
 	results, err := mysql.NewSink(db).Write(t.Context(), changes)
 	if err != nil {
@@ -88,8 +89,8 @@ func write(t *testing.T, db *mysql.DB, changes ...flush.Change) []flush.Result {
 }
 
 // set is a change with fields given as name, value, name, value; the value NULL is null.
-func set(id ticket.ID, revision ticket.Revision, pairs ...string) flush.Change {
-	c := flush.Change{ID: id, Revision: revision}
+func set(id ticket.ID, revision ticket.Revision, pairs ...string) store.Claim {
+	c := store.Claim{ID: id, Revision: revision}
 	for i := 0; i < len(pairs); i += 2 {
 		value := ticket.Text(pairs[i+1])
 		if pairs[i+1] == "NULL" {
@@ -101,7 +102,7 @@ func set(id ticket.ID, revision ticket.Revision, pairs ...string) flush.Change {
 }
 
 // row reads one ticket, which must be there.
-func row(t *testing.T, db *mysql.DB, id ticket.ID) mysql.Row {
+func row(t *testing.T, db *mysql.DB, id ticket.ID) store.Record {
 	t.Helper()
 	rows, err := db.Rows(t.Context(), []ticket.ID{id})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -100,7 +101,7 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	_, definition := serving.LoadDefinition(t.Context())
 	_, rows := serving.MaxID(t.Context())
 	_, lease := mysql.NewSequence(serving).Lease(t.Context(), 1)
-	_, flushed := mysql.NewSink(serving).Write(t.Context(), []flush.Change{set(1, 1, "status", "open")})
+	_, flushed := mysql.NewSink(serving).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
 	for what, err := range map[string]error{
 		"definition": definition, "lease": lease, "flush": flushed, "read": rows, "guard": g.err,
 	} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -23,7 +24,7 @@ type Page struct {
 	Limit int
 	// Fits says of each row, in their order, whether it has room on the page. The page ends before the first that has none, unless
 	// that would make it empty. Optional.
-	Fits func(row *Row) bool
+	Fits func(row *store.Record) bool
 }
 
 // Mark is where a ticket stands in a sort. It stays where it is when tickets come and go.
@@ -35,7 +36,7 @@ type Mark struct {
 
 // List reads one page of a selection. next is nil where it is the last one. Errors are a [*table.FieldError] for what
 // the table cannot be asked for, or wrap [flush.ErrSinkDown] or [flush.ErrSinkPaused].
-func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, next *Mark, err error) {
+func (db *DB) List(ctx context.Context, s *ticket.Selection, p *Page) (tickets []store.Record, next *Mark, err error) {
 	const operation = "list tickets"
 	d, err := db.known(ctx)
 	if err != nil {
@@ -45,7 +46,7 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 	if err != nil {
 		return nil, nil, err
 	}
-	where, err := s.conditions(d)
+	where, err := conditionsOf(d, s)
 	if err == nil && p.After != nil {
 		err = by.behind(where, p)
 	}
@@ -64,7 +65,7 @@ func (db *DB) List(ctx context.Context, s *Selection, p *Page) (tickets []Row, n
 }
 
 // readPage reads limit rows, or those that fit; where there is one more, the mark of the last that was read.
-func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []Row, next *Mark, err error) {
+func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []store.Record, next *Mark, err error) {
 	var sorted sql.RawBytes
 	scanner.targets = append(scanner.targets, &sorted)
 	last := &Mark{}
@@ -89,12 +90,12 @@ func readPage(rows *sql.Rows, scanner *rowScanner, p *Page) (tickets []Row, next
 }
 
 // Count counts the tickets of a selection. Its errors are those of [DB.List].
-func (db *DB) Count(ctx context.Context, s *Selection) (int64, error) {
+func (db *DB) Count(ctx context.Context, s *ticket.Selection) (int64, error) {
 	d, err := db.known(ctx)
 	if err != nil {
 		return 0, err
 	}
-	where, err := s.conditions(d)
+	where, err := conditionsOf(d, s)
 	if err != nil {
 		return 0, err
 	}
@@ -104,15 +105,9 @@ func (db *DB) Count(ctx context.Context, s *Selection) (int64, error) {
 	return n, db.failure("count tickets", err)
 }
 
-// Group is how many tickets have a value.
-type Group struct {
-	Value ticket.Value
-	Count int64
-}
-
 // CountBy counts the tickets of a selection for each value of a field, the largest number first, those of equal number
 // by value. more says that there are more values than limit. Its errors are those of [DB.List].
-func (db *DB) CountBy(ctx context.Context, s *Selection, field string, limit int) (groups []Group, more bool, err error) {
+func (db *DB) CountBy(ctx context.Context, s *ticket.Selection, field string, limit int) (groups []ticket.Group, more bool, err error) {
 	const operation = "count tickets by a field"
 	d, err := db.known(ctx)
 	if err != nil {
@@ -122,7 +117,7 @@ func (db *DB) CountBy(ctx context.Context, s *Selection, field string, limit int
 	if err != nil {
 		return nil, false, err
 	}
-	where, err := s.conditions(d)
+	where, err := conditionsOf(d, s)
 	if err != nil {
 		return nil, false, err
 	}
@@ -138,7 +133,7 @@ func (db *DB) CountBy(ctx context.Context, s *Selection, field string, limit int
 			return groups, true, nil
 		}
 		var value sql.NullString
-		var g Group
+		var g ticket.Group
 		if err := rows.Scan(&value, &g.Count); err != nil {
 			return nil, false, db.failure(operation, err)
 		}

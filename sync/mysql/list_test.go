@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
 // listed returns the ids of one page.
-func listed(t *testing.T, db *mysql.DB, s *mysql.Selection, p *mysql.Page) ([]ticket.ID, *mysql.Mark) {
+func listed(t *testing.T, db *mysql.DB, s *ticket.Selection, p *mysql.Page) ([]ticket.ID, *mysql.Mark) {
 	t.Helper()
 	rows, next, err := db.List(t.Context(), s, p)
 	if err != nil {
@@ -29,7 +29,19 @@ func listed(t *testing.T, db *mysql.DB, s *mysql.Selection, p *mysql.Page) ([]ti
 	return ids, next
 }
 
-func with(filters ...mysql.Filter) mysql.Selection { return mysql.Selection{Filters: filters} }
+func with(filters ...ticket.Filter) ticket.Selection { return ticket.Selection{Where: filters} }
+
+// on asks for one of the values of a field.
+func on(field string, values []ticket.Value) ticket.Filter {
+	return ticket.Filter{Field: field, Values: values}
+}
+
+func containing(pairs ...string) (s ticket.Selection) {
+	for i := 0; i < len(pairs); i += 2 {
+		s.Contains = append(s.Contains, ticket.Field{Name: pairs[i], Value: ticket.Text(pairs[i+1])})
+	}
+	return s
+}
 
 func values(texts ...string) []ticket.Value {
 	v := make([]ticket.Value, len(texts))
@@ -53,30 +65,26 @@ func TestListFilters(t *testing.T) {
 			set(3, 1, "status", "closed", "customer_id", "8", "assigned_to", "4", "updated_at", "2026-11-03 10:00:00"),
 			set(4, 1, "status", "open", "customer_id", "7", "deleted_at", "2026-11-03 10:00:00"))
 		for name, c := range map[string]struct {
-			selection mysql.Selection
+			selection ticket.Selection
 			want      []ticket.ID
 		}{
-			"all but deleted": {mysql.Selection{}, []ticket.ID{1, 2, 3}},
-			"deleted too":     {mysql.Selection{Deleted: true}, []ticket.ID{1, 2, 3, 4}},
-			"equal":           {with(mysql.Filter{"customer_id", values("007")}), []ticket.ID{1, 2}},
-			"one of":          {with(mysql.Filter{"status", values("open", "closed")}), []ticket.ID{1, 3}},
-			"NULL":            {with(mysql.Filter{"assigned_to", values("NULL")}), []ticket.ID{1}},
-			"NULL or a value": {with(mysql.Filter{"assigned_to", values("4", "NULL")}), []ticket.ID{1, 3}},
+			"all but deleted": {ticket.Selection{}, []ticket.ID{1, 2, 3}},
+			"deleted too":     {ticket.Selection{Deleted: true}, []ticket.ID{1, 2, 3, 4}},
+			"equal":           {with(on("customer_id", values("007"))), []ticket.ID{1, 2}},
+			"one of":          {with(on("status", values("open", "closed"))), []ticket.ID{1, 3}},
+			"NULL":            {with(on("assigned_to", values("NULL"))), []ticket.ID{1}},
+			"NULL or a value": {with(on("assigned_to", values("4", "NULL"))), []ticket.ID{1, 3}},
 			"both": {with(
-				mysql.Filter{"status", values("open", "pending")}, mysql.Filter{"assigned_to", values("3")},
+				on("status", values("open", "pending")), on("assigned_to", values("3")),
 			), []ticket.ID{2}},
-			"from is inclusive, before is not": {mysql.Selection{Periods: []mysql.Period{
-				{"updated_at", ticket.Text("2026-11-01T10:00:00Z"), ticket.Text("2026-11-03 10:00:00")},
+			"from is inclusive, before is not": {ticket.Selection{Updated: ticket.Period{
+				From: ticket.Text("2026-11-01T10:00:00Z"), Before: ticket.Text("2026-11-03 10:00:00"),
 			}}, []ticket.ID{1, 2}},
-			"open end": {mysql.Selection{Periods: []mysql.Period{
-				{Field: "updated_at", From: ticket.Text("2026-11-02")},
-			}}, []ticket.ID{2, 3}},
-			"contains":             {mysql.Selection{Texts: []mysql.Contained{{"subject", "drucker"}}}, []ticket.ID{1, 2}},
-			"contains no wildcard": {mysql.Selection{Texts: []mysql.Contained{{"subject", "100%"}}}, []ticket.ID{2}},
-			"contains both": {mysql.Selection{
-				Texts: []mysql.Contained{{"subject", "r"}, {"category", "print"}},
-			}, []ticket.ID{2}},
-			"none": {with(mysql.Filter{"status", values("lost")}), []ticket.ID{}},
+			"open end":             {ticket.Selection{Updated: ticket.Period{From: ticket.Text("2026-11-02")}}, []ticket.ID{2, 3}},
+			"contains":             {containing("subject", "drucker"), []ticket.ID{1, 2}},
+			"contains no wildcard": {containing("subject", "100%"), []ticket.ID{2}},
+			"contains both":        {containing("subject", "r", "category", "print"), []ticket.ID{2}},
+			"none":                 {with(on("status", values("lost"))), []ticket.ID{}},
 		} {
 			ids, next := listed(t, db, &c.selection, &mysql.Page{Limit: 10})
 			if !slices.Equal(ids, c.want) || next != nil {
@@ -86,7 +94,7 @@ func TestListFilters(t *testing.T) {
 				t.Errorf("%s: counted %d (%v), want %d", name, n, err, len(c.want))
 			}
 		}
-		rows, _, err := db.List(t.Context(), &mysql.Selection{}, &mysql.Page{Limit: 1})
+		rows, _, err := db.List(t.Context(), &ticket.Selection{}, &mysql.Page{Limit: 1})
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows (%v)", len(rows), err)
 		}
@@ -107,7 +115,7 @@ func TestCountBy(t *testing.T) {
 		for field, want := range map[string]string{
 			"status": "[open 2] [closed 1]", "assigned_to": "[NULL 2] [3 1]",
 		} {
-			groups, more, err := db.CountBy(t.Context(), &mysql.Selection{}, field, 2)
+			groups, more, err := db.CountBy(t.Context(), &ticket.Selection{}, field, 2)
 			var got []string
 			for _, g := range groups {
 				text := g.Value.Text()
@@ -120,20 +128,20 @@ func TestCountBy(t *testing.T) {
 				t.Errorf("by %s: %v, more %t (%v), want %s", field, got, more, err, want)
 			}
 		}
-		open := with(mysql.Filter{"status", values("open")})
+		open := with(on("status", values("open")))
 		if groups, _, err := db.CountBy(t.Context(), &open, "assigned_to", 5); err != nil || len(groups) != 2 {
 			t.Errorf("a part: %v (%v), want two groups", groups, err)
 		}
-		if groups, more, err := db.CountBy(t.Context(), &mysql.Selection{}, "status", 1); err != nil || !more || len(groups) != 1 {
+		if groups, more, err := db.CountBy(t.Context(), &ticket.Selection{}, "status", 1); err != nil || !more || len(groups) != 1 {
 			t.Errorf("with a limit of 1: %v, more %t (%v)", groups, more, err)
 		}
 		for _, field := range []string{"lost", "extra"} {
 			var refused *table.FieldError
-			if _, _, err := db.CountBy(t.Context(), &mysql.Selection{}, field, 5); !errors.As(err, &refused) {
+			if _, _, err := db.CountBy(t.Context(), &ticket.Selection{}, field, 5); !errors.As(err, &refused) {
 				t.Errorf("by %s: %v, want it refused", field, err)
 			}
 		}
-		search := mysql.Selection{Texts: []mysql.Contained{{"customer_id", "7"}}}
+		search := containing("customer_id", "7")
 		var refused *table.FieldError
 		if _, err := db.Count(t.Context(), &search); !errors.As(err, &refused) {
 			t.Errorf("a number searched for a text: %v, want it refused", err)
@@ -147,7 +155,7 @@ func TestListPages(t *testing.T) {
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
 		exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN stage ENUM('new','done','begun')")
-		var changes []flush.Change
+		var changes []store.Claim
 		for i := range 60 {
 			changes = append(changes, set(ticket.ID(i+1), 1,
 				"status", []string{"open", "Open", "closed"}[i%3], "priority", []string{"NULL", "high", "", "Ärger"}[i%4],
@@ -159,11 +167,11 @@ func TestListPages(t *testing.T) {
 		for _, sort := range []string{"", "updated_at", "created_at", "priority", "status", "customer_id", "stage"} {
 			for _, descending := range []bool{false, true} {
 				page := &mysql.Page{Sort: sort, Descending: descending, Limit: 100}
-				want, _ := listed(t, db, &mysql.Selection{}, page)
+				want, _ := listed(t, db, &ticket.Selection{}, page)
 				var got []ticket.ID
 				page.Limit = 7
 				for {
-					ids, next := listed(t, db, &mysql.Selection{}, page)
+					ids, next := listed(t, db, &ticket.Selection{}, page)
 					got = append(got, ids...)
 					if page.After = next; next == nil {
 						break
@@ -182,25 +190,25 @@ func TestListRefuses(t *testing.T) {
 	db := private(t)
 	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN score DOUBLE, ADD COLUMN notes JSON")
 	for name, c := range map[string]struct {
-		selection mysql.Selection
+		selection ticket.Selection
 		page      mysql.Page
 		field     string
 	}{
-		"a field without a column": {with(mysql.Filter{"channel", values("x")}), mysql.Page{}, "channel"},
-		"the revision":             {with(mysql.Filter{"revision", values("1")}), mysql.Page{}, "revision"},
+		"a field without a column": {with(on("channel", values("x"))), mysql.Page{}, "channel"},
+		"the revision":             {with(on("revision", values("1"))), mysql.Page{}, "revision"},
 		"an injection": {
-			with(mysql.Filter{"status` OR 1=1 -- ", values("1")}), mysql.Page{}, "status` OR 1=1 -- ",
+			with(on("status` OR 1=1 -- ", values("1"))), mysql.Page{}, "status` OR 1=1 -- ",
 		},
-		"no number": {with(mysql.Filter{"customer_id", values("seven")}), mysql.Page{}, "customer_id"},
-		"too long":  {with(mysql.Filter{"status", values(strings.Repeat("x", 33))}), mysql.Page{}, "status"},
+		"no number": {with(on("customer_id", values("seven"))), mysql.Page{}, "customer_id"},
+		"too long":  {with(on("status", values(strings.Repeat("x", 33)))), mysql.Page{}, "status"},
 		"no date": {
-			mysql.Selection{Periods: []mysql.Period{{Field: "created_at", From: ticket.Text("soon")}}}, mysql.Page{}, "created_at",
+			ticket.Selection{Created: ticket.Period{From: ticket.Text("soon")}}, mysql.Page{}, "created_at",
 		},
-		"JSON":           {with(mysql.Filter{"notes", values("{}")}), mysql.Page{}, "notes"},
-		"sort by nought": {mysql.Selection{}, mysql.Page{Sort: "channel"}, "channel"},
-		"sort by a sum":  {mysql.Selection{}, mysql.Page{Sort: "score"}, "score"},
+		"JSON":           {with(on("notes", values("{}"))), mysql.Page{}, "notes"},
+		"sort by nought": {ticket.Selection{}, mysql.Page{Sort: "channel"}, "channel"},
+		"sort by a sum":  {ticket.Selection{}, mysql.Page{Sort: "score"}, "score"},
 		"another's mark": {
-			mysql.Selection{}, mysql.Page{Sort: "updated_at", After: &mysql.Mark{Value: ticket.Text("high"), ID: 1}},
+			ticket.Selection{}, mysql.Page{Sort: "updated_at", After: &mysql.Mark{Value: ticket.Text("high"), ID: 1}},
 			"updated_at",
 		},
 	} {
@@ -210,6 +218,20 @@ func TestListRefuses(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Field != c.field {
 			t.Errorf("%s: error %v, want %s refused", name, err, c.field)
 		}
+	}
+}
+
+func TestPeriodOfATimeThatTheTableLacks(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN created_at")
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := db.Count(t.Context(), &ticket.Selection{Created: ticket.Period{From: ticket.Text("2026-11-01")}})
+	var refused *table.FieldError
+	if !errors.As(err, &refused) || refused.Field != "created_at" || refused.Rule != table.RuleUnknown {
+		t.Errorf("error %v, want created_at refused", err)
 	}
 }
 
@@ -231,7 +253,7 @@ func TestListOfAnExistingTable(t *testing.T) {
 				deleted = 1
 			}
 			exec(t, db, "UPDATE "+name+" SET deleted_at = ? WHERE id = 2", deleted)
-			s := with(mysql.Filter{"status", values("open")})
+			s := with(on("status", values("open")))
 			if ids, _ := listed(t, db, &s, &mysql.Page{Limit: 10, Sort: "status"}); !slices.Equal(ids, []ticket.ID{1}) {
 				t.Errorf("%s: tickets %v, want 1", mark, ids)
 			}
@@ -254,7 +276,7 @@ func TestListPagesOverZeroDates(t *testing.T) {
 	var got []ticket.ID
 	page := &mysql.Page{Sort: "created_at", Limit: 1}
 	for {
-		ids, next := listed(t, db, &mysql.Selection{}, page)
+		ids, next := listed(t, db, &ticket.Selection{}, page)
 		got = append(got, ids...)
 		if page.After = next; next == nil {
 			break

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -28,7 +28,7 @@ type row struct {
 // floorGrain is what floors are rounded down to, so that creates of one flush share a statement.
 const floorGrain = time.Second
 
-// floorOf returns below which revision a row that a create meets belongs to another ticket, for [flush.Change].Created; zero
+// floorOf returns below which revision a row that a create meets belongs to another ticket, for [store.Claim].Created; zero
 // where the change is no create. A row that SQL or another plugin has inserted is at 0. Revisions that are ahead of the clock lie
 // so close together that nothing is rounded: in one second of them may be what ticketd did in minutes.
 func floorOf(created, now ticket.Revision) ticket.Revision {
@@ -82,7 +82,7 @@ func newPlan(d *table.Definition) *plan {
 
 // add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
 // added.
-func (p *plan) add(index int, c *flush.Change) (unplaced string) {
+func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	d := p.definition
 	r := row{id: c.ID, revision: c.Revision, at: index, deletion: c.Deleted, floor: floorOf(c.Created, p.now)}
 	if c.Deleted && d.DeletedAt == "" {
@@ -124,7 +124,7 @@ func (p *plan) add(index int, c *flush.Change) (unplaced string) {
 
 // needsLife says whether a change is to keep away from a row that is marked as deleted. One that sets the mark itself deletes,
 // or takes that back; a create brings the column's default with it and does neither.
-func (p *plan) needsLife(c *flush.Change) bool {
+func (p *plan) needsLife(c *store.Claim) bool {
 	if p.definition.DeletedAt == "" {
 		return false
 	}

@@ -6,22 +6,14 @@ import (
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Row is one ticket as the table holds it.
-type Row struct {
-	ID       ticket.ID
-	Revision ticket.Revision
-	// Deleted says that the row carries the mark of a soft delete.
-	Deleted bool
-	// Fields are all of the table's, NULLs included, then those of the extra column.
-	Fields ticket.Fields
-}
-
-// Rows reads the tickets in one query, ordered by id; those that have no row are left out. Errors wrap
+// Rows reads the tickets in one query, ordered by id; those that have no row are left out. A row that ticketd has never written has
+// the revision 0. The fields are all of the table's, NULLs included, then those of the extra column. Errors wrap
 // [flush.ErrSinkDown] or [flush.ErrSinkPaused].
-func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
+func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	const operation = "read tickets"
 	if len(ids) == 0 {
 		return nil, nil
@@ -42,7 +34,7 @@ func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]Row, error) {
 	}
 	defer rows.Close()
 	scanner := db.newRowScanner(d)
-	var all []Row
+	var all []store.Record
 	for rows.Next() {
 		row, err := scanner.scan(rows)
 		if err != nil {
@@ -106,14 +98,14 @@ func (db *DB) newRowScanner(d *table.Definition) *rowScanner {
 	return s
 }
 
-func (s *rowScanner) scan(rows *sql.Rows) (Row, error) {
+func (s *rowScanner) scan(rows *sql.Rows) (store.Record, error) {
 	if err := rows.Scan(s.targets...); err != nil {
-		return Row{}, err
+		return store.Record{}, err
 	}
 	s.odd.saw(s.id, &s.revision)
 	d := s.definition
-	row := Row{
-		ID: s.id, Revision: s.revision.Revision, Deleted: s.deleted,
+	row := store.Record{
+		ID: s.id, Revision: s.revision.Revision, Full: true, Deleted: s.deleted,
 		Fields: make(ticket.Fields, 0, len(d.Columns)),
 	}
 	for i := range d.Columns {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/internal/testenv"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -68,7 +68,7 @@ func TestDeletionWithoutARow(t *testing.T) {
 	t.Parallel()
 	const later = 1_700_000_000_000_000
 	db := existing(t)
-	results := write(t, db, flush.Change{ID: 9, Revision: later, Created: 5, Deleted: true}, deletion(1, later))
+	results := write(t, db, store.Claim{ID: 9, Revision: later, Created: 5, Deleted: true}, deletion(1, later))
 	wantStored(t, results, later, later)
 	wantGone(t, db, 9)
 	if !row(t, db, 1).Deleted {

@@ -8,33 +8,6 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Selection says which tickets are asked for. The zero Selection is all that are not deleted.
-type Selection struct {
-	// Filters and Periods must hold altogether.
-	Filters []Filter
-	Periods []Period
-	Texts   []Contained
-	// Deleted asks for tickets too that carry the mark of a soft delete.
-	Deleted bool
-}
-
-// Filter asks that a field has one of the values, at least one; NULL is a value.
-type Filter struct {
-	Field  string
-	Values []ticket.Value
-}
-
-// Period asks that a field is at or after From and before Before; NULL leaves an end open.
-type Period struct {
-	Field        string
-	From, Before ticket.Value
-}
-
-// Contained asks that a field contains a text, as the column's collation compares; the text is not empty.
-type Contained struct {
-	Field, Text string
-}
-
 // conditions are the parts of a WHERE, all of which must hold.
 type conditions struct {
 	parts []string
@@ -53,21 +26,22 @@ func (w *conditions) text() string {
 	return " WHERE " + strings.Join(w.parts, " AND ")
 }
 
-// conditions checks the selection against the table. The error is a [*table.FieldError].
-func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
+// conditionsOf checks a selection against the table. The error is a [*table.FieldError].
+func conditionsOf(d *table.Definition, s *ticket.Selection) (*conditions, error) {
 	where := &conditions{}
-	for i := range s.Filters {
-		if err := where.filter(d, &s.Filters[i]); err != nil {
+	for i := range s.Where {
+		if err := where.filter(d, &s.Where[i]); err != nil {
 			return nil, err
 		}
 	}
-	for i := range s.Periods {
-		if err := where.period(d, &s.Periods[i]); err != nil {
-			return nil, err
-		}
+	if err := where.period(d, "created_at", d.CreatedAt, s.Created); err != nil {
+		return nil, err
 	}
-	for _, c := range s.Texts {
-		if err := where.contained(d, c); err != nil {
+	if err := where.period(d, "updated_at", d.UpdatedAt, s.Updated); err != nil {
+		return nil, err
+	}
+	for i := range s.Contains {
+		if err := where.contained(d, &s.Contains[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +55,7 @@ func (s *Selection) conditions(d *table.Definition) (*conditions, error) {
 	return where, nil
 }
 
-func (w *conditions) filter(d *table.Definition, f *Filter) error {
+func (w *conditions) filter(d *table.Definition, f *ticket.Filter) error {
 	c, err := asked(d, f.Field)
 	if err != nil {
 		return err
@@ -107,8 +81,15 @@ func (w *conditions) filter(d *table.Definition, f *Filter) error {
 	return nil
 }
 
-func (w *conditions) period(d *table.Definition, p *Period) error {
-	c, err := asked(d, p.Field)
+// period asks for a span of the time that has this meaning, in the field that the table has for that.
+func (w *conditions) period(d *table.Definition, meaning, field string, p ticket.Period) error {
+	if p.Open() {
+		return nil
+	}
+	if field == "" {
+		return &table.FieldError{Field: meaning, Rule: table.RuleUnknown, Reason: "the table has no such column"}
+	}
+	c, err := asked(d, field)
 	if err != nil {
 		return err
 	}
@@ -128,18 +109,18 @@ func (w *conditions) period(d *table.Definition, p *Period) error {
 	return nil
 }
 
-func (w *conditions) contained(d *table.Definition, c Contained) error {
-	column, err := asked(d, c.Field)
+func (w *conditions) contained(d *table.Definition, c *ticket.Field) error {
+	column, err := asked(d, c.Name)
 	if err != nil {
 		return err
 	}
 	switch column.Kind {
 	case table.Char, table.Varchar, table.Text:
 		// LOCATE knows no wildcards, so nothing in the text has to be escaped.
-		w.add("LOCATE(?,"+quote(column.Name)+")>0", c.Text)
+		w.add("LOCATE(?,"+quote(column.Name)+")>0", c.Value.Text())
 		return nil
 	default:
-		return &table.FieldError{Field: c.Field, Rule: table.RuleFormat, Reason: "only columns of text can be searched"}
+		return &table.FieldError{Field: c.Name, Rule: table.RuleFormat, Reason: "only columns of text can be searched"}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -98,7 +98,7 @@ func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
 	if _, err := mysql.NewSequence(db).Lease(t.Context(), 10); err != nil {
 		t.Errorf("lease ids: %v", err)
 	}
-	results := write(t, db, flush.Change{ID: 3, Revision: 7, Deleted: true})
+	results := write(t, db, store.Claim{ID: 3, Revision: 7, Deleted: true})
 	if results[0].Refused != nil {
 		t.Errorf("the deletion was refused: %+v", results[0].Refused)
 	}
@@ -171,7 +171,7 @@ func TestAReadOnlyServerSaysSo(t *testing.T) {
 	}
 	before := connection()
 	run(t, admin, "SET GLOBAL read_only = 1")
-	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 2, "status", "closed")})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 2, "status", "closed")})
 	wantDown(t, err)
 	if err == nil || !strings.Contains(err.Error(), "1290") || !strings.Contains(err.Error(), "--read-only") {
 		t.Errorf("the error is %v; want the server's words", err)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -124,10 +124,10 @@ func auto(create string) string {
 
 func wantCount(t *testing.T, db *mysql.DB, want int64) {
 	t.Helper()
-	if n, err := db.Count(t.Context(), &mysql.Selection{}); err != nil || n != want {
+	if n, err := db.Count(t.Context(), &ticket.Selection{}); err != nil || n != want {
 		t.Errorf("%d tickets, error %v; want %d", n, err, want)
 	}
-	tickets, _, err := db.List(t.Context(), &mysql.Selection{}, &mysql.Page{Limit: 10})
+	tickets, _, err := db.List(t.Context(), &ticket.Selection{}, &mysql.Page{Limit: 10})
 	if err != nil || int64(len(tickets)) != want {
 		t.Errorf("%d tickets listed, error %v; want %d", len(tickets), err, want)
 	}
@@ -144,7 +144,7 @@ func stranger(t *testing.T) *mysql.DB {
 	return db
 }
 
-func acknowledged(c flush.Change, at ticket.Revision) flush.Change {
+func acknowledged(c store.Claim, at ticket.Revision) store.Claim {
 	c.Created = at
 	return c
 }
@@ -225,7 +225,7 @@ func TestAChangeIsNotWrittenIntoTheOwnersTrash(t *testing.T) {
 	exec(t, db, "CREATE TABLE tickets (id INT PRIMARY KEY, status VARCHAR(9), must INT NOT NULL, deleted_at DATETIME NOT NULL)")
 	exec(t, db, "INSERT INTO tickets VALUES (1, 'kept', 0, '2026-01-02')")
 	migrate(t, db, mysql.MigrateOptions{})
-	for i, change := range []flush.Change{set(1, 10, "status", "late"), set(1, 11, "status", "late", "must", "1")} {
+	for i, change := range []store.Claim{set(1, 10, "status", "late"), set(1, 11, "status", "late", "must", "1")} {
 		wantStored(t, write(t, db, change), change.Revision)
 		wantFields(t, db, 1, change.Revision, "status", "kept")
 		if i == 0 {
@@ -330,7 +330,7 @@ func TestMovingIntoASideTable(t *testing.T) {
 		t.Errorf("the column is there:\n%s", text)
 	}
 	// A daemon that ran meanwhile meets a table without the column, and reads its definition again.
-	_, err := mysql.NewSink(db).Write(t.Context(), []flush.Change{set(1, 12, "status", "x")})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 12, "status", "x")})
 	wantPaused(t, err)
 	db = open(t, config)
 	wantStored(t, write(t, db, set(1, 9, "status", "older"), set(2, 30, "status", "late"), set(3, 5, "status", "ours")), 10, 30, 5)
@@ -390,7 +390,7 @@ func TestReadersDoNotReadTheWholeSideTable(t *testing.T) {
 	exec(t, db, "INSERT INTO tickets_ticketd (ticket_id, revision) SELECT id, id FROM tickets")
 	wantFields(t, db, 900, 900)
 	before := reads(t, db)
-	if _, _, err := db.List(t.Context(), &mysql.Selection{}, &mysql.Page{Limit: 5, Descending: true}); err != nil {
+	if _, _, err := db.List(t.Context(), &ticket.Selection{}, &mysql.Page{Limit: 5, Descending: true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Rows(t.Context(), []ticket.ID{1, 2, 3}); err != nil {

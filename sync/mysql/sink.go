@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/table"
 )
@@ -31,7 +32,7 @@ func (s *Sink) Statements() int64 { return s.statements.Load() }
 // Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read it again
 // after [flush.ErrSinkPaused]. Where the database refuses rows for their data, the table may be another than the definition
 // says, which lays out the statements: it is read again, and where it has changed the rows get a second chance.
-func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Result, error) {
+func (s *Sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	d, err := s.db.known(ctx)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,7 @@ func (s *Sink) Write(ctx context.Context, changes []flush.Change) ([]flush.Resul
 	if now == nil {
 		return results, nil
 	}
-	second := make([]flush.Change, len(refused))
+	second := make([]store.Claim, len(refused))
 	for i, at := range refused {
 		second[i] = changes[at]
 	}
@@ -75,7 +76,7 @@ func refusedByData(results []flush.Result) []int {
 }
 
 // write brings the changes as the definition lays them out.
-func (s *Sink) write(ctx context.Context, d *table.Definition, changes []flush.Change) ([]flush.Result, error) {
+func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.Claim) ([]flush.Result, error) {
 	packet, err := s.db.maxPacket(ctx)
 	if err != nil {
 		return nil, err
@@ -129,7 +130,7 @@ type write struct {
 
 // plan lays out the changes. A field without a place may mean that the definition is older than the one by which
 // another daemon let it pass, so it is read again, once, before the change is refused.
-func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.Change) (*plan, error) {
+func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.Claim) (*plan, error) {
 	for fresh := false; ; fresh = true {
 		p := newPlan(d)
 		clear(w.results)
@@ -159,7 +160,7 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []flush.C
 // marked makes sure that a deletion carries its mark, and that alone: what was changed before it is moot, and may be what the
 // table refuses. It may have been accepted when the table had no column for the mark. Its revision is a time, which makes
 // the mark the same at every attempt.
-func marked(c flush.Change, d *table.Definition) flush.Change {
+func marked(c store.Claim, d *table.Definition) store.Claim {
 	if !c.Deleted || d.DeletedAt == "" {
 		return c
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -156,7 +156,7 @@ func TestBatchesAreCutByRowsAndSorted(t *testing.T) {
 	server, name := testenv.SharedMariaDB(t)
 	migrated(t, server.DSN(name))
 	db := open(t, mysql.Config{DSN: server.DSN(name), MaxRows: 10})
-	var changes []flush.Change
+	var changes []store.Claim
 	for id := range ticket.ID(25) {
 		changes = append(changes, set(25-id, ticket.Revision(1000+id), "status", "open"))
 	}
@@ -189,7 +189,7 @@ func TestConcurrentWritersLeaveTheHighestRevision(t *testing.T) {
 		all.Go(func() {
 			sink := mysql.NewSink(db)
 			for _, round := range order.Perm(rounds) {
-				var changes []flush.Change
+				var changes []store.Claim
 				for id := range ticket.ID(tickets) {
 					revision := ticket.Revision(round*writers + w + 1)
 					changes = append(changes, set(id+1, revision, "status", revision.String(), "subject", revision.String()))
@@ -220,7 +220,7 @@ func TestSoftDeletes(t *testing.T) {
 		t.Error("not deleted")
 	}
 	// Accepted when the table had no such column: the mark comes from the revision.
-	bare := flush.Change{ID: 2, Revision: 1_767_323_045_000_000, Deleted: true}
+	bare := store.Claim{ID: 2, Revision: 1_767_323_045_000_000, Deleted: true}
 	wantStored(t, write(t, db, bare), bare.Revision)
 	if beside(t) { // no row is made in somebody else's table only to be marked
 		wantGone(t, db, 2)

@@ -18,7 +18,7 @@ const now ticket.Revision = 1_764_000_000_000_000
 const second = ticket.Revision(1_000_000)
 
 // created is the change that brings a new ticket, at the revision under which it was acknowledged or at a later one.
-func created(id, acknowledged, revision ticket.Revision, pairs ...string) flush.Change {
+func created(id, acknowledged, revision ticket.Revision, pairs ...string) store.Claim {
 	c := set(ticket.ID(id), revision, pairs...)
 	c.Created = acknowledged
 	return c
@@ -152,7 +152,7 @@ func TestACreateThatWasDeletedMeanwhile(t *testing.T) {
 	t.Parallel()
 	db := private(t)
 	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (16, 'precious')")
-	gone := func(id ticket.ID) flush.Change {
+	gone := func(id ticket.ID) store.Claim {
 		c := created(ticket.Revision(id), now, now+second, "subject", "new")
 		c.Deleted = true
 		return c
@@ -265,7 +265,7 @@ func TestCreatesRaceWithSQL(t *testing.T) {
 	sink := mysql.NewSink(db)
 	var refused int
 	for first := 1; first <= tickets; first += 20 {
-		var changes []flush.Change
+		var changes []store.Claim
 		for id := first; id < first+20; id++ {
 			changes = append(changes, created(ticket.Revision(id), now, now, "subject", "ours", "category", "ours"))
 		}

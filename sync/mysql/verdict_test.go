@@ -9,7 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -254,7 +254,7 @@ func atDoor(t *testing.T, db *mysql.DB, value string) (ticket.Value, error) {
 func wantHeld(t *testing.T, db *mysql.DB, value string, held ticket.Value) {
 	t.Helper()
 	exec(t, db, "DELETE FROM "+db.Definition().Table)
-	results := write(t, db, flush.Change{ID: 2, Revision: 1, Fields: ticket.Fields{{Name: "v", Value: held}}})
+	results := write(t, db, store.Claim{ID: 2, Revision: 1, Fields: ticket.Fields{{Name: "v", Value: held}}})
 	if results[0].Refused != nil {
 		t.Errorf("%q: the door lets %q pass, the server says %v", value, held.Text(), results[0].Refused)
 		return

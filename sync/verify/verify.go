@@ -9,7 +9,6 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // Store is the store's side.
@@ -23,7 +22,7 @@ type Store interface {
 
 // Table is the sink's side.
 type Table interface {
-	Rows(ctx context.Context, ids []ticket.ID) ([]mysql.Row, error)
+	Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error)
 }
 
 // Kind names a difference.
@@ -148,7 +147,7 @@ func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Differen
 	if err != nil {
 		return nil, err
 	}
-	byID := make(map[ticket.ID]*mysql.Row, len(rows))
+	byID := make(map[ticket.ID]*store.Record, len(rows))
 	for i := range rows {
 		byID[rows[i].ID] = &rows[i]
 	}
@@ -162,7 +161,7 @@ func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Differen
 }
 
 // judge says what is wrong with one ticket, or nil.
-func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
+func judge(r *store.Record, indexed bool, row *store.Record) *Difference {
 	d := &Difference{ID: r.ID, revision: r.Revision}
 	switch {
 	case r.Err != nil:
@@ -189,7 +188,7 @@ func judge(r *store.Record, indexed bool, row *mysql.Row) *Difference {
 }
 
 // different names the fields of a clean copy that are not what the row has. What a whole copy does not hold is NULL.
-func different(r *store.Record, row *mysql.Row) []string {
+func different(r *store.Record, row *store.Record) []string {
 	var names []string
 	for _, f := range r.Fields {
 		if v, _ := row.Fields.Get(f.Name); v != f.Value {
