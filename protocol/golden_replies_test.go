@@ -1,6 +1,9 @@
 package protocol
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // sampleResult is one reply of a method, with the result understood.
 type sampleResult struct {
@@ -8,6 +11,8 @@ type sampleResult struct {
 	method Method
 	result Result
 }
+
+type deadLetter = ticket.Letter // where a variable has the package's name
 
 func sampleResults() []sampleResult {
 	const revision = 1764000000000001
@@ -46,10 +51,10 @@ func sampleResults() []sampleResult {
 		}},
 		{10, MethodList, &ListResult{Tickets: []*Ticket{ticket}, Next: "WyJ1cGRhdGVkX2F0Il0"}},
 		{11, MethodCount, &CountResult{Count: 70000}},
-		{12, MethodDeadList, &DeadListResult{Letters: []Letter{{
-			ID: 812, Revision: revision, Code: 4025, Reason: "CONSTRAINT `priority` failed", AtMS: 1764000000001, Deleted: false,
+		{12, MethodDeadList, &DeadListResult{Letters: []Letter{{Letter: deadLetter{
+			ID: 812, Revision: revision, Code: 4025, Reason: "CONSTRAINT `priority` failed", At: time.UnixMilli(1764000000001),
 			Fields: []Field{{Name: "priority", Value: Text("forbidden")}, {Name: "assigned_to", Value: Null}},
-		}}}},
+		}}}}},
 		{13, MethodDeadRetry, &CountResult{Count: 2}},
 		{14, MethodDeadDrop, &CountResult{Count: 0}},
 	}

@@ -71,7 +71,7 @@ type CreateParams struct {
 	Change
 	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
 	ID     int64
-	Fields []Field
+	Fields Fields
 	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
 	// no parameter of the wire.
 	Accepted time.Time
@@ -81,7 +81,7 @@ type CreateParams struct {
 type SetParams struct {
 	Change
 	ID     int64
-	Fields []Field
+	Fields Fields
 	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
 	IfRevision int64
 	// MustExist refuses the change unless there is the ticket.
@@ -96,7 +96,7 @@ type SetParams struct {
 // TicketFields are the fields to set in one ticket.
 type TicketFields struct {
 	ID     int64
-	Fields []Field
+	Fields Fields
 	// Err is set where this pair alone is refused before it reaches the site; Fields are then to be ignored. The
 	// other pairs are to be made all the same.
 	Err *Error

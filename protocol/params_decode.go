@@ -178,12 +178,12 @@ func (d *decoder) ticketIDs(least int, into *[]int64) *Error {
 }
 
 // fields reads a fields map. After an error the decoder stands somewhere within it.
-func (d *decoder) fields(into *[]Field) *Error {
+func (d *decoder) fields(into *Fields) *Error {
 	n, ok := d.mapLen()
 	if !ok || n < 1 || n > MaxFields {
 		return Invalid("fields", "fields is a map of 1 to %d fields", MaxFields)
 	}
-	fields := make([]Field, 0, n)
+	fields := make(Fields, 0, n)
 	for range n {
 		name, ok := d.key()
 		if !ok || !ValidName(name) {

@@ -39,7 +39,7 @@ type SetManyResult struct {
 type Ticket struct {
 	ID       int64
 	Revision int64
-	Fields   []Field
+	Fields   Fields
 	// Stale says that Redis did not answer: changes that wait there may be missing.
 	Stale bool
 	// Cut says that the ticket is larger than a frame: of its longest values the beginning alone is there, or not all of its fields

@@ -1,19 +1,14 @@
 package protocol
 
-// Letter is one dead letter: a ticket with changes that MySQL refuses.
+import (
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// Letter is one dead letter, as a reply has it.
 type Letter struct {
-	ID int64
-	// Revision is that of the refused state.
-	Revision int64
-	// Code and Reason are MySQL's.
-	Code   int64
-	Reason string
-	// AtMS is when it was refused, in milliseconds since 1970.
-	AtMS int64
-	// Deleted says that the refused change is the ticket's deletion.
-	Deleted bool
-	// Fields are those whose change MySQL does not have; there may be none where the ticket was deleted.
-	Fields []Field
+	ticket.Letter
 	// Cut says of Fields what [Ticket].Cut says: the letters of the page are larger than a frame.
 	Cut bool
 }
@@ -48,15 +43,21 @@ func (d *decoder) letter(l *Letter) bool {
 	err := d.object("letter", func(key string) bool {
 		switch key {
 		case "id":
-			return d.count(&l.ID)
+			return d.count((*int64)(&l.ID))
 		case "revision":
-			return d.count(&l.Revision)
+			return d.count((*int64)(&l.Revision))
 		case "code":
-			return d.count(&l.Code)
+			var code int64
+			known := d.count(&code)
+			l.Code = int(code)
+			return known
 		case "reason":
 			return d.text(&l.Reason)
 		case "at_ms":
-			return d.count(&l.AtMS)
+			var ms int64
+			known := d.count(&ms)
+			l.At = time.UnixMilli(ms)
+			return known
 		case "deleted":
 			return d.flag(&l.Deleted)
 		case "fields":
@@ -88,11 +89,11 @@ func (l *Letter) encode(e *Encoder) {
 		e.str("cut")
 		e.bool(true)
 	}
-	e.pair("id", l.ID)
-	e.pair("revision", l.Revision)
-	e.pair("code", l.Code)
+	e.pair("id", int64(l.ID))
+	e.pair("revision", int64(l.Revision))
+	e.pair("code", int64(l.Code))
 	e.pairStr("reason", cut(l.Reason, maxReason))
-	e.pair("at_ms", l.AtMS)
+	e.pair("at_ms", max(l.At.UnixMilli(), 0))
 	e.str("deleted")
 	e.bool(l.Deleted)
 	e.str("fields")

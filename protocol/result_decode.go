@@ -140,12 +140,12 @@ func (d *decoder) fieldValue() (v Value, ok bool) {
 }
 
 // ticketFields reads a ticket's fields as the daemon sends them.
-func (d *decoder) ticketFields(into *[]Field) bool {
+func (d *decoder) ticketFields(into *Fields) bool {
 	n, ok := d.mapLen()
 	if !ok {
 		return false
 	}
-	fields := make([]Field, 0, min(n, MaxFields)) // a table may have more columns than a request may name
+	fields := make(Fields, 0, min(n, MaxFields)) // a table may have more columns than a request may name
 	for range n {
 		name, ok := d.key()
 		if !ok {

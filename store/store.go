@@ -250,26 +250,6 @@ type Receipt struct {
 	Ahead bool
 }
 
-// DeadLetter is a ticket that the next place refuses: it stays dirty and readable, and leaves the queue until somebody
-// retries it or a later write changes it.
-type DeadLetter struct {
-	ID       ticket.ID
-	Revision ticket.Revision
-	// Code is the next place's number for the refusal, e.g. MySQL's 1406.
-	Code   int
-	Reason string
-	At     time.Time
-}
-
-// Letter is a dead letter with what it holds up.
-type Letter struct {
-	DeadLetter
-	// Fields are those whose change the next place does not have.
-	Fields ticket.Fields
-	// Deleted says that the ticket's deletion is among what the next place does not have.
-	Deleted bool
-}
-
 // Backlog counts what waits.
 type Backlog struct {
 	Dirty, Dead int64
@@ -319,7 +299,7 @@ type Queue interface {
 	// Release gives claims back unflushed: they are due again when they were due before.
 	Release(ctx context.Context, claims []Claim) error
 	// Park takes tickets out of the queue that the next place refuses. One that changed since is left in the queue.
-	Park(ctx context.Context, letters []DeadLetter) error
+	Park(ctx context.Context, letters []ticket.Letter) error
 	// DirtyIDs returns the tickets that were dirty and not parked throughout the call, in no order.
 	DirtyIDs(ctx context.Context) ([]ticket.ID, error)
 	// Backlog counts what waits. Next to an error it may have what is known all the same.
@@ -329,7 +309,7 @@ type Queue interface {
 // DeadLetters is the side of a store that operators use: what to do with tickets that the next place refuses.
 type DeadLetters interface {
 	// Letters returns up to limit dead letters of tickets above after, by ticket id; fewer are the last ones.
-	Letters(ctx context.Context, after ticket.ID, limit int) ([]Letter, error)
+	Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error)
 	// Retry puts dead letters back into the queue, due at now, and returns how many. Other tickets are passed over.
 	Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error)
 	// Drop gives up what the next place refuses: it forgets the tickets, so that they are read from there again. It returns

@@ -49,7 +49,7 @@ func newDeadList(o *options) *cobra.Command {
 
 func allLetters(ctx context.Context, c *protocol.Client) ([]protocol.Letter, error) {
 	var letters []protocol.Letter
-	for after := int64(0); ; after = letters[len(letters)-1].ID {
+	for after := int64(0); ; after = int64(letters[len(letters)-1].ID) {
 		page, err := c.DeadList(ctx, after, listPage)
 		letters = append(letters, page...)
 		if err != nil || len(page) < listPage {
@@ -77,7 +77,7 @@ func writeLetters(w io.Writer, letters []protocol.Letter, format string) error {
 	return table.Flush()
 }
 
-func since(l *protocol.Letter) string { return time.UnixMilli(l.AtMS).UTC().Format(time.RFC3339) }
+func since(l *protocol.Letter) string { return l.At.UTC().Format(time.RFC3339) }
 
 func newDeadShow(o *options) *cobra.Command {
 	var format string
@@ -96,7 +96,7 @@ func newDeadShow(o *options) *cobra.Command {
 				switch {
 				case err != nil:
 					return err
-				case len(letters) == 0 || letters[0].ID != int64(id):
+				case len(letters) == 0 || letters[0].ID != id:
 					return fmt.Errorf("ticket %d is no dead letter", id)
 				case format == "json":
 					return writeLetters(o.out, letters, format)
@@ -119,12 +119,12 @@ func writeLetter(w io.Writer, l *protocol.Letter) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	return writeTicket(w, &protocol.Ticket{ID: l.ID, Revision: l.Revision, Fields: l.Fields})
+	return writeTicket(w, &protocol.Ticket{ID: int64(l.ID), Revision: int64(l.Revision), Fields: l.Fields})
 }
 
 func letterJSON(l *protocol.Letter) map[string]any {
-	letter := ticketJSON(&protocol.Ticket{ID: l.ID, Revision: l.Revision, Fields: l.Fields, Cut: l.Cut})
-	letter["code"], letter["reason"], letter["at_ms"], letter["deleted"] = l.Code, l.Reason, l.AtMS, l.Deleted
+	letter := ticketJSON(&protocol.Ticket{ID: int64(l.ID), Revision: int64(l.Revision), Fields: l.Fields, Cut: l.Cut})
+	letter["code"], letter["reason"], letter["at_ms"], letter["deleted"] = l.Code, l.Reason, l.At.UnixMilli(), l.Deleted
 	return letter
 }
 

@@ -6,8 +6,6 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
-	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/sync/table"
 )
 
 // DeadList implements [daemon.Site].
@@ -29,7 +27,10 @@ func (s *Site) DeadList(ctx context.Context, p *protocol.DeadListParams) (protoc
 			return protocol.DeadListResult{}, answer(err)
 		}
 		for i := range letters {
-			wire := letterToWire(d, &letters[i])
+			wire := protocol.Letter{Letter: letters[i]}
+			for n := range wire.Fields {
+				wire.Fields[n].Value = wireValue(d, wire.Fields[n])
+			}
 			wire.CutTo(left / (limit - len(result.Letters))) // its share: what others leave is for those after them
 			left -= wire.Bytes()
 			result.Letters = append(result.Letters, wire)
@@ -40,17 +41,6 @@ func (s *Site) DeadList(ctx context.Context, p *protocol.DeadListParams) (protoc
 		after = letters[n-1].ID
 	}
 	return result, nil
-}
-
-func letterToWire(d *table.Definition, l *store.Letter) protocol.Letter {
-	wire := protocol.Letter{
-		ID: int64(l.ID), Revision: int64(l.Revision), Code: int64(l.Code), Reason: l.Reason,
-		AtMS: max(l.At.UnixMilli(), 0), Deleted: l.Deleted, Fields: make([]protocol.Field, len(l.Fields)),
-	}
-	for n, f := range l.Fields {
-		wire.Fields[n] = protocol.Field{Name: f.Name, Value: wireValue(d, f)}
-	}
-	return wire
 }
 
 // DeadRetry implements [daemon.Site].
@@ -91,7 +81,7 @@ func (s *Site) eachDead(ctx context.Context, p *protocol.DeadParams, do func([]t
 	}
 }
 
-func idsOfLetters(letters []store.Letter) []ticket.ID {
+func idsOfLetters(letters []ticket.Letter) []ticket.ID {
 	ids := make([]ticket.ID, len(letters))
 	for i := range letters {
 		ids[i] = letters[i].ID

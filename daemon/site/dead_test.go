@@ -26,7 +26,7 @@ func TestDeadLetters(t *testing.T) {
 		if err != nil || len(page.Letters) != 2 || page.Letters[0].ID != 2 || page.Letters[1].ID != 4 {
 			t.Fatalf("letters %+v (%v), want those of 2 and 4", page, err)
 		}
-		if l := page.Letters[0]; l.Code != 4025 || len(l.Fields) == 0 || l.AtMS == 0 {
+		if l := page.Letters[0]; l.Code != 4025 || len(l.Fields) == 0 || l.At.IsZero() {
 			t.Errorf("letter %+v", l)
 		}
 		n, err := d.DeadDrop(t.Context(), &protocol.DeadParams{IDs: []int64{1, 3}})

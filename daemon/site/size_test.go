@@ -150,8 +150,8 @@ func TestLargeDeadLettersAreCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := store.DeadLetter{ID: id, Revision: made.Revision, Reason: "Data too long"}
-		if err := letters.Park(t.Context(), []store.DeadLetter{l}); err != nil {
+		l := ticket.Letter{ID: id, Revision: made.Revision, Reason: "Data too long"}
+		if err := letters.Park(t.Context(), []ticket.Letter{l}); err != nil {
 			t.Fatal(err)
 		}
 	}

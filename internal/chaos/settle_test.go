@@ -140,9 +140,9 @@ func letters(t *testing.T, c *protocol.Client) []history.Row {
 		for _, one := range page {
 			t.Logf("dead letter of ticket %d: %d %s", one.ID, one.Code, one.Reason)
 			rows = append(rows, history.Row{
-				Ticket: one.ID, Revision: one.Revision, Deleted: one.Deleted, Fields: fromWire(one.Fields),
+				Ticket: int64(one.ID), Revision: int64(one.Revision), Deleted: one.Deleted, Fields: fromWire(one.Fields),
 			})
-			after = one.ID
+			after = int64(one.ID)
 		}
 		if len(page) < protocol.MaxTickets {
 			return rows

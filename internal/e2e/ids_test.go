@@ -114,7 +114,7 @@ func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 			t.Fatalf("letters %+v, %v; want 2", letters, err)
 		}
 		for i, l := range letters {
-			if l.ID != first+1+2*int64(i) || !strings.Contains(l.Reason, "create the ticket again") {
+			if int64(l.ID) != first+1+2*int64(i) || !strings.Contains(l.Reason, "create the ticket again") {
 				t.Errorf("letter %+v, want that of a row's id, which says what to do", l)
 			}
 		}

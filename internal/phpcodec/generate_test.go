@@ -5,7 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -215,10 +217,10 @@ func (g generator) answer() (frame []byte, says protocol.Result, failure *protoc
 	default:
 		letters := &protocol.DeadListResult{Letters: []protocol.Letter{}}
 		for range g.few(20) {
-			letters.Letters = append(letters.Letters, protocol.Letter{
-				ID: g.revision(), Revision: g.revision(), Code: g.revision(), Reason: g.said(), AtMS: g.revision(),
-				Deleted: g.chance(2), Fields: g.ticket().Fields,
-			})
+			letters.Letters = append(letters.Letters, protocol.Letter{Letter: ticket.Letter{
+				ID: ticket.ID(g.revision()), Revision: ticket.Revision(g.revision()), Code: int(g.revision()), Reason: g.said(),
+				At: time.UnixMilli(g.revision()), Deleted: g.chance(2), Fields: g.ticket().Fields,
+			}})
 		}
 		says = letters
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/memory"
@@ -81,7 +80,7 @@ func (r reader) ids() []ticket.ID {
 	return ids
 }
 
-func (w *writer) letter(l *store.DeadLetter) {
+func (w *writer) letter(l *ticket.Letter) {
 	w.Int(int64(l.ID))
 	w.Int(int64(l.Revision))
 	w.Int(int64(l.Code))
@@ -89,8 +88,8 @@ func (w *writer) letter(l *store.DeadLetter) {
 	w.Time(l.At)
 }
 
-func (r reader) letter() store.DeadLetter {
-	return store.DeadLetter{ID: r.ID(), Revision: r.Revision(), Code: int(r.Int()), Reason: r.Text(), At: r.Time()}
+func (r reader) letter() ticket.Letter {
+	return ticket.Letter{ID: r.ID(), Revision: r.Revision(), Code: int(r.Int()), Reason: r.Text(), At: r.Time()}
 }
 
 func (w *writer) state(s *memory.State) {

@@ -46,7 +46,7 @@ type entry struct {
 	expires  time.Time       // of the mutation's request id
 
 	receipts []store.Receipt
-	letters  []store.DeadLetter
+	letters  []ticket.Letter
 	ids      []ticket.ID
 	at       time.Time
 	state    memory.State

@@ -20,14 +20,14 @@ func samples() []entry {
 	fields := ticket.Fields{
 		{Name: "status", Value: ticket.Text("open")}, {Name: "category"}, {Name: "subject", Value: ticket.Text("")},
 	}
-	letter := store.DeadLetter{ID: 7, Revision: 8, Code: 1406, Reason: "Data too long", At: at}
+	letter := ticket.Letter{ID: 7, Revision: 8, Code: 1406, Reason: "Data too long", At: at}
 	return []entry{
 		{kind: kindMutation, revision: 9, expires: at, mutation: store.Mutation{
 			Kind: store.Create, ID: 812, Fields: fields, Proposed: 8, Due: at, RequestID: "r-1",
 		}},
 		{kind: kindMutation, revision: 9, mutation: store.Mutation{Kind: store.Delete, ID: 1<<63 - 1, Due: at}},
 		{kind: kindAck, receipts: []store.Receipt{{ID: 1, Revision: 2}, {ID: 3, Revision: 1 << 52, Ahead: true}}},
-		{kind: kindPark, letters: []store.DeadLetter{letter}},
+		{kind: kindPark, letters: []ticket.Letter{letter}},
 		{kind: kindRetry, at: at, ids: []ticket.ID{1, 2}},
 		{kind: kindDrop, ids: []ticket.ID{1}},
 		{kind: kindState, state: memory.State{

@@ -89,8 +89,8 @@ func (r *rig) ack(t *testing.T, id ticket.ID, revision ticket.Revision) {
 
 func (r *rig) park(t *testing.T, id ticket.ID, revision ticket.Revision) {
 	t.Helper()
-	l := store.DeadLetter{ID: id, Revision: revision, Code: 1406, Reason: "Data too long", At: r.now}
-	if err := r.Park(t.Context(), []store.DeadLetter{l}); err != nil {
+	l := ticket.Letter{ID: id, Revision: revision, Code: 1406, Reason: "Data too long", At: r.now}
+	if err := r.Park(t.Context(), []ticket.Letter{l}); err != nil {
 		t.Fatalf("Park: %v", err)
 	}
 }

@@ -42,6 +42,6 @@ func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) { return s.in
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) { return s.index.Backlog(ctx) }
 
 // Letters implements [store.DeadLetters].
-func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	return s.index.Letters(ctx, after, limit)
 }

@@ -102,7 +102,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 }
 
 // Park implements [store.Queue].
-func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
+func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	var records [][]byte
 	for part := range slices.Chunk(letters, chunk) {
 		records = append(records, (&entry{kind: kindPark, letters: part}).encode())

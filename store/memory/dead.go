@@ -7,14 +7,13 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store"
 )
 
 // Letters implements [store.DeadLetters].
-func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var letters []store.Letter
+	var letters []ticket.Letter
 	for _, id := range slices.Sorted(maps.Keys(s.dead)) {
 		if id <= after {
 			continue
@@ -23,7 +22,9 @@ func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]store.
 			break
 		}
 		e := s.dead[id]
-		letters = append(letters, store.Letter{DeadLetter: *e.letter, Fields: e.values(true), Deleted: e.deleted != 0})
+		l := *e.letter
+		l.Fields, l.Deleted = e.values(true), e.deleted != 0
+		letters = append(letters, l)
 	}
 	return letters, nil
 }

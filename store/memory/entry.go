@@ -20,7 +20,7 @@ type entry struct {
 	created  ticket.Revision // see [store.Claim].Created, while the next place has not got it
 	since    int64
 	due      int64
-	letter   *store.DeadLetter
+	letter   *ticket.Letter
 	full     bool
 	gone     bool
 

@@ -111,7 +111,7 @@ func (s *Store) Release(_ context.Context, claims []store.Claim) error {
 }
 
 // Park implements [store.Queue].
-func (s *Store) Park(_ context.Context, letters []store.DeadLetter) error {
+func (s *Store) Park(_ context.Context, letters []ticket.Letter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range letters {

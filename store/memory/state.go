@@ -19,7 +19,7 @@ type State struct {
 	// none.
 	Born, Created ticket.Revision
 	Since, Due    time.Time
-	Letter        *store.DeadLetter // nil: none
+	Letter        *ticket.Letter // nil: none
 	Fields        []FieldState
 }
 

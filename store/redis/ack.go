@@ -64,7 +64,7 @@ type letter struct {
 }
 
 // Park implements [store.Queue].
-func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
+func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	for _, l := range letters {
 		text, err := json.Marshal(letter{Revision: l.Revision, Code: l.Code, Reason: l.Reason, At: l.At})
 		if err != nil {

@@ -272,7 +272,7 @@ func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	dead := h.must(t, change(2, field("status", "bad")))
 	if err := errors.Join(
 		h.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: flushed}}),
-		h.Park(t.Context(), []store.DeadLetter{{ID: 2, Revision: dead, At: time.Now()}}),
+		h.Park(t.Context(), []ticket.Letter{{ID: 2, Revision: dead, At: time.Now()}}),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestLostDeadLetter(t *testing.T) {
 	p := newPair(t)
 	h := p.host(t, "a")
 	h.must(t, change(1, field("status", "old")))
-	if err := h.Park(t.Context(), []store.DeadLetter{{ID: 1, Revision: 1 << 52, At: time.Now()}}); err != nil {
+	if err := h.Park(t.Context(), []ticket.Letter{{ID: 1, Revision: 1 << 52, At: time.Now()}}); err != nil {
 		t.Fatal(err)
 	}
 	p.behind(t)

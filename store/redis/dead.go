@@ -9,17 +9,16 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store"
 )
 
 // Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time:
 // letters are exceptions that somebody looks at, not a queue that is worked on.
-func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	ids, err := s.deadIDs(ctx, after)
 	if err != nil {
 		return nil, wrap("dead letters", err)
 	}
-	var letters []store.Letter
+	var letters []ticket.Letter
 	for len(ids) > 0 && len(letters) < limit {
 		n := min(limit-len(letters), len(ids), maxClaim)
 		hashes, err := s.hashes(ctx, ids[:n])
@@ -56,19 +55,19 @@ func (s *Store) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, erro
 }
 
 // readLetter reads a dead letter out of its ticket's hash; false where a write has revived the ticket since.
-func readLetter(id ticket.ID, hash map[string]string) (store.Letter, bool) {
+func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 	text, dead := hash[fieldDead]
 	if !dead {
-		return store.Letter{}, false
+		return ticket.Letter{}, false
 	}
 	var l letter
 	if err := json.Unmarshal([]byte(text), &l); err != nil {
 		l.Reason = "the reason cannot be read: " + err.Error() // it is dead all the same, and can be retried or dropped
 	}
 	c := claim(id, hash, 0)
-	return store.Letter{
-		DeadLetter: store.DeadLetter{ID: id, Revision: c.Revision, Code: l.Code, Reason: l.Reason, At: l.At},
-		Fields:     c.Fields, Deleted: c.Deleted,
+	return ticket.Letter{
+		ID: id, Revision: c.Revision, Code: l.Code, Reason: l.Reason, At: l.At,
+		Fields: c.Fields, Deleted: c.Deleted,
 	}, true
 }
 

@@ -59,7 +59,7 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 	for i, c := range claims {
 		receipts[i] = store.Receipt{ID: c.ID, Revision: c.Revision}
 	}
-	must("park", s.Park(t.Context(), []store.DeadLetter{{ID: 2, Revision: claims[1].Revision, At: time.Now()}}))
+	must("park", s.Park(t.Context(), []ticket.Letter{{ID: 2, Revision: claims[1].Revision, At: time.Now()}}))
 	_, err := s.Backlog(t.Context())
 	must("backlog", err)
 	claim(1, 3)

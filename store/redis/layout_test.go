@@ -256,7 +256,7 @@ func TestOutOfMemory(t *testing.T) {
 		t.Errorf("backlog %+v (%v), want one dirty ticket", got, err)
 	}
 	// With HSET for its first write the script is refused (tried by hand).
-	err = s.Park(t.Context(), []store.DeadLetter{{ID: 2, Revision: claims[1].Revision, Code: 1406, Reason: "too long"}})
+	err = s.Park(t.Context(), []ticket.Letter{{ID: 2, Revision: claims[1].Revision, Code: 1406, Reason: "too long"}})
 	if err != nil {
 		t.Fatalf("park without memory: %v", err)
 	}

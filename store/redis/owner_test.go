@@ -44,7 +44,7 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 		"claim ids": func(ctx context.Context) error { _, err := s.ClaimIDs(ctx, now, ids, time.Minute); return err },
 		"ack":       func(ctx context.Context) error { return s.Ack(ctx, []store.Receipt{{ID: 1, Revision: 1 << 52}}) },
 		"release":   func(ctx context.Context) error { return s.Release(ctx, []store.Claim{{ID: 1, Due: time.UnixMilli(1)}}) },
-		"park":      func(ctx context.Context) error { return s.Park(ctx, []store.DeadLetter{{ID: 1, Revision: 1, At: now}}) },
+		"park":      func(ctx context.Context) error { return s.Park(ctx, []ticket.Letter{{ID: 1, Revision: 1, At: now}}) },
 		"dirty ids": func(ctx context.Context) error { _, err := s.DirtyIDs(ctx); return err },
 		"backlog":   func(ctx context.Context) error { _, err := s.Backlog(ctx); return err },
 		"letters":   func(ctx context.Context) error { _, err := s.Letters(ctx, 0, 10); return err },

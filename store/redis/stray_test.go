@@ -130,7 +130,7 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 		"fill":      func() error { return s.Fill(t.Context(), []store.Record{row}, []ticket.Revision{0}) },
 		"forget":    func() error { return s.Forget(t.Context(), ids(5), []ticket.Revision{0}) },
 		"park": func() error {
-			return s.Park(t.Context(), []store.DeadLetter{{ID: 5, Revision: revision, At: time.Now()}})
+			return s.Park(t.Context(), []ticket.Letter{{ID: 5, Revision: revision, At: time.Now()}})
 		},
 		"release": func() error { return s.Release(t.Context(), claims) },
 		"repair":  func() error { _, _, err := s.Repair(t.Context(), ids(5)); return err },

@@ -27,8 +27,8 @@ func TestADroppedDeletionLeavesNoTombstone(t *testing.T) {
 			if err != nil || len(claims) != 1 {
 				t.Fatalf("claimed %+v (%v)", claims, err)
 			}
-			letter := store.DeadLetter{ID: 1, Revision: claims[0].Revision, Code: 1644, Reason: "no deletions", At: time.Now()}
-			if err := h.Park(t.Context(), []store.DeadLetter{letter}); err != nil {
+			letter := ticket.Letter{ID: 1, Revision: claims[0].Revision, Code: 1644, Reason: "no deletions", At: time.Now()}
+			if err := h.Park(t.Context(), []ticket.Letter{letter}); err != nil {
 				t.Fatal(err)
 			}
 			var where store.Store = h

@@ -211,7 +211,7 @@ func (s *Store) Release(ctx context.Context, claims []store.Claim) error {
 }
 
 // Park implements [store.Queue].
-func (s *Store) Park(ctx context.Context, letters []store.DeadLetter) error {
+func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	return s.next.Park(ctx, letters)
 }
 
@@ -240,7 +240,7 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 }
 
 // Letters implements [store.DeadLetters].
-func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	return s.next.Letters(ctx, after, limit)
 }
 

@@ -351,14 +351,14 @@ func (p *patient) Fill(ctx context.Context, rows []store.Record, bases []ticket.
 	return p.Store.Fill(ctx, rows, bases)
 }
 
-func (p *patient) Park(ctx context.Context, letters []store.DeadLetter) error {
+func (p *patient) Park(ctx context.Context, letters []ticket.Letter) error {
 	if err := p.settle(ctx); err != nil {
 		return err
 	}
 	return p.Store.Park(ctx, letters)
 }
 
-func (p *patient) Letters(ctx context.Context, after ticket.ID, limit int) ([]store.Letter, error) {
+func (p *patient) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	if err := p.settle(ctx); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func (b *bench) dead(t *testing.T, id ticket.ID) ticket.Revision {
 	return claims[0].Revision
 }
 
-func (b *bench) letters(t *testing.T, after ticket.ID, limit int) []store.Letter {
+func (b *bench) letters(t *testing.T, after ticket.ID, limit int) []ticket.Letter {
 	t.Helper()
 	letters, err := b.Store.Letters(t.Context(), after, limit)
 	if err != nil {

@@ -171,8 +171,8 @@ func testRelease(t *testing.T, b *bench) {
 
 func (b *bench) park(t *testing.T, c store.Claim) {
 	t.Helper()
-	letter := store.DeadLetter{ID: c.ID, Revision: c.Revision, Code: 1406, Reason: "Data too long", At: b.now}
-	if err := b.Store.Park(t.Context(), []store.DeadLetter{letter}); err != nil {
+	letter := ticket.Letter{ID: c.ID, Revision: c.Revision, Code: 1406, Reason: "Data too long", At: b.now}
+	if err := b.Store.Park(t.Context(), []ticket.Letter{letter}); err != nil {
 		t.Fatalf("Park: %v", err)
 	}
 }

@@ -115,7 +115,7 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 		return Moved{}, errors.Join(err, f.release(ctx, claims))
 	}
 	var receipts []store.Receipt
-	var letters, void []store.DeadLetter
+	var letters, void []ticket.Letter
 	var again []store.Claim
 	var left Moved       // with Later alone
 	var rest []ticket.ID // of these only the oldest changes were claimed
@@ -128,12 +128,12 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 			left.Later, left.reason = append(left.Later, claim.ID), result.Later
 		case result.Refused != nil:
 			f.locked.remove(claim.ID)
-			letters = append(letters, store.DeadLetter{
+			letters = append(letters, ticket.Letter{
 				ID: claim.ID, Revision: claim.Newest, Code: result.Refused.Code, Reason: result.Refused.Reason, At: time.Now(),
 			})
 		case result.Void:
 			f.locked.remove(claim.ID)
-			void = append(void, store.DeadLetter{
+			void = append(void, ticket.Letter{
 				ID: claim.ID, Revision: claim.Newest, At: time.Now(),
 				Reason: "a deletion of a ticket that MySQL never had: its id belongs to another ticket; drop the dead letter",
 			})
@@ -199,7 +199,7 @@ func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) 
 // settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken. Rows count
 // from the sink's answer on: whoever sees that nothing is dirty any more finds all of them counted.
 func (f *Flusher) settle(
-	ctx context.Context, receipts []store.Receipt, letters, void []store.DeadLetter, again []store.Claim,
+	ctx context.Context, receipts []store.Receipt, letters, void []ticket.Letter, again []store.Claim,
 ) (Moved, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -218,7 +218,7 @@ func (f *Flusher) settle(
 
 // giveUp forgets deletions that are void, as an operator does who drops a dead letter: the queue then reads the id's ticket from
 // the sink, and no tombstone is left of it.
-func (f *Flusher) giveUp(ctx context.Context, void []store.DeadLetter) error {
+func (f *Flusher) giveUp(ctx context.Context, void []ticket.Letter) error {
 	if len(void) == 0 {
 		return nil
 	}

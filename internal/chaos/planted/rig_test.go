@@ -217,7 +217,9 @@ func (r *rig) letters(t *testing.T) []history.Row {
 	}
 	var rows []history.Row
 	for _, one := range found {
-		rows = append(rows, history.Row{Ticket: one.ID, Revision: one.Revision, Deleted: one.Deleted, Fields: subjectOf(one.Fields)})
+		rows = append(rows, history.Row{
+			Ticket: int64(one.ID), Revision: int64(one.Revision), Deleted: one.Deleted, Fields: subjectOf(one.Fields),
+		})
 	}
 	return rows
 }
