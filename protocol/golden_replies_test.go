@@ -3,6 +3,8 @@ package protocol
 import (
 	"slices"
 	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
 )
 
 // sampleResult is one reply of a method, with the result understood.
