@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,22 +65,29 @@ func (i *inspector) look(ctx context.Context) {
 		}
 	}
 	i.found.Store(&found)
+	var looks sync.WaitGroup // a site waits for the daemons of its other hosts, and for its MySQL
 	for _, s := range i.queues() {
-		unread := s.Refresh(ctx)
-		if unread != nil { // the flusher and the readers say so when it matters
-			s.log.Debug().Err(unread).Msg("the table's definition cannot be read")
-		}
-		dropped, err := s.backend.look(ctx)
-		if err != nil {
-			s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
-		} else if dropped > 0 {
-			s.log.Info().Int("dropped", dropped).
-				Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
-		}
-		if err == nil && unread == nil {
-			if err := s.otherKeys.look(ctx, s); err != nil { // the flusher says so when it matters
-				s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
-			}
+		looks.Go(func() { lookAt(ctx, s) })
+	}
+	looks.Wait()
+}
+
+// lookAt looks at one site's keys, and then at its table.
+func lookAt(ctx context.Context, s *runningSite) {
+	dropped, err := s.backend.look(ctx)
+	if err != nil {
+		s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
+	} else if dropped > 0 {
+		s.log.Info().Int("dropped", dropped).
+			Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
+	}
+	unread := s.Refresh(ctx)
+	if unread != nil { // the flusher and the readers say so when it matters
+		s.log.Debug().Err(unread).Msg("the table's definition cannot be read")
+	}
+	if err == nil && unread == nil {
+		if err := s.otherKeys.look(ctx, s); err != nil { // the flusher says so when it matters
+			s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
 		}
 	}
 }

@@ -62,7 +62,8 @@
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local journal, fence = ARGV[2], ARGV[3]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal)
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run')
+local doubt = known[6] and known[7] ~= known[6] -- clean copies may be older than the next place, see doubt.go
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
@@ -114,7 +115,9 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
 	local rev = bounded(held[1])
-	if (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) and not ahead then -- see store.Mutation.Predates
+	if doubt and held[1] and not held[2] and required ~= 0 and held[8] ~= known[6] then
+		return required > 0 and 1 or 5, 0
+	elseif (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) and not ahead then -- see store.Mutation.Predates
 		return 10, rev
 	elseif required > 0 and required ~= rev then
 		return 1, rev
@@ -241,7 +244,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and (first ~= id or reused) then
 		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new')
+	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new', '_line')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'

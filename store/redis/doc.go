@@ -27,6 +27,7 @@
 //	_d:_new     its create has not arrived in the sink, which must hold no ticket of this id from before this revision
 //	_born       when a mutation was accepted that made the hash, in µs by the clocks; absent where a row did
 //	_made       a create made the ticket, when _born says
+//	_line       the process that served the partition when a row completed the ticket while clean copies were in doubt
 //	_kept       the highest revision that a daemon has applied again in a filling without a floor, until raise.lua has been here
 //	_full       the hash holds the whole ticket: a field that is absent is NULL
 //	_gone       the ticket was deleted

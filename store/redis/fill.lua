@@ -30,6 +30,10 @@ end
 
 local rev = ARGV[2]
 local set, row = { KEYS[1], '_rev', rev, '_full', '1' }, {}
+local process = redis.call('HMGET', KEYS[2], 'line', 'run')
+if process[1] and process[1] ~= process[2] then -- clean copies are in doubt; this one is not
+	set[#set + 1], set[#set + 2] = '_line', process[1]
+end
 if ARGV[3] == '1' then
 	set[#set + 1] = '_gone'
 	set[#set + 1] = '1'

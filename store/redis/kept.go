@@ -42,6 +42,7 @@ type kept struct {
 	run        string // of the process that the partition was on last; empty before the first change of process
 	generation int    // counts those changes, and fillings of an empty Redis
 	owed       bool   // something kept has not been applied to the process that serves the partition now
+	doubt      bool   // that process may not have been reconciled, see doubt.go
 	settled    int    // the generation, plus one, of which it is known that all hosts have applied theirs
 	// since when claims wait for other daemons, and in which generation
 	waiting   time.Time
@@ -332,11 +333,27 @@ func (k *kept) replaced(run string) bool {
 		return false
 	}
 	if run != "" {
-		k.run = run
+		k.run, k.doubt = run, true
 	}
 	k.generation++
 	k.owed = true
 	return true
+}
+
+// doubted says in which generation the partition's clean copies may be in doubt; see doubt.go.
+func (k *kept) doubted() (generation int, doubt bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.generation, k.doubt
+}
+
+// trusted notes that nothing is in doubt, unless the partition was replaced meanwhile.
+func (k *kept) trusted(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation == generation {
+		k.doubt = false
+	}
 }
 
 // owes says whether something kept of a ticket has not been applied again.

@@ -23,15 +23,12 @@ const (
 	fieldNew      = "_new" // in a mark alone
 	fieldBorn     = "_born"
 	fieldDead     = "_dead"
+	fieldLine     = "_line"
 	markPrefix    = "_d:"
 )
 
-// Get implements [store.Tickets]: one round trip.
-func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
-	hashes, err := s.hashes(ctx, ids)
-	if err != nil {
-		return nil, wrap("get", err)
-	}
+// records are what the hashes hold.
+func (s *Store) records(ids []ticket.ID, hashes []map[string]string) []store.Record {
 	records := make([]store.Record, len(ids))
 	for i, hash := range hashes {
 		records[i] = record(ids[i], hash)
@@ -42,7 +39,7 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 		}
 		s.opts.Clock.Observe(records[i].Revision)
 	}
-	return records, nil
+	return records
 }
 
 // hashes reads whole tickets in one round trip. It is nil for a ticket whose key holds something else, and empty for one that is
