@@ -569,8 +569,8 @@ func TestCreatedTicketIsReadFromItsRow(t *testing.T) {
 	}
 }
 
-// Redis goes back to a state in which a clean copy is older than its row. Until the copies have been reconciled neither is it shown
-// nor does a condition on its revision hold; what a row has completed since is trusted.
+// Redis goes back to a state in which a clean copy is older than its row. Until the copies have been reconciled neither is it
+// shown nor does a condition on its revision hold; what a row has completed since is trusted.
 func TestCleanCopiesAreInDoubtUntilReconciled(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -11,10 +11,11 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A Redis that was restarted or failed over may hold clean copies from before the sink's rows. Until [Store.Reconcile] has forgotten
-// them, which takes a scan and the other daemons, the partition is in doubt: the process that serves it (line in the meta hash,
-// noted by again.lua before anything else is sent) is another than the one that was reconciled last (run). In doubt a clean field counts
-// as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the ticket since (_line).
+// A Redis that was restarted or failed over may hold clean copies from before the sink's rows. Until [Store.Reconcile] has
+// forgotten them, which takes a scan and the other daemons, the partition is in doubt: the process that serves it (line in the
+// meta hash, noted by again.lua before anything else is sent) is another than the one that was reconciled last (run). In doubt a
+// clean field counts as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the ticket
+// since (_line).
 
 // doubted returns the lines of those partitions that are in doubt, as far as this daemon has noticed a change of process.
 func (s *Store) doubted(ctx context.Context, ids []ticket.ID) (map[int]string, error) {
