@@ -141,7 +141,11 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 		return err
 	}
 	nobodys, err := f.site.Get(ctx, &protocol.GetParams{ID: made.ID})
-	if err == nil && nobodys.Revision == made.Revision && !nobodys.Stale {
+	if err == nil && nobodys.Stale {
+		return protocol.Errorf(protocol.CodeUnavailable, "whether another client has changed ticket %d, of which nobody received the id, "+
+			"is not known while a place does not answer", made.ID)
+	}
+	if err == nil && nobodys.Revision == made.Revision {
 		_, err = f.site.Delete(ctx, &protocol.DeleteParams{Change: protocol.Change{Ack: protocol.AckRedis}, ID: made.ID})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {

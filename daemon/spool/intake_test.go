@@ -346,6 +346,27 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
+// Whether that ticket was changed is not known while Redis is away: the file stays until it is.
+func TestCreateWhoseReplyWasLostWaitsForAnAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.site.made = map[string]int64{"r": 3}
+	stale := true
+	r.site.get = func(id int64) (protocol.Ticket, error) {
+		return protocol.Ticket{ID: id, Revision: 5, Stale: stale}, nil
+	}
+	name := r.name(7)
+	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
+		Change: protocol.Change{Site: "main", RequestID: "r", Remember: time.Minute}, ID: 7, Fields: setParams("", 7, "open", "").Fields,
+	}))
+	r.takeIn(t)
+	r.wantFiles(t, "", name)
+	stale = false
+	r.takeIn(t)
+	r.wantFiles(t, "")
+	r.site.want(t, "create 7 r", "create 7 r#7", "create 7 r", "create 7 r#7", "delete 3 ")
+}
+
 // A pass that its caller's deadline ends goes on with the next caller, at the same file.
 func TestPassThatIsCutOff(t *testing.T) {
 	t.Parallel()
