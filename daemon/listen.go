@@ -111,7 +111,7 @@ func open(opts ListenOptions) error {
 		return fmt.Errorf("look at the socket: %w", err)
 	}
 	if stat.Mode&unix.S_IFMT != unix.S_IFSOCK || int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s is no longer the socket that was made: somebody else writes to its folder", opts.Path)
+		return fmt.Errorf("%s is no longer the socket that was made: another program writes to its folder", opts.Path)
 	}
 	if opts.GID >= 0 {
 		if err := unix.Fchownat(fd, "", -1, opts.GID, unix.AT_EMPTY_PATH); err != nil {
@@ -142,10 +142,10 @@ func removeStale(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		_ = conn.Close() // it has answered the question
-		return fmt.Errorf("somebody listens on %s: is another ticketd running?", path)
+		return fmt.Errorf("another process listens on %s: is a second ticketd running?", path)
 	case !errors.Is(err, unix.ECONNREFUSED):
 		// A full queue, a missing permission: somebody may well be there.
-		return fmt.Errorf("find out whether somebody listens on %s: %w", path, err)
+		return fmt.Errorf("find out whether another process listens on %s: %w", path, err)
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove the stale socket: %w", err)

@@ -77,7 +77,7 @@ func TestBindRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		if _, err := bind(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "another ticketd") {
+		if _, err := bind(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "second ticketd") {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -170,7 +170,7 @@ func TestSocketReplacedWhileItIsMade(t *testing.T) {
 			if err := replace(precious, opts.Path); err != nil {
 				t.Fatal(err)
 			}
-			if err := open(opts); err == nil || !strings.Contains(err.Error(), "somebody else writes") {
+			if err := open(opts); err == nil || !strings.Contains(err.Error(), "another program writes") {
 				t.Errorf("got %v", err)
 			}
 			if info, err := os.Lstat(precious); err != nil || info.Mode() != 0o600 {

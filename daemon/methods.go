@@ -86,7 +86,7 @@ func bounded[P, R any, PP interface {
 }
 
 var errBehind = protocol.Errorf(protocol.CodeUnavailable,
-	"no such ticket is known, but changes wait in the spool that cannot be made yet: one of them may make it")
+	"no such ticket is known, but the spool has pending changes that cannot be made yet, and one of these may create the ticket")
 
 // named adds to an error the request id, where the request has one: with it the client's log and this one can be brought
 // together.

@@ -38,7 +38,7 @@ func (o *options) noteStale(stale bool, locked []int64) {
 	case len(locked) > 0:
 		fmt.Fprintf(o.err, "others hold rows locked in MySQL: the latest changes of tickets %v are missing from this\n", locked)
 	case stale:
-		fmt.Fprintln(o.err, "Redis does not answer: changes that wait there may be missing from this")
+		fmt.Fprintln(o.err, "Redis does not answer: changes that are pending there may be missing here")
 	}
 }
 
@@ -49,7 +49,7 @@ func (o *options) explain(err error) error {
 		return fmt.Errorf("no daemon listens on %s: start it with 'systemctl start ticketd' or 'ticketd serve', "+
 			"or name its socket with --socket", o.socket)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nobody listens on %s any more: the daemon is down; start it again and look at its log", o.socket)
+		return fmt.Errorf("no daemon listens on %s: start it again and look at its log", o.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("you may not use %s: run this as root, or as a member of the socket's group", o.socket)
 	default:

@@ -16,7 +16,7 @@ func newFlush(o *options) *cobra.Command {
 		Use: "flush [id…]", Short: "Bring changed tickets to MySQL now",
 		Long: "Bring every changed ticket, or those named, to MySQL now. Answers when all that was changed at the call is in MySQL.\n" +
 			"Exits non-zero where MySQL refuses a ticket, or takes nothing for as long as a request may take\n" +
-			"(daemon.request_timeout): what is left waits in the store and is flushed by itself. --timeout bounds the whole.",
+			"(daemon.request_timeout): the rest stays pending and is flushed by itself. --timeout bounds the whole.",
 		Args: cobra.MaximumNArgs(protocol.MaxTickets),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ids, err := parseIDs(args)

@@ -38,7 +38,7 @@ func newIdentityMove(o *options) *cobra.Command {
 			"under\n" +
 			"another name or address now. The table keeps its identity. What this host's journal and spool and the site's keys in " +
 			"Redis\n" +
-			"hold under another identity is this table's from now on, and is brought to it.",
+			"hold under another identity is this table's from now on, and is flushed to this table.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.whereabouts(cmd.Context(), &f, func(w *boot.Whereabouts) error { return o.move(cmd.Context(), w, yes) })
 		},
@@ -144,13 +144,13 @@ var errNotYet = errors.New("nothing was changed: say --yes if that is meant")
 func (o *options) move(ctx context.Context, w *boot.Whereabouts, yes bool) error {
 	fmt.Fprintf(o.err, "%s: %s belongs to the %s from now on\n", w.Site, w.Name, w.Table.Here)
 	if w.Foreign(w.Keys) {
-		fmt.Fprintf(o.err, "%s: the keys %s* in Redis, which carry the identity %s, and all that waits in them, are this table's "+
+		fmt.Fprintf(o.err, "%s: the keys %s* in Redis, which carry the identity %s, and all pending changes in them, are this table's "+
 			"from now on: "+
 			"a site that still works with them is not served any more\n", w.Site, w.Prefix, w.Keys)
 	}
 	for _, dir := range slices.Sorted(maps.Keys(w.Journals)) {
 		if w.Foreign(w.Journals[dir]) {
-			fmt.Fprintf(o.err, "%s: what waits in %s is brought to this table\n", w.Site, dir)
+			fmt.Fprintf(o.err, "%s: the changes pending in %s are flushed to this table\n", w.Site, dir)
 		}
 	}
 	if !yes {

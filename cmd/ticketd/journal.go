@@ -32,9 +32,9 @@ func newJournal(o *options) *cobra.Command {
 func newPending(o *options) *cobra.Command {
 	var f configFlags
 	cmd := &cobra.Command{
-		Use: "pending", Short: "Say what waits in the journals", Args: cobra.NoArgs,
-		Long: "Say for each site how much waits in its journal: changes that Redis does not have, or without Redis tickets that\n" +
-			"MySQL does not have, dead letters included. Exits non-zero where anything does.",
+		Use: "pending", Short: "Show what is pending in the journals", Args: cobra.NoArgs,
+		Long: "Show for each site how much is pending in its journal: changes that Redis does not have, or without Redis tickets\n" +
+			"that MySQL does not have, dead letters included. Exits non-zero where anything does.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.pending(cmd.Context(), &f) },
 	}
 	f.add(cmd)
@@ -50,7 +50,7 @@ func (o *options) pending(ctx context.Context, f *configFlags) error {
 	for _, name := range c.SiteNames() {
 		n, err := boot.Pending(ctx, c, name)
 		if errors.Is(err, wal.ErrLocked) {
-			return fmt.Errorf("%w: stop the daemon first; while it runs, 'ticketd status' says what waits", err)
+			return fmt.Errorf("%w: stop the daemon first; while it runs, 'ticketd status' shows what is pending", err)
 		}
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func (o *options) pending(ctx context.Context, f *configFlags) error {
 		total += n
 	}
 	if total > 0 {
-		return fmt.Errorf("%d changes wait in the journal: start the daemon to bring them on their way", total)
+		return fmt.Errorf("%d changes are pending in the journal: start the daemon to replay and flush them", total)
 	}
 	return nil
 }

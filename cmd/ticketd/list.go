@@ -34,7 +34,7 @@ func newList(o *options) *cobra.Command {
 	l := &listOptions{}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List tickets by what they hold", Args: cobra.NoArgs,
-		Long: "List tickets by what they hold, whatever waits to be flushed included.\n\n" + selectionHelp,
+		Long: "List tickets by their fields, with all pending changes.\n\n" + selectionHelp,
 		Example: "  ticketd list --status open,pending --sort updated_at\n" +
 			"  ticketd list --where assigned_to:null --where category=billing --limit 0 --format json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return l.run(cmd.Context(), o) },
@@ -155,7 +155,7 @@ func newCount(o *options) *cobra.Command {
 	f := &selectionFlags{}
 	cmd := &cobra.Command{
 		Use: "count", Short: "Count tickets by what they hold", Args: cobra.NoArgs,
-		Long:    "Count tickets by what they hold, whatever waits to be flushed included.\n\n" + selectionHelp,
+		Long:    "Count tickets by their fields, with all pending changes.\n\n" + selectionHelp,
 		Example: "  ticketd count --status open --updated-before 2026-11-01",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			selection, err := f.selection()

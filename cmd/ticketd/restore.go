@@ -31,9 +31,9 @@ func newRestore(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore --prefer mysql|redis", Short: "After MySQL was restored from a backup, say which side counts", Args: cobra.NoArgs,
 		Long: "Run it with the daemons of all hosts stopped, after the backup is in MySQL and before they start again.\n\n" +
-			"  --prefer redis  what Redis and the journal hold is newer than the backup and is brought to MySQL again, at the next\n" +
+			"  --prefer redis  what Redis and the journal hold is newer than the backup and is flushed to MySQL again, at the next\n" +
 			"                  start. What Redis had given up already by then is as old as the backup.\n" +
-			"  --prefer mysql  the backup counts: Redis forgets the site's tickets, changes that wait for MySQL included, and the\n" +
+			"  --prefer mysql  the backup counts: Redis forgets the site's tickets, pending changes included, and the\n" +
 			"                  journal is moved aside. The changes are printed as JSON, one ticket a line. Needs --yes.\n\n" +
 			"Either way no id is given out twice, as far as Redis and the table tell. The spool is left for the next start.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -130,15 +130,15 @@ func (o *options) renew(ctx context.Context, p *boot.Places) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(o.err, "%d tickets are brought to MySQL again, besides those that wait already, when ticketd starts\n", n)
+	fmt.Fprintf(o.err, "%d tickets are flushed to MySQL again, besides those that are pending already, when ticketd starts\n", n)
 	return nil
 }
 
 // restoreJournal moves the journal aside where the backup is to count.
 func (o *options) restoreJournal(prefer, dir string) error {
 	if prefer == preferRedis {
-		return errors.New("the configuration has no [redis]: what waits in the journal is newer than the backup and is brought to " +
-			"MySQL when ticketd starts, without this command; --prefer mysql drops it")
+		return errors.New("the configuration has no [redis]: what is pending in the journal is newer than the backup and is flushed " +
+			"to MySQL when ticketd starts, without this command; --prefer mysql drops it")
 	}
 	if _, err := os.Stat(dir); dir == "" || err != nil {
 		return nil //nolint:nilerr // there is none

@@ -21,7 +21,7 @@ func newStatus(o *options) *cobra.Command {
 	var format string
 	var watch bool
 	cmd := &cobra.Command{
-		Use: "status", Short: "Show what waits, and whether Redis and MySQL answer", Args: cobra.NoArgs,
+		Use: "status", Short: "Show the backlog, and whether Redis and MySQL answer", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, err := statusWriter(format)
 			if err != nil {
@@ -85,7 +85,7 @@ func writeStatus(w io.Writer, s *protocol.StatusResult) error {
 	fmt.Fprintf(table, "site\t%s, strategy %s\n", s.Site, s.Strategy)
 	fmt.Fprintf(table, "store\t%s, acknowledges from %s, %s\n", s.Backend, s.Ack, place(s.Store))
 	fmt.Fprintf(table, "mysql\t%s\n", place(s.Sink))
-	fmt.Fprintf(table, "waiting\t%d tickets, the oldest change for %v\n", s.Dirty, millis(s.OldestDirtyMS))
+	fmt.Fprintf(table, "pending\t%d tickets, the oldest change %v ago\n", s.Dirty, millis(s.OldestDirtyMS))
 	fmt.Fprintf(table, "dead letters\t%d\n", s.Dead)
 	fmt.Fprintf(table, "flushed\t%d rows in %d statements, %d failed rounds\n", s.FlushedRows, s.FlushStatements, s.FlushErrors)
 	writeLocal(table, s)
@@ -95,12 +95,12 @@ func writeStatus(w io.Writer, s *protocol.StatusResult) error {
 	return table.Flush()
 }
 
-// writeLocal shows what waits on this host's disk.
+// writeLocal shows what is pending on this host's disk.
 func writeLocal(w io.Writer, s *protocol.StatusResult) {
 	j, p := &s.Journal, &s.Spool
-	fmt.Fprintf(w, "journal\t%d entries of %d bytes wait in %d files, the oldest for %v; %d replayed; %d request ids remembered\n",
+	fmt.Fprintf(w, "journal\t%d entries of %d bytes pending in %d files, the oldest for %v; %d replayed; %d request ids kept\n",
 		j.Entries, j.Bytes, j.Segments, millis(j.OldestMS), j.Replayed, j.Requests)
-	fmt.Fprintf(w, "spool\t%d files of %d bytes wait, the oldest for %v; %d ingested, %d bad\n",
+	fmt.Fprintf(w, "spool\t%d files of %d bytes pending, the oldest for %v; %d ingested, %d rejected (bad/)\n",
 		p.Files, p.Bytes, millis(p.OldestMS), p.Taken, p.Bad)
 }
 

@@ -118,7 +118,7 @@ func (e *exam) mysqlServer(site string, f *mysql.Facts) {
 		e.ok("mysql", "version", site, f.Version)
 	}
 	if f.ReadOnly {
-		e.fail("mysql", "read-only", site, "the server is read-only: it is a replica, or somebody set read_only",
+		e.fail("mysql", "read-only", site, "the server is read-only: it is a replica, or read_only was set",
 			"point the site's dsn to the primary, or SET GLOBAL read_only = 0")
 	}
 	if strings.Contains(f.SQLMode, "STRICT_") {

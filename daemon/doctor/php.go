@@ -16,7 +16,7 @@ func (e *exam) php() {
 	for _, name := range e.Config.SiteNames() {
 		site := e.Config.Sites[name]
 		if len(site.AllowUsers)+len(site.AllowGroups) == 0 {
-			e.fail("php", "allow_users", name, "nobody but root and the daemon's user may use the site",
+			e.fail("php", "allow_users", name, "only root and the daemon's user may use the site",
 				"set sites."+name+".allow_users to the user of PHP-FPM (user = in its pool)")
 		}
 		for _, user := range site.AllowUsers {

@@ -28,7 +28,7 @@ const (
 // redis looks at Redis.
 func (e *exam) redis(ctx context.Context) {
 	if !e.Config.HasRedis() {
-		e.ok("redis", "reach", "", "none is configured: the journal of this host keeps what waits for MySQL")
+		e.ok("redis", "reach", "", "none is configured: the journal of this host keeps pending changes")
 		return
 	}
 	ctx, cancel := context.WithTimeout(redis.Probing(ctx), checkTimeout)
@@ -141,7 +141,7 @@ func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
 	slices.Sort(took)
 	median := took[len(took)/2].Round(time.Microsecond)
 	if median > slowPing {
-		e.warn("redis", "latency", "", fmt.Sprintf("a PING takes %v, and every write waits that long", median),
+		e.warn("redis", "latency", "", fmt.Sprintf("a PING takes %v, and every write takes at least as long", median),
 			"put Redis nearer, or set ack = \"journal\" for the site: this host's disk answers then, and Redis follows")
 		return
 	}

@@ -88,7 +88,7 @@ func (e *exam) socket(ctx context.Context) {
 			e.fail("socket", "daemon", "", "there is no "+path+": the daemon is not started, or has another daemon.socket", start)
 			return
 		case errors.Is(err, syscall.ECONNREFUSED):
-			e.fail("socket", "daemon", "", "nobody listens on "+path+" any more", start)
+			e.fail("socket", "daemon", "", "no daemon listens on "+path, start)
 			return
 		case errors.Is(err, fs.ErrPermission):
 			e.warn("socket", "daemon", "", "this user may not use "+path+", so that the daemon cannot be asked", "run this as root")

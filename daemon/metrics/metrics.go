@@ -55,7 +55,7 @@ type method struct {
 func New(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), methods: make(map[protocol.Method]*method),
-		flushed: histogram("flush_batch_tickets", "Tickets brought to MySQL together.", batchBuckets, "site"),
+		flushed: histogram("flush_batch_tickets", "Tickets flushed to MySQL in one batch.", batchBuckets, "site"),
 		flushing: histogram("flush_duration_seconds", "Time that MySQL took for the tickets of one flush round.", flushBuckets,
 			"site"),
 		locked: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -75,7 +75,7 @@ func (c *collector) daemon(to *series) {
 
 func ofSpool(to *series, spool daemon.Spool) {
 	p := spool.Status(nil)
-	to.gauge("spool_files", "Files in the spool that wait to be ingested.", float64(p.Files))
+	to.gauge("spool_files", "Files in the spool that are not ingested yet.", float64(p.Files))
 	to.gauge("spool_bytes", "Bytes of these files.", float64(p.Bytes))
 	to.gauge("spool_oldest_seconds", "Age of the oldest of them, 0 where there is none.", seconds(p.OldestMS))
 	to.counter("spool_taken_total", "Files ingested from the spool.", p.Taken)
@@ -118,11 +118,11 @@ func waiting(to *series, b *store.Backlog) {
 	if !b.Oldest.IsZero() {
 		age = max(time.Since(b.Oldest).Seconds(), 0)
 	}
-	to.gauge("oldest_change_seconds", "Age of the oldest change that waits, 0 where none does.", age)
+	to.gauge("oldest_change_seconds", "Age of the oldest pending change; 0 where no change is pending.", age)
 }
 
 func ofJournal(to *series, j protocol.JournalStatus) {
-	to.gauge("journal_entries", "Changes, or without Redis tickets, that wait in the journal.", float64(j.Entries))
+	to.gauge("journal_entries", "Changes that are pending in the journal; without Redis, tickets.", float64(j.Entries))
 	to.gauge("journal_bytes", "Bytes of the journal's files.", float64(j.Bytes))
 	to.gauge("journal_segments", "Number of these files.", float64(j.Segments))
 	to.gauge("journal_requests", "Request ids that are remembered in the daemon's memory.", float64(j.Requests))

@@ -37,7 +37,7 @@ type foundRedis struct {
 // findRedis takes the Redis that was named, or the first that answers; nil is none.
 func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedis, error) {
 	if o.Redis == "none" {
-		o.Say("Redis: none, as you asked; the journal keeps what waits for MySQL")
+		o.Say("Redis: none, as you asked; the journal keeps pending changes")
 		return nil, nil //nolint:nilnil // none is an answer
 	}
 	cache := cacheAddr(&wp.Redis)
@@ -70,7 +70,7 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 		}
 		o.Say("Redis at %s is not used: %v", addr, err)
 	}
-	o.Say("Redis: none was found; the journal keeps what waits for MySQL, which is all that one host needs")
+	o.Say("Redis: none was found; the journal keeps pending changes, which is all that one host needs")
 	return nil, nil //nolint:nilnil // none is an answer
 }
 

@@ -105,7 +105,7 @@ func answerOutage(err error) error {
 		return protocol.Errorf(protocol.CodeUnavailable, "the ids leased ahead are used up and MySQL does not give new ones")
 	case errors.Is(err, flush.ErrStopping):
 		return protocol.Errorf(protocol.CodeUnavailable, "the daemon stops, and MySQL does not take everything now: what is "+
-			"left waits in the store and is flushed at the next start")
+			"left stays pending in the store and is flushed after the next start")
 	case errors.Is(err, flush.ErrLocked):
 		locked, _ := errors.AsType[*flush.LockedError](err)
 		return protocol.Errorf(protocol.CodeUnavailable, "MySQL does not take tickets %s now, as others hold their rows "+

@@ -159,10 +159,10 @@ func (s *Site) freshen(ctx context.Context) error { return s.fresh.await(ctx) }
 func (s *Site) unfresh(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return protocol.Errorf(protocol.CodeUnavailable, "the changes that wait could not all be brought to MySQL within "+
+		return protocol.Errorf(protocol.CodeUnavailable, "not all pending changes could be flushed to MySQL within "+
 			"the time of a request: ask again, which goes on from here, or with fresh false for what MySQL has by now")
 	case errors.Is(err, store.ErrUnavailable):
-		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so that what waits there cannot be listed: "+
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so that pending changes there cannot be listed: "+
 			"try again later, or ask with fresh false for what MySQL has by now")
 	default:
 		return err

@@ -142,7 +142,7 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 	}
 	nobodys, err := f.site.Get(ctx, &protocol.GetParams{ID: made.ID})
 	if err == nil && nobodys.Stale {
-		return protocol.Errorf(protocol.CodeUnavailable, "whether another client has changed ticket %d, of which nobody received the id, "+
+		return protocol.Errorf(protocol.CodeUnavailable, "whether another client has changed ticket %d, whose id no client received, "+
 			"is not known while a place does not answer", made.ID)
 	}
 	if err == nil && nobodys.Revision == made.Revision {

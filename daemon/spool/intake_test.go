@@ -357,7 +357,8 @@ func TestCreateWhoseReplyWasLostWaitsForAnAnswer(t *testing.T) {
 	}
 	name := r.name(7)
 	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Change: protocol.Change{Site: "main", RequestID: "r", Remember: time.Minute}, ID: 7, Fields: setParams("", 7, "open", "").Fields,
+		Change: protocol.Change{Site: "main", RequestID: "r", Remember: time.Minute},
+		ID:     7, Fields: setParams("", 7, "open", "").Fields,
 	}))
 	r.takeIn(t)
 	r.wantFiles(t, "", name)

@@ -27,7 +27,7 @@ func Listener(path string, log zerolog.Logger) func(context.Context) bool {
 	return func(ctx context.Context) bool {
 		err := ask(ctx, path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			sampled.Error().Err(err).Msg("the daemon's own socket cannot be reached: nobody else reaches it either; " +
+			sampled.Error().Err(err).Msg("the daemon's own socket cannot be reached, by PHP neither; " +
 				"run 'systemctl restart ticketd.socket ticketd.service'")
 			return true
 		}

@@ -195,7 +195,7 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"set", "0", "status=x"}, want: "a ticket id is", fail: true},
 		{args: []string{"set", "1", "status"}, want: "is not name=value", fail: true},
 		{args: []string{"flush"}, want: "flushed"},
-		{args: []string{"status"}, want: "waiting"},
+		{args: []string{"status"}, want: "pending"},
 		{args: []string{"status"}, want: "redis, acknowledges from redis"},
 		{args: []string{"status", "--format", "json"}, want: `"dirty":0`},
 		{args: []string{"status", "--format", "json"}, want: `"spool":{"bad":0,`},

@@ -74,11 +74,11 @@ func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 
 // usedUp says what fills the log.
 func (s *Store) usedUp(used int64, size memory.Size) error {
-	by := fmt.Sprintf("by %d tickets that wait for MySQL and %d remembered request ids; see that MySQL takes them, or raise it",
+	by := fmt.Sprintf("by %d tickets that are pending and %d remembered request ids; see that MySQL takes them, or raise it",
 		size.Dirty, size.Requests)
 	if size.Dirty == 0 {
-		by = fmt.Sprintf("by %d remembered request ids, while no ticket waits; each id is kept for as long as its request asked, a "+
-			"day unless it said less; raise it", size.Requests)
+		by = fmt.Sprintf("by %d remembered request ids, while no ticket is pending; each id is kept for as long as its request asked, "+
+			"a day unless it said less; raise it", size.Requests)
 	}
 	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
 		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),

@@ -189,18 +189,18 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	}
 	e.made = e.made || m.Kind.Creates()
 	if m.Kind.Creates() && e.created == 0 {
-		e.created = s.createdOf(m, e, revision)
+		e.created = createdOf(m, e, revision)
 	}
 	return e
 }
 
 // createdOf is [store.Claim].Created of a create: another host, whose client received the id, may have changed the ticket
 // already. Where revisions are ahead of the clocks, what ticketd did in minutes lies within the allowance, so that there is none.
-func (s *Store) createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Revision {
+func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Revision {
 	switch since := m.Since(false); {
 	case since != 0:
 		return min(since, e.born)
-	case s.ahead(m):
+	case m.At != 0: // as its record says, too
 		return revision
 	default:
 		return max(revision-store.LateSkew, 1)

@@ -139,11 +139,11 @@ func (f *Flusher) found(state SinkState, err error, refused bool) {
 	case state == SinkUp:
 		f.opts.Log.Info().Msg("flushing to MySQL works again")
 	case errors.Is(err, ErrSinkForeign):
-		f.opts.Log.Error().Err(err).Msg("flushing is paused: what answers is not this site's table; changes wait in the store")
+		f.opts.Log.Error().Err(err).Msg("flushing is paused: what answers is not this site's table; changes stay pending in the store")
 	case state == SinkPaused:
 		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table is missing or has changed; run 'ticketd migrate'; " +
-			"changes wait in the store")
+			"changes stay pending in the store")
 	default:
-		f.opts.Log.Error().Err(err).Msg("MySQL does not take changes; they wait in the store until it is back")
+		f.opts.Log.Error().Err(err).Msg("MySQL does not take changes; they stay pending in the store until it is back")
 	}
 }
