@@ -224,6 +224,9 @@ func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Ou
 			outcomes[n], end = outcome, s.journal.End() // what it repeats may not be durable yet
 			continue
 		}
+		if l := s.lane(m.ID); l.failing || !s.opts.Up(l.partition) || errors.Is(outcomes[n].Err, store.ErrUnavailable) {
+			l.away = changedAt(m)
+		}
 		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
 		written, err := s.appendEntry(&e)
 		if err != nil {

@@ -12,15 +12,18 @@ import (
 const (
 	// bornTimeout bounds the question since when there are tickets: changes of others wait meanwhile.
 	bornTimeout = 250 * time.Millisecond
-	// freshFor is how old a create may be that is replayed without that question: others have hardly changed a ticket of its id
-	// since that the next store has forgotten.
+	// freshFor is how old a create may be that is replayed without that question, where the next store was asked for its id: others
+	// have hardly changed a ticket of its id since that the next store has forgotten.
 	freshFor = time.Second
 )
 
 // replay brings changes to the next store. A late create that may meet another ticket is judged by what the place behind says of
-// its id: of those that have waited for long that is asked before, of others where the next store cannot tell.
-func (s *Store) replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error) {
-	s.beside(ctx, entries, func(m *store.Mutation) bool { return s.opts.Now().Sub(changedAt(m)) >= freshFor })
+// its id: of those that have waited for long, or since the next store was away, that is asked before, of others where the next
+// store cannot tell.
+func (s *Store) replay(ctx context.Context, away time.Time, entries []store.Entry) ([]store.Outcome, error) {
+	s.beside(ctx, entries, func(m *store.Mutation) bool {
+		return s.opts.Now().Sub(changedAt(m)) >= freshFor || !changedAt(m).After(away)
+	})
 	outcomes, err := s.next.Replay(ctx, entries)
 	if err != nil || len(outcomes) == 0 || !errors.Is(outcomes[0].Err, store.ErrUnsure) {
 		return outcomes, err

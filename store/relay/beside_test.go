@@ -157,6 +157,21 @@ func wantJudged(t *testing.T, h *harness, want string) {
 	}
 }
 
+// A create that waits because Redis was away is judged by the row however short it waits: Redis was not asked for its id, and may
+// have forgotten the ticket that has it. (Without that the create is made, and joins a row that was changed lately.)
+func TestFreshCreateIsJudgedByTheRow(t *testing.T) {
+	t.Parallel()
+	h := start(t, &harness{ids: &ids{}})
+	h.rows.answer(map[ticket.ID]ticket.Revision{1: 1}, nil)
+	h.next.away.Store(true)
+	if outcomes, err := h.Apply(t.Context(), []store.Mutation{create(1, "mine")}); err != nil || outcomes[0].Err != nil {
+		t.Fatal(outcomes, err)
+	}
+	h.next.away.Store(false)
+	h.drained(t)
+	wantJudged(t, h, "moves")
+}
+
 // MySQL does not answer: a create that meets a ticket waits, and changes nothing of it. One that meets none is made.
 func TestReplayedCreateWaitsForTheRow(t *testing.T) {
 	t.Parallel()

@@ -103,7 +103,10 @@ func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
 			return false, s.failed(l, err)
 		}
 	}
-	outcomes, err := s.replay(ctx, begun(entries))
+	s.mu.Lock()
+	away := l.away
+	s.mu.Unlock()
+	outcomes, err := s.replay(ctx, away, begun(entries))
 	if err != nil {
 		return false, s.failed(l, err)
 	}

@@ -96,6 +96,8 @@ type lane struct {
 	queue     []queued      // in the order of the journal
 	// failing says that the last replay failed: until one works, every change queues behind it.
 	failing bool
+	// away is when a change came last that waits because the next store did not take it: nothing was asked for it there.
+	away time.Time
 	// fence says that a write to the partition went unanswered since the fence was raised.
 	fence bool
 	// written is up to where the journal must be on disk before the next replay: it takes the place of entries whose sequence

@@ -18,7 +18,7 @@ func ids(b *book) []history.Violation {
 			if op.Kind != history.Create || op.Outcome != history.Done {
 				continue
 			}
-			if create != nil && !b.mayMeet(create, op) && !p.parted(b, op) {
+			if create != nil && !b.mayMeet(create, op) && !p.parted(b, op) && !p.touched(b) {
 				found = append(found, violation(RuleIDs, p.id, "two creates were given this ticket", create, op))
 			}
 			create = op
