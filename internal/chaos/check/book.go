@@ -181,7 +181,7 @@ func (b *book) collectInsert(op *history.Op) {
 
 // release leaves out the tickets whose id changed after their create was acknowledged, and those of which they became part: the
 // log names both. The client of a create that named its id itself received no answer: tickets of such an id stay, unless changes
-// in the spool may have followed the create, or another create may be the one that moved.
+// in the spool or in a journal may have followed the create, or another create may be the one that moved.
 func (b *book) release() {
 	named := map[int64]bool{}
 	for _, op := range b.strays {
@@ -189,7 +189,7 @@ func (b *book) release() {
 	}
 	follows := func(op *history.Op) bool {
 		received := op.Kind == history.Create && op.Outcome == history.Done && op.Named == 0
-		return received || op.Kind != history.Create && op.Code == history.Spooled
+		return received || op.Kind != history.Create && (op.Code == history.Spooled || !b.well(op, mysqls))
 	}
 	var out []int64
 	for _, m := range b.history.Moved { // several creates may have named one id, and one may move again, as its new id is taken
