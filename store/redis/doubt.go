@@ -87,6 +87,11 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 				hashes[i] = known(hash)
 			}
 		}
-		return s.records(ids, hashes), nil
+		records := s.records(ids, hashes)
+		for i := range records { // what waits may be older than what another daemon has still to apply again
+			_, doubt := lines[s.keys.partition(ids[i])]
+			records[i].Behind = records[i].Behind || doubt && records[i].Dirty
+		}
+		return records, nil
 	}
 }
