@@ -39,6 +39,8 @@ type DB struct {
 	rereads seldom
 	// odd are the rows whose revision is none.
 	odd oddRows
+	// noTickets says which rows have a key that is no ticket id.
+	noTickets atomic.Pointer[string]
 	// guard looks at new connections; nil without such a check.
 	guard *guard
 }

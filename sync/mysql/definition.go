@@ -71,6 +71,9 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
 	}
+	if err := db.lookForNoTickets(ctx, d.Key); err != nil {
+		return nil, db.failure(operation, err)
+	}
 	db.definition.Store(d)
 	db.altered.Store(false)
 	return d, nil
