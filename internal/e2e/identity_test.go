@@ -72,7 +72,8 @@ func TestRenamedTables(t *testing.T) {
 		}
 		rename := func(from, to string) {
 			runSQL(t, r.db, strings.NewReplacer("FROM", from, "INTO", to).Replace("RENAME TABLE "+
-				"FROM_support_tickets TO INTO_support_tickets, FROM_support_tickets_seq TO INTO_support_tickets_seq, FROM_support_tickets_identity TO INTO_support_tickets_identity"))
+				"FROM_support_tickets TO INTO_support_tickets, FROM_support_tickets_seq TO INTO_support_tickets_seq, "+
+				"FROM_support_tickets_identity TO INTO_support_tickets_identity"))
 		}
 		rename("wp", "x7")
 		mustSet(t, c, id, "subject", "acknowledged")
