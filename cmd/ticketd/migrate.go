@@ -53,6 +53,9 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if options.Identity, err = boot.IdentityOf(c.Daemon.StateDir, name, db); err != nil {
+		return err
+	}
 	statements, err := db.Migrate(ctx, options)
 	if err != nil {
 		return err

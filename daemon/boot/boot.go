@@ -35,6 +35,10 @@ type Daemon struct {
 
 	spoolUsers atomic.Pointer[[]uint32] // those who should have a folder in it
 
+	// places is where pending changes are; left says what an earlier configuration has left behind elsewhere.
+	places lastPlaces
+	left   []string
+
 	connections *daemon.Connections
 
 	metrics  *metrics.Metrics   // nil where they are not wanted
@@ -71,6 +75,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		}
 		d.sites = append(d.sites, s)
 	}
+	d.findLeft(ctx)
 	d.identify(ctx)
 	for _, s := range d.sites {
 		if err := d.complete(ctx, s); err != nil {
@@ -183,6 +188,7 @@ func (d *Daemon) stop() error {
 		err = errors.Join(err, d.spool.Stop(ctx))
 	}
 	err = errors.Join(err, d.drain(ctx))
+	d.noteFlushed(ctx)
 	for _, s := range d.sites {
 		err = errors.Join(err, s.stop(ctx))
 	}

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,6 +72,24 @@ func (m *custodyMemory) sameTable(o *custodyMemory) bool {
 	return m.Address == o.Address && m.Database == o.Database && m.Table == o.Table
 }
 
+// identityAt returns the identity that the table of the configuration had when a daemon looked last; empty for none.
+func (m *custodyMemory) identityAt(db *mysql.DB) string {
+	if at := placeOf(db); !m.sameTable(&at) {
+		return ""
+	}
+	return m.Identity
+}
+
+// IdentityOf returns the identity that a site's table had when a daemon of this host looked last; empty for none.
+func IdentityOf(stateDir, site string, db *mysql.DB) (string, error) {
+	file := identityFile(stateDir, site)
+	m, err := readMemory(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return m.identityAt(db), nil
+}
+
 // identityFile is where a site's identity is remembered; empty for nowhere.
 func identityFile(dir, site string) string {
 	if dir == "" {
@@ -106,7 +125,9 @@ func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custod
 	if c.memory, err = readMemory(c.file); err != nil {
 		log.Warn().Err(err).Msg("the identity kept on disk is not used; it is read from MySQL")
 	}
-	db.Guard(mysql.GuardOptions{Told: func(identity string, own bool, err error) { c.told(db, identity, own, err) }})
+	db.Guard(mysql.GuardOptions{
+		Told: func(identity string, own bool, err error) { c.told(db, identity, own, err) }, Had: c.memory.identityAt(db),
+	})
 	return c
 }
 
@@ -114,12 +135,12 @@ func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custod
 func (c *custody) recall(db *mysql.DB) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := placeOf(db)
-	if c.identity != "" || c.foreign != nil || c.memory.Identity == "" || !c.memory.sameTable(&at) {
+	had := c.memory.identityAt(db)
+	if c.identity != "" || c.foreign != nil || had == "" {
 		return
 	}
-	db.Assume(c.memory.Identity)
-	c.identity = c.memory.Identity
+	db.Assume(had)
+	c.identity = had
 }
 
 // told records what a connection to MySQL has shown.
@@ -283,12 +304,12 @@ func (c *custody) served() error {
 	return c.why()
 }
 
-// holds says whether the journal's pending changes may be flushed; its error says why not.
+// holds says whether pending changes may be flushed; its error says why not.
 func (c *custody) holds() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.strange != nil {
-		return c.strange
+	if err := cmp.Or(c.foreign, c.strange); err != nil {
+		return err
 	}
 	if c.identity == "" {
 		return errUnidentified
@@ -359,7 +380,8 @@ func (c *custody) start(ctx context.Context, look func(context.Context) error) {
 
 func (c *custody) stop(ctx context.Context) error { return c.loop.Stop(ctx, "custody of "+c.site) }
 
-// heldSink is a site's sink, which takes nothing from a journal that is another table's.
+// heldSink is a site's sink, which takes nothing from a journal that is another table's, and nothing while the table that MySQL
+// shows is another one: connections from before lead there, too.
 type heldSink struct {
 	flush.Sink
 	custody *custody

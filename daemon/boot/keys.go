@@ -62,6 +62,11 @@ func describeKeys(c *config.Config, site string) string {
 	if err != nil {
 		host = "a host without a name"
 	}
+	return "the daemon on " + host + " with " + whereKeys(c, site)
+}
+
+// whereKeys says for people which keys of which Redis a site's tickets have.
+func whereKeys(c *config.Config, site string) string {
 	r := &c.Redis
 	where := r.Addr
 	switch {
@@ -70,5 +75,5 @@ func describeKeys(c *config.Config, site string) string {
 	case len(r.Sentinels) > 0:
 		where = r.MasterName + " of the sentinel " + r.Sentinels[0]
 	}
-	return fmt.Sprintf("the daemon on %s with key_prefix %q, redis.db %d at %s", host, c.Sites[site].KeyPrefix, r.DB, where)
+	return fmt.Sprintf("key_prefix %q, redis.db %d at %s", c.Sites[site].KeyPrefix, r.DB, where)
 }

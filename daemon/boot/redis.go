@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -90,7 +91,7 @@ func (d *Daemon) state() (up bool, since time.Time, reason string) {
 // warnings are what should be changed about Redis.
 func (d *Daemon) warnings() []string {
 	if d.redis == nil {
-		return nil
+		return d.left
 	}
-	return d.redis.doctor.warnings()
+	return slices.Concat(d.left, d.redis.doctor.warnings())
 }

@@ -254,8 +254,10 @@ func (s *runningSite) twinJournal(id string) {
 func (s *runningSite) warnings() []string {
 	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
 		s.otherKeys.warnings())
-	if odd := s.database.OddRevisions(); odd != "" {
-		found = append(found, odd)
+	for _, odd := range []string{s.database.OddRevisions(), s.database.NoTickets()} {
+		if odd != "" {
+			found = append(found, odd)
+		}
 	}
 	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin} {
 		if text := alarm.Load(); text != nil {

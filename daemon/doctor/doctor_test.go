@@ -117,6 +117,9 @@ var faults = map[string]fault{
 		area: "mysql", check: "table", verdict: Warn, fix: "ticketd migrate"},
 	"a table that locks": {plant: func(t *testing.T, p *patient) { p.exec(t, "ALTER TABLE wp_support_tickets ENGINE = MyISAM") },
 		area: "mysql", check: "engine", verdict: Fail, fix: "ENGINE = InnoDB"},
+	"a row that is no ticket": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "INSERT INTO wp_support_tickets (ticket_id, created_at, updated_at) VALUES (9223372036854775808, NOW(), NOW())")
+	}, area: "mysql", check: "rows", verdict: Warn, fix: "another id"},
 	"ids that cannot be kept apart": {plant: func(t *testing.T, p *patient) {
 		p.exec(t, "ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT",
 			"CREATE TRIGGER no BEFORE INSERT ON wp_support_tickets FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no'")

@@ -49,6 +49,9 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	if definition == nil {
 		e.ids(ctx, site, db)
 		e.revisions(ctx, site, db)
+		if odd := db.NoTickets(); odd != "" {
+			e.warn("mysql", "rows", site, odd, "give these rows another id, if they are tickets")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,49 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 			notServed(t, b, "key_prefix", "another table")
 		})
 	}
+}
+
+// The site's tables get other names, as security plugins rename them, and the site's name is another, empty table's: no change
+// that was acknowledged goes there, `ticketd migrate` makes no such table, and named as before the tables get everything.
+func TestRenamedTables(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, o rigOptions) {
+		r := newRig(t, o)
+		c := r.dial(t)
+		id := mustCreate(t, c, "first")
+		if flushed(t, c) != 0 {
+			t.Fatal("the first ticket is a dead letter")
+		}
+		rename := func(from, to string) {
+			runSQL(t, r.db, strings.NewReplacer("FROM", from, "INTO", to).Replace("RENAME TABLE "+
+				"FROM_support_tickets TO INTO_support_tickets, FROM_support_tickets_seq TO INTO_support_tickets_seq, "+
+				"FROM_support_tickets_identity TO INTO_support_tickets_identity"))
+		}
+		rename("wp", "x7")
+		mustSet(t, c, id, "subject", "acknowledged")
+		paused := func(why string) {
+			t.Helper()
+			testenv.Eventually(t, 10*time.Second, "flushing is paused: "+why, func() bool {
+				status, err := c.Status(t.Context())
+				return err == nil && status.Sink.State == protocol.StatePaused && strings.Contains(status.Sink.Reason, why)
+			})
+		}
+		paused("no such table")
+		if out, err := onHost(t, r, "migrate"); err == nil || !strings.Contains(out, `table = "x7_support_tickets"`) {
+			t.Errorf("migrate: %v\n%s", err, out)
+		}
+		runSQL(t, r.db, "CREATE TABLE wp_support_tickets LIKE x7_support_tickets")
+		paused("another table has its name now")
+		notServed(t, c, "another table has its name now", "ticketd identity move --site main")
+		if got := subjects(t, r.db); len(got) != 0 {
+			t.Errorf("the other table has %q", got)
+		}
+		runSQL(t, r.db, "DROP TABLE wp_support_tickets")
+		rename("x7", "wp")
+		testenv.Eventually(t, 10*time.Second, "the change is flushed", func() bool {
+			return slices.Equal(subjects(t, r.db), []string{"acknowledged"})
+		})
+	})
 }
 
 // Clones of a site's database on another server of this machine, with the same name and, to be mean, the same Redis and the same

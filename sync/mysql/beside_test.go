@@ -72,7 +72,7 @@ func TestBeside(t *testing.T) {
 		"ListPages":                             TestListPages,
 		"ListRefuses":                           TestListRefuses,
 		"ListOfAnExistingTable":                 TestListOfAnExistingTable,
-		"ListPagesOverZeroDates":                TestListPagesOverZeroDates,
+		"ListPagesOverOddDates":                 TestListPagesOverOddDates,
 		"ListEndsInTheServer":                   TestListEndsInTheServer,
 		"RowsOfSeveralTickets":                  TestRowsOfSeveralTickets,
 		"DefaultsOfTheLiveTable":                TestDefaultsOfTheLiveTable,

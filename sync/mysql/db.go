@@ -26,6 +26,9 @@ type DB struct {
 	patience   time.Duration // for one statement
 	pool       *sql.DB
 	definition atomic.Pointer[table.Definition]
+	// altered says that the table was missing, or another than the definition says, when a statement met it last. Whatever has
+	// its name afterwards may be another table: it is identified and described again before anything else is done there.
+	altered atomic.Bool
 	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
 	packet atomic.Int64
 	// characters are those of the server's character sets, by name.
@@ -36,6 +39,8 @@ type DB struct {
 	rereads seldom
 	// odd are the rows whose revision is none.
 	odd oddRows
+	// noTickets says which rows have a key that is no ticket id.
+	noTickets atomic.Pointer[string]
 	// guard looks at new connections; nil without such a check.
 	guard *guard
 }
@@ -104,9 +109,9 @@ func (db *DB) Definition() *table.Definition { return db.definition.Load() }
 // Remember sets the definition that was kept on disk, until the database itself is asked with [DB.LoadDefinition].
 func (db *DB) Remember(d *table.Definition) { db.definition.Store(d) }
 
-// known returns the definition, reading it first where it is not known yet.
+// known returns the definition, reading it first where it is not known yet, or not any more.
 func (db *DB) known(ctx context.Context) (*table.Definition, error) {
-	if d := db.definition.Load(); d != nil {
+	if d := db.definition.Load(); d != nil && !db.altered.Load() {
 		return d, nil
 	}
 	return db.LoadDefinition(ctx)

@@ -32,7 +32,7 @@ const (
 func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	const operation = "read the table's definition"
 	db.packet.Store(0)
-	if err := db.Identify(ctx); err != nil {
+	if err := db.identifyAgain(ctx); err != nil {
 		return nil, err
 	}
 	f, err := db.flavour(ctx)
@@ -60,6 +60,7 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err != nil {
 		return nil, db.failure(operation, err)
 	}
+	db.altered.CompareAndSwap(false, len(columns) == 0)
 	d, err := db.assemble(columns, f, jsonColumns, beside)
 	if err == nil && !beside {
 		err = db.proveOwn(ctx)
@@ -70,7 +71,11 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
 	}
+	if err := db.lookForNoTickets(ctx, d.Key); err != nil {
+		return nil, db.failure(operation, err)
+	}
 	db.definition.Store(d)
+	db.altered.Store(false)
 	return d, nil
 }
 

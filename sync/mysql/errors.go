@@ -179,6 +179,7 @@ func (db *DB) failure(operation string, err error) error {
 	case fine:
 		return nil
 	case changed:
+		db.altered.Store(true)
 		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
 			flush.ErrSinkPaused, err)
 	default:

@@ -170,7 +170,7 @@ func TestTableMissing(t *testing.T) {
 	wantStored(t, write(t, db, set(1, 1, "status", "open")), 1)
 }
 
-// 1054: the definition is older than the table.
+// 1054: the definition is older than the table. It is read again before the next statement.
 func TestColumnMissing(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -180,11 +180,6 @@ func TestColumnMissing(t *testing.T) {
 	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN category")
 	_, err := db.Rows(t.Context(), []ticket.ID{1})
 	wantPaused(t, err)
-	_, err = mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "category", "a")})
-	wantPaused(t, err)
-	if _, err := db.LoadDefinition(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 	wantStored(t, write(t, db, set(1, 1, "category", "a")), 1)
 	wantFields(t, db, 1, 1, "category", "a") // in the extra column now
 }

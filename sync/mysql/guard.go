@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	sqldriver "database/sql/driver"
@@ -29,6 +30,8 @@ type GuardOptions struct {
 	// done with it. own is false where the table has no identity and this user may not give it one: its name then stands for it. It
 	// must not block.
 	Told func(identity string, own bool, err error)
+	// Had is the identity that the table of this name had when a daemon of this host looked last; empty for none.
+	Had string
 }
 
 // guard looks at every new connection before anything is done on it: whether it leads to the table that this process works for,
@@ -80,12 +83,16 @@ func (db *DB) Identify(ctx context.Context) error {
 	if db.guard == nil || db.guard.known() != "" {
 		return nil
 	}
-	return db.failure("identify the table", db.identities(ctx, func(i identities) error {
-		if db.guard.known() != "" { // making the connection has told
-			return nil
-		}
-		return db.guard.check(ctx, i)
-	}))
+	return db.identifyAgain(ctx)
+}
+
+// identifyAgain asks the table which one it is on any connection: a connection that was looked at when it was made leads to
+// another table once tables are renamed.
+func (db *DB) identifyAgain(ctx context.Context) error {
+	if db.guard == nil {
+		return nil
+	}
+	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
 }
 
 // guarded makes connections and has the guard look at them.
@@ -161,13 +168,18 @@ func (g *guard) identify(ctx context.Context, i identities) (identity string, ow
 	return row.ID, true, err
 }
 
-// nameIt gives the table its identity: that which this process has for it already, or a new one.
+// nameIt gives a table that has none an identity, unless the site's table has one already: then this is another table, made anew
+// or left where the site's was renamed, or its identity was dropped, which only an operator can tell.
 func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own bool, err error) {
 	if _, err := i.query(ctx, "SELECT 1 FROM "+quote(g.table)+" LIMIT 0"); err != nil {
 		if judge(err) == changed {
 			return "", false, nil
 		}
 		return "", false, err
+	}
+	if had := cmp.Or(g.known(), g.options.Had); had != "" && had != g.name {
+		return "", false, fmt.Errorf("%w: the table has no identity, and the site's table has the identity %s: another table has its "+
+			"name now, or %s was dropped; 'ticketd identity' tells more", flush.ErrSinkForeign, had, i.name())
 	}
 	here, err := g.look(ctx, i)
 	if err != nil {
@@ -176,13 +188,9 @@ func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own 
 	if here.readOnly {
 		return g.name, false, nil
 	}
-	identity = g.known()
-	if identity == "" || identity == g.name {
-		identity = newIdentity()
-	}
 	if err = i.make(ctx); err == nil {
 		if here, err = g.look(ctx, i); err == nil { // again: when the table was made may be a part of the place
-			err = i.add(ctx, identity, here.where)
+			err = i.add(ctx, newIdentity(), here.where)
 		}
 	}
 	if mayNot(err) {

@@ -134,6 +134,46 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	}
 }
 
+// The site's tables are renamed while the daemon runs, and its connections lead to another table of that name: one without an
+// identity gets none, and nothing is done on it. A migration makes no table while the site's is there under another name.
+func TestRenamedTableIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		serving, g := watched(t, mysql.Config{DSN: dsn})
+		if _, err := serving.LoadDefinition(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		options := mysql.MigrateOptions{Identity: g.identity}
+		rename := func(from, to string) {
+			exec(t, db, "RENAME TABLE "+from+" TO "+to+", "+from+"_seq TO "+to+"_seq, "+from+"_identity TO "+to+"_identity")
+		}
+		rename("wp_support_tickets", "x7_support_tickets")
+		if _, err := db.Migrate(t.Context(), options); err == nil || !strings.Contains(err.Error(), `table = "x7_support_tickets"`) {
+			t.Errorf("migrate: %v", err)
+		}
+		for _, made := range []string{"CREATE TABLE wp_support_tickets LIKE x7_support_tickets", "with an identity of its own"} {
+			if strings.HasPrefix(made, "CREATE") {
+				exec(t, db, made)
+			} else if _, err := db.Migrate(t.Context(), options); err != nil {
+				t.Fatal(err)
+			}
+			_, again := serving.LoadDefinition(t.Context())
+			restarted := open(t, mysql.Config{DSN: dsn})
+			restarted.Guard(mysql.GuardOptions{Told: (&told{}).tell, Had: options.Identity})
+			_, anew := restarted.LoadDefinition(t.Context())
+			if !errors.Is(again, flush.ErrSinkForeign) || made[0] == 'C' && !errors.Is(anew, flush.ErrSinkForeign) {
+				t.Errorf("%s: %v, after a restart %v", made, again, anew)
+			}
+		}
+		exec(t, db, "DROP TABLE wp_support_tickets, wp_support_tickets_seq, wp_support_tickets_identity")
+		rename("x7_support_tickets", "wp_support_tickets")
+		if _, err := serving.LoadDefinition(t.Context()); err != nil || g.err != nil || g.identity != options.Identity {
+			t.Errorf("named as before: %v, %+v", err, g)
+		}
+	})
+}
+
 // A fail-over while the daemon runs: its own mark tells it that the table on the other server is the same. Another process, and
 // one that has just begun, cannot tell; a copy from before the last two marks is one.
 func TestFailOverIsVouchedFor(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -217,16 +218,13 @@ func (by *sorting) behind(where *conditions, p *Page) error {
 	case p.After.Value.IsNull():
 		where.add("("+null+" AND "+id+" OR "+by.expression+" IS NOT NULL)", int64(p.After.ID))
 	default:
-		value, err := by.value(p.After.Value)
+		e, place, value, err := by.operand(p.After.Value)
 		if err != nil {
 			return err
 		}
-		e, strict := by.expression, strings.TrimSpace(further)
-		if by.zero(p.After.Value) { // MySQL's strict sessions take no literal of it, even in a comparison
-			e += "+0"
-		}
+		strict := strings.TrimSpace(further)
 		// The first part is implied by the second; it is what the optimizer makes a range of.
-		text := fmt.Sprintf("%s %s= ? AND (%s %s ? OR %s)", e, strict, e, strict, id)
+		text := fmt.Sprintf("%s %s= %s AND (%s %s %s OR %s)", e, strict, place, e, strict, place, id)
 		if p.Descending && by.column.Nullable {
 			text = "(" + text + " OR " + null + ")"
 		}
@@ -235,22 +233,22 @@ func (by *sorting) behind(where *conditions, p *Page) error {
 	return nil
 }
 
-// value is what a mark's value is compared as.
-func (by *sorting) value(v ticket.Value) (any, error) {
-	if by.zero(v) {
-		return 0, nil
-	}
+// operand returns what is compared with a mark's value, the placeholder of the value, and the value. Tables hold dates that the
+// door does not take: of zeros, with a month or day that is zero, the 31st of February. They are compared as numbers, as strict
+// sessions take no literal of them, even in a comparison.
+func (by *sorting) operand(v ticket.Value) (expression, place string, value any, err error) {
 	c := *by.column
 	if c.Kind == table.Enum {
 		c = table.Column{Field: c.Field, Name: c.Name, Kind: table.Integer, Bits: 16, Unsigned: true}
 	}
-	return operand(&c, v)
+	value, err = operand(&c, v)
+	dated := c.Kind == table.Date || c.Kind == table.Datetime || c.Kind == table.Timestamp
+	if err != nil && dated && writtenDate.MatchString(v.Text()) {
+		digits := strings.NewReplacer("-", "", ":", "", " ", "").Replace(v.Text())
+		return by.expression + "+0", "CAST(? AS DECIMAL(20,6))", digits, nil
+	}
+	return by.expression, "?", value, err
 }
 
-// zero says that a value is a date of zeros.
-func (by *sorting) zero(v ticket.Value) bool {
-	return (by.column.Kind == table.Date || by.column.Kind == table.Datetime) && strings.HasPrefix(v.Text(), zeroDate)
-}
-
-// zeroDate is what tables hold that were made when the server took it; the door does not.
-const zeroDate = "0000-00-00"
+// writtenDate is a date as the databases write it.
+var writtenDate = regexp.MustCompile(`^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?$`)

@@ -265,26 +265,93 @@ func TestListOfAnExistingTable(t *testing.T) {
 	})
 }
 
-// Pages go on behind rows with a date of zeros, which tables of other plugins have and the door does not take.
-func TestListPagesOverZeroDates(t *testing.T) {
+// Pages go on behind rows with dates of zeros, or with a part that is zero, which tables of other plugins have and the door does
+// not take.
+func TestListPagesOverOddDates(t *testing.T) {
 	t.Parallel()
-	db := private(t)
-	lax(t, db, "ALTER TABLE wp_support_tickets MODIFY created_at DATETIME NOT NULL "+
-		"DEFAULT '0000-00-00 00:00:00'")
-	lax(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, created_at) VALUES "+
-		"(1, 'a', '0000-00-00'), (2, 'b', '0000-00-00'), (3, 'c', '2026-01-02')")
-	var got []ticket.ID
-	page := &mysql.Page{Sort: "created_at", Limit: 1}
-	for {
-		ids, next := listed(t, db, &ticket.Selection{}, page)
-		got = append(got, ids...)
-		if page.After = next; next == nil {
-			break
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		lax(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN stamped TIMESTAMP NULL, ADD COLUMN due DATE, ADD COLUMN seen DATETIME(3)")
+		lax(t, db, "INSERT INTO wp_support_tickets (ticket_id, stamped, due, seen, created_at, updated_at) VALUES "+
+			"(1, NULL, NULL, NULL, NOW(), NOW()), "+
+			"(2, '0000-00-00 00:00:00', '0000-00-00', '0000-00-00 00:00:00', NOW(), NOW()), "+
+			"(3, '0000-00-00 00:00:00', '2026-00-00', '2026-00-00 00:00:00.001', NOW(), NOW()), "+
+			"(4, '2026-01-01 00:00:00', '2026-01-00', '2026-01-00 01:00:00.002', NOW(), NOW()), "+
+			"(5, '2026-01-02 00:00:00', '2026-01-02', '2026-01-00 01:00:00.003', NOW(), NOW())")
+		for _, sort := range []string{"stamped", "due", "seen"} {
+			for _, descending := range []bool{false, true} {
+				want := []ticket.ID{1, 2, 3, 4, 5}
+				if descending {
+					slices.Reverse(want)
+				}
+				var got []ticket.ID
+				page := &mysql.Page{Sort: sort, Descending: descending, Limit: 1}
+				for range want {
+					ids, next := listed(t, db, &ticket.Selection{}, page)
+					got = append(got, ids...)
+					if page.After = next; next == nil {
+						break
+					}
+				}
+				if !slices.Equal(got, want) || page.After != nil {
+					t.Errorf("by %s, descending %t: tickets %v, want %v", sort, descending, got, want)
+				}
+			}
 		}
+	})
+}
+
+// Rows whose key is no ticket id break no list: they are left out, and named.
+func TestRowsThatAreNoTickets(t *testing.T) {
+	t.Parallel()
+	for kind, ids := range map[string][]string{"BIGINT": {"-5", "0"}, "BIGINT UNSIGNED": {"0", "9223372036854775808"}} {
+		servers(t, func(t *testing.T, dsn string) {
+			db := migrated(t, dsn)
+			lax(t, db, "ALTER TABLE wp_support_tickets MODIFY ticket_id "+kind+" NOT NULL")
+			write(t, db, set(7, 1, "status", "open"))
+			for _, id := range ids {
+				exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, status, created_at, updated_at) "+
+					"VALUES ("+id+", 'open', NOW(), NOW())")
+			}
+			open := with(on("status", values("open")))
+			tickets, next := listed(t, db, &open, &mysql.Page{Limit: 10})
+			n, err := db.Count(t.Context(), &open)
+			groups, _, by := db.CountBy(t.Context(), &open, "status", 5)
+			if !slices.Equal(tickets, []ticket.ID{7}) || next != nil || n != 1 || err != nil || by != nil || groups[0].Count != 1 {
+				t.Errorf("%s: tickets %v, %d counted (%v), groups %v (%v); want ticket 7", kind, tickets, n, err, groups, by)
+			}
+			if _, err := db.LoadDefinition(t.Context()); err != nil || !strings.Contains(db.NoTickets(), "2 rows, the first is "+ids[0]) {
+				t.Errorf("%s: %q (%v), want both rows named", kind, db.NoTickets(), err)
+			}
+			exec(t, db, "DELETE FROM wp_support_tickets WHERE ticket_id <> 7")
+			if _, err := db.LoadDefinition(t.Context()); err != nil || db.NoTickets() != "" {
+				t.Errorf("%s: %q (%v) when they are gone", kind, db.NoTickets(), err)
+			}
+		})
 	}
-	if !slices.Equal(got, []ticket.ID{1, 2, 3}) {
-		t.Errorf("tickets %v, want 1, 2, 3", got)
-	}
+}
+
+// A FLOAT holds another number than the text that is asked for, 0.1: it is found all the same as the text that is shown.
+func TestListByFloat(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN score FLOAT, ADD COLUMN rated FLOAT(7,3), ADD COLUMN weight DOUBLE")
+		texts := []string{"0.1", "16777217", "3.4028234663852886e38", "-1234.567", "1e-40", "0"}
+		for i, text := range texts {
+			write(t, db, set(ticket.ID(i+1), 1, "score", text, "rated", "-1234.567", "weight", "0.1"))
+		}
+		for i, text := range texts {
+			s := with(on("score", values(text, "77")))
+			if ids, _ := listed(t, db, &s, &mysql.Page{Limit: 10}); !slices.Equal(ids, []ticket.ID{ticket.ID(i + 1)}) {
+				t.Errorf("%s: tickets %v, want %d", text, ids, i+1)
+			}
+		}
+		all := with(on("rated", values("-1234.567")), on("weight", values("0.1")))
+		if n, err := db.Count(t.Context(), &all); n != int64(len(texts)) || err != nil {
+			t.Errorf("by the others: %d tickets (%v), want all", n, err)
+		}
+	})
 }
 
 // A query whose caller is gone ends in the server too.

@@ -20,6 +20,9 @@ type MigrateOptions struct {
 	Sidecar bool
 	// DropColumn drops, of a table with a side table, the revision column and the index that an earlier version of ticketd added.
 	DropColumn bool
+	// Identity is what the table had when a daemon looked last; empty for none. Where the table is missing and another one of the
+	// database has this identity, the table was renamed and no new one is made.
+	Identity string
 }
 
 const (
@@ -148,7 +151,53 @@ func (m *migration) tickets(ctx context.Context) error {
 		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
 			"correct the name, or make the table first")
 	}
+	if err := m.notRenamed(ctx); err != nil {
+		return err
+	}
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
+}
+
+// notRenamed refuses to make a table where the site's has another name now: the site's changes would go into the new one.
+func (m *migration) notRenamed(ctx context.Context) error {
+	if m.options.Identity == "" {
+		return nil
+	}
+	rows, err := m.conn.QueryContext(ctx, "SELECT table_name FROM information_schema.columns WHERE table_schema = DATABASE() AND "+
+		"column_name = 'identity' AND RIGHT(table_name, ?) = ?", len(identitySuffix), identitySuffix)
+	if err != nil {
+		return fmt.Errorf("look for the table of the identity: %w", err)
+	}
+	defer rows.Close()
+	var names []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return fmt.Errorf("look for the table of the identity: %w", err)
+		}
+		names = append(names, name)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("look for the table of the identity: %w", err)
+	}
+	for _, name := range names {
+		other := strings.TrimSuffix(name, identitySuffix)
+		err := onConn(m.conn, other, func(i identities) error {
+			row, _, err := i.read(ctx, identityRow)
+			if answered(err) || err == nil && row.ID != m.options.Identity { // another program's table
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return fmt.Errorf("there is no such table, and another table here has its identity, %s: %s; where the table was renamed, "+
+				"give its name in the configuration (table = %[2]q), restart ticketd and run 'ticketd identity move'",
+				m.options.Identity, other)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upgrade adds the columns and indexes that a table lacks which ticketd made, in one statement.

@@ -159,7 +159,7 @@ func (db *DB) MaxID(ctx context.Context) (ticket.ID, error) {
 		known, err = db.highest(ctx, d.Side, "ticket_id", int64(reach))
 		n = max(n, known)
 	}
-	return ticket.ID(n), db.failure("read the highest id", err)
+	return ticket.ID(max(n, 0)), db.failure("read the highest id", err)
 }
 
 func (db *DB) highest(ctx context.Context, table, column string, below int64) (n int64, err error) {

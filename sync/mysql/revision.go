@@ -106,6 +106,6 @@ func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, er
 		of, key, column = d.Side, "ticket_id", sideRevisionColumn
 	}
 	err = db.pool.QueryRowContext(ctx, "SELECT COUNT(*),COALESCE(MIN("+quote(key)+"),0) FROM "+quote(of)+" WHERE "+quote(column)+
-		" > ? OR "+quote(column)+" < 0", int64(ticket.Ceiling)).Scan(&n, &first)
+		" NOT BETWEEN 0 AND ? AND "+isTicket(key), int64(ticket.Ceiling)).Scan(&n, &first)
 	return n, first, db.failure("look for odd revisions", err)
 }

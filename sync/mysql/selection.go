@@ -29,6 +29,7 @@ func (w *conditions) text() string {
 // conditionsOf checks a selection against the table. The error is a [*table.FieldError].
 func conditionsOf(d *table.Definition, s *ticket.Selection) (*conditions, error) {
 	where := &conditions{}
+	where.add(isTicket(d.Key))
 	for i := range s.Where {
 		if err := where.filter(d, &s.Where[i]); err != nil {
 			return nil, err
@@ -153,6 +154,11 @@ func operand(c *table.Column, v ticket.Value) (any, error) {
 		return nil, err
 	}
 	text := checked[0].Value.Text()
+	if c.Kind == table.Float && c.Bits == 32 { // as the number that the column holds, which is not that of the text: 0.1
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return float64(float32(f)), nil
+		}
+	}
 	if c.Kind == table.Integer { // as a number: a text would be compared as a floating-point one
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n, nil

@@ -29,8 +29,8 @@ func NewSink(db *DB) *Sink { return &Sink{db: db} }
 // Statements counts the statements that have written tickets so far.
 func (s *Sink) Statements() int64 { return s.statements.Load() }
 
-// Write implements [flush.Sink]. The definition is read first where it is not known; it is the caller's part to read it again
-// after [flush.ErrSinkPaused]. Where the database refuses rows for their data, the table may be another than the definition
+// Write implements [flush.Sink]. The definition is read first where it is not known, or where a statement has met another table
+// since, with [flush.ErrSinkPaused]. Where the database refuses rows for their data, the table may be another than the definition
 // says, which lays out the statements: it is read again, and where it has changed the rows get a second chance.
 func (s *Sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	d, err := s.db.known(ctx)

@@ -7,11 +7,16 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\InputException;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
  * Sends tickets with ids to the daemon by the hundred, and makes those without one by one. Every call has a request id
  * made of the source and the place in it, so that an import that was cut short can be run again.
+ *
+ * An id that is taken may be another customer's ticket. So the daemon is asked for all ids first: a ticket that exists
+ * with other values is refused unless the operator says that the import overwrites.
  */
 final class Importer {
 
@@ -37,6 +42,13 @@ final class Importer {
 	 * @var string
 	 */
 	private string $table;
+
+	/**
+	 * The tickets table, once it was asked for; false where its columns are not known.
+	 *
+	 * @var Table|false|null
+	 */
+	private $columns = null;
 
 	/**
 	 * Where the tickets come from.
@@ -65,6 +77,13 @@ final class Importer {
 	 * @var bool
 	 */
 	private bool $is_dry;
+
+	/**
+	 * Whether tickets are set that exist with other values.
+	 *
+	 * @var bool
+	 */
+	private bool $overwrites;
 
 	/**
 	 * Gets what was rejected: place and reason.
@@ -97,24 +116,26 @@ final class Importer {
 	/**
 	 * Counts of tickets by outcome.
 	 *
-	 * @var array{created: int, set: int, refused: int}
+	 * @var array{created: int, set: int, unchanged: int, refused: int}
 	 */
 	private array $counts = array(
-		'created' => 0,
-		'set'     => 0,
-		'refused' => 0,
+		'created'   => 0,
+		'set'       => 0,
+		'unchanged' => 0,
+		'refused'   => 0,
 	);
 
 	/**
 	 * Takes the parts.
 	 *
-	 * @param Api      $api    The daemon's API.
-	 * @param string   $table  Name of the tickets table.
-	 * @param string   $source Where the tickets come from; part of the request ids.
-	 * @param array    $map    Fields by column; an empty field: the column is left out.
-	 * @param ?string  $null   The text that means NULL; null: none does.
-	 * @param bool     $is_dry Whether nothing is sent.
-	 * @param callable $report Gets what was rejected: place and reason.
+	 * @param Api      $api        The daemon's API.
+	 * @param string   $table      Name of the tickets table.
+	 * @param string   $source     Where the tickets come from; part of the request ids.
+	 * @param array    $map        Fields by column; an empty field: the column is left out.
+	 * @param ?string  $null       The text that means NULL; null: none does.
+	 * @param bool     $is_dry     Whether nothing is sent.
+	 * @param bool     $overwrites Whether tickets are set that exist with other values.
+	 * @param callable $report     Gets what was rejected: place and reason.
 	 */
 	public function __construct(
 		Api $api,
@@ -123,15 +144,17 @@ final class Importer {
 		array $map,
 		?string $null,
 		bool $is_dry,
+		bool $overwrites,
 		callable $report
 	) {
-		$this->api    = $api;
-		$this->table  = $table;
-		$this->source = $source;
-		$this->map    = $map;
-		$this->null   = $null;
-		$this->is_dry = $is_dry;
-		$this->report = $report;
+		$this->api        = $api;
+		$this->table      = $table;
+		$this->source     = $source;
+		$this->map        = $map;
+		$this->null       = $null;
+		$this->is_dry     = $is_dry;
+		$this->overwrites = $overwrites;
+		$this->report     = $report;
 	}
 
 	/**
@@ -182,7 +205,7 @@ final class Importer {
 	/**
 	 * Sends what is left.
 	 *
-	 * @return array{created: int, set: int, refused: int} Counts of tickets.
+	 * @return array{created: int, set: int, unchanged: int, refused: int} Counts of tickets.
 	 */
 	public function finish(): array {
 		$this->send();
@@ -208,26 +231,110 @@ final class Importer {
 	}
 
 	/**
-	 * Sends the tickets that wait.
+	 * Sends the tickets that wait, but for those that exist.
 	 */
 	private function send(): void {
 		$batch       = $this->batch;
 		$this->batch = array();
+		$existing    = array() === $batch ? array() : $this->api->get_many( array_keys( $batch ) );
+		if ( is_wp_error( $existing ) ) {
+			$this->record( array_fill_keys( array_keys( $batch ), $existing ) );
+		} else {
+			$is_new = fn( int $id ): bool => $this->admits( $id, $batch, $existing );
+			$this->set( array_filter( $batch, $is_new, ARRAY_FILTER_USE_KEY ) );
+		}
+		$this->places = array();
+	}
+
+	/**
+	 * Whether a ticket has to be sent; one that has not is counted here.
+	 *
+	 * @param int   $id       The ticket's id.
+	 * @param array $batch    Fields by ticket id.
+	 * @param array $existing The daemon's tickets, or nulls, by id.
+	 */
+	private function admits( int $id, array $batch, array $existing ): bool {
+		if ( ! isset( $existing[ $id ] ) ) {
+			return true;
+		}
+		$differ = $this->different( $batch[ $id ], $existing[ $id ]['fields'] );
+		if ( array() === $differ ) {
+			// The revision 1 may mean a plugin's own hash or row: the same values make it a ticket of ticketd's.
+			$is_set = $existing[ $id ]['revision'] > 1;
+
+			$this->counts['unchanged'] += $is_set ? 1 : 0;
+			return ! $is_set;
+		}
+		if ( ! $this->overwrites ) {
+			/* translators: %s: names of fields */
+			$text = __( 'The ticket exists and differs in %s; --overwrite sets the imported values.', 'ticketd' );
+			$this->refuse( $this->places[ $id ], sprintf( $text, implode( ', ', $differ ) ) );
+		}
+		return $this->overwrites;
+	}
+
+	/**
+	 * The fields that a ticket has otherwise.
+	 *
+	 * @param array $fields Values by field name, as they are sent.
+	 * @param array $have   Values by field name, as the daemon has them.
+	 * @return string[] Their names.
+	 */
+	private function different( array $fields, array $have ): array {
+		$this->columns ??= Table::describe( $this->table ) ?? false;
+		$differ          = array();
+		foreach ( $fields as $name => $value ) {
+			$had  = isset( $have[ $name ] ) ? (string) $have[ $name ] : null;
+			$sent = null === $value ? null : $this->stored( (string) $name, $value );
+			if ( $sent !== $had ) {
+				$differ[] = (string) $name;
+			}
+		}
+		return $differ;
+	}
+
+	/**
+	 * A value as the daemon returns it once it is set.
+	 *
+	 * @param string $field The field's name.
+	 * @param string $value The value, as it is sent.
+	 */
+	private function stored( string $field, string $value ): string {
+		try {
+			return false === $this->columns ? $value : $this->columns->selectable( $field )->checked( $value );
+		} catch ( InputException $e ) { // It has no column, or the column refuses the value, which the daemon says.
+			return $value;
+		}
+	}
+
+	/**
+	 * Sets tickets.
+	 *
+	 * @param array $batch Fields by ticket id.
+	 */
+	private function set( array $batch ): void {
 		if ( array() === $batch ) {
 			return;
 		}
 		$outcomes = $this->is_dry
 			? array_fill_keys( array_keys( $batch ), 1 )
 			: $this->api->set_many( $batch, $this->request_id( (string) array_key_first( $batch ), $batch ) );
-		foreach ( array_keys( $batch ) as $id ) {
-			$outcome = is_wp_error( $outcomes ) ? $outcomes : $outcomes[ $id ];
+		$this->record( is_wp_error( $outcomes ) ? array_fill_keys( array_keys( $batch ), $outcomes ) : $outcomes );
+	}
+
+	/**
+	 * Counts outcomes.
+	 *
+	 * @param array<int, int|\WP_Error> $outcomes Revisions or refusals by ticket id.
+	 */
+	private function record( array $outcomes ): void {
+		foreach ( $outcomes as $id => $outcome ) {
 			if ( is_wp_error( $outcome ) ) {
 				$this->refuse( $this->places[ $id ], self::reason( $outcome ) );
 			} else {
 				++$this->counts['set'];
 			}
 		}
-		$this->places = array();
 	}
 
 	/**

@@ -21,6 +21,9 @@ final class Query {
 	/** Arguments of a count; a list has more. */
 	private const SELECTION = array( 'where', 'contains', 'created_at', 'updated_at', 'deleted', 'fresh' );
 
+	/** A date as the databases write it. */
+	private const WRITTEN_DATE = '/^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?$/D';
+
 	/**
 	 * The table.
 	 *
@@ -213,6 +216,8 @@ final class Query {
 	 * @throws InputException If a field is refused.
 	 */
 	private function select(): void {
+		// Other rows are no tickets: keys of other plugins' tables may be 0 or below, or beyond ticket ids.
+		$this->add( '`ticket_id` BETWEEN 1 AND 9223372036854775807' );
 		foreach ( $this->fields( 'where' ) as $field => $values ) {
 			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
 		}
@@ -336,11 +341,37 @@ final class Query {
 	 */
 	private static function operand( Column $column, $value ): array {
 		$text = $column->checked( $value );
+		if ( 'float' === $column->type() ) { // As the number that the column holds, which is not that of the text: 0.1.
+			return array( '%s', Number::float_text( unpack( 'g', pack( 'g', (float) $text ) )[1] ) );
+		}
 		if ( ! $column->is_integer() ) {
 			return array( '%s', $text );
 		}
 		// Beyond PHP's integers there are unsigned ones.
 		return (string) (int) $text === $text ? array( '%d', (int) $text ) : array( 'CAST(%s AS UNSIGNED)', $text );
+	}
+
+	/**
+	 * What is compared with the value of a page's last ticket, the placeholder of the value, and the value. Dates that
+	 * columns hold and do not accept (of zeros, with a month or day that is zero, the 31st of February) are compared as
+	 * numbers: strict sessions of MySQL take no literal of them, even in a comparison.
+	 *
+	 * @param Column $column     The column.
+	 * @param string $expression The expression to sort by.
+	 * @param string $value      The value.
+	 * @return array{0: string, 1: string, 2: string|int}
+	 * @throws InputException If the column cannot hold it.
+	 */
+	private static function mark( Column $column, string $expression, string $value ): array {
+		try {
+			return array_merge( array( $expression ), self::operand( $column, $value ) );
+		} catch ( InputException $e ) {
+			if ( ! $column->is_date() || 1 !== preg_match( self::WRITTEN_DATE, $value ) ) {
+				throw $e;
+			}
+			$digits = str_replace( array( '-', ':', ' ' ), '', $value );
+			return array( "$expression+0", 'CAST(%s AS DECIMAL(20,6))', $digits );
+		}
 	}
 
 	/**
@@ -394,11 +425,8 @@ final class Query {
 			$column = $this->table->selectable( $sort );
 			if ( 'enum' === $column->type() ) {
 				$place = '%d';
-			} elseif ( 0 === strpos( $value, '0000-00-00' ) && $column->is_date() ) {
-				// Strict sessions of MySQL take no literal of a date of zeros, even in a comparison.
-				list( $expression, $place, $value ) = array( "$expression+0", '%d', 0 );
 			} else {
-				list( $place, $value ) = self::operand( $column, $value );
+				list( $expression, $place, $value ) = self::mark( $column, $expression, $value );
 			}
 			$others = $is_ascending ? '' : " OR $expression IS NULL";
 			$this->add(

@@ -56,7 +56,8 @@ final class ImportCommand {
 	 * Imports tickets from a CSV file.
 	 *
 	 * The first line names the fields. A column "id" or "ticket_id" says which ticket a line is; without one, or where
-	 * it is empty, a new ticket is made. Importing the same file again within a day makes no ticket twice.
+	 * it is empty, a new ticket is made. Importing the same file again within a day makes no ticket twice. A ticket
+	 * that exists with other values is rejected, not overwritten: its id may be another customer's.
 	 *
 	 * ## OPTIONS
 	 *
@@ -75,6 +76,9 @@ final class ImportCommand {
 	 * ---
 	 * default: ","
 	 * ---
+	 *
+	 * [--overwrite]
+	 * : Set tickets that exist with other values.
 	 *
 	 * [--dry-run]
 	 * : Read the file and say what would be done, without doing it.
@@ -131,6 +135,9 @@ final class ImportCommand {
 	/**
 	 * Imports tickets from a table of this site's database. They keep their ids.
 	 *
+	 * A ticket that exists with other values is rejected, not overwritten: its id may be another customer's. A ticket
+	 * with the same values is passed over, so the command can be run again.
+	 *
 	 * ## OPTIONS
 	 *
 	 * <table>
@@ -145,6 +152,9 @@ final class ImportCommand {
 	 * [--map=<pairs>]
 	 * : Pairs column:field, for columns that are named otherwise: "state:status,user:customer_id". A column that is
 	 * mapped to nothing is left out: "notes:".
+	 *
+	 * [--overwrite]
+	 * : Set tickets that exist with other values.
 	 *
 	 * [--dry-run]
 	 * : Read the table and say what would be done, without doing it.
@@ -266,7 +276,13 @@ final class ImportCommand {
 			$hashes   = new RedisHashes( self::connect( $assoc_args ), substr( $pattern, 0, -1 ), $table );
 			$importer = $this->importer( 'redis ' . wp_generate_uuid4(), $assoc_args );
 			foreach ( $hashes->pages() as $page ) {
-				$this->take( $page, $importer, $table, isset( $assoc_args['overwrite'] ) );
+				foreach ( $page as $id => $fields ) {
+					if ( is_array( $fields ) ) {
+						$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
+					} else {
+						$importer->refuse( (string) $id, $fields );
+					}
+				}
 			}
 		} catch ( \RedisException $e ) {
 			\WP_CLI::error( 'Redis: ' . $e->getMessage() );
@@ -304,56 +320,6 @@ final class ImportCommand {
 	}
 
 	/**
-	 * Imports hashes, but for those whose ticket exists.
-	 *
-	 * @param array    $page      By ticket id the fields, or why the hash is no ticket.
-	 * @param Importer $importer  What imports.
-	 * @param Table    $table     The tickets table.
-	 * @param bool     $overwrite Whether tickets are set that exist with other values.
-	 */
-	private function take( array $page, Importer $importer, Table $table, bool $overwrite ): void {
-		$existing = array() === $page ? array() : $this->api->get_many( array_keys( $page ) );
-		if ( is_wp_error( $existing ) ) {
-			\WP_CLI::error( $existing->get_error_message() );
-		}
-		foreach ( $page as $id => $fields ) {
-			if ( ! is_array( $fields ) ) {
-				$importer->refuse( (string) $id, $fields );
-				continue;
-			}
-			// Without a revision of its own it is what the hash itself holds, or a row that ticketd never wrote.
-			$ticket = ( $existing[ $id ]['revision'] ?? 0 ) > 1 ? $existing[ $id ] : null;
-			$differ = null === $ticket ? array() : self::different( $fields, $ticket['fields'], $table );
-			if ( null === $ticket || ( $overwrite && array() !== $differ ) ) {
-				$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
-			} elseif ( array() !== $differ ) {
-				/* translators: %s: names of fields */
-				$text = __( 'The ticket exists and differs in %s; --overwrite imports the hash\'s values.', 'ticketd' );
-				$importer->refuse( (string) $id, sprintf( $text, implode( ', ', $differ ) ) );
-			}
-		}
-	}
-
-	/**
-	 * The fields that a ticket has otherwise.
-	 *
-	 * @param array $fields Values by field name, as a hash has them.
-	 * @param array $have   Values by field name, as the daemon has them.
-	 * @param Table $table  The tickets table.
-	 * @return string[] Their names.
-	 */
-	private static function different( array $fields, array $have, Table $table ): array {
-		$differ = array();
-		foreach ( $fields as $name => $value ) {
-			$value = (string) $table->value( (string) $name, $value );
-			if ( ! isset( $have[ $name ] ) || (string) $have[ $name ] !== $value ) {
-				$differ[] = (string) $name;
-			}
-		}
-		return $differ;
-	}
-
-	/**
 	 * Makes what imports.
 	 *
 	 * @param string $source     Where the tickets come from.
@@ -379,6 +345,7 @@ final class ImportCommand {
 			$map,
 			$assoc_args['null'] ?? null,
 			isset( $assoc_args['dry-run'] ),
+			isset( $assoc_args['overwrite'] ),
 			$report
 		);
 	}

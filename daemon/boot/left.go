@@ -1,0 +1,181 @@
+package boot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/store/journal/wal"
+)
+
+// placesFile is in the state folder.
+const placesFile = "places.json"
+
+// leftFor is how long the keys of an earlier configuration are named: nothing can tell when their pending changes were flushed.
+const leftFor = 7 * 24 * time.Hour
+
+// lastPlaces is where this host's sites kept pending changes when a daemon ran last: what a configuration that names other places
+// leaves behind.
+type lastPlaces struct {
+	// Journals are the folders that have a folder for each site's journals.
+	Journals []string `json:"journals,omitempty"`
+	// Keys says per site where in Redis its tickets are, and whether changes may be pending there.
+	Keys map[string]lastKeys `json:"keys,omitempty"`
+	// Left are keys of earlier configurations with pending changes.
+	Left []leftKeys `json:"left,omitempty"`
+}
+
+type lastKeys struct {
+	Where   string `json:"where"`
+	Pending bool   `json:"pending"`
+}
+
+type leftKeys struct {
+	Site  string    `json:"site"`
+	Where string    `json:"where"`
+	Since time.Time `json:"since"`
+}
+
+// findLeft looks for changes that were acknowledged under another configuration and that nothing of this one flushes: in journals
+// of sites or folders that it does not have, and in Redis under other keys. It is called before the first change.
+func (d *Daemon) findLeft(ctx context.Context) {
+	file := d.placesFile()
+	if file == "" {
+		return
+	}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(text, &d.places)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.log.Warn().Err(err).Str("file", file).Msg("the places of the last configuration are not known")
+	}
+	d.left = slices.Concat(d.leftJournals(ctx), d.leftKeys(time.Now()))
+	for _, text := range d.left {
+		d.log.Error().Msg(text)
+	}
+	d.keepPlaces()
+}
+
+func (d *Daemon) placesFile() string {
+	if d.config.Daemon.StateDir == "" {
+		return ""
+	}
+	return filepath.Join(d.config.Daemon.StateDir, placesFile)
+}
+
+func (d *Daemon) keepPlaces() {
+	text, err := json.MarshalIndent(&d.places, "", "  ")
+	if err == nil {
+		err = site.Keep(d.placesFile(), append(text, '\n'))
+	}
+	if err != nil {
+		d.log.Warn().Err(err).Msg("the places of pending changes cannot be kept on disk: another configuration could leave some behind")
+	}
+}
+
+// leftJournals names the journals with pending changes that no site of the configuration has.
+func (d *Daemon) leftJournals(ctx context.Context) []string {
+	own := make(map[string]bool)
+	now := ""
+	for _, name := range d.config.SiteNames() {
+		former := d.config.FormerJournalDir(name)
+		own[d.config.JournalDir(name)], own[former] = true, true
+		now = filepath.Dir(filepath.Dir(former))
+	}
+	if filepath.IsAbs(now) && !slices.Contains(d.places.Journals, now) {
+		d.places.Journals = append(d.places.Journals, now)
+	}
+	var left []string
+	for _, root := range slices.Clone(d.places.Journals) {
+		dirs, _ := filepath.Glob(filepath.Join(root, "*", "*")) // the pattern is well-formed
+		pending := false
+		for _, dir := range dirs {
+			if own[dir] {
+				continue
+			}
+			text, waits := leftJournal(ctx, dir)
+			pending = pending || waits
+			if text != "" {
+				left = append(left, text)
+			}
+		}
+		if root != now && !pending {
+			d.places.Journals = slices.DeleteFunc(d.places.Journals, func(known string) bool { return known == root })
+		}
+	}
+	return left
+}
+
+// leftJournal looks into the journal of no site. pending says that it may hold changes.
+func leftJournal(ctx context.Context, dir string) (text string, pending bool) {
+	kind := filepath.Base(dir)
+	if kind != "redis" && kind != "mysql" {
+		return "", false
+	}
+	n, err := waitingIn(ctx, dir, kind == "redis")
+	switch {
+	case errors.Is(err, wal.ErrLocked): // another daemon's
+		return "", true
+	case err != nil:
+		return fmt.Sprintf("the journal %s, which no site of the configuration has, cannot be read: %v", dir, err), true
+	case n > 0:
+		return fmt.Sprintf("%d changes are pending in the journal %s, which no site of the configuration has: a site was renamed or "+
+			"taken out, or journal.dir was changed. Start once more with the configuration as it was, run 'ticketd flush' and stop",
+			n, dir), true
+	default:
+		return "", false
+	}
+}
+
+// leftKeys names the keys in Redis of earlier configurations under which changes may be pending.
+func (d *Daemon) leftKeys(at time.Time) []string {
+	keys := make(map[string]lastKeys)
+	if d.config.HasRedis() {
+		for _, name := range d.config.SiteNames() {
+			keys[name] = lastKeys{Where: whereKeys(d.config, name), Pending: true}
+		}
+	}
+	serves := func(where string) bool {
+		return slices.ContainsFunc(slices.Collect(maps.Values(keys)), func(k lastKeys) bool { return k.Where == where })
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.places.Keys)) {
+		if had := d.places.Keys[name]; had.Pending && !serves(had.Where) {
+			d.places.Left = append(d.places.Left, leftKeys{name, had.Where, at.UTC()})
+		}
+	}
+	d.places.Keys = keys
+	d.places.Left = slices.DeleteFunc(d.places.Left, func(l leftKeys) bool { return serves(l.Where) || at.Sub(l.Since) > leftFor })
+	left := make([]string, len(d.places.Left))
+	for i, l := range d.places.Left {
+		left[i] = fmt.Sprintf("changes of the site %s may be pending in Redis under the keys of another configuration (%s): a daemon "+
+			"with them ended on this host before all was flushed, and nothing flushes them now. Start once more with the configuration "+
+			"as it was, run 'ticketd flush' and stop; this is said until %s", l.Site, l.Where, l.Since.Add(leftFor).Format(time.DateOnly))
+	}
+	return left
+}
+
+// noteFlushed records at the end which sites have no pending changes in Redis.
+func (d *Daemon) noteFlushed(ctx context.Context) {
+	if d.placesFile() == "" {
+		return
+	}
+	for _, s := range d.sites {
+		had, there := d.places.Keys[s.name]
+		if !there {
+			continue
+		}
+		backlog, err := s.backend.Backlog(ctx)
+		had.Pending = err != nil || backlog.Dirty > 0
+		d.places.Keys[s.name] = had
+	}
+	d.keepPlaces()
+}
