@@ -51,6 +51,7 @@ type runningSite struct {
 	odd       atomic.Pointer[string]
 	twin      atomic.Pointer[string]
 	strays    strays
+	tables    tableWatch
 	otherKeys otherKeys
 	prefix    string         // of its keys in Redis
 	keys      string         // where these are, for people
@@ -64,6 +65,8 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
 		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
+	} else {
+		s.tables.Start(ctx, s.Refresh, s.log)
 	}
 }
 
@@ -77,7 +80,8 @@ func (s *runningSite) lookAgain(ctx context.Context) error {
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	looking := errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.tables.Stop(ctx))
+	return errors.Join(looking, s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
 // openSite makes what a site's table can be identified by.
