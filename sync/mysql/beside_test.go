@@ -38,6 +38,7 @@ func TestBeside(t *testing.T) {
 		"WriteInsertsAndUpdates":                TestWriteInsertsAndUpdates,
 		"AVanishedRowDoesNotComeBackInPart":     TestAVanishedRowDoesNotComeBackInPart,
 		"ADeletedTicketIsNotWrittenWhole":       TestADeletedTicketIsNotWrittenWhole,
+		"AColumnForAFieldOfTheExtraColumn":      TestAColumnForAFieldOfTheExtraColumn,
 		"AnOlderRevisionNeverOverwrites":        TestAnOlderRevisionNeverOverwrites,
 		"AnEqualRevisionIsIdempotent":           TestAnEqualRevisionIsIdempotent,
 		"ColumnsThatDidNotChangeStay":           TestColumnsThatDidNotChangeStayAsSQLEditedThem,

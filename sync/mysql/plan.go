@@ -46,7 +46,7 @@ func floorOf(created, now ticket.Revision) ticket.Revision {
 type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
-	removal []string // paths of what is removed from the extra column
+	removal []string // paths of what is removed from the extra column, those of columns among them, see [mayFollow]
 	// born is the position of the column for the time of creation, which is inserted with a new row and never updated; -1: none.
 	born int
 	// floor keeps the changes away from rows below it, see [floorOf].
@@ -142,6 +142,11 @@ func (p *plan) needsLife(c *store.Claim) bool {
 // group finds the group for the cells, the patch and what like says, or makes it of like.
 func (p *plan) group(patch *extraPatch, like *group) *group {
 	removal := patch.removal()
+	for _, c := range p.cells {
+		if p.definition.Extra != "" && mayFollow(p.definition, c.column) {
+			removal = append(removal, extraPath(p.definition.Columns[c.column].Field))
+		}
+	}
 	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(like.floor)) //nolint:gosec // it is not negative
 	for _, is := range []bool{like.alive, like.gone} {
 		if is {

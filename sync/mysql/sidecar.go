@@ -441,8 +441,8 @@ func (s *statements) updateBeside(deletion bool) string {
 	for _, c := range s.columns {
 		sets = append(sets, c+"=?")
 	}
-	if s.group.extra {
-		sets = append(sets, s.extra+"="+s.merged("?"))
+	if extra := s.withExtra("?"); extra != "" {
+		sets = append(sets, s.extra+"="+extra)
 	}
 	if len(sets) == 0 {
 		return ""
