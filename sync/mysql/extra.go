@@ -117,8 +117,10 @@ func unpackExtra(d *table.Definition, fields ticket.Fields, extra []byte) ticket
 		f := ticket.Field{Name: name, Value: ticket.Text(text)}
 		if !taken {
 			fields = append(fields, f)
-		} else if checked, err := d.Check(ticket.Fields{f}); err == nil && name != d.DeletedAt {
-			fields = fields.With(name, checked[0].Value)
+		} else if column, _ := d.Position(name); mayFollow(d, column) && name != d.DeletedAt {
+			if checked, err := d.Check(ticket.Fields{f}); err == nil {
+				fields = fields.With(name, checked[0].Value)
+			}
 		}
 	}
 	return fields
