@@ -76,6 +76,9 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	if err != nil {
 		return nil, wrap("claim", err)
 	}
+	if err := s.withVanished(ctx, ids, hashes); err != nil {
+		return nil, err
+	}
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
