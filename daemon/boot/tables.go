@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
 
-// tableWatch reads the table's definition of a site without Redis from time to time: what status says of MySQL stays true while no
-// client writes, and a column that was added is noticed. With Redis the inspector does it.
+// tableWatch reads the table's definition of a site without Redis from time to time: what status says of MySQL stays true while
+// no client writes, and a column that was added is noticed. With Redis the inspector does it.
 type tableWatch struct {
 	loop lifecycle.Loop
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Another program deletes keys of tickets that wait: what this daemon acknowledged is claimed as if nothing had happened, what another
-// did is reported as lost.
+// Another program deletes keys of tickets that wait: what this daemon acknowledged is claimed as if nothing had happened, what
+// another did is reported as lost.
 func TestDeletedKeysOfTicketsThatWait(t *testing.T) {
 	t.Parallel()
 	far := time.Now().Add(time.Hour)
@@ -34,7 +34,8 @@ func TestDeletedKeysOfTicketsThatWait(t *testing.T) {
 			mine := mustSet(t, s, 1, "status", "mine")
 			mustSet(t, other, 2, "status", "another daemon's")
 			mustSet(t, s, 3, "status", "flushed")
-			if err := s.Ack(t.Context(), []store.Receipt{{ID: 3, Revision: ticket.Revision(time.Now().Add(time.Hour).UnixMicro())}}); err != nil {
+			arrived := ticket.Revision(far.UnixMicro())
+			if err := s.Ack(t.Context(), []store.Receipt{{ID: 3, Revision: arrived}}); err != nil {
 				t.Fatal(err)
 			}
 			if err := client.Del(t.Context(), prefix+"ticket:1", prefix+"ticket:2", prefix+"ticket:3").Err(); err != nil {

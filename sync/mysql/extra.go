@@ -53,8 +53,8 @@ func extraPath(field string) string { return string(appendJSON([]byte("$."), fie
 // schema is the table as ticketd makes it.
 var schema = sync.OnceValue(func() shape { return shapeOf(phpclient.Schema) })
 
-// mayFollow says that the field of a column may have been in the extra column before the table had the column. While the column is
-// NULL the field is read from there; a change of the column removes it there, so that an older value never comes back, also
+// mayFollow says that the field of a column may have been in the extra column before the table had the column. While the column
+// is NULL the field is read from there; a change of the column removes it there, so that an older value never comes back, also
 // where the column is dropped.
 func mayFollow(d *table.Definition, column int) bool {
 	return d.Side != "" || !schema().hasColumn(d.Columns[column].Name)
@@ -92,8 +92,8 @@ func appendJSON(b []byte, s string) []byte {
 
 // unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there
 // by other means as its JSON, nulls not at all. A name that a column has already given is passed over, unless the column is NULL
-// and takes the value, see [mayFollow]. What is no JSON object was not put there by ticketd and holds no fields: one row edited by
-// hand must not make a whole list unreadable.
+// and takes the value, see [mayFollow]. What is no JSON object was not put there by ticketd and holds no fields: one row edited
+// by hand must not make a whole list unreadable.
 func unpackExtra(d *table.Definition, fields ticket.Fields, extra []byte) ticket.Fields {
 	var members map[string]json.RawMessage
 	if len(extra) == 0 || json.Unmarshal(extra, &members) != nil {
