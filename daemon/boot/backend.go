@@ -43,6 +43,8 @@ type parts struct {
 	foreign func(key string)
 	// odd is told of a key in it whose revision none can be.
 	odd func(key string)
+	// vanished is told of the key of a ticket with pending changes that another program deleted.
+	vanished func(key string, back bool)
 	// nextID returns an id for a create whose own is taken.
 	nextID func(context.Context) (ticket.ID, error)
 	// born says since when MySQL knows tickets of these ids.

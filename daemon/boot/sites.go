@@ -50,7 +50,9 @@ type runningSite struct {
 	foreign   atomic.Pointer[string]
 	odd       atomic.Pointer[string]
 	twin      atomic.Pointer[string]
+	vanished  atomic.Pointer[string]
 	strays    strays
+	tables    tableWatch
 	otherKeys otherKeys
 	prefix    string         // of its keys in Redis
 	keys      string         // where these are, for people
@@ -64,6 +66,8 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
 		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
+	} else {
+		s.tables.Start(ctx, s.Refresh, s.log)
 	}
 }
 
@@ -77,7 +81,8 @@ func (s *runningSite) lookAgain(ctx context.Context) error {
 }
 
 func (s *runningSite) stop(ctx context.Context) error {
-	return errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	looking := errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.tables.Stop(ctx))
+	return errors.Join(looking, s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
 }
 
 // openSite makes what a site's table can be identified by.
@@ -107,7 +112,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	var err error
 	s.backend, err = d.openBackend(ctx, &parts{
 		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
-		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, stray: s.strays.meet, convert: s.convert, older: s.olderKey,
+		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, vanished: s.vanishedKey,
+		stray: s.strays.meet, convert: s.convert, older: s.olderKey,
 		twin:   s.twinJournal,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
@@ -221,6 +227,18 @@ func (s *runningSite) foreignKey(key string) {
 	s.sampled.Error().Msg(text)
 }
 
+// vanishedKey is told that another program deleted the key of a ticket with pending changes.
+func (s *runningSite) vanishedKey(key string, back bool) {
+	became := "its pending changes are lost, unless another host's daemon acknowledged them lately"
+	if back {
+		became = "the changes that this daemon acknowledged lately are written again, older ones are lost"
+	}
+	text := "the Redis key " + strconv.Quote(key) + " of a ticket with pending changes was deleted or expired, as found at " +
+		time.Now().UTC().Format(time.RFC3339) + "; " + became + ": find out which program deletes keys or sets expiries there"
+	s.vanished.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
 // convert makes a ticket of what another program's hash holds.
 func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	fields, err := convert(ctx, s.database, false, key, id, stray)
@@ -259,7 +277,7 @@ func (s *runningSite) warnings() []string {
 			found = append(found, odd)
 		}
 	}
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin} {
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin, &s.vanished} {
 		if text := alarm.Load(); text != nil {
 			found = append(found, *text)
 		}

@@ -64,7 +64,11 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 	found := asHeld(rows)
 	bases := make([]ticket.Revision, len(found))
 	for i := range found {
-		bases[i] = held[at[found[i].ID]].Revision
+		record := &held[at[found[i].ID]]
+		bases[i] = record.Revision
+		if flushed(record) { // a row of an older revision is MySQL's all the same: the copy is of another row, or of a later time
+			found[i].Revision = max(found[i].Revision, record.Revision)
+		}
 		delete(at, found[i].ID)
 	}
 	for id, i := range at {

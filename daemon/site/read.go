@@ -183,10 +183,11 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	return records, nil
 }
 
-// rowless says that a ticket of which nothing waits has no row any more: another program has deleted it. What the store holds of
-// it is no ticket.
-func rowless(r *store.Record) bool {
-	return r.Held() && !r.Full && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil
+// flushed says that MySQL had all that is held of a ticket when the record was read: a row that is read afterwards has it, or
+// something else in its place. Without a row, another program has deleted the ticket, and MySQL that is a copy of an earlier
+// time has what it had then.
+func flushed(r *store.Record) bool {
+	return r.Held() && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil
 }
 
 // complete merges what was found into those records that are not whole, in place: what the store holds is newer than
@@ -211,7 +212,7 @@ func complete(d *table.Definition, records, found []store.Record) {
 		switch {
 		case row != nil:
 			merge(record, row)
-		case rowless(record):
+		case flushed(record) && !record.Full: // what the store holds of it is no ticket
 			*record = store.Record{ID: record.ID}
 		case record.Held():
 			_ = defaults(d, record) // what lacks a column that the table has no default for is shown as it is
@@ -243,13 +244,14 @@ func showStray(d *table.Definition, record, row *store.Record) {
 	record.Revision = max(record.Revision, unwritten)
 }
 
-// merge puts what the store holds over a row, unless the row is newer: everything that the store holds is then in it or
-// was replaced, but for what waits on this host alone.
+// merge puts what the store holds over a row, unless the row is newer, or nothing waits: everything that the store holds is then
+// in it or was replaced, but for what waits on this host alone.
 func merge(record, row *store.Record) {
-	if row.Revision > record.Revision && !record.Queued {
-		behind, err := record.Behind || row.Behind, record.Err
+	if row.Revision > record.Revision && !record.Queued || flushed(record) {
+		behind, err, revision := record.Behind || row.Behind, record.Err, max(record.Revision, row.Revision)
 		*record = *row
 		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
+		record.Revision = revision              // what the store compares a condition with
 		return
 	}
 	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared

@@ -117,6 +117,47 @@ func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	}
 }
 
+// A row that MySQL has under an id is shown as it is, whatever the store holds of an earlier row of that id: what was flushed is
+// not laid over it, now or later. What waits is.
+func TestWhatWasFlushedIsNotLaidOverAnOlderRow(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	read := func(want string) (revision int64) {
+		t.Helper()
+		got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(got.Fields, func(f protocol.Field) bool { return f.Name == "status" })
+		if at < 0 || got.Fields[at].Value != protocol.Text(want) {
+			t.Errorf("read %+v, want the status %q", got.Fields, want)
+		}
+		return got.Revision
+	}
+	d.db.rows[7] = store.Record{ID: 7, Revision: 5, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("new")}}}
+	d.write(t, 7, "waits")
+	read("waits")
+	if err := d.Flusher.TryFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.db.rows[7] = store.Record{ID: 7, Revision: 0, Fields: ticket.Fields{
+		{Name: "status", Value: ticket.Text("another's")}, {Name: "updated_at", Value: ticket.Text("2026-01-02 03:04:05")},
+	}}
+	read("another's")
+	_, before := d.db.counts()
+	revision := read("another's")
+	if _, after := d.db.counts(); after != before {
+		t.Error("the row was not put in the place of what the store held")
+	}
+	_, err := d.Set(t.Context(), &protocol.SetParams{
+		ID: 7, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("changed")}}, IfRevision: revision,
+	})
+	if err != nil {
+		t.Errorf("a change under the revision that was read: %v", err)
+	}
+	read("changed")
+}
+
 // A ticket that a set has made, and that has no row yet, has the time of the set as its time of creation at each read.
 func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
 	t.Parallel()

@@ -23,7 +23,7 @@ func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]ticket
 		}
 		e := s.dead[id]
 		l := *e.letter
-		l.Fields, l.Deleted = e.values(true), e.deleted != 0
+		l.Fields, l.Deleted = e.values((*field).dirty), e.deleted != 0
 		letters = append(letters, l)
 	}
 	return letters, nil

@@ -39,6 +39,12 @@ type field struct {
 	changed ticket.Revision // the revision that last changed it, while the next place has not got that; 0: clean
 }
 
+func (f *field) dirty() bool { return f.changed != 0 }
+
+func (f *field) clean() bool { return f.changed == 0 }
+
+func (f *field) any() bool { return true }
+
 func (e *entry) dirty() bool {
 	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
 }
@@ -67,11 +73,11 @@ func (e *entry) forgetClean() {
 	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
 }
 
-// values returns the fields, or those that are dirty alone, by name.
-func (e *entry) values(dirty bool) ticket.Fields {
+// values returns the fields that which says, by name.
+func (e *entry) values(which func(*field) bool) ticket.Fields {
 	values := make(ticket.Fields, 0, len(e.fields))
-	for _, f := range e.fields {
-		if !dirty || f.changed != 0 {
+	for i := range e.fields {
+		if f := &e.fields[i]; which(f) {
 			values = append(values, ticket.Field{Name: f.name, Value: f.value})
 		}
 	}
@@ -82,9 +88,11 @@ func (e *entry) claim() store.Claim {
 	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
 		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
 	}
+	changed := e.values((*field).dirty)
 	return store.Claim{
 		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
-		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: e.values(true),
+		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: changed, All: changed,
+		Clean: e.values((*field).clean), Full: e.full,
 	}
 }
 

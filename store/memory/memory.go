@@ -91,7 +91,7 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 		if e := s.tickets[id]; e != nil {
 			records[i] = store.Record{
 				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
-				Fields: e.values(false),
+				Fields: e.values((*field).any),
 			}
 			if e.dirty() {
 				records[i].Since = time.UnixMicro(e.since)

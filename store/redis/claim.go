@@ -76,6 +76,9 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	if err != nil {
 		return nil, wrap("claim", err)
 	}
+	if err := s.withVanished(ctx, ids, hashes); err != nil {
+		return nil, err
+	}
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
@@ -100,7 +103,10 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 // claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
 // are taken.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
-	c := store.Claim{ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew])}
+	c := store.Claim{
+		ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew]),
+		Clean: clean(hash), Full: hash[fieldFull] != "",
+	}
 	c.Newest = c.Revision
 	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
 		c.Revision, c.Partial = oldest, true
@@ -131,6 +137,16 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		c.Fields = c.All
 	}
 	return c
+}
+
+// clean returns the fields of a hash that have not changed since they were flushed or read.
+func clean(hash map[string]string) (fields ticket.Fields) {
+	for name, value := range hash {
+		if _, changed := hash[markPrefix+name]; !changed && !strings.HasPrefix(name, reserved) {
+			fields = append(fields, ticket.Field{Name: name, Value: ticket.Text(value)})
+		}
+	}
+	return fields
 }
 
 // mootBefore returns the revision of a deletion that waits, 0 without one. What an earlier version left beside it, changed

@@ -55,6 +55,9 @@ type Options struct {
 	OnForeign func(key string)
 	// OnOdd is called with the key each time that a ticket's hash has a revision that none can be. It must not block. Optional.
 	OnOdd func(key string)
+	// OnVanished is called with the key of a ticket that waits when another program has deleted it, or let it expire; back says that
+	// changes which this daemon has acknowledged lately are written again. It must not block. Optional.
+	OnVanished func(key string, back bool)
 	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
 	// block. Optional.
 	OnStray func(key string)

@@ -40,6 +40,33 @@ func testClaimChanged(t *testing.T, b *bench) {
 	}
 }
 
+// A claim says what the store knows of the ticket besides, and that the sink must have it.
+func testClaimFollows(t *testing.T, b *bench) {
+	b.apply(t, b.mutation(store.Create, 1, fields("status", "open", "category", "billing")))
+	b.set(t, 1+Partitions, "status", "open")
+	follow := func(id ticket.ID, follows, full bool, clean ...string) {
+		t.Helper()
+		b.set(t, id, "status", "closed")
+		b.advance(linger)
+		claims, err := b.Store.ClaimIDs(t.Context(), b.now, []ticket.ID{id}, lease)
+		if err != nil || len(claims) != 1 {
+			t.Fatalf("claimed %+v (%v)", claims, err)
+		}
+		c := claims[0]
+		if c.Follows() != follows || c.Full != full && !b.Replays {
+			t.Fatalf("claim %+v, want it to follow a flush: %v, and whole: %v", c, follows, full)
+		}
+		wantFields(t, c.Clean, clean...)
+		b.ack(t, id, c.Revision)
+	}
+	follow(1, false, true, nil...)
+	follow(1+Partitions, false, false, nil...)
+	follow(1, true, true, "category", "billing")
+	b.set(t, 1+Partitions, "priority", "low")
+	follow(1+Partitions, false, false, nil...)
+	follow(1+Partitions, true, false, "priority", "low")
+}
+
 func testLease(t *testing.T, b *bench) {
 	b.set(t, 1, "status", "open")
 	b.advance(linger)

@@ -69,6 +69,7 @@ var contract = map[string]func(*testing.T, *bench){
 	"Claim/OnlyWhatIsDue":                   testClaimDue,
 	"Claim/FirstDueTimeStands":              testFirstDueStands,
 	"Claim/OnlyChangedFields":               testClaimChanged,
+	"Claim/FollowsWhatWasFlushed":           testClaimFollows,
 	"Claim/LeaseHidesAndReturns":            testLease,
 	"Claim/LimitTakesEarliest":              testClaimLimit,
 	"Claim/ByIDIgnoresDue":                  testClaimIDs,

@@ -36,6 +36,9 @@ func TestBeside(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*testing.T){ //nolint:paralleltest // each test calls Parallel itself
 		"WriteInsertsAndUpdates":                TestWriteInsertsAndUpdates,
+		"AVanishedRowDoesNotComeBackInPart":     TestAVanishedRowDoesNotComeBackInPart,
+		"ADeletedTicketIsNotWrittenWhole":       TestADeletedTicketIsNotWrittenWhole,
+		"AColumnForAFieldOfTheExtraColumn":      TestAColumnForAFieldOfTheExtraColumn,
 		"AnOlderRevisionNeverOverwrites":        TestAnOlderRevisionNeverOverwrites,
 		"AnEqualRevisionIsIdempotent":           TestAnEqualRevisionIsIdempotent,
 		"ColumnsThatDidNotChangeStay":           TestColumnsThatDidNotChangeStayAsSQLEditedThem,

@@ -39,10 +39,15 @@ func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail st
 			}
 			alive = append(alive, rows[i])
 		}
-		if len(alive) > 0 {
-			if open, err = w.upsert(ctx, tx, s, head, tail, alive); err != nil {
-				return err
-			}
+		switch {
+		case len(alive) == 0:
+		case s.group.insertable:
+			open, err = w.upsert(ctx, tx, s, head, tail, alive)
+		default:
+			open, err = w.updateEach(ctx, tx, s, pointers(alive))
+		}
+		if err != nil {
+			return err
 		}
 		more, err := w.updateEach(ctx, tx, s, dead)
 		open = append(open, more...)

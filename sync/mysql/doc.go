@@ -13,6 +13,9 @@
 // What is no deletion assigns nothing where the row is marked as deleted: the result says that the store is to forget its copy.
 // The server's answer carries a mark where the guard kept a row from being written; only then the revisions are asked for.
 //
+// An INSERT that carries the changed fields alone must not bring back a row that vanished: where the store knows that the row was
+// there, it is looked for first (see write.gone).
+//
 // Two kinds of table need more:
 //   - A NOT NULL column without a default makes the INSERT fail even where the row exists, so a change that leaves such
 //     a column out is a guarded UPDATE.

@@ -31,6 +31,7 @@ const (
 	errOutOfRange     = 1264
 	errPacketTooLarge = 1153
 	errNoDefault      = 1364
+	errVanished       = 1032
 )
 
 // verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900
@@ -47,6 +48,7 @@ var verdicts = map[uint16]verdict{
 	1292:          data, // incorrect date or time
 	1366:          data, // incorrect value, string or character
 	errNoDefault:  data,
+	errVanished:   data, // the row is not there
 	1406:          data, // too long
 	1452:          data, // foreign key
 	errDuplicate:  data, // another unique index

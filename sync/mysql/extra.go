@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	phpclient "github.com/ticketd/ticketd/php-client"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // extraPatch collects the fields of one change that have no column. What is set becomes a JSON merge patch (RFC 7396), what is
@@ -39,9 +42,35 @@ func (p *extraPatch) removal() []string {
 	slices.Sort(p.removed)
 	paths := make([]string, len(p.removed))
 	for i, name := range p.removed {
-		paths[i] = string(appendJSON([]byte("$."), name))
+		paths[i] = extraPath(name)
 	}
 	return paths
+}
+
+// extraPath is the path of a field in the extra column.
+func extraPath(field string) string { return string(appendJSON([]byte("$."), field)) }
+
+// schema is the table as ticketd makes it.
+var schema = sync.OnceValue(func() shape { return shapeOf(phpclient.Schema) })
+
+// mayFollow says that the field of a column may have been in the extra column before the table had the column. While the column
+// is NULL the field is read from there; a change of the column removes it there, so that an older value never comes back, also
+// where the column is dropped.
+func mayFollow(d *table.Definition, column int) bool {
+	return d.Side != "" || !schema().hasColumn(d.Columns[column].Name)
+}
+
+// withExtra returns the assignment of the extra column with the patch, as the server sees it; empty where the group leaves the
+// column alone. A text that is no JSON has no field to remove.
+func (s *statements) withExtra(patch string) string {
+	switch n := len(s.group.removal); {
+	case s.group.extra:
+		return s.merged(patch)
+	case n > 0:
+		return "IF(JSON_VALID(" + s.extra + "),JSON_REMOVE(" + s.extra + strings.Repeat(",?", n) + ")," + s.extra + ")"
+	default:
+		return ""
+	}
 }
 
 // appendJSON writes a JSON string as people want to read it in the database: letters as they are.
@@ -62,10 +91,10 @@ func appendJSON(b []byte, s string) []byte {
 }
 
 // unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there
-// by other means as its JSON, nulls not at all. A name that a column has already given is passed over. What is no
-// JSON object was not put there by ticketd and holds no fields: one row edited by hand must not make a whole list
-// unreadable.
-func unpackExtra(fields ticket.Fields, extra []byte) ticket.Fields {
+// by other means as its JSON, nulls not at all. A name that a column has already given is passed over, unless the column is NULL
+// and takes the value, see [mayFollow]. What is no JSON object was not put there by ticketd and holds no fields: one row edited
+// by hand must not make a whole list unreadable.
+func unpackExtra(d *table.Definition, fields ticket.Fields, extra []byte) ticket.Fields {
 	var members map[string]json.RawMessage
 	if len(extra) == 0 || json.Unmarshal(extra, &members) != nil {
 		return fields
@@ -77,14 +106,22 @@ func unpackExtra(fields ticket.Fields, extra []byte) ticket.Fields {
 	slices.Sort(names)
 	for _, name := range names {
 		raw := members[name]
-		if _, taken := fields.Get(name); taken || strings.HasPrefix(name, "_") || bytes.Equal(raw, []byte("null")) {
+		held, taken := fields.Get(name)
+		if taken && !held.IsNull() || strings.HasPrefix(name, "_") || bytes.Equal(raw, []byte("null")) {
 			continue
 		}
 		text := string(raw)
 		if raw[0] == '"' && json.Unmarshal(raw, &text) != nil {
 			continue
 		}
-		fields = append(fields, ticket.Field{Name: name, Value: ticket.Text(text)})
+		f := ticket.Field{Name: name, Value: ticket.Text(text)}
+		if !taken {
+			fields = append(fields, f)
+		} else if column, _ := d.Position(name); mayFollow(d, column) && name != d.DeletedAt {
+			if checked, err := d.Check(ticket.Fields{f}); err == nil {
+				fields = fields.With(name, checked[0].Value)
+			}
+		}
 	}
 	return fields
 }

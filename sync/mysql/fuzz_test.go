@@ -135,7 +135,7 @@ func FuzzExtra(f *testing.F) {
 	f.Fuzz(func(t *testing.T, extra []byte, name, value string) {
 		taken := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
 		seen := map[string]bool{}
-		for i, field := range unpackExtra(taken, extra) {
+		for i, field := range unpackExtra(&table.Definition{}, taken, extra) {
 			if seen[field.Name] || strings.HasPrefix(field.Name, "_") || field.Value.IsNull() || i == 0 && field != taken[0] {
 				t.Errorf("%s holds %+v", extra, field)
 			}
@@ -147,7 +147,7 @@ func FuzzExtra(f *testing.F) {
 		var p extraPatch
 		p.add(ticket.Field{Name: name, Value: ticket.Text(value)})
 		want := ticket.Fields{{Name: name, Value: ticket.Text(value)}}
-		if got := unpackExtra(nil, []byte(p.text())); !slices.Equal(got, want) {
+		if got := unpackExtra(&table.Definition{}, nil, []byte(p.text())); !slices.Equal(got, want) {
 			t.Errorf("%s holds %+v, want %+v", p.text(), got, want)
 		}
 	})

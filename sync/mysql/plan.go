@@ -46,7 +46,7 @@ func floorOf(created, now ticket.Revision) ticket.Revision {
 type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
-	removal []string // paths of what is removed from the extra column
+	removal []string // paths of what is removed from the extra column, those of columns among them, see [mayFollow]
 	// born is the position of the column for the time of creation, which is inserted with a new row and never updated; -1: none.
 	born int
 	// floor keeps the changes away from rows below it, see [floorOf].
@@ -55,7 +55,9 @@ type group struct {
 	alive bool
 	// insertable says that a row can be inserted with these columns alone.
 	insertable bool
-	rows       []row
+	// gone says that the rows have vanished, and the store does not hold the tickets whole: none may be inserted.
+	gone bool
+	rows []row
 }
 
 // plan sorts changes into groups and deletions.
@@ -64,7 +66,8 @@ type plan struct {
 	groups     []*group
 	deletions  []row
 	byShape    map[string]*group
-	now        ticket.Revision // by the host's clock
+	now        ticket.Revision    // by the host's clock
+	gone       map[ticket.ID]bool // tickets whose rows have vanished, see [write.gone]
 	// of the change that is being laid out:
 	cells []cell
 	shape []byte
@@ -91,7 +94,11 @@ func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	}
 	p.cells = p.cells[:0]
 	var patch extraPatch
-	for _, f := range c.Fields {
+	gone, fields := p.gone[c.ID], c.Fields
+	if gone && c.Full {
+		gone, fields = false, whole(d, c)
+	}
+	for _, f := range fields {
 		if column, ok := d.Position(f.Name); ok {
 			p.cells = append(p.cells, cell{column, f.Value})
 			continue
@@ -104,9 +111,9 @@ func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	slices.SortFunc(p.cells, func(a, b cell) int { return cmp.Compare(a.column, b.column) })
 	born, at := -1, ticket.Null
 	if !c.Deleted {
-		born, at = d.Born(c.Fields, c.Since)
+		born, at = d.Born(fields, c.Since)
 	}
-	g := p.group(&patch, born, r.floor, p.needsLife(c))
+	g := p.group(&patch, &group{born: born, floor: r.floor, alive: p.needsLife(c), gone: gone})
 	if born >= 0 {
 		r.born = []any{argument(&d.Columns[born], at)}
 	}
@@ -132,16 +139,23 @@ func (p *plan) needsLife(c *store.Claim) bool {
 	return !sets || c.Created > 0 && (mark.IsNull() || unmarked(mark.Text()))
 }
 
-// group finds the group for the cells, the patch, the time of creation and the limits, or makes it.
-func (p *plan) group(patch *extraPatch, born int, floor ticket.Revision, alive bool) *group {
+// group finds the group for the cells, the patch and what like says, or makes it of like.
+func (p *plan) group(patch *extraPatch, like *group) *group {
 	removal := patch.removal()
-	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(floor)) //nolint:gosec // it is not negative
-	if alive {
-		p.shape = append(p.shape, 1)
-	} else {
-		p.shape = append(p.shape, 0)
+	for _, c := range p.cells {
+		if p.definition.Extra != "" && mayFollow(p.definition, c.column) {
+			removal = append(removal, extraPath(p.definition.Columns[c.column].Field))
+		}
 	}
-	p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(born+1)) //nolint:gosec // a table has at most 4096 columns
+	p.shape = binary.BigEndian.AppendUint64(p.shape[:0], uint64(like.floor)) //nolint:gosec // it is not negative
+	for _, is := range []bool{like.alive, like.gone} {
+		if is {
+			p.shape = append(p.shape, 1)
+		} else {
+			p.shape = append(p.shape, 0)
+		}
+	}
+	p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(like.born+1)) //nolint:gosec // a table has at most 4096 columns
 	for _, c := range p.cells {
 		p.shape = binary.BigEndian.AppendUint16(p.shape, uint16(c.column)) //nolint:gosec // a table has at most 4096 columns
 	}
@@ -153,13 +167,14 @@ func (p *plan) group(patch *extraPatch, born int, floor ticket.Revision, alive b
 	if g := p.byShape[string(p.shape)]; g != nil {
 		return g
 	}
-	g := &group{extra: patch.any(), removal: removal, columns: make([]int, len(p.cells)), born: born, floor: floor, alive: alive}
+	g := like
+	g.extra, g.removal, g.columns = patch.any(), removal, make([]int, len(p.cells))
 	for i, c := range p.cells {
 		g.columns[i] = c.column
 	}
-	g.insertable = !slices.ContainsFunc(p.definition.Required(), func(required int) bool {
+	g.insertable = !g.gone && !slices.ContainsFunc(p.definition.Required(), func(required int) bool {
 		_, given := slices.BinarySearch(g.columns, required)
-		return !given && required != born
+		return !given && required != g.born
 	})
 	p.byShape[string(p.shape)] = g
 	p.groups = append(p.groups, g)

@@ -126,7 +126,7 @@ func (s *rowScanner) scan(rows *sql.Rows) (store.Record, error) {
 		row.Fields = append(row.Fields, ticket.Field{Name: field, Value: value})
 	}
 	if d.Extra != "" {
-		row.Fields = unpackExtra(row.Fields, s.cells[len(d.Columns)])
+		row.Fields = unpackExtra(d, row.Fields, s.cells[len(d.Columns)])
 	}
 	return row, nil
 }

@@ -292,7 +292,7 @@ func taken() error { return &driver.MySQLError{Number: errDuplicate, Message: ta
 
 // absent makes sure that the table has none of the rows.
 func (w *write) absent(ctx context.Context, tx *sql.Tx, rows []row) error {
-	there, err := w.present(ctx, tx, pointers(rows))
+	there, err := w.present(ctx, tx, w.definition, pointers(rows))
 	if err == nil && len(there) > 0 {
 		err = taken()
 	}
@@ -304,7 +304,7 @@ var errTheirs = errors.New("the row is another ticket's")
 
 // unborn makes sure that the table has none of the rows.
 func (w *write) unborn(ctx context.Context, tx *sql.Tx, rows []row) error {
-	there, err := w.present(ctx, tx, pointers(rows))
+	there, err := w.present(ctx, tx, w.definition, pointers(rows))
 	if err == nil && len(there) > 0 {
 		err = errTheirs
 	}
@@ -313,7 +313,7 @@ func (w *write) unborn(ctx context.Context, tx *sql.Tx, rows []row) error {
 
 // passOverTheirs ends the deletions of tickets that are not in the table, as their ids belong to others', and returns the rest.
 func (w *write) passOverTheirs(ctx context.Context, rows []row) ([]row, error) {
-	there, err := w.present(ctx, w.db.pool, pointers(rows))
+	there, err := w.present(ctx, w.db.pool, w.definition, pointers(rows))
 	if err != nil {
 		return nil, err
 	}
@@ -353,7 +353,7 @@ func (w *write) upsertBeside(ctx context.Context, tx *sql.Tx, s *statements, hea
 	if err != nil || last == allWritten {
 		return err
 	}
-	there, err := w.present(ctx, tx, pointers(rows))
+	there, err := w.present(ctx, tx, w.definition, pointers(rows))
 	if err == nil && len(there) < len(rows) {
 		err = &driver.MySQLError{
 			Number: errDuplicate, Message: "not inserted: another ticket holds the same value in a unique index of the table",
@@ -387,20 +387,17 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 	if len(unsure) == 0 {
 		return nil
 	}
-	there, err := w.present(ctx, tx, unsure)
+	there, err := w.present(ctx, tx, w.definition, unsure)
 	if err == nil && len(there) < len(unsure) {
-		err = &driver.MySQLError{
-			Number:  errNoDefault,
-			Message: "the row does not exist, and the change leaves out columns that are NOT NULL without a default",
-		}
+		err = s.group.absent()
 	}
 	return err
 }
 
 // present returns which of the rows are in the table.
-func (w *write) present(ctx context.Context, q querier, of []*row) (map[ticket.ID]revision, error) {
-	key := quote(w.definition.Key)
-	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(w.definition.Table)+" WHERE "+key+" IN ", "", of)
+func (w *write) present(ctx context.Context, q querier, d *table.Definition, of []*row) (map[ticket.ID]revision, error) {
+	key := quote(d.Key)
+	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(d.Table)+" WHERE "+key+" IN ", "", of)
 }
 
 // besideHead and besideTail enclose the rows of an upsert without a revision:
@@ -444,8 +441,8 @@ func (s *statements) updateBeside(deletion bool) string {
 	for _, c := range s.columns {
 		sets = append(sets, c+"=?")
 	}
-	if s.group.extra {
-		sets = append(sets, s.extra+"="+s.merged("?"))
+	if extra := s.withExtra("?"); extra != "" {
+		sets = append(sets, s.extra+"="+extra)
 	}
 	if len(sets) == 0 {
 		return ""

@@ -131,8 +131,13 @@ type write struct {
 // plan lays out the changes. A field without a place may mean that the definition is older than the one by which
 // another daemon let it pass, so it is read again, once, before the change is refused.
 func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.Claim) (*plan, error) {
+	gone, err := w.gone(ctx, d, changes)
+	if err != nil {
+		return nil, err
+	}
 	for fresh := false; ; fresh = true {
 		p := newPlan(d)
+		p.gone = gone
 		clear(w.results)
 		unplaced := false
 		for i := range changes {
@@ -150,7 +155,6 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.C
 		if !unplaced || fresh {
 			return p, nil
 		}
-		var err error
 		if d, err = w.db.LoadDefinition(ctx); err != nil {
 			return nil, err
 		}

@@ -93,8 +93,8 @@ func (s *statements) onDuplicate(guard string) string {
 	for _, c := range s.columns {
 		b.WriteString(c + "=IF(" + guard + ",VALUES(" + c + ")," + c + "),")
 	}
-	if s.group.extra {
-		b.WriteString(s.extra + "=IF(" + guard + "," + s.merged("VALUES("+s.extra+")") + "," + s.extra + "),")
+	if extra := s.withExtra("VALUES(" + s.extra + ")"); extra != "" {
+		b.WriteString(s.extra + "=IF(" + guard + "," + extra + "," + s.extra + "),")
 	}
 	return b.String()
 }
@@ -154,8 +154,8 @@ func (s *statements) update() string {
 	for _, c := range s.columns {
 		b.WriteString(c + "=?,")
 	}
-	if s.group.extra {
-		b.WriteString(s.extra + "=" + s.merged("?") + ",")
+	if extra := s.withExtra("?"); extra != "" {
+		b.WriteString(s.extra + "=" + extra + ",")
 	}
 	b.WriteString(s.revision + "=? WHERE " + s.key + "=? AND " + s.revision + "<?" + s.limits())
 	return b.String()

@@ -58,10 +58,10 @@ func (w *write) store(ctx context.Context, s *statements, head, tail string, row
 	switch {
 	case w.definition.Side != "":
 		return w.storeBeside(ctx, s, head, tail, rows)
-	case !s.group.insertable:
-		return w.update(ctx, s, rows)
 	case w.definition.DeletedAt == "":
 		return w.upsertUnburied(ctx, s, head, tail, rows)
+	case !s.group.insertable:
+		return w.update(ctx, s, rows)
 	}
 	open, err := w.upsert(ctx, w.db.pool, s, head, tail, rows)
 	if len(rows) == 1 && rows[0].deletion && judge(err) == data {
@@ -150,10 +150,7 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 		case r.buried, r.deletion && (alone || !s.group.insertable):
 			w.stored(r, r.revision)
 		case !s.group.insertable:
-			w.refuse(r, &flush.Refusal{
-				Code:   errNoDefault,
-				Reason: "the row does not exist, and the change leaves out columns that are NOT NULL without a default",
-			})
+			w.refuse(r, refusal(s.group.absent()))
 		case !alone:
 			w.vanished = append(w.vanished, *r)
 		default:

@@ -55,6 +55,19 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * A column that the table got for a field of the extra column shows its value while the column is NULL, if the column takes it.
+	 */
+	public function test_a_column_follows_the_extra_column(): void {
+		$GLOBALS['wpdb']->query( 'ALTER TABLE wp_support_tickets ADD COLUMN phone INT NULL, ADD COLUMN room VARCHAR(9) NULL' );
+		$this->ticket( 812, array( 'room' => 'mine', 'extra' => '{"phone":"111","room":"old","category":"shadow"}' ) );
+		$this->ticket( 813, array( 'extra' => '{"phone":"none","room":"7"}' ) );
+		$fields = ticketd_get_ticket( 812 )['fields'];
+		$this->assertSame( array( 111, 'mine', null ), array( $fields['phone'], $fields['room'], $fields['category'] ) );
+		$fields = ticketd_get_ticket( 813 )['fields'];
+		$this->assertSame( array( null, '7' ), array( $fields['phone'], $fields['room'] ) );
+	}
+
+	/**
 	 * An id beyond PHP's integers stays text, a row that ticketd has never written has the revision 1, and an extra column
 	 * that is no object has no fields.
 	 */

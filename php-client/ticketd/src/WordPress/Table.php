@@ -35,6 +35,9 @@ final class Table {
 	/** What the name of a table or of its side table may be. */
 	private const NAME = '/^[A-Za-z0-9_$]{1,64}$/D';
 
+	/** The fields of the plugin's own table that can be NULL. */
+	private const OWN = array( 'customer_id', 'category', 'priority', 'assigned_to', 'deleted_at' );
+
 	/** Types of an extra column; MariaDB describes JSON as a text. Of another type it is a field of that name. */
 	private const JSON = array( 'json', 'longtext' );
 
@@ -249,11 +252,32 @@ final class Table {
 		return array(
 			'id'       => (int) $row[ self::KEY ],
 			'revision' => max( 1, (int) ( $this->has_side ? $row['_ticketd_revision'] : $row['revision'] ) ),
-			'fields'   => $fields + $extra,
+			'fields'   => $this->with_extra( $fields, $extra ),
 			// Tables that know no NULL mark what is not deleted by 0 or a date of zeros.
 			'deleted'  => '' !== trim( (string) ( $row['deleted_at'] ?? '' ), '0-: .' )
 				|| '1' === (string) ( $row['_ticketd_deleted'] ?? '' ),
 		);
+	}
+
+	/**
+	 * The fields of the columns with those of the extra column. A column that is NULL shows what the extra column has
+	 * under its name, if the column takes it: the table may have got the column for this field, unless it is one of the
+	 * plugin's own.
+	 *
+	 * @param array $fields The fields of the columns.
+	 * @param array $extra  The fields of the extra column.
+	 */
+	private function with_extra( array $fields, array $extra ): array {
+		foreach ( array_intersect_key( $extra, $fields ) as $field => $value ) {
+			if ( null === $fields[ $field ] && ( $this->has_side || ! in_array( $field, self::OWN, true ) ) ) {
+				try {
+					$fields[ $field ] = $this->value( $field, $this->columns[ $field ]->checked( $value ) );
+				} catch ( InputException $refused ) {
+					continue;
+				}
+			}
+		}
+		return $fields + $extra;
 	}
 
 	/**

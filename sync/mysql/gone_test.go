@@ -1,0 +1,57 @@
+package mysql_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// follows is a change of a ticket whose other fields the store has clean, all of them where it is full.
+func follows(c store.Claim, full bool, clean ...string) store.Claim {
+	c.All, c.Clean, c.Full = c.Fields, set(0, 0, clean...).Fields, full
+	return c
+}
+
+// A row that vanished never comes back with the changed fields alone: its ticket is written whole, or the change is refused. The
+// first change of an id that no ticket had makes a row, and neighbours of the batch arrive.
+func TestAVanishedRowDoesNotComeBackInPart(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db,
+		set(1, 10, "subject", "one", "status", "new"), set(2, 10, "subject", "two"), set(3, 10, "subject", "three"))
+	exec(t, db, "DELETE FROM wp_support_tickets WHERE ticket_id <> 3")
+	results := write(t, db,
+		follows(set(1, 20, "status", "open"), true, "subject", "one", "customer_id", "7", "note", "x"),
+		follows(set(2, 20, "status", "open"), false, "subject", "two"),
+		follows(set(3, 20, "status", "open"), false, "subject", "another program's since"),
+		set(4, 20, "status", "open"))
+	wantStored(t, results[:1], 20)
+	wantStored(t, results[2:], 20, 20)
+	wantFields(t, db, 1, 20, "subject", "one", "status", "open", "customer_id", "7", "note", "x")
+	wantFields(t, db, 3, 20, "subject", "three", "status", "open")
+	wantFields(t, db, 4, 20, "status", "open")
+	if r := results[1].Refused; r == nil || r.Code != 1032 || !strings.Contains(r.Reason, "insert the row") {
+		t.Errorf("result %+v (%+v), want the change refused with 1032", results[1], r)
+	}
+	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (2, 'two again')")
+	wantStored(t, write(t, db, follows(set(2, 20, "status", "open"), false, "subject", "two")), 20)
+	wantFields(t, db, 2, 20, "subject", "two again", "status", "open")
+}
+
+// What ticketd deleted is not brought back from a copy that does not know of the deletion.
+func TestADeletedTicketIsNotWrittenWhole(t *testing.T) {
+	t.Parallel()
+	db := hard(t)
+	write(t, db, set(1, 10, "status", "a"), set(2, 10, "status", "a"))
+	write(t, db, store.Claim{ID: 1, Revision: 15, Deleted: true}, store.Claim{ID: 2, Revision: 15, Deleted: true})
+	results := write(t, db,
+		follows(set(1, 20, "status", "b"), true, "status", "a"), follows(set(2, 20, "status", "b"), false, "status", "a"))
+	if results[0].Refused != nil || results[1].Refused != nil {
+		t.Errorf("results %+v, want neither refused", results)
+	}
+	if rows, err := db.Rows(t.Context(), []ticket.ID{1, 2}); err != nil || len(rows) > 0 {
+		t.Errorf("rows %+v (%v), want none", rows, err)
+	}
+}
