@@ -60,7 +60,7 @@ func (c *Client) Close() error {
 // Ping asks for the daemon's version.
 func (c *Client) Ping(ctx context.Context) (PingResult, error) {
 	var r PingResult
-	err := c.call(ctx, MethodPing, &SiteParams{Site: c.Site}, &r, nil)
+	err := c.call(ctx, MethodPing, &SiteParams{Target: Target{Site: c.Site}}, &r, nil)
 	return r, err
 }
 
@@ -113,14 +113,14 @@ func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID 
 // Get returns a ticket with all of its fields.
 func (c *Client) Get(ctx context.Context, id int64) (Ticket, error) {
 	var r Ticket
-	err := c.call(ctx, MethodGet, &GetParams{Site: c.Site, ID: id}, &r, nil)
+	err := c.call(ctx, MethodGet, &GetParams{Target: Target{Site: c.Site}, ID: id}, &r, nil)
 	return r, err
 }
 
 // GetMany returns up to [MaxTickets] tickets, in the order of their ids; nil where there is none.
 func (c *Client) GetMany(ctx context.Context, ids []int64) (GetManyResult, error) {
 	var r GetManyResult
-	err := c.call(ctx, MethodGetMany, &GetManyParams{Site: c.Site, IDs: ids}, &r, nil)
+	err := c.call(ctx, MethodGetMany, &GetManyParams{Target: Target{Site: c.Site}, IDs: ids}, &r, nil)
 	if err == nil && len(r.Tickets) != len(ids) {
 		return GetManyResult{}, c.fail(fmt.Errorf("%w: %d tickets for %d ids", errShape, len(r.Tickets), len(ids)))
 	}
@@ -143,7 +143,7 @@ func (c *Client) Flush(ctx context.Context, ids []int64, progress func(done, tot
 	if progress == nil {
 		progress = func(_, _ int64) {}
 	}
-	p := &FlushParams{Site: c.Site, IDs: ids, All: ids == nil}
+	p := &FlushParams{Target: Target{Site: c.Site}, IDs: ids, All: ids == nil}
 	err := c.call(ctx, MethodFlush, p, &r, progress)
 	return r, err
 }
@@ -151,7 +151,7 @@ func (c *Client) Flush(ctx context.Context, ids []int64, progress func(done, tot
 // Status asks how the daemon and the site are.
 func (c *Client) Status(ctx context.Context) (StatusResult, error) {
 	var r StatusResult
-	err := c.call(ctx, MethodStatus, &SiteParams{Site: c.Site}, &r, nil)
+	err := c.call(ctx, MethodStatus, &SiteParams{Target: Target{Site: c.Site}}, &r, nil)
 	return r, err
 }
 
