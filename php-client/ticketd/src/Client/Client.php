@@ -35,7 +35,7 @@ final class Client {
 	private Caller $caller;
 
 	/**
-	 * The site's name in the daemon's configuration; empty where this user may use exactly one.
+	 * The site's name in the daemon's configuration; empty where this user may use exactly one, or the table tells.
 	 *
 	 * @var string
 	 */
@@ -63,8 +63,8 @@ final class Client {
 	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
 	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
 	 * @param Breaker|null $breaker    The breaker; null: this client's own.
-	 * @param string       $table      The table that the tickets are in, as `database.table`: the daemon refuses what is
-	 *                                 meant for another one, and finds the site by it. Empty: it is not compared.
+	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it and
+	 *                                 refuses what is meant for another one. Empty: it is not compared.
 	 */
 	public function __construct(
 		Connection $connection,

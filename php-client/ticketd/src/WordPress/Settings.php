@@ -110,8 +110,8 @@ final class Settings {
 	}
 
 	/**
-	 * What the daemon is told of the table, as `database.table`, so that no other site's tickets are ever meant: several
-	 * may be served to this user. It costs no query.
+	 * What the daemon is told of the table, as `database.table`: it may serve several sites to this user, and answers
+	 * with none but this one's tickets. It costs no query.
 	 */
 	public function full_table(): string {
 		return defined( 'DB_NAME' ) && '' !== DB_NAME ? DB_NAME . '.' . $this->table() : '';
