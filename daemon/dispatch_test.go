@@ -164,6 +164,7 @@ func TestSiteTableFindsTheTable(t *testing.T) {
 	more := maps.Clone(two)
 	more["custom"] = SiteAccess{Site: custom, Users: []uint32{33}, Serves: serving("wp.own", "wp.wp_t"), Holds: holds("")}
 	more["free"] = SiteAccess{Site: free, Users: []uint32{33}, Serves: func(string) Fit { return FitAny }}
+	one := map[string]SiteAccess{"shop": two["shop"]}
 	for name, c := range map[string]struct {
 		sites                 map[string]SiteAccess
 		site, table, identity string
@@ -177,8 +178,8 @@ func TestSiteTableFindsTheTable(t *testing.T) {
 		"a site, and another's table":        {two, "blog", "wp.wp_t", "", nil, protocol.CodeForbidden, "table"},
 		"a site that the user has not":       {two, "none", "wp.wp_t", "", nil, protocol.CodeForbidden, ""},
 		"an older client":                    {two, "", "", "", nil, protocol.CodeInvalid, "site"},
-		"the only site, another table":       {map[string]SiteAccess{"shop": two["shop"]}, "", "wp.b_t", "", nil, protocol.CodeForbidden, "table"},
-		"the only site, an older client":     {map[string]SiteAccess{"shop": two["shop"]}, "", "", "", shop, "", ""},
+		"the only site, another table":       {one, "", "wp.b_t", "", nil, protocol.CodeForbidden, "table"},
+		"the only site, an older client":     {one, "", "", "", shop, "", ""},
 		"by identity":                        {two, "", "", "b", blog, "", ""},
 		"an identity that none has":          {two, "", "", "x", nil, protocol.CodeInvalid, "identity"},
 		"an identity, and a table":           {two, "", "wp2.wp_t", "b", nil, protocol.CodeForbidden, "table"},

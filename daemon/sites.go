@@ -165,9 +165,9 @@ func (c choice) notServed(table string) *protocol.Error {
 		served[i] = s.Table + " (site " + s.name + ")"
 	}
 	slices.Sort(served)
-	err := protocol.Errorf(protocol.CodeForbidden, "ticketd does not serve the table %q to this request, but %s. Give the table a site of "+
-		"its own: 'ticketd init --wp FOLDER --add NAME'. If it is the table of a site above under another name, set client_table = %[1]q in "+
-		"the site's section of ticketd.toml", table, strings.Join(served, ", "))
+	err := protocol.Errorf(protocol.CodeForbidden, "ticketd does not serve the table %q to this request, but %s. Give the table a "+
+		"site of its own: 'ticketd init --wp FOLDER --add NAME'. If it is the table of a site above under another name, set "+
+		"client_table = %[1]q in the site's section of ticketd.toml", table, strings.Join(served, ", "))
 	err.Field = "table"
 	return err
 }

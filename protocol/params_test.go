@@ -22,7 +22,7 @@ func TestEveryMethodTakesATable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, _ := reflect.New(reflect.TypeOf(c.Params).Elem()).Interface().(Params)
+		p, _ := reflect.TypeAssert[Params](reflect.New(reflect.TypeOf(c.Params).Elem()))
 		if err := p.Decode(req.Params); err != nil || !reflect.DeepEqual(p, c.Params) {
 			t.Errorf("%s: %+v (%v), want %+v", c.Method, p, err, c.Params)
 		}

@@ -265,8 +265,8 @@ func (s *runningSite) warnings() []string {
 	return found
 }
 
-// serves returns the site's table, as clients call it, and what tells how well a client's table fits the site. A WordPress is known by its database and its prefix, also where the
-// site's table has a name of its own that the WordPress was not told.
+// serves returns the site's table, as clients call it, and what tells how well a client's table fits the site. A WordPress is
+// known by its database and its prefix, also where the site's table has a name of its own that the WordPress was not told.
 func (s *runningSite) serves(c *config.Site) (name string, fit func(table string) daemon.Fit) {
 	byPrefix := config.Site{TablePrefix: c.TablePrefix}
 	own, prefixed := s.database.Name(), s.database.NameOf(byPrefix.TableName())

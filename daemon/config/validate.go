@@ -297,7 +297,7 @@ func (s *Site) validateTable(c *checks, key string) {
 	} else {
 		c.identifier(key+"table_prefix", s.TableName())
 	}
-	if _, table, whole := strings.Cut(s.ClientTable, "."); s.ClientTable != "" && s.ClientTable != AnyTable && (!whole || table == "") {
+	if s.ClientTable != "" && s.ClientTable != AnyTable && !strings.Contains(s.ClientTable, ".") {
 		c.failf(key+"client_table", "%q is neither database.table nor %q", s.ClientTable, AnyTable)
 	}
 	c.identifier(key+"key_column", s.KeyColumn)

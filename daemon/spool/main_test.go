@@ -22,6 +22,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// toMain is the target of what is for the site main.
+var toMain = protocol.Target{Site: "main"}
+
 // fakeSite keeps what it is asked to do, one line each, and answers with fail, where that is set.
 type fakeSite struct {
 	daemon.Site // nil: what the spool never calls

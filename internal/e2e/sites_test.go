@@ -115,6 +115,7 @@ func TestSpoolOfAClone(t *testing.T) {
 	for _, name := range []string{"wp_support_tickets", "wp_support_tickets_seq", "wp_support_tickets_identity"} {
 		runSQL(t, db, "DROP TABLE IF EXISTS "+name)
 		runSQL(t, db, "CREATE TABLE "+name+" LIKE "+testenv.StackDatabase+"."+name)
+		//nolint:unqueryvet // a copy has all columns
 		runSQL(t, db, "INSERT INTO "+name+" SELECT * FROM "+testenv.StackDatabase+"."+name)
 	}
 	s.Ticketd.Kill()
@@ -130,7 +131,8 @@ func TestSpoolOfAClone(t *testing.T) {
 	if err := s.Ticketd.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	out = run(t, s, `ticketd_flush(); echo wp_json_encode( $wpdb->get_col( 'SELECT subject FROM wp_support_tickets' ) ), ticketd_status()['spool']['bad'];`)
+	out = run(t, s, `ticketd_flush();
+		echo wp_json_encode( $wpdb->get_col( 'SELECT subject FROM wp_support_tickets' ) ), ticketd_status()['spool']['bad'];`)
 	if out != `["of production"]2` {
 		t.Errorf("production's tickets, and the files in bad/: %s", out)
 	}
@@ -160,7 +162,8 @@ func TestTableOfAClient(t *testing.T) {
 		served  []string
 		refused []string
 	}{
-		{"", []string{"", "DB.wp_support_tickets"}, []string{"other.wp_support_tickets", "DB.wp_2_support_tickets", "DB.WP_support_tickets"}},
+		{"", []string{"", "DB.wp_support_tickets"},
+			[]string{"other.wp_support_tickets", "DB.wp_2_support_tickets", "DB.WP_support_tickets"}},
 		{"table = \"wp_support_tickets\"\ntable_prefix = \"shop_\"", []string{"DB.wp_support_tickets", "DB.shop_support_tickets"},
 			[]string{"other.shop_support_tickets"}},
 		{"client_table = \"alias.wp_support_tickets\"", []string{"", "alias.wp_support_tickets"}, []string{"DB.wp_support_tickets"}},
@@ -176,7 +179,8 @@ func TestTableOfAClient(t *testing.T) {
 		for i, table := range append(o.served, o.refused...) {
 			c.Table = strings.Replace(table, "DB", database, 1)
 			_, err := c.Status(t.Context())
-			if refused := errors.Is(err, &protocol.Error{Code: protocol.CodeForbidden}); refused != (i >= len(o.served)) || !refused && err != nil {
+			refused := errors.Is(err, &protocol.Error{Code: protocol.CodeForbidden})
+			if refused != (i >= len(o.served)) || !refused && err != nil {
 				t.Errorf("%q, a client of %q: %v", o.config, c.Table, err)
 			}
 		}

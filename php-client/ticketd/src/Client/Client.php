@@ -63,8 +63,8 @@ final class Client {
 	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
 	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
 	 * @param Breaker|null $breaker    The breaker; null: this client's own.
-	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it and
-	 *                                 refuses what is meant for another one. Empty: it is not compared.
+	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it
+	 *                                 and refuses what is meant for another one. Empty: it is not compared.
 	 */
 	public function __construct(
 		Connection $connection,
