@@ -74,7 +74,7 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	if err := p.Decode(r.params); err != nil {
 		return nil, err
 	}
-	site, err := d.sites.For(r.peer, p.SiteName())
+	site, err := d.sites.For(r.peer, p)
 	if err == nil && !Meant(p, site) {
 		return nil, ErrNotMeant
 	}

@@ -9,10 +9,12 @@ import (
 // Sites finds the site that a request is for. It is asked for every request, on the connection's goroutine, and must
 // not block.
 type Sites interface {
-	// For returns the site with this name if the peer may use it. An empty name means the only site that the peer may
-	// use. The error is a *[protocol.Error]: forbidden where the peer may use no such site (an unknown name too, so that
-	// nobody can probe for names), invalid with the field "site" where the name is missing and several would do.
-	For(peer Peer, name string) (Site, error)
+	// For returns the site that a request is for: of those that the peer may use the one that it names, or whose table it names,
+	// or the only one. A change out of the spool is known by the identity of its table, too. The error is a *[protocol.Error]:
+	// forbidden where the peer may use no such site (an unknown name too, so that nobody can probe for names) or the site's table
+	// is another one, invalid with the field "site" where several would do, [ErrNotMeant] where several would do and none has the
+	// identity, unavailable where one that is not known yet may have it.
+	For(peer Peer, of protocol.Params) (Site, error)
 }
 
 // Site is what the methods of the protocol are asked of: one site's tickets. All methods are safe for concurrent use.

@@ -20,8 +20,10 @@ var ErrBroken = errors.New("connection to ticketd broken")
 // that it answers before. Anything unexpected closes the connection for good, so that no call can ever be given another one's
 // reply. An *[Error] from the daemon leaves the connection open unless it says Closing.
 type Client struct {
-	// Site is sent with every call; empty where the caller may use exactly one.
+	// Site is sent with every call; empty where the caller may use exactly one, or Table says which.
 	Site string
+	// Table is sent with every call, too: what the caller calls its table, see [Target]. Empty compares nothing.
+	Table string
 	// Remember and Ack are sent with every change that says nothing of its own; see [Change]. Remember only goes
 	// with a request id.
 	Remember time.Duration
@@ -60,7 +62,7 @@ func (c *Client) Close() error {
 // Ping asks for the daemon's version.
 func (c *Client) Ping(ctx context.Context) (PingResult, error) {
 	var r PingResult
-	err := c.call(ctx, MethodPing, &SiteParams{Site: c.Site}, &r, nil)
+	err := c.call(ctx, MethodPing, &SiteParams{Target: c.target()}, &r, nil)
 	return r, err
 }
 
@@ -77,10 +79,15 @@ func (c *Client) CreateWith(ctx context.Context, p CreateParams) (CreateResult, 
 	return r, err
 }
 
+func (c *Client) target() Target { return Target{Site: c.Site, Table: c.Table} }
+
 // complete gives a change what the client has for all of them, where it has nothing of its own.
 func (c *Client) complete(p *Change) {
 	if p.Site == "" {
 		p.Site = c.Site
+	}
+	if p.Table == "" {
+		p.Table = c.Table
 	}
 	if p.Remember == 0 && p.RequestID != "" {
 		p.Remember = c.Remember
@@ -113,14 +120,14 @@ func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID 
 // Get returns a ticket with all of its fields.
 func (c *Client) Get(ctx context.Context, id int64) (Ticket, error) {
 	var r Ticket
-	err := c.call(ctx, MethodGet, &GetParams{Site: c.Site, ID: id}, &r, nil)
+	err := c.call(ctx, MethodGet, &GetParams{Target: c.target(), ID: id}, &r, nil)
 	return r, err
 }
 
 // GetMany returns up to [MaxTickets] tickets, in the order of their ids; nil where there is none.
 func (c *Client) GetMany(ctx context.Context, ids []int64) (GetManyResult, error) {
 	var r GetManyResult
-	err := c.call(ctx, MethodGetMany, &GetManyParams{Site: c.Site, IDs: ids}, &r, nil)
+	err := c.call(ctx, MethodGetMany, &GetManyParams{Target: c.target(), IDs: ids}, &r, nil)
 	if err == nil && len(r.Tickets) != len(ids) {
 		return GetManyResult{}, c.fail(fmt.Errorf("%w: %d tickets for %d ids", errShape, len(r.Tickets), len(ids)))
 	}
@@ -143,7 +150,7 @@ func (c *Client) Flush(ctx context.Context, ids []int64, progress func(done, tot
 	if progress == nil {
 		progress = func(_, _ int64) {}
 	}
-	p := &FlushParams{Site: c.Site, IDs: ids, All: ids == nil}
+	p := &FlushParams{Target: c.target(), IDs: ids, All: ids == nil}
 	err := c.call(ctx, MethodFlush, p, &r, progress)
 	return r, err
 }
@@ -151,7 +158,7 @@ func (c *Client) Flush(ctx context.Context, ids []int64, progress func(done, tot
 // Status asks how the daemon and the site are.
 func (c *Client) Status(ctx context.Context) (StatusResult, error) {
 	var r StatusResult
-	err := c.call(ctx, MethodStatus, &SiteParams{Site: c.Site}, &r, nil)
+	err := c.call(ctx, MethodStatus, &SiteParams{Target: c.target()}, &r, nil)
 	return r, err
 }
 

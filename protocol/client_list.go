@@ -15,14 +15,14 @@ func (c *Client) List(ctx context.Context, p ListParams) (ListResult, error) {
 // Count returns how many tickets a selection has.
 func (c *Client) Count(ctx context.Context, s Selection) (CountResult, error) {
 	var r CountResult
-	err := c.call(ctx, MethodCount, &CountParams{Site: c.Site, Selection: s}, &r, nil)
+	err := c.call(ctx, MethodCount, &CountParams{Target: c.target(), Selection: s}, &r, nil)
 	return r, err
 }
 
 // CountBy returns how many tickets of a selection there are for each value of a field.
 func (c *Client) CountBy(ctx context.Context, s Selection, field string) (CountResult, error) {
 	var r CountResult
-	err := c.call(ctx, MethodCount, &CountParams{Site: c.Site, Selection: s, By: field}, &r, nil)
+	err := c.call(ctx, MethodCount, &CountParams{Target: c.target(), Selection: s, By: field}, &r, nil)
 	return r, err
 }
 
@@ -30,7 +30,7 @@ func (c *Client) CountBy(ctx context.Context, s Selection, field string) (CountR
 // [DefaultLimit].
 func (c *Client) DeadList(ctx context.Context, after int64, limit int) ([]Letter, error) {
 	var r DeadListResult
-	err := c.call(ctx, MethodDeadList, &DeadListParams{Site: c.Site, After: after, Limit: limit}, &r, nil)
+	err := c.call(ctx, MethodDeadList, &DeadListParams{Target: c.target(), After: after, Limit: limit}, &r, nil)
 	return r.Letters, err
 }
 
@@ -46,6 +46,6 @@ func (c *Client) DeadDrop(ctx context.Context, ids []int64) (int64, error) {
 
 func (c *Client) dead(ctx context.Context, m Method, ids []int64) (int64, error) {
 	var r CountResult
-	err := c.call(ctx, m, &DeadParams{Site: c.Site, IDs: ids, All: ids == nil}, &r, nil)
+	err := c.call(ctx, m, &DeadParams{Target: c.target(), IDs: ids, All: ids == nil}, &r, nil)
 	return r.Count, err
 }

@@ -155,26 +155,30 @@ func TestClientCompletesChanges(t *testing.T) {
 	})
 	c, ctx := dial(t, path), t.Context()
 	c.Site, c.Remember, c.Ack = "main", time.Minute, AckJournal
-	own := SetParams{Change: Change{Site: "other", RequestID: "r", Remember: time.Second, Ack: AckRedis}, ID: 1, Fields: fields}
+	own := SetParams{
+		Change: Change{Target: Target{Site: "other"}, RequestID: "r", Remember: time.Second, Ack: AckRedis}, ID: 1, Fields: fields,
+	}
 	for want, call := range map[Params]func() error{
 		&CreateParams{
-			Change: Change{Site: "main", RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 7, Fields: fields,
+			Change: Change{Target: toMain, RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 7, Fields: fields,
 		}: func() error {
 			_, err := c.CreateWith(ctx, CreateParams{Change: Change{RequestID: "r"}, ID: 7, Fields: fields})
 			return err
 		},
 		&SetParams{
-			Change: Change{Site: "main", Ack: AckJournal}, ID: 1, Fields: fields,
+			Change: Change{Target: toMain, Ack: AckJournal}, ID: 1, Fields: fields,
 		}: func() error { // nothing that could be remembered
 			_, err := c.Set(ctx, SetParams{ID: 1, Fields: fields})
 			return err
 		},
 		&own: func() error { _, err := c.Set(ctx, own); return err },
-		&SetManyParams{Change: Change{Site: "main", Ack: AckJournal}, Tickets: []TicketFields{{ID: 1, Fields: fields}}}: func() error {
+		&SetManyParams{
+			Change: Change{Target: toMain, Ack: AckJournal}, Tickets: []TicketFields{{ID: 1, Fields: fields}},
+		}: func() error {
 			_, err := c.SetMany(ctx, []TicketFields{{ID: 1, Fields: fields}}, "")
 			return err
 		},
-		&DeleteParams{Change: Change{Site: "main", RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 1}: func() error {
+		&DeleteParams{Change: Change{Target: toMain, RequestID: "r", Remember: time.Minute, Ack: AckJournal}, ID: 1}: func() error {
 			_, err := c.Delete(ctx, 1, "r")
 			return err
 		},

@@ -31,6 +31,8 @@ func goldenCases() []goldenCase {
 	return append(cases, progressCases()...)
 }
 
+var toMain = Target{Site: "main"}
+
 // sampleParams has one set of parameters per method, with every parameter present.
 func sampleParams() []call {
 	fields := []Field{
@@ -40,36 +42,36 @@ func sampleParams() []call {
 		{Name: "assigned_to", Value: Null},
 	}
 	return []call{
-		{1, MethodPing, &SiteParams{Site: "main"}},
+		{1, MethodPing, &SiteParams{Target: toMain}},
 		{2, MethodCreate, &CreateParams{
-			Change: Change{Site: "main", RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812, Fields: fields,
+			Change: Change{Target: toMain, RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812, Fields: fields,
 		}},
 		{3, MethodSet, &SetParams{
-			Change: Change{Site: "main", RequestID: "s-1", Remember: time.Second, Ack: AckRedis},
+			Change: Change{Target: toMain, RequestID: "s-1", Remember: time.Second, Ack: AckRedis},
 			ID:     812, Fields: fields, IfRevision: 1764000000000000, MustExist: true,
 		}},
 		{4, MethodSetMany, &SetManyParams{
-			Change:    Change{Site: "main", RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal},
+			Change:    Change{Target: toMain, RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal},
 			MustExist: true, Tickets: []TicketFields{
 				{ID: 812, Fields: []Field{{Name: "status", Value: Text("pending")}}},
 				{ID: 813, Fields: []Field{{Name: "status", Value: Text("closed")}, {Name: "category", Value: Text("")}}},
 			},
 		}},
-		{5, MethodGet, &GetParams{Site: "main", ID: 812}},
-		{6, MethodGetMany, &GetManyParams{Site: "main", IDs: []int64{812, 1, MaxTicketID}}},
+		{5, MethodGet, &GetParams{Target: toMain, ID: 812}},
+		{6, MethodGetMany, &GetManyParams{Target: toMain, IDs: []int64{812, 1, MaxTicketID}}},
 		{7, MethodDelete, &DeleteParams{
-			Change: Change{Site: "main", RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812,
+			Change: Change{Target: toMain, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812,
 		}},
-		{8, MethodFlush, &FlushParams{Site: "main", IDs: []int64{812, 813}}},
-		{9, MethodStatus, &SiteParams{Site: "main"}},
+		{8, MethodFlush, &FlushParams{Target: toMain, IDs: []int64{812, 813}}},
+		{9, MethodStatus, &SiteParams{Target: toMain}},
 		{10, MethodList, &ListParams{
-			Site: "main", Selection: sampleSelection(), Sort: SortUpdated, Ascending: true,
+			Target: toMain, Selection: sampleSelection(), Sort: SortUpdated, Ascending: true,
 			After: "WyJ1cGRhdGVkX2F0Il0", Limit: 20,
 		}},
-		{11, MethodCount, &CountParams{Site: "main", Selection: sampleSelection(), By: "status"}},
-		{12, MethodDeadList, &DeadListParams{Site: "main", After: 812, Limit: 20}},
-		{13, MethodDeadRetry, &DeadParams{Site: "main", IDs: []int64{812, 813}}},
-		{14, MethodDeadDrop, &DeadParams{Site: "main", IDs: []int64{812}}},
+		{11, MethodCount, &CountParams{Target: toMain, Selection: sampleSelection(), By: "status"}},
+		{12, MethodDeadList, &DeadListParams{Target: toMain, After: 812, Limit: 20}},
+		{13, MethodDeadRetry, &DeadParams{Target: toMain, IDs: []int64{812, 813}}},
+		{14, MethodDeadDrop, &DeadParams{Target: toMain, IDs: []int64{812}}},
 	}
 }
 
@@ -115,7 +117,11 @@ func requestCases() []goldenCase {
 		requestCase("request-set-pair", "one pair of a set_many, repeated alone under its own request id",
 			call{1, MethodSet, &SetParams{Change: Change{RequestID: strings.Repeat("r", MaxName) + "#999"}, ID: 1, Fields: status}}, true),
 		requestCase("request-get-timeout", "the client waits a minute for the reply, or longer",
-			call{20, MethodGet, &GetParams{Timed: Timed{Timeout: MaxTimeout}, Site: "main", ID: 812}}, true),
+			call{20, MethodGet, &GetParams{Timed: Timed{Timeout: MaxTimeout}, Target: toMain, ID: 812}}, true),
+		requestCase("request-set-table", "the site is the one of this table",
+			call{22, MethodSet, &SetParams{
+				Change: Change{Target: Target{Table: "wordpress.wp_support_tickets"}, RequestID: "s-2"}, ID: 812, Fields: status,
+			}}, true),
 		requestCase("request-delete-timeout", "the client waits a millisecond for the reply",
 			call{21, MethodDelete, &DeleteParams{
 				Change: Change{Timed: Timed{Timeout: time.Millisecond}, RequestID: "d-2"}, ID: 812,
@@ -129,7 +135,7 @@ func requestCases() []goldenCase {
 			"94 00 01", bin("set"), "82", bin("id"), "01", bin("fields"), "81", bin("status"), bin("open")),
 		requestCase("request-names-64", "site, request id and field name of 64 bytes, the longest allowed",
 			call{1, MethodCreate, &CreateParams{
-				Change: Change{Site: strings.Repeat("s", MaxName), RequestID: strings.Repeat("r", MaxName)},
+				Change: Change{Target: Target{Site: strings.Repeat("s", MaxName)}, RequestID: strings.Repeat("r", MaxName)},
 				Fields: []Field{{Name: strings.Repeat("f", MaxName), Value: Text("x")}},
 			}}, true),
 	)

@@ -50,6 +50,10 @@ const (
 	// MaxName bounds the bytes of a field name, a request id, a site and a method.
 	MaxName = 64
 
+	// MaxTable bounds the bytes of what a client calls its table: database and table, of up to 64 characters of up to three bytes
+	// each, and the dot.
+	MaxTable = 2*64*3 + 1
+
 	// MaxPairRequestID bounds the bytes of a request id of set: it may stand for one pair of a set_many, as that one's
 	// request id, "#" and the pair's index.
 	MaxPairRequestID = MaxName + len("#999")

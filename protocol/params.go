@@ -7,12 +7,23 @@ type Params interface {
 	// Decode reads the parameters from a request and checks everything that can be checked without knowing the site. The
 	// error is an *[Error] with the code invalid; the receiver is then in no defined state.
 	Decode(raw Raw) error
-	// SiteName returns the parameter site, empty where it was left out.
-	SiteName() string
+	// Wants returns whose tickets the request is about.
+	Wants() *Target
 	// Waits returns for how long the client waits for the reply, [DefaultTimeout] where it does not say.
 	Waits() time.Duration
 	encode(e *Encoder)
 }
+
+// Target says whose tickets a request is about. All methods have it.
+type Target struct {
+	// Site names the site; empty where the peer may use exactly one, or Table says which.
+	Site string
+	// Table is what the client calls the table that its tickets are in, "database.table"; empty where it does not say.
+	Table string
+}
+
+// Wants implements [Params].
+func (t *Target) Wants() *Target { return t }
 
 // Timed is the parameter that all methods but flush share.
 type Timed struct {
@@ -46,15 +57,14 @@ const (
 
 // SiteParams are the parameters of ping and status.
 type SiteParams struct {
+	Target
 	Timed
-	// Site names the site; empty where the peer may use exactly one.
-	Site string
 }
 
 // Change are the parameters that create, set, set_many and delete share.
 type Change struct {
+	Target
 	Timed
-	Site string
 	// RequestID makes the request repeatable where it is not empty.
 	RequestID string
 	// Remember is for how long RequestID is remembered, in whole seconds up to [MaxRemember]; 0 is a day.
@@ -112,16 +122,16 @@ type SetManyParams struct {
 
 // GetParams are the parameters of get.
 type GetParams struct {
+	Target
 	Timed
-	Site string
-	ID   int64
+	ID int64
 }
 
 // GetManyParams are the parameters of get_many.
 type GetManyParams struct {
+	Target
 	Timed
-	Site string
-	IDs  []int64
+	IDs []int64
 }
 
 // DeleteParams are the parameters of delete.
@@ -135,30 +145,15 @@ type DeleteParams struct {
 
 // FlushParams are the parameters of flush.
 type FlushParams struct {
-	Site string
+	Target
 	// IDs are the tickets to flush where All is false; there may be none.
 	IDs []int64
 	// All asks for every dirty ticket: no ids were named.
 	All bool
 }
 
-// SiteName implements [Params].
-func (p *SiteParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (c *Change) SiteName() string { return c.Site }
-
 // AsChange returns what all changes share.
 func (c *Change) AsChange() *Change { return c }
 
-// SiteName implements [Params].
-func (p *GetParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (p *GetManyParams) SiteName() string { return p.Site }
-
 // Waits implements [Params]: a flush takes as long as it needs.
 func (p *FlushParams) Waits() time.Duration { return MaxTimeout }
-
-// SiteName implements [Params].
-func (p *FlushParams) SiteName() string { return p.Site }

@@ -2,8 +2,8 @@ package protocol
 
 // DeadListParams are the parameters of dead_list.
 type DeadListParams struct {
+	Target
 	Timed
-	Site string
 	// After is the id of the last letter of the page before, 0 for the first page.
 	After int64
 	// Limit is 1 to [MaxTickets], 0 stands for [DefaultLimit].
@@ -12,26 +12,18 @@ type DeadListParams struct {
 
 // DeadParams are the parameters of dead_retry and dead_drop: tickets, or all that are dead letters.
 type DeadParams struct {
+	Target
 	Timed
-	Site string
 	// IDs are 1 to [MaxTickets] where All is false.
 	IDs []int64
 	All bool
 }
 
-// SiteName implements [Params].
-func (p *DeadListParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (p *DeadParams) SiteName() string { return p.Site }
-
 // Decode implements [Params].
 func (p *DeadListParams) Decode(raw Raw) error {
 	*p = DeadListParams{}
-	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "after":
 			return true, d.ticketID("after", &p.After)
 		case "limit":
@@ -46,10 +38,8 @@ func (p *DeadListParams) Decode(raw Raw) error {
 // parameter that was forgotten must not mean everything.
 func (p *DeadParams) Decode(raw Raw) error {
 	*p = DeadParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "ids":
 			return true, d.ticketIDs(1, &p.IDs)
 		case "all":
@@ -72,7 +62,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 	if p.Limit != 0 {
 		n++
 	}
-	e.options(n, p.Site, p.Timeout)
+	e.options(n, &p.Target, p.Timeout)
 	if p.After != 0 {
 		e.pair("after", p.After)
 	}
@@ -82,7 +72,7 @@ func (p *DeadListParams) encode(e *Encoder) {
 }
 
 func (p *DeadParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.Timeout)
+	e.options(1, &p.Target, p.Timeout)
 	if p.All {
 		e.str("all")
 		e.bool(true)

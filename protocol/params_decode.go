@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// params calls read with each key of a method's parameters but the time-out; read consumes the value and returns false for a
-// key that it does not know. timed is nil where the method has no time-out.
-func params(raw Raw, timed *Timed, read func(d *decoder, key string) (known bool, err *Error)) error {
+// params calls read with each key of a method's parameters but the target's and the time-out; read consumes the value and returns
+// false for a key that it does not know. timed is nil where the method has no time-out.
+func params(raw Raw, of *Target, timed *Timed, read func(d *decoder, key string) (known bool, err *Error)) error {
 	d := openDecoder(raw)
 	defer d.close()
 	n, ok := d.mapLen()
@@ -25,7 +25,10 @@ func params(raw Raw, timed *Timed, read func(d *decoder, key string) (known bool
 		if slices.Contains(seen[:min(i, len(seen))], key) {
 			return Invalid(printable(key), "the parameter is there twice")
 		}
-		known, err := timed.read(d, key)
+		known, err := of.read(d, key)
+		if !known {
+			known, err = timed.read(d, key)
+		}
 		if !known {
 			known, err = read(d, key)
 		}
@@ -48,15 +51,25 @@ func printable(name string) string {
 
 func missing(name string) *Error { return Invalid(name, "the parameter is missing") }
 
-// site, requestID, ticketID and the like read one parameter of that kind.
-func (d *decoder) site(into *string) *Error {
-	s, ok := d.str()
-	if !ok || s == "" || len(s) > MaxName {
-		return Invalid("site", "a site's name is a string of 1 to %d bytes", MaxName)
+func (t *Target) read(d *decoder, key string) (known bool, err *Error) {
+	switch key {
+	case "site":
+		s, ok := d.str()
+		if t.Site = s; !ok || s == "" || len(s) > MaxName {
+			err = Invalid(key, "a site's name is a string of 1 to %d bytes", MaxName)
+		}
+	case "table":
+		s, ok := d.str()
+		if t.Table = s; !ok || s == "" || len(s) > MaxTable {
+			err = Invalid(key, "the client's table is a string of 1 to %d bytes, database.table", MaxTable)
+		}
+	default:
+		return false, nil
 	}
-	*into = s
-	return nil
+	return true, err
 }
+
+// requestID, ticketID and the like read one parameter of that kind.
 
 // identity reads the identity of a table.
 func (d *decoder) identity(into *string) *Error {
@@ -71,8 +84,6 @@ func (d *decoder) identity(into *string) *Error {
 // readShared reads one of the parameters that changes share, but the table's identity.
 func (c *Change) readShared(d *decoder, key string) (known bool, err *Error) {
 	switch key {
-	case "site":
-		return true, d.site(&c.Site)
 	case "request_id":
 		return true, d.requestID(&c.RequestID)
 	case "remember":

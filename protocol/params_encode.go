@@ -2,14 +2,17 @@ package protocol
 
 import "time"
 
-// options writes the head of a map of n parameters beside the site and the time-out, and these where they are not empty.
-func (e *Encoder) options(n int, site string, timeout time.Duration) {
+// options writes the head of a map of n parameters beside the target and the time-out, and these where they are not empty.
+func (e *Encoder) options(n int, of *Target, timeout time.Duration) {
 	if timeout != 0 {
 		n++
 	}
-	e.mapLen(n + ifGiven(site))
-	if site != "" {
-		e.pairStr("site", site)
+	e.mapLen(n + ifGiven(of.Site) + ifGiven(of.Table))
+	if of.Site != "" {
+		e.pairStr("site", of.Site)
+	}
+	if of.Table != "" {
+		e.pairStr("table", of.Table)
 	}
 	if timeout != 0 {
 		e.pair("timeout_ms", max(timeout.Milliseconds(), 1))
@@ -24,7 +27,7 @@ func (c *Change) head(e *Encoder, n int) {
 			n++
 		}
 	}
-	e.options(n, c.Site, c.Timeout)
+	e.options(n, &c.Target, c.Timeout)
 	if c.RequestID != "" {
 		e.pairStr("request_id", c.RequestID)
 	}
@@ -59,7 +62,7 @@ func (e *Encoder) ids(ids []int64) {
 	}
 }
 
-func (p *SiteParams) encode(e *Encoder) { e.options(0, p.Site, p.Timeout) }
+func (p *SiteParams) encode(e *Encoder) { e.options(0, &p.Target, p.Timeout) }
 
 func (p *CreateParams) encode(e *Encoder) {
 	n := 1 + ifGiven(p.Identity)
@@ -117,12 +120,12 @@ func (p *SetManyParams) encode(e *Encoder) {
 }
 
 func (p *GetParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.Timeout)
+	e.options(1, &p.Target, p.Timeout)
 	e.pair("id", p.ID)
 }
 
 func (p *GetManyParams) encode(e *Encoder) {
-	e.options(1, p.Site, p.Timeout)
+	e.options(1, &p.Target, p.Timeout)
 	e.ids(p.IDs)
 }
 
@@ -134,9 +137,9 @@ func (p *DeleteParams) encode(e *Encoder) {
 
 func (p *FlushParams) encode(e *Encoder) {
 	if p.All {
-		e.options(0, p.Site, 0)
+		e.options(0, &p.Target, 0)
 		return
 	}
-	e.options(1, p.Site, 0)
+	e.options(1, &p.Target, 0)
 	e.ids(p.IDs)
 }

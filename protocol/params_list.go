@@ -17,8 +17,8 @@ func Sorts() []Sort { return []Sort{SortID, SortCreated, SortUpdated, SortPriori
 
 // ListParams are the parameters of list.
 type ListParams struct {
+	Target
 	Timed
-	Site string
 	Selection
 	// Sort is [SortID] where it is empty.
 	Sort      Sort
@@ -31,26 +31,18 @@ type ListParams struct {
 
 // CountParams are the parameters of count.
 type CountParams struct {
+	Target
 	Timed
-	Site string
 	Selection
 	// By, where it is not empty, is a field: the tickets are counted for each of its values.
 	By string
 }
 
-// SiteName implements [Params].
-func (p *ListParams) SiteName() string { return p.Site }
-
-// SiteName implements [Params].
-func (p *CountParams) SiteName() string { return p.Site }
-
 // Decode implements [Params].
 func (p *ListParams) Decode(raw Raw) error {
 	*p = ListParams{}
-	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "sort":
 			return true, d.sort(&p.Sort)
 		case "order":
@@ -68,10 +60,8 @@ func (p *ListParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *CountParams) Decode(raw Raw) error {
 	*p = CountParams{}
-	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "by":
 			return true, d.by(&p.By)
 		default:
@@ -87,7 +77,7 @@ func (p *ListParams) encode(e *Encoder) {
 			n++
 		}
 	}
-	e.options(n, p.Site, p.Timeout)
+	e.options(n, &p.Target, p.Timeout)
 	e.selection(&p.Selection)
 	if p.Sort != "" {
 		e.pairStr("sort", string(p.Sort))
@@ -108,7 +98,7 @@ func (p *CountParams) encode(e *Encoder) {
 	if p.By != "" {
 		n++
 	}
-	e.options(n, p.Site, p.Timeout)
+	e.options(n, &p.Target, p.Timeout)
 	e.selection(&p.Selection)
 	if p.By != "" {
 		e.pairStr("by", p.By)

@@ -3,18 +3,13 @@ package protocol
 // Decode implements [Params].
 func (p *SiteParams) Decode(raw Raw) error {
 	*p = SiteParams{}
-	return params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
-		if key != "site" {
-			return false, nil
-		}
-		return true, d.site(&p.Site)
-	})
+	return params(raw, &p.Target, &p.Timed, func(*decoder, string) (bool, *Error) { return false, nil })
 }
 
 // Decode implements [Params].
 func (p *CreateParams) Decode(raw Raw) error {
 	*p = CreateParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -39,7 +34,7 @@ func (p *CreateParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *SetParams) Decode(raw Raw) error {
 	*p = SetParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -70,7 +65,7 @@ func (p *SetParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *SetManyParams) Decode(raw Raw) error {
 	*p = SetManyParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "tickets":
 			return true, d.tickets(&p.Tickets)
@@ -93,10 +88,8 @@ func (p *SetManyParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *GetParams) Decode(raw Raw) error {
 	*p = GetParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "id":
 			return true, d.ticketID("id", &p.ID)
 		default:
@@ -112,10 +105,8 @@ func (p *GetParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *GetManyParams) Decode(raw Raw) error {
 	*p = GetManyParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "ids":
 			return true, d.ticketIDs(1, &p.IDs)
 		default:
@@ -131,7 +122,7 @@ func (p *GetManyParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *DeleteParams) Decode(raw Raw) error {
 	*p = DeleteParams{}
-	err := params(raw, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "id":
 			return true, d.ticketID("id", &p.ID)
@@ -154,10 +145,8 @@ func (p *DeleteParams) Decode(raw Raw) error {
 // Decode implements [Params].
 func (p *FlushParams) Decode(raw Raw) error {
 	*p = FlushParams{All: true}
-	return params(raw, nil, func(d *decoder, key string) (bool, *Error) {
+	return params(raw, &p.Target, nil, func(d *decoder, key string) (bool, *Error) {
 		switch key {
-		case "site":
-			return true, d.site(&p.Site)
 		case "ids":
 			p.All = false
 			return true, d.ticketIDs(0, &p.IDs)

@@ -1,9 +1,43 @@
 package protocol
 
 import (
+	"errors"
+	"reflect"
+	"strings"
 	"testing"
 	"unsafe"
 )
+
+// Every method is for a table, if its client says so.
+func TestEveryMethodTakesATable(t *testing.T) {
+	t.Parallel()
+	for _, c := range sampleParams() {
+		*c.Params.Wants() = Target{Table: strings.Repeat("t", MaxTable)}
+		var enc Encoder
+		frame, err := enc.Request(1, c.Method, c.Params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, err := DecodeRequest(frame[HeaderBytes:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, _ := reflect.TypeAssert[Params](reflect.New(reflect.TypeOf(c.Params).Elem()))
+		if err := p.Decode(req.Params); err != nil || !reflect.DeepEqual(p, c.Params) {
+			t.Errorf("%s: %+v (%v), want %+v", c.Method, p, err, c.Params)
+		}
+		*c.Params.Wants() = Target{Table: strings.Repeat("t", MaxTable+1)}
+		if frame, err = enc.Request(1, c.Method, c.Params); err != nil {
+			t.Fatal(err)
+		}
+		if req, err = DecodeRequest(frame[HeaderBytes:]); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Decode(req.Params); !errors.Is(err, &Error{Code: CodeInvalid}) || !strings.Contains(err.Error(), "table") {
+			t.Errorf("%s of a table that is too long: %v", c.Method, err)
+		}
+	}
+}
 
 // Request ids are remembered for a day: they must not keep the frames alive that they came in.
 func TestRequestIDIsNoPartOfItsFrame(t *testing.T) {

@@ -345,6 +345,11 @@ func (c *custody) owns(identity string) bool {
 	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
 }
 
+// has says whether an identity is that of the site's table, and whether that is known.
+func (c *custody) has(identity string) (has, known bool) {
+	return c.known() != "" && c.owns(identity), c.known() != ""
+}
+
 // named returns the table's identity; empty if it is not known, or the table has none.
 func (c *custody) named() string {
 	c.mu.Lock()

@@ -57,7 +57,7 @@ func fixed(c *config.Config) config.Config {
 	rest.Log.Level = ""
 	rest.Sites = make(map[string]config.Site, len(c.Sites))
 	for name, s := range c.Sites {
-		s.AllowUsers, s.AllowGroups = nil, nil
+		s.AllowUsers, s.AllowGroups, s.ClientTable = nil, nil, ""
 		s.Strategy, s.Linger, s.Period, s.MaxAge, s.CloseField, s.CloseStatuses = "", 0, 0, 0, "", nil
 		rest.Sites[name] = s
 	}

@@ -285,12 +285,37 @@ func (s *runningSite) warnings() []string {
 	return found
 }
 
+// serves returns the site's table, as clients call it, and what tells how well a client's table fits the site. A WordPress is
+// known by its database and its prefix, also where the site's table has a name of its own that the WordPress was not told.
+func (s *runningSite) serves(c *config.Site) (name string, fit func(table string) daemon.Fit) {
+	byPrefix := config.Site{TablePrefix: c.TablePrefix}
+	own, prefixed := s.database.Name(), s.database.NameOf(byPrefix.TableName())
+	switch c.ClientTable {
+	case "":
+	case config.AnyTable:
+		return own, func(string) daemon.Fit { return daemon.FitAny }
+	default:
+		own, prefixed = c.ClientTable, c.ClientTable
+	}
+	return own, func(table string) daemon.Fit {
+		switch {
+		case s.database.SameName(table, own):
+			return daemon.FitTable
+		case s.database.SameName(table, prefixed):
+			return daemon.FitPrefix
+		default:
+			return daemon.FitNone
+		}
+	}
+}
+
 // access says who may use which site.
 func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
 	access := make(map[string]daemon.SiteAccess, len(d.sites))
 	for _, s := range d.sites {
 		configured := c.Sites[s.name]
-		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}}
+		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}, Holds: s.custody.has}
+		a.Table, a.Serves = s.serves(&configured)
 		for _, name := range configured.AllowUsers {
 			id, err := config.UserID(name)
 			if err != nil {

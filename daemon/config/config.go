@@ -143,6 +143,8 @@ type Site struct {
 	// AllowUsers and AllowGroups may use the site: names or numbers. Root and the daemon's own user always may.
 	AllowUsers  []string `toml:"allow_users"`
 	AllowGroups []string `toml:"allow_groups"`
+	// ClientTable is what clients call the table, database.table; empty: as the daemon does. AnyTable compares nothing.
+	ClientTable string `toml:"client_table"`
 	// Ack is what acknowledges a change: redis, or the journal of this host, from which Redis follows within milliseconds.
 	Ack string `toml:"ack"`
 	// Strategy is event, interval or on_close; the keys after it are its parameters. MaxAge bounds all of them.
@@ -163,6 +165,9 @@ type Site struct {
 	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
 	IDBlock int `toml:"id_block"`
 }
+
+// AnyTable is the ClientTable of a site whose clients may call the table whatever they like.
+const AnyTable = "*"
 
 // The sync strategies.
 const (

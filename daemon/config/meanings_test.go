@@ -73,6 +73,9 @@ var meanings = map[string]string{
 		"must differ in it.",
 	"sites.NAME.allow_users":  "Users, by name or number, that may use the site. Root and the daemon's own user always may.",
 	"sites.NAME.allow_groups": "Groups likewise: the user's primary group counts.",
+	"sites.NAME.client_table": "What clients call the table, `database.table`, where that differs from `dsn` and `table`, as " +
+		"behind a proxy that renames databases. `*` compares nothing. A request for another table is refused: see " +
+		"[operate.md](operate.md#another-site).",
 	"sites.NAME.ack": "What acknowledges a change: Redis, or this host's journal, from which Redis follows within " +
 		"milliseconds.",
 	"sites.NAME.strategy":       "When MySQL follows: soon after a change, on a period, or when a ticket is closed.",

@@ -297,6 +297,9 @@ func (s *Site) validateTable(c *checks, key string) {
 	} else {
 		c.identifier(key+"table_prefix", s.TableName())
 	}
+	if s.ClientTable != "" && s.ClientTable != AnyTable && !strings.Contains(s.ClientTable, ".") {
+		c.failf(key+"client_table", "%q is neither database.table nor %q", s.ClientTable, AnyTable)
+	}
 	c.identifier(key+"key_column", s.KeyColumn)
 	c.identifier(key+"revision_column", s.RevisionColumn)
 	for _, field := range slices.Sorted(maps.Keys(s.Columns)) {

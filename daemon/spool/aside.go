@@ -58,7 +58,7 @@ const lateMark = "#late"
 // file returns the change's file, which is the same each time.
 func (a *Aside) file() (name string, frame []byte, err error) {
 	m := a.Mutation
-	change := protocol.Change{Site: a.Site, Identity: a.Identity, RequestID: "1"}
+	change := protocol.Change{Target: protocol.Target{Site: a.Site}, Identity: a.Identity, RequestID: "1"}
 	if frame, err = a.request(&change); err != nil {
 		return "", nil, err
 	}

@@ -20,7 +20,7 @@ import (
 // oneSite lets everybody use one site.
 type oneSite struct{ site daemon.Site }
 
-func (o oneSite) For(daemon.Peer, string) (daemon.Site, error) { return o.site, nil }
+func (o oneSite) For(daemon.Peer, protocol.Params) (daemon.Site, error) { return o.site, nil }
 
 func (o oneSite) Of(daemon.Peer) []daemon.Site { return []daemon.Site{o.site} }
 

@@ -18,11 +18,11 @@ func frames(tb testing.TB) [][]byte {
 	fields := setParams("", 7, "open", "").Fields
 	return [][]byte{
 		frame(tb, protocol.MethodCreate, &protocol.CreateParams{
-			Change: protocol.Change{Site: "main", RequestID: "a"}, ID: 7, Fields: fields,
+			Change: protocol.Change{Target: toMain, RequestID: "a"}, ID: 7, Fields: fields,
 		}),
 		frame(tb, protocol.MethodSet, setParams("next", 7, "closed", "b")),
 		frame(tb, protocol.MethodDelete, &protocol.DeleteParams{
-			Change: protocol.Change{Site: "main", RequestID: "c", Ack: protocol.AckJournal}, ID: 7,
+			Change: protocol.Change{Target: toMain, RequestID: "c", Ack: protocol.AckJournal}, ID: 7,
 		}),
 		frame(tb, protocol.MethodGet, &protocol.GetParams{ID: 7}),
 	}

@@ -201,7 +201,7 @@ func TestAMovedTicketIsHeld(t *testing.T) {
 	r.site.taken = 7
 	r.refuseOf("held")
 	r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Change: protocol.Change{Site: "main", RequestID: "r"}, ID: 7, Fields: setParams("", 7, "open", "").Fields,
+		Change: protocol.Change{Target: toMain, RequestID: "r"}, ID: 7, Fields: setParams("", 7, "open", "").Fields,
 	}))
 	r.set(t, "main", 7, "pending", "held")
 	r.wantSettled(t, false, setParams("main", 100, "x", "x"))

@@ -21,11 +21,11 @@ func TestTakenInByName(t *testing.T) {
 	r := newRig(t)
 	first, second, third := r.name(7), r.name(7), r.name(7)
 	r.write(t, third, frame(t, protocol.MethodDelete, &protocol.DeleteParams{
-		Change: protocol.Change{Site: "main", RequestID: "c"}, ID: 7,
+		Change: protocol.Change{Target: toMain, RequestID: "c"}, ID: 7,
 	}))
 	r.write(t, second, frame(t, protocol.MethodSet, setParams("main", 7, "closed", "b")))
 	r.write(t, first, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Change: protocol.Change{Site: "main", RequestID: "a", Remember: time.Minute},
+		Change: protocol.Change{Target: toMain, RequestID: "a", Remember: time.Minute},
 		ID:     7, Fields: setParams("", 7, "open", "").Fields,
 	}))
 	if status := r.Status(nil); status.Files != 3 || status.Bytes == 0 || status.Taken != 0 {
@@ -74,9 +74,9 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 	conditional, unnamed := setParams("main", 1, "x", "r"), setParams("main", 1, "x", "")
 	conditional.IfRevision, unnamed.Remember = 5, 0
 	several := &protocol.SetManyParams{
-		Change: protocol.Change{Site: "main", RequestID: "r"}, Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
+		Change: protocol.Change{Target: toMain, RequestID: "r"}, Tickets: []protocol.TicketFields{{ID: 1, Fields: conditional.Fields}},
 	}
-	unnumbered := &protocol.CreateParams{Change: protocol.Change{Site: "main", RequestID: "r"}, Fields: conditional.Fields}
+	unnumbered := &protocol.CreateParams{Change: protocol.Change{Target: toMain, RequestID: "r"}, Fields: conditional.Fields}
 	for what, c := range map[string]struct {
 		make   func(t *testing.T, r *rig, name string)
 		reason string
@@ -127,13 +127,13 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
 		}, "no regular file"},
-		"a read":          {params(protocol.MethodGet, &protocol.GetParams{Site: "main", ID: 1}), "code: unknown_method"},
+		"a read":          {params(protocol.MethodGet, &protocol.GetParams{Target: toMain, ID: 1}), "code: unknown_method"},
 		"several":         {params(protocol.MethodSetMany, several), "code: unknown_method"},
 		"a condition":     {params(protocol.MethodSet, conditional), "field: if_revision"},
 		"no request id":   {params(protocol.MethodSet, unnamed), "field: request_id"},
 		"a create, no id": {params(protocol.MethodCreate, unnumbered), "field: id"},
 		"a delete, no id": {params(protocol.MethodDelete, &protocol.DeleteParams{
-			Change: protocol.Change{Site: "main", RequestID: "r"},
+			Change: protocol.Change{Target: toMain, RequestID: "r"},
 		}), "field: id"},
 		"no site":          {params(protocol.MethodSet, setParams("", 1, "x", "r")), "field: site"},
 		"refused":          {params(protocol.MethodSet, setParams("main", 1, "x", "refuse")), "field: status\nmessage: too long"},
@@ -337,7 +337,7 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 			return protocol.Ticket{ID: id, Revision: c.revision}, nil
 		}
 		r.write(t, r.name(7), frame(t, protocol.MethodCreate, &protocol.CreateParams{
-			Change: protocol.Change{Site: "main", RequestID: "r", Remember: c.remember},
+			Change: protocol.Change{Target: toMain, RequestID: "r", Remember: c.remember},
 			ID:     7, Fields: setParams("", 7, "open", "").Fields,
 		}))
 		r.takeIn(t)

@@ -348,9 +348,9 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 		return nil
 	}
 	w, err := l.load(name)
-	var refusal *protocol.Error
+	refusal, _ := errors.AsType[*protocol.Error](err)
 	switch {
-	case err == nil && !daemon.Meant(w.change, w.site):
+	case err == nil && !daemon.Meant(w.change, w.site), refusal == daemon.ErrNotMeant:
 		l.leave(name)
 	case err == nil:
 		l.files[name] = file{
@@ -362,7 +362,9 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 		l.files[name] = file{stranger: true}
 	case errors.Is(err, errLeased):
 		l.again(tick)
-	case errors.As(err, &refusal):
+	case refusal != nil && refusal.Retryable: // a site that does not know its table may be meant, which serves nothing yet
+		l.again(tick)
+	case refusal != nil:
 		l.finish(name, stuck{why: refusal})
 	default:
 		return err // nothing is known of the file: files behind it must not overtake it
@@ -456,7 +458,7 @@ func (l *lane) load(name string) (w written, err error) {
 	if w.change, err = parse(content); err != nil {
 		return w, err
 	}
-	w.site, err = l.s.opts.Sites.For(l.owner(uid), w.SiteName())
+	w.site, err = l.s.opts.Sites.For(l.owner(uid), w.change)
 	return w, err
 }
 

@@ -29,9 +29,9 @@ type host struct {
 	rig
 }
 
-func (h *host) For(p daemon.Peer, name string) (daemon.Site, error) {
+func (h *host) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
 	for _, site := range h.Of(p) {
-		if (site == h.site) == (name == "main") {
+		if (site == h.site) == (of.Wants().Site == "main") {
 			return site, nil
 		}
 	}

@@ -22,6 +22,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// toMain is the target of what is for the site main.
+var toMain = protocol.Target{Site: "main"}
+
 // fakeSite keeps what it is asked to do, one line each, and answers with fail, where that is set.
 type fakeSite struct {
 	daemon.Site // nil: what the spool never calls
@@ -133,11 +136,11 @@ type rig struct {
 }
 
 // For judges as the daemon's table does: this process' user may use both sites.
-func (r *rig) For(p daemon.Peer, name string) (daemon.Site, error) {
+func (r *rig) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
 	if r.denied || int(p.UID) != os.Geteuid() {
 		return nil, protocol.Errorf(protocol.CodeForbidden, "user %d may not use this site", p.UID)
 	}
-	switch name {
+	switch of.Wants().Site {
 	case "main":
 		return r.site, nil
 	case "next":
@@ -242,7 +245,7 @@ func (r *rig) set(t *testing.T, site string, id int64, value, requestID string) 
 
 func setParams(site string, id int64, value, requestID string) *protocol.SetParams {
 	return &protocol.SetParams{
-		Change: protocol.Change{Site: site, RequestID: requestID, Remember: 10 * time.Minute},
+		Change: protocol.Change{Target: protocol.Target{Site: site}, RequestID: requestID, Remember: 10 * time.Minute},
 		ID:     id, Fields: []protocol.Field{{Name: "status", Value: protocol.Text(value)}},
 	}
 }

@@ -14,7 +14,7 @@ func (r *rig) create(t *testing.T, id int64, requestID string) (name string) {
 	t.Helper()
 	name = r.name(id)
 	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Change: protocol.Change{Site: "main", RequestID: requestID}, ID: id, Fields: setParams("", id, "open", "").Fields,
+		Change: protocol.Change{Target: toMain, RequestID: requestID}, ID: id, Fields: setParams("", id, "open", "").Fields,
 	}))
 	return name
 }
@@ -30,7 +30,7 @@ func TestCreateWhoseIDIsTaken(t *testing.T) {
 	r.set(t, "main", 7, "pending", "s")
 	r.set(t, "main", 8, "other", "o")
 	r.write(t, r.name(7), frame(t, protocol.MethodDelete, &protocol.DeleteParams{
-		Change: protocol.Change{Site: "main", RequestID: "d"}, ID: 7,
+		Change: protocol.Change{Target: toMain, RequestID: "d"}, ID: 7,
 	}))
 	r.takeIn(t)
 	r.site.want(t, "set 7 the stranger's before", "create 7 r", "create 0 r", "set 100 pending s (of 7)", "set 8 other o",

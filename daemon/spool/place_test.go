@@ -98,6 +98,43 @@ func (h *hooked) Of(p daemon.Peer) []daemon.Site {
 	return h.Sites.Of(p)
 }
 
+// unsure does not find a change's site, as long as why is set.
+type unsure struct {
+	Sites
+
+	why error
+}
+
+func (u *unsure) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
+	if u.why != nil {
+		return nil, u.why
+	}
+	return u.Sites.For(p, of)
+}
+
+// A change of which it is not known yet which site's table it means waits until it is; one that means the table of none stays
+// where it is. Neither holds up anything: the sites that are known have not got them.
+func TestWhichSiteIsNotKnown(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	sites := &unsure{Sites: h.opts.Sites, why: protocol.Errorf(protocol.CodeUnavailable, "not known yet")}
+	h.opts.Sites = sites
+	h.put(t, alice, alice, "main", "older")
+	h.settle(t, h.site)
+	h.site.want(t)
+	sites.why = nil
+	h.advance(tick)
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 older older")
+	sites.why = daemon.ErrNotMeant
+	h.put(t, alice, alice, "main", "theirs")
+	h.settle(t, h.site)
+	h.site.want(t, "set 1 older older")
+	if status := h.Status(h.site); status.Bad != 0 || len(h.Warnings(h.site)) != 1 {
+		t.Errorf("%+v, warnings %q; want the file where it was", status, h.Warnings(h.site))
+	}
+}
+
 // A folder is moved away, and the spool's own round looks at it before the site has the former folder as a lane: the round after
 // that ingests the changes in it. Without the mark that assign leaves they stay there until another change comes.
 func TestFolderIsReplacedDuringARound(t *testing.T) {

@@ -18,7 +18,7 @@ func TestNetwork(t *testing.T) {
 			MustUse: "add_filter( 'ticketd_site', function ( $site, $blog ) { return 1 === $blog ? 'main' : 'blog' . $blog; }, 10, 2 );",
 			Sites: "[sites.blog2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\n" + hourly +
 				"[sites.blog3]\ndsn = DSN\ntable_prefix = \"wp_3_\"\nkey_prefix = \"b3:\"\n" +
-				"[sites.tableless]\ndsn = DSN\ntable_prefix = \"wp_9_\"\nkey_prefix = \"b9:\"\n",
+				"[sites.tableless]\ndsn = DSN\ntable_prefix = \"wp_9_\"\nkey_prefix = \"b9:\"\nclient_table = \"*\"\n",
 		})
 		tables := func(prefix string) string { // but for the identity's, which the daemon makes when it first meets the others
 			return run(t, s, `

@@ -37,6 +37,8 @@ type DB struct {
 	places atomic.Pointer[[]idPlace]
 	// rereads are those of the definition because of something refused.
 	rereads seldom
+	// caseCounts says that the server tells names of tables apart by the case of their letters; false before it has said so.
+	caseCounts atomic.Bool
 	// odd are the rows whose revision is none.
 	odd oddRows
 	// noTickets says which rows have a key that is no ticket id.

@@ -195,9 +195,11 @@ func (db *DB) describe(ctx context.Context) ([]described, error) {
 
 func (db *DB) flavour(ctx context.Context) (flavour, error) {
 	var version string
-	if err := db.pool.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version); err != nil {
+	var folds int
+	if err := db.pool.QueryRowContext(ctx, "SELECT VERSION(), @@lower_case_table_names").Scan(&version, &folds); err != nil {
 		return flavour{}, err
 	}
+	db.caseCounts.Store(folds == 0)
 	return flavourOf(version), nil
 }
 

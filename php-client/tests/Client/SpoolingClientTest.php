@@ -277,6 +277,26 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
+	 * A change says which table it is meant for, to the daemon as in the spool. A repetition by another site of the user's
+	 * is no repetition.
+	 */
+	public function test_a_change_names_its_table(): void {
+		$ids    = array( 901, 902 );
+		$create = function ( string $table ) use ( &$ids ): array {
+			$client = new Client( new Connection( Peer::free_path() ), '', 200, null, null, $table );
+			$next   = static function () use ( &$ids ): int {
+				return array_shift( $ids );
+			};
+			return ( new SpoolingClient( $client, fn() => new Spool( $this->folder->path ), $next ) )->create( self::FIELDS, 'form-1' );
+		};
+		$this->assertSame( 901, $create( 'one.wp_support_tickets' )['id'] );
+		$this->assertSame( 902, $create( 'two.wp_support_tickets' )['id'] );
+		$this->assertSame( 901, $create( 'one.wp_support_tickets' )['id'] );
+		$tables = array_map( static fn( array $change ): string => $change[1]['table'], $this->spooled() );
+		$this->assertSame( array( 'one.wp_support_tickets', 'two.wp_support_tickets' ), $tables );
+	}
+
+	/**
 	 * Several changes are spooled one by one, each under the request id that the daemon would have made for it.
 	 */
 	public function test_several_changes_are_spooled_one_by_one(): void {

@@ -7,6 +7,7 @@
 
 namespace Ticketd\Tests\WordPress;
 
+use Ticketd\Tests\Support\Peer;
 use Ticketd\WordPress\Admin\Operations;
 use Ticketd\WordPress\Admin\SiteHealth;
 use Ticketd\WordPress\Admin\StatusScreen;
@@ -120,6 +121,21 @@ final class HealthTest extends SiteTestCase {
 	public function test_an_absent_daemon_is_an_alert(): void {
 		$found = self::checks()->alerts();
 		$this->assertSame( array( 'error' ), array_column( $found, 0 ) );
+	}
+
+	/**
+	 * A daemon that serves another shop's table is an alert, and Site Health is red: that one's health is not this one's.
+	 */
+	public function test_another_shops_daemon_is_an_alert(): void {
+		$refusal = Peer::error( 'forbidden' );
+		$this->daemon( array( $refusal, null ), array( $refusal, null ) );
+		$found = self::checks()->alerts();
+		$this->assertSame( array( 'error' ), array_column( $found, 0 ) );
+		$this->assertStringContainsString( 'refuses to serve this site', $found[0][1] );
+		$health = new Health( Plugin::instance()->api() );
+		$result = ( new SiteHealth( new Checks( $health, new Settings() ), $health ) )->test( 'connection' );
+		$this->assertSame( 'critical', $result['status'] );
+		$this->assertSame( 'ticketd does not serve this site', $result['label'] );
 	}
 
 	/**

@@ -61,11 +61,12 @@ abstract class OutageTestCase extends SiteTestCase {
 	 * @param array  $fields The fields.
 	 * @param int    $at     When, in seconds since 1970.
 	 * @param string $site   The site.
+	 * @param string $table  The table, with its database.
 	 */
-	protected function spool( string $method, int $id, array $fields = array(), int $at = 1795000000, string $site = '' ): void {
+	protected function spool( string $method, int $id, array $fields = array(), int $at = 1795000000, string $site = '', string $table = '' ): void {
 		$params = array( 'id' => $id, 'request_id' => bin2hex( random_bytes( 8 ) ) )
 			+ ( array() === $fields ? array() : array( 'fields' => $fields ) )
-			+ ( '' === $site ? array() : array( 'site' => $site ) );
+			+ ( '' === $site ? array() : array( 'site' => $site ) ) + ( '' === $table ? array() : array( 'table' => $table ) );
 		$spool  = new Spool( $this->folder->path, Spool::MAX_BLOCKS, fn() => $at * 1000000 );
 		$this->assertTrue( $spool->write( new Request( $method, $params ) ) );
 	}

@@ -283,7 +283,7 @@ final class RestTest extends SiteTestCase {
 	public function refusals(): array {
 		return array(
 			array( 'invalid', 400 ),
-			array( 'forbidden', 403 ),
+			array( 'forbidden', 500 ),
 			array( 'not_found', 404 ),
 			array( 'conflict', 409 ),
 			array( 'too_large', 413 ),

@@ -35,11 +35,18 @@ final class Client {
 	private Caller $caller;
 
 	/**
-	 * The site's name in the daemon's configuration; empty where this user may use exactly one.
+	 * The site's name in the daemon's configuration; empty where this user may use exactly one, or the table tells.
 	 *
 	 * @var string
 	 */
 	private string $site;
+
+	/**
+	 * The table that this site's tickets are in, as `database.table`; empty: not known.
+	 *
+	 * @var string
+	 */
+	private string $table;
 
 	/**
 	 * Time a call has, in milliseconds.
@@ -56,17 +63,21 @@ final class Client {
 	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
 	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
 	 * @param Breaker|null $breaker    The breaker; null: this client's own.
+	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it
+	 *                                 and refuses what is meant for another one. Empty: it is not compared.
 	 */
 	public function __construct(
 		Connection $connection,
 		string $site = '',
 		int $timeout_ms = self::DEFAULT_TIMEOUT_MS,
 		?Codec $codec = null,
-		?Breaker $breaker = null
+		?Breaker $breaker = null,
+		string $table = ''
 	) {
 		$codec            = $codec ?? ( ExtCodec::is_available() ? new ExtCodec() : new PureCodec() );
 		$this->caller     = new Caller( $connection, $codec, $breaker ?? new Breaker() );
 		$this->site       = $site;
+		$this->table      = $table;
 		$this->timeout_ms = $timeout_ms;
 	}
 
@@ -352,7 +363,9 @@ final class Client {
 	 * @param array  $params Its parameters by name.
 	 */
 	private function request( string $method, array $params ): Request {
-		return new Request( $method, '' === $this->site ? $params : $params + array( 'site' => $this->site ) );
+		$params += '' === $this->site ? array() : array( 'site' => $this->site );
+		$params += '' === $this->table ? array() : array( 'table' => $this->table );
+		return new Request( $method, $params );
 	}
 
 	/**

@@ -156,6 +156,16 @@ final class Request {
 	}
 
 	/**
+	 * Whether the request is about the tickets of a site, as far as the request says.
+	 *
+	 * @param string $site  The site's name; an empty string where its requests name none.
+	 * @param string $table Its table, as `database.table`. A request of an older client names none.
+	 */
+	public function is_of( string $site, string $table ): bool {
+		return $this->site() === $site && in_array( $this->param( 'table' ), array( null, $table ), true );
+	}
+
+	/**
 	 * The same request for a ticket id that the client has chosen.
 	 *
 	 * @param int $id The ticket's id.

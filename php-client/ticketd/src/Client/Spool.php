@@ -226,7 +226,7 @@ final class Spool {
 			$waiting = $this->read( $name );
 			if ( null !== $waiting
 				&& array( 'create', $request->request_id() ) === array( $waiting->method(), $waiting->request_id() )
-				&& $waiting->site() === $request->site()
+				&& $waiting->is_of( $request->site(), (string) $request->param( 'table' ) )
 			) {
 				return (int) $waiting->param( 'id' );
 			}

@@ -484,6 +484,6 @@ final class Api {
 	 * The fallback for the current blog's reads while the daemon is unreachable.
 	 */
 	private function fallback(): Fallback {
-		return new Fallback( $this->clients->spool(), $this->own, $this->settings->site(), $this->settings->table() );
+		return new Fallback( $this->clients->spool(), $this->own, $this->settings );
 	}
 }

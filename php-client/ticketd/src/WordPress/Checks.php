@@ -175,6 +175,13 @@ final class Checks {
 	 */
 	private function check_daemon(): void {
 		$status = $this->health->status();
+		if ( is_wp_error( $status ) && 'ticketd_forbidden' === $status->get_error_code() ) {
+			/* translators: %s: the reason */
+			$text = __( 'ticketd refuses to serve this site; its tickets are neither read nor changed: %s', 'ticketd' );
+			$text = sprintf( $text, Format::masked( $status->get_error_message() ) );
+			$this->add( 'daemon', 'connection', 'error', __( 'ticketd does not serve this site', 'ticketd' ), $text );
+			return;
+		}
 		if ( is_wp_error( $status ) ) {
 			/* translators: %s: the reason */
 			$text = __( 'ticketd does not answer; changes of tickets stay in the spool until it does: %s', 'ticketd' );

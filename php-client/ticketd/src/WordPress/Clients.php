@@ -48,7 +48,7 @@ final class Clients {
 	private ?Spool $spool = null;
 
 	/**
-	 * Clients by site.
+	 * Clients by site and table.
 	 *
 	 * @var array<string, Client>
 	 */
@@ -67,20 +67,23 @@ final class Clients {
 	 * The current blog's client.
 	 */
 	public function current(): Client {
-		$site = $this->settings->site();
-		if ( ! isset( $this->clients[ $site ] ) ) {
+		$site  = $this->settings->site();
+		$table = $this->settings->full_table();
+		$key   = $site . "\n" . $table;
+		if ( ! isset( $this->clients[ $key ] ) ) {
 			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
 			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );
 
-			$this->clients[ $site ] = new Client(
+			$this->clients[ $key ] = new Client(
 				$this->connection,
 				$site,
 				$this->settings->timeout_ms(),
 				null,
-				$this->breaker
+				$this->breaker,
+				$table
 			);
 		}
-		return $this->clients[ $site ];
+		return $this->clients[ $key ];
 	}
 
 	/**

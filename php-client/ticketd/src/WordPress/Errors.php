@@ -19,7 +19,6 @@ final class Errors {
 	/** HTTP status by failure; whatever is not here is 500. */
 	private const STATUS = array(
 		'invalid'       => 400,
-		'forbidden'     => 403,
 		'not_found'     => 404,
 		'conflict'      => 409,
 		'exists'        => 409,

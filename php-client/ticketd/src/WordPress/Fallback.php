@@ -53,18 +53,25 @@ final class Fallback {
 	private string $table_name;
 
 	/**
+	 * The same with the database, as requests in the spool have it.
+	 *
+	 * @var string
+	 */
+	private string $full_table;
+
+	/**
 	 * Takes the parts.
 	 *
-	 * @param Spool      $spool      The spool.
-	 * @param OwnChanges $own        The changes of this PHP request.
-	 * @param string     $site       The site's name in the daemon's configuration, as requests in the spool have it.
-	 * @param string     $table_name The name of the site's tickets table.
+	 * @param Spool      $spool    The spool.
+	 * @param OwnChanges $own      The changes of this PHP request.
+	 * @param Settings   $settings The settings of the current blog.
 	 */
-	public function __construct( Spool $spool, OwnChanges $own, string $site, string $table_name ) {
+	public function __construct( Spool $spool, OwnChanges $own, Settings $settings ) {
 		$this->spool      = $spool;
 		$this->own        = $own;
-		$this->site       = $site;
-		$this->table_name = $table_name;
+		$this->site       = $settings->site();
+		$this->table_name = $settings->table();
+		$this->full_table = $settings->full_table();
 	}
 
 	/**
@@ -192,7 +199,7 @@ final class Fallback {
 		$ticket = $row;
 		foreach ( $waiting as list( $time_us, $request ) ) {
 			$missed = null === $ticket && true === $request->param( 'must_exist' );
-			if ( $missed || $request->site() !== $this->site ) {
+			if ( $missed || ! $request->is_of( $this->site, $this->full_table ) ) {
 				continue;
 			}
 			if ( null !== $row && 'create' === $request->method() ) {

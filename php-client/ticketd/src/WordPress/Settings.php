@@ -31,7 +31,7 @@ final class Settings {
 	}
 
 	/**
-	 * Name of this site in the daemon's configuration: TICKETD_SITE. Empty where this user may use exactly one. It is
+	 * Name of this site in the daemon's configuration: TICKETD_SITE. Empty: the daemon finds it by the table. It is
 	 * asked for at each call, so that each blog of a network may have its own, switch_to_blog() included; a constant
 	 * cannot say that, so a network leaves it undefined. A blog that none was named for has none of the others': it
 	 * asks for `blog-` and its number.
@@ -107,6 +107,14 @@ final class Settings {
 		global $wpdb;
 
 		return (string) self::value( 'table', $wpdb->prefix . 'support_tickets' );
+	}
+
+	/**
+	 * What the daemon is told of the table, as `database.table`: it may serve several sites to this user, and answers
+	 * with none but this one's tickets. It costs no query.
+	 */
+	public function full_table(): string {
+		return defined( 'DB_NAME' ) && '' !== DB_NAME ? DB_NAME . '.' . $this->table() : '';
 	}
 
 	/**

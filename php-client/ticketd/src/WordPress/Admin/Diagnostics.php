@@ -64,7 +64,7 @@ final class Diagnostics {
 			'php'            => PHP_VERSION . ', ' . PHP_SAPI,
 			'codec'          => ExtCodec::is_available() ? 'msgpack ' . (string) phpversion( 'msgpack' ) : 'PHP',
 			'socket'         => $settings->socket() . ', ' . self::file( $settings->socket() ),
-			'site setting'   => '' === $settings->site() ? '(the only one)' : $settings->site(),
+			'site setting'   => '' === $settings->site() ? '(found by the table)' : $settings->site(),
 			'time-out'          => $settings->timeout_ms() . ' ms',
 			'spool folder'   => '' === $spool ? '(none)' : $spool . ', ' . self::file( $spool ),
 			'table'          => $settings->table(),
