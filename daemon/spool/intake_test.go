@@ -357,7 +357,7 @@ func TestCreateWhoseReplyWasLostWaitsForAnAnswer(t *testing.T) {
 	}
 	name := r.name(7)
 	r.write(t, name, frame(t, protocol.MethodCreate, &protocol.CreateParams{
-		Change: protocol.Change{Site: "main", RequestID: "r", Remember: time.Minute},
+		Change: protocol.Change{Target: toMain, RequestID: "r", Remember: time.Minute},
 		ID:     7, Fields: setParams("", 7, "open", "").Fields,
 	}))
 	r.takeIn(t)
