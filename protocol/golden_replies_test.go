@@ -70,7 +70,9 @@ func replyCases() []goldenCase {
 	cases = append(cases, replyCase("reply-list-last", "the last page: there is no next",
 		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}}}, false))
 	cases = append(cases, replyCase("reply-count-by", "a count by a field: numbers by value, the largest first",
-		sampleResult{1, MethodCount, &CountResult{Count: 12, Groups: []Group{{Value: Text("open"), Count: 9}, {Value: Null, Count: 2}, {Value: Int(-7), Count: 1}}}}, true),
+		sampleResult{1, MethodCount, &CountResult{Count: 12, Groups: []Group{
+			{Value: Text("open"), Count: 9}, {Value: Null, Count: 2}, {Value: Int(-7), Count: 1},
+		}}}, true),
 		replyCase("reply-count-by-none", "a count by a field that finds no ticket",
 			sampleResult{1, MethodCount, &CountResult{Groups: []Group{}}}, false))
 	stale := &Ticket{ID: 812, Revision: 1764000000000001, Fields: []Field{{Name: "status", Value: Text("open")}}, Stale: true}

@@ -10,7 +10,8 @@ import (
 func TestReplyBytes(t *testing.T) {
 	t.Parallel()
 	large := &Ticket{ID: MaxTicketID, Revision: MaxRevision, Stale: true, Fields: []Field{
-		{Name: strings.Repeat("n", MaxName), Value: Text(strings.Repeat("x", 1<<20))}, {Name: "a", Value: Int(-1 << 63)}, {Name: "b", Value: Null}, {Name: "c", Value: Text("")},
+		{Name: strings.Repeat("n", MaxName), Value: Text(strings.Repeat("x", 1<<20))},
+		{Name: "a", Value: Int(-1 << 63)}, {Name: "b", Value: Null}, {Name: "c", Value: Text("")},
 	}}
 	many := &GetManyResult{Tickets: []*Ticket{large, nil, large}, Stale: true}
 	refused := &SetManyResult{}

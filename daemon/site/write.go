@@ -22,7 +22,7 @@ func (s *Site) Create(ctx context.Context, p *protocol.CreateParams) (protocol.C
 	now := time.Now()
 	m := store.Mutation{ID: ticket.ID(p.ID)}
 	err := s.judged(ctx, func(d *table.Definition) (err error) {
-		if m.Fields, err = d.Check(ticket.Fields(p.Fields).Own(spare)); err != nil {
+		if m.Fields, err = d.Check(p.Fields.Own(spare)); err != nil {
 			return err
 		}
 		m.Kind = store.Create

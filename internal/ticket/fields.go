@@ -13,8 +13,8 @@ const (
 	kindInt
 )
 
-// Value is what one field holds: text, or NULL. NULL is a value; a field that nothing has set has none. In a reply the value of an
-// integer column is marked as such.
+// Value is what one field holds: text, or NULL. NULL is a value; a field that nothing has set has none. In a reply the value of
+// an integer column is marked as such.
 type Value struct {
 	text string
 	kind valueKind

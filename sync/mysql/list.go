@@ -108,7 +108,9 @@ func (db *DB) Count(ctx context.Context, s *ticket.Selection) (int64, error) {
 
 // CountBy counts the tickets of a selection for each value of a field, the largest number first, those of equal number
 // by value. more says that there are more values than limit. Its errors are those of [DB.List].
-func (db *DB) CountBy(ctx context.Context, s *ticket.Selection, field string, limit int) (groups []ticket.Group, more bool, err error) {
+func (db *DB) CountBy(
+	ctx context.Context, s *ticket.Selection, field string, limit int,
+) (groups []ticket.Group, more bool, err error) {
 	const operation = "count tickets by a field"
 	d, err := db.known(ctx)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Rows reads the tickets in one query, ordered by id; those that have no row are left out. A row that ticketd has never written has
-// the revision 0. The fields are all of the table's, NULLs included, then those of the extra column. Errors wrap
+// Rows reads the tickets in one query, ordered by id; those that have no row are left out. A row that ticketd has never written
+// has the revision 0. The fields are all of the table's, NULLs included, then those of the extra column. Errors wrap
 // [flush.ErrSinkDown] or [flush.ErrSinkPaused].
 func (db *DB) Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	const operation = "read tickets"

@@ -196,7 +196,7 @@ final class SettingsPage {
 				'socket'     => array( __( 'Socket', 'ticketd' ), __( 'Path of the daemon\'s socket.', 'ticketd' ) ),
 				'site'       => array(
 					__( 'Site', 'ticketd' ),
-					__( 'This site\'s name in the daemon\'s configuration; not needed, as the table tells.', 'ticketd' ),
+					__( 'This site\'s name in the daemon\'s configuration; optional, as the table tells.', 'ticketd' ),
 				),
 				'timeout_ms' => array(
 					__( 'Timeout', 'ticketd' ),
