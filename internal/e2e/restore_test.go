@@ -107,7 +107,7 @@ func (r *restored) begin(t *testing.T) string {
 func TestRestorePrefersRedis(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, false)
-	if _, notes, err := r.restore(t, "--prefer", "redis"); err != nil || !strings.Contains(notes, " tickets are brought") {
+	if _, notes, err := r.restore(t, "--prefer", "redis"); err != nil || !strings.Contains(notes, " tickets are flushed") {
 		t.Fatalf("%v: %s", err, notes)
 	}
 	if got, want := r.begin(t), "1 new NULL 0, 2 old old 1, 3 waits old 0, made made NULL 0"; got != want {
