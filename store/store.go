@@ -145,7 +145,7 @@ func (m *Mutation) old() bool { return m.RowBorn != 0 && m.RowBorn <= m.Since(tr
 
 // Free says whether a create can be made under an id that the store knows nothing of: nil, [ErrTaken], or [ErrUnsure]. A create
 // that arrives late and comes before the next place was asked is made: that refuses it where the row's revision is older. ahead
-// says that revisions are ahead of the clocks by more than LateSkew, so that the row's says nothing of its age: then the next
+// says that revisions are ahead of the clocks by more than [AheadBy], so that the row's says nothing of its age: then the next
 // place must be asked.
 func (m *Mutation) Free(ahead bool) error {
 	switch {

@@ -17,6 +17,9 @@ import (
 // inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.
 const inspectEvery = 30 * time.Second
 
+// tableTimeout bounds the look at one site's table: until it ends no site's keys are looked at again.
+const tableTimeout = 5 * time.Second
+
 // inspector knows what should be changed about Redis, each finding logged once when it appears, and notices when Redis
 // is another process than before.
 type inspector struct {
@@ -81,6 +84,8 @@ func lookAt(ctx context.Context, s *runningSite) {
 		s.log.Info().Int("dropped", dropped).
 			Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
 	}
+	ctx, cancel := context.WithTimeout(ctx, tableTimeout)
+	defer cancel()
 	unread := s.Refresh(ctx)
 	if unread != nil { // the flusher and the readers say so when it matters
 		s.log.Debug().Err(unread).Msg("the table's definition cannot be read")

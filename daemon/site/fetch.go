@@ -66,7 +66,7 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 	for i := range found {
 		record := &held[at[found[i].ID]]
 		bases[i] = record.Revision
-		if flushed(record) { // a row of an older revision is MySQL's all the same: the copy is of another row, or of a later time
+		if flushed(record) { // a row of an older revision is MySQL's too: the copy is of another row, or of a later time
 			found[i].Revision = max(found[i].Revision, record.Revision)
 		}
 		delete(at, found[i].ID)

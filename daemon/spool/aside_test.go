@@ -77,7 +77,7 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
-// Changes that nobody gave a request id have different ones, so that each is made.
+// Changes without a client's request id get different ones, so that each is made.
 func TestSetAsideWithoutRequestIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

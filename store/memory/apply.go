@@ -195,7 +195,7 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 }
 
 // createdOf is [store.Claim].Created of a create: another host, whose client received the id, may have changed the ticket
-// already. Where revisions are ahead of the clocks, what ticketd did in minutes lies within the allowance, so that there is none.
+// already. Where revisions are ahead of the clocks, what ticketd did in minutes lies within the allowance, so that none is given.
 func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Revision {
 	switch since := m.Since(false); {
 	case since != 0:

@@ -331,7 +331,7 @@ func TestRowsThatAreNoTickets(t *testing.T) {
 	}
 }
 
-// A FLOAT holds another number than the text that is asked for, 0.1: it is found all the same as the text that is shown.
+// A FLOAT holds another number than the text that is asked for, 0.1: the search finds it by the text that is shown.
 func TestListByFloat(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
