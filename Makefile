@@ -93,7 +93,7 @@ test-ha: deps ## Kill Redis masters whose replicas lag, under PHP-FPM, DURATION 
 
 .PHONY: test-redis
 test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/redis-server or valkey-server
-	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/relay
+	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/outbox
 	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
 		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e
 

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 

@@ -16,9 +16,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/journal"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/outbox"
 	"github.com/ticketd/ticketd/store/redis"
-	"github.com/ticketd/ticketd/store/relay"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // backend is where a site's changes wait for MySQL: Redis behind a journal, Redis alone, or the journal alone.
@@ -26,7 +26,7 @@ type backend struct {
 	store.Store
 
 	redis   *redis.Store   // nil where there is none
-	relay   *relay.Store   // the journal before Redis, or nil
+	outbox  *outbox.Store  // the journal before Redis, or nil
 	journal *journal.Store // the journal alone, or nil
 }
 
@@ -93,16 +93,16 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		b.Store = b.redis
 	default:
 		options := d.walOptions(p.log, restored)
-		b.relay, report, err = relay.Open(dir, options, relay.Options{ //nolint:contextcheck // it reads all or nothing
+		b.outbox, report, err = outbox.Open(dir, options, outbox.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
-			NextID: p.nextID, Moves: relayMoves{p.moves}, Born: p.born, Aside: p.aside, Wake: p.wake, Clock: p.clock,
+			NextID: p.nextID, Moves: outboxMoves{p.moves}, Born: p.born, Aside: p.aside, Wake: p.wake, Clock: p.clock,
 			Now: time.Now, Log: p.log,
-		}, func(id string) (relay.Next, error) {
+		}, func(id string) (outbox.Next, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
 		})
-		b.Store = b.relay
+		b.Store = b.outbox
 	}
 	if err != nil {
 		return nil, err
@@ -146,8 +146,8 @@ func (d *Daemon) walOptions(log zerolog.Logger, restored func()) wal.Options {
 }
 
 func (b *backend) start(ctx context.Context) {
-	if b.relay != nil {
-		b.relay.Start(ctx)
+	if b.outbox != nil {
+		b.outbox.Start(ctx)
 	}
 	if b.journal != nil {
 		b.journal.Start(ctx)
@@ -157,8 +157,8 @@ func (b *backend) start(ctx context.Context) {
 func (b *backend) stop(ctx context.Context) error {
 	var err error
 	switch {
-	case b.relay != nil:
-		err = b.relay.Stop(ctx)
+	case b.outbox != nil:
+		err = b.outbox.Stop(ctx)
 	case b.journal != nil:
 		err = b.journal.Stop(ctx)
 	}
@@ -173,8 +173,8 @@ func (b *backend) close() error {
 	switch {
 	case b == nil:
 		return nil
-	case b.relay != nil:
-		return b.relay.Close()
+	case b.outbox != nil:
+		return b.outbox.Close()
 	case b.journal != nil:
 		return b.journal.Close()
 	default:
@@ -193,9 +193,9 @@ func (b *backend) kind() protocol.Backend {
 // journalStatus returns what tells of the journal; nil where there is none.
 func (b *backend) journalStatus() func() protocol.JournalStatus {
 	switch {
-	case b.relay != nil:
+	case b.outbox != nil:
 		return func() protocol.JournalStatus {
-			s := b.relay.Status()
+			s := b.outbox.Status()
 			return protocol.JournalStatus{
 				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
 				Requests: s.Requests,
@@ -215,17 +215,17 @@ func (b *backend) journalStatus() func() protocol.JournalStatus {
 
 // stuck is [site.Parts].Stuck.
 func (b *backend) stuck() func([]ticket.ID) error {
-	if b.relay == nil {
+	if b.outbox == nil {
 		return nil
 	}
-	return b.relay.Stuck
+	return b.outbox.Stuck
 }
 
 // warnings are what somebody must act on.
 func (b *backend) warnings() []string {
 	var found []string
-	if b.relay != nil {
-		if err := b.relay.Stuck(nil); err != nil {
+	if b.outbox != nil {
+		if err := b.outbox.Stuck(nil); err != nil {
 			found = append(found, err.Error())
 		}
 	}
@@ -234,8 +234,8 @@ func (b *backend) warnings() []string {
 		Gone() error
 	}
 	switch {
-	case b.relay != nil:
-		journal = b.relay
+	case b.outbox != nil:
+		journal = b.outbox
 	case b.journal != nil:
 		journal = b.journal
 	default:
@@ -268,7 +268,7 @@ func (b *backend) look(ctx context.Context) (dropped int, err error) {
 
 // nudge has the journal replayed at once.
 func (b *backend) nudge() {
-	if b.relay != nil {
-		b.relay.Nudge()
+	if b.outbox != nil {
+		b.outbox.Nudge()
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
-	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/wal"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/site"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // placesFile is in the state folder.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store/relay"
+	"github.com/ticketd/ticketd/store/outbox"
 )
 
 const (
@@ -25,11 +25,11 @@ func movesFile(dir, site string) string {
 	return filepath.Join(dir, site+".moves")
 }
 
-// relayMoves has the moves of the journal before Redis remembered.
-type relayMoves struct{ *moves.Register }
+// outboxMoves has the moves of the journal before Redis remembered.
+type outboxMoves struct{ *moves.Register }
 
-// Moved implements [relay.Moves].
-func (m relayMoves) Moved(of relay.Move) error {
+// Moved implements [outbox.Moves].
+func (m outboxMoves) Moved(of outbox.Move) error {
 	return m.Keep(moves.Move{Create: moves.Create{ID: of.From, Request: of.RequestID, Since: of.Since}, To: of.To, At: of.At})
 }
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/store/journal"
-	"github.com/ticketd/ticketd/store/relay"
+	"github.com/ticketd/ticketd/store/outbox"
 )
 
 // Pending counts what waits in a site's journal while no daemon runs: changes for Redis, or without Redis tickets for MySQL, dead
@@ -31,7 +31,7 @@ func Pending(ctx context.Context, c *config.Config, site string) (n int64, err e
 // waitingIn counts what waits in a journal's folder: changes for Redis, or tickets for MySQL.
 func waitingIn(ctx context.Context, dir string, forRedis bool) (int64, error) {
 	if forRedis {
-		n, err := relay.Waiting(dir) //nolint:contextcheck // it reads all or nothing
+		n, err := outbox.Waiting(dir) //nolint:contextcheck // it reads all or nothing
 		return int64(n), err
 	}
 	waiting, _, err := journal.Open(ctx, dir, journal.Options{Log: zerolog.Nop()})

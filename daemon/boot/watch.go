@@ -31,11 +31,11 @@ func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 		Name: "flusher of " + s.name, Within: flushMaxPause + 3*(s.database.Patience()+calls),
 		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
 	}}
-	if relay := s.backend.relay; relay != nil {
-		tried := watchdog.Counter(func() int64 { return relay.Status().Tries })
+	if outbox := s.backend.outbox; outbox != nil {
+		tried := watchdog.Counter(func() int64 { return outbox.Status().Tries })
 		parts = append(parts, watchdog.Part{
 			Name: "journal of " + s.name, Within: flushMaxPause + 3*calls,
-			Moved: func(ctx context.Context) bool { return tried(ctx) || relay.Status().Entries == 0 },
+			Moved: func(ctx context.Context) bool { return tried(ctx) || outbox.Status().Entries == 0 },
 		})
 	}
 	return parts

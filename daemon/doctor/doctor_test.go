@@ -11,7 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -269,7 +269,7 @@ func TestDeletedAtIsNoField(t *testing.T) {
 func TestLateCreate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.Store = memory.New()
+	d.Store = pending.New()
 	now := time.Now()
 	revision := ticket.Revision(now.UnixMicro())
 	d.write(t, 1, "by a client that received the id")

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/policy"
@@ -219,7 +219,7 @@ type desk struct {
 
 func newDesk(t *testing.T) *desk {
 	t.Helper()
-	d := &desk{db: newDatabase(t), store: &away{Store: memory.New()}}
+	d := &desk{db: newDatabase(t), store: &away{Store: pending.New()}}
 	flusher := flush.New(d.store, d.db, flush.Options{
 		Batch: 100, Lease: time.Minute, Gap: time.Second, Poll: time.Hour, MaxPause: time.Second, Log: zerolog.Nop(),
 	})

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"github.com/ticketd/ticketd/protocol"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 )
 
 // A set_many over a store that becomes full half-way says of each pair whether it was made.
 func TestSetManyOverAStoreThatFills(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	d.store.Store = memory.NewWith(memory.Options{MaxDirty: 2})
+	d.store.Store = pending.NewWith(pending.Options{MaxDirty: 2})
 	status := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
 	p := &protocol.SetManyParams{Tickets: []protocol.TicketFields{
 		{ID: 7, Fields: status}, {ID: 8, Fields: status}, {ID: 9, Fields: status}, {ID: 7, Fields: status},

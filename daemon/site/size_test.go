@@ -9,7 +9,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 )
 
 // many makes fields that have no column, each with a value of so many bytes.
@@ -136,7 +136,7 @@ func TestTooLargeRowsArePassed(t *testing.T) {
 func TestLargeDeadLettersAreCut(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	letters := memory.New()
+	letters := pending.New()
 	d.store.Store = letters
 	for id := ticket.ID(1); id <= 40; id++ {
 		bytes := 3 << 20

@@ -7,9 +7,9 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/graves"
-	"github.com/ticketd/ticketd/store/journal/record"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/store/requests"
+	"github.com/ticketd/ticketd/store/wal/record"
 )
 
 // writer and reader know the parts of this journal's entries besides those that all journals have.
@@ -92,7 +92,7 @@ func (r reader) letter() ticket.Letter {
 	return ticket.Letter{ID: r.ID(), Revision: r.Revision(), Code: int(r.Int()), Reason: r.Text(), At: r.Time()}
 }
 
-func (w *writer) state(s *memory.State) {
+func (w *writer) state(s *pending.State) {
 	w.Int(int64(s.ID))
 	w.Int(int64(s.Revision))
 	w.Bool(s.Full)
@@ -112,7 +112,7 @@ func (w *writer) state(s *memory.State) {
 	}
 }
 
-func (r reader) state(s *memory.State) {
+func (r reader) state(s *pending.State) {
 	s.ID, s.Revision, s.Full, s.Gone, s.Deleted = r.ID(), r.Revision(), r.Bool(), r.Bool(), r.Revision()
 	s.Since, s.Due = r.Time(), r.Time()
 	if r.Bool() {
@@ -120,12 +120,12 @@ func (r reader) state(s *memory.State) {
 		s.Letter = &l
 	}
 	for range r.Count(3) {
-		s.Fields = append(s.Fields, memory.FieldState{Name: r.Text(), Value: r.Value(), Changed: r.Revision()})
+		s.Fields = append(s.Fields, pending.FieldState{Name: r.Text(), Value: r.Value(), Changed: r.Revision()})
 	}
 }
 
 // graves writes buckets of tombstones: the number of each, and as numbers the words of its bitmap, most of which are 0.
-func (w *writer) graves(buckets []memory.Grave) {
+func (w *writer) graves(buckets []pending.Grave) {
 	w.Count(len(buckets))
 	for i := range buckets {
 		w.Int(int64(buckets[i].Number)) //nolint:gosec // an id divided
@@ -135,14 +135,14 @@ func (w *writer) graves(buckets []memory.Grave) {
 	}
 }
 
-func (r reader) graves() []memory.Grave {
-	var buckets []memory.Grave
+func (r reader) graves() []pending.Grave {
+	var buckets []pending.Grave
 	for range r.Count(1 + len(graves.Bitmap{})) {
 		number := r.Int()
 		if number < 0 || number > math.MaxInt64/graves.Bucket {
 			r.Fail()
 		}
-		b := memory.Grave{Number: uint64(number)} //nolint:gosec // checked above
+		b := pending.Grave{Number: uint64(number)} //nolint:gosec // checked above
 		for i := range b.Bits {
 			b.Bits[i] = uint64(r.Int()) //nolint:gosec // as its bits
 		}

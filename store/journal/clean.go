@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // wake tells the loop that there may be space to give back.

@@ -8,10 +8,10 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/record"
-	"github.com/ticketd/ticketd/store/journal/wal"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/store/requests"
+	"github.com/ticketd/ticketd/store/wal"
+	"github.com/ticketd/ticketd/store/wal/record"
 )
 
 // format is the first byte of every record; the second is its kind.
@@ -49,9 +49,9 @@ type entry struct {
 	letters  []ticket.Letter
 	ids      []ticket.ID
 	at       time.Time
-	state    memory.State
+	state    pending.State
 	requests []requests.Request
-	graves   []memory.Grave
+	graves   []pending.Grave
 
 	highest ticket.Revision
 	unsure  ticket.Revision // see Store.unsure
@@ -157,7 +157,7 @@ func (r reader) entry(rec *entry) bool {
 const maxPart = wal.MaxRecord - 64<<10
 
 // encodeStates encodes tickets' states. One that is too large for a record becomes several, each with some of its fields.
-func encodeStates(states []memory.State) [][]byte {
+func encodeStates(states []pending.State) [][]byte {
 	var encoded [][]byte
 	for i := range states {
 		part := states[i]

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/store/journal/record"
 	"github.com/ticketd/ticketd/store/requests"
+	"github.com/ticketd/ticketd/store/wal/record"
 )
 
 func TestRecordsComeBack(t *testing.T) {

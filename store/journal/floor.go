@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 )
 
 // floorTimeout bounds how long Open waits for the next place's revision.
@@ -62,7 +62,7 @@ func (s *Store) askFloor(ctx context.Context) error {
 		if err != nil {
 			return wrap("lift", err) // and lift them further the next time
 		}
-		s.index.Moved(memory.Needs{States: part}, at.Segment)
+		s.index.Moved(pending.Needs{States: part}, at.Segment)
 	}
 	mark := entry{kind: kindMark, highest: s.index.Size().Highest}
 	if _, err := s.log.Append(mark.encode()); err != nil {

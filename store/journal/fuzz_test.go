@@ -9,9 +9,9 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/graves"
-	"github.com/ticketd/ticketd/store/journal/wal"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/store/requests"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // samples are one record of each kind.
@@ -30,16 +30,16 @@ func samples() []entry {
 		{kind: kindPark, letters: []ticket.Letter{letter}},
 		{kind: kindRetry, at: at, ids: []ticket.ID{1, 2}},
 		{kind: kindDrop, ids: []ticket.ID{1}},
-		{kind: kindState, state: memory.State{
+		{kind: kindState, state: pending.State{
 			ID: 5, Revision: 6, Full: true, Gone: true, Deleted: 6, Since: at, Due: at, Letter: &letter,
-			Fields: []memory.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}, {Name: "category"}},
+			Fields: []pending.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}, {Name: "category"}},
 		}},
-		{kind: kindState, state: memory.State{
+		{kind: kindState, state: pending.State{
 			ID: 5, Revision: 6, Born: 4, Created: 3, Since: at, Due: at,
-			Fields: []memory.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}},
+			Fields: []pending.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}},
 		}},
-		{kind: kindOldState, state: memory.State{ID: 5, Revision: 6, Gone: true, Deleted: 6, Since: at, Due: at}},
-		{kind: kindGraves, graves: []memory.Grave{
+		{kind: kindOldState, state: pending.State{ID: 5, Revision: 6, Gone: true, Deleted: 6, Since: at, Due: at}},
+		{kind: kindGraves, graves: []pending.Grave{
 			{Number: 0, Bits: graves.Bitmap{0: 2, 7: 1 << 63}}, {Number: 1<<54 - 1, Bits: graves.Bitmap{3: 5}},
 		}},
 		{kind: kindMutation, revision: 9, mutation: store.Mutation{

@@ -7,7 +7,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // What was deleted is known after a restart, whether its deletion has arrived or not, and when the segments that told of it have

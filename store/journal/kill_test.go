@@ -15,7 +15,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // The environment that makes this test's binary a writer: its folder and sync mode.

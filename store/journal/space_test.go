@@ -12,7 +12,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // Cleaning a log of which everything is needed ends, whatever its tickets look like, and most of a full log is needed. (With

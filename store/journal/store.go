@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // Options of a journal.
@@ -28,7 +28,7 @@ type Options struct {
 	MaxEntries int
 	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
 	MaxDirty int
-	// MaxClean and MaxRequests bound what else is kept in memory, see [memory.Options].
+	// MaxClean and MaxRequests bound what else is kept in memory, see [pending.Options].
 	MaxClean, MaxRequests int
 	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
 	// answered. nil: nobody else has given revisions to these tickets.
@@ -47,7 +47,7 @@ type Options struct {
 type Store struct {
 	opts  Options
 	log   *wal.Log
-	index *memory.Store
+	index *pending.Store
 	loop  lifecycle.Loop
 	nudge chan struct{}
 
@@ -72,12 +72,12 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 1_000_000)
-	o.MaxRequests = cmp.Or(o.MaxRequests, memory.MaxRequests)
+	o.MaxRequests = cmp.Or(o.MaxRequests, pending.MaxRequests)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	s := &Store{opts: o, nudge: make(chan struct{}, 1)}
-	s.index = memory.NewWith(memory.Options{
+	s.index = pending.NewWith(pending.Options{
 		Now: o.Now, MaxDirty: o.MaxEntries, Quota: o.MaxDirty, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
 	})
 	var report wal.Report

@@ -11,8 +11,8 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
 	"github.com/ticketd/ticketd/store/storetest"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 func TestContract(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/journal/wal"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
+	"github.com/ticketd/ticketd/store/wal"
 )
 
 // Apply implements [store.Tickets]. It returns when the changes are as durable as the sync mode promises; so does a repetition,
@@ -29,7 +29,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
-	var size memory.Size
+	var size pending.Size
 	if used > room {
 		size = s.index.Size()
 	}
@@ -39,7 +39,7 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 			return 0, wrap("apply", s.usedUp(used, size))
 		}
 		at, err := s.log.Append((&entry{
-			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(memory.Memory(m)),
+			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(pending.Memory(m)),
 		}).encode())
 		if err == nil {
 			s.segment = at.Segment
@@ -73,7 +73,7 @@ func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 }
 
 // usedUp says what fills the log.
-func (s *Store) usedUp(used int64, size memory.Size) error {
+func (s *Store) usedUp(used int64, size pending.Size) error {
 	by := fmt.Sprintf("by %d tickets that are pending and %d remembered request ids; see that MySQL takes them, or raise it",
 		size.Dirty, size.Requests)
 	if size.Dirty == 0 {

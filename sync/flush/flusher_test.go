@@ -15,7 +15,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/memory"
+	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -121,14 +121,14 @@ func (s *table) value(id ticket.ID, field string) string {
 // desk is a store, a sink and a flusher between them, in fake time.
 type desk struct {
 	*flush.Flusher
-	queue *memory.Store
+	queue *pending.Store
 	sink  *table
 	clock *ticket.Clock
 }
 
 func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 	t.Helper()
-	d := &desk{queue: memory.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
+	d := &desk{queue: pending.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
 	d.start(t, d.queue, refresh)
 	return d
 }
@@ -178,7 +178,7 @@ func (q slowAck) Ack(ctx context.Context, receipts []store.Receipt) error {
 func TestRowsCountBeforeTheAck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{queue: memory.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
+		d := &desk{queue: pending.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
 		d.start(t, slowAck{d.queue}, nil)
 		d.set(t, 812, "status", "open")
 		time.Sleep(linger + time.Second/2)

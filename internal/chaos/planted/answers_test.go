@@ -18,7 +18,7 @@ import (
 var answers = map[string]invariant{
 	"each change of a call has its own answer from the journal that is the store": {
 		plants: []plant{{
-			file: "store/memory/apply.go", text: "outcomes[i], refused = store.Outcome{ID: m.ID, Err: err}, err",
+			file: "store/pending/apply.go", text: "outcomes[i], refused = store.Outcome{ID: m.ID, Err: err}, err",
 			instead: "for j := range outcomes[:i+1] {\n\t\t\t\toutcomes[j] = store.Outcome{ID: mutations[j].ID, Err: err}\n\t\t\t}\n" +
 				"\t\t\trefused = err",
 		}},
@@ -26,7 +26,7 @@ var answers = map[string]invariant{
 	},
 	"each change of a call has its own answer from the journal before Redis": {
 		plants: []plant{{
-			file: "store/relay/apply.go", text: "outcomes[n] = store.Outcome{ID: m.ID, Err: err}\n\t\t\tcontinue",
+			file: "store/outbox/apply.go", text: "outcomes[n] = store.Outcome{ID: m.ID, Err: err}\n\t\t\tcontinue",
 			instead: "for _, n := range at {\n\t\t\t\toutcomes[n] = store.Outcome{ID: mutations[n].ID, Err: err}\n\t\t\t}\n\t\t\tcontinue",
 		}},
 		with: "answers", site: never + "ack = \"journal\"\n[journal]\nmax_entries = 2", provoke: halfOfThemHeld,

@@ -30,7 +30,7 @@ var folders = map[string]invariant{
 	},
 	"the journal's files have names": {
 		plants: []plant{{
-			file: "store/journal/wal/custody.go", text: "\tif missing == nil {", instead: "\tif missing == nil || true {",
+			file: "store/wal/custody.go", text: "\tif missing == nil {", instead: "\tif missing == nil || true {",
 		}},
 		site: never, journal: true, provoke: journalIsRemoved, rule: check.RuleFinal,
 	},

@@ -62,8 +62,8 @@ var cases = map[string]invariant{
 	},
 	"reads wait for the journal": {
 		plants: []plant{
-			{file: "store/relay/read.go", text: "\ts.settleRead(ctx, ids, accepted)\n"},
-			{file: "store/relay/overlay.go", text: "\tr.Behind = true\n\tif w.full {", instead: "\tif w.full {"},
+			{file: "store/outbox/read.go", text: "\ts.settleRead(ctx, ids, accepted)\n"},
+			{file: "store/outbox/overlay.go", text: "\tr.Behind = true\n\tif w.full {", instead: "\tif w.full {"},
 		},
 		site: never, patient: true, provoke: countedBelow, rule: check.RuleCounters,
 	},

@@ -34,7 +34,7 @@ var promises = map[string]invariant{
 	},
 	"a condition is decided by the journal that is the store": {
 		plants: []plant{{
-			file: "store/memory/apply.go", text: "if m.IfRevision != 0 && m.IfRevision != have {", instead: "if false {",
+			file: "store/pending/apply.go", text: "if m.IfRevision != 0 && m.IfRevision != have {", instead: "if false {",
 		}},
 		with: "promises", site: never, journal: true, provoke: raisedTwice, rule: check.RuleCounters,
 	},

@@ -1,0 +1,129 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/wal/record"
+)
+
+// The kinds of the journal's records, each the record's first byte. Another format of a record is another kind. They are
+// none of those of the journal without Redis, whose records begin with 1.
+const (
+	recordMutation  = 0x20
+	recordConfirmed = 0x21
+	recordReplaced  = 0x2a
+)
+
+// entry is one change in the journal.
+type entry struct {
+	// sequence grows from record to record and across restarts: together with the journal's id it names the entry for ever. It
+	// is below 2^53, which Redis' scripts can compare exactly.
+	sequence uint64
+	revision ticket.Revision
+	mutation store.Mutation
+}
+
+// encode writes an entry as a record: its kind, the sequence number, how long its request id is remembered in ms, and the
+// mutation with its revision.
+func (e *entry) encode() []byte {
+	w := make(record.Writer, 0, 64+len(e.mutation.RequestID)+32*len(e.mutation.Fields))
+	w.Byte(recordMutation)
+	w.Int(int64(e.sequence)) //nolint:gosec // below 2^53
+	w.Int(e.mutation.Remember.Milliseconds())
+	w.Mutation(&e.mutation, e.revision)
+	return w
+}
+
+// confirmed says that everything up to a sequence number has arrived, of those tickets that were in one of so many partitions.
+type confirmed struct {
+	upTo                  uint64
+	partitions, partition int
+	// last is the sequence number of the newest entry of all partitions: the record of another partition that would tell may be in
+	// a segment that is given back, and a number that is used twice would be passed over by the next store.
+	last uint64
+}
+
+// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which
+// it is, and the newest sequence number.
+func (c confirmed) encode() []byte {
+	w := record.Writer{recordConfirmed}
+	w.Int(int64(c.upTo)) //nolint:gosec // below 2^53
+	if c.partitions > 1 {
+		w.Count(c.partitions)
+		w.Count(c.partition)
+		w.Int(int64(c.last)) //nolint:gosec // below 2^53
+	}
+	return w
+}
+
+var errRecord = errors.New("a record of the journal is not what this version writes")
+
+// decode reads what encode wrote.
+func decode(b []byte) (e entry, err error) {
+	r := record.NewReader(b)
+	kind, sequence, remember := r.Byte(), r.Int(), r.Int()
+	e.sequence = uint64(sequence) //nolint:gosec // checked below
+	e.mutation.Remember = time.Duration(remember) * time.Millisecond
+	e.revision = r.Mutation(&e.mutation)
+	possible := remember >= 0 && remember <= math.MaxInt64/int64(time.Millisecond)
+	if !r.Done() || kind != recordMutation || sequence <= 0 || e.revision <= 0 || !possible {
+		return e, fmt.Errorf("%w: kind %#x, entry %d, revision %d, %d bytes", errRecord, kind, sequence, e.revision, len(b))
+	}
+	return e, nil
+}
+
+// decodeConfirmed reads what encode wrote.
+func decodeConfirmed(b []byte) (confirmed, error) {
+	r := record.NewReader(b)
+	kind, upTo := r.Byte(), r.Int()
+	partitions, partition, last := int64(1), int64(0), upTo
+	if r.Left() > 0 {
+		if partitions, partition, last = r.Int(), r.Int(), r.Int(); partitions == 1 {
+			r.Fail() // it would have been written without them
+		}
+	}
+	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
+		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",
+			errRecord, kind, upTo, last, partition, partitions)
+	}
+	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
+}
+
+// replaced announces that the entries which follow it, under the next sequence numbers, replace all earlier ones of a ticket:
+// behind the other tickets' entries or, where to differs, under another id. It counts when all of them can be read; after a crash
+// that kept only some, the earlier ones count.
+type replaced struct {
+	from, to ticket.ID
+	// upTo is the newest sequence number before the first of the entries.
+	upTo  uint64
+	count int
+	at    time.Time
+}
+
+// encode writes a replacement: its kind, both ids, the sequence number, the count, and when it was made.
+func (r *replaced) encode() []byte {
+	w := record.Writer{recordReplaced}
+	w.Int(int64(r.from))
+	w.Int(int64(r.to))
+	w.Int(int64(r.upTo)) //nolint:gosec // below 2^53
+	w.Count(r.count)
+	w.Time(r.at)
+	return w
+}
+
+// decodeReplaced reads what encode wrote.
+func decodeReplaced(b []byte) (replaced, error) {
+	r := record.NewReader(b)
+	kind, from, to, upTo, count, at := r.Byte(), r.ID(), r.ID(), r.Int(), r.Int(), r.Time()
+	possible := upTo > 0 && count > 0 && count <= math.MaxInt32 && upTo < math.MaxInt64-count
+	if !r.Done() || kind != recordReplaced || !possible {
+		return replaced{}, fmt.Errorf("%w: kind %#x, %d entries of %d replaced up to %d under %d",
+			errRecord, kind, count, from, upTo, to)
+	}
+	return replaced{from: from, to: to, upTo: uint64(upTo), count: int(count), at: at}, nil //nolint:gosec // positive
+}

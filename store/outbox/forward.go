@@ -1,0 +1,385 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/wal"
+)
+
+const (
+	// maxReplay is how many changes are replayed in one call: enough to be fast, few enough for the next store's time-outs.
+	maxReplay = 128
+	// The pauses between tries while the next store does not take them.
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+	// spareBytes is how large the journal's last segment may be before it is given back when nothing waits.
+	spareBytes = 1 << 20
+)
+
+// run replays what waits, each lane on its own, whenever something does.
+func (s *Store) run(ctx context.Context) {
+	var lanes sync.WaitGroup
+	for _, l := range s.lanes {
+		lanes.Go(func() { s.runLane(ctx, l) })
+	}
+	lanes.Wait()
+}
+
+func (s *Store) runLane(ctx context.Context, l *lane) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := time.Duration(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+			s.gather(ctx, l)
+		case <-l.now:
+		case <-timer.C:
+		}
+		more, err := s.forward(ctx, l)
+		s.tried()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			pause = min(max(2*pause, firstPause), lastPause)
+			timer.Reset(pause/2 + rand.N(pause/2+1))
+		case more:
+			pause = 0
+			timer.Reset(0)
+		default:
+			pause = 0
+		}
+	}
+}
+
+// gather waits for more changes, unless somebody waits for those that are there.
+func (s *Store) gather(ctx context.Context, l *lane) {
+	if s.opts.Gather == 0 {
+		return
+	}
+	timer := time.NewTimer(s.opts.Gather)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-l.now:
+	case <-timer.C:
+	}
+}
+
+// tried counts a replay that has ended.
+func (s *Store) tried() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries++
+}
+
+// forward brings a lane's oldest changes to the next store, once. It says whether more wait.
+func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
+	entries, fence, written, err := s.oldest(l)
+	if err != nil {
+		s.opts.Log.Error().Err(err).Msg("the journal cannot be replayed: a record cannot be read")
+		return false, err
+	}
+	if len(entries) == 0 {
+		return false, nil
+	}
+	if err := s.journal.Persist(ctx, written); err != nil {
+		return false, fmt.Errorf("journal: %w", err)
+	}
+	if fence {
+		if err := s.next.Fence(ctx, l.partition); err != nil {
+			s.unanswered(entries[0].Mutation.ID)
+			return false, s.failed(l, err)
+		}
+	}
+	s.mu.Lock()
+	away := l.away
+	s.mu.Unlock()
+	outcomes, err := s.replay(ctx, away, begun(entries))
+	if err != nil {
+		return false, s.failed(l, err)
+	}
+	switch ended := endedAt(outcomes); {
+	case ended > 0: // it is the first of the next replay
+		entries, outcomes = entries[:ended], outcomes[:ended]
+	case ended == 0 && errors.Is(outcomes[0].Err, store.ErrUnsure):
+		entries, outcomes = entries[:1], outcomes[:1] // MySQL does not answer: it is tried again
+	case ended == 0:
+		err := s.move(ctx, l, entries[0].Mutation.ID)
+		if err == nil {
+			return true, nil
+		}
+		entries, outcomes = entries[:1], outcomes[:1]
+		outcomes[0].Err = fmt.Errorf("%w: %w", outcomes[0].Err, err)
+	}
+	return s.arrived(l, entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
+}
+
+// begun are the entries with their creates as they can be made now, while others may have changed those tickets.
+func begun(entries []store.Entry) []store.Entry {
+	all := slices.Clone(entries)
+	for i := range all {
+		if all[i].Mutation.Kind == store.Create {
+			all[i].Mutation = all[i].Mutation.Begun()
+		}
+	}
+	return all
+}
+
+// oldest returns a lane's changes to be replayed next, as the next store wants them, whether the fence must be raised first, and
+// up to where the journal must be on disk.
+func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, written wal.Position, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	entries = make([]store.Entry, min(len(l.queue), maxReplay))
+	for i := range entries {
+		e, err := l.queue[i].entry()
+		if err != nil {
+			return nil, false, written, err
+		}
+		entries[i] = store.Entry{Sequence: e.sequence, Revision: e.revision, Mutation: e.mutation}
+	}
+	fence = l.fence && len(entries) > 0
+	if fence {
+		l.fence = false // a write that goes unanswered from now on asks for it again
+	}
+	return entries, fence, l.written, nil
+}
+
+// failed notes that the next store does not take what waits in a lane, and says so once for all of them.
+func (s *Store) failed(l *lane, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.takesAll() {
+		s.opts.Log.Warn().Err(err).Int("changes", s.count).
+			Msg("Redis does not take changes: they are kept in the journal and replayed when it does")
+	}
+	l.failing = true
+	s.signal()
+	return err
+}
+
+// takesAll says that no lane is failing. The caller holds the lock.
+func (s *Store) takesAll() bool {
+	return !slices.ContainsFunc(s.lanes, func(l *lane) bool { return l.failing })
+}
+
+// signal wakes those who wait for the queue to move. The caller holds the lock.
+func (s *Store) signal() {
+	close(s.moved)
+	s.moved = make(chan struct{})
+}
+
+// arrived notes what became of replayed changes: all but those that the next store cannot make now have arrived.
+func (s *Store) arrived(l *lane, entries []store.Entry, outcomes []store.Outcome) (more bool, err error) {
+	if len(outcomes) != len(entries) {
+		return false, s.failed(l, fmt.Errorf("the next store answered %d of %d changes", len(outcomes), len(entries)))
+	}
+	var due time.Time
+	var stuck []refused
+	held := make(map[ticket.ID]bool) // the tickets of stuck entries: what follows in them is made again, in its order
+	for i := range outcomes {
+		m := &entries[i].Mutation
+		err := outcomes[i].Err
+		if errors.Is(err, store.ErrDeleted) {
+			s.noteDeleted(m.ID)
+			s.repeats.Warn().Int64("ticket", int64(m.ID)).
+				Msg("a change was accepted while Redis was away, of a ticket that had been deleted elsewhere: the deletion stands")
+			err = nil
+		}
+		if errors.Is(err, store.ErrPredates) && !held[m.ID] {
+			if err = s.setAside(&entries[i]); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			s.repeats.Warn().Err(err).Int64("ticket", int64(m.ID)).
+				Msg("a change in the journal cannot be made; it is tried again behind the others")
+			held[m.ID] = true
+		}
+		if held[m.ID] {
+			stuck = append(stuck, refused{i, err})
+			continue
+		}
+		if due.IsZero() || m.Due.Before(due) {
+			due = m.Due
+		}
+	}
+	more, err = s.confirm(l, entries, stuck)
+	if s.opts.Wake != nil && !due.IsZero() {
+		s.opts.Wake(due)
+	}
+	if err == nil && s.cycled(l, entries, len(stuck) == len(entries)) { // nothing has moved: pause before the next try
+		err = stuck[0].why
+	}
+	return more, err
+}
+
+// cycled says that everything that waits in a lane is stuck, as the ticket that comes next was tried since the last change that
+// arrived. still says that nothing of the entries, which were just tried, has.
+func (s *Store) cycled(l *lane, entries []store.Entry, still bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !still {
+		clear(l.tried)
+		return false
+	}
+	for i := range entries {
+		l.tried[entries[i].Mutation.ID] = true
+	}
+	next, err := l.queue[0].entry()
+	if err != nil || !l.tried[next.mutation.ID] {
+		return false
+	}
+	clear(l.tried)
+	return true
+}
+
+func (s *Store) noteDeleted(id ticket.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent.bury(id)
+}
+
+// confirm takes replayed changes out of a lane's queue; those that are stuck go to its end first.
+func (s *Store) confirm(l *lane, entries []store.Entry, stuck []refused) (more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	again, rest, err := s.behind(l, entries, stuck)
+	if err != nil {
+		return false, err
+	}
+	at, err := s.replace(again)
+	if err != nil {
+		return false, fmt.Errorf("journal: %w", err) // the same entries are replayed again, which changes nothing
+	}
+	for i := range entries {
+		e := entry{revision: entries[i].Revision, mutation: entries[i].Mutation}
+		s.waiting.remove(&e)
+	}
+	clear(l.queue[:len(entries)])
+	s.count -= len(l.queue) - len(rest)
+	l.queue = rest
+	for i := range again {
+		r := &again[i]
+		delete(s.waiting.tickets, r.to) // what else of it waits is in the replacement
+		s.queueAgain(at, r)
+		s.waiting.tickets[r.to].stuck = r.why
+	}
+	s.replayed += int64(len(entries) - len(stuck))
+	if l.failing { // what is stuck concerns its tickets alone
+		l.failing = false
+		if s.takesAll() {
+			s.opts.Log.Info().Int("left", s.count).Msg("Redis takes changes again: the journal is being replayed")
+		}
+	}
+	s.signal()
+	s.trim(l, entries[len(entries)-1].Sequence)
+	return len(l.queue) > 0, nil
+}
+
+// trim records how far a lane has come and gives back the space of what is no longer needed, as far as there is room to do so.
+// Should that fail, the next store is sent what it has and passes over it; so it is reported and that is all. The caller holds
+// the lock.
+func (s *Store) trim(l *lane, upTo uint64) {
+	end, err := s.mark(l, upTo)
+	if err == nil && s.count == 0 && end.Offset > spareBytes {
+		if err = s.journal.Rotate(); err == nil {
+			_, err = s.mark(l, upTo)
+		}
+	}
+	// One record that names the newest sequence number stays in any case: numbers go on from it after a restart.
+	needed := s.numbered
+	for _, l := range s.lanes {
+		if len(l.queue) > 0 {
+			needed = min(needed, l.queue[0].segment)
+		}
+	}
+	if s.tellMoves(); len(s.untold) > 0 {
+		needed = 0
+	}
+	if err = errors.Join(err, s.journal.Drop(needed)); err != nil && !errors.Is(err, wal.ErrFull) {
+		s.opts.Log.Warn().Err(err).Msg("the journal's space could not be given back; it is tried again")
+	}
+}
+
+// mark writes that everything up to a sequence number has arrived. The caller holds the lock.
+func (s *Store) mark(l *lane, upTo uint64) (wal.Position, error) {
+	end, err := s.journal.Append(confirmed{upTo, len(s.lanes), l.partition, s.last}.encode())
+	if err == nil {
+		s.numbered = end.Segment
+	}
+	return end, err
+}
+
+// settle waits until nothing of the tickets, or of all tickets where ids is nil, that was accepted before the call is in the
+// journal any more. It ends with an error where the next store does not take it.
+func (s *Store) settle(ctx context.Context, ids []ticket.ID) error {
+	targets := s.newest(ids)
+	for {
+		waiting, failing, moved := s.left(targets)
+		switch {
+		case len(waiting) == 0 && ids == nil:
+			return nil // what is stuck concerns its tickets alone
+		case len(waiting) == 0:
+			return s.Stuck(ids)
+		case failing:
+			return fmt.Errorf("journal: %w: changes wait for Redis", store.ErrUnavailable)
+		}
+		for _, l := range waiting {
+			l.nudge()
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// newest returns, for each lane, the sequence number of the last change that waits, of the tickets or of all; 0 where none does.
+func (s *Store) newest(ids []ticket.ID) []uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	targets := make([]uint64, len(s.lanes))
+	if ids == nil {
+		for i, l := range s.lanes {
+			if n := len(l.queue); n > 0 {
+				targets[i] = l.queue[n-1].sequence
+			}
+		}
+		return targets
+	}
+	for _, id := range ids {
+		if w := s.waiting.tickets[id]; w != nil {
+			at := &targets[s.lane(id).partition]
+			*at = max(*at, w.last)
+		}
+	}
+	return targets
+}
+
+// left returns the lanes in which changes up to their targets wait, whether one of them is failing, and what is closed when
+// something has moved.
+func (s *Store) left(targets []uint64) (waiting []*lane, failing bool, moved <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, l := range s.lanes {
+		if len(l.queue) > 0 && l.queue[0].sequence <= targets[i] {
+			waiting = append(waiting, l)
+			failing = failing || l.failing
+		}
+	}
+	return waiting, failing, s.moved
+}

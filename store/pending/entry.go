@@ -1,0 +1,100 @@
+package pending
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// entry is one ticket. Times are in µs since 1970.
+type entry struct {
+	id       ticket.ID
+	revision ticket.Revision
+	fields   []field         // by name
+	deleted  ticket.Revision // the revision that deleted the ticket, while the next place has not got it
+	born     ticket.Revision // when a mutation was accepted that made the entry, by the clocks; 0: a row did
+	made     bool            // a create made the ticket, when born says
+	created  ticket.Revision // see [store.Claim].Created, while the next place has not got it
+	since    int64
+	due      int64
+	letter   *ticket.Letter
+	full     bool
+	gone     bool
+
+	// Where the entry is in the store's indexes.
+	home           *chain[entry]
+	links          links[entry]
+	byDue, bySince int
+	pin            uint64
+	weight         int64
+}
+
+// field is one field of a ticket. A NULL value was set to NULL or read as NULL.
+type field struct {
+	name    string
+	value   ticket.Value
+	changed ticket.Revision // the revision that last changed it, while the next place has not got that; 0: clean
+}
+
+func (f *field) dirty() bool { return f.changed != 0 }
+
+func (f *field) clean() bool { return f.changed == 0 }
+
+func (f *field) any() bool { return true }
+
+func (e *entry) dirty() bool {
+	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
+}
+
+func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
+
+// set changes a field.
+func (e *entry) set(f field) {
+	at, there := slices.BinarySearchFunc(e.fields, f.name, func(f field, name string) int { return cmp.Compare(f.name, name) })
+	if there {
+		e.fields[at] = f
+	} else {
+		e.fields = slices.Insert(e.fields, at, f)
+	}
+}
+
+// bury forgets all that was changed before a deletion: no place may receive it any more.
+func (e *entry) bury(revision ticket.Revision) {
+	e.gone, e.deleted, e.full = true, revision, false
+	clear(e.fields)
+	e.fields = e.fields[:0]
+}
+
+// forgetClean forgets fields that are clean.
+func (e *entry) forgetClean() {
+	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
+}
+
+// values returns the fields that which says, by name.
+func (e *entry) values(which func(*field) bool) ticket.Fields {
+	values := make(ticket.Fields, 0, len(e.fields))
+	for i := range e.fields {
+		if f := &e.fields[i]; which(f) {
+			values = append(values, ticket.Field{Name: f.name, Value: f.value})
+		}
+	}
+	return values
+}
+
+func (e *entry) claim() store.Claim {
+	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
+		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
+	}
+	changed := e.values((*field).dirty)
+	return store.Claim{
+		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
+		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: changed, All: changed,
+		Clean: e.values((*field).clean), Full: e.full,
+	}
+}
+
+// sinceOf is when a change was made, as the stores tell it: to the millisecond.
+func sinceOf(proposed ticket.Revision) int64 { return int64(proposed) / 1000 * 1000 }

@@ -1,0 +1,95 @@
+package pending
+
+import (
+	"context"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/graves"
+)
+
+// Grave is a bucket of tombstones, as a log keeps it.
+type Grave struct {
+	Number uint64 // of the bucket, see [graves.Number]
+	Bits   graves.Bitmap
+}
+
+// graveWeight is about what a bucket takes in a log, in bytes.
+const graveWeight = 96
+
+// grave says where in a log a bucket's tombstones are.
+type grave struct {
+	number uint64
+	pin    uint64
+	links  links[grave]
+}
+
+// Bury implements [store.Tickets].
+func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
+	s.NewGraves(ids)
+	return nil
+}
+
+// NewGraves is Bury for a store that is the index of a log: it returns the buckets that have changed, for the log to keep; see
+// [Store.Graves].
+func (s *Store) NewGraves(ids []ticket.ID) []Grave {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := map[uint64]bool{}
+	for _, id := range ids {
+		if s.graves.Add(id) {
+			changed[graves.Number(id)] = true
+		}
+	}
+	buckets := make([]Grave, 0, len(changed))
+	for number := range changed {
+		buckets = append(buckets, Grave{number, s.graves.Bitmap(number)})
+	}
+	return buckets
+}
+
+// Graves puts buckets of tombstones back, or notes that they are in this segment of the log.
+func (s *Store) Graves(buckets []Grave, segment uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range buckets {
+		s.graves.Merge(buckets[i].Number, buckets[i].Bits)
+		s.engrave(buckets[i].Number, segment)
+	}
+}
+
+// bury notes a deletion that the log has in this segment.
+func (s *Store) bury(id ticket.ID, segment uint64) {
+	s.graves.Add(id)
+	s.engrave(graves.Number(id), segment)
+}
+
+// engrave notes that the log has tombstones of a bucket in a segment. What it has in earlier segments is needed as before. No
+// segment of a log is 0, which stands for none.
+func (s *Store) engrave(number, segment uint64) {
+	if segment == 0 || s.engraved[number] != nil {
+		return
+	}
+	g := &grave{number: number, pin: segment}
+	s.engraved[number] = g
+	s.bySegment.push(g)
+}
+
+// oldestGraves returns up to limit buckets whose tombstones a segment is needed for.
+func (s *Store) oldestGraves(segment uint64, limit int) []Grave {
+	var buckets []Grave
+	for g := s.bySegment.first; g != nil && g.pin == segment && len(buckets) < limit; g = g.links.after {
+		buckets = append(buckets, Grave{g.number, s.graves.Bitmap(g.number)})
+	}
+	return buckets
+}
+
+// movedGraves notes that what oldestGraves has returned is in a later segment.
+func (s *Store) movedGraves(buckets []Grave, segment uint64) {
+	for i := range buckets {
+		if g := s.engraved[buckets[i].Number]; g != nil {
+			s.bySegment.remove(g)
+			g.pin = segment
+			s.bySegment.push(g)
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package pending
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
+	"github.com/ticketd/ticketd/store/requests"
+)
+
+// Options of a store.
+type Options struct {
+	// Now is the clock by which request ids are forgotten; [time.Now] where it is nil.
+	Now func() time.Time
+	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
+	MaxDirty int
+	// Quota bounds them likewise, with [store.ErrQuota]. 0: no bound.
+	Quota int
+	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
+	MaxClean int
+	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
+	// of one is over. [MaxRequests] where it is 0.
+	MaxRequests int
+}
+
+// MaxRequests is the default of [Options].MaxRequests.
+const MaxRequests = 4_000_000
+
+// Store keeps tickets in memory. It is safe for concurrent use; the zero value is not usable, see [New].
+type Store struct {
+	opts Options
+
+	mu       sync.Mutex
+	tickets  map[ticket.ID]*entry
+	names    map[string]string // each field name once
+	highest  ticket.Revision   // the highest revision assigned or seen
+	dirty    chain[entry]      // by pin
+	clean    chain[entry]      // by use, the latest last
+	byDue    order[*entry]     // what is queued
+	bySince  order[*entry]     // the same
+	dead     map[ticket.ID]*entry
+	requests requests.Table
+	weight   int64 // of the dirty entries
+
+	graves    graves.Set // the tombstones
+	engraved  map[uint64]*grave
+	bySegment chain[grave] // of the log
+}
+
+var _ store.Store = (*Store)(nil)
+
+// New makes an empty store with the defaults.
+func New() *Store { return NewWith(Options{}) }
+
+// NewWith makes an empty store.
+func NewWith(o Options) *Store {
+	o.MaxClean = cmp.Or(o.MaxClean, 10_000)
+	o.MaxRequests = cmp.Or(o.MaxRequests, MaxRequests)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{opts: o, tickets: map[ticket.ID]*entry{}, names: map[string]string{}, dead: map[ticket.ID]*entry{}}
+	entryLinks := func(e *entry) *links[entry] { return &e.links }
+	s.dirty.links, s.clean.links = entryLinks, entryLinks
+	s.byDue = order[*entry]{less: dueBefore, place: func(e *entry) *int { return &e.byDue }}
+	s.bySince = order[*entry]{
+		less:  func(a, b *entry) bool { return a.since < b.since },
+		place: func(e *entry) *int { return &e.bySince },
+	}
+	s.engraved = map[uint64]*grave{}
+	s.bySegment.links = func(g *grave) *links[grave] { return &g.links }
+	return s
+}
+
+func dueBefore(a, b *entry) bool {
+	return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.id, b.id)) < 0
+}
+
+// Get implements [store.Tickets].
+func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records := make([]store.Record, len(ids))
+	for i, id := range ids {
+		records[i].ID = id
+		if e := s.tickets[id]; e != nil {
+			records[i] = store.Record{
+				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
+				Fields: e.values((*field).any),
+			}
+			if e.dirty() {
+				records[i].Since = time.UnixMicro(e.since)
+			}
+			s.used(e)
+		}
+	}
+	return records, nil
+}
+
+// Fill implements [store.Tickets].
+func (s *Store) Fill(_ context.Context, rows []store.Record, bases []ticket.Revision) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range rows {
+		s.fill(&rows[i], bases[i])
+	}
+	return nil
+}
+
+func (s *Store) fill(row *store.Record, base ticket.Revision) {
+	e := s.tickets[row.ID]
+	switch {
+	case e == nil && base == 0:
+		e = s.entry(row.ID)
+	case e == nil || e.revision != base:
+		return
+	case e.dirty(), row.Revision < base: // Only a row of the same revision is known to have what was acked.
+		return
+	}
+	e.revision = max(base, row.Revision)
+	s.highest = max(s.highest, e.revision)
+	e.full, e.gone = true, e.gone || row.Deleted
+	e.fields = e.fields[:0]
+	for _, f := range row.Fields {
+		e.set(field{name: s.name(f.Name), value: f.Value})
+	}
+	if e.gone {
+		s.graves.Add(e.id)
+	} else {
+		s.graves.Remove(e.id)
+	}
+	s.settle(e)
+}
+
+// entry returns the entry of a ticket, a new one where there is none. It is in no index before settle.
+func (s *Store) entry(id ticket.ID) *entry {
+	e := s.tickets[id]
+	if e == nil {
+		e = &entry{id: id}
+		s.tickets[id] = e
+	}
+	return e
+}
+
+// name returns the one copy of a field name that all tickets share.
+func (s *Store) name(name string) string {
+	if known, is := s.names[name]; is {
+		return known
+	}
+	name = strings.Clone(name) // it may be a part of a whole request
+	if len(s.names) < maxNames {
+		s.names[name] = name
+	}
+	return name
+}
+
+// maxNames bounds the shared names: far above the columns of any table.
+const maxNames = 10_000
+
+// settle brings the indexes in line with an entry that has changed.
+func (s *Store) settle(e *entry) {
+	dirty := e.dirty()
+	if dirty && e.letter == nil {
+		s.byDue.put(e)
+		s.bySince.put(e)
+	} else {
+		s.byDue.remove(e)
+		s.bySince.remove(e)
+	}
+	if dirty && e.letter != nil {
+		s.dead[e.id] = e
+	} else {
+		delete(s.dead, e.id)
+	}
+	home := &s.clean
+	if dirty {
+		home = &s.dirty
+	}
+	if e.home != home || !dirty {
+		s.move(e, home)
+	}
+	s.weigh(e, dirty)
+	if s.clean.length > s.opts.MaxClean {
+		s.forget(s.clean.first)
+	}
+}
+
+// move puts an entry at the end of a chain.
+func (s *Store) move(e *entry, home *chain[entry]) {
+	if e.home != nil {
+		e.home.remove(e)
+	}
+	e.home = home
+	home.push(e)
+}
+
+// used notes that a ticket was read.
+func (s *Store) used(e *entry) {
+	if e.home == &s.clean {
+		s.move(e, &s.clean)
+	}
+}
+
+// forget removes a ticket with all that is known of it.
+func (s *Store) forget(e *entry) {
+	s.byDue.remove(e)
+	s.bySince.remove(e)
+	delete(s.dead, e.id)
+	s.weigh(e, false)
+	e.home.remove(e)
+	delete(s.tickets, e.id)
+}
+
+// weigh keeps account of what the dirty tickets take in a log.
+func (s *Store) weigh(e *entry, dirty bool) {
+	weight := int64(0)
+	if dirty {
+		weight = entryWeight
+		for _, f := range e.fields {
+			weight += int64(fieldWeight + len(f.name) + len(f.value.Text()))
+		}
+		if e.letter != nil {
+			weight += int64(letterWeight + len(e.letter.Reason))
+		}
+	}
+	s.weight += weight - e.weight
+	e.weight = weight
+}
+
+// What a log needs around the texts, in bytes. Were these an eighth too small, a log that is nearly full would be written once
+// more for ever; the larger they are, the more of it is taken for needed.
+const (
+	entryWeight   = 52
+	fieldWeight   = 12
+	letterWeight  = 40
+	requestWeight = 46
+)

@@ -1,0 +1,149 @@
+package pending
+
+import (
+	"context"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// Claim implements [store.Queue].
+func (s *Store) Claim(_ context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var claims []store.Claim
+	var taken []*entry // given their leases at the end, so that a lease of 0 does not take a ticket twice
+	for len(claims) < limit {
+		e, some := s.byDue.first()
+		if !some || e.due > now.UnixMicro() {
+			break
+		}
+		claims = append(claims, e.claim())
+		taken = append(taken, e)
+		s.byDue.remove(e)
+	}
+	for _, e := range taken {
+		e.due = now.Add(lease).UnixMicro()
+		s.byDue.put(e)
+	}
+	return claims, nil
+}
+
+// ClaimIDs implements [store.Queue].
+func (s *Store) ClaimIDs(
+	_ context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
+) ([]store.Claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var claims []store.Claim
+	for _, id := range ids {
+		if e := s.tickets[id]; e != nil && e.dirty() {
+			c := e.claim()
+			c.Due = now
+			claims = append(claims, c)
+			e.due = now.Add(lease).UnixMicro()
+			s.settle(e)
+		}
+	}
+	return claims, nil
+}
+
+// Ack implements [store.Queue].
+func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range receipts {
+		s.highest = max(s.highest, r.Revision)
+		e := s.tickets[r.ID]
+		if e == nil {
+			continue
+		}
+		e.arrived(r.Revision)
+		if r.Ahead && !e.dirty() {
+			s.forget(e)
+			continue
+		}
+		if r.Ahead { // What is clean may be older than what the next place has.
+			e.full = false
+			e.forgetClean()
+		}
+		s.settle(e)
+	}
+	return nil
+}
+
+// arrived removes the marks up to a revision.
+func (e *entry) arrived(revision ticket.Revision) {
+	oldest := ticket.Revision(0)
+	for i := range e.fields {
+		changed := e.fields[i].changed
+		switch {
+		case changed <= revision:
+			e.fields[i].changed = 0
+		case oldest == 0 || changed < oldest:
+			oldest = changed
+		}
+	}
+	if e.deleted <= revision {
+		e.deleted = 0
+	}
+	if e.created <= revision {
+		e.created = 0
+	}
+	e.letter = nil
+	if oldest != 0 {
+		e.since = sinceOf(oldest)
+	}
+}
+
+// Release implements [store.Queue].
+func (s *Store) Release(_ context.Context, claims []store.Claim) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range claims {
+		if e := s.tickets[claims[i].ID]; e != nil && claims[i].Due.UnixMicro() < e.due {
+			e.due = claims[i].Due.UnixMicro()
+			s.settle(e)
+		}
+	}
+	return nil
+}
+
+// Park implements [store.Queue].
+func (s *Store) Park(_ context.Context, letters []ticket.Letter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range letters {
+		if e := s.tickets[l.ID]; e != nil && e.revision == l.Revision {
+			e.letter = &l
+			s.settle(e)
+		}
+	}
+	return nil
+}
+
+// DirtyIDs implements [store.Queue].
+func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]ticket.ID, 0, len(s.byDue.items))
+	for _, e := range s.byDue.items {
+		ids = append(ids, e.id)
+	}
+	return ids, nil
+}
+
+// Backlog implements [store.Queue]. Its cost does not depend on how much waits.
+func (s *Store) Backlog(context.Context) (store.Backlog, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead)), Buried: int64(s.graves.Count())}
+	if first, some := s.bySince.first(); some {
+		b.Oldest = time.UnixMicro(first.since)
+	}
+	if first, some := s.byDue.first(); some {
+		b.NextDue = time.UnixMicro(first.due)
+	}
+	return b, nil
+}

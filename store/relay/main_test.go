@@ -1,9 +1,0 @@
-package relay_test
-
-import (
-	"testing"
-
-	"github.com/ticketd/ticketd/internal/testenv"
-)
-
-func TestMain(m *testing.M) { testenv.Main(m) }
