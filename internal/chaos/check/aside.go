@@ -20,7 +20,8 @@ func (b *book) setAside() {
 			continue
 		}
 		is := func(op *history.Op) bool { return isOf(entry, op) }
-		if p == nil || !slices.ContainsFunc(slices.Concat(p.changes, p.aside), is) {
+		asked := func(op *history.Op) bool { return is(op) || isOfCreate(entry, op) }
+		if p == nil || !slices.ContainsFunc(slices.Concat(p.changes, p.aside), asked) {
 			b.unasked = append(b.unasked, entry)
 			continue
 		}
@@ -31,6 +32,12 @@ func (b *book) setAside() {
 		}
 		p.changes = slices.DeleteFunc(p.changes, is)
 	}
+}
+
+// isOfCreate tells whether what was set aside is what a daemon had kept of its own create for a fail-over, after which another
+// ticket had the id: fields, as a set of them would be. The create stays where it is, as MySQL may have had it before.
+func isOfCreate(entry *history.Aside, op *history.Op) bool {
+	return entry.Kind == history.Set && op.Kind == history.Create && entry.Host == op.Host && hasValueOf(entry, op)
 }
 
 // changedID tells whether a ticket is one of those that [book.release] leaves out.
@@ -49,12 +56,16 @@ func isOf(entry *history.Aside, op *history.Op) bool {
 	case entry.Kind == history.Delete:
 		return op.Request == ""
 	}
+	return hasValueOf(entry, op) || maps.EqualFunc(entry.Fields, op.Fields, equal)
+}
+
+func hasValueOf(entry *history.Aside, op *history.Op) bool {
 	for field, value := range op.Fields {
 		if value != nil && equal(entry.Fields[field], value) {
 			return true
 		}
 	}
-	return maps.EqualFunc(entry.Fields, op.Fields, equal)
+	return false
 }
 
 // late demands that a change which was set aside is older than its ticket's create, and that one which certainly is older was set
