@@ -17,7 +17,7 @@
 //  1. The listener stops accepting. If the daemon bound the socket itself, the daemon unlinks the file and accepts the clients in
 //     its queue; if systemd holds the socket, the queue stays for the next daemon.
 //  2. Connected clients get a short grace for the request that they are about to send.
-//  3. The daemon shuts the reading side of every connection: a client's next write fails at once instead of hanging. Every request
+//  3. The daemon shuts the reading side of every connection: a client's next write fails at once instead of hanging. Each request
 //     sent before is still read and answered.
 //  4. At the deadline the daemon cuts the remaining connections.
 package daemon
