@@ -3,12 +3,14 @@ package daemon
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"fmt"
+	"reflect"
 
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -104,110 +106,6 @@ func TestFlushEndsWithItsClient(t *testing.T) {
 	}
 	close(gone)
 	<-ended
-}
-
-func TestSiteTable(t *testing.T) {
-	t.Parallel()
-	shop, blog := &fakeSite{}, &fakeSite{}
-	table := NewSiteTable(100, map[string]SiteAccess{
-		"shop": {Site: shop, Users: []uint32{33}},
-		"blog": {Site: blog, Users: []uint32{33}, Groups: []uint32{50}},
-	})
-	for name, c := range map[string]struct {
-		peer Peer
-		site string
-		want Site
-		code protocol.Code
-	}{
-		"by user":               {Peer{UID: 33, GID: 33}, "shop", shop, ""},
-		"by group":              {Peer{UID: 9, GID: 50}, "blog", blog, ""},
-		"by group, the other":   {Peer{UID: 9, GID: 50}, "shop", nil, protocol.CodeForbidden},
-		"root":                  {Peer{}, "shop", shop, ""},
-		"the daemon's own user": {Peer{UID: 100, GID: 100}, "blog", blog, ""},
-		"a stranger":            {Peer{UID: 9, GID: 9}, "shop", nil, protocol.CodeForbidden},
-		"unknown site":          {Peer{UID: 33, GID: 33}, "none", nil, protocol.CodeForbidden},
-		"the only one":          {Peer{UID: 9, GID: 50}, "", blog, ""},
-		"one of two":            {Peer{UID: 33, GID: 33}, "", nil, protocol.CodeInvalid},
-		"none at all":           {Peer{UID: 9, GID: 9}, "", nil, protocol.CodeForbidden},
-	} {
-		got, err := table.For(c.peer, &protocol.SiteParams{Target: protocol.Target{Site: c.site}})
-		if c.code != "" && !errors.Is(err, &protocol.Error{Code: c.code}) {
-			t.Errorf("%s: got %v, want %s", name, err, c.code)
-		}
-		if c.code == "" && (err != nil || got != c.want) {
-			t.Errorf("%s: got %v, %v", name, got, err)
-		}
-	}
-	table.Replace(map[string]SiteAccess{"shop": {Site: shop, Users: []uint32{9}}})
-	if got, err := table.For(Peer{UID: 9, GID: 9}, &protocol.SiteParams{}); err != nil || got != Site(shop) {
-		t.Errorf("after Replace: %v, %v", got, err)
-	}
-}
-
-// serving fits a site's own table, and the name that its WordPress gives it.
-func serving(own, byPrefix string) func(string) Fit {
-	return func(table string) Fit { return map[string]Fit{byPrefix: FitPrefix, own: FitTable}[table] }
-}
-
-// TestSiteTableFindsTheTable: a request without a site is for the one whose table it names, a change out of the spool for the one
-// whose identity it has; nothing is for a site of another table, whoever asks.
-func TestSiteTableFindsTheTable(t *testing.T) {
-	t.Parallel()
-	shop, blog, custom, free := &fakeSite{}, &fakeSite{}, &fakeSite{}, &fakeSite{}
-	holds := func(own string) func(string) (bool, bool) {
-		return func(identity string) (bool, bool) { return identity == own, own != "" }
-	}
-	two := map[string]SiteAccess{
-		"shop": {Site: shop, Users: []uint32{33}, Table: "wp.wp_t", Serves: serving("wp.wp_t", "wp.wp_t"), Holds: holds("s")},
-		"blog": {Site: blog, Users: []uint32{33}, Table: "wp.b_t", Serves: serving("wp.b_t", "wp.b_t"), Holds: holds("b")},
-	}
-	more := maps.Clone(two)
-	more["custom"] = SiteAccess{Site: custom, Users: []uint32{33}, Serves: serving("wp.own", "wp.wp_t"), Holds: holds("")}
-	more["free"] = SiteAccess{Site: free, Users: []uint32{33}, Serves: func(string) Fit { return FitAny }}
-	one := map[string]SiteAccess{"shop": two["shop"]}
-	for name, c := range map[string]struct {
-		sites                 map[string]SiteAccess
-		site, table, identity string
-		want                  Site
-		code                  protocol.Code
-		field                 string
-	}{
-		"by table":                           {two, "", "wp.b_t", "", blog, "", ""},
-		"another table":                      {two, "", "wp2.wp_t", "", nil, protocol.CodeForbidden, "table"},
-		"a site, and its table":              {two, "blog", "wp.b_t", "", blog, "", ""},
-		"a site, and another's table":        {two, "blog", "wp.wp_t", "", nil, protocol.CodeForbidden, "table"},
-		"a site that the user has not":       {two, "none", "wp.wp_t", "", nil, protocol.CodeForbidden, ""},
-		"an older client":                    {two, "", "", "", nil, protocol.CodeInvalid, "site"},
-		"the only site, another table":       {one, "", "wp.b_t", "", nil, protocol.CodeForbidden, "table"},
-		"the only site, an older client":     {one, "", "", "", shop, "", ""},
-		"by identity":                        {two, "", "", "b", blog, "", ""},
-		"an identity that none has":          {two, "", "", "x", nil, protocol.CodeInvalid, "identity"},
-		"an identity, and a table":           {two, "", "wp2.wp_t", "b", nil, protocol.CodeForbidden, "table"},
-		"the table before the prefix":        {more, "", "wp.wp_t", "", shop, "", ""},
-		"the table before any":               {more, "", "wp.own", "", custom, "", ""},
-		"any table":                          {more, "", "wp2.wp_t", "", free, "", ""},
-		"by identity, and one is not known":  {more, "", "", "b", blog, "", ""},
-		"an identity that one may have":      {more, "", "", "x", nil, protocol.CodeUnavailable, ""},
-		"a site without a table of its name": {more, "custom", "wp.wp_t", "", custom, "", ""},
-	} {
-		p := &protocol.SetParams{Change: protocol.Change{
-			Target: protocol.Target{Site: c.site, Table: c.table}, Identity: c.identity,
-		}}
-		got, err := NewSiteTable(100, c.sites).For(Peer{UID: 33, GID: 33}, p)
-		refusal, refused := errors.AsType[*protocol.Error](err)
-		switch {
-		case c.want != nil && (refused || got != c.want):
-			t.Errorf("%s: got %v, %v", name, got, err)
-		case c.want == nil && (!refused || refusal.Code != c.code || refusal.Field != c.field):
-			t.Errorf("%s: got %v, want %s %s", name, err, c.code, c.field)
-		}
-	}
-	_, err := NewSiteTable(100, two).For(Peer{UID: 33, GID: 33}, &protocol.SiteParams{Target: protocol.Target{Table: "wp2.wp_t"}})
-	for _, part := range []string{`"wp2.wp_t"`, "wp.b_t (site blog), wp.wp_t (site shop)", `client_table = "wp2.wp_t"`, "--add"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("the refusal %v does not say %s", err, part)
-		}
-	}
 }
 
 // TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent
@@ -313,5 +211,101 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 				t.Errorf("a client that says %v: %v after %v, want unavailable after %v", told, err, ended, want)
 			}
 		})
+	}
+}
+
+// fakeSpool keeps what it is asked.
+type fakeSpool struct {
+	asked  []string // the types of the parameters
+	err    error
+	behind bool
+}
+
+func (s *fakeSpool) Behind(Site) bool { return s.behind }
+
+func (s *fakeSpool) Settle(ctx context.Context, _ Site, p protocol.Params) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return errors.New("a request may wait for the spool for ever")
+	}
+	s.asked = append(s.asked, strings.TrimPrefix(fmt.Sprintf("%T", p), "*protocol."))
+	return s.err
+}
+
+func (*fakeSpool) Status(Site) protocol.SpoolStatus { return protocol.SpoolStatus{Files: 3, Bad: 1} }
+
+func (*fakeSpool) Warnings(Site) []string { return []string{"look at bad/"} }
+
+// Every request that reads or changes tickets comes after what is in the spool; ping and status answer whatever is there.
+func TestSpoolComesFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	spool := &fakeSpool{}
+	dispatcher, _ := r.server.handler.(*Dispatcher)
+	dispatcher.UseSpool(spool)
+	c, ctx := r.client(t), t.Context()
+	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
+	for what, call := range map[string]struct {
+		do   func() error
+		want []string
+	}{
+		"ping":   {func() error { _, err := c.Ping(ctx); return err }, nil},
+		"create": {func() error { _, err := c.Create(ctx, fields, ""); return err }, []string{"CreateParams"}},
+		"set":    {func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err }, []string{"SetParams"}},
+		"set_many": {func() error {
+			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
+			return err
+		}, []string{"SetManyParams"}},
+		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []string{"DeleteParams"}},
+		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []string{"GetParams"}},
+		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []string{"ListParams"}},
+		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []string{"FlushParams"}},
+	} {
+		spool.asked = nil
+		if err := call.do(); err != nil || !reflect.DeepEqual(spool.asked, call.want) {
+			t.Errorf("%s: %v; the spool was asked %v, want %v", what, err, spool.asked, call.want)
+		}
+	}
+	spool.err = protocol.Errorf(protocol.CodeUnavailable, "older changes wait")
+	var set int64
+	r.site.hook = func(_ context.Context, id int64) error { set = id; return nil }
+	_, err := c.Set(ctx, protocol.SetParams{ID: 9, Fields: fields})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set != 0 {
+		t.Errorf("a change overtook the spool: %v", err)
+	}
+	if _, err := c.Flush(ctx, nil, nil); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("a flush says nothing of what the spool still holds: %v", err)
+	}
+	status, err := c.Status(ctx)
+	if err != nil || status.Spool != (protocol.SpoolStatus{Files: 3, Bad: 1}) || len(status.Warnings) != 1 {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+// While a site cannot take what waits in the spool, what it shows may be older than what was acknowledged, and says so; of a
+// ticket that it does not know nobody can say that it does not exist.
+func TestReadsSayThatTheSpoolWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	spool := &fakeSpool{}
+	dispatcher, _ := r.server.handler.(*Dispatcher)
+	dispatcher.UseSpool(spool)
+	c, ctx := r.client(t), t.Context()
+	for _, behind := range []bool{true, false} {
+		spool.behind = behind
+		got, err := c.Get(ctx, 1)
+		if err != nil || got.Stale != behind {
+			t.Errorf("get: stale %v, want %v (%v)", got.Stale, behind, err)
+		}
+		list, err := c.List(ctx, protocol.ListParams{})
+		if err != nil || list.Stale != behind {
+			t.Errorf("list: stale %v, want %v (%v)", list.Stale, behind, err)
+		}
+		want := protocol.CodeNotFound
+		if behind {
+			want = protocol.CodeUnavailable
+		}
+		if _, err := c.Get(ctx, absent); !errors.Is(err, &protocol.Error{Code: want}) {
+			t.Errorf("get of what is not there: %v, want %s", err, want)
+		}
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NoGroup stands for the group of a peer where the daemon does not know it; no group has this id.
+// NoGroup stands for an unknown group of a peer; no group has this id.
 const NoGroup = math.MaxUint32
 
-// Peer is who is at the other end of a connection, as the kernel recorded it when the peer connected.
+// Peer is the other end of a connection, as the kernel recorded the process when the process connected.
 type Peer struct {
 	UID, GID uint32
 	PID      int32
@@ -20,7 +20,7 @@ type Peer struct {
 
 func (p Peer) String() string { return fmt.Sprintf("uid %d gid %d pid %d", p.UID, p.GID, p.PID) }
 
-// PeerOf asks the kernel (SO_PEERCRED) who is at the other end of a Unix socket.
+// PeerOf asks the kernel (SO_PEERCRED) for the peer of a Unix socket.
 func PeerOf(conn net.Conn) (Peer, error) {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {

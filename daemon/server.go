@@ -10,44 +10,83 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"fmt"
+
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/protocol"
 )
 
 const (
-	// acceptGrace is how long a stopping server waits for one more client in the queue of a socket that nobody can find
-	// any more: they are all there already.
+	// acceptGrace is how long a stopping server waits for the next client in the queue of an unlinked socket. No client can join
+	// that queue any more.
 	acceptGrace = 10 * time.Millisecond
 
-	// acceptPause is the wait after accept fails, usually for want of file descriptors.
+	// acceptPause is the wait after a failed accept, usually for want of file descriptors.
 	acceptPause = 50 * time.Millisecond
 
-	// In each limitPeriod the log tells of so many requests that failed through a fault, and of one refused connection.
+	// Bounds of the log per limitPeriod: maxFaults requests that failed through a fault, and a single refused connection.
 	limitPeriod = 10 * time.Second
 	maxFaults   = 20
 
-	// cutGrace is how long requests that were cancelled at the stop's deadline get to be answered.
+	// cutGrace is how long requests that Stop cancelled at its deadline may take to answer.
 	cutGrace = 200 * time.Millisecond
 )
 
-// Handler answers requests. It is called on the connection's goroutine, for one request of a connection at a time.
+// Options bound the daemon's work for its clients. A zero field gets the default.
+type Options struct {
+	// Admit returns why a peer may not connect, before the peer takes a connection from other peers; nil admits every peer.
+	Admit func(peer Peer) *protocol.Error
+	// IdleTimeout closes a connection on which no request begins for this time. Default 60 s.
+	IdleTimeout time.Duration
+	// FrameTimeout bounds the time from a frame's first byte to its last. Default [protocol.FrameTimeout].
+	FrameTimeout time.Duration
+	// WriteTimeout bounds the time to write one reply. Default [protocol.WriteTimeout].
+	WriteTimeout time.Duration
+	// DrainGrace is how long a stopping daemon waits for requests of connected clients. Default 250 ms.
+	DrainGrace time.Duration
+	// HangUpCheck is how often a long request checks that its client is still connected. Default 1 s.
+	HangUpCheck time.Duration
+	// LargeFrames bounds the total bytes of frames over 64 KiB that all connections read or work on at a time, and, separately,
+	// of replies over 64 KiB in sending. Without the bound, many clients with frames near the limit, or with large replies that
+	// the clients do not read, would take gigabytes. Default 64 MiB.
+	LargeFrames int64
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	set(&o.IdleTimeout, time.Minute)
+	set(&o.FrameTimeout, protocol.FrameTimeout)
+	set(&o.WriteTimeout, protocol.WriteTimeout)
+	set(&o.DrainGrace, 250*time.Millisecond)
+	set(&o.HangUpCheck, time.Second)
+	if o.LargeFrames == 0 {
+		o.LargeFrames = 64 << 20
+	}
+	return o
+}
+
+// Handler answers requests. The server calls a handler on the connection's goroutine, one request of a connection at a time.
 type Handler interface {
-	// Handle works on one request. An error becomes an error reply: a *[protocol.Error] as it is, any other as internal.
-	// progress may be called until Handle returns, on the same goroutine.
+	// Handle works on one request. An error becomes an error reply: a *[protocol.Error] unchanged, any other as internal. Handle
+	// may call progress on the same goroutine until Handle returns.
 	Handle(ctx context.Context, peer Peer, req protocol.Request, progress func(done, total int64)) (protocol.Result, error)
 }
 
-// Server accepts connections and serves them until it is stopped.
+// Server accepts connections and serves them until Stop.
 type Server struct {
 	listener    *Listener
 	handler     Handler
 	connections *Connections
 	opts        Options
-	large       budget // frames that are read or worked on
-	replies     budget // and replies that are sent
+	large       budget // frames in reading or in work
+	replies     budget // replies in sending
 	log         zerolog.Logger
 	refusals    zerolog.Logger // limited: a flood of clients must not become a flood of lines
-	faults      zerolog.Logger // limited likewise
+	faults      zerolog.Logger // limited as well
 	peerOf      func(net.Conn) (Peer, error)
 
 	ctx    context.Context //nolint:containedctx // the life of all requests, ended by Stop
@@ -63,7 +102,7 @@ type Server struct {
 	stopErr  error
 }
 
-// NewServer makes a server that owns the listener from then on.
+// NewServer returns a server that owns the listener.
 func NewServer(l *Listener, h Handler, connections *Connections, opts Options, log zerolog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	opts = opts.withDefaults()
@@ -77,11 +116,10 @@ func NewServer(l *Listener, h Handler, connections *Connections, opts Options, l
 	}
 }
 
-// Address is the path of the socket.
+// Address returns the path of the socket.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Start begins to accept; it returns at once. A second call does nothing. The end of ctx does not stop the server,
-// Stop does.
+// Start begins to accept and returns at once. A second call does nothing. The end of ctx does not stop the server; Stop does.
 func (s *Server) Start(_ context.Context) error {
 	s.startOnce.Do(func() {
 		s.accepting.Go(s.accept)
@@ -109,51 +147,112 @@ func (s *Server) accept() {
 	}
 }
 
-// welcome starts to serve a connection, or refuses it.
-func (s *Server) welcome(raw *net.UnixConn) {
-	peer, err := s.peerOf(raw)
-	if err != nil {
-		s.refusals.Error().Err(err).Msg("cannot tell who connects")
-		refuse(raw, protocol.Closing(protocol.CodeInternal, "%s", errInternal.Message))
-		return
+// Stop ends the server in order: stop accepting, give connected clients a short grace, answer every request that was sent,
+// close. Connections still open when ctx ends are cut, which is an error. Further calls wait for the first and return its
+// error. Stop closes a server that was never started.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopOnce.Do(func() { s.stopErr = s.stop(ctx) })
+	return s.stopErr
+}
+
+func (s *Server) stop(ctx context.Context) error {
+	defer s.cancel()
+	s.startOnce.Do(func() {}) // a later Start must not accept on a closed socket
+	err := s.stopAccepting()
+	served := done(&s.serving)
+	s.awaitClients(ctx, served)
+	s.each(func(c *conn) { c.shutReading() })
+	select {
+	case <-served:
+		return err
+	case <-ctx.Done():
 	}
-	if s.opts.Admit != nil {
-		if refusal := s.opts.Admit(peer); refusal != nil {
-			s.refusals.Warn().Stringer("peer", peer).Msg("a user that may use no site is refused; name it in allow_users if it may")
-			refuse(raw, refusal)
-			return
+	cut := s.cut(served)
+	return errors.Join(err, fmt.Errorf("stop serving: %d connections were cut: %w", cut, context.Cause(ctx)))
+}
+
+// stopAccepting closes the listener. If the socket ends with this daemon, the clients in its queue are accepted first.
+func (s *Server) stopAccepting() error {
+	s.mu.Lock()
+	s.stopping = true
+	s.mu.Unlock()
+	if !s.listener.inherited {
+		if err := os.Remove(s.listener.Addr().String()); err == nil {
+			s.listener.SetUnlinkOnClose(false) // by the time of Close the path may belong to a successor
 		}
 	}
-	if refusal := s.connections.acquire(peer.UID); refusal != nil {
-		s.refusals.Warn().Str("reason", refusal.Message).Stringer("peer", peer).
-			Msg("too many connections; raise daemon.max_connections if they are wanted")
-		refuse(raw, refusal)
-		return
+	s.extendAccept()
+	s.accepting.Wait()
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close the socket: %w", err)
 	}
-	c := newConn(s, raw, peer)
-	s.mu.Lock()
-	s.conns[c] = struct{}{}
-	s.mu.Unlock()
-	s.serving.Go(func() {
-		defer s.forget(c)
-		c.serve()
-	})
+	return nil
 }
 
-// refuse says why and closes. The reply fits a fresh socket's buffer, so that the write does not block: the deadline is for a
-// kernel that thinks otherwise, and long enough for a daemon that gets no processor between the two calls.
-func refuse(raw *net.UnixConn, why *protocol.Error) {
-	var enc protocol.Encoder
-	_ = raw.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = raw.Write(enc.Failure(0, why)) // a client that is gone already needs no reason
-	_ = raw.Close()
+// extendAccept bounds the wait for the next client in the queue while the server stops.
+func (s *Server) extendAccept() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !s.stopping:
+	case s.listener.inherited:
+		_ = s.listener.SetDeadline(time.Unix(1, 0)) // the queue is the next daemon's
+	default:
+		_ = s.listener.SetDeadline(time.Now().Add(acceptGrace))
+	}
 }
 
-func (s *Server) forget(c *conn) {
-	c.close()
+// awaitClients gives connected clients DrainGrace for the next request; less if all clients have gone.
+func (s *Server) awaitClients(ctx context.Context, served <-chan struct{}) {
+	grace := time.NewTimer(s.opts.DrainGrace)
+	defer grace.Stop()
+	select {
+	case <-served:
+	case <-grace.C:
+	case <-ctx.Done():
+	}
+}
+
+// cut cancels all requests, waits for their answers for cutGrace, and closes the remaining connections. The result is the
+// number of connections open at the deadline. A handler that ignores its context stays behind: the process is about to end.
+func (s *Server) cut(served <-chan struct{}) int {
+	s.cancel()
+	n := 0
+	s.each(func(*conn) { n++ })
+	if waitFor(served, cutGrace) {
+		return n
+	}
+	s.each(func(c *conn) { c.close() })
+	waitFor(served, cutGrace)
+	return n
+}
+
+// waitFor returns whether ch was closed within d.
+func waitFor(ch <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ch:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (s *Server) each(do func(c *conn)) {
 	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	c.giveBack()
-	s.connections.release(c.peer.UID)
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		do(c)
+	}
+}
+
+// done returns a channel that is closed when the group has finished.
+func done(group *sync.WaitGroup) <-chan struct{} {
+	ch := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(ch)
+	}()
+	return ch
 }

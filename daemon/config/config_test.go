@@ -206,8 +206,8 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"daemon.soket: there is no such key", "daemon.max_connections: a whole number is expected",
-		"sites.main.dns: there is no such key", "sites.main.dsn: is missing", "sites.main.linger: 5 has no unit",
+		"daemon.soket: unknown key", "daemon.max_connections: a whole number is expected",
+		"sites.main.dns: unknown key", "sites.main.dsn: is missing", "sites.main.linger: 5 has no unit",
 		"sites.main.allow_users: ", "sites.main.batch: ",
 	} {
 		if !strings.Contains(err.Error(), part) {

@@ -16,7 +16,7 @@ import (
 )
 
 // place is how each mistake begins: with the key, or with where in the file or on the command line it is.
-var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: there is no such key|` +
+var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: unknown key|` +
 	`^configuration .* is not TOML|^--set`)
 
 // FuzzLoad reads anything as a configuration, over it a variable and a flag: it is refused, each mistake with its place and

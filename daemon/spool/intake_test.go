@@ -83,7 +83,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 	}{
 		"torn":           {content(func(t *testing.T) []byte { f := set(t); return f[:len(f)-1] }), "ends before"},
 		"empty":          {content(func(*testing.T) []byte { return nil }), "ends before"},
-		"two frames":     {content(func(t *testing.T) []byte { return append(set(t), set(t)...) }), "follows"},
+		"two frames":     {content(func(t *testing.T) []byte { return append(set(t), set(t)...) }), "follow the frame"},
 		"another format": {content(func(*testing.T) []byte { return []byte("HTTP/1.1") }), "code: version"},
 		"no request":     {content(func(*testing.T) []byte { return []byte("\x01\x00\x00\x01\xc0") }), "code: malformed"},
 		"huge":           {content(func(*testing.T) []byte { return make([]byte, maxFile+1) }), "code: too_large"},
@@ -91,7 +91,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "target")
 			check(t, os.WriteFile(target, set(t), 0o600))
 			check(t, os.Symlink(target, filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"two names": {func(t *testing.T, r *rig, name string) {
 			other := filepath.Join(filepath.Dir(r.path), "other")
 			check(t, os.WriteFile(other, set(t), 0o600))
@@ -99,7 +99,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		}, "2 names"},
 		"a pipe": {func(t *testing.T, r *rig, name string) {
 			check(t, unix.Mkfifo(filepath.Join(r.path, name), 0o600))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a socket": {func(t *testing.T, r *rig, name string) {
 			short, err := os.MkdirTemp("", "s") //nolint:usetesting // a socket's path must be short; it is moved here
 			check(t, err)
@@ -109,16 +109,16 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			l.SetUnlinkOnClose(false)
 			check(t, l.Close())
 			check(t, os.Rename(filepath.Join(short, "s"), filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link to a device": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/dev/zero", filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link to itself": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink(name, filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link into /proc": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/proc/self/environ", filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a hole": {func(t *testing.T, r *rig, name string) {
 			path := filepath.Join(r.path, name)
 			check(t, os.WriteFile(path, nil, 0o600))
@@ -126,7 +126,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		}, "code: too_large"},
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a read":          {params(protocol.MethodGet, &protocol.GetParams{Target: toMain, ID: 1}), "code: unknown_method"},
 		"several":         {params(protocol.MethodSetMany, several), "code: unknown_method"},
 		"a condition":     {params(protocol.MethodSet, conditional), "field: if_revision"},

@@ -272,9 +272,9 @@ func TestStartOnAnotherFolder(t *testing.T) {
 				h.prepare(t, alice)
 			}
 			restart()
-			h.wantHidden(t, h.site, "mount it or put it back")
+			h.wantHidden(t, h.site, "mount the former folder or put it back")
 			restart()
-			h.wantHidden(t, h.site, "mount it or put it back")
+			h.wantHidden(t, h.site, "mount the former folder or put it back")
 			check(t, os.RemoveAll(h.path))
 			check(t, os.Rename(away, h.path))
 			h.settle(t, h.site)
