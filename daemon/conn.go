@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -23,28 +24,15 @@ import (
 // all connections.
 const keepBytes = 64 << 10
 
-// welcome serves a connection, or refuses the connection.
-func (s *Server) welcome(raw *net.UnixConn) {
-	peer, err := s.peerOf(raw)
+// Adopt implements [loop.Host]: a goroutine of its own serves the connection from here on.
+func (s *Server) Adopt(fd int, peer Peer, unread, owed []byte) {
+	raw, err := connOf(fd)
 	if err != nil {
-		s.refusals.Error().Err(err).Msg("cannot read the peer's credentials")
-		refuse(raw, protocol.Closing(protocol.CodeInternal, "%s", errInternal.Message))
+		s.refusals.Error().Err(err).Stringer("peer", peer).Msg("cannot serve a connection; check the limit of open files (LimitNOFILE=)")
+		s.connections.release(peer.UID)
 		return
 	}
-	if s.opts.Admit != nil {
-		if refusal := s.opts.Admit(peer); refusal != nil {
-			s.refusals.Warn().Stringer("peer", peer).Msg("refused a user that may use no site; allow_users can name the user")
-			refuse(raw, refusal)
-			return
-		}
-	}
-	if refusal := s.connections.acquire(peer.UID); refusal != nil {
-		s.refusals.Warn().Str("reason", refusal.Message).Stringer("peer", peer).
-			Msg("too many connections; raise daemon.max_connections if they are wanted")
-		refuse(raw, refusal)
-		return
-	}
-	c := newConn(s, raw, peer)
+	c := newConn(s, raw, peer, unread, owed)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -54,13 +42,19 @@ func (s *Server) welcome(raw *net.UnixConn) {
 	})
 }
 
-// refuse sends the reason and closes. The reply fits the buffer of a fresh socket, so the write does not block. The deadline
-// is for a kernel that blocks nevertheless, and long enough for a daemon that gets no processor between the two calls.
-func refuse(raw *net.UnixConn, why *protocol.Error) {
-	var enc protocol.Encoder
-	_ = raw.SetWriteDeadline(time.Now().Add(time.Second))
-	_, _ = raw.Write(enc.Failure(0, why)) // a client that has gone needs no reason
-	_ = raw.Close()
+// connOf makes a connection of a descriptor, which it takes over, also where that fails.
+func connOf(fd int) (*net.UnixConn, error) {
+	file := os.NewFile(uintptr(fd), "client") //nolint:gosec // a descriptor is a small number
+	defer func() { _ = file.Close() }()       // the connection has a descriptor of its own
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	raw, is := conn.(*net.UnixConn)
+	if !is {
+		return nil, errors.Join(errors.New("not a Unix socket"), conn.Close())
+	}
+	return raw, nil
 }
 
 func (s *Server) forget(c *conn) {
@@ -93,13 +87,18 @@ type conn struct {
 	hangUp  *time.Timer // checks the client meanwhile
 }
 
-func newConn(s *Server, raw *net.UnixConn, peer Peer) *conn {
+// newConn makes a connection on which these bytes were read already, and are owed to the client.
+func newConn(s *Server, raw *net.UnixConn, peer Peer, unread, owed []byte) *conn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &conn{
 		server: s, raw: raw, peer: peer, log: s.log,
-		buffers: borrow(raw),
+		buffers: borrow(raw, raw),
 		ctx:     ctx, cancel: cancel,
 	}
+	if len(unread) > 0 {
+		c.r.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(unread)), raw))
+	}
+	_, _ = c.w.Write(owed) // into the buffer: an error shows at the flush
 	c.hangUp = time.AfterFunc(s.opts.HangUpCheck, c.lookForHangUp)
 	return c
 }
@@ -117,10 +116,10 @@ var pool = sync.Pool{New: func() any {
 	return &buffers{r: bufio.NewReader(nil), w: bufio.NewWriter(nil)}
 }}
 
-func borrow(raw io.ReadWriter) *buffers {
+func borrow(from io.Reader, to io.Writer) *buffers {
 	b, _ := pool.Get().(*buffers) // the pool holds no other type
-	b.r.Reset(raw)
-	b.w.Reset(raw)
+	b.r.Reset(from)
+	b.w.Reset(to)
 	return b
 }
 

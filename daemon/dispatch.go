@@ -18,6 +18,7 @@ type Dispatcher struct {
 	timeout     time.Duration
 	started     time.Time
 	spool       Spool // nil without a spool
+	meter       Meter // nil counts nothing
 }
 
 // NewDispatcher returns a dispatcher. timeout bounds every request but flush, even if the client waits longer; version is the
@@ -30,6 +31,9 @@ func NewDispatcher(sites Sites, connections *Connections, version string, timeou
 
 // UseSpool makes each request wait until the spool has ingested older changes. Call UseSpool before the first request.
 func (d *Dispatcher) UseSpool(s Spool) { d.spool = s }
+
+// UseMeter counts the requests that the event loop answers. Call UseMeter before the first request.
+func (d *Dispatcher) UseMeter(m Meter) { d.meter = m }
 
 // request is a request on its way through a method.
 type request struct {

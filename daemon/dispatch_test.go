@@ -223,6 +223,9 @@ type fakeSpool struct {
 
 func (s *fakeSpool) Behind(Site) bool { return s.behind }
 
+// Settled: nothing is, so that each request of a round is asked for in the ordinary way.
+func (s *fakeSpool) Settled(Site) bool { return false }
+
 func (s *fakeSpool) Settle(ctx context.Context, _ Site, p protocol.Params) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		return errors.New("a request may wait for the spool for ever")

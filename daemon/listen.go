@@ -34,6 +34,27 @@ type Listener struct {
 	inherited bool
 }
 
+// take returns the socket's descriptor, for a poller other than the runtime's, in which the listener would wake a thread for each
+// client. The caller owns the descriptor; the listener itself is closed, and leaves the file where it is.
+func (l *Listener) take() (int, error) {
+	l.SetUnlinkOnClose(false)
+	file, err := l.File()
+	if err != nil {
+		return -1, err
+	}
+	defer func() { _ = file.Close() }()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	return fd, errors.Join(err, l.end())
+}
+
+// end closes the listener.
+func (l *Listener) end() error {
+	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("close the socket: %w", err)
+	}
+	return nil
+}
+
 // Listen takes the socket that systemd passed; without such a socket, Listen binds the socket that the options describe.
 func Listen(ctx context.Context, opts ListenOptions) (*Listener, error) {
 	passed, err := activation.Listeners()

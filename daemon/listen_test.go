@@ -199,7 +199,12 @@ func TestPeerOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	got, err := PeerOf(conn)
+	file, err := conn.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	got, err := PeerOf(int(file.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +212,12 @@ func TestPeerOf(t *testing.T) {
 	if got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	pipe, other := net.Pipe()
-	defer pipe.Close()
-	defer other.Close()
-	if _, err := PeerOf(pipe); err == nil {
-		t.Error("a pipe has credentials")
+	plain, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if _, err := PeerOf(int(plain.Fd())); err == nil {
+		t.Error("a file that is no socket has credentials")
 	}
 }

@@ -149,7 +149,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
 	r.table, o.Admit = table, table.Admit
 	r.server = NewServer(listener, dispatcher, connections, o.Options, zerolog.New(r.log))
-	r.server.peerOf = func(net.Conn) (Peer, error) { return o.peer, nil }
+	r.server.peerOf = func(int) (Peer, error) { return o.peer, nil }
 	if err := r.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

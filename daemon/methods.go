@@ -22,6 +22,28 @@ type method struct {
 	// slow: the method may wait for MySQL for a long time. A client that gives up on a slow method has learned nothing about the
 	// daemon's health.
 	slow bool
+	// hot: small requests of the method may join a round of the event loop; nil: never.
+	hot *hotMethod
+}
+
+// hotMethod adds a request of the method to a site's batch.
+type hotMethod struct {
+	params func() protocol.Params
+	add    func(b Hot, p protocol.Params) bool
+}
+
+// hot makes the hotMethod of a method of Hot: P are the parameters.
+func hot[P any, PP interface {
+	*P
+	protocol.Params
+}](add func(Hot, PP) bool) *hotMethod {
+	return &hotMethod{
+		params: func() protocol.Params { return PP(new(P)) },
+		add: func(b Hot, p protocol.Params) bool {
+			of, is := p.(PP)
+			return is && add(b, of)
+		},
+	}
 }
 
 // run decodes a method's parameters, finds the site and calls the site's method.
@@ -30,11 +52,11 @@ type run func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, 
 // methods holds every method of the protocol. Only flush has no deadline.
 var methods = map[protocol.Method]*method{
 	protocol.MethodPing:      {run: ping},
-	protocol.MethodCreate:    {run: bounded(Site.Create), changes: true},
-	protocol.MethodSet:       {run: bounded(Site.Set), changes: true},
-	protocol.MethodSetMany:   {run: bounded(Site.SetMany), changes: true},
-	protocol.MethodGet:       {run: bounded(Site.Get), reads: true},
-	protocol.MethodGetMany:   {run: bounded(Site.GetMany), reads: true},
+	protocol.MethodCreate:    {run: bounded(Site.Create), changes: true, hot: hot(Hot.Create)},
+	protocol.MethodSet:       {run: bounded(Site.Set), changes: true, hot: hot(Hot.Set)},
+	protocol.MethodSetMany:   {run: bounded(Site.SetMany), changes: true, hot: hot(Hot.SetMany)},
+	protocol.MethodGet:       {run: bounded(Site.Get), reads: true, hot: hot(Hot.Get)},
+	protocol.MethodGetMany:   {run: bounded(Site.GetMany), reads: true, hot: hot(Hot.GetMany)},
 	protocol.MethodList:      {run: bounded(Site.List), reads: true, slow: true},
 	protocol.MethodCount:     {run: bounded(Site.Count), reads: true, slow: true},
 	protocol.MethodDelete:    {run: bounded(Site.Delete), changes: true},

@@ -1,10 +1,8 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"net"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,22 +18,10 @@ type Peer struct {
 
 func (p Peer) String() string { return fmt.Sprintf("uid %d gid %d pid %d", p.UID, p.GID, p.PID) }
 
-// PeerOf asks the kernel (SO_PEERCRED) for the peer of a Unix socket.
-func PeerOf(conn net.Conn) (Peer, error) {
-	unixConn, ok := conn.(*net.UnixConn)
-	if !ok {
-		return Peer{}, errors.New("peer credentials: not a Unix socket")
-	}
-	raw, err := unixConn.SyscallConn()
+// PeerOf asks the kernel (SO_PEERCRED) for the peer of a Unix socket's descriptor.
+func PeerOf(fd int) (Peer, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return Peer{}, fmt.Errorf("peer credentials: %w", err)
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	if err := errors.Join(err, credErr); err != nil {
 		return Peer{}, fmt.Errorf("peer credentials: %w", err)
 	}
 	return Peer{UID: cred.Uid, GID: cred.Gid, PID: cred.Pid}, nil

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"sync"
 	"time"
@@ -12,18 +11,12 @@ import (
 
 	"fmt"
 
+	"github.com/ticketd/ticketd/daemon/loop"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/protocol"
 )
 
 const (
-	// acceptGrace is how long a stopping server waits for the next client in the queue of an unlinked socket. No client can join
-	// that queue any more.
-	acceptGrace = 10 * time.Millisecond
-
-	// acceptPause is the wait after a failed accept, usually for want of file descriptors.
-	acceptPause = 50 * time.Millisecond
-
 	// Bounds of the log per limitPeriod: maxFaults requests that failed through a fault, and a single refused connection.
 	limitPeriod = 10 * time.Second
 	maxFaults   = 20
@@ -50,6 +43,10 @@ type Options struct {
 	// of replies over 64 KiB in sending. Without the bound, many clients with frames near the limit, or with large replies that
 	// the clients do not read, would take gigabytes. Default 64 MiB.
 	LargeFrames int64
+	// Hot answers small requests in rounds of the event loop; nil: the handler answers every request.
+	Hot *Dispatcher
+	// Rounded receives the length of each round of the event loop; nil receives nothing.
+	Rounded func(requests int, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -87,19 +84,18 @@ type Server struct {
 	log         zerolog.Logger
 	refusals    zerolog.Logger // limited: a flood of clients must not become a flood of lines
 	faults      zerolog.Logger // limited as well
-	peerOf      func(net.Conn) (Peer, error)
+	peerOf      func(fd int) (Peer, error)
+	front       *loop.Loop[Peer] // nil before Start
 
 	ctx    context.Context //nolint:containedctx // the life of all requests, ended by Stop
 	cancel context.CancelFunc
 
 	startOnce, stopOnce sync.Once
-	accepting           sync.WaitGroup
+	startErr, stopErr   error
 	serving             sync.WaitGroup
 
-	mu       sync.Mutex
-	conns    map[*conn]struct{}
-	stopping bool
-	stopErr  error
+	mu    sync.Mutex
+	conns map[*conn]struct{}
 }
 
 // NewServer returns a server that owns the listener.
@@ -119,32 +115,74 @@ func NewServer(l *Listener, h Handler, connections *Connections, opts Options, l
 // Address returns the path of the socket.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Start begins to accept and returns at once. A second call does nothing. The end of ctx does not stop the server; Stop does.
+// Start begins to accept and returns at once. A second call returns the result of the first. The end of ctx does not stop the
+// server; Stop does.
 func (s *Server) Start(_ context.Context) error {
-	s.startOnce.Do(func() {
-		s.accepting.Go(s.accept)
-	})
+	s.startOnce.Do(func() { s.startErr = s.start() })
+	return s.startErr
+}
+
+func (s *Server) start() error {
+	fd, err := s.listener.take()
+	if err == nil {
+		s.front, err = loop.New(fd, s, loop.Options{IdleTimeout: s.opts.IdleTimeout})
+	}
+	if err != nil {
+		return fmt.Errorf("accept connections: %w", err)
+	}
+	s.front.Start()
 	return nil
 }
 
-func (s *Server) accept() {
-	for {
-		raw, err := s.listener.AcceptUnix()
-		if err == nil {
-			s.welcome(raw)
-			s.extendAccept()
-			continue
-		}
-		if errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) {
-			return
-		}
-		s.refusals.Error().Err(err).Msg("cannot accept connections; check the limit of open files (LimitNOFILE=)")
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-time.After(acceptPause):
+// Enter implements [loop.Host].
+func (s *Server) Enter(fd int) (Peer, []byte) {
+	peer, err := s.peerOf(fd)
+	if err != nil {
+		s.refusals.Error().Err(err).Msg("cannot read the peer's credentials")
+		return peer, refusal(protocol.Closing(protocol.CodeInternal, "%s", errInternal.Message))
+	}
+	if s.opts.Admit != nil {
+		if why := s.opts.Admit(peer); why != nil {
+			s.refusals.Warn().Stringer("peer", peer).Msg("refused a user that may use no site; allow_users can name the user")
+			return peer, refusal(why)
 		}
 	}
+	if why := s.connections.acquire(peer.UID); why != nil {
+		s.refusals.Warn().Str("reason", why.Message).Stringer("peer", peer).
+			Msg("too many connections; raise daemon.max_connections if they are wanted")
+		return peer, refusal(why)
+	}
+	return peer, nil
+}
+
+func refusal(why *protocol.Error) []byte {
+	var enc protocol.Encoder
+	return enc.Failure(0, why)
+}
+
+// Leave implements [loop.Host].
+func (s *Server) Leave(peer Peer) { s.connections.release(peer.UID) }
+
+// CannotAccept implements [loop.Host].
+func (s *Server) CannotAccept(err error) {
+	s.refusals.Error().Err(err).Msg("cannot accept connections; check the limit of open files (LimitNOFILE=)")
+}
+
+// Rounded implements [loop.Host].
+func (s *Server) Rounded(requests int, took time.Duration) {
+	if s.opts.Rounded != nil {
+		s.opts.Rounded(requests, took)
+	}
+}
+
+// Round implements [loop.Host].
+func (s *Server) Round() loop.Round[Peer] {
+	if rounds, are := s.handler.(interface {
+		round(faults zerolog.Logger) *round
+	}); are {
+		return rounds.round(s.faults)
+	}
+	return noRound{}
 }
 
 // Stop ends the server in order: stop accepting, give connected clients a short grace, answer every request that was sent,
@@ -158,7 +196,7 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) stop(ctx context.Context) error {
 	defer s.cancel()
 	s.startOnce.Do(func() {}) // a later Start must not accept on a closed socket
-	err := s.stopAccepting()
+	err := s.stopAccepting(ctx)
 	served := done(&s.serving)
 	s.awaitClients(ctx, served)
 	s.each(func(c *conn) { c.shutReading() })
@@ -171,35 +209,16 @@ func (s *Server) stop(ctx context.Context) error {
 	return errors.Join(err, fmt.Errorf("stop serving: %d connections were cut: %w", cut, context.Cause(ctx)))
 }
 
-// stopAccepting closes the listener. If the socket ends with this daemon, the clients in its queue are accepted first.
-func (s *Server) stopAccepting() error {
-	s.mu.Lock()
-	s.stopping = true
-	s.mu.Unlock()
+// stopAccepting ends the event loop, and with it the listener. If the socket ends with this daemon, the clients in its queue are
+// accepted first.
+func (s *Server) stopAccepting(ctx context.Context) error {
 	if !s.listener.inherited {
-		if err := os.Remove(s.listener.Addr().String()); err == nil {
-			s.listener.SetUnlinkOnClose(false) // by the time of Close the path may belong to a successor
-		}
+		_ = os.Remove(s.listener.Addr().String()) // where it is gone already, no client finds it either
 	}
-	s.extendAccept()
-	s.accepting.Wait()
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("close the socket: %w", err)
+	if s.front == nil {
+		return s.listener.end()
 	}
-	return nil
-}
-
-// extendAccept bounds the wait for the next client in the queue while the server stops.
-func (s *Server) extendAccept() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case !s.stopping:
-	case s.listener.inherited:
-		_ = s.listener.SetDeadline(time.Unix(1, 0)) // the queue is the next daemon's
-	default:
-		_ = s.listener.SetDeadline(time.Now().Add(acceptGrace))
-	}
+	return s.front.Stop(ctx, !s.listener.inherited)
 }
 
 // awaitClients gives connected clients DrainGrace for the next request; less if all clients have gone.

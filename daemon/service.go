@@ -46,6 +46,8 @@ type Spool interface {
 	// *[protocol.Error]: ctx ended first, or the request needs older changes that the site cannot take. A create and a flush
 	// need all older changes, any other request needs those of its tickets.
 	Settle(ctx context.Context, site Site, p protocol.Params) error
+	// Settled returns whether no change was pending before the call, so that Settle would return at once. Settled does not wait.
+	Settled(site Site) bool
 	// Behind returns whether the last Settle left changes that the site cannot take now: the site's answers may be older.
 	Behind(site Site) bool
 	// Status counts the pending changes in the folders that may hold changes of a site; nil stands for all sites.

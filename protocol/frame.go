@@ -36,6 +36,16 @@ func ReadFrame(r io.Reader, buf []byte) ([]byte, error) {
 	return readPayload(r, buf, n)
 }
 
+// FrameBytes returns how many bytes the frame has that begins here, header included. false says that these bytes do not tell, or
+// that [ReadFrame] would refuse the frame.
+func FrameBytes(b []byte) (n int, ok bool) {
+	if len(b) < HeaderBytes || b[0] != Version {
+		return 0, false
+	}
+	n = int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	return HeaderBytes + n, n > 0 && n <= MaxPayload
+}
+
 func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 	have := 0
 	for have < n {

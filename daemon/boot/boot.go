@@ -98,7 +98,11 @@ func (d *Daemon) build(ctx context.Context) error {
 	d.connections = connections
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
 	d.openSpool(dispatcher)
-	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout, Admit: d.table.Admit}
+	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout, Admit: d.table.Admit, Hot: dispatcher}
+	if d.metrics != nil {
+		dispatcher.UseMeter(d.metrics)
+		options.Rounded = d.metrics.Rounded
+	}
 	d.server = daemon.NewServer(listener, d.metrics.Handler(dispatcher), connections, options, d.log)
 	d.offerMetrics(ctx, connections)
 	return nil

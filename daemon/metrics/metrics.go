@@ -43,6 +43,7 @@ type Metrics struct {
 	flushing *prometheus.HistogramVec
 	locked   *prometheus.CounterVec
 	applied  *prometheus.HistogramVec
+	rounds   prometheus.Histogram
 }
 
 // method counts the requests of one method.
@@ -63,6 +64,10 @@ func New(version string) *Metrics {
 		}, []string{"site"}),
 		applied: histogram("apply_batch_changes", "Changes sent to Redis together.", batchBuckets, "site"),
 	}
+	m.rounds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ticketd_loop_round_seconds", Buckets: requestBuckets,
+		Help: "Time of one round of the event loop, in which the small requests that are ready are answered together.",
+	})
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "ticketd_requests_total", Help: "Requests by method and by the code of the answer, \"ok\" where there is no error.",
 	}, []string{"method", "code"})
@@ -75,7 +80,7 @@ func New(version string) *Metrics {
 		Name: "ticketd_build_info", Help: "1; its label is the daemon's version.",
 		ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(requests, seconds, m.flushed, m.flushing, m.locked, m.applied, build,
+	m.registry.MustRegister(requests, seconds, m.rounds, m.flushed, m.flushing, m.locked, m.applied, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -127,6 +132,17 @@ func (h *handler) Handle(
 	code = codeOf(err)
 	return result, err
 }
+
+// Count implements [daemon.Meter]: it counts a request that the event loop has answered.
+func (m *Metrics) Count(of protocol.Method, err error, took time.Duration) {
+	if counts := m.methods[of]; counts != nil {
+		counts.seconds.Observe(took.Seconds())
+		counts.answered(codeOf(err)).Inc()
+	}
+}
+
+// Rounded observes one round of the event loop.
+func (m *Metrics) Rounded(_ int, took time.Duration) { m.rounds.Observe(took.Seconds()) }
 
 // answered returns the counter of a code; what is no code of the protocol is answered as it is, and counts as a fault.
 func (m *method) answered(code protocol.Code) prometheus.Counter {

@@ -39,47 +39,59 @@ const spare = 2
 
 // AddCreate adds a create.
 func (b *Batch) AddCreate(ctx context.Context, p *protocol.CreateParams) {
-	c := change{Mutation: store.Mutation{ID: ticket.ID(p.ID)}, numbered: p.ID == 0}
+	var c change
+	err := b.site.judged(ctx, func(d *table.Definition) (err error) {
+		c, err = b.create(d, p)
+		return err
+	})
+	b.add(c, &p.Change, askedCreate(p), err)
+}
+
+// create checks a create against a definition of the table.
+func (b *Batch) create(d *table.Definition, p *protocol.CreateParams) (c change, err error) {
+	c = change{Mutation: store.Mutation{Kind: store.Create, ID: ticket.ID(p.ID)}, numbered: p.ID == 0}
 	m := &c.Mutation
 	if !c.numbered {
 		m.Accepted = accepted(p.Accepted)
 	}
-	err := b.site.judged(ctx, func(d *table.Definition) (err error) {
-		if m.Fields, err = d.Check(p.Fields.Own(spare)); err != nil {
-			return err
-		}
-		m.Kind = store.Create
-		if m.Fields, m.Defaults, err = d.Complete(m.Fields, b.now); err != nil {
-			return err
-		}
-		if d.Computes() || p.ID != 0 {
-			// The database adds columns of its own, or a client that knows the id has set other fields of the ticket: the fields of
-			// this create are not the whole ticket.
-			*m = m.Begun()
-		}
-		return nil
-	})
-	if size := extentOf(m.Fields); err == nil && !size.fits() {
-		err = tooLarge(m.Fields, size)
+	if m.Fields, err = d.Check(p.Fields.Own(spare)); err != nil {
+		return c, err
 	}
-	b.add(c, &p.Change, asked{method: protocol.MethodCreate, fields: p.Fields}, err)
+	if m.Fields, m.Defaults, err = d.Complete(m.Fields, b.now); err != nil {
+		return c, err
+	}
+	if d.Computes() || p.ID != 0 {
+		// The database adds columns of its own, or a client that knows the id has set other fields of the ticket: the fields of
+		// this create are not the whole ticket.
+		*m = m.Begun()
+	}
+	if size := extentOf(m.Fields); !size.fits() {
+		return c, tooLarge(m.Fields, size)
+	}
+	return c, nil
 }
 
 // AddSet adds a set.
 func (b *Batch) AddSet(ctx context.Context, p *protocol.SetParams) {
-	c := change{Mutation: store.Mutation{
+	var c change
+	err := b.site.judged(ctx, func(d *table.Definition) (err error) {
+		c, err = b.set(d, p)
+		return err
+	})
+	b.add(c, &p.Change, askedSet(p), err)
+}
+
+// set checks a set against a definition of the table.
+func (b *Batch) set(d *table.Definition, p *protocol.SetParams) (c change, err error) {
+	c = change{Mutation: store.Mutation{
 		Kind: store.Set, ID: ticket.ID(p.ID), IfRevision: ticket.Revision(p.IfRevision), MustExist: p.MustExist,
 		Accepted: accepted(p.Accepted),
 	}}
-	err := b.site.judged(ctx, func(d *table.Definition) error {
-		checked, err := d.Check(p.Fields.Own(spare))
-		if err == nil {
-			c.Fields = d.Touch(checked, b.now)
-		}
-		return err
-	})
-	of := asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
-	b.add(c, &p.Change, of, err)
+	checked, err := d.Check(p.Fields.Own(spare))
+	if err == nil {
+		c.Fields = d.Touch(checked, b.now)
+	}
+	return c, err
 }
 
 // AddDelete adds the deletion of a ticket. mustExist refuses it where the store does not hold the ticket.
@@ -132,7 +144,7 @@ func (b *Batch) Apply(ctx context.Context) error {
 		return err
 	}
 	b.renumber(ctx)
-	b.lookAgain(ctx)
+	b.lookAgain(ctx, 0, len(b.changes))
 	return nil
 }
 
@@ -277,11 +289,11 @@ func (b *Batch) use(id ticket.ID) {
 	}
 }
 
-// lookAgain looks up the tickets of sets that the store refused only because it does not hold them, which fills the store, and
-// makes these sets once more. A set of a ticket that the store holds costs no look-up.
-func (b *Batch) lookAgain(ctx context.Context) {
+// lookAgain looks up the tickets of sets, of those numbered from to before, that the store refused only because it does not hold
+// them, which fills the store, and makes these sets once more. A set of a ticket that the store holds costs no look-up.
+func (b *Batch) lookAgain(ctx context.Context, from, before int) {
 	var unknown []int
-	for i := range b.changes {
+	for i := from; i < before; i++ {
 		if c := &b.changes[i]; c.Kind == store.Set && restsOnAbsence(&c.outcome) {
 			unknown = append(unknown, i)
 		}

@@ -63,11 +63,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 			b.Refuse(pair.ID, pair.Err)
 			continue
 		}
-		one := protocol.SetParams{Change: p.Change, ID: pair.ID, Fields: pair.Fields, MustExist: p.MustExist}
-		if p.RequestID != "" {
-			one.RequestID += "#" + strconv.Itoa(i)
-		}
-		b.AddSet(ctx, &one)
+		b.AddSet(ctx, pairOf(p, i))
 	}
 	if err := b.Apply(ctx); err != nil {
 		return protocol.SetManyResult{}, answerChange(err)
@@ -78,6 +74,15 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 		outcomes[i] = protocol.SetOutcome{Revision: int64(outcome.Revision), Err: refusal(err)}
 	}
 	return protocol.SetManyResult{Outcomes: outcomes}, nil
+}
+
+// pairOf is one pair of a set_many as a set of its own.
+func pairOf(p *protocol.SetManyParams, i int) *protocol.SetParams {
+	one := &protocol.SetParams{Change: p.Change, ID: p.Tickets[i].ID, Fields: p.Tickets[i].Fields, MustExist: p.MustExist}
+	if p.RequestID != "" {
+		one.RequestID += "#" + strconv.Itoa(i)
+	}
+	return one
 }
 
 // Delete implements [daemon.Site].
@@ -115,6 +120,14 @@ type asked struct {
 	id         int64
 	fields     []protocol.Field
 	ifRevision int64
+}
+
+func askedCreate(p *protocol.CreateParams) asked {
+	return asked{method: protocol.MethodCreate, fields: p.Fields}
+}
+
+func askedSet(p *protocol.SetParams) asked {
+	return asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
 }
 
 // digestBytes is how many bytes of the SHA-256 are kept: enough that two requests do not have the same digest by chance, and a

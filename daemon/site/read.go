@@ -46,7 +46,12 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 	if err != nil {
 		return protocol.GetManyResult{}, answer(err)
 	}
-	result := protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(records))}
+	return *manyOf(d, records), nil
+}
+
+// manyOf makes a reply of records: nil stands for a ticket that does not exist.
+func manyOf(d *table.Definition, records []store.Record) *protocol.GetManyResult {
+	result := &protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(records))}
 	for i := range records {
 		r := &records[i]
 		result.Stale = result.Stale || r.Behind
@@ -54,7 +59,7 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 			result.Tickets[i] = toWire(d, r)
 		}
 	}
-	return result, nil
+	return result
 }
 
 // fitting is shown for tickets that must fit one reply.

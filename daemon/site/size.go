@@ -98,8 +98,7 @@ func (b *Batch) grow(ctx context.Context, d *table.Definition, m *store.Mutation
 	if !by.fits() {
 		return tooLarge(m.Fields, by)
 	}
-	fits, known := b.site.sizes.grow(m.ID, by)
-	if fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields) {
+	if b.fits(d, m) {
 		return nil
 	}
 	record, seen := b.sizable(ctx, d, m.ID, by.bytes > largeChange)
@@ -113,6 +112,13 @@ func (b *Batch) grow(ctx context.Context, d *table.Definition, m *store.Mutation
 	}
 	b.site.sizes.put(m.ID, after)
 	return nil
+}
+
+// fits says that a set certainly does not make its ticket too large, as far as that is known without a look at the ticket.
+func (b *Batch) fits(d *table.Definition, m *store.Mutation) bool {
+	by := extentOf(m.Fields)
+	fits, known := b.site.sizes.grow(m.ID, by)
+	return fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields)
 }
 
 // sizable returns the fields of a ticket, as far as they are known without waiting for long.

@@ -166,6 +166,12 @@ func (s *Spool) Settle(ctx context.Context, site daemon.Site, p protocol.Params)
 	}
 }
 
+// Settled implements [daemon.Spool].
+func (s *Spool) Settled(site daemon.Site) bool {
+	s.follow(site)
+	return s.unsettled(site) == nil
+}
+
 // settle ingests the waiting files; again: some folders had no look yet.
 func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p protocol.Params) (again bool, err error) {
 	if err := in.take(ctx); err != nil {
