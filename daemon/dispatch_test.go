@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,12 +218,23 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 
 // fakeSpool keeps what it is asked.
 type fakeSpool struct {
+	mu     sync.Mutex
 	asked  []string // the types of the parameters
 	err    error
 	behind bool
 }
 
-func (s *fakeSpool) Behind(Site) bool { return s.behind }
+func (s *fakeSpool) Behind(Site) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
+}
+
+func (s *fakeSpool) change(by func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	by()
+}
 
 // Settled: nothing is, so that each request of a round is asked for in the ordinary way.
 func (s *fakeSpool) Settled(Site) bool { return false }
@@ -230,6 +243,8 @@ func (s *fakeSpool) Settle(ctx context.Context, _ Site, p protocol.Params) error
 	if _, bounded := ctx.Deadline(); !bounded {
 		return errors.New("a request may wait for the spool for ever")
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, strings.TrimPrefix(fmt.Sprintf("%T", p), "*protocol."))
 	return s.err
 }
@@ -241,10 +256,12 @@ func (*fakeSpool) Warnings(Site) []string { return []string{"look at bad/"} }
 // Every request that reads or changes tickets comes after what is in the spool; ping and status answer whatever is there.
 func TestSpoolComesFirst(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{})
+	var set atomic.Int64
 	spool := &fakeSpool{}
-	dispatcher, _ := r.server.handler.(*Dispatcher)
-	dispatcher.UseSpool(spool)
+	r := newRig(t, rigOptions{spool: spool, site: &fakeSite{hook: func(_ context.Context, id int64) error {
+		set.Store(id)
+		return nil
+	}}})
 	c, ctx := r.client(t), t.Context()
 	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
 	for what, call := range map[string]struct {
@@ -263,16 +280,17 @@ func TestSpoolComesFirst(t *testing.T) {
 		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []string{"ListParams"}},
 		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []string{"FlushParams"}},
 	} {
-		spool.asked = nil
-		if err := call.do(); err != nil || !reflect.DeepEqual(spool.asked, call.want) {
-			t.Errorf("%s: %v; the spool was asked %v, want %v", what, err, spool.asked, call.want)
+		spool.change(func() { spool.asked = nil })
+		err := call.do()
+		var asked []string
+		spool.change(func() { asked = spool.asked })
+		if err != nil || !reflect.DeepEqual(asked, call.want) {
+			t.Errorf("%s: %v; the spool was asked %v, want %v", what, err, asked, call.want)
 		}
 	}
-	spool.err = protocol.Errorf(protocol.CodeUnavailable, "older changes wait")
-	var set int64
-	r.site.hook = func(_ context.Context, id int64) error { set = id; return nil }
+	spool.change(func() { spool.err = protocol.Errorf(protocol.CodeUnavailable, "older changes wait") })
 	_, err := c.Set(ctx, protocol.SetParams{ID: 9, Fields: fields})
-	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set != 0 {
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set.Load() != 1 {
 		t.Errorf("a change overtook the spool: %v", err)
 	}
 	if _, err := c.Flush(ctx, nil, nil); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
@@ -288,13 +306,11 @@ func TestSpoolComesFirst(t *testing.T) {
 // ticket that it does not know nobody can say that it does not exist.
 func TestReadsSayThatTheSpoolWaits(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{})
 	spool := &fakeSpool{}
-	dispatcher, _ := r.server.handler.(*Dispatcher)
-	dispatcher.UseSpool(spool)
+	r := newRig(t, rigOptions{spool: spool})
 	c, ctx := r.client(t), t.Context()
 	for _, behind := range []bool{true, false} {
-		spool.behind = behind
+		spool.change(func() { spool.behind = behind })
 		got, err := c.Get(ctx, 1)
 		if err != nil || got.Stale != behind {
 			t.Errorf("get: stale %v, want %v (%v)", got.Stale, behind, err)

@@ -120,6 +120,7 @@ type rigOptions struct {
 	peer  Peer
 	// timeout of requests
 	timeout time.Duration
+	spool   Spool
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -147,7 +148,10 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: o.site, Users: []uint32{self.UID}}})
 	connections := NewConnections(o.limit)
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
-	r.table, o.Admit = table, table.Admit
+	if o.spool != nil {
+		dispatcher.UseSpool(o.spool)
+	}
+	r.table, o.Admit, o.Hot = table, table.Admit, dispatcher
 	r.server = NewServer(listener, dispatcher, connections, o.Options, zerolog.New(r.log))
 	r.server.peerOf = func(int) (Peer, error) { return o.peer, nil }
 	if err := r.server.Start(t.Context()); err != nil {
