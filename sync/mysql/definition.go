@@ -5,7 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
 
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/table"
@@ -243,4 +248,190 @@ func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
 // keyIsUnique says whether the key column alone is a unique index: without one every upsert would insert.
 func (db *DB) keyIsUnique(ctx context.Context) (bool, error) {
 	return uniqueAlone(ctx, db.pool, db.config.Table, db.config.Key)
+}
+
+// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
+func (db *DB) proveOwn(ctx context.Context) error {
+	if db.config.Revision != DefaultRevision {
+		return nil
+	}
+	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
+		return err
+	}
+	return fmt.Errorf("there is no table %s%s, so the column %s may be another plugin's; run ticketd migrate",
+		db.config.Table, sequenceSuffix, db.config.Revision)
+}
+
+// tableExists looks for a table of the database.
+func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
+	var n int
+	err := db.pool.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", name).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for table %s: %w", name, err)
+	}
+	return n > 0, nil
+}
+
+// theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
+// column that is no JSON.
+func (c Config) theirs(col *described, mapped, jsonText bool) bool {
+	if strings.EqualFold(col.name, c.Extra) {
+		return col.dataType != "json" && !jsonText
+	}
+	return strings.EqualFold(col.name, c.Revision) && mapped
+}
+
+// wholeUnicode are the character sets that have every character.
+var wholeUnicode = []string{"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"}
+
+// knownAtTheDoor are those of which the door knows the characters.
+var knownAtTheDoor = []string{"ascii", "latin1", "utf8", "utf8mb3", "ucs2"}
+
+// learnCharacters notes which characters the columns' character sets have, as the door must refuse the others. The server is
+// asked once for each character set, as it has its own tables for them.
+func (db *DB) learnCharacters(ctx context.Context, columns []described) error {
+	for i := range columns {
+		name := columns[i].charset.String
+		if name == "" || slices.Contains(wholeUnicode, name) || slices.Contains(knownAtTheDoor, name) {
+			continue
+		}
+		known, there := db.characters.Load(name)
+		if !there {
+			ranges, err := db.askCharacters(ctx, name)
+			if err != nil {
+				return err
+			}
+			known, _ = db.characters.LoadOrStore(name, ranges)
+		}
+		columns[i].characters, _ = known.(string)
+	}
+	return nil
+}
+
+// askCharacters returns the ranges of characters, each as its first and its last, that a character set has: those which come back
+// from it as they were. None that is not of Unicode's first plane is in any but [wholeUnicode].
+func (db *DB) askCharacters(ctx context.Context, charset string) (string, error) {
+	const (
+		end  = 0x10000
+		step = 0x1000 // some 12 kB a query
+	)
+	var ranges []rune
+	for from := rune(0); from < end; from += step {
+		asked := make([]rune, 0, step)
+		for r := from; r < from+step; r++ {
+			if utf8.ValidRune(r) {
+				asked = append(asked, r)
+			}
+		}
+		var answer string
+		query := "SELECT CONVERT(CONVERT(? USING " + quote(charset) + ") USING utf8mb4)"
+		if err := db.pool.QueryRowContext(ctx, query, string(asked)).Scan(&answer); err != nil {
+			return "", err
+		}
+		held := []rune(answer)
+		if len(held) != len(asked) { // not one for one: the database alone can tell
+			return "", nil
+		}
+		for i, r := range asked {
+			switch last := len(ranges) - 1; {
+			case held[i] != r:
+			case last > 0 && ranges[last] == r-1:
+				ranges[last] = r
+			default:
+				ranges = append(ranges, r, r)
+			}
+		}
+	}
+	return string(ranges), nil
+}
+
+// isTicket is the condition that a row's key is a ticket id. Tables of other plugins have rows with the key 0 or below, and
+// unsigned keys reach further than ids: no client could name such a row, and no answer could carry it.
+func isTicket(key string) string { return quote(key) + " BETWEEN 1 AND 9223372036854775807" }
+
+// lookForNoTickets counts the rows whose key is no ticket id, for [DB.NoTickets].
+func (db *DB) lookForNoTickets(ctx context.Context, key string) error {
+	var n int64
+	var first sql.NullString
+	err := db.pool.QueryRowContext(ctx, "SELECT COUNT(*),MIN("+quote(key)+") FROM "+quote(db.config.Table)+
+		" WHERE NOT "+isTicket(key)).Scan(&n, &first)
+	if err != nil {
+		return err
+	}
+	text := ""
+	if n > 0 {
+		text = fmt.Sprintf("rows of %s have a %s that is no ticket id (%d rows, the first is %s): list and count leave them out, as "+
+			"ticket ids begin at 1 and end at 9223372036854775807", db.config.Table, key, n, first.String)
+	}
+	db.noTickets.Store(&text)
+	return nil
+}
+
+// NoTickets says which rows had a key that is no ticket id when the definition was read last; empty where none had.
+func (db *DB) NoTickets() string {
+	if text := db.noTickets.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+const (
+	// rereadPause is the least time between two readings of the definition because of something that was refused.
+	rereadPause = time.Second
+	// rereadTimeout bounds one: a write waits for it.
+	rereadTimeout = 500 * time.Millisecond
+)
+
+// Reread is for who has refused something by the definition judged, or had it refused by the database: the table may have
+// been altered since. It reads the definition again, once for all who ask at a time and at most once a second, so that a
+// stream of refused writes costs the database nothing, and returns the one to judge by once more, or nil where that would say
+// the same. Whatever keeps it from reading, the refusal then stands.
+func (db *DB) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
+	if reflect.DeepEqual(db.definition.Load(), judged) {
+		db.rereads.do(ctx, func() {
+			ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
+			defer cancel()
+			_, _ = db.LoadDefinition(ctx) // a table that is missing or cannot be used shows at the next flush
+		})
+	}
+	if now := db.definition.Load(); !reflect.DeepEqual(now, judged) {
+		return now
+	}
+	return nil
+}
+
+// seldom runs something once for all who ask for it at a time, and not again for a while. The zero value is ready.
+type seldom struct {
+	mu      sync.Mutex
+	ended   time.Time
+	running chan struct{} // closed at the end of the run; nil where there is none
+}
+
+// do runs f, or waits for the run that is under way, until ctx ends. It returns at once where the last ended less than
+// [rereadPause] ago.
+func (s *seldom) do(ctx context.Context, f func()) {
+	s.mu.Lock()
+	if running := s.running; running != nil {
+		s.mu.Unlock()
+		select {
+		case <-running:
+		case <-ctx.Done():
+		}
+		return
+	}
+	if time.Since(s.ended) < rereadPause {
+		s.mu.Unlock()
+		return
+	}
+	running := make(chan struct{})
+	s.running = running
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ended, s.running = time.Now(), nil
+		close(running)
+	}()
+	f()
 }

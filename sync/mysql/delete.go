@@ -3,17 +3,11 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ticketd/ticketd/sync/table"
 )
-
-// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a
-// deleted_at column. Its columns are ticket_id and revision.
-const tombstonesSuffix = "_tombstones"
-
-func (db *DB) tombstones() string { return quote(db.config.Table + tombstonesSuffix) }
 
 // upsertUnburied is the upsert for a table whose deletes remove rows. Tickets that have a tombstone are updated where
 // the row is there all the same, and never inserted. The look-up locks also the places where tombstones are missing,
@@ -138,20 +132,7 @@ func (w *write) bury(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// transact runs do in a transaction, whose isolation is the session's.
-func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := db.pool.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	if err := do(tx); err != nil {
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && judge(err) == down {
-			return fmt.Errorf("%w; rolling back: %w", err, back)
-		}
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err) // the outcome is unknown; the guard makes another attempt safe
-	}
-	return nil
+// rowlessDelete are the statements of a deletion without a row.
+func rowlessDelete(d *table.Definition) []string {
+	return append([]string{"DELETE FROM " + quote(d.Table) + " WHERE FALSE"}, besides(d)...)
 }

@@ -2,7 +2,6 @@ package mysql
 
 import (
 	"errors"
-	"fmt"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -169,29 +168,6 @@ func timedOut(err error) bool {
 func readOnly(err error) bool {
 	const option, transaction, mode = 1290, 1792, 1836
 	return refusedWith(err, option, transaction, mode)
-}
-
-// failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
-// What the server said stays in the chain and the message, with its number.
-func (db *DB) failure(operation string, err error) error {
-	if errors.Is(err, flush.ErrSinkForeign) {
-		return fmt.Errorf("mysql: %s: %w", operation, err)
-	}
-	switch judge(err) {
-	case fine:
-		return nil
-	case changed:
-		db.altered.Store(true)
-		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
-			flush.ErrSinkPaused, err)
-	default:
-		if readOnly(err) { // the address may lead to another server now, which further connections find
-			db.pool.SetMaxIdleConns(0)
-			db.pool.SetMaxIdleConns(db.config.MaxConns)
-		}
-		db.packet.Store(0) // the next connection may reach a server with another limit
-		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
-	}
 }
 
 // refusal turns the database's error into the reason of a dead letter.

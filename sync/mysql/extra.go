@@ -1,10 +1,7 @@
 package mysql
 
 import (
-	"bytes"
-	"encoding/json"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -60,19 +57,6 @@ func mayFollow(d *table.Definition, column int) bool {
 	return d.Side != "" || !schema().hasColumn(d.Columns[column].Name)
 }
 
-// withExtra returns the assignment of the extra column with the patch, as the server sees it; empty where the group leaves the
-// column alone. A text that is no JSON has no field to remove.
-func (s *statements) withExtra(patch string) string {
-	switch n := len(s.group.removal); {
-	case s.group.extra:
-		return s.merged(patch)
-	case n > 0:
-		return "IF(JSON_VALID(" + s.extra + "),JSON_REMOVE(" + s.extra + strings.Repeat(",?", n) + ")," + s.extra + ")"
-	default:
-		return ""
-	}
-}
-
 // appendJSON writes a JSON string as people want to read it in the database: letters as they are.
 func appendJSON(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
@@ -88,40 +72,4 @@ func appendJSON(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
-}
-
-// unpackExtra adds the members of the extra column to the fields: strings as their text, anything that was put there
-// by other means as its JSON, nulls not at all. A name that a column has already given is passed over, unless the column is NULL
-// and takes the value, see [mayFollow]. What is no JSON object was not put there by ticketd and holds no fields: one row edited
-// by hand must not make a whole list unreadable.
-func unpackExtra(d *table.Definition, fields ticket.Fields, extra []byte) ticket.Fields {
-	var members map[string]json.RawMessage
-	if len(extra) == 0 || json.Unmarshal(extra, &members) != nil {
-		return fields
-	}
-	names := make([]string, 0, len(members))
-	for name := range members {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		raw := members[name]
-		held, taken := fields.Get(name)
-		if taken && !held.IsNull() || strings.HasPrefix(name, "_") || bytes.Equal(raw, []byte("null")) {
-			continue
-		}
-		text := string(raw)
-		if raw[0] == '"' && json.Unmarshal(raw, &text) != nil {
-			continue
-		}
-		f := ticket.Field{Name: name, Value: ticket.Text(text)}
-		if !taken {
-			fields = append(fields, f)
-		} else if column, _ := d.Position(name); mayFollow(d, column) && name != d.DeletedAt {
-			if checked, err := d.Check(ticket.Fields{f}); err == nil {
-				fields = fields.With(name, checked[0].Value)
-			}
-		}
-	}
-	return fields
 }

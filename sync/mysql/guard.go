@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	sqldriver "database/sql/driver"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -55,44 +54,6 @@ type guard struct {
 	mark     string    // what is in it
 	former   string    // what was in it before: a replica may be behind
 	marked   time.Time // when it was written
-}
-
-// Guard has every new connection looked at: one that leads to a table that is not what it says, or not the one that this process
-// works for, is closed, and what it was made for fails with [flush.ErrSinkForeign]. It is called before the first use.
-func (db *DB) Guard(o GuardOptions) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
-	db.guard = &guard{
-		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
-		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
-	}
-}
-
-// Assume tells the guard which table this process works for, before MySQL has said so.
-func (db *DB) Assume(identity string) {
-	db.guard.mu.Lock()
-	defer db.guard.mu.Unlock()
-	if db.guard.identity == "" {
-		db.guard.identity = identity
-	}
-}
-
-// Identify asks the table which one it is, where this process does not know yet. It is of use where there is a guard.
-func (db *DB) Identify(ctx context.Context) error {
-	if db.guard == nil || db.guard.known() != "" {
-		return nil
-	}
-	return db.identifyAgain(ctx)
-}
-
-// identifyAgain asks the table which one it is on any connection: a connection that was looked at when it was made leads to
-// another table once tables are renamed.
-func (db *DB) identifyAgain(ctx context.Context) error {
-	if db.guard == nil {
-		return nil
-	}
-	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
 }
 
 // guarded makes connections and has the guard look at them.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
+	"hash/fnv"
+
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
@@ -260,4 +263,78 @@ func refusedWith(err error, numbers ...uint16) bool {
 		return false
 	}
 	return slices.Contains(numbers, refused.Number)
+}
+
+// Guard has every new connection looked at: one that leads to a table that is not what it says, or not the one that this process
+// works for, is closed, and what it was made for fails with [flush.ErrSinkForeign]. It is called before the first use.
+func (db *DB) Guard(o GuardOptions) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
+	db.guard = &guard{
+		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
+		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
+	}
+}
+
+// Assume tells the guard which table this process works for, before MySQL has said so.
+func (db *DB) Assume(identity string) {
+	db.guard.mu.Lock()
+	defer db.guard.mu.Unlock()
+	if db.guard.identity == "" {
+		db.guard.identity = identity
+	}
+}
+
+// Identify asks the table which one it is, where this process does not know yet. It is of use where there is a guard.
+func (db *DB) Identify(ctx context.Context) error {
+	if db.guard == nil || db.guard.known() != "" {
+		return nil
+	}
+	return db.identifyAgain(ctx)
+}
+
+// identifyAgain asks the table which one it is on any connection: a connection that was looked at when it was made leads to
+// another table once tables are renamed.
+func (db *DB) identifyAgain(ctx context.Context) error {
+	if db.guard == nil {
+		return nil
+	}
+	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
+}
+
+// Daemons of one site that keep its tickets under different keys (another key_prefix, database or server of Redis) do not see
+// each other's changes, and nothing in Redis can tell: each finds its own keys only. What they share is the table. So each
+// daemon writes beside the table's identity under which filling of which keys it works, again and again, and looks who else
+// has.
+
+// fillingRows is where the rows of fillings begin, above those of marks.
+const fillingRows int64 = 1 << 62
+
+// Witness writes that a daemon works with this filling of the store's keys, described for people, and returns how the
+// fillings are described that other daemons have named within that time. Where this user may not write there, nobody is
+// named.
+func (db *DB) Witness(ctx context.Context, filling, described string, within time.Duration) (others []string, err error) {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(filling)) // never fails
+	row := int64(hash.Sum64()>>2) | fillingRows
+	text := []rune(described)
+	err = db.identities(ctx, func(i identities) error {
+		_, err := i.query(ctx, "INSERT INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP()) "+
+			"ON DUPLICATE KEY UPDATE server = VALUES(server), accepted = VALUES(accepted)",
+			row, filling, string(text[:min(len(text), maxPlace)]))
+		if err != nil {
+			return err
+		}
+		rows, err := i.query(ctx, "SELECT server FROM "+i.name()+" WHERE id >= ? AND identity <> ? AND "+
+			"accepted > UTC_TIMESTAMP() - INTERVAL ? SECOND ORDER BY id", fillingRows, filling, int64(within.Seconds()))
+		for _, r := range rows {
+			others = append(others, r[0])
+		}
+		return err
+	})
+	if mayNot(err) || missing(err) {
+		return nil, nil
+	}
+	return others, db.failure("name the keys", err)
 }

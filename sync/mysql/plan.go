@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,10 +78,6 @@ type plan struct {
 type cell struct {
 	column int
 	value  ticket.Value
-}
-
-func newPlan(d *table.Definition) *plan {
-	return &plan{definition: d, byShape: make(map[string]*group), now: ticket.Revision(time.Now().UnixMicro())}
 }
 
 // add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
@@ -203,4 +200,56 @@ func batches(rows []row, maxRows, maxBytes int) [][]row {
 		parts = append(parts, rows[start:])
 	}
 	return parts
+}
+
+// argument is what the driver is given for a value of the column.
+func argument(c *table.Column, v ticket.Value) any {
+	if v.IsNull() {
+		return nil
+	}
+	switch c.Kind {
+	case table.Bit: // a text would be taken for its bytes
+		n, err := strconv.ParseUint(v.Text(), 10, 64)
+		if err != nil {
+			return v.Text()
+		}
+		return n
+	case table.Binary, table.Varbinary, table.Blob:
+		return []byte(v.Text()) // marked as binary by the driver, so that it need not be UTF-8
+	default:
+		return v.Text()
+	}
+}
+
+const (
+	rowOverhead   = len("(,),") + 2*20 // two numbers: key and revision
+	valueOverhead = len("_binary'',")
+)
+
+// sizeOf returns how many bytes the values of one row take at most in a statement, escapes included.
+func sizeOf(values []any) int {
+	size := rowOverhead
+	for _, v := range values {
+		size += valueOverhead
+		switch v := v.(type) {
+		case string:
+			size += escapedSize(v)
+		case []byte:
+			size += escapedSize(v)
+		case uint64:
+			size += 20
+		}
+	}
+	return size
+}
+
+func escapedSize[T string | []byte](s T) int {
+	size := len(s)
+	for i := range len(s) {
+		switch s[i] {
+		case 0, '\n', '\r', 0x1a, '\'', '"', '\\':
+			size++
+		}
+	}
+	return size
 }

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 const (
@@ -169,4 +172,179 @@ func pause(ctx context.Context, mean time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// A missing table or column, a missing right, a crashed table: the server says the same where the tickets table is concerned,
+// which is an outage, and where a trigger of it meets that for one row, which must not hold up the others. What tells them
+// apart is evidence: the table's definition, the same statement without a row, and what becomes of other rows.
+
+// doubted is a row that the server alone refuses with what may be an outage's answer.
+type doubted struct {
+	row row
+	err error
+}
+
+// outage returns the error of an outage, which wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused], where err is one's: the
+// table is another than the definition says, or the server does not take the statements without a row either. These open the
+// tables and need the rights as the attempt does, and change nothing. nil means that err is about a row.
+func (w *write) outage(ctx context.Context, err error) error {
+	if judge(err) == changed && !w.looked {
+		now, gone := w.db.LoadDefinition(ctx)
+		if gone != nil {
+			return gone
+		}
+		if !reflect.DeepEqual(now, w.definition) {
+			return w.db.failure("write", err)
+		}
+		w.looked = true
+	}
+	sequence := "UPDATE " + w.db.sequence() + " SET next = next WHERE id = 1"
+	for _, query := range append([]string{sequence}, w.rowless...) {
+		if _, refused := w.db.pool.ExecContext(ctx, query); refused != nil {
+			return fmt.Errorf("%w (%w)", w.db.failure("write", err), w.db.failure("write without a row", refused))
+		}
+	}
+	return nil
+}
+
+// settleAnswer settles rows about which the server has said what may be an outage's answer, or is to be halved: ended is
+// false then. One value may cause what the server says, and must not hold up all the others; but a server that takes no write
+// at all must not turn its backlog into dead letters.
+func (w *write) settleAnswer(ctx context.Context, rows []row, answer error, try attempt) (ended bool, err error) {
+	if !answered(answer) {
+		return true, w.db.failure("write", answer)
+	}
+	if err := w.outage(ctx, answer); err != nil {
+		return true, err
+	}
+	switch {
+	case len(rows) == 1:
+		return true, w.settleAlone(ctx, rows, try)
+	case len(w.unfit) >= maxUnfit:
+		w.unfit = append(w.unfit, unfit{rows, answer})
+		return true, nil
+	}
+	return false, nil
+}
+
+// settleAlone ends a row about which the server has said what may be an outage's answer, after [write.outage] has found none.
+// The outage may have ended in between, so the row is tried once more.
+func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error {
+	err := try(ctx, rows)
+	switch judge(err) {
+	case fine:
+		w.pass(rows)
+	case data, tooLarge, unknown:
+		w.refuse(&rows[0], refusal(err))
+	case conflict:
+		w.leave(rows, err)
+	case changed, doubtful:
+		w.doubted = append(w.doubted, doubted{rows[0], err})
+	default:
+		if !answered(err) {
+			return w.db.failure("write", err)
+		}
+		w.unfit = append(w.unfit, unfit{rows, err})
+	}
+	return nil
+}
+
+// settleDoubted refuses the doubted rows of a batch of which other rows were stored. Without such a row the answer may be an
+// outage that no statement without a row shows: a trigger that fails for each row, as its table is gone. So of rows that come
+// without any other only one is refused, until another row is stored.
+func (w *write) settleDoubted() error {
+	if len(w.doubted) == 0 {
+		return nil
+	}
+	if !w.passed && (len(w.doubted) > 1 || w.lone.Swap(true)) {
+		return fmt.Errorf("mysql: write: %w: no ticket is taken, though the table is as it was; look at its triggers: %w",
+			flush.ErrSinkDown, w.doubted[0].err)
+	}
+	for i := range w.doubted {
+		w.refuse(&w.doubted[i].row, refusal(w.doubted[i].err))
+	}
+	return nil
+}
+
+// besides are writes without a row to the tables beside the tickets table.
+func besides(d *table.Definition) []string {
+	switch {
+	case d.Side != "":
+		return []string{"INSERT INTO " + quote(d.Side) + " (ticket_id,revision,deleted) SELECT NULL,NULL,NULL FROM DUAL WHERE FALSE"}
+	case d.DeletedAt == "":
+		return []string{"INSERT INTO " + quote(d.Table+tombstonesSuffix) +
+			" (ticket_id,revision) SELECT NULL,NULL FROM DUAL WHERE FALSE"}
+	default:
+		return nil
+	}
+}
+
+// A full table, disk or memory, a statement that was killed: the server says so of itself, and a trigger of the tickets table
+// may meet it for one row, where it writes into a table of its own. Such a row is no dead letter, as nothing is wrong with it.
+// It is tried again on its own, for as long as that takes, provided that the server takes other rows.
+
+const (
+	// maxUnfit bounds how many such rows of one call are found by halving; beyond it the parts that are left wait as a whole.
+	maxUnfit = 12
+	// maxMisfits bounds how many are remembered.
+	maxMisfits = 10_000
+)
+
+// unfit is rows that the server does not take, with an answer that is about itself or about them.
+type unfit struct {
+	rows []row
+	err  error
+}
+
+// misfits remembers the tickets that the server did not take while it took others: where such a ticket comes alone, the same
+// answer is about the ticket. The zero value is ready.
+type misfits struct {
+	mu  sync.Mutex
+	ids map[ticket.ID]bool
+}
+
+func (m *misfits) add(rows []row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ids == nil || len(m.ids) >= maxMisfits {
+		m.ids = make(map[ticket.ID]bool)
+	}
+	for i := range rows {
+		m.ids[rows[i].id] = true
+	}
+}
+
+func (m *misfits) remove(rows []row) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range rows {
+		delete(m.ids, rows[i].id)
+	}
+}
+
+func (m *misfits) has(rows []row) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range rows {
+		if !m.ids[rows[i].id] {
+			return false
+		}
+	}
+	return true
+}
+
+// settleUnfit leaves rows for later that the server does not take, where it takes others. Else it is an outage.
+func (w *write) settleUnfit() error {
+	for i := range w.unfit {
+		u := &w.unfit[i]
+		if !w.taken && !w.misfits.has(u.rows) {
+			return w.db.failure("write", u.err)
+		}
+	}
+	for i := range w.unfit {
+		u := &w.unfit[i]
+		w.misfits.add(u.rows)
+		w.later(u.rows, fmt.Errorf("mysql: other rows are taken, and this one is not: %w", u.err))
+	}
+	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -42,27 +40,6 @@ func source(d *table.Definition) string {
 	return quote(d.Table) + " LEFT JOIN (SELECT ticket_id AS `_ticketd_id`,revision AS " + sideRevision + ",deleted AS " +
 		sideDeleted +
 		" FROM " + quote(d.Side) + ") AS `_ticketd` ON `_ticketd_id`=" + quote(d.Key)
-}
-
-// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
-func (db *DB) proveOwn(ctx context.Context) error {
-	if db.config.Revision != DefaultRevision {
-		return nil
-	}
-	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
-		return err
-	}
-	return fmt.Errorf("there is no table %s%s, so the column %s may be another plugin's; run ticketd migrate",
-		db.config.Table, sequenceSuffix, db.config.Revision)
-}
-
-// theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
-// column that is no JSON.
-func (c Config) theirs(col *described, mapped, jsonText bool) bool {
-	if strings.EqualFold(col.name, c.Extra) {
-		return col.dataType != "json" && !jsonText
-	}
-	return strings.EqualFold(col.name, c.Revision) && mapped
 }
 
 // purpose is what a batch does to its tickets. Rows of one batch have one purpose.
@@ -367,8 +344,8 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 	var unsure []*row
 	for i := range rows {
 		r := &rows[i]
-		if query := s.updateBeside(r.deletion); query != "" {
-			result, err := w.exec(ctx, tx, query, s.updateBesideArgs(r)...)
+		if query, args := s.updateBeside(r); query != "" {
+			result, err := w.exec(ctx, tx, query, args...)
 			if err != nil {
 				return err
 			}
@@ -398,74 +375,4 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 func (w *write) present(ctx context.Context, q querier, d *table.Definition, of []*row) (map[ticket.ID]revision, error) {
 	key := quote(d.Key)
 	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(d.Table)+" WHERE "+key+" IN ", "", of)
-}
-
-// besideHead and besideTail enclose the rows of an upsert without a revision:
-//
-//	INSERT INTO `t` (`id`,`a`) VALUES (IF(LAST_INSERT_ID(all)=0,0,?),?),(?,?),… ON DUPLICATE KEY UPDATE
-//	  `a`=IF(VALUES(`id`)=`id`,VALUES(`a`),`a`),
-//	  `id`=IF(VALUES(`id`)=`id`,`id`,IF(LAST_INSERT_ID(some)=0,0,`id`))
-//
-// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
-// index.
-func (s *statements) besideHead() string { return s.insertInto(s.key) }
-
-func (s *statements) besideTail() string {
-	same := "VALUES(" + s.key + ")=" + s.key
-	return s.onDuplicate(same+s.andPresent()) +
-		s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))"
-}
-
-// andPresent continues a condition: the row carries no mark of a deletion. A group that assigns the mark itself has no such
-// condition, as assignments run from left to right.
-func (s *statements) andPresent() string {
-	if s.mark == nil {
-		return ""
-	}
-	if slices.Contains(s.columns, quote(s.mark.Name)) {
-		return ""
-	}
-	return " AND " + present(s.mark)
-}
-
-// insertBeside returns the statement for the rows and its arguments, the removed paths last.
-func (s *statements) insertBeside(head, tail string, rows []row) (query string, args []any) {
-	return s.insert(head, tail, rows, "IF(LAST_INSERT_ID("+allMark+")=0,0,?)", "?", func(args []any, r *row) []any {
-		return append(args, int64(r.id))
-	})
-}
-
-// updateBeside returns the UPDATE of one row, empty where the group changes no column.
-func (s *statements) updateBeside(deletion bool) string {
-	sets := make([]string, 0, len(s.columns)+1)
-	for _, c := range s.columns {
-		sets = append(sets, c+"=?")
-	}
-	if extra := s.withExtra("?"); extra != "" {
-		sets = append(sets, s.extra+"="+extra)
-	}
-	if len(sets) == 0 {
-		return ""
-	}
-	query := "UPDATE " + s.table + " SET " + strings.Join(sets, ",") + " WHERE " + s.key + "=?"
-	if !deletion {
-		query += s.andPresent()
-	}
-	return query
-}
-
-func (s *statements) updateBesideArgs(r *row) []any {
-	args := append(make([]any, 0, len(r.values)+2), r.values...)
-	return append(s.appendRemoval(args), int64(r.id))
-}
-
-// tableExists looks for a table of the database.
-func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
-	var n int
-	err := db.pool.QueryRowContext(ctx,
-		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", name).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("look for table %s: %w", name, err)
-	}
-	return n > 0, nil
 }

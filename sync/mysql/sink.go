@@ -77,7 +77,7 @@ func refusedByData(results []flush.Result) []int {
 
 // write brings the changes as the definition lays them out.
 func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.Claim) ([]flush.Result, error) {
-	packet, err := s.db.maxPacket(ctx)
+	packet, err := s.maxPacket(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +100,19 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.C
 		}
 	}
 	return w.results, w.settleUnfit()
+}
+
+// maxPacket returns the largest statement that the server takes, in bytes.
+func (s *Sink) maxPacket(ctx context.Context) (int, error) {
+	if n := s.db.packet.Load(); n > 0 {
+		return int(n), nil
+	}
+	var n int64
+	if err := s.db.pool.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&n); err != nil {
+		return 0, s.db.failure("read max_allowed_packet", err)
+	}
+	s.db.packet.Store(n)
+	return int(n), nil
 }
 
 // write is one call of [Sink.Write] under way.
@@ -136,8 +149,9 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.C
 		return nil, err
 	}
 	for fresh := false; ; fresh = true {
-		p := newPlan(d)
-		p.gone = gone
+		p := &plan{
+			definition: d, byShape: make(map[string]*group), gone: gone, now: ticket.Revision(time.Now().UnixMicro()),
+		}
 		clear(w.results)
 		unplaced := false
 		for i := range changes {

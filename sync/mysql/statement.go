@@ -15,11 +15,13 @@ type statements struct {
 	born                        string   // quoted; empty where there is none
 	group                       *group
 	mark                        *table.Column // of a soft delete; nil where the table has none
+	beside                      bool          // the revision is in the side table
 }
 
 func newStatements(d *table.Definition, g *group) *statements {
 	s := &statements{
 		table: quote(d.Table), key: quote(d.Key), revision: quote(d.Revision), extra: quote(d.Extra), group: g,
+		beside:  d.Side != "",
 		columns: make([]string, len(g.columns)),
 	}
 	for i, column := range g.columns {
@@ -59,9 +61,17 @@ func (s *statements) limits() string {
 // LAST_INSERT_ID(mark), which is never 0, leaves a mark in the server's answer: all where the statement begins, some where the
 // guard kept a row from being written. If the answer is all, the revisions need not be read back. Whatever else changes that
 // answer (a trigger, another column that counts by itself) makes it another one, and they are read.
-func (s *statements) head() string { return s.insertInto(s.key, s.revision) }
+func (s *statements) head() string {
+	if s.beside {
+		return s.besideHead()
+	}
+	return s.insertInto(s.key, s.revision)
+}
 
 func (s *statements) tail() string {
+	if s.beside {
+		return s.besideTail()
+	}
 	guard := "VALUES(" + s.key + ")=" + s.key + " AND VALUES(" + s.revision + ")>" + s.revision + s.limits()
 	return s.onDuplicate(guard) + s.revision + "=IF(" + guard + ",VALUES(" + s.revision + ")," +
 		"IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.revision + "))"
@@ -161,13 +171,6 @@ func (s *statements) update() string {
 	return b.String()
 }
 
-func (s *statements) updateArgs(r *row) []any {
-	args := make([]any, 0, len(r.values)+4)
-	args = append(args, r.values...)
-	args = s.appendRemoval(args)
-	return append(args, int64(r.revision), int64(r.id), int64(r.revision))
-}
-
 // keys is the list of the rows' ids for IN (…).
 func keys(rows []*row) (list string, args []any) {
 	args = make([]any, len(rows))
@@ -175,4 +178,99 @@ func keys(rows []*row) (list string, args []any) {
 		args[i] = int64(rows[i].id)
 	}
 	return "(" + strings.Repeat("?,", len(rows)-1) + "?)", args
+}
+
+// besideHead and besideTail enclose the rows of an upsert without a revision:
+//
+//	INSERT INTO `t` (`id`,`a`) VALUES (IF(LAST_INSERT_ID(all)=0,0,?),?),(?,?),… ON DUPLICATE KEY UPDATE
+//	  `a`=IF(VALUES(`id`)=`id`,VALUES(`a`),`a`),
+//	  `id`=IF(VALUES(`id`)=`id`,`id`,IF(LAST_INSERT_ID(some)=0,0,`id`))
+//
+// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
+// index.
+func (s *statements) besideHead() string { return s.insertInto(s.key) }
+
+func (s *statements) besideTail() string {
+	same := "VALUES(" + s.key + ")=" + s.key
+	return s.onDuplicate(same+s.andPresent()) +
+		s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))"
+}
+
+// andPresent continues a condition: the row carries no mark of a deletion. A group that assigns the mark itself has no such
+// condition, as assignments run from left to right.
+func (s *statements) andPresent() string {
+	if s.mark == nil {
+		return ""
+	}
+	if slices.Contains(s.columns, quote(s.mark.Name)) {
+		return ""
+	}
+	return " AND " + present(s.mark)
+}
+
+// insertBeside returns the statement for the rows and its arguments, the removed paths last.
+func (s *statements) insertBeside(head, tail string, rows []row) (query string, args []any) {
+	return s.insert(head, tail, rows, "IF(LAST_INSERT_ID("+allMark+")=0,0,?)", "?", func(args []any, r *row) []any {
+		return append(args, int64(r.id))
+	})
+}
+
+// updateBeside returns the UPDATE of one row with its arguments; the query is empty where the group changes no column.
+func (s *statements) updateBeside(r *row) (query string, args []any) {
+	sets := make([]string, 0, len(s.columns)+1)
+	for _, c := range s.columns {
+		sets = append(sets, c+"=?")
+	}
+	if extra := s.withExtra("?"); extra != "" {
+		sets = append(sets, s.extra+"="+extra)
+	}
+	if len(sets) == 0 {
+		return "", nil
+	}
+	query = "UPDATE " + s.table + " SET " + strings.Join(sets, ",") + " WHERE " + s.key + "=?"
+	if !r.deletion {
+		query += s.andPresent()
+	}
+	args = append(make([]any, 0, len(r.values)+2), r.values...)
+	return query, append(s.appendRemoval(args), int64(r.id))
+}
+
+// withExtra returns the assignment of the extra column with the patch, as the server sees it; empty where the group leaves the
+// column alone. A text that is no JSON has no field to remove.
+func (s *statements) withExtra(patch string) string {
+	switch n := len(s.group.removal); {
+	case s.group.extra:
+		return s.merged(patch)
+	case n > 0:
+		return "IF(JSON_VALID(" + s.extra + "),JSON_REMOVE(" + s.extra + strings.Repeat(",?", n) + ")," + s.extra + ")"
+	default:
+		return ""
+	}
+}
+
+// rowless are the statements of the group without a row.
+func (s *statements) rowless(d *table.Definition) []string {
+	var sets []string
+	names := append([]string{s.key}, s.columns...)
+	if s.group.extra {
+		names = append(names, s.extra)
+	}
+	if d.Side == "" {
+		names = append(names, s.revision)
+	}
+	for _, name := range names[1:] {
+		sets = append(sets, name+"="+name)
+	}
+	var all []string
+	if len(sets) > 0 {
+		all = append(all, "UPDATE "+s.table+" SET "+strings.Join(sets, ",")+" WHERE FALSE")
+	}
+	if s.group.insertable {
+		if s.born != "" {
+			names = append(names, s.born)
+		}
+		all = append(all, "INSERT INTO "+s.table+" ("+strings.Join(names, ",")+") SELECT NULL"+
+			strings.Repeat(",NULL", len(names)-1)+" FROM DUAL WHERE FALSE")
+	}
+	return append(all, besides(d)...)
 }

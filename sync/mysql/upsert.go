@@ -24,9 +24,6 @@ type querier interface {
 func (w *write) group(ctx context.Context, g *group) error {
 	s := newStatements(w.definition, g)
 	head, tail := s.head(), s.tail()
-	if w.definition.Side != "" {
-		head, tail = s.besideHead(), s.besideTail()
-	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
 	rowless := s.rowless(w.definition)
@@ -129,6 +126,13 @@ func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows [
 		w.stored(r, r.revision)
 	}
 	return open, nil
+}
+
+func (s *statements) updateArgs(r *row) []any {
+	args := make([]any, 0, len(r.values)+4)
+	args = append(args, r.values...)
+	args = s.appendRemoval(args)
+	return append(args, int64(r.revision), int64(r.id), int64(r.revision))
 }
 
 // verify reads the rows whose outcome is open. One that is not there either was not insertable, or was deleted by hand at
@@ -252,4 +256,42 @@ func pointers(rows []row) []*row {
 		all[i] = &rows[i]
 	}
 	return all
+}
+
+// revision is what a column of revisions holds. Others can write into the table, and a number that no revision can be, once
+// believed, would be the least of all later ones: so it counts as 0, as that of a row which ticketd has never written.
+type revision struct {
+	ticket.Revision
+
+	odd string // what the column holds instead of a revision
+}
+
+// Scan implements [sql.Scanner].
+func (r *revision) Scan(src any) error {
+	var text string
+	switch src := src.(type) {
+	case []byte:
+		text = string(src)
+	case nil:
+		text = "0"
+	default:
+		text = fmt.Sprint(src)
+	}
+	read, refused := ticket.ParseRevision(text)
+	*r = revision{Revision: read}
+	if refused != nil {
+		r.odd = text
+	}
+	return nil
+}
+
+// refuseOdd ends a change that a row's number keeps out, which is no revision.
+func (w *write) refuseOdd(r *row, odd string) {
+	table, key, column := w.definition.Table, w.definition.Key, w.definition.Revision
+	if side := w.definition.Side; side != "" {
+		table, key, column = side, "ticket_id", sideRevisionColumn
+	}
+	w.refuse(r, &flush.Refusal{Code: errOutOfRange, Reason: fmt.Sprintf("the row's revision is %.40s, which something else than "+
+		"ticketd has written, as none can be above %d: UPDATE %s SET %s = 0 WHERE %s = %d, then retry the dead letter",
+		odd, int64(ticket.Ceiling), quote(table), quote(column), quote(key), int64(r.id))})
 }
