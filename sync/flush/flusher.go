@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -130,6 +131,26 @@ func (f *Flusher) run(ctx context.Context) {
 	}
 }
 
+// round claims what is due, once, and moves it. It says whether the claim was full, so that more is likely to wait. Its error
+// wraps [ErrLocked] where nothing at all could be written because of that.
+func (f *Flusher) round(ctx context.Context) (full bool, moved Moved, err error) {
+	claims, err := f.queue.Claim(ctx, time.Now(), f.opts.Batch, f.opts.Lease)
+	if err != nil {
+		return false, Moved{}, err
+	}
+	fresh, again, early := f.locked.divide(time.Now(), claims)
+	if len(early) > 0 { // a write has made them due before the pause is over
+		err = f.release(ctx, early)
+	}
+	if err == nil {
+		moved, err = f.moveApart(ctx, fresh, again)
+	}
+	if err == nil && moved.Flushed+moved.Dead == 0 && len(fresh) > 0 {
+		err = moved.lockedError()
+	}
+	return len(claims) >= f.opts.Batch, moved, err
+}
+
 // nextRound asks the queue what is due next.
 func (f *Flusher) nextRound(ctx context.Context, last time.Time) time.Time {
 	next := time.Now().Add(f.opts.Poll)
@@ -154,4 +175,26 @@ func (f *Flusher) backOff(ctx context.Context, last time.Duration, err error) ti
 	}
 	grown := min(max(2*last, firstPause), f.opts.MaxPause)
 	return grown/2 + rand.N(grown/2+1)
+}
+
+// planned is when the next round starts, shared between the loop, which sets it, and the writers, which may pull it nearer.
+type planned struct {
+	nanos atomic.Int64
+}
+
+func (p *planned) set(t time.Time) { p.nanos.Store(t.UnixNano()) }
+
+func (p *planned) at() time.Time { return time.Unix(0, p.nanos.Load()) }
+
+// pull moves the next round to t where that is sooner, and says whether it was.
+func (p *planned) pull(t time.Time) bool {
+	for {
+		at := p.nanos.Load()
+		if t.UnixNano() >= at {
+			return false
+		}
+		if p.nanos.CompareAndSwap(at, t.UnixNano()) {
+			return true
+		}
+	}
 }

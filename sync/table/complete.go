@@ -107,3 +107,6 @@ func (c *Column) stamp(now time.Time) ticket.Value {
 		return ticket.Text(c.formatTime(now))
 	}
 }
+
+// formatTime writes a time as the column holds it.
+func (c *Column) formatTime(t time.Time) string { return string(c.appendTime(nil, t.UTC())) }

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"unicode/utf8"
 )
 
 // Definition is what the live table says of itself. It is made by reading the database or from JSON, and is not changed
@@ -95,13 +95,52 @@ func (d *Definition) IsInteger(field string) bool {
 	}
 }
 
-// nearMiss returns what an unknown field's name collides with but for the case of its letters. Column names do not
-// distinguish case and Redis does, so that "Status" would become a second, silent status.
-func (d *Definition) nearMiss(name string) (string, bool) {
-	for i := range d.Columns {
-		if strings.EqualFold(d.Columns[i].Field, name) {
-			return d.Columns[i].Field, true
+// The widest that either database has of each limit.
+const (
+	mostBits      = 64
+	mostPrecision = 255 // of FLOAT(M,D); DECIMAL has at most 65
+	mostBinary    = 255 // bytes; more is VARBINARY
+	mostBytes     = 1<<32 - 1
+	mostMembers   = 64 // of a SET
+	mostDepth     = 1000
+)
+
+// valid refuses limits that no table has, as a definition that was kept on disk may be damaged. The rules count on them.
+func (c *Column) valid() error {
+	least := 0
+	if c.Kind == Integer || c.Kind == Bit {
+		least = 1
+	}
+	for _, limit := range []struct {
+		name           string
+		n, least, most int
+	}{
+		{"bits", c.Bits, least, mostBits},
+		{"precision", c.Precision, 0, mostPrecision},
+		{"scale", c.Scale, 0, max(c.Precision, 0)},
+		{"max_chars", c.MaxChars, 0, mostBytes},
+		{"max_bytes", c.MaxBytes, 0, c.mostBytes()},
+		{"digits", c.Digits, 0, microDigits},
+		{"depth", c.Depth, 0, mostDepth},
+		{"characters without an end", utf8.RuneCountInString(c.Characters) % 2, 0, 0},
+	} {
+		if limit.n < limit.least || limit.n > limit.most {
+			return fmt.Errorf("%s is %d, not %d to %d", limit.name, limit.n, limit.least, limit.most)
 		}
 	}
-	return "", false
+	if c.Kind == Float && c.Bits != 32 && c.Bits != 64 {
+		return fmt.Errorf("a float of %d bits", c.Bits)
+	}
+	if c.Kind == Set && len(c.Members) > mostMembers {
+		return fmt.Errorf("a set of %d members, more than %d", len(c.Members), mostMembers)
+	}
+	return nil
+}
+
+// mostBytes is what a value may be filled up to or hold.
+func (c *Column) mostBytes() int {
+	if c.Kind == Binary {
+		return mostBinary
+	}
+	return mostBytes
 }

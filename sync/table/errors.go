@@ -2,8 +2,6 @@ package table
 
 import (
 	"fmt"
-
-	"github.com/ticketd/ticketd/internal/ticket"
 )
 
 // Rule names what a refused value broke. The names are stable: clients may compare them.
@@ -36,9 +34,4 @@ type FieldError struct {
 
 func (e *FieldError) Error() string {
 	return fmt.Sprintf("field %q: %s", e.Field, e.Reason)
-}
-
-// refuse makes the error for a value that breaks a rule of the column.
-func (c *Column) refuse(rule Rule, format string, args ...any) (ticket.Value, error) {
-	return ticket.Null, &FieldError{Field: c.Field, Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
