@@ -12,7 +12,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// moveApart moves first what should not have to wait, then the tickets whose rows were locked the last time.
+// moveApart moves first the tickets that need not wait, then the tickets whose rows were locked at the last try.
 func (f *Flusher) moveApart(ctx context.Context, fresh, again []store.Claim) (Moved, error) {
 	moved, err := f.move(ctx, fresh)
 	if err != nil {
@@ -23,19 +23,19 @@ func (f *Flusher) moveApart(ctx context.Context, fresh, again []store.Claim) (Mo
 	return moved, err
 }
 
-// Moved counts what became of claims.
+// Moved counts the outcomes of claims.
 type Moved struct {
 	// Flushed tickets are in the sink.
 	Flushed int
-	// Dead tickets were refused by the sink and parked.
+	// Dead tickets are tickets that the sink refused and the flusher parked.
 	Dead int
-	// Later are tickets whose rows stay locked by others: still dirty, to be tried again.
+	// Later are tickets whose rows other clients hold locked: still dirty, to be retried.
 	Later []ticket.ID
 
 	reason error // of the last of Later
 }
 
-// LockedError names the tickets whose rows others hold locked. It wraps [ErrLocked] and what the sink said.
+// LockedError names the tickets whose rows other clients hold locked. It wraps [ErrLocked] and the sink's error.
 type LockedError struct {
 	IDs    []ticket.ID
 	Reason error
@@ -45,7 +45,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason)
 }
 
-// Names are the first of the tickets, for people.
+// Names lists the first of the tickets, for messages.
 func (e *LockedError) Names() string {
 	const most = 10
 	ids := make([]string, 0, most)
@@ -59,7 +59,7 @@ func (e *LockedError) Names() string {
 	return names
 }
 
-// Unwrap lets [errors.Is] find both.
+// Unwrap lets [errors.Is] find [ErrLocked] and the reason.
 func (e *LockedError) Unwrap() []error { return []error{ErrLocked, e.Reason} }
 
 func (m *Moved) add(more Moved) {
@@ -71,7 +71,7 @@ func (m *Moved) add(more Moved) {
 	}
 }
 
-// lockedError says which tickets are left; nil where none is.
+// lockedError names the tickets that are left; nil if no ticket is left.
 func (m *Moved) lockedError() error {
 	if len(m.Later) == 0 {
 		return nil
@@ -79,8 +79,8 @@ func (m *Moved) lockedError() error {
 	return &LockedError{IDs: m.Later, Reason: m.reason}
 }
 
-// move brings claims to the sink, acks what arrived, parks what was refused, and leaves what is locked for later. On error the
-// claims are released: they are due again at once.
+// move writes claims to the sink, acks stored tickets, parks refused tickets, and leaves locked tickets for later. On error move
+// releases the claims: they are due again at once.
 func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error) {
 	if len(claims) == 0 {
 		return Moved{}, nil
@@ -98,8 +98,8 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	var receipts []store.Receipt
 	var letters, void []ticket.Letter
 	var again []store.Claim
-	var left Moved       // with Later alone
-	var rest []ticket.ID // of these only the oldest changes were claimed
+	var left Moved       // only with Later
+	var rest []ticket.ID // tickets of which only the oldest changes were claimed
 	for i, result := range results {
 		claim := &claims[i]
 		switch {
@@ -136,13 +136,13 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	}
 	moved.add(left)
 	newer, err := f.moveRest(ctx, rest)
-	newer.Flushed = -newer.Dead - len(newer.Later) // a ticket counts once, by the last part of it
+	newer.Flushed = -newer.Dead - len(newer.Later) // a ticket counts once, by its last part
 	moved.add(newer)
 	return moved, err
 }
 
-// tryWhole writes tickets whole that the sink refused in part: the oldest changes alone may be a row that never was,
-// which a column without a default or a CHECK constraint does not take.
+// tryWhole writes the whole of tickets whose oldest changes the sink refused: the oldest changes alone may form a row that never
+// existed, which a column without a default or a CHECK constraint rejects.
 func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []Result) error {
 	var at []int
 	var whole []store.Claim
@@ -165,7 +165,7 @@ func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []
 	return nil
 }
 
-// moveRest moves the newer changes of tickets whose oldest have arrived.
+// moveRest moves the newer changes of tickets whose oldest changes are in the sink.
 func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	if len(ids) == 0 {
 		return Moved{}, nil
@@ -177,8 +177,8 @@ func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) 
 	return f.move(ctx, claims)
 }
 
-// settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken. Rows count
-// from the sink's answer on: whoever sees that nothing is dirty any more finds all of them counted.
+// settle reports the outcomes to the queue. A stopping daemon still reports what the sink has taken. settle counts rows right
+// after the sink's answer, so that an observer who sees no dirty ticket finds all rows counted.
 func (f *Flusher) settle(
 	ctx context.Context, receipts []store.Receipt, letters, void []ticket.Letter, again []store.Claim,
 ) (Moved, error) {
@@ -197,8 +197,8 @@ func (f *Flusher) settle(
 	return Moved{Flushed: len(receipts) + len(void), Dead: len(letters)}, nil
 }
 
-// giveUp forgets deletions that are void, as an operator does who drops a dead letter: the queue then reads the id's ticket from
-// the sink, and no tombstone is left of it.
+// giveUp drops void deletions as an operator drops a dead letter: the queue then reads the id's ticket from the sink and keeps
+// no tombstone.
 func (f *Flusher) giveUp(ctx context.Context, void []ticket.Letter) error {
 	if len(void) == 0 {
 		return nil
@@ -214,10 +214,10 @@ func (f *Flusher) giveUp(ctx context.Context, void []ticket.Letter) error {
 	return err
 }
 
-// settleTimeout bounds the acks of a round: beyond it the lease brings the claims back.
+// settleTimeout bounds the acks of a round: later the lease returns the claims.
 const settleTimeout = 5 * time.Second
 
-// release gives claims back, also when the daemon is stopping.
+// release returns claims to the queue, also while the daemon stops.
 func (f *Flusher) release(ctx context.Context, claims []store.Claim) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
@@ -225,16 +225,17 @@ func (f *Flusher) release(ctx context.Context, claims []store.Claim) error {
 }
 
 const (
-	// firstLocked is the pause before a locked row is tried again; each further one doubles it, up to [Options.MaxPause].
+	// firstLocked is the pause before a locked row is tried again; each further failure doubles the pause, up to
+	// [Options.MaxPause].
 	firstLocked = time.Second
-	// forgetLocked is how long after its pause a ticket is still taken for locked. Another daemon may have brought it.
+	// forgetLocked is how long after its pause a ticket still counts as locked. Another daemon may have flushed the ticket.
 	forgetLocked = time.Minute
-	// maxLocked bounds how many are remembered.
+	// maxLocked bounds the number of remembered tickets.
 	maxLocked = 10_000
 )
 
-// locked remembers which tickets' rows others hold in the sink, so that they are neither tried all the time nor together with
-// tickets that need not wait for them. What it forgets, with the process at the latest, costs no more than another wait. The
+// locked remembers the tickets whose rows other clients hold locked in the sink, so that the flusher tries these tickets neither
+// all the time nor together with free tickets. A forgotten ticket costs only another wait; the memory ends with the process. The
 // zero value is ready.
 type locked struct {
 	mu   sync.Mutex
@@ -246,11 +247,11 @@ type pausing struct {
 	pause time.Duration
 }
 
-// add notes a ticket whose row is locked and returns when it is to be tried again.
+// add notes a ticket whose row is locked and returns the time of the next try.
 func (l *locked) add(id ticket.ID, now time.Time, most time.Duration) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.rows == nil || len(l.rows) >= maxLocked { // more than that: who holds them holds the whole table
+	if l.rows == nil || len(l.rows) >= maxLocked { // so many locked rows: a client holds the whole table
 		l.rows = make(map[ticket.ID]pausing)
 	}
 	pause := min(max(2*l.rows[id].pause, firstLocked), most)
@@ -258,17 +259,17 @@ func (l *locked) add(id ticket.ID, now time.Time, most time.Duration) time.Time 
 	return now.Add(pause)
 }
 
-// remove notes that a ticket's row is not locked any more.
+// remove notes that a ticket's row is free again.
 func (l *locked) remove(id ticket.ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.rows, id)
 }
 
-// errPausing stands for what the sink said of a row that is not tried again yet.
-var errPausing = errors.New("they were not taken at the last try, and are tried again soon")
+// errPausing is the reason for rows whose pause is not over.
+var errPausing = errors.New("locked at the last try; the next try follows soon")
 
-// any says whether rows are locked as far as is known.
+// any says whether a row is known to be locked.
 func (l *locked) any(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -281,8 +282,8 @@ func (l *locked) any(now time.Time) bool {
 	return false
 }
 
-// divide sorts claims into those of which nothing is known, those that were locked and are to be tried again, and those whose
-// pause is not over, which become due when it is.
+// divide sorts claims: fresh are not known to be locked, again were locked and are tried again, early are locked tickets whose
+// pause is not over; these become due at its end.
 func (l *locked) divide(now time.Time, claims []store.Claim) (fresh, again, early []store.Claim) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -409,7 +409,7 @@ func (db *DB) OddRevisions() string {
 	for _, id := range slices.Sorted(maps.Keys(db.odd.rows)) {
 		found = append(found, fmt.Sprintf("ticket %d: %.40s", int64(id), db.odd.rows[id]))
 	}
-	return "rows of " + db.config.Table + " have a revision that something else than ticketd has written, as none can be above " +
-		ticket.Ceiling.String() + " (" + strings.Join(found, ", ") + "): it counts as 0, and changes of these tickets become dead " +
-		"letters, whose reason says how to set it right"
+	return "rows of " + db.config.Table + " have a number that is no revision, written by another program: no revision is above " +
+		ticket.Ceiling.String() + " (" + strings.Join(found, ", ") + "): the number counts as 0, and changes of these tickets become " +
+		"dead letters, whose reason gives the correction"
 }

@@ -71,7 +71,7 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 		err = db.proveOwn(ctx)
 	}
 	if err == nil && !unique {
-		err = fmt.Errorf("column %s has no unique index of its own; add one", db.config.Key)
+		err = fmt.Errorf("column %s has no unique index of its own; add a unique index", db.config.Key)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
@@ -129,7 +129,7 @@ func (db *DB) assemble(
 		return nil, fmt.Errorf("no revision column %s; run ticketd migrate", c.Revision)
 	}
 	for column, field := range fields {
-		return nil, fmt.Errorf("the column map names the column %s for the field %q, which is not there", column, field)
+		return nil, fmt.Errorf("the column map names the column %s for the field %q, but the table has no such column", column, field)
 	}
 	return d, d.Prepare()
 }

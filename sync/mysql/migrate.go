@@ -74,7 +74,7 @@ func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err erro
 		return nil, db.failure("migrate: lock", err)
 	}
 	if got.Int64 != 1 {
-		return nil, fmt.Errorf("mysql: another migration of %s has been running for %d s; try again when it is over",
+		return nil, fmt.Errorf("mysql: another migration of %s has been running for %d s; try again after its end",
 			db.config.Table, lockSeconds)
 	}
 	return func() {
@@ -148,7 +148,7 @@ func (m *migration) tickets(ctx context.Context) error {
 	case there:
 		return m.existing(ctx)
 	case !m.config.standard():
-		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
+		return errors.New("the table does not exist, and the config describes a table that is not ticketd's own; " +
 			"correct the name, or make the table first")
 	}
 	if err := m.notRenamed(ctx); err != nil {
@@ -233,7 +233,7 @@ func (m *migration) wanted(ctx context.Context) (shape, error) {
 	create := strings.Replace(m.schema(phpclient.Schema)[createTickets],
 		"CREATE TABLE IF NOT EXISTS "+quote(m.config.Table), "CREATE TEMPORARY TABLE "+quote(model), 1)
 	if _, err := m.conn.ExecContext(ctx, create); err != nil {
-		return shape{}, fmt.Errorf("make a temporary table to compare with (it needs CREATE TEMPORARY TABLES): %w", err)
+		return shape{}, fmt.Errorf("make a temporary table to compare with (the user needs CREATE TEMPORARY TABLES): %w", err)
 	}
 	want, err := m.show(ctx, model)
 	_, dropErr := m.conn.ExecContext(context.WithoutCancel(ctx), "DROP TEMPORARY TABLE "+quote(model))
@@ -355,7 +355,7 @@ func (m *migration) existing(ctx context.Context) error {
 		return fmt.Errorf("look at the table: %w", err)
 	}
 	if strings.Contains(kind, "VIEW") {
-		return errors.New("it is a view, which takes no rows: set table to the table behind it, or to a name of ticketd's own")
+		return errors.New("the name belongs to a view, which takes no rows: set table to the table behind the view, or to a name of ticketd's own")
 	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil {

@@ -399,7 +399,7 @@ func (db *DB) markings(d *table.Definition) []marking {
 // has, or by its last change where that is before. Of a deleted ticket that has no row any more it is the deletion. Ids that the
 // table does not know are left out.
 func (db *DB) Born(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error) {
-	const operation = "look since when there are tickets"
+	const operation = "look up the age of tickets"
 	d, err := db.known(ctx)
 	if err != nil {
 		return nil, err

@@ -257,7 +257,7 @@ func (w *write) settleDoubted() error {
 		return nil
 	}
 	if !w.passed && (len(w.doubted) > 1 || w.lone.Swap(true)) {
-		return fmt.Errorf("mysql: write: %w: no ticket is taken, though the table is as it was; look at its triggers: %w",
+		return fmt.Errorf("mysql: write: %w: the server takes no ticket, though the table is unchanged; check its triggers: %w",
 			flush.ErrSinkDown, w.doubted[0].err)
 	}
 	for i := range w.doubted {
@@ -344,7 +344,7 @@ func (w *write) settleUnfit() error {
 	for i := range w.unfit {
 		u := &w.unfit[i]
 		w.misfits.add(u.rows)
-		w.later(u.rows, fmt.Errorf("mysql: other rows are taken, and this one is not: %w", u.err))
+		w.later(u.rows, fmt.Errorf("mysql: the server takes other rows, but not this row: %w", u.err))
 	}
 	return nil
 }

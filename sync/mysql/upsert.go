@@ -291,7 +291,7 @@ func (w *write) refuseOdd(r *row, odd string) {
 	if side := w.definition.Side; side != "" {
 		table, key, column = side, "ticket_id", sideRevisionColumn
 	}
-	w.refuse(r, &flush.Refusal{Code: errOutOfRange, Reason: fmt.Sprintf("the row's revision is %.40s, which something else than "+
-		"ticketd has written, as none can be above %d: UPDATE %s SET %s = 0 WHERE %s = %d, then retry the dead letter",
+	w.refuse(r, &flush.Refusal{Code: errOutOfRange, Reason: fmt.Sprintf("the row's revision is %.40s, which another program than "+
+		"ticketd has written, as no revision is above %d: UPDATE %s SET %s = 0 WHERE %s = %d, then retry the dead letter",
 		odd, int64(ticket.Ceiling), quote(table), quote(column), quote(key), int64(r.id))})
 }

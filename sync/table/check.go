@@ -16,13 +16,12 @@ import (
 // maxNameChars bounds the name of a field without a column, in characters: as long as a column's name may be.
 const maxNameChars = 64
 
-// deletedAt is the field that marks a deletion in ticketd's own table. It is refused in tables without it, too: there a deletion
-// removes the row, and the field would be one of the extra fields that says nothing.
+// deletedAt is the field that marks a deletion in ticketd's own table. The package rejects the field in tables without the
+// column, too: there a deletion removes the row, and the field would be an extra field without a meaning.
 const deletedAt = "deleted_at"
 
-// Check refuses, with a [*FieldError], the first field that the table would refuse, and rewrites in place the values
-// that the database would hold as another text. The fields are returned for convenience; nothing is allocated for
-// values that stay as they are.
+// Check rejects, with a [*FieldError], the first field that the table would refuse, and rewrites in place the values that the
+// database would hold as another text. Check returns the fields for convenience; unchanged values need no allocation.
 func (d *Definition) Check(fields ticket.Fields) (ticket.Fields, error) {
 	for i := range fields {
 		f := &fields[i]
@@ -45,7 +44,7 @@ func (d *Definition) Check(fields ticket.Fields) (ticket.Fields, error) {
 	return fields, nil
 }
 
-// checkExtra judges a field without a column.
+// checkExtra checks a field without a column.
 func (d *Definition) checkExtra(f *ticket.Field) error {
 	refuse := func(rule Rule, reason string) error {
 		return &FieldError{Field: f.Name, Rule: rule, Reason: reason}
@@ -76,7 +75,7 @@ func (d *Definition) checkExtra(f *ticket.Field) error {
 	return nil
 }
 
-// check judges a value for the column and returns it as the database will hold it.
+// check checks a value for the column and returns the value as the database will hold it.
 func (c *Column) check(v ticket.Value) (ticket.Value, error) {
 	if c.Generated {
 		return c.refuse(RuleComputed, "the table computes this column itself")
@@ -111,8 +110,8 @@ func (c *Column) check(v ticket.Value) (ticket.Value, error) {
 	}
 }
 
-// nearMiss returns what an unknown field's name collides with but for the case of its letters. Column names do not
-// distinguish case and Redis does, so that "Status" would become a second, silent status.
+// nearMiss returns the field whose name differs from an unknown field's name only in case. Column names do not distinguish case
+// but Redis does, so "Status" would become a second, silent status.
 func (d *Definition) nearMiss(name string) (string, bool) {
 	for i := range d.Columns {
 		if strings.EqualFold(d.Columns[i].Field, name) {
@@ -127,8 +126,8 @@ func (c *Column) refuse(rule Rule, format string, args ...any) (ticket.Value, er
 	return ticket.Null, &FieldError{Field: c.Field, Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }
 
-// checkChars judges CHAR and VARCHAR, whose limit counts characters. Spaces beyond the limit are cut by the database
-// without an error, also in strict mode; CHAR loses all trailing spaces when it is read.
+// checkChars checks CHAR and VARCHAR, whose limit counts characters. The database cuts spaces beyond the limit without an error,
+// also in strict mode; a read of CHAR drops all trailing spaces.
 func (c *Column) checkChars(v ticket.Value) (ticket.Value, error) {
 	if v, err := c.checkEncoding(v); err != nil {
 		return v, err
@@ -152,7 +151,7 @@ func (c *Column) checkChars(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(s[:len(s)-(n-c.MaxChars)]), nil
 }
 
-// checkText judges the TEXT types, whose limit counts bytes; spaces beyond it are cut.
+// checkText checks the TEXT types, whose limit counts bytes; the database cuts spaces beyond the limit.
 func (c *Column) checkText(v ticket.Value) (ticket.Value, error) {
 	if v, err := c.checkEncoding(v); err != nil {
 		return v, err
@@ -167,7 +166,7 @@ func (c *Column) checkText(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(s[:c.MaxBytes]), nil
 }
 
-// checkBytes judges the types without a character set. BINARY is read back padded with zero bytes.
+// checkBytes checks the types without a character set. The database pads BINARY with zero bytes.
 func (c *Column) checkBytes(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	if len(s) > c.MaxBytes {
@@ -179,7 +178,7 @@ func (c *Column) checkBytes(v ticket.Value) (ticket.Value, error) {
 	return v, nil
 }
 
-// checkEncoding refuses what is not UTF-8 and what the column's character set has no code for.
+// checkEncoding rejects text that is not UTF-8 and characters that the column's character set lacks.
 func (c *Column) checkEncoding(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	if ascii(s) && (c.Characters == "" || c.has(0, utf8.RuneSelf-1)) {
@@ -222,16 +221,16 @@ func (c *Column) encodes(r rune) bool {
 	}
 }
 
-// has says whether one range of the column's characters holds all from first to last.
+// has says whether a single range of the column's characters holds all from first to last.
 func (c *Column) has(first, last rune) bool {
 	n := sort.Search(len(c.ranges)/2, func(i int) bool { return c.ranges[2*i+1] >= first })
 	return 2*n < len(c.ranges) && c.ranges[2*n] <= first && last <= c.ranges[2*n+1]
 }
 
-// windows1252 are the characters above U+00FF that the databases' latin1 has: it is Windows-1252 in truth.
+// windows1252 are the characters above U+00FF of the databases' latin1, which is in truth Windows-1252.
 const windows1252 = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 
-// controls1252 are the characters from U+0080 to U+009F that it has: the codes of the others are those of windows1252.
+// controls1252 are the characters of latin1 from U+0080 to U+009F: the other codes of that range belong to windows1252.
 const controls1252 = "\u0081\u008d\u008f\u0090\u009d"
 
 func ascii(s string) bool {
@@ -243,7 +242,7 @@ func ascii(s string) bool {
 	return true
 }
 
-// checkJSON judges JSON columns, also MariaDB's, which are text with a json_valid constraint.
+// checkJSON checks JSON columns, including MariaDB's, which are text with a json_valid constraint.
 func (c *Column) checkJSON(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	switch {
@@ -257,7 +256,7 @@ func (c *Column) checkJSON(v ticket.Value) (ticket.Value, error) {
 	return v, nil
 }
 
-// nesting returns how deeply the arrays and objects of valid JSON are nested.
+// nesting returns the depth of the arrays and objects of valid JSON.
 func nesting(s string) int {
 	deepest, depth, quoted := 0, 0, false
 	for i := 0; i < len(s); i++ {
@@ -277,7 +276,7 @@ func nesting(s string) int {
 	return deepest
 }
 
-// loneSurrogate finds half of a \u pair in valid JSON. RFC 8259 lets it stand, both databases refuse it.
+// loneSurrogate finds half of a \u pair in valid JSON. RFC 8259 allows a lone half; the two databases refuse it.
 func loneSurrogate(s string) bool {
 	for {
 		at := strings.IndexByte(s, '\\')
@@ -298,7 +297,7 @@ func loneSurrogate(s string) bool {
 	}
 }
 
-// escaped reads the \uXXXX at the beginning of s, if there is one.
+// escaped reads a \uXXXX at the beginning of s.
 func escaped(s string) (uint64, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
@@ -307,7 +306,7 @@ func escaped(s string) (uint64, bool) {
 	return n, err == nil
 }
 
-// checkMembers judges the types whose values are named by the table.
+// checkMembers checks the types whose values the table lists.
 func (c *Column) checkMembers(v ticket.Value) (ticket.Value, error) {
 	if c.Kind == Set {
 		return c.checkSet(v)
@@ -315,7 +314,7 @@ func (c *Column) checkMembers(v ticket.Value) (ticket.Value, error) {
 	return c.checkEnum(v)
 }
 
-// checkEnum judges ENUM: a member by its text, or by its position from 1 where no member reads so.
+// checkEnum checks ENUM: a member by its text or, if no member has that text, by its position from 1.
 func (c *Column) checkEnum(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	if i := c.member(s); i >= 0 {
@@ -327,11 +326,11 @@ func (c *Column) checkEnum(v ticket.Value) (ticket.Value, error) {
 	if n, err := strconv.ParseUint(s, 10, 16); err == nil && n >= 1 && int(n) <= len(c.Members) {
 		return ticket.Text(c.Members[n-1]), nil
 	}
-	return c.refuse(RuleMember, "not one of the column's %d members", len(c.Members))
+	return c.refuse(RuleMember, "not a member of the column (it has %d members)", len(c.Members))
 }
 
-// checkSet judges SET: members separated by commas, which the database holds once each and in the table's order, or a
-// number whose bits are the members.
+// checkSet checks SET: members separated by commas, which the database holds once each and in the table's order, or a number
+// whose bits are the members.
 func (c *Column) checkSet(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	var bits uint64
@@ -343,7 +342,7 @@ func (c *Column) checkSet(v ticket.Value) (ticket.Value, error) {
 		if i < 0 {
 			n, err := strconv.ParseUint(s, 10, 64)
 			if err != nil || n>>len(c.Members) != 0 {
-				return c.refuse(RuleMember, "holds what is not one of the column's %d members", len(c.Members))
+				return c.refuse(RuleMember, "holds a value that is not a member of the column (it has %d members)", len(c.Members))
 			}
 			bits, same = n, false
 			break
@@ -388,7 +387,7 @@ func (c *Column) member(s string) int {
 	return -1
 }
 
-// checkOther judges the types that few tables have.
+// checkOther checks the rare types.
 func (c *Column) checkOther(v ticket.Value) (ticket.Value, error) {
 	switch c.Kind {
 	case UUID:
@@ -402,12 +401,12 @@ func (c *Column) checkOther(v ticket.Value) (ticket.Value, error) {
 	}
 }
 
-// hyphens are where those of a UUID stand.
+// hyphens are the positions of the hyphens of a UUID.
 var hyphens = []int{8, 13, 18, 23}
 
 const uuidDigits = 32
 
-// checkUUID judges UUID: 32 hexadecimal digits, with the four hyphens or without any. It is read back in lower case with them.
+// checkUUID checks UUID: 32 hexadecimal digits, with all four hyphens or with no hyphen. A read returns lower case with hyphens.
 func (c *Column) checkUUID(v ticket.Value) (ticket.Value, error) {
 	digits := v.Text()
 	if len(digits) == uuidDigits+len(hyphens) {
@@ -424,7 +423,7 @@ func (c *Column) checkUUID(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(digits[:8] + "-" + digits[8:12] + "-" + digits[12:16] + "-" + digits[16:20] + "-" + digits[20:]), nil
 }
 
-// checkAddress judges INET4 and INET6. Neither takes an address of the other kind, nor a zone.
+// checkAddress checks INET4 and INET6. Each type rejects addresses of the other type, and zones.
 func (c *Column) checkAddress(v ticket.Value) (ticket.Value, error) {
 	address, err := netip.ParseAddr(v.Text())
 	switch {
@@ -437,8 +436,8 @@ func (c *Column) checkAddress(v ticket.Value) (ticket.Value, error) {
 	}
 }
 
-// inet6 writes an address as MariaDB does: the first of the longest runs of zeros, be it a single one, is "::", and an address
-// that holds one of IPv4 ends in that.
+// inet6 writes an address as MariaDB does: the first of the longest runs of zeros, even a single zero, is "::", and an address
+// that holds an IPv4 address ends in that address.
 func inet6(b [16]byte) string {
 	const words = 8
 	word := func(i int) uint64 { return uint64(b[2*i])<<8 | uint64(b[2*i+1]) }

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Definition is what the live table says of itself. It is made by reading the database or from JSON, and is not changed
-// afterwards: it may be used by any number of goroutines. A Definition made by hand needs [Definition.Prepare].
+// Definition is the live table's description of itself. A Definition comes from the database or from JSON and does not change
+// afterwards, so it is safe for concurrent use. A Definition made by hand needs [Definition.Prepare].
 type Definition struct {
 	Table    string `json:"table"`
 	Key      string `json:"key"`      // the column that holds the ticket's id
@@ -16,12 +16,12 @@ type Definition struct {
 	// Side is the table beside this one that holds the tickets' revisions and deletions, for a table that ticketd did not
 	// make. Empty where the revision is a column of the table itself.
 	Side  string `json:"side,omitempty"`
-	Extra string `json:"extra,omitempty"` // the JSON column for fields without a column, where there is one
-	// DeletedAt, CreatedAt and UpdatedAt name the fields of these meanings; empty where the table has no such column.
+	Extra string `json:"extra,omitempty"` // the JSON column for fields without a column; empty without such a column
+	// DeletedAt, CreatedAt and UpdatedAt name the fields of these meanings; empty if the table has no such column.
 	DeletedAt string `json:"deleted_at,omitempty"`
 	CreatedAt string `json:"created_at,omitempty"`
 	UpdatedAt string `json:"updated_at,omitempty"`
-	// Columns are those that hold ticket fields, in the table's order: all but key, revision and extra.
+	// Columns are the columns that hold ticket fields, in the table's order: all but key, revision and extra.
 	Columns []Column `json:"columns"`
 
 	byField  map[string]int
@@ -29,7 +29,7 @@ type Definition struct {
 	computes bool
 }
 
-// Prepare builds the look-ups. It fails where the definition contradicts itself.
+// Prepare builds the look-ups. It returns an error if the definition contradicts itself.
 func (d *Definition) Prepare() error {
 	if d.Table == "" || d.Key == "" || d.Revision == "" {
 		return errors.New("table definition: table, key and revision must be named")
@@ -59,7 +59,7 @@ func (d *Definition) Prepare() error {
 	return nil
 }
 
-// UnmarshalJSON reads a definition that was kept as JSON and prepares it.
+// UnmarshalJSON reads a definition from JSON and prepares the definition.
 func (d *Definition) UnmarshalJSON(data []byte) error {
 	type plain Definition
 	if err := json.Unmarshal(data, (*plain)(d)); err != nil {
@@ -74,14 +74,14 @@ func (d *Definition) Position(field string) (int, bool) {
 	return i, ok
 }
 
-// Required returns the positions of the columns without which no row can be inserted. The caller does not change them.
+// Required returns the positions of the columns that every inserted row needs. The caller must not change the slice.
 func (d *Definition) Required() []int { return d.required }
 
-// Computes says that the table fills in columns which only the database can know (generated columns, expressions as
-// defaults): what [Definition.Complete] returns is then not yet the whole ticket.
+// Computes says that the table fills in columns that only the database can know (generated columns, expressions as defaults):
+// the result of [Definition.Complete] is then not yet the whole ticket.
 func (d *Definition) Computes() bool { return d.computes }
 
-// IsInteger says whether the field is read as an integer. False for a field without a column.
+// IsInteger says whether reads return the field as an integer. False for a field without a column.
 func (d *Definition) IsInteger(field string) bool {
 	i, ok := d.byField[field]
 	if !ok {
@@ -95,7 +95,7 @@ func (d *Definition) IsInteger(field string) bool {
 	}
 }
 
-// The widest that either database has of each limit.
+// The widest limits of either database.
 const (
 	mostBits      = 64
 	mostPrecision = 255 // of FLOAT(M,D); DECIMAL has at most 65
@@ -105,7 +105,7 @@ const (
 	mostDepth     = 1000
 )
 
-// valid refuses limits that no table has, as a definition that was kept on disk may be damaged. The rules count on them.
+// valid refuses limits that no table has: a definition on disk may be damaged, and the rules rely on valid limits.
 func (c *Column) valid() error {
 	least := 0
 	if c.Kind == Integer || c.Kind == Bit {
@@ -137,7 +137,7 @@ func (c *Column) valid() error {
 	return nil
 }
 
-// mostBytes is what a value may be filled up to or hold.
+// mostBytes is the most bytes that a value may hold or be filled up to.
 func (c *Column) mostBytes() int {
 	if c.Kind == Binary {
 		return mostBinary

@@ -17,7 +17,7 @@ const (
 // microDigits are the digits of a second's fraction that the databases can hold.
 const microDigits = 6
 
-// checkTemporal judges the types of dates and times.
+// checkTemporal checks the types of dates and times.
 func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 	switch c.Kind {
 	case Time:
@@ -29,10 +29,10 @@ func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 	}
 }
 
-// checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then
-// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. A number is a Unix time, as PHP's time()
-// returns it, see [parseUnix]. What the column has no room for
-// is cut, not rounded: one database does this and the other that, and a cut time is never later than what was meant.
+// checkDate checks DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then Z or an
+// offset, which moves the time to UTC, the zone of all times in MySQL. A number is a Unix time, as PHP's time() returns it, see
+// [parseUnix]. checkDate cuts a fraction that the column has no room for and does not round: the databases differ, and a cut
+// time is never later than the given time.
 func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	t, ok := parseDate(s)
@@ -65,10 +65,10 @@ func (c *Column) appendTime(b []byte, t time.Time) []byte {
 		return b
 	}
 	const full = ".000000"
-	return t.AppendFormat(b, full[:1+c.Digits]) // formatting with zeros cuts, it does not round
+	return t.AppendFormat(b, full[:1+c.Digits]) // zeros in the form cut and do not round
 }
 
-// parseDate reads a date and, where it follows, a time; the result is in UTC.
+// parseDate reads a date with an optional time; the result is in UTC.
 func parseDate(s string) (time.Time, bool) {
 	s = strings.Trim(s, spaces)
 	year, s, ok := number(s, 4, 4)
@@ -95,8 +95,8 @@ func parseDate(s string) (time.Time, bool) {
 	return t, t.Year() >= 0 && t.Year() <= 9999
 }
 
-// The digits of a Unix time that is taken for one: from 1973 to the year 5138. Eight digits are a date (20240131) to MySQL, and
-// twelve or more a date with a time, or milliseconds.
+// The digits of a number that counts as a Unix time: from 1973 to the year 5138. To MySQL eight digits are a date (20240131),
+// and twelve or more digits are a date with a time, or milliseconds.
 const unixDigitsLeast, unixDigitsMost = 9, 11
 
 // parseUnix reads seconds since 1970, with or without a fraction.
@@ -130,7 +130,7 @@ func parseClock(s string) (clock [3]int, nanos int, rest string, ok bool) {
 	return clock, nanos, s, true
 }
 
-// parseZone reads Z, ±hh:mm or ±hhmm as minutes east of Greenwich; nothing is UTC.
+// parseZone reads Z, ±hh:mm or ±hhmm as minutes east of Greenwich; an empty text is UTC.
 func parseZone(s string) (minutes int, rest string, ok bool) {
 	if s == "" {
 		return 0, s, true
@@ -174,7 +174,7 @@ func numberAfter(s string, mark byte, limit int) (n int, rest string, ok bool) {
 	return n, rest, ok && n <= limit
 }
 
-// fraction reads the digits after a second's point as nanoseconds; digits beyond the microsecond are passed over.
+// fraction reads the digits after a second's point as nanoseconds and ignores digits beyond the microsecond.
 func fraction(s string) (nanos int, rest string) {
 	digits, rest := leadingDigits(s)
 	digits = digits[:min(len(digits), microDigits)]
@@ -185,10 +185,10 @@ func fraction(s string) (nanos int, rest string) {
 	return n, rest
 }
 
-// longestTime is the limit of TIME on both sides of zero; a fraction may follow it.
+// longestTime is the limit of TIME in each direction; a fraction may follow.
 const longestTime = 838*time.Hour + 59*time.Minute + 60*time.Second - time.Nanosecond
 
-// checkTime judges TIME: [-]hhh:mm[:ss[.fraction]], a length of time as much as a time of day.
+// checkTime checks TIME: [-]hhh:mm[:ss[.fraction]], a length of time or a time of day.
 func (c *Column) checkTime(v ticket.Value) (ticket.Value, error) {
 	text, negative := strings.CutPrefix(strings.Trim(v.Text(), spaces), "-")
 	length, ok := parseLength(text)
@@ -238,7 +238,7 @@ func parseLength(s string) (time.Duration, bool) {
 	return length, ok && s == ""
 }
 
-// fractionUnit is the shortest time that a column with these digits of a second can tell.
+// fractionUnit is the shortest time that a column with these digits of a second can hold.
 func fractionUnit(digits int) time.Duration {
 	unit := time.Second
 	for range digits {
@@ -247,7 +247,7 @@ func fractionUnit(digits int) time.Duration {
 	return unit
 }
 
-// checkYear judges YEAR: 1901 to 2155 or 0000; one and two digits mean 1970 to 2069.
+// checkYear checks YEAR: 1901 to 2155 or 0000; one or two digits mean 1970 to 2069.
 func (c *Column) checkYear(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	n, ok := parseNumeral(s)
