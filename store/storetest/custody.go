@@ -72,7 +72,8 @@ func testCreateTaken(t *testing.T, b *bench) {
 		}
 	}
 	wantFields(t, b.get(t, 1).Fields, "subject", "precious", "message", "private words")
-	m := b.mutation(store.Create, 6, fields("status", "new")) // after a rejection the client tries the next id under the same request id
+	// After a rejection the client tries the next id under the same request id.
+	m := b.mutation(store.Create, 6, fields("status", "new"))
 	m.RequestID = "r"
 	if o := b.apply(t, m)[0]; o.Err != nil || o.ID != 6 {
 		t.Fatalf("with a free id: %+v", o)

@@ -139,7 +139,8 @@ func (f *Flusher) found(state SinkState, err error, refused bool) {
 	case state == SinkUp:
 		f.opts.Log.Info().Msg("flushing to MySQL works again")
 	case errors.Is(err, ErrSinkForeign):
-		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table that answers is not this site's table; changes stay pending in the store")
+		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table that answers is not this site's table; " +
+			"changes stay pending in the store")
 	case state == SinkPaused:
 		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table is missing or has changed; run 'ticketd migrate'; " +
 			"changes stay pending in the store")

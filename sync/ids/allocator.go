@@ -111,7 +111,7 @@ func (a *Allocator) Stop(ctx context.Context) error {
 	now, next := a.now, a.next
 	a.now, a.next = span{}, span{}
 	a.mu.Unlock()
-	return a.reserve.stop(ctx, next, now)
+	return a.reserve.Stop(ctx, next, now)
 }
 
 // Next returns an id that no row has and no request has named, as far as the database answers within a moment. Next waits for

@@ -22,7 +22,7 @@ type sequence struct {
 	next   ticket.ID
 	leases int
 	away   atomic.Bool
-	gate   chan struct{} // where not nil, a lease waits for it
+	gate   chan struct{} // if not nil, a lease waits for this channel
 	table  table
 }
 
@@ -191,10 +191,10 @@ func mustNext(t *testing.T, a *ids.Allocator) ticket.ID {
 	return id
 }
 
-// table is the rows that others insert. It can be away, or hang until its question is given up.
+// table is the rows that other programs insert. It can be unreachable, or hang until the caller gives up.
 type table struct {
 	mu        sync.Mutex
-	rows      map[ticket.ID]time.Time // when they were inserted
+	rows      map[ticket.ID]time.Time // the time of each insert
 	questions int
 	away      bool
 	hangs     bool
@@ -259,7 +259,7 @@ func TestIDsOfRowsAreSkipped(t *testing.T) {
 	})
 }
 
-// All ids of a block, and then of the next one, may have rows.
+// All ids of a block, and then of the next block, may have rows.
 func TestABlockWithoutAFreeID(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -296,7 +296,7 @@ func TestCreatesShareAQuestion(t *testing.T) {
 	})
 }
 
-// A database that does not answer costs one create the time-out of the question, and no other one anything for a second.
+// A database that does not answer costs a single create the question's time-out, and no other create waits for a second.
 func TestASickDatabaseIsAskedOnceASecond(t *testing.T) {
 	t.Parallel()
 	for name, broken := range map[string]func(*table){
@@ -331,7 +331,7 @@ func TestASickDatabaseIsAskedOnceASecond(t *testing.T) {
 	}
 }
 
-// A create that has little time left gives half of it, and does not silence the question for the others.
+// A create with little time left allows half of that time, and does not stop the question for other creates.
 func TestACreateInAHurryGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestUsedIDsAreNotGiven(t *testing.T) {
 				t.Errorf("id %d, want %d", got, want)
 			}
 		}
-		synctest.Wait() // the next block is there
+		synctest.Wait() // the next block is in memory
 		a.Use(12)
 		a.Use(3)
 		for _, want := range []ticket.ID{9, 10, 11, 13} {
@@ -394,8 +394,8 @@ func TestUsedIDsAreNotGiven(t *testing.T) {
 	})
 }
 
-// Random schedules of rows, named ids, outages and creates: no id is given twice, none that a request has named, and none
-// that had a row when the answer was fresh and the database had been there for a second.
+// Random schedules of rows, named ids, outages and creates: no id is assigned twice, no id that a request has named, and no id
+// that had a row when the answer was fresh and the database had been reachable for a second.
 func TestNoScheduleGivesATakenID(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {

@@ -186,8 +186,8 @@ func (r *reserve) filled(ctx context.Context) bool {
 	return true
 }
 
-// stop ends filling and keeps the ids that the allocator has not assigned.
-func (r *reserve) stop(ctx context.Context, left ...span) error {
+// Stop ends filling and keeps the ids that the allocator has not assigned.
+func (r *reserve) Stop(ctx context.Context, left ...span) error {
 	err := r.loop.Stop(ctx, "reserve of ids")
 	r.mu.Lock()
 	defer r.mu.Unlock()

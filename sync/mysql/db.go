@@ -23,8 +23,8 @@ const (
 	connIdle     = time.Minute
 )
 
-// DB is a small pool of connections to the database of one site, and what is known of its tickets table. It may be
-// used by any number of goroutines.
+// DB is a small pool of connections to the database of one site, with the known facts about its tickets table. It is safe for
+// concurrent use.
 type DB struct {
 	config     Config
 	database   string        // the DSN's
@@ -32,28 +32,28 @@ type DB struct {
 	patience   time.Duration // for one statement
 	pool       *sql.DB
 	definition atomic.Pointer[table.Definition]
-	// altered says that the table was missing, or another than the definition says, when a statement met it last. Whatever has
-	// its name afterwards may be another table: it is identified and described again before anything else is done there.
+	// altered says that the last statement that failed met a missing table, or a table that differs from the definition. The name
+	// may then belong to another table: db identifies and describes the table again before any other statement.
 	altered atomic.Bool
-	// packet is the server's max_allowed_packet in bytes; zero when it has to be asked for.
+	// packet is the server's max_allowed_packet in bytes; zero while the value is not known.
 	packet atomic.Int64
-	// characters are those of the server's character sets, by name.
+	// characters are the characters of the server's character sets, by name.
 	characters sync.Map
 	// places are the tables that know ids, as the last lease found them.
 	places atomic.Pointer[[]idPlace]
-	// rereads are those of the definition because of something refused.
+	// rereads limits how often a refusal makes db read the definition again.
 	rereads seldom
-	// caseCounts says that the server tells names of tables apart by the case of their letters; false before it has said so.
+	// caseCounts says that the server's table names distinguish case; false until the server has answered.
 	caseCounts atomic.Bool
-	// odd are the rows whose revision is none.
+	// odd are the rows whose revision column holds no revision.
 	odd oddRows
-	// noTickets says which rows have a key that is no ticket id.
+	// noTickets is a message about rows whose key is no ticket id.
 	noTickets atomic.Pointer[string]
-	// guard looks at new connections; nil without such a check.
+	// guard checks new connections; nil without such a check.
 	guard *guard
 }
 
-// Open checks the config and prepares the pool. It connects to nothing: the first use does.
+// Open checks the config and prepares the pool. The first use makes the first connection.
 func Open(config Config) (*DB, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
@@ -80,28 +80,28 @@ func Open(config Config) (*DB, error) {
 	return db, nil
 }
 
-// Patience is the longest that one statement takes before a database that does not answer is given up, connecting included.
+// Patience is the longest time of a statement before db gives up a database that does not answer, including connecting.
 func (db *DB) Patience() time.Duration { return db.patience }
 
-// Close closes the pool; statements under way are waited for. The error, of [io.Closer], is always nil: a connection
-// on which saying goodbye fails is closed all the same.
+// Close closes the pool and waits for statements under way. The error, for [io.Closer], is always nil: a connection that cannot
+// say goodbye is closed too.
 func (db *DB) Close() error {
 	_ = db.pool.Close()
 	return nil
 }
 
-// Ping asks whether the database answers. Its error wraps [flush.ErrSinkDown].
+// Ping checks that the database answers. The error wraps [flush.ErrSinkDown].
 func (db *DB) Ping(ctx context.Context) error {
 	return db.failure("ping", db.pool.PingContext(ctx))
 }
 
-// Definition returns the table's definition as it was last read or remembered, or nil.
+// Definition returns the table's definition as last read or remembered, or nil.
 func (db *DB) Definition() *table.Definition { return db.definition.Load() }
 
-// Remember sets the definition that was kept on disk, until the database itself is asked with [DB.LoadDefinition].
+// Remember sets the definition that was kept on disk, until [DB.LoadDefinition] asks the database.
 func (db *DB) Remember(d *table.Definition) { db.definition.Store(d) }
 
-// known returns the definition, reading it first where it is not known yet, or not any more.
+// known returns the definition, and reads the definition first if it is not known or no longer valid.
 func (db *DB) known(ctx context.Context) (*table.Definition, error) {
 	if d := db.definition.Load(); d != nil && !db.altered.Load() {
 		return d, nil
@@ -109,23 +109,23 @@ func (db *DB) known(ctx context.Context) (*table.Definition, error) {
 	return db.LoadDefinition(ctx)
 }
 
-// Name is the table with its database, the same on every host that uses it: "wordpress.wp_support_tickets". The daemon
-// marks the site's keys in Redis with it.
+// Name is the table with its database, the same on every host of the site: "wordpress.wp_support_tickets". The daemon marks the
+// site's keys in Redis with this name.
 func (db *DB) Name() string { return db.database + "." + db.config.Table }
 
 // NameOf is the name of another table of the database.
 func (db *DB) NameOf(table string) string { return db.database + "." + table }
 
-// SameName says whether two names of tables are one for the server. As long as it has not said whether case counts, it does not.
+// SameName says whether two names of tables are the same for the server. Until the server has answered, case does not count.
 func (db *DB) SameName(a, b string) bool {
 	return a == b || !db.caseCounts.Load() && strings.EqualFold(a, b)
 }
 
-// Address is the server's, as the DSN has it: its network and where it is there.
+// Address is the server's network and address, as the DSN gives them.
 func (db *DB) Address() string { return db.address }
 
-// failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
-// What the server said stays in the chain and the message, with its number.
+// failure wraps, for the flusher, an error that concerns no single ticket: paused if the table changed, down otherwise. The
+// server's own error stays in the chain and in the message, with its number.
 func (db *DB) failure(operation string, err error) error {
 	if errors.Is(err, flush.ErrSinkForeign) {
 		return fmt.Errorf("mysql: %s: %w", operation, err)
@@ -138,7 +138,7 @@ func (db *DB) failure(operation string, err error) error {
 		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
 			flush.ErrSinkPaused, err)
 	default:
-		if readOnly(err) { // the address may lead to another server now, which further connections find
+		if readOnly(err) { // the address may lead to another server now, which new connections find
 			db.pool.SetMaxIdleConns(0)
 			db.pool.SetMaxIdleConns(db.config.MaxConns)
 		}
@@ -147,7 +147,7 @@ func (db *DB) failure(operation string, err error) error {
 	}
 }
 
-// transact runs do in a transaction, whose isolation is the session's.
+// transact runs do in a transaction with the session's isolation.
 func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := db.pool.BeginTx(ctx, nil)
 	if err != nil {
@@ -165,34 +165,34 @@ func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	return nil
 }
 
-// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a
-// deleted_at column. Its columns are ticket_id and revision.
+// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a deleted_at
+// column. Its columns are ticket_id and revision.
 const tombstonesSuffix = "_tombstones"
 
 func (db *DB) tombstones() string { return quote(db.config.Table + tombstonesSuffix) }
 
-// Found is what a database has under the name of the tickets table, for who sets a site up.
+// Found describes the table or view that has the name of the tickets table, for the setup of a site.
 type Found struct {
-	// There says that there is a table or a view.
+	// There says that a table or a view exists.
 	There bool
-	// Ours says that ticketd made it, or that it was adopted and has the configured key.
+	// Ours says that ticketd made the table, or adopted a table that has the configured key.
 	Ours bool
 	// Key is the column that can be the ticket's id: an integer with a unique index of its own, the primary key if there are
-	// several; empty without such a column.
+	// several such columns; empty without such a column.
 	Key     string
 	Columns []FoundColumn
 }
 
-// FoundColumn is one column of a table.
+// FoundColumn is a column of a table.
 type FoundColumn struct {
 	Name string
-	// Type is as the database writes it, e.g. int(10) unsigned.
+	// Type is in the database's form, e.g. int(10) unsigned.
 	Type string
 	// Kind is the type without its size, e.g. int.
 	Kind string
 }
 
-// Inspect looks at the table without changing anything. Errors wrap [flush.ErrSinkDown].
+// Inspect describes the table and changes no data. Errors wrap [flush.ErrSinkDown].
 func (db *DB) Inspect(ctx context.Context) (*Found, error) {
 	const operation = "look at the table"
 	columns, err := db.describe(ctx)
@@ -237,7 +237,7 @@ func (db *DB) ours(ctx context.Context, conn *sql.Conn, columns []described) (bo
 	return m.own(ctx, have)
 }
 
-// possibleKey returns the integer column that alone is a unique index, best the primary key; empty without such a column.
+// possibleKey returns an integer column that alone is a unique index, if possible the primary key; empty without such a column.
 func (db *DB) possibleKey(ctx context.Context) (string, error) {
 	rows, err := db.pool.QueryContext(ctx, `SELECT c.column_name, c.data_type FROM information_schema.columns AS c JOIN (
 		SELECT index_name, MAX(column_name) AS name FROM information_schema.statistics
@@ -261,26 +261,26 @@ func (db *DB) possibleKey(ctx context.Context) (string, error) {
 	return "", rows.Err()
 }
 
-// Facts are what a database says of itself and of the tickets table, for people who look for what is wrong.
+// Facts describe the database and the tickets table, for diagnosis.
 type Facts struct {
 	Version string
-	// SQLMode is the server's own; ticketd's sessions have their own.
+	// SQLMode is the server's own mode; ticketd's sessions set another mode.
 	SQLMode  string
 	ReadOnly bool
 	Packet   int64 // max_allowed_packet in bytes
-	// Ahead is by how much the server's clock is ahead of this host's, as far as the time of the question lets tell.
+	// Ahead is the lead of the server's clock over this host's clock, as exactly as the duration of the question allows.
 	Ahead time.Duration
-	// Engine is the table's; empty where there is no such table.
+	// Engine is the table's engine; empty without such a table.
 	Engine string
 	// Added says that an earlier version of ticketd added the revision column to a table that it did not make.
 	Added bool
 	// Denied are the statements that this user may not run on the table, e.g. UPDATE.
 	Denied []string
-	// Untried are rights of which it could not be told whether this user has them, with what the database said.
+	// Untried are rights that Examine could not test, each with the database's error.
 	Untried []string
 }
 
-// Examine asks for the facts. Nothing is changed: the statements that try the user's rights touch no row.
+// Examine returns the facts. The statements that test the user's rights touch no row.
 func (db *DB) Examine(ctx context.Context) (*Facts, error) {
 	f := &Facts{}
 	before := time.Now()
@@ -305,7 +305,7 @@ func (db *DB) Examine(ctx context.Context) (*Facts, error) {
 	return f, db.failure("examine", err)
 }
 
-// ahead is how far a clock that was read between two looks at this one lies outside them.
+// ahead is how far a foreign clock's time lies outside of two readings of this host's clock.
 func ahead(theirs, before, after time.Time) time.Duration {
 	switch {
 	case theirs.Before(before):
@@ -317,7 +317,7 @@ func ahead(theirs, before, after time.Time) time.Duration {
 	}
 }
 
-// denied tries what ticketd does with its tables, on no row. The database looks at the rights all the same.
+// denied tries ticketd's statements on its tables, on no row. The database checks the rights on no row too.
 func (db *DB) denied(ctx context.Context) (denied, untried []string) {
 	tickets, key := quote(db.config.Table), quote(db.config.Key)
 	tries := []struct{ name, statement string }{
@@ -355,8 +355,8 @@ func (db *DB) denied(ctx context.Context) (denied, untried []string) {
 	return denied, untried
 }
 
-// FindOddRevision looks through the whole table for rows with a revision that is none, and returns how many there are and the
-// first.
+// FindOddRevision searches the whole table for rows whose revision column holds no revision, and returns their number and the
+// first id.
 func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, err error) {
 	d, err := db.known(ctx)
 	if err != nil {
@@ -371,10 +371,10 @@ func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, er
 	return n, first, db.failure("look for odd revisions", err)
 }
 
-// maxOdd bounds the ids that are kept for a warning.
+// maxOdd bounds the ids in a warning.
 const maxOdd = 16
 
-// oddRows are the tickets that were last read with a number that is no revision.
+// oddRows are the tickets whose last read found a number that is no revision.
 type oddRows struct {
 	some atomic.Bool
 	mu   sync.Mutex
@@ -398,7 +398,7 @@ func (o *oddRows) saw(id ticket.ID, r *revision) {
 	o.some.Store(len(o.rows) > 0)
 }
 
-// OddRevisions says which rows were last read with a number that is no revision; empty where none was.
+// OddRevisions describes the rows whose last read found a number that is no revision; empty without such a row.
 func (db *DB) OddRevisions() string {
 	if !db.odd.some.Load() {
 		return ""

@@ -10,8 +10,9 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// A row whose revision something else has set to what none can be counts as never written: no other number comes from it. Its
-// changes are refused with the remedy, and go on after that; the row is named until it is read in order.
+// A row whose revision another program has set to an impossible number counts as never written; no other number derives from
+// that number. The sink refuses the row's changes with the remedy, and takes them after the remedy; the row is named until a
+// read finds it in order.
 func TestOddRevision(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -55,7 +56,8 @@ func testOddRevision(t *testing.T, db *mysql.DB, spoil string) {
 	}
 }
 
-// The server says whether two names that differ in case are two tables. Before it has said so, they are taken for one.
+// The server decides whether two names that differ in case are two tables. Before the server's answer, the names count as the
+// same.
 func TestSameName(t *testing.T) {
 	t.Parallel()
 	if testenv.IsMySQL() {

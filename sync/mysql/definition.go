@@ -16,11 +16,11 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// flavour is what differs between the databases when they describe their tables.
+// flavour is the difference between the databases' descriptions of tables.
 type flavour struct {
 	mariaDB bool
 	maxUnix int64 // the last second of a TIMESTAMP
-	depth   int   // how deeply JSON may be nested
+	depth   int   // the greatest depth of JSON
 }
 
 const (
@@ -32,8 +32,8 @@ const (
 	depthMySQL   = 100
 )
 
-// LoadDefinition reads from the database what the tickets table takes, and remembers it for [DB.Definition]. Its
-// error wraps [flush.ErrSinkPaused] where the table cannot be used as it is, and else [flush.ErrSinkDown].
+// LoadDefinition reads the definition of the tickets table from the database and remembers it for [DB.Definition]. The error
+// wraps [flush.ErrSinkPaused] if ticketd cannot use the table in its present form, and else [flush.ErrSinkDown].
 func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	const operation = "read the table's definition"
 	db.packet.Store(0)
@@ -134,7 +134,7 @@ func (db *DB) assemble(
 	return d, d.Prepare()
 }
 
-// reserved notes a column that holds no ticket field of its own: key, revision or extra.
+// reserved notes a column that holds no ticket field: key, revision or extra.
 func (c Config) reserved(d *table.Definition, col *described, mapped, jsonText bool) (own bool, err error) {
 	switch {
 	case d.Side != "" && c.theirs(col, mapped, jsonText):
@@ -145,7 +145,7 @@ func (c Config) reserved(d *table.Definition, col *described, mapped, jsonText b
 			err = fmt.Errorf("key column %s is no integer", col.name)
 		}
 	case strings.EqualFold(col.name, c.Revision) && d.Side != "":
-		// The column that ticketd had before it kept revisions beside the table, or the owner's own.
+		// The column of an earlier version of ticketd, before revisions moved beside the table, or the owner's own column.
 		if !col.nullable && !col.defaultText.Valid {
 			err = fmt.Errorf("column %s must be given in every INSERT; make it a field of another name in the config's columns",
 				col.name)
@@ -208,7 +208,7 @@ func (db *DB) flavour(ctx context.Context) (flavour, error) {
 	return flavourOf(version), nil
 }
 
-// flavourOf reads what VERSION() says, such as 8.0.36 or 10.11.6-MariaDB-0+deb12u1.
+// flavourOf reads the answer of VERSION(), such as 8.0.36 or 10.11.6-MariaDB-0+deb12u1.
 func flavourOf(version string) flavour {
 	f := flavour{maxUnix: lastSecondSigned, depth: depthMySQL}
 	if !strings.Contains(version, "MariaDB") {
@@ -216,15 +216,14 @@ func flavourOf(version string) flavour {
 	}
 	f.mariaDB, f.depth = true, depthMariaDB
 	var major, minor int
-	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor) // a version that reads otherwise is taken for an old one
+	_, _ = fmt.Sscanf(version, "%d.%d", &major, &minor) // a version in another form counts as old
 	if major > 11 || major == 11 && minor >= 5 {
 		f.maxUnix = lastSecondUnsigned
 	}
 	return f
 }
 
-// jsonChecks returns the columns that MariaDB keeps as text with a json_valid constraint, which is what its JSON type
-// is.
+// jsonChecks returns the columns that MariaDB keeps as text with a json_valid constraint: MariaDB's JSON type.
 func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
 	rows, err := db.pool.QueryContext(ctx, `SELECT check_clause FROM information_schema.check_constraints
 		WHERE constraint_schema = DATABASE() AND table_name = ?`, db.config.Table)
@@ -245,12 +244,12 @@ func (db *DB) jsonChecks(ctx context.Context) (map[string]bool, error) {
 	return columns, rows.Err()
 }
 
-// keyIsUnique says whether the key column alone is a unique index: without one every upsert would insert.
+// keyIsUnique says whether the key column alone is a unique index: otherwise every upsert would insert.
 func (db *DB) keyIsUnique(ctx context.Context) (bool, error) {
 	return uniqueAlone(ctx, db.pool, db.config.Table, db.config.Key)
 }
 
-// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
+// proveOwn refuses a table whose revision column may be the owner's, as no other table of ticketd is beside the table.
 func (db *DB) proveOwn(ctx context.Context) error {
 	if db.config.Revision != DefaultRevision {
 		return nil
@@ -262,7 +261,7 @@ func (db *DB) proveOwn(ctx context.Context) error {
 		db.config.Table, sequenceSuffix, db.config.Revision)
 }
 
-// tableExists looks for a table of the database.
+// tableExists says whether the database has the table.
 func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
 	var n int
 	err := db.pool.QueryRowContext(ctx,
@@ -273,8 +272,8 @@ func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
 	return n > 0, nil
 }
 
-// theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
-// column that is no JSON.
+// theirs says that a column with a reserved name is the owner's: a revision that the config maps to a field, or an extra column
+// that is no JSON.
 func (c Config) theirs(col *described, mapped, jsonText bool) bool {
 	if strings.EqualFold(col.name, c.Extra) {
 		return col.dataType != "json" && !jsonText
@@ -285,11 +284,11 @@ func (c Config) theirs(col *described, mapped, jsonText bool) bool {
 // wholeUnicode are the character sets that have every character.
 var wholeUnicode = []string{"utf8mb4", "utf16", "utf16le", "utf32", "gb18030"}
 
-// knownAtTheDoor are those of which the door knows the characters.
+// knownAtTheDoor are the character sets whose characters package table knows.
 var knownAtTheDoor = []string{"ascii", "latin1", "utf8", "utf8mb3", "ucs2"}
 
-// learnCharacters notes which characters the columns' character sets have, as the door must refuse the others. The server is
-// asked once for each character set, as it has its own tables for them.
+// learnCharacters notes the characters of the columns' character sets, as package table must refuse all other characters. db
+// asks the server once for each character set, as the server has its own tables.
 func (db *DB) learnCharacters(ctx context.Context, columns []described) error {
 	for i := range columns {
 		name := columns[i].charset.String
@@ -309,8 +308,8 @@ func (db *DB) learnCharacters(ctx context.Context, columns []described) error {
 	return nil
 }
 
-// askCharacters returns the ranges of characters, each as its first and its last, that a character set has: those which come back
-// from it as they were. None that is not of Unicode's first plane is in any but [wholeUnicode].
+// askCharacters returns the ranges of a character set's characters, each as its first and its last: the characters that a
+// conversion returns unchanged. Only [wholeUnicode] has characters beyond Unicode's first plane.
 func (db *DB) askCharacters(ctx context.Context, charset string) (string, error) {
 	const (
 		end  = 0x10000
@@ -330,7 +329,7 @@ func (db *DB) askCharacters(ctx context.Context, charset string) (string, error)
 			return "", err
 		}
 		held := []rune(answer)
-		if len(held) != len(asked) { // not one for one: the database alone can tell
+		if len(held) != len(asked) { // the lengths differ: only the database knows the characters
 			return "", nil
 		}
 		for i, r := range asked {
@@ -347,10 +346,10 @@ func (db *DB) askCharacters(ctx context.Context, charset string) (string, error)
 }
 
 // isTicket is the condition that a row's key is a ticket id. Tables of other plugins have rows with the key 0 or below, and
-// unsigned keys reach further than ids: no client could name such a row, and no answer could carry it.
+// unsigned keys reach further than ids: no client could name such a row, and no answer could carry its key.
 func isTicket(key string) string { return quote(key) + " BETWEEN 1 AND 9223372036854775807" }
 
-// lookForNoTickets counts the rows whose key is no ticket id, for [DB.NoTickets].
+// lookForNoTickets counts, for [DB.NoTickets], the rows whose key is no ticket id.
 func (db *DB) lookForNoTickets(ctx context.Context, key string) error {
 	var n int64
 	var first sql.NullString
@@ -361,14 +360,14 @@ func (db *DB) lookForNoTickets(ctx context.Context, key string) error {
 	}
 	text := ""
 	if n > 0 {
-		text = fmt.Sprintf("rows of %s have a %s that is no ticket id (%d rows, the first is %s): list and count leave them out, as "+
+		text = fmt.Sprintf("rows of %s have a %s that is no ticket id (%d rows, the first is %s): list and count omit these rows, as "+
 			"ticket ids begin at 1 and end at 9223372036854775807", db.config.Table, key, n, first.String)
 	}
 	db.noTickets.Store(&text)
 	return nil
 }
 
-// NoTickets says which rows had a key that is no ticket id when the definition was read last; empty where none had.
+// NoTickets describes the rows whose key was no ticket id at the last reading of the definition; empty without such a row.
 func (db *DB) NoTickets() string {
 	if text := db.noTickets.Load(); text != nil {
 		return *text
@@ -377,22 +376,22 @@ func (db *DB) NoTickets() string {
 }
 
 const (
-	// rereadPause is the least time between two readings of the definition because of something that was refused.
+	// rereadPause is the least time between two readings of the definition because of a refusal.
 	rereadPause = time.Second
-	// rereadTimeout bounds one: a write waits for it.
+	// rereadTimeout bounds such a reading: a write waits for the reading.
 	rereadTimeout = 500 * time.Millisecond
 )
 
-// Reread is for who has refused something by the definition judged, or had it refused by the database: the table may have
-// been altered since. It reads the definition again, once for all who ask at a time and at most once a second, so that a
-// stream of refused writes costs the database nothing, and returns the one to judge by once more, or nil where that would say
-// the same. Whatever keeps it from reading, the refusal then stands.
+// Reread serves a caller that has refused a change by the definition judged, or whose change the database refused: the table may
+// have been altered since. Reread reads the definition again, once for all concurrent callers and at most once a second, so that
+// a stream of refused writes does not load the database. Reread returns the new definition, or nil if the definition is
+// unchanged or the reading fails: then the refusal stands.
 func (db *DB) Reread(ctx context.Context, judged *table.Definition) *table.Definition {
 	if reflect.DeepEqual(db.definition.Load(), judged) {
 		db.rereads.do(ctx, func() {
 			ctx, cancel := context.WithTimeout(ctx, rereadTimeout)
 			defer cancel()
-			_, _ = db.LoadDefinition(ctx) // a table that is missing or cannot be used shows at the next flush
+			_, _ = db.LoadDefinition(ctx) // the next flush reports a missing or unusable table
 		})
 	}
 	if now := db.definition.Load(); !reflect.DeepEqual(now, judged) {
@@ -401,15 +400,15 @@ func (db *DB) Reread(ctx context.Context, judged *table.Definition) *table.Defin
 	return nil
 }
 
-// seldom runs something once for all who ask for it at a time, and not again for a while. The zero value is ready.
+// seldom runs a function once for all concurrent callers, and not again for a while. The zero value is ready.
 type seldom struct {
 	mu      sync.Mutex
 	ended   time.Time
-	running chan struct{} // closed at the end of the run; nil where there is none
+	running chan struct{} // closed at the end of the run; nil if no run is under way
 }
 
-// do runs f, or waits for the run that is under way, until ctx ends. It returns at once where the last ended less than
-// [rereadPause] ago.
+// do runs f, or waits for the run under way, until ctx ends. It returns at once if the last run ended less than [rereadPause]
+// ago.
 func (s *seldom) do(ctx context.Context, f func()) {
 	s.mu.Lock()
 	if running := s.running; running != nil {

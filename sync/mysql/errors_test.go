@@ -29,7 +29,7 @@ func wantDown(t *testing.T, err error) {
 	}
 }
 
-// An extra column that holds something else than JSON is a matter of its row alone.
+// An extra column with content that is no JSON concerns its row alone.
 func TestExtraThatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -47,8 +47,8 @@ func TestExtraThatIsNoJSON(t *testing.T) {
 	}
 }
 
-// What the server refuses although the door let it pass: the row is refused with the server's number, the other rows
-// of the same statement are stored.
+// The server refuses a value that package table has accepted: the row is refused with the server's number, and the other rows of
+// the same statement are stored.
 func TestARefusedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -110,9 +110,9 @@ func ids(changes []store.Claim) []ticket.ID {
 	return all
 }
 
-// What the server answers about one row concerns that row, whatever its number: a partition that is not there (1526), a value
-// that a generated column cannot compute (1411), a trigger's SIGNAL with a number and a state of its own. Where such an answer
-// counts as an outage, one value blocks the site for ever (tried by hand: judge without unknown).
+// An answer about a row concerns that row, whatever its number: a partition that does not exist (1526), a value that a generated
+// column cannot compute (1411), a trigger's SIGNAL with its own number and state. If such an answer counts as an outage, a
+// single value blocks the site for ever (tried by hand: judge without unknown).
 func TestAnswersThatNobodyNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -154,7 +154,7 @@ func TestAnswersThatNobodyNamed(t *testing.T) {
 	}
 }
 
-// 1146: nothing is refused; when the table is back, the same change goes in.
+// 1146: no change is refused; when the table exists again, the sink takes the same change.
 func TestTableMissing(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -170,7 +170,7 @@ func TestTableMissing(t *testing.T) {
 	wantStored(t, write(t, db, set(1, 1, "status", "open")), 1)
 }
 
-// 1054: the definition is older than the table. It is read again before the next statement.
+// 1054: the definition is older than the table. The sink reads the definition before the next statement.
 func TestColumnMissing(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -184,8 +184,8 @@ func TestColumnMissing(t *testing.T) {
 	wantFields(t, db, 1, 1, "category", "a") // in the extra column now
 }
 
-// 1364: a column was added that an INSERT must name, so that changes of rows that are there need an UPDATE now. The definition is
-// read again at the refusal. Without that the change is a dead letter (tried by hand).
+// 1364: the table has a new column that an INSERT must name, so that changes of existing rows now need an UPDATE. The sink reads
+// the definition again after the refusal. Without that reading the change is a dead letter (tried by hand).
 func TestAlteredUnderTheWrites(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -218,8 +218,8 @@ func inTx(t *testing.T, tx *sql.Tx, statement string, args ...any) {
 	}
 }
 
-// 1205: a row that stays locked is found and left for later; the others are reported as stored. Where the write as a
-// whole fails for it, nobody acks them (tried by hand).
+// 1205: the sink finds a row that stays locked and leaves the row for later; it reports the other rows as stored. If the write
+// as a whole fails, no row is acked (tried by hand).
 func TestLockWaitTimeout(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -258,11 +258,11 @@ func TestLockWaitTimeout(t *testing.T) {
 	wantStored(t, results, 2, 2, 2, 2)
 }
 
-// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many
-// rows, so the server sacrifices the write, which has to come again.
+// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many rows, so the
+// server sacrifices the write, which must come again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
-	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // its own, as lock waits are counted by the server
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // a server of its own, as the server counts lock waits
 	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func awaitLockWait(t *testing.T, db *mysql.DB) {
 	}
 }
 
-// 1153 is avoided: the batch is cut by bytes beforehand. A row that is too large on its own is refused.
+// 1153 is avoided: the sink cuts the batch by bytes beforehand. It refuses a row that is too large on its own.
 func TestStatementsStayBelowThePacketLimit(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: []string{"--max-allowed-packet=65536"}})
@@ -346,7 +346,7 @@ func TestStatementsStayBelowThePacketLimit(t *testing.T) {
 	}
 }
 
-// Reasons that have nothing to do with the rows: none is refused.
+// Reasons that do not concern the rows: no row is refused.
 func TestTheServerTakesNothing(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})
@@ -393,8 +393,8 @@ func TestTheServerTakesNothing(t *testing.T) {
 	wantStored(t, write(t, admin, change...), 1)
 }
 
-// A trigger that fails for one row may say what an outage says: a number of its own choice, a missing table or column, a
-// missing right. The row is refused with the server's number, alone and among others, and the others are stored.
+// A trigger that fails for a row may give an outage's answer: a number of its own choice, a missing table or column, a missing
+// right. The row is refused with the server's number, alone and among other rows, and the other rows are stored.
 func TestATriggersErrorConcernsItsRow(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -432,9 +432,8 @@ func TestATriggersErrorConcernsItsRow(t *testing.T) {
 	}
 }
 
-// A trigger fails for one row with what the server says of itself: a full table, here of the trigger's own, or too many
-// connections. That ticket waits, alone and among others, in whatever order, and is stored when there is room; no other waits
-// for it.
+// A trigger fails for a row with an answer about the server: a full table, here of the trigger's own, or too many connections.
+// That ticket waits, alone and among other tickets, in any order, and is stored when there is room; no other ticket waits.
 func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
@@ -475,7 +474,7 @@ func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
 	}
 }
 
-// The same from a server that takes nothing is an outage. (With settleUnfit out the tickets count as taken.)
+// The same answer from a server that takes no ticket is an outage. (Without settleUnfit the tickets count as taken.)
 func TestAFullTableForEveryRowIsAnOutage(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -492,8 +491,9 @@ func TestAFullTableForEveryRowIsAnOutage(t *testing.T) {
 	wantDown(t, err)
 }
 
-// The same answer for every row is an outage, also where a trigger's table is missing: no backlog becomes dead letters. Rows
-// that come alone, with no other between them, are one letter at most. (With settleDoubted out all are letters.)
+// The same answer for every row is an outage, even if only a trigger's table is missing: no backlog becomes dead letters. Of
+// rows that come alone, without a stored row in between, at most one becomes a dead letter. (Without settleDoubted all become
+// dead letters.)
 func TestATriggerThatFailsForEveryRowIsAnOutage(t *testing.T) {
 	t.Parallel()
 	db := private(t)

@@ -9,9 +9,9 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// extraPatch collects the fields of one change that have no column. What is set becomes a JSON merge patch (RFC 7396), what is
-// removed a list of paths for JSON_REMOVE: an inserted row must not hold nulls, and MariaDB's JSON_MERGE_PATCH leaves keys that a
-// patch sets to null where several come in another order than the document has them.
+// extraPatch collects the fields of a change that have no column. Set fields become a JSON merge patch (RFC 7396), removed
+// fields a list of paths for JSON_REMOVE: an inserted row must not hold nulls, and MariaDB's JSON_MERGE_PATCH keeps keys that a
+// patch sets to null if the order of several such keys differs from the document's.
 type extraPatch struct {
 	set     []byte // members of a JSON object, separated by commas
 	removed []string
@@ -34,7 +34,7 @@ func (p *extraPatch) any() bool { return len(p.set) > 0 || len(p.removed) > 0 }
 
 func (p *extraPatch) text() string { return "{" + string(p.set) + "}" }
 
-// removal is the paths of what is removed, in order.
+// removal returns the paths of removed fields, in order.
 func (p *extraPatch) removal() []string {
 	slices.Sort(p.removed)
 	paths := make([]string, len(p.removed))
@@ -47,17 +47,17 @@ func (p *extraPatch) removal() []string {
 // extraPath is the path of a field in the extra column.
 func extraPath(field string) string { return string(appendJSON([]byte("$."), field)) }
 
-// schema is the table as ticketd makes it.
+// schema is the table of the schema file.
 var schema = sync.OnceValue(func() shape { return shapeOf(phpclient.Schema) })
 
-// mayFollow says that the field of a column may have been in the extra column before the table had the column. While the column
-// is NULL the field is read from there; a change of the column removes it there, so that an older value never comes back, also
-// where the column is dropped.
+// mayFollow says that a column's field may have been in the extra column before the table had the column. While the column is
+// NULL, the field is read from the extra column; a change of the column removes the field from the extra column, so that an
+// older value never comes back, even if the column is dropped.
 func mayFollow(d *table.Definition, column int) bool {
 	return d.Side != "" || !schema().hasColumn(d.Columns[column].Name)
 }
 
-// appendJSON writes a JSON string as people want to read it in the database: letters as they are.
+// appendJSON writes a JSON string in a form that is readable in the database: letters stay letters.
 func appendJSON(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')

@@ -11,31 +11,32 @@ import (
 	phpclient "github.com/ticketd/ticketd/php-client"
 )
 
-// MigrateOptions say how [DB.Migrate] goes about it.
+// MigrateOptions are the options of [DB.Migrate].
 type MigrateOptions struct {
-	// DryRun changes nothing and only says what would be run.
+	// DryRun makes no change and only returns the statements.
 	DryRun bool
-	// Sidecar moves the revisions of a table that has them in a column of its own, and its tombstones, into a side table. No
-	// daemon may write to the table meanwhile.
+	// Sidecar moves the revisions of a table that has a revision column, and the table's tombstones, into a side table. No daemon
+	// may write to the table meanwhile.
 	Sidecar bool
-	// DropColumn drops, of a table with a side table, the revision column and the index that an earlier version of ticketd added.
+	// DropColumn drops, from a table with a side table, the revision column and the index that an earlier version of ticketd added.
 	DropColumn bool
-	// Identity is what the table had when a daemon looked last; empty for none. Where the table is missing and another one of the
-	// database has this identity, the table was renamed and no new one is made.
+	// Identity is the table's identity at a daemon's last look; empty for none. If the table is missing and another table of the
+	// database has this identity, the table was renamed, and Migrate makes no new table.
 	Identity string
 }
 
 const (
 	charsetCollate = "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
-	// lockSeconds is how long a migration waits for another one of the same table.
+	// lockSeconds is how long a migration waits for another migration of the same table.
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
-// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that
-// ticketd did not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
+// Migrate adds the missing parts: the tickets table, columns and indexes of a table that ticketd made, the sequence of ids, the
+// tombstones if deletes remove rows, and the table's identity. Migrate never narrows or changes existing columns, and never
+// alters a table that ticketd did not make: that table gets a side table. Migrate returns the statements that it has run, or
+// would run.
 //
-// It may be run again at any time, also twice at once.
+// Migrate may run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
 	pool, err := db.patientPool()
 	if err != nil {
@@ -61,13 +62,13 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 	return m.done, nil
 }
 
-// lock keeps other migrations of the table away, of every host.
+// lock keeps other migrations of the table away, from every host.
 func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
 	var database string
 	if err := conn.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&database); err != nil {
 		return nil, db.failure("migrate: lock", err)
 	}
-	// A lock holds for the whole server and its name has at most 64 characters.
+	// A lock holds for the whole server, and a lock's name has at most 64 characters.
 	name := fmt.Sprintf("ticketd %x", sha256.Sum224([]byte(database+"."+db.config.Table)))
 	var got sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, lockSeconds).Scan(&got); err != nil {
@@ -78,26 +79,26 @@ func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err erro
 			db.config.Table, lockSeconds)
 	}
 	return func() {
-		// An error is of no matter: the lock ends with the connection.
+		// An error does no harm: the lock ends with the connection.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", name)
 	}, nil
 }
 
-// migration is one run under way.
+// migration is a run under way.
 type migration struct {
 	config Config
 	conn   *sql.Conn
 	dry    bool
 	done   []string
-	// options are those of the call.
+	// options are the caller's options.
 	options MigrateOptions
 	// beside says that the table has, or gets, a side table.
 	beside bool
-	// created says that the tickets table was not there: in a dry run it still is not.
+	// created says that the tickets table was missing: in a dry run the table is still missing.
 	created bool
 }
 
-// run runs a statement, or only notes it.
+// run runs a statement, or only records it in a dry run.
 func (m *migration) run(ctx context.Context, statement string) error {
 	m.done = append(m.done, statement)
 	if m.dry {
@@ -139,7 +140,7 @@ const (
 	beginSequence
 )
 
-// tickets makes the tickets table or adds to it.
+// tickets makes the tickets table or adds the missing parts.
 func (m *migration) tickets(ctx context.Context) error {
 	there, err := m.exists(ctx, m.config.Table)
 	switch {
@@ -157,7 +158,7 @@ func (m *migration) tickets(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
 }
 
-// notRenamed refuses to make a table where the site's has another name now: the site's changes would go into the new one.
+// notRenamed returns an error if the site's table now has another name: the site's changes would go into the new table.
 func (m *migration) notRenamed(ctx context.Context) error {
 	if m.options.Identity == "" {
 		return nil
@@ -200,7 +201,7 @@ func (m *migration) notRenamed(ctx context.Context) error {
 	return nil
 }
 
-// upgrade adds the columns and indexes that a table lacks which ticketd made, in one statement.
+// upgrade adds the missing columns and indexes of a table that ticketd made, in one statement.
 func (m *migration) upgrade(ctx context.Context, have shape) error {
 	want, err := m.wanted(ctx)
 	if err != nil {
@@ -223,8 +224,8 @@ func (m *migration) upgrade(ctx context.Context, have shape) error {
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
 }
 
-// wanted is what ticketd's own table should have: what the schema file makes, which the server itself is asked for through a
-// temporary table. One that is described by the config lacks nothing.
+// wanted returns the shape of ticketd's own table: wanted makes the schema file's table as a temporary table and asks the server
+// for its shape. A table that the config describes lacks no column.
 func (m *migration) wanted(ctx context.Context) (shape, error) {
 	if !m.config.standard() {
 		return shape{}, nil
@@ -240,8 +241,8 @@ func (m *migration) wanted(ctx context.Context) (shape, error) {
 	return want, errors.Join(err, dropErr)
 }
 
-// sequence makes the sequence where it is missing; it then begins above the table's ids, see [reach]. One that is there is
-// left where it stands: an id that somebody typed in must not move the numbering, see [Sequence.RaiseToTable].
+// sequence makes a missing sequence, which then begins above the table's ids, see [reach]. sequence does not move an existing
+// sequence: a typed-in id must not move the numbering, see [Sequence.RaiseToTable].
 func (m *migration) sequence(ctx context.Context) error {
 	schema := m.schema(phpclient.Schema)
 	name := m.config.Table + sequenceSuffix
@@ -265,7 +266,7 @@ func (m *migration) sequence(ctx context.Context) error {
 	return m.run(ctx, schema[beginSequence])
 }
 
-// tombstones makes the table of deleted tickets where deletes remove rows.
+// tombstones makes the table of deleted tickets if deletes remove rows.
 func (m *migration) tombstones(ctx context.Context) error {
 	if m.config.standard() || m.beside {
 		return nil // the table has a deleted_at column now, unless this is a dry run, or a side table
@@ -281,8 +282,8 @@ func (m *migration) tombstones(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
 }
 
-// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that
-// too. The identity of a table which is a copy, or has moved, stays as it is.
+// identity makes the table of the identity and the identity, which appears in no shown statement: a daemon can make the identity
+// too. The identity of a table that is a copy, or has moved, does not change.
 func (m *migration) identity(ctx context.Context) error {
 	return onConn(m.conn, m.config.Table, func(i identities) error {
 		row, _, err := i.read(ctx, identityRow)
@@ -327,8 +328,8 @@ func (m *migration) show(ctx context.Context, name string) (shape, error) {
 	return shapeOf(text), nil
 }
 
-// patientPool makes a pool for statements that take as long as a table is large: no read is given up but where the DSN says
-// when, and the context ends them.
+// patientPool makes a pool for statements whose duration grows with the table: without a read time-out, unless the DSN gives
+// one; the context ends the statements.
 func (db *DB) patientPool() (*sql.DB, error) {
 	dsn, err := parseDSN(db.config.DSN)
 	if err != nil {
@@ -346,7 +347,7 @@ func (db *DB) patientPool() (*sql.DB, error) {
 // addedIndex is the index that earlier versions added, with the revision column, to a table that the config described.
 const addedIndex = "ticketd_revision"
 
-// existing brings a table up to date that is there: one that ticketd made gets what it lacks, any other a side table.
+// existing updates an existing table: a table that ticketd made gets the missing parts, any other table a side table.
 func (m *migration) existing(ctx context.Context) error {
 	var kind string
 	err := m.conn.QueryRowContext(ctx, "SELECT table_type FROM information_schema.tables WHERE table_schema = DATABASE() AND "+
@@ -355,7 +356,8 @@ func (m *migration) existing(ctx context.Context) error {
 		return fmt.Errorf("look at the table: %w", err)
 	}
 	if strings.Contains(kind, "VIEW") {
-		return errors.New("the name belongs to a view, which takes no rows: set table to the table behind the view, or to a name of ticketd's own")
+		return errors.New("the configured table is a view, which takes no rows: set table to the table behind the view, or to a name " +
+			"of ticketd's own")
 	}
 	have, err := m.show(ctx, m.config.Table)
 	if err != nil {
@@ -385,13 +387,13 @@ func (m *migration) existing(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Sidecar)[0])
 }
 
-// own says of a table without a side table that its revision column is ticketd's. A column of that name alone is no proof, as
-// the owner of the table may have had the same idea.
+// own says that the revision column of a table without a side table is ticketd's. The column's name alone is no proof: the
+// table's owner may use the same name.
 func (m *migration) own(ctx context.Context, have shape) (bool, error) {
 	switch {
 	case !have.hasColumn(m.config.Revision):
 		return false, nil
-	case m.config.Revision != DefaultRevision: // the operator has named it
+	case m.config.Revision != DefaultRevision: // the operator has named the column
 		return true, nil
 	case have.hasIndex(part{name: addedIndex, line: addedIndex}):
 		return true, nil
@@ -408,8 +410,8 @@ func (m *migration) own(ctx context.Context, have shape) (bool, error) {
 	return m.exists(ctx, m.config.Table+sequenceSuffix)
 }
 
-// fit refuses a table whose key cannot be a ticket's id. ticketd does not alter it, so the owner must, or the operator chooses
-// another key or table.
+// fit returns an error for a table whose key cannot be a ticket's id. ticketd does not alter the table: the owner must, or the
+// operator chooses another key or table.
 func (m *migration) fit(ctx context.Context, have shape) error {
 	c := m.config
 	if !have.hasColumn(c.Key) {
@@ -463,8 +465,8 @@ func uniqueAlone(ctx context.Context, q oneRow, table, column string) (bool, err
 	return n > 0, err
 }
 
-// sidecar moves what an earlier version kept in the table into a side table, and drops the column on demand. The new table gets
-// its name when it is complete, so that a run that is interrupted leaves everything as it was.
+// sidecar moves an earlier version's columns into a side table, and drops the revision column on demand. The new table gets its
+// final name when it is complete, so that an interrupted run leaves the old state.
 func (m *migration) sidecar(ctx context.Context) error {
 	if !m.options.Sidecar && !m.options.DropColumn {
 		return nil
@@ -520,7 +522,7 @@ func (m *migration) move(ctx context.Context) error {
 	return nil
 }
 
-// markColumn is the condition that a row carries no mark of a soft delete.
+// markColumn returns the condition that a row carries no mark of a soft delete.
 func (m *migration) markColumn(ctx context.Context) (string, error) {
 	c := described{name: m.config.DeletedAt}
 	err := m.conn.QueryRowContext(ctx, "SELECT data_type FROM information_schema.columns WHERE table_schema = DATABASE() AND "+
@@ -533,7 +535,7 @@ func (m *migration) markColumn(ctx context.Context) (string, error) {
 	return present(&column), nil
 }
 
-// dropColumn removes the column that an earlier version added to another plugin's table.
+// dropColumn removes the revision column that an earlier version added to another plugin's table.
 func (m *migration) dropColumn(ctx context.Context) error {
 	have, err := m.show(ctx, m.config.Table)
 	switch {
@@ -544,8 +546,8 @@ func (m *migration) dropColumn(ctx context.Context) error {
 	case !have.hasColumn(m.config.Revision):
 		return nil
 	case !have.hasIndex(part{name: addedIndex, line: addedIndex}):
-		return fmt.Errorf("the column %s is not one that ticketd has added to another plugin's table (there is no index %s), "+
-			"so it is left", m.config.Revision, addedIndex)
+		return fmt.Errorf("ticketd has not added the column %s to another plugin's table (the index %s is missing), "+
+			"so the column stays", m.config.Revision, addedIndex)
 	}
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+
 		quote(m.config.Revision))

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// listed returns the ids of one page.
+// listed returns the ids of a page.
 func listed(t *testing.T, db *mysql.DB, s *ticket.Selection, p *mysql.Page) ([]ticket.ID, *mysql.Mark) {
 	t.Helper()
 	rows, next, err := db.List(t.Context(), s, p)
@@ -32,7 +32,7 @@ func listed(t *testing.T, db *mysql.DB, s *ticket.Selection, p *mysql.Page) ([]t
 
 func with(filters ...ticket.Filter) ticket.Selection { return ticket.Selection{Where: filters} }
 
-// on asks for one of the values of a field.
+// on selects the values of a field.
 func on(field string, values []ticket.Value) ticket.Filter {
 	return ticket.Filter{Field: field, Values: values}
 }
@@ -125,7 +125,7 @@ func TestCountBy(t *testing.T) {
 				}
 				got = append(got, fmt.Sprintf("[%s %d]", text, g.Count))
 			}
-			if err != nil || more || !strings.EqualFold(strings.Join(got, " "), want) { // which of two equal texts, nobody says
+			if err != nil || more || !strings.EqualFold(strings.Join(got, " "), want) { // which of two equal texts is undefined
 				t.Errorf("by %s: %v, more %t (%v), want %s", field, got, more, err, want)
 			}
 		}
@@ -150,7 +150,7 @@ func TestCountBy(t *testing.T) {
 	})
 }
 
-// Every sort, in both directions, page by page: the pages together are what the server itself returns in one.
+// Every sort, ascending and descending, page by page: the pages together equal the server's own answer without pages.
 func TestListPages(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -236,7 +236,7 @@ func TestPeriodOfATimeThatTheTableLacks(t *testing.T) {
 	}
 }
 
-// A table that marks deleted tickets in its own way, and has other names.
+// A table with its own mark of deleted tickets, and with other names.
 func TestListOfAnExistingTable(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -266,8 +266,8 @@ func TestListOfAnExistingTable(t *testing.T) {
 	})
 }
 
-// Pages go on behind rows with dates of zeros, or with a part that is zero, which tables of other plugins have and the door does
-// not take.
+// Pages continue behind rows with dates of zeros, or with a part that is zero: tables of other plugins have such dates, which
+// package table refuses.
 func TestListPagesOverOddDates(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -302,7 +302,7 @@ func TestListPagesOverOddDates(t *testing.T) {
 	})
 }
 
-// Rows whose key is no ticket id break no list: they are left out, and named.
+// Rows whose key is no ticket id break no list: the list omits the rows, and a message names the rows.
 func TestRowsThatAreNoTickets(t *testing.T) {
 	t.Parallel()
 	for kind, ids := range map[string][]string{"BIGINT": {"-5", "0"}, "BIGINT UNSIGNED": {"0", "9223372036854775808"}} {
@@ -332,7 +332,7 @@ func TestRowsThatAreNoTickets(t *testing.T) {
 	}
 }
 
-// A FLOAT holds another number than the text that is asked for, 0.1: the search finds it by the text that is shown.
+// A FLOAT holds another number than the text of the search, 0.1: the search finds the row by the text that reads return.
 func TestListByFloat(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -355,13 +355,13 @@ func TestListByFloat(t *testing.T) {
 	})
 }
 
-// A query whose caller is gone ends in the server too.
+// A query whose caller has left ends in the server too.
 func TestListEndsInTheServer(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
 		write(t, db, set(1, 1, "status", "open"))
-		// The server is told to give up a second after the deadline; left alone it would not notice for five.
+		// The statement makes the server give up a second after the deadline; otherwise the server would not notice for five seconds.
 		exec(t, db, "CREATE VIEW slow AS SELECT ticket_id, status, SLEEP(10) AS pause FROM wp_support_tickets")
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -406,8 +406,8 @@ func TestRowsOfSeveralTickets(t *testing.T) {
 	}
 }
 
-// A row's ticket is as old as the row's time of creation says, however lately it was changed, and no younger than its last
-// change. A row that SQL has inserted is older than any change, and one without such a time may be.
+// A row's ticket is as old as the row's time of creation, however recent its last change, and no younger than its last change. A
+// row that SQL has inserted is older than any change; a row without a time of creation may be.
 func TestSinceWhenThereIsATicket(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -421,7 +421,7 @@ func TestSinceWhenThereIsATicket(t *testing.T) {
 	wantBorn(t, db, map[ticket.ID]ticket.Revision{1: now, 2: ticket.Revision(created.UnixMicro()), 3: 1, 4: 77, 5: 1})
 }
 
-// Where a deletion removes the row, it is what the table still knows of the ticket.
+// If a deletion removes the row, the deletion is all that the table knows of the ticket.
 func TestSinceWhenADeletedTicketIsKnown(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
@@ -455,8 +455,8 @@ func wantBorn(t *testing.T, db *mysql.DB, want map[ticket.ID]ticket.Revision) {
 	}
 }
 
-// A ticket that a set has made is as old as the set, not as its flush, and not younger than its last change, which another clock
-// may have dated. A set of a ticket that is there leaves its time of creation alone.
+// A ticket that began with a set is as old as the set, not as its flush, and no younger than its last change, whose time may
+// come from another clock. A set of an existing ticket does not change its time of creation.
 func TestTicketsOfSetsAreAsOldAsTheSet(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -477,7 +477,7 @@ func TestTicketsOfSetsAreAsOldAsTheSet(t *testing.T) {
 	})
 }
 
-// The deleted tickets are found window by window, those that SQL has deleted and those that ticketd has, in either kind of table.
+// Deleted finds the deleted tickets window by window, deleted by SQL or by ticketd, in either kind of table.
 func TestDeletedTickets(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

@@ -14,27 +14,27 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// sequenceSuffix makes the name of the sequence's table, whose one row holds the next free id.
+// sequenceSuffix makes the name of the sequence's table, whose single row holds the next free id.
 const sequenceSuffix = "_seq"
 
-// reach bounds the ids above which the sequence is raised. One from here on was typed in, or comes from elsewhere: a sequence
-// that counts tickets does not get there, so it need not be above it, and raised above it would be at its end before long. It
-// is 2^52, which leaves room for ids that are times in microseconds.
+// reach bounds the ids that raise the sequence. A higher id was typed in or comes from another system: a sequence that counts
+// tickets does not get there, so the sequence need not be above that id, and would soon reach its end if raised. reach is 2^52,
+// which leaves room for ids that are times in microseconds.
 const reach ticket.ID = 1 << 52
 
-// maxTries bounds how many blocks one lease takes until it has one of use.
+// maxTries bounds how many blocks a lease takes until a block has a free id.
 const maxTries = 3
 
 func (db *DB) sequence() string { return quote(db.config.Table + sequenceSuffix) }
 
-// Sequence leases blocks of ticket ids. No id is leased twice, by any number of processes, and where the table's key is
-// AUTO_INCREMENT no leased id is given by that either, see [fence].
+// Sequence leases blocks of ticket ids. No id is leased twice, by any number of processes. If the table's key is AUTO_INCREMENT,
+// the table does not assign a leased id either, see [fence].
 type Sequence struct{ db *DB }
 
 // NewSequence makes the sequence of a database.
 func NewSequence(db *DB) *Sequence { return &Sequence{db: db} }
 
-// Lease takes n ids, 1 or more, and returns the first. Rows may have some of the ids, which [DB.Taken] tells. Errors wrap
+// Lease takes n ids, 1 or more, and returns the first. Some of the ids may have rows: [DB.Taken] returns these ids. Errors wrap
 // [flush.ErrSinkDown] or [flush.ErrSinkPaused].
 func (s *Sequence) Lease(ctx context.Context, n int) (ticket.ID, error) {
 	db := s.db
@@ -99,8 +99,8 @@ var (
 	errNoRow = fmt.Errorf("mysql: %w: the sequence of ids has no row; run ticketd migrate", flush.ErrSinkPaused)
 )
 
-// Raise makes sure that ids up to the highest of those given are not leased any more: a sequence that was restored from a
-// backup does not know of them. Ids from [reach] on do not count.
+// Raise makes sure that ids up to the highest given id are not leased any more: a sequence that was restored from a backup does
+// not know of these ids. Ids from [reach] on do not count.
 func (s *Sequence) Raise(ctx context.Context, ids []ticket.ID) error {
 	var highest ticket.ID
 	for _, id := range ids {
@@ -112,8 +112,8 @@ func (s *Sequence) Raise(ctx context.Context, ids []ticket.ID) error {
 	return s.db.failure("raise the sequence of ids", err)
 }
 
-// RaiseToTable makes sure that no id up to the highest in the table is leased any more, as an operator asks: ids that
-// were typed in move the numbering only then. It returns the next id before and afterwards.
+// RaiseToTable makes sure that no id up to the table's highest id is leased any more. Only this call of an operator makes
+// typed-in ids move the numbering. RaiseToTable returns the next id before and after the call.
 func (s *Sequence) RaiseToTable(ctx context.Context) (before, after ticket.ID, err error) {
 	if before, err = s.next(ctx); err != nil {
 		return 0, 0, err
@@ -138,10 +138,10 @@ func (s *Sequence) next(ctx context.Context) (ticket.ID, error) {
 	return ticket.ID(next), s.db.failure("read the sequence of ids", err)
 }
 
-// idPlace is a table that knows ids which no new ticket may get: the tickets table, its tombstones, its side table.
+// idPlace is a table with ids that no new ticket may get: the tickets table, its tombstones, its side table.
 type idPlace struct{ table, key string } // quoted
 
-// idPlaces returns the tables that know ids. The tombstones and the side table exist beside some tickets tables only.
+// idPlaces returns the tables with ids. Only some tickets tables have tombstones or a side table.
 func (db *DB) idPlaces(ctx context.Context) ([]idPlace, error) {
 	const operation = "look for tables with ids"
 	places := []idPlace{{quote(db.config.Table), quote(db.config.Key)}}
@@ -166,10 +166,10 @@ func (db *DB) idPlaces(ctx context.Context) ([]idPlace, error) {
 	return places, nil
 }
 
-// Taken returns which of the ids from first to last have a row in the tickets table, or had one that was deleted.
+// Taken returns which of the ids from first to last have a row in the tickets table, or had a row that was deleted.
 func (db *DB) Taken(ctx context.Context, first, last ticket.ID) ([]ticket.ID, error) {
 	const operation = "look for free ids"
-	places := db.places.Load() // a lease has looked for them
+	places := db.places.Load() // from the last lease
 	if places == nil {
 		places = &[]idPlace{{quote(db.config.Table), quote(db.config.Key)}}
 	}
@@ -190,7 +190,7 @@ func (db *DB) Taken(ctx context.Context, first, last ticket.ID) ([]ticket.ID, er
 	return taken, db.failure(operation, rows.Err())
 }
 
-// between is the query for the ids from first to last that the tables have, each once.
+// between returns the query for the ids from first to last in the tables, each id once.
 func between(places []idPlace, first, last ticket.ID) (query string, args []any) {
 	parts := make([]string, len(places))
 	for i, p := range places {
@@ -200,7 +200,7 @@ func between(places []idPlace, first, last ticket.ID) (query string, args []any)
 	return strings.Join(parts, " UNION "), args
 }
 
-// gap returns first where one of the ids from first to last is free, and else the next free id above them.
+// gap returns first if an id from first to last is free, and else the next free id above last.
 func (db *DB) gap(ctx context.Context, places []idPlace, first, last ticket.ID) (ticket.ID, error) {
 	const operation = "look for free ids"
 	all, args := between(places, first, last)
@@ -211,7 +211,7 @@ func (db *DB) gap(ctx context.Context, places []idPlace, first, last ticket.ID) 
 	if n <= int64(last-first) {
 		return first, nil
 	}
-	// Each part walks up its index to the first id that has none behind it, in any of the tables.
+	// Each part searches its index upwards for the first id without a successor in any of the tables.
 	parts := make([]string, len(places))
 	args = args[:0]
 	for i, p := range places {
@@ -231,11 +231,11 @@ func (db *DB) gap(ctx context.Context, places []idPlace, first, last ticket.ID) 
 	return ticket.ID(gap), nil
 }
 
-// fenceMargin is how many ids lie between the AUTO_INCREMENT counter, as a lease reads it, and the leased block: for what
-// others insert until the counter stands above the block, a few milliseconds later.
+// fenceMargin is the distance between the AUTO_INCREMENT counter, as a lease reads the counter, and the leased block: room for
+// other programs' inserts until the counter is above the block, a few milliseconds later.
 const fenceMargin = 1000
 
-// UnfencedError means that leased ids cannot be kept apart from those that the table's AUTO_INCREMENT gives.
+// UnfencedError means that ticketd cannot keep leased ids apart from ids that the table's AUTO_INCREMENT assigns.
 type UnfencedError struct {
 	Table  string
 	Reason string
@@ -243,10 +243,10 @@ type UnfencedError struct {
 
 func (e *UnfencedError) Error() string {
 	return fmt.Sprintf("the key of %s is AUTO_INCREMENT, and ticketd cannot keep its own ids apart from those that the table "+
-		"gives: %s. New tickets can be made by whoever else inserts into the table, and with an id that is given", e.Table, e.Reason)
+		"gives: %s. Only other programs' INSERTs, and creates with a given id, can make new tickets", e.Table, e.Reason)
 }
 
-// keyColumn is what the fence needs to know of the table's key.
+// keyColumn is the fence's data about the table's key.
 type keyColumn struct {
 	// counts says that the column is AUTO_INCREMENT.
 	counts bool
@@ -255,8 +255,8 @@ type keyColumn struct {
 	most ticket.ID
 }
 
-// Numbering names what keeps leased ids apart from those that the table gives: nothing, where it gives none, or else the fence on
-// this server, as the table's counter travels to no other.
+// Numbering names the mechanism that keeps leased ids apart from ids that the table assigns: empty if the table assigns no ids,
+// else the fence on this server, as the table's counter is not replicated to another server.
 func (db *DB) Numbering(ctx context.Context) (string, error) {
 	key, err := db.keyColumn(ctx)
 	if err != nil || !key.counts {
@@ -288,12 +288,12 @@ func (db *DB) keyColumn(ctx context.Context) (keyColumn, error) {
 	}, nil
 }
 
-// most is the highest value of an integer type.
+// most returns the highest value of an integer type.
 func most(dataType string, unsigned bool) ticket.ID {
 	bits := map[string]int{"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32}[dataType]
 	switch {
 	case bits == 0:
-		return math.MaxInt64 // BIGINT; ids go no further
+		return math.MaxInt64 // BIGINT: also the highest id
 	case unsigned:
 		return 1<<bits - 1
 	default:
@@ -301,9 +301,8 @@ func most(dataType string, unsigned bool) ticket.ID {
 	}
 }
 
-// takeFencedIDs takes n ids from the sequence, none below floor, that the table's AUTO_INCREMENT does not give either, and
-// returns the first. It holds the sequence's row meanwhile, so that no other daemon moves the counter between the look at
-// it and the fence.
+// takeFencedIDs takes n ids from the sequence, none below floor and none that the table's AUTO_INCREMENT may assign, and returns
+// the first. A lock on the sequence's row keeps other daemons from moving the counter between the reading and the fence.
 func (db *DB) takeFencedIDs(ctx context.Context, key keyColumn, n int, floor ticket.ID) (first ticket.ID, err error) {
 	f, err := db.openFence(ctx, key)
 	if err != nil {
@@ -346,7 +345,7 @@ type fence struct {
 	conn *sql.Conn
 }
 
-// openFence connects: the session is another than that of writes.
+// openFence connects with another session than the session for writes.
 func (db *DB) openFence(ctx context.Context, key keyColumn) (*fence, error) {
 	if !strings.EqualFold(key.engine, "InnoDB") {
 		return nil, db.unfenced("its engine " + key.engine + " cannot roll an INSERT back; ALTER TABLE … ENGINE = InnoDB")
@@ -368,7 +367,7 @@ func (f *fence) close() {
 	_ = f.pool.Close()
 }
 
-// counter returns the id that the table gives now, and uses it up.
+// counter returns the id that the table assigns now, and uses the id up.
 func (f *fence) counter(ctx context.Context) (ticket.ID, error) {
 	id, err := f.insertAndRollBack(ctx, "INSERT INTO "+quote(f.db.config.Table)+" () VALUES ()")
 	if err == nil && !id.Valid() {
@@ -377,9 +376,9 @@ func (f *fence) counter(ctx context.Context) (ticket.ID, error) {
 	return id, err
 }
 
-// raise makes the table give ids above last from now on.
+// raise makes the table assign only ids above last from now on.
 func (f *fence) raise(ctx context.Context, last ticket.ID) error {
-	if last >= f.key.most { // an id that does not fit would be cut to the highest one, and use up the counter
+	if last >= f.key.most { // the server would cut a larger id to the highest id, and use up the counter
 		return f.db.unfenced(fmt.Sprintf("its type ends at %d, and the next block of ids at %d; widen it to BIGINT UNSIGNED",
 			f.key.most, last))
 	}
@@ -388,7 +387,7 @@ func (f *fence) raise(ctx context.Context, last ticket.ID) error {
 	return err
 }
 
-// insertAndRollBack inserts one row and rolls back. It returns the id that AUTO_INCREMENT gave.
+// insertAndRollBack inserts a row and rolls back. It returns the id that AUTO_INCREMENT assigned.
 func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...any) (ticket.ID, error) {
 	tx, err := f.conn.BeginTx(ctx, nil)
 	if err != nil {
@@ -398,7 +397,7 @@ func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...an
 	if back := tx.Rollback(); err == nil && back != nil {
 		return 0, back
 	}
-	if refused, ok := errors.AsType[*driver.MySQLError](err); ok && judge(err) == data { // it will always be
+	if refused, ok := errors.AsType[*driver.MySQLError](err); ok && judge(err) == data { // the refusal is permanent
 		return 0, f.db.unfenced(fmt.Sprintf("the table refuses a row of defaults, which ticketd inserts and rolls back to move the "+
 			"counter (%d %s): give its columns defaults that its constraints and triggers accept", refused.Number, refused.Message))
 	}
@@ -409,7 +408,7 @@ func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...an
 	return ticket.ID(id), err
 }
 
-// lenientPool makes a pool of [lenient] sessions. Nothing that is inserted there is committed.
+// lenientPool makes a pool of [lenient] sessions, which never commit an insert.
 func (db *DB) lenientPool() (*sql.DB, error) {
 	dsn, err := parseDSN(db.config.DSN)
 	if err != nil {
@@ -422,7 +421,7 @@ func (db *DB) lenientPool() (*sql.DB, error) {
 	return sql.OpenDB(connections), nil
 }
 
-// leaseFailure wraps what the database said; what ticketd says itself stays as it is.
+// leaseFailure wraps the database's errors; ticketd's own errors stay unchanged.
 func (db *DB) leaseFailure(err error) error {
 	if _, unfenced := errors.AsType[*UnfencedError](err); unfenced || errors.Is(err, errNoIDs) || errors.Is(err, errNoRow) {
 		return err
@@ -434,8 +433,8 @@ func (db *DB) unfenced(reason string) error {
 	return &UnfencedError{Table: db.config.Table, Reason: reason}
 }
 
-// TryFence says whether the key of the table is AUTO_INCREMENT and, where it is, whether ids can be kept apart from
-// those that the table gives; an [UnfencedError] says why not. It uses up one of the table's ids and changes nothing else.
+// TryFence says whether the table's key is AUTO_INCREMENT and, if so, whether ids can be kept apart from ids that the table
+// assigns; an [UnfencedError] gives the reason. TryFence uses up one id of the table and makes no other change.
 func (db *DB) TryFence(ctx context.Context) (counts bool, err error) {
 	key, err := db.keyColumn(ctx)
 	if err != nil || !key.counts {
@@ -448,7 +447,7 @@ func (db *DB) TryFence(ctx context.Context) (counts bool, err error) {
 	defer f.close()
 	id, err := f.counter(ctx)
 	if err == nil {
-		err = f.raise(ctx, id) // the counter is above it already
+		err = f.raise(ctx, id) // the counter is already above the id
 	}
 	return true, db.leaseFailure(err)
 }

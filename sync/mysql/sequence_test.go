@@ -34,7 +34,7 @@ func TestSequenceWithoutItsRow(t *testing.T) {
 	wantPaused(t, err)
 }
 
-// An id that somebody typed in moves the numbering neither at a lease nor at a migration, only when an operator asks.
+// A typed-in id moves the numbering neither at a lease nor at a migration, but only when an operator asks.
 func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -60,8 +60,8 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	}
 }
 
-// A sequence begins above the ids that are there when it is made, and so does one that has lost its row. Without the bound
-// it would begin at the end of the ids.
+// A new sequence begins above the existing ids, and so does a sequence that has lost its row. Without the bound the sequence
+// would begin at the end of the ids.
 func TestASequenceBeginsAboveTheIDs(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -75,7 +75,7 @@ func TestASequenceBeginsAboveTheIDs(t *testing.T) {
 	}
 }
 
-// A block of which rows have all ids is passed over for the next gap; one of which some are free is not.
+// Lease skips a block whose ids all have rows, to the next gap; it returns a block with some free ids.
 func TestALeasePassesOverBlocksThatRowsHave(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -89,7 +89,7 @@ func TestALeasePassesOverBlocksThatRowsHave(t *testing.T) {
 	}
 }
 
-// counted are rows of one number each, for an INSERT.
+// counted are rows of a single number, for an INSERT.
 func counted(from, to int) string {
 	rows := make([]string, 0, to-from+1)
 	for n := from; n <= to; n++ {
@@ -132,7 +132,7 @@ func TestSequenceAtItsEnd(t *testing.T) {
 	}
 }
 
-// counting is another plugin's table, whose ids its AUTO_INCREMENT gives.
+// counting is another plugin's table, whose AUTO_INCREMENT assigns its ids.
 func counting(t *testing.T, dsn, columns string) *mysql.DB {
 	t.Helper()
 	db := open(t, mysql.Config{DSN: dsn, Table: "tickets", Key: "id", Revision: "rev", MaxConns: 8})
@@ -155,8 +155,8 @@ func given(t *testing.T, db *mysql.DB) ticket.ID {
 	return ticket.ID(id)
 }
 
-// What the table gives after a lease lies outside all leased blocks, though others insert while ids are leased. Without the
-// fence, or without the margin, the ids meet (tried by hand).
+// Ids that the table assigns after a lease lie outside all leased blocks, even if other programs insert during the lease.
+// Without the fence, or without the margin, the ids meet (tried by hand).
 func TestAUTO_INCREMENTIsFencedFromLeasedIDs(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -244,7 +244,7 @@ func wantFenced(t *testing.T, dsn, columns string) {
 	if _, err := conn.ExecContext(t.Context(), "SET sql_mode = '', foreign_key_checks = 0"); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = conn.ExecContext(t.Context(), "SET check_constraint_checks = 0") // MariaDB's JSON is one
+	_, _ = conn.ExecContext(t.Context(), "SET check_constraint_checks = 0") // MariaDB's JSON is such a constraint
 	result, err := conn.ExecContext(t.Context(), "INSERT INTO tickets (state) VALUES ('theirs')")
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestAConstraintThatRefusesDefaults(t *testing.T) {
 	})
 }
 
-// Where ids cannot be kept apart, none are leased, and the reason says what to do.
+// If ids cannot be kept apart, Lease leases no ids, and the reason contains the remedy.
 func TestTablesThatCannotBeFenced(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ columns, statement, want string }{
@@ -302,7 +302,7 @@ func TestTablesThatCannotBeFenced(t *testing.T) {
 	}
 }
 
-// A server whose counters go in steps, as several masters have them.
+// A server whose counters grow in steps, as with several masters.
 func TestAUTO_INCREMENTInSteps(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

@@ -14,17 +14,16 @@ import (
 )
 
 const (
-	// maxConflicts bounds how often rows are tried in one call that meet deadlocks.
+	// maxConflicts bounds the tries, in one call, of rows that meet deadlocks.
 	maxConflicts = 5
-	// maxWaits bounds how often a batch of rows waits for locks until these time out: enough to find one locked row in a thousand
-	// by halving. Beyond it each part that is left is tried once. With lock waits of a second the worst case stays below half
-	// a minute.
+	// maxWaits bounds how often a batch waits for locks until a time-out: enough to find a single locked row in a thousand by
+	// halving. Then each remaining part is tried once. With lock waits of a second the worst case stays below half a minute.
 	maxWaits = 12
-	// firstPause is the mean pause after a first conflict; each further one doubles it.
+	// firstPause is the mean pause after a first conflict; each further conflict doubles the pause.
 	firstPause = 10 * time.Millisecond
 )
 
-// attempt brings the rows to the database in one transaction, or none of them.
+// attempt writes the rows to the database in one transaction, or no row.
 type attempt func(ctx context.Context, rows []row) error
 
 // bring settles a batch of rows. rowless are the attempt's statements without a row, see [write.outage].
@@ -36,8 +35,8 @@ func (w *write) bring(ctx context.Context, rows []row, rowless []string, try att
 	return w.settleDoubted()
 }
 
-// settle brings every row to an end: stored, refused, or left for later. It returns an error where the database as a
-// whole does not take anything now.
+// settle gives every row an outcome: stored, refused, or left for later. It returns an error if the database as a whole takes no
+// write now.
 func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attempt) error {
 	err := try(ctx, rows)
 	switch judge(err) {
@@ -54,7 +53,7 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 			w.leave(rows, err)
 			return nil
 		}
-		if timedOut(err) { // that was pause enough
+		if timedOut(err) { // the lock wait was pause enough
 			if free := w.leaveLocked(ctx, rows, err); len(free) < len(rows) {
 				return w.settleFree(ctx, free, conflicts, try)
 			}
@@ -77,8 +76,8 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 	return w.settle(ctx, rows[middle:], conflicts, try)
 }
 
-// hopeless says that rows that others hold are not to be tried again in this call. A row that is alone has waited for its lock as
-// long as is reasonable; several are halved, so that those that are free do not wait with those that are not.
+// hopeless says that rows that other clients hold are not tried again in this call. A single row has waited long enough for its
+// lock; several rows are halved, so that free rows do not wait with locked rows.
 func (w *write) hopeless(rows []row, conflicts int, err error) bool {
 	if !timedOut(err) {
 		return conflicts >= maxConflicts
@@ -87,7 +86,7 @@ func (w *write) hopeless(rows []row, conflicts int, err error) bool {
 	return len(rows) == 1 || w.waits >= maxWaits
 }
 
-// settleFree settles the rows that are not locked, where there are any.
+// settleFree settles the rows that are not locked.
 func (w *write) settleFree(ctx context.Context, free []row, conflicts int, try attempt) error {
 	if len(free) == 0 {
 		return nil
@@ -95,8 +94,9 @@ func (w *write) settleFree(ctx context.Context, free []row, conflicts int, try a
 	return w.settle(ctx, free, conflicts, try)
 }
 
-// leaveLocked leaves for later those of the rows that others hold, and returns the others. To find them by halving takes a lock
-// wait for each half, which is longer than a request may take. All rows are returned where that cannot be told.
+// leaveLocked leaves for later the rows that other clients hold, and returns the other rows. To find locked rows by halving
+// takes a lock wait for each half, which is longer than a request may take. If the locks are not known, leaveLocked returns all
+// rows.
 func (w *write) leaveLocked(ctx context.Context, rows []row, why error) (free []row) {
 	if w.locate == nil {
 		return rows
@@ -115,9 +115,9 @@ func (w *write) leaveLocked(ctx context.Context, rows []row, why error) (free []
 	return free
 }
 
-// held asks which of the rows of tickets others hold locked: those that are there and that a locking read passes over (SKIP
-// LOCKED, as of MariaDB 10.6 and MySQL 8). Its own locks end with the statement. Rows that are not there are not asked for, as
-// their gaps would be locked.
+// held returns which rows of the tickets table other clients hold locked: the existing rows that a locking read skips (SKIP
+// LOCKED, from MariaDB 10.6 and MySQL 8). The read's own locks end with the statement. The read leaves out missing rows, whose
+// gaps it would lock.
 func (w *write) held(ctx context.Context, rows []row) (map[ticket.ID]bool, error) {
 	key := quote(w.db.config.Key)
 	query := "SELECT " + key + ",0 FROM " + quote(w.db.config.Table) + " WHERE " + key + " IN "
@@ -151,7 +151,7 @@ func (w *write) pass(rows []row) {
 	w.misfits.remove(rows)
 }
 
-// leave records that the rows are to be tried again later, as others hold them.
+// leave records that the rows are to be tried again later, as other clients hold the rows.
 func (w *write) leave(rows []row, why error) {
 	w.later(rows, fmt.Errorf("mysql: the row stays locked: %w", why))
 }
@@ -162,7 +162,7 @@ func (w *write) later(rows []row, why error) {
 	}
 }
 
-// pause waits between half and one and a half of the mean, or until ctx ends: those that collided must not meet again.
+// pause waits between half and one and a half of the mean, or until ctx ends, so that clients that collided do not meet again.
 func pause(ctx context.Context, mean time.Duration) error {
 	timer := time.NewTimer(mean/2 + rand.N(mean))
 	defer timer.Stop()
@@ -174,19 +174,19 @@ func pause(ctx context.Context, mean time.Duration) error {
 	}
 }
 
-// A missing table or column, a missing right, a crashed table: the server says the same where the tickets table is concerned,
-// which is an outage, and where a trigger of it meets that for one row, which must not hold up the others. What tells them
-// apart is evidence: the table's definition, the same statement without a row, and what becomes of other rows.
+// The server gives the same answer for a missing table or column, a missing right or a crashed table in two cases: the tickets
+// table is concerned, which is an outage, or a trigger's statement fails so for a row, which must not hold up the other rows.
+// Evidence tells the cases apart: the table's definition, the same statement without a row, and the outcome of other rows.
 
-// doubted is a row that the server alone refuses with what may be an outage's answer.
+// doubted is a row that the server alone refuses with an answer that may be an outage's.
 type doubted struct {
 	row row
 	err error
 }
 
-// outage returns the error of an outage, which wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused], where err is one's: the
-// table is another than the definition says, or the server does not take the statements without a row either. These open the
-// tables and need the rights as the attempt does, and change nothing. nil means that err is about a row.
+// outage returns the error of an outage, which wraps [flush.ErrSinkDown] or [flush.ErrSinkPaused], if err is an outage's: the
+// table differs from the definition, or the server refuses the statements without a row too. These statements open the tables
+// and need the same rights as the attempt, and change no data. nil means that err is about a row.
 func (w *write) outage(ctx context.Context, err error) error {
 	if judge(err) == changed && !w.looked {
 		now, gone := w.db.LoadDefinition(ctx)
@@ -207,9 +207,9 @@ func (w *write) outage(ctx context.Context, err error) error {
 	return nil
 }
 
-// settleAnswer settles rows about which the server has said what may be an outage's answer, or is to be halved: ended is
-// false then. One value may cause what the server says, and must not hold up all the others; but a server that takes no write
-// at all must not turn its backlog into dead letters.
+// settleAnswer settles rows after an answer that may be an outage's; ended is false if the rows are to be halved. A single value
+// may cause the answer, and must not hold up all other rows; but a server that takes no write at all must not turn its backlog
+// into dead letters.
 func (w *write) settleAnswer(ctx context.Context, rows []row, answer error, try attempt) (ended bool, err error) {
 	if !answered(answer) {
 		return true, w.db.failure("write", answer)
@@ -227,8 +227,8 @@ func (w *write) settleAnswer(ctx context.Context, rows []row, answer error, try 
 	return false, nil
 }
 
-// settleAlone ends a row about which the server has said what may be an outage's answer, after [write.outage] has found none.
-// The outage may have ended in between, so the row is tried once more.
+// settleAlone settles a row after an answer that may be an outage's, when [write.outage] has found no outage. The outage may
+// have ended in between, so settleAlone tries the row once more.
 func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error {
 	err := try(ctx, rows)
 	switch judge(err) {
@@ -249,9 +249,9 @@ func (w *write) settleAlone(ctx context.Context, rows []row, try attempt) error 
 	return nil
 }
 
-// settleDoubted refuses the doubted rows of a batch of which other rows were stored. Without such a row the answer may be an
-// outage that no statement without a row shows: a trigger that fails for each row, as its table is gone. So of rows that come
-// without any other only one is refused, until another row is stored.
+// settleDoubted refuses the doubted rows of a batch of which other rows were stored. Without a stored row the answer may be an
+// outage that no statement without a row shows: a trigger that fails for each row, as its table is missing. So of rows that come
+// alone the sink refuses only one, until another row is stored.
 func (w *write) settleDoubted() error {
 	if len(w.doubted) == 0 {
 		return nil
@@ -266,7 +266,7 @@ func (w *write) settleDoubted() error {
 	return nil
 }
 
-// besides are writes without a row to the tables beside the tickets table.
+// besides returns writes without a row to the tables beside the tickets table.
 func besides(d *table.Definition) []string {
 	switch {
 	case d.Side != "":
@@ -279,25 +279,25 @@ func besides(d *table.Definition) []string {
 	}
 }
 
-// A full table, disk or memory, a statement that was killed: the server says so of itself, and a trigger of the tickets table
-// may meet it for one row, where it writes into a table of its own. Such a row is no dead letter, as nothing is wrong with it.
-// It is tried again on its own, for as long as that takes, provided that the server takes other rows.
+// For a full table, disk or memory, or a killed statement, the answer is about the server; but a trigger of the tickets table
+// may also meet the error for a row, when the trigger writes into another table. Such a row is no dead letter, as the row is not
+// at fault. The sink retries the row alone, without end, provided that the server takes other rows.
 
 const (
-	// maxUnfit bounds how many such rows of one call are found by halving; beyond it the parts that are left wait as a whole.
+	// maxUnfit bounds how many such rows a call finds by halving; after that the remaining parts wait as a whole.
 	maxUnfit = 12
-	// maxMisfits bounds how many are remembered.
+	// maxMisfits bounds the number of remembered tickets.
 	maxMisfits = 10_000
 )
 
-// unfit is rows that the server does not take, with an answer that is about itself or about them.
+// unfit is rows that the server does not take, with an answer that is about the server or about the rows.
 type unfit struct {
 	rows []row
 	err  error
 }
 
-// misfits remembers the tickets that the server did not take while it took others: where such a ticket comes alone, the same
-// answer is about the ticket. The zero value is ready.
+// misfits remembers the tickets that the server did not take while it took other tickets: when such a ticket comes alone, the
+// same answer is about the ticket. The zero value is ready.
 type misfits struct {
 	mu  sync.Mutex
 	ids map[ticket.ID]bool
@@ -333,7 +333,8 @@ func (m *misfits) has(rows []row) bool {
 	return true
 }
 
-// settleUnfit leaves rows for later that the server does not take, where it takes others. Else it is an outage.
+// settleUnfit leaves for later the rows that the server does not take while it takes other rows, now or earlier; otherwise it
+// returns an outage.
 func (w *write) settleUnfit() error {
 	for i := range w.unfit {
 		u := &w.unfit[i]
