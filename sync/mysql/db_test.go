@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// A row whose revision something else has set to what none can be counts as never written: no other number comes from it. Its
-// changes are refused with the remedy, and go on after that; the row is named until it is read in order.
+// A row whose revision another program has set to an impossible number counts as never written; no other number derives from
+// that number. The sink refuses the row's changes with the remedy, and takes them after the remedy; the row is named until a
+// read finds it in order.
 func TestOddRevision(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -51,5 +53,33 @@ func testOddRevision(t *testing.T, db *mysql.DB, spoil string) {
 	wantFields(t, db, 5, 300, "status", "closed")
 	if odd := db.OddRevisions(); odd != "" {
 		t.Errorf("status still says %q", odd)
+	}
+}
+
+// The server decides whether two names that differ in case are two tables. Before the server's answer, the names count as the
+// same.
+func TestSameName(t *testing.T) {
+	t.Parallel()
+	if testenv.IsMySQL() {
+		t.Skip("MySQL takes lower_case_table_names only when its data folder is made")
+	}
+	for setting, isOne := range map[string]bool{"0": false, "1": true} {
+		server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: []string{"--lower-case-table-names=" + setting}})
+		if err := server.CreateDatabase(t.Context(), "shop"); err != nil {
+			t.Fatal(err)
+		}
+		db := migrated(t, server.DSN("shop"))
+		if !open(t, mysql.Config{DSN: server.DSN("shop")}).SameName("Shop.wp_t", "shop.wp_t") {
+			t.Error("two names are two before the server has said so")
+		}
+		if _, err := db.LoadDefinition(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := db.SameName("Shop.wp_t", db.NameOf("wp_t")); got != isOne {
+			t.Errorf("lower_case_table_names=%s: one name %v, want %v", setting, got, isOne)
+		}
+		if !db.SameName("shop.wp_t", "shop.wp_t") || db.SameName("shop.wp_t", "shop2.wp_t") {
+			t.Error("a name is not itself, or another")
+		}
 	}
 }

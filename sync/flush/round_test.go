@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// A row that others hold for long: the rest of its batch is acked at once, and so is what comes later; it is tried again with
-// growing pauses and is no dead letter. Where move treats it as an error of the batch, nothing is acked (tried by hand).
+// Another client holds a row for long: the flusher acks the rest of the batch and later tickets at once, retries the row with
+// growing pauses and makes no dead letter. If move treats the row as an error of the batch, no ticket is acked (tried by hand).
 func TestALockedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -30,7 +30,7 @@ func TestALockedRowHoldsUpNobody(t *testing.T) {
 		}
 		tried := d.sink.statements()
 		for i := range 60 {
-			d.set(t, 2, "status", strconv.Itoa(i)) // pulls its due time nearer, which must not make it spin
+			d.set(t, 2, "status", strconv.Itoa(i)) // pulls the due time nearer, which must not make the flusher spin
 			d.set(t, 4, "status", strconv.Itoa(i))
 			time.Sleep(time.Second)
 			if d.sink.value(4, "status") != strconv.Itoa(i) {
@@ -51,8 +51,8 @@ func TestALockedRowHoldsUpNobody(t *testing.T) {
 	})
 }
 
-// The tickets that share a claim with a locked one are not written together with it again: the wait for its lock is theirs no
-// more.
+// The flusher does not write tickets that shared a claim with a locked ticket together with that ticket again: they no longer
+// wait for its lock.
 func TestALockedRowIsWrittenApart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,8 +78,8 @@ func TestALockedRowIsWrittenApart(t *testing.T) {
 	})
 }
 
-// Who lists tickets does not wait for the lock of a row that was locked just now: all others are brought, the error names it, and
-// when its pause is over it is tried again.
+// TryFlush does not wait for the lock of a row whose pause is not over: it writes all other tickets, names the locked ticket in
+// the error, and retries it after the pause.
 func TestALockedRowIsNotWaitedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestALockedRowIsNotWaitedForAgain(t *testing.T) {
 	})
 }
 
-// Nothing at all can be written: that is said, and taken back when it can, not when nobody tries.
+// The flusher can write no ticket: the state says so, until a write succeeds, not until the tries end.
 func TestAllRowsLocked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestAllRowsLocked(t *testing.T) {
 	})
 }
 
-// A flush on demand brings all others, and tries a locked row until it is free.
+// A flush on demand writes all other tickets, and retries a locked row until the row is free.
 func TestFlushInsistsOnALockedRow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -152,8 +152,7 @@ func TestFlushInsistsOnALockedRow(t *testing.T) {
 	})
 }
 
-// A daemon that is about to stop does not wait for a sink that is away, for a row that is locked, or for a sink that hangs;
-// what it drains still is waited for.
+// A stopping daemon does not wait for an unreachable sink, a locked row, or a sink that hangs; but it waits for its drain.
 func TestHurry(t *testing.T) {
 	t.Parallel()
 	for name, trouble := range map[string]func(*table){

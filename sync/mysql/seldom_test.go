@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A stream of refused writes, two hundred at a time, makes one reading a second.
+// A stream of refused writes, two hundred at a time, causes one reading a second.
 func TestSeldom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -34,7 +34,7 @@ func TestSeldom(t *testing.T) {
 	})
 }
 
-// Who waits for another's run gives up with his own time.
+// A caller that waits for another caller's run gives up at its own deadline.
 func TestSeldomEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
