@@ -91,7 +91,7 @@ func (r *reserve) take(ctx context.Context, n int) (span, error) {
 		r.mu.Lock()
 		return span{first, r.block}, err
 	}
-	if len(r.free) == 0 {
+	for len(r.free) == 0 { // another call may take the block that this call has added
 		r.mu.Unlock()
 		err := r.add(ctx)
 		r.mu.Lock()
