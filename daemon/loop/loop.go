@@ -191,6 +191,7 @@ func (l *Loop[G]) turn() bool {
 			knocked = true
 		default:
 			if c := l.clients.get(t); c != nil { // else it was closed earlier
+				c.ended = c.ended || l.events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 				l.readable(c)
 			}
 		}
@@ -264,7 +265,7 @@ func (l *Loop[G]) read(c *client[G]) {
 		l.handOver(c, frame, nil)
 		return
 	}
-	c.owed, c.more = true, false
+	c.owed, c.more = true, c.ended // no further event tells of the end
 	l.clients.busy(c)
 	r.clients, r.frames = append(r.clients, c), append(r.frames, frame)
 	r.used += n

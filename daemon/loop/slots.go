@@ -11,6 +11,8 @@ type client[G any] struct {
 	watched bool
 	// owed says that a reply is on its way: the connection is not read before that is sent. more says that it was readable meanwhile.
 	owed, more bool
+	// ended says that the client sends nothing more.
+	ended bool
 
 	// idle clients are in a list, longest idle first.
 	idleSince  time.Time
