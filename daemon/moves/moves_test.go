@@ -149,7 +149,7 @@ func TestTornFile(t *testing.T) {
 			b.open(t)
 			b.want(t, 7, 50, 1001)
 			b.want(t, 9, 50, 1003)
-			if n := strings.Count(b.log.String(), "cannot be read"); n > 1 {
+			if n := strings.Count(b.log.String(), "unreadable line"); n > 1 {
 				t.Errorf("the log says so %d times:\n%s", n, &b.log)
 			}
 		})
