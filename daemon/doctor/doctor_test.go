@@ -69,7 +69,7 @@ var faults = map[string]fault{
 		area: "php", check: "msgpack", verdict: Warn, fix: "apt install php8.2-msgpack"},
 
 	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
-		fix: "start it"},
+		fix: "start Redis"},
 	"no password for Redis": {redis: testenv.RedisOptions{Password: "x"}, area: "redis", check: "password", verdict: Fail,
 		fix: "redis.password_file"},
 	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
