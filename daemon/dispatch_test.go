@@ -3,14 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"fmt"
-	"reflect"
 
 	"github.com/ticketd/ticketd/protocol"
 )

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
-
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
 )

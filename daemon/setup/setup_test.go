@@ -123,12 +123,12 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 		want   string
 	}{
 		"a computed password": {func(s *site) { s.wp = strings.Replace(s.wp, "''", "f()", 1) }, "DB_PASSWORD is computed"},
-		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot be used"},
+		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot use the database"},
 		"no socket":           {func(s *site) { s.Places.MySQLSockets = []string{"/no/such.sock"} }, "localhost:/path/to.sock"},
 		"a named Redis away":  {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
-		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which takes no writes"},
+		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which refuses writes"},
 		"an evicting Redis":   {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
-		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "refuses what ticketd needs (Redis 6.2"},
+		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "a command that ticketd needs (Redis 6.2"},
 		"a prefix":            {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
 		"no WordPress":        {func(s *site) { s.WordPress += "/none" }, "--wp"},
 	} {
