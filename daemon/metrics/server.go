@@ -51,6 +51,7 @@ func NewServer(m *Metrics, l net.Listener, profiles bool, log zerolog.Logger) *S
 	}}
 }
 
+// Start begins to serve and returns at once.
 func (s *Server) Start(ctx context.Context) {
 	s.loop.Start(ctx, func(ctx context.Context) {
 		defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // Prometheus repeats a scrape that is cut off

@@ -2,7 +2,6 @@ package setup
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
