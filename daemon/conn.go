@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/protocol"

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// TestHostileFrames: each gets its named error, then the connection closes or goes on as SPEC.md says; others are
-// served.
+// TestHostileFrames: each bad frame gets its own error, then the connection closes or goes on as SPEC.md says; other clients
+// are served.
 func TestHostileFrames(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -64,7 +64,7 @@ func TestForbiddenPeer(t *testing.T) {
 	}
 }
 
-// TestDripFeeder: a frame that does not end in time closes its connection and holds up nobody meanwhile.
+// TestDripFeeder: an unfinished frame closes its connection at the deadline and does not delay other clients.
 func TestDripFeeder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{Options: Options{FrameTimeout: 30 * time.Millisecond}})
@@ -96,7 +96,7 @@ func TestClientThatStopsReading(t *testing.T) {
 	r.requireServing(t)
 }
 
-// waitUntil polls a condition that has no signal, for ten seconds at most.
+// waitUntil polls a condition that has no signal, for at most ten seconds.
 func waitUntil(t *testing.T, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -111,7 +111,7 @@ func waitUntil(t *testing.T, ok func() bool) {
 	}
 }
 
-// TestHalfClosed: a client that has shut its writing side still gets all of its replies.
+// TestHalfClosed: a client that has shut its writing side still gets all replies.
 func TestHalfClosed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -128,8 +128,8 @@ func TestHalfClosed(t *testing.T) {
 	requireClosed(t, conn)
 }
 
-// TestPipelined: many requests at once, cut at an odd place; the replies come in order, and those to whole requests do
-// not wait for the rest of the one that is cut.
+// TestPipelined: many requests at once, cut inside a frame. The replies come in order, and replies to whole requests do not
+// wait for the rest of the cut frame.
 func TestPipelined(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -151,7 +151,7 @@ func TestPipelined(t *testing.T) {
 	}
 }
 
-// TestPanic: it costs one request, the connection goes on, and the log has the stack but the client does not.
+// TestPanic: a panic fails a single request, the connection goes on, and the stack is in the log but not in the reply.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: &fakeSite{hook: func(_ context.Context, id int64) error {
@@ -175,7 +175,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestErrors: what a site returns becomes what the client is told.
+// TestErrors: the client's reply for each error of a site.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	notFound := protocol.Errorf(protocol.CodeNotFound, "there is no ticket")
@@ -211,8 +211,8 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestLargeFramesAreBounded: while one client's large frame takes the budget, another one's is refused and small ones
-// are not.
+// TestLargeFramesAreBounded: while a client's large frame takes the budget, another client's large frame is refused and small
+// frames are served.
 func TestLargeFramesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{Options: Options{LargeFrames: 1 << 20}})
@@ -230,12 +230,12 @@ func TestLargeFramesAreBounded(t *testing.T) {
 	waitUntil(t, func() bool { return r.server.large.taken.Load() == 0 })
 }
 
-// TestLargeRepliesAreBounded: while a client that does not read keeps a large reply, those who ask for further ones are
-// refused; small replies and those to changes are not.
+// TestLargeRepliesAreBounded: while a client that does not read holds a large reply, requests for further large replies are
+// refused; small replies and replies to changes are sent.
 func TestLargeRepliesAreBounded(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 20                                                               // more than a socket holds
-	site := &fakeSite{refusal: protocol.Invalid("a", "%s", strings.Repeat("no ", 50))} // a thousand of these make a large reply
+	site := &fakeSite{refusal: protocol.Invalid("a", "%s", strings.Repeat("no ", 50))} // a thousand make a large reply
 	r := newRig(t, rigOptions{Options: Options{LargeFrames: size + 1<<10}, site: site})
 	get := requestFrame(t, 1, protocol.MethodGet, &protocol.GetParams{ID: size})
 	first := r.raw(t)

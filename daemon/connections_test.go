@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// acquireAll takes connections until there is a refusal, and returns how many those were.
+// acquireAll acquires connections until a refusal, and returns their number.
 func acquireAll(c *Connections, user uint32) (int, *protocol.Error) {
 	for taken := 0; ; taken++ {
 		if refusal := c.acquire(user); refusal != nil {
@@ -17,8 +17,8 @@ func acquireAll(c *Connections, user uint32) (int, *protocol.Error) {
 	}
 }
 
-// Two busy users cannot shut out a third, and no users can shut out the operator: shares of those who are connected, a floor for
-// those who are not, a few for root and the daemon's user alone. Each refusal names its limit.
+// Two busy users cannot shut out a third user, and no users can shut out the operator: connected users have shares, absent
+// users a floor, root and the daemon's user a reserve. Each refusal names its limit.
 func TestConnectionsAreShared(t *testing.T) {
 	t.Parallel()
 	const limit, own = 128, 4000
@@ -29,7 +29,7 @@ func TestConnectionsAreShared(t *testing.T) {
 		taken int
 		says  string
 	}{
-		{1, 60, "60 connections of user 1 are open, its share"}, // half, as one share is left to the next
+		{1, 60, "60 connections of user 1 are open, its share"}, // half, because a share is left for the next user
 		{2, 40, "40 connections of user 2 are open, its share"},
 		{3, 12, "8 are kept free for other users"},
 		{4, 8, "120 of daemon.max_connections (128) are open"},
@@ -52,7 +52,7 @@ func TestConnectionsAreShared(t *testing.T) {
 	}
 }
 
-// The one user of a host may have all but the reserved connections; of few, few are reserved.
+// The only user of a host may have all but the reserved connections; of few connections few are reserved.
 func TestConnectionsOfOneUser(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[int]int{1024: 1016, 8: 6, 2: 2, 1: 1} {
@@ -64,7 +64,7 @@ func TestConnectionsOfOneUser(t *testing.T) {
 	}
 }
 
-// Who may use no site is refused before it counts, and after a reload may change.
+// A user without a site is refused before the connection counts; a reload may change that.
 func TestStrangersDoNotCount(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{peer: Peer{UID: 64103, GID: 64103}, limit: 4})

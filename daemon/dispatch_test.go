@@ -3,16 +3,15 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"fmt"
-	"reflect"
 
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -58,7 +57,7 @@ func TestEveryMethod(t *testing.T) {
 	}
 }
 
-// TestReplyTooLarge: a reply over the limit is an error for that request alone.
+// TestReplyTooLarge: a reply over the limit fails that request alone.
 func TestReplyTooLarge(t *testing.T) {
 	t.Parallel()
 	c := newRig(t, rigOptions{}).client(t)
@@ -70,7 +69,7 @@ func TestReplyTooLarge(t *testing.T) {
 	}
 }
 
-// TestFlushProgress: the first report is sent at once, one straight after it is dropped.
+// TestFlushProgress: the first report is sent at once, a report directly after the first is dropped.
 func TestFlushProgress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: &fakeSite{flush: func(_ context.Context, progress func(done, total int64)) error {
@@ -88,7 +87,7 @@ func TestFlushProgress(t *testing.T) {
 	}
 }
 
-// TestFlushEndsWithItsClient: a flush whose client is gone is found out by its progress and cancelled.
+// TestFlushEndsWithItsClient: the progress reports discover that the client has gone, and the flush is cancelled.
 func TestFlushEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	entered, gone, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -110,8 +109,8 @@ func TestFlushEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-// TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent
-// behind it do not hide that its client is gone.
+// TestSilentFlushEndsWithItsClient: a flush without progress, waiting for MySQL, is cancelled, too, even with further
+// requests of the client in the socket.
 func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	entered, ended := make(chan struct{}), make(chan struct{})
@@ -134,8 +133,8 @@ func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does one whose requests a
-// stopping daemon does not read any more.
+// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does a client whose requests
+// a stopping daemon no longer reads.
 func TestHalfClosedFlushGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, shut := range map[string]func(r *rig, client *net.UnixConn) error{
@@ -175,13 +174,13 @@ func TestHalfClosedFlushGoesOn(t *testing.T) {
 	}
 }
 
-// A request has four fifths of the time that its client waits, and never more than the daemon's own limit, however the two are
-// configured: so a client hears of what does not answer in time from the daemon, and does not take that for a daemon that hangs.
-// Where the client's time is left out of account, the first three fail.
+// A request may take four fifths of its client's timeout, and never more than the daemon's own limit, whatever the two are:
+// the daemon reports a slow backend before the client concludes that the daemon hangs. Without the client's timeout, the
+// first three cases fail.
 func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 	t.Parallel()
 	for told, want := range map[time.Duration]time.Duration{
-		0:                800 * time.Millisecond, // a second, as clients wait that do not say
+		0:                800 * time.Millisecond, // a second, the default of clients that name no timeout
 		time.Millisecond: 800 * time.Microsecond,
 		2 * time.Second:  1600 * time.Millisecond,
 		time.Minute:      2 * time.Second,
@@ -216,7 +215,7 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 	}
 }
 
-// fakeSpool keeps what it is asked.
+// fakeSpool records the calls.
 type fakeSpool struct {
 	mu     sync.Mutex
 	asked  []string // the types of the parameters
@@ -253,7 +252,7 @@ func (*fakeSpool) Status(Site) protocol.SpoolStatus { return protocol.SpoolStatu
 
 func (*fakeSpool) Warnings(Site) []string { return []string{"look at bad/"} }
 
-// Every request that reads or changes tickets comes after what is in the spool; ping and status answer whatever is there.
+// Every request that reads or changes tickets waits for the spool; ping and status do not.
 func TestSpoolComesFirst(t *testing.T) {
 	t.Parallel()
 	var set atomic.Int64
@@ -302,8 +301,8 @@ func TestSpoolComesFirst(t *testing.T) {
 	}
 }
 
-// While a site cannot take what waits in the spool, what it shows may be older than what was acknowledged, and says so; of a
-// ticket that it does not know nobody can say that it does not exist.
+// While a site cannot take changes from the spool, its answers are marked stale, and an unknown ticket is answered
+// unavailable, not not-found.
 func TestReadsSayThatTheSpoolWaits(t *testing.T) {
 	t.Parallel()
 	spool := &fakeSpool{}

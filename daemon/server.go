@@ -3,13 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"fmt"
 
 	"github.com/ticketd/ticketd/daemon/loop"
 	"github.com/ticketd/ticketd/internal/logs"

@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// TestStopAnswersWhatWasSent: requests in work, in the connection's buffer, in the socket and in the queue of the
-// listener are answered before the server is gone.
+// TestStopAnswersWhatWasSent: requests in work, in the connection's buffer, in the socket and in the listener's queue are
+// answered before the server ends.
 func TestStopAnswersWhatWasSent(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}, 1), make(chan struct{})
@@ -75,12 +75,12 @@ func TestStopLetsClientsSpeak(t *testing.T) {
 		t.Errorf("got %+v, want a result", reply)
 	}
 	_ = conn.Close()
-	if err := <-stopped; err != nil { // long before the grace is over: all clients are gone
+	if err := <-stopped; err != nil { // long before the end of the grace: all clients have gone
 		t.Error(err)
 	}
 }
 
-// closed says whether a listener was closed.
+// closed returns whether a listener is closed.
 func closed(l *Listener) bool {
 	file, err := l.File()
 	if err == nil {
@@ -89,7 +89,7 @@ func closed(l *Listener) bool {
 	return err != nil
 }
 
-// TestStopCuts: what is not done by the deadline is cancelled, told so, and reported.
+// TestStopCuts: unfinished requests are cancelled at the deadline, answered, and reported.
 func TestStopCuts(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})
@@ -131,7 +131,7 @@ func TestStopIsIdempotent(t *testing.T) {
 	}
 }
 
-// TestStopWithoutStart: a server that never ran gives its socket back.
+// TestStopWithoutStart: a server that never ran closes its socket.
 func TestStopWithoutStart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
@@ -147,8 +147,8 @@ func TestStopWithoutStart(t *testing.T) {
 	}
 }
 
-// TestRestartUnderLoad: with a socket that outlives the server, as systemd's does, a change of servers under load
-// fails no request that a client does not know to be undone.
+// TestRestartUnderLoad: with a socket that outlives the server, like systemd's, a change of servers under load fails a
+// request only if the client knows that the request was not executed.
 func TestRestartUnderLoad(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
@@ -158,7 +158,7 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 	defer held.Close()
 	start := func() *Server {
-		file, err := held.File() // a descriptor of its own, as a new process would be passed
+		file, err := held.File() // a new descriptor, like the one passed to a new process
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +201,7 @@ func TestRestartUnderLoad(t *testing.T) {
 	}
 }
 
-// hammer does what pages do: connect, one request, close.
+// hammer acts like pages: connect, send a request, close.
 func hammer(t *testing.T, path string, requests *atomic.Int64, done <-chan struct{}) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

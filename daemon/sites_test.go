@@ -47,13 +47,13 @@ func TestSiteTable(t *testing.T) {
 	}
 }
 
-// serving fits a site's own table, and the name that its WordPress gives it.
+// serving fits a site's own table, and WordPress' default name of the table.
 func serving(own, byPrefix string) func(string) Fit {
 	return func(table string) Fit { return map[string]Fit{byPrefix: FitPrefix, own: FitTable}[table] }
 }
 
-// TestSiteTableFindsTheTable: a request without a site is for the one whose table it names, a change out of the spool for the one
-// whose identity it has; nothing is for a site of another table, whoever asks.
+// TestSiteTableFindsTheTable: a request without a site goes to the site with the table in the request, a change from the
+// spool to the site with the identity in the change; a request for another table goes to no site.
 func TestSiteTableFindsTheTable(t *testing.T) {
 	t.Parallel()
 	shop, blog, custom, free := &fakeSite{}, &fakeSite{}, &fakeSite{}, &fakeSite{}

@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-
-	"path/filepath"
 
 	"github.com/pelletier/go-toml/v2"
 )

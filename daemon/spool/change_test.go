@@ -19,8 +19,8 @@ func (r *rig) create(t *testing.T, id int64, requestID string) (name string) {
 	return name
 }
 
-// The id that a create's client received is another ticket's: the create gets the next one, and so do the files behind it. The
-// time in a file's name says since when other clients that received the id may have changed the ticket.
+// The id that a create's client received belongs to another ticket: the create gets the next id, and the files behind the
+// create follow. The time in a file's name tells since when other clients with the same id may have changed the ticket.
 func TestCreateWhoseIDIsTaken(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -45,8 +45,8 @@ func TestCreateWhoseIDIsTaken(t *testing.T) {
 	}
 }
 
-// The pass ends between a create that got another id and what follows it, for whatever reason, and the daemon too: what follows
-// means the create's ticket still. What is acknowledged after the move means the ticket that it names.
+// The pass ends, for any reason, and the daemon, too, between a create that got another id and the following files: they
+// still belong to the create's ticket. A change acknowledged after the move belongs to the ticket with the id in the change.
 func TestChangesFollowAMovedCreateAfterARestart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -65,13 +65,13 @@ func TestChangesFollowAMovedCreateAfterARestart(t *testing.T) {
 	r.open(t)
 	r.site.setFail(nil)
 	r.takeIn(t)
-	r.sequence += int(2 * rescanEvery.Microseconds()) // by now the create is moved
+	r.sequence += int(2 * rescanEvery.Microseconds()) // now the create has moved
 	r.set(t, "main", 7, "the stranger's", "after")
 	r.takeIn(t)
 	r.site.want(t, "create 7 r", "create 0 r", "set 8 other o", "set 100 pending s (of 7)", "set 7 the stranger's after")
 }
 
-// Files that are named ahead of the clock, as it was set back, and wait when a create is moved that is older, follow it too.
+// Files named ahead of the clock, which was set back, that wait while an older create is moved, follow the create, too.
 func TestChangesAheadOfTheClockFollowAMovedCreate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -83,8 +83,9 @@ func TestChangesAheadOfTheClockFollowAMovedCreate(t *testing.T) {
 	r.site.want(t, "create 7 r", "create 0 r", "set 100 pending s (of 7)")
 }
 
-// A file that is named ahead of the clock waits beside a create that is moved. What another client asks of the id's ticket later
-// is that ticket's, though its file's name follows the one ahead. Fails where a move ends at the time of the highest name.
+// A file named ahead of the clock waits beside a create that is moved. A later change by another client for the id belongs to
+// the id's ticket, although its file's name sorts behind the file ahead of the clock. Fails if a move ends at the time of the
+// highest name.
 func TestMoveEndsWithTheFilesBesideIt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -104,9 +105,9 @@ func TestMoveEndsWithTheFilesBesideIt(t *testing.T) {
 	r.site.want(t, "create 7 r", "create 0 r", "set 8 other o", "set 7 the stranger's after")
 }
 
-// The daemon ends after a create was made under another id, and before that id is on disk. What comes again is known to be the
-// create that gets another id: it is not taken for one that had reached the daemon before its file, of which there are two
-// tickets.
+// The daemon ends after a create was made under another id and before that id is on disk. The repetition is recognized as a
+// create that gets another id. Without that, the repetition would look like a create that had reached the daemon before its
+// file, with two tickets.
 func TestMoveIsInterrupted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -129,7 +130,8 @@ func TestMoveIsInterrupted(t *testing.T) {
 	r.wantFiles(t, "")
 }
 
-// What cannot be written down is not done: the file waits, and with it what would go to another ticket after a restart.
+// Without a record on disk the move is not made: the file waits, with all files that would go to another ticket after a
+// restart.
 func TestMoveThatCannotBeWrittenDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

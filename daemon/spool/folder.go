@@ -7,15 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"regexp"
-	"sync/atomic"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// bad/ is bounded: what does not fit stays, which is said, and goes when there is room.
+// bad/ is bounded: a file beyond the bound stays in place, the log says so, and the file moves when bad/ has room.
 func TestBadIsFull(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -45,7 +45,7 @@ func TestBadIsBoundedInBytes(t *testing.T) {
 	r := newRig(t)
 	big, err := os.Create(filepath.Join(r.path, badName, "big"))
 	check(t, err)
-	check(t, unix.Fallocate(int(big.Fd()), 0, 0, maxBadBytes)) // a hole would take no room
+	check(t, unix.Fallocate(int(big.Fd()), 0, 0, maxBadBytes)) // a hole would use no disk
 	check(t, big.Close())
 	name := r.name(1)
 	r.write(t, name, []byte("no frame"))
@@ -53,7 +53,7 @@ func TestBadIsBoundedInBytes(t *testing.T) {
 	r.wantFiles(t, "", name)
 }
 
-// What a writer left unfinished goes after an hour; the client's breaker stays.
+// Unfinished files are removed after an hour; the client's breaker file stays.
 func TestUnfinishedFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -80,8 +80,8 @@ func TestFolderIsMade(t *testing.T) {
 	}
 }
 
-// A folder that others can meddle with is not used, and used again when that has been put right. Until then nothing newer is
-// done, as older changes may wait in it, and what is read says so.
+// A folder open to other users is not used until an operator has corrected the folder. Until then newer changes are refused,
+// because older changes may wait there, and reads are stale.
 func TestFolderThatCannotBeTrusted(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -140,7 +140,7 @@ func TestFolderThatCannotBeTrusted(t *testing.T) {
 	}
 }
 
-// A folder of another user is refused; root's own way of having one is to give it away.
+// A folder of another user is refused; root can give the folder away.
 func TestFolderOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	path := "/" // root's
@@ -161,7 +161,7 @@ func TestFolderOfAnotherDaemon(t *testing.T) {
 	}
 }
 
-// Device files, which only root can make, stand aside as well, and nothing is read from them.
+// Device files, which only root can make, are set aside as well, unread.
 func TestDeviceIsSetAside(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {

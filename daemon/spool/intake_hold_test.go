@@ -13,7 +13,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// refuseOf has the site take no change whose request id begins with one of these, for now.
+// refuseOf makes the site refuse, for now, each change whose request id begins with a given prefix.
 func (r *rig) refuseOf(prefixes ...string) {
 	r.site.setFail(func(requestID string) error {
 		for _, p := range prefixes {
@@ -26,7 +26,7 @@ func (r *rig) refuseOf(prefixes ...string) {
 	r.advance(maxPause)
 }
 
-// wantSettled demands that a request may be worked on, or is refused as older changes wait.
+// wantSettled requires that a request may proceed, or is refused because older changes wait.
 func (r *rig) wantSettled(t *testing.T, want bool, p protocol.Params) {
 	t.Helper()
 	err := r.Settle(t.Context(), r.site, p)
@@ -35,8 +35,8 @@ func (r *rig) wantSettled(t *testing.T, want bool, p protocol.Params) {
 	}
 }
 
-// A ticket whose change the site cannot make holds up its own changes alone: files and requests of other tickets go on. A create
-// and a flush need all.
+// A ticket whose change the site cannot make holds only its own changes: files and requests of other tickets go on. Creates
+// and flushes need all changes.
 func TestATicketIsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -75,7 +75,7 @@ func TestATicketIsHeld(t *testing.T) {
 	}
 }
 
-// undecide has the site refuse changes whose request ids begin so as undecided.
+// undecide makes the site refuse changes as undecided, by the prefix of the request id.
 func (r *rig) undecide(prefix string, refusal *daemon.UndecidedError) {
 	r.site.setFail(func(requestID string) error {
 		if strings.HasPrefix(requestID, prefix) {
@@ -86,8 +86,8 @@ func (r *rig) undecide(prefix string, refusal *daemon.UndecidedError) {
 	r.advance(maxPause)
 }
 
-// However many tickets cannot be looked up, other tickets' changes go on, and so do creates, which are given an id that none of
-// these changes can make. What may make a ticket behind such a change holds creates as before.
+// However many tickets cannot be looked up, other tickets' changes go on, and so do creates, because none of these changes
+// can make a ticket with the create's id. A file that may make a ticket behind such a change holds creates as before.
 func TestLookUpsThatFailHoldTheirTicketsAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -113,7 +113,7 @@ func TestLookUpsThatFailHoldTheirTicketsAlone(t *testing.T) {
 	r.undecide("-", nil)
 	r.wantSettled(t, true, &protocol.FlushParams{})
 
-	// A site that refuses is held as before, also for changes that must meet a ticket.
+	// A refusing site is held as before, also for changes of tickets that must exist.
 	r.refuseOf("must")
 	for id := int64(1); id <= maxRefused; id++ {
 		p := setParams("main", id, "a", "must")
@@ -124,7 +124,7 @@ func TestLookUpsThatFailHoldTheirTicketsAlone(t *testing.T) {
 	r.wantLogged(t, 1, "a site's changes wait")
 }
 
-// A change that was acknowledged is not given up for a deletion that could not be looked up.
+// An acknowledged change is not dropped for a deletion that could not be looked up.
 func TestAnUndecidedDeletionTakesNoFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -134,17 +134,17 @@ func TestAnUndecidedDeletionTakesNoFile(t *testing.T) {
 	r.set(t, "main", 2, "b", "b")
 	r.wantSettled(t, false, setParams("main", 1, "x", "x"))
 	r.site.want(t, "set 2 b b")
-	r.wantSettled(t, true, &protocol.CreateParams{}) // the id had a ticket: no create is given it
+	r.wantSettled(t, true, &protocol.CreateParams{}) // the id belonged to a ticket: no create may get the id
 	r.undecide("-", nil)
 	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
 	r.site.want(t, "set 2 b b", "set 1 a maybe")
-	r.site.setFail(func(string) error { return notFound }) // looked up
+	r.site.setFail(func(string) error { return notFound }) // after a look-up
 	r.set(t, "main", 1, "c", "c")
 	r.wantSettled(t, true, setParams("main", 1, "x", "x"))
 	r.wantLogged(t, 1, "came after its ticket was deleted")
 }
 
-// A pass that takes longer than a ticket's pause does not make a later change of the ticket before the one that is held.
+// If a pass takes longer than a ticket's pause, a later change of the ticket still does not overtake the held change.
 func TestALongPassKeepsATicketsOrder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -160,7 +160,7 @@ func TestALongPassKeepsATicketsOrder(t *testing.T) {
 	r.site.want(t, "set 2 b b", "set 1 a held", "set 1 c c")
 }
 
-// Where several tickets are refused one after another it is the site that is held, with no further try.
+// If several tickets in a row are refused, the site is held, without a further try.
 func TestASiteIsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -180,7 +180,7 @@ func TestASiteIsHeld(t *testing.T) {
 	}
 }
 
-// A ticket is free when its files are gone, whoever took them away.
+// A ticket is released when its files are gone, whoever removed them.
 func TestAHeldFileIsTakenAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -193,8 +193,9 @@ func TestAHeldFileIsTakenAway(t *testing.T) {
 	r.wantSettled(t, true, &protocol.FlushParams{})
 }
 
-// A create got another id than its file names, and a change behind it is held: the change still means the new ticket, and
-// requests of that one wait. What comes into the spool for the old id after the move is the other ticket's.
+// A create got another id than the id in its file, and a change behind the create is held: the change still belongs to the
+// new ticket, and requests of the new ticket wait. A file for the old id that arrives after the move belongs to the other
+// ticket.
 func TestAMovedTicketIsHeld(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -208,7 +209,7 @@ func TestAMovedTicketIsHeld(t *testing.T) {
 	r.wantSettled(t, true, setParams("main", 8, "x", "x"))
 	r.refuseOf()
 	r.wantSettled(t, true, setParams("main", 100, "x", "x"))
-	r.sequence += int(2 * rescanEvery.Microseconds()) // by now the create is moved
+	r.sequence += int(2 * rescanEvery.Microseconds()) // now the create has moved
 	r.set(t, "main", 7, "theirs", "theirs")
 	r.takeIn(t)
 	r.site.want(t, "create 7 r", "create 0 r", "set 100 pending held (of 7)", "set 7 theirs theirs")

@@ -1,17 +1,16 @@
 package spool
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-
-	"crypto/rand"
-	"encoding/hex"
-	"io"
-	"io/fs"
 	"strings"
 	"time"
 

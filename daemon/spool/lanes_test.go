@@ -83,7 +83,7 @@ func (h *host) prepare(t *testing.T, users ...uint32) (said []string) {
 
 func (h *host) folder(user uint32) string { return filepath.Join(h.path, strconv.Itoa(int(user))) }
 
-// put puts a set into a user's folder, as the owner's file.
+// put puts a set into a user's folder, as a file of the owner.
 func (h *host) put(t *testing.T, user, owner uint32, site, value string) (path string) {
 	t.Helper()
 	name := h.name(1)
@@ -100,7 +100,7 @@ func (h *host) settle(t *testing.T, site daemon.Site) {
 	check(t, h.Settle(t.Context(), site, &protocol.FlushParams{}))
 }
 
-// The files of a site's users are ingested by order of their names, whoever's they are, before a request and without one.
+// The files of all users of a site are ingested in order of their names, before a request and in the background.
 func TestUsersOfOneSite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -118,7 +118,7 @@ func TestUsersOfOneSite(t *testing.T) {
 	h.next.want(t, "set 1 bob's bob's", "set 1 again again")
 }
 
-// A user's folder speaks for that user alone: a change of a site that the user may not use is set aside there.
+// A user's folder has only that user's rights: a change of a site that the user may not use is set aside there.
 func TestUserOfAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -131,7 +131,7 @@ func TestUserOfAnotherSite(t *testing.T) {
 	}
 }
 
-// What is not the folder's user's is neither ingested nor opened nor moved; it is counted, and holds up no other file.
+// A file of another user is not ingested, opened or moved; the file is counted and holds up no other file.
 func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -140,7 +140,7 @@ func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	check(t, unix.Mkfifo(pipe, 0o666))
 	check(t, os.Lchown(pipe, bob, -1))
 	link := filepath.Join(h.folder(alice), h.name(1))
-	check(t, os.Symlink("/dev/zero", link)) // root's
+	check(t, os.Symlink("/dev/zero", link)) // root owns the link
 	h.put(t, alice, alice, "main", "hers")
 	h.settle(t, h.site)
 	h.site.want(t, "set 1 hers hers")
@@ -162,8 +162,8 @@ func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	h.site.want(t, "set 1 hers hers", "set 1 forged forged")
 }
 
-// The group of a file proves nothing: the folder hands its own on, and newgrp gives any. The group that counts is the one that
-// the machine's list of users names, as for a connection.
+// The group of a file proves nothing: folders pass on their own group, and newgrp gives any. As for a connection, only the
+// user's group in the machine's list of users counts.
 func TestGroupOfAFileProvesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -177,7 +177,7 @@ func TestGroupOfAFileProvesNothing(t *testing.T) {
 	h.wantFiles(t, badName, name)
 }
 
-// One user's useless files fill that user's bad/ alone.
+// A user's unusable files fill only that user's bad/.
 func TestBadOfAnotherUserIsFull(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -194,11 +194,11 @@ func TestBadOfAnotherUserIsFull(t *testing.T) {
 	}
 }
 
-// uselessFiles are as many as somebody puts there who means harm.
+// uselessFiles is the number of files that a hostile user puts there.
 const uselessFiles = 20_000
 
-// A user who fills the own folder with useless files and renames them all the time costs other sites nothing: their calls do
-// not look at that folder, and the kernel tells of one rename, not of each.
+// A user who fills the own folder with unusable files and renames them all the time costs other sites no time: their calls do
+// not look at that folder, and the kernel reports a single rename, not each.
 func TestFloodOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -219,7 +219,7 @@ func TestFloodOfAnotherUser(t *testing.T) {
 		l.unseen = true
 	})
 	h.Spool.mu.Unlock()
-	if told > 2 { // the rename, and that the watch is gone
+	if told > 2 { // the rename, and the end of the watch
 		t.Errorf("the kernel told of %d renames, want one", told)
 	}
 	h.settle(t, h.site)
@@ -255,7 +255,7 @@ func (h *host) rename(t testing.TB, user uint32, times int) {
 	}
 }
 
-// Beyond a bound no call waits for what older clients leave in the folder that all share.
+// Beyond a bound no call waits for the files of older clients in the shared folder.
 func TestFloodOfTheSharedFolder(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -274,8 +274,8 @@ func TestFloodOfTheSharedFolder(t *testing.T) {
 	h.site.want(t, "set 1 older client 1")
 }
 
-// A user's folder that is missing, or that cannot be used, is named in the warnings with the remedy, and is used when that has
-// been put right. While older changes may wait in it nothing newer is done of the sites that the user may use; others go on.
+// The warnings name a missing or unusable folder of a user with the remedy, and the daemon uses the folder again after the
+// correction. While older changes may wait there, newer changes of the user's sites are refused; other sites go on.
 func TestFolderOfAUserIsUnusable(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -327,7 +327,7 @@ func TestFolderOfAUserIsUnusable(t *testing.T) {
 	}
 }
 
-// A file that its owner keeps to itself (a write lease) is passed over at once and ingested later; no request waits for it.
+// A file under its owner's write lease is skipped at once and ingested later; no request waits for the file.
 func TestLeasedFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -346,7 +346,7 @@ func TestLeasedFile(t *testing.T) {
 	r.site.want(t, "set 2 next 2", "set 1 leased 1")
 }
 
-// What a call of one site costs while another user's folder holds 20,000 useless files, of which some are renamed all the time.
+// The cost of a site's call while another user's folder holds 20,000 unusable files, of which some are renamed all the time.
 func BenchmarkSettleBesideAFlood(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("only root can make the folders of other users")

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The folders get the user, the daemon's group and a mode that keeps all others out; what is right is left as it is.
+// Each folder gets the user, the daemon's group and a mode that excludes other users; a correct folder stays unchanged.
 func TestPrepare(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -28,7 +28,7 @@ func TestPrepare(t *testing.T) {
 	check(t, p.Run())
 }
 
-// A folder into which a group may write, as older versions made it, keeps its members from moving others' folders.
+// A folder that a group may write to, as older versions made it, keeps the group's members from moving other users' folders.
 func TestPrepareTheFolderOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -41,7 +41,7 @@ func TestPrepareTheFolderOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// What somebody else has put in the place of a folder is named and left alone.
+// A file of another user in the place of a folder is named and stays unchanged.
 func TestPrepareRefusesWhatIsSomebodyElses(t *testing.T) {
 	t.Parallel()
 	for what, spoil := range map[string]func(path string) error{

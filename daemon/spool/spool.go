@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
-
-	"slices"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/moves"

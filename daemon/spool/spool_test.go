@@ -14,12 +14,12 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A request sees what was renamed into place before it came, without a tick or a look at the folder. Taken out of Settle,
-// the kernel's news leave the file where it is.
+// A request sees each file renamed into place before the request, without a tick or a look at the folder. Without the
+// kernel's queue in Settle the file stays.
 func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.takeIn(t) // from here on the folder is looked at only when the kernel tells of it
+	r.takeIn(t) // from here on only the kernel's reports cause a look
 	for i := range 20 {
 		value := strconv.Itoa(i)
 		r.set(t, "main", 1, value, "r"+value)
@@ -31,7 +31,7 @@ func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	}
 }
 
-// A request waits for an intake under way, and at most until its deadline.
+// A request waits for an intake under way, at most until its deadline.
 func TestSettleWaitsForAnIntake(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -46,7 +46,7 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	if err := r.Settle(ctx, r.site, &protocol.GetParams{}); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
-	if err := r.Settle(t.Context(), r.next, &protocol.FlushParams{}); err != nil { // hangs where another site waits for it
+	if err := r.Settle(t.Context(), r.next, &protocol.FlushParams{}); err != nil { // hangs if sites wait for each other
 		t.Errorf("another site: %v", err)
 	}
 	settled := make(chan error)
@@ -58,7 +58,7 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	r.site.want(t, "set 1 a 1")
 }
 
-// Without any request, the background takes files in; one that came without a rename is found by a look at the folder.
+// Without requests, the background ingests files; a look at the folder finds a file that arrived without a rename.
 func TestBackground(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -82,7 +82,7 @@ func await(t *testing.T, changed <-chan struct{}) {
 	}
 }
 
-// Somebody removes the folder while the daemon runs: it is made again, and that is said.
+// If the folder is removed while the daemon runs, the daemon makes the folder again, and the log says so.
 func TestFolderGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -97,7 +97,7 @@ func TestFolderGone(t *testing.T) {
 	r.site.want(t, "set 1 a 1")
 }
 
-// What the daemon pays for each request while the spool is empty.
+// The daemon's cost per request while the spool is empty.
 func BenchmarkSettle(b *testing.B) {
 	r := &rig{site: &fakeSite{}, next: &fakeSite{}}
 	path := filepath.Join(b.TempDir(), "spool")
@@ -113,8 +113,8 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// A folder that is made gets its group and mode even where a link of that name leads elsewhere: then it is not used, and what
-// the link leads to stays as it is.
+// A new folder gets its group and mode through its descriptor: a link put at the path meanwhile is not used, and its target
+// stays unchanged.
 func TestFolderReplacedByALink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

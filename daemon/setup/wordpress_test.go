@@ -24,7 +24,7 @@ func (s *site) exec(t *testing.T, statement string) {
 	}
 }
 
-// shows is what SHOW CREATE TABLE says of a table.
+// shows returns SHOW CREATE TABLE of a table.
 func (s *site) shows(t *testing.T, table string) string {
 	t.Helper()
 	mariadb, _ := testenv.SharedMariaDB(t)
@@ -87,7 +87,7 @@ func TestInitMakesATableBesideAnother(t *testing.T) {
 	if !strings.Contains(s.shows(t, "shop_ticketd_tickets"), "`revision`") {
 		t.Error("the table is not one of ticketd's own")
 	}
-	s.Force, s.Adopt = true, true // ticketd's own needs no adopting
+	s.Force, s.Adopt = true, true // ticketd's own table needs no adoption
 	if _, err := s.run(t.Context(), t); err != nil {
 		t.Error(err)
 	}
@@ -105,7 +105,7 @@ func TestInitSaysWhatCannotBeAdopted(t *testing.T) {
 	}
 }
 
-// A table with the names of ticketd's fields needs no lines, and once adopted is found again.
+// A table with the names of ticketd's fields needs no lines; after adoption init finds the table again.
 func TestInitFindsAnAdoptedTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
