@@ -169,8 +169,17 @@ func (c choice) notServed(table string) *protocol.Error {
 	err := protocol.Errorf(protocol.CodeForbidden, "ticketd does not serve the table %q to this request, but %s. Give the table a "+
 		"site of its own: 'ticketd init --wp FOLDER --add NAME'. If a site above has this table under another name, set "+
 		"client_table = %[1]q in the site's section of ticketd.toml", table, strings.Join(served, ", "))
-	err.Field = "table"
+	err.Field = fieldTable
 	return err
+}
+
+// fieldTable is the field of the refusal of a client whose table no site serves.
+const fieldTable = "table"
+
+// IsOtherTable returns whether a change was refused because no site serves the table that the change names. The configuration may
+// name the table again later.
+func IsOtherTable(refusal *protocol.Error) bool {
+	return refusal != nil && refusal.Code == protocol.CodeForbidden && refusal.Field == fieldTable
 }
 
 // names returns the sites' names in order.

@@ -318,7 +318,7 @@ func (f queued) leave() {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
 	if f.lane.folder != nil {
-		f.lane.leave(f.name)
+		f.lane.leave(f.name, daemon.ErrNotMeant)
 		f.lane.count(f.lane.crowded.Load())
 	}
 }

@@ -283,8 +283,8 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 	w, err := l.load(name)
 	refusal, _ := errors.AsType[*protocol.Error](err)
 	switch {
-	case err == nil && !daemon.Meant(w.change, w.site), refusal == daemon.ErrNotMeant:
-		l.leave(name)
+	case err == nil && !daemon.Meant(w.change, w.site), refusal == daemon.ErrNotMeant, daemon.IsOtherTable(refusal):
+		l.leave(name, err)
 	case err == nil:
 		l.files[name] = file{
 			site: w.site, ticket: w.ticket(), at: acknowledged(name, w.at), meets: w.meets(),
@@ -306,9 +306,9 @@ func (l *lane) sortFile(name string, wait map[daemon.Site]bool) error {
 }
 
 // leave notes a file for another table than its site's. The caller holds l.mu.
-func (l *lane) leave(name string) {
+func (l *lane) leave(name string, why error) {
 	if l.elsewhere.Load() == 0 {
-		l.s.opts.Log.Error().Str("file", name).
+		l.s.opts.Log.Error().Err(why).Str("file", name).
 			Msg("a change in the spool is for another table than its site's: the file stays in place")
 	}
 	l.files[name] = file{elsewhere: true}
