@@ -50,7 +50,7 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// Ratios are taken within the rounds: a machine that gets slower for both changes nothing.
+// SpreadOf computes the spread of values, NaN without values.
 func TestRatioIsPerRound(t *testing.T) {
 	t.Parallel()
 	table := Table{
