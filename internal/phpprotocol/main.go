@@ -1,6 +1,6 @@
-// Command phpprotocol prints the PHP class in which the plugin has what both sides of the protocol must agree on: limits,
-// methods, error codes, sorts and patterns. Package protocol and the daemon's table of methods are where they are written; make
-// php-protocol writes the file, and a test fails while it is old.
+// Command phpprotocol prints the PHP class with the constants that both sides of the protocol share: limits, methods, error
+// codes, sorts and patterns. Package protocol and the daemon's table of methods are the source; make php-protocol writes the
+// file, and a test fails while the file is outdated.
 package main
 
 import (
@@ -40,10 +40,10 @@ namespace Ticketd\Client;
 final class Protocol {
 `
 
-// constant is one of the class; value is PHP.
+// constant is a constant of the class; value is PHP code.
 type constant struct{ name, meaning, value string }
 
-// The patterns of names and request ids, as [protocol.ValidName] and the decoder check them.
+// The patterns of names and request ids, equal to the checks in [protocol.ValidName] and the decoder.
 const (
 	namePattern      = `/^[A-Za-z0-9-][A-Za-z0-9_-]{0,%d}$/D`
 	requestIDPattern = `/^[!-~]+$/D`
@@ -100,7 +100,7 @@ func quoted(text string) string { return "'" + text + "'" }
 
 func all[T any](T) bool { return true }
 
-// list writes those of some names that are wanted as a PHP array, one a line.
+// list writes the wanted names as a PHP array, a name a line.
 func list[T ~string](names []T, wanted func(T) bool) string {
 	var text strings.Builder
 	for _, name := range names {
