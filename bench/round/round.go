@@ -73,12 +73,12 @@ func (t Table) each(side string, get func(Sample) float64) []float64 {
 	return values
 }
 
-// Ratios are taken within the rounds: a machine that slows down for all sides changes no ratio.
+// Spread is the median of some values with quartiles: half of the values lie between Low and High.
 type Spread struct {
 	Median, Low, High float64
 }
 
-// Spread is the median of some values with quartiles: half of the values lie between Low and High.
+// SpreadOf computes the spread of values, NaN without values.
 func SpreadOf(values []float64) Spread {
 	sorted := slices.Sorted(slices.Values(values))
 	return Spread{Median: quantile(sorted, 0.5), Low: quantile(sorted, 0.25), High: quantile(sorted, 0.75)}

@@ -263,7 +263,7 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	}
 	fmt.Fprintf(o.err, "looked at %d tickets, %d differ, %d repaired\n", sum.Looked, sum.Differences, sum.Repaired)
 	if sum.Differences > sum.Repaired {
-		return errors.New("Redis differs from MySQL; --repair repairs clean tickets and the index")
+		return errors.New("tickets in Redis differ from MySQL; --repair repairs clean tickets and the index")
 	}
 	return nil
 }
