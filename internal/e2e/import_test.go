@@ -31,8 +31,8 @@ func hashes(t *testing.T) int {
 	return n
 }
 
-// writeHashes writes tickets as a plugin does that keeps them in Redis: every second one as phpredis 6 writes a list. Ticket 50
-// has a date that is none, ticket 51 a subject that is too long, and two keys are no tickets.
+// writeHashes writes tickets like a plugin that keeps them in Redis: every second ticket as phpredis 6 writes a list. Ticket
+// 50 has an invalid date, ticket 51 a subject that is too long, and two keys are no tickets.
 func writeHashes(t *testing.T, client *goredis.Client, prefix string, n int) {
 	t.Helper()
 	_, err := client.Pipelined(t.Context(), func(pipe goredis.Pipeliner) error {
@@ -65,8 +65,8 @@ func writeHashes(t *testing.T, client *goredis.Client, prefix string, n int) {
 	}
 }
 
-// Hashes in the site's own database are taken over where they lie; importing again changes nothing; what is refused is named in
-// the file, and stays.
+// Hashes in the site's own database are imported in place; importing again changes nothing; a rejected hash is named in the
+// file, and stays.
 func TestImportRedisInPlace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -132,7 +132,7 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	}
 }
 
-// checkImported looks at what MySQL has, and at the next id.
+// checkImported checks MySQL's rows and the next id.
 func checkImported(t *testing.T, r *rig, n int) {
 	t.Helper()
 	c := r.dial(t)
@@ -236,7 +236,7 @@ func TestWPImportRedis(t *testing.T) {
 	noNotices(t, s)
 }
 
-// A site without Redis of its own takes hashes over, too: its journal has them.
+// A site without Redis imports hashes, too: its journal has them.
 func TestImportRedisWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{noRedis: true})
