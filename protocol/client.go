@@ -52,7 +52,7 @@ func (c *Client) Close() error {
 	if c.broken != nil {
 		return nil //nolint:nilerr // the connection is closed already, for any reason
 	}
-	c.broken = fmt.Errorf("%w: it was closed", ErrBroken)
+	c.broken = fmt.Errorf("%w: closed by the caller", ErrBroken)
 	if err := c.conn.Close(); err != nil {
 		return fmt.Errorf("close connection to ticketd: %w", err)
 	}

@@ -99,7 +99,7 @@ func (c *Change) check(longest int) error {
 	case len(c.RequestID) > longest:
 		return badRequestID(longest)
 	case c.Remember != 0 && c.RequestID == "":
-		return Invalid("remember", "there is no request_id that could be remembered")
+		return Invalid("remember", "remember needs a request_id")
 	default:
 		return nil
 	}

@@ -266,7 +266,7 @@ func (d *decoder) order(ascending *bool) *Error {
 func (d *decoder) cursor(into *string) *Error {
 	s, ok := d.str()
 	if !ok || s == "" || len(s) > MaxCursor {
-		return Invalid("after", "after is what the page before returned as next; leave it out for the first page")
+		return Invalid("after", "after is the next of the page before; leave after out for the first page")
 	}
 	*into = s
 	return nil
@@ -386,7 +386,7 @@ func (p *DeadParams) Decode(raw Raw) error {
 		}
 	})
 	if err == nil && p.All == (p.IDs != nil) {
-		return Invalid("ids", "name the tickets as ids, or set all to true, one of the two")
+		return Invalid("ids", "name the tickets as ids, or set all to true, but not both")
 	}
 	return err
 }

@@ -9,7 +9,7 @@ import (
 
 // errShape is wrapped by every error of a client about a message that is not as SPEC.md says: the connection is then
 // unusable.
-var errShape = errors.New("the daemon's message is not as the protocol describes it")
+var errShape = errors.New("the daemon's message does not follow the protocol")
 
 // Answer is a message from the daemon: a reply, or progress before the reply. Exactly one field is set.
 type Answer struct {

@@ -125,8 +125,8 @@ func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Durat
 	if f.dryRun {
 		would = "would be "
 	}
-	fmt.Fprintf(o.out, "%d hashes in %v: %d %staken over where they lie, %d %scopied, %d unchanged, %d ticketd's already, "+
-		"%d refused\n",
+	fmt.Fprintf(o.out, "%d hashes in %v: %d %simported in place, %d %scopied, %d unchanged, %d already ticketd's, "+
+		"%d rejected\n",
 		sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Set, would, sum.Unchanged, sum.Ours, sum.Refused)
 	if sum.Refused == 0 {
 		return nil
@@ -135,7 +135,7 @@ func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Durat
 	if f.refuse != "" {
 		where = f.refuse + " says why"
 	}
-	return fmt.Errorf("%d hashes were refused and stay as they are: %s; correct them in Redis and run the same command again",
+	return fmt.Errorf("%d hashes were rejected and stay in Redis: %s; correct them in Redis and run the same command again",
 		sum.Refused, where)
 }
 

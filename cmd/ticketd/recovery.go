@@ -139,7 +139,7 @@ func (o *options) show(w *boot.Whereabouts) (fits bool) {
 	line("identity", w.Table.ID, false)
 	fmt.Fprintf(o.out, "  %-12s %s\n", "this is the", w.Table.Here)
 	if w.Table.ID != "" && !w.Table.AtHome() {
-		fmt.Fprintf(o.out, "  %-12s %s, since %s   <- a copy, or it has moved: 'ticketd identity new' or 'move'\n", "belongs to",
+		fmt.Fprintf(o.out, "  %-12s %s, since %s   <- a copy, or moved: 'ticketd identity new' or 'move'\n", "belongs to",
 			w.Table.Home, w.Table.Since.Format("2006-01-02"))
 		fits = false
 	}
@@ -172,7 +172,7 @@ func (o *options) move(ctx context.Context, w *boot.Whereabouts, yes bool) error
 	if err := w.Move(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.err, "%s: done, it is %s; systemctl restart ticketd\n", w.Site, w.Table.ID)
+	fmt.Fprintf(o.err, "%s: done, the identity is %s; systemctl restart ticketd\n", w.Site, w.Table.ID)
 	return nil
 }
 
@@ -206,7 +206,7 @@ func (o *options) renewed(ctx context.Context, w *boot.Whereabouts, withRedis, y
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(o.err, "%s: done, it is %s; systemctl restart ticketd\n", w.Site, w.Table.ID)
+	fmt.Fprintf(o.err, "%s: done, the identity is %s; systemctl restart ticketd\n", w.Site, w.Table.ID)
 	return nil
 }
 

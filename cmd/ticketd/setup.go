@@ -145,7 +145,7 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	}
 	switch {
 	case len(statements) == 0:
-		fmt.Fprintf(o.err, "%s is as it should be\n", site.TableName())
+		fmt.Fprintf(o.err, "%s needs no change\n", site.TableName())
 	case !options.DryRun:
 		fmt.Fprintf(o.err, "%s: done\n", site.TableName())
 	}

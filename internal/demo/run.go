@@ -98,7 +98,7 @@ func (r *result) print(w *wave) error {
 	}
 	fmt.Fprintln(table)
 	line("requests", "%d in %v, none failed", w.requests, w.took.Round(10*time.Millisecond))
-	line("call of ticketd, as PHP saw it", "p50 %v, p99 %v", percentile(w.inPHP, 50), percentile(w.inPHP, 99))
+	line("call of ticketd, measured in PHP", "p50 %v, p99 %v", percentile(w.inPHP, 50), percentile(w.inPHP, 99))
 	line("whole HTTP request through WordPress", "p50 %v, p99 %v", percentile(w.whole, 50), percentile(w.whole, 99))
 	line("tickets created", "%d", len(w.last))
 	line("updates acknowledged", "%d", len(w.last)*updates)

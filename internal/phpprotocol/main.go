@@ -54,18 +54,18 @@ func constants() []constant {
 	milliseconds := func(d time.Duration) string { return number(d.Milliseconds()) }
 	return []constant{
 		{"VERSION", "Version of the protocol, the first byte of every frame.", number(protocol.Version)},
-		{"MAX_PAYLOAD", "Longest payload of a frame, in bytes, in both directions.", number(protocol.MaxPayload)},
-		{"MAX_ID", "Largest request id of a frame; the next one after it is 1.", number(protocol.MaxRequestID)},
+		{"MAX_PAYLOAD", "Longest payload of a frame, in bytes, in each direction.", number(protocol.MaxPayload)},
+		{"MAX_ID", "Largest request id of a frame; the next id is 1.", number(protocol.MaxRequestID)},
 		{"MAX_REQUEST_ID", "Most bytes of a request id.", number(protocol.MaxName)},
 		{
-			"MAX_SET_REQUEST_ID", "Most bytes of a request id of `set`: one of several at once has `#` and its number behind it.",
+			"MAX_SET_REQUEST_ID", "Most bytes of a request id of `set`: a pair of `set_many` has `#` and its number at the end.",
 			number(int64(protocol.MaxPairRequestID)),
 		},
-		{"MAX_FIELDS", "Most fields of one ticket in one request.", number(protocol.MaxFields)},
+		{"MAX_FIELDS", "Most fields of a ticket in a request.", number(protocol.MaxFields)},
 		{"MAX_TICKETS", "Most tickets of a page, or ids of a request.", number(protocol.MaxTickets)},
 		{"DEFAULT_LIMIT", "Tickets or dead letters of a page that names no number.", number(protocol.DefaultLimit)},
 		{"MAX_WHERE", "Most fields in a list's `where`.", number(protocol.MaxFilters)},
-		{"MAX_CHOICES", "Most values of one of them.", number(protocol.MaxChoices)},
+		{"MAX_CHOICES", "Most values of a filter.", number(protocol.MaxChoices)},
 		{"MAX_CONTAINS", "Most bytes of a text that is searched for.", number(protocol.MaxContains)},
 		{"MAX_GROUPS", "Most groups of a count by a field.", number(protocol.MaxGroups)},
 		{"TIMEOUT_MS", "Timeout of a request without `timeout_ms`, in milliseconds.", milliseconds(protocol.DefaultTimeout)},
@@ -77,7 +77,7 @@ func constants() []constant {
 			"SLOW_METHODS", "Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs.",
 			list(daemon.Methods(), daemon.IsSlow),
 		},
-		{"SORTS", "What a list can be sorted by; the first is meant where none is named.", list(protocol.Sorts(), all[protocol.Sort])},
+		{"SORTS", "The sorts of a list, the default first.", list(protocol.Sorts(), all[protocol.Sort])},
 		{"CODES", "All error codes of the daemon.", list(protocol.Codes(), all[protocol.Code])},
 		{
 			"RETRYABLE_CODES", "Codes after which the same request may succeed later, unchanged.",

@@ -91,7 +91,7 @@ func refusal(root fs.FS, path string, entry fs.DirEntry) string {
 	case entry.IsDir():
 		return ""
 	case !entry.Type().IsRegular():
-		return "it is no regular file"
+		return "not a regular file"
 	case !slices.Contains(allowed, ending):
 		return "files of this kind are forbidden"
 	case slices.Contains(binary, ending):
@@ -102,7 +102,7 @@ func refusal(root fs.FS, path string, entry fs.DirEntry) string {
 		return err.Error()
 	}
 	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
-		return "it is no text in UTF-8"
+		return "not a text in UTF-8"
 	}
 	return ""
 }

@@ -83,7 +83,7 @@ func (r *redisNodes) inSync(ctx context.Context, n int) error {
 		}
 	}
 	if replicas != n {
-		return fmt.Errorf("%d of %d replicas have what their masters have", replicas, n)
+		return fmt.Errorf("%d of %d replicas have all data of their masters", replicas, n)
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (p *process) launch() error {
 	defer p.mu.Unlock()
 	if p.cmd != nil {
 		if !p.over {
-			return errors.New("it runs already")
+			return errors.New("the process runs already")
 		}
 		<-p.done // resources of the last run are released
 	}

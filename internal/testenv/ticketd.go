@@ -149,7 +149,7 @@ func (d *Ticketd) Notifications() *Notifications { return d.notify }
 
 func (d *Ticketd) ready(context.Context) error {
 	if !slices.Contains(d.notify.Lines(), "READY=1") {
-		return fmt.Errorf("it has not sent READY=1, only %q", d.notify.Lines())
+		return fmt.Errorf("ticketd has not sent READY=1, only %q", d.notify.Lines())
 	}
 	return nil
 }
