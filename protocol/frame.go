@@ -34,6 +34,16 @@ func ReadFrame(r io.Reader, buf []byte) ([]byte, error) {
 	return readPayload(r, buf, n)
 }
 
+// FrameBytes returns the length of the frame that begins at b, header included. ok is false if b is shorter than a header, or if
+// [ReadFrame] would refuse the frame.
+func FrameBytes(b []byte) (n int, ok bool) {
+	if len(b) < HeaderBytes || b[0] != Version {
+		return 0, false
+	}
+	n = int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	return HeaderBytes + n, n > 0 && n <= MaxPayload
+}
+
 func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 	have := 0
 	for have < n {

@@ -49,6 +49,6 @@ func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 10*time.Second, "it is noticed that nobody can connect", func() bool {
-		return strings.Contains(r.Log(), "the daemon's own socket cannot be reached")
+		return strings.Contains(r.Log(), "the daemon's own socket is unreachable")
 	})
 }

@@ -98,11 +98,16 @@ func (s *Store) withoutOwed(claims []store.Claim) []store.Claim {
 	return slices.DeleteFunc(claims, func(c store.Claim) bool { return s.kept[s.keys.partition(c.ID)].owes(c.ID) })
 }
 
-// Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
-func (s *Store) Leave(ctx context.Context) error {
-	if s.host() == "" {
-		return nil
+// Stop implements [store.Backend]: it notes that this daemon ends, so that no other waits for it. Where that fails they wait once,
+// for some seconds.
+func (s *Store) Stop(ctx context.Context) error {
+	if s.host() != "" {
+		_ = s.leave(ctx)
 	}
+	return nil
+}
+
+func (s *Store) leave(ctx context.Context) error {
 	var calls []guardedCall
 	for p := range s.keys.partitions {
 		if s.knownEpoch(p) != "" {

@@ -79,6 +79,8 @@ type Options struct {
 
 // Store keeps one site's tickets in Redis. It is safe for concurrent use.
 type Store struct {
+	store.Direct
+
 	client goredis.UniversalClient
 	keys   keys
 	opts   Options
@@ -102,7 +104,7 @@ type Store struct {
 	names  names
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Backend = (*Store)(nil)
 
 // New makes the store of one site over a client that sites may share. It sends nothing.
 func New(client goredis.UniversalClient, opts Options) (*Store, error) {

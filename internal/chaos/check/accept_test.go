@@ -268,6 +268,15 @@ var good = map[string]func(s *script){
 		s.row(1, 12, "subject=b")
 		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Request: "late", Fields: fieldsOf("status=b category=a")}}
 	},
+	"what a daemon kept of a create is set aside, as another ticket has the id": func(s *script) {
+		s.create(1, "subject=a status=new", rev(10))
+		s.to(1)
+		s.fault(0, time.Hour)
+		s.create(1, "subject=b", rev(11))
+		s.row(1, 10, "subject=a status=new")
+		s.dead(1, "subject=b")
+		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Fields: fieldsOf("subject=a")}}
+	},
 	"a change of unknown outcome that is set aside": func(s *script) {
 		s.create(1, "subject=a", rev(10))
 		s.set(1, "subject=b", unknown, by(1))

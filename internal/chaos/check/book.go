@@ -290,7 +290,8 @@ func (b *book) setAside() {
 			continue
 		}
 		is := func(op *history.Op) bool { return isOf(entry, op) }
-		if p == nil || !slices.ContainsFunc(slices.Concat(p.changes, p.aside), is) {
+		asked := func(op *history.Op) bool { return is(op) || isOfCreate(entry, op) }
+		if p == nil || !slices.ContainsFunc(slices.Concat(p.changes, p.aside), asked) {
 			b.unasked = append(b.unasked, entry)
 			continue
 		}
@@ -301,6 +302,12 @@ func (b *book) setAside() {
 		}
 		p.changes = slices.DeleteFunc(p.changes, is)
 	}
+}
+
+// isOfCreate reports whether a daemon kept the entry of its own create for a fail-over, after which another ticket had the id: an
+// entry with fields, like a set. The create stays among the changes, because MySQL may have had the create before.
+func isOfCreate(entry *history.Aside, op *history.Op) bool {
+	return entry.Kind == history.Set && op.Kind == history.Create && entry.Host == op.Host && hasValueOf(entry, op)
 }
 
 // changedID reports whether [book.release] leaves the ticket out.
@@ -319,12 +326,16 @@ func isOf(entry *history.Aside, op *history.Op) bool {
 	case entry.Kind == history.Delete:
 		return op.Request == ""
 	}
+	return hasValueOf(entry, op) || maps.EqualFunc(entry.Fields, op.Fields, equal)
+}
+
+func hasValueOf(entry *history.Aside, op *history.Op) bool {
 	for field, value := range op.Fields {
 		if value != nil && equal(entry.Fields[field], value) {
 			return true
 		}
 	}
-	return maps.EqualFunc(entry.Fields, op.Fields, equal)
+	return false
 }
 
 // initial is the table's default for a field.
