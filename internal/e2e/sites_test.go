@@ -12,7 +12,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// secondDatabase is that of a second WordPress of a stack's user, whose tickets table is wp_support_tickets, too.
+// secondDatabase is the database of a second WordPress of a stack's user, with the same name wp_support_tickets for its
+// table.
 const secondDatabase = "shop2"
 
 // secondWordPress starts another WordPress of the stack's user, on its own database and the stack's daemon.
@@ -32,8 +33,8 @@ func secondWordPress(t *testing.T, s *testenv.Stack, config string) *testenv.Wor
 	return w
 }
 
-// Two WordPress of one Unix user, neither of which names a site: as long as one of them has no section in ticketd.toml it is
-// refused, sees nothing of the other's tickets, spools nothing, and Site Health is red. With a section each has its own tickets.
+// Two WordPress of the same Unix user, without the name of a site: while the second has no section in ticketd.toml it is
+// refused, sees none of the first's tickets, spools nothing, and Site Health is red. With a section each has its own tickets.
 func TestTwoWordPressOfOneUser(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{NoRedis: true})
@@ -145,7 +146,7 @@ func TestSpoolOfAClone(t *testing.T) {
 	}
 }
 
-// What clients call the table, and what the configuration says of it.
+// The clients' names of the table, and the configuration's.
 func TestTableOfAClient(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{noRedis: true})
@@ -184,8 +185,8 @@ func TestTableOfAClient(t *testing.T) {
 	}
 }
 
-// A second site is added while changes without a site wait in the spool: each goes to the site whose table, or whose table's
-// identity, it has.
+// A second site is added while changes without a site are pending in the spool: each change goes to the site with its table,
+// or its table's identity.
 func TestSpoolWhenASiteIsAdded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{noRedis: true})

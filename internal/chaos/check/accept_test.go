@@ -102,7 +102,7 @@ var good = map[string]func(s *script){
 	"writes at once": func(s *script) {
 		s.set(1, "status=a", rev(10), over(3))
 		s.set(1, "status=b", rev(11), by(1))
-		s.get(1, "status=a", rev(11), by(1)) // b came first, and the revisions say nothing of it
+		s.get(1, "status=a", rev(11), by(1)) // b came first, which the revisions do not show
 		s.get(1, "status=a", rev(11), by(1))
 		s.row(1, 11, "status=a")
 	},
@@ -234,7 +234,7 @@ var good = map[string]func(s *script){
 		s.create(1, "subject=b", rev(9))
 		s.set(1, "status=c", rev(12))
 		s.to(0)
-		s.get(1, "status=a subject=b", rev(12)) // it waits over the ticket
+		s.get(1, "status=a subject=b", rev(12)) // the pending change lies over the ticket
 		s.get(1, "status=c subject=b", rev(12))
 		s.row(1, 12, "status=c subject=b")
 		s.aside(0)
