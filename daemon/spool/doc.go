@@ -48,4 +48,7 @@
 // are refused as unavailable, and the sites' files in other lanes wait, too. A former folder is read through its descriptor,
 // and its files keep their place in the order. At a start the daemon recognizes the base by a mark file whose content the
 // state file repeats: an empty mount point does not pass for a base that is mounted late.
+//
+// A folder may be let go of at any time, also while its files are ingested. From then until each site has its new lanes no
+// request goes ahead, and a pass that began earlier ends before its next file: the request begins another pass.
 package spool

@@ -27,6 +27,8 @@ type intake struct {
 	moves *moves.Register // creates that got another id than their clients received
 	// refused is the number of tickets held, in this pass, since the last ingested file.
 	refused int
+	// version is the version of the folders in this pass, see [Spool].
+	version int
 	// makers are the tickets that waiting files may make.
 	makers map[int64]bool
 
@@ -104,7 +106,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if i == most {
+		if i == most || s.isCut(in) {
 			return nil
 		}
 		if rests[f.ticket] {
@@ -117,6 +119,9 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		}
 		rests[f.ticket] = s.isHeld(in, f.ticket) // for the whole pass: the ticket's later files must not overtake the held file
 	}
+	if s.isCut(in) {
+		return nil
+	}
 	if s.finish(in, queue) { // no file is left, or the files were taken away
 		in.moves.Settled(began)
 	}
@@ -124,11 +129,20 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 	return nil
 }
 
+// isCut returns whether the pass must end before its next file: files of the pass may have another lane now, or be hidden, and
+// later files must not overtake them.
+func (s *Spool) isCut(in *intake) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in.version != s.version || s.hidden(in) != nil
+}
+
 // begin returns the site's lanes that need a look, and whether the site has work now.
 func (s *Spool) begin(in *intake) (due []*lane, isTime bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hear()
+	in.version = s.assigned
 	now := s.opts.Now()
 	if s.hidden(in) != nil || (in.hold != nil && now.Before(in.hold.until)) {
 		return nil, false

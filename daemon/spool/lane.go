@@ -182,7 +182,7 @@ func (l *lane) notice(users []string) {
 	defer l.s.mu.Unlock()
 	for _, name := range users {
 		if l.s.lanes[name] == nil && placeAt(l.s.pathOf(name)).mode&unix.S_IFMT == unix.S_IFDIR {
-			l.s.newcomer = true
+			l.s.version++
 		}
 	}
 }

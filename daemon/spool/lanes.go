@@ -25,9 +25,12 @@ func (s *Spool) Refresh() {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	s.scanned = s.opts.Now()
+	s.mu.Lock()
+	version := s.version // a folder that is found or let go of from here on needs another Refresh
+	s.mu.Unlock()
 	base, err := s.openBase()
 	if err != nil && !errors.Is(err, errNoFolder) {
-		s.assign() // open folders stay open: the base may be hidden for a moment
+		s.assign(version) // open folders stay open: the base may be hidden for a moment
 		return
 	}
 	s.dropFormer()
@@ -47,7 +50,7 @@ func (s *Spool) Refresh() {
 			s.drop(l)
 		}
 	}
-	s.assign()
+	s.assign(version)
 	if base != nil && s.isSettledIn() {
 		s.remember(base)
 	}
@@ -185,6 +188,7 @@ func (l *lane) isDone() bool {
 	if waits && !isRemoved(l.folder.dir) && !placeAt(l.s.pathOf(l.name)).is(l.folder.dir) {
 		return false
 	}
+	l.s.renew()
 	l.shut(nil)
 	return true
 }
@@ -202,9 +206,6 @@ func (s *Spool) users(base *os.File) []string {
 	for _, uid := range s.opts.Users() {
 		names = append(names, strconv.FormatUint(uint64(uid), 10))
 	}
-	s.mu.Lock()
-	s.newcomer = false
-	s.mu.Unlock()
 	there, err := list(int(base.Fd()), maxNames)
 	if err != nil {
 		s.opts.Log.Warn().Err(err).Msg("cannot list the spool's folders; the daemon retries")
@@ -245,6 +246,7 @@ func (s *Spool) lane(name string) {
 		l.user = uint32(uid)
 	}
 	s.lanes[name] = l
+	s.version++
 }
 
 func (s *Spool) drop(l *lane) {
@@ -346,6 +348,7 @@ func (l *lane) open(base *os.File, at place) {
 // part lets go of a folder that no longer stands at its path, or is open to other users than before. A folder that was moved
 // away keeps its acknowledged changes: the folder becomes a former lane until no file waits there. The caller holds l.mu.
 func (l *lane) part(at place) {
+	l.s.renew()
 	switch {
 	case at.is(l.folder.dir):
 		l.shut(nil) // opened again if permitted
@@ -372,8 +375,15 @@ func (l *lane) part(at place) {
 	l.s.former = append(l.s.former, former)
 }
 
-// assign gives each site the lanes that may hold changes of the site.
-func (s *Spool) assign() {
+// renew starts a new version of the folders. Whoever lets go of a folder calls renew first.
+func (s *Spool) renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+}
+
+// assign gives each site the lanes that may hold changes of the site. The lanes are those of this version of the folders.
+func (s *Spool) assign(version int) {
 	lanes := map[daemon.Site][]*lane{}
 	root := s.opts.Sites.Of(daemon.Peer{}) // user 0 may use all
 	for _, l := range s.all() {
@@ -390,6 +400,7 @@ func (s *Spool) assign() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.assigned = version
 	for _, site := range root {
 		if s.sites[site] == nil {
 			s.sites[site] = &intake{turn: make(chan struct{}, 1), moves: s.opts.Moves(site)}

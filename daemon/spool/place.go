@@ -67,14 +67,14 @@ func isRemoved(dir *os.File) bool {
 func (s *Spool) follow(site daemon.Site) {
 	s.mu.Lock()
 	isDue := !s.stopped
-	if in := s.sites[site]; site != nil && isDue {
-		now := time.Now()
-		isDue = in != nil && (now.Sub(in.looked) >= s.opts.LookEvery || s.newcomer || s.hidden(in) != nil)
-		if isDue {
-			in.looked = now
-		}
+	in, now := s.sites[site], time.Now()
+	if site != nil && isDue {
+		isDue = in != nil && (now.Sub(in.looked) >= s.opts.LookEvery || s.version != s.assigned || s.hidden(in) != nil)
 	}
 	moved := isDue && s.moved(site)
+	if in != nil && isDue && !moved { // until another folder is open, each request checks, and waits for Refresh
+		in.looked = now
+	}
 	s.mu.Unlock()
 	if moved {
 		s.Refresh()
@@ -83,7 +83,7 @@ func (s *Spool) follow(site daemon.Site) {
 
 // moved needs the spool's mu.
 func (s *Spool) moved(site daemon.Site) bool {
-	if placeAt(s.opts.Path).isOther(s.at, s.base != nil) {
+	if s.version != s.assigned || placeAt(s.opts.Path).isOther(s.at, s.base != nil) {
 		return true
 	}
 	if s.base == nil {
@@ -95,9 +95,9 @@ func (s *Spool) moved(site daemon.Site) bool {
 				return true
 			}
 		}
-		return s.newcomer
+		return false
 	}
-	return s.newcomer || slices.ContainsFunc(s.sites[site].lanes, (*lane).isMoved)
+	return slices.ContainsFunc(s.sites[site].lanes, (*lane).isMoved)
 }
 
 // isMoved needs the spool's mu, and a base.

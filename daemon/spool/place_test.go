@@ -137,7 +137,7 @@ func TestWhichSiteIsNotKnown(t *testing.T) {
 }
 
 // A folder is moved away, and the spool's own round looks at the former folder before the site has its lane: the next round
-// ingests the changes there. Without the mark in assign they stay until another change arrives.
+// ingests the changes there. Without isCut at the end of takeSite and the mark in assign they stay.
 func TestFolderIsReplacedDuringARound(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -87,9 +87,12 @@ type Spool struct {
 	watches  map[int]*lane    // by the watch's number
 	lanes    map[string]*lane // by name
 	former   []*lane          // their folders no longer stand at their paths; kept until no file waits there
-	newcomer bool             // a user without a lane has a folder
 	sites    map[daemon.Site]*intake
 	stopped  bool
+
+	// version counts the folders that were found or let go of; the sites' lanes are those of the assigned version. While the two
+	// differ, files may wait in a lane that its sites do not have.
+	version, assigned int
 }
 
 // The log names at most maxRepeats tickets in each repeatPeriod.
@@ -183,7 +186,7 @@ func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p prot
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.newcomer:
+	case in.version != s.version:
 		return true, nil
 	case !needsOlder(p):
 		return false, nil
@@ -340,7 +343,7 @@ func (s *Spool) unsettled(site daemon.Site) *intake {
 	defer s.mu.Unlock()
 	s.hear()
 	in := s.sites[site]
-	if in == nil || (s.hidden(in) == nil && in.settled(s.opts.Now)) {
+	if in == nil || (s.hidden(in) == nil && s.version == s.assigned && in.settled(s.opts.Now)) {
 		return nil
 	}
 	return in

@@ -18,7 +18,7 @@ import (
 var folders = map[string]invariant{
 	"the spool's folder is the one at its path": {
 		plants: []plant{{
-			file: "daemon/spool/place.go", text: "\tif moved {", instead: "\tif false && moved {",
+			file: "daemon/spool/place.go", text: "\treturn p != was", instead: "\treturn false",
 		}},
 		site: never, provoke: spoolIsReplaced, rule: check.RuleFinal,
 	},
