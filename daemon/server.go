@@ -176,10 +176,8 @@ func (s *Server) Rounded(requests int, took time.Duration) {
 
 // Round implements [loop.Host].
 func (s *Server) Round() loop.Round[Peer] {
-	if rounds, are := s.handler.(interface {
-		round(faults zerolog.Logger) *round
-	}); are {
-		return rounds.round(s.faults)
+	if s.opts.Hot != nil {
+		return &round{d: s.opts.Hot, faults: s.faults}
 	}
 	return noRound{}
 }
