@@ -16,7 +16,84 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Every test runs twice: with a site whose requests are served by connections alone, and with one whose small requests are answered
+// in rounds of the event loop.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(fronts{m}) }
+
+type fronts struct{ *testing.M }
+
+// inRounds has the rigs' sites answer small requests in rounds.
+var inRounds bool
+
+func (f fronts) Run() int {
+	inRounds = false
+	code := f.M.Run()
+	inRounds = true
+	return max(code, f.M.Run())
+}
+
+// hotFake is a fakeSite that answers in rounds what it answers otherwise.
+type hotFake struct{ *fakeSite }
+
+func (s hotFake) Hot() Hot { return &fakeBatch{site: s.fakeSite} }
+
+type fakeBatch struct {
+	site  *fakeSite
+	calls []func(ctx context.Context) (protocol.Result, error)
+	done  []func() (protocol.Result, error)
+}
+
+func (b *fakeBatch) add(call func(ctx context.Context) (protocol.Result, error)) bool {
+	b.calls = append(b.calls, call)
+	return true
+}
+
+func (b *fakeBatch) Create(p *protocol.CreateParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.Create(ctx, p)
+		return &result, err
+	})
+}
+
+func (b *fakeBatch) Set(p *protocol.SetParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.Set(ctx, p)
+		return &result, err
+	})
+}
+
+func (b *fakeBatch) SetMany(p *protocol.SetManyParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.SetMany(ctx, p)
+		return &result, err
+	})
+}
+
+func (b *fakeBatch) Get(p *protocol.GetParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.Get(ctx, p)
+		return &result, err
+	})
+}
+
+func (b *fakeBatch) GetMany(p *protocol.GetManyParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.GetMany(ctx, p)
+		return &result, err
+	})
+}
+
+func (b *fakeBatch) Answer(ctx context.Context) {
+	for _, call := range b.calls {
+		result, err := call(ctx)
+		b.done = append(b.done, func() (protocol.Result, error) { return result, err })
+	}
+}
+
+func (b *fakeBatch) Result(i int) (protocol.Result, error, bool) { //nolint:revive // as [Hot]
+	result, err := b.done[i]()
+	return result, err, true
+}
 
 // absent is the id of a ticket that no fakeSite has.
 const absent = 404
@@ -145,7 +222,11 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: o.site, Users: []uint32{self.UID}}})
+	site := Site(o.site)
+	if inRounds {
+		site = hotFake{o.site}
+	}
+	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
 	connections := NewConnections(o.limit)
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
 	if o.spool != nil {
