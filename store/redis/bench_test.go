@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -100,6 +101,62 @@ func BenchmarkStore(b *testing.B) {
 				if err := c.run(); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// What the claim of a change of status costs, of a ticket of 60 KB and of a short ticket: alone, and in a batch of 100.
+func BenchmarkClaim(b *testing.B) {
+	server := testenv.NewRedis(b, testenv.RedisOptions{})
+	for _, c := range []struct {
+		name          string
+		tickets, size int
+	}{{"60 KB", 1, 60 << 10}, {"short", 1, 100}, {"100 of 60 KB", 100, 60 << 10}, {"100 short", 100, 100}} {
+		b.Run(c.name, func(b *testing.B) {
+			s, err := redis.New(server.Client(b), redis.Options{
+				Prefix: c.name, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now),
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			apply := func(kind store.Kind, fields ticket.Fields) {
+				mutations := make([]store.Mutation, c.tickets)
+				for i := range mutations {
+					mutations[i] = store.Mutation{
+						Kind: kind, ID: ticket.ID(i + 1), Proposed: 1, Due: time.UnixMilli(1), Fields: fields,
+					}
+				}
+				if _, err := s.Apply(b.Context(), mutations); err != nil {
+					b.Fatal(err)
+				}
+			}
+			claim := func() []store.Claim {
+				claims, err := s.Claim(b.Context(), time.Now(), c.tickets, 0)
+				if err != nil || len(claims) != c.tickets {
+					b.Fatalf("%d claims (%v)", len(claims), err)
+				}
+				return claims
+			}
+			filler := make(ticket.Fields, 20)
+			for i := range filler {
+				filler[i] = ticket.Field{
+					Name: "field_" + strconv.Itoa(i), Value: ticket.Text(strings.Repeat("x", c.size/len(filler))),
+				}
+			}
+			apply(store.Create, filler)
+			claims := claim()
+			receipts := make([]store.Receipt, len(claims))
+			for i := range claims {
+				receipts[i] = store.Receipt{ID: claims[i].ID, Revision: claims[i].Revision}
+			}
+			if err := s.Ack(b.Context(), receipts); err != nil {
+				b.Fatal(err)
+			}
+			apply(store.Set, ticket.Fields{{Name: "status", Value: ticket.Text("open")}})
+			b.ReportAllocs()
+			for b.Loop() {
+				claim()
 			}
 		})
 	}

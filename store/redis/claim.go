@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	hashes, err := s.hashes(ctx, ids)
+	hashes, err := s.changes(ctx, ids)
 	if err != nil {
 		return nil, wrap("claim", err)
 	}
@@ -91,6 +92,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 			continue
 		}
 		c.Due = dues[i]
+		c.Rest = func(ctx context.Context) (ticket.Fields, bool, error) { return s.rest(ctx, &c) }
 		s.opts.Clock.Observe(c.Revision)
 		claims = append(claims, c)
 	}
@@ -100,12 +102,68 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	return s.withoutOwed(claims), nil
 }
 
+// changes reads the pending changes of tickets in one round trip, as changes.lua returns them. A ticket whose key holds no hash
+// has nil, and a ticket that is not held an empty map.
+func (s *Store) changes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
+	var calls []guardedCall
+	var parts [][]int
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxTickets) {
+			names := make([]string, len(part))
+			for i, at := range part {
+				names[i] = s.keys.ticket(ids[at])
+			}
+			calls, parts = append(calls, guardedCall{p, names, nil}), append(parts, part)
+		}
+	}
+	hashes := make([]map[string]string, len(ids))
+	for i, reply := range s.runPiped(ctx, changesScript, calls) {
+		lists, err := reply.Slice()
+		if err != nil {
+			return nil, err
+		}
+		for j, at := range parts[i] {
+			hashes[at] = pairs(lists[j])
+		}
+	}
+	s.mend(ctx, ids, hashes)
+	return hashes, nil
+}
+
+// pairs makes a map of a list of names and values; nil of anything else.
+func pairs(reply any) map[string]string {
+	list, is := reply.([]any)
+	if !is {
+		return nil
+	}
+	hash := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		name, _ := list[i].(string)
+		hash[name], _ = list[i+1].(string)
+	}
+	return hash
+}
+
+// rest is [store.Claim.Rest] of a claim.
+func (s *Store) rest(ctx context.Context, c *store.Claim) (fields ticket.Fields, whole bool, err error) {
+	hashes, err := s.hashes(ctx, []ticket.ID{c.ID})
+	if err != nil {
+		return nil, false, wrap("read the rest of a claim", err)
+	}
+	r := record(c.ID, hashes[0])
+	fields = slices.DeleteFunc(r.Fields, func(f ticket.Field) bool {
+		_, changed := c.All.Get(f.Name)
+		return changed
+	})
+	return fields, r.Full && !r.Deleted && r.Revision >= c.Newest, nil
+}
+
 // claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
 // are taken.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
 	c := store.Claim{
 		ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew]),
-		Clean: clean(hash), Full: hash[fieldFull] != "",
+		Confirmed: confirmed(hash),
 	}
 	c.Newest = c.Revision
 	if oldest := oldestChange(hash); oldest < line && oldest < c.Revision {
@@ -139,14 +197,17 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
-// clean returns the fields of a hash that have not changed since they were flushed or read.
-func clean(hash map[string]string) (fields ticket.Fields) {
-	for name, value := range hash {
+// confirmed says whether a hash holds fields that have not changed since they were flushed or read, or the whole ticket.
+func confirmed(hash map[string]string) bool {
+	if hash[fieldFull] != "" || hash[fieldClean] != "" {
+		return true
+	}
+	for name := range hash {
 		if _, changed := hash[markPrefix+name]; !changed && !strings.HasPrefix(name, reserved) {
-			fields = append(fields, ticket.Field{Name: name, Value: ticket.Text(value)})
+			return true
 		}
 	}
-	return fields
+	return false
 }
 
 // mootBefore returns the revision of a deletion that waits, 0 without one. What an earlier version left beside it, changed

@@ -54,6 +54,10 @@ type guardedCall struct {
 
 // runPiped makes calls of a script in one round trip, and returns one reply per call, each with its own error.
 func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
+	if len(calls) == 1 { // by the script's hash
+		c := &calls[0]
+		return []*goredis.Cmd{s.run(ctx, script, c.partition, c.names, c.args...)}
+	}
 	replies := make([]*goredis.Cmd, len(calls))
 	epochs := make([]string, len(calls))
 	left := make([]int, 0, len(calls))

@@ -22,6 +22,8 @@ var (
 	applySource string
 	//go:embed claim.lua
 	claimSource string
+	//go:embed changes.lua
+	changesSource string
 	//go:embed ack.lua
 	ackSource string
 	//go:embed park.lua
@@ -65,6 +67,7 @@ var (
 	absentScript    = guarded(absentSource)
 	againScript     = goredis.NewScript(boundedSource + againSource)
 	claimScript     = guarded(claimSource)
+	changesScript   = guarded(changesSource)
 	ackScript       = guarded(ackSource)
 	parkScript      = guarded(parkSource)
 	fillScript      = guarded(fillSource)

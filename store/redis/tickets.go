@@ -24,6 +24,7 @@ const (
 	fieldBorn     = "_born"
 	fieldDead     = "_dead"
 	fieldLine     = "_line"
+	fieldClean    = "_clean" // in a reply of changes.lua alone: the hash holds fields that have not changed
 	markPrefix    = "_d:"
 )
 

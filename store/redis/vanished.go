@@ -39,7 +39,7 @@ func (s *Store) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	if err := s.bringBack(ctx, vanished); err != nil {
 		return err
 	}
-	again, err := s.hashes(ctx, vanished)
+	again, err := s.changes(ctx, vanished)
 	if err != nil {
 		return wrap("claim", err)
 	}
