@@ -11,7 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.
@@ -57,7 +57,7 @@ func (i *inspector) Stop(ctx context.Context) error { return i.loop.Stop(ctx, "R
 
 // look inspects Redis. While Redis is away, what was found before stands; that it is away is for the watch to say.
 func (i *inspector) look(ctx context.Context) {
-	found, err := redis.Inspect(ctx, i.client)
+	found, err := link.Inspect(ctx, i.client)
 	if err != nil {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -33,7 +34,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
 	}
-	client, _, err := connect(c, redis.ClientOptions{Prefixes: []string{site.KeyPrefix}}, zerolog.Nop())
+	client, _, err := connect(c, link.ClientOptions{Prefixes: []string{site.KeyPrefix}}, zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +76,8 @@ func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client
 
 // connect makes a client, with further options. It connects to nothing yet; the certificates are read.
 func connect(
-	of *config.Config, o redis.ClientOptions, log zerolog.Logger,
-) (goredis.UniversalClient, *redis.Watch, error) {
+	of *config.Config, o link.ClientOptions, log zerolog.Logger,
+) (goredis.UniversalClient, *link.Watch, error) {
 	c := &of.Redis
 	secured, err := c.TLSConfig()
 	if err != nil {
@@ -87,7 +88,7 @@ func connect(
 	o.SentinelUsername, o.SentinelPassword, o.TLS = c.SentinelUsername, c.SentinelPassword.Reveal(), secured
 	o.Username, o.Password, o.Database, o.PoolSize = c.Username, c.Password.Reveal(), c.DB, c.PoolSize
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.DialTimeout, c.ReadTimeout, c.WriteTimeout
-	client, watch := redis.Connect(o, log)
+	client, watch := link.Connect(o, log)
 	return client, watch, nil
 }
 
@@ -103,6 +104,6 @@ func Prefixes(c *config.Config) []string {
 // OpenRedis makes a client of the configuration's Redis, for a command that only looks: the server need not do what ticketd
 // needs, and may be somebody else's. Nothing is connected yet.
 func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
-	client, _, err := connect(c, redis.ClientOptions{Unproved: true}, zerolog.Nop())
+	client, _, err := connect(c, link.ClientOptions{Unproved: true}, zerolog.Nop())
 	return client, err
 }

@@ -13,13 +13,14 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // redisPlace is the Redis of all sites: its client, whether it answers, and what should be changed about it.
 type redisPlace struct {
 	client  goredis.UniversalClient
 	cluster bool
-	watch   *redis.Watch
+	watch   *link.Watch
 	doctor  *inspector
 }
 
@@ -27,7 +28,7 @@ type redisPlace struct {
 func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
 	p := &redisPlace{cluster: len(c.Redis.Cluster) > 0}
 	var err error
-	if p.client, p.watch, err = connect(c, redis.ClientOptions{Prefixes: Prefixes(c)}, log); err != nil {
+	if p.client, p.watch, err = connect(c, link.ClientOptions{Prefixes: Prefixes(c)}, log); err != nil {
 		return nil, err
 	}
 	p.doctor = newInspector(p.client, sites, log)

@@ -12,7 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/boot"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // The bounds of a Redis that is fit.
@@ -31,7 +31,7 @@ func (e *exam) redis(ctx context.Context) {
 		e.ok("redis", "reach", "", "none is configured: the journal of this host keeps pending changes")
 		return
 	}
-	ctx, cancel := context.WithTimeout(redis.Probing(ctx), checkTimeout)
+	ctx, cancel := context.WithTimeout(link.Probing(ctx), checkTimeout)
 	defer cancel()
 	client, err := boot.OpenRedis(e.Config)
 	if err != nil {
@@ -46,12 +46,12 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	e.latency(ctx, client)
 	e.rights(ctx, client)
-	if nameless, err := redis.Nameless(ctx, client); err == nil && nameless != "" {
+	if nameless, err := link.Nameless(ctx, client); err == nil && nameless != "" {
 		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; where INFO is renamed, take that back")
 	} else if err == nil {
 		e.ok("redis", "fail-over", "", "Redis says which process it is, so that what a fail-over loses is applied again")
 	}
-	info, err := redis.Info(ctx, client)
+	info, err := link.Info(ctx, client)
 	if err != nil {
 		e.warn("redis", "info", "", "INFO is refused, so that nothing more can be said: "+short(err),
 			"ACL SETUSER for ticketd's user: +info")
@@ -163,7 +163,7 @@ func (e *exam) skew(area, site, server string, by time.Duration) {
 
 // rights tries everything that the daemon's scripts do.
 func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
-	err := redis.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
+	err := link.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
 		e.ok("redis", "rights", "", "it does everything that ticketd's scripts need")
@@ -177,16 +177,16 @@ func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
 			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 	default:
 		e.fail("redis", "rights", "", "Redis refuses what ticketd needs: "+short(err),
-			"take back the rename-command of what it names, or install Redis "+redis.Least+" or later, or Valkey")
+			"take back the rename-command of what it names, or install Redis "+link.Least+" or later, or Valkey")
 	}
 }
 
 func (e *exam) redisServer(info map[string]string) {
 	v := info["redis_version"]
-	if below, known := versionBelow(v, redis.LeastMajor, redis.LeastMinor); !known {
+	if below, known := versionBelow(v, link.LeastMajor, link.LeastMinor); !known {
 		e.unsaid("version", "redis_version")
 	} else if below {
-		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+redis.Least+" or later, or Valkey")
+		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+link.Least+" or later, or Valkey")
 	}
 	if role := info["role"]; role == "" {
 		e.unsaid("role", "role")

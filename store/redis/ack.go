@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Ack implements [store.Queue].
@@ -26,7 +27,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 				args = append(args, int64(r.ID), int64(r.Revision), r.Ahead)
 			}
 			if err := s.run(ctx, ackScript, p, names, args...).Err(); err != nil {
-				return wrap("ack", err)
+				return link.Wrap("ack", err)
 			}
 		}
 		return nil
@@ -36,7 +37,7 @@ func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 // Release implements [store.Queue].
 func (s *Store) Release(ctx context.Context, claims []store.Claim) error {
 	err := s.dueAt(ctx, []any{"XX", "LT"}, len(claims), func(i int) (ticket.ID, time.Time) { return claims[i].ID, claims[i].Due })
-	return wrap("release", err)
+	return link.Wrap("release", err)
 }
 
 // dueAt changes the due times of n tickets, with these options of ZADD.
@@ -68,13 +69,13 @@ func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	for _, l := range letters {
 		text, err := json.Marshal(letter{Revision: l.Revision, Code: l.Code, Reason: l.Reason, At: l.At})
 		if err != nil {
-			return wrap("park", err)
+			return link.Wrap("park", err)
 		}
 		p := s.keys.partition(l.ID)
 		names := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.ticket(l.ID)}
 		err = s.run(ctx, parkScript, p, names, int64(l.ID), int64(l.Revision), millis(l.At), string(text)).Err()
 		if err != nil {
-			return wrap("park", err)
+			return link.Wrap("park", err)
 		}
 	}
 	return nil

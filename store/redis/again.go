@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Replication is asynchronous: a fail-over, or a restart without every write on disk, loses changes that a daemon has just
@@ -55,7 +55,7 @@ func (s *Store) Replaced(ctx context.Context, on goredis.Scripter, run string, p
 		err := s.again(ctx, on, p, epoch, true)
 		switch {
 		case err == nil, isOtherEpoch(err), hasNoRoom(err):
-		case hasMoved(err), isAway(err):
+		case link.HasMoved(err), link.IsAway(err):
 			return err
 		default:
 			s.opts.Log.Error().Err(err).Msg("changes that were acknowledged before a fail-over cannot be applied again; it is tried again")
@@ -65,12 +65,7 @@ func (s *Store) Replaced(ctx context.Context, on goredis.Scripter, run string, p
 }
 
 // hasNoRoom recognises that Redis has no room for what is owed.
-func hasNoRoom(err error) bool { return errors.Is(err, store.ErrFull) || isFull(err) }
-
-// hasMoved recognises the answer of a cluster's node that it does not serve the partition.
-func hasMoved(err error) bool {
-	return strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK ")
-}
+func hasNoRoom(err error) bool { return errors.Is(err, store.ErrFull) || link.IsFull(err) }
 
 // ready applies again what is owed of a partition. The error wraps [store.ErrFull] where Redis has no room for it.
 func (s *Store) ready(ctx context.Context, p int) error {
@@ -84,7 +79,7 @@ func (s *Store) ready(ctx context.Context, p int) error {
 	if isOtherEpoch(err) {
 		_, err = s.reseed(ctx, p, epoch)
 	}
-	return wrap("apply again", err)
+	return link.Wrap("apply again", err)
 }
 
 // again applies what is owed of a partition; forced even where this daemon has done so before on this process. Several calls at

@@ -16,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // pair is a master and a replica behind one address.
@@ -73,7 +74,7 @@ type host struct {
 
 func (p *pair) host(t *testing.T, name string) *host {
 	t.Helper()
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Network: "unix", Address: p.path, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	h := &host{Store: open(t, client, redis.Options{Host: name, Aside: p.aside.keep}), client: client, back: make(chan struct{}, 1)}
@@ -392,7 +393,7 @@ func TestEmptiedRedisIsFilledAgain(t *testing.T) {
 func TestPartOfAClusterLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := testenv.NewCluster(t, testenv.RedisOptions{})
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Cluster: c.Addrs(), DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, PoolSize: 1,
 	}, zerolog.Nop())
 	closed(t, client)

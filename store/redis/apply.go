@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // The statuses that apply.lua returns.
@@ -101,17 +102,17 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		}
 		switch {
 		case try == tries && isOtherEpoch(err):
-			return nil, wrap("apply", errRefilled)
+			return nil, link.Wrap("apply", errRefilled)
 		case try == tries && isFenced(err):
 			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
-			return nil, wrap("apply", err)
+			return nil, link.Wrap("apply", err)
 		case isOtherEpoch(err):
 			epoch, err = s.reseed(ctx, p, epoch)
 		case isFenced(err):
 			err = s.refence(ctx, p, fence)
 		default:
-			return nil, wrap("apply", err)
+			return nil, link.Wrap("apply", err)
 		}
 	}
 	return nil, err

@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more
@@ -50,7 +51,7 @@ func (s *Store) scanMaster(
 	for {
 		names, next, err := master.Scan(ctx, cursor, s.keys.pattern(), maxClaim).Result()
 		if err != nil {
-			return wrap("scan", err)
+			return link.Wrap("scan", err)
 		}
 		var found []ticket.ID
 		for _, name := range names {
@@ -72,7 +73,7 @@ func (s *Store) scanIndex(ctx context.Context, p int, index string, f func([]tic
 	for {
 		members, next, err := s.zscan(ctx, p, index, cursor)
 		if err != nil {
-			return wrap("scan", err)
+			return link.Wrap("scan", err)
 		}
 		var found []ticket.ID
 		for i := 0; i < len(members); i += 2 {
@@ -112,7 +113,7 @@ func (s *Store) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 		}
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, wrap("look up in the index", err)
+		return nil, link.Wrap("look up in the index", err)
 	}
 	indexed := make([]bool, len(ids))
 	for i := range commands {
@@ -133,7 +134,7 @@ func (s *Store) Repair(ctx context.Context, ids []ticket.ID) (added, removed int
 		removed += int(counts[1])
 		return nil
 	})
-	return added, removed, wrap("repair", err)
+	return added, removed, link.Wrap("repair", err)
 }
 
 // Forget drops tickets that are clean and still at the given revision: the next reader gets them from the next place.
@@ -142,5 +143,5 @@ func (s *Store) Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.
 	for i, id := range ids {
 		calls[i] = guardedCall{s.keys.partition(id), []string{s.keys.ticket(id)}, []any{int64(revisions[i])}}
 	}
-	return wrap("forget", firstErr(s.runPiped(ctx, forgetScript, calls)))
+	return link.Wrap("forget", firstErr(s.runPiped(ctx, forgetScript, calls)))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // DirtyIDs implements [store.Queue].
@@ -26,7 +27,7 @@ func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 		for {
 			found, next, err := s.zscan(ctx, p, s.keys.dirty(p), cursor)
 			if err != nil {
-				return nil, wrap("scan", err)
+				return nil, link.Wrap("scan", err)
 			}
 			for i := 0; i < len(found); i += 2 {
 				if id, err := ticket.ParseID(found[i]); err == nil {
@@ -60,7 +61,7 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 		}
 	})
 	if errors.Is(err, store.ErrOwner) {
-		return store.Backlog{}, wrap("backlog", err)
+		return store.Backlog{}, link.Wrap("backlog", err)
 	}
 	if errors.Is(err, goredis.Nil) { // no tombstones
 		err = nil
@@ -82,7 +83,7 @@ func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	}
 	var unasked error
 	b.Oldest, unasked = s.oldest(ctx, all)
-	return b, wrap("backlog", errors.Join(err, unasked))
+	return b, link.Wrap("backlog", errors.Join(err, unasked))
 }
 
 // oldest returns since when the longest-dirty of the given tickets is dirty.
@@ -104,7 +105,7 @@ func (s *Store) oldest(ctx context.Context, members []goredis.Z) (time.Time, err
 			commands[i] = pipe.HGet(ctx, s.keys.ticket(id), fieldDirty)
 		}
 	})
-	if err != nil && !errors.Is(err, goredis.Nil) && !isForeign(err) {
+	if err != nil && !errors.Is(err, goredis.Nil) && !link.IsForeign(err) {
 		return oldest, err
 	}
 	for _, command := range commands {

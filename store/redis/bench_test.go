@@ -15,13 +15,14 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // One set at a time on a cluster: without a request id, under one that a client made up for the call, and under one that somebody
 // chose, which is tied to its ticket first, in a round trip of its own.
 func BenchmarkSetOnACluster(b *testing.B) {
 	server, prefix := testenv.SharedCluster(b)
-	client, _ := redis.Connect(redis.ClientOptions{
+	client, _ := link.Connect(link.ClientOptions{
 		Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	defer func() { _ = client.Close() }()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // maxClaim is the most that one script call claims: Lua's unpack is bounded at about 8,000 values.
@@ -36,7 +37,7 @@ func (s *Store) lease(
 ) (ids []ticket.ID, dues []time.Time, err error) {
 	found, err := s.run(ctx, claimScript, p, []string{s.keys.dirty(p)}, millis(now), n, millis(now.Add(lease))).StringSlice()
 	if err != nil {
-		return nil, nil, wrap("claim", err)
+		return nil, nil, link.Wrap("claim", err)
 	}
 	for i := 0; i+1 < len(found); i += 2 {
 		id, err := ticket.ParseID(found[i])
@@ -58,7 +59,7 @@ func (s *Store) ClaimIDs(
 	}
 	err := s.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
 	if err != nil {
-		return nil, wrap("claim", err)
+		return nil, link.Wrap("claim", err)
 	}
 	dues := make([]time.Time, len(ids))
 	for i := range dues {
@@ -75,7 +76,7 @@ func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	}
 	hashes, err := s.changes(ctx, ids)
 	if err != nil {
-		return nil, wrap("claim", err)
+		return nil, link.Wrap("claim", err)
 	}
 	if err := s.withVanished(ctx, ids, hashes); err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func pairs(reply any) map[string]string {
 func (s *Store) rest(ctx context.Context, c *store.Claim) (fields ticket.Fields, whole bool, err error) {
 	hashes, err := s.hashes(ctx, []ticket.ID{c.ID})
 	if err != nil {
-		return nil, false, wrap("read the rest of a claim", err)
+		return nil, false, link.Wrap("read the rest of a claim", err)
 	}
 	r := record(c.ID, hashes[0])
 	fields = slices.DeleteFunc(r.Fields, func(f ticket.Field) bool {

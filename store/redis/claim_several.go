@@ -13,6 +13,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // claimSeveral is Claim where there are several partitions: the earliest due times of all of them come first, in rounds, until
@@ -54,7 +55,7 @@ func (s *Store) earliest(ctx context.Context, now time.Time, limit int) (counts 
 		}
 	})
 	if errors.Is(err, store.ErrOwner) {
-		return nil, wrap("claim", err)
+		return nil, link.Wrap("claim", err)
 	}
 	type due struct {
 		at        float64
@@ -79,7 +80,7 @@ func (s *Store) earliest(ctx context.Context, now time.Time, limit int) (counts 
 		}
 		counts[d.partition] = append(counts[d.partition], i)
 	}
-	return counts, wrap("claim", err)
+	return counts, link.Wrap("claim", err)
 }
 
 // claimCounts leases so many tickets of each partition as it has indexes, and reads them.

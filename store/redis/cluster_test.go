@@ -16,12 +16,13 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // watchCluster makes a client with a running watch, and a channel that tells when a part of the cluster is back.
-func watchCluster(t *testing.T, c *testenv.Cluster) (goredis.UniversalClient, *redis.Watch, chan struct{}) {
+func watchCluster(t *testing.T, c *testenv.Cluster) (goredis.UniversalClient, *link.Watch, chan struct{}) {
 	t.Helper()
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Cluster: c.Addrs(), DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	back := make(chan struct{}, 100)
@@ -40,9 +41,9 @@ func TestPartitionsAreSpreadOverTheSlots(t *testing.T) {
 	t.Parallel()
 	server, _ := testenv.SharedCluster(t)
 	client := server.Client(t)
-	n := redis.Partitions(true)
+	n := link.Partitions(true)
 	for p := range n {
-		for _, key := range []string{redis.HashTag(p) + ":ticket:1", "shop:" + redis.HashTag(p) + ":ticket:dirty"} {
+		for _, key := range []string{link.HashTag(p) + ":ticket:1", "shop:" + link.HashTag(p) + ":ticket:dirty"} {
 			slot, err := client.ClusterKeySlot(t.Context(), key).Result()
 			if err != nil || int(slot)*n/16384 != p {
 				t.Errorf("%s is in slot %d (%v), which is not in the %d. of %d shares", key, slot, err, p, n)
@@ -93,7 +94,7 @@ func TestMasterOfAClusterDies(t *testing.T) {
 		return nil
 	})
 	var batch []store.Mutation
-	for id := range ticket.ID(redis.Partitions(true)) {
+	for id := range ticket.ID(link.Partitions(true)) {
 		batch = append(batch, store.Mutation{
 			Kind: store.Set, ID: id + 1, Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
 			Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},

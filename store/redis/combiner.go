@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Limits of combining. Two flights keep Redis busy while a reply travels; more would only make the batches smaller. A batch of
@@ -59,7 +60,7 @@ func (c *combiner) do(ctx context.Context, mutations []store.Mutation) ([]store.
 	case batch = <-own.turn:
 	case <-ctx.Done():
 		if c.withdraw(own) {
-			return nil, wrap("apply", ctx.Err()) // Redis was too slow for those before it
+			return nil, link.Wrap("apply", ctx.Err()) // Redis was too slow for those before it
 		}
 		batch = <-own.turn
 	}

@@ -9,6 +9,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time:
@@ -16,14 +17,14 @@ import (
 func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	ids, err := s.deadIDs(ctx, after)
 	if err != nil {
-		return nil, wrap("dead letters", err)
+		return nil, link.Wrap("dead letters", err)
 	}
 	var letters []ticket.Letter
 	for len(ids) > 0 && len(letters) < limit {
 		n := min(limit-len(letters), len(ids), maxClaim)
 		hashes, err := s.hashes(ctx, ids[:n])
 		if err != nil {
-			return nil, wrap("dead letters", err)
+			return nil, link.Wrap("dead letters", err)
 		}
 		for i, hash := range hashes {
 			if l, dead := readLetter(ids[i], hash); dead {
@@ -74,7 +75,7 @@ func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 // Retry implements [store.DeadLetters].
 func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
 	n, err := s.countEach(ctx, retryScript, true, []any{millis(now)}, ids)
-	return n, wrap("retry", err)
+	return n, link.Wrap("retry", err)
 }
 
 // Drop implements [store.DeadLetters].
@@ -89,7 +90,7 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 			}
 			n, err := s.run(ctx, dropScript, p, names, args...).Int()
 			if err != nil {
-				return dropped, wrap("drop", err)
+				return dropped, link.Wrap("drop", err)
 			}
 			dropped += n
 			s.forgetKept(p, ids, part)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // A Redis that was restarted or failed over may hold clean copies from before the sink's rows. Until [Store.Reconcile] has
@@ -73,11 +74,11 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 		before := s.generations(ids)
 		lines, err := s.doubted(ctx, ids)
 		if err != nil {
-			return nil, wrap("get", err)
+			return nil, link.Wrap("get", err)
 		}
 		hashes, err := s.hashes(ctx, ids)
 		if err != nil {
-			return nil, wrap("get", err)
+			return nil, link.Wrap("get", err)
 		}
 		if s.generations(ids) != before {
 			continue // the answer may be of a process of which nothing was known

@@ -1,6 +1,10 @@
 package redis
 
 import (
+	"cmp"
+
+	"github.com/ticketd/ticketd/store/redis/link"
+
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -82,7 +86,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 		}
 		return nil
 	})
-	err = wrap("prepare", err)
+	err = link.Wrap("prepare", err)
 	defer s.mendHighest(ctx, metas)
 	unknown, emptied, floorNeeded := s.unknownFillings(metas)
 	if len(unknown) == 0 {
@@ -108,7 +112,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 	if slices.Contains(fresh, true) && s.opts.OnSeed != nil {
 		s.opts.OnSeed(floor, emptied)
 	}
-	return firstOf([]error{failed, err})
+	return cmp.Or(failed, err)
 }
 
 // unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was filled
@@ -147,7 +151,7 @@ func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revis
 	names := []string{s.keys.meta(p)}
 	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), owner.Identity, !floorKnown, owner.Former).StringSlice()
 	if err != nil {
-		return false, wrap("seed", err)
+		return false, link.Wrap("seed", err)
 	}
 	if stands[1] != owner.Identity {
 		s.forgetEpoch(p)
@@ -160,7 +164,7 @@ func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revis
 		s.NewLine()
 	}
 	if err := s.again(ctx, s.client, p, stands[0], false); err != nil && !hasNoRoom(err) {
-		return false, wrap("seed", err)
+		return false, link.Wrap("seed", err)
 	}
 	s.mu.Lock()
 	s.epochs[p] = stands[0]

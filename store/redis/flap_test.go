@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // cutter stands before a Redis, accepts all connections, and while it cuts ends each of them that asks for one key; the prober's
@@ -92,7 +92,7 @@ func TestFlappingIsDamped(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
 	proxy := newCutter(t, server.Socket())
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Network: "unix", Address: proxy.listener.Addr().String(),
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // floorTimeout bounds the question for the sink's highest revision: a write may be waiting for the answer.
@@ -54,7 +55,7 @@ func (s *Store) raiseTo(ctx context.Context, floor ticket.Revision) error {
 		for _, id := range ids {
 			names = append(names, s.keys.ticket(id))
 		}
-		return wrap("raise", s.run(ctx, raiseScript, p, names, int64(floor), s.line.Load(), last).Err())
+		return link.Wrap("raise", s.run(ctx, raiseScript, p, names, int64(floor), s.line.Load(), last).Err())
 	}
 	for p := range s.keys.partitions {
 		if err := run(p, nil, false); err != nil {
@@ -67,7 +68,7 @@ func (s *Store) raiseTo(ctx context.Context, floor ticket.Revision) error {
 	}
 	dead, err := s.deadIDs(ctx, 0)
 	if err != nil {
-		return wrap("raise", err)
+		return link.Wrap("raise", err)
 	}
 	ids = append(ids, dead...)
 	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {

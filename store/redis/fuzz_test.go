@@ -56,22 +56,3 @@ func requireUnique(t *testing.T, fields ticket.Fields) {
 		seen[f.Name] = true
 	}
 }
-
-// FuzzInfo reads anything as Redis' INFO: what is found stands there, and no warning comes of nonsense that makes it fail.
-func FuzzInfo(f *testing.F) {
-	f.Add("# Memory\r\nmaxmemory:100\r\nmaxmemory_policy:allkeys-lru\r\n# Replication\r\nrole:slave\r\naof_enabled:0\r\n")
-	f.Add("maxmemory_policy\r\n:\r\nrole:\r\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		info := parseInfo(text)
-		for name, value := range info {
-			if !strings.Contains(text, name+":"+value) {
-				t.Errorf("%q:%q does not stand in %q", name, value, text)
-			}
-		}
-		for _, w := range warnings(info) {
-			if w == "" {
-				t.Errorf("an empty warning of %q", text)
-			}
-		}
-	})
-}

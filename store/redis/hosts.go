@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // A row's revision says that all changes up to it are in the row, and the next place refuses what is below. So after a fail-over
@@ -55,7 +56,7 @@ func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err erro
 	generation, _ := k.sending()
 	var meta *goredis.MapStringStringCmd
 	if err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, s.keys.meta(p)) }); err != nil {
-		return false, wrap("look for other daemons", err)
+		return false, link.Wrap("look for other daemons", err)
 	}
 	var silent []string
 	for name, at := range meta.Val() {
@@ -70,7 +71,7 @@ func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err erro
 		s.opts.Log.Warn().Int("daemons", len(silent)).
 			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to it")
 		if err := s.run(ctx, absentScript, p, []string{s.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
-			return false, wrap("look for other daemons", err)
+			return false, link.Wrap("look for other daemons", err)
 		}
 	}
 	k.settle(generation)
@@ -109,7 +110,7 @@ func (s *Store) Leave(ctx context.Context) error {
 			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.host(), true}})
 		}
 	}
-	return wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))
+	return link.Wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))
 }
 
 // isSettled says whether all daemons are known to have come to the process that serves the partition.

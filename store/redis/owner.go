@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Owner is the table to which a site's keys belong.
@@ -47,7 +48,7 @@ type Keys struct {
 
 // NewKeys names a site's keys.
 func NewKeys(client goredis.UniversalClient, prefix string, cluster bool) *Keys {
-	return &Keys{client: client, keys: keys{prefix: prefix, partitions: Partitions(cluster)}}
+	return &Keys{client: client, keys: keys{prefix: prefix, partitions: link.Partitions(cluster)}}
 }
 
 // Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty while
@@ -56,7 +57,7 @@ func (k *Keys) Owner(ctx context.Context) (string, error) {
 	for p := range k.keys.partitions {
 		owner, err := k.client.HGet(ctx, k.keys.meta(p), ownerField).Result()
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return "", wrap("look for the owner", err)
+			return "", link.Wrap("look for the owner", err)
 		}
 		if owner != "" {
 			return owner, nil
@@ -70,10 +71,10 @@ func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err 
 	for p := range k.keys.partitions {
 		meta := k.keys.meta(p)
 		if err := k.client.HSetNX(ctx, meta, ownerField, identity).Err(); err != nil {
-			return "", wrap("reserve the keys", err)
+			return "", link.Wrap("reserve the keys", err)
 		}
 		if owner, err = k.client.HGet(ctx, meta, ownerField).Result(); err != nil || owner != identity {
-			return owner, wrap("reserve the keys", err)
+			return owner, link.Wrap("reserve the keys", err)
 		}
 	}
 	return owner, nil
@@ -83,7 +84,7 @@ func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err 
 func (k *Keys) Adopt(ctx context.Context, identity string) error {
 	for p := range k.keys.partitions {
 		if err := adoptScript.Run(ctx, k.client, []string{k.keys.meta(p)}, identity, rand.Text()).Err(); err != nil {
-			return wrap("adopt the keys", err)
+			return link.Wrap("adopt the keys", err)
 		}
 	}
 	return nil
@@ -105,7 +106,7 @@ func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, er
 		}
 	}
 	slices.Sort(prefixes)
-	return prefixes, wrap("look for sites' keys", names.Err())
+	return prefixes, link.Wrap("look for sites' keys", names.Err())
 }
 
 // Prefix is what their names begin with.

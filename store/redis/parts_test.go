@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // before has f called before every script call.
@@ -108,7 +109,7 @@ func TestBacklogOfWhatAnswers(t *testing.T) {
 	for id := ticket.ID(1); id <= tickets; id++ {
 		mustSet(t, s, id, "status", "open")
 	}
-	client.AddHook(&without{before{func() {}}, redis.HashTag(gone.Partition(redis.Partitions(true)))})
+	client.AddHook(&without{before{func() {}}, link.HashTag(gone.Partition(link.Partitions(true)))})
 	got, err := s.Backlog(t.Context())
 	if !errors.Is(err, store.ErrUnavailable) || got.Dirty != tickets-1 || got.Oldest.IsZero() {
 		t.Errorf("backlog %+v (%v), want all tickets but one, and that it is not known whole", got, err)

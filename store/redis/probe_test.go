@@ -17,14 +17,15 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // asApp makes a store over a running watch as the user app, which has the rights of an ACL rule.
-func asApp(t *testing.T, server *testenv.Redis, o redis.ClientOptions) (*redis.Store, *redis.Watch, chan struct{}) {
+func asApp(t *testing.T, server *testenv.Redis, o link.ClientOptions) (*redis.Store, *link.Watch, chan struct{}) {
 	t.Helper()
 	o.Network, o.Address, o.Username, o.Password = "unix", server.Socket(), "app", "any"
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
-	client, w := redis.Connect(o, zerolog.Nop())
+	client, w := link.Connect(o, zerolog.Nop())
 	back := make(chan struct{}, 8)
 	w.OnUp(func() { back <- struct{}{} })
 	w.Start(t.Context())
@@ -69,7 +70,7 @@ func TestARefusalIsDown(t *testing.T) {
 				rule = "+@all"
 			}
 			server := testenv.NewRedis(t, testenv.RedisOptions{Config: append(c.config, "user app on nopass ~* &* "+rule)})
-			s, w, back := asApp(t, server, redis.ClientOptions{Database: c.database})
+			s, w, back := asApp(t, server, link.ClientOptions{Database: c.database})
 			if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
 				t.Fatalf("the write: %v; want ErrUnavailable", err)
 			}
@@ -98,7 +99,7 @@ func TestARightIsTakenAway(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all"}})
 	admin := server.Client(t)
-	s, w, back := asApp(t, server, redis.ClientOptions{})
+	s, w, back := asApp(t, server, link.ClientOptions{})
 	mustSet(t, s, 1, "status", "open")
 	for range 2 {
 		if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "-zadd").Err(); err != nil {
@@ -120,7 +121,7 @@ func TestARightIsTakenAway(t *testing.T) {
 func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~shop:* +@all -info"}})
-	s, w, _ := asApp(t, server, redis.ClientOptions{Prefixes: []string{"shop:", "another:"}})
+	s, w, _ := asApp(t, server, link.ClientOptions{Prefixes: []string{"shop:", "another:"}})
 	mustSet(t, s, 1, "status", "open")
 	w.Prove(t.Context())
 	if up, _, reason := w.State(); !up {
@@ -139,7 +140,7 @@ func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: server.Socket(), Username: "app", Password: "any"})
 	t.Cleanup(func() { _ = client.Close() })
 	said := func() bool {
-		found, err := redis.Inspect(t.Context(), client)
+		found, err := link.Inspect(t.Context(), client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
 // be a line of the probe's, too.
 func TestTheProbeTriesEveryCommand(t *testing.T) {
 	t.Parallel()
-	probe, err := os.ReadFile("probe.lua")
+	probe, err := os.ReadFile("link/probe.lua")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,8 +233,8 @@ func TestTheLeastVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := regexp.MustCompile(`Redis (\d+\.\d+) or later`).FindAllStringSubmatch(string(text), -1)
-		if len(all) == 0 || slices.ContainsFunc(all, func(found []string) bool { return found[1] != redis.Least }) {
-			t.Errorf("%s names %q; want Redis %s or later", file, all, redis.Least)
+		if len(all) == 0 || slices.ContainsFunc(all, func(found []string) bool { return found[1] != link.Least }) {
+			t.Errorf("%s names %q; want Redis %s or later", file, all, link.Least)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart
@@ -28,7 +29,7 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 		var held *goredis.StringCmd
 		err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { held = pipe.HGet(ctx, s.keys.meta(p), "run") })
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return 0, wrap("reconcile", err)
+			return 0, link.Wrap("reconcile", err)
 		}
 		known := held.Val()
 		if run == "" || known == run {
@@ -52,7 +53,7 @@ func (s *Store) Reconcile(ctx context.Context) (dropped int, err error) {
 	}
 	for p, run := range changed {
 		if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "run", run).Err(); err != nil {
-			return dropped, wrap("reconcile", err)
+			return dropped, link.Wrap("reconcile", err)
 		}
 	}
 	return dropped, nil
@@ -67,21 +68,21 @@ func (s *Store) runOf(ctx context.Context, p int, known map[*goredis.Client]stri
 			return text, nil
 		}
 		text, err := s.client.Info(ctx, "server").Result()
-		known[nil] = parseInfo(text)["run_id"]
-		return known[nil], wrap("reconcile", err)
+		known[nil] = link.ParseInfo(text)["run_id"]
+		return known[nil], link.Wrap("reconcile", err)
 	}
 	master, err := cluster.MasterForKey(ctx, s.keys.meta(p))
 	if err != nil {
-		return "", wrap("reconcile", err)
+		return "", link.Wrap("reconcile", err)
 	}
 	if run, asked := known[master]; asked {
 		return run, nil
 	}
 	text, err := master.Info(ctx).Result()
 	if err != nil {
-		return "", wrap("reconcile", err)
+		return "", link.Wrap("reconcile", err)
 	}
-	info := parseInfo(text)
+	info := link.ParseInfo(text)
 	if info["role"] != "master" {
 		cluster.ReloadState(ctx)
 		info["run_id"] = ""
@@ -96,7 +97,7 @@ func (s *Store) forgetClean(ctx context.Context, partitions map[int]bool) (dropp
 		ids := slices.DeleteFunc(all, func(id ticket.ID) bool { return !partitions[s.keys.partition(id)] })
 		n, err := s.countEach(ctx, reconcileScript, false, []any{millis(time.Now())}, ids)
 		dropped += n
-		return wrap("reconcile", err)
+		return link.Wrap("reconcile", err)
 	})
 	return dropped, err
 }

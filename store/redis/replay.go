@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Replay makes mutations that were accepted by the journal of [Options.Journal], in their order, passing over those whose
@@ -29,7 +30,7 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 			return nil, err
 		}
 		done, err := s.send(ctx, p, b)
-		if ofOneChange(err) && s.works(ctx, p) {
+		if ofOneChange(err) && link.Works(ctx, s.client, p, s.keys.partitions, s.keys.prefix) {
 			done, err = s.oneByOne(ctx, p, b)
 		}
 		if err != nil {
@@ -50,7 +51,7 @@ func (s *Store) Replay(ctx context.Context, entries []store.Entry) ([]store.Outc
 // ofOneChange says that an answer may be about one of the changes that were sent together.
 func ofOneChange(err error) bool {
 	answer, answered := errors.AsType[goredis.Error](err)
-	return answered && (isForeign(answer) || isRefusal(answer))
+	return answered && (link.IsForeign(answer) || link.IsRefusal(answer))
 }
 
 // endsReplay says that a replay has come to a create whose id is taken, or may be, so that nothing behind it is made.
@@ -119,7 +120,7 @@ func (s *Store) raiseFenceLocked(ctx context.Context, p int) error {
 	}
 	mark := s.names.raiser + rand.Text() // never one that was used before, so that a late raise lets no late write pass
 	if err := s.run(ctx, noteScript, p, []string{s.keys.meta(p)}, "fence:"+s.journal(), mark).Err(); err != nil {
-		return wrap("fence", err)
+		return link.Wrap("fence", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

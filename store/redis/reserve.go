@@ -9,6 +9,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // A request id is remembered in the partition of its ticket, by the script that changes the ticket. Where there are several
@@ -46,14 +47,14 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 		m := &mutations[at]
 		text, err := replies[i].Text()
 		if err != nil {
-			errs[at] = wrap("reserve", err)
+			errs[at] = link.Wrap("reserve", err)
 			continue
 		}
 		number, digest, _ := strings.Cut(text, " ")
 		stands, err := ticket.ParseID(number)
 		switch {
 		case err != nil:
-			errs[at] = wrap("reserve", err)
+			errs[at] = link.Wrap("reserve", err)
 		case digest != m.Digest && digest != "" && m.Digest != "":
 			errs[at] = store.ErrReused
 		case m.Kind.Creates():
@@ -100,7 +101,7 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	replies := s.runPiped(ctx, releaseScript, s.reservations(mutations, refused))
 	for i, at := range refused {
 		if err := replies[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
-			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: wrap("reserve", err)}
+			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: link.Wrap("reserve", err)}
 		}
 	}
 }
@@ -116,7 +117,7 @@ func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) 
 	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
 	for i, at := range indexes {
 		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
-			return wrap("reserve", err)
+			return link.Wrap("reserve", err)
 		}
 		s.keepReservation(now, &mutations[at])
 	}

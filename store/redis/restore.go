@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // The scripts for a next place that was put back to an older state. No daemon works while they run.
@@ -34,7 +35,7 @@ func (s *Store) Renew(ctx context.Context, now time.Time, writable, computed []s
 	err = s.TicketIDs(ctx, func(ids []ticket.ID) error {
 		n, err := s.countEach(ctx, renewScript, false, first, ids)
 		renewed += n
-		return wrap("renew", err)
+		return link.Wrap("renew", err)
 	})
 	return renewed, err
 }
@@ -49,7 +50,7 @@ func (s *Store) Discard(ctx context.Context, lost func([]store.Claim) error) (fo
 			}
 			n, err := s.countEach(ctx, discardScript, true, nil, part)
 			if err != nil {
-				return wrap("discard", err)
+				return link.Wrap("discard", err)
 			}
 			forgotten += n
 		}
@@ -61,7 +62,7 @@ func (s *Store) Discard(ctx context.Context, lost func([]store.Claim) error) (fo
 func (s *Store) tellLost(ctx context.Context, ids []ticket.ID, lost func([]store.Claim) error) error {
 	hashes, err := s.hashes(ctx, ids)
 	if err != nil {
-		return wrap("discard", err)
+		return link.Wrap("discard", err)
 	}
 	var claims []store.Claim
 	for i, hash := range hashes {

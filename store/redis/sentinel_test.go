@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Sentinels put a replica into the place of a dead master: the store goes on there, and is told that it is another process. A
@@ -18,7 +19,7 @@ import (
 func TestMasterOfSentinelsDies(t *testing.T) {
 	t.Parallel()
 	servers := testenv.NewSentinels(t, testenv.SentinelOptions{})
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Sentinels: servers.SentinelAddrs(), MasterName: testenv.SentinelMaster,
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())

@@ -1,6 +1,10 @@
 package redis
 
 import (
+	"cmp"
+
+	"github.com/ticketd/ticketd/store/redis/link"
+
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -109,7 +113,7 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
 	}
-	partitions := Partitions(opts.Cluster)
+	partitions := link.Partitions(opts.Cluster)
 	s := &Store{
 		client: client,
 		keys:   keys{prefix: opts.Prefix, partitions: partitions},
@@ -162,16 +166,7 @@ func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) e
 		calls.Go(func() { errs[p] = f(p, indexes) })
 	}
 	calls.Wait()
-	return firstOf(errs)
-}
-
-func firstOf(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return cmp.Or(errs...)
 }
 
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -12,6 +12,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/store/storetest"
 )
 
@@ -42,23 +43,23 @@ func TestContractOnACluster(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		server, prefix := testenv.SharedCluster(t)
-		client, _ := redis.Connect(redis.ClientOptions{
+		client, _ := link.Connect(link.ClientOptions{
 			Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 		}, zerolog.Nop())
 		closed(t, client)
 		key := func(id ticket.ID) string {
-			return prefix + redis.HashTag(id.Partition(redis.Partitions(true))) + ":ticket:"
+			return prefix + link.HashTag(id.Partition(link.Partitions(true))) + ":ticket:"
 		}
 		return storetest.Backend{
 			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true, Host: "contract"}),
 			Cramped: func(t *testing.T) store.Store {
-				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * redis.Partitions(true)})
+				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * link.Partitions(true)})
 			},
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, key(id)+id.String()) > 0
 			},
 			Remembers: func(t *testing.T, requestID string) (longest time.Duration) {
-				for id := range ticket.ID(redis.Partitions(true)) {
+				for id := range ticket.ID(link.Partitions(true)) {
 					longest = max(longest, ttl(t, client, key(id)+"req:"+requestID))
 				}
 				return longest

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 //go:embed stray.lua
@@ -132,7 +133,7 @@ func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
 	hashes, err := s.hashes(ctx, []ticket.ID{id})
 	if err != nil {
-		return false, wrap("take over", err)
+		return false, link.Wrap("take over", err)
 	}
 	hash := hashes[0]
 	if !isStray(hash) {
@@ -149,7 +150,7 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
 	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
 	if err != nil {
-		return false, wrap("take over", err)
+		return false, link.Wrap("take over", err)
 	}
 	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
@@ -184,7 +185,7 @@ func (s *Store) makeWay(ctx context.Context, id ticket.ID) error {
 	if err == nil && s.opts.OnOlder != nil {
 		s.opts.OnOlder(key, aside)
 	}
-	return wrap("set aside", err)
+	return link.Wrap("set aside", err)
 }
 
 // takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
@@ -232,8 +233,8 @@ func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 				commands[i] = pipe.HExists(ctx, s.keys.ticket(id), fieldRevision)
 			}
 		})
-		if err != nil && !isForeign(err) {
-			return wrap("scan", err)
+		if err != nil && !link.IsForeign(err) {
+			return link.Wrap("scan", err)
 		}
 		var strays []ticket.ID
 		for i, command := range commands {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // The reserved fields of a ticket's hash; doc.go says what they mean.
@@ -51,7 +52,7 @@ func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]strin
 		for i, id := range ids {
 			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
 		}
-	}); err != nil && !isForeign(err) {
+	}); err != nil && !link.IsForeign(err) {
 		return nil, err
 	}
 	hashes := make([]map[string]string, len(ids))
@@ -60,7 +61,7 @@ func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]strin
 		switch {
 		case err == nil:
 			hashes[i] = hash
-		case !isForeign(err):
+		case !link.IsForeign(err):
 			return nil, err
 		}
 	}
@@ -122,7 +123,7 @@ func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Re
 	for i := range rows {
 		calls[i] = guardedCall{s.keys.partition(rows[i].ID), s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])}
 	}
-	return wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
+	return link.Wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
 }
 
 func (s *Store) fillKeys(id ticket.ID) []string {
@@ -157,5 +158,5 @@ func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
 		}
 		calls[at].args = append(calls[at].args, int64(id))
 	}
-	return wrap("bury", firstErr(s.runPiped(ctx, buryScript, calls)))
+	return link.Wrap("bury", firstErr(s.runPiped(ctx, buryScript, calls)))
 }

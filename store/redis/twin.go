@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // A journal's id names a daemon's fence, its sequence numbers and the daemon itself in Redis. A host that was cloned from an
@@ -40,7 +42,7 @@ func (s *Store) meetTwin(ctx context.Context, p int) error {
 	name := s.journal()
 	err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { fence = pipe.HGet(ctx, s.keys.meta(p), "fence:"+name) })
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return wrap("fence", err)
+		return link.Wrap("fence", err)
 	}
 	if mark := fence.Val(); mark == "" || strings.HasPrefix(mark, s.names.raiser) {
 		return nil // Redis has lost the fence, or another one of this process

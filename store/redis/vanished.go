@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // A ticket that waits has no expiry, and nothing of ticketd's deletes its hash without its entry in the index. So where a claimed
@@ -41,7 +42,7 @@ func (s *Store) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	}
 	again, err := s.changes(ctx, vanished)
 	if err != nil {
-		return wrap("claim", err)
+		return link.Wrap("claim", err)
 	}
 	for i, id := range vanished {
 		hashes[slices.Index(ids, id)] = again[i]
@@ -69,7 +70,7 @@ func (s *Store) bringBack(ctx context.Context, ids []ticket.ID) error {
 			names, args := s.againCall(p, tickets)
 			args = append([]any{epoch, s.host(), millis(time.Now()), false, true}, args...)
 			if err := againScript.Run(ctx, s.client, names, args...).Err(); err != nil {
-				return wrap("bring back", err)
+				return link.Wrap("bring back", err)
 			}
 		}
 	}

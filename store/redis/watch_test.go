@@ -16,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 const leaseTime = 30 * time.Second
@@ -24,10 +25,10 @@ func soon() time.Time { return time.Now().Add(time.Second) }
 
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
 func watched(t *testing.T, server *testenv.Redis) (
-	s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{},
+	s *redis.Store, w *link.Watch, client goredis.UniversalClient, back chan struct{},
 ) {
 	t.Helper()
-	client, w = redis.Connect(redis.ClientOptions{
+	client, w = link.Connect(link.ClientOptions{
 		Network: "unix", Address: server.Socket(),
 		DialTimeout: 200 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond,
 	}, zerolog.Nop())
@@ -142,7 +143,7 @@ func TestInspect(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client := testenv.NewRedis(t, testenv.RedisOptions{Config: c.config}).Client(t)
-			got, err := redis.Inspect(t.Context(), client)
+			got, err := link.Inspect(t.Context(), client)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,7 +163,7 @@ func TestConfigurationOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"include " + path, "maxmemory 4mb"}}).Client(t)
-	if found, err := redis.Inspect(t.Context(), client); err != nil || len(found) > 0 {
+	if found, err := link.Inspect(t.Context(), client); err != nil || len(found) > 0 {
 		t.Errorf("the inspector finds %q (%v)", found, err)
 	}
 	s := open(t, client, redis.Options{})

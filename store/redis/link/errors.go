@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"context"
@@ -25,8 +25,8 @@ var notNow = []string{
 // something before it may say. The change was not made, or not all of it, and waits until the server does what it is asked.
 var errRefused = fmt.Errorf("Redis refuses what ticketd needs: %w", store.ErrUnavailable) //nolint:staticcheck // a name
 
-// wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
-func wrap(operation string, err error) error {
+// Wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
+func Wrap(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -34,10 +34,10 @@ func wrap(operation string, err error) error {
 		return err
 	case strings.HasPrefix(err.Error(), "QUOTA "):
 		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
-	case isFull(err):
+	case IsFull(err):
 		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
 		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
-	case isAway(err):
+	case IsAway(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
 	case isUnderstood(err):
 		return fmt.Errorf("redis %s: %w", operation, err)
@@ -46,13 +46,13 @@ func wrap(operation string, err error) error {
 	}
 }
 
-func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
+func IsFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
 
-// isForeign says that a key holds another type than ours.
-func isForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
+// IsForeign says that a key holds another type than ours.
+func IsForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-// isAway says that Redis does not answer, or that it does not take anything now.
-func isAway(err error) bool {
+// IsAway says that Redis does not answer, or that it does not take anything now.
+func IsAway(err error) bool {
 	if errors.Is(err, store.ErrUnavailable) {
 		return true
 	}
@@ -74,4 +74,9 @@ func isAway(err error) bool {
 		}
 	}
 	return false
+}
+
+// HasMoved recognises the answer of a cluster's node that it does not serve the partition.
+func HasMoved(err error) bool {
+	return strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK ")
 }

@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"cmp"
@@ -47,7 +47,7 @@ func (n *nodeHook) connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	now := &process{run: run}
 	for p := range n.watch.leads {
-		if err := n.watch.handOver(ctx, p, before, now, conn); err != nil && !hasMoved(err) {
+		if err := n.watch.handOver(ctx, p, before, now, conn); err != nil && !HasMoved(err) {
 			return err
 		}
 	}
@@ -101,7 +101,7 @@ func (n *nodeHook) serves(ctx context.Context, cmd goredis.Cmder) error {
 	if before == nil || before == now {
 		return nil
 	}
-	if err := w.handOver(ctx, partition, before, now, n.client); err != nil && !hasMoved(err) {
+	if err := w.handOver(ctx, partition, before, now, n.client); err != nil && !HasMoved(err) {
 		return err
 	}
 	return nil // a node that does not serve the partition says so to the command, too

@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"context"
@@ -24,7 +24,7 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 	if !several {
 		info, found, err := inspect(ctx, client)
 		if err != nil {
-			return nil, wrap("inspect", err)
+			return nil, Wrap("inspect", err)
 		}
 		if info["cluster_enabled"] == "1" {
 			found = append(found, "Redis is a node of a cluster, which refuses what lies on its other nodes; name the nodes in "+
@@ -47,7 +47,7 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 		return nil
 	})
 	slices.Sort(found)
-	return found, wrap("inspect", err)
+	return found, Wrap("inspect", err)
 }
 
 // inspect looks at one server.
@@ -61,10 +61,10 @@ func inspect(ctx context.Context, client interface {
 		return nil, nil, err
 	}
 	text, err := client.Info(ctx).Result()
-	if err != nil && !isRefusal(err) {
+	if err != nil && !IsRefusal(err) {
 		return nil, nil, err
 	}
-	info = parseInfo(text)
+	info = ParseInfo(text)
 	found = warnings(info)
 	if nameless != "" {
 		found = append(found, nameless)
@@ -77,7 +77,7 @@ func inspect(ctx context.Context, client interface {
 func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 	run, err := processScript.Run(ctx, client, nil).Text()
 	switch {
-	case err != nil && !isRefusal(err):
+	case err != nil && !IsRefusal(err):
 		return "", err
 	case err != nil:
 		return "Redis refuses INFO (" + err.Error() + "), " + namelessText, nil //nolint:nilerr // it is what the caller is told
@@ -90,7 +90,17 @@ func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that " +
 	"Redis lost are not applied again; ACL SETUSER for ticketd's user: +info"
 
-func parseInfo(text string) map[string]string {
+// Info returns what a Redis says of itself, by the names that INFO has.
+func Info(ctx context.Context, client goredis.UniversalClient) (map[string]string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, Wrap("info", err)
+	}
+	return ParseInfo(text), nil
+}
+
+// ParseInfo makes a map of the text that INFO returns.
+func ParseInfo(text string) map[string]string {
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
 		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {

@@ -1,6 +1,7 @@
-package redis
+package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Wat
 func (w *Watch) State() (up bool, since time.Time, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := firstOf(w.reasons)
+	err := cmp.Or(w.reasons...)
 	switch {
 	case err == nil:
 		return true, w.since, ""
@@ -183,10 +184,10 @@ func (w *Watch) takeOver(
 // runID asks a process for its id (empty where it does not say), and whether it is a sentinel.
 func runID(ctx context.Context, conn *goredis.Conn) (run string, sentinel bool, err error) {
 	text, err := conn.Info(ctx, "server").Result()
-	if err != nil && isAway(err) {
+	if err != nil && IsAway(err) {
 		return "", false, err
 	}
-	info := parseInfo(text)
+	info := ParseInfo(text)
 	return info["run_id"], info["redis_mode"] == "sentinel" || info["server_mode"] == "sentinel", nil
 }
 
@@ -267,7 +268,7 @@ func (w *Watch) note(errs []error) {
 	w.mu.Unlock()
 	switch {
 	case before == 0 && left > 0:
-		w.log.Error().Err(firstOf(errs)).Msg("Redis does not do what ticketd needs; looking for it until it does")
+		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not do what ticketd needs; looking for it until it does")
 	case before > 0 && left == 0:
 		w.log.Info().Dur("away", took).Msg("Redis is back")
 	case back > 0:
@@ -356,6 +357,9 @@ func (w *Watch) partitionOf(cmd goredis.Cmder) (partition int, known bool) {
 // probing marks the context of the prober's own commands.
 type probing struct{}
 
+// Probing marks the context of commands that find out for themselves whether Redis answers: their errors are Redis' own words.
+func Probing(ctx context.Context) context.Context { return context.WithValue(ctx, probing{}, true) }
+
 // refuses says that a command is not to be sent, as its partition is away.
 func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	if ctx.Value(probing{}) != nil {
@@ -369,10 +373,10 @@ func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 // command. A caller that gave up, or a pool that is used up, says nothing about Redis.
 func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
-		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || isUnderstood(err) {
+		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || IsFull(err) || isUnderstood(err) {
 		return
 	}
-	if isRefusal(err) {
+	if IsRefusal(err) {
 		if name := cmd.Name(); name != "hello" && name != "client" { // go-redis' greeting, which does without what is refused
 			w.doubt()
 		}
@@ -470,4 +474,47 @@ func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) 
 	for _, cmd := range cmds {
 		w.look(ctx, cmd, cmd.Err())
 	}
+}
+
+const (
+	// steadyFor is how long a partition must have answered before its next outage counts as one of its own.
+	steadyFor = 5 * time.Second
+	// The times for which a partition stays down at least that goes away again before that.
+	firstHold = 250 * time.Millisecond
+	lastHold  = 2 * time.Second
+)
+
+// damping keeps a partition down that comes and goes: each turn runs all that an outage and a recovery run, and while a partition
+// is down its changes are safe in the journal.
+type damping struct {
+	back time.Time     // when the partition answered again last
+	hold time.Duration // how long its present outage lasts at least; 0 where it follows a steady time
+	till time.Time     // when that is over
+}
+
+// down notes that the partition goes away.
+func (d *damping) down(now time.Time) {
+	switch {
+	case d.back.IsZero() || now.Sub(d.back) >= steadyFor:
+		d.hold = 0
+	default:
+		d.hold = min(max(2*d.hold, firstHold), lastHold)
+	}
+	d.till = now.Add(d.hold)
+}
+
+// up tells whether the partition, which answers, may count as back.
+func (d *damping) up(now time.Time) bool {
+	if now.Before(d.till) {
+		return false
+	}
+	d.back = now
+	return true
+}
+
+// refusedDial tells whether an error is that of a connection which could not be made. go-redis answers with the last such error
+// for up to a second more, without trying.
+func refusedDial(err error) bool {
+	op := (*net.OpError)(nil)
+	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -1,6 +1,7 @@
-package redis
+package link
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -30,7 +31,7 @@ var probeScript = goredis.NewScript(probeSource)
 // server's words. The prefixes are those of sites' keys: it is enough that one of them may be used, and none stands for an empty
 // one.
 func Probe(ctx context.Context, client goredis.UniversalClient, cluster bool, prefixes ...string) error {
-	return firstOf(probeAll(Probing(ctx), client, Partitions(cluster), prefixes))
+	return cmp.Or(probeAll(Probing(ctx), client, Partitions(cluster), prefixes)...)
 }
 
 // probeAll asks each partition.
@@ -51,7 +52,7 @@ func probePartitions(ctx context.Context, client goredis.Cmdable, some []int, pa
 	_, failed := client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for i, p := range some {
 			for _, prefix := range prefixes {
-				names := []string{keys{prefix, partitions}.probe(p)}
+				names := []string{Base(prefix, partitions, p) + "probe"}
 				// Scripts are sent by their hash, and once more as text where the server does not know it.
 				replies[i] = append(replies[i], probeScript.Eval(ctx, pipe, names), probeScript.EvalSha(ctx, pipe, names))
 			}
@@ -61,7 +62,7 @@ func probePartitions(ctx context.Context, client goredis.Cmdable, some []int, pa
 	errs := make([]error, len(some))
 	for i := range some {
 		for pair := range slices.Chunk(replies[i], 2) {
-			err := firstErr(pair)
+			err := cmp.Or(pair[0].Err(), pair[1].Err())
 			if errs[i] == nil || err == nil {
 				errs[i] = err
 			}
@@ -85,26 +86,26 @@ func noReply(replies [][]*goredis.Cmd) bool {
 	})
 }
 
-// works says that a partition does what the scripts need, under this site's keys.
-func (s *Store) works(ctx context.Context, p int) bool {
-	return firstOf(probePartitions(ctx, s.client, []int{p}, s.keys.partitions, []string{s.keys.prefix})) == nil
+// Works says that one of so many partitions does what the scripts need, under keys with a prefix.
+func Works(ctx context.Context, client goredis.Cmdable, partition, partitions int, prefix string) bool {
+	return cmp.Or(probePartitions(ctx, client, []int{partition}, partitions, []string{prefix})...) == nil
 }
 
 // prove asks a process that a connection leads to, before anything else is sent to it. Only a refusal is an error: of a server
 // that takes no writes now, or has other slots, the next command tells, and the next connection asks again.
 func (w *Watch) prove(ctx context.Context, client goredis.Cmdable, partition int) (proved bool, err error) {
-	err = firstOf(probePartitions(ctx, client, []int{partition}, len(w.reasons), w.prefixes))
-	if isRefusal(err) {
+	err = cmp.Or(probePartitions(ctx, client, []int{partition}, len(w.reasons), w.prefixes)...)
+	if IsRefusal(err) {
 		return false, err
 	}
 	return err == nil, nil
 }
 
-// isRefusal says that Redis has answered, and that the answer is neither one of those that the store knows nor one that says that
+// IsRefusal says that Redis has answered, and that the answer is neither one of those that the store knows nor one that says that
 // it takes nothing now: it will not do what it was asked.
-func isRefusal(err error) bool {
+func IsRefusal(err error) bool {
 	answer, answered := errors.AsType[goredis.Error](err)
-	return answered && !isUnderstood(answer) && !isAway(answer) && !isFull(answer)
+	return answered && !isUnderstood(answer) && !IsAway(answer) && !IsFull(answer)
 }
 
 // understood are the prefixes of answers that say something of the keys, or of what the caller knows of them.

@@ -1,0 +1,60 @@
+package link
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which
+// name a ticket is found, and so it is no setting. It bounds how many masters can share a site's tickets.
+const clusterPartitions = 32
+
+// Partitions is into how many partitions a site's keys are divided, each of which lies on one master.
+func Partitions(cluster bool) int {
+	if cluster {
+		return clusterPartitions
+	}
+	return 1
+}
+
+// The hash tag of a partition is {t21} or the like, whatever the site: the same partition of all sites is on the same master.
+const tagStart, tagEnd = "{t", "}"
+
+// clusterTags are the numbers in the partitions' hash tags. Each is the lowest whose slot lies in the partition's share of the
+// 16,384 slots, so that masters with the same number of slots get the same number of partitions; {t0} to {t31} would give one
+// of three masters half of them.
+var clusterTags = [clusterPartitions]int{
+	21, 3, 10, 153, 50, 43, 61, 72, 20, 2, 11, 152, 51, 42, 60, 73, 23, 1, 12, 151, 52, 41, 63, 70, 22, 0, 13, 150, 53, 40, 62, 71,
+}
+
+// HashTag is what all keys of a partition of a cluster have in their names.
+func HashTag(partition int) string { return tagStart + strconv.Itoa(clusterTags[partition]) + tagEnd }
+
+// taggedPartition finds the partition in a key's name; false where it has no tag of ours.
+func taggedPartition(key string) (partition int, tagged bool) {
+	_, rest, found := strings.Cut(key, tagStart)
+	number, _, closed := strings.Cut(rest, tagEnd)
+	if !found || !closed {
+		return 0, false
+	}
+	tag, err := strconv.Atoi(number)
+	partition = slices.Index(clusterTags[:], tag)
+	return partition, err == nil && partition >= 0
+}
+
+// Base is what the names of all keys of a partition begin with. Standalone and Sentinel are a single partition without a tag.
+func Base(prefix string, partitions, partition int) string {
+	if partitions == 1 {
+		return prefix + "ticket:"
+	}
+	return prefix + HashTag(partition) + ":ticket:"
+}
+
+// CommonBase is what the names of the keys of all partitions begin with.
+func CommonBase(prefix string, partitions int) string {
+	if partitions == 1 {
+		return prefix + "ticket:"
+	}
+	return prefix + tagStart
+}
