@@ -208,7 +208,7 @@ func (s *source) openSite(ctx context.Context, c, from *config.Config, site conf
 	places.Overwrite = overwrite
 	same, err := sameDatabase(ctx, c, from, s.client)
 	if same {
-		s.own = places.Store
+		s.own = places.Store.Store
 	}
 	return err
 }

@@ -19,7 +19,7 @@ import (
 
 // Places are a site's store and database, for commands that look at both beside a running daemon.
 type Places struct {
-	Store    *redis.Store
+	Store    *redis.Admin
 	Database *mysql.DB
 	client   goredis.UniversalClient
 	// Overwrite has hashes of another program count that are older than their tickets.
@@ -58,7 +58,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 		}
 		return redis.Owner{Identity: *identity, Former: p.Database.Name()}, nil
 	}
-	p.Store, err = redis.New(p.client, redis.Options{
+	s, err := redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 		Convert: func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
@@ -68,6 +68,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
+	p.Store = &redis.Admin{Store: s}
 	return p, nil
 }
 

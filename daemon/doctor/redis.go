@@ -77,7 +77,7 @@ func (e *exam) strays(ctx context.Context, name string) {
 		return // the database's part says so
 	}
 	defer func() { _ = places.Close() }()
-	n, err := boot.CountStrays(ctx, places.Store)
+	n, err := boot.CountStrays(ctx, places.Store.Store)
 	switch {
 	case err != nil:
 		e.warn("redis", "hashes", name, "the keys cannot be counted: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -12,6 +13,47 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
+
+// recall applies again what this daemon has acknowledged lately, where a fail-over has lost it.
+type recall struct {
+	*site
+
+	fences *fences
+	kept   []*kept // per partition
+}
+
+// bringBack applies again what this daemon keeps of tickets.
+func (r *recall) bringBack(ctx context.Context, ids []ticket.ID) error {
+	for p, indexes := range r.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		epoch := r.knownEpoch(p)
+		for part := range slices.Chunk(indexes, maxAgain) {
+			var tickets []keptTicket
+			for _, at := range part {
+				if t, there := r.kept[p].copyOf(ids[at]); there {
+					tickets = append(tickets, t)
+				}
+			}
+			if len(tickets) == 0 || epoch == "" || r.fences.host() == "" {
+				continue
+			}
+			names, args := r.againCall(p, tickets)
+			args = append([]any{epoch, r.fences.host(), millis(time.Now()), false, true}, args...)
+			if err := againScript.Run(ctx, r.client, names, args...).Err(); err != nil {
+				return link.Wrap("bring back", err)
+			}
+		}
+	}
+	return nil
+}
+
+// forgetKept forgets what is kept of tickets that were given up.
+func (r *recall) forgetKept(p int, ids []ticket.ID, indexes []int) {
+	of := make([]ticket.ID, len(indexes))
+	for i, at := range indexes {
+		of[i] = ids[at]
+	}
+	r.kept[p].forget(of)
+}
 
 // Replication is asynchronous: a fail-over, or a restart without every write on disk, loses changes that a daemon has just
 // acknowledged. The daemon still knows them. It keeps what it acknowledged lately (kept.go) and applies it again to the process
@@ -42,23 +84,23 @@ var errNoRoom = fmt.Errorf("redis apply again: %w", store.ErrFull)
 // store has acknowledged lately. run is the process' run_id, empty where it is unknown. An error means that the process takes
 // no writes now, so that nothing else may be sent to it: the same call is to be made again. What cannot be applied for another
 // reason (Redis is out of memory, or was emptied) is still owed, and is applied before the partition's next claim.
-func (s *Store) Replaced(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
+func (r *recall) Replaced(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
 	for _, p := range partitions {
-		k := s.kept[p]
+		k := r.kept[p]
 		if k.replaced(run) {
-			s.NewLine()
+			r.NewLine()
 		}
-		epoch := s.knownEpoch(p)
+		epoch := r.knownEpoch(p)
 		if _, owed := k.sending(); run == "" || epoch == "" || !owed {
 			continue // a partition that this store has not used yet owes nothing
 		}
-		err := s.again(ctx, on, p, epoch, true)
+		err := r.again(ctx, on, p, epoch, true)
 		switch {
 		case err == nil, isOtherEpoch(err), hasNoRoom(err):
 		case link.HasMoved(err), link.IsAway(err):
 			return err
 		default:
-			s.opts.Log.Error().Err(err).Msg("changes that were acknowledged before a fail-over cannot be applied again; it is tried again")
+			r.opts.Log.Error().Err(err).Msg("changes that were acknowledged before a fail-over cannot be applied again; it is tried again")
 		}
 	}
 	return nil
@@ -68,52 +110,63 @@ func (s *Store) Replaced(ctx context.Context, on goredis.Scripter, run string, p
 func hasNoRoom(err error) bool { return errors.Is(err, store.ErrFull) || link.IsFull(err) }
 
 // ready applies again what is owed of a partition. The error wraps [store.ErrFull] where Redis has no room for it.
-func (s *Store) ready(ctx context.Context, p int) error {
-	if _, owed := s.kept[p].sending(); !owed {
+func (r *recall) ready(ctx context.Context, p int) error {
+	if _, owed := r.kept[p].sending(); !owed {
 		return nil
 	}
-	epoch, err := s.epoch(ctx, p)
+	epoch, err := r.epoch(ctx, p)
 	if err == nil {
-		err = s.again(ctx, s.client, p, epoch, true)
+		err = r.again(ctx, r.client, p, epoch, true)
 	}
 	if isOtherEpoch(err) {
-		_, err = s.reseed(ctx, p, epoch)
+		_, err = r.reseed(ctx, p, epoch)
 	}
 	return link.Wrap("apply again", err)
 }
 
 // again applies what is owed of a partition; forced even where this daemon has done so before on this process. Several calls at
 // once do no harm: who finds that nothing is left says so to Redis.
-func (s *Store) again(ctx context.Context, on goredis.Scripter, p int, epoch string, forced bool) error {
-	if s.host() == "" {
-		generation, _ := s.kept[p].sending()
-		s.kept[p].paid(generation)
+func (r *recall) again(ctx context.Context, on goredis.Scripter, p int, epoch string, forced bool) error {
+	if r.fences.host() == "" {
+		generation, _ := r.kept[p].sending()
+		r.kept[p].paid(generation)
 		return nil
 	}
-	if err := s.reserveAgain(ctx, on, p, epoch); err != nil {
+	if err := r.reserveAgain(ctx, on, p, epoch); err != nil {
 		return err
 	}
 	found := &againFound{}
-	defer s.tellAgain(found)
+	defer r.tellAgain(found)
 	for {
-		tickets, generation := s.kept[p].owing(found.owed, maxAgain, againBytes)
+		tickets, generation := r.kept[p].owing(found.owed, maxAgain, againBytes)
 		last := len(tickets) < maxAgain && sizeOf(tickets) < againBytes
-		names, args := s.againCall(p, tickets)
-		args = append([]any{epoch, s.host(), millis(time.Now()), last && found.owed == 0, forced}, args...)
+		names, args := r.againCall(p, tickets)
+		args = append([]any{epoch, r.fences.host(), millis(time.Now()), last && found.owed == 0, forced}, args...)
 		reply, err := againScript.Run(ctx, on, names, args...).Slice()
 		if err != nil {
 			return err
 		}
-		s.count(found, tickets, reply)
-		s.kept[p].applied(tickets, generation)
+		r.count(found, tickets, reply)
+		r.kept[p].applied(tickets, generation)
 		switch {
 		case last && found.owed > 0:
 			return errNoRoom
 		case last:
-			s.kept[p].paid(generation)
+			r.kept[p].paid(generation)
 			return nil
 		}
 	}
+}
+
+// meet is [site.filled].
+func (r *recall) meet(ctx context.Context, p int, epoch string, other bool) error {
+	if other && r.kept[p].replaced("") {
+		r.NewLine()
+	}
+	if err := r.again(ctx, r.client, p, epoch, false); err != nil && !hasNoRoom(err) {
+		return err
+	}
+	return nil
 }
 
 func sizeOf(tickets []keptTicket) (bytes int) {
@@ -124,16 +177,16 @@ func sizeOf(tickets []keptTicket) (bytes int) {
 }
 
 // reserveAgain ties request ids to their tickets again, where that was lost.
-func (s *Store) reserveAgain(ctx context.Context, on goredis.Scripter, p int, epoch string) error {
+func (r *recall) reserveAgain(ctx context.Context, on goredis.Scripter, p int, epoch string) error {
 	now := time.Now()
-	for _, r := range s.kept[p].reservations() {
-		left := r.expires.Sub(now)
+	for _, held := range r.kept[p].reservations() {
+		left := held.expires.Sub(now)
 		if left <= 0 {
 			continue
 		}
-		_, names := s.keys.reservation(r.id)
-		err := reserveScript.Run(ctx, on, guardedKeys(s, p, names), int64(r.ticket), left.Milliseconds()+1, r.digest, epoch).Err()
-		if err != nil {
+		_, names := r.keys.reservation(held.id)
+		args := []any{int64(held.ticket), left.Milliseconds() + 1, held.digest, epoch}
+		if err := reserveScript.Run(ctx, on, r.guardedKeys(p, names), args...).Err(); err != nil {
 			return err
 		}
 	}
@@ -141,13 +194,13 @@ func (s *Store) reserveAgain(ctx context.Context, on goredis.Scripter, p int, ep
 }
 
 // againCall returns what again.lua is told of tickets.
-func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []any) {
-	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
+func (r *recall) againCall(p int, tickets []keptTicket) (names []string, args []any) {
+	names = append(names, r.keys.dirty(p), r.keys.dead(p), r.keys.meta(p))
 	args = append(args, len(tickets))
 	now := time.Now()
 	for i := range tickets {
 		t := &tickets[i]
-		names = append(names, s.keys.ticket(t.id), s.keys.graves(t.id))
+		names = append(names, r.keys.ticket(t.id), r.keys.graves(t.id))
 		args = append(args, int64(t.id), int64(t.gone), int64(t.created), int64(t.born), t.made, t.full, t.replayed)
 		args = append(args, t.flushed, int64(t.arrived), len(t.fields))
 		for j := range t.fields {
@@ -157,10 +210,10 @@ func (s *Store) againCall(p int, tickets []keptTicket) (names []string, args []a
 		at := len(args)
 		args = append(args, 0)
 		for j := range t.requests {
-			r := &t.requests[j]
-			if left := r.expires.Sub(now); left > 0 {
-				names = append(names, s.keys.request(p, r.id))
-				args = append(args, t.id.String()+" "+r.revision.String()+" "+r.digest, left.Milliseconds()+1)
+			request := &t.requests[j]
+			if left := request.expires.Sub(now); left > 0 {
+				names = append(names, r.keys.request(p, request.id))
+				args = append(args, t.id.String()+" "+request.revision.String()+" "+request.digest, left.Milliseconds()+1)
 			}
 		}
 		args[at] = (len(args) - at - 1) / 2
@@ -182,7 +235,7 @@ type lostTicket struct {
 }
 
 // count takes up the reply of again.lua.
-func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
+func (r *recall) count(found *againFound, tickets []keptTicket, reply []any) {
 	if len(reply) > 0 && reply[0] == "full" {
 		found.owed++
 	}
@@ -193,7 +246,7 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 			tickets[i].status, older = againStatus(reply[i+1])
 		}
 		if older > 0 {
-			if err := s.setAside(&tickets[i], older); err != nil {
+			if err := r.setAside(&tickets[i], older); err != nil {
 				found.lost = append(found.lost, lostTicket{tickets[i].id, err})
 			}
 		}
@@ -203,7 +256,7 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 		case againBack:
 			found.back++
 		case againForeign:
-			_ = s.foreign(tickets[i].id) // reported
+			_ = r.foreign(tickets[i].id) // reported
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
 		case againTaken:
 			if older == 0 { // a create, whose id another ticket has
@@ -218,8 +271,8 @@ func (s *Store) count(found *againFound, tickets []keptTicket, reply []any) {
 var errNoAside = errors.New("there is no other place for them")
 
 // setAside keeps what was acknowledged of a ticket before the one that has its id was created. What was merged stays so.
-func (s *Store) setAside(t *keptTicket, created ticket.Revision) error {
-	if s.opts.Aside == nil {
+func (r *recall) setAside(t *keptTicket, created ticket.Revision) error {
+	if r.opts.Aside == nil {
 		return errNoAside
 	}
 	m := store.Mutation{Kind: store.Set, ID: t.id}
@@ -233,7 +286,7 @@ func (s *Store) setAside(t *keptTicket, created ticket.Revision) error {
 			at = max(at, f.revision)
 		}
 	}
-	return s.opts.Aside(&m, time.UnixMicro(int64(at)))
+	return r.opts.Aside(&m, time.UnixMicro(int64(at)))
 }
 
 // againStatus reads what again.lua says of one ticket.
@@ -248,24 +301,24 @@ func againStatus(reply any) (status int64, older ticket.Revision) {
 }
 
 // tellAgain says what applying again has come to, where that was more than nothing.
-func (s *Store) tellAgain(found *againFound) {
+func (r *recall) tellAgain(found *againFound) {
 	if found.back > 0 {
-		s.opts.Log.Warn().Int("tickets", found.back).
+		r.opts.Log.Warn().Int("tickets", found.back).
 			Msg("Redis lost changes that had just been acknowledged, in a fail-over or a restart: they are applied again")
 	}
 	for _, l := range found.lost {
-		s.opts.Log.Error().Err(l.why).Int64("ticket", int64(l.id)).
+		r.opts.Log.Error().Err(l.why).Int64("ticket", int64(l.id)).
 			Msg("Redis lost changes of a ticket that had just been acknowledged, and something else has its id now: they are lost")
 	}
 }
 
 // keep keeps what was acknowledged of a batch that was sent under a generation. Where the partition was replaced meanwhile, the
 // former process may have made it: it is applied again before anybody is told.
-func (s *Store) keep(ctx context.Context, p, generation int, b *batch, outcomes []store.Outcome) error {
-	if s.host() == "" || !s.kept[p].add(time.Now(), generation, b, outcomes) {
+func (r *recall) keep(ctx context.Context, p, generation int, b *batch, outcomes []store.Outcome) error {
+	if r.fences.host() == "" || !r.kept[p].add(time.Now(), generation, b, outcomes) {
 		return nil
 	}
-	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) {
+	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) {
 		return err
 	}
 	return nil

@@ -2,15 +2,45 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
+
+// writer changes tickets.
+type writer struct {
+	*site
+
+	recall       *recall
+	fences       *fences
+	tickets      *tickets
+	reservations *reservations
+	combine      []*combiner // one per partition
+
+	asked atomic.Int64 // for which value of former the sink was asked for its highest revision
+}
+
+func newWriter(r *recall, t *tickets) *writer {
+	w := &writer{
+		site: r.site, recall: r, fences: r.fences, tickets: t, reservations: &reservations{site: r.site, recall: r},
+	}
+	for p := range w.keys.partitions {
+		w.combine = append(w.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+			if w.opts.OnBatch != nil {
+				w.opts.OnBatch(len(batch))
+			}
+			return w.applyPartition(ctx, p, batch)
+		}))
+	}
+	return w
+}
 
 // The statuses that apply.lua returns.
 const (
@@ -39,22 +69,22 @@ type batch struct {
 }
 
 // Apply implements [store.Tickets].
-func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	if len(s.combine) == 1 {
-		return s.combine[0].do(ctx, mutations)
+func (w *writer) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	if len(w.combine) == 1 {
+		return w.combine[0].do(ctx, mutations)
 	}
-	return s.applySeveral(ctx, mutations)
+	return w.applySeveral(ctx, mutations)
 }
 
 // applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier
 // ones did is known all the same: the error is then that of each mutation whose outcome is not.
-func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
+func (w *writer) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
-		return s.applyBatch(ctx, p, batch)
+		return w.applyBatch(ctx, p, batch)
 	}
 	outcomes := make([]store.Outcome, 0, len(batch))
 	for part := range slices.Chunk(batch, maxCombined) {
-		done, err := s.applyBatch(ctx, p, part)
+		done, err := w.applyBatch(ctx, p, part)
 		if err != nil && len(outcomes) == 0 {
 			return nil, err
 		}
@@ -70,35 +100,35 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 }
 
 // applyBatch sends mutations of one partition as one script call.
-func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, err := s.send(ctx, p, &batch{mutations: mutations})
+func (w *writer) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
+	outcomes, err := w.send(ctx, p, &batch{mutations: mutations})
 	if err != nil {
 		return nil, err
 	}
-	s.takeOverMet(ctx, p, mutations, outcomes)
+	w.takeOverMet(ctx, p, mutations, outcomes)
 	return outcomes, nil
 }
 
 // send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
 // fence raised.
-func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
+func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	const tries = 3
-	epoch, err := s.epoch(ctx, p)
+	epoch, err := w.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
-		generation, owed := s.kept[p].sending()
+		generation, owed := w.recall.kept[p].sending()
 		if owed {
-			if err = s.ready(ctx, p); err != nil {
+			if err = w.recall.ready(ctx, p); err != nil {
 				break
 			}
 		}
 		var fence string
-		if fence, err = s.fenceFor(ctx, p); err != nil {
+		if fence, err = w.fences.fenceFor(ctx, p); err != nil {
 			break
 		}
 		var reply []int64
-		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
+		reply, err = applyScript.Run(ctx, w.client, w.applyKeys(p, b.mutations), w.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.acknowledged(ctx, p, generation, b, reply)
+			return w.acknowledged(ctx, p, generation, b, reply)
 		}
 		switch {
 		case try == tries && isOtherEpoch(err):
@@ -108,9 +138,9 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 		case try == tries:
 			return nil, link.Wrap("apply", err)
 		case isOtherEpoch(err):
-			epoch, err = s.reseed(ctx, p, epoch)
+			epoch, err = w.reseed(ctx, p, epoch)
 		case isFenced(err):
-			err = s.refence(ctx, p, fence)
+			err = w.fences.refence(ctx, p, fence)
 		default:
 			return nil, link.Wrap("apply", err)
 		}
@@ -119,35 +149,35 @@ func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, err
 }
 
 // acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over.
-func (s *Store) acknowledged(
+func (w *writer) acknowledged(
 	ctx context.Context, p, generation int, b *batch, reply []int64,
 ) ([]store.Outcome, error) {
-	outcomes, err := s.outcomes(b, reply)
+	outcomes, err := w.outcomes(b, reply)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keep(ctx, p, generation, b, outcomes); err != nil {
+	if err := w.recall.keep(ctx, p, generation, b, outcomes); err != nil {
 		return nil, err
 	}
 	return outcomes, nil
 }
 
-func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
+func (w *writer) applyKeys(p int, batch []store.Mutation) []string {
 	names := make([]string, 0, 3+3*len(batch))
-	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
+	names = append(names, w.keys.dirty(p), w.keys.dead(p), w.keys.meta(p))
 	for i := range batch {
 		m := &batch[i]
-		names = append(names, s.keys.ticket(m.ID), s.keys.graves(m.ID))
+		names = append(names, w.keys.ticket(m.ID), w.keys.graves(m.ID))
 		if m.RequestID != "" {
-			names = append(names, s.keys.request(p, m.RequestID))
+			names = append(names, w.keys.request(p, m.RequestID))
 		}
 	}
 	return names
 }
 
-func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
+func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 	args := make([]any, 0, 5+29*len(b.mutations))
-	args = append(args, epoch, s.journal(), fence, len(b.mutations))
+	args = append(args, epoch, w.fences.journal(), fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
 		var sequence, acknowledged int64
@@ -161,7 +191,7 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), int64(m.Dated()), millis(m.Due), required(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(w.proposed(b, i)), int64(m.Dated()), millis(m.Due), required(m))
 		since := m.Since(b.entries != nil)
 		switch {
 		case !m.Kind.Creates():
@@ -189,12 +219,12 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return append(args, time.Now().UnixMicro(), s.quota())
+	return append(args, time.Now().UnixMicro(), w.quota())
 }
 
 // quota is how many tickets of a partition may be dirty; 0 is no bound.
-func (s *Store) quota() int {
-	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
+func (w *writer) quota() int {
+	return (w.opts.MaxDirty + w.keys.partitions - 1) / w.keys.partitions
 }
 
 // required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
@@ -231,7 +261,7 @@ var refusals = map[int64]error{
 	statusQuota:    fmt.Errorf("redis apply: %w", store.ErrQuota),
 }
 
-func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
+func (w *writer) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	batch := b.mutations
 	last := int64(statusDone)
 	if len(reply) >= perOutcome {
@@ -254,14 +284,14 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 		b.creates[i] = ticket.Revision(of[3])
 		switch status {
 		case statusDone:
-			s.opts.Clock.Observe(revision)
+			w.opts.Clock.Observe(revision)
 		case statusConflict:
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusNotAHash:
-			outcomes[i].Err = s.foreign(batch[i].ID)
+			outcomes[i].Err = w.foreign(batch[i].ID)
 		case statusStray:
-			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
-			s.stray(batch[i].ID)
+			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", w.keys.ticket(batch[i].ID), errStray)
+			w.stray(batch[i].ID)
 		default:
 			if outcomes[i].Err = refusals[status]; outcomes[i].Err == nil {
 				return nil, fmt.Errorf("redis apply: unknown status %d", status)
@@ -273,3 +303,51 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 
 // isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
 func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
+
+// applySeveral is Apply where there are several partitions. Each of them takes its mutations or fails alone, so every error is in
+// the outcomes.
+func (w *writer) applySeveral(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	outcomes := make([]store.Outcome, len(mutations))
+	mutations, refused := w.reservations.reserve(ctx, mutations)
+	groups := make(map[int][]int, 1)
+	for i := range mutations {
+		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: refused[i]}); refused[i] == nil {
+			p := w.keys.partition(mutations[i].ID)
+			groups[p] = append(groups[p], i)
+		}
+	}
+	_ = w.each(groups, func(p int, indexes []int) error { // every error is in its outcomes
+		part := make([]store.Mutation, len(indexes))
+		for i, at := range indexes {
+			part[i] = mutations[at]
+		}
+		done, err := w.combine[p].do(ctx, part)
+		for i, at := range indexes {
+			if err != nil {
+				outcomes[at].Err = err
+			} else {
+				outcomes[at] = done[i]
+			}
+		}
+		return err
+	})
+	w.reservations.release(ctx, mutations, outcomes)
+	w.reservations.keepReservations(mutations, outcomes)
+	return outcomes, nil
+}
+
+// unsettled says that an error is not an answer about the mutation, but about the way to it.
+func unsettled(err error) bool {
+	var conflict *store.ConflictError
+	if err == nil || errors.As(err, &conflict) {
+		return false
+	}
+	for _, answer := range []error{
+		store.ErrDeleted, store.ErrTaken, store.ErrUnsure, store.ErrAbsent, store.ErrReused, store.ErrForeign, store.ErrQuota,
+	} {
+		if errors.Is(err, answer) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,41 +1,57 @@
 package redis
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
+// queue hands pending changes to the flusher.
+type queue struct {
+	*site
+
+	recall  *recall
+	tickets *tickets
+	dead    *deadLetters
+
+	raising sync.Mutex
+}
+
 // maxClaim is the most that one script call claims: Lua's unpack is bounded at about 8,000 values.
 const maxClaim = 1000
 
 // Claim implements [store.Queue].
-func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
-	s.raise(ctx)
-	if s.keys.partitions > 1 {
-		return s.claimSeveral(ctx, now, limit, lease)
+func (q *queue) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	q.raise(ctx)
+	if q.keys.partitions > 1 {
+		return q.claimSeveral(ctx, now, limit, lease)
 	}
-	if err := s.claimable(ctx, 0); err != nil {
+	if err := q.recall.claimable(ctx, 0); err != nil {
 		return nil, err
 	}
-	ids, dues, err := s.lease(ctx, 0, now, min(limit, maxClaim), lease)
+	ids, dues, err := q.lease(ctx, 0, now, min(limit, maxClaim), lease)
 	if err != nil {
 		return nil, err
 	}
-	return s.readClaims(ctx, ids, dues)
+	return q.readClaims(ctx, ids, dues)
 }
 
 // lease takes up to n due tickets of a partition, and returns them with their due times.
-func (s *Store) lease(
+func (q *queue) lease(
 	ctx context.Context, p int, now time.Time, n int, lease time.Duration,
 ) (ids []ticket.ID, dues []time.Time, err error) {
-	found, err := s.run(ctx, claimScript, p, []string{s.keys.dirty(p)}, millis(now), n, millis(now.Add(lease))).StringSlice()
+	found, err := q.run(ctx, claimScript, p, []string{q.keys.dirty(p)}, millis(now), n, millis(now.Add(lease))).StringSlice()
 	if err != nil {
 		return nil, nil, link.Wrap("claim", err)
 	}
@@ -50,14 +66,14 @@ func (s *Store) lease(
 }
 
 // ClaimIDs implements [store.Queue].
-func (s *Store) ClaimIDs(
+func (q *queue) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
-	s.raise(ctx)
-	if err := s.claimableOf(ctx, ids); err != nil {
+	q.raise(ctx)
+	if err := q.recall.claimableOf(ctx, ids); err != nil {
 		return nil, err
 	}
-	err := s.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
+	err := q.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
 	if err != nil {
 		return nil, link.Wrap("claim", err)
 	}
@@ -65,60 +81,60 @@ func (s *Store) ClaimIDs(
 	for i := range dues {
 		dues[i] = now
 	}
-	return s.readClaims(ctx, ids, dues)
+	return q.readClaims(ctx, ids, dues)
 }
 
 // readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do
 // those whose keys hold something else by now: nothing of them is left that could be saved.
-func (s *Store) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
+func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	hashes, err := s.changes(ctx, ids)
+	hashes, err := q.changes(ctx, ids)
 	if err != nil {
 		return nil, link.Wrap("claim", err)
 	}
-	if err := s.withVanished(ctx, ids, hashes); err != nil {
+	if err := q.withVanished(ctx, ids, hashes); err != nil {
 		return nil, err
 	}
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
 	for i, hash := range hashes {
 		if hash == nil {
-			_ = s.foreign(ids[i]) // reported; it is no matter of the other tickets'
+			_ = q.foreign(ids[i]) // reported; it is no matter of the other tickets'
 		}
-		c := claim(ids[i], hash, ticket.Revision(s.line.Load()))
+		c := claim(ids[i], hash, ticket.Revision(q.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
 			stale = append(stale, store.Receipt{ID: ids[i]})
 			continue
 		}
 		c.Due = dues[i]
-		c.Rest = func(ctx context.Context) (ticket.Fields, bool, error) { return s.rest(ctx, &c) }
-		s.opts.Clock.Observe(c.Revision)
+		c.Rest = func(ctx context.Context) (ticket.Fields, bool, error) { return q.rest(ctx, &c) }
+		q.opts.Clock.Observe(c.Revision)
 		claims = append(claims, c)
 	}
 	if len(stale) > 0 {
-		return s.withoutOwed(claims), s.Ack(ctx, stale)
+		return q.recall.withoutOwed(claims), q.Ack(ctx, stale)
 	}
-	return s.withoutOwed(claims), nil
+	return q.recall.withoutOwed(claims), nil
 }
 
 // changes reads the pending changes of tickets in one round trip, as changes.lua returns them. A ticket whose key holds no hash
 // has nil, and a ticket that is not held an empty map.
-func (s *Store) changes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
+func (q *queue) changes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	var calls []guardedCall
 	var parts [][]int
-	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+	for p, indexes := range q.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 		for part := range slices.Chunk(indexes, maxTickets) {
 			names := make([]string, len(part))
 			for i, at := range part {
-				names[i] = s.keys.ticket(ids[at])
+				names[i] = q.keys.ticket(ids[at])
 			}
 			calls, parts = append(calls, guardedCall{p, names, nil}), append(parts, part)
 		}
 	}
 	hashes := make([]map[string]string, len(ids))
-	for i, reply := range s.runPiped(ctx, changesScript, calls) {
+	for i, reply := range q.runPiped(ctx, changesScript, calls) {
 		lists, err := reply.Slice()
 		if err != nil {
 			return nil, err
@@ -127,7 +143,7 @@ func (s *Store) changes(ctx context.Context, ids []ticket.ID) ([]map[string]stri
 			hashes[at] = pairs(lists[j])
 		}
 	}
-	s.mend(ctx, ids, hashes)
+	q.tickets.mend(ctx, ids, hashes)
 	return hashes, nil
 }
 
@@ -146,8 +162,8 @@ func pairs(reply any) map[string]string {
 }
 
 // rest is [store.Claim.Rest] of a claim.
-func (s *Store) rest(ctx context.Context, c *store.Claim) (fields ticket.Fields, whole bool, err error) {
-	hashes, err := s.hashes(ctx, []ticket.ID{c.ID})
+func (q *queue) rest(ctx context.Context, c *store.Claim) (fields ticket.Fields, whole bool, err error) {
+	hashes, err := q.tickets.hashes(ctx, []ticket.ID{c.ID})
 	if err != nil {
 		return nil, false, link.Wrap("read the rest of a claim", err)
 	}
@@ -235,4 +251,162 @@ func score(s string) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(int64(ms))
+}
+
+// claimSeveral is Claim where there are several partitions: the earliest due times of all of them come first, in rounds, until
+// the limit is reached or nothing more is due. Partitions that do not answer are passed over; that is an error where
+// nothing was claimed for it.
+func (q *queue) claimSeveral(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	var claims []store.Claim
+	for len(claims) < limit {
+		counts, err := q.earliest(ctx, now, limit-len(claims))
+		if len(counts) == 0 {
+			if len(claims) > 0 {
+				err = nil
+			}
+			return claims, err
+		}
+		read, err := q.claimCounts(ctx, counts, now, lease)
+		claims = append(claims, read...)
+		if err != nil || len(read) == 0 {
+			if len(claims) > 0 {
+				err = nil
+			}
+			return claims, err
+		}
+	}
+	return claims, nil
+}
+
+// earliest says how many tickets of which partition are the next limit that are due, or fewer where that takes another look. It
+// looks at twice the share of each partition: more would be read in vain where tickets are spread as ids are.
+func (q *queue) earliest(ctx context.Context, now time.Time, limit int) (counts map[int][]int, err error) {
+	const spare = 8
+	share := 2*limit/q.keys.partitions + spare
+	commands := make([]*goredis.ZSliceCmd, q.keys.partitions)
+	err = q.read(ctx, q.allPartitions(), func(pipe goredis.Pipeliner) {
+		for p := range commands {
+			commands[p] = pipe.ZRangeByScoreWithScores(ctx, q.keys.dirty(p), &goredis.ZRangeBy{
+				Min: "-inf", Max: strconv.FormatInt(millis(now), 10), Count: int64(share),
+			})
+		}
+	})
+	if errors.Is(err, store.ErrOwner) {
+		return nil, link.Wrap("claim", err)
+	}
+	type due struct {
+		at        float64
+		partition int
+	}
+	var all []due
+	known := float64(millis(now)) // up to when everything that is due has been seen
+	for p, command := range commands {
+		found := command.Val() // none where the partition does not answer
+		for _, z := range found {
+			all = append(all, due{z.Score, p})
+		}
+		if len(found) == share {
+			known = min(known, found[share-1].Score)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	counts = make(map[int][]int)
+	for i, d := range all[:min(len(all), limit)] {
+		if d.at > known {
+			break
+		}
+		counts[d.partition] = append(counts[d.partition], i)
+	}
+	return counts, link.Wrap("claim", err)
+}
+
+// claimCounts leases so many tickets of each partition as it has indexes, and reads them.
+func (q *queue) claimCounts(
+	ctx context.Context, counts map[int][]int, now time.Time, lease time.Duration,
+) ([]store.Claim, error) {
+	var mu sync.Mutex
+	var ids []ticket.ID
+	var dues []time.Time
+	err := q.each(counts, func(p int, indexes []int) error {
+		if err := q.recall.claimable(ctx, p); err != nil {
+			return err
+		}
+		of, at, err := q.lease(ctx, p, now, min(len(indexes), maxClaim), lease)
+		mu.Lock()
+		defer mu.Unlock()
+		ids, dues = append(ids, of...), append(dues, at...)
+		return err
+	})
+	if len(ids) == 0 {
+		return nil, err
+	}
+	claims, err := q.readClaims(ctx, ids, dues)
+	slices.SortStableFunc(claims, func(a, b store.Claim) int { return a.Due.Compare(b.Due) })
+	return claims, err
+}
+
+// A ticket that waits has no expiry, and nothing of ticketd's deletes its hash without its entry in the index. So where a claimed
+// ticket has an entry and no hash, another program has deleted the hash or given it an expiry. What this daemon has acknowledged
+// lately of the ticket is written again, as after a fail-over; the rest is lost, and is reported.
+
+// withVanished puts what is brought back into the place of hashes that another program has deleted.
+func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[string]string) error {
+	var empty []ticket.ID
+	for i, hash := range hashes {
+		if hash != nil && len(hash) == 0 {
+			empty = append(empty, ids[i])
+		}
+	}
+	if len(empty) == 0 {
+		return nil
+	}
+	indexed, err := q.Indexed(ctx, empty)
+	if err != nil {
+		return err
+	}
+	var vanished []ticket.ID
+	for i, id := range empty {
+		if indexed[i] { // or its last changes were acked since the claim
+			vanished = append(vanished, id)
+		}
+	}
+	if len(vanished) == 0 {
+		return nil
+	}
+	if err := q.recall.bringBack(ctx, vanished); err != nil {
+		return err
+	}
+	again, err := q.changes(ctx, vanished)
+	if err != nil {
+		return link.Wrap("claim", err)
+	}
+	for i, id := range vanished {
+		hashes[slices.Index(ids, id)] = again[i]
+		if q.opts.OnVanished != nil {
+			q.opts.OnVanished(q.keys.ticket(id), len(again[i]) > 0)
+		}
+	}
+	return nil
+}
+
+// Indexed tells for each ticket whether one of the indexes names it.
+func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
+	type pair struct{ dirty, dead *goredis.FloatCmd }
+	commands := make([]pair, len(ids))
+	err := q.read(ctx, q.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+		for i, id := range ids {
+			p := q.keys.partition(id)
+			commands[i] = pair{
+				dirty: pipe.ZScore(ctx, q.keys.dirty(p), id.String()), dead: pipe.ZScore(ctx, q.keys.dead(p), id.String()),
+			}
+		}
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, link.Wrap("look up in the index", err)
+	}
+	indexed := make([]bool, len(ids))
+	for i := range commands {
+		indexed[i] = commands[i].dirty.Err() == nil || commands[i].dead.Err() == nil
+	}
+	return indexed, nil
 }

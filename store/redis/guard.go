@@ -23,10 +23,10 @@ const guardTries = 3
 var errRefilled = fmt.Errorf("%w: it was emptied again and again meanwhile", store.ErrUnavailable)
 
 // run runs a script that has guard.lua before it, on keys of a partition.
-func (s *Store) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
+func (s *site) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
 	epoch, err := s.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
-		reply := script.Run(ctx, s.client, guardedKeys(s, p, names), slices.Concat(args, []any{epoch})...)
+		reply := script.Run(ctx, s.client, s.guardedKeys(p, names), slices.Concat(args, []any{epoch})...)
 		switch {
 		case !isOtherEpoch(reply.Err()):
 			return reply
@@ -41,7 +41,7 @@ func (s *Store) run(ctx context.Context, script *goredis.Script, p int, names []
 	return failed
 }
 
-func guardedKeys(s *Store, p int, names []string) []string {
+func (s *site) guardedKeys(p int, names []string) []string {
 	return slices.Concat(names, []string{s.keys.meta(p)})
 }
 
@@ -53,7 +53,7 @@ type guardedCall struct {
 }
 
 // runPiped makes calls of a script in one round trip, and returns one reply per call, each with its own error.
-func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
+func (s *site) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
 	if len(calls) == 1 { // by the script's hash
 		c := &calls[0]
 		return []*goredis.Cmd{s.run(ctx, script, c.partition, c.names, c.args...)}
@@ -75,7 +75,7 @@ func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []gu
 			for _, i := range left {
 				c := &calls[i]
 				// EVAL and not EVALSHA: inside a pipeline the client does not repeat a script that Redis does not know.
-				replies[i] = script.Eval(ctx, pipe, guardedKeys(s, c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
+				replies[i] = script.Eval(ctx, pipe, s.guardedKeys(c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
 			}
 			return nil
 		})
@@ -113,7 +113,7 @@ func firstErr(replies []*goredis.Cmd) error {
 // the epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is
 // another one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each. It
 // wraps [store.ErrOwner] where nothing that was read may be used.
-func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
+func (s *site) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
 	expected, metas := make([]string, len(partitions)), make([]*goredis.StringCmd, len(partitions))
 	for try := 1; ; try++ {
 		for i, p := range partitions {
@@ -159,24 +159,42 @@ func firstOfReads(replies []goredis.Cmder, but int) error {
 	return nil
 }
 
-// partitionsOf are those of the tickets, each once.
-func (s *Store) partitionsOf(ids []ticket.ID) []int {
-	if s.keys.partitions == 1 {
-		return []int{0}
+// maxTickets is the most tickets that a script looks through in one call: so many keep Redis from serving others for about two
+// milliseconds.
+const maxTickets = 250
+
+// runEach runs a script for tickets, call by call, each of one partition: its keys are the partition's dirty index, where
+// withDead says so the dead letters, and the tickets' hashes; its arguments are first, then the tickets' ids. take gets each
+// reply.
+func (s *site) runEach(
+	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID, take func(*goredis.Cmd) error,
+) error {
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxTickets) {
+			names, args := []string{s.keys.dirty(p)}, slices.Clone(first)
+			if withDead {
+				names = append(names, s.keys.dead(p))
+			}
+			for _, at := range part {
+				names = append(names, s.keys.ticket(ids[at]))
+				args = append(args, int64(ids[at]))
+			}
+			if err := take(s.run(ctx, script, p, names, args...)); err != nil {
+				return err
+			}
+		}
 	}
-	all := make([]int, 0, len(ids))
-	for _, id := range ids {
-		all = append(all, s.keys.partition(id))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return nil
 }
 
-// allPartitions are all of them.
-func (s *Store) allPartitions() []int {
-	all := make([]int, s.keys.partitions)
-	for p := range all {
-		all[p] = p
-	}
-	return all
+// countEach is runEach of a script that returns a number, and adds them up.
+func (s *site) countEach(
+	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID,
+) (sum int, err error) {
+	err = s.runEach(ctx, script, withDead, first, ids, func(reply *goredis.Cmd) error {
+		n, err := reply.Int()
+		sum += n
+		return err
+	})
+	return sum, err
 }

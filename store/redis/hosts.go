@@ -31,14 +31,14 @@ const (
 )
 
 // settle waits until all daemons that share the keys of a partition have applied again what they keep, or have had the time.
-func (s *Store) settle(ctx context.Context, p int) error {
-	if s.host() == "" || s.kept[p].isSettled() {
+func (r *recall) settle(ctx context.Context, p int) error {
+	if r.fences.host() == "" || r.kept[p].isSettled() {
 		return nil
 	}
 	ticker := time.NewTicker(hostPoll)
 	defer ticker.Stop()
 	for {
-		done, err := s.lookForHosts(ctx, p)
+		done, err := r.lookForHosts(ctx, p)
 		if done || err != nil {
 			return err
 		}
@@ -51,16 +51,16 @@ func (s *Store) settle(ctx context.Context, p int) error {
 }
 
 // lookForHosts says whether a partition is settled. A daemon that has had the time is forgotten: it is known again when it comes.
-func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
-	k := s.kept[p]
+func (r *recall) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
+	k := r.kept[p]
 	generation, _ := k.sending()
 	var meta *goredis.MapStringStringCmd
-	if err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, s.keys.meta(p)) }); err != nil {
+	if err := r.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, r.keys.meta(p)) }); err != nil {
 		return false, link.Wrap("look for other daemons", err)
 	}
 	var silent []string
 	for name, at := range meta.Val() {
-		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+s.host() && at != meta.Val()[lineField] {
+		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+r.fences.host() && at != meta.Val()[lineField] {
 			silent = append(silent, name)
 		}
 	}
@@ -68,9 +68,9 @@ func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err erro
 		return false, nil
 	}
 	if len(silent) > 0 {
-		s.opts.Log.Warn().Int("daemons", len(silent)).
+		r.opts.Log.Warn().Int("daemons", len(silent)).
 			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to it")
-		if err := s.run(ctx, absentScript, p, []string{s.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
+		if err := r.run(ctx, absentScript, p, []string{r.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
 			return false, link.Wrap("look for other daemons", err)
 		}
 	}
@@ -87,64 +87,41 @@ func toArgs(list []string) []any {
 }
 
 // claimable does what comes before a claim of a partition.
-func (s *Store) claimable(ctx context.Context, p int) error {
-	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over what is owed
+func (r *recall) claimable(ctx context.Context, p int) error {
+	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over what is owed
 		return err
 	}
-	return s.settle(ctx, p)
+	return r.settle(ctx, p)
 }
 
 // withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
-func (s *Store) withoutOwed(claims []store.Claim) []store.Claim {
-	return slices.DeleteFunc(claims, func(c store.Claim) bool { return s.kept[s.keys.partition(c.ID)].owes(c.ID) })
+func (r *recall) withoutOwed(claims []store.Claim) []store.Claim {
+	return slices.DeleteFunc(claims, func(c store.Claim) bool { return r.kept[r.keys.partition(c.ID)].owes(c.ID) })
 }
 
 // Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
-func (s *Store) Leave(ctx context.Context) error {
-	if s.host() == "" {
+func (r *recall) Leave(ctx context.Context) error {
+	if r.fences.host() == "" {
 		return nil
 	}
 	var calls []guardedCall
-	for p := range s.keys.partitions {
-		if s.knownEpoch(p) != "" {
-			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.host(), true}})
+	for p := range r.keys.partitions {
+		if r.knownEpoch(p) != "" {
+			calls = append(calls, guardedCall{p, []string{r.keys.meta(p)}, []any{hostPrefix + r.fences.host(), true}})
 		}
 	}
-	return link.Wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))
-}
-
-// isSettled says whether all daemons are known to have come to the process that serves the partition.
-func (k *kept) isSettled() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.settled == k.generation+1
-}
-
-func (k *kept) settle(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.settled, k.waiting = generation+1, time.Time{}
-}
-
-// waitedFor says whether claims have waited so long in a generation.
-func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.waiting.IsZero() || k.waitingIn != generation {
-		k.waiting, k.waitingIn = now, generation
-	}
-	return now.Sub(k.waiting) >= long
+	return link.Wrap("leave", firstErr(r.runPiped(ctx, absentScript, calls)))
 }
 
 // claimableOf does what comes before a claim of tickets.
-func (s *Store) claimableOf(ctx context.Context, ids []ticket.ID) error {
-	for _, p := range s.partitionsOf(ids) {
-		if err := s.claimable(ctx, p); err != nil {
+func (r *recall) claimableOf(ctx context.Context, ids []ticket.ID) error {
+	for _, p := range r.partitionsOf(ids) {
+		if err := r.claimable(ctx, p); err != nil {
 			return err
 		}
 	}
 	for _, id := range ids {
-		if s.kept[s.keys.partition(id)].owes(id) {
+		if r.kept[r.keys.partition(id)].owes(id) {
 			return errNoRoom // to leave the ticket out would say that it is clean
 		}
 	}

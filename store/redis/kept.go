@@ -11,6 +11,49 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+// owe has what is kept applied again, under the daemon's present name.
+func (k *kept) owe() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owed = true
+}
+
+// copyOf returns a copy of what is kept of a ticket.
+func (k *kept) copyOf(id ticket.ID) (c keptTicket, there bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.tickets[id]
+	if t == nil {
+		return keptTicket{}, false
+	}
+	c = *t
+	c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
+	return c, true
+}
+
+// isSettled says whether all daemons are known to have come to the process that serves the partition.
+func (k *kept) isSettled() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.settled == k.generation+1
+}
+
+func (k *kept) settle(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled, k.waiting = generation+1, time.Time{}
+}
+
+// waitedFor says whether claims have waited so long in a generation.
+func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.waiting.IsZero() || k.waitingIn != generation {
+		k.waiting, k.waitingIn = now, generation
+	}
+	return now.Sub(k.waiting) >= long
+}
+
 // The bounds of what a daemon keeps of a site's acknowledged changes for a fail-over; see [Store.Replaced].
 const (
 	// keepFor is by how much a kept change may be older than the newest one of its partition. A replica lags by milliseconds, one

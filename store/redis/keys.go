@@ -52,8 +52,10 @@ func (k keys) asideID(name string) (ticket.ID, bool) {
 }
 
 func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
-func (k keys) dead(partition int) string  { return k.base(partition) + "dead" }
-func (k keys) meta(partition int) string  { return k.base(partition) + "meta" }
+
+func (k keys) dead(partition int) string { return k.base(partition) + "dead" }
+
+func (k keys) meta(partition int) string { return k.base(partition) + "meta" }
 
 // graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by
 // default (set-max-intset-entries), where an id takes 2 to 8 bytes.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
@@ -24,21 +22,6 @@ type Owner struct {
 
 // ownerField is the field of the meta hash that names the owner.
 const ownerField = "owner"
-
-// owner asks to which table the keys must belong.
-func (s *Store) owner(ctx context.Context) (Owner, error) {
-	if s.opts.Owner == nil {
-		return Owner{}, nil
-	}
-	return s.opts.Owner(ctx)
-}
-
-// tellOwner tells whether the keys belong to the site's table, after a look.
-func (s *Store) tellOwner(err error) {
-	if s.opts.OnOwner != nil && (err == nil || errors.Is(err, store.ErrOwner)) {
-		s.opts.OnOwner(err)
-	}
-}
 
 // Keys are the keys of a site, for commands that find out or change to which table they belong.
 type Keys struct {
@@ -111,10 +94,3 @@ func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, er
 
 // Prefix is what their names begin with.
 func (k *Keys) Prefix() string { return k.keys.base(0) }
-
-// foreignOwner is the error where the keys of a partition belong to another table.
-func (s *Store) foreignOwner(p int, owner string, ours Owner) error {
-	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or "+
-		"redis.db; "+
-		"where its table has moved here, run 'ticketd identity move'", store.ErrOwner, s.keys.base(p)+"*", owner, ours.Identity)
-}

@@ -51,11 +51,14 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 		"retry":     func(ctx context.Context) error { _, err := s.Retry(ctx, now, ids); return err },
 		"drop":      func(ctx context.Context) error { _, err := s.Drop(ctx, ids); return err },
 		"indexed":   func(ctx context.Context) error { _, err := s.Indexed(ctx, ids); return err },
-		"repair":    func(ctx context.Context) error { _, _, err := s.Repair(ctx, ids); return err },
-		"forget":    func(ctx context.Context) error { return s.Forget(ctx, ids, []ticket.Revision{1, 1}) },
-		"renew":     func(ctx context.Context) error { _, err := s.Renew(ctx, now, []string{"status"}, nil); return err },
+		"repair":    func(ctx context.Context) error { _, _, err := admin(s).Repair(ctx, ids); return err },
+		"forget":    func(ctx context.Context) error { return admin(s).Forget(ctx, ids, []ticket.Revision{1, 1}) },
+		"renew": func(ctx context.Context) error {
+			_, err := admin(s).Renew(ctx, now, []string{"status"}, nil)
+			return err
+		},
 		"discard": func(ctx context.Context) error {
-			_, err := s.Discard(ctx, func([]store.Claim) error { return nil })
+			_, err := admin(s).Discard(ctx, func([]store.Claim) error { return nil })
 			return err
 		},
 		"prepare":   s.Prepare,
@@ -65,7 +68,9 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 			_, err := s.Replay(ctx, []store.Entry{{Sequence: 1, Revision: 1, Mutation: create}})
 			return err
 		},
-		"ticket ids": func(ctx context.Context) error { return s.TicketIDs(ctx, func([]ticket.ID) error { return nil }) },
+		"ticket ids": func(ctx context.Context) error {
+			return admin(s).TicketIDs(ctx, func([]ticket.ID) error { return nil })
+		},
 		"conditional": func(ctx context.Context) error {
 			_, err := s.Apply(ctx, []store.Mutation{{Kind: store.Delete, ID: 1, Proposed: 1, IfRevision: 1}})
 			return err

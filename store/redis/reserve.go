@@ -12,6 +12,13 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
+// reservations tie request ids to tickets.
+type reservations struct {
+	*site
+
+	recall *recall
+}
+
 // A request id is remembered in the partition of its ticket, by the script that changes the ticket. Where there are several
 // partitions, two kinds of requests would not find it there: a create that is repeated, which proposes a new id, likely to be of
 // another partition; and a request for another ticket under an id that somebody chose. The ids of both are first tied to a ticket
@@ -35,14 +42,14 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 // reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no
 // harm. A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and
 // an error if the id belongs to another request, or if Redis does not say to which.
-func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
+func (r *reservations) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
 	errs := make([]error, len(mutations))
 	indexes := allReserved(mutations)
 	if len(indexes) == 0 {
 		return mutations, errs
 	}
 	mutations = slices.Clone(mutations)
-	replies := s.runPiped(ctx, reserveScript, s.reservations(mutations, indexes))
+	replies := r.runPiped(ctx, reserveScript, r.reservations(mutations, indexes))
 	for i, at := range indexes {
 		m := &mutations[at]
 		text, err := replies[i].Text()
@@ -65,21 +72,21 @@ func (s *Store) reserve(ctx context.Context, mutations []store.Mutation) ([]stor
 }
 
 // keepReservations keeps those of requests that were done for a fail-over.
-func (s *Store) keepReservations(mutations []store.Mutation, outcomes []store.Outcome) {
+func (r *reservations) keepReservations(mutations []store.Mutation, outcomes []store.Outcome) {
 	now := time.Now()
 	for _, at := range allReserved(mutations) {
 		if outcomes[at].Err == nil {
-			s.keepReservation(now, &mutations[at])
+			r.keepReservation(now, &mutations[at])
 		}
 	}
 }
 
-func (s *Store) keepReservation(now time.Time, m *store.Mutation) {
-	if s.host() == "" {
+func (r *reservations) keepReservation(now time.Time, m *store.Mutation) {
+	if r.recall.fences.host() == "" {
 		return
 	}
-	p, _ := s.keys.reservation(m.RequestID)
-	s.kept[p].reserve(&keptReservation{
+	p, _ := r.keys.reservation(m.RequestID)
+	r.recall.kept[p].reserve(&keptReservation{
 		id: m.RequestID, digest: m.Digest, ticket: m.ID, at: now,
 		expires: now.Add(time.Duration(memory(m)) * time.Millisecond),
 	})
@@ -88,7 +95,7 @@ func (s *Store) keepReservation(now time.Time, m *store.Mutation) {
 // release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
 // another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error,
 // and another request's id is bound until it is forgotten.
-func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
+func (r *reservations) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	var refused []int
 	for _, at := range allReserved(mutations) {
 		if err := outcomes[at].Err; err != nil && !unsettled(err) {
@@ -98,7 +105,7 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 	if len(refused) == 0 {
 		return
 	}
-	replies := s.runPiped(ctx, releaseScript, s.reservations(mutations, refused))
+	replies := r.runPiped(ctx, releaseScript, r.reservations(mutations, refused))
 	for i, at := range refused {
 		if err := replies[i].Err(); err != nil && errors.Is(outcomes[at].Err, store.ErrTaken) {
 			outcomes[at] = store.Outcome{ID: mutations[at].ID, Err: link.Wrap("reserve", err)}
@@ -108,28 +115,28 @@ func (s *Store) release(ctx context.Context, mutations []store.Mutation, outcome
 
 // recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the
 // others need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
-func (s *Store) recordReserved(ctx context.Context, mutations []store.Mutation) error {
+func (r *reservations) recordReserved(ctx context.Context, mutations []store.Mutation) error {
 	indexes := allReserved(mutations)
-	if s.keys.partitions == 1 || len(indexes) == 0 {
+	if r.keys.partitions == 1 || len(indexes) == 0 {
 		return nil
 	}
 	now := time.Now()
-	replies := s.runPiped(ctx, recordScript, s.reservations(mutations, indexes))
+	replies := r.runPiped(ctx, recordScript, r.reservations(mutations, indexes))
 	for i, at := range indexes {
 		if err := replies[i].Err(); err != nil && mutations[at].Kind.Creates() {
 			return link.Wrap("reserve", err)
 		}
-		s.keepReservation(now, &mutations[at])
+		r.keepReservation(now, &mutations[at])
 	}
 	return nil
 }
 
 // reservations are the calls of a script on the reservations of some of the mutations.
-func (s *Store) reservations(mutations []store.Mutation, indexes []int) []guardedCall {
+func (r *reservations) reservations(mutations []store.Mutation, indexes []int) []guardedCall {
 	calls := make([]guardedCall, len(indexes))
 	for i, at := range indexes {
 		m := &mutations[at]
-		p, keys := s.keys.reservation(m.RequestID)
+		p, keys := r.keys.reservation(m.RequestID)
 		calls[i] = guardedCall{p, keys, []any{int64(m.ID), memory(m), m.Digest}}
 	}
 	return calls

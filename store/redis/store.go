@@ -1,15 +1,9 @@
 package redis
 
 import (
-	"cmp"
-
-	"github.com/ticketd/ticketd/store/redis/link"
-
 	"context"
 	"crypto/rand"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,6 +11,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Options are what one site's store needs to know.
@@ -81,29 +76,15 @@ type Options struct {
 	OnBatch func(changes int)
 }
 
-// Store keeps one site's tickets in Redis. It is safe for concurrent use.
+// Store keeps one site's tickets in Redis. It is safe for concurrent use. Each part of a store has one concern.
 type Store struct {
-	client goredis.UniversalClient
-	keys   keys
-	opts   Options
-
-	combine []*combiner // one per partition
-
-	line   atomic.Int64 // see NewLine
-	former atomic.Int64 // see arrival
-	asked  atomic.Int64 // for which value of former the sink was asked for its highest revision
-
-	floorless atomic.Bool // see raise
-	seeding   sync.Mutex  // held while partitions are marked as filled
-	raising   sync.Mutex
-	fencing   sync.Mutex // held while the fence is raised
-
-	kept []*kept // per partition
-
-	mu     sync.Mutex
-	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
-	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write
-	names  names
+	*site    // the keys, and the proof that the keys are the site's
+	*fences  // late writes are refused
+	*recall  // a fail-over loses no acknowledged change
+	*tickets // reads
+	*writer  // changes
+	*queue   // claims and acks
+	*deadLetters
 }
 
 var _ store.Store = (*Store)(nil)
@@ -113,60 +94,33 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
 	}
-	partitions := link.Partitions(opts.Cluster)
-	s := &Store{
-		client: client,
-		keys:   keys{prefix: opts.Prefix, partitions: partitions},
-		opts:   opts,
-		epochs: make([]string, partitions),
-		fences: make([]string, partitions),
-		kept:   newKept(partitions),
-		names:  names{opts.Journal, opts.Host, rand.Text() + ":"},
-	}
+	n := link.Partitions(opts.Cluster)
+	keys := keys{prefix: opts.Prefix, partitions: n}
+	s := &Store{site: &site{client: client, keys: keys, opts: opts, epochs: make([]string, n)}}
 	s.former.Store(int64(opts.Clock.Propose()))
-	for p := range partitions {
-		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
-			if opts.OnBatch != nil {
-				opts.OnBatch(len(batch))
-			}
-			return s.applyPartition(ctx, p, batch)
-		}))
+	kept := newKept(n)
+	s.fences = &fences{
+		site: s.site, kept: kept, marks: make([]string, n), names: names{opts.Journal, opts.Host, rand.Text() + ":"},
 	}
+	s.recall = &recall{site: s.site, fences: s.fences, kept: kept}
+	s.filled = s.recall.meet
+	s.tickets = &tickets{site: s.site, recall: s.recall}
+	s.deadLetters = &deadLetters{site: s.site, recall: s.recall, tickets: s.tickets}
+	s.writer = newWriter(s.recall, s.tickets)
+	s.queue = &queue{site: s.site, recall: s.recall, tickets: s.tickets, dead: s.deadLetters}
 	return s, nil
 }
 
-// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made
-// before now are compared with the sink one by one when they are flushed, and what a journal acknowledged before now is replayed
-// as a change that is made then.
-func (s *Store) NewLine() {
-	line := int64(s.opts.Clock.Propose())
-	s.line.Store(line)
-	s.former.Store(line)
-}
-
-// split groups n things by the partition of their ticket, keeping their order; the values are indexes.
-func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
-	groups := make(map[int][]int, 1)
-	for i := range n {
-		p := s.keys.partition(id(i))
-		groups[p] = append(groups[p], i)
-	}
-	return groups
-}
-
-// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds
-// up no other.
-func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) error {
-	errs := make([]error, s.keys.partitions)
-	var calls sync.WaitGroup
-	for p, indexes := range groups {
-		if len(groups) == 1 {
-			return f(p, indexes)
+// Prepare learns which filling of Redis this is, or marks an empty one, so that the next write need not. Called again
+// it notices that Redis was emptied, also where nobody writes.
+func (s *Store) Prepare(ctx context.Context) error {
+	s.seeding.Lock()
+	err := s.lookForEpochs(ctx)
+	s.seeding.Unlock()
+	for p := range s.keys.partitions {
+		if err == nil { // before the first write, so that a twin is told from the process before this one
+			_, err = s.fenceFor(ctx, p)
 		}
-		calls.Go(func() { errs[p] = f(p, indexes) })
 	}
-	calls.Wait()
-	return cmp.Or(errs...)
+	return err
 }
-
-func millis(t time.Time) int64 { return t.UnixMilli() }

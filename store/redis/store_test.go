@@ -94,6 +94,9 @@ func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.
 	return s
 }
 
+// admin returns a store as commands use the store.
+func admin(s *redis.Store) *redis.Admin { return &redis.Admin{Store: s} }
+
 func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration {
 	t.Helper()
 	d, err := client.PTTL(t.Context(), key).Result()

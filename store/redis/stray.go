@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // Redis' scripts have no other; it tells two states of a hash apart, nothing is secret
+	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
 	"errors"
@@ -45,13 +45,6 @@ const (
 	// strayTries is how often a stray hash is read again that another program changed in between.
 	strayTries = 3
 )
-
-// stray reports a stray hash.
-func (s *Store) stray(id ticket.ID) {
-	if s.opts.OnStray != nil {
-		s.opts.OnStray(s.keys.ticket(id))
-	}
-}
 
 // isStray says whether a hash was written by another program.
 func isStray(hash map[string]string) bool {
@@ -105,22 +98,19 @@ func digest(hash map[string]string, names []string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Key returns the name of a ticket's hash.
-func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
-
 // TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
 // its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
 // A hash with a value that the table refuses stays as it is, and so does one that is older than its ticket ([ErrOlder]).
-func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
+func (w *writer) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		for try := 1; ; try++ {
-			changed, err := s.takeOver(ctx, id)
+			changed, err := w.takeOver(ctx, id)
 			if changed && try < strayTries {
 				continue
 			}
 			if changed {
-				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, s.keys.ticket(id))
+				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, w.keys.ticket(id))
 			}
 			errs[i] = err
 			break
@@ -130,8 +120,8 @@ func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 }
 
 // takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
-func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
-	hashes, err := s.hashes(ctx, []ticket.ID{id})
+func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
+	hashes, err := w.tickets.hashes(ctx, []ticket.ID{id})
 	if err != nil {
 		return false, link.Wrap("take over", err)
 	}
@@ -139,27 +129,27 @@ func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err e
 	if !isStray(hash) {
 		return false, nil
 	}
-	if s.opts.Convert == nil {
-		return false, fmt.Errorf("the Redis hash %q: %w", s.keys.ticket(id), errStray)
+	if w.opts.Convert == nil {
+		return false, fmt.Errorf("the Redis hash %q: %w", w.keys.ticket(id), errStray)
 	}
-	fields, err := s.opts.Convert(ctx, s.keys.ticket(id), id, Unpack(hash))
+	fields, err := w.opts.Convert(ctx, w.keys.ticket(id), id, Unpack(hash))
 	if err != nil {
 		return false, err
 	}
-	p := s.keys.partition(id)
-	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
-	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
+	p := w.keys.partition(id)
+	names := []string{w.keys.dirty(p), w.keys.meta(p), w.keys.ticket(id)}
+	revision, err := w.run(ctx, strayScript, p, names, w.strayArgs(id, hash, fields)...).Int64()
 	if err != nil {
 		return false, link.Wrap("take over", err)
 	}
-	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
+	w.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
 }
 
 // strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
-func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
+func (w *writer) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
 	names := slices.Sorted(maps.Keys(hash))
-	args := []any{int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
+	args := []any{int64(id), int64(w.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
 	for _, name := range names {
 		args = append(args, name)
 	}
@@ -175,22 +165,22 @@ func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fi
 }
 
 // makeWay takes over a stray hash that a change has met, or sets it aside where it is older than its ticket.
-func (s *Store) makeWay(ctx context.Context, id ticket.ID) error {
-	err := s.TakeOver(ctx, []ticket.ID{id})[0]
+func (w *writer) makeWay(ctx context.Context, id ticket.ID) error {
+	err := w.TakeOver(ctx, []ticket.ID{id})[0]
 	if !errors.Is(err, ErrOlder) {
 		return err
 	}
-	key, aside := s.keys.ticket(id), s.keys.aside(id)
-	err = s.run(ctx, asideScript, s.keys.partition(id), []string{key, aside}).Err()
-	if err == nil && s.opts.OnOlder != nil {
-		s.opts.OnOlder(key, aside)
+	key, aside := w.keys.ticket(id), w.keys.aside(id)
+	err = w.run(ctx, asideScript, w.keys.partition(id), []string{key, aside}).Err()
+	if err == nil && w.opts.OnOlder != nil {
+		w.opts.OnOlder(key, aside)
 	}
 	return link.Wrap("set aside", err)
 }
 
 // takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
 // mutation whose hash cannot be taken over is the reason.
-func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
+func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int
 	for i := range outcomes {
@@ -200,7 +190,7 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 		id := mutations[i].ID
 		err, tried := met[id]
 		if !tried {
-			err = s.makeWay(ctx, id)
+			err = w.makeWay(ctx, id)
 			met[id] = err
 		}
 		if outcomes[i].Err = err; err == nil {
@@ -214,7 +204,7 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 	for _, at := range again {
 		b.mutations = append(b.mutations, mutations[at])
 	}
-	done, err := s.send(ctx, p, b)
+	done, err := w.send(ctx, p, b)
 	for i, at := range again {
 		if err != nil {
 			outcomes[at].Err = err
@@ -225,12 +215,12 @@ func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutati
 }
 
 // Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
-func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
-	return s.scanKeys(ctx, s.keys.ticketID, func(ids []ticket.ID) error {
+func (t *tickets) Strays(ctx context.Context, f func([]ticket.ID) error) error {
+	return t.scanKeys(ctx, t.keys.ticketID, func(ids []ticket.ID) error {
 		commands := make([]*goredis.BoolCmd, len(ids))
-		err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+		err := t.read(ctx, t.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 			for i, id := range ids {
-				commands[i] = pipe.HExists(ctx, s.keys.ticket(id), fieldRevision)
+				commands[i] = pipe.HExists(ctx, t.keys.ticket(id), fieldRevision)
 			}
 		})
 		if err != nil && !link.IsForeign(err) {
@@ -250,8 +240,8 @@ func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 }
 
 // Asides counts the hashes that were set aside; see [Store.TicketIDs] for what it may miss.
-func (s *Store) Asides(ctx context.Context) (n int64, err error) {
-	err = s.scanKeys(ctx, s.keys.asideID, func(ids []ticket.ID) error {
+func (t *tickets) Asides(ctx context.Context) (n int64, err error) {
+	err = t.scanKeys(ctx, t.keys.asideID, func(ids []ticket.ID) error {
 		n += int64(len(ids))
 		return nil
 	})

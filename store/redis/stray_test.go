@@ -128,18 +128,18 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 		"ack":       func() error { return s.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: revision}}) },
 		"ack ahead": func() error { return s.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: revision, Ahead: true}}) },
 		"fill":      func() error { return s.Fill(t.Context(), []store.Record{row}, []ticket.Revision{0}) },
-		"forget":    func() error { return s.Forget(t.Context(), ids(5), []ticket.Revision{0}) },
+		"forget":    func() error { return admin(s).Forget(t.Context(), ids(5), []ticket.Revision{0}) },
 		"park": func() error {
 			return s.Park(t.Context(), []ticket.Letter{{ID: 5, Revision: revision, At: time.Now()}})
 		},
 		"release": func() error { return s.Release(t.Context(), claims) },
-		"repair":  func() error { _, _, err := s.Repair(t.Context(), ids(5)); return err },
+		"repair":  func() error { _, _, err := admin(s).Repair(t.Context(), ids(5)); return err },
 		"retry":   func() error { _, err := s.Retry(t.Context(), time.Now(), ids(5)); return err },
 		"drop":    func() error { _, err := s.Drop(t.Context(), ids(5)); return err },
 		"claim":   func() error { _, err := s.ClaimIDs(t.Context(), time.Now(), ids(5), leaseTime); return err },
-		"renew":   func() error { _, err := s.Renew(t.Context(), time.Now(), []string{"status"}, nil); return err },
+		"renew":   func() error { _, err := admin(s).Renew(t.Context(), time.Now(), []string{"status"}, nil); return err },
 		"discard": func() error {
-			_, err := s.Discard(t.Context(), func([]store.Claim) error { return nil })
+			_, err := admin(s).Discard(t.Context(), func([]store.Claim) error { return nil })
 			return err
 		},
 		"reconcile": func() error {

@@ -2,83 +2,54 @@ package redis
 
 import (
 	"cmp"
-
-	"github.com/ticketd/ticketd/store/redis/link"
-
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Prepare learns which filling of Redis this is, or marks an empty one, so that the next write need not. Called again
-// it notices that Redis was emptied, also where nobody writes.
-func (s *Store) Prepare(ctx context.Context) error {
-	s.seeding.Lock()
-	err := s.lookForEpochs(ctx)
-	s.seeding.Unlock()
-	for p := range s.keys.partitions {
-		if err == nil { // before the first write, so that a twin is told from the process before this one
-			_, err = s.fenceFor(ctx, p)
-		}
-	}
-	return err
-}
-
 // epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
-func (s *Store) epoch(ctx context.Context, p int) (string, error) {
+func (s *site) epoch(ctx context.Context, p int) (string, error) {
 	if known := s.knownEpoch(p); known != "" {
 		return known, nil
 	}
-	return s.seed(ctx, p)
+	return s.reseed(ctx, p, "")
 }
 
 // Filling tells the filling that this store works with; of the first partition in a cluster. Empty before it is known.
-func (s *Store) Filling() string { return s.knownEpoch(0) }
+func (s *site) Filling() string { return s.knownEpoch(0) }
 
-func (s *Store) knownEpoch(p int) string {
+func (s *site) knownEpoch(p int) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.epochs[p]
 }
 
 // reseed is called when something met another epoch than it expected: the keys may belong to another table now.
-func (s *Store) reseed(ctx context.Context, p int, expected string) (string, error) {
+func (s *site) reseed(ctx context.Context, p int, expected string) (string, error) {
 	s.seeding.Lock()
 	defer s.seeding.Unlock()
 	if known := s.knownEpoch(p); known != expected && known != "" {
 		return known, nil
 	}
 	err := s.lookForEpochs(ctx)
-	return s.found(p, err)
-}
-
-// seed learns a partition's epoch, or marks it as filled from now on.
-func (s *Store) seed(ctx context.Context, p int) (string, error) {
-	s.seeding.Lock()
-	defer s.seeding.Unlock()
 	if known := s.knownEpoch(p); known != "" {
-		return known, nil
-	}
-	err := s.lookForEpochs(ctx)
-	return s.found(p, err)
-}
-
-// found returns a partition's epoch after a look. Other partitions' errors are of no interest then.
-func (s *Store) found(p int, err error) (string, error) {
-	if known := s.knownEpoch(p); known != "" {
-		return known, nil
+		return known, nil // errors of other partitions do not matter
 	}
 	return "", err
 }
 
 // lookForEpochs looks at all partitions that answer, and marks the empty ones as filled from now on, with revisions above the
 // sink's highest: whoever has lost one partition has likely lost others, and should be told once. The caller holds seeding.
-func (s *Store) lookForEpochs(ctx context.Context) error {
+func (s *site) lookForEpochs(ctx context.Context) error {
 	metas := make([]*goredis.SliceCmd, s.keys.partitions)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for p := range metas {
@@ -117,7 +88,7 @@ func (s *Store) lookForEpochs(ctx context.Context) error {
 
 // unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was filled
 // before and is empty now, and whether any is empty.
-func (s *Store) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int, emptied, empty bool) {
+func (s *site) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int, emptied, empty bool) {
 	unknown = make(map[int][]int)
 	for p, command := range metas {
 		meta, err := command.Result()
@@ -139,14 +110,14 @@ func (s *Store) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]in
 }
 
 // forgetEpoch forgets what is known of a partition whose keys are not this site's any more.
-func (s *Store) forgetEpoch(p int) {
+func (s *site) forgetEpoch(p int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epochs[p] = ""
 }
 
 // mark marks an empty partition, or learns the mark that is there, and says which of them it was.
-func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
+func (s *site) mark(ctx context.Context, p int, owner Owner, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
 	epoch := rand.Text()
 	names := []string{s.keys.meta(p)}
 	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), owner.Identity, !floorKnown, owner.Former).StringSlice()
@@ -160,14 +131,74 @@ func (s *Store) mark(ctx context.Context, p int, owner Owner, floor ticket.Revis
 	if stands[2] != "" {
 		s.floorless.Store(true)
 	}
-	if known := s.knownEpoch(p); known != "" && known != stands[0] && s.kept[p].replaced("") {
-		s.NewLine()
-	}
-	if err := s.again(ctx, s.client, p, stands[0], false); err != nil && !hasNoRoom(err) {
+	known := s.knownEpoch(p)
+	if err := s.filled(ctx, p, stands[0], known != "" && known != stands[0]); err != nil {
 		return false, link.Wrap("seed", err)
 	}
 	s.mu.Lock()
 	s.epochs[p] = stands[0]
 	s.mu.Unlock()
 	return stands[0] == epoch, nil
+}
+
+// floorTimeout bounds the question for the sink's highest revision: a write may be waiting for the answer.
+const floorTimeout = 250 * time.Millisecond
+
+// floor asks the sink for its highest revision and raises the clock above it.
+func (s *site) floor(ctx context.Context) (floor ticket.Revision, known bool) {
+	if s.opts.Floor == nil {
+		return 0, true
+	}
+	ctx, cancel := context.WithTimeout(ctx, floorTimeout)
+	defer cancel()
+	floor, err := s.opts.Floor(ctx)
+	if err != nil {
+		return 0, false
+	}
+	s.opts.Clock.Observe(floor)
+	return floor, true
+}
+
+// mendHighest forgets, in partitions whose filling is known, a highest revision that none can be: the sink's takes its place, as
+// when Redis was found empty.
+func (s *site) mendHighest(ctx context.Context, metas []*goredis.SliceCmd) {
+	for p, command := range metas {
+		meta, err := command.Result()
+		if err != nil || len(meta) == 0 || meta[0] == nil || meta[0] != s.knownEpoch(p) {
+			continue
+		}
+		text, is := meta[2].(string)
+		if _, err := ticket.ParseRevision(text); !is || err == nil {
+			continue
+		}
+		if s.opts.OnOdd != nil {
+			s.opts.OnOdd(s.keys.meta(p))
+		}
+		names := s.guardedKeys(p, []string{s.keys.meta(p)}) // not by run: the caller holds seeding
+		if unsureScript.Run(ctx, s.client, names, meta[0]).Err() == nil {
+			s.floorless.Store(true)
+		}
+	}
+}
+
+// owner asks to which table the keys must belong.
+func (s *site) owner(ctx context.Context) (Owner, error) {
+	if s.opts.Owner == nil {
+		return Owner{}, nil
+	}
+	return s.opts.Owner(ctx)
+}
+
+// tellOwner tells whether the keys belong to the site's table, after a look.
+func (s *site) tellOwner(err error) {
+	if s.opts.OnOwner != nil && (err == nil || errors.Is(err, store.ErrOwner)) {
+		s.opts.OnOwner(err)
+	}
+}
+
+// foreignOwner is the error where the keys of a partition belong to another table.
+func (s *site) foreignOwner(p int, owner string, ours Owner) error {
+	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or "+
+		"redis.db; "+
+		"where its table has moved here, run 'ticketd identity move'", store.ErrOwner, s.keys.base(p)+"*", owner, ours.Identity)
 }
