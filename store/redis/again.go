@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"cmp"
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -22,37 +24,16 @@ type recall struct {
 	kept   []*kept // per partition
 }
 
-// bringBack applies again what this daemon keeps of tickets.
-func (r *recall) bringBack(ctx context.Context, ids []ticket.ID) error {
-	for p, indexes := range r.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-		epoch := r.knownEpoch(p)
-		for part := range slices.Chunk(indexes, maxAgain) {
-			var tickets []keptTicket
-			for _, at := range part {
-				if t, there := r.kept[p].copyOf(ids[at]); there {
-					tickets = append(tickets, t)
-				}
-			}
-			if len(tickets) == 0 || epoch == "" || r.fences.host() == "" {
-				continue
-			}
-			names, args := r.againCall(p, tickets)
-			args = append([]any{epoch, r.fences.host(), millis(time.Now()), false, true}, args...)
-			if err := againScript.Run(ctx, r.client, names, args...).Err(); err != nil {
-				return link.Wrap("bring back", err)
-			}
+func newRecall(s *site, f *fences) *recall {
+	r := &recall{site: s, fences: f, kept: make([]*kept, s.keys.partitions)}
+	for p := range r.kept {
+		r.kept[p] = &kept{
+			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), flushed: list.New(), limit: keepBytes / len(r.kept),
+			owed: true, // a daemon that starts tells Redis so
 		}
 	}
-	return nil
-}
-
-// forgetKept forgets what is kept of tickets that were given up.
-func (r *recall) forgetKept(p int, ids []ticket.ID, indexes []int) {
-	of := make([]ticket.ID, len(indexes))
-	for i, at := range indexes {
-		of[i] = ids[at]
-	}
-	r.kept[p].forget(of)
+	s.filled, f.kept = r.meet, r.kept
+	return r
 }
 
 // Replication is asynchronous: a fail-over, or a restart without every write on disk, loses changes that a daemon has just
@@ -312,14 +293,61 @@ func (r *recall) tellAgain(found *againFound) {
 	}
 }
 
-// keep keeps what was acknowledged of a batch that was sent under a generation. Where the partition was replaced meanwhile, the
-// former process may have made it: it is applied again before anybody is told.
-func (r *recall) keep(ctx context.Context, p, generation int, b *batch, outcomes []store.Outcome) error {
-	if r.fences.host() == "" || !r.kept[p].add(time.Now(), generation, b, outcomes) {
-		return nil
+// owing returns copies of up to n tickets of about so many bytes that have not been applied again, but for the first few, in the
+// order of their ids, and the generation to which that is to be done.
+func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, of := range []*list.List{k.order, k.flushed} {
+		for front := of.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
+			if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
+				continue
+			} else if but > 0 {
+				but--
+			} else {
+				c := *t
+				c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
+				tickets = append(tickets, c)
+				bytes -= t.bytes
+			}
+		}
 	}
-	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) {
-		return err
+	slices.SortFunc(tickets, func(a, b keptTicket) int { return cmp.Compare(a.id, b.id) })
+	return tickets, k.generation
+}
+
+// applied notes which copies of tickets have been applied again under a generation.
+func (k *kept) applied(tickets []keptTicket, generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range tickets {
+		c := &tickets[i]
+		switch t := k.tickets[c.id]; {
+		case t == nil, t.late > c.version, c.status == againNoRoom:
+		case c.status == againRequest:
+			t.whole = generation + 1
+		default:
+			t.generation = generation
+		}
 	}
-	return nil
+}
+
+// paid notes that nothing is owed any more, unless the partition was replaced meanwhile.
+func (k *kept) paid(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation == generation {
+		k.owed = false
+	}
+}
+
+// forget drops all that is kept of tickets.
+func (k *kept) forget(ids []ticket.ID) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, id := range ids {
+		if t := k.tickets[id]; t != nil {
+			k.remove(t)
+		}
+	}
 }

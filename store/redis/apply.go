@@ -32,12 +32,12 @@ func newWriter(r *recall, t *tickets) *writer {
 		site: r.site, recall: r, fences: r.fences, tickets: t, reservations: &reservations{site: r.site, recall: r},
 	}
 	for p := range w.keys.partitions {
-		w.combine = append(w.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+		w.combine = append(w.combine, &combiner{send: func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
 			if w.opts.OnBatch != nil {
 				w.opts.OnBatch(len(batch))
 			}
 			return w.applyPartition(ctx, p, batch)
-		}))
+		}})
 	}
 	return w
 }
@@ -109,6 +109,42 @@ func (w *writer) applyBatch(ctx context.Context, p int, mutations []store.Mutati
 	return outcomes, nil
 }
 
+// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
+// mutation whose hash cannot be taken over is the reason.
+func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
+	met := make(map[ticket.ID]error)
+	var again []int
+	for i := range outcomes {
+		if !errors.Is(outcomes[i].Err, errStray) {
+			continue
+		}
+		id := mutations[i].ID
+		err, tried := met[id]
+		if !tried {
+			err = w.makeWay(ctx, id)
+			met[id] = err
+		}
+		if outcomes[i].Err = err; err == nil {
+			again = append(again, i)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	b := &batch{}
+	for _, at := range again {
+		b.mutations = append(b.mutations, mutations[at])
+	}
+	done, err := w.send(ctx, p, b)
+	for i, at := range again {
+		if err != nil {
+			outcomes[at].Err = err
+		} else {
+			outcomes[at] = done[i]
+		}
+	}
+}
+
 // send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
 // fence raised.
 func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
@@ -148,7 +184,8 @@ func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, er
 	return nil, err
 }
 
-// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over.
+// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over. Where the partition
+// was replaced meanwhile, the former process may have made the changes: they are applied again before a client gets an answer.
 func (w *writer) acknowledged(
 	ctx context.Context, p, generation int, b *batch, reply []int64,
 ) ([]store.Outcome, error) {
@@ -156,7 +193,10 @@ func (w *writer) acknowledged(
 	if err != nil {
 		return nil, err
 	}
-	if err := w.recall.keep(ctx, p, generation, b, outcomes); err != nil {
+	if w.fences.host() == "" || !w.recall.kept[p].add(time.Now(), generation, b, outcomes) {
+		return outcomes, nil
+	}
+	if err := w.recall.ready(ctx, p); err != nil && !hasNoRoom(err) {
 		return nil, err
 	}
 	return outcomes, nil
@@ -220,6 +260,16 @@ func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 		}
 	}
 	return append(args, time.Now().UnixMicro(), w.quota())
+}
+
+// proposed is the revision that a batch proposes for one of its mutations. One that a journal acknowledged before this process of
+// Redis served, as far as this store knows, arrives last wherever Redis may have gone back to: the sink may be ahead of the
+// acknowledged revision, by changes that Redis has lost and that concern other fields.
+func (w *writer) proposed(b *batch, i int) ticket.Revision {
+	if b.entries != nil && int64(b.entries[i].Revision) <= w.former.Load() {
+		return w.opts.Clock.Propose()
+	}
+	return b.mutations[i].Proposed
 }
 
 // quota is how many tickets of a partition may be dirty; 0 is no bound.
@@ -301,53 +351,5 @@ func (w *writer) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	return outcomes, nil
 }
 
-// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
-func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
-
-// applySeveral is Apply where there are several partitions. Each of them takes its mutations or fails alone, so every error is in
-// the outcomes.
-func (w *writer) applySeveral(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes := make([]store.Outcome, len(mutations))
-	mutations, refused := w.reservations.reserve(ctx, mutations)
-	groups := make(map[int][]int, 1)
-	for i := range mutations {
-		if outcomes[i] = (store.Outcome{ID: mutations[i].ID, Err: refused[i]}); refused[i] == nil {
-			p := w.keys.partition(mutations[i].ID)
-			groups[p] = append(groups[p], i)
-		}
-	}
-	_ = w.each(groups, func(p int, indexes []int) error { // every error is in its outcomes
-		part := make([]store.Mutation, len(indexes))
-		for i, at := range indexes {
-			part[i] = mutations[at]
-		}
-		done, err := w.combine[p].do(ctx, part)
-		for i, at := range indexes {
-			if err != nil {
-				outcomes[at].Err = err
-			} else {
-				outcomes[at] = done[i]
-			}
-		}
-		return err
-	})
-	w.reservations.release(ctx, mutations, outcomes)
-	w.reservations.keepReservations(mutations, outcomes)
-	return outcomes, nil
-}
-
-// unsettled says that an error is not an answer about the mutation, but about the way to it.
-func unsettled(err error) bool {
-	var conflict *store.ConflictError
-	if err == nil || errors.As(err, &conflict) {
-		return false
-	}
-	for _, answer := range []error{
-		store.ErrDeleted, store.ErrTaken, store.ErrUnsure, store.ErrAbsent, store.ErrReused, store.ErrForeign, store.ErrQuota,
-	} {
-		if errors.Is(err, answer) {
-			return false
-		}
-	}
-	return true
-}
+// isFenced recognises the script's answer that a write carried an old mark, so that nothing was done.
+func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }

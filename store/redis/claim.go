@@ -70,7 +70,7 @@ func (q *queue) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
 	q.raise(ctx)
-	if err := q.recall.claimableOf(ctx, ids); err != nil {
+	if err := q.claimableOf(ctx, ids); err != nil {
 		return nil, err
 	}
 	err := q.dueAt(ctx, []any{"XX"}, len(ids), func(i int) (ticket.ID, time.Time) { return ids[i], now.Add(lease) })
@@ -114,9 +114,9 @@ func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 		claims = append(claims, c)
 	}
 	if len(stale) > 0 {
-		return q.recall.withoutOwed(claims), q.Ack(ctx, stale)
+		return q.withoutOwed(claims), q.Ack(ctx, stale)
 	}
-	return q.recall.withoutOwed(claims), nil
+	return q.withoutOwed(claims), nil
 }
 
 // changes reads the pending changes of tickets in one round trip, as changes.lua returns them. A ticket whose key holds no hash
@@ -373,7 +373,7 @@ func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	if len(vanished) == 0 {
 		return nil
 	}
-	if err := q.recall.bringBack(ctx, vanished); err != nil {
+	if err := q.bringBack(ctx, vanished); err != nil {
 		return err
 	}
 	again, err := q.changes(ctx, vanished)
@@ -409,4 +409,61 @@ func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 		indexed[i] = commands[i].dirty.Err() == nil || commands[i].dead.Err() == nil
 	}
 	return indexed, nil
+}
+
+// withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
+func (q *queue) withoutOwed(claims []store.Claim) []store.Claim {
+	return slices.DeleteFunc(claims, func(c store.Claim) bool { return q.recall.kept[q.keys.partition(c.ID)].owes(c.ID) })
+}
+
+// claimableOf does what comes before a claim of tickets.
+func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
+	for _, p := range q.partitionsOf(ids) {
+		if err := q.recall.claimable(ctx, p); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		if q.recall.kept[q.keys.partition(id)].owes(id) {
+			return errNoRoom // to leave the ticket out would say that it is clean
+		}
+	}
+	return nil
+}
+
+// bringBack applies again what this daemon keeps of tickets.
+func (q *queue) bringBack(ctx context.Context, ids []ticket.ID) error {
+	for p, indexes := range q.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		epoch := q.knownEpoch(p)
+		for part := range slices.Chunk(indexes, maxAgain) {
+			var tickets []keptTicket
+			for _, at := range part {
+				if t, there := q.recall.kept[p].copyOf(ids[at]); there {
+					tickets = append(tickets, t)
+				}
+			}
+			if len(tickets) == 0 || epoch == "" || q.recall.fences.host() == "" {
+				continue
+			}
+			names, args := q.recall.againCall(p, tickets)
+			args = append([]any{epoch, q.recall.fences.host(), millis(time.Now()), false, true}, args...)
+			if err := againScript.Run(ctx, q.client, names, args...).Err(); err != nil {
+				return link.Wrap("bring back", err)
+			}
+		}
+	}
+	return nil
+}
+
+// copyOf returns a copy of what is kept of a ticket.
+func (k *kept) copyOf(id ticket.ID) (c keptTicket, there bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.tickets[id]
+	if t == nil {
+		return keptTicket{}, false
+	}
+	c = *t
+	c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
+	return c, true
 }

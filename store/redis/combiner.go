@@ -37,10 +37,6 @@ type call struct {
 	turn      chan []*call
 }
 
-func newCombiner(send func(context.Context, []store.Mutation) ([]store.Outcome, error)) *combiner {
-	return &combiner{send: send}
-}
-
 // do sends the mutations, alone or with others', and returns their outcomes. A caller whose context ends while it queues is
 // withdrawn; once its mutations are on their way it waits for the outcome, which send bounds.
 func (c *combiner) do(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {

@@ -40,7 +40,7 @@ func TestCombinerAloneDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		begin := time.Now()
 		outcomes, err := c.do(t.Context(), []store.Mutation{{ID: 7}})
 		if err != nil || outcomes[0].ID != 7 {
@@ -58,7 +58,7 @@ func TestCombinerCombines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		const callers = maxFlights + maxCombined
 		begin := time.Now()
 		var all sync.WaitGroup
@@ -84,7 +84,7 @@ func TestCombinerTellsEveryCallerOfAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{err: errors.New("lost")}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -102,7 +102,7 @@ func TestCombinerWithdraws(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		var all sync.WaitGroup
 		for range maxFlights {
 			all.Go(func() { _, _ = c.do(t.Context(), []store.Mutation{{ID: 1}}) })

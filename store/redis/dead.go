@@ -101,8 +101,17 @@ func (d *deadLetters) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 				return dropped, link.Wrap("drop", err)
 			}
 			dropped += n
-			d.recall.forgetKept(p, ids, part)
+			d.forgetKept(p, ids, part)
 		}
 	}
 	return dropped, nil
+}
+
+// forgetKept forgets what is kept of tickets that were given up.
+func (d *deadLetters) forgetKept(p int, ids []ticket.ID, indexes []int) {
+	of := make([]ticket.ID, len(indexes))
+	for i, at := range indexes {
+		of[i] = ids[at]
+	}
+	d.recall.kept[p].forget(of)
 }

@@ -46,13 +46,20 @@ func (r *recall) doubted(ctx context.Context, ids []ticket.ID) (map[int]string, 
 	return lines, nil
 }
 
-// generations are those of the tickets' partitions, to notice a change of process in between.
-func (r *recall) generations(ids []ticket.ID) (sum int) {
-	for _, p := range r.partitionsOf(ids) {
-		generation, _ := r.kept[p].sending()
-		sum += generation
+// doubted says in which generation the partition's clean copies may be in doubt; see doubt.go.
+func (k *kept) doubted() (generation int, doubt bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.generation, k.doubt
+}
+
+// trusted notes that nothing is in doubt, unless the partition was replaced meanwhile.
+func (k *kept) trusted(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation == generation {
+		k.doubt = false
 	}
-	return sum
 }
 
 // Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart

@@ -80,9 +80,6 @@ func (f *fences) refence(ctx context.Context, p int, carried string) error {
 	return f.raiseFence(ctx, p)
 }
 
-// isFenced recognises the script's answer that a write carried an old mark, so that nothing was done.
-func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }
-
 // A journal's id names a daemon's fence, its sequence numbers and the daemon itself in Redis. A host that was cloned from an
 // image has the journal of the first, and Redis would take the two for one: what one of them replays is passed over, as the
 // other's sequence numbers are above. So a fence says which process has raised it, all writes of a journal carry the fence, and
@@ -131,4 +128,11 @@ func (f *fences) meetTwin(ctx context.Context, p int) error {
 		f.opts.OnTwin(f.opts.Journal)
 	}
 	return nil
+}
+
+// owe has what is kept applied again, under the daemon's present name.
+func (k *kept) owe() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owed = true
 }

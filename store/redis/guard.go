@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -44,6 +45,9 @@ func (s *site) run(ctx context.Context, script *goredis.Script, p int, names []s
 func (s *site) guardedKeys(p int, names []string) []string {
 	return slices.Concat(names, []string{s.keys.meta(p)})
 }
+
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
+func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
 
 // guardedCall is one call of a script that has guard.lua before it.
 type guardedCall struct {

@@ -3,13 +3,11 @@ package redis
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
@@ -94,11 +92,6 @@ func (r *recall) claimable(ctx context.Context, p int) error {
 	return r.settle(ctx, p)
 }
 
-// withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
-func (r *recall) withoutOwed(claims []store.Claim) []store.Claim {
-	return slices.DeleteFunc(claims, func(c store.Claim) bool { return r.kept[r.keys.partition(c.ID)].owes(c.ID) })
-}
-
 // Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
 func (r *recall) Leave(ctx context.Context) error {
 	if r.fences.host() == "" {
@@ -113,17 +106,25 @@ func (r *recall) Leave(ctx context.Context) error {
 	return link.Wrap("leave", firstErr(r.runPiped(ctx, absentScript, calls)))
 }
 
-// claimableOf does what comes before a claim of tickets.
-func (r *recall) claimableOf(ctx context.Context, ids []ticket.ID) error {
-	for _, p := range r.partitionsOf(ids) {
-		if err := r.claimable(ctx, p); err != nil {
-			return err
-		}
+// isSettled says whether all daemons are known to have come to the process that serves the partition.
+func (k *kept) isSettled() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.settled == k.generation+1
+}
+
+// waitedFor says whether claims have waited so long in a generation.
+func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.waiting.IsZero() || k.waitingIn != generation {
+		k.waiting, k.waitingIn = now, generation
 	}
-	for _, id := range ids {
-		if r.kept[r.keys.partition(id)].owes(id) {
-			return errNoRoom // to leave the ticket out would say that it is clean
-		}
-	}
-	return nil
+	return now.Sub(k.waiting) >= long
+}
+
+func (k *kept) settle(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled, k.waiting = generation+1, time.Time{}
 }

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"cmp"
 	"container/list"
 	"slices"
 	"sync"
@@ -10,49 +9,6 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
-
-// owe has what is kept applied again, under the daemon's present name.
-func (k *kept) owe() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.owed = true
-}
-
-// copyOf returns a copy of what is kept of a ticket.
-func (k *kept) copyOf(id ticket.ID) (c keptTicket, there bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t := k.tickets[id]
-	if t == nil {
-		return keptTicket{}, false
-	}
-	c = *t
-	c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
-	return c, true
-}
-
-// isSettled says whether all daemons are known to have come to the process that serves the partition.
-func (k *kept) isSettled() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.settled == k.generation+1
-}
-
-func (k *kept) settle(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.settled, k.waiting = generation+1, time.Time{}
-}
-
-// waitedFor says whether claims have waited so long in a generation.
-func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.waiting.IsZero() || k.waitingIn != generation {
-		k.waiting, k.waitingIn = now, generation
-	}
-	return now.Sub(k.waiting) >= long
-}
 
 // The bounds of what a daemon keeps of a site's acknowledged changes for a fail-over; see [Store.Replaced].
 const (
@@ -139,17 +95,6 @@ type keptReservation struct {
 	ticket     ticket.ID
 	expires    time.Time
 	at         time.Time
-}
-
-func newKept(partitions int) []*kept {
-	all := make([]*kept, partitions)
-	for p := range all {
-		all[p] = &kept{
-			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), flushed: list.New(), limit: keepBytes / partitions,
-			owed: true, // a daemon that starts tells Redis so
-		}
-	}
-	return all
 }
 
 // sending returns the generation under which changes are sent, and whether something is owed before.
@@ -357,17 +302,6 @@ func (t *keptTicket) newest() ticket.Revision {
 // changes says whether anything is kept besides request ids.
 func (t *keptTicket) changes() bool { return len(t.fields) > 0 || t.gone != 0 || t.created != 0 }
 
-// forget drops all that is kept of tickets.
-func (k *kept) forget(ids []ticket.ID) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, id := range ids {
-		if t := k.tickets[id]; t != nil {
-			k.remove(t)
-		}
-	}
-}
-
 // replaced notes that another process serves the partition, or an empty Redis was filled anew. It says whether that is news.
 func (k *kept) replaced(run string) bool {
 	k.mu.Lock()
@@ -383,76 +317,12 @@ func (k *kept) replaced(run string) bool {
 	return true
 }
 
-// doubted says in which generation the partition's clean copies may be in doubt; see doubt.go.
-func (k *kept) doubted() (generation int, doubt bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.generation, k.doubt
-}
-
-// trusted notes that nothing is in doubt, unless the partition was replaced meanwhile.
-func (k *kept) trusted(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.generation == generation {
-		k.doubt = false
-	}
-}
-
 // owes says whether something kept of a ticket has not been applied again.
 func (k *kept) owes(id ticket.ID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.tickets[id]
 	return t != nil && t.generation < k.generation && t.whole != k.generation+1
-}
-
-// owing returns copies of up to n tickets of about so many bytes that have not been applied again, but for the first few, in the
-// order of their ids, and the generation to which that is to be done.
-func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, of := range []*list.List{k.order, k.flushed} {
-		for front := of.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
-			if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
-				continue
-			} else if but > 0 {
-				but--
-			} else {
-				c := *t
-				c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
-				tickets = append(tickets, c)
-				bytes -= t.bytes
-			}
-		}
-	}
-	slices.SortFunc(tickets, func(a, b keptTicket) int { return cmp.Compare(a.id, b.id) })
-	return tickets, k.generation
-}
-
-// applied notes which copies of tickets have been applied again under a generation.
-func (k *kept) applied(tickets []keptTicket, generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i := range tickets {
-		c := &tickets[i]
-		switch t := k.tickets[c.id]; {
-		case t == nil, t.late > c.version, c.status == againNoRoom:
-		case c.status == againRequest:
-			t.whole = generation + 1
-		default:
-			t.generation = generation
-		}
-	}
-}
-
-// paid notes that nothing is owed any more, unless the partition was replaced meanwhile.
-func (k *kept) paid(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.generation == generation {
-		k.owed = false
-	}
 }
 
 // reservations returns those that are kept.

@@ -38,19 +38,6 @@ func (k keys) ticket(id ticket.ID) string {
 	return k.base(k.partition(id)) + id.String()
 }
 
-// aside is the name under which another program's hash is kept that had the ticket's name and is older than the ticket.
-func (k keys) aside(id ticket.ID) string {
-	return k.base(k.partition(id)) + asideName + id.String()
-}
-
-const asideName = "aside:"
-
-// asideID finds the ticket whose hash was set aside under that name.
-func (k keys) asideID(name string) (ticket.ID, bool) {
-	id, err := ticket.ParseID(name[strings.LastIndexByte(name, ':')+1:])
-	return id, err == nil && k.aside(id) == name
-}
-
 func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
 
 func (k keys) dead(partition int) string { return k.base(partition) + "dead" }

@@ -79,16 +79,6 @@ func (w *writer) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome
 	return outcomes, nil
 }
 
-// proposed is the revision that a batch proposes for one of its mutations. One that a journal acknowledged before this process of
-// Redis served, as far as this store knows, arrives last wherever Redis may have gone back to: the sink may be ahead of the
-// acknowledged revision, by changes that Redis has lost and that concern other fields.
-func (w *writer) proposed(b *batch, i int) ticket.Revision {
-	if b.entries != nil && int64(b.entries[i].Revision) <= w.former.Load() {
-		return w.opts.Clock.Propose()
-	}
-	return b.mutations[i].Proposed
-}
-
 // askFloor has the clock know the sink's highest revision before such entries are replayed, once for each process of Redis:
 // another host's clock may be ahead. Where the sink does not answer, the clocks decide.
 func (w *writer) askFloor(ctx context.Context, entries []store.Entry) {

@@ -98,12 +98,10 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	keys := keys{prefix: opts.Prefix, partitions: n}
 	s := &Store{site: &site{client: client, keys: keys, opts: opts, epochs: make([]string, n)}}
 	s.former.Store(int64(opts.Clock.Propose()))
-	kept := newKept(n)
 	s.fences = &fences{
-		site: s.site, kept: kept, marks: make([]string, n), names: names{opts.Journal, opts.Host, rand.Text() + ":"},
+		site: s.site, marks: make([]string, n), names: names{opts.Journal, opts.Host, rand.Text() + ":"},
 	}
-	s.recall = &recall{site: s.site, fences: s.fences, kept: kept}
-	s.filled = s.recall.meet
+	s.recall = newRecall(s.site, s.fences)
 	s.tickets = &tickets{site: s.site, recall: s.recall}
 	s.deadLetters = &deadLetters{site: s.site, recall: s.recall, tickets: s.tickets}
 	s.writer = newWriter(s.recall, s.tickets)

@@ -178,42 +178,6 @@ func (w *writer) makeWay(ctx context.Context, id ticket.ID) error {
 	return link.Wrap("set aside", err)
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
-// mutation whose hash cannot be taken over is the reason.
-func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
-	met := make(map[ticket.ID]error)
-	var again []int
-	for i := range outcomes {
-		if !errors.Is(outcomes[i].Err, errStray) {
-			continue
-		}
-		id := mutations[i].ID
-		err, tried := met[id]
-		if !tried {
-			err = w.makeWay(ctx, id)
-			met[id] = err
-		}
-		if outcomes[i].Err = err; err == nil {
-			again = append(again, i)
-		}
-	}
-	if len(again) == 0 {
-		return
-	}
-	b := &batch{}
-	for _, at := range again {
-		b.mutations = append(b.mutations, mutations[at])
-	}
-	done, err := w.send(ctx, p, b)
-	for i, at := range again {
-		if err != nil {
-			outcomes[at].Err = err
-		} else {
-			outcomes[at] = done[i]
-		}
-	}
-}
-
 // Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
 func (t *tickets) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 	return t.scanKeys(ctx, t.keys.ticketID, func(ids []ticket.ID) error {
@@ -246,4 +210,17 @@ func (t *tickets) Asides(ctx context.Context) (n int64, err error) {
 		return nil
 	})
 	return n, err
+}
+
+const asideName = "aside:"
+
+// aside is the name under which another program's hash is kept that had the ticket's name and is older than the ticket.
+func (k keys) aside(id ticket.ID) string {
+	return k.base(k.partition(id)) + asideName + id.String()
+}
+
+// asideID finds the ticket whose hash was set aside under that name.
+func (k keys) asideID(name string) (ticket.ID, bool) {
+	id, err := ticket.ParseID(name[strings.LastIndexByte(name, ':')+1:])
+	return id, err == nil && k.aside(id) == name
 }

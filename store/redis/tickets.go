@@ -212,7 +212,7 @@ func known(hash map[string]string) map[string]string {
 // Get implements [store.Tickets]: one round trip, and one more after a change of Redis' process.
 func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	for {
-		before := t.recall.generations(ids)
+		before := t.generations(ids)
 		lines, err := t.recall.doubted(ctx, ids)
 		if err != nil {
 			return nil, link.Wrap("get", err)
@@ -221,7 +221,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 		if err != nil {
 			return nil, link.Wrap("get", err)
 		}
-		if t.recall.generations(ids) != before {
+		if t.generations(ids) != before {
 			continue // the answer may be of a process of which nothing was known
 		}
 		for i, hash := range hashes {
@@ -236,4 +236,13 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 		}
 		return records, nil
 	}
+}
+
+// generations are those of the tickets' partitions, to notice a change of process in between.
+func (t *tickets) generations(ids []ticket.ID) (sum int) {
+	for _, p := range t.partitionsOf(ids) {
+		generation, _ := t.recall.kept[p].sending()
+		sum += generation
+	}
+	return sum
 }

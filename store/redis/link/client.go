@@ -3,9 +3,12 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"net"
+	"syscall"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/rs/zerolog"
 )
 
 // ClientOptions say how to reach Redis. Sites with the same options share one client.
@@ -41,6 +44,19 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 func init() { //nolint:gochecknoinits // go-redis has one logger for the process, to be set before any client
 	goredis.SetLogger(quiet{})
+}
+
+// Connect makes a client with a watch in it. Redis counts as up until a command fails.
+func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Watch) {
+	n := Partitions(len(o.Cluster) > 0)
+	w := &Watch{
+		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
+		damped: make([]damping, n), undialled: true, taking: make(chan struct{}, 1),
+		prefixes: o.Prefixes, unproved: o.Unproved,
+	}
+	w.client = newClient(&o, w)
+	w.client.AddHook(w)
+	return w.client, w
 }
 
 // newClient makes a client over a pool of connections, with a watch in it. It dials at the first command and tells the watch of
@@ -91,4 +107,22 @@ func newCluster(o *ClientOptions, w *Watch, dial dialFunc) *goredis.ClusterClien
 			return client
 		},
 	})
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer makes connections whose replies are bounded.
+func dialer(o *goredis.Options) dialFunc {
+	dial := goredis.NewDialer(o)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		bounded := &replies{Conn: conn}
+		if raw, ok := conn.(syscall.Conn); ok { // with which go-redis sees that the server has closed it
+			return &rawReplies{bounded, raw}, nil
+		}
+		return bounded, nil
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // clusterPartitions is how many partitions a site has in a Redis Cluster. It is a part of the layout, as it says under which
@@ -57,4 +59,21 @@ func CommonBase(prefix string, partitions int) string {
 		return prefix + "ticket:"
 	}
 	return prefix + tagStart
+}
+
+// partitionOf tells which partition a command is for, by its first key.
+func (w *Watch) partitionOf(cmd goredis.Cmder) (partition int, known bool) {
+	if len(w.reasons) == 1 {
+		return 0, true
+	}
+	args, at := cmd.Args(), 1
+	if name := cmd.Name(); name == "evalsha" || name == "eval" {
+		at = 3
+	}
+	if len(args) <= at {
+		return 0, false
+	}
+	key, _ := args[at].(string)
+	partition, tagged := taggedPartition(key)
+	return partition, tagged && partition < len(w.reasons)
 }

@@ -2,14 +2,11 @@ package link
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"syscall"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/store"
 )
@@ -30,24 +27,6 @@ const (
 
 // errHead is the error for the head of a reply that no Redis sends.
 var errHead = fmt.Errorf("what answers is no Redis: %w", store.ErrUnavailable)
-
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// dialer makes connections whose replies are bounded.
-func dialer(o *goredis.Options) dialFunc {
-	dial := goredis.NewDialer(o)
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		bounded := &replies{Conn: conn}
-		if raw, ok := conn.(syscall.Conn); ok { // with which go-redis sees that the server has closed it
-			return &rawReplies{bounded, raw}, nil
-		}
-		return bounded, nil
-	}
-}
 
 // rawReplies is replies over a socket itself.
 type rawReplies struct {

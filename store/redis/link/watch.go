@@ -56,19 +56,6 @@ type Watch struct {
 	loop lifecycle.Loop
 }
 
-// Connect makes a client with a watch in it. Redis counts as up until a command fails.
-func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Watch) {
-	n := Partitions(len(o.Cluster) > 0)
-	w := &Watch{
-		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
-		damped: make([]damping, n), undialled: true, taking: make(chan struct{}, 1),
-		prefixes: o.Prefixes, unproved: o.Unproved,
-	}
-	w.client = newClient(&o, w)
-	w.client.AddHook(w)
-	return w.client, w
-}
-
 // State tells whether all of Redis answers, since when that is so, and why it does not.
 func (w *Watch) State() (up bool, since time.Time, reason string) {
 	w.mu.Lock()
@@ -335,23 +322,6 @@ func (w *Watch) doubt() {
 	w.doubted = true
 	w.mu.Unlock()
 	w.wake()
-}
-
-// partitionOf tells which partition a command is for, by its first key.
-func (w *Watch) partitionOf(cmd goredis.Cmder) (partition int, known bool) {
-	if len(w.reasons) == 1 {
-		return 0, true
-	}
-	args, at := cmd.Args(), 1
-	if name := cmd.Name(); name == "evalsha" || name == "eval" {
-		at = 3
-	}
-	if len(args) <= at {
-		return 0, false
-	}
-	key, _ := args[at].(string)
-	partition, tagged := taggedPartition(key)
-	return partition, tagged && partition < len(w.reasons)
 }
 
 // probing marks the context of the prober's own commands.
