@@ -24,11 +24,11 @@ type fences struct {
 	names names
 }
 
-// Fence sees to it that no write to a partition that was sent before is made from now on: it gives this journal's writes
-// another mark to carry, and Redis refuses those that carry the old one. Writes of the living are sent again with the new mark;
-// those whose caller gave up, because Redis was stopped or the network held them up, are the ones that it stops.
+// Fence refuses writes to a partition that were sent before. Fence gives this journal's writes another mark, and Redis refuses
+// writes with the old mark. A caller that still waits sends the write again with the new mark; a write whose caller gave up,
+// while Redis was stopped or the network held the write up, is not made.
 func (f *fences) Fence(ctx context.Context, partition int) error {
-	f.fencing.Lock() // who finds the fence raised must find its mark, too, and not raise it once more
+	f.fencing.Lock() // a caller that finds the fence raised must find the mark, too, and not raise the fence once more
 	defer f.fencing.Unlock()
 	return f.raiseFence(ctx, partition)
 }
@@ -40,7 +40,7 @@ func (f *fences) raiseFence(ctx context.Context, p int) error {
 			return err
 		}
 	}
-	mark := f.names.raiser + rand.Text() // never one that was used before, so that a late raise lets no late write pass
+	mark := f.names.raiser + rand.Text() // a mark is used once, so that a late raise lets no late write pass
 	if err := f.run(ctx, noteScript, p, []string{f.keys.meta(p)}, "fence:"+f.journal(), mark).Err(); err != nil {
 		return link.Wrap("fence", err)
 	}
@@ -50,8 +50,8 @@ func (f *fences) raiseFence(ctx context.Context, p int) error {
 	return nil
 }
 
-// fenceFor returns the mark that writes carry. Those that are replayed are protected by their sequence numbers, as long as no
-// other daemon has the same name.
+// fenceFor returns the mark that writes carry. Replayed writes are protected by their sequence numbers, as long as no other
+// daemon has the same name.
 func (f *fences) fenceFor(ctx context.Context, p int) (string, error) {
 	if f.opts.Journal == "" {
 		return "", nil
@@ -69,8 +69,8 @@ func (f *fences) knownFence(p int) string {
 	return f.marks[p]
 }
 
-// refence is called when Redis did not know the mark that a write carried: another goroutine has raised the fence since, or
-// another daemon under this one's name, or Redis has lost it.
+// refence gets a new mark after Redis refused the mark of a write: another goroutine has raised the fence since, or another
+// daemon with this daemon's name, or Redis has lost the mark.
 func (f *fences) refence(ctx context.Context, p int, carried string) error {
 	f.fencing.Lock()
 	defer f.fencing.Unlock()
@@ -81,31 +81,31 @@ func (f *fences) refence(ctx context.Context, p int, carried string) error {
 }
 
 // A journal's id names a daemon's fence, its sequence numbers and the daemon itself in Redis. A host that was cloned from an
-// image has the journal of the first, and Redis would take the two for one: what one of them replays is passed over, as the
-// other's sequence numbers are above. So a fence says which process has raised it, all writes of a journal carry the fence, and
-// a daemon that meets another's under its own name takes a new name, before anything else of it is made.
+// image has the journal of the first host. Redis would take the two daemons for one daemon and pass over the replay of the daemon
+// with the lower sequence numbers. So a fence says which process has raised the fence, all writes of a journal carry the fence,
+// and a daemon that meets another process' fence under its own name takes a new name before Redis makes another change of the
+// daemon's.
 
-// journal is the name under which Redis knows the journal: its id, or a new one after a twin was met; empty where there is
-// none.
+// journal is the name of the journal in Redis: the journal's id, or a new name after a twin was met; empty without a journal.
 func (f *fences) journal() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.names.journal
 }
 
-// host is the name under which Redis knows this daemon; empty where the store is no daemon's.
+// host is the name of this daemon in Redis; empty where the store belongs to no daemon.
 func (f *fences) host() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.names.host
 }
 
-// names are what Redis knows a daemon by. raiser is this process alone: each fence that it raises begins with it.
+// names are the daemon's names in Redis. raiser names this process alone: each fence that the process raises begins with raiser.
 type names struct{ journal, host, raiser string }
 
-// meetTwin takes another name where a partition's fence is another process' than this one's. A process before this one on the
-// same journal has no fence here any more, but for a raise that was held up, or a Redis that went back in time: a new name
-// does no harm then. The caller holds fencing.
+// meetTwin takes another name where another process has raised a partition's fence. An earlier process on the same journal has
+// left a fence here only where a raise was held up, or where Redis went back in time: a new name does no harm then. The caller
+// holds fencing.
 func (f *fences) meetTwin(ctx context.Context, p int) error {
 	var fence *goredis.StringCmd
 	name := f.journal()
@@ -114,7 +114,7 @@ func (f *fences) meetTwin(ctx context.Context, p int) error {
 		return link.Wrap("fence", err)
 	}
 	if mark := fence.Val(); mark == "" || strings.HasPrefix(mark, f.names.raiser) {
-		return nil // Redis has lost the fence, or another one of this process
+		return nil // Redis has lost the fence, or holds another fence of this process
 	}
 	fresh := f.opts.Journal + "-" + rand.Text()
 	f.mu.Lock()
@@ -130,7 +130,7 @@ func (f *fences) meetTwin(ctx context.Context, p int) error {
 	return nil
 }
 
-// owe has what is kept applied again, under the daemon's present name.
+// owe makes the kept changes be applied again, under the daemon's present name.
 func (k *kept) owe() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// epoch returns the filling of Redis that writes to a partition expect, asking Redis at the first write.
+// epoch returns the filling of Redis that writes to a partition expect. The first write asks Redis.
 func (s *site) epoch(ctx context.Context, p int) (string, error) {
 	if known := s.knownEpoch(p); known != "" {
 		return known, nil
@@ -24,7 +24,8 @@ func (s *site) epoch(ctx context.Context, p int) (string, error) {
 	return s.reseed(ctx, p, "")
 }
 
-// Filling tells the filling that this store works with; of the first partition in a cluster. Empty before it is known.
+// Filling returns the filling that this store works with, in a cluster the filling of the first partition. Empty before the first
+// write.
 func (s *site) Filling() string { return s.knownEpoch(0) }
 
 func (s *site) knownEpoch(p int) string {
@@ -33,7 +34,7 @@ func (s *site) knownEpoch(p int) string {
 	return s.epochs[p]
 }
 
-// reseed is called when something met another epoch than it expected: the keys may belong to another table now.
+// reseed looks at the fillings again after a command met another epoch than expected: the keys may belong to another table now.
 func (s *site) reseed(ctx context.Context, p int, expected string) (string, error) {
 	s.seeding.Lock()
 	defer s.seeding.Unlock()
@@ -47,8 +48,9 @@ func (s *site) reseed(ctx context.Context, p int, expected string) (string, erro
 	return "", err
 }
 
-// lookForEpochs looks at all partitions that answer, and marks the empty ones as filled from now on, with revisions above the
-// sink's highest: whoever has lost one partition has likely lost others, and should be told once. The caller holds seeding.
+// lookForEpochs looks at all partitions that answer, and marks empty partitions as filled from now on, with revisions above the
+// sink's highest. A Redis that has lost one partition has likely lost others, and the operator should hear once. The caller holds
+// seeding.
 func (s *site) lookForEpochs(ctx context.Context) error {
 	metas := make([]*goredis.SliceCmd, s.keys.partitions)
 	_, err := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
@@ -86,14 +88,14 @@ func (s *site) lookForEpochs(ctx context.Context) error {
 	return cmp.Or(failed, err)
 }
 
-// unknownFillings returns the partitions that answered and hold another filling than is known, whether one of them was filled
-// before and is empty now, and whether any is empty.
+// unknownFillings returns the partitions that answered and hold another filling than the store knows, whether a partition was
+// filled before and is empty now, and whether any partition is empty.
 func (s *site) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int, emptied, empty bool) {
 	unknown = make(map[int][]int)
 	for p, command := range metas {
 		meta, err := command.Result()
 		if err != nil || len(meta) == 0 {
-			continue // the first of these is what is returned
+			continue // the caller returns the first such error
 		}
 		if meta[1] != nil && s.knownEpoch(p) != "" { // another daemon found Redis empty, and may be gone
 			s.floorless.Store(true)
@@ -109,14 +111,14 @@ func (s *site) unknownFillings(metas []*goredis.SliceCmd) (unknown map[int][]int
 	return unknown, emptied, empty
 }
 
-// forgetEpoch forgets what is known of a partition whose keys are not this site's any more.
+// forgetEpoch forgets the filling of a partition whose keys are not this site's any more.
 func (s *site) forgetEpoch(p int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.epochs[p] = ""
 }
 
-// mark marks an empty partition, or learns the mark that is there, and says which of them it was.
+// mark marks an empty partition, or learns the mark of a filled partition; fresh says that the partition was empty.
 func (s *site) mark(ctx context.Context, p int, owner Owner, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
 	epoch := rand.Text()
 	names := []string{s.keys.meta(p)}
@@ -144,7 +146,7 @@ func (s *site) mark(ctx context.Context, p int, owner Owner, floor ticket.Revisi
 // floorTimeout bounds the question for the sink's highest revision: a write may be waiting for the answer.
 const floorTimeout = 250 * time.Millisecond
 
-// floor asks the sink for its highest revision and raises the clock above it.
+// floor asks the sink for the sink's highest revision and raises the clock above that revision.
 func (s *site) floor(ctx context.Context) (floor ticket.Revision, known bool) {
 	if s.opts.Floor == nil {
 		return 0, true
@@ -159,8 +161,8 @@ func (s *site) floor(ctx context.Context) (floor ticket.Revision, known bool) {
 	return floor, true
 }
 
-// mendHighest forgets, in partitions whose filling is known, a highest revision that none can be: the sink's takes its place, as
-// when Redis was found empty.
+// mendHighest replaces, in partitions whose filling is known, an impossible highest revision by the sink's highest, as when Redis
+// was found empty.
 func (s *site) mendHighest(ctx context.Context, metas []*goredis.SliceCmd) {
 	for p, command := range metas {
 		meta, err := command.Result()
@@ -196,7 +198,7 @@ func (s *site) tellOwner(err error) {
 	}
 }
 
-// foreignOwner is the error where the keys of a partition belong to another table.
+// foreignOwner returns the error for a partition whose keys belong to another table.
 func (s *site) foreignOwner(p int, owner string, ours Owner) error {
 	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or "+
 		"redis.db; "+

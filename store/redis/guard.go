@@ -13,17 +13,17 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A store touches nothing of a Redis that belongs to another table. The mark of a filling, its epoch, is random, and a store is
-// told it only where the owner that stands beside it is its own; so whoever names the right epoch has the right keys. Every
-// script is given the epoch and looks itself; what is only read is read with the epoch behind it, in the same pipeline.
+// A store touches no key of a Redis that belongs to another table. The mark of a filling, the epoch, is random, and a store
+// learns the epoch only where the owner beside the epoch is the store's own table. So a caller that names the right epoch has the
+// right keys. Every script receives the epoch and compares; a pipeline of reads reads the epoch last.
 
-// guardTries is how often an answer that the filling is another one is followed by a look at it and another try.
+// guardTries bounds the tries where Redis answers again and again with another filling.
 const guardTries = 3
 
-// errRefilled means that Redis is emptied faster than it can be looked at.
+// errRefilled means that Redis is emptied faster than the store can look at the filling.
 var errRefilled = fmt.Errorf("%w: it was emptied again and again meanwhile", store.ErrUnavailable)
 
-// run runs a script that has guard.lua before it, on keys of a partition.
+// run runs a script behind guard.lua, on keys of a partition.
 func (s *site) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
 	epoch, err := s.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
@@ -46,17 +46,18 @@ func (s *site) guardedKeys(p int, names []string) []string {
 	return slices.Concat(names, []string{s.keys.meta(p)})
 }
 
-// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, and that the script has
+// changed no key.
 func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
 
-// guardedCall is one call of a script that has guard.lua before it.
+// guardedCall is one call of a script behind guard.lua.
 type guardedCall struct {
 	partition int
 	names     []string
 	args      []any
 }
 
-// runPiped makes calls of a script in one round trip, and returns one reply per call, each with its own error.
+// runPiped makes calls of a script in one round trip. Each call has a reply and an error of its own.
 func (s *site) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
 	if len(calls) == 1 { // by the script's hash
 		c := &calls[0]
@@ -75,7 +76,7 @@ func (s *site) runPiped(ctx context.Context, script *goredis.Script, calls []gua
 		left = append(left, i)
 	}
 	for try := 1; len(left) > 0; try++ {
-		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has an error of its own
 			for _, i := range left {
 				c := &calls[i]
 				// EVAL and not EVALSHA: inside a pipeline the client does not repeat a script that Redis does not know.
@@ -113,10 +114,10 @@ func firstErr(replies []*goredis.Cmd) error {
 	return nil
 }
 
-// read sends the reads that queue puts into a pipeline, of the given partitions, and looks that what they saw was this site's:
-// the epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is
-// another one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each. It
-// wraps [store.ErrOwner] where nothing that was read may be used.
+// read sends the reads that queue puts into a pipeline, of the given partitions, and proves that the reads saw this site's keys:
+// the pipeline reads the epochs last, and an epoch that has not changed by then has not changed before, as no epoch comes back.
+// After another epoch, read sends all reads again. The error is the first error among the reads; a caller that can use a part of
+// the reads checks each. An error that wraps [store.ErrOwner] means that the caller must use no reply.
 func (s *site) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
 	expected, metas := make([]string, len(partitions)), make([]*goredis.StringCmd, len(partitions))
 	for try := 1; ; try++ {
@@ -124,7 +125,7 @@ func (s *site) read(ctx context.Context, partitions []int, queue func(pipe gored
 			var err error
 			if expected[i], err = s.epoch(ctx, p); errors.Is(err, store.ErrOwner) {
 				return err
-			} // any other error is that of the reads, too
+			} // any other error is the error of the reads, too
 		}
 		replies, _ := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 			queue(pipe)
@@ -136,7 +137,7 @@ func (s *site) read(ctx context.Context, partitions []int, queue func(pipe gored
 		same := true
 		for i, p := range partitions {
 			have, err := metas[i].Result()
-			if have == expected[i] || err != nil && !errors.Is(err, goredis.Nil) { // one that does not answer was not read either
+			if have == expected[i] || err != nil && !errors.Is(err, goredis.Nil) { // a partition without an answer gave no read either
 				continue
 			}
 			same = false
@@ -153,7 +154,7 @@ func (s *site) read(ctx context.Context, partitions []int, queue func(pipe gored
 	}
 }
 
-// firstOfReads returns the first error among replies but for the last few.
+// firstOfReads returns the first error among the replies, without the last few.
 func firstOfReads(replies []goredis.Cmder, but int) error {
 	for _, reply := range replies[:max(len(replies)-but, 0)] {
 		if err := reply.Err(); err != nil {
@@ -163,13 +164,11 @@ func firstOfReads(replies []goredis.Cmder, but int) error {
 	return nil
 }
 
-// maxTickets is the most tickets that a script looks through in one call: so many keep Redis from serving others for about two
-// milliseconds.
+// maxTickets is the most tickets of one script call: so many tickets occupy Redis for about two milliseconds.
 const maxTickets = 250
 
-// runEach runs a script for tickets, call by call, each of one partition: its keys are the partition's dirty index, where
-// withDead says so the dead letters, and the tickets' hashes; its arguments are first, then the tickets' ids. take gets each
-// reply.
+// runEach runs a script for tickets, each call for one partition. The keys of a call are the partition's dirty index, with
+// withDead the dead letters, and the tickets' hashes; the arguments are first, then the tickets' ids. take receives each reply.
 func (s *site) runEach(
 	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID, take func(*goredis.Cmd) error,
 ) error {
@@ -191,7 +190,7 @@ func (s *site) runEach(
 	return nil
 }
 
-// countEach is runEach of a script that returns a number, and adds them up.
+// countEach is runEach of a script that returns a number, and returns the sum.
 func (s *site) countEach(
 	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID,
 ) (sum int, err error) {

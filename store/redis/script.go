@@ -6,9 +6,9 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Each script's KEYS, ARGV and return stand at its head. They run by their hash; Redis forgets them on restart and fail-over,
-// and Script.Run then sends the text once more. All but those that look at the filling of Redis themselves have guard.lua before
-// them: [Store.run] runs them.
+// Each script says at its head what KEYS, ARGV and the reply are. A script runs by its hash; a Redis that was restarted or failed
+// over does not know the hash, and Script.Run then sends the text. A script that does not look at the filling itself has
+// guard.lua before its text: [Store.run] runs the script.
 var (
 	//go:embed guard.lua
 	guardSource string
@@ -89,5 +89,5 @@ var (
 	adoptScript     = goredis.NewScript(adoptSource)
 )
 
-// guarded makes a script that looks first whether the keys are the caller's.
+// guarded makes a script that first proves that the keys are the caller's.
 func guarded(source string) *goredis.Script { return goredis.NewScript(guardSource + source) }

@@ -28,24 +28,24 @@ type site struct {
 
 	floorless atomic.Bool // the filling lacks the sink's highest revision: see raise
 	seeding   sync.Mutex  // held while partitions are marked as filled
-	// filled runs when a look has found which filling a partition has, before the store uses it; other says that the store knew
-	// another filling.
+	// filled runs when the store has learned the filling of a partition, before the store uses the partition; other says that the
+	// store knew another filling.
 	filled func(ctx context.Context, p int, epoch string, other bool) error
 
 	mu     sync.Mutex
 	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
 }
 
-// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made
-// before now are compared with the sink one by one when they are flushed, and what a journal acknowledged before now is replayed
-// as a change that is made then.
+// NewLine says that Redis may be another process than before, and may have gone back in time. Each change from before now is
+// compared with the sink on its own when the change is flushed. A change that a journal acknowledged before now is replayed as a
+// change that is made at the replay.
 func (s *site) NewLine() {
 	line := int64(s.opts.Clock.Propose())
 	s.line.Store(line)
 	s.former.Store(line)
 }
 
-// split groups n things by the partition of their ticket, keeping their order; the values are indexes.
+// split groups n indexes by the partition of their ticket, in their order.
 func (s *site) split(n int, id func(int) ticket.ID) map[int][]int {
 	groups := make(map[int][]int, 1)
 	for i := range n {
@@ -55,8 +55,8 @@ func (s *site) split(n int, id func(int) ticket.ID) map[int][]int {
 	return groups
 }
 
-// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds
-// up no other.
+// each calls f for all partitions at once, and returns the first error: a partition that does not answer delays no other
+// partition.
 func (s *site) each(groups map[int][]int, f func(p int, indexes []int) error) error {
 	errs := make([]error, s.keys.partitions)
 	var calls sync.WaitGroup
@@ -72,7 +72,7 @@ func (s *site) each(groups map[int][]int, f func(p int, indexes []int) error) er
 
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
-// partitionsOf are those of the tickets, each once.
+// partitionsOf returns the partitions of tickets, each partition once.
 func (s *site) partitionsOf(ids []ticket.ID) []int {
 	if s.keys.partitions == 1 {
 		return []int{0}
@@ -85,7 +85,7 @@ func (s *site) partitionsOf(ids []ticket.ID) []int {
 	return slices.Compact(all)
 }
 
-// allPartitions are all of them.
+// allPartitions returns every partition.
 func (s *site) allPartitions() []int {
 	all := make([]int, s.keys.partitions)
 	for p := range all {
@@ -94,7 +94,7 @@ func (s *site) allPartitions() []int {
 	return all
 }
 
-// foreign makes the error for a ticket whose key holds something else, and reports it.
+// foreign reports a ticket whose key holds no hash, and returns the error for the ticket.
 func (s *site) foreign(id ticket.ID) error {
 	key := s.keys.ticket(id)
 	if s.opts.OnForeign != nil {
@@ -114,13 +114,13 @@ func (s *site) stray(id ticket.ID) {
 // Key returns the name of a ticket's hash.
 func (s *site) Key(id ticket.ID) string { return s.keys.ticket(id) }
 
-// scanKeys finds the keys whose names are a ticket's by named, each master's once.
+// scanKeys calls f with the tickets whose keys named recognises, and reads each key of each master once.
 func (s *site) scanKeys(ctx context.Context, named func(string) (ticket.ID, bool), f func([]ticket.ID) error) error {
 	cluster, several := s.client.(*goredis.ClusterClient)
 	if !several {
 		return s.scanMaster(ctx, s.client, named, f)
 	}
-	var turn sync.Mutex // the masters are scanned at once, f is called one at a time
+	var turn sync.Mutex // the masters are scanned at once, f runs for one batch at a time
 	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
 		return s.scanMaster(ctx, master, named, func(ids []ticket.ID) error {
 			turn.Lock()
@@ -154,7 +154,7 @@ func (s *site) scanMaster(
 	}
 }
 
-// zscan reads a page of an index, of this site for certain.
+// zscan reads a page of an index, and proves that the index is this site's.
 func (s *site) zscan(ctx context.Context, p int, index string, cursor uint64) (members []string, next uint64, err error) {
 	var page *goredis.ScanCmd
 	err = s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { page = pipe.ZScan(ctx, index, cursor, "", maxClaim) })

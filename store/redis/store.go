@@ -14,69 +14,72 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Options are what one site's store needs to know.
+// Options configure the store of one site.
 type Options struct {
 	// Prefix goes before every key, so that several sites can share a Redis.
 	Prefix string
-	// Owner tells to which table the keys must belong, so that two sites cannot share them by mistake. It is called each time that
-	// Redis is another filling than before; its error is that of what needs the keys then. nil stands for a site without a name, in
-	// tests.
+	// Owner returns the table to which the keys must belong, so that two sites cannot share keys by mistake. The store calls
+	// Owner for each new filling of Redis; an error of Owner is the error of the operation that needs the keys. nil stands for a
+	// site without a name, in tests.
 	Owner func(context.Context) (Owner, error)
-	// OnOwner receives after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
-	// block. Optional.
+	// OnOwner receives the result of each check of the owner: nil where the keys belong to the table, or an error that wraps
+	// [store.ErrOwner]. The function must not block. Optional.
 	OnOwner func(err error)
-	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
+	// CleanTTL is how long a clean ticket stays, unless Redis evicts the ticket before. Above zero.
 	CleanTTL time.Duration
-	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; where it fails it is asked again before
-	// each claim, and until then the clock alone keeps revisions growing.
+	// Floor returns the sink's highest revision. The store asks once for each filling of Redis. Where Floor fails, the store asks
+	// again before each claim, and until then the clock alone keeps revisions growing.
 	Floor func(context.Context) (ticket.Revision, error)
-	// Clock is told every revision that is seen here.
+	// Clock observes every revision that the store reads.
 	Clock *ticket.Clock
-	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
+	// Journal is the id of the local journal from which changes are replayed; empty without a journal.
 	Journal string
-	// Host names this daemon among those that share the keys: the journal's id, or anything random. With it the store keeps what it
-	// acknowledged lately, for [Store.Replaced], and flushing after a fail-over waits for the daemons that are known by such a name.
-	// Empty where the store is no daemon's.
+	// Host names this daemon among the daemons that share the keys: the journal's id, or any random name. A store with a name
+	// keeps the latest acknowledged changes, for [Store.Replaced], and flushing after a fail-over waits for the daemons with
+	// names. Empty for a store that belongs to no daemon.
 	Host string
-	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
-	// partition has its share. 0 is no bound.
+	// MaxDirty bounds the dirty tickets: a change of one more ticket fails with [store.ErrQuota]. In a cluster each partition has
+	// its share. 0 is no bound.
 	MaxDirty int
-	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
+	// Cluster lays the keys out for a Redis Cluster: in [link.Partitions], each of which can be away while the other partitions
+	// answer.
 	Cluster bool
 	// Filled says that an earlier process has found keys of this site in Redis.
 	Filled bool
-	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
-	// the sink has by then (zero where that is not known), and whether this store, or an earlier process, has seen Redis filled:
-	// only then Redis was emptied or replaced. Optional.
+	// OnSeed receives the sink's highest revision (zero where unknown) when Redis turned out to be empty, and again when the sink
+	// has answered later. emptied says that this store, or an earlier process, has seen Redis filled: Redis was then emptied or
+	// replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
-	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
-	// overwritten is lost. It must not block. Optional.
+	// OnForeign receives each ticket key that holds no hash: another program uses the name, and the data that the program has
+	// overwritten is lost. The function must not block. Optional.
 	OnForeign func(key string)
-	// OnOdd is called with the key each time that a ticket's hash has a revision that none can be. It must not block. Optional.
+	// OnOdd receives the key of each ticket whose hash has an impossible revision. The function must not block. Optional.
 	OnOdd func(key string)
-	// OnVanished is called with the key of a ticket that waits when another program has deleted it, or let it expire; back says that
-	// changes which this daemon has acknowledged lately are written again. It must not block. Optional.
+	// OnVanished receives the key of a dirty ticket that another program has deleted, or whose key has expired; back says that
+	// changes which this daemon has acknowledged lately are written again. The function must not block. Optional.
 	OnVanished func(key string, back bool)
-	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
-	// block. Optional.
+	// OnStray receives the key each time that a change or a read meets a stray hash: a hash that another program wrote under a
+	// ticket's name. The function must not block. Optional.
 	OnStray func(key string)
-	// OnTwin is called with the journal's id when another daemon turned out to use it too. It must not block. Optional.
+	// OnTwin receives the journal's id when another daemon uses the same journal id. The function must not block. Optional.
 	OnTwin func(journal string)
-	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With
-	// [ErrOlder] a change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
+	// Convert makes at most [MaxStrayFields] fields of a stray hash, as the table takes the fields, or refuses the hash. On
+	// [ErrOlder] a change that has met the hash sets the hash aside. Without Convert the store takes no hash over: changes of
+	// such a ticket fail.
 	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
-	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.
+	// OnOlder receives the key of a hash that was set aside, and the key that the hash has now. The function must not block.
+	// Optional.
 	OnOlder func(key, aside string)
-	// Aside keeps a change that a fail-over lost and that cannot be applied again, as the ticket that has its id was created later;
-	// it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
+	// Aside keeps a change that a fail-over lost, and that cannot be applied again because a ticket with the same id was created
+	// later. acknowledged is when the change was acknowledged. Without Aside, or where Aside fails, the change is lost. Optional.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
-	// Log is told of changes that a fail-over lost.
+	// Log receives the changes that a fail-over lost.
 	Log zerolog.Logger
-	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
+	// OnBatch receives how many changes go to Redis together. The function must not block. Optional.
 	OnBatch func(changes int)
 }
 
-// Store keeps one site's tickets in Redis. It is safe for concurrent use. Each part of a store has one concern.
+// Store keeps one site's tickets in Redis. A Store is safe for concurrent use. Each part of a store has one concern.
 type Store struct {
 	*site    // the keys, and the proof that the keys are the site's
 	*fences  // late writes are refused
@@ -89,7 +92,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// New makes the store of one site over a client that sites may share. It sends nothing.
+// New makes the store of one site over a client that sites may share. New sends no command.
 func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
@@ -109,14 +112,14 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	return s, nil
 }
 
-// Prepare learns which filling of Redis this is, or marks an empty one, so that the next write need not. Called again
-// it notices that Redis was emptied, also where nobody writes.
+// Prepare learns the filling of Redis, or marks an empty Redis, so that the next write need not. A later call notices an emptied
+// Redis, even where no client writes.
 func (s *Store) Prepare(ctx context.Context) error {
 	s.seeding.Lock()
 	err := s.lookForEpochs(ctx)
 	s.seeding.Unlock()
 	for p := range s.keys.partitions {
-		if err == nil { // before the first write, so that a twin is told from the process before this one
+		if err == nil { // before the first write, so that a twin is told from the process before this process
 			_, err = s.fenceFor(ctx, p)
 		}
 	}
