@@ -13,11 +13,11 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Admin is a store for commands that look at all tickets, or repair them, beside the daemons.
+// Admin is a store for commands that read or repair all tickets, beside the daemons.
 type Admin struct{ *Store }
 
-// TicketIDs calls f with every ticket that is held or indexed, in batches of up to some thousand; one may come more
-// than once, and one that is made or goes meanwhile may be left out. It does not block Redis.
+// TicketIDs calls f with every ticket that the store holds or an index names, in batches of up to some thousand. A ticket may
+// come more than once, and a ticket that is created or removed meanwhile may be left out. TicketIDs does not block Redis.
 func (a *Admin) TicketIDs(ctx context.Context, f func([]ticket.ID) error) error {
 	if err := a.scanKeys(ctx, a.keys.ticketID, f); err != nil {
 		return err
@@ -54,8 +54,8 @@ func (a *Admin) scanIndex(ctx context.Context, p int, index string, f func([]tic
 	}
 }
 
-// Repair brings the index into line with the tickets' hashes: what is dirty and missing there becomes due at once. It
-// returns how many entries were added and removed.
+// Repair brings the index into line with the tickets' hashes: a dirty ticket that the index lacks becomes due at once. added and
+// removed count the entries.
 func (a *Admin) Repair(ctx context.Context, ids []ticket.ID) (added, removed int, err error) {
 	err = a.runEach(ctx, repairScript, true, []any{millis(time.Now())}, ids, func(reply *goredis.Cmd) error {
 		counts, err := reply.Int64Slice()
@@ -69,7 +69,7 @@ func (a *Admin) Repair(ctx context.Context, ids []ticket.ID) (added, removed int
 	return added, removed, link.Wrap("repair", err)
 }
 
-// Forget drops tickets that are clean and still at the given revision: the next reader gets them from the next place.
+// Forget drops tickets that are clean and still at the given revision: the next reader gets the tickets from the next place.
 func (a *Admin) Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.Revision) error {
 	calls := make([]guardedCall, len(ids))
 	for i, id := range ids {
@@ -78,7 +78,7 @@ func (a *Admin) Forget(ctx context.Context, ids []ticket.ID, revisions []ticket.
 	return link.Wrap("forget", firstErr(a.runPiped(ctx, forgetScript, calls)))
 }
 
-// The scripts for a next place that was put back to an older state. No daemon works while they run.
+// The scripts for a next place that was restored to an older state. No daemon works while these scripts run.
 var (
 	//go:embed renew.lua
 	renewSource string
@@ -89,8 +89,8 @@ var (
 	discardScript = guarded(discardSource)
 )
 
-// Renew makes all tickets that are held dirty and due, and returns how many were clean before. writable are the fields that the
-// next place can be given, computed those that it fills in itself. Dead letters stay dead.
+// Renew makes all tickets dirty and due, and returns how many were clean before. writable are the fields that the next place
+// takes, computed the fields that the next place fills in itself. Dead letters stay dead.
 func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []string) (renewed int, err error) {
 	first := []any{millis(now)}
 	for _, names := range [][]string{writable, computed} {
@@ -107,8 +107,8 @@ func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []s
 	return renewed, err
 }
 
-// Discard forgets all tickets that are held. What waits for the next place is told to lost before it goes; an error of lost
-// ends it. It returns how many tickets were forgotten.
+// Discard forgets all tickets. lost receives the pending changes before Discard drops the tickets; an error of lost ends Discard.
+// forgotten counts the tickets.
 func (a *Admin) Discard(ctx context.Context, lost func([]store.Claim) error) (forgotten int, err error) {
 	err = a.TicketIDs(ctx, func(ids []ticket.ID) error {
 		for part := range slices.Chunk(ids, maxClaim) {

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// recall applies again what this daemon has acknowledged lately, where a fail-over has lost it.
+// recall applies again the latest acknowledged changes of this daemon, where a fail-over has lost the changes.
 type recall struct {
 	*site
 
@@ -37,10 +37,10 @@ func newRecall(s *site, f *fences) *recall {
 }
 
 // Replication is asynchronous: a fail-over, or a restart without every write on disk, loses changes that a daemon has just
-// acknowledged. The daemon still knows them. It keeps what it acknowledged lately (kept.go) and applies it again to the process
-// that serves the partition then (again.lua), before it sends anything else there: [Watch] holds the first connection back until
-// that is done. Revisions decide what is missing, so that several daemons can do so each for itself, and others write meanwhile;
-// only flushing waits until all have (hosts.go).
+// acknowledged. The daemon keeps its latest acknowledged changes (kept.go) and applies the changes again to the process that
+// serves the partition then (again.lua), before any other command: [link.Watch] holds the first connection back until then.
+// Revisions decide which changes are missing, so that each of several daemons can do so on its own, and other daemons write
+// meanwhile; only flushing waits for all daemons (hosts.go).
 
 const (
 	// maxAgain and againBytes bound the tickets of one call of again.lua.
@@ -58,13 +58,14 @@ const (
 	againRequest = 10
 )
 
-// errNoRoom means that Redis has no room for some of what is owed.
+// errNoRoom means that Redis has no room for some of the owed changes. A change is owed until the daemon has applied the change
+// again.
 var errNoRoom = fmt.Errorf("redis apply again: %w", store.ErrFull)
 
-// Replaced says that partitions are served by another process than before, which on leads to, and applies again there what this
-// store has acknowledged lately. run is the process' run_id, empty where it is unknown. An error means that the process takes
-// no writes now, so that nothing else may be sent to it: the same call is to be made again. What cannot be applied for another
-// reason (Redis is out of memory, or was emptied) is still owed, and is applied before the partition's next claim.
+// Replaced says that partitions are served by another process than before, to which on leads, and applies the latest acknowledged
+// changes of this store again. run is the process' run_id, empty where unknown. An error means that the process takes no writes
+// now: the caller must send no other command to the process, and must repeat the call. Changes that fail for another reason
+// (Redis is out of memory, or was emptied) are still owed, and are applied before the partition's next claim.
 func (r *recall) Replaced(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
 	for _, p := range partitions {
 		k := r.kept[p]
@@ -73,7 +74,7 @@ func (r *recall) Replaced(ctx context.Context, on goredis.Scripter, run string, 
 		}
 		epoch := r.knownEpoch(p)
 		if _, owed := k.sending(); run == "" || epoch == "" || !owed {
-			continue // a partition that this store has not used yet owes nothing
+			continue // a partition without a write of this store owes no change
 		}
 		err := r.again(ctx, on, p, epoch, true)
 		switch {
@@ -87,10 +88,10 @@ func (r *recall) Replaced(ctx context.Context, on goredis.Scripter, run string, 
 	return nil
 }
 
-// hasNoRoom recognises that Redis has no room for what is owed.
+// hasNoRoom recognises that Redis has no room for owed changes.
 func hasNoRoom(err error) bool { return errors.Is(err, store.ErrFull) || link.IsFull(err) }
 
-// ready applies again what is owed of a partition. The error wraps [store.ErrFull] where Redis has no room for it.
+// ready applies the owed changes of a partition again. The error wraps [store.ErrFull] where Redis has no room for the changes.
 func (r *recall) ready(ctx context.Context, p int) error {
 	if _, owed := r.kept[p].sending(); !owed {
 		return nil
@@ -105,8 +106,8 @@ func (r *recall) ready(ctx context.Context, p int) error {
 	return link.Wrap("apply again", err)
 }
 
-// again applies what is owed of a partition; forced even where this daemon has done so before on this process. Several calls at
-// once do no harm: who finds that nothing is left says so to Redis.
+// again applies the owed changes of a partition; forced even where this daemon has done so before on this process. Several calls
+// at once do no harm: the call that finds no change left tells Redis.
 func (r *recall) again(ctx context.Context, on goredis.Scripter, p int, epoch string, forced bool) error {
 	if r.fences.host() == "" {
 		generation, _ := r.kept[p].sending()
@@ -157,7 +158,7 @@ func sizeOf(tickets []keptTicket) (bytes int) {
 	return bytes
 }
 
-// reserveAgain ties request ids to their tickets again, where that was lost.
+// reserveAgain ties request ids to their tickets again, where Redis has lost the reservation.
 func (r *recall) reserveAgain(ctx context.Context, on goredis.Scripter, p int, epoch string) error {
 	now := time.Now()
 	for _, held := range r.kept[p].reservations() {
@@ -174,7 +175,7 @@ func (r *recall) reserveAgain(ctx context.Context, on goredis.Scripter, p int, e
 	return nil
 }
 
-// againCall returns what again.lua is told of tickets.
+// againCall returns the keys and arguments of again.lua for tickets.
 func (r *recall) againCall(p int, tickets []keptTicket) (names []string, args []any) {
 	names = append(names, r.keys.dirty(p), r.keys.dead(p), r.keys.meta(p))
 	args = append(args, len(tickets))
@@ -202,14 +203,15 @@ func (r *recall) againCall(p int, tickets []keptTicket) (names []string, args []
 	return names, args
 }
 
-// againFound is what applying again has come to.
+// againFound counts the outcomes of applying again.
 type againFound struct {
 	back int // tickets
-	owed int // what there was no room for
+	owed int // tickets without room
 	lost []lostTicket
 }
 
-// lostTicket is one whose changes cannot be applied again, as something else has its id. why is nil where that is no ticket.
+// lostTicket is a ticket whose changes cannot be applied again, as the key or the id is in use. why is nil where no ticket has
+// the id.
 type lostTicket struct {
 	id  ticket.ID
 	why error
@@ -222,7 +224,7 @@ func (r *recall) count(found *againFound, tickets []keptTicket, reply []any) {
 	}
 	for i := range tickets {
 		older := ticket.Revision(0)
-		tickets[i].status = 0 // this daemon had applied it before, where the reply has none
+		tickets[i].status = 0 // without a status in the reply: this daemon had applied the changes before
 		if i+1 < len(reply) {
 			tickets[i].status, older = againStatus(reply[i+1])
 		}
@@ -240,7 +242,7 @@ func (r *recall) count(found *againFound, tickets []keptTicket, reply []any) {
 			_ = r.foreign(tickets[i].id) // reported
 			found.lost = append(found.lost, lostTicket{id: tickets[i].id})
 		case againTaken:
-			if older == 0 { // a create, whose id another ticket has
+			if older == 0 { // a create whose id belongs to another ticket
 				found.lost = append(found.lost, lostTicket{id: tickets[i].id})
 			}
 		case againStray:
@@ -251,7 +253,8 @@ func (r *recall) count(found *againFound, tickets []keptTicket, reply []any) {
 
 var errNoAside = errors.New("there is no other place for them")
 
-// setAside keeps what was acknowledged of a ticket before the one that has its id was created. What was merged stays so.
+// setAside keeps the acknowledged changes of a ticket from before the ticket with the same id was created. Merged changes stay
+// merged.
 func (r *recall) setAside(t *keptTicket, created ticket.Revision) error {
 	if r.opts.Aside == nil {
 		return errNoAside
@@ -270,7 +273,7 @@ func (r *recall) setAside(t *keptTicket, created ticket.Revision) error {
 	return r.opts.Aside(&m, time.UnixMicro(int64(at)))
 }
 
-// againStatus reads what again.lua says of one ticket.
+// againStatus reads the status of one ticket in a reply of again.lua.
 func againStatus(reply any) (status int64, older ticket.Revision) {
 	text, is := reply.(string)
 	if !is {
@@ -281,7 +284,7 @@ func againStatus(reply any) (status int64, older ticket.Revision) {
 	return status, older
 }
 
-// tellAgain says what applying again has come to, where that was more than nothing.
+// tellAgain logs the outcomes of applying again, except where no change was missing.
 func (r *recall) tellAgain(found *againFound) {
 	if found.back > 0 {
 		r.opts.Log.Warn().Int("tickets", found.back).
@@ -293,8 +296,8 @@ func (r *recall) tellAgain(found *againFound) {
 	}
 }
 
-// owing returns copies of up to n tickets of about so many bytes that have not been applied again, but for the first few, in the
-// order of their ids, and the generation to which that is to be done.
+// owing returns copies of up to n tickets of about so many bytes that have not been applied again, without the first few, in the
+// order of their ids, and the generation to which the tickets are to be applied.
 func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -332,7 +335,7 @@ func (k *kept) applied(tickets []keptTicket, generation int) {
 	}
 }
 
-// paid notes that nothing is owed any more, unless the partition was replaced meanwhile.
+// paid notes that no change is owed any more, unless the partition was replaced meanwhile.
 func (k *kept) paid(generation int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -341,7 +344,7 @@ func (k *kept) paid(generation int) {
 	}
 }
 
-// forget drops all that is kept of tickets.
+// forget drops all kept changes of tickets.
 func (k *kept) forget(ids []ticket.ID) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

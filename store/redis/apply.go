@@ -22,9 +22,9 @@ type writer struct {
 	fences       *fences
 	tickets      *tickets
 	reservations *reservations
-	combine      []*combiner // one per partition
+	combine      []*combiner // per partition
 
-	asked atomic.Int64 // for which value of former the sink was asked for its highest revision
+	asked atomic.Int64 // the value of former for which the sink was asked for its highest revision
 }
 
 func newWriter(r *recall, t *tickets) *writer {
@@ -52,7 +52,7 @@ const (
 	statusAbsent
 	statusReused
 	statusQuota
-	statusStray // the change met a hash which another program wrote
+	statusStray // the change met a hash of another program
 	statusUnsure
 	statusPredates
 )
@@ -60,11 +60,11 @@ const (
 // perOutcome is how many numbers apply.lua returns for a mutation.
 const perOutcome = 4
 
-// batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
+// batch is mutations of one partition for one script call: new mutations, or mutations that the journal replays.
 type batch struct {
 	mutations []store.Mutation
-	entries   []store.Entry // of the mutations, where they are replayed
-	// creates are the marks _d:_new of the tickets that were changed, of creates that the next place does not have yet; 0 for none.
+	entries   []store.Entry // of replayed mutations
+	// creates are the marks _d:_new of the changed tickets, of creates that the next place does not have yet; 0 for no mark.
 	creates []ticket.Revision
 }
 
@@ -76,8 +76,8 @@ func (w *writer) Apply(ctx context.Context, mutations []store.Mutation) ([]store
 	return w.applySeveral(ctx, mutations)
 }
 
-// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier
-// ones did is known all the same: the error is then that of each mutation whose outcome is not.
+// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, the outcomes of the
+// earlier calls stand: each mutation without an outcome gets the error.
 func (w *writer) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
 		return w.applyBatch(ctx, p, batch)
@@ -109,8 +109,8 @@ func (w *writer) applyBatch(ctx context.Context, p int, mutations []store.Mutati
 	return outcomes, nil
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
-// mutation whose hash cannot be taken over is the reason.
+// takeOverMet takes over the stray hashes that mutations have met, and makes the mutations afterwards. A mutation whose hash
+// cannot be taken over gets the reason as its outcome.
 func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
 	met := make(map[ticket.ID]error)
 	var again []int
@@ -145,8 +145,8 @@ func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutat
 	}
 }
 
-// send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
-// fence raised.
+// send calls the script. send tries again only after an answer that the script has made no change: Redis was emptied since, or
+// the fence was raised.
 func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	const tries = 3
 	epoch, err := w.epoch(ctx, p)
@@ -237,7 +237,7 @@ func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 		case !m.Kind.Creates():
 			since = m.Late(b.entries != nil)
 		case m.Accepted == store.Unreceived:
-			since = 0 // no ticket can be its own
+			since = 0 // no ticket can be the create's own
 		}
 		if args = append(args, int64(since)); since > 0 {
 			args = append(args, int64(m.RowBorn))
@@ -262,9 +262,9 @@ func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 	return append(args, time.Now().UnixMicro(), w.quota())
 }
 
-// proposed is the revision that a batch proposes for one of its mutations. One that a journal acknowledged before this process of
-// Redis served, as far as this store knows, arrives last wherever Redis may have gone back to: the sink may be ahead of the
-// acknowledged revision, by changes that Redis has lost and that concern other fields.
+// proposed is the revision that a batch proposes for a mutation. A mutation that a journal acknowledged before this process of
+// Redis served, as far as this store knows, arrives as the newest change, wherever Redis may have gone back to: the sink may be
+// ahead of the acknowledged revision, by changes that Redis has lost and that concern other fields.
 func (w *writer) proposed(b *batch, i int) ticket.Revision {
 	if b.entries != nil && int64(b.entries[i].Revision) <= w.former.Load() {
 		return w.opts.Clock.Propose()
@@ -277,7 +277,8 @@ func (w *writer) quota() int {
 	return (w.opts.MaxDirty + w.keys.partitions - 1) / w.keys.partitions
 }
 
-// required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
+// required is the revision that the ticket must have: 0 for any revision, and -1 for any revision of a ticket that the store
+// holds.
 func required(m *store.Mutation) int64 {
 	if m.IfRevision == 0 && m.MustExist {
 		return -1
@@ -285,7 +286,7 @@ func required(m *store.Mutation) int64 {
 	return int64(m.IfRevision)
 }
 
-// memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
+// memory is how long Redis remembers a mutation's request id, in ms; 0 without a request id.
 func memory(m *store.Mutation) int64 {
 	switch {
 	case m.RequestID == "":
@@ -297,10 +298,10 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-// errBehindTaken is for what was not replayed because it came behind a create whose id is taken, or may be.
+// errBehindTaken is the error of a mutation that was not replayed, behind a create whose id is taken or may be taken.
 var errBehindTaken = fmt.Errorf("behind a create whose id may be taken: %w", store.ErrUnavailable)
 
-// refusals are the errors of those statuses that always mean the same.
+// refusals are the errors of the statuses with one meaning.
 var refusals = map[int64]error{
 	statusDeleted:  store.ErrDeleted,
 	statusTaken:    store.ErrTaken,
@@ -351,5 +352,5 @@ func (w *writer) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	return outcomes, nil
 }
 
-// isFenced recognises the script's answer that a write carried an old mark, so that nothing was done.
+// isFenced recognises the script's answer that a write carried an old mark, and that the script has made no change.
 func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }

@@ -28,7 +28,7 @@ type queue struct {
 	raising sync.Mutex
 }
 
-// maxClaim is the most that one script call claims: Lua's unpack is bounded at about 8,000 values.
+// maxClaim bounds the tickets of one script call: Lua's unpack is bounded at about 8,000 values.
 const maxClaim = 1000
 
 // Claim implements [store.Queue].
@@ -47,7 +47,7 @@ func (q *queue) Claim(ctx context.Context, now time.Time, limit int, lease time.
 	return q.readClaims(ctx, ids, dues)
 }
 
-// lease takes up to n due tickets of a partition, and returns them with their due times.
+// lease takes up to n due tickets of a partition, and returns the tickets with their due times.
 func (q *queue) lease(
 	ctx context.Context, p int, now time.Time, n int, lease time.Duration,
 ) (ids []ticket.ID, dues []time.Time, err error) {
@@ -84,8 +84,8 @@ func (q *queue) ClaimIDs(
 	return q.readClaims(ctx, ids, dues)
 }
 
-// readClaims reads what changed in the claimed tickets. Those that turn out to be clean or gone leave the index, and so do
-// those whose keys hold something else by now: nothing of them is left that could be saved.
+// readClaims reads the pending changes of claimed tickets. A ticket that turns out to be clean or gone leaves the index, and so
+// does a ticket whose key holds no hash any more: no change of the ticket is left to save.
 func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Time) ([]store.Claim, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -101,7 +101,7 @@ func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	var stale []store.Receipt
 	for i, hash := range hashes {
 		if hash == nil {
-			_ = q.foreign(ids[i]) // reported; it is no matter of the other tickets'
+			_ = q.foreign(ids[i]) // reported; the other tickets are claimed
 		}
 		c := claim(ids[i], hash, ticket.Revision(q.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
@@ -147,7 +147,7 @@ func (q *queue) changes(ctx context.Context, ids []ticket.ID) ([]map[string]stri
 	return hashes, nil
 }
 
-// pairs makes a map of a list of names and values; nil of anything else.
+// pairs makes a map of a list of names and values, and nil of any other reply.
 func pairs(reply any) map[string]string {
 	list, is := reply.([]any)
 	if !is {
@@ -175,8 +175,8 @@ func (q *queue) rest(ctx context.Context, c *store.Claim) (fields ticket.Fields,
 	return fields, r.Full && !r.Deleted && r.Revision >= c.Newest, nil
 }
 
-// claim takes what changed out of a hash. Of changes from before line, which this Redis may have gone back to, only the oldest
-// are taken.
+// claim returns the pending changes of a hash. Of changes from before line, to which this Redis may have gone back, claim returns
+// the oldest alone.
 func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Claim {
 	c := store.Claim{
 		ID: id, Revision: revision(hash[fieldRevision]), Created: revision(hash[markPrefix+fieldNew]),
@@ -196,7 +196,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		case !marked, revision(hash[name]) < moot:
 		case field == fieldGone:
 			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
-		case strings.HasPrefix(field, reserved): // another program's: no ticket has such a field
+		case strings.HasPrefix(field, reserved): // another program wrote the mark: no ticket has such a field
 		default:
 			value := ticket.Null
 			if text, set := hash[field]; set {
@@ -214,7 +214,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	return c
 }
 
-// confirmed says whether a hash holds fields that have not changed since they were flushed or read, or the whole ticket.
+// confirmed says that a hash holds the whole ticket, or fields without pending changes.
 func confirmed(hash map[string]string) bool {
 	if hash[fieldFull] != "" || hash[fieldClean] != "" {
 		return true
@@ -227,11 +227,11 @@ func confirmed(hash map[string]string) bool {
 	return false
 }
 
-// mootBefore returns the revision of a deletion that waits, 0 without one. What an earlier version left beside it, changed
-// before, is not to arrive any more.
+// mootBefore returns the revision of a pending deletion, 0 without a deletion. Earlier versions left changes from before the
+// deletion in the hash: these changes must not arrive any more.
 func mootBefore(hash map[string]string) ticket.Revision { return revision(hash[markPrefix+fieldGone]) }
 
-// oldestChange returns the lowest revision among the marks of what changed; 0 if there are no marks.
+// oldestChange returns the lowest revision among the marks of pending changes; 0 without marks.
 func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
 	moot := mootBefore(hash)
@@ -244,7 +244,7 @@ func oldestChange(hash map[string]string) ticket.Revision {
 	return oldest
 }
 
-// score reads a due time as the index keeps it.
+// score reads a due time of the index.
 func score(s string) time.Time {
 	ms, err := strconv.ParseFloat(s, 64)
 	if err != nil {
@@ -253,9 +253,9 @@ func score(s string) time.Time {
 	return time.UnixMilli(int64(ms))
 }
 
-// claimSeveral is Claim where there are several partitions: the earliest due times of all of them come first, in rounds, until
-// the limit is reached or nothing more is due. Partitions that do not answer are passed over; that is an error where
-// nothing was claimed for it.
+// claimSeveral is Claim on several partitions: claimSeveral takes the earliest due times of all partitions, in rounds, until the
+// limit is reached or no further ticket is due. claimSeveral passes over a partition that does not answer, and returns the error
+// where the claim is empty.
 func (q *queue) claimSeveral(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
 	var claims []store.Claim
 	for len(claims) < limit {
@@ -278,8 +278,8 @@ func (q *queue) claimSeveral(ctx context.Context, now time.Time, limit int, leas
 	return claims, nil
 }
 
-// earliest says how many tickets of which partition are the next limit that are due, or fewer where that takes another look. It
-// looks at twice the share of each partition: more would be read in vain where tickets are spread as ids are.
+// earliest counts, per partition, the next limit tickets that are due, or fewer where the rest takes another look. earliest looks
+// at twice the share of each partition: ids are spread evenly, so more tickets would be read in vain.
 func (q *queue) earliest(ctx context.Context, now time.Time, limit int) (counts map[int][]int, err error) {
 	const spare = 8
 	share := 2*limit/q.keys.partitions + spare
@@ -299,9 +299,9 @@ func (q *queue) earliest(ctx context.Context, now time.Time, limit int) (counts 
 		partition int
 	}
 	var all []due
-	known := float64(millis(now)) // up to when everything that is due has been seen
+	known := float64(millis(now)) // all tickets that are due up to here have been seen
 	for p, command := range commands {
-		found := command.Val() // none where the partition does not answer
+		found := command.Val() // empty where the partition does not answer
 		for _, z := range found {
 			all = append(all, due{z.Score, p})
 		}
@@ -320,7 +320,7 @@ func (q *queue) earliest(ctx context.Context, now time.Time, limit int) (counts 
 	return counts, link.Wrap("claim", err)
 }
 
-// claimCounts leases so many tickets of each partition as it has indexes, and reads them.
+// claimCounts leases as many tickets of each partition as the partition has indexes, and reads the tickets.
 func (q *queue) claimCounts(
 	ctx context.Context, counts map[int][]int, now time.Time, lease time.Duration,
 ) ([]store.Claim, error) {
@@ -345,11 +345,11 @@ func (q *queue) claimCounts(
 	return claims, err
 }
 
-// A ticket that waits has no expiry, and nothing of ticketd's deletes its hash without its entry in the index. So where a claimed
-// ticket has an entry and no hash, another program has deleted the hash or given it an expiry. What this daemon has acknowledged
-// lately of the ticket is written again, as after a fail-over; the rest is lost, and is reported.
+// A dirty ticket has no expiry, and ticketd never deletes the hash without the entry in the index. So where a claimed ticket has
+// an entry and no hash, another program has deleted the hash or given the hash an expiry. The daemon writes its latest
+// acknowledged changes of the ticket again, as after a fail-over; the other changes are lost, and the loss is reported.
 
-// withVanished puts what is brought back into the place of hashes that another program has deleted.
+// withVanished replaces the hashes that another program has deleted by the hashes that are written again.
 func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[string]string) error {
 	var empty []ticket.ID
 	for i, hash := range hashes {
@@ -366,7 +366,7 @@ func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	}
 	var vanished []ticket.ID
 	for i, id := range empty {
-		if indexed[i] { // or its last changes were acked since the claim
+		if indexed[i] { // else the last changes were acked since the claim
 			vanished = append(vanished, id)
 		}
 	}
@@ -389,7 +389,7 @@ func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	return nil
 }
 
-// Indexed tells for each ticket whether one of the indexes names it.
+// Indexed tells for each ticket whether an index names the ticket.
 func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 	type pair struct{ dirty, dead *goredis.FloatCmd }
 	commands := make([]pair, len(ids))
@@ -411,12 +411,12 @@ func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
 	return indexed, nil
 }
 
-// withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
+// withoutOwed leaves out tickets with changes that could not be applied again yet: the leases of these tickets run out.
 func (q *queue) withoutOwed(claims []store.Claim) []store.Claim {
 	return slices.DeleteFunc(claims, func(c store.Claim) bool { return q.recall.kept[q.keys.partition(c.ID)].owes(c.ID) })
 }
 
-// claimableOf does what comes before a claim of tickets.
+// claimableOf prepares the claim of tickets.
 func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
 	for _, p := range q.partitionsOf(ids) {
 		if err := q.recall.claimable(ctx, p); err != nil {
@@ -425,13 +425,13 @@ func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
 	}
 	for _, id := range ids {
 		if q.recall.kept[q.keys.partition(id)].owes(id) {
-			return errNoRoom // to leave the ticket out would say that it is clean
+			return errNoRoom // a claim without the ticket would say that the ticket is clean
 		}
 	}
 	return nil
 }
 
-// bringBack applies again what this daemon keeps of tickets.
+// bringBack applies again the changes of tickets that this daemon keeps.
 func (q *queue) bringBack(ctx context.Context, ids []ticket.ID) error {
 	for p, indexes := range q.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 		epoch := q.knownEpoch(p)
@@ -455,7 +455,7 @@ func (q *queue) bringBack(ctx context.Context, ids []ticket.ID) error {
 	return nil
 }
 
-// copyOf returns a copy of what is kept of a ticket.
+// copyOf returns a copy of a kept ticket.
 func (k *kept) copyOf(id ticket.ID) (c keptTicket, there bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

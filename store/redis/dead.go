@@ -20,8 +20,8 @@ type deadLetters struct {
 	tickets *tickets
 }
 
-// Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time:
-// letters are exceptions that somebody looks at, not a queue that is worked on.
+// Letters implements [store.DeadLetters]. Letters reads the ids of all dead letters, as the index is sorted by time: dead letters
+// are few, and an operator reads them.
 func (d *deadLetters) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
 	ids, err := d.deadIDs(ctx, after)
 	if err != nil {
@@ -63,7 +63,7 @@ func (d *deadLetters) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID
 	return ids, nil
 }
 
-// readLetter reads a dead letter out of its ticket's hash; false where a write has revived the ticket since.
+// readLetter reads a dead letter from the ticket's hash; false where a write has revived the ticket since.
 func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 	text, dead := hash[fieldDead]
 	if !dead {
@@ -107,7 +107,7 @@ func (d *deadLetters) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	return dropped, nil
 }
 
-// forgetKept forgets what is kept of tickets that were given up.
+// forgetKept forgets the kept changes of tickets that were given up.
 func (d *deadLetters) forgetKept(p int, ids []ticket.ID, indexes []int) {
 	of := make([]ticket.ID, len(indexes))
 	for i, at := range indexes {

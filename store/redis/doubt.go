@@ -13,13 +13,13 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// A Redis that was restarted or failed over may hold clean copies from before the sink's rows. Until [Store.Reconcile] has
-// forgotten them, which takes a scan and the other daemons, the partition is in doubt: the process that serves it (line in the
-// meta hash, noted by again.lua before anything else is sent) is another than the one that was reconciled last (run). In doubt a
-// clean field counts as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the ticket
-// since (_line).
+// A Redis that was restarted or failed over may hold clean copies from before the sink's rows. [Store.Reconcile] forgets the
+// copies, which takes a scan and the other daemons. Until then the partition is in doubt: the process that serves the partition
+// (line in the meta hash, noted by again.lua before any other command) is not the process that was reconciled last (run). In
+// doubt a clean field counts as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the
+// ticket since (_line).
 
-// doubted returns the lines of those partitions that are in doubt, as far as this daemon has noticed a change of process.
+// doubted returns the lines of the partitions in doubt, as far as this daemon has noticed a change of process.
 func (r *recall) doubted(ctx context.Context, ids []ticket.ID) (map[int]string, error) {
 	var lines map[int]string
 	for _, p := range r.partitionsOf(ids) {
@@ -53,7 +53,7 @@ func (k *kept) doubted() (generation int, doubt bool) {
 	return k.generation, k.doubt
 }
 
-// trusted notes that nothing is in doubt, unless the partition was replaced meanwhile.
+// trusted notes that no copy is in doubt, unless the partition was replaced meanwhile.
 func (k *kept) trusted(generation int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -62,14 +62,14 @@ func (k *kept) trusted(generation int) {
 	}
 }
 
-// Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart
-// it may hold an older state than the sink, and a clean copy that is older would be read until it expires. It says how
-// many it dropped; none where Redis is the same. Dirty tickets stay and are due at once; the sink's revision guard and
-// the ack sort out which of them are older.
+// Reconcile forgets all clean copies when Redis is another process than the last time: after a fail-over or a restart Redis may
+// hold an older state than the sink, and readers would see an older clean copy until the copy expires. dropped counts the copies;
+// 0 where Redis is the same process. Dirty tickets stay and are due at once; the sink's revision guard and the ack sort out older
+// changes.
 func (r *recall) Reconcile(ctx context.Context) (dropped int, err error) {
-	runs := make(map[*goredis.Client]string) // what is known of a cluster's masters
+	runs := make(map[*goredis.Client]string) // of a cluster's masters
 	changed := make(map[int]string)          // the new process of a partition
-	replaced := make(map[int]bool)           // where that is another one than before
+	replaced := make(map[int]bool)           // where a process was known before
 	for p := range r.keys.partitions {
 		run, err := r.runOf(ctx, p, runs)
 		if err != nil {
@@ -91,7 +91,7 @@ func (r *recall) Reconcile(ctx context.Context) (dropped int, err error) {
 	}
 	if slices.Contains(slices.Collect(maps.Values(replaced)), true) {
 		r.NewLine()
-		for p := range changed { // what a daemon applies again is compared with the clean copies
+		for p := range changed { // the changes that a daemon applies again are compared with the clean copies
 			if err := r.claimable(ctx, p); err != nil {
 				return 0, err
 			}
@@ -108,8 +108,8 @@ func (r *recall) Reconcile(ctx context.Context) (dropped int, err error) {
 	return dropped, nil
 }
 
-// runOf asks the master of a partition which process it is. It is empty where a cluster's client takes something for the master
-// that is a replica by now: it is told later.
+// runOf asks the master of a partition for its process. The result is empty where a cluster's client takes a replica for the
+// master: a later call returns the process.
 func (r *recall) runOf(ctx context.Context, p int, known map[*goredis.Client]string) (string, error) {
 	cluster, several := r.client.(*goredis.ClusterClient)
 	if !several {

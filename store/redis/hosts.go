@@ -12,14 +12,15 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// A row's revision says that all changes up to it are in the row, and the next place refuses what is below. So after a fail-over
-// nothing is claimed before every daemon has applied again what it keeps: a change that another daemon brings later, under its
-// older revision, would be refused. Each daemon notes in the meta hash to which process it has done so (again.lua).
+// A row's revision says that all changes up to that revision are in the row, and the next place refuses lower revisions. So after
+// a fail-over a claim waits until every daemon has applied its kept changes again: a change that another daemon applies later,
+// under an older revision, would be refused. Each daemon notes in the meta hash the process to which the daemon has applied its
+// changes (again.lua).
 
 const (
-	// hostGrace is how long claims wait for a daemon that does not come. One that comes later may find its lost changes refused.
+	// hostGrace is how long claims wait for a daemon. The next place may refuse the changes of a daemon that comes later.
 	hostGrace = 5 * time.Second
-	// hostPoll is how often they look.
+	// hostPoll is the pause between two looks.
 	hostPoll = 20 * time.Millisecond
 )
 
@@ -28,7 +29,7 @@ const (
 	hostPrefix = "host:"
 )
 
-// settle waits until all daemons that share the keys of a partition have applied again what they keep, or have had the time.
+// settle waits until all daemons that share the keys of a partition have applied their kept changes again, or have had the time.
 func (r *recall) settle(ctx context.Context, p int) error {
 	if r.fences.host() == "" || r.kept[p].isSettled() {
 		return nil
@@ -48,7 +49,8 @@ func (r *recall) settle(ctx context.Context, p int) error {
 	}
 }
 
-// lookForHosts says whether a partition is settled. A daemon that has had the time is forgotten: it is known again when it comes.
+// lookForHosts says whether a partition is settled. lookForHosts forgets a daemon that has had the time; the daemon is known
+// again when the daemon comes.
 func (r *recall) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
 	k := r.kept[p]
 	generation, _ := k.sending()
@@ -84,15 +86,16 @@ func toArgs(list []string) []any {
 	return args
 }
 
-// claimable does what comes before a claim of a partition.
+// claimable prepares a claim of a partition.
 func (r *recall) claimable(ctx context.Context, p int) error {
-	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over what is owed
+	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over owed changes
 		return err
 	}
 	return r.settle(ctx, p)
 }
 
-// Leave notes that this daemon ends, so that no other waits for it. Where that fails they wait once, for some seconds.
+// Leave notes that this daemon ends, so that no other daemon waits. Where Leave fails, the other daemons wait once, for some
+// seconds.
 func (r *recall) Leave(ctx context.Context) error {
 	if r.fences.host() == "" {
 		return nil

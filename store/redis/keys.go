@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// keys makes the names of every Redis key. All keys of one partition share a cluster slot through the partition's hash tag, so
+// keys makes the name of every Redis key. All keys of one partition share a cluster slot through the partition's hash tag, so
 // that one script may touch a ticket and its index. Standalone and Sentinel are a single partition without a tag.
 type keys struct {
 	prefix     string
@@ -22,13 +22,13 @@ func (k keys) partition(id ticket.ID) int { return id.Partition(k.partitions) }
 
 func (k keys) base(partition int) string { return link.Base(k.prefix, k.partitions, partition) }
 
-// pattern is what SCAN is asked for: all keys of all partitions.
+// pattern is SCAN's pattern for all keys of all partitions.
 func (k keys) pattern() string {
 	base := link.CommonBase(k.prefix, k.partitions)
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(base) + "*"
 }
 
-// ticketID finds the ticket whose hash has that name. Keys under the same base that are no tickets have no number for a name.
+// ticketID returns the ticket whose hash has a name. The name of any other key under the same base does not end in a number.
 func (k keys) ticketID(name string) (ticket.ID, bool) {
 	id, err := ticket.ParseID(name[strings.LastIndexByte(name, ':')+1:])
 	return id, err == nil && k.ticket(id) == name
@@ -45,7 +45,7 @@ func (k keys) dead(partition int) string { return k.base(partition) + "dead" }
 func (k keys) meta(partition int) string { return k.base(partition) + "meta" }
 
 // graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by
-// default (set-max-intset-entries), where an id takes 2 to 8 bytes.
+// default (set-max-intset-entries): an id takes 2 to 8 bytes.
 func (k keys) graves(id ticket.ID) string {
 	bucket := int64(id) / (graves.Bucket * int64(k.partitions))
 	return k.base(k.partition(id)) + "gone:" + strconv.FormatInt(bucket, 10)
@@ -55,9 +55,9 @@ func (k keys) request(partition int, requestID string) string {
 	return k.base(partition) + "req:" + requestID
 }
 
-// reservation is the keys that say which ticket a request id stands for, and for which request. They lie in a partition of their
-// own: that of the ticket is not known to who repeats a create, as a new id is proposed each time, nor to who uses the id for
-// another ticket.
+// reservation returns the keys that say which ticket and which request a request id stands for. The request id alone decides the
+// partition: a client that repeats a create proposes a new ticket id each time, and a client may use the request id for another
+// ticket, so neither knows the ticket's partition.
 func (k keys) reservation(requestID string) (partition int, names []string) {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(requestID))                 // never fails

@@ -14,16 +14,16 @@ import (
 
 // Owner is the table to which a site's keys belong.
 type Owner struct {
-	// Identity is the table's.
+	// Identity identifies the table.
 	Identity string
-	// Former is the name by which earlier versions knew it: keys of that owner are taken over. Empty for none.
+	// Former is the name of the table in earlier versions: keys of that owner are taken over. Empty without such a name.
 	Former string
 }
 
 // ownerField is the field of the meta hash that names the owner.
 const ownerField = "owner"
 
-// Keys are the keys of a site, for commands that find out or change to which table they belong.
+// Keys are the keys of a site, for commands that read or change the owner of the keys.
 type Keys struct {
 	client goredis.UniversalClient
 	keys   keys
@@ -34,8 +34,8 @@ func NewKeys(client goredis.UniversalClient, prefix string, cluster bool) *Keys 
 	return &Keys{client: client, keys: keys{prefix: prefix, partitions: link.Partitions(cluster)}}
 }
 
-// Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty while
-// they belong to no table.
+// Owner returns the identity of the table to which the keys belong, or the table's name where an earlier version has written the
+// name; empty while the keys belong to no table.
 func (k *Keys) Owner(ctx context.Context) (string, error) {
 	for p := range k.keys.partitions {
 		owner, err := k.client.HGet(ctx, k.keys.meta(p), ownerField).Result()
@@ -49,7 +49,7 @@ func (k *Keys) Owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// Reserve gives them to a table if they belong to no table yet, and returns to which they belong then.
+// Reserve gives the keys to a table if the keys belong to no table yet, and returns the owner.
 func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err error) {
 	for p := range k.keys.partitions {
 		meta := k.keys.meta(p)
@@ -63,7 +63,7 @@ func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err 
 	return owner, nil
 }
 
-// Adopt gives them to a table whoever they belonged to, with all that waits in them.
+// Adopt gives the keys, with all pending changes, to a table, whoever the owner was.
 func (k *Keys) Adopt(ctx context.Context, identity string) error {
 	for p := range k.keys.partitions {
 		if err := adoptScript.Run(ctx, k.client, []string{k.keys.meta(p)}, identity, rand.Text()).Err(); err != nil {
@@ -73,11 +73,11 @@ func (k *Keys) Adopt(ctx context.Context, identity string) error {
 	return nil
 }
 
-// metaPattern is what SCAN is asked for: the meta hashes of all sites; each name begins with its site's prefix.
+// metaPattern is SCAN's pattern for the meta hashes of all sites; each name begins with the site's prefix.
 const metaPattern = "*ticket:meta"
 
-// Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. It reads the names of all
-// keys, as no place lists the prefixes that sites have chosen.
+// Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. Prefixes reads the names of
+// all keys, as no place lists the prefixes that sites have chosen.
 func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	const perCall = 5000
 	var prefixes []string
@@ -92,5 +92,5 @@ func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, er
 	return prefixes, link.Wrap("look for sites' keys", names.Err())
 }
 
-// Prefix is what their names begin with.
+// Prefix is the beginning of all names of the keys in the first partition.
 func (k *Keys) Prefix() string { return k.keys.base(0) }

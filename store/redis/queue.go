@@ -14,9 +14,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// raise makes good for a floor that could not be asked when Redis was found empty, as soon as the sink answers: it is tried
-// before every claim, so before anything of this filling is brought to the sink. Until then the clocks alone keep revisions
-// growing. What fails is tried again at the next claim.
+// raise makes up for a floor that the sink did not tell when Redis was found empty. raise tries before every claim, so before any
+// change of this filling goes to the sink. Until the sink answers, the clocks alone keep revisions growing. After a failure the
+// next claim tries again.
 func (q *queue) raise(ctx context.Context) {
 	if !q.floorless.Load() || !q.raising.TryLock() {
 		return
@@ -35,7 +35,7 @@ func (q *queue) raise(ctx context.Context) {
 	}
 }
 
-// raiseTo raises first the revisions to come and then those of what waits.
+// raiseTo raises first the revisions to come and then the revisions of pending changes.
 func (q *queue) raiseTo(ctx context.Context, floor ticket.Revision) error {
 	run := func(p int, ids []ticket.ID, last bool) error {
 		names := []string{q.keys.meta(p)}
@@ -122,7 +122,7 @@ func (q *queue) dueAt(ctx context.Context, options []any, n int, of func(i int) 
 	return firstErr(q.runPiped(ctx, dueScript, calls))
 }
 
-// letter is a dead letter as the hash keeps it.
+// letter is a dead letter as the hash holds the letter.
 type letter struct {
 	Revision ticket.Revision `json:"revision"`
 	Code     int             `json:"code"`
@@ -177,11 +177,11 @@ func (q *queue) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	return slices.Compact(ids), nil
 }
 
-// sample is how many of the tickets that are due first are asked since when they are dirty: under every strategy the oldest
-// change is among the first due, but for those under a lease.
+// sample is how many of the tickets with the earliest due times are asked since when they are dirty. Under every strategy the
+// oldest change is among the first due, except changes under a lease.
 const sample = 16
 
-// Backlog implements [store.Queue]. Where a partition does not answer, the others are counted all the same.
+// Backlog implements [store.Queue]. Where a partition does not answer, Backlog counts the other partitions.
 func (q *queue) Backlog(ctx context.Context) (store.Backlog, error) {
 	n := q.keys.partitions
 	dirty, dead, first := make([]*goredis.IntCmd, n), make([]*goredis.IntCmd, n), make([]*goredis.ZSliceCmd, n)
@@ -250,7 +250,7 @@ func (q *queue) oldest(ctx context.Context, members []goredis.Z) (time.Time, err
 	return oldest, nil
 }
 
-// earlier returns the earlier of two times, where zero means none.
+// earlier returns the earlier of two times; a zero time counts as no time.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b

@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Replay makes mutations that were accepted by the journal of [Options.Journal], in their order, passing over those whose
-// sequence number has been seen, and returns one outcome for each. The same call may be repeated after an error. At most
-// one Replay runs at a time.
+// Replay makes mutations that the journal of [Options.Journal] accepted, in their order, and returns one outcome for each. Replay
+// passes over sequence numbers that Redis has seen, so that a caller may repeat the same call after an error. At most one Replay
+// runs at a time.
 func (w *writer) Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error) {
 	w.askFloor(ctx, entries)
 	outcomes := make([]store.Outcome, len(entries))
@@ -46,19 +46,20 @@ func (w *writer) Replay(ctx context.Context, entries []store.Entry) ([]store.Out
 	return outcomes, nil
 }
 
-// ofOneChange says that an answer may be about one of the changes that were sent together.
+// ofOneChange says that an answer may be about a single change of a batch.
 func ofOneChange(err error) bool {
 	answer, answered := errors.AsType[goredis.Error](err)
 	return answered && (link.IsForeign(answer) || link.IsRefusal(answer))
 }
 
-// endsReplay says that a replay has come to a create whose id is taken, or may be, so that nothing behind it is made.
+// endsReplay says that a replay has come to a create whose id is taken, or may be taken, so that the script has made no later
+// change.
 func endsReplay(err error) bool {
 	return errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrUnsure) || errors.Is(err, errBehindTaken)
 }
 
-// oneByOne replays what Redis refuses though it works: it does not take one of the changes, which must not hold up the others.
-// What has arrived is passed over when the same call is repeated.
+// oneByOne replays a batch that Redis refuses although Redis works: Redis refuses a single change, which must not hold up the
+// other changes. A repetition of the call passes over the changes that have arrived.
 func (w *writer) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, 0, len(b.mutations))
 	for i := range b.mutations {
@@ -79,7 +80,7 @@ func (w *writer) oneByOne(ctx context.Context, p int, b *batch) ([]store.Outcome
 	return outcomes, nil
 }
 
-// askFloor has the clock know the sink's highest revision before such entries are replayed, once for each process of Redis:
+// askFloor makes the clock observe the sink's highest revision before such entries are replayed, once for each process of Redis:
 // another host's clock may be ahead. Where the sink does not answer, the clocks decide.
 func (w *writer) askFloor(ctx context.Context, entries []store.Entry) {
 	former := w.former.Load()

@@ -19,11 +19,11 @@ type reservations struct {
 	recall *recall
 }
 
-// A request id is remembered in the partition of its ticket, by the script that changes the ticket. Where there are several
-// partitions, two kinds of requests would not find it there: a create that is repeated, which proposes a new id, likely to be of
-// another partition; and a request for another ticket under an id that somebody chose. The ids of both are first tied to a ticket
-// and a digest in a partition that the id alone decides: the reservation. An id that a client made up for one call, which is
-// remembered for less than a day, cannot be used for another ticket, so that a set under it costs no second round trip.
+// The script that changes a ticket remembers the request id in the partition of the ticket. With several partitions, two kinds of
+// requests would not find the id in that partition: a repeated create, which proposes a new ticket id, likely of another
+// partition; and a request for another ticket under an id that a user chose. Such a request id is first tied to a ticket and a
+// digest in a partition that the request id alone decides: the reservation. A client uses a generated id, which is remembered for
+// less than a day, for one ticket alone, so that a set under such an id costs no second round trip.
 
 // hasReservation says whether a mutation's request id has a reservation.
 func hasReservation(m *store.Mutation) bool {
@@ -39,9 +39,10 @@ func allReserved(mutations []store.Mutation) (indexes []int) {
 	return indexes
 }
 
-// reserve settles for which ticket a request stands: a repeated create is then made under the id of the first, which does no
-// harm. A daemon that dies in between leaves a ticket id that the repetition uses. It returns the mutations with those ids, and
-// an error if the id belongs to another request, or if Redis does not say to which.
+// reserve settles for which ticket a request stands: a repeated create is then made under the ticket id of the first create,
+// which does no harm. A daemon that dies in between leaves a ticket id that the repetition uses. reserve returns the mutations
+// with these ticket ids, and an error for a mutation whose request id belongs to another request, or whose reservation Redis does
+// not tell.
 func (r *reservations) reserve(ctx context.Context, mutations []store.Mutation) ([]store.Mutation, []error) {
 	errs := make([]error, len(mutations))
 	indexes := allReserved(mutations)
@@ -71,7 +72,7 @@ func (r *reservations) reserve(ctx context.Context, mutations []store.Mutation) 
 	return mutations, errs
 }
 
-// keepReservations keeps those of requests that were done for a fail-over.
+// keepReservations keeps the reservations of successful requests for a fail-over.
 func (r *reservations) keepReservations(mutations []store.Mutation, outcomes []store.Outcome) {
 	now := time.Now()
 	for _, at := range allReserved(mutations) {
@@ -92,9 +93,9 @@ func (r *reservations) keepReservation(now time.Time, m *store.Mutation) {
 	})
 }
 
-// release takes back the reservations of requests that were refused: they have changed nothing, so their ids may be used for
-// another request, or, of a create whose id was taken, with another ticket id. Where that fails, such a create has that error,
-// and another request's id is bound until it is forgotten.
+// release takes back the reservations of refused requests: a refused request has changed no ticket, so another request may use
+// the request id, or, of a create whose ticket id was taken, the same request with another ticket id. Where release fails, such a
+// create has that error, and the request id of any other request is bound until Redis forgets the id.
 func (r *reservations) release(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	var refused []int
 	for _, at := range allReserved(mutations) {
@@ -113,8 +114,8 @@ func (r *reservations) release(ctx context.Context, mutations []store.Mutation, 
 	}
 }
 
-// recordReserved ties the request ids of replayed mutations to the tickets that they changed. Those of creates must be tied; the
-// others need not wait for a partition that is away and not theirs: their ids are known where their tickets are.
+// recordReserved ties the request ids of replayed mutations to the changed tickets. The request id of a create must be tied. Any
+// other request need not wait for a partition that is away: the request id is known in the partition of the ticket.
 func (r *reservations) recordReserved(ctx context.Context, mutations []store.Mutation) error {
 	indexes := allReserved(mutations)
 	if r.keys.partitions == 1 || len(indexes) == 0 {
@@ -131,7 +132,7 @@ func (r *reservations) recordReserved(ctx context.Context, mutations []store.Mut
 	return nil
 }
 
-// reservations are the calls of a script on the reservations of some of the mutations.
+// reservations returns the calls of a script on the reservations of some of the mutations.
 func (r *reservations) reservations(mutations []store.Mutation, indexes []int) []guardedCall {
 	calls := make([]guardedCall, len(indexes))
 	for i, at := range indexes {
@@ -142,8 +143,8 @@ func (r *reservations) reservations(mutations []store.Mutation, indexes []int) [
 	return calls
 }
 
-// applySeveral is Apply where there are several partitions. Each of them takes its mutations or fails alone, so every error is in
-// the outcomes.
+// applySeveral is Apply on several partitions. Each partition makes its mutations or fails alone, so the outcomes carry every
+// error.
 func (w *writer) applySeveral(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, len(mutations))
 	mutations, refused := w.reservations.reserve(ctx, mutations)
@@ -154,7 +155,7 @@ func (w *writer) applySeveral(ctx context.Context, mutations []store.Mutation) (
 			groups[p] = append(groups[p], i)
 		}
 	}
-	_ = w.each(groups, func(p int, indexes []int) error { // every error is in its outcomes
+	_ = w.each(groups, func(p int, indexes []int) error { // the outcomes carry every error
 		part := make([]store.Mutation, len(indexes))
 		for i, at := range indexes {
 			part[i] = mutations[at]
@@ -174,7 +175,7 @@ func (w *writer) applySeveral(ctx context.Context, mutations []store.Mutation) (
 	return outcomes, nil
 }
 
-// unsettled says that an error is not an answer about the mutation, but about the way to it.
+// unsettled says that an error is no answer about the mutation: the mutation may have been made.
 func unsettled(err error) bool {
 	var conflict *store.ConflictError
 	if err == nil || errors.As(err, &conflict) {

@@ -31,31 +31,31 @@ var (
 	asideScript = guarded(asideSource)
 )
 
-// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
-// no revision. Nothing was changed.
+// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as the hash
+// has no revision. The change was not made.
 var errStray = errors.New("the hash was written by another program")
 
-// ErrOlder means that a hash of another program is older than its ticket, as ticketd has written the ticket's row since.
+// ErrOlder means that a hash of another program is older than the ticket: ticketd has written the ticket's row since.
 var ErrOlder = errors.New("it is older than the ticket, which ticketd has brought to MySQL since")
 
 const (
 	// MaxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
-	// their marks. Whoever converts the hash refuses more.
+	// their marks. Options.Convert refuses more fields.
 	MaxStrayFields = 1000
-	// strayTries is how often a stray hash is read again that another program changed in between.
+	// strayTries bounds the reads of a stray hash that another program changes in between.
 	strayTries = 3
 )
 
-// isStray says whether a hash was written by another program.
+// isStray says that another program wrote a hash.
 func isStray(hash map[string]string) bool {
 	_, ours := hash[fieldRevision]
 	return len(hash) > 0 && !ours
 }
 
 // Unpack returns the fields of a stray hash, by name. PHP code that passes a list of names and values to phpredis 6 as one array
-// makes a hash with the fields 0, 1, 2, …: the even ones hold the names, the odd ones the values. Each such write begins at 0
-// again and overwrites the beginning of the list, so the first pair of a name is its newest; a field that stands under its own
-// name was set alone, later. What is no such pair stays under the name that it has.
+// makes a hash with the fields 0, 1, 2, …: the even fields hold the names, the odd fields the values. Each such write begins at 0
+// again and overwrites the beginning of the list, so the first pair of a name is the newest pair; a field under its own name was
+// set alone, later. A field that belongs to no such pair keeps its name.
 func Unpack(hash map[string]string) ticket.Fields {
 	named := make(map[string]string, len(hash))
 	taken := make(map[string]bool)
@@ -89,7 +89,7 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"0123456789-") == "" && strings.ContainsRune(letters, rune(s[0]))
 }
 
-// digest identifies the content of a hash, given the order of its names, as stray.lua computes it.
+// digest identifies the content of a hash, in the order of names, as stray.lua computes the digest.
 func digest(hash map[string]string, names []string) string {
 	sum := sha1.New() //nolint:gosec // see the import
 	for _, name := range names {
@@ -98,9 +98,9 @@ func digest(hash map[string]string, names []string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
-// its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
-// A hash with a value that the table refuses stays as it is, and so does one that is older than its ticket ([ErrOlder]).
+// TakeOver makes tickets of stray hashes: all fields of a hash become a pending change, and the key loses its expiry. TakeOver
+// returns one error per ticket, in their order: nil where the hash is a ticket now, was a ticket already, or is gone. A hash with
+// a value that the table refuses stays unchanged, and so does a hash that is older than its ticket ([ErrOlder]).
 func (w *writer) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	errs := make([]error, len(ids))
 	for i, id := range ids {
@@ -119,7 +119,8 @@ func (w *writer) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	return errs
 }
 
-// takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
+// takeOver takes over a hash. changed says that another program wrote to the hash in between, and that the hash was not taken
+// over.
 func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
 	hashes, err := w.tickets.hashes(ctx, []ticket.ID{id})
 	if err != nil {
@@ -146,7 +147,7 @@ func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err 
 	return revision < 0, nil
 }
 
-// strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
+// strayArgs are the script's arguments for a hash that was read and the fields that the hash becomes.
 func (w *writer) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
 	names := slices.Sorted(maps.Keys(hash))
 	args := []any{int64(id), int64(w.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
@@ -164,7 +165,7 @@ func (w *writer) strayArgs(id ticket.ID, hash map[string]string, fields ticket.F
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
-// makeWay takes over a stray hash that a change has met, or sets it aside where it is older than its ticket.
+// makeWay takes over a stray hash that a change has met, or sets the hash aside where the hash is older than its ticket.
 func (w *writer) makeWay(ctx context.Context, id ticket.ID) error {
 	err := w.TakeOver(ctx, []ticket.ID{id})[0]
 	if !errors.Is(err, ErrOlder) {
@@ -178,7 +179,8 @@ func (w *writer) makeWay(ctx context.Context, id ticket.ID) error {
 	return link.Wrap("set aside", err)
 }
 
-// Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
+// Strays calls f with the tickets under whose names stray hashes lie, in batches; see [Admin.TicketIDs] for tickets that Strays
+// may miss.
 func (t *tickets) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 	return t.scanKeys(ctx, t.keys.ticketID, func(ids []ticket.ID) error {
 		commands := make([]*goredis.BoolCmd, len(ids))
@@ -203,7 +205,7 @@ func (t *tickets) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 	})
 }
 
-// Asides counts the hashes that were set aside; see [Store.TicketIDs] for what it may miss.
+// Asides counts the hashes that were set aside; see [Admin.TicketIDs] for hashes that Asides may miss.
 func (t *tickets) Asides(ctx context.Context) (n int64, err error) {
 	err = t.scanKeys(ctx, t.keys.asideID, func(ids []ticket.ID) error {
 		n += int64(len(ids))
@@ -214,12 +216,12 @@ func (t *tickets) Asides(ctx context.Context) (n int64, err error) {
 
 const asideName = "aside:"
 
-// aside is the name under which another program's hash is kept that had the ticket's name and is older than the ticket.
+// aside is the new name of another program's hash that had the ticket's name and is older than the ticket.
 func (k keys) aside(id ticket.ID) string {
 	return k.base(k.partition(id)) + asideName + id.String()
 }
 
-// asideID finds the ticket whose hash was set aside under that name.
+// asideID returns the ticket whose hash was set aside under a name.
 func (k keys) asideID(name string) (ticket.ID, bool) {
 	id, err := ticket.ParseID(name[strings.LastIndexByte(name, ':')+1:])
 	return id, err == nil && k.aside(id) == name

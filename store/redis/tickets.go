@@ -13,15 +13,15 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// tickets reads what the hashes hold, and completes clean hashes.
+// tickets reads the hashes of tickets, and completes clean hashes.
 type tickets struct {
 	*site
 
 	recall *recall
 }
 
-// isOdd says that a ticket's hash has a revision that none can be: something else has written it. Believed, it would be the
-// least of all later revisions of the site.
+// isOdd says that a ticket's hash has an impossible revision, which another program has written. Later revisions of the site
+// would have to be above that revision.
 func isOdd(hash map[string]string) bool {
 	for name, value := range hash {
 		mark := strings.HasPrefix(name, markPrefix)
@@ -36,8 +36,8 @@ func isOdd(hash map[string]string) bool {
 	return false
 }
 
-// mend gives those of the tickets whose hashes are odd a revision above all others, as what they hold may wait for the sink, and
-// returns the hashes as they are then. One that cannot be mended now is left as it is: revision reads it as the lowest.
+// mend gives tickets with odd hashes a revision above all other revisions, as their fields may be pending, and returns the new
+// hashes. A hash that mend cannot change now stays as it is: revision reads its revision as the lowest.
 func (t *tickets) mend(ctx context.Context, ids []ticket.ID, hashes []map[string]string) {
 	for i, hash := range hashes {
 		if !isOdd(hash) {
@@ -58,7 +58,7 @@ func (t *tickets) mend(ctx context.Context, ids []ticket.ID, hashes []map[string
 	}
 }
 
-// The reserved fields of a ticket's hash; doc.go says what they mean.
+// The reserved fields of a ticket's hash; doc.go explains each.
 const (
 	reserved      = "_"
 	fieldRevision = "_rev"
@@ -73,7 +73,7 @@ const (
 	markPrefix    = "_d:"
 )
 
-// records are what the hashes hold.
+// records makes records of hashes, and reports keys with no hash and hashes of another program.
 func (t *tickets) records(ids []ticket.ID, hashes []map[string]string) []store.Record {
 	records := make([]store.Record, len(ids))
 	for i, hash := range hashes {
@@ -88,8 +88,8 @@ func (t *tickets) records(ids []ticket.ID, hashes []map[string]string) []store.R
 	return records
 }
 
-// hashes reads whole tickets in one round trip. It is nil for a ticket whose key holds something else, and empty for one that is
-// not held.
+// hashes reads whole tickets in one round trip. The map is nil for a ticket whose key holds no hash, and empty for a ticket that
+// the store does not hold.
 func (t *tickets) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
 	if err := t.read(ctx, t.partitionsOf(ids), func(pipe goredis.Pipeliner) {
@@ -142,7 +142,8 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 	return r
 }
 
-// revision reads a stored revision; what is no number counts as none, and what no revision can be as the lowest: see mend.
+// revision reads a stored revision. Text that is no number counts as no revision, and a number that no revision can be as the
+// lowest: see mend.
 func revision(s string) ticket.Revision {
 	r, err := ticket.ParseRevision(s)
 	if err != nil && strings.Trim(s, "0123456789") == "" && s != "" {
@@ -180,7 +181,7 @@ func (t *tickets) fillArgs(row *store.Record, base ticket.Revision) []any {
 
 // Bury implements [store.Tickets].
 func (t *tickets) Bury(ctx context.Context, ids []ticket.ID) error {
-	buckets := map[string]int{} // which of the calls is the bucket's
+	buckets := map[string]int{} // the index of a bucket's call
 	var calls []guardedCall
 	for _, id := range ids {
 		key := t.keys.graves(id)
@@ -195,7 +196,8 @@ func (t *tickets) Bury(ctx context.Context, ids []ticket.ID) error {
 	return link.Wrap("bury", firstErr(t.runPiped(ctx, buryScript, calls)))
 }
 
-// known is a ticket's hash without what is in doubt. Nothing is of a ticket whose create the sink does not have.
+// known returns a ticket's hash without the fields in doubt. No field is in doubt where the sink does not have the ticket's
+// create.
 func known(hash map[string]string) map[string]string {
 	if hash[markPrefix+fieldNew] != "" {
 		return hash
@@ -209,7 +211,7 @@ func known(hash map[string]string) map[string]string {
 	return hash
 }
 
-// Get implements [store.Tickets]: one round trip, and one more after a change of Redis' process.
+// Get implements [store.Tickets]: one round trip, and one more round trip after a change of Redis' process.
 func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	for {
 		before := t.generations(ids)
@@ -222,7 +224,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 			return nil, link.Wrap("get", err)
 		}
 		if t.generations(ids) != before {
-			continue // the answer may be of a process of which nothing was known
+			continue // the answer may come from a process that this daemon did not know yet
 		}
 		for i, hash := range hashes {
 			if line, doubt := lines[t.keys.partition(ids[i])]; doubt && !isStray(hash) && hash[fieldLine] != line {
@@ -230,7 +232,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 			}
 		}
 		records := t.records(ids, hashes)
-		for i := range records { // what waits may be older than what another daemon has still to apply again
+		for i := range records { // a pending change may be older than a change that another daemon has still to apply again
 			_, doubt := lines[t.keys.partition(ids[i])]
 			records[i].Behind = records[i].Behind || doubt && records[i].Dirty
 		}
@@ -238,7 +240,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 	}
 }
 
-// generations are those of the tickets' partitions, to notice a change of process in between.
+// generations sums the generations of the tickets' partitions, to notice a change of process in between.
 func (t *tickets) generations(ids []ticket.ID) (sum int) {
 	for _, p := range t.partitionsOf(ids) {
 		generation, _ := t.recall.kept[p].sending()

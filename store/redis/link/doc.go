@@ -11,9 +11,9 @@
 //
 // # What happens on failure
 //
-//	A command gets no answer       its partition is down: later commands fail at once with [store.ErrUnavailable], and one
+//	A command gets no answer       the partition is down: later commands fail at once with [store.ErrUnavailable], and one
 //	                               prober asks until the partition answers
-//	A partition comes and goes     it stays down for up to 2 s each time
+//	A partition comes and goes     the partition stays down for up to 2 s each time
 //	Redis refuses a command        the prober finds out whether Redis works; until then Redis counts as up or down as before
 //	Another process answers        each [TakeOver] callback runs before the first command is sent to that process
 //	A reply is beyond the bounds   the connection ends, and the partition is down

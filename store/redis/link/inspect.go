@@ -16,9 +16,9 @@ var processSource string
 
 var processScript = goredis.NewScript(processSource)
 
-// Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is
-// fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden; that INFO is
-// forbidden is one of the things to change.
+// Inspect returns the settings of this Redis that an operator should change, each with the reason and the fix; an empty list
+// where Redis can keep changes that MySQL does not have yet. Inspect needs INFO alone, so Inspect works where CONFIG is
+// forbidden; a forbidden INFO is one of the findings.
 func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	cluster, several := client.(*goredis.ClusterClient)
 	if !several {
@@ -50,7 +50,7 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 	return found, Wrap("inspect", err)
 }
 
-// inspect looks at one server.
+// inspect inspects one server.
 func inspect(ctx context.Context, client interface {
 	goredis.Cmdable
 	goredis.Scripter
@@ -72,8 +72,8 @@ func inspect(ctx context.Context, client interface {
 	return info, found, nil
 }
 
-// Nameless says, with the reason and the fix, that scripts cannot tell a server's process from another one, so that nothing is
-// applied again after a fail-over; empty where they can.
+// Nameless says, with the reason and the fix, that scripts cannot tell a server's process from another process, so that no change
+// is applied again after a fail-over; empty where scripts can.
 func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 	run, err := processScript.Run(ctx, client, nil).Text()
 	switch {
@@ -90,7 +90,7 @@ func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that " +
 	"Redis lost are not applied again; ACL SETUSER for ticketd's user: +info"
 
-// Info returns what a Redis says of itself, by the names that INFO has.
+// Info returns the values of INFO by their names.
 func Info(ctx context.Context, client goredis.UniversalClient) (map[string]string, error) {
 	text, err := client.Info(ctx).Result()
 	if err != nil {
