@@ -1,22 +1,22 @@
--- Notes that the next place has tickets up to a revision. The fields that changed after it stay dirty.
+-- Notes that the next place has tickets up to a revision. Fields with later changes stay dirty.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the partition's meta hash
 -- KEYS[4…] the tickets' hashes
 -- ARGV[1]  how long a clean ticket is kept, in ms
--- ARGV[2…] per ticket its id, the revision that the next place has, and 1 where that was ahead of what was brought, or 0
+-- ARGV[2…] per ticket the id, the next place's revision, and 1 where the next place was ahead of the flushed change, or 0
 --
 -- Returns how many of the tickets are clean now.
 --
--- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All that is held as clean is then in the
--- next place or was replaced there, so it is forgotten and read from there again.
+-- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All clean fields are then in the
+-- next place or were replaced there, so the script forgets the clean fields, and readers read the next place again.
 --
--- A key that holds something else, as another program uses its name, has nothing of the ticket left: it leaves both indexes. So does a
--- hash without _rev, which another program wrote: an expiry would end its only copy.
+-- A key that holds no hash, as another program uses the name, has no change of the ticket left: the ticket leaves both indexes.
+-- So does a hash without _rev, which another program wrote: an expiry would end the only copy of its data.
 --
--- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
--- tried with pcall.
+-- The writes that must succeed are commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the script tries
+-- the other writes with pcall.
 
 local clean, letters = { KEYS[1] }, { KEYS[2] }
 local highest = 0
@@ -26,7 +26,7 @@ local function sift(hash, arrived, ahead)
 	for f = 1, #hash, 2 do
 		local name, value = hash[f], hash[f + 1]
 		if string.sub(name, 1, 3) == '_d:' then
-			local changed = tonumber(value) or 0 -- no number is no change of ours
+			local changed = tonumber(value) or 0 -- ticketd writes no mark without a number
 			if changed <= arrived then
 				drop[#drop + 1] = name
 			else

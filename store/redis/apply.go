@@ -184,8 +184,9 @@ func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, er
 	return nil, err
 }
 
-// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over. Where the partition
-// was replaced meanwhile, the former process may have made the changes: they are applied again before a client gets an answer.
+// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over. Where the
+// partition was replaced meanwhile, the former process may have made the changes: they are applied again before a client gets an
+// answer.
 func (w *writer) acknowledged(
 	ctx context.Context, p, generation int, b *batch, reply []int64,
 ) ([]store.Outcome, error) {

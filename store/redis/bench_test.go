@@ -18,8 +18,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// One set at a time on a cluster: without a request id, under one that a client made up for the call, and under one that somebody
-// chose, which is tied to its ticket first, in a round trip of its own.
+// Sets on a cluster, one at a time: without a request id, under a generated id for one call, and under an id that a user chose,
+// which is tied to the ticket first, in a round trip of its own.
 func BenchmarkSetOnACluster(b *testing.B) {
 	server, prefix := testenv.SharedCluster(b)
 	client, _ := link.Connect(link.ClientOptions{
@@ -56,7 +56,7 @@ func BenchmarkSetOnACluster(b *testing.B) {
 	}
 }
 
-// What a site's operations cost, with the proof that the keys are its own.
+// The cost of a site's operations, with the proof that the keys are the site's.
 func BenchmarkStore(b *testing.B) {
 	server := testenv.NewRedis(b, testenv.RedisOptions{})
 	client := server.Client(b)
@@ -107,7 +107,7 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-// What the claim of a change of status costs, of a ticket of 60 KB and of a short ticket: alone, and in a batch of 100.
+// The cost of claiming a change of status, of a ticket of 60 KB and of a short ticket: alone, and in a batch of 100.
 func BenchmarkClaim(b *testing.B) {
 	server := testenv.NewRedis(b, testenv.RedisOptions{})
 	for _, c := range []struct {
@@ -163,8 +163,8 @@ func BenchmarkClaim(b *testing.B) {
 	}
 }
 
-// What a write costs this process, by one caller and by many, where it is kept for a fail-over and where it is not. The two take
-// turns, and processor time is counted: what else the machine does is in the elapsed time.
+// The cost of a write in this process, by one caller and by many, with and without keeping the change for a fail-over. The two
+// take turns, and processor time is counted: the elapsed time has the other work of the machine, too.
 func BenchmarkKept(b *testing.B) {
 	server := testenv.NewRedis(b, testenv.RedisOptions{})
 	client := server.Client(b)
@@ -214,7 +214,7 @@ func BenchmarkKept(b *testing.B) {
 	}
 }
 
-// processor begins to count the processor time of this process; what it returns reports it.
+// processor begins to count the processor time of this process; report reports the time.
 func processor(b *testing.B) (report func()) {
 	b.Helper()
 	used := func() time.Duration {

@@ -2,9 +2,9 @@
 --
 -- KEYS  the tickets' hashes, at most 250
 --
--- Returns per ticket a list of names and values: _rev, _dirty, _full, the marks of what changed (_d:{field}) and the fields that they
--- name; then _clean, whose value is 1 where the hash holds other fields, too, and else empty. Where the ticket is not held the list is
--- empty. Where the key holds no hash, 0 stands for the list.
+-- Returns per ticket a list of names and values: _rev, _dirty, _full, the marks (_d:{field}) and the marked fields; then _clean, whose
+-- value is 1 where the hash holds other fields, too, and else empty. The list is empty where Redis does not hold the ticket. Where
+-- the key holds no hash, 0 stands for the list.
 
 local most = 1000 -- Lua's unpack is bounded at about 8,000 values
 

@@ -99,13 +99,14 @@ func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 	}
 	claims := make([]store.Claim, 0, len(ids))
 	var stale []store.Receipt
-	for i, hash := range hashes {
+	for i, id := range ids {
+		hash := hashes[i]
 		if hash == nil {
-			_ = q.foreign(ids[i]) // reported; the other tickets are claimed
+			_ = q.foreign(id) // reported; the other tickets are claimed
 		}
-		c := claim(ids[i], hash, ticket.Revision(q.line.Load()))
+		c := claim(id, hash, ticket.Revision(q.line.Load()))
 		if len(c.Fields) == 0 && !c.Deleted {
-			stale = append(stale, store.Receipt{ID: ids[i]})
+			stale = append(stale, store.Receipt{ID: id})
 			continue
 		}
 		c.Due = dues[i]

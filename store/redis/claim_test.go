@@ -13,7 +13,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A claim holds the same whether it was read with the whole hash or without the fields that the next place has.
+// A claim that was read without the unchanged fields equals a claim that was read with the whole hash.
 func TestAClaimNeedsNoUnchangedField(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -90,7 +90,7 @@ func newStore(t *testing.T, server *testenv.Redis, prefix string) *Store {
 	return s
 }
 
-// hset writes a ticket's hash as it stands.
+// hset writes a ticket's hash.
 func hset(t *testing.T, s *Store, id ticket.ID, hash map[string]string) {
 	t.Helper()
 	if err := s.client.HSet(t.Context(), s.keys.ticket(id), hash).Err(); err != nil {
@@ -98,7 +98,7 @@ func hset(t *testing.T, s *Store, id ticket.ID, hash map[string]string) {
 	}
 }
 
-// The rest of a claim is read when it is asked for: with changes since, and not as a whole ticket once the ticket is deleted.
+// The rest of a claim is read on demand: with later changes, and not as a whole ticket once the ticket is deleted.
 func TestTheRestOfAClaim(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

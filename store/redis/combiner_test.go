@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-const trip = time.Millisecond // of one round trip, in fake time
+const trip = time.Millisecond // the duration of a round trip, in fake time
 
-// recorder answers every mutation with its own id, after one trip.
+// recorder answers every mutation with the mutation's id, after one trip.
 type recorder struct {
 	mu      sync.Mutex
 	batches []int
@@ -52,8 +52,8 @@ func TestCombinerAloneDoesNotWait(t *testing.T) {
 	})
 }
 
-// With maxFlights under way, the crowd shares the next round trip, each caller gets its own outcome, and the flights are given
-// back.
+// With maxFlights under way, the crowd shares the next round trip, each caller gets an outcome of its own, and the flights are
+// given back.
 func TestCombinerCombines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestCombinerTellsEveryCallerOfAnError(t *testing.T) {
 	})
 }
 
-// A caller whose time runs out while it queues is withdrawn and its mutation is never sent.
+// A caller whose time runs out in the queue is withdrawn, and the mutation is never sent.
 func TestCombinerWithdraws(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

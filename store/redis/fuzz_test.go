@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// FuzzHash reads a ticket's hash in which anything stands, as another program may have written to it: nothing that is reserved
-// shows, no field twice, and what a claim brings to MySQL is what a reader sees.
+// FuzzHash reads a ticket's hash with arbitrary fields, as another program may have written the hash: no reserved field shows, no
+// field shows twice, and a claim holds the values that a reader sees.
 func FuzzHash(f *testing.F) {
 	f.Add("status=open\n_rev=5\n_dirty=1764000000000\n_d:status=5", int64(0))
 	f.Add("status=open\n_rev=9\n_dirty=1\n_d:status=5\n_d:category=9\n_full=1", int64(7))

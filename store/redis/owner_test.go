@@ -23,7 +23,7 @@ func owned(prefix, identity string) redis.Options {
 	}}
 }
 
-// operations are all that a store does with Redis.
+// operations are all operations of a store.
 func operations(s *redis.Store) map[string]func(context.Context) error {
 	ids := []ticket.ID{1, 2}
 	now, fields := time.Now().Add(time.Hour), ticket.Fields{{Name: "status", Value: ticket.Text("stranger's")}}
@@ -78,7 +78,7 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 	}
 }
 
-// dump is all that Redis holds under a prefix.
+// dump returns all that Redis holds under a prefix.
 func dump(t *testing.T, client goredis.UniversalClient, prefix string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -91,8 +91,8 @@ func dump(t *testing.T, client goredis.UniversalClient, prefix string) map[strin
 	return all
 }
 
-// Two sites that were given the same keys by mistake: the second neither changes nor reads them, whether it begins after the
-// first, or had them itself until Redis was emptied and the first was faster.
+// Two sites share keys by mistake: the second site neither changes nor reads the keys, whether the second site begins after the
+// first, or had the keys itself until Redis was emptied and the first site was faster.
 func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, had := range []bool{false, true} {
@@ -130,8 +130,8 @@ func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Keys of an earlier version, which knew the table by its name, are taken over; whoever comes second with the same name, as a
-// clone on another server does, is a stranger.
+// Keys of an earlier version, which knew the table by its name, are taken over; a second daemon with the same name, as on a clone
+// on another server, is a stranger.
 func TestKeysOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -151,7 +151,7 @@ func TestKeysOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	}
 }
 
-// An operator gives the keys to another table: who worked with them until now stops at once.
+// An operator gives the keys to another table: daemons of the former table stop at once.
 func TestAdoptedKeys(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// before has f called before every script call.
+// before calls f before every script call.
 type before struct{ f func() }
 
 func (b *before) DialHook(next goredis.DialHook) goredis.DialHook {
@@ -36,8 +36,8 @@ func (b *before) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 	return next
 }
 
-// Redis runs out of memory between the script calls of one large batch: what was made is reported as made, and the rest as
-// refused. Where the error stands for the whole batch, its caller is told that nothing was changed (tried by hand).
+// Redis runs out of memory between the script calls of one large batch: the outcomes tell the made changes from the refused.
+// Where the error stands for the whole batch, the caller hears that no change was made (tried by hand).
 func TestPartOfALargeBatchFails(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -77,7 +77,7 @@ func TestPartOfALargeBatchFails(t *testing.T) {
 	}
 }
 
-// without has pipelined commands of one partition fail.
+// without makes pipelined commands of one partition fail.
 type without struct {
 	before
 	tag string

@@ -41,7 +41,7 @@ func asApp(t *testing.T, server *testenv.Redis, o link.ClientOptions) (*redis.St
 	return open(t, client, redis.Options{Prefix: prefix, CleanTTL: time.Hour}), w, back
 }
 
-// refusals are servers that answer and do not do what ticketd needs, and what they say of it.
+// refusals are servers that answer and refuse commands that ticketd needs, and the words of each.
 var refusals = []struct {
 	name, rule string
 	config     []string
@@ -57,9 +57,9 @@ var refusals = []struct {
 	{name: "no HDEL", rule: "+@all -hdel", want: "HDEL ticket:probe"},
 }
 
-// A Redis that answers and refuses what ticketd needs is down, with its own words, before a script has made a half of its
-// changes; when it allows it, it is up. Without the probe at the connection the change is half made, without the one of the
-// prober Redis stays up (tried by hand).
+// A Redis that answers and refuses commands that ticketd needs is down, with Redis' own words, before a script has made half of
+// its changes; when Redis allows the commands, Redis is up. Without the probe at the connection the change is half made, without
+// the prober's probe Redis stays up (tried by hand).
 func TestARefusalIsDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range refusals {
@@ -94,7 +94,7 @@ func TestARefusalIsDown(t *testing.T) {
 	}
 }
 
-// A right that is taken away while connections last: the prober finds out, also where only scripts notice.
+// A right is taken away while connections last: the prober finds out, also where only scripts notice.
 func TestARightIsTakenAway(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all"}})
@@ -117,7 +117,7 @@ func TestARightIsTakenAway(t *testing.T) {
 	}
 }
 
-// A user that may write the keys of its site alone, and no INFO: the probe uses a name that it may.
+// A user may write the keys of its site alone, and has no INFO: the probe uses an allowed name.
 func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~shop:* +@all -info"}})
@@ -132,7 +132,7 @@ func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
 	}
 }
 
-// A user without INFO: nothing is applied again after a fail-over. Inspect says so, with the remedy.
+// A user without INFO: no change is applied again after a fail-over. Inspect says so, with the remedy.
 func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all -info"}})
@@ -159,8 +159,8 @@ func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	}
 }
 
-// One change that a working Redis refuses, here as the name of its request is something else's, is reported alone when it is
-// replayed. Without that the journal stands still (tried by hand).
+// A working Redis refuses one change, here as another program uses the name of its request: the replay reports the change alone.
+// Without oneByOne the journal stands still (tried by hand).
 func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -186,8 +186,8 @@ func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// The probe tries every command that the scripts call, and every one that the package sends. A script that calls a new one must
-// be a line of the probe's, too.
+// The probe tries every command of the scripts and of the package. A script that calls a new command needs a line in the probe,
+// too.
 func TestTheProbeTriesEveryCommand(t *testing.T) {
 	t.Parallel()
 	probe, err := os.ReadFile("link/probe.lua")
@@ -224,7 +224,7 @@ func TestTheProbeTriesEveryCommand(t *testing.T) {
 	}
 }
 
-// What is named as the least version is the same everywhere.
+// The least version is the same everywhere.
 func TestTheLeastVersion(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"../../docs/redis.md", "../../docs/install.md"} {

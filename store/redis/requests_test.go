@@ -22,7 +22,7 @@ func request(kind store.Kind, id ticket.ID, digest string) store.Mutation {
 	}
 }
 
-// What an earlier version has remembered has no digest, and still answers who repeats the request.
+// A request that an earlier version has remembered has no digest, and still answers a repetition.
 func TestRequestsOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -38,7 +38,7 @@ func TestRequestsOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// The same on a cluster, where the request id is tied to its ticket elsewhere: there a change that is refused gives the id back.
+// The same on a cluster, where the request id is tied to its ticket in another partition: a refused change gives the id back.
 func TestReservationsOnACluster(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedCluster(t)
@@ -75,7 +75,7 @@ func TestReservationsOnACluster(t *testing.T) {
 		}
 	}
 	var keys []string
-	for p := range link.Partitions(true) { // as an earlier version has left it
+	for p := range link.Partitions(true) { // as an earlier version has left the keys
 		key := prefix + link.HashTag(p) + ":ticket:asked:r"
 		if n, err := client.Del(t.Context(), key).Result(); err != nil {
 			t.Fatal(err)

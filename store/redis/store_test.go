@@ -78,7 +78,7 @@ func closed(t *testing.T, client goredis.UniversalClient) {
 	})
 }
 
-// open makes a store with defaults for what a test does not care about.
+// open makes a store with defaults for the options that a test leaves out.
 func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.Store {
 	t.Helper()
 	if o.Clock == nil {
@@ -106,7 +106,7 @@ func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration
 	return d
 }
 
-// set changes one field of one ticket and returns what Apply says.
+// set changes one field of one ticket and returns the outcome.
 func set(ctx context.Context, s *redis.Store, id ticket.ID, name, value string) (store.Outcome, error) {
 	outcomes, err := s.Apply(ctx, []store.Mutation{{
 		Kind: store.Set, ID: id, Fields: ticket.Fields{{Name: name, Value: ticket.Text(value)}},

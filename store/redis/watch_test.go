@@ -66,7 +66,7 @@ func TestKilledRedisComesBack(t *testing.T) {
 	}
 }
 
-// A Redis that hangs costs the first callers one time-out; then calls fail at once until it is back.
+// A Redis that hangs costs the first callers one time-out; then calls fail at once until Redis is back.
 func TestHangingRedisFailsFast(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -94,8 +94,8 @@ func TestHangingRedisFailsFast(t *testing.T) {
 	mustSet(t, s, 1, "status", "closed")
 }
 
-// A replica answers, and takes no writes: it stays down until it is a master. With a PING for a question it is up after the first
-// one (tried by hand).
+// A replica answers, and takes no writes: the replica stays down until promotion to master. With a PING as the probe the replica
+// is up after the first PING (tried by hand).
 func TestReplicaStaysDown(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
@@ -104,7 +104,7 @@ func TestReplicaStaysDown(t *testing.T) {
 	if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("write to a replica: %v, want ErrUnavailable", err)
 	}
-	for asked := 0; asked < 3; { // the server counts what it refuses
+	for asked := 0; asked < 3; { // the server counts its refusals
 		select {
 		case <-back:
 			t.Fatal("a replica counts as up")
@@ -154,8 +154,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// The configuration of docs/ is taken by this Redis, the inspector finds nothing in it, and it does what it says: where memory
-// is short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty ones go, too (tried).
+// This Redis accepts the configuration of docs/, the inspector has no finding, and the configuration works: where memory is
+// short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty tickets go, too (tried).
 func TestConfigurationOfTheDocs(t *testing.T) {
 	t.Parallel()
 	path, err := filepath.Abs("../../docs/redis.conf")
@@ -179,7 +179,7 @@ func TestConfigurationOfTheDocs(t *testing.T) {
 		}
 		if id%10 == 0 {
 			kept++
-			continue // it stays dirty
+			continue // the ticket stays dirty
 		}
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: id, Revision: outcome.Revision}}); err != nil {
 			t.Fatal(err)

@@ -46,6 +46,7 @@ func Wrap(operation string, err error) error {
 	}
 }
 
+// IsFull says that Redis is out of memory.
 func IsFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
 
 // IsForeign says that a key holds another type than the command needs.
