@@ -82,7 +82,7 @@ func (r *recall) Replaced(ctx context.Context, on goredis.Scripter, run string, 
 		case link.HasMoved(err), link.IsAway(err):
 			return err
 		default:
-			r.opts.Log.Error().Err(err).Msg("changes that were acknowledged before a fail-over cannot be applied again; it is tried again")
+			r.opts.Log.Error().Err(err).Msg("acknowledged changes from before a fail-over cannot be applied again yet; ticketd retries")
 		}
 	}
 	return nil
@@ -251,7 +251,7 @@ func (r *recall) count(found *againFound, tickets []keptTicket, reply []any) {
 	}
 }
 
-var errNoAside = errors.New("there is no other place for them")
+var errNoAside = errors.New("the store has no place for changes that cannot be applied again")
 
 // setAside keeps the acknowledged changes of a ticket from before the ticket with the same id was created. Merged changes stay
 // merged.
@@ -288,11 +288,11 @@ func againStatus(reply any) (status int64, older ticket.Revision) {
 func (r *recall) tellAgain(found *againFound) {
 	if found.back > 0 {
 		r.opts.Log.Warn().Int("tickets", found.back).
-			Msg("Redis lost changes that had just been acknowledged, in a fail-over or a restart: they are applied again")
+			Msg("Redis lost acknowledged changes in a fail-over or a restart: the changes are applied again")
 	}
 	for _, l := range found.lost {
 		r.opts.Log.Error().Err(l.why).Int64("ticket", int64(l.id)).
-			Msg("Redis lost changes of a ticket that had just been acknowledged, and something else has its id now: they are lost")
+			Msg("Redis lost acknowledged changes of a ticket, and another ticket or program uses the id now: the changes are lost")
 	}
 }
 

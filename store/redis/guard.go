@@ -15,13 +15,13 @@ import (
 
 // A store touches no key of a Redis that belongs to another table. The mark of a filling, the epoch, is random, and a store
 // learns the epoch only where the owner beside the epoch is the store's own table. So a caller that names the right epoch has the
-// right keys. Every script receives the epoch and compares; a pipeline of reads reads the epoch last.
+// right keys. Every script receives the epoch and compares; a pipeline that reads puts the epoch last.
 
 // guardTries bounds the tries where Redis answers again and again with another filling.
 const guardTries = 3
 
 // errRefilled means that Redis is emptied faster than the store can look at the filling.
-var errRefilled = fmt.Errorf("%w: it was emptied again and again meanwhile", store.ErrUnavailable)
+var errRefilled = fmt.Errorf("%w: Redis was emptied again and again meanwhile", store.ErrUnavailable)
 
 // run runs a script behind guard.lua, on keys of a partition.
 func (s *site) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {

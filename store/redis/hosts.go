@@ -69,7 +69,7 @@ func (r *recall) lookForHosts(ctx context.Context, p int) (settled bool, err err
 	}
 	if len(silent) > 0 {
 		r.opts.Log.Warn().Int("daemons", len(silent)).
-			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to it")
+			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to Redis")
 		if err := r.run(ctx, absentScript, p, []string{r.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
 			return false, link.Wrap("look for other daemons", err)
 		}

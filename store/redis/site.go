@@ -99,7 +99,7 @@ func (s *site) foreign(id ticket.ID) error {
 	if s.opts.OnForeign != nil {
 		s.opts.OnForeign(key)
 	}
-	return fmt.Errorf("the Redis key %q is %w: something else uses this name; give the site a key_prefix of its own, or delete "+
+	return fmt.Errorf("the Redis key %q is %w: another program uses this name; give the site a key_prefix of its own, or delete "+
 		"the key", key, store.ErrForeign)
 }
 

@@ -36,7 +36,7 @@ var (
 var errStray = errors.New("the hash was written by another program")
 
 // ErrOlder means that a hash of another program is older than the ticket: ticketd has written the ticket's row since.
-var ErrOlder = errors.New("it is older than the ticket, which ticketd has brought to MySQL since")
+var ErrOlder = errors.New("the hash is older than the ticket: ticketd has flushed the ticket to MySQL since")
 
 const (
 	// MaxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to

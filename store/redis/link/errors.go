@@ -35,7 +35,7 @@ func Wrap(operation string, err error) error {
 	case strings.HasPrefix(err.Error(), "QUOTA "):
 		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
 	case IsFull(err):
-		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
+		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or flush changes sooner"}
 		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
 	case IsAway(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)

@@ -27,7 +27,7 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 			return nil, Wrap("inspect", err)
 		}
 		if info["cluster_enabled"] == "1" {
-			found = append(found, "Redis is a node of a cluster, which refuses what lies on its other nodes; name the nodes in "+
+			found = append(found, "Redis is a node of a cluster, which refuses keys of the other nodes; name the nodes in "+
 				"redis.cluster instead of redis.addr")
 		}
 		return found, nil
@@ -113,21 +113,21 @@ func ParseInfo(text string) map[string]string {
 func warnings(info map[string]string) []string {
 	var found []string
 	if policy := info["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys-") {
-		found = append(found, fmt.Sprintf("Redis' maxmemory-policy is %s: it may throw away tickets that MySQL does not have "+
+		found = append(found, fmt.Sprintf("Redis' maxmemory-policy is %s: Redis may evict tickets that MySQL does not have "+
 			"yet; set maxmemory-policy to volatile-lru or noeviction", policy))
 	}
 	if info["aof_enabled"] == "0" {
-		found = append(found, "Redis' append-only file is off: a crash of Redis loses what MySQL does not have yet; "+
+		found = append(found, "Redis' append-only file is off: a crash of Redis loses changes that MySQL does not have yet; "+
 			"set appendonly yes")
 	}
 	if role := info["role"]; role != "" && role != "master" {
-		found = append(found, fmt.Sprintf("Redis is a %s: it takes no writes, or loses them; connect to the master", role))
+		found = append(found, fmt.Sprintf("Redis is a %s, which takes no writes, or loses writes; connect to the master", role))
 	}
 	if info["loading"] == "1" {
-		found = append(found, "Redis is loading its data and answers nothing until it is done")
+		found = append(found, "Redis is loading its data and answers no command until the data is loaded")
 	}
 	if info["aof_last_write_status"] == "err" {
-		found = append(found, "Redis cannot write its append-only file: look at its log and its disk")
+		found = append(found, "Redis cannot write its append-only file: check Redis' log and disk")
 	}
 	return found
 }

@@ -25,7 +25,7 @@ const (
 )
 
 // errHead is the error for the head of a reply that no Redis sends.
-var errHead = fmt.Errorf("what answers is no Redis: %w", store.ErrUnavailable)
+var errHead = fmt.Errorf("the server is no Redis: %w", store.ErrUnavailable)
 
 // rawReplies is replies over a socket.
 type rawReplies struct {
@@ -100,12 +100,12 @@ func (r *replies) open(line []byte) error {
 		r.came()
 	case strings.ContainsRune("$=!", rune(kind)):
 		if n > maxBulk {
-			return fmt.Errorf("%w: it announces a value of %d bytes", errHead, n)
+			return fmt.Errorf("%w: a reply announces a value of %d bytes", errHead, n)
 		}
 		r.skip = n + int64(len("\r\n"))
 	case n > 0:
 		if n > maxElements || r.total > maxElements || len(r.levels) >= maxNesting {
-			return fmt.Errorf("%w: it announces %d elements, in %d others that are not complete", errHead, n, len(r.levels))
+			return fmt.Errorf("%w: a reply announces %d elements, inside %d incomplete arrays", errHead, n, len(r.levels))
 		}
 		if kind == '%' || kind == '|' {
 			n *= 2

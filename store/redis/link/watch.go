@@ -257,7 +257,7 @@ func (w *Watch) note(errs []error) {
 	w.mu.Unlock()
 	switch {
 	case before == 0 && left > 0:
-		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not do what ticketd needs; looking for it until it does")
+		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not run the commands that ticketd needs; probing until Redis does")
 	case before > 0 && left == 0:
 		w.log.Info().Dur("away", took).Msg("Redis is back")
 	case back > 0:
@@ -304,7 +304,7 @@ func (w *Watch) setDown(partition int, err error) {
 	w.reasons[partition] = err
 	w.mu.Unlock()
 	if first {
-		w.log.Error().Err(err).Msg("Redis does not answer; looking for it until it is back")
+		w.log.Error().Err(err).Msg("Redis does not answer; probing until Redis answers")
 	}
 	w.wake()
 }
