@@ -21,24 +21,27 @@
 local clean, letters = { KEYS[1] }, { KEYS[2] }
 local highest = 0
 
-local function sift(hash, arrived, ahead)
-	local oldest, dead, drop, dirty = nil, false, {}, {}
-	for f = 1, #hash, 2 do
-		local name, value = hash[f], hash[f + 1]
+-- sift reads the marks of a ticket, whose hash has these names, and no field.
+local function sift(ticket, names, arrived, ahead)
+	local oldest, dead, drop, dirty, marks = nil, false, {}, {}, { ticket }
+	for _, name in ipairs(names) do
 		if string.sub(name, 1, 3) == '_d:' then
-			local changed = tonumber(value) or 0 -- ticketd writes no mark without a number
-			if changed <= arrived then
-				drop[#drop + 1] = name
-			else
-				dirty[string.sub(name, 4)] = true
-				oldest = math.min(oldest or changed, changed)
-			end
+			marks[#marks + 1] = name
 		elseif name == '_dead' then
 			dead = true
 		end
 	end
-	for f = 1, ahead and #hash or 0, 2 do
-		local name = hash[f]
+	for i, value in ipairs(#marks > 1 and redis.call('HMGET', unpack(marks)) or {}) do
+		local name = marks[i + 1]
+		local changed = tonumber(value) or 0 -- ticketd writes no mark without a number
+		if changed <= arrived then
+			drop[#drop + 1] = name
+		else
+			dirty[string.sub(name, 4)] = true
+			oldest = math.min(oldest or changed, changed)
+		end
+	end
+	for _, name in ipairs(ahead and names or {}) do
 		if name == '_full' or (string.sub(name, 1, 1) ~= '_' and not dirty[name]) then
 			drop[#drop + 1] = name
 		end
@@ -50,11 +53,11 @@ for i = 4, #KEYS do
 	local ticket = KEYS[i]
 	local at = 3 * i - 10
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-	local hash = redis.pcall('HGETALL', ticket)
+	local names = redis.pcall('HKEYS', ticket)
 	local oldest, dead, drop
-	local foreign = hash.err or (#hash > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
+	local foreign = names.err or (#names > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
 	if not foreign then
-		oldest, dead, drop = sift(hash, arrived, ahead)
+		oldest, dead, drop = sift(ticket, names, arrived, ahead)
 	end
 	highest = math.max(highest, arrived)
 	if foreign then
