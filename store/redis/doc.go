@@ -1,6 +1,21 @@
 // Package redis is the store that keeps tickets in Redis: one plain hash per ticket, as a plugin that reads HGETALL ticket:812
 // expects the hash, and a sorted set of the dirty tickets.
 //
+// # Parts
+//
+//	site          site.go, guard.go, filling.go     the keys of one site, and the proof that the keys are the site's
+//	fences        fence.go                          refuse writes that arrive late, and writes of a clone
+//	recall        again.go, kept.go, hosts.go,      apply the latest acknowledged changes again after a fail-over, and forget
+//	              doubt.go                          clean copies that may be too old
+//	tickets       tickets.go, stray.go              reads
+//	writer        apply.go, combiner.go, replay.go  changes
+//	reservations  reserve.go                        request ids in a cluster
+//	queue         claim.go, queue.go                claims, acks, the backlog
+//	deadLetters   dead.go                           tickets that the sink refuses
+//	Admin, Keys   admin.go, owner.go                operations of commands
+//
+// Package link is the connection to Redis.
+//
 // # Keys
 //
 //	{prefix}ticket:{id}      hash: the fields as plain strings, and the reserved fields below
