@@ -1,34 +1,38 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	_ "github.com/go-sql-driver/mysql" // the driver for preparing tables and for the raw statements
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
-// database is the name of the database that everything is measured in; the rivals' table in it is like ticketd's.
+// database is the name of the database for all measurements; the rivals' plainTable in it has the columns of ticketd's table.
 const database, plainTable = "bench", "plain_tickets"
 
-// env is the private servers that the rows share, in a folder of its own.
+// env is the private servers that the rows share, in a temporary folder.
 type env struct {
-	file            string // a help desk's event log; empty: one is made up
+	file            string // a help desk's event log; empty: use a made-up log
 	dir, binary     string
 	password        string // of Redis
 	redis           *testenv.Redis
 	mariadb         *testenv.MariaDB
 	db              *sql.DB
 	main            *daemon
-	journal         *daemon   // acknowledges from its journal
+	journal         *daemon   // acknowledges from the journal
 	alone           *daemon   // has no Redis
-	tcp, tcpJournal *daemon   // reach Redis over TCP; nil until a row needs them
+	tcp, tcpJournal *daemon   // reach Redis over TCP; nil until a row needs TCP
 	daemons         []*daemon // all that were started
 }
 
@@ -62,7 +66,7 @@ func (e *env) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	// A million tickets with their indexes must fit in memory: the test environment's own settings are for tiny tables.
+	// A million tickets with indexes must fit in memory: the test environment's own settings are for tiny tables.
 	e.mariadb, err = testenv.StartMariaDB(ctx, mariaDir, testenv.MariaDBOptions{
 		Args: []string{"--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--secure-file-priv=" + mariaDir},
 	})
@@ -95,7 +99,7 @@ func (e *env) folder(name string) (string, error) {
 	return path, os.Mkdir(path, 0o700)
 }
 
-// end stops everything, the daemons first, and removes the folder.
+// end stops all servers, the daemons first, and removes the folder.
 func (e *env) end() error {
 	var errs []error
 	for _, d := range e.daemons {
@@ -111,4 +115,126 @@ func (e *env) end() error {
 		errs = append(errs, e.redis.Stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(e.dir))...)
+}
+
+// daemon is a ticketd on the env's servers, with its own keys and table.
+type daemon struct {
+	*testenv.Ticketd
+	socket, spool, table, prefix string
+
+	base string // the configuration, without a row's settings for the site
+}
+
+// early has a site acknowledge from the journal.
+const early = "ack = \"journal\""
+
+// startDaemon starts a daemon whose table begins with name, with the lines site for its site. redis is the address of Redis
+// as in the configuration; empty means without Redis. The journal is synced by interval, like Redis' own log. A busy disk
+// makes Redis hang, and may spoil a figure but not end the run.
+func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemon, error) {
+	dir, err := e.folder(name)
+	if err != nil {
+		return nil, err
+	}
+	d := &daemon{
+		socket: filepath.Join(dir, "d.sock"), spool: filepath.Join(dir, "spool"), table: name + "_support_tickets", prefix: name + ":",
+	}
+	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[journal]\nfsync = \"interval\"\n",
+		d.socket, filepath.Join(dir, "state"), d.spool)
+	if redis != "" {
+		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\nread_timeout = \"10s\"\n", redis, e.password)
+	}
+	d.base += fmt.Sprintf("[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n%s\n",
+		e.mariadb.DSN(database), name+"_", d.prefix, site)
+	file := filepath.Join(dir, "migrate.toml")
+	if err := os.WriteFile(file, []byte(d.base), 0o600); err != nil {
+		return nil, err
+	}
+	if out, err := exec.CommandContext(ctx, e.binary, "migrate", "--config", file).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("ticketd migrate: %w\n%s", err, out)
+	}
+	if d.Ticketd, err = testenv.StartTicketd(ctx, dir, e.binary, testenv.TicketdOptions{Config: d.base}); err != nil {
+		return nil, err
+	}
+	e.daemons = append(e.daemons, d)
+	return d, nil
+}
+
+// site reloads the daemon with these lines for its site; without lines the daemon gets its defaults back.
+func (d *daemon) site(ctx context.Context, lines string) error {
+	if err := d.WriteConfig(d.base + lines + "\n"); err != nil {
+		return err
+	}
+	return d.Reload(ctx)
+}
+
+// flush flushes all changes to MySQL.
+func (d *daemon) flush(ctx context.Context) error {
+	client, err := protocol.Dial(ctx, d.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	_, err = client.Flush(ctx, nil, nil)
+	return err
+}
+
+// status asks for the daemon's own counts.
+func (d *daemon) status(ctx context.Context) (protocol.StatusResult, error) {
+	client, err := protocol.Dial(ctx, d.socket)
+	if err != nil {
+		return protocol.StatusResult{}, err
+	}
+	defer func() { _ = client.Close() }()
+	return client.Status(ctx)
+}
+
+// echoServer is the C program that answers every frame at once: no daemon can be faster.
+type echoServer struct {
+	cmd    *exec.Cmd
+	socket string
+}
+
+// startEchoes compiles the echo server and starts two: alone answers at once, relay writes to Redis first.
+func (e *env) startEchoes(ctx context.Context) (alone, relay *echoServer, err error) {
+	binary := filepath.Join(e.dir, "echo")
+	source := filepath.Join("bench", "echo", "echo.c")
+	if out, err := exec.CommandContext(ctx, "gcc", "-O2", "-o", binary, source).CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("compiling the echo server: %w\n%s", err, out)
+	}
+	if alone, err = startEcho(ctx, binary, filepath.Join(e.dir, "echo.sock")); err != nil {
+		return nil, nil, err
+	}
+	relay, err = startEcho(ctx, binary, filepath.Join(e.dir, "relay.sock"), e.redis.Socket(), e.password)
+	if err != nil {
+		alone.stop()
+	}
+	return alone, relay, err
+}
+
+// startEcho starts an echo server on a socket; redis are further arguments.
+func startEcho(ctx context.Context, binary, socket string, redis ...string) (*echoServer, error) {
+	_ = os.Remove(socket) // an earlier one's
+	s := &echoServer{socket: socket}
+	s.cmd = exec.CommandContext(ctx, binary, append([]string{socket}, redis...)...)
+	s.cmd.Stderr = os.Stderr
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting the echo server: %w", err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("starting the echo server: %w", err)
+	}
+	return s, nil
+}
+
+// stop kills the echo server, which has no data to keep.
+func (s *echoServer) stop() {
+	_ = s.cmd.Process.Kill() // fails if the server has ended already
+	_ = s.cmd.Wait()
 }

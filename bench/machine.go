@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine describes what was measured on, without names of hosts or paths.
-func (e *env) machine(ctx context.Context) (lines []string, err error) {
+// machineLines describes the measuring machine, without names of hosts or paths.
+func machineLines(ctx context.Context) (lines []string, err error) {
 	var kernel unix.Utsname
 	if err := unix.Uname(&kernel); err != nil {
 		return nil, fmt.Errorf("asking for the kernel: %w", err)
@@ -41,8 +41,8 @@ func (e *env) machine(ctx context.Context) (lines []string, err error) {
 	return lines, nil
 }
 
-// load says how much else the machine had to do: with less than a processor's worth of it for each of the benchmark's own
-// processes, what waits for another process is slower than it would be alone.
+// load returns the machine's load average: with less than a processor for each process of the benchmark, waiting for another
+// process is slower than on an idle machine.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	fields := strings.Fields(string(text))
@@ -85,7 +85,7 @@ func memory() string {
 	return fmt.Sprintf("%.0f GB", kilobytes/1024/1024)
 }
 
-// after finds the line of a file that begins with the name and returns what follows its colon.
+// after finds the line of a file that begins with the name and returns the text after the colon.
 func after(path, name string) string {
 	file, err := os.Open(path)
 	if err != nil {
@@ -98,4 +98,20 @@ func after(path, name string) string {
 		}
 	}
 	return "unknown"
+}
+
+// cpu returns the processor time of these processes since their start, with all threads. The clock counts in nanoseconds,
+// unlike the ticks in /proc.
+func cpu(pids ...int) (time.Duration, error) {
+	var total time.Duration
+	for _, pid := range pids {
+		// The clock's number holds the process id, as in clock_getcpuclockid(3).
+		const scheduled = 2
+		var t unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil { //nolint:gosec // ids have at most 22 bits
+			return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
+		}
+		total += time.Duration(t.Nano())
+	}
+	return total, nil
 }

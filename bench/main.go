@@ -1,5 +1,5 @@
-// Command bench measures ticketd and what people use instead, side by side on private servers, and compares the
-// ratios with the targets. It exits with an error where a target is missed.
+// Command bench measures ticketd and its alternatives side by side on private servers, and compares the ratios with the
+// targets. bench exits with an error if a target is missed.
 //
 //	go run ./bench [--rows one,get] [--file incident_event_log.csv] [--write]
 package main
@@ -25,11 +25,11 @@ func main() {
 	}
 }
 
-// Run measures the rows that the arguments name, all where they name none. The working directory is the module's root.
+// Run measures the rows named in args, by default all rows. The working directory is the module's root.
 func Run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	names := flags.String("rows", "", "the rows to measure, separated by commas; all where it is empty")
-	file := flags.String("file", "", "a help desk's event log for the row statements; one is made up where it is empty")
+	names := flags.String("rows", "", "the rows to measure, separated by commas; all if empty")
+	file := flags.String("file", "", "a help desk's event log for the row statements; made up if empty")
 	write := flags.Bool("write", false, "write the results to docs/performance.md")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -43,9 +43,9 @@ func Run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.end()) }()
-	lines, failed := e.measure(ctx, chosen)
+	lines, failed := measure(ctx, e, chosen)
 	if *write {
-		machine, err := e.machine(ctx)
+		machine, err := machineLines(ctx)
 		if err != nil {
 			return errors.Join(failed, err)
 		}
@@ -56,8 +56,8 @@ func Run(ctx context.Context, args []string) (err error) {
 	return errors.Join(failed, missed(lines))
 }
 
-// measure measures the rows and prints each when it is done. One that fails does not take the others with it.
-func (e *env) measure(ctx context.Context, chosen []row) (all []line, err error) {
+// measure measures the rows and prints each result at once. A failed row does not stop the others.
+func measure(ctx context.Context, e *env, chosen []row) (all []line, err error) {
 	for _, r := range chosen {
 		lines, failed := r.measure(ctx, e)
 		if failed != nil {
@@ -85,4 +85,57 @@ func missed(lines []line) error {
 		return nil
 	}
 	return fmt.Errorf("%d targets missed: %s", len(names), strings.Join(names, "; "))
+}
+
+// row is a group of lines that are measured together.
+type row struct {
+	name    string // for --rows
+	measure func(context.Context, *env) ([]line, error)
+}
+
+// rows are all rows, in the order of the report.
+var rows = []row{
+	{"one", oneWrite},
+	{"ten", tenWrites},
+	{"get", get},
+	{"far", farRedis},
+	{"http", throughFPM},
+	{"crowd", crowd},
+	{"flush", flushed},
+	{"statements", statements},
+	{"million", million},
+	{"idle", idle},
+}
+
+// choose returns the rows with these names, separated by commas.
+func choose(names string) ([]row, error) {
+	if names == "" {
+		return rows, nil
+	}
+	var chosen []row
+	for name := range strings.SplitSeq(names, ",") {
+		r, known := find(name)
+		if !known {
+			return nil, fmt.Errorf("no row is called %q; the rows are %s", name, rowNames())
+		}
+		chosen = append(chosen, r)
+	}
+	return chosen, nil
+}
+
+func find(name string) (row, bool) {
+	for _, r := range rows {
+		if r.name == name {
+			return r, true
+		}
+	}
+	return row{}, false
+}
+
+func rowNames() string {
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.name
+	}
+	return strings.Join(names, ", ")
 }

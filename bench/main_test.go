@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	testenv.Main(m)
 }
 
-// Every way writes what it says, each time something new: a rival that wrote nothing would be a fast one.
+// Every way writes its values, new values each time: a rival that writes nothing would look fast.
 func TestEveryWayWrites(t *testing.T) {
 	t.Parallel()
 	e, err := newEnv(t.Context(), "")
@@ -137,8 +137,7 @@ func TestChoose(t *testing.T) {
 	}
 }
 
-// The report has every line, its target and every way, and the picture is well formed where names hold what XML
-// forbids.
+// The report has every line with target and every way, and the picture is well-formed XML with any names.
 func TestReport(t *testing.T) {
 	t.Parallel()
 	sample := round.Table{ticketd: {{Value: 5}}, "a < b": {{Value: 10, CPU: 3}}}
@@ -154,7 +153,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// Clones are other tickets with the same updates, and no generation meets another.
+// Clones are other tickets with the same updates, and generations do not overlap.
 func TestClone(t *testing.T) {
 	t.Parallel()
 	updates := incidents.MadeUp()
@@ -167,14 +166,14 @@ func TestClone(t *testing.T) {
 	}
 }
 
-// The processor time of a process that computes grows, that of one that has ended cannot be read.
+// The processor time of a busy process grows; reading the time of an ended process fails.
 func TestCPU(t *testing.T) {
 	t.Parallel()
 	before, err := cpu(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	const long = 10 * time.Second // a busy machine lets it compute now and then only
+	const long = 10 * time.Second // on a busy machine the process computes only now and then
 	after := before
 	for begin := time.Now(); err == nil && after-before < time.Millisecond && time.Since(begin) < long; {
 		after, err = cpu(os.Getpid())

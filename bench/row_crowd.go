@@ -13,6 +13,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/bench/round"
 	"github.com/ticketd/ticketd/protocol"
@@ -21,7 +22,7 @@ import (
 // crowdSize is how many connections write at once.
 const crowdSize = 64
 
-// crowd is many connections that write at once, against what redis-benchmark gets with the same script.
+// crowd measures many connections that write at once, against redis-benchmark with the same script.
 func crowd(ctx context.Context, e *env) (lines []line, err error) {
 	load, err := newCrowdLoad(e.main.socket, crowdSize)
 	if err != nil {
@@ -70,7 +71,7 @@ func (e *env) writeAll(ctx context.Context, load *crowdLoad, each time.Duration)
 	}, errors.Join(err, e.main.flush(ctx))
 }
 
-// fourFields is a write like those of php/ways.php.
+// fourFields is the same write as in php/ways.php.
 func fourFields(n int64) []protocol.Field {
 	return []protocol.Field{
 		{Name: "status", Value: protocol.Text("pending")}, {Name: "priority", Value: protocol.Text("high")},
@@ -78,7 +79,7 @@ func fourFields(n int64) []protocol.Field {
 	}
 }
 
-// plainScript is the daemon's own script for a write as redis-benchmark can call it, on keys of a prefix of its own.
+// plainScript is the daemon's own script for a write as a redis-benchmark command, on keys with a separate prefix.
 func (e *env) plainScript(ctx context.Context) ([]string, error) {
 	client := goredis.NewClient(e.redis.Options())
 	defer func() { _ = client.Close() }()
@@ -100,7 +101,7 @@ func (e *env) plainScript(ctx context.Context) ([]string, error) {
 		"5", "status", "pending", "priority", "high", "assigned_to", "7", "category", "printers",
 		"updated_at", "2026-01-01 00:00:00", "0",
 	}
-	// redis-benchmark does not look at the replies, so one of them is looked at here.
+	// redis-benchmark ignores the replies, so check a single reply here.
 	args := make([]any, len(call))
 	for i, arg := range call {
 		args[i] = strings.ReplaceAll(arg, "__rand_int__", "7")
@@ -130,4 +131,117 @@ func (e *env) redisBenchmark(ctx context.Context, script []string, pipeline, req
 	}
 	rate, err := strconv.ParseFloat(string(found[len(found)-1][1]), 64)
 	return round.Sample{Value: rate}, err
+}
+
+// crowdLoad is many connections that each write, wait for the reply, and write again. A single loop over epoll serves all
+// connections, like redis-benchmark's: a goroutine for each would take as much processor time as the daemon.
+type crowdLoad struct {
+	epoll       int
+	connections []int // file descriptors
+	encoder     protocol.Encoder
+	buf         [1 << 10]byte // more than the reply to a write takes
+	sent, done  int64
+}
+
+func newCrowdLoad(socket string, connections int) (l *crowdLoad, err error) {
+	l = &crowdLoad{}
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	for range connections {
+		if err := l.connect(socket); err != nil {
+			return nil, errors.Join(fmt.Errorf("connecting to %s: %w", socket, err), l.close())
+		}
+	}
+	return l, nil
+}
+
+func (l *crowdLoad) connect(socket string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	l.connections = append(l.connections, fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+		return err
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)} //nolint:gosec // a descriptor is a small number
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event)
+}
+
+func (l *crowdLoad) close() error {
+	err := unix.Close(l.epoll)
+	for _, fd := range l.connections {
+		err = errors.Join(err, unix.Close(fd))
+	}
+	return err
+}
+
+// run writes over all connections until end, and returns the number of writes, or the first error.
+func (l *crowdLoad) run(ctx context.Context, end time.Time) (int64, error) {
+	before := l.done
+	for _, fd := range l.connections {
+		if err := l.write(fd); err != nil {
+			return 0, err
+		}
+	}
+	const patience = 10_000 // milliseconds
+	events := make([]unix.EpollEvent, len(l.connections))
+	for l.done < l.sent {
+		n, err := unix.EpollWait(l.epoll, events, patience)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			return 0, fmt.Errorf("epoll: %w", err)
+		case n == 0:
+			return 0, fmt.Errorf("%d writes have had no reply for %d ms", l.sent-l.done, patience)
+		}
+		more := ctx.Err() == nil && time.Now().Before(end)
+		for _, event := range events[:n] {
+			if err := l.read(int(event.Fd)); err != nil {
+				return 0, err
+			}
+			if !more {
+				continue
+			}
+			if err := l.write(int(event.Fd)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return l.done - before, ctx.Err()
+}
+
+func (l *crowdLoad) write(fd int) error {
+	l.sent++
+	const requestID = 1 // of each: a connection has a single request in flight
+	frame, err := l.encoder.Request(requestID, protocol.MethodSet,
+		&protocol.SetParams{ID: l.sent%1000 + 1, Fields: fourFields(l.sent)})
+	if err != nil {
+		return err
+	}
+	if n, err := unix.Write(fd, frame); err != nil || n < len(frame) {
+		return fmt.Errorf("wrote %d of %d bytes: %w", n, len(frame), err)
+	}
+	return nil
+}
+
+// read takes the reply that has come, which the daemon writes at once.
+func (l *crowdLoad) read(fd int) error {
+	l.done++
+	n, err := unix.Read(fd, l.buf[:])
+	if err != nil || n <= protocol.HeaderBytes {
+		return fmt.Errorf("read %d bytes of a reply: %w", n, err)
+	}
+	answer, err := protocol.DecodeAnswer(l.buf[protocol.HeaderBytes:n])
+	switch {
+	case err != nil:
+		return err
+	case answer.Reply == nil:
+		return errors.New("the answer to a write is no reply")
+	case answer.Reply.Err != nil:
+		return answer.Reply.Err
+	}
+	return nil
 }

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/bench/round"
+	"github.com/ticketd/ticketd/protocol"
 )
 
-// flushed is the rate at which dirty tickets come to MySQL, against statements that somebody writes by hand.
+// flushed measures the rate of flushing dirty tickets to MySQL, against handwritten statements.
 func flushed(ctx context.Context, e *env) (lines []line, err error) {
 	d, err := e.startDaemon(ctx, "flush", "unix://"+e.redis.Socket(), "")
 	if err != nil {
@@ -53,10 +54,10 @@ func flushed(ctx context.Context, e *env) (lines []line, err error) {
 	return []line{batches, single}, d.Stop()
 }
 
-// flushCost is what a flush of many rows cost.
+// flushCost is the cost of a flush of many rows.
 type flushCost struct {
 	rate         float64 // rows a second
-	own, mariadb float64 // processor time of one row, in µs: of Redis with the daemon, and of MariaDB
+	own, mariadb float64 // processor time of a row, in µs: of Redis with the daemon, and of MariaDB
 }
 
 func medianOf(costs []flushCost, get func(flushCost) float64) float64 {
@@ -87,7 +88,7 @@ func (e *env) flushRound(ctx context.Context, d *daemon, n int, serial int64) (f
 	}, errors.Join(err1, err2, d.backlog(ctx, 0))
 }
 
-// rowColumns are those of a ticket that ticketd flushes after a write of fourFields.
+// rowColumns are the columns that ticketd flushes after a write of fourFields.
 const rowColumns = " (ticket_id, status, priority, assigned_to, category, updated_at, revision)"
 
 // rawRows writes rows without ticketd.
@@ -96,13 +97,13 @@ type rawRows struct {
 	serial int64
 }
 
-// next makes the values of a round unlike those before: MySQL skips rows that do not change.
+// next makes the values of each round new: MySQL skips rows that do not change.
 func (r *rawRows) next() int64 {
 	r.serial++
 	return r.serial
 }
 
-// side upserts n rows, so many in a statement, each statement one durable commit.
+// side upserts n rows, batch rows in a statement, each statement with its own durable commit.
 func (r *rawRows) side(name string, n, batch int) round.Side {
 	return round.Side{Name: name, Run: func(ctx context.Context) (round.Sample, error) {
 		serial := r.next()
@@ -152,7 +153,7 @@ func (r *rawRows) load(ctx context.Context, n int) (round.Sample, error) {
 		fmt.Fprintf(&text, "%d\tpending\thigh\t%d\tprinters\t%s\t%d\n", id, serial, stamp(serial), serial)
 	}
 	file := filepath.Join(r.env.mariadb.Dir(), "rows.tsv")
-	const all = 0o644 // the server may run as another user
+	const all = 0o644 // the server may run as a different user
 	if err := os.WriteFile(file, []byte(text.String()), all); err != nil {
 		return round.Sample{}, err
 	}
@@ -162,4 +163,156 @@ func (r *rawRows) load(ctx context.Context, n int) (round.Sample, error) {
 		return round.Sample{}, fmt.Errorf("load data: %w", err)
 	}
 	return round.Sample{Value: float64(n) / time.Since(begin).Seconds()}, nil
+}
+
+// dirty changes each of the tickets 1 to n once through the daemon; a new serial makes new values.
+func (d *daemon) dirty(ctx context.Context, n int, serial int64) error {
+	client, err := protocol.Dial(ctx, d.socket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	for from := 1; from <= n; from += protocol.MaxTickets {
+		var tickets []protocol.TicketFields
+		for id := from; id <= min(n, from+protocol.MaxTickets-1); id++ {
+			tickets = append(tickets, protocol.TicketFields{ID: int64(id), Fields: fourFields(serial)})
+		}
+		outcomes, err := client.SetMany(ctx, tickets, "")
+		if err != nil {
+			return err
+		}
+		for i, o := range outcomes {
+			if o.Err != nil {
+				return fmt.Errorf("ticket %d: %w", tickets[i].ID, o.Err)
+			}
+		}
+	}
+	return nil
+}
+
+// waits prevents flushes before a row asks for a flush.
+const waits = "strategy = \"interval\"\nperiod = \"24h\"\nmax_age = \"168h\""
+
+// backlog fails unless exactly want tickets are pending: a figure about n dirty tickets is wrong with fewer tickets.
+func (d *daemon) backlog(ctx context.Context, want int) error {
+	status, err := d.status(ctx)
+	if err != nil {
+		return err
+	}
+	if status.Dirty != int64(want) {
+		return fmt.Errorf("%d tickets are pending, want %d", status.Dirty, want)
+	}
+	return nil
+}
+
+// million measures a backlog of a million dirty tickets: the daemon's memory, and the cost of a ticket from claim to ack
+// against a backlog of ten thousand. The table has the rows before, so that each flush changes rows and inserts no rows.
+func million(ctx context.Context, e *env) ([]line, error) {
+	d, err := e.startDaemon(ctx, "million", "unix://"+e.redis.Socket(), "")
+	if err != nil {
+		return nil, err
+	}
+	const many, few, rounds = 1_000_000, 10_000, 5
+	if err := e.fillTable(ctx, d.table, many); err != nil {
+		return nil, err
+	}
+	if err := d.site(ctx, waits); err != nil {
+		return nil, err
+	}
+	serial := int64(0)
+	costs := func(n, rounds int) (all []flushCost, err error) {
+		for range rounds {
+			serial++
+			cost, err := e.flushRound(ctx, d, n, serial)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, cost)
+		}
+		return all, nil
+	}
+	small, err := costs(few, rounds)
+	if err != nil {
+		return nil, err
+	}
+	all, err := costs(many, 1)
+	if err != nil {
+		return nil, err
+	}
+	large := all[0]
+	memory, err := resident(d.PID(), "VmHWM")
+	if err != nil {
+		return nil, err
+	}
+	after, err := costs(few, rounds)
+	if err != nil {
+		return nil, err
+	}
+	small = append(small, after...)
+	raw, err := e.rawMillion(ctx, many, few, rounds)
+	if err != nil {
+		return nil, err
+	}
+	return millionLines(memory, large, small, raw), d.Stop()
+}
+
+// millionLines are the results: the memory in MB, the cost of a ticket in many and in few, and the ratio of raw upserts.
+func millionLines(memory float64, large flushCost, small []flushCost, raw float64) []line {
+	ratios := make([]float64, len(small))
+	for i, cost := range small {
+		ratios[i] = cost.rate / large.rate
+	}
+	own := medianOf(small, func(c flushCost) float64 { return c.own })
+	mariadb := medianOf(small, func(c flushCost) float64 { return c.mariadb })
+	return []line{
+		{
+			what: "1,000,000 dirty tickets: highest memory", value: round.SpreadOf([]float64{memory}), unit: "MB",
+			target: target{atMost: 100},
+		},
+		{
+			what:  "1,000,000 dirty tickets: claim, flush and ack of one",
+			value: round.SpreadOf(ratios), unit: "× of that in 10,000",
+			target: target{atMost: 1.3},
+			notes: []string{
+				fmt.Sprintf("%.1f µs each, and %.1f µs in 10,000",
+					1e6/large.rate, 1e6/medianOf(small, func(c flushCost) float64 { return c.rate })),
+				fmt.Sprintf("processor time in Redis and the daemon: %.1f µs each, %.2f × of that in 10,000", large.own, large.own/own),
+				fmt.Sprintf("processor time in MariaDB: %.1f µs each, %.2f × of that in 10,000", large.mariadb, large.mariadb/mariadb),
+				fmt.Sprintf("raw upserts of 1,000 rows, which ask nothing but MariaDB: %.2f × of the time in 10,000", raw),
+			},
+		},
+	}
+}
+
+// fillTable fills a table with the tickets 1 … n, so that later statements change rows and insert no rows.
+func (e *env) fillTable(ctx context.Context, table string, n int) error {
+	_, err := e.db.ExecContext(ctx, fmt.Sprintf(
+		"INSERT IGNORE INTO %s (ticket_id, status) SELECT seq, 'new' FROM seq_1_to_%d", table, n))
+	if err != nil {
+		return fmt.Errorf("filling the table: %w", err)
+	}
+	return nil
+}
+
+// rawMillion is the cost of a row in upserts of many rows against few rows: MariaDB's part of the ratio.
+func (e *env) rawMillion(ctx context.Context, many, few, rounds int) (float64, error) {
+	if err := e.fillTable(ctx, plainTable, many); err != nil {
+		return 0, err
+	}
+	r := &rawRows{env: e, serial: 1_000_000} // above the values written by the row flush
+	const batch = 1000
+	rate := func(n int) (float64, error) {
+		sample, err := r.side("", n, batch).Run(ctx)
+		return sample.Value, err
+	}
+	var small []float64
+	for range rounds {
+		one, err := rate(few)
+		if err != nil {
+			return 0, err
+		}
+		small = append(small, one)
+	}
+	large, err := rate(many)
+	return round.SpreadOf(small).Median / large, err
 }

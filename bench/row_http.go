@@ -1,18 +1,26 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketd/ticketd/bench/round"
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// throughFPM is the rate of requests through nginx and PHP-FPM that write once each, with everything on this
-// machine's processors.
+// throughFPM measures the rate of requests through nginx and PHP-FPM with a single write each, all processes on this machine.
 func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	echo, relay, err := e.startEchoes(ctx)
 	if err != nil {
@@ -74,7 +82,7 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	}, nil
 }
 
-// startWeb starts nginx before a PHP-FPM whose scripts find the addresses in php.ini.
+// startWeb starts nginx before a PHP-FPM whose scripts read the addresses from php.ini.
 func (e *env) startWeb(ctx context.Context, echo, relay *echoServer) (*testenv.PHPFPM, *testenv.Nginx, error) {
 	plugin, err := filepath.Abs(filepath.Join("php-client", "ticketd"))
 	if err != nil {
@@ -109,4 +117,78 @@ func (e *env) startWeb(ctx context.Context, echo, relay *echoServer) (*testenv.P
 		return nil, nil, errors.Join(err, fpm.Stop())
 	}
 	return fpm, nginx, nil
+}
+
+// httpLoad requests a path over so many connections at a time during span, and returns the requests per second. Each request
+// is the same bytes in a single write, because the generator shares the processors with the measured servers.
+func httpLoad(ctx context.Context, address, path string, connections int, span time.Duration) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, span)
+	defer cancel()
+	var done atomic.Int64
+	var all sync.WaitGroup
+	errs := make([]error, connections)
+	begin := time.Now()
+	for c := range connections {
+		all.Go(func() {
+			errs[c] = ask(ctx, address, path, &done)
+		})
+	}
+	all.Wait()
+	return float64(done.Load()) / time.Since(begin).Seconds(), errors.Join(errs...)
+}
+
+// ask sends requests on a connection, one after another, and counts the answers.
+func ask(ctx context.Context, address, path string, done *atomic.Int64) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	var late net.Error
+	switch {
+	case err == nil:
+	case errors.As(err, &late) && late.Timeout():
+		return nil // the end of the time: the dialer may notice before the context
+	default:
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	r := bufio.NewReader(conn)
+	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path)
+	for ctx.Err() == nil {
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		response, err := http.ReadResponse(r, nil) //nolint:bodyclose // the body has no connection of its own and is read to the end
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			return err
+		}
+		if string(body) != "ok" {
+			return fmt.Errorf("%s answers %s: %s", path, response.Status, body)
+		}
+		done.Add(1)
+		if response.Close { // nginx ends a connection after a thousand requests
+			_ = conn.Close()
+			return ask(ctx, address, path, done)
+		}
+	}
+	return nil
+}
+
+// family returns a process and its current children.
+func family(pid int) ([]int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return nil, fmt.Errorf("children of process %d: %w", pid, err)
+	}
+	pids := []int{pid}
+	for child := range strings.FieldsSeq(string(text)) {
+		n, err := strconv.Atoi(child)
+		if err != nil {
+			return nil, fmt.Errorf("children of process %d: %w", pid, err)
+		}
+		pids = append(pids, n)
+	}
+	return pids, nil
 }

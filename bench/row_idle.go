@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/bench/round"
 )
 
-// idle is what a daemon costs that nobody asks anything, and how long it takes to be ready.
+// idle measures the cost of a daemon without requests, and the time until the daemon is ready.
 func idle(ctx context.Context, e *env) ([]line, error) {
 	d, err := e.startDaemon(ctx, "idle", "unix://"+e.redis.Socket(), "")
 	if err != nil {
@@ -58,7 +58,7 @@ func idle(ctx context.Context, e *env) ([]line, error) {
 	}, d.Stop()
 }
 
-// resident reads a process' memory in MB from the kernel: VmRSS as it is, VmHWM at its highest.
+// resident reads a process' memory in MB from the kernel: VmRSS is the current value, VmHWM the highest.
 func resident(pid int, which string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

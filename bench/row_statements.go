@@ -15,10 +15,10 @@ import (
 // updateRate is how many updates per second are sent.
 const updateRate = 1000
 
-// statements counts the statements that a help desk's log causes under each strategy, once as it is and once with
-// each ticket cloned, when it is sent at a steady rate.
+// statements counts the statements for a help desk's log under each strategy, first with the log itself and then with each
+// ticket cloned, at a steady rate of updates.
 func statements(ctx context.Context, e *env) ([]line, error) {
-	updates, source, err := e.log()
+	updates, source, err := eventLog(e.file)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 		if err := d.site(ctx, c.site); err != nil {
 			return nil, err
 		}
-		all := clone(updates, c.clones, 10*i) // every strategy begins with tickets that nobody has seen yet
+		all := clone(updates, c.clones, 10*i) // every strategy begins with new tickets
 		before, err := e.counted(ctx, d)
 		if err != nil {
 			return nil, err
@@ -53,7 +53,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 		if err != nil {
 			return nil, err
 		}
-		sent := after.questions - before.questions - 1 // the last one was the question for the count
+		sent := after.questions - before.questions - 1 // the last question was the query for the count
 		lines = append(lines, line{
 			what: "statements per update, " + c.name, target: c.target,
 			value: round.SpreadOf([]float64{float64(sent) / float64(len(all))}),
@@ -69,7 +69,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 type counts struct {
 	protocol.StatusResult
 
-	questions int64 // statements that MySQL was sent, by whomever and of whatever kind: nobody else uses it meanwhile
+	questions int64 // all statements that MySQL received: MySQL has no other clients meanwhile
 }
 
 func (e *env) counted(ctx context.Context, d *daemon) (c counts, err error) {
@@ -80,16 +80,16 @@ func (e *env) counted(ctx context.Context, d *daemon) (c counts, err error) {
 	return c, e.db.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Questions'").Scan(&name, &c.questions)
 }
 
-// log is the file that was given, or one of the same size that is made up.
-func (e *env) log() (updates []incidents.Update, source string, err error) {
-	if e.file == "" {
+// eventLog reads the given file, or makes up a log of the same size.
+func eventLog(file string) (updates []incidents.Update, source string, err error) {
+	if file == "" {
 		return incidents.MadeUp(), "made up", nil
 	}
-	updates, err = incidents.ReadFile(e.file)
+	updates, err = incidents.ReadFile(file)
 	return updates, "real", err
 }
 
-// clone repeats each update for so many tickets instead of one, from the first generation of clones on.
+// clone repeats each update for so many tickets, from the generation first of clones on.
 func clone(updates []incidents.Update, times, first int) []incidents.Update {
 	const apart = 1_000_000_000 // further than the log's own numbers go
 	all := make([]incidents.Update, 0, times*len(updates))
@@ -101,7 +101,7 @@ func clone(updates []incidents.Update, times, first int) []incidents.Update {
 	return all
 }
 
-// sendAll sends the updates at updateRate, those of one ticket in their order, over a few connections.
+// sendAll sends the updates at updateRate over a few connections, the updates of each ticket in order.
 func (d *daemon) sendAll(ctx context.Context, updates []incidents.Update) (took time.Duration, err error) {
 	const connections = 8
 	clients, err := dialMany(ctx, d.socket, connections)

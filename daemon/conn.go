@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,15 +14,58 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// keepBytes bounds the read buffer that a connection keeps between two requests; longer frames count against the
-// budget of all connections.
+// keepBytes bounds the read buffer that a connection keeps between two requests. Longer frames count against the budget of
+// all connections.
 const keepBytes = 64 << 10
 
-// conn is one connection. All but close and shutReading happens on its own goroutine.
+// Adopt implements [loop.Host]: a goroutine of its own serves the connection from here on.
+func (s *Server) Adopt(fd int, peer Peer, unread, owed []byte) {
+	raw, err := connOf(fd)
+	if err != nil {
+		s.refusals.Error().Err(err).Stringer("peer", peer).Msg("cannot serve a connection; check the limit of open files (LimitNOFILE=)")
+		s.connections.release(peer.UID)
+		return
+	}
+	c := newConn(s, raw, peer, unread, owed)
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	s.serving.Go(func() {
+		defer s.forget(c)
+		c.serve()
+	})
+}
+
+// connOf makes a connection of a descriptor, which it takes over, also where that fails.
+func connOf(fd int) (*net.UnixConn, error) {
+	file := os.NewFile(uintptr(fd), "client") //nolint:gosec // a descriptor is a small number
+	defer func() { _ = file.Close() }()       // the connection has a descriptor of its own
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	raw, is := conn.(*net.UnixConn)
+	if !is {
+		return nil, errors.Join(errors.New("not a Unix socket"), conn.Close())
+	}
+	return raw, nil
+}
+
+func (s *Server) forget(c *conn) {
+	c.close()
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	c.giveBack()
+	s.connections.release(c.peer.UID)
+}
+
+// conn is a connection. Only close and shutReading may run on another goroutine than the connection's own.
 type conn struct {
 	server *Server
 	raw    *net.UnixConn
@@ -30,31 +74,36 @@ type conn struct {
 
 	*buffers
 
-	ctx    context.Context //nolint:containedctx // the life of the connection, ended when the client is found to be gone
+	ctx    context.Context //nolint:containedctx // the life of the connection, ended when the client has gone
 	cancel context.CancelFunc
 
 	closeOnce    sync.Once
 	reserved     int64 // taken from the server's budget for the request in work
-	sending      int64 // and for its reply
+	sending      int64 // taken for its reply
 	lastProgress time.Time
 
-	working atomic.Bool // on a request
-	hangUp  *time.Timer // looks after the client meanwhile
+	working atomic.Bool // a request is in work
+	hangUp  *time.Timer // checks the client meanwhile
 }
 
-func newConn(s *Server, raw *net.UnixConn, peer Peer) *conn {
+// newConn makes a connection on which these bytes were read already, and are owed to the client.
+func newConn(s *Server, raw *net.UnixConn, peer Peer, unread, owed []byte) *conn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &conn{
 		server: s, raw: raw, peer: peer, log: s.log,
-		buffers: borrow(raw),
+		buffers: borrow(raw, raw),
 		ctx:     ctx, cancel: cancel,
 	}
+	if len(unread) > 0 {
+		c.r.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(unread)), raw))
+	}
+	_, _ = c.w.Write(owed) // into the buffer: an error shows at the flush
 	c.hangUp = time.AfterFunc(s.opts.HangUpCheck, c.lookForHangUp)
 	return c
 }
 
-// buffers are what one connection reads and writes with. Clients connect for a single request, so they are used again: made
-// anew, they would be half of the memory that a write takes.
+// buffers are a connection's buffers for reading and writing. Clients connect for a single request, so the daemon reuses
+// buffers: new buffers would be half of the memory that a write takes.
 type buffers struct {
 	r   *bufio.Reader
 	w   *bufio.Writer
@@ -66,15 +115,14 @@ var pool = sync.Pool{New: func() any {
 	return &buffers{r: bufio.NewReader(nil), w: bufio.NewWriter(nil)}
 }}
 
-// borrow takes buffers for a connection.
-func borrow(raw io.ReadWriter) *buffers {
-	b, _ := pool.Get().(*buffers) // it holds nothing else
-	b.r.Reset(raw)
-	b.w.Reset(raw)
+func borrow(from io.Reader, to io.Writer) *buffers {
+	b, _ := pool.Get().(*buffers) // the pool holds no other type
+	b.r.Reset(from)
+	b.w.Reset(to)
 	return b
 }
 
-// giveBack is called when nobody reads or writes any more.
+// giveBack returns the buffers to the pool, after the last read and write.
 func (b *buffers) giveBack() {
 	b.r.Reset(nil)
 	b.w.Reset(nil)
@@ -96,14 +144,14 @@ func (c *conn) serve() {
 	}
 }
 
-// errInternal is what a client learns of a fault of the daemon.
+// errInternal is the client's reply for a fault of the daemon.
 var errInternal = protocol.Errorf(protocol.CodeInternal, "a fault in ticketd: see its log")
 
 // errEnd ends a connection in order: the client has got its last reply.
 var errEnd = errors.New("the connection ends")
 
-// read waits for a request and reads its frame. What was answered before is sent first, unless a whole frame is
-// waiting already: the replies to pipelined requests leave together.
+// read waits for a request and reads its frame. Buffered replies are sent first, unless a whole frame is waiting already: the
+// replies to pipelined requests leave together.
 func (c *conn) read() ([]byte, error) {
 	c.unreserve()
 	if !c.frameWaits() {
@@ -128,7 +176,7 @@ func (c *conn) read() ([]byte, error) {
 	return payload, err
 }
 
-// reserve makes room for the frame that has begun. One that may not be read at all is left to ReadFrame to refuse.
+// reserve takes the budget for the frame that has begun. ReadFrame refuses a frame above the protocol's limit.
 func (c *conn) reserve() error {
 	header, err := c.r.Peek(protocol.HeaderBytes)
 	if err != nil {
@@ -146,15 +194,14 @@ func (c *conn) reserve() error {
 	return nil
 }
 
-// reserveReply makes room for a reply that is about to be built and sent: a client that does not read keeps it in memory until
-// the write's deadline. Where there is none a reader is told to come again, on another connection, so that what he has pipelined
-// does not have the same read made in vain again and again. A change has been made by now: its reply, which is shorter, is sent
-// all the same.
+// reserveReply takes the budget for the next reply: a client that does not read keeps the reply in memory until the write's
+// deadline. Without budget, a reader must try again on another connection: the connection closes, so that its pipelined reads
+// do not repeat the same work in vain. A change has been made already, so its short reply is sent without budget.
 func (c *conn) reserveReply(m protocol.Method, n int) error {
 	if n <= keepBytes {
 		return nil
 	}
-	n = min(n, protocol.MaxPayload) // what is longer is refused, before it is built where that is certain
+	n = min(n, protocol.MaxPayload) // a longer reply is refused, if possible before the reply is built
 	if !c.server.replies.take(int64(n)) {
 		if known := methods[m]; known == nil || !known.changes {
 			return protocol.Closing(protocol.CodeOverloaded, "the replies over 64 KiB that are sent at a time take up their %d "+
@@ -166,7 +213,26 @@ func (c *conn) reserveReply(m protocol.Method, n int) error {
 	return nil
 }
 
-// unreserve lets go of what the last request needed.
+// budget is a number of bytes that may be taken at a time.
+type budget struct {
+	limit int64
+	taken atomic.Int64
+}
+
+func (b *budget) take(n int64) bool {
+	if b.taken.Add(n) <= b.limit {
+		return true
+	}
+	b.taken.Add(-n)
+	return false
+}
+
+// force takes n even beyond the limit.
+func (b *budget) force(n int64) { b.taken.Add(n) }
+
+func (b *budget) give(n int64) { b.taken.Add(-n) }
+
+// unreserve returns the budget and the memory of the last request.
 func (c *conn) unreserve() {
 	c.server.large.give(c.reserved)
 	c.server.replies.give(c.sending)
@@ -181,16 +247,16 @@ func payloadBytes(header []byte) int {
 	return int(header[1])<<16 | int(header[2])<<8 | int(header[3])
 }
 
-// frameWaits says whether the next frame can be read without waiting for the client.
+// frameWaits returns whether the next frame can be read without waiting for the client.
 func (c *conn) frameWaits() bool {
 	if c.r.Buffered() < protocol.HeaderBytes {
 		return false
 	}
-	header, _ := c.r.Peek(protocol.HeaderBytes) // buffered: it cannot fail
+	header, _ := c.r.Peek(protocol.HeaderBytes) // cannot fail: the header is buffered
 	return c.r.Buffered()-protocol.HeaderBytes >= payloadBytes(header)
 }
 
-// answer works on one request and writes its reply to the buffer.
+// answer works on a request and writes the reply to the buffer.
 func (c *conn) answer(payload []byte) error {
 	req, err := protocol.DecodeRequest(payload)
 	if err != nil {
@@ -221,7 +287,7 @@ func (c *conn) answer(payload []byte) error {
 	return c.write(frame)
 }
 
-// handle calls the handler. A panic becomes the error of this one request.
+// handle calls the handler. A panic becomes the error of this request alone.
 func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -238,7 +304,8 @@ func (c *conn) handle(req protocol.Request) (result protocol.Result, err error) 
 	})
 }
 
-// progress tells the client how far its request is, not too often. A client that is gone is found out here.
+// progress reports the progress of a request to the client, at most once per ProgressInterval. A failed write ends the
+// request.
 func (c *conn) progress(p protocol.Progress) {
 	now := time.Now()
 	if now.Sub(c.lastProgress) < protocol.ProgressInterval {
@@ -254,8 +321,8 @@ func (c *conn) progress(p protocol.Progress) {
 	}
 }
 
-// fail writes an error reply to the buffer and says whether it is the connection's last one. Whether the write worked
-// shows when the buffer is flushed.
+// fail writes an error reply to the buffer and returns whether the reply ends the connection. A failed write shows at the
+// next flush.
 func (c *conn) fail(id uint32, err error) (closing bool) {
 	var failure *protocol.Error
 	if !errors.As(err, &failure) {
@@ -281,12 +348,12 @@ func (c *conn) flush() error {
 	return c.w.Flush()
 }
 
-// end says to the client what it can still be told, and to the log what an operator may ask.
+// end sends the last error reply to the client and logs why the connection ended.
 func (c *conn) end(why error) {
 	if refusal, ok := errors.AsType[*protocol.Error](why); ok {
 		c.fail(0, refusal)
 	}
-	_ = c.flush() // a client that does not read it has been given its time
+	_ = c.flush() // a client that does not read has had its time
 	if errors.Is(why, errEnd) || errors.Is(why, io.EOF) {
 		return
 	}
@@ -294,13 +361,55 @@ func (c *conn) end(why error) {
 		Msg("connection closed")
 }
 
-// close may be called from any goroutine, and again.
+// close may be called from any goroutine, and repeatedly.
 func (c *conn) close() {
 	c.closeOnce.Do(func() {
 		c.cancel()
-		_ = c.raw.Close() // nothing is left to be said
+		_ = c.raw.Close() // no reply is left to send
 	})
 }
 
-// shutReading takes nothing more from the client; what it has sent is still there to be read.
-func (c *conn) shutReading() { _ = c.raw.CloseRead() } // fails where the client is gone: then there is nothing to shut
+// shutReading receives no more bytes from the client; bytes already received stay readable.
+func (c *conn) shutReading() { _ = c.raw.CloseRead() } // fails if the client has gone: then the reading side is shut already
+
+// watchHangUp checks at intervals, until the request in work is done, that the client is still connected, and cancels the
+// connection's context if not: the daemon does not read the socket meanwhile, and a request that waits for MySQL does not
+// write. A request shorter than HangUpCheck costs only a timer.
+func (c *conn) watchHangUp() {
+	c.working.Store(true)
+	c.hangUp.Reset(c.server.opts.HangUpCheck)
+}
+
+// endWatch ends watchHangUp. A check that has begun does no harm: no client reads the request that the check cancels.
+func (c *conn) endWatch() {
+	c.working.Store(false)
+	c.hangUp.Stop()
+}
+
+// lookForHangUp checks the client and plans the next check.
+func (c *conn) lookForHangUp() {
+	switch {
+	case !c.working.Load():
+	case c.hungUp():
+		c.cancel()
+	default:
+		c.hangUp.Reset(c.server.opts.HangUpCheck)
+	}
+}
+
+// hungUp returns whether the client can no longer read a reply. poll reads no byte, so requests that the client has sent
+// meanwhile stay in the socket. A client that has shut only its writing side, or whose reading side the daemon has shut, has
+// not hung up: POLLHUP means that both sides are shut (unix_poll in net/unix/af_unix.c).
+func (c *conn) hungUp() bool {
+	raw, err := c.raw.SyscallConn()
+	if err != nil {
+		return true // closed by this daemon
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd)}} //nolint:gosec // a descriptor is a small number
+		n, err := unix.Poll(fds, 0)
+		gone = err == nil && n > 0 && fds[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0
+	})
+	return err != nil || gone
+}

@@ -7,16 +7,16 @@ import (
 )
 
 const (
-	// reservedConnections are root's and the daemon's own user's, so that an operator can always ask what is going on; a quarter of
-	// all where those are few.
+	// reservedConnections are for root and the daemon's own user, so that an operator always gets an answer; at most a quarter
+	// of all connections.
 	reservedConnections = 8
-	// floorConnections are kept free for each user that may use a site, whatever the others hold; less where half of all
-	// connections would not do for that.
+	// floorConnections stay free for each user that may use a site, whatever other users hold; fewer if all floors together
+	// would take more than half of all connections.
 	floorConnections = 8
 )
 
-// Connections counts a daemon's open connections, each user's and all, against their limits. Only users of sites get any. A user
-// who holds many leaves a share to the others that may come, and one who comes finds some free.
+// Connections counts the daemon's open connections, in total and per user, against their limits. Only users of sites get
+// connections. A user with many connections leaves a share to other users, and a user without connections finds some free.
 type Connections struct {
 	limit    int
 	reserved int
@@ -24,12 +24,12 @@ type Connections struct {
 	mu      sync.Mutex
 	open    int
 	byUser  map[uint32]int
-	owners  map[uint32]bool // they may have the reserved ones, too
-	users   map[uint32]bool // those that may use a site
+	owners  map[uint32]bool // may use the reserved connections, too
+	users   map[uint32]bool // may use a site
 	refused int64
 }
 
-// NewConnections allows limit connections at a time, at least one. The owners are root and the daemon's user.
+// NewConnections allows limit connections at a time, at least 1. The owners are root and the daemon's user.
 func NewConnections(limit int, owners ...uint32) *Connections {
 	c := &Connections{
 		limit: limit, reserved: min(reservedConnections, limit/4), byUser: map[uint32]int{}, owners: map[uint32]bool{},
@@ -40,7 +40,7 @@ func NewConnections(limit int, owners ...uint32) *Connections {
 	return c
 }
 
-// SetUsers says which users may use a site, as far as that is known before they come.
+// SetUsers sets the users that may use a site, as far as known before they connect.
 func (c *Connections) SetUsers(users []uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,24 +52,24 @@ func (c *Connections) SetUsers(users []uint32) {
 	}
 }
 
-// Open returns how many are open now.
+// Open returns the number of open connections.
 func (c *Connections) Open() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return int64(c.open)
 }
 
-// Limit returns how many may be open at a time.
+// Limit returns the highest number of open connections.
 func (c *Connections) Limit() int64 { return int64(c.limit) }
 
-// Refused returns how many were one too many.
+// Refused returns the number of connections refused so far.
 func (c *Connections) Refused() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refused
 }
 
-// acquire counts one more connection of a user, or says why there may be none.
+// acquire counts a new connection of a user, or returns the refusal.
 func (c *Connections) acquire(user uint32) *protocol.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +82,7 @@ func (c *Connections) acquire(user uint32) *protocol.Error {
 	return nil
 }
 
-// refusal says why a user may have no further connection. It is called with mu held.
+// refusal returns why a user may have no further connection. The caller holds mu.
 func (c *Connections) refusal(user uint32) *protocol.Error {
 	if c.owners[user] {
 		if c.open >= c.limit {
@@ -98,14 +98,14 @@ func (c *Connections) refusal(user uint32) *protocol.Error {
 	}
 	known := len(c.users)
 	if !c.users[user] {
-		known++ // it is one by its group
+		known++ // may use a site through its group
 	}
 	floor := max(1, min(floorConnections, forUsers/(2*known)))
 	held := c.byUser[user]
 	if held < floor {
-		return nil // what is kept free is kept free for this
+		return nil // the floor is kept free for this user
 	}
-	// One share is left to the next user, where there is one that may come.
+	// A share is left for the next user, if there may be a next user.
 	if share := max(floor, forUsers/min(c.connected(user)+1, known)); held >= share {
 		return protocol.Closing(protocol.CodeOverloaded, "%d connections of user %d are open, its share of daemon.max_connections "+
 			"(%d): try again later", held, user, c.limit)
@@ -117,7 +117,7 @@ func (c *Connections) refusal(user uint32) *protocol.Error {
 	return nil
 }
 
-// connected counts the users that have a connection, with the one who asks for one.
+// connected counts the users with a connection, and the asking user.
 func (c *Connections) connected(user uint32) int {
 	n := 0
 	for other := range c.byUser {
@@ -139,7 +139,7 @@ func (c *Connections) kept(user uint32, floor int) int {
 	return n
 }
 
-// release counts one connection less.
+// release counts the end of a connection.
 func (c *Connections) release(user uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -10,17 +10,18 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Dispatcher brings a request to its site: method, parameters, permission, call. It is the daemon's [Handler].
+// Dispatcher calls the site for a request: method, parameters, permission, call. Dispatcher is the daemon's [Handler].
 type Dispatcher struct {
 	sites       Sites
 	connections *Connections
 	version     string
 	timeout     time.Duration
 	started     time.Time
-	spool       Spool // nil where there is none
+	spool       Spool // nil without a spool
+	meter       Meter // nil counts nothing
 }
 
-// NewDispatcher makes a dispatcher. timeout bounds every request but flush, also where its client waits longer; version is the
+// NewDispatcher returns a dispatcher. timeout bounds every request but flush, even if the client waits longer; version is the
 // daemon's own.
 func NewDispatcher(sites Sites, connections *Connections, version string, timeout time.Duration) *Dispatcher {
 	return &Dispatcher{
@@ -28,10 +29,13 @@ func NewDispatcher(sites Sites, connections *Connections, version string, timeou
 	}
 }
 
-// UseSpool has older changes ingested from a spool before a request is worked on. It is called before any request is.
+// UseSpool makes each request wait until the spool has ingested older changes. Call UseSpool before the first request.
 func (d *Dispatcher) UseSpool(s Spool) { d.spool = s }
 
-// request is one request on its way through a method.
+// UseMeter counts the requests that the event loop answers. Call UseMeter before the first request.
+func (d *Dispatcher) UseMeter(m Meter) { d.meter = m }
+
+// request is a request on its way through a method.
 type request struct {
 	peer     Peer
 	method   *method
@@ -54,7 +58,7 @@ func (d *Dispatcher) Handle(
 	return result, nil
 }
 
-// explain makes of the errors that are no fault of the daemon what the client may know of them.
+// explain turns each error that is not a fault of the daemon into the error reply for the client.
 func (d *Dispatcher) explain(ctx context.Context, m protocol.Method, err error) error {
 	var failure *protocol.Error
 	switch {
@@ -81,12 +85,12 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	return site, err
 }
 
-// UndecidedError refuses a change that the store cannot decide by itself, as a place that would tell whether its ticket exists
-// does not answer. It says nothing of other tickets' changes. A change that was acknowledged before is tried again, whatever
-// Refusal says to a client who can decide anew.
+// UndecidedError refuses a change that the store cannot decide alone, because the place that knows whether the ticket exists
+// does not answer. Changes of other tickets are not concerned. A change acknowledged before is retried, whatever Refusal
+// tells a client that can decide anew.
 type UndecidedError struct {
 	Refusal *protocol.Error
-	// Taken says that the id belonged to a ticket: no create is given it.
+	// Taken: the id belonged to a ticket, so no create may use the id.
 	Taken bool
 }
 
@@ -94,17 +98,17 @@ func (e *UndecidedError) Error() string { return e.Refusal.Error() }
 
 func (e *UndecidedError) Unwrap() error { return e.Refusal }
 
-// ErrNotMeant refuses a change that is meant for another table than its site's.
+// ErrNotMeant refuses a change that names another table than its site's.
 var ErrNotMeant = protocol.Invalid("identity", "the change is meant for another table than this site's")
 
-// ErrPredates refuses a change that was acknowledged before the ticket was created that has its id; see
-// [github.com/ticketd/ticketd/store.Mutation.Predates]. It is written beside the change in the spool's bad/.
+// ErrPredates refuses a change that was acknowledged before the ticket with the same id was created; see
+// [github.com/ticketd/ticketd/store.Mutation.Predates]. The spool writes the text beside the change in bad/.
 var ErrPredates = protocol.Errorf(protocol.CodeExists, "the change was acknowledged before the ticket that has its id was "+
 	"created, so it means another ticket: if it is that ticket's after all, move the file back up and leave this reason here; "+
 	"else remove both")
 
-// Meant says whether a change is meant for the table that a site serves; a change that carries no identity is. A site that does
-// not know its table yet cannot tell: it serves no request, and compares the identity itself once it knows its own.
+// Meant returns whether a change is for the site's table. A change without an identity is for any table. A site whose own
+// identity is still unknown accepts the change here: such a site serves no request, and compares the identity itself later.
 func Meant(p protocol.Params, site Site) bool {
 	change, is := asChange(p)
 	serving, knows := site.(interface{ Owns(identity string) bool })
@@ -119,7 +123,7 @@ func asChange(p protocol.Params) (c *protocol.Change, is bool) {
 	return change.AsChange(), true
 }
 
-// settle waits for what is in the spool.
+// settle waits until the spool has ingested its pending changes.
 func (d *Dispatcher) settle(ctx context.Context, site Site, p protocol.Params) error {
 	if d.spool == nil {
 		return nil
@@ -127,12 +131,12 @@ func (d *Dispatcher) settle(ctx context.Context, site Site, p protocol.Params) e
 	return d.spool.Settle(ctx, site, p)
 }
 
-// limit is how long the daemon works on a request. A fifth of the client's time is left for the way there and back and for a busy
-// host: a client that hears nothing in its time must conclude that the daemon hangs, whatever the request waits for, and
-// PHP's then leave the daemon alone for seconds.
+// limit is how long the daemon works on a request. A fifth of the client's time remains for the transport and for a busy
+// host: a client without an answer in its time must conclude that the daemon hangs, whatever the request waits for, and PHP's
+// clients then avoid the daemon for seconds.
 func (d *Dispatcher) limit(p protocol.Params) time.Duration { return min(d.timeout, p.Waits()/5*4) }
 
-// shown makes a method's name from outside fit for a message or a log line.
+// shown cuts a method's name from outside to a length fit for a message or a log line.
 func shown(m protocol.Method) string {
 	return string(m[:min(len(m), protocol.MaxName)])
 }

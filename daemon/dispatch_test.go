@@ -3,9 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
-	"maps"
+	"fmt"
 	"net"
+	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +57,7 @@ func TestEveryMethod(t *testing.T) {
 	}
 }
 
-// TestReplyTooLarge: a reply over the limit is an error for that request alone.
+// TestReplyTooLarge: a reply over the limit fails that request alone.
 func TestReplyTooLarge(t *testing.T) {
 	t.Parallel()
 	c := newRig(t, rigOptions{}).client(t)
@@ -66,7 +69,7 @@ func TestReplyTooLarge(t *testing.T) {
 	}
 }
 
-// TestFlushProgress: the first report is sent at once, one straight after it is dropped.
+// TestFlushProgress: the first report is sent at once, a report directly after the first is dropped.
 func TestFlushProgress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: &fakeSite{flush: func(_ context.Context, progress func(done, total int64)) error {
@@ -84,7 +87,7 @@ func TestFlushProgress(t *testing.T) {
 	}
 }
 
-// TestFlushEndsWithItsClient: a flush whose client is gone is found out by its progress and cancelled.
+// TestFlushEndsWithItsClient: the progress reports discover that the client has gone, and the flush is cancelled.
 func TestFlushEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	entered, gone, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -106,112 +109,8 @@ func TestFlushEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-func TestSiteTable(t *testing.T) {
-	t.Parallel()
-	shop, blog := &fakeSite{}, &fakeSite{}
-	table := NewSiteTable(100, map[string]SiteAccess{
-		"shop": {Site: shop, Users: []uint32{33}},
-		"blog": {Site: blog, Users: []uint32{33}, Groups: []uint32{50}},
-	})
-	for name, c := range map[string]struct {
-		peer Peer
-		site string
-		want Site
-		code protocol.Code
-	}{
-		"by user":               {Peer{UID: 33, GID: 33}, "shop", shop, ""},
-		"by group":              {Peer{UID: 9, GID: 50}, "blog", blog, ""},
-		"by group, the other":   {Peer{UID: 9, GID: 50}, "shop", nil, protocol.CodeForbidden},
-		"root":                  {Peer{}, "shop", shop, ""},
-		"the daemon's own user": {Peer{UID: 100, GID: 100}, "blog", blog, ""},
-		"a stranger":            {Peer{UID: 9, GID: 9}, "shop", nil, protocol.CodeForbidden},
-		"unknown site":          {Peer{UID: 33, GID: 33}, "none", nil, protocol.CodeForbidden},
-		"the only one":          {Peer{UID: 9, GID: 50}, "", blog, ""},
-		"one of two":            {Peer{UID: 33, GID: 33}, "", nil, protocol.CodeInvalid},
-		"none at all":           {Peer{UID: 9, GID: 9}, "", nil, protocol.CodeForbidden},
-	} {
-		got, err := table.For(c.peer, &protocol.SiteParams{Target: protocol.Target{Site: c.site}})
-		if c.code != "" && !errors.Is(err, &protocol.Error{Code: c.code}) {
-			t.Errorf("%s: got %v, want %s", name, err, c.code)
-		}
-		if c.code == "" && (err != nil || got != c.want) {
-			t.Errorf("%s: got %v, %v", name, got, err)
-		}
-	}
-	table.Replace(map[string]SiteAccess{"shop": {Site: shop, Users: []uint32{9}}})
-	if got, err := table.For(Peer{UID: 9, GID: 9}, &protocol.SiteParams{}); err != nil || got != Site(shop) {
-		t.Errorf("after Replace: %v, %v", got, err)
-	}
-}
-
-// serving fits a site's own table, and the name that its WordPress gives it.
-func serving(own, byPrefix string) func(string) Fit {
-	return func(table string) Fit { return map[string]Fit{byPrefix: FitPrefix, own: FitTable}[table] }
-}
-
-// TestSiteTableFindsTheTable: a request without a site is for the one whose table it names, a change out of the spool for the one
-// whose identity it has; nothing is for a site of another table, whoever asks.
-func TestSiteTableFindsTheTable(t *testing.T) {
-	t.Parallel()
-	shop, blog, custom, free := &fakeSite{}, &fakeSite{}, &fakeSite{}, &fakeSite{}
-	holds := func(own string) func(string) (bool, bool) {
-		return func(identity string) (bool, bool) { return identity == own, own != "" }
-	}
-	two := map[string]SiteAccess{
-		"shop": {Site: shop, Users: []uint32{33}, Table: "wp.wp_t", Serves: serving("wp.wp_t", "wp.wp_t"), Holds: holds("s")},
-		"blog": {Site: blog, Users: []uint32{33}, Table: "wp.b_t", Serves: serving("wp.b_t", "wp.b_t"), Holds: holds("b")},
-	}
-	more := maps.Clone(two)
-	more["custom"] = SiteAccess{Site: custom, Users: []uint32{33}, Serves: serving("wp.own", "wp.wp_t"), Holds: holds("")}
-	more["free"] = SiteAccess{Site: free, Users: []uint32{33}, Serves: func(string) Fit { return FitAny }}
-	one := map[string]SiteAccess{"shop": two["shop"]}
-	for name, c := range map[string]struct {
-		sites                 map[string]SiteAccess
-		site, table, identity string
-		want                  Site
-		code                  protocol.Code
-		field                 string
-	}{
-		"by table":                           {two, "", "wp.b_t", "", blog, "", ""},
-		"another table":                      {two, "", "wp2.wp_t", "", nil, protocol.CodeForbidden, "table"},
-		"a site, and its table":              {two, "blog", "wp.b_t", "", blog, "", ""},
-		"a site, and another's table":        {two, "blog", "wp.wp_t", "", nil, protocol.CodeForbidden, "table"},
-		"a site that the user has not":       {two, "none", "wp.wp_t", "", nil, protocol.CodeForbidden, ""},
-		"an older client":                    {two, "", "", "", nil, protocol.CodeInvalid, "site"},
-		"the only site, another table":       {one, "", "wp.b_t", "", nil, protocol.CodeForbidden, "table"},
-		"the only site, an older client":     {one, "", "", "", shop, "", ""},
-		"by identity":                        {two, "", "", "b", blog, "", ""},
-		"an identity that none has":          {two, "", "", "x", nil, protocol.CodeInvalid, "identity"},
-		"an identity, and a table":           {two, "", "wp2.wp_t", "b", nil, protocol.CodeForbidden, "table"},
-		"the table before the prefix":        {more, "", "wp.wp_t", "", shop, "", ""},
-		"the table before any":               {more, "", "wp.own", "", custom, "", ""},
-		"any table":                          {more, "", "wp2.wp_t", "", free, "", ""},
-		"by identity, and one is not known":  {more, "", "", "b", blog, "", ""},
-		"an identity that one may have":      {more, "", "", "x", nil, protocol.CodeUnavailable, ""},
-		"a site without a table of its name": {more, "custom", "wp.wp_t", "", custom, "", ""},
-	} {
-		p := &protocol.SetParams{Change: protocol.Change{
-			Target: protocol.Target{Site: c.site, Table: c.table}, Identity: c.identity,
-		}}
-		got, err := NewSiteTable(100, c.sites).For(Peer{UID: 33, GID: 33}, p)
-		refusal, refused := errors.AsType[*protocol.Error](err)
-		switch {
-		case c.want != nil && (refused || got != c.want):
-			t.Errorf("%s: got %v, %v", name, got, err)
-		case c.want == nil && (!refused || refusal.Code != c.code || refusal.Field != c.field):
-			t.Errorf("%s: got %v, want %s %s", name, err, c.code, c.field)
-		}
-	}
-	_, err := NewSiteTable(100, two).For(Peer{UID: 33, GID: 33}, &protocol.SiteParams{Target: protocol.Target{Table: "wp2.wp_t"}})
-	for _, part := range []string{`"wp2.wp_t"`, "wp.b_t (site blog), wp.wp_t (site shop)", `client_table = "wp2.wp_t"`, "--add"} {
-		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("the refusal %v does not say %s", err, part)
-		}
-	}
-}
-
-// TestSilentFlushEndsWithItsClient: so is one that has nothing to report, as it waits for MySQL. Requests that were sent
-// behind it do not hide that its client is gone.
+// TestSilentFlushEndsWithItsClient: a flush without progress, waiting for MySQL, is cancelled, too, even with further
+// requests of the client in the socket.
 func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	entered, ended := make(chan struct{}), make(chan struct{})
@@ -234,8 +133,8 @@ func TestSilentFlushEndsWithItsClient(t *testing.T) {
 	<-ended
 }
 
-// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does one whose requests a
-// stopping daemon does not read any more.
+// TestHalfClosedFlushGoesOn: a client that has shut its writing side waits for its reply, and so does a client whose requests
+// a stopping daemon no longer reads.
 func TestHalfClosedFlushGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, shut := range map[string]func(r *rig, client *net.UnixConn) error{
@@ -275,13 +174,13 @@ func TestHalfClosedFlushGoesOn(t *testing.T) {
 	}
 }
 
-// A request has four fifths of the time that its client waits, and never more than the daemon's own limit, however the two are
-// configured: so a client hears of what does not answer in time from the daemon, and does not take that for a daemon that hangs.
-// Where the client's time is left out of account, the first three fail.
+// A request may take four fifths of its client's timeout, and never more than the daemon's own limit, whatever the two are:
+// the daemon reports a slow backend before the client concludes that the daemon hangs. Without the client's timeout, the
+// first three cases fail.
 func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 	t.Parallel()
 	for told, want := range map[time.Duration]time.Duration{
-		0:                800 * time.Millisecond, // a second, as clients wait that do not say
+		0:                800 * time.Millisecond, // a second, the default of clients that name no timeout
 		time.Millisecond: 800 * time.Microsecond,
 		2 * time.Second:  1600 * time.Millisecond,
 		time.Minute:      2 * time.Second,
@@ -313,5 +212,118 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 				t.Errorf("a client that says %v: %v after %v, want unavailable after %v", told, err, ended, want)
 			}
 		})
+	}
+}
+
+// fakeSpool records the calls.
+type fakeSpool struct {
+	mu     sync.Mutex
+	asked  []string // the types of the parameters
+	err    error
+	behind bool
+}
+
+func (s *fakeSpool) Behind(Site) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
+}
+
+func (s *fakeSpool) change(by func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	by()
+}
+
+// Settled: nothing is, so that each request of a round is asked for in the ordinary way.
+func (s *fakeSpool) Settled(Site) bool { return false }
+
+func (s *fakeSpool) Settle(ctx context.Context, _ Site, p protocol.Params) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		return errors.New("a request may wait for the spool for ever")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, strings.TrimPrefix(fmt.Sprintf("%T", p), "*protocol."))
+	return s.err
+}
+
+func (*fakeSpool) Status(Site) protocol.SpoolStatus { return protocol.SpoolStatus{Files: 3, Bad: 1} }
+
+func (*fakeSpool) Warnings(Site) []string { return []string{"look at bad/"} }
+
+// Every request that reads or changes tickets waits for the spool; ping and status do not.
+func TestSpoolComesFirst(t *testing.T) {
+	t.Parallel()
+	var set atomic.Int64
+	spool := &fakeSpool{}
+	r := newRig(t, rigOptions{spool: spool, site: &fakeSite{hook: func(_ context.Context, id int64) error {
+		set.Store(id)
+		return nil
+	}}})
+	c, ctx := r.client(t), t.Context()
+	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
+	for what, call := range map[string]struct {
+		do   func() error
+		want []string
+	}{
+		"ping":   {func() error { _, err := c.Ping(ctx); return err }, nil},
+		"create": {func() error { _, err := c.Create(ctx, fields, ""); return err }, []string{"CreateParams"}},
+		"set":    {func() error { _, err := c.Set(ctx, protocol.SetParams{ID: 1, Fields: fields}); return err }, []string{"SetParams"}},
+		"set_many": {func() error {
+			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
+			return err
+		}, []string{"SetManyParams"}},
+		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []string{"DeleteParams"}},
+		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []string{"GetParams"}},
+		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []string{"ListParams"}},
+		"flush":  {func() error { _, err := c.Flush(ctx, nil, nil); return err }, []string{"FlushParams"}},
+	} {
+		spool.change(func() { spool.asked = nil })
+		err := call.do()
+		var asked []string
+		spool.change(func() { asked = spool.asked })
+		if err != nil || !reflect.DeepEqual(asked, call.want) {
+			t.Errorf("%s: %v; the spool was asked %v, want %v", what, err, asked, call.want)
+		}
+	}
+	spool.change(func() { spool.err = protocol.Errorf(protocol.CodeUnavailable, "older changes wait") })
+	_, err := c.Set(ctx, protocol.SetParams{ID: 9, Fields: fields})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) || set.Load() != 1 {
+		t.Errorf("a change overtook the spool: %v", err)
+	}
+	if _, err := c.Flush(ctx, nil, nil); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
+		t.Errorf("a flush says nothing of what the spool still holds: %v", err)
+	}
+	status, err := c.Status(ctx)
+	if err != nil || status.Spool != (protocol.SpoolStatus{Files: 3, Bad: 1}) || len(status.Warnings) != 1 {
+		t.Errorf("status %+v, %v", status, err)
+	}
+}
+
+// While a site cannot take changes from the spool, its answers are marked stale, and an unknown ticket is answered
+// unavailable, not not-found.
+func TestReadsSayThatTheSpoolWaits(t *testing.T) {
+	t.Parallel()
+	spool := &fakeSpool{}
+	r := newRig(t, rigOptions{spool: spool})
+	c, ctx := r.client(t), t.Context()
+	for _, behind := range []bool{true, false} {
+		spool.change(func() { spool.behind = behind })
+		got, err := c.Get(ctx, 1)
+		if err != nil || got.Stale != behind {
+			t.Errorf("get: stale %v, want %v (%v)", got.Stale, behind, err)
+		}
+		list, err := c.List(ctx, protocol.ListParams{})
+		if err != nil || list.Stale != behind {
+			t.Errorf("list: stale %v, want %v (%v)", list.Stale, behind, err)
+		}
+		want := protocol.CodeNotFound
+		if behind {
+			want = protocol.CodeUnavailable
+		}
+		if _, err := c.Get(ctx, absent); !errors.Is(err, &protocol.Error{Code: want}) {
+			t.Errorf("get of what is not there: %v, want %s", err, want)
+		}
 	}
 }

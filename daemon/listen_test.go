@@ -31,7 +31,7 @@ func TestBindSetsMode(t *testing.T) {
 	}
 }
 
-// TestBindPrivate: before the socket gets its mode and group, nobody but the own user may connect.
+// TestBindPrivate: before the socket gets its mode and group, only the process' own user may connect.
 func TestBindPrivate(t *testing.T) {
 	t.Parallel()
 	opts := listenIn(t)
@@ -104,7 +104,7 @@ func TestBindRefuses(t *testing.T) {
 	})
 }
 
-// TestBindFollowsNoLink: whatever a link at the socket's path leads to, it is neither replaced nor touched.
+// TestBindFollowsNoLink: the target of a link at the socket's path is neither replaced nor changed.
 func TestBindFollowsNoLink(t *testing.T) {
 	t.Parallel()
 	for name, target := range map[string]func(t *testing.T, path string){
@@ -145,8 +145,8 @@ func TestBindFollowsNoLink(t *testing.T) {
 	}
 }
 
-// TestSocketReplacedWhileItIsMade: between bind and chmod somebody puts something else in the socket's place. Its mode stays as
-// it is. (With a chmod of the path the file becomes readable to the group.)
+// TestSocketReplacedWhileItIsMade: between bind and chmod another program replaces the socket by another file. The file's
+// mode stays. (A chmod of the path would make the file readable to the group.)
 func TestSocketReplacedWhileItIsMade(t *testing.T) {
 	t.Parallel()
 	for name, replace := range map[string]func(precious, path string) error{
@@ -180,7 +180,7 @@ func TestSocketReplacedWhileItIsMade(t *testing.T) {
 	}
 }
 
-// TestPeerOf asks the kernel for real: this process is its own peer.
+// TestPeerOf asks the real kernel: this process is its own peer.
 func TestPeerOf(t *testing.T) {
 	t.Parallel()
 	opts := listenIn(t)
@@ -199,7 +199,12 @@ func TestPeerOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	got, err := PeerOf(conn)
+	file, err := conn.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	got, err := PeerOf(int(file.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +212,12 @@ func TestPeerOf(t *testing.T) {
 	if got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	pipe, other := net.Pipe()
-	defer pipe.Close()
-	defer other.Close()
-	if _, err := PeerOf(pipe); err == nil {
-		t.Error("a pipe has credentials")
+	plain, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if _, err := PeerOf(int(plain.Fd())); err == nil {
+		t.Error("a file that is no socket has credentials")
 	}
 }

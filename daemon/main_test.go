@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// absent is the id of a ticket that a fakeSite does not have.
+// absent is the id of a ticket that no fakeSite has.
 const absent = 404
 
-// fakeSite answers every method; hook, where it is set, sees the ticket id of each set first and may refuse it.
+// fakeSite answers every method; hook, if set, receives the ticket id of each set first and may refuse the set.
 type fakeSite struct {
 	hook  func(ctx context.Context, id int64) error
 	flush func(ctx context.Context, progress func(done, total int64)) error
-	// refusal, where it is set, is the outcome of every pair of a set_many.
+	// refusal, if set, is the outcome of every pair of a set_many.
 	refusal *protocol.Error
 }
 
@@ -39,7 +39,7 @@ func (s *fakeSite) Set(ctx context.Context, p *protocol.SetParams) (protocol.Rev
 			return protocol.RevisionResult{}, err
 		}
 	}
-	return protocol.RevisionResult{Revision: p.ID}, nil // lets a test see whose reply it got
+	return protocol.RevisionResult{Revision: p.ID}, nil // lets a test recognize its own reply
 }
 
 func (s *fakeSite) SetMany(_ context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error) {
@@ -102,7 +102,7 @@ func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
 	return protocol.SiteStatus{Site: "main", Strategy: "event", Store: up, Sink: up}, nil
 }
 
-// rig is one server on a socket of its own, for one site that every peer with the id of self may use.
+// rig is a server on its own socket, for a site that every peer with the id of self may use.
 type rig struct {
 	server *Server
 	site   *fakeSite
@@ -120,6 +120,7 @@ type rigOptions struct {
 	peer  Peer
 	// timeout of requests
 	timeout time.Duration
+	spool   Spool
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -147,9 +148,12 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: o.site, Users: []uint32{self.UID}}})
 	connections := NewConnections(o.limit)
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
-	r.table, o.Admit = table, table.Admit
+	if o.spool != nil {
+		dispatcher.UseSpool(o.spool)
+	}
+	r.table, o.Admit, o.Hot = table, table.Admit, dispatcher
 	r.server = NewServer(listener, dispatcher, connections, o.Options, zerolog.New(r.log))
-	r.server.peerOf = func(net.Conn) (Peer, error) { return o.peer, nil }
+	r.server.peerOf = func(int) (Peer, error) { return o.peer, nil }
 	if err := r.server.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +168,7 @@ func (r *rig) stop() error {
 	return r.server.Stop(ctx)
 }
 
-// raw connects without a client, for what no client would send. Reads and writes of the test end after ten seconds.
+// raw connects without a client, to send bytes that no client would send. Reads and writes of the test end after ten seconds.
 func (r *rig) raw(t *testing.T) *net.UnixConn {
 	t.Helper()
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: r.path, Net: "unix"})
@@ -198,7 +202,7 @@ func (r *rig) requireServing(t *testing.T) {
 	_ = c.Close()
 }
 
-// setFrame is a request to set ticket id, numbered by it.
+// setFrame is a request to set the ticket id, with the same number as request id.
 func setFrame(t *testing.T, id uint32) []byte {
 	t.Helper()
 	return requestFrame(t, id, protocol.MethodSet, &protocol.SetParams{
@@ -216,7 +220,7 @@ func requestFrame(t *testing.T, id uint32, m protocol.Method, p protocol.Params)
 	return bytes.Clone(frame)
 }
 
-// readReply reads one message; nil where the connection has ended.
+// readReply reads a message; nil at the end of the connection.
 func readReply(t *testing.T, conn net.Conn) *protocol.Reply {
 	t.Helper()
 	payload, err := protocol.ReadFrame(conn, nil)

@@ -12,29 +12,51 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// method is what the daemon knows of one of the protocol's methods.
+// method is the daemon's knowledge of a method of the protocol.
 type method struct {
 	run
-	// reads says that it shows tickets as they are now.
+	// reads: the method shows tickets in their present state.
 	reads bool
-	// changes says that it changes tickets.
+	// changes: the method changes tickets.
 	changes bool
-	// slow says that it may wait for MySQL long after the daemon has heard of it: that its client gives up says nothing about the
-	// daemon.
+	// slow: the method may wait for MySQL for a long time. A client that gives up on a slow method has learned nothing about the
+	// daemon's health.
 	slow bool
+	// hot: small requests of the method may join a round of the event loop; nil: never.
+	hot *hotMethod
 }
 
-// run decodes a method's parameters, finds the site and calls it.
+// hotMethod adds a request of the method to a site's batch.
+type hotMethod struct {
+	params func() protocol.Params
+	add    func(b Hot, p protocol.Params) bool
+}
+
+// hot makes the hotMethod of a method of Hot: P are the parameters.
+func hot[P any, PP interface {
+	*P
+	protocol.Params
+}](add func(Hot, PP) bool) *hotMethod {
+	return &hotMethod{
+		params: func() protocol.Params { return PP(new(P)) },
+		add: func(b Hot, p protocol.Params) bool {
+			of, is := p.(PP)
+			return is && add(b, of)
+		},
+	}
+}
+
+// run decodes a method's parameters, finds the site and calls the site's method.
 type run func(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error)
 
-// methods holds every method of the protocol; flush alone has no deadline.
+// methods holds every method of the protocol. Only flush has no deadline.
 var methods = map[protocol.Method]*method{
 	protocol.MethodPing:      {run: ping},
-	protocol.MethodCreate:    {run: bounded(Site.Create), changes: true},
-	protocol.MethodSet:       {run: bounded(Site.Set), changes: true},
-	protocol.MethodSetMany:   {run: bounded(Site.SetMany), changes: true},
-	protocol.MethodGet:       {run: bounded(Site.Get), reads: true},
-	protocol.MethodGetMany:   {run: bounded(Site.GetMany), reads: true},
+	protocol.MethodCreate:    {run: bounded(Site.Create), changes: true, hot: hot(Hot.Create)},
+	protocol.MethodSet:       {run: bounded(Site.Set), changes: true, hot: hot(Hot.Set)},
+	protocol.MethodSetMany:   {run: bounded(Site.SetMany), changes: true, hot: hot(Hot.SetMany)},
+	protocol.MethodGet:       {run: bounded(Site.Get), reads: true, hot: hot(Hot.Get)},
+	protocol.MethodGetMany:   {run: bounded(Site.GetMany), reads: true, hot: hot(Hot.GetMany)},
 	protocol.MethodList:      {run: bounded(Site.List), reads: true, slow: true},
 	protocol.MethodCount:     {run: bounded(Site.Count), reads: true, slow: true},
 	protocol.MethodDelete:    {run: bounded(Site.Delete), changes: true},
@@ -48,10 +70,10 @@ var methods = map[protocol.Method]*method{
 // Methods returns the names of all methods, in order.
 func Methods() []protocol.Method { return slices.Sorted(maps.Keys(methods)) }
 
-// IsSlow says whether a method of [Methods] may wait for MySQL long after the daemon has heard of it.
+// IsSlow returns whether a method of [Methods] may wait for MySQL for a long time after the daemon has read the request.
 func IsSlow(m protocol.Method) bool { return methods[m].slow }
 
-// bounded makes a method of one of a Site's: P are its parameters, R is its result.
+// bounded makes a run of a method of Site: P are the parameters, R is the result.
 func bounded[P, R any, PP interface {
 	*P
 	protocol.Params
@@ -88,8 +110,7 @@ func bounded[P, R any, PP interface {
 var errBehind = protocol.Errorf(protocol.CodeUnavailable,
 	"no such ticket is known, but the spool has pending changes that cannot be made yet, and one of these may create the ticket")
 
-// named adds to an error the request id, where the request has one: with it the client's log and this one can be brought
-// together.
+// named adds the request id, if any, to an error, so that a reader can match the client's log with the daemon's.
 func named(p protocol.Params, err error) error {
 	if c, is := asChange(p); is && c.RequestID != "" {
 		return fmt.Errorf("request %q: %w", c.RequestID, err)

@@ -10,33 +10,34 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// SiteAccess is one site and who may use it.
+// SiteAccess is a site and the users and groups that may use the site.
 type SiteAccess struct {
 	Site Site
-	// Users and Groups are user and group ids. A peer may use the site if its user is among Users or its primary group
-	// among Groups: the kernel reports no others.
+	// Users and Groups are user and group ids. A peer may use the site if Users has the peer's user or Groups has the peer's
+	// primary group: the kernel reports no other groups.
 	Users, Groups []uint32
-	// Table is the site's table for people, as clients call it: "database.table".
+	// Table is the site's table for messages, under the clients' name: "database.table".
 	Table string
-	// Serves says how well a table, as a client calls it ("database.table"), fits the site; nil compares nothing. It must not block.
+	// Serves returns how well a table, under the client's name ("database.table"), fits the site; nil compares nothing. Serves
+	// must not block.
 	Serves func(table string) Fit
-	// Holds says whether the identity is that of the site's table, and whether that is known yet; nil knows of none. It must not
-	// block.
+	// Holds returns whether the identity belongs to the site's table, and whether the site knows its identity yet; with nil, the
+	// site holds no identity. Holds must not block.
 	Holds func(identity string) (holds, known bool)
 }
 
-// Fit says how well a client's table fits a site.
+// Fit is how well a client's table fits a site.
 type Fit int
 
-// Where several sites fit, the best one is meant.
+// If several sites fit, the best fit wins.
 const (
-	// FitNone is another table.
+	// FitNone: the table is another table.
 	FitNone Fit = iota
-	// FitAny is of a site that takes whatever its clients call the table.
+	// FitAny: the site accepts any name for the table.
 	FitAny
-	// FitPrefix is the name that a WordPress gives the table which does not know that the site's has a name of its own.
+	// FitPrefix: the table's name is the default name of a WordPress that does not know the site's own table name.
 	FitPrefix
-	// FitTable is the site's table.
+	// FitTable: the table is the site's table.
 	FitTable
 )
 
@@ -44,21 +45,21 @@ func (a *SiteAccess) allows(p Peer) bool {
 	return slices.Contains(a.Users, p.UID) || slices.Contains(a.Groups, p.GID)
 }
 
-// SiteTable is the daemon's sites by name. Its content may be replaced while requests are served.
+// SiteTable holds the daemon's sites by name. Replace may change the content while requests are served.
 type SiteTable struct {
 	owner   uint32
 	current atomic.Pointer[map[string]SiteAccess]
 }
 
-// NewSiteTable makes a table. owner is the user the daemon runs as: like root, it may use every site, since it can
-// read the sites' secrets anyway and the operator's commands run as either.
+// NewSiteTable returns a table. owner is the user of the daemon's process: like root, owner may use every site, because owner
+// can read the sites' secrets anyway and operators run commands as root or owner.
 func NewSiteTable(owner uint32, sites map[string]SiteAccess) *SiteTable {
 	t := &SiteTable{owner: owner}
 	t.Replace(sites)
 	return t
 }
 
-// Replace puts other sites in place of all. Requests that have found their site already go on with it.
+// Replace replaces all sites. Requests that have found their site already go on with their site.
 func (t *SiteTable) Replace(sites map[string]SiteAccess) {
 	sites = maps.Clone(sites)
 	t.current.Store(&sites)
@@ -87,7 +88,7 @@ func (t *SiteTable) For(p Peer, of protocol.Params) (Site, error) {
 	return meant[0].Site, nil
 }
 
-// choice are sites that a request may be for.
+// choice holds the sites that a request may be for.
 type choice []namedSite
 
 type namedSite struct {
@@ -96,7 +97,7 @@ type namedSite struct {
 	name string
 }
 
-// named are the sites of that name that the peer may use; without a name, all that it may use.
+// named returns the site of the given name, if the peer may use the site; without a name, all sites that the peer may use.
 func (t *SiteTable) named(p Peer, name string) (found choice) {
 	sites := *t.current.Load()
 	if name != "" {
@@ -113,7 +114,7 @@ func (t *SiteTable) named(p Peer, name string) (found choice) {
 	return found
 }
 
-// fitting are those that a client's table fits best; all of them where the client does not say which it means.
+// fitting returns the sites that fit a client's table best; all sites if the client names no table.
 func (c choice) fitting(table string) choice {
 	if table == "" {
 		return c
@@ -134,7 +135,7 @@ func (c choice) fitting(table string) choice {
 	return found
 }
 
-// holding are those whose table has the identity.
+// holding returns the sites whose table has the identity.
 func (c choice) holding(identity string) (found choice, err error) {
 	unknown := false
 	for _, s := range c {
@@ -158,7 +159,7 @@ func (c choice) holding(identity string) (found choice, err error) {
 	}
 }
 
-// notServed refuses a client whose table is none of these sites'.
+// notServed refuses a client whose table none of these sites serves.
 func (c choice) notServed(table string) *protocol.Error {
 	served := make([]string, len(c))
 	for i, s := range c {
@@ -166,13 +167,22 @@ func (c choice) notServed(table string) *protocol.Error {
 	}
 	slices.Sort(served)
 	err := protocol.Errorf(protocol.CodeForbidden, "ticketd does not serve the table %q to this request, but %s. Give the table a "+
-		"site of its own: 'ticketd init --wp FOLDER --add NAME'. If it is the table of a site above under another name, set "+
+		"site of its own: 'ticketd init --wp FOLDER --add NAME'. If a site above has this table under another name, set "+
 		"client_table = %[1]q in the site's section of ticketd.toml", table, strings.Join(served, ", "))
-	err.Field = "table"
+	err.Field = fieldTable
 	return err
 }
 
-// names are the sites' names in order.
+// fieldTable is the field of the refusal of a client whose table no site serves.
+const fieldTable = "table"
+
+// IsOtherTable returns whether a change was refused because no site serves the table that the change names. The configuration may
+// name the table again later.
+func IsOtherTable(refusal *protocol.Error) bool {
+	return refusal != nil && refusal.Code == protocol.CodeForbidden && refusal.Field == fieldTable
+}
+
+// names returns the sites' names in order.
 func (c choice) names() []string {
 	names := make([]string, len(c))
 	for i, s := range c {
@@ -193,7 +203,7 @@ func (t *SiteTable) Of(p Peer) []Site {
 	return found
 }
 
-// Admit says why a peer may not connect: there is no site that it may use.
+// Admit returns why a peer may not connect: the peer may use no site.
 func (t *SiteTable) Admit(p Peer) *protocol.Error {
 	for _, a := range *t.current.Load() {
 		if t.may(p, &a) {
@@ -201,7 +211,7 @@ func (t *SiteTable) Admit(p Peer) *protocol.Error {
 		}
 	}
 	if p.UID == 0 || p.UID == t.owner {
-		return nil // who asks why there is no site
+		return nil // an operator who looks for the reason
 	}
 	return protocol.Closing(protocol.CodeForbidden, "%s", forbidden(p).Message)
 }

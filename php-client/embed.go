@@ -1,10 +1,9 @@
-// Package phpclient gives Go code the files that it shares with the WordPress plugin, so that there is one source of
-// each.
+// Package phpclient gives Go code the files shared with the WordPress plugin, so that each file has a single source.
 package phpclient
 
-import _ "embed" // the directives below need it
+import _ "embed" // for the directives below
 
-// Schema is the SQL that makes the tickets table and the sequence of its ids; the file says what to replace in it.
+// Schema is the SQL that makes the tickets table and the sequence of ids; the file names the parts to replace.
 //
 //go:embed ticketd/sql/schema.sql
 var Schema string

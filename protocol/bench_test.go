@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// maxSetAllocs bounds the allocations of decoding a set with four fields, envelope included: the payload's strings
-// together, the fields, and the parameters themselves.
+// maxSetAllocs bounds the allocations of decoding a set with four fields: the strings of the whole payload, the fields, and
+// the parameters.
 const maxSetAllocs = 3
 
 func decodeSet(tb testing.TB, payload []byte) {
@@ -24,7 +24,7 @@ func decodeSet(tb testing.TB, payload []byte) {
 	}
 }
 
-// TestDecodeSetAllocations is not parallel: it counts the whole process's allocations.
+// TestDecodeSetAllocations is not parallel: the test counts the allocations of the whole process.
 func TestDecodeSetAllocations(t *testing.T) { //nolint:paralleltest // see above
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool drop objects at random")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// bombs are values that announce or hold far more than any request has, as msgpack that is whole where it can be.
+// bombs are values that announce or hold far more than any request has, as complete msgpack where possible.
 func bombs() map[string]string {
 	const most = MaxPayload - 1<<10
 	return map[string]string{
@@ -72,13 +72,13 @@ func places() map[string]func(bomb string) string {
 	}
 }
 
-// Every bomb in every place is taken or refused within a bounded time and with a bounded allocation: a small multiple of the
-// frame, never what it announces. What is refused keeps its code; what is taken is a text, the only large thing that a
-// request may hold.
-func TestBombs(t *testing.T) { //nolint:paralleltest // it measures what this process allocates
+// The decoder accepts or refuses every bomb in every place within bounded time and with a bounded allocation: a small
+// multiple of the frame, never the announced size. A refusal keeps its code; an accepted bomb is a text, the only large value
+// that a request may hold.
+func TestBombs(t *testing.T) { //nolint:paralleltest // the test measures the allocations of the process
 	const (
 		mostBytes = 10 * MaxPayload
-		mostTime  = 10 * time.Second // a thousand times what it takes: a busy machine must not fail it, a quadratic loop must
+		mostTime  = 10 * time.Second // a thousand times the usual time: a busy machine must not fail, a quadratic loop must
 	)
 	all := bombs()
 	for place, within := range places() {
@@ -108,7 +108,7 @@ func TestBombs(t *testing.T) { //nolint:paralleltest // it measures what this pr
 	}
 }
 
-// decodeAll does with a payload what the daemon does, and what a client does with an answer.
+// decodeAll decodes a payload as the daemon and as a client do.
 func decodeAll(payload []byte) error {
 	_, _ = DecodeAnswer(payload)
 	req, err := DecodeRequest(payload)

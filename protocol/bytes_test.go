@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// A value of bytes that are no UTF-8 travels from the daemon as bin and comes back as it is; a text stays a str. To the daemon
-// it is refused.
+// A value that is not UTF-8 travels from the daemon as bin and comes back unchanged; a text stays a str. The daemon refuses
+// such a value.
 func TestBytesThatAreNoText(t *testing.T) {
 	t.Parallel()
 	const address = "\xc0\xa8\x00\x01"

@@ -14,18 +14,18 @@ import (
 // and every later call of this client fails. Dial again; repeat a change only under the same request id.
 var ErrBroken = errors.New("connection to ticketd broken")
 
-// Client is one connection to a daemon, for one goroutine at a time.
+// Client is a connection to a daemon, for one goroutine at a time.
 //
-// A call ends at its context's deadline, the whole of it: writing, waiting and all reads. The daemon learns how long that is, so
-// that it answers before. Anything unexpected closes the connection for good, so that no call can ever be given another one's
-// reply. An *[Error] from the daemon leaves the connection open unless it says Closing.
+// The deadline of a call's context bounds the whole call: writing, waiting and all reads. Each request tells the daemon the
+// time left, so that the daemon answers before the deadline. Any unexpected event closes the connection for good, so that a
+// call never receives the reply to a different call. An *[Error] from the daemon leaves the connection open unless Closing is
+// set.
 type Client struct {
-	// Site is sent with every call; empty where the caller may use exactly one, or Table says which.
+	// Site is sent with every call; empty if the caller may use exactly one site, or if Table identifies the site.
 	Site string
-	// Table is sent with every call, too: what the caller calls its table, see [Target]. Empty compares nothing.
+	// Table is the caller's name for the table, sent with every call; see [Target]. Empty compares nothing.
 	Table string
-	// Remember and Ack are sent with every change that says nothing of its own; see [Change]. Remember only goes
-	// with a request id.
+	// Remember and Ack are the defaults of every change; see [Change]. Remember is only sent with a request id.
 	Remember time.Duration
 	Ack      Ack
 
@@ -47,12 +47,12 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return &Client{conn: conn, r: bufio.NewReader(conn)}, nil
 }
 
-// Close closes the connection. It may be called again.
+// Close closes the connection. Further calls of Close do nothing.
 func (c *Client) Close() error {
 	if c.broken != nil {
-		return nil //nolint:nilerr // it is closed already, whatever the reason
+		return nil //nolint:nilerr // the connection is closed already, for any reason
 	}
-	c.broken = fmt.Errorf("%w: it was closed", ErrBroken)
+	c.broken = fmt.Errorf("%w: closed by the caller", ErrBroken)
 	if err := c.conn.Close(); err != nil {
 		return fmt.Errorf("close connection to ticketd: %w", err)
 	}
@@ -81,7 +81,7 @@ func (c *Client) CreateWith(ctx context.Context, p CreateParams) (CreateResult, 
 
 func (c *Client) target() Target { return Target{Site: c.Site, Table: c.Table} }
 
-// complete gives a change what the client has for all of them, where it has nothing of its own.
+// complete fills the empty parameters of a change with the client's defaults.
 func (c *Client) complete(p *Change) {
 	if p.Site == "" {
 		p.Site = c.Site
@@ -97,7 +97,7 @@ func (c *Client) complete(p *Change) {
 	}
 }
 
-// Set merges fields into a ticket and returns its revision. p.Site, where empty, is the client's.
+// Set merges fields into a ticket and returns the ticket's revision. An empty p.Site means the client's.
 func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 	var r RevisionResult
 	c.complete(&p.Change)
@@ -105,7 +105,7 @@ func (c *Client) Set(ctx context.Context, p SetParams) (int64, error) {
 	return r.Revision, err
 }
 
-// SetMany merges fields into up to [MaxTickets] tickets and returns one outcome per ticket, in their order.
+// SetMany merges fields into up to [MaxTickets] tickets and returns one outcome per ticket, in the order of tickets.
 func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID string) ([]SetOutcome, error) {
 	var r SetManyResult
 	p := SetManyParams{Change: Change{RequestID: requestID}, Tickets: tickets}
@@ -117,14 +117,14 @@ func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID 
 	return r.Outcomes, err
 }
 
-// Get returns a ticket with all of its fields.
+// Get returns a ticket with all fields.
 func (c *Client) Get(ctx context.Context, id int64) (Ticket, error) {
 	var r Ticket
 	err := c.call(ctx, MethodGet, &GetParams{Target: c.target(), ID: id}, &r, nil)
 	return r, err
 }
 
-// GetMany returns up to [MaxTickets] tickets, in the order of their ids; nil where there is none.
+// GetMany returns up to [MaxTickets] tickets in the order of ids, nil for a ticket that does not exist.
 func (c *Client) GetMany(ctx context.Context, ids []int64) (GetManyResult, error) {
 	var r GetManyResult
 	err := c.call(ctx, MethodGetMany, &GetManyParams{Target: c.target(), IDs: ids}, &r, nil)
@@ -143,8 +143,8 @@ func (c *Client) Delete(ctx context.Context, id int64, requestID string) (int64,
 	return r.Revision, err
 }
 
-// Flush brings the given tickets, or every dirty one where ids is nil, to MySQL and returns when they are there.
-// progress may be nil; it is called on the caller's goroutine.
+// Flush flushes the tickets ids, or every dirty ticket if ids is nil, and returns after MySQL has the changes. progress may
+// be nil; Flush calls progress on the caller's goroutine.
 func (c *Client) Flush(ctx context.Context, ids []int64, progress func(done, total int64)) (FlushResult, error) {
 	var r FlushResult
 	if progress == nil {
@@ -172,7 +172,7 @@ func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progres
 	id := c.nextID()
 	frame, err := c.enc.Request(id, m, p)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m, err) // nothing was sent: the connection is as it was
+		return fmt.Errorf("%s: %w", m, err) // nothing was sent: the connection stays usable
 	}
 	reply, err := c.exchange(ctx, id, frame, progress)
 	if err != nil {
@@ -190,6 +190,12 @@ func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progres
 	return nil
 }
 
+func (t *Timed) wait(timeout time.Duration) {
+	if t.Timeout == 0 {
+		t.Timeout = min(max(timeout, time.Millisecond), MaxTimeout)
+	}
+}
+
 // left is how long the caller waits.
 func left(ctx context.Context) time.Duration {
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -198,8 +204,7 @@ func left(ctx context.Context) time.Duration {
 	return MaxTimeout
 }
 
-// exchange sends a request and waits for its reply, until ctx ends. A context's end is the error whatever it
-// interrupted.
+// exchange sends a request and waits for the reply until ctx ends. After the end of ctx the error is that of ctx.
 func (c *Client) exchange(
 	ctx context.Context, id uint32, frame []byte, progress func(done, total int64),
 ) (*Reply, error) {
@@ -208,7 +213,7 @@ func (c *Client) exchange(
 		return nil, err
 	}
 	_, writeErr := c.conn.Write(frame)
-	// The daemon may have said why it closed before it read all, so its word is looked for even after a failed write.
+	// The daemon may have said why it closed before it read the whole frame, so read the reply even after a failed write.
 	reply, err := c.await(id, progress)
 	if err != nil && writeErr != nil {
 		err = writeErr
@@ -228,7 +233,7 @@ func (c *Client) exchange(
 
 func (c *Client) nextID() uint32 {
 	c.lastID++
-	if c.lastID == 0 { // 0 is the daemon's, for errors about nothing that was understood
+	if c.lastID == 0 { // the daemon answers with id 0 if the request could not be understood
 		c.lastID = 1
 	}
 	return c.lastID
@@ -237,12 +242,12 @@ func (c *Client) nextID() uint32 {
 // bound makes every read and write of a call end with ctx. stop takes that back; a connection that ctx's end has
 // interrupted already is not to be used again, which stop says with an error.
 func (c *Client) bound(ctx context.Context) (stop func() error, err error) {
-	deadline, _ := ctx.Deadline() // the zero time means none
+	deadline, _ := ctx.Deadline() // the zero time means no deadline
 	if err := c.conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
 	cancel := context.AfterFunc(ctx, func() {
-		_ = c.conn.SetDeadline(time.Unix(1, 0)) // long past: interrupts what is blocked
+		_ = c.conn.SetDeadline(time.Unix(1, 0)) // a time in the past interrupts a blocked read or write
 	})
 	return func() error {
 		if !cancel() {
@@ -252,7 +257,7 @@ func (c *Client) bound(ctx context.Context) (stop func() error, err error) {
 	}, nil
 }
 
-// await reads up to the reply with this id, handing on the progress before it.
+// await reads up to the reply with this id and passes progress to the callback.
 func (c *Client) await(id uint32, progress func(done, total int64)) (*Reply, error) {
 	for {
 		payload, err := ReadFrame(c.r, c.buf)
@@ -266,14 +271,14 @@ func (c *Client) await(id uint32, progress func(done, total int64)) (*Reply, err
 		}
 		if p := answer.Progress; p != nil {
 			if p.ID != id || progress == nil {
-				return nil, fmt.Errorf("%w: progress that nobody asked for", errShape)
+				return nil, fmt.Errorf("%w: unrequested progress", errShape)
 			}
 			progress(p.Done, p.Total)
 			continue
 		}
 		reply := answer.Reply
 		if reply.ID == 0 && reply.Err != nil {
-			reply.Err.Closing = true // it may concern another frame than ours: nothing more can be told apart
+			reply.Err.Closing = true // the error may concern another frame: replies can no longer be matched to requests
 			return reply, nil        //nolint:nilerr // the daemon's error is the reply
 		}
 		if reply.ID != id {
@@ -287,7 +292,55 @@ func (c *Client) await(id uint32, progress func(done, total int64)) (*Reply, err
 func (c *Client) fail(cause error) error {
 	if c.broken == nil {
 		c.broken = fmt.Errorf("%w: %w", ErrBroken, cause)
-		_ = c.conn.Close() // the cause is what the caller must know
+		_ = c.conn.Close() // the caller must know the cause, not the error of Close
 	}
 	return c.broken
+}
+
+// List returns a page of tickets. An empty p.Site means the client's.
+func (c *Client) List(ctx context.Context, p ListParams) (ListResult, error) {
+	var r ListResult
+	if p.Site == "" {
+		p.Site = c.Site
+	}
+	err := c.call(ctx, MethodList, &p, &r, nil)
+	return r, err
+}
+
+// Count returns how many tickets a selection has.
+func (c *Client) Count(ctx context.Context, s Selection) (CountResult, error) {
+	var r CountResult
+	err := c.call(ctx, MethodCount, &CountParams{Target: c.target(), Selection: s}, &r, nil)
+	return r, err
+}
+
+// CountBy counts the tickets of a selection for each value of a field.
+func (c *Client) CountBy(ctx context.Context, s Selection, field string) (CountResult, error) {
+	var r CountResult
+	err := c.call(ctx, MethodCount, &CountParams{Target: c.target(), Selection: s, By: field}, &r, nil)
+	return r, err
+}
+
+// DeadList returns up to limit dead letters of tickets above after, by ticket id; 0 for after and limit returns the first
+// [DefaultLimit].
+func (c *Client) DeadList(ctx context.Context, after int64, limit int) ([]Letter, error) {
+	var r DeadListResult
+	err := c.call(ctx, MethodDeadList, &DeadListParams{Target: c.target(), After: after, Limit: limit}, &r, nil)
+	return r.Letters, err
+}
+
+// DeadRetry puts dead letters back into the queue, all if ids is nil, and returns the number of dead letters.
+func (c *Client) DeadRetry(ctx context.Context, ids []int64) (int64, error) {
+	return c.dead(ctx, MethodDeadRetry, ids)
+}
+
+// DeadDrop gives up the changes that MySQL refuses, all where ids is nil, and returns how many tickets had any.
+func (c *Client) DeadDrop(ctx context.Context, ids []int64) (int64, error) {
+	return c.dead(ctx, MethodDeadDrop, ids)
+}
+
+func (c *Client) dead(ctx context.Context, m Method, ids []int64) (int64, error) {
+	var r CountResult
+	err := c.call(ctx, m, &DeadParams{Target: c.target(), IDs: ids, All: ids == nil}, &r, nil)
+	return r.Count, err
 }

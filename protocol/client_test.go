@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// fakeDaemon listens on a socket of its own and serves one connection with serve.
+// fakeDaemon listens on its own socket and serves a single connection with serve.
 func fakeDaemon(t *testing.T, serve func(conn net.Conn)) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "s")
@@ -48,7 +48,7 @@ func dial(t *testing.T, path string) *Client {
 	return c
 }
 
-// readRequest reads one request; false where the client is gone.
+// readRequest reads a request; false if the client has closed the connection.
 func readRequest(conn net.Conn) (Request, bool) {
 	payload, err := ReadFrame(conn, nil)
 	if err != nil {
@@ -58,7 +58,7 @@ func readRequest(conn net.Conn) (Request, bool) {
 	return req, err == nil
 }
 
-// TestClientMethods answers every method with its sample result.
+// TestClientMethods answers every method with the sample result of the method.
 func TestClientMethods(t *testing.T) {
 	t.Parallel()
 	results := map[Method]Result{}
@@ -127,7 +127,7 @@ func TestClientMethods(t *testing.T) {
 	}
 }
 
-// TestClientCompletesChanges: every change gets what the client has for all of them, unless it has its own.
+// TestClientCompletesChanges: every change gets the client's defaults for parameters that the change leaves empty.
 func TestClientCompletesChanges(t *testing.T) {
 	t.Parallel()
 	fields := []Field{{Name: "status", Value: Text("open")}}
@@ -167,7 +167,7 @@ func TestClientCompletesChanges(t *testing.T) {
 		},
 		&SetParams{
 			Change: Change{Target: toMain, Ack: AckJournal}, ID: 1, Fields: fields,
-		}: func() error { // nothing that could be remembered
+		}: func() error { // no request id to remember
 			_, err := c.Set(ctx, SetParams{ID: 1, Fields: fields})
 			return err
 		},
@@ -195,7 +195,7 @@ func TestClientCompletesChanges(t *testing.T) {
 	}
 }
 
-// TestClientClosesOnAnomaly: after anything unexpected the connection is closed and no later call touches it.
+// TestClientClosesOnAnomaly: after any unexpected event the connection is closed and no later call uses the connection.
 func TestClientClosesOnAnomaly(t *testing.T) {
 	t.Parallel()
 	var e Encoder
@@ -239,7 +239,7 @@ func TestClientClosesOnAnomaly(t *testing.T) {
 	}
 }
 
-// TestClientDeadline: a daemon that drips bytes cannot stretch a call beyond its context's deadline.
+// TestClientDeadline: a daemon that drips bytes cannot stretch a call beyond the deadline of the context.
 func TestClientDeadline(t *testing.T) {
 	t.Parallel()
 	path := fakeDaemon(t, func(conn net.Conn) {
@@ -269,7 +269,7 @@ func TestClientCancel(t *testing.T) {
 	}
 }
 
-// TestClientRefusals: a refusal leaves the connection open, one that closes does not.
+// TestClientRefusals: a refusal leaves the connection open, a closing error does not.
 func TestClientRefusals(t *testing.T) {
 	t.Parallel()
 	path := fakeDaemon(t, func(conn net.Conn) {
@@ -299,7 +299,7 @@ func TestClientHearsWhyItIsRefused(t *testing.T) {
 		_, _ = conn.Write(e.Failure(0, Closing(CodeOverloaded, "1 connection is open")))
 	})
 	c := dial(t, path)
-	if _, err := c.r.Peek(1); err != nil { // the answer is there and the daemon has closed, or is about to
+	if _, err := c.r.Peek(1); err != nil { // the answer has arrived and the daemon has closed, or is about to close
 		t.Fatal(err)
 	}
 	if _, err := c.Ping(t.Context()); !errors.Is(err, &Error{Code: CodeOverloaded}) {
@@ -325,7 +325,7 @@ func TestClientTooLargeSendsNothing(t *testing.T) {
 	}
 }
 
-// The daemon is told how long a call's context leaves it.
+// The client tells the daemon how much time the context of a call leaves.
 func TestClientTellsItsDeadline(t *testing.T) {
 	t.Parallel()
 	got := make(chan time.Duration, 1)

@@ -12,13 +12,13 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// decoder reads one msgpack value piece by piece. The strings it returns are parts of the value itself: a request
-// costs one allocation for all of its strings together.
+// decoder reads a msgpack value piece by piece. Returned strings are parts of the value: a request costs a single allocation
+// for all strings.
 //
-// Every read is safe on any input; what is cut or of another type is an error.
+// Every read is safe on any input; a cut value or a value of another type is an error.
 type decoder struct {
 	s  string
-	r  strings.Reader // over s; the msgpack decoder reads from it, so that its position is the decoder's
+	r  strings.Reader // over s; mp reads from r, so that mp's position is the decoder's
 	mp *msgpack.Decoder
 }
 
@@ -28,7 +28,7 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-// openDecoder takes a decoder from the pool; close gives it back.
+// openDecoder takes a decoder from the pool; close returns the decoder.
 func openDecoder(raw Raw) *decoder {
 	d, _ := decoders.Get().(*decoder)
 	d.s = string(raw)
@@ -44,7 +44,7 @@ func (d *decoder) close() {
 
 func (d *decoder) offset() int { return len(d.s) - d.r.Len() }
 
-// code is the first byte of the next value, or the one that msgpack never uses where nothing is left.
+// code returns the first byte of the next value, or at the end the byte that msgpack never uses.
 func (d *decoder) code() byte {
 	const neverUsed = 0xc1
 	if d.r.Len() == 0 {
@@ -88,7 +88,7 @@ func (d *decoder) int() (int64, bool) {
 		return 0, false
 	case c == msgpcode.Uint64:
 		n, err := d.mp.DecodeUint64()
-		return int64(n), err == nil && n <= math.MaxInt64 //nolint:gosec // the second result says whether it fits
+		return int64(n), err == nil && n <= math.MaxInt64 //nolint:gosec // the second result is false if n does not fit
 	default:
 		n, err := d.mp.DecodeInt64()
 		return n, err == nil
@@ -105,7 +105,7 @@ func (d *decoder) bool() (bool, bool) {
 	}
 }
 
-// str reads a str or a bin, as bytes: whether they are UTF-8 is for the caller to check.
+// str reads a str or a bin as bytes; the caller checks UTF-8.
 func (d *decoder) str() (string, bool) {
 	if !isString(d.code()) {
 		return "", false
@@ -119,7 +119,8 @@ func (d *decoder) str() (string, bool) {
 	return d.s[start : start+n], true
 }
 
-// arrayLen reads the head of an array. The length is at most the number of bytes left, so that it may be allocated.
+// arrayLen reads the head of an array. The length is at most the number of bytes left, so that callers may allocate for the
+// whole array.
 func (d *decoder) arrayLen() (int, bool) {
 	if !isArray(d.code()) {
 		return 0, false
@@ -128,8 +129,8 @@ func (d *decoder) arrayLen() (int, bool) {
 	return n, err == nil && n <= d.r.Len()
 }
 
-// mapLen reads the head of a map; an empty array stands for an empty map. The length is at most half the number of
-// bytes left, so that it may be allocated.
+// mapLen reads the head of a map; an empty array stands for an empty map. The length is at most half the number of bytes
+// left, so that callers may allocate for the whole map.
 func (d *decoder) mapLen() (int, bool) {
 	c := d.code()
 	if isArray(c) {
@@ -143,7 +144,8 @@ func (d *decoder) mapLen() (int, bool) {
 	return n, err == nil && n <= d.r.Len()/2
 }
 
-// key reads a map's key. PHP makes an integer of an array key that looks like one, so its decimal form stands for it.
+// key reads the key of a map. PHP turns a numeric string key of an array into an integer, so an integer key stands for its
+// decimal form.
 func (d *decoder) key() (string, bool) {
 	if isInt(d.code()) {
 		n, ok := d.int()
@@ -152,7 +154,7 @@ func (d *decoder) key() (string, bool) {
 	return d.str()
 }
 
-// value reads a field's value and makes text of it as SPEC.md section 3 says. why is empty where that went well.
+// value reads a field's value and converts the value to text as in SPEC.md section 3. why is empty on success.
 func (d *decoder) value() (v Value, why string) {
 	c := d.code()
 	var err error
@@ -210,7 +212,28 @@ func (d *decoder) float(c byte) (Value, string) {
 	return Text(s), ""
 }
 
-// kindName says in words what a value's first byte announces.
+// floatText is the shortest decimal form that reads back as the same number, in the notation that ECMAScript and JSON
+// use: an exponent only below 1e-6 and from 1e21, so that a whole number in a float looks like a whole number. bits is
+// 32 or 64, the width on the wire. ok is false for NaN and the infinities.
+func floatText(f float64, bits int) (s string, ok bool) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return "", false
+	}
+	if f == 0 {
+		return "0", true // minus zero is the same number
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
+		format = 'e'
+	}
+	s = strconv.FormatFloat(f, format, -1, bits)
+	if n := len(s); format == 'e' && s[n-4] == 'e' && s[n-2] == '0' {
+		s = s[:n-2] + s[n-1:] // e-07 to e-7
+	}
+	return s, true
+}
+
+// kindName names the type that a value's first byte announces.
 func kindName(c byte) string {
 	switch {
 	case isInt(c):

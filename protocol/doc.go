@@ -1,19 +1,17 @@
-// Package protocol is the language between ticketd and its clients: frames, messages, errors and limits, and a small
-// client.
+// Package protocol is the language between ticketd and its clients: frames, messages, errors, limits, and a small client.
 //
-// SPEC.md beside this file is the definition; the files in testdata are examples of every message, byte for byte,
-// which the tests of every client read. The package knows nothing of tickets beyond their shape on the wire and
-// depends on no other package of the project.
+// SPEC.md beside this file is the definition; testdata holds examples of every message, byte for byte, which the tests of
+// every client read. The package knows nothing of tickets beyond the shape on the wire.
 //
 // # Reading
 //
 //	bytes ──ReadFrame──> payload ──DecodeRequest──> Request ──(*SetParams).Decode──> typed parameters
 //
-// [ReadFrame] checks version and length. [DecodeRequest] walks the whole payload once, without recursion, and proves
-// that it is exactly one msgpack value: whatever is wrong up to here closes the connection. From then on only the
-// meaning can be wrong, which is answered and costs the client nothing else.
+// [ReadFrame] checks version and length. [DecodeRequest] walks the whole payload once, without recursion, and proves that the
+// payload is exactly one msgpack value: any error up to here closes the connection. Later errors concern only the meaning;
+// the daemon answers and keeps the connection.
 //
 // # Writing
 //
-// An [Encoder] builds whole frames in a buffer of its own that it reuses; a frame is written with one Write.
+// An [Encoder] builds whole frames in its own reusable buffer; the caller sends a frame with a single Write.
 package protocol

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
 
@@ -11,9 +12,8 @@ import (
 // keepBytes bounds the buffer that an Encoder keeps between two frames.
 const keepBytes = 64 << 10
 
-// Encoder builds whole frames, header included, in a buffer that it reuses: a frame is valid until the next call. It
-// writes every integer, string, array and map in its shortest format. It is for one goroutine; the zero Encoder is
-// ready.
+// Encoder builds whole frames, header included, in a reusable buffer: a frame is valid until the next call. Encoder writes
+// every integer, string, array and map in the shortest format. An Encoder serves one goroutine; the zero Encoder is ready.
 type Encoder struct {
 	buf bytes.Buffer
 	mp  *msgpack.Encoder
@@ -35,10 +35,10 @@ func (e *Encoder) Reply(id uint32, result Result) ([]byte, error) {
 	e.begin()
 	most, least := extentOf(result)
 	if least > MaxPayload {
-		return nil, tooLarge(least) // before it is built: it may be far too large
+		return nil, tooLarge(least) // before building: the frame may be far too large
 	}
 	if most > keepBytes {
-		e.buf.Grow(min(most, HeaderBytes+MaxPayload)) // once: a buffer that grows as it is written ends twice as large
+		e.buf.Grow(min(most, HeaderBytes+MaxPayload)) // once: a buffer that grows while writing ends twice as large
 	}
 	e.array(4)
 	e.int(typeReply)
@@ -48,7 +48,7 @@ func (e *Encoder) Reply(id uint32, result Result) ([]byte, error) {
 	return e.end()
 }
 
-// Failure builds a reply with an error. Its message is cut to a length that always fits.
+// Failure builds a reply with an error. The message is cut to a length that always fits.
 func (e *Encoder) Failure(id uint32, failure *Error) []byte {
 	e.begin()
 	e.array(4)
@@ -56,7 +56,7 @@ func (e *Encoder) Failure(id uint32, failure *Error) []byte {
 	e.int(int64(id))
 	failure.encode(e)
 	e.null()
-	frame, _ := e.end() // an error's strings are cut: it cannot be too large
+	frame, _ := e.end() // an error's strings are cut, so the frame is never too large
 	return frame
 }
 
@@ -70,11 +70,11 @@ func (e *Encoder) Progress(p Progress) []byte {
 	e.pair("id", int64(p.ID))
 	e.pair("done", p.Done)
 	e.pair("total", p.Total)
-	frame, _ := e.end() // three numbers: it cannot be too large
+	frame, _ := e.end() // three numbers are never too large
 	return frame
 }
 
-// Trim lets go of a buffer that is longer than one for the usual frames. The frame that was built last is no longer valid.
+// Trim releases a buffer that is longer than usual frames need. The last frame is no longer valid.
 func (e *Encoder) Trim() {
 	if e.buf.Cap() > keepBytes {
 		e.buf = bytes.Buffer{}
@@ -98,7 +98,21 @@ func (e *Encoder) end() ([]byte, error) {
 	return frame, nil
 }
 
-// The pieces of a message. Their errors are those of the writer, and a bytes.Buffer has none.
+// seal completes a frame whose payload follows HeaderBytes of room.
+func seal(frame []byte) error {
+	n := len(frame) - HeaderBytes
+	if n > MaxPayload {
+		return tooLarge(n)
+	}
+	binary.BigEndian.PutUint32(frame, Version<<24|uint32(n)) //nolint:gosec // n is within MaxPayload
+	return nil
+}
+
+func tooLarge(n int) error {
+	return Errorf(CodeTooLarge, "the message takes %d bytes; at most %d are allowed: ask for less at once", n, MaxPayload)
+}
+
+// The pieces of a message. The ignored errors are those of the writer; a bytes.Buffer returns no errors.
 
 func (e *Encoder) null()        { _ = e.mp.EncodeNil() }
 func (e *Encoder) int(n int64)  { _ = e.mp.EncodeInt(n) }
@@ -125,7 +139,7 @@ func (e *Encoder) value(v Value) {
 		e.int(v.Int())
 	case utf8.ValidString(v.Text()):
 		e.str(v.Text())
-	default: // bytes of a column that has no character set, or of another program's hash
+	default: // bytes of a column without a character set, or of another program's hash
 		_ = e.mp.EncodeBytes([]byte(v.Text()))
 	}
 }
@@ -138,7 +152,7 @@ func (e *Encoder) fields(fields []Field) {
 	}
 }
 
-// encode writes the error map. What is long is cut, at a character's border.
+// encode writes the error map. Long strings are cut at the border of a character.
 func (e *Error) encode(enc *Encoder) {
 	const maxMessage = 1 << 10
 	n := 4

@@ -26,7 +26,7 @@ const (
 	CodeInternal      Code = "internal"
 )
 
-// Traits are what a code says about its request and its connection.
+// Traits are the effects of a code on the request and the connection.
 type Traits struct {
 	// Retryable says that the same request may succeed later, unchanged.
 	Retryable bool
@@ -34,8 +34,7 @@ type Traits struct {
 	Closing bool
 }
 
-// traits holds every code; the exceptions of two codes (a frame that is too large, a connection too many) are made by
-// their constructors.
+// traits holds every code. [Closing] makes the two exceptions: a frame that is too large, a connection above the limit.
 var traits = map[Code]Traits{
 	CodeMalformed:     {Closing: true},
 	CodeVersion:       {Closing: true},
@@ -55,15 +54,15 @@ var traits = map[Code]Traits{
 // Codes returns every code, in order.
 func Codes() []Code { return slices.Sorted(maps.Keys(traits)) }
 
-// IsRetryable says whether the same request may succeed later, unchanged, where it is answered with this code.
+// IsRetryable reports whether the unchanged request may succeed later after an answer with this code.
 func (c Code) IsRetryable() bool { return traits[c].Retryable }
 
-// Error is an error as it travels: for a program by its code, for people by its message.
+// Error is an error on the wire: the code for programs, the message for people.
 type Error struct {
 	Code Code
-	// Message says what is wrong and what to do. It never holds a secret or a field's value.
+	// Message says what is wrong and what to do, without secrets or values of fields.
 	Message string
-	// Field names the field or parameter to blame, where there is one.
+	// Field names the wrong field or parameter, if any.
 	Field     string
 	Retryable bool
 	Closing   bool
@@ -82,20 +81,20 @@ func (e *Error) Is(target error) bool {
 	return ok && t.Code == e.Code && t.Message == ""
 }
 
-// Errorf makes an error with the traits of its code. An unknown code gets none.
+// Errorf makes an error with the traits of the code. An unknown code has no traits.
 func Errorf(code Code, format string, args ...any) *Error {
 	t := traits[code]
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Retryable: t.Retryable, Closing: t.Closing}
 }
 
-// Invalid blames one field or parameter.
+// Invalid makes an error about a field or parameter.
 func Invalid(field, format string, args ...any) *Error {
 	e := Errorf(CodeInvalid, format, args...)
 	e.Field = field
 	return e
 }
 
-// Closing makes an error after which the daemon closes the connection, whatever its code usually says.
+// Closing makes an error after which the daemon closes the connection, regardless of the code's traits.
 func Closing(code Code, format string, args ...any) *Error {
 	e := Errorf(code, format, args...)
 	e.Closing = true

@@ -1,21 +1,19 @@
 package protocol
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 )
 
-// firstRead bounds what is allocated on a frame's word alone, in bytes: a longer payload's buffer grows as its bytes
+// firstRead bounds the allocation for an announced length, in bytes. The buffer for a longer payload grows as the bytes
 // arrive, so that a peer that announces much and sends little costs little.
 const firstRead = 64 << 10
 
-// ReadFrame reads one frame and returns its payload, in buf where that is large enough; the next use of buf overwrites
-// it.
+// ReadFrame reads a frame and returns the payload, in buf if buf is large enough; the next use of buf overwrites the payload.
 //
-// It returns io.EOF where the stream ends before the frame's first byte and io.ErrUnexpectedEOF within the frame. A
-// frame that may not be read is an *[Error] with the code version, too_large or malformed; its payload is still in the
-// stream. Deadlines are the caller's.
+// ReadFrame returns io.EOF if the stream ends before the frame's first byte, and io.ErrUnexpectedEOF within the frame. A
+// frame with a bad header is an *[Error] with the code version, too_large or malformed; the payload is still in the stream.
+// The caller sets deadlines.
 func ReadFrame(r io.Reader, buf []byte) ([]byte, error) {
 	if cap(buf) < HeaderBytes {
 		buf = make([]byte, HeaderBytes, 1<<10)
@@ -36,6 +34,16 @@ func ReadFrame(r io.Reader, buf []byte) ([]byte, error) {
 	return readPayload(r, buf, n)
 }
 
+// FrameBytes returns the length of the frame that begins at b, header included. ok is false if b is shorter than a header, or if
+// [ReadFrame] would refuse the frame.
+func FrameBytes(b []byte) (n int, ok bool) {
+	if len(b) < HeaderBytes || b[0] != Version {
+		return 0, false
+	}
+	n = int(b[1])<<16 | int(b[2])<<8 | int(b[3])
+	return HeaderBytes + n, n > 0 && n <= MaxPayload
+}
+
 func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 	have := 0
 	for have < n {
@@ -54,18 +62,4 @@ func readPayload(r io.Reader, buf []byte, n int) ([]byte, error) {
 		have = next
 	}
 	return buf[:n], nil
-}
-
-func tooLarge(n int) error {
-	return Errorf(CodeTooLarge, "the message takes %d bytes; at most %d are allowed: ask for less at once", n, MaxPayload)
-}
-
-// seal completes a frame whose payload stands behind HeaderBytes of room.
-func seal(frame []byte) error {
-	n := len(frame) - HeaderBytes
-	if n > MaxPayload {
-		return tooLarge(n)
-	}
-	binary.BigEndian.PutUint32(frame, Version<<24|uint32(n)) //nolint:gosec // n is within MaxPayload
-	return nil
 }

@@ -39,7 +39,7 @@ func TestReadFrameRefuses(t *testing.T) {
 	}
 }
 
-// TestReadFrameSizes reads payloads around the borders at which the buffer grows, in one piece and byte by byte.
+// TestReadFrameSizes reads payloads around the sizes at which the buffer grows, in one piece and byte by byte.
 func TestReadFrameSizes(t *testing.T) {
 	t.Parallel()
 	var buf []byte
@@ -61,7 +61,7 @@ func TestReadFrameSizes(t *testing.T) {
 	}
 }
 
-// TestReadFrameTrustsNoLength: what a frame announces is allocated only as its bytes arrive.
+// TestReadFrameTrustsNoLength: ReadFrame allocates for an announced length only as the bytes arrive.
 func TestReadFrameTrustsNoLength(t *testing.T) {
 	t.Parallel()
 	buf, err := ReadFrame(bytes.NewReader([]byte("\x01\x40\x00\x00abc")), nil)

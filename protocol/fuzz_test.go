@@ -22,8 +22,8 @@ func newParams(m Method) Params {
 	return nil
 }
 
-// FuzzReadFrame: whatever comes, and in however small pieces, a frame is either refused or returned as it was sent; nothing is
-// read beyond it, and no more room is made than a few times what has come.
+// FuzzReadFrame: on any input, in pieces of any size, ReadFrame refuses a frame or returns the frame as sent, reads no byte
+// beyond the frame, and allocates no more than a few times the bytes received.
 func FuzzReadFrame(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name), uint16(0))
@@ -71,9 +71,9 @@ func requireBounded(t *testing.T, size int, work func()) {
 	}
 }
 
-// FuzzDecodeRequest: decoding never panics, makes no more room than the payload is worth, agrees with the msgpack library on
-// what is well-formed, and what it takes comes out the same after encoding and decoding it again. What it refuses it refuses
-// with a code and, where a parameter is to blame, with its name.
+// FuzzDecodeRequest: decoding never panics, allocates in proportion to the payload, and agrees with the msgpack library on
+// what is well-formed. An accepted request stays the same after another encoding and decoding. A refusal has a code and names
+// the wrong parameter, if any.
 func FuzzDecodeRequest(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name)[HeaderBytes:])
@@ -105,7 +105,7 @@ func FuzzDecodeRequest(f *testing.F) {
 	})
 }
 
-// requireStable encodes a request twice, with a decoding between: both frames must be the same.
+// requireStable encodes a request, decodes the frame and encodes again: the two frames must be the same.
 func requireStable(t *testing.T, req Request, p Params) {
 	t.Helper()
 	if many, ok := p.(*SetManyParams); ok {
@@ -148,8 +148,8 @@ func requireError(t *testing.T, err error) {
 	}
 }
 
-// FuzzDecodeAnswer reads anything as an answer, and its result as that of each method: what is refused is refused as no answer
-// of the protocol's, and what is taken comes out the same after encoding and decoding it again.
+// FuzzDecodeAnswer reads any input as an answer, and the result as that of each method: a refusal is errShape, and an
+// accepted result stays the same after another encoding and decoding.
 func FuzzDecodeAnswer(f *testing.F) {
 	for _, c := range goldenCases() {
 		f.Add(readGolden(f, c.name)[HeaderBytes:])
@@ -183,7 +183,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 	})
 }
 
-// requireResult decodes a reply's result, encodes it, decodes that, and encodes it again: both frames must be the same.
+// requireResult decodes a reply's result, encodes, decodes and encodes again: the two frames must be the same.
 func requireResult(t *testing.T, size int, reply *Reply, r Result) {
 	t.Helper()
 	var err error
@@ -195,7 +195,7 @@ func requireResult(t *testing.T, size int, reply *Reply, r Result) {
 	var first, second Encoder
 	a, err := first.Reply(reply.ID, r)
 	if err != nil {
-		return // what was short on the wire, such as floats, is longer as text
+		return // short values on the wire, such as floats, are longer as text
 	}
 	again, err := DecodeAnswer(a[HeaderBytes:])
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// goldenCase is one frame, how it must be decoded, and what must come out.
+// goldenCase is a frame with the expected decoding.
 type goldenCase struct {
 	name, kind, about string
 	frame             []byte
@@ -16,7 +16,7 @@ type goldenCase struct {
 	want              any
 }
 
-// call is a request with its parameters understood.
+// call is a request with decoded parameters.
 type call struct {
 	ID     uint32
 	Method Method
@@ -33,7 +33,7 @@ func goldenCases() []goldenCase {
 
 var toMain = Target{Site: "main"}
 
-// sampleParams has one set of parameters per method, with every parameter present.
+// sampleParams has a set of parameters for each method, with every parameter present.
 func sampleParams() []call {
 	fields := []Field{
 		{Name: "subject", Value: Text("Printer on fire")},
@@ -141,7 +141,7 @@ func requestCases() []goldenCase {
 	)
 }
 
-// valueCases set the field "v" of ticket 1, one wire format each.
+// valueCases set the field "v" of ticket 1 to a value in each wire format.
 func valueCases() []goldenCase {
 	long := strings.Repeat("0123456789abcdef", 1<<12) + "!" // 65,537 bytes: the first length that needs str32
 	return []goldenCase{
@@ -199,7 +199,7 @@ func requestCase(name, about string, c call, canonical bool) goldenCase {
 	return g
 }
 
-// wireCase is a request put together by hand from pieces of hex: what this package's encoder would not write.
+// wireCase is a request built from pieces of hex that this package's encoder would not write.
 func wireCase(name, about string, want call, wire ...string) goldenCase {
 	return goldenCase{
 		name: name, kind: "request", about: about, frame: handmade(wire...), want: want,
@@ -233,7 +233,7 @@ func handmade(wire ...string) []byte {
 	return frame
 }
 
-// str and bin are the hex of a string in its shortest format, and in bin 8.
+// str and bin are the hex of a string in the shortest format, and in bin 8.
 func str(s string) string {
 	var e Encoder
 	e.begin()

@@ -11,8 +11,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// payloadJSON writes a msgpack value as JSON, maps in the order of the wire. It uses the library's own decoder, so
-// that the golden values are not this package's opinion of its own frames.
+// payloadJSON writes a msgpack value as JSON, maps in the order of the wire. The library's own decoder reads the payload, so
+// that the golden values do not depend on this package's decoder.
 func payloadJSON(payload []byte) (json.RawMessage, error) {
 	var out bytes.Buffer
 	err := writeJSON(&out, msgpack.NewDecoder(bytes.NewReader(payload)))
@@ -88,7 +88,7 @@ func writeJSONScalar(out *bytes.Buffer, value any) error {
 	return err
 }
 
-// jsonFloat keeps a float recognisable as one: 2.0, not 2.
+// jsonFloat writes a whole float as 2.0, not 2.
 func jsonFloat(f float64, bits int) json.RawMessage {
 	s := strconv.FormatFloat(f, 'g', -1, bits)
 	if !strings.ContainsAny(s, ".e") {

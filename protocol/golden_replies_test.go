@@ -7,7 +7,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// sampleResult is one reply of a method, with the result understood.
+// sampleResult is a reply of a method, with the decoded result.
 type sampleResult struct {
 	id     uint32
 	method Method
@@ -110,7 +110,7 @@ func replyCase(name, about string, s sampleResult, canonical bool) goldenCase {
 	}
 }
 
-// sampleErrors has every code once, as the daemon means it.
+// sampleErrors has every code once, as the daemon sends the code.
 func sampleErrors() []*Error {
 	return []*Error{
 		Errorf(CodeMalformed, "the payload is not exactly one msgpack value"),
@@ -134,7 +134,7 @@ func errorCases() []goldenCase {
 	for i, e := range sampleErrors() {
 		id := uint32(i)
 		if slices.Contains([]Code{CodeMalformed, CodeVersion, CodeTooLarge, CodeOverloaded}, e.Code) {
-			id = 0 // they concern a frame or a connection, not a request
+			id = 0 // the error concerns a frame or a connection, not a request
 		}
 		var enc Encoder
 		frame := append([]byte(nil), enc.Failure(id, e)...)

@@ -19,21 +19,21 @@ var update = flag.Bool("update", false, "rewrite the golden frames in testdata f
 
 const goldenDir = "testdata"
 
-// goldenEntry is one line of golden.json, which the tests of every client read.
+// goldenEntry is a line of golden.json, which the tests of every client read.
 type goldenEntry struct {
 	Name string `json:"name"`
 	// Kind is request, reply or progress.
 	Kind string `json:"kind"`
 	// File holds the whole frame in hex; lines that begin with # are comments.
 	File string `json:"file"`
-	// Value is the payload, its maps in the order of the wire.
+	// Value is the payload, maps in the order of the wire.
 	Value json.RawMessage `json:"value"`
-	// Canonical says that a client which writes every value in its shortest format produces these bytes from Value.
-	// Frames with an empty map are not: some languages can only write an empty array.
+	// Canonical marks frames that a client with the shortest formats produces from Value, byte for byte. Frames with an empty
+	// map are not canonical: some languages can only write an empty array.
 	Canonical bool `json:"canonical"`
 }
 
-// TestMain rewrites the golden files before any test reads them.
+// TestMain rewrites the golden files before any test reads the files.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *update {
@@ -54,7 +54,7 @@ func TestGoldenFilesAreCurrent(t *testing.T) {
 	compareGolden(t, want)
 }
 
-// goldenFiles returns what testdata must hold, by file name.
+// goldenFiles returns the expected content of testdata, by file name.
 func goldenFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	var index bytes.Buffer

@@ -2,38 +2,38 @@ package protocol
 
 import "time"
 
-// Every limit of the protocol. Both sides check them before they allocate anything; SPEC.md section 8 lists the same
-// numbers and the PHP client repeats them.
+// Every limit of the protocol. Daemon and client check a limit before any allocation; SPEC.md section 8 lists the same
+// numbers and the PHP client repeats the numbers.
 const (
 	// Version is the first byte of every frame.
 	Version = 1
 
-	// HeaderBytes precede every payload: one byte of version, three of length.
+	// HeaderBytes is the size of a frame's header: one byte of version, three bytes of length.
 	HeaderBytes = 4
 
-	// MaxPayload bounds the payload of a frame in bytes, in both directions. It must fit the three bytes of length.
+	// MaxPayload bounds the payload of a frame in bytes, in each direction. The value must fit the three bytes of length.
 	MaxPayload = 4 << 20
 
-	// MaxFields bounds the fields of one ticket in one request.
+	// MaxFields bounds the fields of a ticket in a request.
 	MaxFields = 128
 
-	// MaxTicketBytes bounds the names and values of all fields of a ticket in bytes, so that each ticket fits a frame: 64 KiB are
-	// for what surrounds them.
+	// MaxTicketBytes bounds the names and values of all fields of a ticket in bytes, so that each ticket fits a frame: 64 KiB
+	// are for the rest of the frame.
 	MaxTicketBytes = MaxPayload - 64<<10
 
-	// MaxTicketFields bounds the fields of a ticket, those without a column included.
+	// MaxTicketFields bounds the fields of a ticket, fields without a column included.
 	MaxTicketFields = 1024
 
-	// MaxTickets bounds the tickets or ids in one request.
+	// MaxTickets bounds the tickets or ids in a request.
 	MaxTickets = 1000
 
 	// DefaultLimit is how many tickets or dead letters a page has where the request does not say.
 	DefaultLimit = 50
 
-	// MaxFilters bounds the fields that one selection filters by.
+	// MaxFilters bounds the fields in the filter of a selection.
 	MaxFilters = 16
 
-	// MaxChoices bounds the values that one filter takes.
+	// MaxChoices bounds the values of a filter.
 	MaxChoices = 100
 
 	// MaxContains bounds the bytes of a text that tickets are searched for.
@@ -41,7 +41,8 @@ const (
 
 	// MaxGroups bounds the values by which tickets are counted at once.
 	MaxGroups = 1000
-	// MaxLocked bounds the tickets that a list or count names because their rows are locked.
+
+	// MaxLocked bounds the ids of tickets with locked rows in the answer to a list or count.
 	MaxLocked = 100
 
 	// MaxCursor bounds the bytes of a page's cursor.
@@ -50,12 +51,12 @@ const (
 	// MaxName bounds the bytes of a field name, a request id, a site and a method.
 	MaxName = 64
 
-	// MaxTable bounds the bytes of what a client calls its table: database and table, of up to 64 characters of up to three bytes
-	// each, and the dot.
+	// MaxTable bounds the bytes of the client's name for its table: database and table, each of up to 64 characters of up to
+	// three bytes, and the dot.
 	MaxTable = 2*64*3 + 1
 
-	// MaxPairRequestID bounds the bytes of a request id of set: it may stand for one pair of a set_many, as that one's
-	// request id, "#" and the pair's index.
+	// MaxPairRequestID bounds the bytes of a request id of set, which may stand for a pair of a set_many: the request id of the
+	// set_many, "#" and the index of the pair.
 	MaxPairRequestID = MaxName + len("#999")
 
 	// MaxRequestID is the largest number that a client may give a request.
@@ -64,27 +65,27 @@ const (
 	// MaxTicketID is the largest id of a ticket.
 	MaxTicketID = 1<<63 - 1
 
-	// MaxRevision is the largest revision: beyond it a double no longer holds every whole number.
+	// MaxRevision is the largest revision: above MaxRevision a double does not hold every whole number.
 	MaxRevision = 1<<53 - 1
 
 	// DefaultTimeout is for how long a client waits for a reply that does not say.
 	DefaultTimeout = time.Second
 
-	// MaxTimeout bounds the time-out that a client tells; one that waits longer says this.
+	// MaxTimeout bounds the time-out in a request; a client that waits longer sends MaxTimeout.
 	MaxTimeout = time.Minute
 
-	// MaxRemember bounds the time for which a request id is remembered; it is also that time where the request names none.
+	// MaxRemember bounds the time for which a request id is remembered, and is the default.
 	MaxRemember = 24 * time.Hour
 )
 
-// Time limits of a connection, as the daemon keeps them.
+// Time limits of a connection in the daemon.
 const (
-	// FrameTimeout bounds the time from the first byte of a frame to its last, so that a peer that drips holds nothing.
+	// FrameTimeout bounds the time from the first byte of a frame to the last, so that a slow peer occupies nothing.
 	FrameTimeout = 5 * time.Second
 
 	// WriteTimeout bounds the time to write a reply to a client that does not read.
 	WriteTimeout = 5 * time.Second
 
-	// ProgressInterval is the least time between two progress messages of one request.
+	// ProgressInterval is the least time between two progress messages of a request.
 	ProgressInterval = 100 * time.Millisecond
 )

@@ -1,6 +1,6 @@
 package protocol
 
-// Method is the name of what a request asks for.
+// Method is the name of a method.
 type Method string
 
 // The methods of SPEC.md section 5.
@@ -28,18 +28,17 @@ const (
 	typeProgress = 2
 )
 
-// Raw is one well-formed msgpack value, not yet understood. It shares its bytes with the payload it was decoded from,
-// which it keeps alive.
+// Raw is a well-formed msgpack value, not yet decoded. Raw shares bytes with the payload and keeps the payload alive.
 type Raw string
 
-// Request is one request as it came: its envelope is understood, its parameters are well-formed.
+// Request is a request with a decoded envelope and well-formed parameters.
 type Request struct {
 	ID     uint32
 	Method Method
 	Params Raw
 }
 
-// Reply is one reply as it came. Exactly one of Err and Result is set.
+// Reply is a reply. Exactly one of Err and Result is set.
 type Reply struct {
 	ID     uint32
 	Err    *Error

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// An optional parameter is left out, and never nil: a nil that came from a variable nobody has set must not mean "as if it were
-// not there". The ends of a period are values, of which nil is one.
+// An optional parameter is left out, and never nil: a nil from a variable that was never set must not mean an absent
+// parameter. The ends of a period are values, and nil is a value.
 func TestOptionalParameterIsNeverNil(t *testing.T) {
 	t.Parallel()
 	id := map[string]string{"id": "01"}

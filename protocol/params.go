@@ -2,23 +2,23 @@ package protocol
 
 import "time"
 
-// Params are the parameters of one method. The types of this package are the only ones that implement it.
+// Params are the parameters of a method. Only the types of this package implement Params.
 type Params interface {
-	// Decode reads the parameters from a request and checks everything that can be checked without knowing the site. The
-	// error is an *[Error] with the code invalid; the receiver is then in no defined state.
+	// Decode reads the parameters from a request and makes every check that needs no knowledge of the site. The error is an
+	// *[Error] with the code invalid; the receiver is then in no defined state.
 	Decode(raw Raw) error
-	// Wants returns whose tickets the request is about.
+	// Wants returns the target of the request.
 	Wants() *Target
-	// Waits returns for how long the client waits for the reply, [DefaultTimeout] where it does not say.
+	// Waits returns how long the client waits for the reply, [DefaultTimeout] by default.
 	Waits() time.Duration
 	encode(e *Encoder)
 }
 
-// Target says whose tickets a request is about. All methods have it.
+// Target says which site's tickets a request is about. All methods have a Target.
 type Target struct {
-	// Site names the site; empty where the peer may use exactly one, or Table says which.
+	// Site names the site; empty if the peer may use exactly one site, or if Table identifies the site.
 	Site string
-	// Table is what the client calls the table that its tickets are in, "database.table"; empty where it does not say.
+	// Table is the client's name for the table of its tickets, "database.table"; empty if not sent.
 	Table string
 }
 
@@ -27,8 +27,8 @@ func (t *Target) Wants() *Target { return t }
 
 // Timed is the parameter that all methods but flush share.
 type Timed struct {
-	// Timeout is for how long the client waits for the reply, in whole milliseconds up to [MaxTimeout]; 0 where it does not say. A
-	// client sets it from its context, see [Client].
+	// Timeout is how long the client waits for the reply, in whole milliseconds up to [MaxTimeout]; 0 if not sent. [Client]
+	// takes Timeout from the context.
 	Timeout time.Duration
 }
 
@@ -40,16 +40,10 @@ func (t *Timed) Waits() time.Duration {
 	return t.Timeout
 }
 
-func (t *Timed) wait(timeout time.Duration) {
-	if t.Timeout == 0 {
-		t.Timeout = min(max(timeout, time.Millisecond), MaxTimeout)
-	}
-}
-
-// Ack names the place that must have a change before it is acknowledged.
+// Ack names the place that must have a change before the daemon acknowledges the change.
 type Ack string
 
-// The places of SPEC.md section 5. Empty stands for what the site's configuration says.
+// The places of SPEC.md section 5. Empty means the setting of the site.
 const (
 	AckRedis   Ack = "redis"
 	AckJournal Ack = "journal"
@@ -65,25 +59,25 @@ type SiteParams struct {
 type Change struct {
 	Target
 	Timed
-	// RequestID makes the request repeatable where it is not empty.
+	// RequestID makes the request repeatable unless empty.
 	RequestID string
 	// Remember is for how long RequestID is remembered, in whole seconds up to [MaxRemember]; 0 is a day.
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
-	// Identity is that of the table for which the change is meant; empty if the client did not know it. Clients write it into the
-	// spool, where set_many does not stand.
+	// Identity is the identity of the table for which the change is meant; empty if unknown to the client. Clients write
+	// Identity into the spool, which has no set_many.
 	Identity string
 }
 
 // CreateParams are the parameters of create.
 type CreateParams struct {
 	Change
-	// ID is one that the client has taken from the site's sequence itself; 0 leaves it to the daemon.
+	// ID is an id that the client took from the site's sequence; with 0 the daemon chooses.
 	ID     int64
 	Fields Fields
-	// Accepted is when a client acknowledged the create itself, as it left it in the spool; zero: it comes from a connection. It is
-	// no parameter of the wire.
+	// Accepted is when the client acknowledged the create itself and left the create in the spool; zero for a create from a
+	// connection. Accepted is not on the wire.
 	Accepted time.Time
 }
 
@@ -92,23 +86,22 @@ type SetParams struct {
 	Change
 	ID     int64
 	Fields Fields
-	// IfRevision refuses the change unless the ticket is at this revision; 0 asks for nothing.
+	// IfRevision refuses the change unless the ticket is at this revision; 0 means no condition.
 	IfRevision int64
-	// MustExist refuses the change unless there is the ticket.
+	// MustExist refuses the change unless the ticket exists.
 	MustExist bool
-	// Named is the id that the client named, where the ticket has got another one since: the request is known by it. It is no
-	// parameter of the wire.
+	// Named is the id in the client's request if the ticket has got a different id since; the request is remembered under Named.
+	// Named is not on the wire.
 	Named int64
 	// Accepted is as in CreateParams.
 	Accepted time.Time
 }
 
-// TicketFields are the fields to set in one ticket.
+// TicketFields are the fields to set in a ticket.
 type TicketFields struct {
 	ID     int64
 	Fields Fields
-	// Err is set where this pair alone is refused before it reaches the site; Fields are then to be ignored. The
-	// other pairs are to be made all the same.
+	// Err is set if this pair is refused before reaching the site; ignore Fields then. The other pairs are still applied.
 	Err *Error
 }
 
@@ -116,7 +109,7 @@ type TicketFields struct {
 type SetManyParams struct {
 	Change
 	Tickets []TicketFields
-	// MustExist refuses each pair unless there is its ticket.
+	// MustExist refuses each pair whose ticket does not exist.
 	MustExist bool
 }
 
@@ -138,7 +131,7 @@ type GetManyParams struct {
 type DeleteParams struct {
 	Change
 	ID int64
-	// Named and Accepted are as those of [SetParams].
+	// Named and Accepted are as in [SetParams].
 	Named    int64
 	Accepted time.Time
 }
@@ -146,14 +139,14 @@ type DeleteParams struct {
 // FlushParams are the parameters of flush.
 type FlushParams struct {
 	Target
-	// IDs are the tickets to flush where All is false; there may be none.
+	// IDs are the tickets to flush if All is false; IDs may be empty.
 	IDs []int64
 	// All asks for every dirty ticket: no ids were named.
 	All bool
 }
 
-// AsChange returns what all changes share.
+// AsChange returns the parameters that all changes share.
 func (c *Change) AsChange() *Change { return c }
 
-// Waits implements [Params]: a flush takes as long as it needs.
+// Waits implements [Params]: a flush takes as long as needed.
 func (p *FlushParams) Waits() time.Duration { return MaxTimeout }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// params calls read with each key of a method's parameters but the target's and the time-out; read consumes the value and returns
-// false for a key that it does not know. timed is nil where the method has no time-out.
+// params calls read with each key of a method's parameters except target and time-out; read consumes the value and returns
+// false for an unknown key. timed is nil if the method has no time-out.
 func params(raw Raw, of *Target, timed *Timed, read func(d *decoder, key string) (known bool, err *Error)) error {
 	d := openDecoder(raw)
 	defer d.close()
@@ -23,7 +23,7 @@ func params(raw Raw, of *Target, timed *Timed, read func(d *decoder, key string)
 			return Invalid("params", "a name in params is %s, not a string", kindName(d.code()))
 		}
 		if slices.Contains(seen[:min(i, len(seen))], key) {
-			return Invalid(printable(key), "the parameter is there twice")
+			return Invalid(printable(key), "the parameter appears twice")
 		}
 		known, err := of.read(d, key)
 		if !known {
@@ -69,8 +69,6 @@ func (t *Target) read(d *decoder, key string) (known bool, err *Error) {
 	return true, err
 }
 
-// requestID, ticketID and the like read one parameter of that kind.
-
 // identity reads the identity of a table.
 func (d *decoder) identity(into *string) *Error {
 	s, ok := d.str()
@@ -81,7 +79,7 @@ func (d *decoder) identity(into *string) *Error {
 	return nil
 }
 
-// readShared reads one of the parameters that changes share, but the table's identity.
+// readShared reads a parameter that all changes share, except identity.
 func (c *Change) readShared(d *decoder, key string) (known bool, err *Error) {
 	switch key {
 	case "request_id":
@@ -101,7 +99,7 @@ func (c *Change) check(longest int) error {
 	case len(c.RequestID) > longest:
 		return badRequestID(longest)
 	case c.Remember != 0 && c.RequestID == "":
-		return Invalid("remember", "there is no request_id that could be remembered")
+		return Invalid("remember", "remember needs a request_id")
 	default:
 		return nil
 	}
@@ -121,7 +119,7 @@ func (d *decoder) requestID(into *string) *Error {
 	if !ok {
 		return badRequestID(MaxName)
 	}
-	*into = strings.Clone(s) // stores remember it long after the frame that it is a part of
+	*into = strings.Clone(s) // stores remember the id long after the frame
 	return nil
 }
 
@@ -188,7 +186,7 @@ func (d *decoder) ticketIDs(least int, into *[]int64) *Error {
 	return nil
 }
 
-// fields reads a fields map. After an error the decoder stands somewhere within it.
+// fields reads a fields map. After an error the decoder's position is within the map.
 func (d *decoder) fields(into *Fields) *Error {
 	n, ok := d.mapLen()
 	if !ok || n < 1 || n > MaxFields {
@@ -203,7 +201,7 @@ func (d *decoder) fields(into *Fields) *Error {
 		}
 		for i := range fields {
 			if fields[i].Name == name {
-				return Invalid(name, "the field is there twice")
+				return Invalid(name, "the field appears twice")
 			}
 		}
 		value, why := d.value()
@@ -216,7 +214,8 @@ func (d *decoder) fields(into *Fields) *Error {
 	return nil
 }
 
-// tickets reads the pairs of set_many. A fault within a pair is the pair's own; only what is not a pair refuses all.
+// tickets reads the pairs of set_many. A fault within a pair concerns only that pair; an entry that is not a pair refuses the
+// request.
 func (d *decoder) tickets(into *[]TicketFields) *Error {
 	n, ok := d.arrayLen()
 	if !ok || n < 1 || n > MaxTickets {
@@ -236,4 +235,178 @@ func (d *decoder) tickets(into *[]TicketFields) *Error {
 	}
 	*into = tickets
 	return nil
+}
+
+func (d *decoder) choice(param string, into *bool) *Error {
+	b, ok := d.bool()
+	if !ok {
+		return Invalid(param, "%s is true or false", param)
+	}
+	*into = b
+	return nil
+}
+
+func (d *decoder) limit(into *int) *Error {
+	n, ok := d.int()
+	if !ok || n < 1 || n > MaxTickets {
+		return Invalid("limit", "the limit is 1 to %d; ask for the rest page by page", MaxTickets)
+	}
+	*into = int(n)
+	return nil
+}
+
+// Decode implements [Params].
+func (p *SiteParams) Decode(raw Raw) error {
+	*p = SiteParams{}
+	return params(raw, &p.Target, &p.Timed, func(*decoder, string) (bool, *Error) { return false, nil })
+}
+
+// Decode implements [Params].
+func (p *CreateParams) Decode(raw Raw) error {
+	*p = CreateParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		case "fields":
+			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
+		default:
+			return p.readShared(d, key)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case p.Fields == nil:
+		return missing("fields")
+	default:
+		return p.check(MaxName)
+	}
+}
+
+// Decode implements [Params].
+func (p *SetParams) Decode(raw Raw) error {
+	*p = SetParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		case "fields":
+			return true, d.fields(&p.Fields)
+		case "identity":
+			return true, d.identity(&p.Identity)
+		case "if_revision":
+			return true, d.revision("if_revision", &p.IfRevision)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
+		default:
+			return p.readShared(d, key)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case p.ID == 0:
+		return missing("id")
+	case p.Fields == nil:
+		return missing("fields")
+	default:
+		return p.check(MaxPairRequestID)
+	}
+}
+
+// Decode implements [Params].
+func (p *SetManyParams) Decode(raw Raw) error {
+	*p = SetManyParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "tickets":
+			return true, d.tickets(&p.Tickets)
+		case "must_exist":
+			return true, d.choice("must_exist", &p.MustExist)
+		default:
+			return p.readShared(d, key)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case p.Tickets == nil:
+		return missing("tickets")
+	default:
+		return p.check(MaxName)
+	}
+}
+
+// Decode implements [Params].
+func (p *GetParams) Decode(raw Raw) error {
+	*p = GetParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.ID == 0 {
+		return missing("id")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *GetManyParams) Decode(raw Raw) error {
+	*p = GetManyParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "ids":
+			return true, d.ticketIDs(1, &p.IDs)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.IDs == nil {
+		return missing("ids")
+	}
+	return err
+}
+
+// Decode implements [Params].
+func (p *DeleteParams) Decode(raw Raw) error {
+	*p = DeleteParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "id":
+			return true, d.ticketID("id", &p.ID)
+		case "identity":
+			return true, d.identity(&p.Identity)
+		default:
+			return p.readShared(d, key)
+		}
+	})
+	switch {
+	case err != nil:
+		return err
+	case p.ID == 0:
+		return missing("id")
+	default:
+		return p.check(MaxName)
+	}
+}
+
+// Decode implements [Params].
+func (p *FlushParams) Decode(raw Raw) error {
+	*p = FlushParams{All: true}
+	return params(raw, &p.Target, nil, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "ids":
+			p.All = false
+			return true, d.ticketIDs(0, &p.IDs)
+		default:
+			return false, nil
+		}
+	})
 }

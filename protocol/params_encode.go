@@ -2,7 +2,7 @@ package protocol
 
 import "time"
 
-// options writes the head of a map of n parameters beside the target and the time-out, and these where they are not empty.
+// options writes the head of a map of n parameters beside target and time-out, and target and time-out unless empty.
 func (e *Encoder) options(n int, of *Target, timeout time.Duration) {
 	if timeout != 0 {
 		n++
@@ -19,8 +19,8 @@ func (e *Encoder) options(n int, of *Target, timeout time.Duration) {
 	}
 }
 
-// head writes the head of a map of n parameters beside those that all changes share, and of these the ones that are not empty,
-// but the table's identity.
+// head writes the head of a map of n parameters beside the parameters that all changes share, and the shared parameters that
+// are not empty, except identity.
 func (c *Change) head(e *Encoder, n int) {
 	for _, given := range []bool{c.RequestID != "", c.Remember != 0, c.Ack != ""} {
 		if given {
@@ -39,7 +39,7 @@ func (c *Change) head(e *Encoder, n int) {
 	}
 }
 
-// ifGiven counts a parameter that is left out where it is empty.
+// ifGiven counts a parameter that is left out if empty.
 func ifGiven(text string) int {
 	if text == "" {
 		return 0
@@ -47,7 +47,7 @@ func ifGiven(text string) int {
 	return 1
 }
 
-// identity writes the identity of a table, where it is not empty.
+// identity writes the identity of a table unless empty.
 func (e *Encoder) identity(identity string) {
 	if identity != "" {
 		e.pairStr("identity", identity)

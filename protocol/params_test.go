@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// Every method is for a table, if its client says so.
+// Every method takes the table that the client names.
 func TestEveryMethodTakesATable(t *testing.T) {
 	t.Parallel()
 	for _, c := range sampleParams() {
@@ -39,7 +39,7 @@ func TestEveryMethodTakesATable(t *testing.T) {
 	}
 }
 
-// Request ids are remembered for a day: they must not keep the frames alive that they came in.
+// Request ids are remembered for a day and must not keep their frames in memory.
 func TestRequestIDIsNoPartOfItsFrame(t *testing.T) {
 	t.Parallel()
 	var enc Encoder

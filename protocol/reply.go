@@ -9,9 +9,9 @@ import (
 
 // errShape is wrapped by every error of a client about a message that is not as SPEC.md says: the connection is then
 // unusable.
-var errShape = errors.New("the daemon's message is not as the protocol describes it")
+var errShape = errors.New("the daemon's message does not follow the protocol")
 
-// Answer is one message from the daemon: a reply, or progress before it. Exactly one of the two is set.
+// Answer is a message from the daemon: a reply, or progress before the reply. Exactly one field is set.
 type Answer struct {
 	Reply    *Reply
 	Progress *Progress
@@ -57,12 +57,12 @@ func (d *decoder) reply() (*Reply, error) {
 		return nil, fmt.Errorf("%w: a reply has exactly one of error and result", errShape)
 	}
 	if !failed {
-		reply.Result, _ = d.raw() // there: the payload is one whole array of four
+		reply.Result, _ = d.raw() // always present: the payload is a complete array of four
 	}
 	return reply, nil
 }
 
-// null consumes a nil and says whether there was one.
+// null consumes a nil and reports whether the next value was nil.
 func (d *decoder) null() bool {
 	return d.code() == msgpcode.Nil && d.mp.DecodeNil() == nil
 }
@@ -88,7 +88,7 @@ func (d *decoder) progress() (*Progress, error) {
 	if err == nil && (id < 1 || id > MaxRequestID) {
 		err = fmt.Errorf("%w: progress without its request's id", errShape)
 	}
-	p.ID = uint32(id) //nolint:gosec // err says whether it fits
+	p.ID = uint32(id) //nolint:gosec // err is set if id does not fit
 	return p, err
 }
 
@@ -117,8 +117,7 @@ func (d *decoder) failure() (*Error, error) {
 	return e, err
 }
 
-// object calls read with each key of a map; read consumes the value and returns false where that is not what it must
-// be.
+// object calls read with each key of a map; read consumes the value and returns false for a value of the wrong kind.
 func (d *decoder) object(what string, read func(key string) bool) error {
 	n, ok := d.mapLen()
 	if !ok {

@@ -1,8 +1,8 @@
 package protocol
 
-// DecodeRequest reads the envelope of a request and proves that the whole payload is one msgpack value. Request.ID is
-// set as soon as it could be read, with an error too, and is 0 otherwise. The error is an *[Error] with the code
-// malformed. The payload may be overwritten afterwards.
+// DecodeRequest reads the envelope of a request and proves that the whole payload is exactly one msgpack value. Request.ID is
+// set if readable, also with an error, and otherwise 0. The error is an *[Error] with the code malformed. The payload may be
+// overwritten afterwards.
 func DecodeRequest(payload []byte) (Request, error) {
 	var req Request
 	s := string(payload)
@@ -25,6 +25,6 @@ func DecodeRequest(payload []byte) (Request, error) {
 		return req, Errorf(CodeMalformed, "the request's method is not a string")
 	}
 	req.Method = Method(method)
-	req.Params, _ = d.raw() // there: the payload is one whole array of four
+	req.Params, _ = d.raw() // always present: the payload is a complete array of four
 	return req, nil
 }

@@ -62,7 +62,7 @@ func TestDecodeRequestRefusesMalformed(t *testing.T) {
 	}
 }
 
-// TestDecodeRequestBoundsDepth feeds nesting as deep as a frame can hold: it must cost no stack.
+// TestDecodeRequestBoundsDepth: nesting as deep as a frame can hold costs no stack.
 func TestDecodeRequestBoundsDepth(t *testing.T) {
 	t.Parallel()
 	for name, level := range map[string]string{"arrays": "\x91", "maps": "\x81\xc0"} {
@@ -83,7 +83,7 @@ func TestDecodeRequestBoundsDepth(t *testing.T) {
 	}
 }
 
-// TestParamsRefused: every refusal is invalid and names what is to blame.
+// TestParamsRefused: every refusal is invalid and names the wrong parameter.
 func TestParamsRefused(t *testing.T) {
 	t.Parallel()
 	id, fields, oneField := str("id"), str("fields"), "81"+str("status")+str("open")
@@ -211,7 +211,7 @@ func TestFieldsLimit(t *testing.T) {
 	}
 }
 
-// encodeParams returns the parameters as they come out of a request's envelope.
+// encodeParams returns the parameters as decoded from a request's envelope.
 func encodeParams(tb testing.TB, p Params) Raw {
 	tb.Helper()
 	var e Encoder
@@ -226,7 +226,7 @@ func encodeParams(tb testing.TB, p Params) Raw {
 	return req.Params
 }
 
-// TestSetManyRefusesPairsAlone: a fault within a pair is that pair's, the pairs behind it are read all the same.
+// TestSetManyRefusesPairsAlone: a fault within a pair concerns only that pair; later pairs are read.
 func TestSetManyRefusesPairsAlone(t *testing.T) {
 	t.Parallel()
 	wire := handmade("81", str("tickets"), "95",

@@ -1,6 +1,6 @@
 package protocol
 
-// Result is the result of one method. The types of this package are the only ones that implement it.
+// Result is the result of a method. Only the types of this package implement Result.
 type Result interface {
 	// Decode reads the result from a reply.
 	Decode(raw Raw) error
@@ -24,36 +24,36 @@ type RevisionResult struct {
 	Revision int64
 }
 
-// SetOutcome is what became of one pair of set_many: a revision, or a refusal.
+// SetOutcome is the outcome of a pair of set_many: a revision, or a refusal.
 type SetOutcome struct {
 	Revision int64
 	Err      *Error
 }
 
-// SetManyResult is the result of set_many: one outcome per pair, in their order.
+// SetManyResult is the result of set_many: one outcome per pair, in the order of the pairs.
 type SetManyResult struct {
 	Outcomes []SetOutcome
 }
 
-// Ticket is the result of get: all fields of one ticket.
+// Ticket is the result of get: all fields of a ticket.
 type Ticket struct {
 	ID       int64
 	Revision int64
 	Fields   Fields
-	// Stale says that Redis did not answer: changes that wait there may be missing.
+	// Stale says that Redis did not answer: changes pending in Redis may be missing.
 	Stale bool
-	// Cut says that the ticket is larger than a frame: of its longest values the beginning alone is there, or not all of its fields
-	// are. Only lists have such tickets.
+	// Cut says that the ticket is larger than a frame: the longest values are shortened, and fields may be missing. Only lists
+	// have cut tickets.
 	Cut bool
 }
 
 // MarkStale says that changes may be missing.
 func (t *Ticket) MarkStale() { t.Stale = true }
 
-// GetManyResult is the result of get_many: one ticket per id, in their order; nil where there is none.
+// GetManyResult is the result of get_many: one ticket per id, in the order of the ids; nil for a ticket that does not exist.
 type GetManyResult struct {
 	Tickets []*Ticket
-	// Stale says of those that are nil what [Ticket.Stale] says of the others.
+	// Stale means for the nil tickets the same as [Ticket.Stale].
 	Stale bool
 }
 
@@ -89,34 +89,34 @@ type DaemonStatus struct {
 	Spool            SpoolStatus
 }
 
-// SpoolStatus is what the spool holds of changes that clients could not deliver; all zero where there is no spool.
+// SpoolStatus counts the changes in the spool, which clients could not deliver; all zero without a spool.
 type SpoolStatus struct {
 	// Files and Bytes wait to be ingested, the oldest for OldestMS.
 	Files, Bytes, OldestMS int64
 	// Taken is the total of files since the daemon started.
 	Taken int64
-	// Bad is how many files stand aside because they cannot be used.
+	// Bad is the number of files moved aside because they are unusable.
 	Bad int64
 }
 
-// SiteStatus is the part of a status that concerns one site.
+// SiteStatus is the part of a status that concerns a single site.
 type SiteStatus struct {
 	Site string
 	// Backend is where changes wait for MySQL.
 	Backend Backend
-	// Ack is the site's own setting: the place that must have a change before it is acknowledged.
+	// Ack is the site's setting: the place that must have a change before the daemon acknowledges the change.
 	Ack Ack
 	// Strategy is event, interval or on_close.
 	Strategy string
 	// Dirty and Dead are numbers of tickets.
 	Dirty, Dead int64
-	// OldestDirtyMS is the age of the oldest change that waits, 0 where none does.
+	// OldestDirtyMS is the age of the oldest pending change, 0 without pending changes.
 	OldestDirtyMS int64
 	// The totals since the daemon started.
 	FlushedRows, FlushStatements, FlushErrors int64
 	Store, Sink                               Place
 	Journal                                   JournalStatus
-	// Warnings are things that somebody must act on.
+	// Warnings are problems on which an operator must act.
 	Warnings []string
 }
 
@@ -129,11 +129,11 @@ const (
 	BackendJournal Backend = "journal"
 )
 
-// JournalStatus is what a site's journal holds; all zero where there is none.
+// JournalStatus is the content of a site's journal; all zero without a journal.
 type JournalStatus struct {
 	// Entries and Bytes wait to be brought to the next place, the oldest for OldestMS.
 	Entries, Bytes, OldestMS int64
-	// Replayed is the total of entries brought there since the daemon started.
+	// Replayed is the total of entries replayed to the next place since the daemon started.
 	Replayed int64
 	// Requests counts the request ids that are remembered in the daemon's memory.
 	Requests int64
@@ -146,7 +146,7 @@ type State string
 
 // The states of a store or a sink.
 const (
-	StateUnknown State = "unknown" // of a sink: nothing was read or written there since the daemon's start
+	StateUnknown State = "unknown" // of a sink: no read and no write since the daemon's start
 	StateUp      State = "up"
 	StateDown    State = "down"
 	StatePaused  State = "paused"
@@ -155,7 +155,7 @@ const (
 // Place is the condition of a store or a sink.
 type Place struct {
 	State State
-	// SinceMS is how long it has been in that state.
+	// SinceMS is how long the place has been in that state.
 	SinceMS int64
 	// Reason says why, for people; empty where the place is up.
 	Reason string

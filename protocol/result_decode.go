@@ -6,7 +6,7 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// result reads a method's result, a map, and checks with complete whether what must be there was.
+// result reads a method's result, a map; complete reports whether all required keys were present.
 func result(raw Raw, what string, read func(d *decoder, key string) bool, complete func() bool) error {
 	d := openDecoder(raw)
 	defer d.close()
@@ -125,7 +125,7 @@ func (d *decoder) ticket(t *Ticket) error {
 
 func isBytes(c byte) bool { return c == msgpcode.Bin8 || c == msgpcode.Bin16 || c == msgpcode.Bin32 }
 
-// fieldValue reads a field's value as the daemon sends it: an integer stays one, and bytes need not be UTF-8.
+// fieldValue reads a field's value as the daemon sends the value: an integer stays an integer, and bytes need not be UTF-8.
 func (d *decoder) fieldValue() (v Value, ok bool) {
 	if isInt(d.code()) {
 		num, ok := d.int()
@@ -139,7 +139,7 @@ func (d *decoder) fieldValue() (v Value, ok bool) {
 	return v, why == ""
 }
 
-// ticketFields reads a ticket's fields as the daemon sends them.
+// ticketFields reads the fields of a ticket in a reply.
 func (d *decoder) ticketFields(into *Fields) bool {
 	n, ok := d.mapLen()
 	if !ok {
@@ -176,7 +176,7 @@ func (r *GetManyResult) Decode(raw Raw) error {
 	}, func() bool { return r.Tickets != nil })
 }
 
-// ticketsOrNone reads an array of tickets, where nil stands for one that is not there.
+// ticketsOrNone reads an array of tickets, with nil for a ticket that does not exist.
 func (d *decoder) ticketsOrNone(into *[]*Ticket) bool {
 	n, ok := d.arrayLen()
 	if !ok || n > MaxTickets {
@@ -209,4 +209,164 @@ func (r *FlushResult) Decode(raw Raw) error {
 			return d.ignore()
 		}
 	}, func() bool { return true })
+}
+
+// Decode implements [Result] and ignores unknown keys.
+func (r *StatusResult) Decode(raw Raw) error {
+	*r = StatusResult{}
+	return result(raw, "status", func(d *decoder, key string) bool {
+		if n := r.number(key); n != nil {
+			return d.count(n)
+		}
+		if s := r.text(key); s != nil {
+			return d.text(s)
+		}
+		switch key {
+		case "connections":
+			return d.connections(&r.DaemonStatus)
+		case "store":
+			return d.place(&r.Store)
+		case "sink":
+			return d.place(&r.Sink)
+		case "journal":
+			return d.counts("journal", r.Journal.number)
+		case "spool":
+			return d.counts("spool", r.Spool.number)
+		case "warnings":
+			return d.texts(&r.Warnings)
+		default:
+			return d.ignore()
+		}
+	}, func() bool { return r.PID > 0 && r.Store.State != "" && r.Sink.State != "" })
+}
+
+// number returns the destination of the count under key, nil if the key holds no count.
+func (r *StatusResult) number(key string) *int64 {
+	switch key {
+	case "uptime_ms":
+		return &r.UptimeMS
+	case "pid":
+		return &r.PID
+	case "dirty":
+		return &r.Dirty
+	case "dead":
+		return &r.Dead
+	case "oldest_dirty_ms":
+		return &r.OldestDirtyMS
+	case "flushed_rows":
+		return &r.FlushedRows
+	case "flush_statements":
+		return &r.FlushStatements
+	case "flush_errors":
+		return &r.FlushErrors
+	default:
+		return nil
+	}
+}
+
+// text is number for keys that hold a string.
+func (r *StatusResult) text(key string) *string {
+	switch key {
+	case "version":
+		return &r.Version
+	case "site":
+		return &r.Site
+	case "backend":
+		return (*string)(&r.Backend)
+	case "ack":
+		return (*string)(&r.Ack)
+	case "strategy":
+		return &r.Strategy
+	default:
+		return nil
+	}
+}
+
+// counts reads a map of counts; number says where each belongs, nil for a key that is not known.
+func (d *decoder) counts(what string, number func(key string) *int64) bool {
+	return d.object(what, func(key string) bool {
+		if n := number(key); n != nil {
+			return d.count(n)
+		}
+		return d.ignore()
+	}) == nil
+}
+
+func (j *JournalStatus) number(key string) *int64 {
+	switch key {
+	case "entries":
+		return &j.Entries
+	case "bytes":
+		return &j.Bytes
+	case "oldest_ms":
+		return &j.OldestMS
+	case "replayed":
+		return &j.Replayed
+	case "segments":
+		return &j.Segments
+	case "requests":
+		return &j.Requests
+	default:
+		return nil
+	}
+}
+
+func (s *SpoolStatus) number(key string) *int64 {
+	switch key {
+	case "files":
+		return &s.Files
+	case "bytes":
+		return &s.Bytes
+	case "oldest_ms":
+		return &s.OldestMS
+	case "taken":
+		return &s.Taken
+	case "bad":
+		return &s.Bad
+	default:
+		return nil
+	}
+}
+
+func (d *decoder) connections(s *DaemonStatus) bool {
+	return d.counts("connections", func(key string) *int64 {
+		switch key {
+		case "open":
+			return &s.ConnectionsOpen
+		case "limit":
+			return &s.ConnectionsLimit
+		default:
+			return nil
+		}
+	})
+}
+
+func (d *decoder) place(p *Place) bool {
+	return d.object("place", func(key string) bool {
+		switch key {
+		case "state":
+			return d.text((*string)(&p.State))
+		case "since_ms":
+			return d.count(&p.SinceMS)
+		case "reason":
+			return d.text(&p.Reason)
+		default:
+			return d.ignore()
+		}
+	}) == nil
+}
+
+func (d *decoder) texts(into *[]string) bool {
+	n, ok := d.arrayLen()
+	if !ok {
+		return false
+	}
+	texts := make([]string, n)
+	for i := range texts {
+		if !d.text(&texts[i]) {
+			return false
+		}
+	}
+	*into = texts
+	return true
 }

@@ -30,7 +30,7 @@ func (r *SetManyResult) encode(e *Encoder) {
 	}
 }
 
-// answer writes the head of a map of n keys, and before them that the answer is stale, where it is, and for which locked tickets.
+// answer writes the head of a map of n keys, and before those keys the mark stale and the ids of locked tickets, if any.
 func (e *Encoder) answer(n int, stale bool, locked ...int64) {
 	if stale {
 		n++

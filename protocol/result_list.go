@@ -1,13 +1,19 @@
 package protocol
 
-// ListResult is the result of list: one page of tickets.
+import (
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+)
+
+// ListResult is the result of list: a page of tickets.
 type ListResult struct {
 	Tickets []*Ticket
-	// Next is where the page after begins; empty where this one is the last.
+	// Next is where the next page begins; empty on the last page.
 	Next string
 	// Stale says that changes which wait for MySQL may be missing: Redis did not answer, or rows are locked.
 	Stale bool
-	// Locked are tickets whose changes are missing as others hold their rows locked in MySQL, [MaxLocked] of them at most.
+	// Locked are tickets whose changes are missing because other sessions hold row locks in MySQL, at most [MaxLocked].
 	Locked []int64
 }
 
@@ -19,7 +25,7 @@ type CountResult struct {
 	Count int64
 	// Groups are the numbers by value of a count by a field, the largest first; nil where no field was asked for.
 	Groups []Group
-	// Stale and Locked say of a count what those of a [ListResult] say.
+	// Stale and Locked mean the same as in [ListResult].
 	Stale  bool
 	Locked []int64
 }
@@ -149,4 +155,105 @@ func (r *CountResult) encode(e *Encoder) {
 		e.value(g.Value)
 		e.int(g.Count)
 	}
+}
+
+// Letter is a dead letter in a reply.
+type Letter struct {
+	ticket.Letter
+	// Cut means for Fields the same as [Ticket].Cut: the letters of the page are larger than a frame.
+	Cut bool
+}
+
+// DeadListResult is the result of dead_list: a page of letters, by ticket id.
+type DeadListResult struct {
+	Letters []Letter
+}
+
+// Decode implements [Result].
+func (r *DeadListResult) Decode(raw Raw) error {
+	*r = DeadListResult{}
+	return result(raw, "dead_list", func(d *decoder, key string) bool {
+		if key != "letters" {
+			return d.ignore()
+		}
+		n, ok := d.arrayLen()
+		if !ok || n > MaxTickets {
+			return false
+		}
+		r.Letters = make([]Letter, n)
+		for i := range r.Letters {
+			if !d.letter(&r.Letters[i]) {
+				return false
+			}
+		}
+		return true
+	}, func() bool { return r.Letters != nil })
+}
+
+func (d *decoder) letter(l *Letter) bool {
+	err := d.object("letter", func(key string) bool {
+		switch key {
+		case "id":
+			return d.count((*int64)(&l.ID))
+		case "revision":
+			return d.count((*int64)(&l.Revision))
+		case "code":
+			var code int64
+			known := d.count(&code)
+			l.Code = int(code)
+			return known
+		case "reason":
+			return d.text(&l.Reason)
+		case "at_ms":
+			var ms int64
+			known := d.count(&ms)
+			l.At = time.UnixMilli(ms)
+			return known
+		case "deleted":
+			return d.flag(&l.Deleted)
+		case "fields":
+			return d.ticketFields(&l.Fields)
+		case "cut":
+			return d.flag(&l.Cut)
+		default:
+			return d.ignore()
+		}
+	})
+	return err == nil && l.ID > 0
+}
+
+func (r *DeadListResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.str("letters")
+	e.array(len(r.Letters))
+	for i := range r.Letters {
+		r.Letters[i].encode(e)
+	}
+}
+
+// maxReason bounds the bytes of a letter's reason in a reply.
+const maxReason = 1 << 10
+
+func (l *Letter) encode(e *Encoder) {
+	e.mapLen(7 + l.marks())
+	if l.Cut {
+		e.str("cut")
+		e.bool(true)
+	}
+	e.pair("id", int64(l.ID))
+	e.pair("revision", int64(l.Revision))
+	e.pair("code", int64(l.Code))
+	e.pairStr("reason", cut(l.Reason, maxReason))
+	e.pair("at_ms", max(l.At.UnixMilli(), 0))
+	e.str("deleted")
+	e.bool(l.Deleted)
+	e.str("fields")
+	e.fields(l.Fields)
+}
+
+func (l *Letter) marks() int {
+	if l.Cut {
+		return 1
+	}
+	return 0
 }

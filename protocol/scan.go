@@ -2,10 +2,10 @@ package protocol
 
 import "github.com/vmihailenco/msgpack/v5/msgpcode"
 
-// skip returns the offset behind the msgpack value that begins at off, and false where there is no whole value.
+// skip returns the offset behind the msgpack value that begins at off, and false without a complete value.
 //
-// It counts the values still to come instead of descending into them, so that nesting costs no stack, and refuses a
-// length as soon as fewer bytes are left than it must take (every value takes at least one).
+// skip counts the values still to come instead of descending, so that nesting costs no stack, and refuses a length as soon as
+// fewer bytes are left than the length needs (every value takes at least one byte).
 func skip(s string, off int) (end int, ok bool) {
 	for need := 1; need > 0; need-- {
 		if off >= len(s) {
@@ -24,8 +24,8 @@ func skip(s string, off int) (end int, ok bool) {
 	return off, true
 }
 
-// extent measures the value at off without what it contains: the bytes of its head, the bytes that follow as its body,
-// and how many values follow as its children. It is false for the one code that msgpack never uses and for a cut head.
+// extent measures the value at off without contained values: the bytes of the head, the bytes of the body, and the number of
+// values that follow as children. ok is false for the code that msgpack never uses and for a cut head.
 func extent(s string, off int) (head, body, children int, ok bool) {
 	c := s[off]
 	switch {
@@ -55,9 +55,9 @@ func extent(s string, off int) (head, body, children int, ok bool) {
 	return counted(s, off)
 }
 
-// counted is extent for the codes that a length of one, two or four bytes follows.
+// counted is extent for codes followed by a length of one, two or four bytes.
 func counted(s string, off int) (head, body, children int, ok bool) {
-	var width, tag int // tag: an extension's type, one byte between length and body
+	var width, tag int // tag: the type of an extension, one byte between length and body
 	c := s[off]
 	switch c {
 	case msgpcode.Str8, msgpcode.Bin8:

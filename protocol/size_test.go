@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Room that is made for a reply is enough for it, and not far too much.
+// ReplyBytes is enough for a reply, and not far too much.
 func TestReplyBytes(t *testing.T) {
 	t.Parallel()
 	large := &Ticket{ID: MaxTicketID, Revision: MaxRevision, Stale: true, Fields: []Field{
@@ -42,7 +42,7 @@ func TestReplyBytes(t *testing.T) {
 	}
 }
 
-// A reply that cannot fit is refused before it is built.
+// A reply that cannot fit is refused before building the frame.
 func TestReplyThatCannotFitIsNotBuilt(t *testing.T) {
 	t.Parallel()
 	text := Text(strings.Repeat("x", 1<<20))

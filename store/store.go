@@ -96,6 +96,14 @@ func (m *Mutation) Dated() ticket.Revision {
 // changes takes the revisions of some microseconds to come.
 const AheadBy ticket.Revision = 1_000_000
 
+// Given notes the revision that a store gives the mutation: where it is ahead of the host's clock, as a clock that was ahead left it,
+// At says when the mutation was accepted.
+func (m *Mutation) Given(revision ticket.Revision) {
+	if m.At == 0 && revision > m.Proposed+AheadBy {
+		m.At = m.Proposed
+	}
+}
+
 // Since returns from when on, by the clocks, a ticket that has the id of a late create may be that create's own: a client that
 // received the id has made it. A ticket that is older is another one. replayed says that a journal has acknowledged the mutation.
 // Since returns zero for a create that comes directly, of which no client knows, so that no existing ticket can be its own.

@@ -5,8 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// MadeUp is a log of about the real one's size and shape, for who has no real one at hand: tickets one after the
-// other, each with the updates of its whole life. It is the same at every call.
+// MadeUp is a log of about the size and shape of the real log, for use without the real log: tickets in turn, each with all
+// updates of its life. Every call returns the same log.
 func MadeUp() []Update {
 	const tickets, most = 890, 12
 	random := rand.New(rand.NewPCG(1, 2))

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// header and line are a log's columns that are read, and a line of it; the order is not the file's.
+// header and line are the columns of a log that are read, and a line of the log, in a different order than in the file.
 var (
 	header = "incident_state,number,category,priority,assigned_to,caller_id,opened_at,sys_updated_at,u_symptom," +
 		strings.Join(Extra, ",")

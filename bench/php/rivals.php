@@ -1,6 +1,6 @@
 <?php
 /**
- * What people use instead of ticketd.
+ * The alternatives to ticketd.
  *
  * @package Ticketd
  */
@@ -54,7 +54,7 @@ class GuideWay extends Way {
 	}
 
 	/**
-	 * A connection that can be used; it closes when nobody holds it any more.
+	 * A usable connection, which closes with its last reference.
 	 */
 	protected function redis(): \Redis {
 		$redis = new \Redis();
@@ -71,7 +71,8 @@ class GuideWay extends Way {
 final class PersistentWay extends GuideWay {
 
 	/**
-	 * The connection of this process, authenticated and selected anew as no code can know who had it before.
+	 * The connection of this process, with a new AUTH and SELECT each time, because no code can know who used it
+	 * before.
 	 */
 	protected function redis(): \Redis {
 		$redis = new \Redis();
@@ -160,7 +161,7 @@ class MysqliWay extends Way {
 	}
 
 	/**
-	 * A connection, prepared as $wpdb does it; it closes when nobody holds it any more.
+	 * A connection, prepared as $wpdb does, which closes with its last reference.
 	 */
 	protected function mysqli(): \mysqli {
 		$mysqli = new \mysqli( 'localhost', 'root', '', $this->places['database'], 0, $this->places['mysql'] );

@@ -125,7 +125,7 @@ final class TicketdWay extends Way {
 	}
 
 	/**
-	 * Refuses what is no revision of the daemon's: a change that was spooled is not what is measured.
+	 * Refuses every result that is not a revision of the daemon: a spooled change would falsify the figure.
 	 *
 	 * @param int|\Throwable $outcome A change's outcome.
 	 */

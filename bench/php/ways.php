@@ -1,6 +1,6 @@
 <?php
 /**
- * What the ways have in common.
+ * Shared code of the ways.
  *
  * @package Ticketd
  */
@@ -10,11 +10,11 @@ namespace Ticketd\Bench;
 /** How many tickets the benchmarks write to. */
 const TICKETS = 1000;
 
-/** How many writes a PHP request makes where it makes several. */
+/** How many writes a PHP request makes in the tasks with several. */
 const SEVERAL = 10;
 
 /**
- * A way to write and read tickets. The tasks are what one PHP request does, from nothing to nothing.
+ * A way to write and read tickets. A task is the complete work of a PHP request.
  */
 abstract class Way {
 
@@ -68,7 +68,7 @@ abstract class Way {
 	abstract protected function read( int $id ): array;
 
 	/**
-	 * The next ticket and what to write to it.
+	 * The next ticket and its new values.
 	 *
 	 * @return array{0: int, 1: array}
 	 */

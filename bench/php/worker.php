@@ -1,8 +1,9 @@
 <?php
 /**
- * Runs one of the ways to write or read tickets, so many times as it is told. Argument: a JSON file with the addresses.
+ * Repeats a task by a way to write or read tickets. Argument: a JSON file with the addresses.
  *
- * Each line on the standard input is `TASK WAY TIMES`; the answer is the nanoseconds that it took, or `error` and why.
+ * Each line on the standard input is `TASK WAY TIMES`; the answer is the time in nanoseconds, or `error` and the
+ * reason.
  *
  * @package Ticketd
  */

@@ -4,9 +4,13 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"text/tabwriter"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver for reading the result
 
@@ -15,14 +19,14 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// result is what arrived in MySQL.
+// result is the data that arrived in MySQL.
 type result struct {
 	tickets, rows, exact        int
 	statements, rowWrites, dead int64
-	differences                 []string // the first ones, for people
+	differences                 []string // the first differences, as text
 }
 
-// compare has everything flushed and compares the table with the tickets' last updates.
+// compare flushes all changes and compares the table with the tickets' last updates.
 func (s *site) compare(ctx context.Context, last map[int64]incidents.Update) (*result, error) {
 	r := &result{tickets: len(last)}
 	if err := s.flush(ctx, r); err != nil {
@@ -52,7 +56,7 @@ func (s *site) compare(ctx context.Context, last map[int64]incidents.Update) (*r
 	return r, nil
 }
 
-// flush brings everything to MySQL and asks what that took since the daemon's start.
+// flush flushes all changes to MySQL and reads the flush counts since the daemon's start.
 func (s *site) flush(ctx context.Context, r *result) error {
 	client, err := protocol.Dial(ctx, s.Socket)
 	if err != nil {
@@ -70,7 +74,7 @@ func (s *site) flush(ctx context.Context, r *result) error {
 	return nil
 }
 
-// scan reads a row as the log's fields: its columns, and the members of its extra column.
+// scan reads a row as the log's fields: the columns, and the members of the extra column.
 func scan(rows *sql.Rows) (id int64, fields map[string]*string, err error) {
 	names, err := rows.Columns()
 	if err != nil {
@@ -104,7 +108,7 @@ func scan(rows *sql.Rows) (id int64, fields map[string]*string, err error) {
 	return id, fields, nil
 }
 
-// note compares one row.
+// note compares a row.
 func (r *result) note(id int64, row map[string]*string, last map[int64]incidents.Update) {
 	const shown = 10
 	want, known := last[id]
@@ -120,8 +124,7 @@ func (r *result) note(id int64, row map[string]*string, last map[int64]incidents
 	}
 }
 
-// differences names every field that one of the two has and the other has not or has otherwise. A field that is not
-// there is NULL.
+// differences names every field that only one side has, or that differs. A missing field is NULL.
 func differences(have, want map[string]*string) []string {
 	names := make(map[string]bool, len(have))
 	for name := range have {
@@ -144,4 +147,43 @@ func show(s *string) string {
 		return "NULL"
 	}
 	return fmt.Sprintf("%q", *s)
+}
+
+// print shows the result. The error is about failed updates or different tickets.
+func (r *result) print(out io.Writer, s *sent) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(what, format string, args ...any) {
+		fmt.Fprintf(table, "  %s\t%s\n", what, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintln(table)
+	line("updates sent", "%d in %v, %.0f a second",
+		s.updates, s.took.Round(time.Millisecond), float64(s.updates)/s.took.Seconds())
+	line("updates failed", "%d", s.failed)
+	line("tickets in the log", "%d", r.tickets)
+	line("rows in wp_support_tickets", "%d", r.rows)
+	line("rows exactly as the last line says", "%d", r.exact)
+	line("dead letters", "%d", r.dead)
+	line("row writes in MySQL", "%d", r.rowWrites)
+	line("writing statements sent to MySQL", "%d", r.statements)
+	if r.statements > 0 {
+		line("updates per statement", "%.1f", float64(s.updates)/float64(r.statements))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	var errs []error
+	if s.failed > 0 {
+		errs = append(errs, fmt.Errorf("%d updates failed, the first: %w", s.failed, s.firstFailure))
+	}
+	for _, d := range r.differences {
+		errs = append(errs, errors.New(d))
+	}
+	if r.exact != r.tickets || r.rows != r.tickets || r.dead != 0 {
+		errs = append(errs, fmt.Errorf("%d of %d tickets are in MySQL as their last line says", r.exact, r.tickets))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\n  Every ticket is in MySQL exactly as its last line says.")
+	return nil
 }

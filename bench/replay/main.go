@@ -1,6 +1,5 @@
-// Command replay sends a help desk's event log through a private WordPress, each line as one HTTP request that
-// changes one ticket by the plugin, and compares every ticket in MySQL with its last line. It fails where anything
-// differs.
+// Command replay sends a help desk's event log through a private WordPress, each line as an HTTP request that changes a
+// ticket through the plugin, and compares every ticket in MySQL with the ticket's last line. replay fails on any difference.
 //
 //	go run ./bench/replay --file incident_event_log.csv [--workers N] [--rate R]
 package main
@@ -17,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/ticketd/ticketd/bench/incidents"
+	"github.com/ticketd/ticketd/internal/testenv"
 )
 
 func main() {
@@ -33,7 +33,7 @@ func main() {
 type options struct {
 	file    string
 	workers int     // requests at a time
-	rate    float64 // requests per second; 0: as many as there can be
+	rate    float64 // requests per second; 0: as many as possible
 	plugin  string  // the plugin's folder
 }
 
@@ -78,4 +78,44 @@ func replay(ctx context.Context, o *options, out io.Writer) (err error) {
 		return err
 	}
 	return r.print(out, &sent)
+}
+
+// mustUse opens the REST route to everybody: replay does not test permissions.
+const mustUse = "add_filter( 'ticketd_rest_permission', '__return_true' );"
+
+// site is a private WordPress with all servers, in a temporary folder.
+type site struct {
+	*testenv.Stack
+	dir  string
+	made made
+}
+
+func startSite(ctx context.Context, o *options, out io.Writer) (*site, error) {
+	dir, err := os.MkdirTemp("", "ticketd-replay-")
+	if err != nil {
+		return nil, fmt.Errorf("making a folder for the site: %w", err)
+	}
+	s := &site{dir: dir}
+	fmt.Fprintln(out, "Building ticketd, starting Redis, MariaDB, PHP-FPM, nginx and WordPress …")
+	binary := filepath.Join(dir, "ticketd-bin")
+	if err := testenv.BuildTicketd(ctx, binary); err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	s.Stack, err = testenv.StartStack(ctx, dir, binary, o.plugin, testenv.StackOptions{
+		MustUse: mustUse, PHP: testenv.PHPFPMOptions{Children: o.workers},
+		Redis: testenv.RedisOptions{Config: []string{"appendonly yes", "maxmemory-policy noeviction"}},
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.end())
+	}
+	return s, nil
+}
+
+// end stops all servers and removes the folder.
+func (s *site) end() error {
+	var err error
+	if s.Stack != nil {
+		err = s.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
 }

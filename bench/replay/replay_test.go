@@ -36,8 +36,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// tinyLog has three tickets of three updates each, in turn; their last lines hold unknown values where earlier ones
-// do not.
+// tinyLog has three tickets with three updates each, in turn; the last lines have unknown values that earlier lines know.
 func tinyLog() string {
 	var text strings.Builder
 	text.WriteString("number,incident_state,category,priority,assigned_to,caller_id,opened_at,sys_updated_at,u_symptom," +
@@ -56,7 +55,7 @@ func tinyLog() string {
 	return text.String()
 }
 
-// Each difference between a row and its ticket's last update is reported and fails the replay.
+// Each difference between a row and the ticket's last update is reported and fails the replay.
 func TestDifferencesFail(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }

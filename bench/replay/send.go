@@ -13,15 +13,15 @@ import (
 	"github.com/ticketd/ticketd/bench/incidents"
 )
 
-// sent is what became of the requests.
+// sent counts the outcomes of the requests.
 type sent struct {
 	updates, failed int
 	firstFailure    error
 	took            time.Duration
 }
 
-// send sends the updates. Each worker owns the tickets whose number, divided by the workers, leaves its own: that
-// keeps the order of a ticket's updates. A failed request is counted and not repeated.
+// send sends the updates. Each worker owns the tickets with the same remainder of number by workers, which keeps the order of
+// a ticket's updates. A failed request is counted and not repeated.
 func send(ctx context.Context, s *site, updates []incidents.Update, o *options) sent {
 	client := s.WordPress.Nginx.Client()
 	defer client.CloseIdleConnections()
@@ -56,7 +56,7 @@ func send(ctx context.Context, s *site, updates []incidents.Update, o *options) 
 	return result
 }
 
-// deal gives every update to its ticket's worker, at most rate per second where that is not 0.
+// deal gives every update to its ticket's worker, at most rate per second unless rate is 0.
 func deal(ctx context.Context, updates []incidents.Update, queues []chan incidents.Update, rate float64) {
 	defer func() {
 		for _, q := range queues {
@@ -83,8 +83,8 @@ func deal(ctx context.Context, updates []incidents.Update, queues []chan inciden
 	}
 }
 
-// update sends one update through the plugin's REST route: the first of a ticket makes the ticket, which gets an id of the
-// site's own.
+// update sends an update through the plugin's REST route: the first update of a ticket creates the ticket under an id of the
+// site.
 func (s *site) update(ctx context.Context, client *http.Client, u incidents.Update) error {
 	id, made := s.made.id(u.Ticket)
 	if made {
@@ -130,7 +130,7 @@ func (s *site) request(ctx context.Context, client *http.Client, method, route s
 	return got, json.Unmarshal(text, &got)
 }
 
-// made knows which tickets were made for those of the log. The zero value is ready.
+// made maps the tickets of the log to the created tickets. The zero value is ready.
 type made struct {
 	mu   sync.Mutex
 	ids  map[int64]int64 // by the log's number

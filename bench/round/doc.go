@@ -1,4 +1,4 @@
-// Package round measures several ways of doing the same thing side by side: round after round each of them runs once,
-// in an order that moves on by one with every round, so that what else the machine does meets them all. What counts
-// are the ratios within the rounds; absolute times are not comparable between runs.
+// Package round measures several ways to do the same work side by side: each way runs once in a round, in an order that moves
+// on by a place each round, so that other load on the machine hits all ways alike. The ratios within the rounds count;
+// absolute times are not comparable between runs.
 package round

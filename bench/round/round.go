@@ -3,27 +3,29 @@ package round
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 )
 
-// Side is one of the ways.
+// Side is a way to do the work.
 type Side struct {
 	Name string
-	// Run does the work of one round and returns what one piece of it cost.
+	// Run does the work of a round and returns the cost of a piece of work.
 	Run func(ctx context.Context) (Sample, error)
 }
 
-// Sample is what one piece of work cost a side in one round.
+// Sample is the cost of a piece of work for a side in a round.
 type Sample struct {
-	// Value is what is compared: mostly microseconds, or a rate.
+	// Value is the compared figure: mostly microseconds, or a rate.
 	Value float64
-	// CPU are the microseconds of processor time that all processes together spent; 0 where nobody counted.
+	// CPU is the processor time of all processes in microseconds; 0 if not counted.
 	CPU float64
 }
 
-// Table holds the samples of each side, by its name, in the order of the rounds.
+// Table holds the samples of each side by name, in the order of the rounds.
 type Table map[string][]Sample
 
-// Run runs so many rounds, after one that is not counted.
+// Run runs so many rounds, after a first round that does not count.
 func Run(ctx context.Context, rounds int, sides ...Side) (Table, error) {
 	table := make(Table, len(sides))
 	for r := range rounds + 1 {
@@ -44,7 +46,7 @@ func Run(ctx context.Context, rounds int, sides ...Side) (Table, error) {
 	return table, nil
 }
 
-// Ratio is one side's value against another's, round by round.
+// Ratio is the value of side divided by the value of against, round by round.
 func (t Table) Ratio(side, against string) Spread {
 	ratios := make([]float64, len(t[side]))
 	for i := range ratios {
@@ -53,12 +55,12 @@ func (t Table) Ratio(side, against string) Spread {
 	return SpreadOf(ratios)
 }
 
-// Value is what a side's samples say.
+// Value is the spread of a side's values.
 func (t Table) Value(side string) Spread {
 	return SpreadOf(t.each(side, func(s Sample) float64 { return s.Value }))
 }
 
-// CPU is what a side's samples say of the processor time.
+// CPU is the spread of a side's processor times.
 func (t Table) CPU(side string) Spread {
 	return SpreadOf(t.each(side, func(s Sample) float64 { return s.CPU }))
 }
@@ -69,4 +71,26 @@ func (t Table) each(side string, get func(Sample) float64) []float64 {
 		values[i] = get(s)
 	}
 	return values
+}
+
+// Spread is the median of some values with quartiles: half of the values lie between Low and High.
+type Spread struct {
+	Median, Low, High float64
+}
+
+// SpreadOf computes the spread of values, NaN without values.
+func SpreadOf(values []float64) Spread {
+	sorted := slices.Sorted(slices.Values(values))
+	return Spread{Median: quantile(sorted, 0.5), Low: quantile(sorted, 0.25), High: quantile(sorted, 0.75)}
+}
+
+// quantile interpolates between neighbours, as type 7 of Hyndman and Fan (1996) does.
+func quantile(sorted []float64, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	at := q * float64(len(sorted)-1)
+	below := int(at)
+	above := min(below+1, len(sorted)-1)
+	return sorted[below] + (at-float64(below))*(sorted[above]-sorted[below])
 }

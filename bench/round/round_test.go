@@ -50,7 +50,7 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
-// Ratios are taken within the rounds: a machine that gets slower for both changes nothing.
+// Ratios are taken within the rounds: a machine that slows down for all sides changes no ratio.
 func TestRatioIsPerRound(t *testing.T) {
 	t.Parallel()
 	table := Table{

@@ -23,7 +23,7 @@ var (
 	markdownLink = regexp.MustCompile(`\]\(([^)#:]+)?(#[^)]+)?\)`)
 )
 
-// pages are those for people, by their paths from here.
+// pages are the pages for people, by path relative to this folder.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob("../../docs/*.md")
@@ -67,7 +67,7 @@ func TestPagesNameCommandsThatExist(t *testing.T) {
 	}
 }
 
-// Every link within the project leads somewhere, and every heading that is linked to is there.
+// Every link within the project leads to a file, and every linked heading exists.
 func TestPagesLinkToWhatExists(t *testing.T) {
 	t.Parallel()
 	for path, text := range pages(t) {
@@ -87,7 +87,7 @@ func TestPagesLinkToWhatExists(t *testing.T) {
 	}
 }
 
-// punctuation is what an anchor has not of its heading.
+// punctuation is what an anchor drops from a heading.
 var punctuation = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 
 func hasHeading(text, anchor string) bool {

@@ -22,15 +22,15 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// progressEvery is how often an import says how far it is.
+// progressEvery is how often an import prints progress.
 const progressEvery = 2 * time.Second
 
-// maxPrinted is how many refusals are printed where no file takes them.
+// maxPrinted bounds the refusals printed without --refused.
 const maxPrinted = 20
 
 func newImport(o *options) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "import", Short: "Take over tickets from elsewhere", Args: cobra.NoArgs,
+		Use: "import", Short: "Import tickets from elsewhere", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newImportRedis(o))
@@ -49,32 +49,32 @@ type importFlags struct {
 func newImportRedis(o *options) *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use: "redis", Short: "Take over tickets that a plugin keeps in Redis, one hash for each", Args: cobra.NoArgs,
-		Long: "Take over the tickets that a plugin keeps in Redis, one hash for each (HSET ticket:812 status open …). Tickets keep\n" +
-			"their ids, Unix times become dates, and what the table does not take stays where it is and is listed.\n\n" +
-			"Hashes under the site's own names are taken over where they lie. Those of another Redis or database are copied through\n" +
-			"the daemon, and stay. May run while the daemon works, and again at any time: what is ticketd's by then is passed\n" +
-			"over, and a ticket that exists with other values is not overwritten without --overwrite.",
+		Use: "redis", Short: "Import tickets that a plugin keeps in Redis, one hash for each", Args: cobra.NoArgs,
+		Long: "Import the tickets that a plugin keeps in Redis, one hash for each (HSET ticket:812 status open …). Tickets keep\n" +
+			"their ids, Unix times become dates, and a hash that the table cannot hold stays in Redis and is listed.\n\n" +
+			"Hashes under the site's own names are imported in place. Hashes of another Redis or database are copied through\n" +
+			"the daemon, and stay. May run while the daemon works, and again at any time: tickets already imported are skipped,\n" +
+			"and an existing ticket with other values is not overwritten without --overwrite.",
 		Example: "  ticketd import redis --dry-run\n  ticketd import redis --addr 127.0.0.1:6379 --db 0 --refused refused.jsonl",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.importRedis(cmd, &f) },
 	}
 	f.config.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.addr, "addr", "", "host:port or unix:///path of the Redis with the hashes; the configuration's without it")
-	flags.IntVar(&f.db, "db", 0, "its database; without --addr and --db the configuration's")
-	flags.StringVar(&f.username, "username", "", "its ACL user, with --addr")
-	flags.StringVar(&f.passwordFile, "password-file", "", "a file with its password, with --addr")
+	flags.StringVar(&f.addr, "addr", "", "host:port or unix:///path of the Redis with the hashes; by default from the configuration")
+	flags.IntVar(&f.db, "db", 0, "the database of that Redis; without --addr and --db from the configuration")
+	flags.StringVar(&f.username, "username", "", "the ACL user, with --addr")
+	flags.StringVar(&f.passwordFile, "password-file", "", "a file with the password, with --addr")
 	flags.StringVar(&f.pattern, "pattern", "ticket:*", "the names of the hashes; * stands for the ticket's id, at the end")
-	flags.StringVar(&f.refuse, "refused", "", "write what is refused to this new file, a JSON object a line: id, key, field, reason")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing, and say what would be done")
-	flags.BoolVar(&f.overwrite, "overwrite", false, "set tickets that exist already with other values")
+	flags.StringVar(&f.refuse, "refused", "", "write rejected hashes to this new file, a JSON object a line: id, key, field, reason")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing, only say what would be done")
+	flags.BoolVar(&f.overwrite, "overwrite", false, "overwrite existing tickets with other values")
 	return cmd
 }
 
 func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 	prefix, found := strings.CutSuffix(f.pattern, "*")
 	if !found || strings.ContainsAny(prefix, "*?[\\") {
-		return &usageError{fmt.Errorf("--pattern %q: it is what stands before the id, and one * at its end", f.pattern)}
+		return &usageError{fmt.Errorf("--pattern %q: a pattern is a prefix of the id, and one * at the end", f.pattern)}
 	}
 	ctx := cmd.Context()
 	c, name, err := o.loadSite(&f.config)
@@ -106,11 +106,11 @@ func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 		Progress: func(sum movein.Summary) {
 			if time.Since(told) >= progressEvery {
 				told = time.Now()
-				fmt.Fprintf(o.err, "%d hashes so far, %d refused\n", sum.Looked(), sum.Refused)
+				fmt.Fprintf(o.err, "%d hashes so far, %d rejected\n", sum.Looked(), sum.Refused)
 			}
 		},
 	})
-	if sum.Highest > 0 && !f.dryRun { // also for what came before an error
+	if sum.Highest > 0 && !f.dryRun { // also for tickets imported before an error
 		err = errors.Join(err, mysql.NewSequence(s.database).Raise(ctx, []ticket.ID{sum.Highest}))
 	}
 	if err = errors.Join(err, refusals.close()); err != nil {
@@ -119,27 +119,27 @@ func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 	return o.summarize(&sum, f, time.Since(began))
 }
 
-// summarize prints what was done.
+// summarize prints the result of an import.
 func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Duration) error {
 	would := ""
 	if f.dryRun {
 		would = "would be "
 	}
-	fmt.Fprintf(o.out, "%d hashes in %v: %d %staken over where they lie, %d %scopied, %d unchanged, %d ticketd's already, "+
-		"%d refused\n",
+	fmt.Fprintf(o.out, "%d hashes in %v: %d %simported in place, %d %scopied, %d unchanged, %d already ticketd's, "+
+		"%d rejected\n",
 		sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Set, would, sum.Unchanged, sum.Ours, sum.Refused)
 	if sum.Refused == 0 {
 		return nil
 	}
-	where := "say --refused FILE to have all of them"
+	where := "--refused FILE writes all of them"
 	if f.refuse != "" {
 		where = f.refuse + " says why"
 	}
-	return fmt.Errorf("%d hashes were refused and stay as they are: %s; correct them in Redis and run the same command again",
+	return fmt.Errorf("%d hashes were rejected and stay in Redis: %s; correct them in Redis and run the same command again",
 		sum.Refused, where)
 }
 
-// source is where the hashes are, and where they go.
+// source is the Redis with the hashes and the places where tickets go.
 type source struct {
 	client     goredis.UniversalClient
 	own        movein.Owner
@@ -174,7 +174,7 @@ func openSource(ctx context.Context, c *config.Config, site config.Site, f *impo
 		from.Redis.DB = f.db
 	}
 	if !from.HasRedis() {
-		return s, &usageError{errors.New("--addr: the configuration has no [redis]; name the Redis that has the hashes")}
+		return s, &usageError{errors.New("--addr: the configuration has no [redis]; name the Redis with the hashes")}
 	}
 	if s.client, err = boot.OpenRedis(&from); err != nil {
 		return s, err
@@ -256,7 +256,7 @@ func (b *bounded) SetMany(ctx context.Context, tickets []protocol.TicketFields, 
 	return b.client.SetMany(ctx, tickets, requestID)
 }
 
-// refusals writes down what is refused, or prints the first of it.
+// refusals writes all refusals to a file, or prints the first [maxPrinted].
 type refusals struct {
 	o       *options
 	file    *os.File

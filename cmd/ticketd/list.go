@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"unicode"
@@ -14,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// listPage is how many tickets are asked for at once: so many fit a frame unless they are very large.
+// listPage is the number of tickets in a request: a frame has room for that many unless tickets are very large.
 const listPage = 200
 
 // listFields are shown in a table unless --fields says otherwise.
@@ -30,10 +31,15 @@ type listOptions struct {
 	format    string
 }
 
+// listCommands select tickets by fields.
+func listCommands(o *options) []*cobra.Command {
+	return []*cobra.Command{newList(o), newCount(o)}
+}
+
 func newList(o *options) *cobra.Command {
 	l := &listOptions{}
 	cmd := &cobra.Command{
-		Use: "list", Short: "List tickets by what they hold", Args: cobra.NoArgs,
+		Use: "list", Short: "List tickets by their fields", Args: cobra.NoArgs,
 		Long: "List tickets by their fields, with all pending changes.\n\n" + selectionHelp,
 		Example: "  ticketd list --status open,pending --sort updated_at\n" +
 			"  ticketd list --where assigned_to:null --where category=billing --limit 0 --format json",
@@ -44,7 +50,7 @@ func newList(o *options) *cobra.Command {
 	flags.StringVar(&l.sort, "sort", "ticket_id", "ticket_id, created_at, updated_at, priority or status")
 	flags.BoolVar(&l.params.Ascending, "asc", false, "lowest first")
 	flags.IntVar(&l.limit, "limit", protocol.DefaultLimit, "how many tickets; 0 is all")
-	flags.StringVar(&l.params.After, "after", "", "go on where an earlier list ended: the cursor that it printed")
+	flags.StringVar(&l.params.After, "after", "", "continue after an earlier list: the cursor that the list printed")
 	flags.StringSliceVar(&l.fields, "fields", listFields, "the columns of the table")
 	addFormat(cmd, &l.format)
 	return cmd
@@ -55,7 +61,7 @@ func (l *listOptions) run(ctx context.Context, o *options) error {
 		return badFormat(l.format)
 	}
 	if l.limit < 0 {
-		return &usageError{fmt.Errorf("--limit %d: it is 0 or more", l.limit)}
+		return &usageError{fmt.Errorf("--limit %d: the limit is 0 or more", l.limit)}
 	}
 	selection, err := l.selection.selection()
 	if err != nil {
@@ -71,14 +77,14 @@ func (l *listOptions) run(ctx context.Context, o *options) error {
 			return err
 		}
 		if found.Next != "" {
-			fmt.Fprintf(o.err, "there are more: --after %s\n", found.Next)
+			fmt.Fprintf(o.err, "for more tickets: --after %s\n", found.Next)
 		}
 		o.noteStale(found.Stale, found.Locked)
 		return nil
 	})
 }
 
-// pages asks page by page until it has as many tickets as are wanted.
+// pages asks page by page for the wanted number of tickets.
 func (l *listOptions) pages(ctx context.Context, c *protocol.Client) (protocol.ListResult, error) {
 	p := l.params
 	var found protocol.ListResult
@@ -125,7 +131,7 @@ func (l *listOptions) write(w io.Writer, tickets []*protocol.Ticket) error {
 	return table.Flush()
 }
 
-// cell is a field's value on one line.
+// cell shows the value of a field on a single line.
 func cell(fields []protocol.Field, name string) string {
 	const longest = 60
 	for _, f := range fields {
@@ -141,7 +147,7 @@ func cell(fields []protocol.Field, name string) string {
 	return "-"
 }
 
-// printable keeps a text on its line; what a customer wrote must not steer the terminal.
+// printable keeps a text on the line: text from a customer must not steer the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -154,7 +160,7 @@ func printable(text string) string {
 func newCount(o *options) *cobra.Command {
 	f := &selectionFlags{}
 	cmd := &cobra.Command{
-		Use: "count", Short: "Count tickets by what they hold", Args: cobra.NoArgs,
+		Use: "count", Short: "Count tickets by their fields", Args: cobra.NoArgs,
 		Long:    "Count tickets by their fields, with all pending changes.\n\n" + selectionHelp,
 		Example: "  ticketd count --status open --updated-before 2026-11-01",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -174,4 +180,73 @@ func newCount(o *options) *cobra.Command {
 	}
 	f.add(cmd)
 	return cmd
+}
+
+const selectionHelp = "All conditions must hold. With several values for a field, a ticket must have one of the values.\n" +
+	"--where takes any column as name=value, or name:null for NULL. Times are UTC: 2026-11-24, or 2026-11-24T08:00:00Z."
+
+// filterFlags are the fields with their own flags.
+var filterFlags = []struct{ flag, field string }{
+	{"status", "status"}, {"customer", "customer_id"}, {"assignee", "assigned_to"},
+	{"category", "category"}, {"priority", "priority"},
+}
+
+// selectionFlags say which tickets are meant.
+type selectionFlags struct {
+	values           [][]string // by filterFlags
+	where            []string
+	created, updated struct{ from, before string }
+	deleted, stale   bool
+}
+
+func (f *selectionFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	f.values = make([][]string, len(filterFlags))
+	for i, filter := range filterFlags {
+		flags.StringSliceVar(&f.values[i], filter.flag, nil, "only tickets with one of these values in "+filter.field)
+	}
+	flags.StringArrayVar(&f.where, "where", nil, "only tickets with this value in a field: name=value or name:null; may be repeated")
+	flags.StringVar(&f.created.from, "created-from", "", "only tickets created at this time or later")
+	flags.StringVar(&f.created.before, "created-before", "", "only tickets created before this time")
+	flags.StringVar(&f.updated.from, "updated-from", "", "only tickets last changed at this time or later")
+	flags.StringVar(&f.updated.before, "updated-before", "", "only tickets last changed before this time")
+	flags.BoolVar(&f.deleted, "deleted", false, "deleted tickets too")
+	flags.BoolVar(&f.stale, "stale", false, "answer from MySQL as it is, without flushing first")
+}
+
+func (f *selectionFlags) selection() (protocol.Selection, error) {
+	s := protocol.Selection{
+		Created: period(f.created.from, f.created.before), Updated: period(f.updated.from, f.updated.before),
+		Deleted: f.deleted, Stale: f.stale,
+	}
+	for i, filter := range filterFlags {
+		for _, text := range f.values[i] {
+			addFilter(&s, protocol.Field{Name: filter.field, Value: protocol.Text(text)})
+		}
+	}
+	fields, err := parseFields(f.where)
+	for _, field := range fields {
+		addFilter(&s, field)
+	}
+	return s, err
+}
+
+// addFilter adds a value to the allowed values of a field.
+func addFilter(s *protocol.Selection, field protocol.Field) {
+	i := slices.IndexFunc(s.Where, func(f protocol.Filter) bool { return f.Field == field.Name })
+	if i < 0 {
+		i = len(s.Where)
+		s.Where = append(s.Where, protocol.Filter{Field: field.Name})
+	}
+	s.Where[i].Values = append(s.Where[i].Values, field.Value)
+}
+
+func period(from, before string) protocol.Period {
+	end := func(text string) protocol.Value {
+		if strings.TrimSpace(text) == "" {
+			return protocol.Null
+		}
+		return protocol.Text(text)
+	}
+	return protocol.Period{From: end(from), Before: end(before)}
 }

@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// Exit codes. A wrong call and a failed one differ, as scripts want to know which of the two to repeat.
+// Exit codes. A wrong call and a failed call differ: only a failed call is worth repeating.
 const (
 	exitFailed = 1
 	exitUsage  = 2
 )
 
 func main() {
-	// The first signal asks to stop; from then on a second one ends the process at once.
+	// The first signal stops in order; a second signal ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	err := Run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})

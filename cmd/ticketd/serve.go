@@ -86,20 +86,20 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 	return d.Run(ctx, func() { notify(log, sdnotify.SdNotifyReady) })
 }
 
-// takeHalf leaves half of the processors to those that the daemon works with and for: PHP, Redis, MySQL. With more, the runtime
-// wakes a thread on another processor at each request, only to find that there is no more to do, and what it wakes it for
-// waits for that processor. GOMAXPROCS in the environment decides otherwise.
+// takeHalf leaves half of the processors to PHP, Redis and MySQL. With more processors the runtime wakes a thread on another
+// processor at each request, in vain, and PHP, Redis or MySQL then wait for that processor. GOMAXPROCS in the environment
+// overrides takeHalf.
 func takeHalf() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0)/2, 1))
 	}
 }
 
-// ballastBytes of memory that nobody touches, so that it takes none: the collector counts it to the heap, and so collects after
-// that much new garbage instead of after four megabytes, which a few hundred writes make.
+// ballastBytes of never touched memory, which occupy no pages, count as heap for the garbage collector. So a collection runs
+// after that much new garbage and not after four megabytes, which a few hundred writes make.
 const ballastBytes = 16 << 20
 
-// reloads applies the configuration again at each SIGHUP. One that is wrong is reported and changes nothing.
+// reloads applies the configuration again at each SIGHUP. A wrong configuration is logged and changes nothing.
 func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *boot.Daemon, log zerolog.Logger) {
 	for {
 		select {
@@ -119,13 +119,14 @@ func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *b
 	}
 }
 
-// stopping is what systemd is told at the stop: it has to wait for longer than the orderly stop may take, whatever the unit says.
+// stopping is the message to systemd at the stop: systemd must wait for the whole orderly stop, regardless of the unit's
+// setting.
 func stopping(timeout time.Duration) string {
 	const margin = 5 * time.Second
 	return fmt.Sprintf("%s\nEXTEND_TIMEOUT_USEC=%d", sdnotify.SdNotifyStopping, (timeout + margin).Microseconds())
 }
 
-// notify tells systemd where there is one.
+// notify sends state to systemd, if systemd runs the daemon.
 func notify(log zerolog.Logger, state string) {
 	if _, err := sdnotify.SdNotify(false, state); err != nil {
 		log.Warn().Err(err).Msg("systemd cannot be notified")
@@ -140,13 +141,7 @@ func newLog(format string, stderr *os.File) zerolog.Logger {
 	return zerolog.New(out).With().Timestamp().Logger()
 }
 
-// siteConfig returns the site that --site names, or the only one.
-func siteConfig(c *config.Config, name string) (config.Site, error) {
-	name, err := siteName(c, name)
-	return c.Sites[name], err
-}
-
-// loadSite reads the configuration, and returns the name of the site that --site names, or of the only one.
+// loadSite reads the configuration and returns the name of the site of --site, or of the only site.
 func (o *options) loadSite(f *configFlags) (c *config.Config, name string, err error) {
 	if c, err = f.load(); err != nil {
 		return nil, "", err
@@ -155,7 +150,7 @@ func (o *options) loadSite(f *configFlags) (c *config.Config, name string, err e
 	return c, name, err
 }
 
-// siteName returns the name of the site that --site names, or of the only one.
+// siteName returns the name of the site of --site, or of the only site.
 func siteName(c *config.Config, name string) (string, error) {
 	if name == "" && len(c.Sites) == 1 {
 		name = c.SiteNames()[0]

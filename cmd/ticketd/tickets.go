@@ -18,6 +18,11 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
+// ticketCommands read and change single tickets.
+func ticketCommands(o *options) []*cobra.Command {
+	return []*cobra.Command{newPing(o), newCreate(o), newSet(o), newGet(o), newDelete(o)}
+}
+
 func newPing(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "ping", Short: "Ask whether the daemon answers", Args: cobra.NoArgs,
@@ -65,7 +70,7 @@ func newSet(o *options) *cobra.Command {
 	create := false
 	cmd := &cobra.Command{
 		Use: "set id field=value…", Short: "Change fields of a ticket and print its revision",
-		Long: "Change fields of a ticket, leave the others as they are, and print the ticket's revision. A ticket that does not " +
+		Long: "Change fields of a ticket, keep the other fields, and print the ticket's revision. A ticket that does not " +
 			"exist is an error, unless --create is given.\n\n" + fieldsHelp,
 		Example: "  ticketd set 812 status=pending assigned_to:null",
 		Args:    cobra.MinimumNArgs(2),
@@ -89,7 +94,7 @@ func newSet(o *options) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&p.RequestID, "request-id", "", "makes the call repeatable for a day: the same id changes nothing twice")
 	cmd.Flags().Int64Var(&p.IfRevision, "if-revision", 0, "refuse unless the ticket is at this revision")
-	cmd.Flags().BoolVar(&create, "create", false, "make the ticket where it does not exist")
+	cmd.Flags().BoolVar(&create, "create", false, "create the ticket if the ticket does not exist")
 	return cmd
 }
 
@@ -151,15 +156,15 @@ func newGet(o *options) *cobra.Command {
 	return cmd
 }
 
-// addFormat adds --format with its completion.
+// addFormat adds --format with completion.
 func addFormat(cmd *cobra.Command, format *string) {
 	cmd.Flags().StringVar(format, "format", "table", "table or json")
 	complete := cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)
-	_ = cmd.RegisterFlagCompletionFunc("format", complete) // fails only where the flag is not there
+	_ = cmd.RegisterFlagCompletionFunc("format", complete) // fails only without the flag
 }
 
 func badFormat(format string) error {
-	return &usageError{fmt.Errorf("--format %q: it is table or json", format)}
+	return &usageError{fmt.Errorf("--format %q: the format is table or json", format)}
 }
 
 func ticketWriter(format string) (func(io.Writer, *protocol.Ticket) error, error) {

@@ -24,11 +24,9 @@ import (
 
 // backend is where a site's changes wait for MySQL: Redis behind a journal, Redis alone, or the journal alone.
 type backend struct {
-	store.Store
+	store.Backend
 
-	redis   *redis.Store   // nil where there is none
-	outbox  *outbox.Store  // the journal before Redis, or nil
-	journal *journal.Store // the journal alone, or nil
+	redis *redis.Store // nil where there is none
 }
 
 // parts are what a backend is made with.
@@ -83,18 +81,17 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 	switch {
 	case d.redis == nil:
 		c := &d.config.Journal
-		b.journal, report, err = journal.Open(ctx, dir, journal.Options{
+		b.Backend, report, err = journal.Open(ctx, dir, journal.Options{
 			Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), MaxEntries: c.MaxEntries,
 			MaxRequests: c.MaxRequests, MaxDirty: p.config.MaxDirty,
 			Floor: p.floor, Log: p.log, OnRestored: restored,
 		})
-		b.Store = b.journal
 	case dir == "":
 		b.redis, err = d.redis.store(p, "")
-		b.Store = b.redis
+		b.Backend = b.redis
 	default:
 		options := d.walOptions(p.log, restored)
-		b.outbox, report, err = outbox.Open(dir, options, outbox.Options{ //nolint:contextcheck // it reads all or nothing
+		b.Backend, report, err = outbox.Open(dir, options, outbox.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
 			Partitions: link.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
 			NextID: p.nextID, Moves: outboxMoves{p.moves}, Born: p.born, Aside: p.aside, Wake: p.wake, Clock: p.clock,
@@ -103,7 +100,6 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 			b.redis, err = d.redis.store(p, id)
 			return b.redis, err
 		})
-		b.Store = b.outbox
 	}
 	if err != nil {
 		return nil, err
@@ -146,43 +142,6 @@ func (d *Daemon) walOptions(log zerolog.Logger, restored func()) wal.Options {
 	}
 }
 
-func (b *backend) start(ctx context.Context) {
-	if b.outbox != nil {
-		b.outbox.Start(ctx)
-	}
-	if b.journal != nil {
-		b.journal.Start(ctx)
-	}
-}
-
-func (b *backend) stop(ctx context.Context) error {
-	var err error
-	switch {
-	case b.outbox != nil:
-		err = b.outbox.Stop(ctx)
-	case b.journal != nil:
-		err = b.journal.Stop(ctx)
-	}
-	if b.redis != nil {
-		_ = b.redis.Leave(ctx) // other daemons wait for this one where it fails, once
-	}
-	return err
-}
-
-// close gives the journal back, after stop.
-func (b *backend) close() error {
-	switch {
-	case b == nil:
-		return nil
-	case b.outbox != nil:
-		return b.outbox.Close()
-	case b.journal != nil:
-		return b.journal.Close()
-	default:
-		return nil
-	}
-}
-
 // kind names the backend for status.
 func (b *backend) kind() protocol.Backend {
 	if b.redis == nil {
@@ -191,71 +150,23 @@ func (b *backend) kind() protocol.Backend {
 	return protocol.BackendRedis
 }
 
-// journalStatus returns what tells of the journal; nil where there is none.
-func (b *backend) journalStatus() func() protocol.JournalStatus {
-	switch {
-	case b.outbox != nil:
-		return func() protocol.JournalStatus {
-			s := b.outbox.Status()
-			return protocol.JournalStatus{
-				Entries: s.Entries, Bytes: s.Bytes, Segments: s.Segments, Replayed: s.Replayed, OldestMS: age(s.Oldest),
-				Requests: s.Requests,
-			}
-		}
-	case b.journal != nil:
-		return func() protocol.JournalStatus {
-			s := b.journal.Stats()
-			return protocol.JournalStatus{
-				Entries: s.Entries, Bytes: s.Bytes, Segments: int64(s.Segments), OldestMS: age(s.Oldest), Requests: s.Requests,
-			}
-		}
-	default:
-		return nil
-	}
-}
-
-// stuck is [site.Parts].Stuck.
-func (b *backend) stuck() func([]ticket.ID) error {
-	if b.outbox == nil {
-		return nil
-	}
-	return b.outbox.Stuck
-}
-
-// warnings are what somebody must act on.
+// warnings are the states of the journal that an operator must end.
 func (b *backend) warnings() []string {
 	var found []string
-	if b.outbox != nil {
-		if err := b.outbox.Stuck(nil); err != nil {
-			found = append(found, err.Error())
-		}
+	if err := b.Stuck(nil); err != nil {
+		found = append(found, err.Error())
 	}
-	var journal interface {
-		Full() string
-		Gone() error
-	}
-	switch {
-	case b.outbox != nil:
-		journal = b.outbox
-	case b.journal != nil:
-		journal = b.journal
-	default:
+	j := b.Journal()
+	if j == nil {
 		return found
 	}
-	if gone := journal.Gone(); gone != nil {
-		found = append(found, "the journal takes no changes, and what waits in it is in memory alone: "+gone.Error())
+	if j.Gone != nil {
+		found = append(found, "the journal takes no changes, and what waits in it is in memory alone: "+j.Gone.Error())
 	}
-	if full := journal.Full(); full != "" {
-		found = append(found, "the journal is full: changes are answered overloaded: "+full)
+	if j.Full != "" {
+		found = append(found, "the journal is full: changes are answered overloaded: "+j.Full)
 	}
 	return found
-}
-
-func age(since time.Time) int64 {
-	if since.IsZero() {
-		return 0
-	}
-	return max(time.Since(since).Milliseconds(), 0)
 }
 
 // look asks Redis whether it was emptied or is another process than before, and returns how many clean copies were dropped
@@ -265,11 +176,4 @@ func (b *backend) look(ctx context.Context) (dropped int, err error) {
 		return 0, err
 	}
 	return b.redis.Reconcile(ctx)
-}
-
-// nudge has the journal replayed at once.
-func (b *backend) nudge() {
-	if b.outbox != nil {
-		b.outbox.Nudge()
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -59,7 +60,7 @@ func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, er
 		}
 	}
 	if err := d.build(ctx); err != nil {
-		return nil, errors.Join(err, d.close()) //nolint:contextcheck // what was taken is given back whatever ends
+		return nil, errors.Join(err, d.close())
 	}
 	return d, nil
 }
@@ -97,7 +98,11 @@ func (d *Daemon) build(ctx context.Context) error {
 	d.connections = connections
 	dispatcher := daemon.NewDispatcher(d.table, connections, version.String(), d.config.Daemon.RequestTimeout)
 	d.openSpool(dispatcher)
-	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout, Admit: d.table.Admit}
+	options := daemon.Options{IdleTimeout: d.config.Daemon.IdleTimeout, Admit: d.table.Admit, Hot: dispatcher}
+	if d.metrics != nil {
+		dispatcher.UseMeter(d.metrics)
+		options.Rounded = d.metrics.Rounded
+	}
 	d.server = daemon.NewServer(listener, d.metrics.Handler(dispatcher), connections, options, d.log)
 	d.offerMetrics(ctx, connections)
 	return nil
@@ -218,10 +223,82 @@ func (d *Daemon) drain(ctx context.Context) error {
 func (d *Daemon) close() error {
 	var err error
 	for _, s := range d.sites {
-		err = errors.Join(err, s.backend.close(), s.database.Close())
+		if s.backend != nil {
+			err = errors.Join(err, s.backend.Close())
+		}
+		err = errors.Join(err, s.database.Close())
 	}
 	if d.redis != nil {
 		err = errors.Join(err, d.redis.client.Close())
 	}
 	return err
+}
+
+// offerMetrics binds the address of the metrics, where they are wanted. One that cannot be bound is reported and does not keep
+// the daemon from serving.
+func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connections) {
+	if d.metrics == nil {
+		return
+	}
+	listener, err := d.listenMetrics(ctx)
+	if err != nil {
+		d.log.Error().Err(err).Msg("metrics.listen cannot be used: the daemon serves without metrics until its next start")
+		return
+	}
+	sources := metrics.Sources{Connections: connections}
+	if d.redis != nil {
+		sources.Pool, sources.RedisUp = d.redis.client.PoolStats, d.redis.up
+	}
+	if d.spool != nil {
+		sources.Spool = d.spool
+	}
+	for _, s := range d.sites {
+		sources.Sites = append(sources.Sites, s.Site)
+	}
+	d.metrics.Watch(sources)
+	d.scraped = metrics.NewServer(d.metrics, listener, d.config.Metrics.Pprof, d.log)
+}
+
+func (d *Daemon) listenMetrics(ctx context.Context) (net.Listener, error) {
+	network, address := d.config.Metrics.Network()
+	if network == "unix" {
+		o := listenOptions(&d.config.Daemon)
+		o.Path = address
+		return daemon.ListenUnix(ctx, o)
+	}
+	var config net.ListenConfig
+	return config.Listen(ctx, network, address)
+}
+
+// answerWithin is how long the daemon may leave its own socket unanswered.
+const answerWithin = 30 * time.Second
+
+// Watch has alive called three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a
+// supervisor that restarts it otherwise. It is called before Run.
+func (d *Daemon) Watch(timeout time.Duration, alive func()) {
+	parts := []watchdog.Part{{
+		Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log),
+	}}
+	for _, s := range d.sites {
+		parts = append(parts, s.watched(&d.config.Redis)...)
+	}
+	d.watchdog = watchdog.New(parts, timeout, alive, d.log)
+}
+
+// watched are the loops of a site that have to get on. The time for a step is more than twice what their time-outs allow, as a
+// step may try a broken connection first.
+func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
+	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
+	parts := []watchdog.Part{{
+		Name: "flusher of " + s.name, Within: flushMaxPause + 3*(s.database.Patience()+calls),
+		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
+	}}
+	if s.backend.redis != nil && s.backend.Journal() != nil {
+		tried := watchdog.Counter(func() int64 { return s.backend.Journal().Tries })
+		parts = append(parts, watchdog.Part{
+			Name: "journal of " + s.name, Within: flushMaxPause + 3*calls,
+			Moved: func(ctx context.Context) bool { return tried(ctx) || s.backend.Journal().Entries == 0 },
+		})
+	}
+	return parts
 }

@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,9 +18,12 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/outbox"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -61,7 +65,7 @@ type runningSite struct {
 
 func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
-	s.backend.start(ctx)
+	s.backend.Start(ctx)
 	s.Site.Start(ctx)
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
@@ -82,7 +86,7 @@ func (s *runningSite) lookAgain(ctx context.Context) error {
 
 func (s *runningSite) stop(ctx context.Context) error {
 	looking := errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.tables.Stop(ctx))
-	return errors.Join(looking, s.Stop(ctx), s.backend.stop(ctx), s.allocator.Stop(ctx))
+	return errors.Join(looking, s.Stop(ctx), s.backend.Stop(ctx), s.allocator.Stop(ctx))
 }
 
 // openSite makes what a site's table can be identified by.
@@ -142,8 +146,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
 		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
 		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
-		Journal: s.backend.journalStatus(), //nolint:contextcheck // it counts
-		Stuck:   s.backend.stuck(),
+		Journal: s.backend.journalStatus(),
+		Stuck:   s.backend.Stuck,
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Log: s.log,
 	})
@@ -333,4 +337,85 @@ func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) 
 		access[s.name] = a
 	}
 	return access, nil
+}
+
+const (
+	// toldFor is for how long the status names a ticket that got another id, and maxTold how many it names; the log has all.
+	toldFor = 7 * 24 * time.Hour
+	maxTold = 16
+)
+
+// movesFile is where a site's moves are remembered; empty for nowhere.
+func movesFile(dir, site string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, site+".moves")
+}
+
+// outboxMoves has the moves of the journal before Redis remembered.
+type outboxMoves struct{ *moves.Register }
+
+// Moved implements [outbox.Moves].
+func (m outboxMoves) Moved(of outbox.Move) error {
+	return m.Keep(moves.Move{Create: moves.Create{ID: of.From, Request: of.RequestID, Since: of.Since}, To: of.To, At: of.At})
+}
+
+// movedTexts name the new tickets that got another id than the one their clients received, the latest first.
+func movedTexts(of *moves.Register, now time.Time) []string {
+	all := of.Since(now.Add(-toldFor))
+	slices.Reverse(all)
+	var texts []string
+	for i := range all[:min(len(all), maxTold)] {
+		texts = append(texts, movedText(all[i].ID, all[i].To, all[i].At))
+	}
+	if more := len(all) - maxTold; more > 0 {
+		texts = append(texts, fmt.Sprintf("%d more new tickets got another id than the one their clients received: see the log", more))
+	}
+	return texts
+}
+
+// movedText says that a new ticket has another id than the one its client received.
+func movedText(from, to ticket.ID, at time.Time) string {
+	return "a create was acknowledged with the id " + from.String() + ", which belongs to another ticket; at " +
+		at.UTC().Format(time.RFC3339) + " the new ticket got the id " + to.String() + ": pass " +
+		to.String() + " on to whoever received " + from.String()
+}
+
+// tableWatch reads the table's definition of a site without Redis from time to time: what status says of MySQL stays true while
+// no client writes, and a column that was added is noticed. With Redis the inspector does it.
+type tableWatch struct {
+	loop lifecycle.Loop
+}
+
+// Start begins to read every [inspectEvery].
+func (w *tableWatch) Start(ctx context.Context, refresh func(context.Context) error, log zerolog.Logger) {
+	w.loop.StartEvery(ctx, inspectEvery, func(ctx context.Context) {
+		if err := refresh(ctx); err != nil { // the flusher and the readers say so when it matters
+			log.Debug().Err(err).Msg("the table's definition cannot be read")
+		}
+	})
+}
+
+// Stop ends it.
+func (w *tableWatch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watch of the table") }
+
+// journalStatus returns the function that tells of the journal; nil where there is none.
+func (b *backend) journalStatus() func() protocol.JournalStatus {
+	if b.Journal() == nil {
+		return nil
+	}
+	return func() protocol.JournalStatus {
+		j := b.Journal()
+		return protocol.JournalStatus{
+			Entries: j.Entries, Bytes: j.Bytes, Segments: j.Segments, Replayed: j.Replayed, OldestMS: age(j.Oldest), Requests: j.Requests,
+		}
+	}
+}
+
+func age(since time.Time) int64 {
+	if since.IsZero() {
+		return 0
+	}
+	return max(time.Since(since).Milliseconds(), 0)
 }

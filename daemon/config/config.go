@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Config is all that the daemon is told. [Defaults] says what each key is when nobody sets it; bounds stand in validate.go.
+// Config is the daemon's whole configuration. [Defaults] gives the defaults; the bounds stand in validate.go.
 type Config struct {
 	Daemon  Daemon          `toml:"daemon"`
 	Log     Log             `toml:"log"`
@@ -20,24 +20,25 @@ type Config struct {
 type Daemon struct {
 	// Socket is the path of the Unix socket; at most 107 bytes. systemd's socket takes precedence.
 	Socket string `toml:"socket"`
-	// SocketMode is the socket's mode in octal digits. Whoever may open the socket is still asked for its user id.
+	// SocketMode is the socket's mode in octal digits. The daemon checks the user id of each client in any case.
 	SocketMode string `toml:"socket_mode"`
 	// SocketGroup owns the socket: a name or number; empty leaves the daemon's own group.
 	SocketGroup string `toml:"socket_group"`
-	// MaxConnections bounds open connections; one more is answered overloaded. daemon.Connections says how users share them.
+	// MaxConnections bounds open connections; a further connection is answered overloaded. daemon.Connections divides them among
+	// users.
 	MaxConnections int `toml:"max_connections"`
 	// IdleTimeout closes a connection that sends nothing.
 	IdleTimeout time.Duration `toml:"idle_timeout"`
-	// RequestTimeout bounds the work on one request; of a flush the time in which MySQL takes nothing.
+	// RequestTimeout bounds the work on a request; for a flush, the time without progress in MySQL.
 	RequestTimeout time.Duration `toml:"request_timeout"`
-	// ShutdownTimeout bounds the orderly stop: answering what was accepted and flushing what is dirty.
+	// ShutdownTimeout bounds the orderly stop: answering accepted requests and flushing dirty tickets.
 	ShutdownTimeout time.Duration `toml:"shutdown_timeout"`
-	// StateDir keeps the tables' definitions, so that writes are checked while MySQL is away. Empty keeps none.
+	// StateDir keeps the tables' definitions, to check writes while MySQL is unreachable. Empty keeps none.
 	StateDir string `toml:"state_dir"`
-	// SpoolDir has a folder for each user, where the user's clients put changes that they cannot deliver. Empty is none.
+	// SpoolDir has a folder for each user, where the user's clients put undelivered changes. Empty is no spool.
 	SpoolDir string `toml:"spool_dir"`
-	// SpoolGroup may put files straight into that folder, as clients do that know of no users' folders: a name or number, given to
-	// the folder when it is made; empty is no group.
+	// SpoolGroup may put files straight into SpoolDir, as clients do that do not know users' folders: a name or number, given to
+	// a new folder; empty is no group.
 	SpoolGroup string `toml:"spool_group"`
 }
 
@@ -49,18 +50,18 @@ type Log struct {
 	Format string `toml:"format"`
 }
 
-// Redis says where the store is. Without this section in the configuration there is none: the journal is the store.
+// Redis says where Redis is. Without this section the journal is the store.
 type Redis struct {
-	// Addr is host:port, or unix:///path/to/redis.sock; empty where there is no Redis of a fixed address.
+	// Addr is host:port, or unix:///path/to/redis.sock; empty with Sentinels or Cluster, or without Redis.
 	Addr string `toml:"addr"`
-	// Sentinels (host:port) say where the master called MasterName is; instead of Addr.
+	// Sentinels (host:port) know the address of the master called MasterName; instead of Addr.
 	Sentinels  []string `toml:"sentinels"`
 	MasterName string   `toml:"master_name"`
-	// The sentinels have a user and a password of their own, or none.
+	// The sentinels may have their own user and password.
 	SentinelUsername     string `toml:"sentinel_username"`
 	SentinelPassword     Secret `toml:"sentinel_password"`
 	SentinelPasswordFile string `toml:"sentinel_password_file"`
-	// Cluster are nodes (host:port) of a Redis Cluster, from which the others are learned; instead of Addr.
+	// Cluster lists some nodes (host:port) of a Redis Cluster, which name the other nodes; instead of Addr.
 	Cluster []string `toml:"cluster"`
 
 	Username string `toml:"username"`
@@ -69,50 +70,50 @@ type Redis struct {
 	PasswordFile string `toml:"password_file"`
 	DB           int    `toml:"db"`
 
-	// TLS encrypts, to the sentinels too. TLSCA is a file of the CAs that may have signed Redis' certificate; empty is the system's.
-	// TLSCert and TLSKey are the daemon's own certificate, where Redis asks for one. TLSServerName is the name that Redis'
-	// certificate must be for; empty is the host that is connected to.
+	// TLS encrypts all connections, those to the sentinels too. TLSCA is a file of the CAs that may have signed Redis'
+	// certificate; empty is the system's CAs. TLSCert and TLSKey are the daemon's own certificate, if Redis requires a client
+	// certificate. TLSServerName is the name in Redis' certificate; empty is the host in the address.
 	TLS           bool   `toml:"tls"`
 	TLSCA         string `toml:"tls_ca"`
 	TLSCert       string `toml:"tls_cert"`
 	TLSKey        string `toml:"tls_key"`
 	TLSServerName string `toml:"tls_server_name"`
 
-	// PoolSize is the most connections, in a cluster to each node; 0 is ten for each processor.
+	// PoolSize is the most connections, in a cluster per node; 0 is ten per processor.
 	PoolSize     int           `toml:"pool_size"`
 	DialTimeout  time.Duration `toml:"dial_timeout"`
 	ReadTimeout  time.Duration `toml:"read_timeout"`
 	WriteTimeout time.Duration `toml:"write_timeout"`
 }
 
-// Journal is the local durable log of each site: it takes changes while Redis is out of reach, or all of them where there
-// is no Redis.
+// Journal is the local durable log of each site. The journal takes changes while Redis is unreachable, or all changes without
+// Redis.
 type Journal struct {
-	// Enabled: false does without, and needs a Redis.
+	// Enabled: false switches the journal off, and requires Redis.
 	Enabled bool `toml:"enabled"`
 	// Dir holds a folder for each site; empty is the folder journal in daemon.state_dir.
 	Dir string `toml:"dir"`
-	// Fsync is always (before a change is acknowledged; concurrent changes share one), interval (at most FsyncInterval after
-	// it) or never (whenever the kernel likes). A crash of the daemon loses nothing with any of them, a power loss the
-	// changes that were not synced.
+	// Fsync is always (before a change is acknowledged; concurrent changes share an fsync), interval (at most FsyncInterval
+	// after the change) or never (the kernel decides). A crash of the daemon loses no change with any value; a power loss loses
+	// the changes without fsync.
 	Fsync         string        `toml:"fsync"`
 	FsyncInterval time.Duration `toml:"fsync_interval"`
-	// MaxBytes and MaxEntries bound the journal of one site; beyond them changes are answered overloaded. An entry is a change that
-	// waits for Redis, or without Redis a ticket that waits for MySQL.
+	// MaxBytes and MaxEntries bound the journal of a site; beyond them changes are answered overloaded. An entry is a change
+	// pending for Redis, or, without Redis, a ticket pending for MySQL.
 	MaxBytes   int `toml:"max_bytes"`
 	MaxEntries int `toml:"max_entries"`
-	// MaxRequests bounds the request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond it
-	// changes with another id are answered overloaded, until the time of one is over.
+	// MaxRequests bounds the request ids remembered for a site without Redis, about 75 bytes of memory each. At the bound,
+	// changes with a new id are answered overloaded until an old id expires.
 	MaxRequests int `toml:"max_requests"`
 }
 
-// Metrics says where the daemon tells how it does, as Prometheus text over HTTP. It asks nobody who they are, so only this host
-// can reach it.
+// Metrics says where the daemon offers its metrics, as Prometheus text over HTTP. The endpoint has no authentication, so only
+// this host may reach it.
 type Metrics struct {
-	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock, which gets the mode and the group of
-	// daemon.socket; empty offers nothing.
+	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock with the mode and the group of
+	// daemon.socket; empty is no endpoint.
 	Listen string `toml:"listen"`
-	// Pprof offers profiles of the process below /debug/pprof/, too.
+	// Pprof also offers profiles of the process below /debug/pprof/.
 	Pprof bool `toml:"pprof"`
 }
 
@@ -124,9 +125,9 @@ func (m *Metrics) Network() (network, address string) {
 	return "tcp", m.Listen
 }
 
-// Site is one WordPress.
+// Site is a WordPress.
 type Site struct {
-	// DSN is the database, as go-sql-driver takes it: user:password@unix(/path/to.sock)/database.
+	// DSN is the database in go-sql-driver's form: user:password@unix(/path/to.sock)/database.
 	DSN Secret `toml:"dsn"`
 	// DSNFile holds the DSN instead, e.g. a systemd credential.
 	DSNFile string `toml:"dsn_file"`
@@ -143,30 +144,32 @@ type Site struct {
 	// AllowUsers and AllowGroups may use the site: names or numbers. Root and the daemon's own user always may.
 	AllowUsers  []string `toml:"allow_users"`
 	AllowGroups []string `toml:"allow_groups"`
-	// ClientTable is what clients call the table, database.table; empty: as the daemon does. AnyTable compares nothing.
+	// ClientTable is the clients' name of the table, database.table; empty: the daemon's name. AnyTable compares nothing.
 	ClientTable string `toml:"client_table"`
-	// Ack is what acknowledges a change: redis, or the journal of this host, from which Redis follows within milliseconds.
+	// Ack is the place that acknowledges a change: redis, or journal, the journal of this host; Redis then follows within
+	// milliseconds.
 	Ack string `toml:"ack"`
-	// Strategy is event, interval or on_close; the keys after it are its parameters. MaxAge bounds all of them.
+	// Strategy is event, interval or on_close; the following keys are its parameters. MaxAge bounds all strategies.
 	Strategy      string        `toml:"strategy"`
 	Linger        time.Duration `toml:"linger"`
 	Period        time.Duration `toml:"period"`
 	CloseField    string        `toml:"close_field"`
 	CloseStatuses []string      `toml:"close_statuses"`
 	MaxAge        time.Duration `toml:"max_age"`
-	// Batch is the most tickets of one flush statement.
+	// Batch is the most tickets of a flush statement.
 	Batch int `toml:"batch"`
-	// Lease hides a claimed ticket from other daemons.
+	// Lease is how long a claim hides a ticket from other daemons.
 	Lease time.Duration `toml:"lease"`
 	// CleanTTL is how long a flushed ticket stays in Redis.
 	CleanTTL time.Duration `toml:"clean_ttl"`
-	// MaxDirty bounds the tickets that wait for MySQL, so that one site does not take the room of the others; 0 is no bound.
+	// MaxDirty bounds the site's tickets pending for MySQL, so that a site does not take the room of other sites; 0 is no bound.
 	MaxDirty int `toml:"max_dirty"`
-	// IDBlock is how many ids for new tickets are leased at once: so many creates go on while MySQL is away.
+	// IDBlock is how many ids for new tickets are leased at once, and so the number of creates possible while MySQL is
+	// unreachable.
 	IDBlock int `toml:"id_block"`
 }
 
-// AnyTable is the ClientTable of a site whose clients may call the table whatever they like.
+// AnyTable is the ClientTable of a site that accepts any name of the table from its clients.
 const AnyTable = "*"
 
 // The sync strategies.
@@ -176,13 +179,13 @@ const (
 	StrategyOnClose  = "on_close"
 )
 
-// What acknowledges a change.
+// The places that may acknowledge a change.
 const (
 	AckRedis   = "redis"
 	AckJournal = "journal"
 )
 
-// SecretKey says whether a key holds a secret.
+// SecretKey returns whether a key holds a secret.
 func SecretKey(key string) bool {
 	switch key[strings.LastIndex(key, ".")+1:] {
 	case "dsn", "password", "sentinel_password":
@@ -192,7 +195,7 @@ func SecretKey(key string) bool {
 	}
 }
 
-// Secret is text that is never shown.
+// Secret is text that no message shows.
 type Secret string
 
 // String hides the secret.
@@ -209,10 +212,10 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText hides the secret from every encoder.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Reveal returns the secret itself.
+// Reveal returns the secret text.
 func (s Secret) Reveal() string { return string(s) }
 
-// Defaults is the configuration when nobody sets anything. It has no site.
+// Defaults returns the configuration without any key set. The result has no site.
 func Defaults() Config {
 	return Config{
 		Daemon: Daemon{
@@ -232,22 +235,22 @@ func Defaults() Config {
 	}
 }
 
-// defaultRedis is the address where the section [redis] is there and names none.
+// defaultRedis is the address of a section [redis] without an address.
 const defaultRedis = "127.0.0.1:6379"
 
-// HasRedis says whether there is a Redis at all.
+// HasRedis returns whether the daemon uses Redis.
 func (c *Config) HasRedis() bool {
 	r := &c.Redis
 	return r.Addr != "" || len(r.Sentinels) > 0 || len(r.Cluster) > 0
 }
 
-// The folders of a site's two journals: what waits for Redis is written in another way than what waits for MySQL.
+// The folders of a site's two journals: changes pending for Redis have another format than tickets pending for MySQL.
 const (
 	forRedis = "redis"
 	forMySQL = "mysql"
 )
 
-// JournalDir is the folder of a site's journal; empty where there is none.
+// JournalDir returns the folder of a site's journal; empty without a journal.
 func (c *Config) JournalDir(site string) string {
 	if dir := c.journals(site); dir != "" && c.Journal.Enabled {
 		return filepath.Join(dir, c.journalKind(c.HasRedis()))
@@ -255,8 +258,8 @@ func (c *Config) JournalDir(site string) string {
 	return ""
 }
 
-// FormerJournalDir is where the site's journal was if there was a Redis that the configuration does not have any more, or
-// none where it has one now; empty where there cannot have been any.
+// FormerJournalDir returns the folder of the site's journal of the other kind, from the time before Redis was added to or
+// removed from the configuration; empty if no such journal can exist.
 func (c *Config) FormerJournalDir(site string) string {
 	if dir := c.journals(site); dir != "" {
 		return filepath.Join(dir, c.journalKind(!c.HasRedis()))
@@ -282,7 +285,7 @@ func (*Config) journalKind(redis bool) string {
 	return forMySQL
 }
 
-// SiteDefaults is a site when nobody sets anything.
+// SiteDefaults returns a site without any key set.
 func SiteDefaults() Site {
 	return Site{
 		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
@@ -292,7 +295,7 @@ func SiteDefaults() Site {
 	}
 }
 
-// TableName is the site's table.
+// TableName returns the name of the site's table.
 func (s *Site) TableName() string {
 	if s.Table != "" {
 		return s.Table

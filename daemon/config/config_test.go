@@ -41,7 +41,7 @@ func TestMinimalConfigIsTheDefaults(t *testing.T) {
 	}
 }
 
-// The example shows every key, and each with its default.
+// The example shows every key with its default.
 func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/ticketd.toml")
@@ -57,7 +57,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	site.AllowGroups = []string{}
 	want := config.Defaults()
 	want.Redis.Sentinels, want.Redis.Cluster = []string{}, []string{}
-	want.Redis.Addr = "127.0.0.1:6379" // where there is a [redis] at all, as in the example
+	want.Redis.Addr = "127.0.0.1:6379" // the default of a [redis] section, which the example has
 	want.Sites = map[string]config.Site{"main": site}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("the example is %+v\nthe defaults are %+v", *c, want)
@@ -70,7 +70,7 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	}
 }
 
-// What there is depends on the sections: without [redis] the journal is the store, and then there must be one.
+// The sections decide: without [redis] the journal is the store and must be enabled.
 func TestRedisAndJournalAreOptionalButNotBoth(t *testing.T) {
 	t.Parallel()
 	c, err := load(t, minimal, nil, nil)
@@ -109,7 +109,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// wrong is a value for each key that it must refuse. A key that is missing here fails the test below.
+// wrong has, for each key, a value to refuse. A key missing here fails the test below.
 var wrong = map[string]string{
 	"daemon.socket": `"run/t.sock"`, "daemon.socket_mode": `"rw"`, "daemon.socket_group": `"no such group"`,
 	"daemon.max_connections": "0", "daemon.idle_timeout": "60", "daemon.request_timeout": `"0s"`,
@@ -161,7 +161,7 @@ func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {
 	}
 }
 
-// A command line is no place for a secret, so it must be known which keys hold one.
+// A command line may not carry a secret, so SecretKey must know all secrets.
 func TestSecretKeys(t *testing.T) {
 	t.Parallel()
 	secret := reflect.TypeFor[config.Secret]()
@@ -177,7 +177,7 @@ func TestSecretKeys(t *testing.T) {
 	}
 }
 
-// allKeys are the keys that the structs have.
+// allKeys returns the keys of the structs.
 func allKeys() []string {
 	var keys []string
 	var walk func(t reflect.Type, path string)
@@ -206,8 +206,8 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for _, part := range []string{
-		"daemon.soket: there is no such key", "daemon.max_connections: a whole number is expected",
-		"sites.main.dns: there is no such key", "sites.main.dsn: is missing", "sites.main.linger: 5 has no unit",
+		"daemon.soket: unknown key", "daemon.max_connections: a whole number is expected",
+		"sites.main.dns: unknown key", "sites.main.dsn: is missing", "sites.main.linger: 5 has no unit",
 		"sites.main.allow_users: ", "sites.main.batch: ",
 	} {
 		if !strings.Contains(err.Error(), part) {

@@ -3,8 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,7 +10,7 @@ import (
 	"time"
 )
 
-// keyError is a mistake in one key.
+// keyError is a mistake in a key.
 type keyError struct {
 	key    string
 	reason string
@@ -24,7 +22,7 @@ func mistake(key, format string, args ...any) error {
 	return &keyError{key: key, reason: fmt.Sprintf(format, args...)}
 }
 
-// decode fills the configuration over the defaults. What it cannot place is a mistake each.
+// decode fills the configuration over the defaults. Each unknown or mistyped key is a mistake.
 func decode(root table) (*Config, []error) {
 	c := Defaults()
 	mistakes := fill(reflect.ValueOf(&c).Elem(), root, "")
@@ -41,7 +39,7 @@ func fill(into reflect.Value, from table, path string) []error {
 	for _, key := range slices.Sorted(maps.Keys(from)) {
 		field, names := taggedField(into, key)
 		if !field.IsValid() {
-			mistakes = append(mistakes, mistake(path+key, "there is no such key%s", suggest(key, names)))
+			mistakes = append(mistakes, mistake(path+key, "unknown key%s", suggest(key, names)))
 			continue
 		}
 		mistakes = append(mistakes, fillField(field, from[key], path+key)...)
@@ -49,7 +47,7 @@ func fill(into reflect.Value, from table, path string) []error {
 	return mistakes
 }
 
-// taggedField finds the field of a key; names are those of all fields.
+// taggedField finds the field of a key; names are the keys of all fields.
 func taggedField(of reflect.Value, key string) (field reflect.Value, names []string) {
 	for each, value := range of.Fields() {
 		if each.Tag.Get("toml") == key {
@@ -107,7 +105,7 @@ func assign(field reflect.Value, value any) error {
 	case *map[string]string:
 		return assignMap(into, value)
 	default:
-		return fmt.Errorf("nothing reads a %s", field.Type())
+		return fmt.Errorf("no decoder for a %s", field.Type())
 	}
 }
 
@@ -120,7 +118,7 @@ func assignString[T ~string](into *T, value any) error {
 	return nil
 }
 
-// assignDuration reads "200ms". A bare number is refused: its unit would be anybody's guess.
+// assignDuration reads "200ms". A bare number is refused, because its unit would be a guess.
 func assignDuration(into *time.Duration, value any) error {
 	text, ok := value.(string)
 	if !ok {
@@ -208,12 +206,12 @@ func assignMap(into *map[string]string, value any) error {
 	return nil
 }
 
-// expected says what a value is not. The value is not repeated: it may be a secret.
+// expected names the type that a value should have. The message omits the value, which may be a secret.
 func expected(what string, value any) error {
 	return fmt.Errorf("%s is expected here, not %s", what, kind(value))
 }
 
-// kind names the type of a value as people who write TOML do.
+// kind names the type of a value in TOML's words.
 func kind(value any) string {
 	switch value.(type) {
 	case string:
@@ -233,7 +231,7 @@ func kind(value any) string {
 	}
 }
 
-// suggest names the key that was probably meant: one that shares most of the letters.
+// suggest names a key that shares most letters with the unknown key.
 func suggest(key string, names []string) string {
 	for _, name := range names {
 		if strings.ReplaceAll(name, "_", "") == strings.ReplaceAll(strings.ToLower(key), "-", "") ||
@@ -242,51 +240,4 @@ func suggest(key string, names []string) string {
 		}
 	}
 	return ""
-}
-
-// credential resolves credential:NAME to the file in which systemd hands over the credential of that name.
-func credential(file string) (string, error) {
-	name, is := strings.CutPrefix(file, "credential:")
-	if !is {
-		return file, nil
-	}
-	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if dir == "" || name == "" || strings.ContainsRune(name, '/') {
-		return "", fmt.Errorf("there is no systemd credential %q: LoadCredential=%s:/path/of/the/file in the service's unit "+
-			"hands it over", name, name)
-	}
-	return filepath.Join(dir, name), nil
-}
-
-// readSecrets reads the files that hold secrets.
-func (c *Config) readSecrets() []error {
-	var mistakes []error
-	read := func(key, file string, into *Secret) {
-		if file == "" {
-			return
-		}
-		if *into != "" {
-			mistakes = append(mistakes, mistake(key, "give the file or the value itself, not both"))
-			return
-		}
-		path, err := credential(file)
-		if err != nil {
-			mistakes = append(mistakes, mistake(key, "%v", err))
-			return
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			mistakes = append(mistakes, mistake(key, "cannot be read: %v", err))
-			return
-		}
-		*into = Secret(strings.TrimRight(string(text), "\r\n"))
-	}
-	read("redis.password_file", c.Redis.PasswordFile, &c.Redis.Password)
-	read("redis.sentinel_password_file", c.Redis.SentinelPasswordFile, &c.Redis.SentinelPassword)
-	for _, name := range c.SiteNames() {
-		site := c.Sites[name]
-		read("sites."+name+".dsn_file", site.DSNFile, &site.DSN)
-		c.Sites[name] = site
-	}
-	return mistakes
 }

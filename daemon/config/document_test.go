@@ -15,8 +15,8 @@ var update = flag.Bool("update", false, "write docs/configure.md anew")
 
 const configurePage = "../../docs/configure.md"
 
-// docs/configure.md is what this test writes with -update: keys, defaults and bounds come from the code, so the page cannot say
-// anything else, and a key without a sentence about it fails here.
+// With -update this test writes docs/configure.md. Keys, defaults and bounds come from the code, so the page
+// agrees with the code. A key without a sentence fails here.
 func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
@@ -31,7 +31,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 			key := path + "." + field.Tag.Get("toml")
 			meaning, there := meanings[key]
 			if !there {
-				t.Errorf("%s has no sentence: add one to meanings", key)
+				t.Errorf("%s has no sentence: add a sentence to meanings", key)
 			}
 			seen++
 			may := bounds[strings.Replace(key, "sites.NAME", "sites.main", 1)]
@@ -51,7 +51,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 	}
 	section("sites.NAME", "[sites.NAME]", reflect.ValueOf(SiteDefaults()))
 	if seen != len(meanings) {
-		t.Errorf("%d keys have sentences, %d are there: take out what is gone", len(meanings), seen)
+		t.Errorf("%d keys have sentences, %d exist: remove the sentences of removed keys", len(meanings), seen)
 	}
 	if *update && !t.Failed() {
 		if err := os.WriteFile(configurePage, []byte(page.String()), 0o600); err != nil {
@@ -64,7 +64,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 	}
 }
 
-// boundsOfAll are those that a check of a configuration with a site, Redis and metrics meets.
+// boundsOfAll returns the bounds that a check of a configuration with a site, Redis and metrics finds.
 func boundsOfAll() map[string]string {
 	c := Defaults()
 	c.Redis.Addr = defaultRedis
@@ -74,7 +74,7 @@ func boundsOfAll() map[string]string {
 	return bounds
 }
 
-// formOf says how a value of a type without further bounds is written.
+// formOf returns the form of a value of a type without further bounds.
 func formOf(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
@@ -113,12 +113,12 @@ func shown(v reflect.Value) string {
 //go:embed testdata/configure.md
 var configureHead string
 
-// sectionNotes are what must be known before a section's keys.
+// sectionNotes stand before a section's keys.
 var sectionNotes = map[string]string{
-	"redis": "Without this section there is no Redis: changes wait in the journal of this host until MySQL has them.\n\n",
-	"journal": "A log on this host's disk for each site. It takes the changes while Redis is out of reach, or all of them where " +
-		"there is " +
-		"none.\n\n",
-	"metrics":    "It has no authentication, so only this host may reach it. See [operate.md](operate.md#watching-it).\n\n",
+	"redis": "Without this section ticketd uses no Redis: changes are pending in this host's journal until they are in MySQL.\n\n",
+	"journal": "A log on this host's disk for each site. The journal takes changes while Redis is unreachable, or all changes " +
+		"without Redis.\n\n",
+	"metrics": "The endpoint has no authentication, so only this host may reach it. See " +
+		"[operate.md](operate.md#watching-it).\n\n",
 	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -.\n\n",
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// place is how each mistake begins: with the key, or with where in the file or on the command line it is.
-var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: there is no such key|` +
+// place matches the start of a mistake: the key, or the position in the file or on the command line.
+var place = regexp.MustCompile(`^(daemon|log|redis|journal|metrics|sites)\b|: unknown key|` +
 	`^configuration .* is not TOML|^--set`)
 
-// FuzzLoad reads anything as a configuration, over it a variable and a flag: it is refused, each mistake with its place and
-// none with a secret, or it is taken, the same again at the next time, and shows no secret either.
+// FuzzLoad loads any text as a configuration, with a variable and a flag. Load refuses with a place for each mistake and
+// without secrets, or returns a configuration that a second Load repeats and whose text shows no secret.
 func FuzzLoad(f *testing.F) {
 	for _, file := range []string{"../../docs/ticketd.toml", "../../packaging/ticketd.toml"} {
 		text, err := os.ReadFile(file)
@@ -46,7 +46,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(minimal, "=", "redis.")
 	f.Fuzz(func(t *testing.T, text, variable, flag string) {
 		if strings.Contains(text+variable+flag, "/dev/") || strings.Contains(text+variable+flag, "/proc/") {
-			return // a file that is named is read, and these may have no end
+			return // Load reads the named file, which may be endless
 		}
 		path := filepath.Join(t.TempDir(), "ticketd.toml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -82,7 +82,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// secrets are the values in a file that nobody may see: those of some length, as a short one may be in any text by chance.
+// secrets returns the secret values in a file. Short values are left out: any text may contain them by chance.
 func secrets(text string) (found []string) {
 	var all map[string]any
 	if tomlsyntax.Unmarshal([]byte(text), &all) != nil {

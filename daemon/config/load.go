@@ -6,14 +6,15 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Load reads the file (none where path is empty), the environment and the flags (key=value), and checks the whole. The error
-// holds every mistake.
+// Load reads the file (none if path is empty), the environment and the flags (key=value), and checks the result. The error is
+// a *[MistakesError] with every mistake, or says why the input cannot be read.
 func Load(path string, environ, flags []string) (*Config, error) {
 	root, err := read(path, environ, flags)
 	if err != nil {
@@ -28,7 +29,54 @@ func Load(path string, environ, flags []string) (*Config, error) {
 	return c, nil
 }
 
-// LoadOpen is Load without the secrets, for a command that needs none: the files that hold them may be the daemon's alone.
+// readSecrets reads the files that hold secrets.
+func (c *Config) readSecrets() []error {
+	var mistakes []error
+	read := func(key, file string, into *Secret) {
+		if file == "" {
+			return
+		}
+		if *into != "" {
+			mistakes = append(mistakes, mistake(key, "give the file or the value, not the two together"))
+			return
+		}
+		path, err := credential(file)
+		if err != nil {
+			mistakes = append(mistakes, mistake(key, "%v", err))
+			return
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			mistakes = append(mistakes, mistake(key, "cannot read the file: %v", err))
+			return
+		}
+		*into = Secret(strings.TrimRight(string(text), "\r\n"))
+	}
+	read("redis.password_file", c.Redis.PasswordFile, &c.Redis.Password)
+	read("redis.sentinel_password_file", c.Redis.SentinelPasswordFile, &c.Redis.SentinelPassword)
+	for _, name := range c.SiteNames() {
+		site := c.Sites[name]
+		read("sites."+name+".dsn_file", site.DSNFile, &site.DSN)
+		c.Sites[name] = site
+	}
+	return mistakes
+}
+
+// credential resolves credential:NAME to the file that systemd provides for the credential of that name.
+func credential(file string) (string, error) {
+	name, is := strings.CutPrefix(file, "credential:")
+	if !is {
+		return file, nil
+	}
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" || name == "" || strings.ContainsRune(name, '/') {
+		return "", fmt.Errorf("no systemd credential %q: LoadCredential=%s:/path/of/the/file in the service's unit "+
+			"provides the credential", name, name)
+	}
+	return filepath.Join(dir, name), nil
+}
+
+// LoadOpen is Load without the secrets, for a command that needs none: only the daemon may be able to read their files.
 // Values are not checked.
 func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	root, err := read(path, environ, flags)
@@ -42,8 +90,8 @@ func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	return c, nil
 }
 
-// read puts the file, the environment and the flags over each other. Values from the file have their TOML types, the others
-// are strings.
+// read merges the file, the environment and the flags, in this order. Values from the file have their TOML types; other
+// values are strings.
 func read(path string, environ, flags []string) (table, error) {
 	root := make(table)
 	if path != "" {
@@ -55,7 +103,7 @@ func read(path string, environ, flags []string) (table, error) {
 	return root, setFromFlags(root, flags)
 }
 
-// MistakesError is everything that is wrong with a configuration.
+// MistakesError lists all mistakes of a configuration.
 type MistakesError struct {
 	Path string
 	List []error
@@ -74,7 +122,6 @@ func (m *MistakesError) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the mistakes.
 func (m *MistakesError) Unwrap() []error { return m.List }
 
 // table is a section of the configuration, as go-toml reads it.
@@ -83,8 +130,8 @@ type table = map[string]any
 func readFile(path string, into *table) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no configuration at %s: write one (docs/ticketd.toml is an example), "+
-			"or name it with --config", path)
+		return fmt.Errorf("no configuration at %s: write one (docs/ticketd.toml is an example), "+
+			"or name another path with --config", path)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
@@ -99,12 +146,12 @@ func readFile(path string, into *table) error {
 	return nil
 }
 
-// envPrefix begins the names of all variables; envOwn are those that belong to the command line and are no keys.
+// envPrefix begins the names of all variables; envOwn are variables of the command line, not keys.
 const envPrefix = "TICKETD_"
 
 var envOwn = []string{"TICKETD_SOCKET", "TICKETD_SITE", "TICKETD_CONFIG"}
 
-// setFromEnvironment sets sites.main.dsn from TICKETD_SITES_MAIN_DSN=….
+// setFromEnvironment sets, for example, sites.main.dsn from TICKETD_SITES_MAIN_DSN.
 func setFromEnvironment(root table, environ []string) {
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
@@ -120,8 +167,8 @@ func setFromFlags(root table, flags []string) error {
 	for _, flag := range flags {
 		name, value, found := strings.Cut(flag, "=")
 		if !found || name == "" {
-			// The flag is not repeated: it may hold a secret.
-			return errors.New("--set: one has no key or no \"=\"; write key=value, e.g. redis.addr=127.0.0.1:6379")
+			// The message omits the flag, which may hold a secret.
+			return errors.New("--set: a flag has no key or no \"=\"; write key=value, e.g. redis.addr=127.0.0.1:6379")
 		}
 		section, key, nested := strings.Cut(name, ".")
 		if !nested {
@@ -133,8 +180,8 @@ func setFromFlags(root table, flags []string) error {
 	return nil
 }
 
-// set sets a key of a section. In the section sites the key begins with the site's name and the separator: the name of a
-// site that the configuration has, or what stands before the first separator.
+// set sets a key of a section. In the section sites the key begins with a site's name and the separator: the name of a known
+// site, or the text before the first separator.
 func set(root table, section, key, separator, value string) {
 	part := subtable(root, section)
 	if section != "sites" {
@@ -151,7 +198,7 @@ func set(root table, section, key, separator, value string) {
 	subtable(part, site)[rest] = value
 }
 
-// subtable returns a table in another one, and makes it where it is missing.
+// subtable returns a table inside another table, and makes a missing table.
 func subtable(in table, name string) table {
 	found, there := in[name].(table)
 	if !there {

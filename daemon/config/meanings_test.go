@@ -1,94 +1,97 @@
 package config
 
-// meanings are the sentences of docs/configure.md, one for each key.
+// meanings are the sentences of docs/configure.md, by key.
 var meanings = map[string]string{
 	"daemon.socket":       "Path of the Unix socket, at most 107 bytes. A socket that systemd passes takes precedence.",
-	"daemon.socket_mode":  "The socket's mode in octal digits. Whoever may open it is still asked for the user id.",
+	"daemon.socket_mode":  "The socket's mode in octal digits. The daemon checks the user id of each client in any case.",
 	"daemon.socket_group": "Group of the socket, by name or number: PHP-FPM's. Empty is the daemon's own.",
-	"daemon.max_connections": "Open connections; one more is answered `overloaded`. 8 are root's and the daemon's user's. Where " +
-		"several users may use sites, one of them leaves a share to the next, and 8 are kept free for each: twice the sum of all " +
-		"pools' `pm.max_children`.",
-	"daemon.idle_timeout": "A connection that sends nothing for that long is closed.",
-	"daemon.request_timeout": "Work on one request, at most, and four fifths of the time that its client waits (PHP: a second); " +
-		"`flush` goes on as long as MySQL takes changes.",
-	"daemon.shutdown_timeout": "An orderly stop: answering what was sent, flushing what is dirty. What is left is flushed at " +
-		"the next start.",
-	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL), new " +
-		"tickets that got another id, and the journal. Absolute; empty keeps nothing.",
-	"daemon.spool_dir": "Folder that holds a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
-		"changes that it cannot deliver; `ticketd spool prepare` makes them. Absolute; empty is no spool.",
+	"daemon.max_connections": "Open connections; a further connection is answered `overloaded`. 8 are reserved for root and the " +
+		"daemon's user. If several users may use sites, each leaves a share to the next user, and 8 are kept free for each. Set " +
+		"twice the sum of all pools' `pm.max_children`.",
+	"daemon.idle_timeout": "A connection without a request for this time is closed.",
+	"daemon.request_timeout": "The longest work on a request; at most four fifths of its client's own timeout (PHP: a second). " +
+		"`flush` goes on as long as MySQL accepts changes.",
+	"daemon.shutdown_timeout": "Bound of an orderly stop: answering the requests sent and flushing dirty tickets. The next " +
+		"start flushes " +
+		"the rest.",
+	"daemon.state_dir": "Folder for the tables' definitions and identities and leased ids (for a start without MySQL), the " +
+		"list of " +
+		"new tickets that got another id, and the journal. Absolute; empty is no such folder.",
+	"daemon.spool_dir": "Folder with a folder for each user in `allow_users` and `allow_groups`, where the user's PHP puts " +
+		"undelivered changes; `ticketd spool prepare` makes the folders. Absolute; empty is no spool.",
 	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; " +
-		"given to the folder when it is made. Empty is no group.",
+		"given to a new folder. Empty is no group.",
 
-	"log.level":  "How much is said, on standard error.",
+	"log.level":  "Least level of the messages on standard error.",
 	"log.format": "`auto` is readable on a terminal and JSON otherwise.",
 
 	"redis.addr":                   "`host:port`, or `unix:///path/to/redis.sock`.",
-	"redis.username":               "ACL user; needs a password beside it.",
-	"redis.password":               "Its password. Better in a file.",
+	"redis.username":               "ACL user; needs a password, too.",
+	"redis.password":               "Password of the user. Better in a file.",
 	"redis.password_file":          "File that holds the password instead, e.g. a systemd credential.",
-	"redis.db":                     "Number of the database. Give ticketd one that no cache plugin empties.",
-	"redis.pool_size":              "Connections at most; 0 is ten for each processor.",
+	"redis.db":                     "Number of the database. Choose a database that no cache plugin empties.",
+	"redis.pool_size":              "The most connections; 0 is ten per processor.",
 	"redis.dial_timeout":           "Time to connect.",
 	"redis.read_timeout":           "Time to wait for an answer.",
 	"redis.write_timeout":          "Time to send a command.",
-	"redis.sentinels":              "Sentinels as `host:port`, which say where the master is; instead of `addr`.",
-	"redis.master_name":            "What the sentinels call the master; needed with them.",
-	"redis.sentinel_username":      "The sentinels' own ACL user, where they have one.",
-	"redis.sentinel_password":      "Its password. Better in a file.",
+	"redis.sentinels":              "Sentinels as `host:port`, which know the master's address; instead of `addr`.",
+	"redis.master_name":            "The sentinels' name of the master; required with `sentinels`.",
+	"redis.sentinel_username":      "The sentinels' own ACL user, if any.",
+	"redis.sentinel_password":      "Password of the sentinels' user. Better in a file.",
 	"redis.sentinel_password_file": "File that holds that password instead.",
-	"redis.cluster":                "Nodes of a Redis Cluster as `host:port`, some of them; instead of `addr`.",
+	"redis.cluster":                "Some nodes of a Redis Cluster as `host:port`; instead of `addr`.",
 	"redis.tls":                    "Encrypt the connections to Redis and the sentinels.",
-	"redis.tls_ca":                 "File with the certificates of those who may vouch for Redis; empty trusts the system's.",
-	"redis.tls_cert":               "File with the certificate that this host shows; needs `tls_key`.",
+	"redis.tls_ca":                 "File with the CAs that may have signed Redis' certificate; empty trusts the system's CAs.",
+	"redis.tls_cert":               "File with this host's client certificate; needs `tls_key`.",
 	"redis.tls_key":                "File with the key of that certificate.",
-	"redis.tls_server_name":        "Name that Redis' certificate must have, where it is not the host's.",
+	"redis.tls_server_name":        "Name in Redis' certificate, if different from the host in the address.",
 
-	"journal.enabled":        "`false` does without, which needs a Redis.",
+	"journal.enabled":        "`false` switches the journal off, which requires Redis.",
 	"journal.dir":            "Folder that holds a folder for each site. Absolute; empty is `journal` in `daemon.state_dir`.",
-	"journal.fsync":          "When changes are brought to the disk: before the answer, soon after it, or when the kernel likes.",
-	"journal.fsync_interval": "What a loss of power may cost with `fsync = \"interval\"`.",
-	"journal.max_bytes":      "Bytes of one site's journal; beyond them changes are answered `overloaded`.",
-	"journal.max_entries":    "Changes of one site that wait for Redis, or tickets that wait for MySQL; beyond them likewise.",
-	"journal.max_requests": "Request ids that are remembered of one site without Redis, about 75 bytes of memory each; beyond " +
-		"them changes with another id are answered `overloaded`, until the time of one is over.",
+	"journal.fsync":          "When changes are synced to disk: before the answer, at an interval, or when the kernel decides.",
+	"journal.fsync_interval": "The time of changes that a power loss may cost with `fsync = \"interval\"`.",
+	"journal.max_bytes":      "Bytes of a site's journal; beyond this bound changes are answered `overloaded`.",
+	"journal.max_entries":    "A site's changes pending for Redis, or tickets pending for MySQL; beyond this bound the same.",
+	"journal.max_requests": "Request ids remembered for a site without Redis, about 75 bytes of memory each; at this bound " +
+		"changes with a new id are answered `overloaded` until an old id expires.",
 
-	"metrics.listen": "`127.0.0.1:port`, `[::1]:port`, `localhost:port`, or `unix:///path`, which gets mode and group of the " +
-		"daemon's socket. " +
-		"Empty offers nothing.",
-	"metrics.pprof": "Offer profiles of the process below `/debug/pprof/`, too.",
+	"metrics.listen": "`127.0.0.1:port`, `[::1]:port`, `localhost:port`, or `unix:///path`, with the mode and group of the " +
+		"daemon's socket. Empty is no endpoint.",
+	"metrics.pprof": "Also offer profiles of the process below `/debug/pprof/`.",
 
 	"sites.NAME.dsn": "The database as `user:password@unix(/path/to.sock)/database` or `user:password@tcp(host:3306)/database`. " +
-		"Strict mode, character set and time zone are set whatever it says.",
+		"ticketd sets strict mode, character set and time zone itself.",
 	"sites.NAME.dsn_file":     "File that holds the dsn instead, e.g. a systemd credential.",
 	"sites.NAME.table_prefix": "WordPress' `$table_prefix`; with a blog's number in a multisite.",
-	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. One of another plugin is " +
+	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. A table of another plugin is " +
 		"never altered: see [install.md](install.md#a-table-of-another-plugin).",
-	"sites.NAME.key_column": "Column of the ticket's id: an integer with a unique index of its own.",
-	"sites.NAME.revision_column": "Column of its revision in a table that ticketd made. Those of another table are in " +
-		"`{table}_ticketd`.",
+	"sites.NAME.key_column": "Column of the ticket's id: an integer with its own unique index.",
+	"sites.NAME.revision_column": "Column of the ticket's revision in a table that ticketd made. The revisions of any other " +
+		"table are in `{table}_ticketd`.",
 	"sites.NAME.columns": "Fields whose column has another name: `field = \"column\"`. A column for `created_at`, " +
 		"`updated_at` or `deleted_at` gets that meaning.",
-	"sites.NAME.key_prefix": "Goes before the site's keys in Redis, at most 200 bytes without braces and spaces. Two sites " +
-		"must differ in it.",
+	"sites.NAME.key_prefix": "Prefix of the site's keys in Redis, at most 200 bytes without braces and spaces. Each site needs " +
+		"a different prefix.",
 	"sites.NAME.allow_users":  "Users, by name or number, that may use the site. Root and the daemon's own user always may.",
-	"sites.NAME.allow_groups": "Groups likewise: the user's primary group counts.",
-	"sites.NAME.client_table": "What clients call the table, `database.table`, where that differs from `dsn` and `table`, as " +
-		"behind a proxy that renames databases. `*` compares nothing. A request for another table is refused: see " +
+	"sites.NAME.allow_groups": "Groups whose users may use the site; only the primary group counts.",
+	"sites.NAME.client_table": "The clients' name of the table, `database.table`, if different from `dsn` and `table`, as " +
+		"behind a proxy that renames databases. `*` accepts any name. A request for another table is refused: see " +
 		"[operate.md](operate.md#another-site).",
-	"sites.NAME.ack": "What acknowledges a change: Redis, or this host's journal, from which Redis follows within " +
+	"sites.NAME.ack": "The place that acknowledges a change: Redis, or this host's journal; Redis then follows within " +
 		"milliseconds.",
-	"sites.NAME.strategy":       "When MySQL follows: soon after a change, on a period, or when a ticket is closed.",
+	"sites.NAME.strategy":       "When changes are flushed to MySQL: soon after a change, on a period, or when a ticket is closed.",
 	"sites.NAME.linger":         "`event`: from the first change to the flush.",
 	"sites.NAME.period":         "`interval`: from tick to tick.",
 	"sites.NAME.close_field":    "`on_close`: the field …",
 	"sites.NAME.close_statuses": "… and its values that flush the ticket at once. At least one.",
-	"sites.NAME.max_age":        "No change waits longer, under any strategy.",
+	"sites.NAME.max_age":        "The longest wait of a change, under any strategy.",
 	"sites.NAME.batch":          "Tickets in one statement.",
 	"sites.NAME.lease":          "How long a claimed ticket is hidden from other daemons; longer than the slowest statement.",
 	"sites.NAME.clean_ttl":      "How long a flushed ticket stays in Redis for readers.",
-	"sites.NAME.max_dirty": "Tickets of the site that may wait for MySQL; a change of one more is answered `overloaded`, so " +
-		"that one site does not take the room of the others. Without Redis `journal.max_entries` is a bound, too. 0 is none.",
-	"sites.NAME.id_block": "Ids of new tickets leased ahead: so many creates go on while MySQL is away. Where the key of the " +
-		"table is AUTO_INCREMENT, numbers jump by this and 1,000 at each lease.",
+	"sites.NAME.max_dirty": "The site's tickets that may be pending for MySQL; a change of a further ticket is answered " +
+		"`overloaded`, so " +
+		"that a site does not take the room of other sites. Without Redis `journal.max_entries` is a bound, too. 0 is no bound.",
+	"sites.NAME.id_block": "Ids of new tickets leased ahead, and so the number of creates possible while MySQL is " +
+		"unreachable. If the " +
+		"table's key is AUTO_INCREMENT, numbers jump by `id_block` + 1,000 at each lease.",
 }

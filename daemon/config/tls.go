@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// TLSConfig reads the certificates; nil where TLS is off.
+// TLSConfig reads the certificates; the result is nil without TLS.
 func (r *Redis) TLSConfig() (*tls.Config, error) {
 	if !r.TLS {
-		return nil, nil //nolint:nilnil // that is how go-redis is told to do without
+		return nil, nil //nolint:nilnil // nil means no TLS to go-redis
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: r.TLSServerName}
 	var err error
@@ -29,14 +29,14 @@ func (r *Redis) TLSConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// authorities reads redis.tls_ca; nil stands for the system's.
+// authorities reads redis.tls_ca; nil stands for the system's CAs.
 func (r *Redis) authorities() (*x509.CertPool, error) {
 	if r.TLSCA == "" {
-		return nil, nil //nolint:nilnil // that is how crypto/tls is told to use the system's
+		return nil, nil //nolint:nilnil // nil means the system's CAs to crypto/tls
 	}
 	text, err := os.ReadFile(r.TLSCA)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot read the file: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
@@ -45,7 +45,7 @@ func (r *Redis) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// certificate reads redis.tls_cert and redis.tls_key, which may be a systemd credential.
+// certificate reads redis.tls_cert and redis.tls_key; tls_key may be a systemd credential.
 func (r *Redis) certificate() (tls.Certificate, error) {
 	key, err := credential(r.TLSKey)
 	if err != nil {
@@ -60,14 +60,14 @@ func (r *Redis) validateTLS(c *checks) {
 		{"redis.tls_server_name", r.TLSServerName},
 	} {
 		if k.value != "" && !r.TLS {
-			c.failf(k.key, "is of no use without redis.tls = true")
+			c.failf(k.key, "has no effect without redis.tls = true")
 		}
 	}
 	if !r.TLS {
 		return
 	}
 	if strings.HasPrefix(r.Addr, "unix://") {
-		c.failf("redis.tls", "is of no use over a Unix socket, which does not leave this host")
+		c.failf("redis.tls", "has no effect over a Unix socket, which does not leave this host")
 	}
 	if _, err := r.authorities(); err != nil {
 		c.failf("redis.tls_ca", "%v", err)

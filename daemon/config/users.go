@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,8 +14,8 @@ import (
 // usersFile lists the users of this machine.
 const usersFile = "/etc/passwd"
 
-// Peers are the users that may use any of the sites: those in allow_users, and those whose primary group is in allow_groups, as
-// far as /etc/passwd lists them. Names that cannot be resolved are left out, and the error says so.
+// Peers returns the users that may use any of the sites: the users in allow_users, and the users in /etc/passwd whose primary
+// group is in allow_groups. Unknown names are left out and named in the error.
 func (c *Config) Peers() ([]uint32, error) {
 	var users, groups []uint32
 	var errs []error
@@ -23,7 +24,7 @@ func (c *Config) Peers() ([]uint32, error) {
 		for _, user := range site.AllowUsers {
 			id, err := UserID(user)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("sites.%s.allow_users: there is no user %q on this machine", name, user))
+				errs = append(errs, fmt.Errorf("sites.%s.allow_users: no user %q on this machine", name, user))
 				continue
 			}
 			users = append(users, id)
@@ -31,7 +32,7 @@ func (c *Config) Peers() ([]uint32, error) {
 		for _, group := range site.AllowGroups {
 			id, err := GroupID(group)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("sites.%s.allow_groups: there is no group %q on this machine", name, group))
+				errs = append(errs, fmt.Errorf("sites.%s.allow_groups: no group %q on this machine", name, group))
 				continue
 			}
 			groups = append(groups, id)
@@ -45,7 +46,7 @@ func (c *Config) Peers() ([]uint32, error) {
 	return slices.Compact(users), errors.Join(errs...)
 }
 
-// usersOf are the users of this machine whose primary group is one of these. os/user lists none.
+// usersOf returns the users of this machine whose primary group is in groups. os/user offers no list of users.
 func usersOf(groups []uint32) ([]uint32, error) {
 	file, err := os.Open(usersFile)
 	if err != nil {
@@ -67,4 +68,30 @@ func usersOf(groups []uint32) ([]uint32, error) {
 		}
 	}
 	return users, lines.Err()
+}
+
+// UserID resolves a user's name or number.
+func UserID(name string) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found.Uid, 10, 32)
+	return uint32(n), err
+}
+
+// GroupID resolves a group's name or number.
+func GroupID(name string) (uint32, error) {
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	found, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(found.Gid, 10, 32)
+	return uint32(n), err
 }

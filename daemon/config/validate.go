@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"os/user"
 	"regexp"
 	"slices"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 )
 
 const (
-	maxSocketPath = 107 // sun_path, less its final zero
+	maxSocketPath = 107 // sun_path without its final zero
 	maxPrefix     = 200
 )
 
@@ -27,7 +26,7 @@ var (
 // SiteNames returns the sites' names in order.
 func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites)) }
 
-// checks collects mistakes. bounds, where it is set, is told what each key may be: docs/configure.md is written from that.
+// checks collects mistakes. bounds, if set, receives the permitted values of each key, for docs/configure.md.
 type checks struct {
 	list   []error
 	bounds func(key, may string)
@@ -98,7 +97,7 @@ func (c *Config) check(found *checks) {
 	c.validateJournal(found)
 	c.Metrics.validate(found)
 	if len(c.Sites) == 0 {
-		found.failf("sites", "there is none; add [sites.main] with its dsn")
+		found.failf("sites", "no site; add [sites.main] with its dsn")
 	}
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
@@ -118,7 +117,7 @@ func (d *Daemon) validate(c *checks) {
 		c.failf("daemon.socket_mode", "%q is not three octal digits such as 0660", d.SocketMode)
 	}
 	if _, err := GroupID(d.SocketGroup); d.SocketGroup != "" && err != nil {
-		c.failf("daemon.socket_group", "there is no group %q on this machine", d.SocketGroup)
+		c.failf("daemon.socket_group", "no group %q on this machine", d.SocketGroup)
 	}
 	c.number("daemon.max_connections", d.MaxConnections, 1, 65536)
 	c.duration("daemon.idle_timeout", d.IdleTimeout, time.Second, time.Hour)
@@ -131,11 +130,11 @@ func (d *Daemon) validate(c *checks) {
 		c.failf("daemon.spool_dir", "%q is not an absolute path of a folder of its own", d.SpoolDir)
 	}
 	if _, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err != nil {
-		c.failf("daemon.spool_group", "there is no group %q on this machine", d.SpoolGroup)
+		c.failf("daemon.spool_group", "no group %q on this machine", d.SpoolGroup)
 	}
 }
 
-// SpoolGID is the id of the spool's group, -1 where the configuration names none.
+// SpoolGID returns the id of the spool's group; -1 without a group.
 func (d *Daemon) SpoolGID() int {
 	if gid, err := GroupID(d.SpoolGroup); d.SpoolGroup != "" && err == nil {
 		return int(gid)
@@ -143,7 +142,7 @@ func (d *Daemon) SpoolGID() int {
 	return -1
 }
 
-// Mode is SocketMode as a number.
+// Mode returns SocketMode as a number.
 func (d *Daemon) Mode() (uint32, error) {
 	const octal, bits = 8, 9
 	mode, err := strconv.ParseUint(d.SocketMode, octal, bits)
@@ -154,7 +153,7 @@ func (r *Redis) validate(c *checks) {
 	r.validatePlace(c)
 	r.validateTLS(c)
 	if r.Username != "" && r.Password == "" {
-		c.failf("redis.username", "needs redis.password or redis.password_file beside it")
+		c.failf("redis.username", "needs redis.password or redis.password_file, too")
 	}
 	c.number("redis.db", r.DB, 0, 16383)
 	c.number("redis.pool_size", r.PoolSize, 0, 10000)
@@ -163,7 +162,7 @@ func (r *Redis) validate(c *checks) {
 	c.duration("redis.write_timeout", r.WriteTimeout, time.Millisecond, time.Minute)
 }
 
-// validatePlace checks where Redis is said to be: at one address, where sentinels say, or in a cluster.
+// validatePlace checks the address of Redis: a single address, sentinels, or a cluster.
 func (r *Redis) validatePlace(c *checks) {
 	switch network, address := r.Network(); {
 	case r.Addr == "":
@@ -171,7 +170,7 @@ func (r *Redis) validatePlace(c *checks) {
 		c.failf("redis.addr", "%q is not host:port or unix:///path", r.Addr)
 	}
 	if r.Addr != "" && len(r.Sentinels)+len(r.Cluster) > 0 {
-		c.failf("redis.addr", "is of no use beside redis.sentinels or redis.cluster; leave it out")
+		c.failf("redis.addr", "conflicts with redis.sentinels or redis.cluster; remove redis.addr")
 	}
 	if len(r.Sentinels) > 0 && len(r.Cluster) > 0 {
 		c.failf("redis.cluster", "and redis.sentinels exclude each other: a cluster needs no sentinels")
@@ -180,19 +179,19 @@ func (r *Redis) validatePlace(c *checks) {
 	c.hostPorts("redis.cluster", r.Cluster)
 	r.validateSentinels(c)
 	if len(r.Cluster) > 0 && r.DB != 0 {
-		c.failf("redis.db", "%d: a Redis Cluster has database 0 alone", r.DB)
+		c.failf("redis.db", "%d: a Redis Cluster has only database 0", r.DB)
 	}
 }
 
 func (r *Redis) validateSentinels(c *checks) {
 	if (len(r.Sentinels) > 0) != (r.MasterName != "") {
-		c.failf("redis.master_name", "is the name under which redis.sentinels know the master; give both or neither")
+		c.failf("redis.master_name", "is the sentinels' name of the master; give redis.sentinels and redis.master_name, or neither")
 	}
 	if r.SentinelUsername != "" && r.SentinelPassword == "" {
-		c.failf("redis.sentinel_username", "needs redis.sentinel_password or redis.sentinel_password_file beside it")
+		c.failf("redis.sentinel_username", "needs redis.sentinel_password or redis.sentinel_password_file, too")
 	}
 	if r.SentinelPassword != "" && len(r.Sentinels) == 0 {
-		c.failf("redis.sentinel_password", "is of no use without redis.sentinels")
+		c.failf("redis.sentinel_password", "has no effect without redis.sentinels")
 	}
 }
 
@@ -212,7 +211,7 @@ func hostPort(address string) bool {
 func (m *Metrics) validate(c *checks) {
 	if m.Listen == "" {
 		if m.Pprof {
-			c.failf("metrics.pprof", "needs metrics.listen beside it")
+			c.failf("metrics.pprof", "needs metrics.listen, too")
 		}
 		return
 	}
@@ -251,7 +250,7 @@ func (c *Config) validateJournal(found *checks) {
 		key := "sites." + name + ".ack"
 		found.oneOf(key, c.Sites[name].Ack, AckRedis, AckJournal)
 		if c.Sites[name].Ack == AckJournal && !there {
-			found.failf(key, "there is no journal: set journal.dir or daemon.state_dir, and journal.enabled = true")
+			found.failf(key, "no journal: set journal.dir or daemon.state_dir, and journal.enabled = true")
 		}
 	}
 }
@@ -266,7 +265,7 @@ func (r *Redis) Network() (network, address string) {
 
 func (s *Site) validate(c *checks, key string) {
 	if dsn, err := driver.ParseDSN(s.DSN.Reveal()); err != nil || dsn.DBName == "" {
-		// The driver's own words would show a part of the password.
+		// The driver's message would show a part of the password.
 		c.failf(key+"dsn", "is missing, or is not user:password@unix(/path/to.sock)/database or user:password@tcp(host:3306)/database")
 	}
 	s.validateTable(c, key)
@@ -275,12 +274,12 @@ func (s *Site) validate(c *checks, key string) {
 	}
 	for _, name := range s.AllowUsers {
 		if _, err := UserID(name); err != nil {
-			c.failf(key+"allow_users", "there is no user %q on this machine", name)
+			c.failf(key+"allow_users", "no user %q on this machine", name)
 		}
 	}
 	for _, name := range s.AllowGroups {
 		if _, err := GroupID(name); err != nil {
-			c.failf(key+"allow_groups", "there is no group %q on this machine", name)
+			c.failf(key+"allow_groups", "no group %q on this machine", name)
 		}
 	}
 	s.validateStrategy(c, key)
@@ -326,7 +325,7 @@ func (c *Config) distinct(found *checks) {
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
 		if other, taken := prefixes[site.KeyPrefix]; taken {
-			found.failf("sites."+name+".key_prefix", "%q is also that of sites.%s: both would use the same Redis keys",
+			found.failf("sites."+name+".key_prefix", "%q is also the key_prefix of sites.%s: the two sites would use the same Redis keys",
 				site.KeyPrefix, other)
 		}
 		prefixes[site.KeyPrefix] = name
@@ -340,30 +339,4 @@ func (c *Config) distinct(found *checks) {
 		}
 		tables[table] = name
 	}
-}
-
-// UserID resolves a user's name or number.
-func UserID(name string) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	found, err := user.Lookup(name)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(found.Uid, 10, 32)
-	return uint32(n), err
-}
-
-// GroupID resolves a group's name or number.
-func GroupID(name string) (uint32, error) {
-	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-		return uint32(n), nil
-	}
-	found, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseUint(found.Gid, 10, 32)
-	return uint32(n), err
 }

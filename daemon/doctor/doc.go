@@ -1,4 +1,5 @@
-// Package doctor looks at everything that ticketd needs on a host and says of each thing whether it is well, why, and what to
-// do. It changes no data (where the tickets table has an AUTO_INCREMENT key, it uses up one id), needs no running daemon, and
-// shows no secret. Run as root it sees what the daemon's user may and may not do; as another user it says what it could not see.
+// Package doctor checks every dependency of ticketd on a host. Each finding has a verdict, a reason and a remedy. The checks
+// change no data (if the tickets table has an AUTO_INCREMENT key, they use up an id), need no running daemon, and show no
+// secret. As root, doctor sees the rights of the daemon's user; as another user, doctor names the checks that were
+// impossible.
 package doctor

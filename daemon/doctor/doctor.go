@@ -4,61 +4,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// Verdict says how something is.
+// Verdict is the result of a check.
 type Verdict string
 
-// The verdicts: as it should be, should be changed, does not work or loses changes.
+// The verdicts: correct; should be changed; does not work or loses changes.
 const (
 	OK   Verdict = "ok"
 	Warn Verdict = "warn"
 	Fail Verdict = "fail"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the result of a single check.
 type Finding struct {
-	// Area is config, socket, redis, mysql, journal, spool or php; Check is what was looked at there, a stable name.
+	// Area is config, socket, redis, mysql, journal, spool or php; Check is the stable name of a check in the area.
 	Area    string  `json:"area"`
 	Check   string  `json:"check"`
 	Site    string  `json:"site,omitempty"`
 	Verdict Verdict `json:"verdict"`
 	Reason  string  `json:"reason"`
-	// Fix is what to do; empty where nothing is to be done.
+	// Fix is the remedy; empty if none is needed.
 	Fix string `json:"fix,omitempty"`
 }
 
 // Options of [Run].
 type Options struct {
-	// Config is the daemon's; nil where it cannot be read, for the reason LoadError.
+	// Config is the daemon's configuration; nil if loading failed with LoadError.
 	Config    *config.Config
 	LoadError error
-	// User is the name or number of the daemon's user; empty takes the running daemon's, else "ticketd", else this process'.
+	// User is the name or number of the daemon's user; empty stands for the running daemon's user, else "ticketd", else this
+	// process' user.
 	User string
-	// Version is this program's.
+	// Version is this program's version.
 	Version string
-	// Root is put before the folders of the machine's own configuration; empty but in tests.
+	// Root stands before the folders of the machine's own configuration; empty except in tests.
 	Root string
 }
 
-// checkTimeout bounds the questions to one server.
+// checkTimeout bounds the queries to a server.
 const checkTimeout = 5 * time.Second
 
-// exam is one run. What could not be read is never ok: it is a finding of its own, or none.
+// exam is a run of the checks. Unreadable facts never count as ok: they have their own finding, or none.
 type exam struct {
 	Options
 
 	found []Finding
 	uid   uint32 // the daemon's user
-	// groups are those of the daemon that runs, as numbers.
+	// groups are the groups of the running daemon, as numbers.
 	groups []string
 }
 
-// Run looks at everything, in the order in which things depend on each other.
+// Run runs all checks, in the order of their dependencies.
 func Run(ctx context.Context, o Options) []Finding {
 	e := &exam{Options: o}
 	if o.Config == nil {
@@ -78,7 +81,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	return e.found
 }
 
-// Worst returns the worst verdict of all.
+// Worst returns the worst verdict.
 func Worst(found []Finding) Verdict {
 	worst := OK
 	for i := range found {
@@ -92,11 +95,13 @@ func Worst(found []Finding) Verdict {
 func (e *exam) badConfig() {
 	var mistakes *config.MistakesError
 	if !errors.As(e.LoadError, &mistakes) {
-		e.fail("config", "file", "", e.LoadError.Error(), "write one with 'ticketd init --wp /var/www/html', or name it with --config")
+		e.fail("config", "file", "", e.LoadError.Error(),
+			"write a configuration with 'ticketd init --wp /var/www/html', or name its path with --config")
 		return
 	}
 	for _, err := range mistakes.List {
-		e.fail("config", "keys", "", err.Error(), "correct it in "+mistakes.Path+"; docs/configure.md has every key and its bounds")
+		e.fail("config", "keys", "", err.Error(),
+			"correct the key in "+mistakes.Path+"; docs/configure.md lists every key with its bounds")
 	}
 }
 
@@ -112,11 +117,47 @@ func (e *exam) fail(area, check, site, reason, fix string) {
 	e.found = append(e.found, Finding{Area: area, Check: check, Site: site, Verdict: Fail, Reason: reason, Fix: fix})
 }
 
-// versionBelow compares the first two numbers of a version; known is false where they cannot be read.
+// versionBelow compares the first two numbers of a version; known is false for an unreadable version.
 func versionBelow(version string, major, minor int) (below, known bool) {
 	var have [2]int
 	if n, _ := fmt.Sscanf(version, "%d.%d", &have[0], &have[1]); n < len(have) {
 		return false, false
 	}
 	return slices.Compare(have[:], []int{major, minor}) < 0, true
+}
+
+// defaultUser is the daemon's user in the packages.
+const defaultUser = "ticketd"
+
+// findUser decides which user's rights are checked.
+func (e *exam) findUser(ctx context.Context) {
+	e.uid = uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
+	if e.User != "" {
+		if uid, err := config.UserID(e.User); err == nil {
+			e.uid = uid
+		} else {
+			e.fail("config", "user", "", fmt.Sprintf("no user %q on this machine", e.User), "name the daemon's user with --user")
+		}
+		return
+	}
+	if status, err := e.ask(ctx, e.Config.SiteNames()[0]); err == nil {
+		if info, err := os.Stat(fmt.Sprintf("/proc/%d", status.PID)); err == nil {
+			e.uid, e.groups = ownerOf(info), groupsOf(status.PID)
+			return
+		}
+	}
+	if uid, err := config.UserID(defaultUser); err == nil {
+		e.uid = uid
+	}
+}
+
+// groupsOf returns the groups of a process, which may be more than its user's groups: a unit can add groups.
+func groupsOf(pid int64) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // empty if the process has just ended
+	for line := range strings.Lines(string(text)) {
+		if groups, found := strings.CutPrefix(line, "Groups:"); found {
+			return strings.Fields(groups)
+		}
+	}
+	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// A set-up that is well gets no word of blame: the faults below are found because they are there.
+// A healthy set-up has only ok findings, so the faults below come from the planted changes.
 func TestNothingIsWrong(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t, testenv.RedisOptions{})
@@ -36,13 +36,13 @@ func TestNothingIsWrong(t *testing.T) {
 	}
 }
 
-// fault is something that is planted, and what must be found for it.
+// fault is a planted change, and the finding expected from the change.
 type fault struct {
 	redis       testenv.RedisOptions
 	plant       func(*testing.T, *patient)
 	area, check string
 	verdict     Verdict
-	fix         string // a part of it
+	fix         string // a part of the remedy
 }
 
 var faults = map[string]fault{
@@ -69,7 +69,7 @@ var faults = map[string]fault{
 		area: "php", check: "msgpack", verdict: Warn, fix: "apt install php8.2-msgpack"},
 
 	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
-		fix: "start it"},
+		fix: "start Redis"},
 	"no password for Redis": {redis: testenv.RedisOptions{Password: "x"}, area: "redis", check: "password", verdict: Fail,
 		fix: "redis.password_file"},
 	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
@@ -189,7 +189,7 @@ func TestPlantedFaultsAreFound(t *testing.T) {
 	}
 }
 
-// A table whose AUTO_INCREMENT gives ids too is named, and is well.
+// A table whose AUTO_INCREMENT gives ids, too, is ok and named.
 func TestIDsThatTheTableGivesToo(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t, testenv.RedisOptions{})
@@ -201,7 +201,7 @@ func TestIDsThatTheTableGivesToo(t *testing.T) {
 	}
 }
 
-// A configuration that cannot be read is a finding for each of its mistakes.
+// Each mistake of an unusable configuration is a finding.
 func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "t.toml")
@@ -219,7 +219,7 @@ func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
 	}
 }
 
-// What a server does not say, or what cannot be read, is never called ok.
+// A missing or unreadable fact is never ok.
 func TestWhatIsNotReadIsNotOK(t *testing.T) {
 	t.Parallel()
 	e := &exam{}
@@ -248,7 +248,7 @@ func allow(p *patient, users ...string) {
 	p.config.Sites["main"] = site
 }
 
-// server gives the patient a MariaDB of its own.
+// server gives the patient its own MariaDB.
 func (p *patient) server(t *testing.T, args ...string) {
 	t.Helper()
 	p.mariadb = testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})

@@ -14,10 +14,10 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// leastSpace is what a disk should have free, in bytes.
+// leastSpace is the free space that a disk should have, in bytes.
 const leastSpace = 256 << 20
 
-// folders looks at what the daemon keeps on this host's disk.
+// folders checks the daemon's folders on this host's disk.
 func (e *exam) folders() {
 	c := e.Config
 	if dir := c.Daemon.StateDir; dir != "" {
@@ -29,30 +29,30 @@ func (e *exam) folders() {
 		}
 	}
 	if c.JournalDir("any") == "" {
-		e.warn("journal", "there", "", "there is none: while Redis is away changes are refused, and the plugin spools them",
+		e.warn("journal", "there", "", "no journal: while Redis is unreachable changes are refused, and the plugin spools them",
 			"set journal.enabled = true and daemon.state_dir")
 	}
 	if c.Daemon.SpoolDir == "" {
-		e.warn("spool", "there", "", "there is none: while the daemon is away changes fail", "set daemon.spool_dir")
+		e.warn("spool", "there", "", "no spool: while the daemon is unreachable changes fail", "set daemon.spool_dir")
 		return
 	}
 	e.spool(c.Daemon.SpoolDir)
 }
 
-// folder looks at one that is the daemon's own. It says whether there is anything to look into.
+// folder checks a folder of the daemon. The result is whether the content of the folder can be checked.
 func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return e.missing(area, dir)
 	case errors.Is(err, fs.ErrPermission):
-		e.warn(area, "folder", "", "this user may not look at "+dir, "run this as root")
+		e.warn(area, "folder", "", "this user may not read "+dir, "run this as root")
 		return false
 	case err != nil:
-		e.fail(area, "folder", "", short(err), "look at the disk")
+		e.fail(area, "folder", "", short(err), "check the disk")
 		return false
 	case !info.IsDir():
-		e.fail(area, "folder", "", dir+" is no folder", "move it away: the daemon makes the folder")
+		e.fail(area, "folder", "", dir+" is not a folder", "move the file away: the daemon makes the folder")
 		return false
 	}
 	owner := userName(e.uid)
@@ -72,22 +72,22 @@ func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
 	return true
 }
 
-// missing judges a folder that is not there: the daemon makes it when it starts, where it may.
+// missing judges a missing folder: the daemon makes the folder at its start, if permitted.
 func (e *exam) missing(area, dir string) bool {
 	above := filepath.Dir(dir)
 	if info, err := os.Stat(above); err == nil && mayUse(info, e.uid, 3) {
-		e.ok(area, "folder", "", dir+" is not there yet: the daemon makes it")
+		e.ok(area, "folder", "", dir+" does not exist yet: the daemon makes the folder")
 		return false
 	}
-	e.fail(area, "folder", "", fmt.Sprintf("%s is not there, and %s cannot make it", dir, userName(e.uid)),
-		fmt.Sprintf("install -d -o %s -m 0700 %s (StateDirectory= of the unit does that)", userName(e.uid), dir))
+	e.fail(area, "folder", "", fmt.Sprintf("%s does not exist, and %s cannot make the folder", dir, userName(e.uid)),
+		fmt.Sprintf("install -d -o %s -m 0700 %s (or StateDirectory= in the unit)", userName(e.uid), dir))
 	return false
 }
 
 func (e *exam) space(area, dir string) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
-		e.warn(area, "space", "", "it cannot be told how much room the disk of "+dir+" has: "+short(err), "run this as root")
+		e.warn(area, "space", "", "cannot read the free space of the disk of "+dir+": "+short(err), "run this as root")
 		return
 	}
 	free := disk.Bavail * uint64(disk.Bsize) //nolint:gosec // a block's size is above zero
@@ -98,7 +98,7 @@ func (e *exam) space(area, dir string) {
 	switch {
 	case free < leastSpace/4 || (disk.Files > 0 && disk.Ffree == 0):
 		e.fail(area, "space", "", fmt.Sprintf("the disk of %s has %d MiB and %d files left", dir, free>>20, disk.Ffree),
-			"make room, or move it to another disk")
+			"make room, or move the folder to another disk")
 	case free < least:
 		e.warn(area, "space", "", fmt.Sprintf("the disk of %s has %d MiB free", dir, free>>20),
 			fmt.Sprintf("make room: %d MiB should be free", least>>20))
@@ -107,7 +107,7 @@ func (e *exam) space(area, dir string) {
 	}
 }
 
-// journal looks at a site's log.
+// journal checks a site's log.
 func (e *exam) journal(site, dir string) {
 	if !e.folder("journal", dir, 0o077) {
 		return
@@ -116,30 +116,30 @@ func (e *exam) journal(site, dir string) {
 	var damaged *wal.CorruptError
 	switch {
 	case err == nil:
-		e.ok("journal", "damage", site, "it can be read to its end")
+		e.ok("journal", "damage", site, "the journal is readable to its end")
 	case errors.Is(err, wal.ErrLocked):
-		e.ok("journal", "damage", site, "the daemon has it open, and found it whole")
+		e.ok("journal", "damage", site, "the daemon has opened the journal without finding damage")
 	case errors.As(err, &damaged):
 		e.fail("journal", "damage", site, damaged.Error(), "stop the daemon, copy the folder, then as the daemon's user: "+
 			"ticketd journal salvage --site "+site)
 	case errors.Is(err, fs.ErrPermission):
-		e.warn("journal", "damage", site, "this user may not read it", "run this as root")
+		e.warn("journal", "damage", site, "this user may not read the journal", "run this as root")
 	default:
-		e.fail("journal", "damage", site, short(err), "look at the disk")
+		e.fail("journal", "damage", site, short(err), "check the disk")
 	}
 }
 
-// prepareSpool is what makes users' folders, and puts them right.
+// prepareSpool is the command that makes and corrects users' folders.
 const prepareSpool = "ticketd spool prepare (as root)"
 
-// spool looks at the folder that holds the users' folders, and at these.
+// spool checks the spool's base and the users' folders.
 func (e *exam) spool(dir string) {
 	if !e.folder("spool", dir, 0o006) {
 		return
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return // it was there a moment ago: the next run says more
+		return // removed meanwhile: the next run reports the folder
 	}
 	e.setAside(dir)
 	if mode := info.Mode(); mode.Perm()&0o020 != 0 {
@@ -152,7 +152,7 @@ func (e *exam) spool(dir string) {
 				groupName(groupOf(info)), dir), fix)
 		}
 	}
-	folders, _ := filepath.Glob(filepath.Join(dir, "[0-9]*")) // the pattern is right
+	folders, _ := filepath.Glob(filepath.Join(dir, "[0-9]*")) // the pattern is valid
 	for _, folder := range folders {
 		if uid, err := strconv.ParseUint(filepath.Base(folder), 10, 32); err == nil {
 			e.userFolder(folder, uint32(uid))
@@ -160,21 +160,21 @@ func (e *exam) spool(dir string) {
 	}
 }
 
-// userFolder looks at one user's folder.
+// userFolder checks a user's folder.
 func (e *exam) userFolder(dir string, uid uint32) {
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return // it was there a moment ago: the next run says more
+		return // removed meanwhile: the next run reports the folder
 	}
 	switch mode := info.Mode(); {
 	case !info.IsDir():
-		e.fail("spool", "user", "", dir+" is no folder, so that the user's changes fail while the daemon is away",
-			"look at it and remove it; "+prepareSpool)
+		e.fail("spool", "user", "", dir+" is not a folder, so the user's changes fail while the daemon is unreachable",
+			"inspect and remove "+dir+"; "+prepareSpool)
 		return
 	case ownerOf(info) != uid:
 		e.fail("spool", "user", "",
-			fmt.Sprintf("%s belongs to %s, not to %s: it is not used", dir, userName(ownerOf(info)), userName(uid)),
-			"look at it and remove it; "+prepareSpool)
+			fmt.Sprintf("%s belongs to %s, not to %s: the daemon does not use the folder", dir, userName(ownerOf(info)), userName(uid)),
+			"inspect and remove "+dir+"; "+prepareSpool)
 		return
 	case mode.Perm()&0o007 != 0, mode.Perm()&0o770 != 0o770, !mayUse(info, e.uid, 3):
 		e.fail("spool", "user", "", fmt.Sprintf("%s has the mode %04o and the group %s", dir, mode.Perm(), groupName(groupOf(info))),
@@ -194,17 +194,17 @@ func (e *exam) userFolder(dir string, uid uint32) {
 		}
 	}
 	if strangers > 0 {
-		e.warn("spool", "strangers", "", fmt.Sprintf("%d files in %s are other users': they are not touched", strangers, dir),
-			"find out who puts them there, and remove them")
+		e.warn("spool", "strangers", "", fmt.Sprintf("%d files in %s belong to other users and stay untouched", strangers, dir),
+			"find out which program puts them there, and remove them")
 	}
 }
 
-// unread says that a folder of the spool could not be looked into.
+// unread reports an unreadable folder of the spool.
 func (e *exam) unread(err error) {
-	e.warn("spool", "unread", "", "what is in it is not known: "+short(err), "run this as root")
+	e.warn("spool", "unread", "", "cannot read the folder: "+short(err), "run this as root")
 }
 
-// setAside counts what could not be used.
+// setAside counts the unusable files.
 func (e *exam) setAside(dir string) {
 	entries, err := os.ReadDir(filepath.Join(dir, "bad"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -217,7 +217,7 @@ func (e *exam) setAside(dir string) {
 		}
 	}
 	if bad > 0 {
-		e.warn("spool", "bad", "", fmt.Sprintf("%d files could not be used", bad), "read the .reason beside each in "+dir+
-			"/bad; move back into "+dir+" what shall be tried again, and remove the rest")
+		e.warn("spool", "bad", "", fmt.Sprintf("%d files are unusable", bad), "read the .reason beside each file in "+dir+
+			"/bad; move the files to retry back into "+dir+", and remove the rest")
 	}
 }

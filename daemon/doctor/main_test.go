@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// patient is a set-up that is well until a test changes it.
+// patient is a healthy set-up until a test changes it.
 type patient struct {
 	dir      string
 	redis    *testenv.Redis
@@ -27,7 +27,7 @@ type patient struct {
 	root     string // of the machine's configuration
 }
 
-// newPatient makes a set-up with a Redis of its own and a migrated table. No daemon runs.
+// newPatient makes a set-up with its own Redis and a migrated table, without a daemon.
 func newPatient(t *testing.T, redis testenv.RedisOptions) *patient {
 	t.Helper()
 	p := &patient{dir: testenv.Folder(t), root: t.TempDir()}
@@ -41,7 +41,7 @@ func newPatient(t *testing.T, redis testenv.RedisOptions) *patient {
 	return p
 }
 
-// text is the configuration, with further TOML for its site.
+// text returns the configuration, with further TOML for its site.
 func (p *patient) text(site string) string {
 	return fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n[sites.main]\ndsn = %q\n"+
 		"allow_users = [\"root\"]\n%s\n", p.path("d.sock"), p.path("state"), p.path("spool"), "unix://"+p.redis.Socket(),
@@ -85,7 +85,7 @@ func (p *patient) exec(t *testing.T, statements ...string) {
 	}
 }
 
-// login makes the site's DSN that of another user.
+// login puts another user into the site's DSN.
 func (p *patient) login(userAndPassword string) {
 	site := p.config.Sites["main"]
 	site.DSN = config.Secret(strings.Replace(site.DSN.Reveal(), "root@", userAndPassword+"@", 1))
@@ -96,7 +96,7 @@ func (p *patient) examine(ctx context.Context) []Finding {
 	return Run(ctx, Options{Config: p.config, User: "0", Version: version.String(), Root: p.root})
 }
 
-// find returns the finding of a check that is not well.
+// find returns the finding of a check that is not ok.
 func find(found []Finding, area, check string) *Finding {
 	for i := range found {
 		if f := &found[i]; f.Area == area && f.Check == check && f.Verdict != OK {

@@ -12,13 +12,14 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// The bounds of a MySQL that is fit. A smaller packet only cuts statements; below the least a single ticket may not fit.
+// The bounds of max_allowed_packet. A smaller packet than goodPacket only makes statements smaller; below leastPacket a
+// single ticket may not fit.
 const (
 	leastPacket = 1 << 20
 	goodPacket  = 4 << 20
 )
 
-// mysql looks at the database and the table of one site.
+// mysql checks the database and the table of a site.
 func (e *exam) mysql(ctx context.Context, site string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -36,13 +37,13 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	_, definition := db.LoadDefinition(ctx)
 	facts, err := db.Examine(ctx)
 	if err != nil {
-		e.fail("mysql", "reach", site, short(err), "look at MySQL's log")
+		e.fail("mysql", "reach", site, short(err), "read MySQL's log")
 		return
 	}
 	e.mysqlServer(site, facts)
 	e.skew("mysql", site, "MySQL", facts.Ahead)
 	if facts.Engine == "" {
-		e.fail("mysql", "table", site, "there is no table "+db.Name(), "ticketd migrate --site "+site)
+		e.fail("mysql", "table", site, "no table "+db.Name(), "ticketd migrate --site "+site)
 		return
 	}
 	e.table(ctx, site, db, facts, definition)
@@ -55,44 +56,44 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	}
 }
 
-// revisions says whether something else has written into the column of revisions what none can be.
+// revisions checks that every row has a possible revision; only another program writes others.
 func (e *exam) revisions(ctx context.Context, site string, db *mysql.DB) {
 	switch n, first, err := db.FindOddRevision(ctx); {
 	case err != nil:
-		e.warn("mysql", "revisions", site, "the revisions cannot be read: "+short(err), "look at MySQL's log")
+		e.warn("mysql", "revisions", site, "cannot read the revisions: "+short(err), "read MySQL's log")
 	case n > 0:
-		e.fail("mysql", "revisions", site, fmt.Sprintf("%d rows, the first of ticket %d, have a revision that none can be: something "+
-			"else than ticketd has written it, and MySQL does not get their tickets' changes", n, int64(first)),
-			"set it to 0 there, then ticketd dead retry --site "+site+" --all")
+		e.fail("mysql", "revisions", site, fmt.Sprintf("%d rows, the first of ticket %d, have an impossible revision: another "+
+			"program has written the revision, and MySQL rejects the changes of these tickets", n, int64(first)),
+			"set the revision to 0 in these rows, then ticketd dead retry --site "+site+" --all")
 	default:
-		e.ok("mysql", "revisions", site, "all are below the bound")
+		e.ok("mysql", "revisions", site, "all revisions are below the bound")
 	}
 }
 
-// ids says whether new tickets get ids that no other program gives.
+// ids checks that no other program can give the ids of new tickets.
 func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 	counts, err := db.TryFence(ctx)
 	unfenced, is := errors.AsType[*mysql.UnfencedError](err)
 	switch {
 	case is:
-		e.fail("mysql", "ids", site, "no new tickets can be made: "+unfenced.Error(),
-			"put that right and try INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
+		e.fail("mysql", "ids", site, "creates fail: "+unfenced.Error(),
+			"correct the table and test with INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
 	case err != nil:
-		e.warn("mysql", "ids", site, "ticketd cannot check whether ids are kept apart: "+short(err), "look at MySQL's log")
+		e.warn("mysql", "ids", site, "cannot check that ticketd's ids differ from the table's: "+short(err), "read MySQL's log")
 	case counts:
-		e.ok("mysql", "ids", site, "the key is AUTO_INCREMENT; ticketd's own ids are kept apart from those that the table gives")
+		e.ok("mysql", "ids", site, "the key is AUTO_INCREMENT; ticketd's ids differ from the table's")
 	default:
-		e.ok("mysql", "ids", site, "ids come from the sequence alone")
+		e.ok("mysql", "ids", site, "all ids come from the sequence")
 	}
 }
 
-// noMySQL says why nobody could connect.
+// noMySQL reports why the connection failed.
 func (e *exam) noMySQL(site string, err error) {
 	const denied, deniedDatabase, noDatabase = 1045, 1044, 1049
-	check, fix := "reach", "start it (systemctl start mariadb), or correct the address in the site's dsn"
+	check, fix := "reach", "start MySQL (systemctl start mariadb), or correct the address in the site's dsn"
 	if errors.Is(err, mysql.ErrSession) {
-		check, fix = "session", "let ticketd's user set it: look at the server's init_connect and maximum-… options, and at the "+
-			"options of the site's dsn"
+		check, fix = "session", "permit ticketd's user to set the variable: see the server's init_connect and maximum-… "+
+			"options, and the options of the site's dsn"
 	}
 	if refused, ok := errors.AsType[*driver.MySQLError](err); ok {
 		switch refused.Number {
@@ -101,7 +102,7 @@ func (e *exam) noMySQL(site string, err error) {
 		case deniedDatabase:
 			check, fix = "login", "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE.* TO ticketd's user"
 		case noDatabase:
-			check, fix = "login", "correct the database in the site's dsn: wp-config.php has it as DB_NAME"
+			check, fix = "login", "correct the database in the site's dsn: DB_NAME in wp-config.php"
 		}
 	}
 	e.fail("mysql", check, site, short(err), fix)
@@ -114,20 +115,21 @@ func (e *exam) mysqlServer(site string, f *mysql.Facts) {
 	}
 	switch below, known := versionBelow(f.Version, least[0], least[1]); {
 	case !known:
-		e.warn("mysql", "version", site, fmt.Sprintf("the version %q cannot be read", f.Version), "SELECT VERSION() should be a number")
+		e.warn("mysql", "version", site, fmt.Sprintf("cannot read the version %q", f.Version), "SELECT VERSION() should be a number")
 	case below:
-		e.warn("mysql", "version", site, f.Version+" is older than what ticketd is tested with", "upgrade to MariaDB 10.11 or MySQL 8")
+		e.warn("mysql", "version", site, f.Version+" is older than the versions that ticketd is tested with",
+			"upgrade to MariaDB 10.11 or MySQL 8")
 	default:
 		e.ok("mysql", "version", site, f.Version)
 	}
 	if f.ReadOnly {
-		e.fail("mysql", "read-only", site, "the server is read-only: it is a replica, or read_only was set",
+		e.fail("mysql", "read-only", site, "the server is read-only: the server is a replica, or read_only is set",
 			"point the site's dsn to the primary, or SET GLOBAL read_only = 0")
 	}
 	if strings.Contains(f.SQLMode, "STRICT_") {
 		e.ok("mysql", "sql_mode", site, "strict")
 	} else {
-		e.ok("mysql", "sql_mode", site, "the server's own is not strict; ticketd's sessions are, so nothing is cut silently")
+		e.ok("mysql", "sql_mode", site, "the server's sql_mode is not strict; ticketd's sessions are, so no value is cut silently")
 	}
 	switch {
 	case f.Packet < leastPacket:
@@ -155,17 +157,17 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 		e.fail("mysql", "grants", site, "this user may not "+strings.Join(f.Denied, ", "),
 			"GRANT SELECT, INSERT, UPDATE, DELETE ON the database TO the user of the site's dsn")
 	case len(f.Untried) > 0:
-		e.warn("mysql", "grants", site, "it cannot be told whether this user may "+strings.Join(f.Untried, ", "), "look at MySQL's log")
+		e.warn("mysql", "grants", site, "cannot check whether this user may "+strings.Join(f.Untried, ", "), "read MySQL's log")
 	default:
 		e.ok("mysql", "grants", site, "this user may read and write the table")
 	}
 	missing, err := db.Migrate(ctx, mysql.MigrateOptions{DryRun: true})
 	switch {
 	case err != nil:
-		e.warn("mysql", "table", site, "ticketd cannot check whether the table lacks something: "+short(err),
-			"ticketd migrate --dry-run with a user that may CREATE TEMPORARY TABLES tells; see docs/install.md")
+		e.warn("mysql", "table", site, "cannot check the table's columns and indexes: "+short(err),
+			"run ticketd migrate --dry-run as a user that may CREATE TEMPORARY TABLES; see docs/install.md")
 	case len(missing) > 0:
-		e.warn("mysql", "table", site, "the table lacks something: "+short(errors.New(strings.Join(missing, "; "))),
+		e.warn("mysql", "table", site, "the table is incomplete: "+short(errors.New(strings.Join(missing, "; "))),
 			"ticketd migrate --site "+site)
 	case f.Added && db.Definition().Side == "":
 		e.warn("mysql", "table", site, "an earlier version added the column of revisions to "+db.Name()+", which is not "+
@@ -181,4 +183,43 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 func (e *exam) tableName(site string) string {
 	c := e.Config.Sites[site]
 	return c.TableName()
+}
+
+// identity checks that all places of a site belong to its table.
+func (e *exam) identity(ctx context.Context, site string) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	w, err := boot.FindWhereabouts(ctx, e.Config, site)
+	if err != nil {
+		e.warn("mysql", "identity", site, "cannot check that all places of the site belong to its table: "+short(err),
+			"see the findings about MySQL and Redis")
+		return
+	}
+	defer func() { _ = w.Close() }()
+	decide := "ticketd identity move --site " + site + " if the table has moved, ticketd identity new --site " + site +
+		" if the table is a copy"
+	switch {
+	case w.Table.ID == "":
+		e.warn("mysql", "identity", site,
+			"the table has no identity: ticketd cannot distinguish the table from a copy on another server",
+			"ticketd migrate --site "+site)
+	case !w.Table.AtHome():
+		e.fail("mysql", "identity", site, "the table belongs to the "+w.Table.Home+", and this is the "+w.Table.Here+
+			": the site is not served", decide)
+	default:
+		e.ok("mysql", "identity", site, "the table "+w.Table.ID+" is on its own server")
+	}
+	if w.Foreign(w.Keys) {
+		e.fail("redis", "owner", site, "the keys "+w.Prefix+"* belong to another table, "+w.Keys+": the site is not served",
+			"give the site its own key_prefix or redis.db; ticketd identity move --site "+site+" if that table has moved here")
+	} else if w.Keys != "" {
+		e.ok("redis", "owner", site, "the keys "+w.Prefix+"* belong to this table")
+	}
+	for dir, identity := range w.Journals {
+		if w.Foreign(identity) {
+			e.fail("journal", "identity", site, dir+" is for another table, "+identity+": while it has changes the site is not served",
+				"restore the former configuration, start, ticketd flush, stop; ticketd identity move --site "+site+
+					" if that table has moved here")
+		}
+	}
 }

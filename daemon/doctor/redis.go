@@ -15,9 +15,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// The bounds of a Redis that is fit.
+// The bounds of a healthy Redis.
 const (
-	slowPing = 5 * time.Millisecond // a request waits for two of these at least
+	slowPing = 5 * time.Millisecond // a request waits for two round trips at least
 	pings    = 5
 	nearFull = 0.85
 	full     = 0.97
@@ -25,17 +25,16 @@ const (
 	skewedBy = 2 * time.Second
 )
 
-// redis looks at Redis.
 func (e *exam) redis(ctx context.Context) {
 	if !e.Config.HasRedis() {
-		e.ok("redis", "reach", "", "none is configured: the journal of this host keeps pending changes")
+		e.ok("redis", "reach", "", "no Redis is configured: this host's journal keeps pending changes")
 		return
 	}
 	ctx, cancel := context.WithTimeout(link.Probing(ctx), checkTimeout)
 	defer cancel()
 	client, err := boot.OpenRedis(e.Config)
 	if err != nil {
-		e.fail("redis", "reach", "", short(err), "correct what it names in [redis]")
+		e.fail("redis", "reach", "", short(err), "correct the key in [redis]")
 		return
 	}
 	defer func() { _ = client.Close() }()
@@ -47,13 +46,13 @@ func (e *exam) redis(ctx context.Context) {
 	e.latency(ctx, client)
 	e.rights(ctx, client)
 	if nameless, err := link.Nameless(ctx, client); err == nil && nameless != "" {
-		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; where INFO is renamed, take that back")
+		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; if INFO is renamed, restore the name")
 	} else if err == nil {
-		e.ok("redis", "fail-over", "", "Redis says which process it is, so that what a fail-over loses is applied again")
+		e.ok("redis", "fail-over", "", "Redis reports its process, so changes lost in a fail-over are applied again")
 	}
 	info, err := link.Info(ctx, client)
 	if err != nil {
-		e.warn("redis", "info", "", "INFO is refused, so that nothing more can be said: "+short(err),
+		e.warn("redis", "info", "", "INFO is refused, so no further checks are possible: "+short(err),
 			"ACL SETUSER for ticketd's user: +info")
 		return
 	}
@@ -69,18 +68,18 @@ func (e *exam) redis(ctx context.Context) {
 	}
 }
 
-// strays counts the hashes that another program wrote under a site's names.
+// strays counts the hashes of other programs under a site's names.
 func (e *exam) strays(ctx context.Context, name string) {
 	site := e.Config.Sites[name]
 	places, err := boot.OpenPlaces(e.Config, site)
 	if err != nil {
-		return // the database's part says so
+		return // the check of the database reports the error
 	}
 	defer func() { _ = places.Close() }()
 	n, err := boot.CountStrays(ctx, places.Store.Store)
 	switch {
 	case err != nil:
-		e.warn("redis", "hashes", name, "the keys cannot be counted: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
+		e.warn("redis", "hashes", name, "cannot count the keys: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
 	case n.Aside > 0:
 		e.warn("redis", "hashes", name, boot.AsideText(n.Aside, site.KeyPrefix), fmt.Sprintf(
 			"redis-cli --scan --pattern '%sticket:aside:*', then HGETALL and UNLINK", site.KeyPrefix))
@@ -95,7 +94,7 @@ func (e *exam) strays(ctx context.Context, name string) {
 	}
 }
 
-// redisSocket looks whether the daemon's user may open Redis' socket, which root always may.
+// redisSocket checks that the daemon's user may open Redis' socket; root always may.
 func (e *exam) redisSocket() {
 	network, path := e.Config.Redis.Network()
 	if network != "unix" {
@@ -103,14 +102,14 @@ func (e *exam) redisSocket() {
 	}
 	info, err := os.Stat(path)
 	if err != nil || mayReach(path, info, e.uid, 2) {
-		return // that it is missing shows when it is used
+		return // a missing socket shows in the connection
 	}
 	if gid := strconv.FormatUint(uint64(groupOf(info)), 10); slices.Contains(e.groups, gid) && info.Mode().Perm()&0o020 != 0 {
 		return
 	}
 	group, name := groupName(groupOf(info)), userName(e.uid)
 	e.fail("redis", "socket", "", fmt.Sprintf("%s may not open %s (%04o, group %s)", name, path, info.Mode().Perm(), group),
-		fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd; unixsocketperm 770 in redis.conf where the mode is 0700 or 0755",
+		fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd; if the mode is 0700 or 0755, unixsocketperm 770 in redis.conf",
 			group, name))
 }
 
@@ -118,14 +117,15 @@ func (e *exam) unreachable(err error) {
 	text := short(err)
 	switch {
 	case strings.Contains(text, "NOAUTH"):
-		e.fail("redis", "password", "", "Redis asks for a password", "set redis.password_file, and redis.username where it has ACL "+
+		e.fail("redis", "password", "", "Redis requires a password", "set redis.password_file, and redis.username if Redis has ACL "+
 			"users")
 	case strings.Contains(text, "WRONGPASS"):
-		e.fail("redis", "password", "", "Redis does not take the user or the password", "correct redis.username or "+
+		e.fail("redis", "password", "", "Redis rejects the user or the password", "correct redis.username or "+
 			"redis.password_file; "+
 			"ACL LIST in redis-cli shows the users")
 	default:
-		e.fail("redis", "reach", "", "Redis does not answer: "+text, "start it (systemctl start redis-server), or correct redis.addr")
+		e.fail("redis", "reach", "", "Redis does not answer: "+text,
+			"start Redis (systemctl start redis-server), or correct redis.addr")
 	}
 }
 
@@ -134,7 +134,7 @@ func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
 	for range pings {
 		start := time.Now()
 		if client.Ping(ctx).Err() != nil {
-			return // what is the matter shows in the next question
+			return // the next query shows the error
 		}
 		took = append(took, time.Since(start))
 	}
@@ -142,7 +142,7 @@ func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
 	median := took[len(took)/2].Round(time.Microsecond)
 	if median > slowPing {
 		e.warn("redis", "latency", "", fmt.Sprintf("a PING takes %v, and every write takes at least as long", median),
-			"put Redis nearer, or set ack = \"journal\" for the site: this host's disk answers then, and Redis follows")
+			"move Redis nearer, or set ack = \"journal\" for the site: then this host's disk acknowledges, and Redis follows")
 		return
 	}
 	e.ok("redis", "latency", "", fmt.Sprintf("a PING takes %v", median))
@@ -151,33 +151,33 @@ func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
 	}
 }
 
-// skew judges the clock of a server that is ahead of this host's by so much.
+// skew judges the clock of a server by its lead over this host's clock.
 func (e *exam) skew(area, site, server string, by time.Duration) {
 	if by.Abs() > skewedBy {
 		e.warn(area, "clock", site, fmt.Sprintf("the clock of %s differs from this host's by %v", server, by.Round(time.Millisecond)),
-			"let both be set by NTP (systemctl enable --now systemd-timesyncd): after a fail-over clocks decide what is newer")
+			"set the two clocks by NTP (systemctl enable --now systemd-timesyncd): after a fail-over clocks decide which change is newer")
 		return
 	}
-	e.ok(area, "clock", site, "this host's clock and that of "+server+" agree")
+	e.ok(area, "clock", site, "the clocks of this host and "+server+" agree")
 }
 
-// rights tries everything that the daemon's scripts do.
+// rights tries every command of the daemon's scripts.
 func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
 	err := link.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
-		e.ok("redis", "rights", "", "it does everything that ticketd's scripts need")
+		e.ok("redis", "rights", "", "Redis permits every command of ticketd's scripts")
 	case strings.HasPrefix(err.Error(), "READONLY"):
-		e.fail("redis", "role", "", "this Redis is a replica and takes no writes", "set redis.addr to the master's")
+		e.fail("redis", "role", "", "this Redis is a replica and refuses writes", "set redis.addr to the master's")
 	case strings.Contains(err.Error(), "NOPERM"), strings.Contains(err.Error(), "can't run this command"):
-		e.fail("redis", "rights", "", "Redis' user may not do what ticketd does: "+short(err),
+		e.fail("redis", "rights", "", "Redis' user lacks rights that ticketd needs: "+short(err),
 			"ACL SETUSER NAME ~* +@read +@write +@scripting +@connection +@transaction +info +cluster")
 	case strings.Contains(err.Error(), "CLUSTERDOWN"):
 		e.fail("redis", "cluster", "", "the cluster does not serve all slots: "+short(err),
 			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 	default:
-		e.fail("redis", "rights", "", "Redis refuses what ticketd needs: "+short(err),
-			"take back the rename-command of what it names, or install Redis "+link.Least+" or later, or Valkey")
+		e.fail("redis", "rights", "", "Redis refuses a command that ticketd needs: "+short(err),
+			"remove the rename-command of this command, or install Redis "+link.Least+" or later, or Valkey")
 	}
 }
 
@@ -191,19 +191,19 @@ func (e *exam) redisServer(info map[string]string) {
 	if role := info["role"]; role == "" {
 		e.unsaid("role", "role")
 	} else if role != "master" {
-		e.fail("redis", "role", "", "this Redis is a "+role+": it takes no writes, or loses them", "set redis.addr to the master's")
+		e.fail("redis", "role", "", "this Redis is a "+role+", which refuses or loses writes", "set redis.addr to the master's")
 	} else {
-		e.ok("redis", "role", "", "it is a master with "+info["connected_slaves"]+" replicas")
+		e.ok("redis", "role", "", "Redis is a master with "+info["connected_slaves"]+" replicas")
 	}
 	if info["loading"] == "1" {
-		e.warn("redis", "loading", "", "Redis is loading its data and answers nothing until it is done", "wait")
+		e.warn("redis", "loading", "", "Redis is loading its data and answers no command until the end", "wait")
 	}
 }
 
-// unsaid says that INFO lacks a fact, as that of some managed servers does.
+// unsaid reports a fact that is missing from INFO, as on some managed servers.
 func (e *exam) unsaid(check, fact string) {
-	e.warn("redis", check, "", "Redis does not say it: its INFO has no "+fact,
-		"ask whoever runs this Redis, or look at its configuration")
+	e.warn("redis", check, "", "cannot check: Redis' INFO has no "+fact,
+		"ask the operator of this Redis, or read its configuration")
 }
 
 func (e *exam) memory(info map[string]string) {
@@ -212,10 +212,10 @@ func (e *exam) memory(info map[string]string) {
 	case policy == "":
 		e.unsaid("maxmemory-policy", "maxmemory_policy")
 	case strings.HasPrefix(policy, "allkeys-"):
-		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis throw away tickets that MySQL does not have yet",
+		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis evict tickets that MySQL does not have yet",
 			"redis-cli CONFIG SET maxmemory-policy volatile-lru, and the same in redis.conf")
 	default:
-		e.ok("redis", "maxmemory-policy", "", policy+" throws away nothing that is dirty")
+		e.ok("redis", "maxmemory-policy", "", policy+" evicts no dirty ticket")
 	}
 	used, noUse := strconv.ParseFloat(info["used_memory"], 64)
 	limit, noLimit := strconv.ParseFloat(info["maxmemory"], 64)
@@ -225,12 +225,12 @@ func (e *exam) memory(info map[string]string) {
 	}
 	switch share := used / limit; {
 	case limit <= 0:
-		e.ok("redis", "memory", "", info["used_memory_human"]+" are used, without a limit")
+		e.ok("redis", "memory", "", info["used_memory_human"]+" of memory in use, without a limit")
 	case share > full && policy == "noeviction":
-		e.fail("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used, and nothing is evicted: writes go to the journal",
+		e.fail("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used, and Redis evicts no keys: writes go to the journal",
 			100*share), "raise maxmemory in redis.conf, or set maxmemory-policy volatile-lru")
 	case share > nearFull && policy == "noeviction":
-		e.warn("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used, and nothing is evicted", 100*share),
+		e.warn("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used, and Redis evicts no keys", 100*share),
 			"raise maxmemory in redis.conf, or set maxmemory-policy volatile-lru")
 	default:
 		e.ok("redis", "memory", "", fmt.Sprintf("%.0f %% of maxmemory are used", 100*share))
@@ -242,14 +242,14 @@ func (e *exam) persistence(info map[string]string) {
 	case info["aof_enabled"] == "":
 		e.unsaid("persistence", "aof_enabled")
 	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
-		e.fail("redis", "persistence", "", "Redis cannot write its append-only file", "look at its log and its disk")
+		e.fail("redis", "persistence", "", "Redis cannot write its append-only file", "check Redis' log and disk")
 	case info["aof_enabled"] == "1":
 		e.ok("redis", "persistence", "", "the append-only file is on")
 	case info["rdb_last_bgsave_status"] == "err":
-		e.fail("redis", "persistence", "", "Redis' last snapshot failed, and it refuses writes then unless told otherwise",
-			"look at its log and its disk; set appendonly yes")
+		e.fail("redis", "persistence", "", "Redis' last snapshot failed, and by default Redis then refuses writes",
+			"check Redis' log and disk; set appendonly yes")
 	default:
-		e.warn("redis", "persistence", "", "the append-only file is off: a crash of Redis loses what MySQL does not have yet",
+		e.warn("redis", "persistence", "", "the append-only file is off: a crash of Redis loses changes that MySQL does not have yet",
 			"redis-cli CONFIG SET appendonly yes, and appendonly yes in redis.conf")
 	}
 }
@@ -271,9 +271,9 @@ func (e *exam) slots(ctx context.Context, client goredis.UniversalClient) {
 		}
 	}
 	if state != "ok" || slots != allSlots {
-		e.fail("redis", "cluster", "", fmt.Sprintf("the cluster is %s, %d of its %d slots are served", state, slots, allSlots),
+		e.fail("redis", "cluster", "", fmt.Sprintf("the cluster is %s and serves %d of its %d slots", state, slots, allSlots),
 			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 		return
 	}
-	e.ok("redis", "cluster", "", "all slots are served")
+	e.ok("redis", "cluster", "", "the cluster serves all slots")
 }

@@ -13,48 +13,11 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// defaultUser is the user that the packages make for the daemon.
-const defaultUser = "ticketd"
-
-// findUser decides whose rights count as the daemon's.
-func (e *exam) findUser(ctx context.Context) {
-	e.uid = uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
-	if e.User != "" {
-		if uid, err := config.UserID(e.User); err == nil {
-			e.uid = uid
-		} else {
-			e.fail("config", "user", "", fmt.Sprintf("there is no user %q on this machine", e.User), "name the daemon's user with --user")
-		}
-		return
-	}
-	if status, err := e.ask(ctx, e.Config.SiteNames()[0]); err == nil {
-		if info, err := os.Stat(fmt.Sprintf("/proc/%d", status.PID)); err == nil {
-			e.uid, e.groups = ownerOf(info), groupsOf(status.PID)
-			return
-		}
-	}
-	if uid, err := config.UserID(defaultUser); err == nil {
-		e.uid = uid
-	}
-}
-
-// groupsOf are the groups that a process has, which may be more than its user's: a unit can give it some.
-func groupsOf(pid int64) []string {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // none where it has just ended
-	for line := range strings.Lines(string(text)) {
-		if groups, found := strings.CutPrefix(line, "Groups:"); found {
-			return strings.Fields(groups)
-		}
-	}
-	return nil
-}
-
 func ownerOf(info fs.FileInfo) uint32 {
-	stat, _ := info.Sys().(*syscall.Stat_t) // what Linux always gives
+	stat, _ := info.Sys().(*syscall.Stat_t) // always this type on Linux
 	return stat.Uid
 }
 
@@ -63,7 +26,7 @@ func groupOf(info fs.FileInfo) uint32 {
 	return stat.Gid
 }
 
-// ask asks the running daemon how a site does.
+// ask queries the running daemon for a site's status.
 func (e *exam) ask(ctx context.Context, site string) (protocol.StatusResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
@@ -76,29 +39,29 @@ func (e *exam) ask(ctx context.Context, site string) (protocol.StatusResult, err
 	return client.Status(ctx)
 }
 
-// socket looks whether the daemon answers, and what it says.
+// socket checks that the daemon answers, and reports the daemon's own warnings.
 func (e *exam) socket(ctx context.Context) {
 	path := e.Config.Daemon.Socket
-	const start = "systemctl start ticketd, and journalctl -u ticketd where it does not stay up"
+	const start = "systemctl start ticketd, and journalctl -u ticketd if the daemon does not stay up"
 	for i, site := range e.Config.SiteNames() {
 		status, err := e.ask(ctx, site)
 		var refused *protocol.Error
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			e.fail("socket", "daemon", "", "there is no "+path+": the daemon is not started, or has another daemon.socket", start)
+			e.fail("socket", "daemon", "", path+" does not exist: the daemon is not started, or has another daemon.socket", start)
 			return
 		case errors.Is(err, syscall.ECONNREFUSED):
 			e.fail("socket", "daemon", "", "no daemon listens on "+path, start)
 			return
 		case errors.Is(err, fs.ErrPermission):
-			e.warn("socket", "daemon", "", "this user may not use "+path+", so that the daemon cannot be asked", "run this as root")
+			e.warn("socket", "daemon", "", "this user may not use "+path+", so the daemon cannot be queried", "run this as root")
 			return
 		case errors.As(err, &refused):
-			e.fail("socket", "site", site, "the daemon does not serve it to this user: "+refused.Message,
-				"run this as root; where the site is new, systemctl restart ticketd")
+			e.fail("socket", "site", site, "the daemon does not serve the site to this user: "+refused.Message,
+				"run this as root; for a new site, systemctl restart ticketd")
 			continue
 		case err != nil:
-			e.fail("socket", "daemon", "", "the daemon does not answer: "+err.Error(), "systemctl restart ticketd, and look at its log")
+			e.fail("socket", "daemon", "", "the daemon does not answer: "+err.Error(), "systemctl restart ticketd, and read its log")
 			return
 		}
 		if i == 0 {
@@ -112,10 +75,10 @@ func (e *exam) socket(ctx context.Context) {
 	}
 }
 
-// daemon judges what holds for the whole daemon.
+// daemon judges the status of the whole daemon.
 func (e *exam) daemon(s *protocol.StatusResult) {
 	if s.Version != e.Version {
-		e.warn("socket", "daemon", "", fmt.Sprintf("the daemon that runs is %s, this program is %s", s.Version, e.Version),
+		e.warn("socket", "daemon", "", fmt.Sprintf("the running daemon is %s, this program is %s", s.Version, e.Version),
 			"systemctl restart ticketd")
 	} else {
 		e.ok("socket", "daemon", "", "ticketd "+s.Version+" answers on "+e.Config.Daemon.Socket)
@@ -126,7 +89,7 @@ func (e *exam) daemon(s *protocol.StatusResult) {
 	}
 }
 
-// site judges what the daemon says of a site.
+// site judges the status of a site.
 func (e *exam) site(name string, s *protocol.StatusResult) {
 	for _, place := range []struct {
 		name string
@@ -135,24 +98,24 @@ func (e *exam) site(name string, s *protocol.StatusResult) {
 		switch place.State {
 		case protocol.StateUp:
 		case protocol.StateUnknown:
-			e.warn("socket", "places", name, "the daemon does not know yet whether its "+place.name+" works: it has not read or written "+
-				"anything there since its start", "see the findings below, and ask again")
+			e.warn("socket", "places", name, "the daemon does not know yet whether its "+place.name+" works: the daemon has not used the "+
+				place.name+" since its start", "see the findings below, and run the check again")
 		default:
 			e.fail("socket", "places", name, fmt.Sprintf("the daemon finds its %s %s: %s", place.name, place.State, place.Reason),
 				"see the findings below")
 		}
 	}
 	if s.Dead > 0 {
-		e.warn("socket", "dead letters", name, fmt.Sprintf("MySQL refuses %d tickets", s.Dead),
-			"ticketd dead list says why; correct the field with a new write, or ticketd dead retry")
+		e.warn("socket", "dead letters", name, fmt.Sprintf("MySQL rejects %d tickets", s.Dead),
+			"ticketd dead list gives the reasons; correct the field with a new write, or ticketd dead retry")
 	}
 	for _, warning := range s.Warnings {
-		e.warn("socket", "warnings", name, "the daemon says: "+warning, "do as it says")
+		e.warn("socket", "warnings", name, "the daemon warns: "+warning, "follow the warning")
 	}
 }
 
-// mayUse says whether a user may open a file with these mode bits (4, 2 and 1 as in an octal digit): as its owner, in its group
-// or as anybody.
+// mayUse returns whether a user may open a file with these mode bits (4, 2 and 1 as in an octal digit), as owner, by group or
+// by the bits for all users.
 func mayUse(info fs.FileInfo, uid uint32, bits fs.FileMode) bool {
 	mode := info.Mode().Perm()
 	switch {
@@ -167,7 +130,7 @@ func mayUse(info fs.FileInfo, uid uint32, bits fs.FileMode) bool {
 	}
 }
 
-// mayReach is mayUse with the folders that lead to the path, which a user must be able to pass through.
+// mayReach is mayUse, and also checks that the user may pass through the folders of the path.
 func mayReach(path string, info fs.FileInfo, uid uint32, bits fs.FileMode) bool {
 	const pass = 1
 	for dir := filepath.Dir(path); dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
@@ -201,5 +164,5 @@ func groupName(gid uint32) string {
 	return strconv.FormatUint(uint64(gid), 10)
 }
 
-// short makes one line of an error.
+// short returns an error as a single line.
 func short(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

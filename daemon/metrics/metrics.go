@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// The buckets of the histograms. A request takes 50 µs where Redis is near and is bounded by daemon.request_timeout, 2 s unless
-// configured; a flush goes to 30 s, the time-out of a statement.
+// The buckets of the histograms. A request takes 50 µs with a near Redis and at most daemon.request_timeout, by default 2 s;
+// a flush takes up to 30 s, the timeout of a statement.
 var (
 	requestBuckets = []float64{
 		.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10,
@@ -26,14 +26,14 @@ var (
 	batchBuckets = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
 )
 
-// codeOK stands among the error codes for a request that was done; methodUnknown for methods that there are not, whose names
-// come from outside and have no bound.
+// codeOK is the code of a request without an error. methodUnknown stands for all unknown methods, whose names come from
+// outside and have no bound.
 const (
 	codeOK        = "ok"
 	methodUnknown = "unknown"
 )
 
-// Metrics counts what one daemon does. It is safe for concurrent use.
+// Metrics counts the work of a daemon. All methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	methods  map[protocol.Method]*method
@@ -43,15 +43,16 @@ type Metrics struct {
 	flushing *prometheus.HistogramVec
 	locked   *prometheus.CounterVec
 	applied  *prometheus.HistogramVec
+	rounds   prometheus.Histogram
 }
 
-// method counts the requests of one method.
+// method counts the requests of a method.
 type method struct {
 	seconds prometheus.Observer
-	codes   map[protocol.Code]prometheus.Counter // fixed, so that reading needs no lock
+	codes   map[protocol.Code]prometheus.Counter // never changes, so reading needs no lock
 }
 
-// New makes the metrics of a daemon of that version.
+// New returns the metrics of a daemon of the given version.
 func New(version string) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), methods: make(map[protocol.Method]*method),
@@ -59,12 +60,17 @@ func New(version string) *Metrics {
 		flushing: histogram("flush_duration_seconds", "Time that MySQL took for the tickets of one flush round.", flushBuckets,
 			"site"),
 		locked: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "ticketd_flush_locked_total", Help: "Tickets left for a later round, as others hold their rows locked in MySQL.",
+			Name: "ticketd_flush_locked_total",
+			Help: "Tickets left for a later flush round, because other transactions hold locks on their rows in MySQL.",
 		}, []string{"site"}),
 		applied: histogram("apply_batch_changes", "Changes sent to Redis together.", batchBuckets, "site"),
 	}
+	m.rounds = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ticketd_loop_round_seconds", Buckets: requestBuckets,
+		Help: "Time of one round of the event loop, in which the small requests that are ready are answered together.",
+	})
 	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ticketd_requests_total", Help: "Requests by method and by the code of the answer, \"ok\" where there is no error.",
+		Name: "ticketd_requests_total", Help: "Requests by method and by the code of the answer, \"ok\" for no error.",
 	}, []string{"method", "code"})
 	seconds := histogram("request_duration_seconds", "Time from a request read to its answer ready.", requestBuckets, "method")
 	for _, name := range daemon.Methods() {
@@ -72,10 +78,10 @@ func New(version string) *Metrics {
 	}
 	m.unknown = newMethod(requests, seconds, methodUnknown)
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "ticketd_build_info", Help: "1; its label is the daemon's version.",
+		Name: "ticketd_build_info", Help: "Always 1; the label is the daemon's version.",
 		ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(requests, seconds, m.flushed, m.flushing, m.locked, m.applied, build,
+	m.registry.MustRegister(requests, seconds, m.rounds, m.flushed, m.flushing, m.locked, m.applied, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -85,7 +91,7 @@ func histogram(name, help string, buckets []float64, label string) *prometheus.H
 		[]string{label})
 }
 
-// newMethod makes the series of one method at once, so that they are there, with zero, before anything goes wrong.
+// newMethod makes all series of a method at once, so that a scrape shows zeros before the first failure.
 func newMethod(requests *prometheus.CounterVec, seconds *prometheus.HistogramVec, name string) *method {
 	m := &method{seconds: seconds.WithLabelValues(name), codes: make(map[protocol.Code]prometheus.Counter)}
 	for _, code := range append(protocol.Codes(), codeOK) {
@@ -97,7 +103,7 @@ func newMethod(requests *prometheus.CounterVec, seconds *prometheus.HistogramVec
 // HTTP answers a scrape.
 func (m *Metrics) HTTP() http.Handler { return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}) }
 
-// Handler counts what next answers.
+// Handler counts the requests that next answers.
 func (m *Metrics) Handler(next daemon.Handler) daemon.Handler {
 	if m == nil {
 		return next
@@ -110,7 +116,7 @@ type handler struct {
 	next    daemon.Handler
 }
 
-// Handle implements [daemon.Handler]. A request in which next panics counts as internal, as that is its answer.
+// Handle implements [daemon.Handler]. A request that makes next panic counts as internal, the code of its answer.
 func (h *handler) Handle(
 	ctx context.Context, peer daemon.Peer, req protocol.Request, progress func(done, total int64),
 ) (result protocol.Result, err error) {
@@ -128,7 +134,18 @@ func (h *handler) Handle(
 	return result, err
 }
 
-// answered returns the counter of a code; what is no code of the protocol is answered as it is, and counts as a fault.
+// Count implements [daemon.Meter]: it counts a request that the event loop has answered.
+func (m *Metrics) Count(of protocol.Method, err error, took time.Duration) {
+	if counts := m.methods[of]; counts != nil {
+		counts.seconds.Observe(took.Seconds())
+		counts.answered(codeOf(err)).Inc()
+	}
+}
+
+// Rounded observes one round of the event loop.
+func (m *Metrics) Rounded(_ int, took time.Duration) { m.rounds.Observe(took.Seconds()) }
+
+// answered returns the counter of a code. A code outside the protocol counts as internal.
 func (m *method) answered(code protocol.Code) prometheus.Counter {
 	if counter, known := m.codes[code]; known {
 		return counter
@@ -146,7 +163,7 @@ func codeOf(err error) protocol.Code {
 	return protocol.CodeInternal
 }
 
-// Sink counts what a site brings to MySQL through next.
+// Sink counts the flushes of a site through next to MySQL.
 func (m *Metrics) Sink(site string, next flush.Sink) flush.Sink {
 	if m == nil {
 		return next
@@ -177,7 +194,7 @@ func (s *sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result
 	return results, err
 }
 
-// Batches counts the changes of a site that are sent to Redis together; nil where nothing counts.
+// Batches returns the counter of the changes of a site that are sent to Redis together; nil on a nil receiver.
 func (m *Metrics) Batches(site string) func(changes int) {
 	if m == nil {
 		return nil

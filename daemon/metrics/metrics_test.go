@@ -18,7 +18,7 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// answers is a handler that answers what the method says.
+// answers is a handler whose answer depends on the method.
 type answers struct{}
 
 func (answers) Handle(
@@ -37,7 +37,7 @@ func (answers) Handle(
 }
 
 func ask(h daemon.Handler, m protocol.Method) {
-	defer func() { _ = recover() }() // what the connection does
+	defer func() { _ = recover() }() // the connection does the same
 	_, _ = h.Handle(context.Background(), daemon.Peer{}, protocol.Request{Method: m}, nil)
 }
 
@@ -66,9 +66,9 @@ func TestRequestsCountByMethodAndCode(t *testing.T) {
 		`ticketd_requests_total{code="ok",method="ping"} 2`,
 		`ticketd_requests_total{code="not_found",method="get"} 1`,
 		`ticketd_requests_total{code="internal",method="list"} 1`,
-		`ticketd_requests_total{code="internal",method="count"} 1`, // it panicked
+		`ticketd_requests_total{code="internal",method="count"} 1`, // the handler panicked
 		`ticketd_requests_total{code="ok",method="unknown"} 2`,     // names from outside have no bound
-		`ticketd_requests_total{code="overloaded",method="set"} 0`, // there before it happens
+		`ticketd_requests_total{code="overloaded",method="set"} 0`, // present before the first such answer
 		`ticketd_request_duration_seconds_count{method="ping"} 2`,
 		`ticketd_build_info{version="1.2.3"} 1`,
 		"\ngo_goroutines ", "\nprocess_resident_memory_bytes ",
@@ -115,7 +115,7 @@ func TestNoMetricsAreInNobodysWay(t *testing.T) {
 	none.Watch(Sources{})
 }
 
-// Profiles show what the process holds in memory: they are there only where somebody wants them.
+// Profiles show the process' memory, so the server offers them only on request.
 func TestProfilesAreOffUnlessWanted(t *testing.T) {
 	t.Parallel()
 	for wanted, status := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {
@@ -150,7 +150,7 @@ func TestProfilesAreOffUnlessWanted(t *testing.T) {
 	}
 }
 
-// A server that was never started gives its address back all the same.
+// A server that was never started releases its address.
 func TestStopBeforeStartClosesTheListener(t *testing.T) {
 	t.Parallel()
 	var config net.ListenConfig
@@ -166,7 +166,7 @@ func TestStopBeforeStartClosesTheListener(t *testing.T) {
 	}
 }
 
-// BenchmarkHandler shows what counting adds to a request, which takes 50 µs and more.
+// BenchmarkHandler measures the cost of counting per request; a request takes 50 µs and more.
 func BenchmarkHandler(b *testing.B) {
 	for name, h := range map[string]daemon.Handler{"counted": New("").Handler(answers{}), "alone": answers{}} {
 		b.Run(name, func(b *testing.B) {

@@ -15,7 +15,8 @@ import (
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
 
-// The bounds of the server. A profile is asked for with a duration, half a minute as a rule, which the last must let pass.
+// The bounds of the server. A request for a profile runs for the duration in the request, normally 30 s; writeTimeout must be
+// longer.
 const (
 	headerTimeout = 5 * time.Second
 	writeTimeout  = 2 * time.Minute
@@ -23,8 +24,8 @@ const (
 	maxHeader     = 16 << 10
 )
 
-// Server offers the metrics over HTTP, at /metrics, and profiles of the process below /debug/pprof/ where these are wanted.
-// Start and Stop are idempotent.
+// Server offers the metrics over HTTP at /metrics, and optionally profiles of the process below /debug/pprof/. Start and Stop
+// are idempotent.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -32,7 +33,7 @@ type Server struct {
 	loop     lifecycle.Loop
 }
 
-// NewServer makes a server that owns the listener from then on.
+// NewServer returns a server that owns the listener.
 func NewServer(m *Metrics, l net.Listener, profiles bool, log zerolog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.HTTP())
@@ -46,21 +47,21 @@ func NewServer(m *Metrics, l net.Listener, profiles bool, log zerolog.Logger) *S
 	return &Server{listener: l, log: log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: stdlog.New(log, "", 0), // what a client did wrong
+		ErrorLog: stdlog.New(log, "", 0), // mistakes of clients
 	}}
 }
 
-// Start begins to answer.
+// Start begins to serve and returns at once.
 func (s *Server) Start(ctx context.Context) {
 	s.loop.Start(ctx, func(ctx context.Context) {
-		defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // a scrape that is cut off is made again
+		defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // Prometheus repeats a scrape that is cut off
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error().Err(err).Msg("the metrics are offered no more; the next start of the daemon tries again")
+			s.log.Error().Err(err).Msg("the metrics endpoint has stopped; the next start of the daemon retries")
 		}
 	})
 }
 
-// Stop ends it, with the answers that are under way.
+// Stop closes the listener and all connections, without waiting for answers.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.loop.Stop(ctx, "metrics server")
 	if closing := s.listener.Close(); closing != nil && !errors.Is(closing, net.ErrClosed) { // never started

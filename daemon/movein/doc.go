@@ -1,6 +1,7 @@
-// Package movein takes over the tickets that another program keeps in Redis, one hash for each.
+// Package movein takes over tickets that another program keeps in Redis, a hash per ticket.
 //
-// A hash that has the name of one of the site's own keys is taken over where it lies, in one step. Any other is read, converted
-// and set through the daemon, and stays where it is. Running it again is safe at any time: what is ticketd's by then is passed
-// over, and a ticket that already exists with other values is refused, not overwritten, unless the caller asks for that.
+// A hash under the name of one of the site's own keys is taken over in place, in a single step. Any other hash is read,
+// converted and set through the daemon, and stays unchanged. Repeating the import is safe at any time: hashes that are
+// ticketd's already are skipped, and an existing ticket with other values is refused, not overwritten, unless the caller
+// permits overwriting.
 package movein

@@ -2,10 +2,12 @@ package movein
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -16,13 +18,13 @@ import (
 )
 
 const (
-	// page is how many hashes are read at a time, and how many tickets one request to the daemon carries at most.
+	// page is how many hashes are read at a time, and the most tickets of a request to the daemon.
 	page = 250
 	// maxBytes bounds the values of one request, well below [protocol.MaxPayload].
 	maxBytes = 1 << 20
 )
 
-// Tickets is what the daemon does for it.
+// Tickets is the daemon's client.
 type Tickets interface {
 	GetMany(ctx context.Context, ids []int64) (protocol.GetManyResult, error)
 	SetMany(ctx context.Context, tickets []protocol.TicketFields, requestID string) ([]protocol.SetOutcome, error)
@@ -30,32 +32,32 @@ type Tickets interface {
 
 // Owner takes over hashes under the site's own names.
 type Owner interface {
-	// Key is the name of a ticket's hash.
+	// Key returns the name of a ticket's hash.
 	Key(id ticket.ID) string
 	TakeOver(ctx context.Context, ids []ticket.ID) []error
 }
 
-// Options say what is taken over, and how.
+// Options say which hashes are taken over, and how.
 type Options struct {
-	// Source is the Redis database with the hashes; Prefix is what stands before the id in their names.
+	// Source is the Redis database with the hashes; Prefix stands before the id in their names.
 	Source goredis.UniversalClient
 	Prefix string
-	// Own takes over the hashes that are the site's own keys; nil where Source is another database.
+	// Own takes over hashes that are the site's own keys; nil if Source is another database.
 	Own Owner
-	// Definition is the tickets table's.
+	// Definition is the tickets table's definition.
 	Definition *table.Definition
 	Tickets    Tickets
 	// DryRun changes nothing.
 	DryRun bool
-	// Overwrite sets tickets that exist already with other values.
+	// Overwrite sets existing tickets that have other values.
 	Overwrite bool
-	// Refuse receives each field because of which a hash stays where it is.
+	// Refuse receives each field that keeps a hash from being taken over.
 	Refuse func(Refusal) error
 	// Progress receives the counts so far after each page.
 	Progress func(Summary)
 }
 
-// Refusal is why one hash was not taken over.
+// Refusal is why a hash was not taken over.
 type Refusal struct {
 	ID     ticket.ID `json:"id"`
 	Key    string    `json:"key"`
@@ -63,21 +65,21 @@ type Refusal struct {
 	Reason string    `json:"reason"`
 }
 
-// Summary counts hashes by what became of them.
+// Summary counts hashes by outcome.
 type Summary struct {
-	// Adopted where they lie; Set through the daemon.
+	// Adopted in place; Set through the daemon.
 	Adopted, Set int
-	// Unchanged exist in ticketd with the same values; Ours are ticketd's own.
+	// Unchanged hashes exist in ticketd with the same values; Ours are ticketd's own.
 	Unchanged, Ours int
 	Refused         int
-	// Highest is the highest id among those that are ticketd's now, and those that can be corrected and taken over later.
+	// Highest is the highest id of the tickets that ticketd has now, and of hashes that can be corrected and taken over later.
 	Highest ticket.ID
 }
 
-// Looked is how many hashes were looked at.
+// Looked returns how many hashes were examined.
 func (s *Summary) Looked() int { return s.Adopted + s.Set + s.Unchanged + s.Ours + s.Refused }
 
-// run is one import under way.
+// run is an import under way.
 type run struct {
 	Options
 
@@ -85,14 +87,14 @@ type run struct {
 	seen map[ticket.ID]bool // SCAN may return a key twice
 }
 
-// found is one hash that is to be taken over.
+// found is a hash to take over.
 type found struct {
 	id     ticket.ID
 	key    string
 	fields ticket.Fields
 }
 
-// Run takes over all hashes. What was taken over before an error stays taken over.
+// Run takes over all hashes. After an error, hashes taken over before stay taken over.
 func Run(ctx context.Context, o Options) (Summary, error) {
 	r := &run{Options: o, seen: make(map[ticket.ID]bool)}
 	err := scan(ctx, o.Source, o.Prefix, func(names []string) error {
@@ -107,7 +109,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	return r.sum, err
 }
 
-// scan calls f with the names of the keys, each master's once.
+// scan calls f with the names of the keys, once for each master.
 func scan(ctx context.Context, client goredis.UniversalClient, prefix string, f func([]string) error) error {
 	pattern := strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(prefix) + "*"
 	one := func(ctx context.Context, master goredis.Cmdable) error {
@@ -129,7 +131,7 @@ func scan(ctx context.Context, client goredis.UniversalClient, prefix string, f 
 	if !several {
 		return one(ctx, client)
 	}
-	var turn sync.Mutex // one master after the other
+	var turn sync.Mutex // f runs for a single master at a time
 	return cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
 		turn.Lock()
 		defer turn.Unlock()
@@ -137,7 +139,7 @@ func scan(ctx context.Context, client goredis.UniversalClient, prefix string, f 
 	})
 }
 
-// page takes over the hashes of some keys.
+// page takes over the hashes of the given keys.
 func (r *run) page(ctx context.Context, names []string) error {
 	hashes, err := r.read(ctx, names)
 	if err != nil {
@@ -167,13 +169,13 @@ func (r *run) page(ctx context.Context, names []string) error {
 	return r.send(ctx, others)
 }
 
-// read reads the hashes of tickets and makes tickets of them.
+// read reads hashes and converts them to tickets.
 func (r *run) read(ctx context.Context, names []string) ([]found, error) {
 	var all []found
 	for _, name := range names {
 		id, err := ticket.ParseID(strings.TrimPrefix(name, r.Prefix))
 		if err != nil || r.seen[id] {
-			continue // an index, a lock: no ticket
+			continue // not a ticket but an index or a lock
 		}
 		r.seen[id] = true
 		all = append(all, found{id: id, key: name})
@@ -205,13 +207,13 @@ func (r *run) read(ctx context.Context, names []string) ([]found, error) {
 	return taken, nil
 }
 
-// judge makes the fields of a hash, and says whether the table takes all of them.
+// judge converts the fields of a hash, and returns whether the table accepts all of them.
 func (r *run) judge(h *found, hash map[string]string, failed error) (good bool, err error) {
 	_, ours := hash["_rev"]
 	switch {
 	case failed != nil:
 		return false, r.refuse(h, "", "the key holds no hash")
-	case len(hash) == 0: // it went since the scan
+	case len(hash) == 0: // removed since the scan
 		return false, nil
 	case ours && r.Own != nil:
 		r.sum.Ours++
@@ -239,13 +241,13 @@ func (r *run) judge(h *found, hash map[string]string, failed error) (good bool, 
 	return true, nil
 }
 
-// refuse counts a hash that stays as it is.
+// refuse counts and reports a hash that stays unchanged.
 func (r *run) refuse(h *found, field, reason string) error {
 	r.sum.Refused++
 	return r.Refuse(Refusal{ID: h.id, Key: h.key, Field: field, Reason: reason})
 }
 
-// adopt takes over a hash where it lies.
+// adopt takes over a hash in place.
 func (r *run) adopt(ctx context.Context, h *found) error {
 	if !r.DryRun {
 		if err := r.Own.TakeOver(ctx, []ticket.ID{h.id})[0]; err != nil {
@@ -258,4 +260,128 @@ func (r *run) adopt(ctx context.Context, h *found) error {
 	r.sum.Adopted++
 	r.sum.Highest = max(r.sum.Highest, h.id)
 	return nil
+}
+
+// The pauses between tries while the daemon cannot take tickets; each pause doubles, about 25 s in total.
+const (
+	tries      = 8
+	firstPause = 200 * time.Millisecond
+)
+
+// send sets tickets through the daemon, except existing tickets with other values.
+func (r *run) send(ctx context.Context, hashes []found) error {
+	if len(hashes) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(hashes))
+	for i := range hashes {
+		ids[i] = int64(hashes[i].id)
+	}
+	var existing protocol.GetManyResult
+	err := again(ctx, func() (err error) {
+		existing, err = r.Tickets.GetMany(ctx, ids)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("asking the daemon for tickets: %w", err)
+	}
+	var sent []found
+	for i := range hashes {
+		h := &hashes[i]
+		differ := different(h, existing.Tickets[i])
+		switch {
+		case existing.Tickets[i] != nil && len(differ) == 0:
+			r.sum.Unchanged++
+			r.sum.Highest = max(r.sum.Highest, h.id)
+		case existing.Tickets[i] != nil && !r.Overwrite:
+			err = r.refuse(h, differ[0], "the ticket exists and differs in "+strings.Join(differ, ", ")+
+				"; --overwrite takes the hash's values")
+		default:
+			sent = append(sent, *h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return r.set(ctx, sent)
+}
+
+func (r *run) set(ctx context.Context, hashes []found) error {
+	if r.DryRun {
+		r.sum.Set += len(hashes)
+		return nil
+	}
+	if len(hashes) == 0 {
+		return nil
+	}
+	tickets := make([]protocol.TicketFields, len(hashes))
+	for i := range hashes {
+		tickets[i] = protocol.TicketFields{ID: int64(hashes[i].id), Fields: toWire(&hashes[i])}
+	}
+	var outcomes []protocol.SetOutcome
+	err := again(ctx, func() (err error) { // setting the same values again does no harm
+		outcomes, err = r.Tickets.SetMany(ctx, tickets, "")
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("sending tickets to the daemon: %w", err)
+	}
+	for i, outcome := range outcomes {
+		if outcome.Err != nil {
+			if err := r.refuse(&hashes[i], outcome.Err.Field, outcome.Err.Message); err != nil {
+				return err
+			}
+			continue
+		}
+		r.sum.Set++
+		r.sum.Highest = max(r.sum.Highest, hashes[i].id)
+	}
+	return nil
+}
+
+// again calls f until the daemon can answer.
+func again(ctx context.Context, f func() error) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		err := f()
+		var refused *protocol.Error
+		if err == nil || try == tries || !errors.As(err, &refused) || !refused.Retryable || refused.Closing {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+		pause *= 2
+	}
+}
+
+func toWire(h *found) []protocol.Field {
+	fields := make([]protocol.Field, len(h.fields))
+	for i, f := range h.fields {
+		fields[i] = protocol.Field{Name: f.Name, Value: protocol.Null}
+		if !f.Value.IsNull() {
+			fields[i].Value = protocol.Text(f.Value.Text())
+		}
+	}
+	return fields
+}
+
+// different returns the names of the fields in which the ticket differs.
+func different(h *found, t *protocol.Ticket) []string {
+	if t == nil {
+		return nil
+	}
+	var names []string
+	for _, f := range h.fields {
+		i := slices.IndexFunc(t.Fields, func(have protocol.Field) bool { return have.Name == f.Name })
+		if i < 0 && f.Value.IsNull() {
+			continue
+		}
+		if i < 0 || t.Fields[i].Value.IsNull() != f.Value.IsNull() || t.Fields[i].Value.Text() != f.Value.Text() {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }

@@ -1,16 +1,17 @@
-// Package moves remembers which creates of a site got another id than the one their clients received, as that belongs to another
-// ticket. A change that was acknowledged for the old id after such a create, and before the create got its new id, means the
-// create's ticket, wherever and however long it waits.
+// Package moves remembers which creates of a site got another id than their clients received, because that id belongs to
+// another ticket. A change for the old id, acknowledged after such a create and before the create got its new id, is a change
+// of the create's ticket, wherever and however long the change waits.
 //
-// # Who writes and who asks
+// # Who writes and who reads
 //
-// The spool and the journal before Redis give a create another id. Each has it remembered here, on disk, before it drops the
-// file or the journal's records that could tell of it. The spool asks for each change that it takes in; the status names them.
+// The spool and the journal before Redis give creates other ids. Each records the move here, on disk, before the spool
+// removes the file, or the journal drops the records, of the create. The spool looks up each change that it ingests; the
+// status lists the moves.
 //
 // # How long
 //
-// A move is kept for [KeptFor] after it was made, and longer while files of the site wait in the spool: what is put back there
-// later goes to the ticket that it names. [maxMoves] bounds their number.
+// A move is kept for [KeptFor], and longer while files of the site wait in the spool. A file put back into the spool later
+// goes to the ticket that the file names. [maxMoves] bounds the number of moves.
 package moves
 
 import (
@@ -31,27 +32,27 @@ import (
 )
 
 const (
-	// KeptFor is for how long a move is remembered.
+	// KeptFor is how long a move is remembered.
 	KeptFor = 30 * 24 * time.Hour
-	// maxMoves bounds the moves that are remembered of a site, about 250 bytes each; beyond it the oldest are forgotten.
+	// maxMoves bounds the remembered moves of a site, about 250 bytes each; beyond the bound the oldest are dropped.
 	maxMoves = 10_000
 )
 
-// Create names a create that was acknowledged under an id.
+// Create identifies a create that was acknowledged under an id.
 type Create struct {
 	ID ticket.ID `json:"id"`
-	// Request is its request id; it may be empty where the create came to a daemon.
+	// Request is the create's request id; a create on a connection may have none.
 	Request string `json:"request,omitempty"`
-	// Since is when it was acknowledged.
+	// Since is the time of the acknowledgement.
 	Since time.Time `json:"since"`
 }
 
-// is says that both are the same create under the same id.
+// is returns whether c and o are the same create under the same id.
 func (c *Create) is(o *Create) bool {
 	return c.ID == o.ID && c.Request == o.Request && c.Since.Equal(o.Since)
 }
 
-// follows says that both are the same create under different ids.
+// follows returns whether c and o are the same create under different ids.
 func (c *Create) follows(o *Create) bool {
 	return c.Request == o.Request && (c.Request != "" || c.Since.Equal(o.Since))
 }
@@ -60,43 +61,43 @@ func (c *Create) follows(o *Create) bool {
 type Move struct {
 	Create
 
-	// To is the id that it has now; zero as long as it is still to be made under another one.
+	// To is the new id; zero until the create is made under a new id.
 	To ticket.ID `json:"to,omitempty"`
-	// At is when it got that.
+	// At is when the create got the new id.
 	At time.Time `json:"at,omitzero"`
-	// Table is the identity of the table that the ids are of; empty where it has none.
+	// Table is the identity of the ids' table; empty for a table without an identity.
 	Table string `json:"table,omitempty"`
 }
 
-// record is a move that is remembered.
+// record is a remembered move.
 type record struct {
 	Move
 
-	stored bool // on disk as it is
+	stored bool // on disk in this state
 }
 
 // Options of a register.
 type Options struct {
-	// Path of the file; empty remembers nothing across restarts.
+	// Path of the file; empty keeps moves in memory only.
 	Path string
-	// Table is the identity of the site's table, and Owns says whether an identity is the table's; both optional.
+	// Table returns the identity of the site's table, and Owns whether an identity belongs to the table; both optional.
 	Table func() string
 	Owns  func(identity string) bool
 	Log   zerolog.Logger
 }
 
-// Register remembers the moves of one site. It is safe for concurrent use.
+// Register remembers the moves of a site. All methods are safe for concurrent use.
 type Register struct {
 	opts Options
 
 	mu      sync.Mutex
-	records []*record               // in the order in which they were heard of
-	byID    map[ticket.ID][]*record // those of creates that were acknowledged under the id, likewise
+	records []*record               // in order of arrival
+	byID    map[ticket.ID][]*record // by the id under which the create was acknowledged, in order of arrival
 	inUse   map[ticket.ID]int
 	torn    bool // the file may end within a line
 }
 
-// New makes a register that reads nothing.
+// New returns a register that reads no file.
 func New(opts Options) *Register {
 	if opts.Table == nil {
 		opts.Table = func() string { return "" }
@@ -107,7 +108,7 @@ func New(opts Options) *Register {
 	return &Register{opts: opts, byID: map[ticket.ID][]*record{}, inUse: map[ticket.ID]int{}}
 }
 
-// Open makes a register of what its file remembers.
+// Open returns a register with the moves in its file.
 func Open(opts Options) (*Register, error) {
 	r := New(opts)
 	if opts.Path == "" {
@@ -118,13 +119,13 @@ func Open(opts Options) (*Register, error) {
 		return r, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("which new tickets got another id cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot read which new tickets got another id: %w", err)
 	}
 	for line := range bytes.Lines(text) {
 		var m Move
-		if err := json.Unmarshal(line, &m); err != nil { // a crash, or a full disk, has cut it off: it was not acknowledged
+		if err := json.Unmarshal(line, &m); err != nil { // cut off by a crash or a full disk: never acknowledged
 			r.torn = true
-			opts.Log.Warn().Err(err).Str("file", opts.Path).Msg("a line cannot be read and is left out")
+			opts.Log.Warn().Err(err).Str("file", opts.Path).Msg("skipped an unreadable line")
 			continue
 		}
 		r.note(&m).stored = true
@@ -133,11 +134,11 @@ func Open(opts Options) (*Register, error) {
 	return r, nil
 }
 
-// Begin notes, before a create is made under another id than its client was told, that this is to be: if the daemon ends then,
-// its repetition is known for what it is.
+// Begin records the intention, before a create is made under another id than its client received: if the daemon ends
+// meanwhile, the next daemon recognizes the repetition of the create.
 func (r *Register) Begin(c Create) error { return r.Keep(Move{Create: c}) }
 
-// Find says whether a create gets, or has got, another id, as far as the disk knows; to is zero before that is known.
+// Find returns whether a create gets, or has got, another id, by the records on disk; to is zero until the new id is known.
 func (r *Register) Find(c Create) (to ticket.ID, begun bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,7 +153,7 @@ func (r *Register) Find(c Create) (to ticket.ID, begun bool) {
 	return 0, false
 }
 
-// Keep remembers a move. It may be repeated; an error says that it is remembered in memory alone.
+// Keep remembers a move. Keep may be repeated; after an error the move is in memory only.
 func (r *Register) Keep(m Move) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,14 +167,14 @@ func (r *Register) Keep(m Move) error {
 	}
 	if len(r.records) > maxMoves {
 		r.opts.Log.Error().Int("moves", len(r.records)).
-			Msg("too many new tickets got another id: changes in the spool of the first of them are not told from other tickets' any more")
+			Msg("too many new tickets got another id: changes in the spool for the oldest of them now go to the tickets with the old ids")
 		r.forget(func(at int, _ *record) bool { return at < maxMoves/10 })
 		return r.rewrite()
 	}
 	return r.store(kept)
 }
 
-// note takes a move up; one that is known keeps its time. The caller holds the lock, but in Open.
+// note adds a move; a known move keeps its time. The caller holds the lock, except in Open.
 func (r *Register) note(m *Move) *record {
 	for _, known := range r.byID[m.ID] {
 		isSame := known.is(&m.Create) || (m.To != 0 && known.To == m.To) // no id is given twice
@@ -223,7 +224,7 @@ func (r *Register) store(of *record) error {
 		err = errors.Join(err, file.Sync(), file.Close())
 	}
 	if r.torn = err != nil; r.torn {
-		return fmt.Errorf("that a new ticket got another id cannot be written down: %w", err)
+		return fmt.Errorf("cannot record that a new ticket got another id: %w", err)
 	}
 	of.stored = true
 	return nil
@@ -241,7 +242,7 @@ func (r *Register) rewrite() error {
 	}
 	if r.opts.Path != "" {
 		if err := site.Keep(r.opts.Path, text); err != nil {
-			return fmt.Errorf("which new tickets got another id cannot be written down: %w", err)
+			return fmt.Errorf("cannot record which new tickets got another id: %w", err)
 		}
 	}
 	r.torn = false
@@ -251,11 +252,11 @@ func (r *Register) rewrite() error {
 	return nil
 }
 
-// owns says whether a record is of the site's table.
+// owns returns whether a record belongs to the site's table.
 func (r *Register) owns(known *record) bool { return known.Table == "" || r.opts.Owns(known.Table) }
 
-// Use returns the ticket that a change means which was acknowledged for an id at a time, and keeps that ticket from getting
-// another id until done is called: the change is made meanwhile.
+// Use returns the ticket of a change that was acknowledged for an id at a time. Until the caller calls done, after making the
+// change, that ticket keeps its id.
 func (r *Register) Use(id ticket.ID, at time.Time) (now ticket.ID, done func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -270,10 +271,10 @@ func (r *Register) Use(id ticket.ID, at time.Time) (now ticket.ID, done func()) 
 	}
 }
 
-// find returns the ticket that a change means. The caller holds the lock.
+// find returns the ticket of a change. The caller holds the lock.
 func (r *Register) find(id ticket.ID, at time.Time) ticket.ID {
 	var newest *record
-	for _, known := range r.byID[id] { // of several creates under the id the last before the change is meant
+	for _, known := range r.byID[id] { // of several creates under the id, the last before the change counts
 		within := known.To != 0 && !at.Before(known.Since) && !at.After(known.At)
 		if within && (newest == nil || !known.Since.Before(newest.Since)) && r.owns(known) {
 			newest = known
@@ -285,7 +286,7 @@ func (r *Register) find(id ticket.ID, at time.Time) ticket.ID {
 	return r.now(newest)
 }
 
-// Targets returns the ids that creates under an id have got instead, as they are now.
+// Targets returns the present ids of the creates that were acknowledged under an id and moved.
 func (r *Register) Targets(id ticket.ID) (targets []ticket.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -297,10 +298,10 @@ func (r *Register) Targets(id ticket.ID) (targets []ticket.ID) {
 	return targets
 }
 
-// now is the id that a create has now, which may have got another one more than once. The caller holds the lock.
+// now returns a create's present id; a create may move more than once. The caller holds the lock.
 func (r *Register) now(of *record) ticket.ID {
 	to := of.To
-	for range r.records { // more often than that it goes round in a circle
+	for range r.records { // more steps would be a circle
 		next := slices.IndexFunc(r.byID[to], func(known *record) bool {
 			return known.To != 0 && known.follows(&of.Create) && r.owns(known)
 		})
@@ -312,10 +313,10 @@ func (r *Register) now(of *record) ticket.ID {
 	return to
 }
 
-var errInUse = errors.New("a change of it is being taken in from the spool")
+var errInUse = errors.New("a change of the ticket is being ingested from the spool")
 
-// Moving runs replace, which gives the ticket of an id another one, at a moment at which no change that was acknowledged for the
-// id is being made. It fails at once where one is.
+// Moving runs replace, which gives the ticket with an id another id, while no change acknowledged for the id is being made.
+// If such a change is in work, Moving fails at once.
 func (r *Register) Moving(id ticket.ID, replace func() error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -325,8 +326,8 @@ func (r *Register) Moving(id ticket.ID, replace func() error) error {
 	return replace()
 }
 
-// Settled says that no file of the site's that is older than a time waits in the spool: what is older than [KeptFor] then is
-// forgotten.
+// Settled reports that no file of the site older than a time waits in the spool. Moves that were then older than [KeptFor]
+// are dropped.
 func (r *Register) Settled(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -337,13 +338,12 @@ func (r *Register) Settled(at time.Time) {
 	}
 	r.forget(func(_ int, known *record) bool { return old(known) })
 	if err := r.rewrite(); err != nil {
-		r.opts.Log.Warn().Err(err).Msg("old moves stay on disk until the next is written")
+		r.opts.Log.Warn().Err(err).Msg("old moves stay on disk until the next write")
 		r.torn = true
 	}
 }
 
-// Since returns the moves that were made after a time, with the ids that the tickets have now, in the order in which they were
-// made.
+// Since returns the moves made after a time, with the tickets' present ids, in order of arrival.
 func (r *Register) Since(at time.Time) []Move {
 	r.mu.Lock()
 	defer r.mu.Unlock()

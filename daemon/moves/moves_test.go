@@ -16,10 +16,10 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// after is noon and so many seconds.
+// after returns the time so many seconds after noon.
 func after(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
 
-// move is of a create that was acknowledged after so many seconds, and got its other id after so many.
+// move is a create acknowledged after so many seconds, with its other id after so many.
 func move(from, to ticket.ID, request string, since, at int) Move {
 	return Move{Create: Create{ID: from, Request: request, Since: after(since)}, To: to, At: after(at)}
 }
@@ -43,7 +43,7 @@ func newBook(t *testing.T, all ...Move) *book {
 	return b
 }
 
-// open reads the file again, as a daemon that starts does.
+// open reads the file again, like a starting daemon.
 func (b *book) open(t *testing.T) {
 	t.Helper()
 	var err error
@@ -61,14 +61,14 @@ func (b *book) want(t *testing.T, id ticket.ID, at int, want ticket.ID) {
 	}
 }
 
-// A change means the ticket of the last create under its id that was acknowledged before it and got another id after it. This
-// does not depend on when the daemon ended.
+// A change belongs to the ticket of the last create under its id that was acknowledged before the change and moved after the
+// change, whenever the daemon ended.
 func TestUse(t *testing.T) {
 	t.Parallel()
 	b := newBook(t,
-		move(7, 1001, "first", 10, 100), move(7, 1002, "second", 50, 100), // the second client was told the same id
-		move(8, 1003, "", 10, 100), move(1003, 2001, "", 10, 200), // twice
-		move(9, 1004, "third", 10, 100), move(1004, 1005, "another", 90, 120), // a client counted up to an id that is in use
+		move(7, 1001, "first", 10, 100), move(7, 1002, "second", 50, 100), // the second client received the same id
+		move(8, 1003, "", 10, 100), move(1003, 2001, "", 10, 200), // moved twice
+		move(9, 1004, "third", 10, 100), move(1004, 1005, "another", 90, 120), // a client counted up to a used id
 	)
 	for range 2 {
 		b.want(t, 7, 9, 7)
@@ -87,7 +87,7 @@ func TestUse(t *testing.T) {
 	}
 }
 
-// A create is found by its id, its request and its time; that it is to get another id is known before that id is.
+// A create is found by its id, its request and its time. Begin is known before the new id.
 func TestFind(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
@@ -115,7 +115,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What is told again, as after a restart, is one move, of the time at which it was made.
+// A repeated report, as after a restart, is the same move, with its first time.
 func TestKeepAgain(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, move(7, 1001, "r", 10, 100), move(7, 1001, "r", 10, 200), move(7, 1001, "r", 90, 300))
@@ -128,7 +128,7 @@ func TestKeepAgain(t *testing.T) {
 	}
 }
 
-// A file that a crash or a full disk has cut off is read as far as it goes, and written on.
+// A file that a crash or a full disk has cut off is read up to the cut, and then extended.
 func TestTornFile(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]int{"within the line": 10, "before its end": 1} {
@@ -149,14 +149,14 @@ func TestTornFile(t *testing.T) {
 			b.open(t)
 			b.want(t, 7, 50, 1001)
 			b.want(t, 9, 50, 1003)
-			if n := strings.Count(b.log.String(), "cannot be read"); n > 1 {
+			if n := strings.Count(b.log.String(), "unreadable line"); n > 1 {
 				t.Errorf("the log says so %d times:\n%s", n, &b.log)
 			}
 		})
 	}
 }
 
-// What cannot be written is known as long as the daemon runs, is said, and is written when that is possible.
+// An unwritable move is known while the daemon runs, is reported, and is written when the disk permits.
 func TestUnwritable(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
@@ -180,7 +180,7 @@ func TestUnwritable(t *testing.T) {
 	b.want(t, 7, 50, 1001)
 }
 
-// A move is of the table whose ids it names.
+// A move belongs to the table of its ids.
 func TestMoveOfAnotherTable(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
@@ -201,7 +201,7 @@ func TestMoveOfAnotherTable(t *testing.T) {
 	}
 }
 
-// A ticket gets no other id while a change is made that was acknowledged for its id.
+// While a change acknowledged for a ticket's id is being made, the ticket keeps its id.
 func TestMovingWhileInUse(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, move(7, 1001, "r", 10, 100))
@@ -224,7 +224,7 @@ func TestMovingWhileInUse(t *testing.T) {
 	}
 }
 
-// What is old is forgotten when nothing waits in the spool.
+// Old moves are dropped when no file waits in the spool.
 func TestSettled(t *testing.T) {
 	t.Parallel()
 	b := newBook(t, move(7, 1001, "r", 10, 100), move(8, 1002, "s", 10, 200))
@@ -236,11 +236,11 @@ func TestSettled(t *testing.T) {
 	b.want(t, 8, 50, 1002)
 }
 
-// Beyond the bound the oldest are forgotten, which the log says.
+// Beyond the bound the oldest moves are dropped, and the log says so.
 func TestTooManyMoves(t *testing.T) {
 	t.Parallel()
 	b := newBook(t)
-	for i := range maxMoves { // as of a file, which is faster
+	for i := range maxMoves { // in memory, as if read from a file, for speed
 		m := move(ticket.ID(i+1), ticket.ID(1e6+i), "", 10, 100)
 		b.note(&m).stored = true
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// keysOf are where a configuration puts a site's keys.
+// keysOf returns the place of a site's keys in a configuration.
 func keysOf(t *testing.T, c *config.Config, site string) (place [2]any, owner string) {
 	t.Helper()
 	network, addr := c.Redis.Network()
@@ -25,8 +25,8 @@ func keysOf(t *testing.T, c *config.Config, site string) (place [2]any, owner st
 	return [2]any{c.Redis.DB, prefix}, client.HGet(t.Context(), prefix+"ticket:meta", "owner").Val()
 }
 
-// Several sites are set up with one Redis at the same time, before any daemon has written: each gets keys of its own. So do more
-// than there are databases.
+// Several sites are set up with the same Redis at the same time, before any daemon has written: each gets its own keys. The
+// same holds for more sites than databases.
 func TestInitsAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"databases 3"}})
@@ -56,8 +56,8 @@ func TestInitsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// Another host of the same site finds the keys that the first has, however many databases were taken meanwhile; so it does where
-// the first is of an earlier version.
+// Another host of the same site finds the keys of the first host, however many databases were taken meanwhile, even if an
+// earlier version set up the first host.
 func TestInitOnAnotherHost(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -99,7 +99,7 @@ func TestInitOnAnotherHost(t *testing.T) {
 	}
 }
 
-// A site is added to a configuration whose text stays as it is; names that are there are refused, and nothing is written then.
+// A site is added to a configuration, and the existing text stays. An existing name is refused, and then no file changes.
 func TestInitAddsASite(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -138,7 +138,7 @@ func TestInitAddsASite(t *testing.T) {
 	}
 }
 
-// Whatever --force replaces is kept.
+// --force keeps a copy of the replaced file.
 func TestInitKeepsWhatItReplaces(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -163,7 +163,7 @@ func TestInitKeepsWhatItReplaces(t *testing.T) {
 	}
 }
 
-// A table that is elsewhere than it says is not set up before somebody has said what it is.
+// A table that names another home is not set up before the operator has decided.
 func TestInitOnACopy(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

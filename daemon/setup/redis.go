@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,30 +15,31 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/wpconfig"
+	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// lookTimeout bounds the questions to one Redis.
+// lookTimeout bounds the queries to a Redis.
 const lookTimeout = time.Second
 
 // foundRedis is a Redis that answers.
 type foundRedis struct {
 	Addr, Password string
-	// Database and Prefix are where the site's keys are, once they are chosen.
+	// Database and Prefix are the chosen place of the site's keys.
 	Database int
 	Prefix   string
-	// Notes are what should be changed about it.
+	// Notes are recommended changes of this Redis.
 	Notes []string
 
-	info    map[string]string // what Redis says of itself
+	info    map[string]string // Redis' INFO
 	open    func(database int) *goredis.Client
-	trouble error // the last that was met
+	trouble error // the last error
 }
 
-// findRedis takes the Redis that was named, or the first that answers; nil is none.
+// findRedis returns the Redis in the options, or the first Redis that answers; nil if none does.
 func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedis, error) {
 	if o.Redis == "none" {
-		o.Say("Redis: none, as you asked; the journal keeps pending changes")
+		o.Say("Redis: none, as requested; the journal keeps pending changes")
 		return nil, nil //nolint:nilnil // none is an answer
 	}
 	cache := cacheAddr(&wp.Redis)
@@ -70,12 +72,12 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 		}
 		o.Say("Redis at %s is not used: %v", addr, err)
 	}
-	o.Say("Redis: none was found; the journal keeps pending changes, which is all that one host needs")
+	o.Say("Redis: none found; the journal keeps pending changes, which is enough for a single host")
 	return nil, nil //nolint:nilnil // none is an answer
 }
 
-// formerDatabase is the database of the same Redis in the configuration that is replaced: what waits in it would be left behind,
-// and other hosts that use it would be on their own.
+// formerDatabase returns the database of the same Redis in the configuration to replace: another database would leave pending
+// changes behind and separate this host from the site's other hosts.
 func formerDatabase(file, addr string) (database int, named bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -93,7 +95,7 @@ func formerDatabase(file, addr string) (database int, named bool) {
 	return former.Redis.DB, true
 }
 
-// cacheAddr is where an object cache has its Redis; empty where none is configured.
+// cacheAddr returns the address of an object cache's Redis; empty without an object cache.
 func cacheAddr(r *wpconfig.Redis) string {
 	switch {
 	case r.Path != "":
@@ -109,7 +111,7 @@ func cacheAddr(r *wpconfig.Redis) string {
 	}
 }
 
-// lookAt asks a Redis whether it is fit.
+// lookAt checks that a Redis is fit for ticketd.
 func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -131,15 +133,15 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	}
 	switch {
 	case info["role"] != "master":
-		return nil, fmt.Errorf("it is a %s, which takes no writes; name its master with --redis", info["role"])
+		return nil, fmt.Errorf("this Redis is a %s, which refuses writes; name its master with --redis", info["role"])
 	case strings.HasPrefix(info["maxmemory_policy"], "allkeys-"):
-		return nil, fmt.Errorf("its maxmemory-policy is %s, which throws away tickets that MySQL does not have yet; set volatile-lru",
+		return nil, fmt.Errorf("maxmemory-policy is %s, which evicts tickets that MySQL does not have yet; set volatile-lru",
 			info["maxmemory_policy"])
 	case info["cluster_enabled"] == "1":
-		return nil, errors.New("it is a node of a Redis Cluster; write the configuration by hand, see docs/configure.md")
+		return nil, errors.New("this Redis is a node of a Redis Cluster; write the configuration by hand, see docs/configure.md")
 	}
 	if err := link.Probe(ctx, client, false); err != nil {
-		return nil, fmt.Errorf("it is a Redis %s that refuses what ticketd needs (Redis %s or later, with all commands that scripts "+
+		return nil, fmt.Errorf("this Redis %s refuses a command that ticketd needs (Redis %s or later, with all commands that scripts "+
 			"write and read with): %w", info["redis_version"], link.Least, err)
 	}
 	notes, err := link.Inspect(ctx, client)
@@ -147,4 +149,85 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 		return nil, err
 	}
 	return &foundRedis{Addr: addr, Password: password, Notes: notes, info: info, open: open}, nil
+}
+
+// owner is the table that the keys must belong to: by its identity, or, without an identity yet, by its name.
+type owner struct{ identity, name string }
+
+func (o owner) is(of string) bool { return of != "" && (of == o.identity || of == o.name) }
+
+// databases is Redis' default number of databases; a Redis with fewer refuses the higher numbers.
+const databases = 16
+
+// choose picks the database and the prefix of the site's keys, in this order: keys that belong to this table already, from
+// another host of the site or an earlier run; an empty database, because cache plugins empty their own; a prefix of the site
+// in database 0. choose marks the place in Redis at once, so that a concurrent setup does not pick the same place.
+func (f *foundRedis) choose(ctx context.Context, o *Options, own owner, cache string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
+	defer cancel()
+	named := o.Site + ":"
+	if former, there := formerDatabase(o.Config, f.Addr); there && f.take(ctx, former, "", own) {
+		return nil
+	}
+	if f.find(ctx, own, "", named) {
+		return nil
+	}
+	for n := 1; n < databases; n++ {
+		if name := strconv.Itoa(n); f.info["db"+name] == "" && name != cache && f.take(ctx, n, "", own) {
+			return nil
+		}
+	}
+	if f.take(ctx, 0, "", own) || f.take(ctx, 0, named, own) {
+		return nil
+	}
+	return errors.Join(f.trouble, fmt.Errorf("the Redis at %s has no free place for the site's keys: raise databases in redis.conf "+
+		"or name another Redis with --redis", f.Addr))
+}
+
+// find searches for keys that belong to the table already: first under the likely prefixes, then under all prefixes, because
+// another host's configuration may use another name for the site.
+func (f *foundRedis) find(ctx context.Context, own owner, prefixes ...string) bool {
+	for n := range databases {
+		if f.findIn(ctx, n, own, prefixes) {
+			return true
+		}
+	}
+	for n := range databases {
+		if f.info["db"+strconv.Itoa(n)] == "" {
+			continue
+		}
+		client := f.open(n)
+		others, err := redis.Prefixes(ctx, client)
+		_ = client.Close()
+		if err == nil && f.findIn(ctx, n, own, others) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *foundRedis) findIn(ctx context.Context, database int, own owner, prefixes []string) bool {
+	client := f.open(database)
+	defer func() { _ = client.Close() }()
+	for _, prefix := range prefixes {
+		of, err := redis.NewKeys(client, prefix, false).Owner(ctx)
+		if err == nil && own.is(of) {
+			f.Database, f.Prefix = database, prefix
+			return true
+		}
+	}
+	return false
+}
+
+// take marks keys for the table, unless the keys belong to another table.
+func (f *foundRedis) take(ctx context.Context, database int, prefix string, own owner) bool {
+	client := f.open(database)
+	defer func() { _ = client.Close() }()
+	of, err := redis.NewKeys(client, prefix, false).Reserve(ctx, own.identity)
+	if err != nil {
+		f.trouble = err
+		return false
+	}
+	f.Database, f.Prefix = database, prefix
+	return own.is(of)
 }

@@ -3,55 +3,59 @@ package setup
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
+	"text/template"
 
 	"github.com/pelletier/go-toml/v2"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
-	"github.com/ticketd/ticketd/internal/wpconfig"
+	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // Options of [Run].
 type Options struct {
-	// WordPress is its folder, or the path of its wp-config.php.
+	// WordPress is the folder of a WordPress, or the path of its wp-config.php.
 	WordPress string
-	// Config is the path of the file to write; one that is there and sets anything is replaced only with Force.
+	// Config is the path of the file to write. An existing file with any key is replaced only with Force.
 	Config string
 	Force  bool
-	// Redis is an address as redis.addr takes it, "none" for the journal alone, or empty for looking for one.
+	// Redis is an address in the form of redis.addr, "none" for the journal alone, or empty to search for a Redis.
 	Redis string
 	// Table is the tickets table; empty is {prefix}support_tickets.
 	Table string
-	// Adopt uses a table that is there and that ticketd did not make.
+	// Adopt uses an existing table that ticketd did not make.
 	Adopt bool
-	// NoMigrate leaves the database as it is; it is connected to all the same.
+	// NoMigrate leaves the database unchanged; Run connects to the database in any case.
 	NoMigrate bool
-	// Site is the site's name in the configuration; empty for main. Add adds it to a configuration that is there.
+	// Site is the site's name in the configuration; empty stands for main. Add adds the site to an existing configuration.
 	Site string
 	Add  bool
-	// Moved and Copy say what a table is that is elsewhere than it says: it has moved here, or it is a copy.
+	// Moved and Copy decide about a table that names another server as its home: the table has moved here, or is a copy.
 	Moved, Copy bool
-	// Set are further keys, as --set takes them, for the check alone.
+	// Set has further keys, in the form of --set, for the check alone.
 	Set []string
-	// Say is told, for people, what was found and done.
+	// Say receives messages for people: findings and actions.
 	Say func(format string, args ...any)
-	// Places are where servers are looked for; zero for the usual ones.
+	// Places are where Run looks for servers; zero for the usual places.
 	Places Places
 
-	keep bool // what is replaced is kept
+	keep bool // keep a copy of a replaced file
 }
 
-// Places are where servers are looked for.
+// Places are where Run looks for servers.
 type Places struct {
 	MySQLSockets []string
-	// Redis are addresses as redis.addr takes them.
+	// Redis has addresses in the form of redis.addr.
 	Redis []string
 }
 
@@ -66,13 +70,10 @@ var usual = Places{
 	},
 }
 
-// webUsers are the users under which distributions run PHP-FPM.
-var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
-
-// defaultSite is the name of the site in the configuration, unless the options name another.
+// defaultSite is the default of Options.Site.
 const defaultSite = "main"
 
-// Run looks, checks, and writes the configuration.
+// Run searches, checks, and writes the configuration.
 func Run(ctx context.Context, o Options) error {
 	if o.Places.MySQLSockets == nil && o.Places.Redis == nil {
 		o.Places = usual
@@ -89,7 +90,7 @@ func Run(ctx context.Context, o Options) error {
 	return o.begin(ctx)
 }
 
-// begin writes a configuration of one site.
+// begin writes a new configuration with a single site.
 func (o *Options) begin(ctx context.Context) error {
 	o.keep = true
 	if _, err := os.Lstat(o.Config); err == nil && !o.Force {
@@ -127,7 +128,7 @@ func (o *Options) begin(ctx context.Context) error {
 	return o.write(text, o.check)
 }
 
-// lock keeps other runs for a configuration in the folder away until this one is over.
+// lock keeps other runs out of the folder's configurations until unlock.
 func lock(dir string) (unlock func(), err error) {
 	folder, err := os.Open(dir)
 	if err != nil {
@@ -136,35 +137,14 @@ func lock(dir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(err, folder.Close())
 	}
-	return func() { _ = folder.Close() }, nil // which gives it back
-}
-
-// draft is what is known of the site before init has looked for a Redis.
-func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
-	path, wp, err := readWordPress(o.WordPress)
-	if err != nil {
-		return nil, nil, err
-	}
-	o.Say("%s: database %s, table prefix %s", path, wp.Name, wp.Prefix)
-	dsn, err := dsnOf(wp, o.Places.MySQLSockets)
-	if err != nil {
-		return nil, nil, err
-	}
-	tickets, err := o.adopt(ctx, dsn, wp.Prefix)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &draft{
-		Site: o.Site, Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, User: webUser(), Group: webGroup(),
-		Tickets: tickets,
-	}, wp, nil
+	return func() { _ = folder.Close() }, nil // closing releases the lock
 }
 
 func existsError(path string) error {
-	return fmt.Errorf("%s is there already and is left as it is; --force replaces it", path)
+	return fmt.Errorf("%s exists and stays unchanged; --force replaces the file", path)
 }
 
-// setsNothing says that a file has nothing but comments, as the one that packages bring along.
+// setsNothing returns whether a file has only comments, like the file in the packages.
 func setsNothing(path string) bool {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -174,41 +154,13 @@ func setsNothing(path string) bool {
 	return toml.Unmarshal(text, &keys) == nil && len(keys) == 0
 }
 
-// readWordPress finds the wp-config.php, where WordPress does: in its folder, or one above unless another WordPress is there.
-func readWordPress(path string) (string, *wpconfig.Config, error) {
-	path = wpConfig(path)
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return "", nil, fmt.Errorf("--wp: %w; name WordPress' folder or its wp-config.php", err)
-	}
-	c, err := wpconfig.Parse(src, os.LookupEnv)
-	if err != nil {
-		return "", nil, fmt.Errorf("%s:\n%w", path, err)
-	}
-	return path, c, nil
-}
-
-// wpConfig is the wp-config.php of a folder, or the path itself where it is none.
-func wpConfig(path string) string {
-	const name = "wp-config.php"
-	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return path
-	}
-	inside, above := filepath.Join(path, name), filepath.Dir(filepath.Clean(path))
-	if !there(inside) && !there(filepath.Join(above, "wp-settings.php")) && there(filepath.Join(above, name)) {
-		return filepath.Join(above, name)
-	}
-	return inside
-}
-
-// check reads the new file as the daemon will.
+// check loads the new file in the daemon's way.
 func (o *Options) check(file string) error {
 	_, err := config.Load(file, os.Environ(), o.Set)
 	return err
 }
 
-// table connects to the database, makes the table, and returns whose keys in Redis are the site's.
+// table connects to the database, makes the table, and returns the owner of the site's keys in Redis.
 func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 	db, err := boot.OpenDatabase(s)
 	if err != nil {
@@ -216,14 +168,14 @@ func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 	}
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(ctx); err != nil {
-		return owner{}, fmt.Errorf("the database that wp-config.php names cannot be used: %w", err)
+		return owner{}, fmt.Errorf("cannot use the database in wp-config.php: %w", err)
 	}
 	identity, err := o.decided(ctx, db)
 	if err != nil {
 		return owner{}, err
 	}
 	if o.NoMigrate {
-		o.Say("MySQL answers; the table is left to 'ticketd migrate'")
+		o.Say("MySQL answers; 'ticketd migrate' makes the table")
 		return owner{identity: cmp.Or(identity.ID, db.Name()), name: db.Name()}, nil
 	}
 	statements, err := db.Migrate(ctx, mysql.MigrateOptions{})
@@ -233,11 +185,12 @@ func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 	if identity, err = db.ReadIdentity(ctx); err != nil {
 		return owner{}, err
 	}
-	o.Say("MySQL answers; %s is ready (%d statements were run)", db.Name(), len(statements))
+	o.Say("MySQL answers; %s is ready (%d statements run)", db.Name(), len(statements))
 	return owner{identity: identity.ID, name: db.Name()}, nil
 }
 
-// decided reads the table's identity, and changes it as was asked for where the table is elsewhere than it says.
+// decided reads the table's identity. For a table that names another home, decided changes the identity as the options
+// decide.
 func (o *Options) decided(ctx context.Context, db *mysql.DB) (mysql.Identity, error) {
 	identity, err := db.ReadIdentity(ctx)
 	switch {
@@ -248,24 +201,180 @@ func (o *Options) decided(ctx context.Context, db *mysql.DB) (mysql.Identity, er
 	case o.Copy:
 		return db.RenewIdentity(ctx)
 	default:
-		return identity, fmt.Errorf("%s belongs to the %s, and this is the %s: say --moved where that server was replaced, renamed or "+
-			"restored here, or --copy where this is a clone of the site", db.Name(), identity.Home, identity.Here)
+		return identity, fmt.Errorf("%s belongs to the %s, and this is the %s: use --moved if that server was replaced, renamed or "+
+			"restored here, or --copy if this is a clone of the site", db.Name(), identity.Home, identity.Here)
 	}
 }
 
-// webUser is the user of PHP-FPM on this machine, as far as names tell.
-func webUser() string {
-	at := slices.IndexFunc(webUsers, func(name string) bool { _, err := config.UserID(name); return err == nil })
-	if at < 0 {
-		return ""
-	}
-	return webUsers[at]
+//go:embed ticketd.toml.tmpl
+var page string
+
+// line writes key = value in TOML, whatever characters the value has.
+func line(key string, value any) (string, error) {
+	text, err := toml.Marshal(map[string]any{key: value})
+	return strings.TrimRight(string(text), "\n"), err
 }
 
-func webGroup() string {
-	at := slices.IndexFunc(webUsers, func(name string) bool { _, err := config.GroupID(name); return err == nil })
-	if at < 0 {
-		return ""
+var pageTemplate = template.Must(template.New("ticketd.toml").Funcs(template.FuncMap{"line": line}).Parse(page))
+
+func render(d *draft) (string, error) {
+	var b strings.Builder
+	if err := pageTemplate.Execute(&b, d); err != nil {
+		return "", err
 	}
-	return webUsers[at]
+	err := sectionTemplate.Execute(&b, d)
+	return b.String(), err
+}
+
+//go:embed site.toml.tmpl
+var section string
+
+var sectionTemplate = template.Must(template.New("site.toml").Funcs(template.FuncMap{"line": line}).Parse(section))
+
+// add adds a site to the configuration and keeps the existing text, comments included.
+func (o *Options) add(ctx context.Context) error {
+	text, err := os.ReadFile(o.Config)
+	if err != nil {
+		return fmt.Errorf("--add: %w; without --add, init writes a new configuration", err)
+	}
+	before, err := config.Load(o.Config, os.Environ(), o.Set)
+	if err != nil {
+		return fmt.Errorf("--add: cannot use the existing configuration: %w", err)
+	}
+	if _, there := before.Sites[o.Site]; there {
+		return fmt.Errorf("--add: %s has a site %s already: choose another name", o.Config, o.Site)
+	}
+	d, _, err := o.draft(ctx)
+	if err != nil {
+		return err
+	}
+	const tentative = "ticketd-init:" // lets try check the rest before a prefix is chosen and marked in Redis
+	d.KeyPrefix = tentative
+	c, err := o.try(joined(text, d))
+	if err != nil {
+		return err
+	}
+	own, err := o.table(ctx, c.Sites[o.Site])
+	if err != nil {
+		return err
+	}
+	if d.KeyPrefix = ""; c.HasRedis() {
+		if d.KeyPrefix, err = o.prefixIn(ctx, c, own); err != nil {
+			return err
+		}
+		o.Say("Redis: the other sites' Redis, keys %sticket:*", d.KeyPrefix)
+	}
+	whole, err := joined(text, d)
+	if err != nil {
+		return err
+	}
+	o.Force, o.keep = true, false // the new file contains the old text
+	return o.write(whole, o.check)
+}
+
+// prefixIn chooses a prefix in the configuration's Redis.
+func (o *Options) prefixIn(ctx context.Context, c *config.Config, own owner) (string, error) {
+	client, err := boot.OpenRedis(c)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = client.Close() }()
+	if err := notElsewhere(ctx, c, own); err != nil {
+		return "", err
+	}
+	var taken []string
+	for name, s := range c.Sites {
+		if name != o.Site {
+			taken = append(taken, s.KeyPrefix)
+		}
+	}
+	prefix, err := choosePrefix(ctx, client, len(c.Redis.Cluster) > 0, o.Site, own, taken)
+	if err != nil {
+		return "", errors.Join(errors.New("cannot use the configuration's Redis for another site"), err)
+	}
+	return prefix, nil
+}
+
+// choosePrefix picks the key prefix of an added site, and marks the prefix in Redis.
+func choosePrefix(
+	ctx context.Context, client goredis.UniversalClient, cluster bool, site string, own owner, taken []string,
+) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*lookTimeout)
+	defer cancel()
+	likely := []string{"", site + ":"}
+	if !cluster {
+		others, err := redis.Prefixes(ctx, client)
+		if err != nil {
+			return "", err
+		}
+		likely = append(likely, others...)
+	}
+	for _, prefix := range likely {
+		if of, err := redis.NewKeys(client, prefix, cluster).Owner(ctx); err == nil && own.is(of) && !slices.Contains(taken, prefix) {
+			return prefix, nil
+		}
+	}
+	for _, prefix := range []string{site + ":", site + "-" + own.identity[:min(len(own.identity), 6)] + ":"} {
+		if slices.Contains(taken, prefix) {
+			continue
+		}
+		of, err := redis.NewKeys(client, prefix, cluster).Reserve(ctx, own.identity)
+		if err != nil {
+			return "", err
+		}
+		if own.is(of) {
+			return prefix, nil
+		}
+	}
+	return "", fmt.Errorf("the keys %s:* in Redis belong to another table: choose another name for the site", site)
+}
+
+// notElsewhere refuses if the table's keys are in another database of the same Redis: two hosts of the site, or the former
+// and this configuration, would not see each other's changes.
+func notElsewhere(ctx context.Context, c *config.Config, own owner) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for n := 0; n < databases && len(c.Redis.Cluster) == 0; n++ {
+		if n == c.Redis.DB {
+			continue
+		}
+		other := *c
+		other.Redis.DB = n
+		prefix, there, err := placeOf(ctx, &other, own)
+		if err != nil {
+			break // fewer databases, or no right to look: the site's own database is checked separately
+		}
+		if there {
+			return fmt.Errorf("the table's keys are in database %d of this Redis already (%sticket:*), and this configuration uses %d: "+
+				"all daemons of a table must use the same keys. To give up the old keys, run 'ticketd flush' on their daemon, stop "+
+				"the daemon, remove the keys (redis-cli -n %[1]d --scan --pattern '%[2]sticket:*' | xargs redis-cli -n %[1]d UNLINK) "+
+				"and try again",
+				n, prefix, c.Redis.DB)
+		}
+	}
+	return nil
+}
+
+// placeOf finds the prefix of the table's keys in the configuration's database of Redis.
+func placeOf(ctx context.Context, c *config.Config, own owner) (prefix string, there bool, err error) {
+	client, err := boot.OpenRedis(c)
+	if err != nil {
+		return "", false, err
+	}
+	defer func() { _ = client.Close() }()
+	prefixes, err := redis.Prefixes(ctx, client)
+	for _, prefix := range prefixes {
+		if of, err := redis.NewKeys(client, prefix, false).Owner(ctx); err == nil && own.is(of) {
+			return prefix, true, nil
+		}
+	}
+	return "", false, err
+}
+
+// joined returns the text, followed by the site's section.
+func joined(text []byte, d *draft) (string, error) {
+	var b strings.Builder
+	b.WriteString(strings.TrimRight(string(text), "\n") + "\n\n")
+	err := sectionTemplate.Execute(&b, d)
+	return b.String(), err
 }

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// site is a folder with a wp-config.php for the shared database, and what init is told about it.
+// site is a folder with a wp-config.php for the shared database, and the options of init.
 type site struct {
 	Options
 	wp       string // the text of wp-config.php
@@ -43,7 +43,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// run runs init with the wp-config.php as it is by now.
+// run runs init with the present wp-config.php.
 func (s *site) run(ctx context.Context, t *testing.T) (*config.Config, error) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(s.WordPress, "wp-config.php"), []byte(s.wp), 0o600); err != nil {
@@ -112,7 +112,7 @@ func TestInitWithoutRedisLeavesTheJournal(t *testing.T) {
 	}
 }
 
-// Whatever fails, the folder is as it was before.
+// After any failure the folder is unchanged.
 func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 	t.Parallel()
 	replica := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
@@ -123,12 +123,12 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 		want   string
 	}{
 		"a computed password": {func(s *site) { s.wp = strings.Replace(s.wp, "''", "f()", 1) }, "DB_PASSWORD is computed"},
-		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot be used"},
+		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot use the database"},
 		"no socket":           {func(s *site) { s.Places.MySQLSockets = []string{"/no/such.sock"} }, "localhost:/path/to.sock"},
 		"a named Redis away":  {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
-		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which takes no writes"},
+		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which refuses writes"},
 		"an evicting Redis":   {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
-		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "refuses what ticketd needs (Redis 6.2"},
+		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "a command that ticketd needs (Redis 6.2"},
 		"a prefix":            {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
 		"no WordPress":        {func(s *site) { s.WordPress += "/none" }, "--wp"},
 	} {
@@ -154,7 +154,7 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 	}
 }
 
-// Set up again, a site keeps the database that holds its tickets: it is no longer a free one.
+// A second set-up keeps the site's database with its tickets, which is no longer free.
 func TestInitAgainKeepsTheDatabase(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -185,7 +185,7 @@ func TestInitReplacesOnlyWithForce(t *testing.T) {
 	if _, err := s.run(t.Context(), t); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("error %v", err)
 	}
-	// One that appears while init looks around counts, too.
+	// A file that appears during init counts, too.
 	if err := s.write("yours", func(string) error { return nil }); err == nil || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("error %v", err)
 	}
@@ -196,7 +196,7 @@ func TestInitReplacesOnlyWithForce(t *testing.T) {
 	if _, err := s.run(t.Context(), t); err != nil {
 		t.Error(err)
 	}
-	// What has nothing but comments is nobody's.
+	// A file with only comments may be replaced.
 	if err := os.WriteFile(s.Config, []byte("# a package's\n#[daemon]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestInitReplacesOnlyWithForce(t *testing.T) {
 	}
 }
 
-// A wp-config.php may lie one folder above WordPress, but not where that is another WordPress'.
+// A wp-config.php may lie in the folder above WordPress, unless that folder is another WordPress.
 func TestConfigOneFolderAbove(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

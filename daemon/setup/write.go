@@ -11,13 +11,13 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// fileMode lets the daemon's group read the file, which holds passwords, and nobody else.
+// fileMode permits only the daemon's group to read the file, which holds passwords.
 const fileMode = 0o640
 
-// daemonGroup is the group that the packages make for the daemon.
+// daemonGroup is the daemon's group in the packages.
 const daemonGroup = "ticketd"
 
-// try writes the text beside the configuration's place and reads it as the daemon will. Nothing is left of it.
+// try loads the text in the daemon's way, from a temporary file beside the configuration.
 func (o *Options) try(text string, rendered error) (*config.Config, error) {
 	if rendered != nil {
 		return nil, rendered
@@ -34,8 +34,7 @@ func (o *Options) try(text string, rendered error) (*config.Config, error) {
 	return config.Load(file.Name(), os.Environ(), o.Set)
 }
 
-// keepFormer keeps the configuration that is replaced under a name with the time in it, as readable as it was and no more than a
-// new one.
+// keepFormer keeps a copy of the replaced configuration, with the time in its name and at most the mode of a new file.
 func (o *Options) keepFormer() error {
 	info, err := os.Stat(o.Config)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,20 +47,20 @@ func (o *Options) keepFormer() error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("keeping the configuration that is replaced: %w", err)
+		return fmt.Errorf("keeping a copy of the former configuration: %w", err)
 	}
-	o.Say("the configuration that was there is kept as %s", kept)
+	o.Say("a copy of the former configuration is %s", kept)
 	return nil
 }
 
-// write puts the text where the configuration belongs, whole or not at all, after check has looked at it beside that place.
+// write puts the text into place, whole or not at all, after check has accepted a temporary file beside that place.
 func (o *Options) write(text string, check func(file string) error) error {
 	dir := filepath.Dir(o.Config)
 	file, err := os.CreateTemp(dir, ".ticketd-init-*.toml") // readable for the owner alone
 	if err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
-	defer func() { _ = os.Remove(file.Name()) }() // gone already where all went well
+	defer func() { _ = os.Remove(file.Name()) }() // renamed or linked on success
 	_, err = file.WriteString(text)
 	err = errors.Join(err, o.open(file), file.Sync(), file.Close())
 	if err != nil {
@@ -78,7 +77,7 @@ func (o *Options) write(text string, check func(file string) error) error {
 	if o.Force {
 		err = os.Rename(file.Name(), o.Config)
 	} else {
-		err = os.Link(file.Name(), o.Config) // which replaces nothing, unlike a rename
+		err = os.Link(file.Name(), o.Config) // unlike Rename, Link never replaces a file
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return existsError(o.Config)
@@ -90,7 +89,7 @@ func (o *Options) write(text string, check func(file string) error) error {
 	return nil
 }
 
-// open gives the file to the daemon's group, where there is one and this user may.
+// open gives the file to the daemon's group, if the group exists and this user is root.
 func (o *Options) open(file *os.File) error {
 	gid, err := config.GroupID(daemonGroup)
 	if err == nil && os.Geteuid() == 0 {
@@ -98,7 +97,7 @@ func (o *Options) open(file *os.File) error {
 			return err
 		}
 	} else {
-		o.Say("note: there is no group %s, or you may not give files to it: make %s readable for the daemon's user", daemonGroup,
+		o.Say("note: no group %s, or no right to give files to the group: make %s readable for the daemon's user", daemonGroup,
 			o.Config)
 	}
 	return file.Chmod(fileMode)

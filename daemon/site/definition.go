@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -131,4 +132,14 @@ func Keep(path string, text []byte) error {
 		return err
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// known returns the table's definition, or that it is not known yet.
+func (s *Site) known() (*table.Definition, error) {
+	if d := s.Database.Definition(); d != nil {
+		return d, nil
+	}
+	return nil, protocol.Errorf(protocol.CodeUnavailable,
+		"the definition of the tickets table has not been read yet: MySQL does not answer, or the table is missing "+
+			"(run 'ticketd migrate')")
 }

@@ -203,6 +203,13 @@ type away struct {
 	gone bool
 }
 
+func (a *away) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	if a.gone {
+		return nil, fmt.Errorf("redis evalsha: %w", store.ErrUnavailable)
+	}
+	return a.Store.Apply(ctx, mutations)
+}
+
 func (a *away) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	if a.gone {
 		return nil, fmt.Errorf("redis scan: %w", store.ErrUnavailable)

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -45,7 +46,12 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 	if err != nil {
 		return protocol.GetManyResult{}, answer(err)
 	}
-	result := protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(records))}
+	return *manyOf(d, records), nil
+}
+
+// manyOf makes a reply of records: nil stands for a ticket that does not exist.
+func manyOf(d *table.Definition, records []store.Record) *protocol.GetManyResult {
+	result := &protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(records))}
 	for i := range records {
 		r := &records[i]
 		result.Stale = result.Stale || r.Behind
@@ -53,7 +59,7 @@ func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol
 			result.Tickets[i] = toWire(d, r)
 		}
 	}
-	return result, nil
+	return result
 }
 
 // fitting is shown for tickets that must fit one reply.
@@ -277,4 +283,146 @@ func defaults(d *table.Definition, record *store.Record) error {
 	}
 	record.Fields, record.Full = fields, true
 	return nil
+}
+
+// lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done
+// without it.
+func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, error) {
+	ctx, cancel := half(ctx)
+	defer cancel()
+	return s.lookUp(ctx, id)
+}
+
+// wholeInHalf is whole in half of the time that is left: a MySQL that hangs must not make an answer that comes too late.
+func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	ctx, cancel := half(ctx)
+	defer cancel()
+	return s.whole(ctx, d, ids)
+}
+
+// half is ctx with half of the time that is left.
+func half(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, bounded := ctx.Deadline(); bounded {
+		return context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	return context.WithCancel(ctx)
+}
+
+// rowTimeout bounds the look at both places for one ticket.
+const rowTimeout = 2 * time.Second
+
+// fetchOne reads a ticket that the store does not hold whole, of which record is what the reader saw there, and before is as for
+// [missing.add]. However many readers ask for it at once, MySQL is asked once: the store is looked at again first, so that a
+// reader who comes when the row has just been put there does not ask for another. A reader who saw the ticket at another
+// revision, or comes after another write, asks anew: the row that is on its way may lack what the store has forgotten since.
+func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.Record, before uint64) ([]store.Record, error) {
+	id := record.ID
+	result := s.reads.DoChan(fmt.Sprintf("%d at %d after %d", id, record.Revision, before), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
+		defer cancel()
+		before := s.missing.before(id)
+		held, err := s.Store.Get(ctx, []ticket.ID{id})
+		switch {
+		case err != nil:
+			return nil, err
+		case settled(d, &held[0]):
+			return held, nil
+		case !held[0].Held() && !held[0].Behind && s.missing.has(id):
+			return []store.Record{}, nil
+		default:
+			return s.fetch(ctx, held, []uint64{before})
+		}
+	})
+	select {
+	case <-ctx.Done(): // the reader has just had Redis' answer, so it is MySQL's that he waits for
+		return nil, fmt.Errorf("%w: no answer in time: %w", flush.ErrSinkDown, ctx.Err())
+	case r := <-result:
+		found, _ := r.Val.([]store.Record)
+		return found, r.Err
+	}
+}
+
+// fetch reads the rows of tickets in one query, puts them into the store under what it holds of them, and remembers
+// which of them are in neither place. before is of when the store was asked, see [missing].
+func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) ([]store.Record, error) {
+	ids := make([]ticket.ID, len(held))
+	at := make(map[ticket.ID]int, len(held))
+	for i := range held {
+		ids[i] = held[i].ID
+		at[held[i].ID] = i
+	}
+	rows, err := s.Database.Rows(ctx, ids)
+	if err == nil || ctx.Err() == nil {
+		s.doubt.end()
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := asHeld(rows)
+	bases := make([]ticket.Revision, len(found))
+	for i := range found {
+		record := &held[at[found[i].ID]]
+		bases[i] = record.Revision
+		if flushed(record) { // a row of an older revision is MySQL's too: the copy is of another row, or of a later time
+			found[i].Revision = max(found[i].Revision, record.Revision)
+		}
+		delete(at, found[i].ID)
+	}
+	for id, i := range at {
+		if !held[i].Held() && !held[i].Behind {
+			s.missing.add(id, before[i])
+		}
+	}
+	if err := s.Store.Fill(ctx, found, bases); err != nil {
+		s.Log.Debug().Err(err).Msg("completed tickets could not be kept in the store")
+	}
+	return found, nil
+}
+
+func idsOf(wire []int64) []ticket.ID {
+	ids := make([]ticket.ID, len(wire))
+	for i, id := range wire {
+		ids[i] = ticket.ID(id)
+	}
+	return ids
+}
+
+// toWire makes a whole ticket of a record: columns that it does not name are NULL, integer columns are integers.
+func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
+	t := &protocol.Ticket{
+		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
+	}
+	for _, f := range r.Fields {
+		if _, column := d.Position(f.Name); !column && f.Value.IsNull() {
+			continue // a field without a column that was set to nil is no field any more, wherever the ticket is
+		}
+		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
+	}
+	for i := range d.Columns {
+		if name := d.Columns[i].Field; !named(r.Fields, name) {
+			t.Fields = append(t.Fields, protocol.Field{Name: name})
+		}
+	}
+	return t
+}
+
+func named(fields ticket.Fields, name string) bool {
+	_, there := fields.Get(name)
+	return there
+}
+
+// wireValue is a field's value as it travels: an integer column's as an integer.
+func wireValue(d *table.Definition, f ticket.Field) ticket.Value {
+	if d.IsInteger(f.Name) {
+		return f.Value.AsInt()
+	}
+	return f.Value
+}
+
+// asHeld makes records of a store of rows: one that ticketd has never written has the revision 0, which there means "not held".
+func asHeld(rows []store.Record) []store.Record {
+	for i := range rows {
+		rows[i].Revision = max(rows[i].Revision, unwritten)
+	}
+	return rows
 }

@@ -71,40 +71,37 @@ func (s *sizes) put(id ticket.ID, e extent) {
 	s.known[id] = e
 }
 
-// outgrown returns, for each of the mutations, why it would make its ticket too large; nil where none would. What cannot be
-// looked at is accepted unseen.
-func (s *Site) outgrown(ctx context.Context, d *table.Definition, mutations []store.Mutation) []error {
-	var refused []error
-	var pending map[ticket.ID]ticket.Fields // of this call
-	if len(mutations) > 1 {
+// refuseOutgrown refuses those sets of the batch that would make their tickets too large. A ticket that cannot be looked at is
+// changed unseen.
+func (b *Batch) refuseOutgrown(ctx context.Context) {
+	d, err := b.site.known()
+	var pending map[ticket.ID]ticket.Fields // of this batch
+	if len(b.changes) > 1 {
 		pending = make(map[ticket.ID]ticket.Fields)
 	}
-	for i := range mutations {
-		m := &mutations[i]
-		err := s.grow(ctx, d, m, pending)
-		if err == nil && pending != nil {
-			pending[m.ID] = merged(pending[m.ID], m.Fields)
+	for i := range b.changes {
+		c := &b.changes[i]
+		if c.Kind != store.Set || c.outcome.Err != nil {
+			continue
 		}
-		if err != nil && refused == nil {
-			refused = make([]error, len(mutations))
+		if c.outcome.Err = err; err == nil {
+			c.outcome.Err = b.grow(ctx, d, &c.Mutation, pending)
 		}
-		if err != nil {
-			refused[i] = err
+		if c.outcome.Err == nil && pending != nil {
+			pending[c.ID] = merged(pending[c.ID], c.Fields)
 		}
 	}
-	return refused
 }
 
-func (s *Site) grow(ctx context.Context, d *table.Definition, m *store.Mutation, pending map[ticket.ID]ticket.Fields) error {
+func (b *Batch) grow(ctx context.Context, d *table.Definition, m *store.Mutation, pending map[ticket.ID]ticket.Fields) error {
 	by := extentOf(m.Fields)
 	if !by.fits() {
 		return tooLarge(m.Fields, by)
 	}
-	fits, known := s.sizes.grow(m.ID, by)
-	if fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields) {
+	if b.fits(d, m) {
 		return nil
 	}
-	record, seen := s.sizable(ctx, d, m.ID, by.bytes > largeChange)
+	record, seen := b.sizable(ctx, d, m.ID, by.bytes > largeChange)
 	if !seen {
 		return nil
 	}
@@ -113,19 +110,26 @@ func (s *Site) grow(ctx context.Context, d *table.Definition, m *store.Mutation,
 	if !after.fits() && (after.bytes > before.bytes || after.fields > before.fields) { // one that is too large may become less so
 		return tooLarge(m.Fields, after)
 	}
-	s.sizes.put(m.ID, after)
+	b.site.sizes.put(m.ID, after)
 	return nil
 }
 
+// fits says that a set certainly does not make its ticket too large, as far as that is known without a look at the ticket.
+func (b *Batch) fits(d *table.Definition, m *store.Mutation) bool {
+	by := extentOf(m.Fields)
+	fits, known := b.site.sizes.grow(m.ID, by)
+	return fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields)
+}
+
 // sizable returns the fields of a ticket, as far as they are known without waiting for long.
-func (s *Site) sizable(ctx context.Context, d *table.Definition, id ticket.ID, whole bool) (ticket.Fields, bool) {
-	records, err := s.Store.Get(ctx, []ticket.ID{id})
+func (b *Batch) sizable(ctx context.Context, d *table.Definition, id ticket.ID, whole bool) (ticket.Fields, bool) {
+	records, err := b.site.Store.Get(ctx, []ticket.ID{id})
 	if err != nil || records[0].Err != nil {
 		return nil, false
 	}
 	r := &records[0]
 	if whole && !settled(d, r) {
-		if found, err := s.lookUpInHalf(ctx, id); err == nil {
+		if found, err := b.site.lookUpInHalf(ctx, id); err == nil {
 			r = &found
 		}
 	}

@@ -18,17 +18,17 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Aside is a set or a deletion that was acknowledged and waited elsewhere than in the spool, and that is older than the ticket
-// that has its id.
+// Aside is an acknowledged set or deletion that waited in another place than the spool and is older than the ticket with its
+// id.
 type Aside struct {
-	Site, Identity string // of the table; empty if it is not known
+	Site, Identity string // of the table; an empty Identity is unknown
 	Mutation       *store.Mutation
-	At             time.Time // when it was acknowledged
+	At             time.Time // when the change was acknowledged
 }
 
-// SetAside puts a change into bad/ of the folder of the daemon's own user, as the file that a client would have left in the
-// spool, beside [daemon.ErrPredates] as the reason, and returns the file's name. Without an error both are on the disk. Setting
-// the same change aside again is possible, and makes no second file.
+// SetAside puts a change into bad/ of the folder of the daemon's own user, as a client's spool file, beside
+// [daemon.ErrPredates] as the reason, and returns the file's name. Without an error, file and reason are on disk. A
+// repetition makes no second file.
 func (s *Spool) SetAside(a *Aside) (name string, err error) {
 	name, frame, err := a.file()
 	if err != nil {
@@ -52,10 +52,10 @@ func (s *Spool) SetAside(a *Aside) (name string, err error) {
 	return name, nil
 }
 
-// lateMark ends the request id of such a file. The stores remember the change's own id as that of a change that was made.
+// lateMark ends the request id of a late file, because the stores already count the change's own request id as done.
 const lateMark = "#late"
 
-// file returns the change's file, which is the same each time.
+// file returns the change's name and content, the same in each call.
 func (a *Aside) file() (name string, frame []byte, err error) {
 	m := a.Mutation
 	change := protocol.Change{Target: protocol.Target{Site: a.Site}, Identity: a.Identity, RequestID: "1"}
@@ -73,10 +73,9 @@ func (a *Aside) file() (name string, frame []byte, err error) {
 	return name, frame, err
 }
 
-// nameDigits are how many random digits a file's name has.
+// nameDigits is the number of random digits in a file's name.
 const nameDigits = 16
 
-// request encodes the change.
 func (a *Aside) request(change *protocol.Change) (frame []byte, err error) {
 	m := a.Mutation
 	var method protocol.Method
@@ -104,8 +103,7 @@ func toWire(fields ticket.Fields) []protocol.Field {
 	return wire
 }
 
-// setAside writes a file into bad/. The file has its name there when it is complete, and its reason before it counts as set
-// aside.
+// setAside writes a file into bad/: first the complete file, then its reason.
 func (f *folder) setAside(name string, frame []byte) error {
 	draft := unwritten + name
 	err := f.write(draft, frame)
@@ -113,15 +111,15 @@ func (f *folder) setAside(name string, frame []byte) error {
 		err = f.bad.move(f.fd(), draft, name)
 	}
 	if err != nil {
-		_ = f.remove(draft) // else it is swept
+		_ = f.remove(draft) // sweep removes a draft that stays
 	}
-	if err != nil && !errors.Is(err, unix.EEXIST) { // it was set aside before
+	if err != nil && !errors.Is(err, unix.EEXIST) { // EEXIST: set aside before
 		return err
 	}
 	return f.bad.writeReason(name, name, daemon.ErrPredates)
 }
 
-// write makes a file that only the daemon may change, and brings it to the disk.
+// write makes a file that only the daemon may change, and syncs the file to disk.
 func (f *folder) write(name string, content []byte) error {
 	const mode = 0o640
 	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_CLOEXEC

@@ -25,7 +25,7 @@ func (r *rig) own(t *testing.T) string {
 	return name
 }
 
-// putBack moves a file back from bad/ and leaves its reason there, as the reason says.
+// putBack moves a file back from bad/ and leaves its reason there, as the reason advises.
 func (r *rig) putBack(t *testing.T, folder, name string) {
 	t.Helper()
 	check(t, os.Rename(filepath.Join(r.path, folder, badName, name), filepath.Join(r.path, folder, name)))
@@ -34,8 +34,8 @@ func (r *rig) putBack(t *testing.T, folder, name string) {
 
 func unreceived(at time.Time) bool { return at.Equal(time.UnixMicro(int64(store.Unreceived))) }
 
-// A change is set aside as a client would have left it, once however often; an operator who moves it back has it made to the
-// ticket that has the id.
+// A change is set aside in a client's form, once for any number of calls. If an operator moves the file back, the change goes
+// to the ticket with the id.
 func TestSetAside(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]store.Mutation{
@@ -77,7 +77,7 @@ func TestSetAside(t *testing.T) {
 	}
 }
 
-// Changes without a client's request id get different ones, so that each is made.
+// Changes without a client's request id get different ids, so that each change is made.
 func TestSetAsideWithoutRequestIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -120,7 +120,7 @@ func TestSetAsideWithoutRoom(t *testing.T) {
 	}
 }
 
-// An operator who moves a file of the spool back says that the ticket is meant only where that was why it was set aside.
+// Moving a file of the spool back confirms the ticket only if the file was set aside as older than its ticket.
 func TestPutBackIsMeant(t *testing.T) {
 	t.Parallel()
 	for refusal, meant := range map[*protocol.Error]bool{

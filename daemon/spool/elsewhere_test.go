@@ -17,14 +17,15 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// oneSite lets everybody use one site.
+// oneSite lets every peer use a single site.
 type oneSite struct{ site daemon.Site }
 
 func (o oneSite) For(daemon.Peer, protocol.Params) (daemon.Site, error) { return o.site, nil }
 
 func (o oneSite) Of(daemon.Peer) []daemon.Site { return []daemon.Site{o.site} }
 
-// A file is looked at while the site does not know its table: when it does, and it is another table, the file stays.
+// A look finds a file while the site does not know its table. When the site knows its table, and the file is for another, the
+// file stays.
 func TestTableIsKnownAfterTheLook(t *testing.T) {
 	t.Parallel()
 	unknown, table := errors.New("not known yet"), ""
@@ -58,7 +59,7 @@ func TestTableIsKnownAfterTheLook(t *testing.T) {
 		t.Fatal("a site that does not know its table takes changes")
 	}
 	unknown, table = nil, "OURS"
-	now = now.Add(time.Minute) // its pause is over
+	now = now.Add(time.Minute) // the site's pause is over
 	if err := s.Settle(t.Context(), gate, &protocol.FlushParams{}); err != nil {
 		t.Errorf("a file for another table holds up the site: %v", err)
 	}

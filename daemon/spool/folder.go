@@ -7,41 +7,44 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
 const (
-	// baseMode lets every user pass through to a folder of its own, and only the daemon's user put anything there.
+	// baseMode lets every user pass through to its own folder; only the daemon's user may put files into the base.
 	baseMode = 0o711
-	// sharedMode lets a group put files there, too, and keeps its members from touching what others have put there.
+	// sharedMode lets also a group put files into the base; the sticky bit keeps members from touching other members' files.
 	sharedMode = 0o771 | fs.ModeSetgid | fs.ModeSticky
-	// maxFile is the longest file in bytes: one frame.
+	// maxFile is the longest file in bytes: a single frame.
 	maxFile = protocol.HeaderBytes + protocol.MaxPayload
-	// maxNames is how many names of a folder are looked at: as many changes as a client leaves there at most (65,536), and some.
+	// maxNames bounds the names read of a folder: the most changes that a client leaves in a folder (65,536), and a reserve.
 	maxNames = 65536 + 10_000
 
 	suffix    = ".frame"
-	unwritten = ".tmp-" // begins the name of a file that is still being written
+	unwritten = ".tmp-" // begins the name of an unfinished file
 	badName   = "bad"
 )
 
-// folder is an open folder of the spool. What is in it is reached through its descriptor, so that no user can put another folder
-// in its place between two steps.
+// folder is an open folder of the spool. All access goes through its descriptor, so that no user can replace the folder
+// between two steps.
 type folder struct {
 	path string
 	dir  *os.File
 	bad  *badFolder
 }
 
-// openBase makes the folder of all users' folders where it is missing, and checks that it is the daemon's and that others may not
-// write to it. gid is the group that may put files straight into it; -1 is none.
+// openBase makes the base if missing, and checks that the daemon owns the base and that others may not write into the base.
+// gid is the group that may put files straight into the base; -1 is none.
 func openBase(path string, gid int) (*os.File, error) {
 	if err := makeBase(path, gid); err != nil {
 		return nil, fmt.Errorf("daemon.spool_dir: %w", err)
@@ -52,7 +55,7 @@ func openBase(path string, gid int) (*os.File, error) {
 	}
 	info, err := dir.Stat()
 	if err == nil && info.Mode()&0o006 != 0 {
-		err = fmt.Errorf("%s may be used by everybody (mode %04o): run 'chmod o-rw' on it", path, info.Mode().Perm())
+		err = fmt.Errorf("%s is open to all users (mode %04o): run 'chmod o-rw' on the folder", path, info.Mode().Perm())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("daemon.spool_dir: %w", errors.Join(err, dir.Close()))
@@ -60,8 +63,8 @@ func openBase(path string, gid int) (*os.File, error) {
 	return dir, nil
 }
 
-// makeBase gives the folder its group before its mode: the other way round another group could use it for an instant. Both are
-// done to the folder that was made, whatever is at the path then.
+// makeBase gives the base its group before its mode: in the other order another group could use the base for an instant. Both
+// changes go through the descriptor, so another folder at the path stays untouched.
 func makeBase(path string, gid int) error {
 	err := os.Mkdir(path, 0o700)
 	if errors.Is(err, fs.ErrExist) {
@@ -79,24 +82,24 @@ func makeBase(path string, gid int) error {
 	if gid >= 0 {
 		mode = sharedMode
 		if err = dir.Chown(-1, gid); err != nil {
-			err = fmt.Errorf("giving it to group %d (the daemon's user must be a member of it): %w", gid, err)
+			err = fmt.Errorf("giving the folder to group %d (the daemon's user must be a member of the group): %w", gid, err)
 		}
 	}
 	if err == nil {
 		err = dir.Chmod(mode)
 	}
 	if err != nil {
-		_ = os.Remove(path) // half made, it would be taken for an administrator's the next time
+		_ = os.Remove(path) // a half-made base would look like an administrator's at the next start
 	}
 	return err
 }
 
-// openDir opens a folder and demands that it is the owner's.
+// openDir opens a folder that must belong to the owner.
 func openDir(at int, path string, owner int) (*os.File, error) {
 	fd, err := unix.Openat(at, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return nil, errors.New("it is no folder, or a link to one: make it a folder")
+		return nil, errors.New("not a folder, but a file or a link: put a folder there")
 	case err != nil:
 		return nil, err
 	}
@@ -107,13 +110,13 @@ func openDir(at int, path string, owner int) (*os.File, error) {
 	}
 	if int(stat.Uid) != owner {
 		_ = dir.Close()
-		return nil, fmt.Errorf("it belongs to user %d, not to user %d: look at it, and chown it", stat.Uid, owner)
+		return nil, fmt.Errorf("the folder belongs to user %d, not to user %d: inspect the folder, then chown it", stat.Uid, owner)
 	}
 	return dir, nil
 }
 
-// openFolder opens a folder in the base whose owner alone, and the daemon, may use it; "." is the base itself. It takes the
-// folder for this process alone.
+// openFolder opens a folder of the base and locks the folder for this process. Only its owner and the daemon may have access.
+// The name "." is the base itself.
 func openFolder(base *os.File, name string, owner int) (*folder, error) {
 	f := &folder{path: filepath.Join(base.Name(), name)}
 	var err error
@@ -133,11 +136,11 @@ func (f *folder) prepare(isShared bool) error {
 		return err
 	}
 	if mode := info.Mode(); mode&0o007 != 0 && !isShared {
-		return fmt.Errorf("%s may be used by everybody (mode %04o): run 'chmod 2770' on it", f.path, mode.Perm())
+		return fmt.Errorf("%s is open to all users (mode %04o): run 'chmod 2770' on the folder", f.path, mode.Perm())
 	}
 	if err := unix.Flock(f.fd(), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("%w uses %s: give each a folder of its own", errInUse, f.path)
+			return fmt.Errorf("%w uses %s: give each daemon its own folder", errInUse, f.path)
 		}
 		return fmt.Errorf("locking %s: %w", f.path, err)
 	}
@@ -151,14 +154,14 @@ func (f *folder) close() {
 	if f.bad != nil {
 		_ = f.bad.dir.Close()
 	}
-	_ = f.dir.Close() // nothing was written through it
+	_ = f.dir.Close() // no write went through the descriptor
 }
 
 func (f *folder) fd() int { return int(f.dir.Fd()) }
 
-// names lists what is there by order of name, but for what begins with a dot and bad/; what may be the users' folders in the
-// base is listed apart. more says that there is more than that: of a folder with too many names those that were read first are
-// returned. It may be called by several goroutines.
+// names lists the files in order of name, without bad/ and names that begin with a dot. Names of possible user folders in the
+// base are in users. more: the folder has more than maxNames names; names then holds the first that the system returned.
+// Several goroutines may call names.
 func (f *folder) names(isShared bool) (names, users []string, more bool, err error) {
 	all, err := list(f.fd(), maxNames+1)
 	more = len(all) > maxNames
@@ -173,14 +176,36 @@ func (f *folder) names(isShared bool) (names, users []string, more bool, err err
 	return all, users, more, err
 }
 
-// isUser says whether a name is that of a user's folder.
+// stampDigits is the number of digits of a name that are the file's time, in µs since 1970.
+const stampDigits = 16
+
+var frameName = regexp.MustCompile(`^[0-9]{16}-[1-9][0-9]{0,18}-[0-9a-f]{16}` + regexp.QuoteMeta(suffix) + `$`)
+
+func validName(name string) bool { return frameName.MatchString(name) }
+
+// acknowledged returns when the file's client told its caller that the change is made. The time in the name counts, unless
+// the file was written earlier: a client whose clock was set back keeps naming files with the time of an earlier change.
+func acknowledged(name string, written time.Time) time.Time {
+	if named := timeOf(name); written.After(named) {
+		return named
+	}
+	return written
+}
+
+// timeOf returns the time in a file's name.
+func timeOf(name string) time.Time {
+	micros, _ := strconv.ParseInt(name[:stampDigits], 10, 64) // validName has checked the digits
+	return time.UnixMicro(micros)
+}
+
+// isUser returns whether a name is the name of a user's folder.
 func isUser(name string) bool {
 	uid, err := strconv.ParseUint(name, 10, 32)
 	return err == nil && name == strconv.FormatUint(uid, 10)
 }
 
-// list reads at most so many names of a folder, all of them where most is negative. It does so through a descriptor of its own,
-// as two readers of one would share its position.
+// list reads at most so many names of a folder; all names if most is negative. list opens its own descriptor, because two
+// readers of a descriptor would share its position.
 func list(at, most int) ([]string, error) {
 	fd, err := unix.Openat(at, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -195,25 +220,25 @@ func list(at, most int) ([]string, error) {
 	return names, err
 }
 
-// errInUse means that the folder is locked.
+// errInUse: another process has locked the folder.
 var errInUse = errors.New("another daemon")
 
-// passing says of an error that it is of the moment and says nothing about the folder or the file.
+// passing returns whether an error is temporary and says nothing about the folder or the file.
 func passing(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EINTR)
 }
 
 var (
-	// errGone means that the file was removed.
+	// errGone: the file was removed.
 	errGone = errors.New("the file is gone")
-	// errStranger means that the file is not the folder's owner's: it is unknown which user put it there.
+	// errStranger: the file's owner is not the folder's, so the user who put the file there is unknown.
 	errStranger = errors.New("the file belongs to another user than its folder")
-	// errLeased means that its owner keeps the file to itself for a moment (fcntl, F_SETLEASE).
-	errLeased = errors.New("the file is kept by its owner")
+	// errLeased: the file's owner keeps the file for a moment (fcntl, F_SETLEASE).
+	errLeased = errors.New("the file's owner holds a lease")
 )
 
-// look says whether a file may be opened at all: it is the owner's (a negative owner is any), and a regular file. Nothing is
-// opened.
+// look checks, without opening the file, that the file may be opened: a regular file of the owner; a negative owner accepts
+// any user.
 func (f *folder) look(name string, owner int64) error {
 	var stat unix.Stat_t
 	err := unix.Fstatat(f.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW)
@@ -221,18 +246,18 @@ func (f *folder) look(name string, owner int64) error {
 	case errors.Is(err, unix.ENOENT):
 		return errGone
 	case err != nil:
-		return fmt.Errorf("looking at a file of the spool: %w", err)
+		return fmt.Errorf("examining a file of the spool: %w", err)
 	case owner >= 0 && int64(stat.Uid) != owner:
 		return errStranger
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+		return protocol.Errorf(protocol.CodeMalformed, "not a regular file")
 	default:
 		return nil
 	}
 }
 
-// read returns a file's content, its owner's user id and when it was written. The error is a *[protocol.Error] where the file can
-// never be used, and another one where it could not be read now.
+// read returns a file's content, its owner's user id and its time of writing. The error is a *[protocol.Error] if the file
+// can never be used, another error if the file cannot be read now.
 func (f *folder) read(name string, owner int64) (content []byte, uid uint32, written time.Time, err error) {
 	fd, err := unix.Openat(f.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	switch {
@@ -242,37 +267,166 @@ func (f *folder) read(name string, owner int64) (content []byte, uid uint32, wri
 		return nil, 0, written, errLeased
 	case passing(err), errors.Is(err, unix.EACCES) && unix.Faccessat(f.fd(), ".", unix.R_OK|unix.X_OK, 0) != nil:
 		return nil, 0, written, fmt.Errorf("opening a file of the spool: %w", err)
-	case err != nil: // ELOOP: a symbolic link by now; EACCES: its owner keeps it closed
-		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be opened as a file: %s", err)
+	case err != nil: // ELOOP: replaced by a symbolic link; EACCES: closed by its owner
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "cannot open the file: %s", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	defer func() { _ = file.Close() }()
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
-		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be looked at: %s", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "cannot examine the file: %s", err)
 	}
 	switch {
 	case owner >= 0 && int64(stat.Uid) != owner:
-		return nil, 0, written, errStranger // it was put in the other one's place meanwhile
+		return nil, 0, written, errStranger // the file was replaced since look
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
-		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it is no regular file")
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "not a regular file")
 	case stat.Nlink != 1:
 		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed,
-			"it has %d names: its owner need not be who put it here", stat.Nlink)
+			"the file has %d names: another user than its owner may have put the file here", stat.Nlink)
 	case stat.Size > maxFile:
-		return nil, 0, written, protocol.Errorf(protocol.CodeTooLarge, "it has %d bytes; a frame has at most %d", stat.Size, maxFile)
+		return nil, 0, written, protocol.Errorf(protocol.CodeTooLarge,
+			"the file has %d bytes; a frame has at most %d", stat.Size, maxFile)
 	}
 	content = make([]byte, stat.Size)
 	n, err := file.ReadAt(content, 0)
 	if n < len(content) {
-		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "it cannot be read: %v", err)
+		return nil, 0, written, protocol.Errorf(protocol.CodeMalformed, "cannot read the file: %v", err)
 	}
 	return content, stat.Uid, time.Unix(stat.Mtim.Unix()), nil
 }
 
 func (f *folder) remove(name string) error {
 	if err := unix.Unlinkat(f.fd(), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("removing a file that was ingested: %w", err)
+		return fmt.Errorf("removing an ingested file: %w", err)
 	}
 	return nil
+}
+
+// The bounds of a folder's bad/. The short .reason files do not count.
+const (
+	maxBadFiles = 1000
+	maxBadBytes = 64 << 20
+)
+
+const (
+	reasonSuffix = ".reason"
+	// maxBadName leaves room behind a name for a number and for reasonSuffix, within the 255 bytes of a file system.
+	maxBadName = 200
+)
+
+// errNoRoom: bad/ is full.
+var errNoRoom = errors.New("the folder for unusable files is full")
+
+// badFolder is bad/: files that can never be ingested, each beside the reason.
+type badFolder struct {
+	dir   *os.File
+	bytes int64
+	files atomic.Int64 // read by callers of Status
+}
+
+func openBad(at int) (*badFolder, error) {
+	if err := unix.Mkdirat(at, badName, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	dir, err := openDir(at, badName, os.Geteuid())
+	if err != nil {
+		return nil, err
+	}
+	b := &badFolder{dir: dir}
+	return b, b.measure()
+}
+
+// measure counts the files anew, because an operator may have removed some.
+func (b *badFolder) measure() error {
+	names, err := list(b.fd(), -1)
+	if err != nil {
+		return err
+	}
+	files := int64(0)
+	b.bytes = 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, reasonSuffix) {
+			files++
+			b.bytes += roomOf(b.fd(), name)
+		}
+	}
+	b.files.Store(files)
+	return nil
+}
+
+func (b *badFolder) count() int64 { return b.files.Load() }
+
+func (b *badFolder) fd() int { return int(b.dir.Fd()) }
+
+// put moves a file into bad/ and writes the reason.
+func (b *badFolder) put(from int, name string, why *protocol.Error) error {
+	short := name[:min(len(name), maxBadName)]
+	if strings.HasSuffix(short, reasonSuffix) {
+		short += "_" // or another file's reason would overwrite the file
+	}
+	target := short
+	err := b.move(from, name, target)
+	for i := 1; errors.Is(err, unix.EEXIST); i++ {
+		target = short + "." + strconv.Itoa(i)
+		err = b.move(from, name, target)
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil // the file was taken away
+	case err != nil:
+		return err
+	}
+	return b.writeReason(target, name, why)
+}
+
+// move moves a file into bad/ if bad/ has room and no file of that name.
+func (b *badFolder) move(from int, name, target string) error {
+	size := roomOf(from, name)
+	if b.files.Load() >= maxBadFiles || b.bytes+size > maxBadBytes {
+		return errNoRoom
+	}
+	if err := unix.Renameat2(from, name, b.fd(), target, unix.RENAME_NOREPLACE); err != nil {
+		return fmt.Errorf("moving the file to %s/: %w", badName, err)
+	}
+	b.files.Add(1)
+	b.bytes += size
+	return nil
+}
+
+func (b *badFolder) writeReason(target, name string, why *protocol.Error) error {
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(b.fd(), target+reasonSuffix, flags, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the reason: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), target+reasonSuffix)
+	_, err = fmt.Fprintf(file, "file: %q\ncode: %s\nfield: %s\nmessage: %s\n", name, why.Code, why.Field, why.Message)
+	return errors.Join(err, file.Sync(), file.Close(), b.dir.Sync())
+}
+
+// maxReason bounds the text of a reason in bytes that predates reads.
+const maxReason = 4096
+
+// predates returns whether put has set aside a file of this name because of [daemon.ErrPredates], so that an operator must
+// have moved the file back. No other refusal of a set or a deletion has that code.
+func (b *badFolder) predates(name string) bool {
+	fd, err := unix.Openat(b.fd(), name+reasonSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	file := os.NewFile(uintptr(fd), name+reasonSuffix)
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxReason))
+	return err == nil && strings.Contains(string(text), "\ncode: "+string(daemon.ErrPredates.Code)+"\n")
+}
+
+// roomOf returns a file's use of disk in bytes, at most its size: a sparse file of a terabyte does not fill bad/.
+func roomOf(at int, name string) int64 {
+	const block = 512
+	var stat unix.Stat_t
+	if err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0
+	}
+	return min(stat.Size, stat.Blocks*block)
 }

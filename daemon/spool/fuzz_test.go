@@ -12,7 +12,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// frames are files as clients write them.
+// frames are files in the clients' form.
 func frames(tb testing.TB) [][]byte {
 	tb.Helper()
 	fields := setParams("", 7, "open", "").Fields
@@ -28,8 +28,8 @@ func frames(tb testing.TB) [][]byte {
 	}
 }
 
-// FuzzParse reads anything as a file: what is taken is a change that can be made once more and later, of a ticket that is named,
-// and its frame says all of it; what is refused is refused with a reason that names no more than a code, a field and a sentence.
+// FuzzParse parses any bytes as a file. A parsed change names a ticket, may be repeated and delayed, and encodes to the same
+// frame. A refusal's reason has only a code, a field and a sentence.
 func FuzzParse(f *testing.F) {
 	for _, content := range frames(f) {
 		f.Add(content)
@@ -60,7 +60,7 @@ func FuzzParse(f *testing.F) {
 		var e protocol.Encoder
 		again, err := e.Request(1, method, params)
 		if err != nil {
-			return // floats in text take more room than on the wire
+			return // floats in text are longer than on the wire
 		}
 		if d, err := parse(again); err != nil || fmt.Sprintf("%+v", d) != fmt.Sprintf("%+v", c) {
 			t.Errorf("%+v became %+v (%v)", c, d, err)
@@ -68,9 +68,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzTakeIn puts two files of any names and contents between two good changes. The good ones are made; each of the two is
-// made, is set aside as it was beside a reason, or is none of the spool's affair; nothing is lost, and nothing is left to be
-// done.
+// FuzzTakeIn puts two files with any names and contents between two good changes. The good changes are made. Each of the two
+// files is ingested, is set aside unchanged beside a reason, or is not a file of the spool; no file is lost, and no work
+// remains.
 func FuzzTakeIn(f *testing.F) {
 	name := "1764000000000005-7-0123456789abcdef" + suffix
 	for _, content := range frames(f) {
@@ -85,7 +85,7 @@ func FuzzTakeIn(f *testing.F) {
 	f.Fuzz(func(t *testing.T, one, other string, content []byte) {
 		for _, name := range []string{one, other} {
 			if strings.ContainsAny(name, "/\x00") || len(name) > 240 || name == "." || name == ".." || name == "" {
-				return // no name of a file
+				return // not a possible file name
 			}
 		}
 		r := newRig(t)
@@ -94,13 +94,13 @@ func FuzzTakeIn(f *testing.F) {
 		for _, name := range []string{one, other} {
 			err := os.WriteFile(filepath.Join(r.path, name), content, 0o600)
 			if err == nil && !strings.HasPrefix(name, ".") && name != before {
-				files[name] = true // else it is a folder's name, or one that the file system does not have
+				files[name] = true // otherwise a folder's name, or an impossible name
 			}
 		}
 		r.sequence = 1 << 40
 		r.set(t, "main", 1, "after", "after")
 		r.takeIn(t)
-		r.takeIn(t) // a second look finds nothing to do
+		r.takeIn(t) // a second look finds no work
 		calls := strings.Join(r.site.calls, "\n") + "\n"
 		if (one != before && other != before && !strings.Contains(calls, "set 1 before before\n")) ||
 			!strings.Contains(calls, "set 1 after after\n") {
@@ -112,8 +112,8 @@ func FuzzTakeIn(f *testing.F) {
 	})
 }
 
-// requireAside fails where something is left in the spool that is not hidden, where what is set aside is not as it was, or
-// where it has no reason. It returns how many are set aside.
+// requireAside fails if a visible file remains in the spool, or if a file set aside has changed or lacks its reason. The
+// result is the number of files set aside.
 func (r *rig) requireAside(t *testing.T, content []byte) (aside int64) {
 	t.Helper()
 	folder := r.lanes[shared].folder

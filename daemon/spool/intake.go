@@ -13,39 +13,40 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/moves"
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// all stands for no bound on the files that are ingested at a time.
+// all is no bound on the number of files.
 const all = -1
 
-// intake ingests the files of one site, from all lanes that may hold some, by order of their names. No site waits for another
-// one's.
+// intake ingests the files of a site, from all lanes that may hold some, in order of their names. Sites do not wait for each
+// other.
 type intake struct {
-	turn chan struct{} // held by whoever ingests files
+	turn chan struct{} // held while files are ingested
 
-	moves *moves.Register // the creates that got another id than their clients were told
-	// refused is how many tickets were held since the last file that was taken in, in one pass.
+	moves *moves.Register // creates that got another id than their clients received
+	// refused is the number of tickets held, in this pass, since the last ingested file.
 	refused int
-	// makers are the tickets that the files found so far may make.
+	// version is the version of the folders in this pass, see [Spool].
+	version int
+	// makers are the tickets that waiting files may make.
 	makers map[int64]bool
 
-	// For the holder of [Spool.mu].
+	// The holder of [Spool.mu] may use:
 	lanes   []*lane
-	looked  time.Time // at the lanes' paths, by the system's clock
-	pending bool      // files wait that a look has found
-	busy    bool      // they are being ingested
+	looked  time.Time // last look at the lanes' paths, by the system's clock
+	pending bool      // a look has found files that wait
+	busy    bool      // files are being ingested
 	hold    *hold
-	tickets map[int64]*hold // tickets that are held by themselves, while the site takes other tickets' files
+	tickets map[int64]*hold // held tickets, while the site takes other tickets' files
 }
 
-// maxRefused is how many tickets one after another may be held by themselves: then it is the site that cannot take its files.
+// maxRefused is the number of tickets in a row that are held alone. After so many refusals the whole site is held.
 const maxRefused = 3
 
-// hold is a site, or a ticket, whose files cannot be taken in now.
+// hold is a site, or a ticket, whose files cannot be ingested now.
 type hold struct {
-	meets bool // of a ticket: no create that is given an id can meet what is held
+	meets bool // of a ticket: no create with an id from the daemon can meet the held changes
 	taken bool // the id belonged to a ticket
 
 	err   error
@@ -64,21 +65,8 @@ func (in *intake) take(ctx context.Context) error {
 
 func (in *intake) give() { <-in.turn }
 
-// settled says that no file waits. It is called with the spool's mu held.
-func (in *intake) settled(now func() time.Time) bool {
-	if in.pending || in.busy || in.held() {
-		return false
-	}
-	for _, l := range in.lanes {
-		if l.busy || (l.unseen && l.due(now())) || (l.crowded.Load() && !l.isShared()) {
-			return false
-		}
-	}
-	return true
-}
-
-// waits says whether there is something to do; clock is the system's, the zero time where quiet lanes are looked at, too. It is
-// called with the spool's mu held.
+// waits returns whether the site has work; clock is the system's clock, or zero to include quiet lanes. The caller holds the
+// spool's mu.
 func (in *intake) waits(now, clock time.Time) bool {
 	if in.pending || in.held() {
 		return true
@@ -88,71 +76,18 @@ func (in *intake) waits(now, clock time.Time) bool {
 	})
 }
 
-// held says that something of the site is. It is called with the spool's mu held.
+// held returns whether the site or a ticket of the site is held. The caller holds the spool's mu.
 func (in *intake) held() bool { return in.hold != nil || len(in.tickets) > 0 }
 
-// holds returns what holds changes up that a request needs. It is called with the spool's mu and the site's turn held.
-func (in *intake) holds(p protocol.Params) *hold {
-	if in.hold != nil {
-		return in.hold
-	}
-	c, is := p.(*protocol.CreateParams)
-	isGiven := is && c.ID == 0 // an id that no ticket has or had, and no change has named
-	for id, h := range in.tickets {
-		if isGiven && (h.meets || h.taken) {
-			continue
-		}
-		moved := func(to ticket.ID) bool { return needs(p, int64(to)) }
-		if needs(p, id) || slices.ContainsFunc(in.moves.Targets(ticket.ID(id)), moved) {
-			return h
-		}
-	}
-	return nil
-}
-
-// crowded is a user's lane that has more files than are looked at: the order of its files cannot be kept.
-func (in *intake) crowded() *lane {
-	for _, l := range in.lanes {
-		if l.crowded.Load() && !l.isShared() {
-			return l
-		}
-	}
-	return nil
-}
-
-// intakes are those for which the condition holds.
-func (s *Spool) intakes(wanted func(*intake) bool) []*intake {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var found []*intake
-	for _, in := range s.sites {
-		if wanted(in) {
-			found = append(found, in)
-		}
-	}
-	return found
-}
-
-// tell notes for which sites files wait.
-func (s *Spool) tell(sites map[daemon.Site]bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for site := range sites {
-		if in := s.sites[site]; in != nil {
-			in.pending = true
-		}
-	}
-}
-
-// takeSite ingests at most so many files of a site; during the site's pause it does nothing. The caller holds the site's turn.
-// The error says that takeSite did not come to an end.
+// takeSite ingests at most so many files of a site; during the site's pause takeSite does nothing. The caller holds the
+// site's turn. With an error the pass is incomplete.
 func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most int) error {
 	began := s.opts.Now()
 	due, isTime := s.begin(in)
 	if !isTime {
 		return nil
 	}
-	left := true // stays so after a panic too, which is the handling of one request's
+	left := true // stays true after a panic, which the handler of the request recovers
 	defer func() { s.end(in, left) }()
 	for _, l := range due {
 		if err := l.look(ctx); err != nil {
@@ -171,7 +106,7 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if i == most {
+		if i == most || s.isCut(in) {
 			return nil
 		}
 		if rests[f.ticket] {
@@ -182,37 +117,49 @@ func (s *Spool) takeSite(ctx context.Context, site daemon.Site, in *intake, most
 			left = err != nil
 			return err
 		}
-		rests[f.ticket] = s.isHeld(in, f.ticket) // for the whole pass: its later files must not overtake this one
+		rests[f.ticket] = s.isHeld(in, f.ticket) // for the whole pass: the ticket's later files must not overtake the held file
 	}
-	if s.finish(in, queue) { // nothing is left, or somebody took the files away
+	if s.isCut(in) {
+		return nil
+	}
+	if s.finish(in, queue) { // no file is left, or the files were taken away
 		in.moves.Settled(began)
 	}
 	left = false
 	return nil
 }
 
-// begin returns the site's lanes that must be looked at, and whether there is anything to do.
+// isCut returns whether the pass must end before its next file: files of the pass may have another lane now, or be hidden, and
+// later files must not overtake them.
+func (s *Spool) isCut(in *intake) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return in.version != s.version || s.hidden(in) != nil
+}
+
+// begin returns the site's lanes that need a look, and whether the site has work now.
 func (s *Spool) begin(in *intake) (due []*lane, isTime bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hear()
+	in.version = s.assigned
 	now := s.opts.Now()
 	if s.hidden(in) != nil || (in.hold != nil && now.Before(in.hold.until)) {
 		return nil, false
 	}
 	for _, l := range in.lanes {
-		if l.busy || l.due(now) { // who looks at it now has done so when look returns
+		if l.busy || l.due(now) { // look waits for a look that is under way
 			due = append(due, l)
 		}
 	}
 	if len(due) == 0 && !in.pending && in.hold == nil && !in.isDue(now) {
-		return nil, false // only tickets are held, and it is not their time
+		return nil, false // only tickets are held, and all pause
 	}
 	in.busy, in.refused = true, 0
 	return due, true
 }
 
-// isDue says whether it is time to try a ticket that is held once more. It is called with the spool's mu held.
+// isDue returns whether the pause of a held ticket is over. The caller holds the spool's mu.
 func (in *intake) isDue(now time.Time) bool {
 	for _, h := range in.tickets {
 		if !now.Before(h.until) {
@@ -222,7 +169,8 @@ func (in *intake) isDue(now time.Time) bool {
 	return false
 }
 
-// resting are the tickets that are held and whose pause is not over. All files of a ticket count for what its hold concerns.
+// resting returns the held tickets whose pause is not over. The queue must have all files of a ticket: they decide its hold's
+// meets.
 func (s *Spool) resting(in *intake, queue []queued) map[int64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,27 +194,27 @@ func (s *Spool) isHeld(in *intake, ticket int64) bool {
 	return in.tickets[ticket] != nil
 }
 
-// end says whether files are left that nobody has tried.
+// end ends a pass; left: untried files remain.
 func (s *Spool) end(in *intake, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in.busy = false
-	in.pending = in.pending || left // a look may have set it meanwhile
+	in.pending = in.pending || left // a look may have set pending meanwhile
 }
 
-// queued is one file of a site's.
+// queued is a file of a site.
 type queued struct {
 	lane   *lane
 	name   string
 	ticket int64
-	at     time.Time // see acknowledged
+	at     time.Time // see [acknowledged]
 	meets  bool      // see [change]
 }
 
-// waiting are a site's files that looks have found so far, by order of their names.
+// waiting returns the site's files that looks have found so far, in order of their names.
 func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 	s.mu.Lock()
-	in.pending = false // a look that finds more says so again, and so does another lane of the site
+	in.pending = false // a look that finds more files sets pending again, and so does a new lane of the site
 	lanes := in.lanes
 	s.mu.Unlock()
 	var queue []queued
@@ -285,8 +233,7 @@ func (s *Spool) waiting(in *intake, site daemon.Site) []queued {
 	return queue
 }
 
-// takeFile does with one file what can be done, and says whether the next one may follow. The error means that nothing became
-// of it.
+// takeFile ingests a file and returns whether the next file may follow. An error means that the file was not handled.
 func (s *Spool) takeFile(ctx context.Context, f queued, of *origin) (goOn bool, err error) {
 	w, err := f.read(of.site)
 	var refusal *protocol.Error
@@ -297,15 +244,15 @@ func (s *Spool) takeFile(ctx context.Context, f queued, of *origin) (goOn bool, 
 		of.at, of.meant = acknowledged(f.name, w.at), w.meant
 		err = s.apply(ctx, w.change, of)
 	case !errors.As(err, &refusal):
-		return false, err // nothing is known of the file: files behind it must not overtake it
+		return false, err // an unknown file: files behind it must not overtake it
 	}
 	if err != nil && ctx.Err() != nil {
-		return false, context.Cause(ctx) // whatever became of the change: it is made again under its request id
+		return false, context.Cause(ctx) // the change may be made: the next try has the same request id
 	}
 	return s.judge(f, err, of.in), nil
 }
 
-// read reads the file again. There is nothing to do where it is gone, or another file by now.
+// read reads the file again. The result is empty if the file is gone, or replaced by another file.
 func (f queued) read(site daemon.Site) (w written, err error) {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
@@ -328,7 +275,7 @@ func (f queued) read(site daemon.Site) (w written, err error) {
 	}
 }
 
-// apply makes the change within the time of one request. A panic becomes the error of this one file.
+// apply makes the change within the time of a request. A panic becomes the error of this file alone.
 func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -340,7 +287,7 @@ func (s *Spool) apply(ctx context.Context, c change, f *origin) (err error) {
 	return c.apply(ctx, f)
 }
 
-// judge decides by an error what becomes of a file, and says whether the next one may follow.
+// judge decides by the error how to finish a file, and returns whether the next file may follow.
 func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	var refusal *protocol.Error
 	isHanging := false
@@ -356,7 +303,7 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 		return true
 	case errors.Is(err, context.DeadlineExceeded):
 		isHanging = true
-		refusal = protocol.Errorf(protocol.CodeUnavailable, "it was not made within %v", s.opts.Timeout)
+		refusal = protocol.Errorf(protocol.CodeUnavailable, "the change was not made within %v", s.opts.Timeout)
 	case errors.As(err, &refusal):
 	default:
 		s.opts.Log.Error().Err(err).Str("file", f.name).Msg("a change from the spool failed")
@@ -366,13 +313,12 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	case refusal.Retryable:
 		return s.postpone(in, f.ticket, refusal, isHanging)
 	case refusal.Code == protocol.CodeNotFound:
-		// The ticket was deleted meanwhile, which was looked up, and stays so: what the file wanted can
-		// neither be done nor be missed.
+		// The ticket was deleted meanwhile (the site has looked that up) and stays deleted: the file's change is void.
 		s.resume(in, f.ticket)
 		s.done.Add(1)
 		s.opts.Log.Info().Str("file", f.name).Msg("a change from the spool came after its ticket was deleted; the deletion stands")
 		f.finish(stuck{taken: true})
-	case refusal == daemon.ErrNotMeant: // this one, not any refusal of a field of that name
+	case refusal == daemon.ErrNotMeant: // this error only, not any refusal of the field
 		s.resume(in, f.ticket)
 		f.leave()
 	default:
@@ -381,12 +327,12 @@ func (s *Spool) judge(f queued, err error, in *intake) (goOn bool) {
 	return true
 }
 
-// leave lets the file lie: which table its site serves was not known yet when the lane was looked at, and it is another one.
+// leave lets the file lie: the site's table, unknown at the look, is not the table of the file.
 func (f queued) leave() {
 	f.lane.mu.Lock()
 	defer f.lane.mu.Unlock()
 	if f.lane.folder != nil {
-		f.lane.leave(f.name)
+		f.lane.leave(f.name, daemon.ErrNotMeant)
 		f.lane.count(f.lane.crowded.Load())
 	}
 }
@@ -399,8 +345,8 @@ func (f queued) finish(known stuck) {
 	}
 }
 
-// postpone puts off a ticket's files and says whether the next file may follow. Where several tickets are refused one after
-// another, or the site hangs, it puts off the site's. The log hears of each once.
+// postpone holds the ticket's files and returns whether the next file may follow. If several tickets in a row are refused, or
+// the site hangs, postpone holds the whole site. The log gets a line for each new hold.
 func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHanging bool) (goOn bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -416,20 +362,20 @@ func (s *Spool) postpone(in *intake, ticket int64, why *protocol.Error, isHangin
 	return true
 }
 
-// putOff puts off the files of a ticket of which it cannot be told whether it exists. That concerns no other ticket, however many
-// such tickets there are: the store has answered.
+// putOff holds the files of a ticket whose existence is unknown. Other tickets go on, however many tickets are in this state:
+// the store has answered.
 func (s *Spool) putOff(in *intake, ticket int64, undecided *daemon.UndecidedError) {
 	why := undecided.Refusal
 	if !why.Retryable {
 		why = protocol.Errorf(protocol.CodeUnavailable,
-			"ticket %d counts as deleted, and MySQL does not answer, which may know better", ticket)
+			"ticket %d counts as deleted, and MySQL, which may disagree, is unreachable", ticket)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holdTicket(in, ticket, why, undecided.Taken)
 }
 
-// holdTicket is called with the spool's mu held.
+// holdTicket needs the spool's mu.
 func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error, taken bool) {
 	if in.tickets == nil {
 		in.tickets = map[int64]*hold{}
@@ -444,13 +390,13 @@ func (s *Spool) holdTicket(in *intake, ticket int64, why *protocol.Error, taken 
 	h.put(why, s.opts.Now())
 }
 
-// put puts off the next try, each time for longer.
+// put plans the next try, after a pause that doubles up to maxPause.
 func (h *hold) put(why *protocol.Error, now time.Time) {
 	h.err, h.pause = why, min(2*h.pause, maxPause)
 	h.until = now.Add(h.pause)
 }
 
-// resume says that a site takes its files again, and those of a ticket.
+// resume releases the site and the ticket after an ingested file.
 func (s *Spool) resume(in *intake, ticket int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -462,7 +408,7 @@ func (s *Spool) resume(in *intake, ticket int64) {
 	in.release(ticket, s.repeats)
 }
 
-// release is called with the spool's mu held.
+// release needs the spool's mu.
 func (in *intake) release(ticket int64, log zerolog.Logger) {
 	if in.tickets[ticket] != nil {
 		delete(in.tickets, ticket)
@@ -470,7 +416,7 @@ func (in *intake) release(ticket int64, log zerolog.Logger) {
 	}
 }
 
-// finish ends a pass that has come to its end: nothing is held of which no file is left. It says whether no file is.
+// finish ends a complete pass: a hold without files is released. The result is whether no file is left.
 func (s *Spool) finish(in *intake, queue []queued) (done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Files are ingested by their names, whatever order they came in, each once; without the sort this fails.
+// Files are ingested by name, in whatever order they arrived, each once; fails without the sort.
 func TestTakenInByName(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -32,7 +32,7 @@ func TestTakenInByName(t *testing.T) {
 		t.Errorf("status %+v, want 3 files", status)
 	}
 	r.advance(time.Second)
-	if status := r.Status(nil); status.OldestMS != 999 { // the first file is stamped 1 µs after the rig's clock
+	if status := r.Status(nil); status.OldestMS != 999 { // the first file's name is 1 µs after the rig's clock
 		t.Errorf("the oldest is %d ms old, want 999", status.OldestMS)
 	}
 	r.takeIn(t)
@@ -43,8 +43,8 @@ func TestTakenInByName(t *testing.T) {
 	}
 }
 
-// Without a descriptor to look into the folder with, nothing newer overtakes what waits there, and the folder stays.
-func TestNoDescriptorLeft(t *testing.T) { //nolint:paralleltest // it takes the descriptors of the whole process
+// Without a free descriptor to read the folder, no newer change overtakes the waiting files, and the folder stays.
+func TestNoDescriptorLeft(t *testing.T) { //nolint:paralleltest // uses up the descriptors of the whole process
 	r := newRig(t)
 	r.write(t, r.name(7), frame(t, protocol.MethodSet, setParams("main", 7, "older", "a")))
 	var limit unix.Rlimit
@@ -61,7 +61,7 @@ func TestNoDescriptorLeft(t *testing.T) { //nolint:paralleltest // it takes the 
 	r.site.want(t, "set 7 older a")
 }
 
-// What cannot be used stands aside with the reason, and the rest goes on.
+// Unusable files are set aside with the reason, and other files go on.
 func TestUnusableFilesAreSetAside(t *testing.T) {
 	t.Parallel()
 	set := func(t *testing.T) []byte { return frame(t, protocol.MethodSet, setParams("main", 1, "x", "r")) }
@@ -83,7 +83,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 	}{
 		"torn":           {content(func(t *testing.T) []byte { f := set(t); return f[:len(f)-1] }), "ends before"},
 		"empty":          {content(func(*testing.T) []byte { return nil }), "ends before"},
-		"two frames":     {content(func(t *testing.T) []byte { return append(set(t), set(t)...) }), "follows"},
+		"two frames":     {content(func(t *testing.T) []byte { return append(set(t), set(t)...) }), "follow the frame"},
 		"another format": {content(func(*testing.T) []byte { return []byte("HTTP/1.1") }), "code: version"},
 		"no request":     {content(func(*testing.T) []byte { return []byte("\x01\x00\x00\x01\xc0") }), "code: malformed"},
 		"huge":           {content(func(*testing.T) []byte { return make([]byte, maxFile+1) }), "code: too_large"},
@@ -91,7 +91,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			target := filepath.Join(t.TempDir(), "target")
 			check(t, os.WriteFile(target, set(t), 0o600))
 			check(t, os.Symlink(target, filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"two names": {func(t *testing.T, r *rig, name string) {
 			other := filepath.Join(filepath.Dir(r.path), "other")
 			check(t, os.WriteFile(other, set(t), 0o600))
@@ -99,9 +99,9 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		}, "2 names"},
 		"a pipe": {func(t *testing.T, r *rig, name string) {
 			check(t, unix.Mkfifo(filepath.Join(r.path, name), 0o600))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a socket": {func(t *testing.T, r *rig, name string) {
-			short, err := os.MkdirTemp("", "s") //nolint:usetesting // a socket's path must be short; it is moved here
+			short, err := os.MkdirTemp("", "s") //nolint:usetesting // a socket's path must be short; the socket is moved here
 			check(t, err)
 			t.Cleanup(func() { check(t, os.RemoveAll(short)) })
 			l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(short, "s"), Net: "unix"})
@@ -109,16 +109,16 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 			l.SetUnlinkOnClose(false)
 			check(t, l.Close())
 			check(t, os.Rename(filepath.Join(short, "s"), filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link to a device": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/dev/zero", filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link to itself": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink(name, filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a link into /proc": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Symlink("/proc/self/environ", filepath.Join(r.path, name)))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a hole": {func(t *testing.T, r *rig, name string) {
 			path := filepath.Join(r.path, name)
 			check(t, os.WriteFile(path, nil, 0o600))
@@ -126,7 +126,7 @@ func TestUnusableFilesAreSetAside(t *testing.T) {
 		}, "code: too_large"},
 		"a folder": {func(t *testing.T, r *rig, name string) {
 			check(t, os.Mkdir(filepath.Join(r.path, name), 0o700))
-		}, "no regular file"},
+		}, "not a regular file"},
 		"a read":          {params(protocol.MethodGet, &protocol.GetParams{Target: toMain, ID: 1}), "code: unknown_method"},
 		"several":         {params(protocol.MethodSetMany, several), "code: unknown_method"},
 		"a condition":     {params(protocol.MethodSet, conditional), "field: if_revision"},
@@ -196,7 +196,7 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// Files of another make stand aside, too, but nothing whose name begins with a dot.
+// Files with foreign names are set aside, too, except names that begin with a dot.
 func TestForeignNames(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -214,8 +214,8 @@ func TestForeignNames(t *testing.T) {
 	r.wantFiles(t, badName, "1-1-0.frame", "README", "README.1", long[:maxBadName])
 }
 
-// While a site cannot take its files they wait, in order, with pauses that grow, and its changes are refused; other sites
-// and its reads go on.
+// While a site cannot take its files the files wait, in order, with growing pauses, and the site's changes are refused; other
+// sites and reads go on.
 func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -266,7 +266,8 @@ func TestSiteThatCannotTakeItsFiles(t *testing.T) {
 	r.wantLogged(t, 1, "ingested from the spool again")
 }
 
-// A site whose pause ends in the middle of a pass is not tried from there on: its earlier files have been passed over.
+// If a site's pause ends in the middle of a pass, the pass does not continue from there: earlier files of the site have been
+// skipped.
 func TestPauseThatEndsWithinAPass(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -287,7 +288,7 @@ func TestPauseThatEndsWithinAPass(t *testing.T) {
 	r.site.want(t, "set 1 a 1", "set 1 c 3")
 }
 
-// Somebody takes the files away that a site holds up: its changes go on.
+// When the files of a held site are taken away, its changes go on.
 func TestHeldFilesTakenAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -301,7 +302,7 @@ func TestHeldFilesTakenAway(t *testing.T) {
 	}
 }
 
-// A change of a ticket that was deleted meanwhile is over.
+// A change of a ticket that was deleted meanwhile is finished.
 func TestDeletionWins(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -313,8 +314,9 @@ func TestDeletionWins(t *testing.T) {
 	r.wantLogged(t, 1, "the deletion stands")
 }
 
-// The create had reached the daemon before, which made another ticket than the one the client received: that one goes, unless it
-// was changed, or a caller has chosen the request id and may have received it.
+// The create had reached the daemon before, and made another ticket than the ticket that the client received. The other
+// ticket is removed, unless another client has changed the ticket, or a caller has chosen the request id and may have
+// received the ticket's id.
 func TestCreateWhoseReplyWasLost(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -346,7 +348,7 @@ func TestCreateWhoseReplyWasLost(t *testing.T) {
 	}
 }
 
-// Whether that ticket was changed is not known while Redis is away: the file stays until it is.
+// While Redis is unreachable the daemon cannot know whether that ticket was changed: the file stays.
 func TestCreateWhoseReplyWasLostWaitsForAnAnswer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -368,7 +370,7 @@ func TestCreateWhoseReplyWasLostWaitsForAnAnswer(t *testing.T) {
 	r.site.want(t, "create 7 r", "create 7 r#7", "create 7 r", "create 7 r#7", "delete 3 ")
 }
 
-// A pass that its caller's deadline ends goes on with the next caller, at the same file.
+// A pass cut off by its caller's deadline continues with the next caller, at the same file.
 func TestPassThatIsCutOff(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -387,7 +389,7 @@ func TestPassThatIsCutOff(t *testing.T) {
 	r.wantLogged(t, 0, "wait in the spool until") // the deadline was the request's, not the site's
 }
 
-// A site that does not answer within the time of a request holds its files up.
+// A site that does not answer within the time of a request holds its files.
 func TestSiteThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

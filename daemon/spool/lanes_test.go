@@ -83,7 +83,7 @@ func (h *host) prepare(t *testing.T, users ...uint32) (said []string) {
 
 func (h *host) folder(user uint32) string { return filepath.Join(h.path, strconv.Itoa(int(user))) }
 
-// put puts a set into a user's folder, as the owner's file.
+// put puts a set into a user's folder, as a file of the owner.
 func (h *host) put(t *testing.T, user, owner uint32, site, value string) (path string) {
 	t.Helper()
 	name := h.name(1)
@@ -100,7 +100,7 @@ func (h *host) settle(t *testing.T, site daemon.Site) {
 	check(t, h.Settle(t.Context(), site, &protocol.FlushParams{}))
 }
 
-// The files of a site's users are ingested by order of their names, whoever's they are, before a request and without one.
+// The files of all users of a site are ingested in order of their names, before a request and in the background.
 func TestUsersOfOneSite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -118,7 +118,7 @@ func TestUsersOfOneSite(t *testing.T) {
 	h.next.want(t, "set 1 bob's bob's", "set 1 again again")
 }
 
-// A user's folder speaks for that user alone: a change of a site that the user may not use is set aside there.
+// A user's folder has only that user's rights: a change of a site that the user may not use is set aside there.
 func TestUserOfAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -131,7 +131,7 @@ func TestUserOfAnotherSite(t *testing.T) {
 	}
 }
 
-// What is not the folder's user's is neither ingested nor opened nor moved; it is counted, and holds up no other file.
+// A file of another user is not ingested, opened or moved; the file is counted and holds up no other file.
 func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -140,7 +140,7 @@ func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	check(t, unix.Mkfifo(pipe, 0o666))
 	check(t, os.Lchown(pipe, bob, -1))
 	link := filepath.Join(h.folder(alice), h.name(1))
-	check(t, os.Symlink("/dev/zero", link)) // root's
+	check(t, os.Symlink("/dev/zero", link)) // root owns the link
 	h.put(t, alice, alice, "main", "hers")
 	h.settle(t, h.site)
 	h.site.want(t, "set 1 hers hers")
@@ -162,8 +162,8 @@ func TestStrangersFilesAreLeftAlone(t *testing.T) {
 	h.site.want(t, "set 1 hers hers", "set 1 forged forged")
 }
 
-// The group of a file proves nothing: the folder hands its own on, and newgrp gives any. The group that counts is the one that
-// the machine's list of users names, as for a connection.
+// The group of a file proves nothing: folders pass on their own group, and newgrp gives any. As for a connection, only the
+// user's group in the machine's list of users counts.
 func TestGroupOfAFileProvesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -177,7 +177,7 @@ func TestGroupOfAFileProvesNothing(t *testing.T) {
 	h.wantFiles(t, badName, name)
 }
 
-// One user's useless files fill that user's bad/ alone.
+// A user's unusable files fill only that user's bad/.
 func TestBadOfAnotherUserIsFull(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -194,11 +194,11 @@ func TestBadOfAnotherUserIsFull(t *testing.T) {
 	}
 }
 
-// uselessFiles are as many as somebody puts there who means harm.
+// uselessFiles is the number of files that a hostile user puts there.
 const uselessFiles = 20_000
 
-// A user who fills the own folder with useless files and renames them all the time costs other sites nothing: their calls do
-// not look at that folder, and the kernel tells of one rename, not of each.
+// A user who fills the own folder with unusable files and renames them all the time costs other sites no time: their calls do
+// not look at that folder, and the kernel reports a single rename, not each.
 func TestFloodOfAnotherUser(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -219,7 +219,7 @@ func TestFloodOfAnotherUser(t *testing.T) {
 		l.unseen = true
 	})
 	h.Spool.mu.Unlock()
-	if told > 2 { // the rename, and that the watch is gone
+	if told > 2 { // the rename, and the end of the watch
 		t.Errorf("the kernel told of %d renames, want one", told)
 	}
 	h.settle(t, h.site)
@@ -255,7 +255,7 @@ func (h *host) rename(t testing.TB, user uint32, times int) {
 	}
 }
 
-// Beyond a bound no call waits for what older clients leave in the folder that all share.
+// Beyond a bound no call waits for the files of older clients in the shared folder.
 func TestFloodOfTheSharedFolder(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -263,7 +263,7 @@ func TestFloodOfTheSharedFolder(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(h.path, "useless"+strconv.Itoa(i)), nil, 0o600))
 	}
 	h.takeIn(t)
-	h.wantLogged(t, 1, "more files than are looked at")
+	h.wantLogged(t, 1, "more files than the daemon reads")
 	check(t, os.Rename(filepath.Join(h.path, "useless1999"), filepath.Join(h.path, "useless")))
 	h.settle(t, h.site)
 	if l := h.lanes[shared]; !l.unseen {
@@ -274,8 +274,8 @@ func TestFloodOfTheSharedFolder(t *testing.T) {
 	h.site.want(t, "set 1 older client 1")
 }
 
-// A user's folder that is missing, or that cannot be used, is named in the warnings with the remedy, and is used when that has
-// been put right. While older changes may wait in it nothing newer is done of the sites that the user may use; others go on.
+// The warnings name a missing or unusable folder of a user with the remedy, and the daemon uses the folder again after the
+// correction. While older changes may wait there, newer changes of the user's sites are refused; other sites go on.
 func TestFolderOfAUserIsUnusable(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
@@ -291,7 +291,7 @@ func TestFolderOfAUserIsUnusable(t *testing.T) {
 		}, "a link"},
 		"a file": {func(_ *host, path string) error {
 			return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600))
-		}, "no folder"},
+		}, "not a folder"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +327,7 @@ func TestFolderOfAUserIsUnusable(t *testing.T) {
 	}
 }
 
-// A file that its owner keeps to itself (a write lease) is passed over at once and ingested later; no request waits for it.
+// A file under its owner's write lease is skipped at once and ingested later; no request waits for the file.
 func TestLeasedFile(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -346,65 +346,7 @@ func TestLeasedFile(t *testing.T) {
 	r.site.want(t, "set 2 next 2", "set 1 leased 1")
 }
 
-// The folders get the user, the daemon's group and a mode that keeps all others out; what is right is left as it is.
-func TestPrepare(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	p := Preparation{Base: h.path, SharedGID: -1, UID: 0, GID: groupOfBob, Users: []uint32{alice, bob}, Say: t.Logf}
-	check(t, os.Chmod(h.folder(alice), 0o700))
-	check(t, p.Run())
-	for _, user := range p.Users {
-		var stat unix.Stat_t
-		check(t, unix.Lstat(h.folder(user), &stat))
-		if stat.Uid != user || stat.Gid != groupOfBob || stat.Mode != unix.S_IFDIR|0o2770 {
-			t.Errorf("user %d, group %d, mode %o", stat.Uid, stat.Gid, stat.Mode)
-		}
-	}
-	p.Say = func(format string, args ...any) { t.Errorf("the second time: "+format, args...) }
-	check(t, p.Run())
-}
-
-// A folder into which a group may write, as older versions made it, keeps its members from moving others' folders.
-func TestPrepareTheFolderOfAnOlderVersion(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	check(t, os.Chmod(h.path, os.ModeSetgid|0o770))
-	h.prepare(t, alice)
-	info, err := os.Stat(h.path)
-	check(t, err)
-	if info.Mode() != os.ModeDir|os.ModeSetgid|os.ModeSticky|0o771 {
-		t.Errorf("mode %v", info.Mode())
-	}
-}
-
-// What somebody else has put in the place of a folder is named and left alone.
-func TestPrepareRefusesWhatIsSomebodyElses(t *testing.T) {
-	t.Parallel()
-	for what, spoil := range map[string]func(path string) error{
-		"another's": func(path string) error { return errors.Join(os.Mkdir(path, 0o700), os.Chown(path, bob, -1)) },
-		"a link":    func(path string) error { return os.Symlink("/tmp", path) },
-		"a file":    func(path string) error { return os.WriteFile(path, nil, 0o600) },
-		"root's, and something in it": func(path string) error {
-			return errors.Join(os.Mkdir(path, 0o700), os.Mkdir(filepath.Join(path, "x"), 0o700))
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			h := newHost(t)
-			check(t, os.RemoveAll(h.folder(alice)))
-			check(t, spoil(h.folder(alice)))
-			p := Preparation{Base: h.path, SharedGID: -1, Users: []uint32{alice, carol}, Say: t.Logf}
-			if err := p.Run(); err == nil || !strings.Contains(err.Error(), h.folder(alice)) {
-				t.Errorf("error %v", err)
-			}
-			if info, err := os.Stat(h.folder(carol)); err != nil || info.Mode().Perm() != 0o770 {
-				t.Errorf("the other folder: %v, %v", info, err)
-			}
-		})
-	}
-}
-
-// What a call of one site costs while another user's folder holds 20,000 useless files, of which some are renamed all the time.
+// The cost of a site's call while another user's folder holds 20,000 unusable files, of which some are renamed all the time.
 func BenchmarkSettleBesideAFlood(b *testing.B) {
 	if os.Geteuid() != 0 {
 		b.Skip("only root can make the folders of other users")

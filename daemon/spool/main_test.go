@@ -22,21 +22,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// toMain is the target of what is for the site main.
+// toMain is the target of requests to the site main.
 var toMain = protocol.Target{Site: "main"}
 
-// fakeSite keeps what it is asked to do, one line each, and answers with fail, where that is set.
+// fakeSite records each call in a line, and answers with fail, if set.
 type fakeSite struct {
-	daemon.Site // nil: what the spool never calls
+	daemon.Site // nil: the spool never calls its methods
 
 	mu    sync.Mutex
 	calls []string
 	fail  func(requestID string) error
-	// block, where it is set, is called in every change.
+	// block, if set, is called in every change.
 	block func(ctx context.Context) error
-	// made has the tickets that creates made before, by request id.
+	// made has the tickets of earlier creates, by request id.
 	made map[string]int64
-	// taken is an id that creates are refused; they are given 100 where they name none.
+	// taken is an id that creates cannot get; a create without an id gets 100.
 	taken    int64
 	accepted time.Time // of the last change
 	get      func(id int64) (protocol.Ticket, error)
@@ -95,7 +95,7 @@ func (s *fakeSite) Delete(ctx context.Context, p *protocol.DeleteParams) (protoc
 	return protocol.RevisionResult{Revision: 1}, err
 }
 
-// of says under which id a request is known, where it is not the ticket's.
+// of returns the id under which a request is known, if different from the ticket's.
 func of(id, named int64) string {
 	if named == 0 || named == id {
 		return ""
@@ -122,7 +122,7 @@ func (s *fakeSite) want(t *testing.T, calls ...string) {
 	}
 }
 
-// rig is a spool with two sites. Files are ingested only by a call.
+// rig is a spool with two sites. Only calls ingest files.
 type rig struct {
 	*Spool
 	path       string
@@ -132,10 +132,10 @@ type rig struct {
 	now        time.Time
 	sequence   int
 	denied     bool   // no owner may use any site
-	moves      string // the file that remembers them
+	moves      string // the file of the moves
 }
 
-// For judges as the daemon's table does: this process' user may use both sites.
+// For decides like the daemon's table: this process' user may use the two sites.
 func (r *rig) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
 	if r.denied || int(p.UID) != os.Geteuid() {
 		return nil, protocol.Errorf(protocol.CodeForbidden, "user %d may not use this site", p.UID)
@@ -150,7 +150,7 @@ func (r *rig) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
 	}
 }
 
-// Of judges likewise; root may use all.
+// Of decides the same way; root may use all sites.
 func (r *rig) Of(p daemon.Peer) []daemon.Site {
 	if p.UID != 0 && int(p.UID) != os.Geteuid() {
 		return nil
@@ -168,7 +168,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// open opens the spool, again where it was open before.
+// open opens the spool, again if the spool was open before.
 func (r *rig) open(t *testing.T) {
 	t.Helper()
 	if r.Spool != nil {
@@ -217,13 +217,13 @@ func (r *rig) takeIn(t *testing.T) {
 	}
 }
 
-// name makes the next file's name: later ones sort behind.
+// name returns the next file's name; later names sort behind.
 func (r *rig) name(id int64) string {
 	r.sequence++
 	return fmt.Sprintf("%016d-%d-%016x.frame", 1_764_000_000_000_000+r.sequence, id, r.sequence)
 }
 
-// write puts content into the spool as a client does.
+// write puts content into the spool in a client's way.
 func (r *rig) write(t *testing.T, name string, content []byte) {
 	t.Helper()
 	tmp := filepath.Join(r.path, ".tmp-"+name)
@@ -260,7 +260,7 @@ func frame(t testing.TB, m protocol.Method, p protocol.Params) []byte {
 	return bytes.Clone(f)
 }
 
-// wantFiles demands what is in the spool or, with dir "bad", set aside, reasons left out.
+// wantFiles requires the given files in the spool or, with dir "bad", set aside, without their reasons.
 func (r *rig) wantFiles(t *testing.T, dir string, names ...string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(r.path, dir))

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// wantHidden demands that changes of the site are refused, for this reason, and that reads say that they may be missing some.
+// wantHidden requires that changes of the site are refused, for this reason, and that reads are marked stale.
 func (r *rig) wantHidden(t *testing.T, site daemon.Site, why string) {
 	t.Helper()
 	err := r.Settle(t.Context(), site, &protocol.FlushParams{})
@@ -26,7 +26,7 @@ func (r *rig) wantHidden(t *testing.T, site daemon.Site, why string) {
 	}
 }
 
-// refuse has site main take nothing from the spool, until it is called with nil.
+// refuse makes site main refuse changes from the spool, until a call with nil.
 func (h *host) refuse(t *testing.T, err error) {
 	t.Helper()
 	if err == nil {
@@ -37,12 +37,13 @@ func (h *host) refuse(t *testing.T, err error) {
 	h.advance(maxPause)
 }
 
-// errAway is the refusal of a site that can take nothing now.
+// errAway is the refusal of a site that is unavailable now.
 var errAway = &protocol.Error{Code: protocol.CodeUnavailable, Message: "away", Retryable: true}
 
-// A folder with changes is moved away, and another one stands in its place at once: what waits in the former one is made before
-// what comes into the new one, and before any request. It may have been seen or not, its site may be held or not, and the folder
-// of all users may be what was moved. Taken out of Settle, the look at the path leaves the former's change for later.
+// A folder with changes is moved away, and at once another folder stands in its place: the former folder's changes are made
+// before changes in the new folder, and before any request. The folder may have been seen or not, its site may be held or
+// not, and the base may be the moved folder. Without the check of the path in Settle the former folder's change is made too
+// late.
 func TestFolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	for what, all := range map[string]bool{"a user's": false, "everybody's": true} {
@@ -83,7 +84,7 @@ func TestFolderIsReplaced(t *testing.T) {
 	}
 }
 
-// hooked calls hook once, when the spool asks whose changes its folders may hold.
+// hooked calls hook once, when the spool asks which sites may use a folder.
 type hooked struct {
 	Sites
 
@@ -98,7 +99,7 @@ func (h *hooked) Of(p daemon.Peer) []daemon.Site {
 	return h.Sites.Of(p)
 }
 
-// unsure does not find a change's site, as long as why is set.
+// unsure cannot find a change's site while why is set.
 type unsure struct {
 	Sites
 
@@ -112,8 +113,8 @@ func (u *unsure) For(p daemon.Peer, of protocol.Params) (daemon.Site, error) {
 	return u.Sites.For(p, of)
 }
 
-// A change of which it is not known yet which site's table it means waits until it is; one that means the table of none stays
-// where it is. Neither holds up anything: the sites that are known have not got them.
+// A change waits while the table of a possible site is unknown; a change for the table of no site stays in place. Neither
+// delays other requests: the known sites do not have the change's table.
 func TestWhichSiteIsNotKnown(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -135,8 +136,8 @@ func TestWhichSiteIsNotKnown(t *testing.T) {
 	}
 }
 
-// A folder is moved away, and the spool's own round looks at it before the site has the former folder as a lane: the round after
-// that ingests the changes in it. Without the mark that assign leaves they stay there until another change comes.
+// A folder is moved away, and the spool's own round looks at the former folder before the site has its lane: the next round
+// ingests the changes there. Without isCut at the end of takeSite and the mark in assign they stay.
 func TestFolderIsReplacedDuringARound(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -152,13 +153,13 @@ func TestFolderIsReplacedDuringARound(t *testing.T) {
 		check(t, h.takeSite(t.Context(), h.site, in, all))
 	}}
 	h.Refresh()
-	if err := h.TakeIn(t.Context()); err != nil { // at once: the next look at all folders is not due
+	if err := h.TakeIn(t.Context()); err != nil { // at once: the next Refresh is not due
 		t.Fatal(err)
 	}
 	h.site.want(t, "set 1 older older")
 }
 
-// A folder that was moved away comes back with what waits in it: that is made once, and before what is newer.
+// A folder that was moved away comes back with pending changes: each is made once, before newer changes.
 func TestFolderComesBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -179,8 +180,9 @@ func TestFolderComesBack(t *testing.T) {
 	}
 }
 
-// A folder with changes, seen or held, gets another owner while the daemon runs, as after a restore, and its own one back:
-// nothing newer is done meanwhile, and the first request afterwards finds its changes made. Other users' sites go on.
+// A folder with changes, seen or held, gets another owner while the daemon runs, as after a restore, and then its own owner
+// again: meanwhile newer changes are refused, and the first request afterwards finds the older changes made. Other users'
+// sites go on.
 func TestFolderGetsAnotherOwner(t *testing.T) {
 	t.Parallel()
 	for how, held := range map[string]bool{"unseen": false, "held": true} {
@@ -209,8 +211,8 @@ func TestFolderGetsAnotherOwner(t *testing.T) {
 	}
 }
 
-// A folder that is made, or moved to its place, while the daemon runs is used by the next request: of a user who has none, and
-// of one whom nothing names beforehand.
+// A folder that is made, or moved into place, while the daemon runs is used by the next request: a folder of a user without a
+// folder so far, and of a user who is not in Options.Users.
 func TestFolderAppears(t *testing.T) {
 	t.Parallel()
 	for what, user := range map[string]uint32{"of a user": alice, "of a newcomer": carol} {
@@ -231,7 +233,7 @@ func TestFolderAppears(t *testing.T) {
 	}
 }
 
-// A file system is mounted over a user's folder while the daemon runs, which the kernel tells nobody.
+// A file system is mounted over a user's folder while the daemon runs, which the kernel does not report.
 func TestFolderIsMountedOver(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -249,8 +251,8 @@ func TestFolderIsMountedOver(t *testing.T) {
 	h.site.want(t, "set 1 older older", "set 1 newer newer")
 }
 
-// A daemon starts before its spool's file system is mounted, and finds another folder: nothing is done until the one that it
-// knows is back. Where there is none any more, an operator says so by removing the state's file.
+// A daemon starts before its spool's file system is mounted, and finds another folder: changes are refused until the recorded
+// folder is back. If that folder no longer exists, an operator removes the state file.
 func TestStartOnAnotherFolder(t *testing.T) {
 	t.Parallel()
 	for what, there := range map[string]bool{"another folder": true, "no folder": false} {
@@ -272,9 +274,9 @@ func TestStartOnAnotherFolder(t *testing.T) {
 				h.prepare(t, alice)
 			}
 			restart()
-			h.wantHidden(t, h.site, "mount it or put it back")
+			h.wantHidden(t, h.site, "mount the former folder or put it back")
 			restart()
-			h.wantHidden(t, h.site, "mount it or put it back")
+			h.wantHidden(t, h.site, "mount the former folder or put it back")
 			check(t, os.RemoveAll(h.path))
 			check(t, os.Rename(away, h.path))
 			h.settle(t, h.site)
@@ -292,7 +294,7 @@ func TestStartOnAnotherFolder(t *testing.T) {
 	}
 }
 
-// While the daemon runs it knows the former folder: the state follows when nothing waits in it.
+// A running daemon keeps the former folder: the state file follows when no file waits there.
 func TestStateFollowsTheFolder(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -318,7 +320,7 @@ func TestStateFollowsTheFolder(t *testing.T) {
 	}
 }
 
-// Without the kernel's news (fs.inotify.max_user_watches) each request looks into the folder.
+// Without a watch (fs.inotify.max_user_watches) each request reads the folder.
 func TestFolderThatCannotBeWatched(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// userMode lets the user put files in and the daemon, by its group, read and remove them; files get that group, too.
+// userMode lets the user put files in, and lets the daemon read and remove them by its group, which new files inherit.
 const userMode = 0o770 | fs.ModeSetgid
 
-// Preparation makes the folders of users. Only root can give a folder to another user, so that a daemon without its rights makes
-// none but its own.
+// Preparation makes the folders of users. Only root can give a folder to another user: without root's rights, a daemon makes
+// only its own folder.
 type Preparation struct {
 	// Base is the folder of all users' folders.
 	Base string
 	// UID and GID are the daemon's user and group.
 	UID, GID uint32
-	// SharedGID is the group that may put files straight into a base that is made; -1 is none.
+	// SharedGID is the group that may put files straight into a new base; -1 is none.
 	SharedGID int
 	// Users get a folder each.
 	Users []uint32
-	// Say receives what was done, a line at a time.
+	// Say receives a line for each change made.
 	Say func(format string, args ...any)
 }
 
-// Run makes what is missing and puts right what is wrong with the modes and groups of what is there. It leaves alone, and names
-// in the error, what is somebody else's. It may be repeated.
+// Run makes missing folders and corrects the modes and groups of existing folders. Folders of other owners stay unchanged and
+// are named in the error. Run may be repeated.
 func (p *Preparation) Run() error {
 	base, err := p.base()
 	if err != nil {
@@ -46,7 +46,7 @@ func (p *Preparation) Run() error {
 	return errors.Join(errs...)
 }
 
-// base opens the folder of all users' folders, after it has made it where it is missing.
+// base opens the base, and makes a missing base.
 func (p *Preparation) base() (*os.File, error) {
 	if err := makeBase(p.Base, p.SharedGID); err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (p *Preparation) base() (*os.File, error) {
 	return dir, nil
 }
 
-// openUp lets every user pass through the base, and keeps a group that may write there from moving other users' folders away.
+// openUp lets every user pass through the base, and keeps a group with write access from moving other users' folders away.
 func (p *Preparation) openUp(dir *os.File) error {
 	info, err := dir.Stat()
 	if err != nil {
@@ -86,7 +86,7 @@ func (p *Preparation) openUp(dir *os.File) error {
 	}
 	if err := dir.Chmod(mode); err != nil {
 		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
-			return nil // a unit with RestrictSUIDSGID=; root does it
+			return nil // a unit with RestrictSUIDSGID=; root can set the mode
 		}
 		return err
 	}
@@ -94,7 +94,7 @@ func (p *Preparation) openUp(dir *os.File) error {
 	return nil
 }
 
-// user makes or puts right one user's folder.
+// user makes or corrects a user's folder.
 func (p *Preparation) user(base *os.File, uid uint32) error {
 	name := strconv.FormatUint(uint64(uid), 10)
 	err := unix.Mkdirat(int(base.Fd()), name, 0o700)
@@ -110,7 +110,7 @@ func (p *Preparation) user(base *os.File, uid uint32) error {
 	return p.giveAway(dir, uid, isNew)
 }
 
-// giveAway gives a folder its user, the daemon's group and the mode, where it does not have them.
+// giveAway gives a folder its user, the daemon's group and the mode, if they differ.
 func (p *Preparation) giveAway(dir *os.File, uid uint32, isNew bool) error {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &stat); err != nil {
@@ -120,15 +120,15 @@ func (p *Preparation) giveAway(dir *os.File, uid uint32, isNew bool) error {
 	if !isNew && isOwned && stat.Mode&^unix.S_IFMT == unixMode(userMode) {
 		return nil
 	}
-	// The group before the mode: the other way round another group could use it for an instant.
+	// The group before the mode: in the other order another group could use the folder for an instant.
 	if !isOwned {
 		if err := dir.Chown(int(uid), int(p.GID)); err != nil {
-			return fmt.Errorf("giving it to user %d and group %d: %w", uid, p.GID, err)
+			return fmt.Errorf("giving the folder to user %d and group %d: %w", uid, p.GID, err)
 		}
 	}
 	err := dir.Chmod(userMode)
 	if errors.Is(err, fs.ErrPermission) && int(p.GID) == os.Getegid() {
-		err = dir.Chmod(userMode.Perm()) // a unit with RestrictSUIDSGID=; this process' files have the group anyway
+		err = dir.Chmod(userMode.Perm()) // a unit with RestrictSUIDSGID=; new files have the process' group anyway
 	}
 	if err == nil {
 		p.Say("%s/%d: user %d, group %d, mode %04o", p.Base, uid, uid, p.GID, unixMode(userMode))
@@ -136,7 +136,7 @@ func (p *Preparation) giveAway(dir *os.File, uid uint32, isNew bool) error {
 	return err
 }
 
-// open opens a folder that is the owner's, or an empty one that this user has made and not given away yet.
+// open opens a folder of the owner, or an empty folder that this process' user has made and not given away yet.
 func (*Preparation) open(at int, path string, owner uint32) (*os.File, error) {
 	dir, err := openDir(at, path, int(owner))
 	if err == nil || os.Geteuid() == int(owner) {
@@ -152,7 +152,7 @@ func (*Preparation) open(at int, path string, owner uint32) (*os.File, error) {
 	return mine, nil
 }
 
-// unixMode writes a mode's bits as chmod takes them.
+// unixMode returns a mode's bits as chmod expects them.
 func unixMode(mode fs.FileMode) uint32 {
 	bits := uint32(mode.Perm())
 	if mode&fs.ModeSetgid != 0 {

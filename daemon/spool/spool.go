@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,19 +17,19 @@ import (
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 )
 
 const (
-	// tick is how often the folders' news are looked for where no request does.
+	// tick is the interval of looks at the folders without a request.
 	tick = 250 * time.Millisecond
-	// rescanEvery is how often the folders are looked at, whatever the kernel told of them.
+	// rescanEvery is the interval of scans of all folders, whatever the kernel has reported.
 	rescanEvery = 5 * time.Second
-	// firstPause and maxPause bound the growing pause before a site is tried again.
+	// firstPause and maxPause bound the growing pause before a held site is retried.
 	firstPause = 50 * time.Millisecond
 	maxPause   = 2 * time.Second
-	// filesPerTurn is how many files of a site are ingested at a time where no request waits for them: then it is the next site's
-	// turn.
+	// filesPerTurn bounds the files of a site ingested in a turn without a request; then the next site has its turn.
 	filesPerTurn = 1000
 )
 
@@ -38,65 +40,68 @@ type Sites interface {
 	Of(peer daemon.Peer) []daemon.Site
 }
 
-// Options say where the spool is and where its changes go.
+// Options say where the spool is and which sites take its changes.
 type Options struct {
-	// Path is the folder of all users' folders; it is made where it is missing.
+	// Path is the base, the folder of all users' folders. A missing base is made.
 	Path string
-	// State is the file in which the spool remembers which folder that was; empty: it does not. See [record].
+	// State is the file that records the base's identity (see [Spool.recognize]); empty: no record.
 	State string
-	// GID is the group that may put files straight into a folder that is made; -1 is none.
+	// GID is the group that may put files straight into a new base; -1 is none.
 	GID   int
 	Sites Sites
-	// Users are those who may have a folder; nil stands for none but those who have one.
+	// Users are the users that may have a folder; nil: only users that have one.
 	Users func() []uint32
-	// Timeout bounds the work on one file.
+	// Timeout bounds the work on a file.
 	Timeout time.Duration
 	Log     zerolog.Logger
-	// LookEvery is for how long a look at the folders' paths counts for the requests of a site; 0: each request looks. What the
-	// kernel tells of an open folder counts for each request.
+	// LookEvery is how long a check of the folders' paths counts for the requests of a site; 0: each request checks. The
+	// kernel's reports on an open folder count at once.
 	LookEvery time.Duration
-	// Moves returns the register of a site's creates that got another id than the one their clients received; nil keeps them as long
-	// as the spool is open.
+	// Moves returns the register of a site's creates that got another id than their clients received; nil keeps a register in
+	// memory.
 	Moves func(site daemon.Site) *moves.Register
 	// Now is the clock for pauses and ages; nil stands for time.Now.
 	Now func() time.Time
 }
 
-// Spool ingests the folders of all users. It is safe for concurrent use.
+// Spool ingests the folders of all users. All methods are safe for concurrent use.
 //
-// Locks are taken in this order: tidying, a site's turn, a lane's mu, the spool's mu.
+// Order of locks: tidying, a site's turn, a lane's mu, the spool's mu.
 type Spool struct {
 	opts Options
 	loop lifecycle.Loop
 	done atomic.Int64 // files ingested
 
-	repeats zerolog.Logger // limited, for what may concern each ticket
+	repeats zerolog.Logger // limited, for messages that any ticket may cause
 
-	tidying sync.Mutex // held by who opens and closes lanes
-	scanned time.Time  // when that was done last
+	tidying sync.Mutex // held while lanes are opened or closed
+	scanned time.Time  // time of the last Refresh
 
 	mu       sync.Mutex
-	base     *os.File // nil while there is none that can be used
-	why      error    // why there is none
-	blind    bool     // there is one, or was, and what waits in it cannot be known
-	at       place    // what stood at the path when base was opened, or could not be
-	recorded bool     // base is the folder that the state names
+	base     *os.File // nil without a usable base
+	why      error    // why the base is unusable
+	blind    bool     // the unusable base exists, or existed, and may hold changes
+	at       place    // the path's state when base was opened, or failed to open
+	recorded bool     // base is the folder in the state file
 	news     *news
 	watches  map[int]*lane    // by the watch's number
 	lanes    map[string]*lane // by name
-	former   []*lane          // of folders that no longer stand at their paths, until nothing waits in them
-	newcomer bool             // a user has a folder who is no lane yet
+	former   []*lane          // their folders no longer stand at their paths; kept until no file waits there
 	sites    map[daemon.Site]*intake
 	stopped  bool
+
+	// version counts the folders that were found or let go of; the sites' lanes are those of the assigned version. While the two
+	// differ, files may wait in a lane that its sites do not have.
+	version, assigned int
 }
 
-// In each repeatPeriod the log tells of so many tickets, at most.
+// The log names at most maxRepeats tickets in each repeatPeriod.
 const (
 	maxRepeats   = 20
 	repeatPeriod = 10 * time.Second
 )
 
-// New opens the spool. A folder that cannot be used is no error: the log and [Spool.Warnings] say why.
+// New opens the spool. An unusable folder is no error: the log and [Spool.Warnings] give the reason.
 func New(opts Options) *Spool {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -113,21 +118,21 @@ func New(opts Options) *Spool {
 	return s
 }
 
-// Start begins to ingest files without being asked.
+// Start begins to ingest files in the background.
 func (s *Spool) Start(ctx context.Context) {
 	s.loop.StartEvery(ctx, tick, func(ctx context.Context) {
-		_ = s.takeIn(ctx, filesPerTurn) // what ends it is logged where it happens, or is the end of ctx
+		_ = s.takeIn(ctx, filesPerTurn) // already logged, or the end of ctx
 	})
 }
 
-// Stop ends it and closes the folders. The files that wait in them are ingested at the next start.
+// Stop ends the background work and closes the folders. The next start ingests the files that remain.
 func (s *Spool) Stop(ctx context.Context) error {
 	if err := s.loop.Stop(ctx, "spool"); err != nil {
 		return err
 	}
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
-	for _, in := range s.intakes(func(*intake) bool { return true }) {
+	for _, in := range s.intakes() {
 		if err := in.take(ctx); err != nil {
 			return fmt.Errorf("stopping the spool: still busy: %w", err)
 		}
@@ -137,13 +142,18 @@ func (s *Spool) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Settle implements [daemon.Spool]: it returns when every file that was in place before the call, in a folder whose user may use
-// the site, has been taken in. Where that takes longer than ctx, or where files are held up that the request needs, it says so.
+func (s *Spool) intakes() []*intake {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.sites))
+}
+
+// Settle implements [daemon.Spool]: Settle returns when every file in place before the call, in a folder whose user may use
+// the site, has been ingested. The error says that ctx ended first, that the request needs a held file, or that the request
+// needs the files of a folder that cannot be read.
 //
-// A folder that cannot be read may hold such files, so a request that needs them is refused then.
-//
-// Where nothing waits it costs one system call for the kernel's news, 0.2 to 0.4 µs, and now and then one for each folder, see
-// [Spool.follow] (BenchmarkSettle).
+// Without waiting files the cost is a system call for the kernel's queue, 0.2 to 0.4 µs, and at intervals a system call per
+// folder, see [Spool.follow] (BenchmarkSettle).
 func (s *Spool) Settle(ctx context.Context, site daemon.Site, p protocol.Params) error {
 	for {
 		s.follow(site)
@@ -158,7 +168,13 @@ func (s *Spool) Settle(ctx context.Context, site daemon.Site, p protocol.Params)
 	}
 }
 
-// settle takes in what waits; again says that there are folders that were not looked at.
+// Settled implements [daemon.Spool].
+func (s *Spool) Settled(site daemon.Site) bool {
+	s.follow(site)
+	return s.unsettled(site) == nil
+}
+
+// settle ingests the waiting files; again: some folders had no look yet.
 func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p protocol.Params) (again bool, err error) {
 	if err := in.take(ctx); err != nil {
 		return false, errBusy
@@ -170,21 +186,78 @@ func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p prot
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.newcomer:
+	case in.version != s.version:
 		return true, nil
 	case !needsOlder(p):
 		return false, nil
 	case s.hidden(in) != nil:
 		return false, protocol.Errorf(protocol.CodeUnavailable,
-			"older changes may wait in the spool, which cannot be read (%s): nothing was done", s.hidden(in))
+			"cannot read the spool (%s), and older changes may wait in the spool: the request was not executed", s.hidden(in))
 	case in.holds(p) != nil:
 		return false, protocol.Errorf(protocol.CodeUnavailable,
-			"older changes wait in the spool and cannot be made yet (%s): nothing was done", in.holds(p).err)
+			"older changes wait in the spool and cannot be made yet (%s): the request was not executed", in.holds(p).err)
 	case in.crowded() != nil:
 		return false, protocol.Errorf(protocol.CodeUnavailable,
-			"the spool folder of user %d holds too many files: remove those that cannot be used; nothing was done", in.crowded().user)
+			"the spool folder of user %d holds too many files: remove the unusable files; the request was not executed", in.crowded().user)
 	}
 	return false, nil
+}
+
+// needsOlder returns whether a request needs any older changes.
+func needsOlder(p protocol.Params) bool {
+	switch p.(type) {
+	case *protocol.CreateParams, *protocol.FlushParams, *protocol.SetParams, *protocol.DeleteParams, *protocol.SetManyParams:
+		return true
+	default:
+		return false
+	}
+}
+
+// holds returns the hold of the changes that a request needs. The caller holds the spool's mu and the site's turn.
+func (in *intake) holds(p protocol.Params) *hold {
+	if in.hold != nil {
+		return in.hold
+	}
+	c, is := p.(*protocol.CreateParams)
+	isGiven := is && c.ID == 0 // the daemon gives an id that no ticket has or had, and no change names
+	for id, h := range in.tickets {
+		if isGiven && (h.meets || h.taken) {
+			continue
+		}
+		moved := func(to ticket.ID) bool { return needs(p, int64(to)) }
+		if needs(p, id) || slices.ContainsFunc(in.moves.Targets(ticket.ID(id)), moved) {
+			return h
+		}
+	}
+	return nil
+}
+
+// needs returns whether a request must wait for older changes of a ticket: a newer change of the ticket must not overtake
+// them, a create may get any id, and a flush promises that all changes are in MySQL.
+func needs(p protocol.Params, ticket int64) bool {
+	switch p := p.(type) {
+	case *protocol.CreateParams, *protocol.FlushParams:
+		return true
+	case *protocol.SetParams:
+		return p.ID == ticket
+	case *protocol.DeleteParams:
+		return p.ID == ticket
+	case *protocol.SetManyParams:
+		return slices.ContainsFunc(p.Tickets, func(t protocol.TicketFields) bool { return t.ID == ticket })
+	default:
+		return false
+	}
+}
+
+// crowded returns a user's lane with more files than a look reads, whose files therefore have no known order; nil without
+// such a lane.
+func (in *intake) crowded() *lane {
+	for _, l := range in.lanes {
+		if l.crowded.Load() && !l.isShared() {
+			return l
+		}
+	}
+	return nil
 }
 
 // Behind implements [daemon.Spool].
@@ -196,12 +269,12 @@ func (s *Spool) Behind(site daemon.Site) bool {
 }
 
 var errBusy = protocol.Errorf(protocol.CodeUnavailable,
-	"older changes are being ingested from the spool: nothing was done; try again later")
+	"older changes are being ingested from the spool: the request was not executed; try again later")
 
-// TakeIn ingests what is there, until ctx ends.
+// TakeIn ingests all present files, until ctx ends.
 func (s *Spool) TakeIn(ctx context.Context) error { return s.takeIn(ctx, all) }
 
-// takeIn ingests at most so many files of each site, all sites at once: none waits for another one's.
+// takeIn ingests at most so many files of each site. Sites run concurrently and do not wait for each other.
 func (s *Spool) takeIn(ctx context.Context, most int) error {
 	s.tidy()
 	s.follow(nil)
@@ -240,19 +313,56 @@ func (s *Spool) takeIn(ctx context.Context, most int) error {
 	return failed
 }
 
-// unsettled returns the site's intake where a file may wait that was in place before the call.
+// lookElsewhere looks at the lanes without a site: their users may no longer use any site, and their files are set aside.
+func (s *Spool) lookElsewhere(ctx context.Context) {
+	s.mu.Lock()
+	s.hear()
+	left := map[*lane]bool{}
+	for _, l := range s.lanes {
+		left[l] = l.due(s.opts.Now())
+	}
+	for _, l := range s.former {
+		left[l] = l.due(s.opts.Now())
+	}
+	for _, in := range s.sites {
+		for _, l := range in.lanes {
+			delete(left, l)
+		}
+	}
+	s.mu.Unlock()
+	for l, due := range left {
+		if due {
+			_ = l.look(ctx) // logged, and retried
+		}
+	}
+}
+
+// unsettled returns the site's intake if a file from before the call may wait.
 func (s *Spool) unsettled(site daemon.Site) *intake {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hear()
 	in := s.sites[site]
-	if in == nil || (s.hidden(in) == nil && in.settled(s.opts.Now)) {
+	if in == nil || (s.hidden(in) == nil && s.version == s.assigned && in.settled(s.opts.Now)) {
 		return nil
 	}
 	return in
 }
 
-// hear takes the folders' news from the kernel. It is called with mu held.
+// settled returns whether no file waits. The caller holds the spool's mu.
+func (in *intake) settled(now func() time.Time) bool {
+	if in.pending || in.busy || in.held() {
+		return false
+	}
+	for _, l := range in.lanes {
+		if l.busy || (l.unseen && l.due(now())) || (l.crowded.Load() && !l.isShared()) {
+			return false
+		}
+	}
+	return true
+}
+
+// hear reads the kernel's queue. The caller holds mu.
 func (s *Spool) hear() {
 	if s.news == nil {
 		return

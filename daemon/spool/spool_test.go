@@ -11,17 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A request sees what was renamed into place before it came, without a tick or a look at the folder. Taken out of Settle,
-// the kernel's news leave the file where it is.
+// A request sees each file renamed into place before the request, without a tick or a look at the folder. Without the
+// kernel's queue in Settle the file stays.
 func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.takeIn(t) // from here on the folder is looked at only when the kernel tells of it
+	r.takeIn(t) // from here on only the kernel's reports cause a look
 	for i := range 20 {
 		value := strconv.Itoa(i)
 		r.set(t, "main", 1, value, "r"+value)
@@ -33,7 +31,7 @@ func TestSettleTakesInWhatCameBefore(t *testing.T) {
 	}
 }
 
-// A request waits for an intake under way, and at most until its deadline.
+// A request waits for an intake under way, at most until its deadline.
 func TestSettleWaitsForAnIntake(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -48,7 +46,7 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	if err := r.Settle(ctx, r.site, &protocol.GetParams{}); !errors.Is(err, &protocol.Error{Code: protocol.CodeUnavailable}) {
 		t.Errorf("a request whose time is over: %v", err)
 	}
-	if err := r.Settle(t.Context(), r.next, &protocol.FlushParams{}); err != nil { // hangs where another site waits for it
+	if err := r.Settle(t.Context(), r.next, &protocol.FlushParams{}); err != nil { // hangs if sites wait for each other
 		t.Errorf("another site: %v", err)
 	}
 	settled := make(chan error)
@@ -60,7 +58,7 @@ func TestSettleWaitsForAnIntake(t *testing.T) {
 	r.site.want(t, "set 1 a 1")
 }
 
-// Without any request, the background takes files in; one that came without a rename is found by a look at the folder.
+// Without requests, the background ingests files; a look at the folder finds a file that arrived without a rename.
 func TestBackground(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -84,154 +82,7 @@ func await(t *testing.T, changed <-chan struct{}) {
 	}
 }
 
-// bad/ is bounded: what does not fit stays, which is said, and goes when there is room.
-func TestBadIsFull(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	for i := range maxBadFiles {
-		check(t, os.WriteFile(filepath.Join(r.path, badName, strconv.Itoa(i)), nil, 0o600))
-	}
-	name := r.name(1)
-	r.write(t, name, nil)
-	r.set(t, "main", 1, "a", "1")
-	r.takeIn(t)
-	r.takeIn(t)
-	r.site.want(t, "set 1 a 1")
-	r.wantFiles(t, "", name)
-	r.wantLogged(t, 1, "bad/ is full")
-	if w := r.Warnings(nil); len(w) != 2 || !strings.Contains(w[1], "full") {
-		t.Errorf("warnings %q", w)
-	}
-	check(t, os.RemoveAll(filepath.Join(r.path, badName, "7")))
-	r.takeIn(t)
-	r.wantFiles(t, "")
-	if w := r.Warnings(nil); len(w) != 1 {
-		t.Errorf("warnings %q", w)
-	}
-}
-
-func TestBadIsBoundedInBytes(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	big, err := os.Create(filepath.Join(r.path, badName, "big"))
-	check(t, err)
-	check(t, unix.Fallocate(int(big.Fd()), 0, 0, maxBadBytes)) // a hole would take no room
-	check(t, big.Close())
-	name := r.name(1)
-	r.write(t, name, []byte("no frame"))
-	r.takeIn(t)
-	r.wantFiles(t, "", name)
-}
-
-// What a writer left unfinished goes after an hour; the client's breaker stays.
-func TestUnfinishedFiles(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	for name, age := range map[string]time.Duration{
-		".tmp-old": tmpAge + time.Minute, ".tmp-new": time.Minute, ".breaker": 24 * time.Hour,
-	} {
-		path := filepath.Join(r.path, name)
-		check(t, os.WriteFile(path, nil, 0o600))
-		check(t, os.Chtimes(path, time.Time{}, r.clock().Add(-age)))
-	}
-	r.takeIn(t)
-	r.wantFiles(t, "", ".breaker", ".tmp-new")
-}
-
-func TestFolderIsMade(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	info, err := os.Stat(r.path)
-	if err != nil || info.Mode() != os.ModeDir|baseMode {
-		t.Errorf("mode %v (%v), want 0711", info.Mode(), err)
-	}
-	if info, err := os.Stat(filepath.Join(r.path, badName)); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("bad/ has mode %v (%v), want 0700", info.Mode(), err)
-	}
-}
-
-// A folder that others can meddle with is not used, and used again when that has been put right. Until then nothing newer is
-// done, as older changes may wait in it, and what is read says so.
-func TestFolderThatCannotBeTrusted(t *testing.T) {
-	t.Parallel()
-	for what, c := range map[string]struct {
-		spoil func(path string) error
-		why   string
-		right func(path string) error
-	}{
-		"open to everybody": {
-			func(path string) error { return os.Chmod(path, 0o777) }, "chmod o-rw",
-			func(path string) error { return os.Chmod(path, 0o771) },
-		},
-		"readable by everybody": {
-			func(path string) error { return os.Chmod(path, 0o775) }, "chmod o-rw",
-			func(path string) error { return os.Chmod(path, 0o771) },
-		},
-		"a link": {
-			func(path string) error { return errors.Join(os.Rename(path, path+"2"), os.Symlink(path+"2", path)) }, "a link",
-			func(path string) error { return errors.Join(os.Remove(path), os.Rename(path+"2", path)) },
-		},
-		"a file": {
-			func(path string) error { return errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600)) }, "no folder",
-			os.Remove,
-		},
-		"bad/ is a link": {
-			func(path string) error {
-				bad := filepath.Join(path, badName)
-				return errors.Join(os.Remove(bad), os.Symlink(path, bad))
-			}, "a link",
-			func(path string) error { return os.Remove(filepath.Join(path, badName)) },
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t)
-			r.close(t)
-			check(t, c.spoil(r.path))
-			r.open(t)
-			w := r.Warnings(nil)
-			if len(w) != 1 || !strings.Contains(w[0], c.why) || !strings.Contains(w[0], r.path) {
-				t.Fatalf("warnings %q, want %q", w, c.why)
-			}
-			r.wantHidden(t, r.site, c.why)
-			r.takeIn(t)
-			r.wantLogged(t, 1, "cannot be used; ")
-			check(t, c.right(r.path))
-			check(t, r.Settle(t.Context(), r.site, &protocol.FlushParams{}))
-			if w := r.Warnings(nil); len(w) != 0 {
-				t.Errorf("put right, it still warns: %q", w)
-			}
-			r.set(t, "main", 1, "a", "1")
-			if err := r.Settle(t.Context(), r.site, &protocol.FlushParams{}); err != nil {
-				t.Fatal(err)
-			}
-			r.site.want(t, "set 1 a 1")
-		})
-	}
-}
-
-// A folder of another user is refused; root's own way of having one is to give it away.
-func TestFolderOfAnotherUser(t *testing.T) {
-	t.Parallel()
-	path := "/" // root's
-	if os.Geteuid() == 0 {
-		path = t.TempDir()
-		check(t, os.Chown(path, 4242, -1))
-	}
-	if _, err := openBase(path, -1); err == nil || !strings.Contains(err.Error(), "belongs to user") {
-		t.Errorf("error %v, want one that names the owner", err)
-	}
-}
-
-func TestFolderOfAnotherDaemon(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	if f, err := openFolder(r.base, shared, os.Geteuid()); err == nil || !strings.Contains(err.Error(), "another daemon") {
-		t.Errorf("got %v, error %v, want a refusal", f, err)
-	}
-}
-
-// Somebody removes the folder while the daemon runs: it is made again, and that is said.
+// If the folder is removed while the daemon runs, the daemon makes the folder again, and the log says so.
 func TestFolderGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -246,7 +97,7 @@ func TestFolderGone(t *testing.T) {
 	r.site.want(t, "set 1 a 1")
 }
 
-// What the daemon pays for each request while the spool is empty.
+// The daemon's cost per request while the spool is empty.
 func BenchmarkSettle(b *testing.B) {
 	r := &rig{site: &fakeSite{}, next: &fakeSite{}}
 	path := filepath.Join(b.TempDir(), "spool")
@@ -262,27 +113,8 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// Device files, which only root can make, stand aside as well, and nothing is read from them.
-func TestDeviceIsSetAside(t *testing.T) {
-	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can make a device file")
-	}
-	r := newRig(t)
-	name := r.name(1)
-	const zero = 1<<8 | 5
-	if err := unix.Mknod(filepath.Join(r.path, name), unix.S_IFCHR|0o600, zero); errors.Is(err, unix.EPERM) {
-		t.Skip("this container may make no device files")
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	r.takeIn(t)
-	r.wantFiles(t, badName, name)
-	r.site.want(t)
-}
-
-// A folder that is made gets its group and mode even where a link of that name leads elsewhere: then it is not used, and what
-// the link leads to stays as it is.
+// A new folder gets its group and mode through its descriptor: a link put at the path meanwhile is not used, and its target
+// stays unchanged.
 func TestFolderReplacedByALink(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

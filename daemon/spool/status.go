@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,17 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// tmpAge is after how long a file that is still being written has been given up by its writer.
-const tmpAge = time.Hour
-
-// stampDigits are how many digits of a name are the time of the file, in µs since 1970.
-const stampDigits = 16
-
-var frameName = regexp.MustCompile(`^[0-9]{16}-[1-9][0-9]{0,18}-[0-9a-f]{16}` + regexp.QuoteMeta(suffix) + `$`)
-
-func validName(name string) bool { return frameName.MatchString(name) }
-
-// Status implements [daemon.Spool]: it counts what is in the folders now.
+// Status implements [daemon.Spool]: Status counts the files in the folders now.
 func (s *Spool) Status(site daemon.Site) protocol.SpoolStatus {
 	status := protocol.SpoolStatus{Taken: s.done.Load()}
 	for _, l := range s.of(site) {
@@ -37,7 +23,7 @@ func (s *Spool) Status(site daemon.Site) protocol.SpoolStatus {
 	return status
 }
 
-// of are the lanes that may hold changes of a site, in their order; nil stands for all sites.
+// of returns the lanes that may hold changes of a site, in order of their names; nil stands for all sites.
 func (s *Spool) of(site daemon.Site) []*lane {
 	lanes := s.all()
 	if site != nil {
@@ -59,20 +45,28 @@ func (l *lane) status(status *protocol.SpoolStatus) {
 	}
 	names, _, _, err := l.folder.names(l.isShared())
 	if err != nil {
-		return // the next look finds that out, too
+		return // the next look reports the error, too
 	}
 	status.Files += int64(len(names))
 	for _, name := range names {
 		status.Bytes += sizeOf(l.folder.fd(), name)
 	}
 	for _, name := range names {
-		if validName(name) { // the first is the oldest
-			micros, _ := strconv.ParseInt(name[:stampDigits], 10, 64) // digits, as checked
-			status.OldestMS = max(status.OldestMS, l.s.opts.Now().Sub(time.UnixMicro(micros)).Milliseconds())
+		if validName(name) { // the first name is the oldest
+			status.OldestMS = max(status.OldestMS, l.s.opts.Now().Sub(timeOf(name)).Milliseconds())
 			break
 		}
 	}
 	status.Bad += l.folder.bad.count()
+}
+
+// sizeOf returns a file's size in bytes; 0 for a missing file.
+func sizeOf(at int, name string) int64 {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(at, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0
+	}
+	return stat.Size
 }
 
 // Warnings implements [daemon.Spool].
@@ -81,10 +75,10 @@ func (s *Spool) Warnings(site daemon.Site) []string {
 	why, base, blind := s.why, s.base, s.blind
 	s.mu.Unlock()
 	if blind {
-		return []string{fmt.Sprintf("the spool cannot be read: all changes are refused, as older ones may wait there: %s", why)}
+		return []string{fmt.Sprintf("cannot read the spool: all changes are refused, because older changes may wait there: %s", why)}
 	}
 	if base == nil {
-		return []string{fmt.Sprintf("the spool cannot be used; changes that clients cannot deliver fail there: %s", why)}
+		return []string{fmt.Sprintf("the spool is unusable; undelivered changes fail: %s", why)}
 	}
 	var warnings []string
 	for _, l := range s.of(site) {
@@ -99,52 +93,35 @@ func (l *lane) warnings() []string {
 	switch {
 	case l.folder == nil && errors.Is(l.why, fs.ErrNotExist):
 		if l.user == 0 || int(l.user) == os.Geteuid() {
-			return nil // whose changes are an administrator's, who sees them fail
+			return nil // an administrator sees its own changes fail
 		}
-		return []string{fmt.Sprintf("user %d has no folder in the spool, so that its changes fail while the daemon is away: "+
+		return []string{fmt.Sprintf("user %d has no folder in the spool, so its changes fail while the daemon is unreachable: "+
 			"run 'ticketd spool prepare' as root", l.user)}
 	case l.folder == nil:
-		return []string{fmt.Sprintf("a folder of the spool cannot be read: newer changes of its user's sites are refused, as older "+
-			"ones may wait there: %s", l.why)}
+		return []string{fmt.Sprintf("cannot read a folder of the spool: newer changes of its user's sites are refused, because older "+
+			"changes may wait there: %s", l.why)}
 	}
 	var warnings []string
 	if n := l.folder.bad.count(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files of the spool could not be used: see the reasons in %s/%s, "+
-			"move back what shall be tried again, and remove the rest", n, l.folder.path, badName))
+		warnings = append(warnings, fmt.Sprintf("%d files of the spool are unusable: read the reasons in %s/%s, "+
+			"move back the files to retry, and remove the rest", n, l.folder.path, badName))
 	}
 	if n := l.stays.Load(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files in %s are done with and cannot be moved out of the way: "+
-			"bad/ is full, or the log says why", n, l.folder.path))
+		warnings = append(warnings, fmt.Sprintf("%d finished files in %s cannot be removed: "+
+			"bad/ is full, or see the log", n, l.folder.path))
 	}
 	if n := l.strangers.Load(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files in %s belong to other users than the folder: they are not touched; "+
-			"find out who puts them there, and remove them", n, l.folder.path))
+		warnings = append(warnings, fmt.Sprintf("%d files in %s belong to other users than the folder and stay untouched: "+
+			"find out which program puts them there, and remove them", n, l.folder.path))
 	}
 	if n := l.elsewhere.Load(); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("%d files in %s are meant for another table than their site's and are left there: "+
-			"put the site's dsn and table back as they were and restart, so that they are ingested; or run "+
-			"'ticketd identity move' where that table has moved here; or remove them", n, l.folder.path))
+		warnings = append(warnings, fmt.Sprintf("%d files in %s are for another table than their site's and stay there: "+
+			"restore the site's former dsn and table and restart, to ingest the files; or run "+
+			"'ticketd identity move' if that table has moved here; or remove the files", n, l.folder.path))
 	}
 	if l.crowded.Load() {
-		warnings = append(warnings, fmt.Sprintf("%s holds more files than are looked at (%d names, %d that cannot be used): "+
-			"remove those that cannot be used", l.folder.path, maxNames, maxUseless))
+		warnings = append(warnings, fmt.Sprintf("%s holds more files than the daemon reads (%d names, %d unusable): "+
+			"remove the unusable files", l.folder.path, maxNames, maxUseless))
 	}
 	return warnings
-}
-
-// sweep removes files that were never finished.
-func (f *folder) sweep(now time.Time) {
-	all, err := list(f.fd(), maxNames)
-	if err != nil {
-		return // the pass that follows says so
-	}
-	for _, name := range all {
-		var stat unix.Stat_t
-		if !strings.HasPrefix(name, unwritten) || unix.Fstatat(f.fd(), name, &stat, unix.AT_SYMLINK_NOFOLLOW) != nil {
-			continue
-		}
-		if now.Sub(time.Unix(stat.Mtim.Unix())) > tmpAge {
-			_ = f.remove(name) // tried again at the next sweep
-		}
-	}
 }

@@ -14,20 +14,20 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// retryDial is the pause before a full backlog is tried again.
+// retryDial is the pause before a full backlog is retried.
 const retryDial = 20 * time.Millisecond
 
-// Listener makes Moved of a daemon's own socket: it has got on when it answers a client, be it with a refusal. That takes
-// everything that a page's request takes, but for its site.
+// Listener makes Moved of a daemon's own socket: the daemon has progressed if a client gets an answer, even a refusal. The
+// answer takes every step of a page's request except its site.
 //
-// A socket that cannot be reached by its path, as somebody has removed it or changed its mode, is no reason for a restart: where
-// systemd made it, the next daemon would not be reached either. It is said in the log, once a minute.
+// A socket that is unreachable by its path, because its file was removed or its mode was changed, is no reason for a restart:
+// if systemd made the socket, the next daemon would be unreachable, too. The log says so once a minute.
 func Listener(path string, log zerolog.Logger) func(context.Context) bool {
 	sampled := log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})
 	return func(ctx context.Context) bool {
 		err := ask(ctx, path)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			sampled.Error().Err(err).Msg("the daemon's own socket cannot be reached, by PHP neither; " +
+			sampled.Error().Err(err).Msg("the daemon's own socket is unreachable, for PHP, too; " +
 				"run 'systemctl restart ticketd.socket ticketd.service'")
 			return true
 		}
@@ -35,8 +35,8 @@ func Listener(path string, log zerolog.Logger) func(context.Context) bool {
 	}
 }
 
-// ask sends a ping. nil says that it was taken up: with an answer, a refusal, or the connection's end. A full backlog is tried
-// again until ctx ends: the daemon may just be very busy.
+// ask sends a ping. nil means that the daemon accepted the ping: with an answer, a refusal, or the end of the connection. A
+// full backlog is retried until ctx ends: the daemon may be very busy.
 func ask(ctx context.Context, path string) error {
 	for {
 		client, err := protocol.Dial(ctx, path)

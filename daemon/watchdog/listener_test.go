@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// listen serves connections at a new socket with do, one after the other; nil accepts none.
+// listen serves connections at a new socket with do, in turn; nil accepts none.
 func listen(t *testing.T, do func(net.Conn)) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "d.sock")

@@ -9,20 +9,20 @@ import (
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
 
-// looks is how often the parts are looked at in the time after which the supervisor gives up.
+// looks is the number of checks of the parts within the supervisor's timeout.
 const looks = 3
 
-// Part is a piece of the daemon that has to get on.
+// Part is a part of the daemon that must progress.
 type Part struct {
 	// Name is for the log.
 	Name string
-	// Within is how long it may take over one step.
+	// Within is the longest time of a step.
 	Within time.Duration
-	// Moved says whether it has got on since it was last asked. It may take until ctx ends.
+	// Moved returns whether the part has progressed since the last call. Moved may take until ctx ends.
 	Moved func(ctx context.Context) bool
 }
 
-// Watchdog looks at the parts and reports. Start and Stop are idempotent.
+// Watchdog checks the parts and reports. Start and Stop are idempotent.
 type Watchdog struct {
 	parts []Part
 	every time.Duration
@@ -31,16 +31,15 @@ type Watchdog struct {
 	loop  lifecycle.Loop
 }
 
-// New makes a watchdog that calls alive three times within timeout, the supervisor's, while no part is stuck. It does nothing
-// before Start.
+// New returns a watchdog that calls alive three times within the supervisor's timeout while no part is stuck, from Start on.
 func New(parts []Part, timeout time.Duration, alive func(), log zerolog.Logger) *Watchdog {
 	return &Watchdog{parts: parts, every: timeout / looks, alive: alive, log: log}
 }
 
-// Start begins to look.
+// Start begins to check the parts.
 func (w *Watchdog) Start(ctx context.Context) { w.loop.Start(ctx, w.run) }
 
-// Stop ends it; the supervisor must have been told that the daemon stops.
+// Stop ends the checks. The caller must have told the supervisor that the daemon stops.
 func (w *Watchdog) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watchdog") }
 
 func (w *Watchdog) run(ctx context.Context) {
@@ -75,7 +74,7 @@ func (w *Watchdog) run(ctx context.Context) {
 	}
 }
 
-// moved asks one part, for no longer than to the next look.
+// moved asks a part, until the next check at most.
 func (w *Watchdog) moved(ctx context.Context, p *Part) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.every)
 	defer cancel()
@@ -85,13 +84,13 @@ func (w *Watchdog) moved(ctx context.Context, p *Part) bool {
 func (w *Watchdog) tell(p *Part, still time.Duration, stuck bool) {
 	if stuck {
 		w.log.Error().Str("part", p.Name).Dur("ms", still).
-			Msg("a part of the daemon is stuck: the supervisor is no longer told that all is well, so that it restarts the daemon")
+			Msg("a part of the daemon is stuck: the watchdog stops reporting, so the supervisor restarts the daemon")
 		return
 	}
-	w.log.Info().Str("part", p.Name).Msg("the part that was stuck goes on")
+	w.log.Info().Str("part", p.Name).Msg("the stuck part progresses again")
 }
 
-// Counter makes Moved of a number that changes whenever the part gets on.
+// Counter makes Moved of a number that changes with each progress of the part.
 func Counter(count func() int64) func(context.Context) bool {
 	last := count()
 	return func(context.Context) bool {

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A part that stands still is reported no more once its time is over, and is again when it goes on; the others do not make up
-// for it. Without the look at Within the reports go on (tried by hand).
+// The reports end when a part stands still beyond its time, and resume when the part progresses; other parts do not
+// compensate. Without the check of Within the reports go on (tried by hand).
 func TestAStuckPartEndsTheReports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAStuckPartEndsTheReports(t *testing.T) {
 	})
 }
 
-// A look that hangs is cut off before the next, and counts as no movement.
+// A hanging check is cut off before the next, and counts as no progress.
 func TestAPartThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,22 +1,28 @@
 // Command browser walks the WordPress plugin's screens in a real browser: it starts a whole site, and runs the tests in
-// php-client/tests/browser against it. What they need to do to the site they ask a control server for, which listens on
-// 127.0.0.1 and knows a secret that the tests are given.
+// php-client/tests/browser against the site. A test changes the site through a control server, which listens on 127.0.0.1 and
+// requires a secret that the tests receive.
 //
-// It is run in the module's root, after `npm ci` in that folder; `make test-browser` does both. Screenshots are left in
-// dist/browser. With --keep the site stays until it is interrupted, for somebody who wants to look.
+// Run browser in the module's root, after `npm ci` in that folder; `make test-browser` does both steps. Screenshots are left
+// in dist/browser. With --keep the site stays until an interrupt.
 package main
 
 import (
 	"context"
+	"crypto/rand"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 )
@@ -31,7 +37,7 @@ func main() {
 	}
 }
 
-// mustUse gives the site categories to suggest. The period is long, so that changes wait until a test has them flushed.
+// mustUse gives the site categories to suggest. The period is long, so that changes stay pending until a test flushes.
 const (
 	mustUse = `add_filter( 'ticketd_categories', function () {
 	return array( 'billing' => 'Billing', 'delivery' => 'Delivery', 'returns' => 'Returns' );
@@ -99,10 +105,112 @@ func walk(ctx context.Context, s *testenv.Stack, c *control) error {
 	return errors.Join(err, reported)
 }
 
-// environment tells the tests where everything is.
+// environment passes the addresses of the site to the tests.
 func environment(s *testenv.Stack, c *control) []string {
 	return []string{
 		"TICKETD_URL=" + s.WordPress.URL(), "TICKETD_USER=" + s.WordPress.User, "TICKETD_PASSWORD=" + s.WordPress.Password,
 		"TICKETD_CONTROL=" + c.url, "TICKETD_SECRET=" + c.secret, "TICKETD_SHOTS=" + shots,
 	}
+}
+
+// control changes the site for the tests: POST /php and /sql run the body and answer with the output; /lock locks the tickets
+// table against writers until /unlock; /ticketd/stop, /ticketd/start, /redis/stop and /redis/start stop and start servers.
+type control struct {
+	url, secret string
+
+	stack  *testenv.Stack
+	db     *sql.DB
+	server *http.Server
+	held   *sql.Conn // has the table locked
+	done   chan error
+}
+
+const maxScript = 1 << 20 // bytes
+
+func startControl(ctx context.Context, s *testenv.Stack) (*control, error) {
+	db, err := sql.Open("mysql", s.MariaDB.DSN(testenv.StackDatabase))
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("control: %w", err), db.Close())
+	}
+	c := &control{
+		url: "http://" + listener.Addr().String(), secret: rand.Text(), stack: s, db: db, done: make(chan error, 1),
+	}
+	c.server = &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Second}
+	go func() { c.done <- c.server.Serve(listener) }()
+	return c, nil
+}
+
+func (c *control) routes() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(path string, do func(ctx context.Context, body string) (string, error)) {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != c.secret {
+				http.Error(w, "the secret is wrong", http.StatusForbidden)
+				return
+			}
+			body, err := io.ReadAll(io.LimitReader(r.Body, maxScript))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			out, err := do(r.Context(), string(body))
+			if err != nil {
+				http.Error(w, err.Error()+"\n"+out, http.StatusInternalServerError)
+				return
+			}
+			_, _ = io.WriteString(w, out) // a client that has gone needs no answer
+		})
+	}
+	simple := func(do func(ctx context.Context) error) func(context.Context, string) (string, error) {
+		return func(ctx context.Context, _ string) (string, error) { return "", do(ctx) }
+	}
+	handle("/php", func(ctx context.Context, code string) (string, error) { return c.stack.WordPress.Run(ctx, code) })
+	handle("/sql", func(ctx context.Context, statement string) (string, error) {
+		_, err := c.db.ExecContext(ctx, statement)
+		return "", err
+	})
+	handle("/lock", simple(c.lock))
+	handle("/unlock", simple(c.unlock))
+	// Started servers outlive the request.
+	handle("/ticketd/stop", simple(func(context.Context) error { return c.stack.Ticketd.Stop() }))
+	handle("/ticketd/start", simple(func(ctx context.Context) error { return c.stack.Ticketd.Restart(context.WithoutCancel(ctx)) }))
+	handle("/redis/stop", simple(func(context.Context) error { return c.stack.Redis.Stop() }))
+	handle("/redis/start", simple(func(ctx context.Context) error { return c.stack.Redis.Restart(context.WithoutCancel(ctx)) }))
+	return mux
+}
+
+// lock holds the tickets table against writers; readers pass.
+func (c *control) lock(ctx context.Context) error {
+	conn, err := c.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "LOCK TABLES wp_support_tickets READ"); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	c.held = conn
+	return nil
+}
+
+func (c *control) unlock(ctx context.Context) error {
+	if c.held == nil {
+		return errors.New("the table is not locked")
+	}
+	_, err := c.held.ExecContext(ctx, "UNLOCK TABLES")
+	err = errors.Join(err, c.held.Close())
+	c.held = nil
+	return err
+}
+
+func (c *control) stop() error {
+	err := c.server.Close()
+	if served := <-c.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return errors.Join(err, c.db.Close())
 }

@@ -27,7 +27,7 @@ func duration(t *testing.T) time.Duration {
 	return d
 }
 
-// seed makes a run's plan: the same one for every run of all tests, another one for each make chaos that names none.
+// seed makes a run's plan: the same seed for every run of all tests, a new seed for each make chaos without SEED.
 func seed(t *testing.T) int64 {
 	t.Helper()
 	text := os.Getenv("TICKETD_TEST_SEED")
@@ -41,8 +41,8 @@ func seed(t *testing.T) int64 {
 	return n
 }
 
-// Clients write and read through each topology while faults befall it, one or two at a time. In the end everything that was
-// acknowledged is in MySQL, nobody has read what must not be read, and the daemons hold no more than at the beginning.
+// Clients write and read through each topology while faults happen, one or two at a time. In the end MySQL has every
+// acknowledged change, no answer breaks a rule, and the daemons hold no more resources than at the beginning.
 //
 //nolint:paralleltest // one site after the other: together they would be too much for two processors
 func TestChaos(t *testing.T) {
@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// befallen runs a topology under the seed's plan and returns what happened, to the site and to one beside it.
+// befallen runs a topology under the seed's plan and returns the histories of the site and of the site beside.
 func befallen(t *testing.T, top topology, number int64, length time.Duration) []*history.History {
 	t.Helper()
 	begin := time.Now()

@@ -15,13 +15,13 @@ import (
 const (
 	// counterTickets are raised by compare and set.
 	counterTickets = 2
-	// raisers and touchers are the clients of each host that raise counters, and that change something else of them.
+	// raisers and touchers are each host's clients that raise counters, and that change other fields of counters.
 	raisers  = 2
 	touchers = 1
 )
 
-// firstCounter is the first of the counters' ids: below the cold tickets, so that a table with AUTO_INCREMENT goes on as without
-// them.
+// firstCounter is the first of the counters' ids: below the cold tickets, so that the counters do not move a table's
+// AUTO_INCREMENT.
 func (s *site) firstCounter() int64 { return s.firstCold() - counterTickets }
 
 // acks are the places that a client may have a change acknowledged by.
@@ -50,7 +50,7 @@ func (w *workload) increment(client int, h *host, ticket int64, number int) *his
 	}
 }
 
-// record makes an operation and keeps it.
+// record makes an operation and keeps the record.
 func (w *workload) record(ctx context.Context, by caller, op *history.Op) {
 	op.Call = w.site.rec.now()
 	by.call(context.WithoutCancel(ctx), op)
@@ -58,7 +58,7 @@ func (w *workload) record(ctx context.Context, by caller, op *history.Op) {
 	w.site.rec.op(op)
 }
 
-// counter is a client that raises counters, or one that changes something else of them.
+// counter is a client that raises counters, or changes other fields of counters.
 type counter struct {
 	w      *workload
 	by     *goCaller
@@ -95,7 +95,8 @@ func (c *counter) run(ctx context.Context, do func(ctx context.Context, ticket i
 	}
 }
 
-// raise reads a counter and sets it one higher, unless it has changed since. What is read stale says nothing about the revision.
+// raise reads a counter and sets the counter one higher, unless the counter has changed since. A stale read says nothing
+// about the revision.
 func (c *counter) raise(ctx context.Context, ticket int64, ack protocol.Ack) {
 	tries := 1 + 2*c.r.IntN(2)
 	read := history.Op{Kind: history.Get, Ticket: ticket}
@@ -106,7 +107,7 @@ func (c *counter) raise(ctx context.Context, ticket int64, ack protocol.Ack) {
 	}
 	have, err := strconv.Atoi(*value)
 	if err != nil {
-		return // the rules say so, as no increment goes on from it
+		return // the rules find the loss, as no increment goes on from that number
 	}
 	op := c.w.increment(c.number, c.by.host, ticket, have+1)
 	op.IfRevision, op.Ack, op.Tries = read.Revision, string(ack), tries
@@ -116,7 +117,8 @@ func (c *counter) raise(ctx context.Context, ticket int64, ack protocol.Ack) {
 	}
 }
 
-// touch changes another field without a condition, so that the counter's revision comes from every place that gives one.
+// touch changes another field without a condition, so that the counter's revision comes from every place that gives
+// revisions.
 func (c *counter) touch(ctx context.Context, ticket int64, ack protocol.Ack) {
 	text := fmt.Sprintf("touched-%d-%d", c.slot, c.n)
 	op := history.Op{Kind: history.Set, Ticket: ticket, Ack: string(ack), Fields: map[string]history.Value{"status": &text}}

@@ -24,7 +24,7 @@ type server interface {
 	PID() int
 }
 
-// fault is what a step of a plan means here.
+// fault is the action of a step of a plan.
 func (s *site) fault(st step) fault {
 	h := s.hosts[st.Host%len(s.hosts)]
 	part, act, _ := strings.Cut(st.Kind, "-")
@@ -74,7 +74,7 @@ func (s *site) fault(st step) fault {
 
 func nothing(context.Context) error { return nil }
 
-// process is what can befall any server.
+// process has the faults of any server.
 func process(name, act string, p server) fault {
 	f := fault{target: name, part: name}
 	switch act {
@@ -91,7 +91,7 @@ func process(name, act string, p server) fault {
 	return f
 }
 
-// start starts a server that does not run. One that cannot yet is started again and again, as systemd does.
+// start starts a stopped server. A server that cannot start yet is started again and again, as by systemd.
 func start(ctx context.Context, p server) error {
 	if p.PID() != 0 {
 		return nil
@@ -139,7 +139,7 @@ func fill(path string) error {
 	return nil
 }
 
-// toxic is what can befall a connection: nothing passes, everything passes late, everything is reset.
+// toxic has the faults of a connection: no data passes, all data passes late, all connections are reset.
 func toxic(proxy *toxiproxy.Proxy, act string, amount int) fault {
 	kind, attributes := "timeout", `"timeout": 0`
 	switch act {
@@ -165,7 +165,7 @@ func toxic(proxy *toxiproxy.Proxy, act string, amount int) fault {
 
 func abs(n int) int { return max(n, -n) }
 
-// redisFault is what can befall a Redis that stands alone, or the memory of any.
+// redisFault has the faults of a single Redis, or of the memory of any Redis.
 func (s *site) redisFault(act string, h *host, amount int) fault {
 	switch act {
 	case "memory":
@@ -177,7 +177,7 @@ func (s *site) redisFault(act string, h *host, amount int) fault {
 	}
 }
 
-// memory lets no server store anything more.
+// memory fills up: no server stores more data.
 func (s *site) memory() fault {
 	limit := func(bytes int) func(ctx context.Context) error {
 		return func(ctx context.Context) error {
@@ -202,7 +202,7 @@ func (s *site) scriptsFlushed() fault {
 	}}
 }
 
-// nodeFault befalls one server of a set, when every other has what it has.
+// nodeFault hits a server of a set after every other server has all its data.
 func (s *site) nodeFault(role, act string, number int) fault {
 	f := fault{target: "redis " + role, part: "redis"}
 	var victim *testenv.Redis
@@ -233,9 +233,9 @@ func (s *site) nodeFault(role, act string, number int) fault {
 	return f
 }
 
-// replaced says that the set has done without its dead master, and a daemon has found the new one and brought there what waited.
-// A master that comes back before is one of two for a while, and a replica that follows the wrong one may be the next master:
-// that loses what was acknowledged in between, see docs/redis.md.
+// replaced reports whether the set has replaced its dead master, and a daemon has found the new master and replayed the
+// pending changes. A master that returns earlier is one of two masters for a while, and a replica that follows the wrong
+// master may be the next: that loses changes acknowledged in between, see docs/redis.md.
 func (s *site) replaced(ctx context.Context) error {
 	want := 1
 	if s.redis == cluster {

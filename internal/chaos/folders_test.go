@@ -20,11 +20,11 @@ func (h *host) aside() string {
 	return filepath.Join(filepath.Dir(h.spool), fmt.Sprintf("aside-%d", asides.Add(1)))
 }
 
-// own is the spool folder of this process' user, in which all clients of the host leave their changes.
+// own is the spool folder of this process' user, in which all clients of the host leave changes.
 func (h *host) own() string { return filepath.Join(h.spool, strconv.Itoa(os.Geteuid())) }
 
-// spoolFolder is what can become of a spool folder while a daemon runs. Nothing is removed from it. A daemon that is killed knows
-// no folder that was put aside, so no fault of the daemon's befalls it at the same time.
+// spoolFolder has the faults of a spool folder under a running daemon. No file is removed. A killed daemon forgets a folder
+// that was put aside, so no fault of the daemon happens at the same time.
 func (h *host) spoolFolder(act string) fault {
 	const stranger = 64199
 	f := fault{target: fmt.Sprintf("spool %d", h.number), part: fmt.Sprintf("daemon %d", h.number), ready: h.usesOwn}
@@ -32,7 +32,7 @@ func (h *host) spoolFolder(act string) fault {
 	case "owner": // as after a restore
 		f.apply = func(context.Context) error { return os.Chown(h.own(), stranger, -1) }
 		f.heal = func(context.Context) error { return os.Chown(h.own(), os.Geteuid(), -1) }
-	case "replaced": // what waits in the former one is ingested from there
+	case "replaced": // pending changes in the former folder are ingested from there
 		aside := h.aside()
 		f.apply = func(context.Context) error { return errors.Join(os.Rename(h.own(), aside), h.makeOwn()) }
 		f.heal = func(context.Context) error { return isEmptied(aside) }
@@ -43,7 +43,7 @@ func (h *host) spoolFolder(act string) fault {
 			if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
 				return nil
 			}
-			// the daemon has made another one
+			// the daemon has made a new folder
 			err := keepBad(h.own(), filepath.Join(aside, filepath.Base(h.own())))
 			return errors.Join(err, os.RemoveAll(h.spool), os.Rename(aside, h.spool))
 		}
@@ -51,7 +51,7 @@ func (h *host) spoolFolder(act string) fault {
 	return f
 }
 
-// keepBad moves what a daemon has set aside in a user's folder to another one.
+// keepBad moves the files in the bad/ of a user's folder to another folder.
 func keepBad(from, to string) error {
 	files, err := filepath.Glob(filepath.Join(from, "bad", "*"))
 	for _, file := range files {
@@ -61,8 +61,8 @@ func keepBad(from, to string) error {
 	return err
 }
 
-// usesOwn says whether the daemon has the folder open, which it locks then. One that it cannot open as it is moved away, as
-// another fault has given it to another user, is lost to it.
+// usesOwn reports whether the daemon has the folder open, and so locks it. A folder that the daemon cannot open is lost if
+// moved away meanwhile, as another fault has given it to another user.
 func (h *host) usesOwn(ctx context.Context) error {
 	if err := h.isRunning(ctx); err != nil {
 		return err
@@ -92,8 +92,8 @@ func isEmptied(folder string) error {
 	return err
 }
 
-// journalGone removes the journal's folder. It is healed when the daemon has written it again: until then a kill would lose what
-// was acknowledged in the last half second.
+// journalGone removes the journal's folder. The fault is healed when the daemon has written the journal again: until then a
+// kill would lose the changes acknowledged in the last half second.
 func (h *host) journalGone() fault {
 	var folders []string
 	return fault{

@@ -10,16 +10,16 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// goCaller calls a daemon by the Go client, over one connection as long as it lasts.
+// goCaller calls a daemon through the Go client, over a single connection until it breaks.
 type goCaller struct {
 	host   *host
 	client *protocol.Client
 }
 
-// callTimeout bounds one try of a call.
+// callTimeout bounds a try of a call.
 const callTimeout = 3 * time.Second
 
-// between is how long a client waits before it repeats a change.
+// between is the pause of a client before it repeats a change.
 const between = 100 * time.Millisecond
 
 func (g *goCaller) close() {
@@ -29,7 +29,7 @@ func (g *goCaller) close() {
 	}
 }
 
-// call makes an operation. A change whose outcome is unknown is repeated under its request id, as often as the operation says.
+// call makes an operation. A change of unknown outcome is repeated under the same request id, as often as the operation says.
 func (g *goCaller) call(ctx context.Context, op *history.Op) {
 	most, maybe := op.Tries, false
 	for op.Tries = 1; ; op.Tries++ {
@@ -68,7 +68,7 @@ func (g *goCaller) try(ctx context.Context, op *history.Op) (history.Outcome, st
 	return outcome(op.Kind, err)
 }
 
-// outcome is what an error says of an operation.
+// outcome is the outcome of an operation with this error.
 func outcome(kind history.Kind, err error) (history.Outcome, string) {
 	if err == nil {
 		return history.Done, ""
@@ -87,7 +87,7 @@ func outcome(kind history.Kind, err error) (history.Outcome, string) {
 	return history.Refused, code
 }
 
-// send makes the call and takes up its answer.
+// send makes the call and records the answer.
 func (g *goCaller) send(ctx context.Context, op *history.Op) error {
 	switch op.Kind {
 	case history.Create:

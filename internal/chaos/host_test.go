@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// host is a daemon with what a host has of its own: socket, journal, spool, clock, and its ways to Redis and to MariaDB.
+// host is a daemon with the host's own socket, journal, spool, clock, and ways to Redis and to MariaDB.
 type host struct {
 	*testenv.Ticketd
 
@@ -22,9 +22,9 @@ type host struct {
 	dir            string
 	socket         string
 	metrics        string // socket
-	journal, spool string // each on a disk of its own, where the test may mount one
+	journal, spool string // each on its own disk, if the test may mount a disk
 	clock          *os.File
-	redis, mysql   *toxiproxy.Proxy // redis is nil where there is no way that could be cut
+	redis, mysql   *toxiproxy.Proxy // redis is nil without a way that could be cut.
 	before         resources
 }
 
@@ -57,7 +57,7 @@ func (h *host) redisAddr() string {
 	return h.redis.Listen
 }
 
-// env lets the host's daemons have its clock.
+// env gives the host's daemons the host's clock.
 func (h *host) env() []string { return []string{skew.Env + "=" + h.clock.Name()} }
 
 // config is that of a daemon with the host's folders.
@@ -66,8 +66,8 @@ func (h *host) config(s *site, redis, dsn string) string {
 	if redis != "" {
 		place = fmt.Sprintf(place, redis)
 	}
-	// Leases, pauses and times to live are short, so that a run sees many of them. Between hosts it is clean copies that tell a
-	// create which comes late, and a change of a ticket that another host has deleted, what has happened meanwhile.
+	// Leases, pauses and times to live are short, so that many of them end in a run. Between hosts, clean copies tell a late
+	// create, and a change of a ticket that another host deleted, what has happened meanwhile.
 	ttl := "2s"
 	if s.topology.hosts > 1 {
 		ttl = "1h"
@@ -120,7 +120,7 @@ func setClock(file *os.File, seconds int) error {
 	return err
 }
 
-// newProxy starts a proxy before a TCP server for one test.
+// newProxy starts a proxy before a TCP server for a test.
 func newProxy(t *testing.T, name, target string) *toxiproxy.Proxy {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())

@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// locked locks the table, as a backup or a long DDL does: what waits for MySQL waits for the lock.
+// locked locks the table, like a backup or a long DDL: statements of ticketd wait for the lock.
 func (s *site) locked() fault {
 	var c *sql.Conn
 	return fault{
@@ -20,7 +20,7 @@ func (s *site) locked() fault {
 			_, err = c.ExecContext(ctx, "LOCK TABLES "+s.table+" WRITE")
 			return err
 		},
-		heal: func(context.Context) error { // the site keeps no idle connections: the lock ends with this one
+		heal: func(context.Context) error { // the site keeps no idle connections: the lock ends with this connection
 			if c == nil {
 				return nil
 			}
@@ -32,15 +32,15 @@ func (s *site) locked() fault {
 	}
 }
 
-// presets are what a server can do to its sessions. Each changes what arrives, or whether something does, in a session that is
-// left so.
+// presets are session settings of a server. Each changes which data arrives, or whether it arrives, in a session that keeps
+// the setting.
 var presets = []string{
 	"SET NAMES latin1", "SET NAMES utf8", "SET autocommit = 0", "SET time_zone = '+05:00'", "SET completion_type = 1",
 	"SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'", "SET SESSION TRANSACTION READ ONLY",
 }
 
-// preset has the server shape the sessions that it opens from now on, and ends the daemons' former ones. A server that is started
-// again has forgotten it, so none of the server's own faults befalls it at the same time.
+// preset makes the server set up new sessions in this way, and ends the daemons' present sessions. A restarted server has
+// forgotten the setting, so no fault of the server itself happens at the same time.
 func (s *site) preset(number int) fault {
 	preset := presets[abs(number)%len(presets)]
 	shape := func(preset string) func(ctx context.Context) error {
@@ -73,7 +73,7 @@ func (s *site) hangUp(ctx context.Context) error {
 		return err
 	}
 	for _, id := range sessions {
-		_, _ = s.db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // one that has ended by itself is no session any more
+		_, _ = s.db.ExecContext(ctx, fmt.Sprintf("KILL %d", id)) // the session has ended by itself
 	}
 	return nil
 }

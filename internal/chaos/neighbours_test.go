@@ -19,12 +19,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// neighbours are what stands beside a site and must not be touched by it.
+// neighbours are the sites and tables beside a site, which the site must not touch.
 type neighbours struct {
-	// second is another site with the same Redis and MariaDB. Both live through the same faults.
+	// second is another site with the same Redis and MariaDB. Both sites go through the same faults.
 	second *site
-	// elsewhere is a site of which there is only the table: daemons come to stand before it that hold the first site's journal
-	// and spool.
+	// elsewhere is a site that is only a table: daemons with the first site's journal and spool start before the table.
 	elsewhere *site
 	theirs    []history.Row // elsewhere's rows at the beginning
 	// copied is a server with a copy of the first site's table, before which a daemon with the first site's configuration stands.
@@ -69,7 +68,7 @@ func newNeighbours(t *testing.T, s *site) *neighbours {
 	return n
 }
 
-// visit is a daemon before a table that is not the site's, and somebody who asks it.
+// visit is a daemon before a table of another site, with a client that sends requests.
 type visit struct {
 	site   *site
 	place  history.Place
@@ -105,7 +104,7 @@ func (s *site) visitor(ctx context.Context, name string, h *host, of *site, dsn 
 	return &visit{site: of, place: history.Place{Name: name}, daemon: daemon, host: h}, nil
 }
 
-// ask asks the daemon for everything until the visit ends.
+// ask sends every kind of request to the daemon until the visit ends.
 func (v *visit) ask(ctx context.Context, s *site, rec *recorder) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -141,7 +140,7 @@ func (v *visit) ask(ctx context.Context, s *site, rec *recorder) {
 	v.ended = func() { cancel(); <-done }
 }
 
-// end ends the daemon and notes what the table has then.
+// end ends the daemon and records the final rows of the table.
 func (v *visit) end(ctx context.Context, n *neighbours) error {
 	if v.ended != nil {
 		v.ended()
@@ -157,7 +156,7 @@ func (v *visit) end(ctx context.Context, n *neighbours) error {
 	v.place.After = rows
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for i := range n.places { // what an earlier visitor asked for may arrive later
+	for i := range n.places { // changes of an earlier visitor may arrive later
 		if v.place.Configured && n.places[i].Configured {
 			v.place.Ops = append(v.place.Ops, n.places[i].Ops...)
 		}
@@ -166,7 +165,7 @@ func (v *visit) end(ctx context.Context, n *neighbours) error {
 	return nil
 }
 
-// cloned copies the site's table to another server, and starts a daemon there with the site's configuration.
+// cloned copies the site's table to another server, and starts a daemon for the copy with the site's configuration.
 func (s *site) cloned() fault {
 	var v *visit
 	return fault{
@@ -219,11 +218,11 @@ func (s *site) dump(ctx context.Context) error {
 	return s.grantTo(ctx, s.beside.copiedDB)
 }
 
-// withoutRedis is how long a site's changes go into its journal before the journal is moved.
+// withoutRedis is how long a site's changes go into the journal before the journal is moved.
 const withoutRedis = 300 * time.Millisecond
 
-// moved kills a host's daemon while changes wait in its journal and spool, and starts one with the host's folders before another
-// site's table.
+// moved kills a host's daemon while changes are pending in its journal and spool, and starts a daemon with the host's folders
+// before another site's table.
 func (s *site) moved(h *host) fault {
 	var v *visit
 	restart := process("", "kill", h.Ticketd).heal

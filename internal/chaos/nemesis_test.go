@@ -11,11 +11,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// fault is something that is done to a part of the site, and undone.
+// fault is an action on a part of the site, and its undoing.
 type fault struct {
-	target string                          // what it befalls, for people
+	target string                          // the target, for people
 	part   string                          // two faults never befall the same part at once
-	ready  func(ctx context.Context) error // what must hold before; nil where nothing must
+	ready  func(ctx context.Context) error // the condition before the fault; nil without a condition
 	apply  func(ctx context.Context) error
 	heal   func(ctx context.Context) error
 }
@@ -37,7 +37,7 @@ func newNemesis(s *site, rec *recorder) *nemesis {
 // healWithin is how long the servers may take to be as before.
 const healWithin = 60 * time.Second
 
-// run carries out all lanes of a plan. It returns when every fault is healed.
+// run carries out all lanes of a plan. run returns after every fault is healed.
 func (n *nemesis) run(ctx context.Context, plan [][]step) {
 	var lanes sync.WaitGroup
 	for _, steps := range plan {
@@ -62,7 +62,7 @@ func (n *nemesis) await(ctx context.Context, at time.Duration) {
 	}
 }
 
-// befall does one fault and heals it.
+// befall makes a fault and heals it.
 func (n *nemesis) befall(ctx context.Context, s step) {
 	f := n.site.fault(s)
 	part := n.part(f.part)
@@ -75,7 +75,7 @@ func (n *nemesis) befall(ctx context.Context, s step) {
 	healing, cancel := context.WithTimeout(context.WithoutCancel(ctx), healWithin)
 	defer cancel()
 	if err := f.apply(healing); err != nil {
-		// Another fault is in its way (no connection to a server that is down): it is healed all the same.
+		// Another fault is in the way (no connection to a server that is down): heal this fault all the same.
 		record.Kind += "-failed"
 		if s.Kind == "daemon-restart" {
 			n.troublef("%s did not stop when it was asked to: %v", f.target, err)
@@ -105,7 +105,7 @@ func (n *nemesis) troublef(format string, args ...any) {
 	n.troubles = append(n.troubles, fmt.Sprintf(format, args...))
 }
 
-// report fails the test for what could not be healed.
+// report fails the test for a fault that could not be healed.
 func (n *nemesis) report(t *testing.T) {
 	t.Helper()
 	for _, text := range n.troubles {

@@ -18,11 +18,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// clockFolders hold what asks for the time.
+// clockFolders hold the code that asks for the time.
 var clockFolders = []string{"daemon", "internal/ticket", "store", "sync"}
 
-// skewedBinary is a ticketd whose wall clock can be set: its own calls of time.Now are replaced in copies that only the
-// compiler sees (go build -overlay), so that the daemon's code knows nothing of it.
+// skewedBinary is a ticketd with an adjustable wall clock: its own calls of time.Now are replaced in copies that only the
+// compiler sees (go build -overlay), so that the daemon's code stays unchanged.
 var skewedBinary = sync.OnceValues(func() (string, error) {
 	parent, err := testenv.ProcessFolder()
 	if err != nil {
@@ -84,7 +84,7 @@ func skewFolder(folder, to string, replace map[string]string) error {
 	})
 }
 
-// skewed is a file with the suite's clock instead of time.Now; empty where it does not ask for the time.
+// skewed is a file with the suite's clock instead of time.Now; empty if the file does not ask for the time.
 func skewed(source string) (string, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "", source, parser.SkipObjectResolution)
@@ -111,7 +111,7 @@ func skewed(source string) (string, error) {
 		"\nvar _ = time.Now // the import may have no other use\n", nil
 }
 
-// Every question for the time in the daemon's code is replaced, and nothing else.
+// Every call for the time in the daemon's code is replaced, and no other code.
 func TestSkewed(t *testing.T) {
 	t.Parallel()
 	const before = "// Doc.\npackage a\n\nimport \"time\"\n\nvar now, text, kept = time.Now, \"time.Now\", time.Second\n\n" +

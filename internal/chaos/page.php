@@ -1,7 +1,6 @@
 <?php
 /**
- * One call of the plugin's client class, for the fault suite: the operation comes as JSON, and what is known of it goes
- * as JSON.
+ * A call of the plugin's client class, for the fault suite: the operation comes as JSON, and its result goes as JSON.
  *
  * @package Ticketd
  */
@@ -16,8 +15,8 @@ use Ticketd\Client\TicketdException;
 require __DIR__ . '/src/autoload.php';
 
 /**
- * Takes an id from the table's sequence that no row has, as the plugin does while the daemon is away; 0 where the database gives
- * none.
+ * Takes an id from the table's sequence that no row has, as the plugin does while the daemon is away; 0 if the
+ * database gives no id.
  *
  * @param string $socket The database's socket.
  * @param string $table  The table; empty where only the daemon may give ids.
@@ -47,7 +46,7 @@ function chaos_next_id( string $socket, string $table ): int {
  * Makes the call.
  *
  * @param array $op What was asked.
- * @return array What is known of it.
+ * @return array The result of the operation.
  */
 function chaos_call( array $op ): array {
 	$breaker  = new Breaker( $op['spool'] );

@@ -21,7 +21,7 @@ import (
 //go:embed page.php
 var page []byte
 
-// web is PHP-FPM behind nginx, with the plugin's client class and a page that makes one call of it.
+// web is PHP-FPM behind nginx, with the plugin's client class and a page that makes a single call.
 type web struct {
 	client *http.Client
 	site   *site
@@ -50,7 +50,7 @@ func newWeb(t *testing.T, s *site) *web {
 	return &web{client: client, site: s}
 }
 
-// phpCaller calls a daemon by the plugin's client class, which spools what it cannot deliver.
+// phpCaller calls a daemon through the plugin's client class, which spools undeliverable changes.
 type phpCaller struct {
 	host *host
 	web  *web
@@ -61,14 +61,14 @@ func (p *phpCaller) close() {}
 // pageTimeout bounds a page: far above the client class' own deadline of a second.
 const pageTimeout = 30 * time.Second
 
-// asked is what the page is told, answered what it says.
+// asked is the input of the page, answered its output.
 type (
 	asked struct {
 		Kind     history.Kind             `json:"kind"`
 		Socket   string                   `json:"socket"`
 		Spool    string                   `json:"spool"`
 		Database string                   `json:"database"` // the socket of MariaDB
-		Table    string                   `json:"table"`    // empty where a client must not take ids from its sequence
+		Table    string                   `json:"table"`    // empty if a client must not take ids from the sequence
 		Identity string                   `json:"identity"` // of the table
 		Ticket   int64                    `json:"ticket"`
 		Fields   map[string]history.Value `json:"fields"`
@@ -86,7 +86,7 @@ type (
 	}
 )
 
-// anyFields are a ticket's fields as PHP has them. PHP's empty array is a list.
+// anyFields are a ticket's fields in PHP. PHP's empty array is a list.
 type anyFields map[string]any
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -99,9 +99,9 @@ func (f *anyFields) UnmarshalJSON(text []byte) error {
 	return d.Decode((*map[string]any)(f))
 }
 
-// call makes an operation by one page.
+// call makes an operation through a page.
 func (p *phpCaller) call(ctx context.Context, op *history.Op) {
-	op.Tries, op.Request = 1, "" // the client class repeats and numbers by itself
+	op.Tries, op.Request = 1, "" // the client class makes repetitions and request ids by itself
 	reads := op.Kind == history.Get || op.Kind == history.List
 	said, err := p.visit(ctx, op)
 	switch {
@@ -123,7 +123,7 @@ func (p *phpCaller) call(ctx context.Context, op *history.Op) {
 	}
 }
 
-// take keeps what an answer says.
+// take records an answer.
 func (p *phpCaller) take(op *history.Op, said *answered) {
 	op.Revision, op.Stale = said.Revision, said.Stale
 	switch op.Kind {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// step is one fault of a plan.
+// step is a fault of a plan.
 type step struct {
-	At, Length time.Duration // since the run's start; how long until it is healed
+	At, Length time.Duration // since the run's start; how long until healing
 	Kind       string
 	Host       int // whose daemon, network, disk or clock; which of several masters
 	Amount     int // how much, in the kind's own unit
@@ -17,13 +17,13 @@ type step struct {
 // kind is a fault that a plan may have.
 type kind struct {
 	name    string
-	weight  int // how often it is chosen, in proportion
+	weight  int // weight in the random choice
 	longest time.Duration
-	per     bool // it befalls one host, not what all share
+	per     bool // the fault hits a single host, not a shared server
 	amount  int  // most
 }
 
-// What can befall each topology; see faults_test.go for what they are.
+// The faults of each topology; faults_test.go explains them.
 var (
 	daemonKinds = []kind{
 		{name: "daemon-kill", weight: 4, longest: 2 * time.Second, per: true},
@@ -65,7 +65,7 @@ var (
 		{name: "clone", weight: 1, longest: 2 * time.Second},
 		{name: "moved", weight: 1, longest: 2 * time.Second},
 	}
-	// Of the nodes of a set that heals itself; a paused master goes on before the others would replace it, see topology_test.go.
+	// Faults of the nodes of a set that heals itself; a paused master goes on before its replacement, see topology_test.go.
 	nodeKinds = []kind{
 		{name: "master-kill", weight: 4, longest: time.Second},
 		{name: "master-pause", weight: 3, longest: 250 * time.Millisecond},
@@ -75,8 +75,8 @@ var (
 	}
 )
 
-// makePlan is what befalls a topology within a time: one lane of faults that always has one, and a second that mostly rests. The
-// same seed gives the same plan.
+// makePlan makes the faults of a topology for a time: a lane that always has a fault, and a second lane that mostly rests.
+// The same seed gives the same plan.
 func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	kinds := top.kinds()
 	var plan [][]step
@@ -87,7 +87,7 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 		for at := length/calm + rest(r, longestRest); ; {
 			s := top.step(r, kinds)
 			if top.neighbours && len(steps) == 0 {
-				s.Kind = []string{"clone", "moved"}[lane] // one of each at least, however short the run is
+				s.Kind = []string{"clone", "moved"}[lane] // at least a fault of each kind, however short the run
 			}
 			s.At = at
 			if s.At+s.Length > length-healing {
@@ -101,18 +101,18 @@ func makePlan(seed int64, top *topology, length time.Duration) [][]step {
 	return plan
 }
 
-// calm is the part of a run's time, one in so many, before its first fault: in it every rule holds that takes servers for
-// granted.
+// calm is the part of a run's time, one in so many, before the first fault: in it also the rules hold that need running
+// servers.
 const calm = 6
 
-// healing is how long before its end a run has no more faults.
+// healing is the time at the end of a run without faults.
 const healing = 500 * time.Millisecond
 
 func rest(r *rand.Rand, longest time.Duration) time.Duration {
 	return 100*time.Millisecond + time.Duration(r.Int64N(int64(longest)))
 }
 
-// step draws a fault: first what it befalls, so that each part of the site has its share, then which.
+// step draws a fault: first the target, so that each part of the site has its share, then the kind.
 func (top *topology) step(r *rand.Rand, groups [][]kind) step {
 	kinds := groups[r.IntN(len(groups))]
 	total := 0
@@ -130,11 +130,11 @@ func (top *topology) step(r *rand.Rand, groups [][]kind) step {
 	if k.per {
 		s.Host = host
 	}
-	s.Amount = amount - k.amount // both directions, for what has two
+	s.Amount = amount - k.amount // in two directions, for faults with a direction
 	return s
 }
 
-// kinds are the faults of a topology, by what they befall.
+// kinds are the faults of a topology, by target.
 func (top *topology) kinds() [][]kind {
 	groups := [][]kind{slices.Clone(daemonKinds), mysqlKinds}
 	if top.neighbours {

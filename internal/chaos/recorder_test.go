@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// recorder keeps what happens in a run, by one monotonic clock.
+// recorder keeps the events of a run, by one monotonic clock.
 type recorder struct {
 	start   time.Time
 	clients atomic.Int64 // the last number that was given
@@ -26,7 +26,8 @@ func (r *recorder) begin() { r.start = time.Now() }
 // now is the time since the run's start.
 func (r *recorder) now() time.Duration { return time.Since(r.start) }
 
-// client gives a number that no client has had: the successor of one whose last operation may still happen is another client.
+// client gives a number that no client has had: a client whose last operation may still happen gets a successor with a new
+// number.
 func (r *recorder) client() int { return int(r.clients.Add(1)) }
 
 // op keeps an operation that is over.

@@ -12,7 +12,7 @@ import (
 // shown is how many violations are printed in full.
 const shown = 10
 
-// report prints violations and keeps the history that has them.
+// report prints violations and keeps the history.
 func report(t *testing.T, h *history.History, violations []history.Violation) {
 	t.Helper()
 	for i := range violations[:min(len(violations), shown)] {

@@ -18,21 +18,21 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// resources are what a daemon's process holds.
+// resources are the resources of a daemon's process.
 type resources struct {
 	goroutines, descriptors int
 	bytes                   int64 // of memory, resident
 }
 
-// How far above its baseline a daemon may stay: pools keep some connections with their goroutines for later, and Go keeps memory
-// that it has used, several times as much with the race detector. A leak of one for each fault or call is far more.
+// How far above its baseline a daemon may stay: pools keep some connections with their goroutines for later, and Go keeps
+// used memory, several times as much with the race detector. A leak for each fault or call is far more.
 const (
 	moreGoroutines  = 40
 	moreDescriptors = 40
 	moreBytes       = 192 << 20
 )
 
-// warmUp lets daemons do a little of everything, then notes what they hold.
+// warmUp lets daemons do a little of everything, then records their resources.
 func (s *site) warmUp(t *testing.T) {
 	t.Helper()
 	for _, h := range s.hosts {

@@ -17,10 +17,10 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// settleWithin is how long everything may take to arrive in MySQL after the last fault.
+// settleWithin is how long all changes may take to arrive in MySQL after the last fault.
 const settleWithin = 90 * time.Second
 
-// settle waits until all daemons say that nothing waits anywhere. What still waits then is the history's to tell.
+// settle waits until all daemons report no pending changes. The history reports changes that are still pending then.
 func (s *site) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()
@@ -37,13 +37,13 @@ func (s *site) settle(ctx context.Context) error {
 
 // How far a daemon must have come to be settled.
 const (
-	redisAlone  = false // everything is in Redis
+	redisAlone  = false // all changes are in Redis
 	throughAll  = true  // and in MySQL
 	settleStep  = 20 * time.Second
 	settleRedis = 2 * time.Second
 )
 
-// settled says what of a daemon is not as it should be.
+// settled returns the parts of a daemon's status that are not settled.
 func (h *host) settled(ctx context.Context, flushed bool) error {
 	step := settleRedis
 	if flushed {
@@ -88,7 +88,7 @@ func (h *host) bad() (late []history.Aside, others int, err error) {
 	return history.Bad(h.number, h.spool, filepath.Join(h.spool, "*"), filepath.Join(filepath.Dir(h.spool), "aside-*"))
 }
 
-// waiting are the changes that wait in the journal for Redis. A journal that is the store also counts its dead letters.
+// waiting are the changes pending in the journal for Redis. A journal that is the store also counts its dead letters.
 func waiting(status *protocol.StatusResult) int64 {
 	if status.Backend == protocol.BackendJournal {
 		return 0
@@ -96,7 +96,7 @@ func waiting(status *protocol.StatusResult) int64 {
 	return status.Journal.Entries
 }
 
-// final reads where everything is in the end.
+// final reads the final places of all tickets.
 func (s *site) final(t *testing.T) history.Final {
 	t.Helper()
 	rows, err := s.rowsIn(t.Context(), s.db)
@@ -119,7 +119,7 @@ func (s *site) final(t *testing.T) history.Final {
 		}
 		f.Aside = append(f.Aside, late...)
 		f.Dirty += int(waiting(&status)+status.Spool.Files) + others
-		if h.number == 0 { // the others have the same Redis
+		if h.number == 0 { // the other hosts have the same Redis
 			f.Dirty += int(status.Dirty)
 			f.Dead = letters(t, c)
 		}
@@ -150,7 +150,7 @@ func letters(t *testing.T, c *protocol.Client) []history.Row {
 	}
 }
 
-// moves are the tickets that got another id after their create was acknowledged, as the daemons' logs say.
+// moves are the tickets that got a different id after the acknowledged create, according to the daemons' logs.
 func (s *site) moves() []history.Moved {
 	var all []history.Moved
 	for _, h := range s.hosts {
@@ -167,7 +167,7 @@ func (s *site) moves() []history.Moved {
 	return all
 }
 
-// rowsIn are all rows of the site's table in a database that has it.
+// rowsIn are all rows of the site's table in a database.
 func (s *site) rowsIn(ctx context.Context, db *sql.DB) ([]history.Row, error) {
 	columns := []string{"subject", "status", "category", "priority", "assigned_to"}
 	from := "SELECT ticket_id, revision, deleted_at IS NOT NULL, extra, subject"
@@ -207,8 +207,8 @@ func (s *site) rowsIn(ctx context.Context, db *sql.DB) ([]history.Row, error) {
 	return rows, found.Err()
 }
 
-// revision is the expression of an adopted row's revision: it stands beside the table or, where an earlier version of ticketd
-// adopted the table, in it.
+// revision is the expression of an adopted row's revision, which is in the side table or, if an earlier version of ticketd
+// adopted the table, in the table.
 func (s *site) revision(ctx context.Context, db *sql.DB) (string, error) {
 	beside := 0
 	if err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "+
@@ -221,7 +221,7 @@ func (s *site) revision(ctx context.Context, db *sql.DB) (string, error) {
 	return "COALESCE((SELECT s.revision FROM " + s.table + "_ticketd s WHERE s.ticket_id = " + s.table + ".id), 0)", nil
 }
 
-// readExtra takes the fields without a column that the workload writes. A column that was dropped may have left others there.
+// readExtra reads the workload's fields without a column. A dropped column may have left other fields in the extra column.
 func readExtra(row *history.Row, text string) error {
 	var extra map[string]history.Value
 	if err := json.Unmarshal([]byte(text), &extra); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// stranger is somebody on a host who does not care whose ids, tickets and request ids are whose: who types ids in, adds rows in
-// SQL, leaves files in the spool, changes tickets that were deleted long ago, and uses request ids twice.
+// stranger is a user on a host who ignores the ownership of ids, tickets and request ids: the stranger types ids in, adds
+// rows in SQL, leaves files in the spool, changes tickets deleted long ago, and uses request ids twice.
 type stranger struct {
 	client
 
@@ -28,14 +28,14 @@ type stranger struct {
 }
 
 const (
-	// reach is how far around the newest ids a stranger types ids in: into blocks that were leased, and into the next ones.
+	// reach is how far around the newest ids a stranger types ids in: into leased blocks, and into the next blocks.
 	reach = 60
-	// forgotten is after what time a stranger changes a deleted ticket: the store's copy of it is gone by then.
+	// forgotten is the time after which a stranger changes a deleted ticket: the store has dropped its copy by then.
 	forgotten = 3 * time.Second
-	// established is how old a ticket is whose id a stranger puts into a spooled create: a daemon takes younger ones for the
-	// create's own, which others have changed before it arrived.
+	// established is the age of a ticket whose id a stranger puts into a spooled create: a daemon takes a younger ticket for the
+	// create's own, changed by other clients before the create arrived.
 	established = 12 * time.Second
-	// poison begins values of category that MySQL refuses, and ticketd does not know it; see migrate.
+	// poison begins the values of category that MySQL refuses without ticketd knowing; see migrate.
 	poison = "dead-"
 )
 
@@ -64,7 +64,7 @@ func (s *stranger) run(ctx context.Context) {
 	}
 }
 
-// learn takes up what an operation means for the next.
+// learn keeps the results that later operations need.
 func (s *stranger) learn(op *history.Op) {
 	if op.Outcome == history.Unknown {
 		s.number = s.w.site.rec.client()
@@ -80,7 +80,7 @@ func (s *stranger) learn(op *history.Op) {
 	}
 }
 
-// act makes an operation and notes what is known of its outcome.
+// act makes an operation and records its outcome, if known.
 type act func(ctx context.Context, op *history.Op)
 
 // next draws an operation.
@@ -139,7 +139,7 @@ func (s *stranger) near() int64 {
 	return max(1, newest+by-5)
 }
 
-// old is a ticket that was deleted so long ago that stores have forgotten it; 0 without one.
+// old is a ticket deleted so long ago that stores have dropped it; 0 without such a ticket.
 func (s *stranger) old() int64 {
 	at := s.r.IntN(createdKept)
 	s.w.mu.Lock()
@@ -156,13 +156,13 @@ func (s *stranger) old() int64 {
 	return old[at%len(old)].id
 }
 
-// refuses writes what MySQL refuses to one of the created tickets, or deletes such a ticket if it is a dead letter.
+// refuses writes a value that MySQL refuses to a created ticket, or deletes such a ticket if it is a dead letter.
 func (s *stranger) refuses(op *history.Op) act {
 	at := s.r.IntN(createdKept)
 	if len(s.poisoned) > 0 && s.poisoned[0].at+time.Second < s.w.site.rec.now() {
 		op.Kind, op.Ticket, op.Fields = history.Delete, s.poisoned[0].id, nil
 		if s.poisoned = s.poisoned[1:]; at%3 == 0 {
-			op.Kind, op.Request = history.Get, "" // it stays a dead letter
+			op.Kind, op.Request = history.Get, "" // the ticket stays a dead letter
 		}
 		return s.calls.call
 	}
@@ -176,8 +176,8 @@ func (s *stranger) refuses(op *history.Op) act {
 	return s.calls.call
 }
 
-// again makes the operation one with a request id that was used before: the same request, or another one. It says whether there
-// is such an id.
+// again gives the operation a request id that was used before, for the same request or a different request. false without
+// such an id.
 func (s *stranger) again(op *history.Op, same bool) bool {
 	at, other := s.r.IntN(createdKept), s.r.IntN(3)
 	s.w.mu.Lock()
@@ -258,7 +258,7 @@ func (s *stranger) inSpool(op *history.Op, near int64) act {
 	return s.leave
 }
 
-// leave puts the operation into the spool as a frame. No client learns what becomes of a create that names an id.
+// leave puts the operation into the spool as a frame. No client learns the outcome of a create that names an id.
 func (s *stranger) leave(_ context.Context, op *history.Op) {
 	var enc protocol.Encoder
 	var frame []byte

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// redisKind is what stands behind the daemons.
+// redisKind is the kind of Redis behind the daemons.
 type redisKind int
 
 const (
@@ -30,24 +30,24 @@ const (
 // topology is a way to run ticketd.
 type topology struct {
 	name   string
-	number int // makes its plan another than its neighbours'
+	number int // makes a plan different from the neighbours' plan
 	hosts  int
 	redis  redisKind
-	// adopted says that the table is another plugin's, which gives ids of its own by AUTO_INCREMENT.
+	// adopted says that the table belongs to another plugin, with its own ids by AUTO_INCREMENT.
 	adopted bool
-	// neighbours says that another site has the same Redis, and that daemons start before tables that are not the site's; see
+	// neighbours says that another site has the same Redis, and that daemons start before tables of other sites; see
 	// neighbours_test.go.
 	neighbours bool
 }
 
 // topologies share a run's time.
 //
-// Redis writes each change to its disk before it answers (appendfsync always), so a kill loses nothing. Behind sentinels and in a
-// cluster a fail-over loses what the master had acknowledged and not sent on yet, by the nature of Redis' replication. So a
-// master is killed only when its replicas are in step (what it sends them and its clients in one round survives a SIGKILL in the
-// kernel's buffers), and started again when another has taken over; it is paused for less than the others need to replace
-// it; and the faults of the network, which would make two masters, are left to the other topologies. The rules are then the same
-// everywhere: nothing that was acknowledged is lost. Clocks differ there by less than a fail-over takes.
+// Redis writes each change to disk before answering (appendfsync always), so a kill loses nothing. Behind sentinels and in a
+// cluster a fail-over loses changes that the master acknowledged but had not yet sent to a replica, by the nature of Redis'
+// replication. So a master is killed only when its replicas are in step (data sent to replicas and clients in the same round
+// survives a SIGKILL in the kernel's buffers), and started again after its replacement; a master is paused for less than a
+// replacement takes; and network faults, which would make two masters, are left to the other topologies. The rules are then
+// the same everywhere: no acknowledged change is lost. Clocks differ there by less than a fail-over takes.
 var topologies = []topology{
 	{name: "one", number: 1, hosts: 1, redis: alone},
 	{name: "three", number: 2, hosts: 3, redis: alone},
@@ -57,7 +57,7 @@ var topologies = []topology{
 	{name: "neighbours", number: 6, hosts: 1, redis: alone, adopted: true, neighbours: true},
 }
 
-// The daemons' user in the database, who has no more rights than docs/install.md gives.
+// The daemons' user in the database, with no more rights than docs/install.md gives.
 const dbUser = "ticketd"
 
 // site is a running topology.
@@ -72,11 +72,11 @@ type site struct {
 	db        *sql.DB // as root, past all proxies
 	single    *testenv.Redis
 	nodes     nodes  // sentinels' or cluster's
-	place     string // TOML of [redis], with %q for the address where it stands alone
+	place     string // TOML of [redis], with %q for the address of a single Redis
 	hosts     []*host
 	web       *web
 	rec       *recorder
-	beside    *neighbours // nil where there are none
+	beside    *neighbours // nil without nodes
 }
 
 // nodes are Redis servers that replace a dead master among themselves.
@@ -104,7 +104,7 @@ func (s *site) unplanned(faults []history.Fault) int {
 
 var durable = testenv.RedisOptions{TCP: true, Config: []string{"appendonly yes", "appendfsync always"}}
 
-// newSite starts a topology's servers for one test.
+// newSite starts a topology's servers for a test.
 func newSite(t *testing.T, top topology) *site {
 	t.Helper()
 	s := &site{topology: top, rec: newRecorder(), database: "chaos", table: "wp_support_tickets"}
@@ -126,7 +126,7 @@ func newSite(t *testing.T, top topology) *site {
 	return s
 }
 
-// ownTable is the table's name where a client that cannot reach the daemon may take ids from its sequence.
+// ownTable is the table's name if a client that cannot reach the daemon may take ids from the table's sequence.
 func (s *site) ownTable() string {
 	if s.adopted {
 		return ""
@@ -134,7 +134,7 @@ func (s *site) ownTable() string {
 	return s.table
 }
 
-// column is what the table calls a field.
+// column is the table's name of a field.
 func (s *site) column(field string) string {
 	if s.adopted && field == "subject" {
 		return "title"
@@ -142,10 +142,11 @@ func (s *site) column(field string) string {
 	return field
 }
 
-// pools begins [redis]: small ones, so that what they keep is not taken for a leak. (A cluster has one for each of six nodes.)
+// pools begins [redis]: small pools, so that their idle connections are not taken for a leak. (A cluster has a pool for each
+// of six nodes.)
 const pools = "[redis]\npool_size = 5\n"
 
-// startRedis starts what the topology has.
+// startRedis starts the topology's Redis servers.
 func (s *site) startRedis(t *testing.T) {
 	t.Helper()
 	switch s.redis {
@@ -173,19 +174,19 @@ func quoted(list []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// desk is a table as another plugin makes it.
+// desk is a table as made by another plugin.
 const desk = `CREATE TABLE desk (id bigint unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY, title varchar(200) NOT NULL DEFAULT '',
 	status varchar(64) NOT NULL DEFAULT 'open', category varchar(64) DEFAULT NULL, priority varchar(64) DEFAULT NULL,
 	assigned_to bigint DEFAULT NULL, note text, KEY status (status))`
 
-// migrate makes the database with its tables, and lets the daemons' user in.
+// migrate makes the database with its tables, and gives the daemons' user access.
 func (s *site) migrate(t *testing.T) {
 	t.Helper()
 	if err := s.mariadb.CreateDatabase(t.Context(), s.database); err != nil {
 		t.Fatal(err)
 	}
 	s.db = s.mariadb.DB(t, s.database)
-	s.db.SetMaxIdleConns(-1) // closing one to a server that was killed meanwhile fails
+	s.db.SetMaxIdleConns(-1) // closing a connection to a server that was killed meanwhile fails
 	if s.adopted {
 		s.must(t, desk)
 	}
@@ -204,7 +205,7 @@ func (s *site) migrate(t *testing.T) {
 	}
 }
 
-// shape is TOML of a site that has the same table as this one, in the database of a DSN.
+// shape is TOML of a site with the same table, in the database of a DSN.
 func (s *site) shape(dsn string) string {
 	text := fmt.Sprintf("dsn = %q\n", dsn)
 	if s.adopted {
@@ -264,7 +265,7 @@ func grant(database, name string) string {
 	return fmt.Sprintf("GRANT SELECT, INSERT, UPDATE, DELETE ON `%s`.`%s` TO %s@'127.0.0.1'", database, name, dbUser)
 }
 
-// dsn is what a daemon reaches MariaDB by, through a proxy or not.
+// dsn is the daemon's DSN of MariaDB, through a proxy or direct.
 func (s *site) dsn(addr string) string {
 	config := mysql.NewConfig()
 	config.User, config.Net, config.Addr, config.DBName = dbUser, "tcp", addr, s.database
@@ -292,7 +293,7 @@ func (s *site) servers() []*testenv.Redis {
 	}
 }
 
-// key is what the table calls a ticket's id.
+// key is the table's name of a ticket's id.
 func (s *site) key() string {
 	if s.adopted {
 		return "id"

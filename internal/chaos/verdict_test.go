@@ -5,5 +5,5 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// verdict looks for what must not be in a history.
+// verdict looks for violations in a history.
 func verdict(h *history.History) []history.Violation { return check.All(h) }

@@ -17,15 +17,15 @@ import (
 const (
 	hotTickets  = 8
 	coldTickets = 500
-	// hotFor is how long a set of hot tickets is written: one that was deleted stays so, and a ticket's history must stay
-	// short enough to be checked.
+	// hotFor is how long a set of hot tickets is written: a deleted ticket stays deleted, and a ticket's history must stay short
+	// enough for the check.
 	hotFor = 3 * time.Second
 	// createdKept is how many of the newest created tickets are used further.
 	createdKept = 100
 )
 
-// firstHot is the first of the hot tickets' ids. They lie above those that new tickets get; of a table with AUTO_INCREMENT, which
-// goes on above the highest id that it has seen, below.
+// firstHot is the first of the hot tickets' ids. Hot ids lie above the ids of new tickets, but below them in a table with
+// AUTO_INCREMENT, which goes on above the highest id seen.
 func (s *site) firstHot() int64 {
 	if s.adopted {
 		return 1 << 20
@@ -36,17 +36,17 @@ func (s *site) firstHot() int64 {
 // firstCold is the first of the cold tickets' ids.
 func (s *site) firstCold() int64 { return s.firstHot() + 1<<19 }
 
-// Clients of one site.
+// Clients of a site.
 const (
 	goClients  = 5
 	phpClients = 3
-	// secondClients are those of a site beside, in Go.
+	// secondClients are the Go clients of the site beside.
 	secondClients = 2
 )
 
-// caller makes calls for one client at a time.
+// caller makes calls for a single client at a time.
 type caller interface {
-	// call makes the operation and notes what is known of its outcome.
+	// call makes the operation and records its outcome, if known.
 	call(ctx context.Context, op *history.Op)
 	close()
 }
@@ -55,7 +55,7 @@ type caller interface {
 type workload struct {
 	site      *site
 	seed      int64
-	gos, phps int // how many clients there are, in Go and in PHP
+	gos, phps int // numbers of clients, in Go and in PHP
 
 	clients sync.WaitGroup
 	mu      sync.Mutex
@@ -92,7 +92,7 @@ func (w *workload) start(ctx context.Context) {
 	w.count(ctx)
 }
 
-// client is a sequence of operations on one host.
+// client is a sequence of operations on a host.
 type client struct {
 	w      *workload
 	host   *host
@@ -125,7 +125,7 @@ func (c *client) run(ctx context.Context) {
 	}
 }
 
-// learn takes up what an operation means for the next.
+// learn keeps the results that the client's later operations need.
 func (c *client) learn(op *history.Op) {
 	if op.Outcome == history.Unknown {
 		c.number = c.w.site.rec.client()
@@ -139,7 +139,7 @@ func (c *client) learn(op *history.Op) {
 	c.w.learn(op)
 }
 
-// learn takes up what all may use further.
+// learn keeps the results that all clients may use.
 func (w *workload) learn(op *history.Op) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,8 +159,8 @@ func (w *workload) learn(op *history.Op) {
 	}
 }
 
-// next draws an operation: every time the same numbers of random draws, so that what others do changes nothing in it but the ids
-// of created tickets.
+// next draws an operation, always with the same number of random draws, so that other clients change only the ids of created
+// tickets in it.
 func (c *client) next() *history.Op {
 	c.n++
 	op := &history.Op{
@@ -195,7 +195,7 @@ func (c *client) next() *history.Op {
 	return op
 }
 
-// ticket is one of the hot, the created or the cold ones.
+// ticket is a hot, a created or a cold ticket.
 func (c *client) ticket(where int) int64 {
 	hot, cold, created := c.r.Int64N(hotTickets), c.r.Int64N(coldTickets), c.r.IntN(createdKept)
 	switch {
@@ -211,8 +211,8 @@ func (c *client) ticket(where int) int64 {
 	return c.w.site.firstCold() + cold
 }
 
-// own is one of the newest tickets that were created on the client's host, 0 where there are none. Only such a one is deleted: a
-// spooled deletion of what does not exist, or not yet on this host, means nothing, and nobody is told.
+// own is one of the newest tickets created on the client's host, or 0. Only such a ticket is deleted: a spooled deletion of a
+// missing ticket, or of a ticket not yet on this host, has no effect, and no client learns of that.
 func (c *client) own(which int) int64 {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -226,12 +226,12 @@ func (c *client) own(which int) int64 {
 	return 0
 }
 
-// fields are one to three of the fields, with a value that nobody else writes, now and then NULL.
+// fields are one to three of the fields, with a value that no other operation writes, now and then NULL.
 func (c *client) fields() map[string]history.Value {
 	fields := make(map[string]history.Value)
 	names := slices.Clone(history.Fields)
 	if c.w.site.adopted {
-		names = slices.DeleteFunc(names, func(name string) bool { return name == "extra_a" }) // it has no column
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "extra_a" }) // the field has no column
 	}
 	c.r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	null, count := c.r.IntN(20), 1+c.r.IntN(3)

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// mustUse opens the REST route to visitors and tells how long the call of the daemon took as PHP saw it.
+// mustUse opens the REST route to visitors and reports the time of the call to the daemon, measured in PHP.
 const mustUse = `
 add_filter( 'ticketd_rest_permission', '__return_true' );
 add_filter( 'rest_request_before_callbacks', function ( $response ) {
@@ -23,13 +23,13 @@ add_filter( 'rest_request_after_callbacks', function ( $response ) {
 } );
 `
 
-// site is the demo's WordPress with all that it needs.
+// site is the demo's WordPress with all servers.
 type site struct {
 	*testenv.Stack
 	dir string
 }
 
-// startSite starts everything in a folder of its own, printing each step.
+// startSite starts all servers in a temporary folder, printing each step.
 func startSite(ctx context.Context, redis bool) (*site, error) {
 	dir, err := os.MkdirTemp("", "ticketd-demo-")
 	if err != nil {
@@ -56,7 +56,7 @@ func startSite(ctx context.Context, redis bool) (*site, error) {
 	return s, nil
 }
 
-// end stops everything and removes the folder.
+// end stops all servers and removes the folder.
 func (s *site) end() error {
 	var err error
 	if s.Stack != nil {

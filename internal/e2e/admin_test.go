@@ -20,7 +20,7 @@ import (
 type user struct {
 	*visitor
 	t    *testing.T
-	rest string // the nonce that REST asks for beside the cookies; empty: nobody is logged in
+	rest string // REST's nonce, which requests with cookies need; empty for a logged-out client
 }
 
 // newUser logs in a new user of a role.
@@ -43,7 +43,7 @@ func (u *user) post(path string, form url.Values) (status int, location, body st
 	return u.send(http.MethodPost, path, form)
 }
 
-// send brings REST's nonce along, unless the form has one of its own.
+// send adds REST's nonce, unless the form has its own.
 func (u *user) send(method, path string, form url.Values) (status int, location, body string) {
 	u.t.Helper()
 	header := http.Header{}
@@ -128,7 +128,7 @@ func (p *tap) requests(server, client net.Conn) {
 	}
 }
 
-// taken returns how many requests there were since it was last called.
+// taken returns the number of requests since the last call.
 func (p *tap) taken() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,8 +137,8 @@ func (p *tap) taken() int {
 	return n
 }
 
-// An agent's page with 50 tickets costs two round trips to the daemon at most, whatever it is filtered and sorted by; so do a
-// ticket and what is posted from them. With the numbers asked for one status after the other it was six.
+// An agent's page with 50 tickets costs at most two round trips to the daemon, with any filter and sort; so do a ticket and
+// its form. With a count for each status in turn it was six.
 func TestAgentsPagesCostTwoRoundTrips(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Site: "strategy = \"interval\"\nperiod = \"6h\""})
@@ -188,8 +188,8 @@ func hidden(t *testing.T, body, name string) string {
 	return found[1]
 }
 
-// A visitor, a subscriber and whoever forges a nonce are refused by every screen, action and route of wp-admin; an editor has the
-// tickets and not the daemon.
+// A visitor, a subscriber and a forged nonce are refused by every screen, action and route of wp-admin; an editor may use the
+// tickets but not the daemon.
 func TestAdminRefuses(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
@@ -255,7 +255,7 @@ func TestAdminRefuses(t *testing.T) {
 	noNotices(t, s)
 }
 
-// The capabilities are given to roles once: what an administrator takes away stays away; revoking leaves nothing behind.
+// Roles get the capabilities once: a capability that an administrator removes stays removed; revoking leaves nothing behind.
 func TestCapabilitiesOfRoles(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})

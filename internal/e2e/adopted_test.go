@@ -12,7 +12,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// adopted is a daemon on a table that another plugin made and goes on using.
+// adopted is a daemon on a table that another plugin made and still uses.
 func adopted(t *testing.T, o rigOptions) *rig {
 	t.Helper()
 	o.site = "key_column = \"id\"\ncolumns = { status = \"state\", subject = \"title\", customer_id = \"customer\" }\n"
@@ -26,10 +26,10 @@ func adopted(t *testing.T, o rigOptions) *rig {
 	return newRig(t, o)
 }
 
-// theirs is how the plugin makes a ticket.
+// theirs is the plugin's INSERT of a ticket.
 const theirs = "INSERT INTO wp_support_tickets (customer, title, source) VALUES (7, 'help', 'form')"
 
-// stateOf is what the table has of a ticket; empty where it has none.
+// stateOf is the table's content for a ticket; empty without a row.
 func stateOf(t *testing.T, r *rig, id int64) (text string) {
 	t.Helper()
 	err := r.db.QueryRowContext(t.Context(), "SELECT COALESCE(MAX(state), '') FROM wp_support_tickets WHERE id = ?", id).Scan(&text)
@@ -64,8 +64,8 @@ func listed(t *testing.T, c *protocol.Client) string {
 	return fmt.Sprint(ids, count.Count)
 }
 
-// Another plugin's table is used and never altered: create, set, list, delete and dead letters work on it through the daemon
-// and its restarts, and the plugin's own statements work beside that.
+// Another plugin's table is used and never altered: create, set, list, delete and dead letters work on the table through the
+// daemon and its restarts, beside the plugin's own statements.
 func TestAdoptedTable(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {
@@ -88,7 +88,7 @@ func TestAdoptedTable(t *testing.T) {
 				t.Errorf("states %q and %q, want those that were set", a, b)
 			}
 
-			// The plugin saves a whole row as it has read it, archives, and makes a ticket of its own.
+			// The plugin saves a whole row as it has read it, archives, and makes its own ticket.
 			for _, statement := range []string{
 				"CREATE TABLE whole SELECT * FROM wp_support_tickets WHERE id = 1",
 				"INSERT INTO archive SELECT * FROM wp_support_tickets",
@@ -108,7 +108,7 @@ func TestAdoptedTable(t *testing.T) {
 				t.Errorf("listed %s, want %s", got, want)
 			}
 
-			// A dead letter holds up no other ticket, and a later write clears it.
+			// A dead letter delays no other ticket, and a later write clears it.
 			mustSet(t, c, 1, "status", "forbidden")
 			mustSet(t, c, 90000, "status", "open")
 			testenv.Eventually(t, 5*time.Second, "one dead letter, the other in MySQL", func() bool {
@@ -157,8 +157,8 @@ func TestAdoptedTable(t *testing.T) {
 	}
 }
 
-// formerTables are a table of another plugin as an earlier version left it: with the column of revisions in it, and tombstones
-// beside it.
+// formerTables are a table of another plugin as left by an earlier version: with the column of revisions in it, and
+// tombstones beside it.
 var formerTables = []string{
 	"CREATE TABLE wp_support_tickets (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, state VARCHAR(20) NOT NULL DEFAULT 'new', " +
 		"`revision` bigint unsigned NOT NULL DEFAULT 0, KEY `ticketd_revision` (`revision`))",
@@ -168,8 +168,8 @@ var formerTables = []string{
 	"INSERT INTO wp_support_tickets (id, state) VALUES (1, 'theirs')",
 }
 
-// An installation of an earlier version keeps its column until somebody moves it; then what waited arrives, and what was
-// deleted stays so.
+// An installation of an earlier version keeps its column until an operator moves it; then the pending changes arrive, and
+// deleted tickets stay deleted.
 func TestMigrateSidecar(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]rigOptions{"redis": {}, "journal": {noRedis: true}} {
@@ -216,7 +216,7 @@ func TestMigrateSidecar(t *testing.T) {
 	}
 }
 
-// shape is the table's definition without its counter.
+// shape is the table's definition without the AUTO_INCREMENT counter.
 func shape(t *testing.T, db *sql.DB) string {
 	t.Helper()
 	var name, text string

@@ -9,9 +9,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A column is made wider while the daemon runs: what was refused is taken within moments, long before the definition is read
-// again by itself. A narrower one is noticed by the first write that MySQL refuses. Without the readings it takes up to half
-// a minute (tried by hand).
+// A column is made wider while the daemon runs: a refused value is accepted within moments, long before the regular reading
+// of the definition. A narrower column is noticed at the first write that MySQL refuses. Without these extra readings the
+// change takes up to half a minute (tried by hand).
 func TestAlteredTable(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -38,7 +38,7 @@ func TestAlteredTable(t *testing.T) {
 			return true
 		}
 		if err == nil {
-			_, err = c.Flush(t.Context(), nil, nil) // where MySQL refuses it
+			_, err = c.Flush(t.Context(), nil, nil) // MySQL may refuse the value
 		}
 		if err != nil {
 			t.Fatal(err)

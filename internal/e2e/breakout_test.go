@@ -9,8 +9,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// breakouts are values that would do something else than be stored, were one of them written into a statement, a script or a key
-// as it is.
+// breakouts are values that would have another effect if written unescaped into a statement, a script or a key.
 var breakouts = []string{
 	`'; DROP TABLE canary; -- `, `' OR '1'='1`, `\'; DROP TABLE canary; -- `, `\`, `\\`, `\\'`, `'`, `''`, `"`, "`", "a\x00b",
 	"\x1a",
@@ -138,7 +137,7 @@ func (r *rig) namesAreRefused(t *testing.T, c *protocol.Client) {
 	}
 }
 
-// Names in the configuration that break out are refused by every command that would use them, before anything is connected.
+// Names in the configuration that break out are refused by every command that would use them, before any connection.
 func TestNamesOfTheConfigurationDoNotBreakOut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})

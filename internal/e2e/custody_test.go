@@ -14,14 +14,14 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// custody follows writes to where they must end. Every field of every ticket has one writer, who counts up: so what MySQL must
-// hold in the end is the last number that was acknowledged, or a later one whose acknowledgement was lost.
+// custody follows writes to their final place. Every field of every ticket has a single writer, who counts up: so MySQL must
+// hold in the end the last acknowledged number, or a later number whose acknowledgement was lost.
 type custody struct {
-	// connect returns what a writer makes its calls with, and how it lets go of it.
+	// connect returns a writer's function for calls, and its end.
 	connect func(writer int) (call caller, end func())
 	tickets int
 	first   int      // the id before the first ticket's
-	fields  []string // one for each writer
+	fields  []string // a field for each writer
 
 	written [][]number // by writer, then by ticket
 	acks    atomic.Int64
@@ -29,13 +29,13 @@ type custody struct {
 	calls   sync.WaitGroup
 }
 
-// caller makes one call of a writer; nil is an acknowledgement.
+// caller makes a call of a writer; nil is an acknowledgement.
 type caller func(ctx context.Context, p protocol.SetParams) error
 
-// number is how far a writer has counted in one field of one ticket.
+// number is a writer's count in a field of a ticket.
 type number struct{ acknowledged, tried int }
 
-// callTimeout bounds one call of a writer.
+// callTimeout bounds a call of a writer.
 const callTimeout = 3 * time.Second
 
 // newCustody makes writers that call daemons, which all serve the same site, each the next after the other.
@@ -75,7 +75,7 @@ func (c *custody) start(ctx context.Context, writes int) {
 	}
 }
 
-// write is one writer.
+// write is the loop of a writer.
 func (c *custody) write(ctx context.Context, w, writes int) {
 	call, end := c.connect(w)
 	defer end()
@@ -91,7 +91,7 @@ func (c *custody) write(ctx context.Context, w, writes int) {
 			continue
 		}
 		c.lost.Add(1)
-		select { // a refused connection costs nothing: do not spin while the daemon is down
+		select { // a refused connection takes no time: do not spin while the daemon is down
 		case <-ctx.Done():
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -113,7 +113,7 @@ func dialAndSet(ctx context.Context, client **protocol.Client, socket string, p 
 // wait waits for the writers.
 func (c *custody) wait() { c.calls.Wait() }
 
-// check compares what MySQL holds with what was acknowledged.
+// check compares MySQL's rows with the acknowledged numbers.
 func (c *custody) check(t *testing.T, db *sql.DB) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT ticket_id, subject, status, category, priority FROM wp_support_tickets")
@@ -135,7 +135,7 @@ func (c *custody) check(t *testing.T, db *sql.DB) {
 	}
 	for w, name := range c.fields {
 		for n, want := range c.written[w] {
-			got := 0 // what was never written is the column's default, which is no number
+			got := 0 // a field that was never written has the column's default, which is no number
 			if values := found[c.first+n+1]; values != nil {
 				got, _ = strconv.Atoi(values[w].String)
 			}
@@ -146,7 +146,7 @@ func (c *custody) check(t *testing.T, db *sql.DB) {
 	}
 }
 
-// tally says what happened, for the log.
+// tally counts the outcomes, for the log.
 func (c *custody) tally() string {
 	return fmt.Sprintf("%d acknowledged writes, %d calls without an acknowledgement", c.acks.Load(), c.lost.Load())
 }
@@ -178,7 +178,7 @@ func watchRevisions(ctx context.Context, db *sql.DB) *revisions {
 	return r
 }
 
-// look reads all revisions once; while MySQL is down there is nothing to see.
+// look reads all revisions once; while MySQL is down look reads nothing.
 func (r *revisions) look(ctx context.Context, db *sql.DB) {
 	rows, err := db.QueryContext(ctx, "SELECT ticket_id, revision FROM wp_support_tickets")
 	if err != nil {

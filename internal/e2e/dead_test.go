@@ -24,7 +24,7 @@ func alter(t *testing.T, r *rig, change string) {
 	}
 }
 
-// priorities sets the priority of tickets 1, 2, 3, … in one request, so that they are flushed in one batch.
+// priorities sets the priority of tickets 1, 2, 3, … in a single request, so that they are flushed in a single batch.
 func priorities(t *testing.T, c *protocol.Client, values ...string) {
 	t.Helper()
 	tickets := make([]protocol.TicketFields, len(values))
@@ -46,7 +46,7 @@ func dead(t *testing.T, c *protocol.Client) int64 {
 	return status.Dead
 }
 
-// What MySQL refuses becomes a dead letter and holds up nobody; a later good write clears it.
+// A value that MySQL refuses becomes a dead letter and delays no other ticket; a later good write clears it.
 func TestRefusedByMySQL(t *testing.T) {
 	t.Parallel()
 	r := refusing(t)
@@ -76,7 +76,7 @@ func TestRefusedByMySQL(t *testing.T) {
 	})
 }
 
-// Retried when the table takes it, dropped when it never will.
+// A retry after the table accepts the value; a drop if it never will.
 func TestRetryAndDrop(t *testing.T) {
 	t.Parallel()
 	r := refusing(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// fillDisk takes all room of a folder's file system and returns what gives it back.
+// fillDisk fills a folder's file system and returns the function that frees the room.
 func fillDisk(t *testing.T, dir string) (empty func()) {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
@@ -39,8 +39,8 @@ func fillDisk(t *testing.T, dir string) (empty func()) {
 	}
 }
 
-// fillUp sets a ticket until the journal takes no more, and returns the last value that was acknowledged. The last part of a
-// page has room for small changes when there is none for larger ones.
+// fillUp sets a ticket until the journal is full, and returns the last acknowledged value. The last part of a page has room
+// for small changes when it has no room for larger changes.
 func fillUp(t *testing.T, c *protocol.Client, id int64) string {
 	t.Helper()
 	acknowledged := ""
@@ -63,8 +63,8 @@ func fillUp(t *testing.T, c *protocol.Client, id int64) string {
 	return acknowledged
 }
 
-// The journal's disk is full: the answer is overloaded and status says why; nothing that was acknowledged is lost, and when
-// there is room again the same daemon goes on.
+// The journal's disk is full: the answer is overloaded and status says why; no acknowledged change is lost, and with room
+// again the same daemon goes on.
 func TestJournalOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]rigOptions{
@@ -104,7 +104,8 @@ func TestJournalOnAFullDisk(t *testing.T) {
 	}
 }
 
-// Through WordPress: what a full journal refuses waits in the spool; with the spool full too the caller is told so, clearly.
+// Through WordPress: a change that a full journal refuses is spooled; with the spool full, too, the caller gets a clear
+// error.
 func TestPHPOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := testenv.SmallDisk(t, 1<<20)

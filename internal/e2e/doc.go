@@ -1,3 +1,3 @@
 // Package e2e holds the tests of whole sites: real Redis, MariaDB, PHP-FPM, nginx and WordPress, with the real ticketd binary
-// between them. There is nothing in it but tests.
+// between them. The package has only tests.
 package e2e

@@ -12,11 +12,11 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A fail-over to a replica that is behind, as a Redis that comes back with an older state: what MySQL has is never
-// overwritten by what came back, stale copies are not served, and what is acknowledged afterwards arrives.
+// A fail-over to a replica that is behind, simulated by a Redis that comes back with an older state: rows in MySQL are never
+// overwritten by the older state, stale copies are not served, and later acknowledged changes arrive.
 func TestRedisGoesBackInTime(t *testing.T) {
 	t.Parallel()
-	redis := testenv.NewRedis(t, testenv.RedisOptions{}) // it keeps nothing but what SAVE writes
+	redis := testenv.NewRedis(t, testenv.RedisOptions{}) // persistence only by SAVE
 	r := newRig(t, rigOptions{redis: redis, site: "linger = \"5ms\""})
 	c := r.dial(t)
 	write := func(id int64, name, value string) {
@@ -60,8 +60,8 @@ func TestRedisGoesBackInTime(t *testing.T) {
 	}
 }
 
-// An object-cache plugin calls FLUSHALL: that is noticed and reported, never passed over as "all clean", and ids and
-// revisions go on above what MySQL has.
+// An object-cache plugin calls FLUSHALL: the daemon notices and reports that, never takes it for "all clean", and ids and
+// revisions go on above MySQL's.
 func TestRedisEmptied(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -98,8 +98,8 @@ func TestRedisEmptied(t *testing.T) {
 	}
 }
 
-// A site that has tickets in MySQL meets a Redis that has never held anything of it: that is no loss. When Redis is emptied while
-// the daemon is down, the next start says so. (Where MySQL's tickets alone decide, the first start says it, too; where the daemon
+// A site with tickets in MySQL meets a Redis that never held the site: that is no loss. If Redis is emptied while the daemon
+// is down, the next start reports it. (If MySQL's tickets alone decide, the first start reports it, too; if the daemon
 // remembers nothing, no start does.)
 func TestFirstStartIsNoLoss(t *testing.T) {
 	t.Parallel()

@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A flush while MySQL is down is answered within the time of a request, as docs/failures.md says, and loses nothing. (It waited
-// for ever.)
+// A flush while MySQL is down is answered within the time of a request, as docs/failures.md says, and loses nothing. (It
+// waited for ever.)
 func TestAFlushWithoutMySQLIsAnswered(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})

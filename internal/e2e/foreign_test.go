@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Another plugin overwrites the key of ticket 2 while three tickets wait to be flushed: the other two arrive and are read as
-// ever, a get of that one says what is the matter, and so does status.
+// Another plugin overwrites the key of ticket 2 while three tickets are pending: the other two arrive and can be read as
+// before, a get of ticket 2 names the fault, and so does status.
 func TestForeignKey(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "linger = \"400ms\""})
@@ -43,7 +43,7 @@ func TestForeignKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"closed", "open", "closed"} { // of the second, what MySQL has
+	for i, want := range []string{"closed", "open", "closed"} { // MySQL's value of the second ticket
 		if tickets.Tickets[i] == nil || field(tickets.Tickets[i].Fields, "status").Text() != want {
 			t.Errorf("ticket %d is %+v, want it %s", i+1, tickets.Tickets[i], want)
 		}

@@ -6,7 +6,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// wantField demands what a ticket has in a field, as a client reads it.
+// wantField demands the value of a ticket's field in a client's answer.
 func wantField(t *testing.T, c *protocol.Client, id int64, name, want string) {
 	t.Helper()
 	got, err := c.Get(t.Context(), id)
@@ -20,7 +20,7 @@ func wantField(t *testing.T, c *protocol.Client, id int64, name, want string) {
 	}
 }
 
-// A row that another program deleted, or that MySQL's earlier copy does not have, is never inserted with one field.
+// A row that another program deleted, or that MySQL's earlier copy lacks, is never inserted with a single field.
 func TestAVanishedRowComesBackWholeOrNot(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -51,7 +51,7 @@ func TestAVanishedRowComesBackWholeOrNot(t *testing.T) {
 	})
 }
 
-// An adopted table is emptied and its ids begin again: the new ticket shows nothing of the old one.
+// An adopted table is emptied and its ids begin again: the new ticket shows nothing of the old ticket.
 func TestAReusedIDShowsNothingOfTheOldTicket(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {

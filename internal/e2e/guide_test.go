@@ -13,9 +13,9 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// step is what a plugin does with the guide's functions: PHP code that returns something, with $write, $update and $get, and $id
-// a ticket of its own. Where documented is not empty, it is the line of docs/guide.md that says how ticketd's functions differ,
-// and guide and ticketd are what the two return.
+// step is a use of the guide's functions by a plugin: PHP code that returns a value, with $write, $update and $get, and $id
+// of a ticket of its own. If documented is not empty, it is the line of docs/guide.md that says how ticketd's functions
+// differ, and guide and ticketd are the two return values.
 type step struct {
 	name, code     string
 	documented     string
@@ -77,7 +77,8 @@ var steps = []step{
 		return $write( $id, array( 'status' => 'b' ) );`, guide: `true`, ticketd: `false`},
 }
 
-// The guide's functions and ticketd's do the same with the same, but for what docs/guide.md says; and it says nothing else.
+// The guide's functions and ticketd's do the same with the same input, except for the differences in docs/guide.md; and it
+// lists no other differences.
 func TestGuidesFunctions(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Config: "define( 'TICKETD_DROP_IN', '1' );"})
@@ -130,7 +131,7 @@ func TestGuidesFunctions(t *testing.T) {
 	}
 }
 
-// guidesFunctions are those of the plugin after the guide, in a namespace.
+// guidesFunctions are the functions of the plugin written after the guide, in a namespace.
 func guidesFunctions(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/support/support.php")
@@ -166,7 +167,7 @@ func documentedDifferences(t *testing.T) map[string]bool {
 	return found
 }
 
-// Another plugin defines one of the functions first: it stays, and doctor, Site Health and a notice name its file.
+// Another plugin defines a function first: its function stays, and doctor, Site Health and a notice name its file.
 func TestGuidesFunctionsOfAnotherPlugin(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{

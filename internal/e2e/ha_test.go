@@ -18,13 +18,13 @@ import (
 // nodes are Redis servers that replace a dead master among themselves.
 type nodes interface {
 	Masters(ctx context.Context) []*testenv.Redis
-	// Linked is nil where a master may die, as a replica can replace it.
+	// Linked returns nil if a master may die, because a replica can replace it.
 	Linked(ctx context.Context) error
 	// Cut has the replicas of a master lag, until mend is called.
 	Cut(ctx context.Context, master *testenv.Redis) (mend func(ctx context.Context) error, err error)
 }
 
-// failovers are what happens when masters die: how long it took until Redis had all that was acknowledged meanwhile.
+// failovers records the deaths of masters: how long until Redis had all changes acknowledged meanwhile.
 type failovers struct {
 	nodes nodes
 
@@ -32,14 +32,14 @@ type failovers struct {
 	took []time.Duration
 }
 
-// maxLag is for how long at most a master takes changes that its replicas do not get before it dies.
+// maxLag is how long at most a master accepts changes that its replicas do not get before it dies.
 const maxLag = 200 * time.Millisecond
 
-// recoverWithin is what servers and daemon may take together before the test fails. The sentinels need ten seconds to tell a
-// master that came back that it is one no more.
+// recoverWithin is how long servers and daemon may take together before the test fails. The sentinels need ten seconds to
+// tell a returning master that it has been replaced.
 const recoverWithin = 60 * time.Second
 
-// fault kills a master whose replicas lag, and starts it again when another has taken over, so that the next may die.
+// fault kills a master with lagging replicas, and starts it again after its replacement, so that the next master may die.
 func (f *failovers) fault(s *testenv.Stack) fault {
 	return fault{"master killed", func(ctx context.Context, r *rand.Rand) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverWithin)
@@ -60,7 +60,7 @@ func (f *failovers) fault(s *testenv.Stack) fault {
 		err = testenv.Until(ctx, func() error {
 			state, err := recovered(ctx, s.Socket)
 			noticed = noticed || err != nil
-			if !noticed { // nobody has written to it yet
+			if !noticed { // no write so far
 				return fmt.Errorf("the daemon has not noticed: %v", state)
 			}
 			return err
@@ -75,7 +75,7 @@ func (f *failovers) fault(s *testenv.Stack) fault {
 	}}
 }
 
-// recovered says whether the daemon writes to Redis again, and has brought there what waited.
+// recovered reports whether the daemon writes to Redis again, and has replayed the pending changes.
 func recovered(ctx context.Context, socket string) (protocol.State, error) {
 	c, err := protocol.Dial(ctx, socket)
 	if err != nil {
@@ -104,9 +104,9 @@ func (f *failovers) report(t *testing.T) {
 		f.took[len(f.took)/2].Round(time.Millisecond), f.took[len(f.took)-1].Round(time.Millisecond))
 }
 
-// Masters are killed under visitors who write through PHP-FPM, and sentinels put replicas into their places: no request fails,
-// and everything that was acknowledged is in MySQL, though replicas lag. Without the journal the first kill fails requests, and
-// without Replaced in daemon/boot the last changes before it are lost (tried).
+// Masters are killed under visitors who write through PHP-FPM, and sentinels replace them by replicas: no request fails, and
+// MySQL has every acknowledged change, though replicas lag. Without the journal the first kill fails requests, and without
+// Replaced in daemon/boot the last changes before the kill are lost (tried).
 func TestSentinelFailover(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewSentinels(t, testenv.SentinelOptions{Redis: durable})

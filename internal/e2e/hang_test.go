@@ -15,7 +15,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// hangingPage is a page that reads a ticket which only MySQL holds, then changes another one. An open breaker refuses the change.
+// hangingPage is a page that reads a ticket which only MySQL holds, then changes another ticket. An open breaker refuses the
+// change.
 const hangingPage = `
 require '../../php-client/ticketd/src/autoload.php';
 $client = new Ticketd\Client\Client( new Ticketd\Client\Connection( $argv[1] ) );
@@ -26,7 +27,7 @@ try {
 }
 echo $client->set( 504, array( 'status' => 'open' ) ) > 0 ? 'changed' : 'spooled';`
 
-// hang makes a server of MySQL hang, whose connections stay as they are, and returns what ends that.
+// hang makes a MySQL server hang, with its connections open, and returns the function that ends the hang.
 type hang func(t *testing.T, m *testenv.MariaDB, db *sql.DB) (release func())
 
 func execute(t *testing.T, c *sql.Conn, statements ...string) {
@@ -86,9 +87,8 @@ var hangs = map[string]hang{
 	},
 }
 
-// MySQL hangs: whoever needs it hears that within his time, from the daemon, so that PHP does not take the daemon for one that
-// hangs;
-// everything else goes on, and what was created since is read. The daemon's limit of two seconds alone is above PHP's second:
+// MySQL hangs: a call that needs MySQL gets that answer from the daemon in time, so that PHP does not take the daemon for
+// hanging; all other calls go on, and new tickets can be read. The daemon's limit of two seconds alone is above PHP's second:
 // then the page below meets an open breaker.
 func TestMySQLHangs(t *testing.T) {
 	t.Parallel()
@@ -150,9 +150,9 @@ func TestMySQLHangs(t *testing.T) {
 	}
 }
 
-// The table is missing, and tickets that no place holds are deleted, by a client and from the spool: both deletions are accepted
-// unseen, and the site's other changes go on. Where a deletion is refused, it stays in the spool and every change of the site
-// is refused behind it.
+// The table is missing, and tickets that no place holds are deleted, by a client and from the spool: each deletion is
+// accepted unseen, and the site's other changes go on. If a deletion were refused, it would stay in the spool and every later
+// change of the site would be refused.
 func TestDeletionWhileTheTableIsMissing(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {

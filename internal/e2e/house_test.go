@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// house is a daemon of one site, whose places a test chooses and moves about.
+// house is a daemon of a single site, whose places a test chooses and moves.
 type house struct {
 	*testenv.Ticketd
 	dir    string
@@ -29,9 +29,9 @@ func (h *house) socket() string { return filepath.Join(h.dir, "d.sock") }
 type houseOptions struct {
 	server   *testenv.MariaDB
 	database string
-	redis    *testenv.Redis // nil for none
+	redis    *testenv.Redis // nil for no Redis
 	prefix   string         // of the Redis keys
-	dir      string         // its state, where there is one already
+	dir      string         // the existing state folder, if any
 	site     string         // further TOML of the site
 }
 
@@ -74,7 +74,7 @@ func (h *house) must(t *testing.T, args ...string) string {
 	return out
 }
 
-// open starts the daemon and returns a client of it.
+// open starts the daemon and returns a client of the daemon.
 func (h *house) open(t *testing.T) *protocol.Client {
 	t.Helper()
 	h.Ticketd = testenv.NewTicketd(t, testenv.TicketdOptions{Config: h.config})
@@ -86,7 +86,7 @@ func (h *house) open(t *testing.T) *protocol.Client {
 	return c
 }
 
-// create makes a ticket, as soon as the daemon takes it.
+// create makes a ticket as soon as the daemon accepts it.
 func create(t *testing.T, c *protocol.Client, subject string) int64 {
 	t.Helper()
 	var id int64
@@ -98,7 +98,7 @@ func create(t *testing.T, c *protocol.Client, subject string) int64 {
 	return id
 }
 
-// notServed demands that the daemon refuses all of the site's requests for a reason that has these words, and that status says
+// notServed demands that the daemon refuses all of the site's requests for a reason with these words, and that status says
 // so.
 func notServed(t *testing.T, c *protocol.Client, words ...string) {
 	t.Helper()
@@ -123,7 +123,7 @@ func notServed(t *testing.T, c *protocol.Client, words ...string) {
 	}
 }
 
-// subjects are those of all rows, sorted.
+// subjects are the subjects of all rows, sorted.
 func subjects(t *testing.T, db *sql.DB) []string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT subject FROM wp_support_tickets ORDER BY subject")

@@ -15,8 +15,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Two sites that were given the same keys of one Redis: the first that starts is served, whichever it is, and the second touches
-// nothing, knows nothing and says why.
+// Two sites with the same keys of a single Redis: the first that starts is served, whichever it is, and the second touches
+// nothing, learns nothing and says why.
 func TestTwoSitesInOneRedis(t *testing.T) {
 	t.Parallel()
 	for _, first := range []string{"one", "other"} {
@@ -46,7 +46,7 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 				t.Errorf("the first has %d of its 12 tickets", n)
 			}
 			wantSubjects(t, second.db)
-			// Emptying Redis does not give it to the second while the first runs, nor its tickets.
+			// Emptying Redis gives the second neither Redis nor the tickets while the first runs.
 			if err := redis.Client(t).FlushAll(t.Context()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -59,8 +59,8 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 	}
 }
 
-// The site's tables get other names, as security plugins rename them, and the site's name is another, empty table's: no change
-// that was acknowledged goes there, `ticketd migrate` makes no such table, and named as before the tables get everything.
+// The site's tables get other names, as security plugins do, and the site's name is then that of another, empty table: no
+// acknowledged change goes there, `ticketd migrate` makes no such table, and after renaming back the tables get every change.
 func TestRenamedTables(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -102,9 +102,9 @@ func TestRenamedTables(t *testing.T) {
 	})
 }
 
-// Clones of a site's database on another server of this machine, with the same name and, to be mean, the same Redis and the same
-// configuration but for the server: a dump that was loaded there, and a copied data folder. Neither is served before somebody
-// says what it is; afterwards it is a site of its own, which the first's Redis is not for.
+// Clones of a site's database on another server of this machine, with the same name and, as the hard case, the same Redis and
+// the same configuration except for the server: a loaded dump, and a copied data folder. Neither is served before an operator
+// says what it is; afterwards it is a separate site, and the first site's Redis is not for it.
 func TestClonesOfADatabase(t *testing.T) {
 	t.Parallel()
 	for _, copied := range []bool{false, true} {
@@ -168,7 +168,7 @@ func TestClonesOfADatabase(t *testing.T) {
 	}
 }
 
-// cloneOf is another server with a copy of the database. The first runs on afterwards.
+// cloneOf is another server with a copy of the database. The first server runs on afterwards.
 func cloneOf(t *testing.T, server *testenv.MariaDB, name string, copied bool) *testenv.MariaDB {
 	t.Helper()
 	if copied {
@@ -197,8 +197,8 @@ func cloneOf(t *testing.T, server *testenv.MariaDB, name string, copied bool) *t
 	return clone
 }
 
-// A daemon that starts while MySQL is away knows its table from its state folder, unless the configuration names another one
-// since.
+// A daemon that starts while MySQL is away knows its table from its state folder, unless the configuration has named another
+// table since.
 func TestStartWithoutMySQL(t *testing.T) {
 	t.Parallel()
 	o := houseOptions{server: testenv.NewMariaDB(t, testenv.MariaDBOptions{}), database: "shop"}
@@ -226,8 +226,8 @@ func TestStartWithoutMySQL(t *testing.T) {
 	notServed(t, other.open(t), "identity is not known yet")
 }
 
-// MySQL fails over to its replica while the daemon runs: its mark in the replica says that this is the same table, and everything
-// goes on. So it does after a restart, as the row says by then where the table is.
+// MySQL fails over to its replica while the daemon runs: the daemon's mark in the replica shows that this is the same table,
+// and the site goes on. So it does after a restart, because the row then names the new server.
 func TestMySQLFailsOver(t *testing.T) {
 	t.Parallel()
 	const name = "shop"
@@ -258,7 +258,7 @@ func TestMySQLFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := newHouse(t, houseOptions{server: first, database: name})
-	_ = h.db.Close()                              // its server is killed
+	_ = h.db.Close()                              // the server is killed
 	address := filepath.Join(h.dir, "mysql.sock") // leads to whichever server is the primary
 	if err := os.Symlink(first.Socket(), address); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func (r *rig) insert(t *testing.T, ids ...int64) {
 	}
 }
 
-// wantRows counts the rows of others, which must be as they were inserted, and those of tickets that were made.
+// wantRows counts the foreign rows, which must be unchanged, and the rows of created tickets.
 func (r *rig) wantRows(t *testing.T, precious, mine int) {
 	t.Helper()
 	var gotPrecious, gotMine, all int
@@ -46,13 +46,13 @@ func flushed(t *testing.T, c *protocol.Client) int64 {
 	return result.Dead
 }
 
-// Rows of SQL have ids inside the block that the daemon has leased: creates take others. Without the question before a create
+// Rows of SQL have ids inside the block that the daemon has leased: creates get other ids. Without the query before a create
 // the rows' ids are given, and the creates end as dead letters.
 func TestCreatesPassOverIDsOfRows(t *testing.T) {
 	t.Parallel()
 	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
 		first := mustCreate(t, c, "mine")
-		// The next question is about ids behind those of the first.
+		// The next query is about ids after the first.
 		taken := []int64{first + window, first + window + 1, first + window + 3, first + 2*window - 1}
 		r.insert(t, taken...)
 		for range window + 20 {
@@ -65,7 +65,7 @@ func TestCreatesPassOverIDsOfRows(t *testing.T) {
 	})
 }
 
-// Ids inside the block that requests name: each stays the ticket that it is, also where nothing of it is in MySQL yet.
+// Ids named by requests inside the block: each stays the same ticket, also before MySQL has the ticket.
 func TestCreatesPassOverIDsThatRequestsName(t *testing.T) {
 	t.Parallel()
 	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
@@ -93,7 +93,8 @@ func TestCreatesPassOverIDsThatRequestsName(t *testing.T) {
 	})
 }
 
-// MySQL does not answer while SQL takes the ids, so the creates are acknowledged: they must not touch the rows, and say so.
+// MySQL does not answer while SQL takes the ids, so the creates are acknowledged: they must not touch the rows, and must
+// report the conflict.
 func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
@@ -118,7 +119,7 @@ func TestACreateThatMeetsARowIsADeadLetter(t *testing.T) {
 				t.Errorf("letter %+v, want that of a row's id, which says what to do", l)
 			}
 		}
-		// What the letter says to do.
+		// The advice of the letter.
 		mustCreate(t, c, "mine")
 		mustCreate(t, c, "mine")
 		if _, err := c.DeadDrop(t.Context(), nil); err != nil {
@@ -169,8 +170,8 @@ func TestATypedInIDDoesNotMoveTheNumbering(t *testing.T) {
 	})
 }
 
-// MySQL hangs, and the daemon is started anew, after it was stopped or killed: tickets are created from the ids that the one
-// before had leased, each once.
+// MySQL hangs, and the daemon is restarted after a stop or a kill: tickets are created from the ids that the former daemon
+// had leased, each id once.
 func TestCreatesGoOnAfterARestartWithoutMySQL(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -206,7 +207,7 @@ func TestCreatesGoOnAfterARestartWithoutMySQL(t *testing.T) {
 	})
 }
 
-// The table gives ids itself, to a plugin that inserts while tickets are made.
+// The table gives ids itself, to a plugin that inserts while tickets are created.
 func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -243,7 +244,7 @@ func TestCreatesBesideAUTO_INCREMENT(t *testing.T) {
 	})
 }
 
-// A row that SQL has marked as deleted stays as it is, and the daemon's copy of the ticket is forgotten.
+// A row that SQL has marked as deleted stays unchanged, and the daemon's copy of the ticket is dropped.
 func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 	t.Parallel()
 	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {
@@ -252,7 +253,7 @@ func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 		if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET deleted_at = '2026-01-02 03:04:05'"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Set(t.Context(), set(7, "status", "late")); err == nil { // where the store still has its copy
+		if _, err := c.Set(t.Context(), set(7, "status", "late")); err == nil { // while the store still has its copy
 			if n := flushed(t, c); n != 0 {
 				t.Errorf("%d tickets were refused", n)
 			}
@@ -266,7 +267,7 @@ func TestAChangeOfADeletedRowIsForgotten(t *testing.T) {
 	})
 }
 
-// A create that met a row of somebody else and was deleted before it arrived leaves the row alone, and readers get the row.
+// A create that met a foreign row and was deleted before it arrived leaves the row alone, and readers get the row.
 func TestADeletedCreateLeavesTheRowOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	eachUnflushed(t, func(t *testing.T, r *rig, c *protocol.Client) {

@@ -31,8 +31,8 @@ func hashes(t *testing.T) int {
 	return n
 }
 
-// writeHashes writes tickets as a plugin does that keeps them in Redis: every second one as phpredis 6 writes a list. Ticket 50
-// has a date that is none, ticket 51 a subject that is too long, and two keys are no tickets.
+// writeHashes writes tickets like a plugin that keeps them in Redis: every second ticket as phpredis 6 writes a list. Ticket
+// 50 has an invalid date, ticket 51 a subject that is too long, and two keys are no tickets.
 func writeHashes(t *testing.T, client *goredis.Client, prefix string, n int) {
 	t.Helper()
 	_, err := client.Pipelined(t.Context(), func(pipe goredis.Pipeliner) error {
@@ -65,22 +65,22 @@ func writeHashes(t *testing.T, client *goredis.Client, prefix string, n int) {
 	}
 }
 
-// Hashes in the site's own database are taken over where they lie; importing again changes nothing; what is refused is named in
-// the file, and stays.
+// Hashes in the site's own database are imported in place; importing again changes nothing; a rejected hash is named in the
+// file, and stays.
 func TestImportRedisInPlace(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
 	n := hashes(t)
 	writeHashes(t, r.redis, r.prefix+"ticket:", n)
 	if out, err := onHost(t, r, "import", "redis", "--dry-run", "--pattern", r.prefix+"ticket:*"); err == nil ||
-		!strings.Contains(out, fmt.Sprintf("%d would be taken over where they lie", n-2)) {
+		!strings.Contains(out, fmt.Sprintf("%d would be imported in place", n-2)) {
 		t.Errorf("a dry run (%v) says:\n%s", err, out)
 	}
 	file := filepath.Join(t.TempDir(), "refused.jsonl")
 	began := time.Now()
 	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--refused", file)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	want := fmt.Sprintf("%d taken over where they lie, 0 copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)
+	want := fmt.Sprintf("%d imported in place, 0 copied, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
 	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
@@ -90,7 +90,7 @@ func TestImportRedisInPlace(t *testing.T) {
 	}
 	checkImported(t, r, n)
 	if out, err = onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*"); err == nil ||
-		!strings.Contains(out, fmt.Sprintf("%d ticketd's already, 3 refused", n-2)) {
+		!strings.Contains(out, fmt.Sprintf("%d already ticketd's, 3 rejected", n-2)) {
 		t.Errorf("a second import (%v) says:\n%s", err, out)
 	}
 	hash, err := r.redis.HGetAll(t.Context(), r.prefix+"ticket:51").Result()
@@ -110,7 +110,7 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	began := time.Now()
 	out, err := onHost(t, r, from...)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	want := fmt.Sprintf("0 taken over where they lie, %d copied, 0 unchanged, 0 ticketd's already, 3 refused", n-2)
+	want := fmt.Sprintf("0 imported in place, %d copied, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
 	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
@@ -120,7 +120,7 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err = onHost(t, r, from...)
-	if err == nil || !strings.Contains(out, fmt.Sprintf("0 copied, %d unchanged, 0 ticketd's already, 4 refused", n-3)) ||
+	if err == nil || !strings.Contains(out, fmt.Sprintf("0 copied, %d unchanged, 0 already ticketd's, 4 rejected", n-3)) ||
 		!strings.Contains(out, prefix+"old:7: status: the ticket exists and differs in status") {
 		t.Errorf("a second import (%v) says:\n%s", err, out)
 	}
@@ -132,7 +132,7 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	}
 }
 
-// checkImported looks at what MySQL has, and at the next id.
+// checkImported checks MySQL's rows and the next id.
 func checkImported(t *testing.T, r *rig, n int) {
 	t.Helper()
 	c := r.dial(t)
@@ -236,7 +236,7 @@ func TestWPImportRedis(t *testing.T) {
 	noNotices(t, s)
 }
 
-// A site without Redis of its own takes hashes over, too: its journal has them.
+// A site without Redis imports hashes, too: its journal has them.
 func TestImportRedisWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{noRedis: true})
@@ -247,7 +247,7 @@ func TestImportRedisWithoutRedis(t *testing.T) {
 	const n = 300
 	writeHashes(t, other.Client(t), prefix+"old:", n)
 	out, err := onHost(t, r, "import", "redis", "--addr", "unix://"+other.Socket(), "--pattern", prefix+"old:*")
-	if err == nil || !strings.Contains(out, fmt.Sprintf("0 taken over where they lie, %d copied", n-2)) {
+	if err == nil || !strings.Contains(out, fmt.Sprintf("0 imported in place, %d copied", n-2)) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
 	checkImported(t, r, n)

@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// The journal's folder is removed while the daemon runs and changes wait in it, without Redis and in front of one that is away:
-// within a second all that waits is written again, and after a kill all that was acknowledged is there. While the folder cannot
-// be made nothing is acknowledged, and the status says so.
+// The journal's folder is removed while the daemon runs and changes are pending in it, without Redis and with Redis away:
+// within a second all pending changes are written again, and after a kill every acknowledged change exists. While the folder
+// cannot be made no change is acknowledged, and the status says so.
 func TestJournalFolderIsRemoved(t *testing.T) {
 	t.Parallel()
 	for what, withoutRedis := range map[string]bool{"without Redis": true, "before Redis": false} {

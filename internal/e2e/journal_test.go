@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// never keeps flushes away: what a test finds in MySQL or does not is then its own doing.
+// never prevents flushes: then only the test itself changes MySQL.
 const never = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 
 // waiting tells how many changes wait in the journal.
@@ -27,7 +27,7 @@ func waiting(t *testing.T, c *protocol.Client) int64 {
 	return status.Journal.Entries
 }
 
-// mustSet sets one field and demands an answer well within the time of a page.
+// mustSet sets a field and demands an answer well within the time of a page.
 func mustSet(t *testing.T, c *protocol.Client, id int64, name, value string) {
 	t.Helper()
 	begin := time.Now()
@@ -39,7 +39,7 @@ func mustSet(t *testing.T, c *protocol.Client, id int64, name, value string) {
 	}
 }
 
-// mustGet reads one field.
+// mustGet reads a field.
 func mustGet(t *testing.T, c *protocol.Client, id int64, name string) (value string, stale bool) {
 	t.Helper()
 	got, err := c.Get(t.Context(), id)
@@ -49,8 +49,8 @@ func mustGet(t *testing.T, c *protocol.Client, id int64, name string) (value str
 	return field(got.Fields, name).Text(), got.Stale
 }
 
-// While Redis is away, writes and reads go on; what was written is read, what was created is found, and it all is in
-// MySQL when Redis is back, in the order in which it was written.
+// While Redis is away, writes and reads go on; written values are read, created tickets are found, and MySQL has all of them
+// when Redis is back, in the order of the writes.
 func TestWritesGoOnWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)
@@ -96,7 +96,7 @@ func TestWritesGoOnWithoutRedis(t *testing.T) {
 	}
 }
 
-// A Redis that is stopped keeps a write in its socket. When it goes on it must not make that write after the newer ones that
+// A stopped Redis keeps a write in its socket. When Redis goes on it must not apply that write after the newer writes that
 // were replayed from the journal. Without the fence MySQL holds the first value here (tried).
 func TestLateWriteToRedisIsRefused(t *testing.T) {
 	t.Parallel()
@@ -108,10 +108,10 @@ func TestLateWriteToRedisIsRefused(t *testing.T) {
 	link.Hold()
 	mustSet(t, c, 1, "status", "first") // goes to Redis, is held there, and is written to the journal
 	mustSet(t, c, 1, "status", "second")
-	link.Divert() // new connections pass; the held one is delivered late
+	link.Divert() // new connections pass; the held connection is delivered late
 	testenv.Eventually(t, 5*time.Second, "the journal is replayed", func() bool { return waiting(t, c) == 0 })
 	link.Release()
-	if err := r.redis.Ping(t.Context()).Err(); err != nil { // Redis has worked on what came before
+	if err := r.redis.Ping(t.Context()).Err(); err != nil { // Redis has processed the earlier data
 		t.Fatal(err)
 	}
 	if got, _ := mustGet(t, c, 1, "status"); got != "second" {
@@ -119,7 +119,7 @@ func TestLateWriteToRedisIsRefused(t *testing.T) {
 	}
 }
 
-// Out of memory, Redis takes no writes: the journal does, and PHP sees no error. When there is room they follow.
+// Redis is out of memory and refuses writes: the journal accepts them, and PHP sees no error. When there is room they follow.
 func TestRedisOutOfMemory(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"maxmemory-policy noeviction"}})
@@ -144,7 +144,7 @@ func TestRedisOutOfMemory(t *testing.T) {
 	})
 }
 
-// kill -9 of the daemon while Redis is away: what waits in the journal is read after the restart, and arrives.
+// kill -9 of the daemon while Redis is away: changes pending in the journal are read after the restart, and arrive.
 func TestJournalOutlivesTheDaemon(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)
@@ -169,7 +169,8 @@ func TestJournalOutlivesTheDaemon(t *testing.T) {
 	})
 }
 
-// With ack = "journal" a change is acknowledged before Redis has it; the host reads it at once, others when it has followed.
+// With ack = "journal" a change is acknowledged before Redis has it; the host reads the change at once, other hosts when it
+// has followed.
 func TestAckByTheJournal(t *testing.T) {
 	t.Parallel()
 	here := newRig(t, rigOptions{site: never + "ack = \"journal\""})
@@ -217,7 +218,7 @@ func TestAckByRequest(t *testing.T) {
 	})
 }
 
-// The journal has a bound: beyond it the answer is overloaded, status says why, and it goes on when there is room.
+// The journal has a bound: above it the answer is overloaded, status says why, and the site goes on when there is room.
 func TestJournalFull(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)
@@ -244,8 +245,8 @@ func TestJournalFull(t *testing.T) {
 	mustSet(t, c, 1, "status", "5")
 }
 
-// A change that Redis cannot make, as another program has the key, stays in the journal: flush brings the others to MySQL and
-// says that this one is not there; status says so, too. (Where only Redis is asked for what is dirty, flush says that all is
+// A change that Redis cannot make, because another program has the key, stays in the journal: flush flushes the others to
+// MySQL and reports the missing change; so does status. (If only Redis is asked for dirty tickets, flush reports that all is
 // done.)
 func TestFlushNamesWhatIsStuck(t *testing.T) {
 	t.Parallel()
@@ -336,7 +337,8 @@ func TestNoRedis(t *testing.T) {
 	}
 }
 
-// A journal with bad bytes ends the start, which names the file and the way out; what can be read is taken out on demand.
+// A damaged journal prevents the start, with an error that names the file and the way out; a command recovers the readable
+// changes.
 func TestDamagedJournalIsRefusedAndSalvaged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{noRedis: true, site: never})
@@ -364,7 +366,7 @@ func TestDamagedJournalIsRefusedAndSalvaged(t *testing.T) {
 	for id := int64(1); id <= 20; id++ {
 		want := "value " + strconv.FormatInt(id, 10)
 		if id == 10 {
-			want = "" // its record is the one that was damaged
+			want = "" // the damaged record was this ticket's
 		}
 		if got := column(t, r.db, "subject", id); got != want {
 			t.Errorf("ticket %d: subject %q in MySQL, want %q", id, got, want)
@@ -372,7 +374,7 @@ func TestDamagedJournalIsRefusedAndSalvaged(t *testing.T) {
 	}
 }
 
-// damage changes one byte of a text in a journal's file.
+// damage changes a byte of a text in a journal's file.
 func damage(t *testing.T, dir, text string) {
 	t.Helper()
 	files, err := os.ReadDir(dir)
@@ -394,8 +396,8 @@ func damage(t *testing.T, dir, text string) {
 	t.Fatalf("%q is in no file of %s", text, dir)
 }
 
-// Redis is taken out of the configuration, or added, while changes wait in the journal: nobody would bring them on, so the start
-// is refused and says what to do. With nothing waiting it goes on.
+// Redis is removed from the configuration, or added, while changes are pending in the journal: no mover would flush them, so
+// the start is refused with advice. Without pending changes the start succeeds.
 func TestJournalOfTheOtherKind(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, durable)

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// envNumber reads a number from the environment, so that `make test-kill ROUNDS=200` and its like can ask for more than
-// a quick run.
+// envNumber reads a number from the environment, so that commands like `make test-kill ROUNDS=200` can ask for more than a
+// quick run.
 func envNumber(t *testing.T, name string, fallback int) int {
 	t.Helper()
 	text := os.Getenv(name)
@@ -26,7 +26,7 @@ func envNumber(t *testing.T, name string, fallback int) int {
 	return n
 }
 
-// chance is the test's random numbers; their seed is logged, and TICKETD_TEST_SEED repeats a run's choices.
+// chance is the test's random numbers; the seed is logged, and TICKETD_TEST_SEED repeats a run's choices.
 func chance(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := envNumber(t, "TICKETD_TEST_SEED", int(time.Now().UnixNano()&0xffffff))
@@ -60,18 +60,18 @@ func (v *victim) strike(t *testing.T) {
 	}
 }
 
-// durable is a Redis that a kill -9 costs nothing. (With everysec it usually costs nothing either, but on a busy disk Redis
-// puts off the write to its file for up to two seconds, and answers all the same.)
+// durable is a Redis that loses nothing in a kill -9. (With everysec it usually loses nothing either, but on a busy disk
+// Redis delays the write to its file for up to two seconds, and answers all the same.)
 var durable = testenv.RedisOptions{Config: []string{"appendonly yes", "appendfsync always"}}
 
 // flight is how long a statement is under way to MariaDB.
 const flight = 50 * time.Millisecond
 
-// kill -9 at random points of the daemon, Redis (with AOF) and MariaDB, under concurrent writers: every acknowledged
-// final value is in MySQL, no revision goes back, no row is missing.
+// kill -9 at random points of the daemon, Redis (with AOF) and MariaDB, under concurrent writers: every acknowledged final
+// value is in MySQL, no revision goes back, no row is missing.
 //
-// What is sent to MariaDB is delayed, so that most writes land while their ticket is being flushed. With an ack that
-// cleans every field, whatever its revision, this fails (tried).
+// Data to MariaDB is delayed, so that most writes land while their ticket is being flushed. With an ack that cleans every
+// field, whatever its revision, this fails (tried).
 func TestKilledAtRandom(t *testing.T) {
 	t.Parallel()
 	rounds, r := envNumber(t, "TICKETD_TEST_ROUNDS", 6), chance(t)
@@ -101,7 +101,7 @@ func TestKilledAtRandom(t *testing.T) {
 	t.Logf("%d rounds %v: %s", rounds, struck, writes.tally())
 }
 
-// settled flushes everything and demands that nothing stays dirty.
+// settled flushes all changes and demands that no ticket stays dirty.
 func settled(t *testing.T, d *rig) {
 	t.Helper()
 	testenv.Eventually(t, 30*time.Second, "a flush of everything works", func() bool {
@@ -118,7 +118,7 @@ func settled(t *testing.T, d *rig) {
 	})
 }
 
-// Two daemons on the same Redis and MySQL share the work; one of them is killed again and again.
+// Two daemons on the same Redis and MySQL share the work; one daemon is killed again and again.
 func TestTwoDaemonsOneKilled(t *testing.T) {
 	t.Parallel()
 	updates, r := envNumber(t, "TICKETD_TEST_UPDATES", 8000), chance(t)
@@ -162,7 +162,7 @@ func TestPausedDaemonOverwritesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	writes := newCustody(20, there.socket)
-	busy := newCustody(20, here.socket) // keeps the flusher of the paused daemon at work until it is paused
+	busy := newCustody(20, here.socket) // keeps the flusher of the paused daemon at work until the pause
 	busy.fields = []string{"extra_a", "extra_b", "extra_c", "extra_d"}
 	writes.start(ctx, 0)
 	busy.start(ctx, 0)
@@ -172,7 +172,7 @@ func TestPausedDaemonOverwritesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		select {
-		case <-time.After(1200 * time.Millisecond): // past its lease
+		case <-time.After(1200 * time.Millisecond): // past the lease
 		case <-t.Context().Done():
 		}
 		if err := here.Resume(); err != nil {
@@ -187,9 +187,8 @@ func TestPausedDaemonOverwritesNothing(t *testing.T) {
 	writes.check(t, there.db)
 }
 
-// A flusher that was held up between claim and upsert until another one has written newer rows: its statement arrives
-// late, and changes nothing. With the revision guard taken out of the upsert, MySQL goes back to the first value here
-// (tried).
+// A flusher is held between claim and upsert until another flusher has written newer rows: its statement arrives late, and
+// changes nothing. Without the revision guard in the upsert, MySQL goes back to the first value here (tried).
 func TestLateStatementOverwritesNothing(t *testing.T) {
 	t.Parallel()
 	here := newRig(t, rigOptions{site: "lease = \"1s\"\nlinger = \"5ms\""})
@@ -201,7 +200,7 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	testenv.Eventually(t, 5*time.Second, "the daemon flushes", func() bool {
 		return column(t, here.db, "subject", 1) == "zero"
 	})
-	there.proxy.Hold() // so that it is the first daemon that claims
+	there.proxy.Hold() // so that the first daemon claims
 	here.proxy.Hold()
 	if _, err := a.Set(t.Context(), set(1, "subject", "first")); err != nil {
 		t.Fatal(err)
@@ -227,7 +226,7 @@ func TestLateStatementOverwritesNothing(t *testing.T) {
 	}
 }
 
-// A write that lands while its ticket is being flushed stays dirty when that flush is acknowledged.
+// A write that lands while its ticket is being flushed stays dirty after the ack of that flush.
 func TestWriteDuringFlushStaysDirty(t *testing.T) {
 	t.Parallel()
 	d := newRig(t, rigOptions{site: "lease = \"30s\"\nlinger = \"5ms\""})

@@ -27,7 +27,7 @@ func cutOff(t *testing.T) (a, b *rig, link *testenv.Proxy) {
 	return a, b, link
 }
 
-// createUpTo makes tickets until one has the id.
+// createUpTo makes tickets until a ticket has the id.
 func createUpTo(t *testing.T, c *protocol.Client, id int64) {
 	t.Helper()
 	for {
@@ -40,7 +40,7 @@ func createUpTo(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// aside waits until nothing of the daemon's waits any more and so many files are in bad/ of a folder, each beside its reason. It
+// aside waits until the daemon has no pending changes and so many files are in bad/ of a folder, each with its reason. It
 // returns their paths.
 func (r *rig) aside(t *testing.T, c *protocol.Client, folder string, want int64) (paths []string) {
 	t.Helper()
@@ -64,7 +64,7 @@ func (r *rig) aside(t *testing.T, c *protocol.Client, folder string, want int64)
 // own is the spool folder of the daemon's user.
 func (r *rig) own() string { return filepath.Join(r.spool(), strconv.Itoa(os.Geteuid())) }
 
-// clean demands that a ticket holds nothing of another customer's, in Redis and in MySQL.
+// clean demands that a ticket holds no data of another customer, in Redis and in MySQL.
 func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
 	t.Helper()
 	flushed(t, c)
@@ -81,8 +81,8 @@ func (r *rig) clean(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// A change or a deletion of an id that no ticket has waits in the journal of a host that is cut off from Redis; another host
-// creates a ticket of that id meanwhile. It is not that ticket that was meant, unless an operator says so.
+// A change or a deletion of an unused id is pending in the journal of a host that is cut off from Redis; meanwhile another
+// host creates a ticket of that id. The change was not meant for that ticket, unless an operator says so.
 func TestLateChangeMeetsACreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64) error{
@@ -141,7 +141,7 @@ func TestSpooledChangeMeetsACreate(t *testing.T) {
 	a.clean(t, cb, id)
 }
 
-// The same of a change that was in Redis, which then lost everything: the daemon applies again what it has acknowledged.
+// The same with a change that was in Redis, which then lost all data: the daemon applies its acknowledged changes again.
 func TestKeptChangeMeetsACreate(t *testing.T) {
 	t.Parallel()
 	a := newRig(t, rigOptions{redis: testenv.NewRedis(t, testenv.RedisOptions{}), site: lazy})
@@ -172,9 +172,9 @@ func TestKeptChangeMeetsACreate(t *testing.T) {
 	a.clean(t, cb, id)
 }
 
-// A create is a dead letter, as its id is another program's in MySQL. A client of another host changes or deletes its ticket. The
-// first host dies together with what Redis holds, so that the second applies again a change without its create: the other
-// program's row is not touched.
+// A create is a dead letter, because its id belongs to another program's row in MySQL. A client of another host changes or
+// deletes its ticket. The first host dies together with Redis' data, so that the second host applies again a change without
+// its create: the other program's row is not touched.
 func TestKeptChangeWithoutItsCreate(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, c *protocol.Client, id int64){

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// A configuration that names other places than the last one leaves acknowledged changes behind: `status` says where, until the
-// configuration is as it was and they are flushed.
+// A configuration that names other places than the former one leaves acknowledged changes behind: `status` says where, until
+// the configuration is restored and they are flushed.
 func TestChangesLeftByAConfiguration(t *testing.T) {
 	t.Parallel()
 	for name, changed := range map[string]struct {
@@ -35,7 +35,7 @@ func TestChangesLeftByAConfiguration(t *testing.T) {
 			if name == "Redis is taken out" {
 				with = strings.Replace(with, "addr =", "# addr =", 1)
 			}
-			for range 2 { // a restart forgets nothing
+			for range 2 { // a restart keeps the warning
 				if got := r.warned(t, with); !strings.Contains(got, dir.Replace(changed.says)) {
 					t.Errorf("status warns of %q, want %q", got, dir.Replace(changed.says))
 				}
@@ -60,7 +60,7 @@ func TestChangesLeftByAConfiguration(t *testing.T) {
 	}
 }
 
-// warned restarts the daemon with another configuration and returns what its status warns of.
+// warned restarts the daemon with another configuration and returns the warnings of its status.
 func (r *rig) warned(t *testing.T, config string) string {
 	t.Helper()
 	if err := r.WriteConfig(config); err != nil {

@@ -35,8 +35,8 @@ func idsOf(tickets []*protocol.Ticket) []int64 {
 	return ids
 }
 
-// A list straight after an acknowledged write shows it, under every strategy and through another daemon too. Without
-// the flush before the query every one of these is stale.
+// A list straight after an acknowledged write shows the write, under every strategy and also through another daemon. Without
+// the flush before the query every list is stale.
 func TestListShowsWhatWasWritten(t *testing.T) {
 	t.Parallel()
 	for name, site := range slow {
@@ -76,7 +76,7 @@ func TestListShowsWhatWasWritten(t *testing.T) {
 	}
 }
 
-// Pages over 1,000 tickets while others are inserted: none twice, and none missed that was there throughout.
+// Pages over 1,000 tickets while other tickets are inserted: no ticket twice, and no ticket missed that existed throughout.
 func TestPagesUnderInserts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -102,7 +102,7 @@ func TestPagesUnderInserts(t *testing.T) {
 				return
 			default:
 			}
-			p := set(10*(inserted*7%tickets)+inserted%9+1, "priority", []string{"high", "low"}[inserted%2]) // between the others
+			p := set(10*(inserted*7%tickets)+inserted%9+1, "priority", []string{"high", "low"}[inserted%2]) // between the existing tickets
 			p.Fields = append(p.Fields, protocol.Field{Name: "updated_at", Value: protocol.Text("2026-11-10 10:00:00")})
 			if _, err := inserts.Set(t.Context(), p); err != nil {
 				t.Errorf("insert: %v", err)
@@ -141,7 +141,7 @@ func TestPagesUnderInserts(t *testing.T) {
 	t.Logf("%d tickets were written meanwhile", inserted)
 }
 
-// MySQL away: unavailable at once. Back: the list works, what was written meanwhile included.
+// MySQL away: unavailable at once. Back: the list works, with the writes made meanwhile.
 func TestListWithoutMySQL(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})
@@ -167,7 +167,7 @@ func TestListWithoutMySQL(t *testing.T) {
 	})
 }
 
-// A burst of readers of one ticket that only MySQL has makes one query; the server's own log says so.
+// A burst of readers of a ticket that only MySQL has makes a single query, as the server's own log shows.
 func TestBurstOfReadersMakesOneQuery(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: []string{"--log-output=TABLE"}})

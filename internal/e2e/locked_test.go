@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A transaction that holds the row of one changed ticket: the site's lists go on, say what they lack, and the command names the
-// ticket.
+// A transaction holds the row of a changed ticket: the site's lists go on, say which change is missing, and the command names
+// the ticket.
 func TestALockedRowDoesNotTakeListsAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: slow["interval"]})

@@ -68,7 +68,7 @@ func TestMetrics(t *testing.T) {
 		`ticketd_flush_batch_tickets_sum{site="main"} 3`)
 	checkNames(t, text)
 
-	// What nobody knows is left out, not reported as nothing.
+	// Unknown values are left out, not reported as zero.
 	redis.Kill()
 	if _, err := c.Set(t.Context(), set(1, "status", "closed")); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func wants(t *testing.T, text string, lines ...string) {
 // usedName is a metric of ours in a PromQL expression.
 var usedName = regexp.MustCompile(`\b(?:ticketd|go|process)_[a-z_]+\b`)
 
-// checkNames looks whether every metric that the dashboard and the alerts name is there. A histogram's parts are.
+// checkNames checks that every metric named by the dashboard and the alerts exists. A histogram's parts count.
 func checkNames(t *testing.T, text string) {
 	t.Helper()
 	var there []string

@@ -19,7 +19,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// mover does what docs/migrate.md tells a person to do, with the page's own commands.
+// mover follows docs/migrate.md like an operator, with the page's own commands.
 type mover struct {
 	t         *testing.T
 	dir       string // for files, instead of /root
@@ -33,16 +33,16 @@ type mover struct {
 	did       []string
 }
 
-// A WordPress with a plugin written after the guide moves in by docs/migrate.md alone: nothing is lost, its pages show the same
-// before and after, and the way back leads to where it was.
+// A WordPress with a plugin written after the guide moves to ticketd by docs/migrate.md alone: no data is lost, its pages
+// show the same before and after, and the way back restores the former state.
 func TestMovingIn(t *testing.T) {
 	t.Parallel()
 	m := newMover(t)
 	n := hashes(t)
 	writeHashes(t, m.client, "ticket:", n)
-	m.client.Del(t.Context(), "ticket:"+strconv.Itoa(n+1)) // it is no hash, and the plugin would fail at it
+	m.client.Del(t.Context(), "ticket:"+strconv.Itoa(n+1)) // not a hash, and the plugin would fail at it
 	m.client.HSet(t.Context(), "ticket:50", "created_at", 1700000050)
-	// ids whose page is looked at: of both shapes that the plugin's page shows, see writeHashes, only names are the guide's own
+	// ids whose page is checked: in each of the two shapes that the plugin's page shows, see writeHashes, only the guide's names
 	looked := []int{1, 3, 51, 99, n - 1}
 	before := m.pages(looked)
 
@@ -52,7 +52,7 @@ func TestMovingIn(t *testing.T) {
 	}
 	for _, step := range steps {
 		switch {
-		case strings.Contains(step, "--refused /root/refused.jsonl"): // a first run, and what it refuses is corrected
+		case strings.Contains(step, "--refused /root/refused.jsonl"): // a first run, and the rejected hashes are corrected
 			m.do(step)
 			if refused := readRefused(t, filepath.Join(m.dir, "refused.jsonl")); len(refused) != 1 || refused["51"] != "subject" {
 				t.Fatalf("refused are %v, want the subject of ticket 51; %s", refused, m.said)
@@ -62,7 +62,7 @@ func TestMovingIn(t *testing.T) {
 			before[3] = m.get("/?support_ticket=3&status=pending") // the site goes on meanwhile
 			before[3] = m.page(3)
 		case strings.HasPrefix(step, "redis-cli"):
-			continue // later, when one is sure
+			continue // later, when the operator is sure
 		default:
 			m.do(step)
 		}
@@ -154,7 +154,7 @@ func (m *mover) steps(from, to string) []string {
 	return found
 }
 
-// do does one step.
+// do carries out a step.
 func (m *mover) do(step string) {
 	m.t.Helper()
 	m.did = append(m.did, step)
@@ -203,8 +203,8 @@ func (m *mover) do(step string) {
 	}
 }
 
-// ticketd runs the binary. It fails where something was refused or does not fit this machine, which is not the page's matter;
-// what was done shows afterwards.
+// ticketd runs the binary. The command may fail for a rejected hash or for reasons of this machine, which do not concern the
+// page; later checks show the effect.
 func (m *mover) ticketd(args []string) {
 	m.t.Helper()
 	for i := range args {
@@ -249,7 +249,7 @@ func (m *mover) run(code string) {
 	}
 }
 
-// plugin gives the plugin its functions, or takes them out.
+// plugin adds the plugin's functions, or removes them.
 func (m *mover) plugin(functions bool) {
 	m.t.Helper()
 	text, err := os.ReadFile("testdata/support/support.php")
@@ -265,7 +265,7 @@ func (m *mover) plugin(functions bool) {
 	writeFile(m.t, filepath.Join(m.wordpress.Root(), "wp-content", "plugins", "support", "support.php"), plugin)
 }
 
-// config adds the constant to wp-config.php, or takes it out.
+// config adds the constant to wp-config.php, or removes it.
 func (m *mover) config(dropIn bool) {
 	m.t.Helper()
 	path := filepath.Join(m.wordpress.Root(), "wp-config.php")

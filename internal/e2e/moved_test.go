@@ -17,10 +17,10 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// lazy is a site that flushes only when it is asked to.
+// lazy is a site that flushes only on request.
 const lazy = "strategy = \"interval\"\nperiod = \"24h\"\nmax_age = \"24h\"\n"
 
-// oldStranger puts a ticket of long ago into Redis, as another host has made it.
+// oldStranger puts a ticket of long ago into Redis, as if made by another host.
 func (r *rig) oldStranger(t *testing.T, id int64) {
 	t.Helper()
 	fields := []any{"_rev", 5, "_born", 5, "_dirty", 1, "subject", "precious", "message", "private words", "customer_id", "5"}
@@ -37,8 +37,8 @@ func (r *rig) oldStranger(t *testing.T, id int64) {
 	}
 }
 
-// moved waits until nothing waits any more, and returns the ids that status names for creates that got another one, by the id
-// that was told.
+// moved waits until no changes are pending, and returns, by the id told to the client, the new ids that status names for
+// moved creates.
 func (r *rig) moved(t *testing.T, c *protocol.Client) map[int64]int64 {
 	t.Helper()
 	var status protocol.StatusResult
@@ -60,8 +60,8 @@ func (r *rig) moved(t *testing.T, c *protocol.Client) map[int64]int64 {
 	return ids
 }
 
-// wantMoved demands that a create which was told an id is another ticket by now, whole, and that the ticket of the id is as it
-// was.
+// wantMoved demands that a create with a told id is now a different, complete ticket, and that the ticket of the told id is
+// unchanged.
 func (r *rig) wantMoved(t *testing.T, c *protocol.Client, id int64) {
 	t.Helper()
 	to := r.moved(t, c)[id]
@@ -94,8 +94,8 @@ func (s *spooler) create(t *testing.T, id int64, requestID string) {
 	})
 }
 
-// A create waits in the journal, and what was acknowledged after it in the spool: the journal is replayed before the spool is
-// taken in, the create meets a stranger's ticket, and what is in the spool follows it.
+// A create is pending in the journal, and later acknowledged changes in the spool: the journal is replayed before the spool
+// is ingested, the create meets a stranger's ticket, and the changes in the spool follow the create.
 func TestSpooledChangeFollowsACreateThatTheJournalMoves(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -125,8 +125,9 @@ func storeIsDown(t *testing.T, c *protocol.Client) {
 	})
 }
 
-// A create of the spool gets another id, and the daemon ends, in order or by kill -9, before it has taken in what follows, as the
-// site has no room for a change in between. The request's repetition is told the ticket that it has made.
+// A create of the spool gets a different id, and the daemon ends, in order or by kill -9, before it has ingested the
+// following files, because the site has no room for a change in between. The request's repetition is answered with the ticket
+// made for it.
 func TestSpooledChangeFollowsAMovedCreateAfterARestart(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -177,8 +178,8 @@ func mustPrecious(t *testing.T, c *protocol.Client, id int64) {
 	}
 }
 
-// The journal takes a create of the spool and has no room for what follows it. Then the journal moves the create, and what is in
-// the spool follows it.
+// The journal accepts a create of the spool and has no room for the changes after it. Then the journal moves the create, and
+// the changes in the spool follow.
 func TestSpooledChangeFollowsACreateThatTheJournalTook(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -201,8 +202,9 @@ func TestSpooledChangeFollowsACreateThatTheJournalTook(t *testing.T) {
 	r.wantMoved(t, c, id)
 }
 
-// The journal takes a create and a change of it out of the spool, and the daemon ends before it removes the files; then the
-// journal moves both. What comes again is known for what it is: nothing is made twice, and nothing is set aside.
+// The journal accepts a create and a change of the same ticket from the spool, and the daemon ends before it removes the
+// files; then the journal moves both changes. The repeated files are recognized: no ticket is made twice, and no change is
+// set aside.
 func TestTakenInFilesComeAgainAfterAMove(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)
@@ -251,7 +253,7 @@ func TestTakenInFilesComeAgainAfterAMove(t *testing.T) {
 	}
 }
 
-// Status names all creates that got another id, also after a restart, and whoever moved them.
+// Status names all moved creates, also after a restart, whichever place moved them.
 func TestStatusNamesAllMovedCreates(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {

@@ -87,7 +87,7 @@ func TestMySQLGoneAndBack(t *testing.T) {
 	}
 }
 
-// The daemon starts while both are away, says so, and recovers by itself.
+// The daemon starts while Redis and MySQL are away, says so, and recovers by itself.
 func TestNothingThereAtStart(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -105,7 +105,7 @@ func TestNothingThereAtStart(t *testing.T) {
 	if _, err := c.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// With the definition from its disk it needs nothing but its journal.
+	// With the definition from its disk the daemon needs only its journal.
 	if _, err := c.Set(t.Context(), set(1, "status", "open")); err != nil {
 		t.Errorf("write without anything: %v", err)
 	}
@@ -144,7 +144,7 @@ func TestKilledInTheMiddleOfWrites(t *testing.T) {
 		c := r.dial(t)
 		writing.Go(func() {
 			for i := 1; i <= writes; i++ {
-				id := int64(i%tickets + 1 + w*tickets) // every writer has tickets of its own
+				id := int64(i%tickets + 1 + w*tickets) // every writer has its own tickets
 				v := last[w][id]
 				if v == nil {
 					v = &value{}
@@ -186,7 +186,7 @@ func TestKilledInTheMiddleOfWrites(t *testing.T) {
 	}
 }
 
-// SIGTERM flushes what is dirty and ends well.
+// SIGTERM flushes dirty tickets and exits with success.
 func TestStopFlushesTheBacklog(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\""})

@@ -26,14 +26,14 @@ const (
 	groupOfMain, nobodysGroup         = 64111, 64112
 )
 
-// newSharedRig is a daemon with two sites on a socket to which the kernel lets everybody: who may do what is the daemon's to
-// say. It takes further lines of the section [daemon].
+// newSharedRig is a daemon with two sites on a socket to which the kernel admits everybody: the daemon alone decides on
+// rights. lines extend the section [daemon].
 func newSharedRig(t *testing.T, daemon ...string) *rig {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can run a command as another user")
 	}
-	dir, err := os.MkdirTemp("", "ticketd-open-") //nolint:usetesting // the tests' own folder is closed to others
+	dir, err := os.MkdirTemp("", "ticketd-open-") //nolint:usetesting // the tests' own folder is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,8 @@ func newSharedRig(t *testing.T, daemon ...string) *rig {
 	return r
 }
 
-// as runs a command of the binary as another user, who need not be able to reach the file: its descriptor is handed on.
+// as runs a command of the binary as another user, who need not be able to reach the file: the command gets a descriptor of
+// the file.
 func (r *rig) as(t *testing.T, uid, gid uint32, groups []uint32, args ...string) (string, error) {
 	t.Helper()
 	binary, err := os.Open(testenv.TicketdBinary(t))
@@ -80,8 +81,8 @@ func (r *rig) as(t *testing.T, uid, gid uint32, groups []uint32, args ...string)
 	return string(out), err
 }
 
-// Who may use which site is decided by the user and the primary group of the process that connects. Nobody reaches another site
-// by naming it, nobody learns which sites there are, and what is refused has changed nothing.
+// The user and the primary group of the connecting process decide on the sites. No user reaches another site by naming it or
+// learns which sites exist, and a refused request has changed nothing.
 func TestPeersOfSites(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -96,7 +97,7 @@ func TestPeersOfSites(t *testing.T) {
 	for name, p := range map[string]struct {
 		uid, gid uint32
 		groups   []uint32
-		may      string // the site; empty for none
+		may      string // the site; empty for no site
 	}{
 		"main's user":                {userOfMain, own, nil, "main"},
 		"other's user":               {userOfOther, own, nil, "other"},
@@ -136,7 +137,7 @@ func TestPeersOfSites(t *testing.T) {
 	})
 }
 
-// everyCommand is one command for each method that changes or shows something.
+// everyCommand has a command for each method that changes or shows data.
 func everyCommand() [][]string {
 	return [][]string{
 		{"ping"}, {"status"}, {"get", "1"}, {"set", "1", "status=stolen"}, {"create", "status=stolen"}, {"delete", "1"}, {"list"},
@@ -156,8 +157,8 @@ func requireForbidden(t *testing.T, what, out string, err error) {
 	}
 }
 
-// A file that an older client leaves in the folder that all share is judged by its owner as a connection by its peer, site by
-// site. Its group proves nothing: the folder hands its own on.
+// A file that an older client leaves in the shared folder is judged by its owner, like a connection by its peer, site by
+// site. The file's group proves nothing: it comes from the folder.
 func TestOwnersOfSpooledChanges(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -188,12 +189,12 @@ func TestOwnersOfSpooledChanges(t *testing.T) {
 		}
 		client := r.dial(t)
 		if client.Site = "main"; c.site == "other" {
-			client.Site = "other" // whose calls take the file in
+			client.Site = "other" // whose calls ingest the file
 		}
 		if _, err := client.Status(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		_, _ = client.Get(t.Context(), id) // what was in the spool before is ingested before it
+		_, _ = client.Get(t.Context(), id) // earlier files in the spool are ingested first
 		prefix := ""
 		if c.site == "other" {
 			prefix = "other:"
@@ -209,7 +210,7 @@ func TestOwnersOfSpooledChanges(t *testing.T) {
 	}
 }
 
-// Descriptors that a client sends along with its requests (SCM_RIGHTS) are none of the daemon's: it holds none of them.
+// The daemon keeps no descriptors that a client sends along with its requests (SCM_RIGHTS).
 func TestDescriptorsSentAreDropped(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -230,7 +231,7 @@ func TestDescriptorsSentAreDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = null.Close() }()
-	const most = 200 // of one message: SCM_MAX_FD is 253
+	const most = 200 // of a message: SCM_MAX_FD is 253
 	rights := unix.UnixRights(slices.Repeat([]int{int(null.Fd())}, most)...)
 	ping := requestFrame(t, protocol.MethodPing, &protocol.SiteParams{})
 	for range 20 {

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// Who removes the package asks what a journal holds that is nowhere else. What was only looked at is all there afterwards.
+// Before the package is removed, a command tells what only the journal holds. Reading the journal changes nothing.
 func TestJournalPending(t *testing.T) {
 	t.Parallel()
 	for _, alone := range []bool{true, false} {

@@ -23,7 +23,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// pageCode is PHP code that makes one change, reads the ticket back, and tells how long PHP waited for both.
+// pageCode is PHP code that makes a change, reads the ticket back, and reports how long PHP waited for each.
 const pageCode = `
 add_action( 'init', function () {
 	if ( ! isset( $_GET['e2e'] ) ) {
@@ -61,7 +61,7 @@ type page struct {
 	ReadUS  int64  `json:"read_us"`
 }
 
-// visitors are writers through nginx, PHP-FPM, WordPress and the plugin. What goes wrong is kept: none of it may.
+// visitors are writers through nginx, PHP-FPM, WordPress and the plugin. Every failure is kept, and no failure is allowed.
 type visitors struct {
 	site *testenv.Stack
 
@@ -71,11 +71,11 @@ type visitors struct {
 	created map[int64]string
 }
 
-// pageTimeout bounds a whole page, WordPress included: long, as what counts is how long PHP waits for ticketd, which the page
-// tells.
+// pageTimeout bounds a whole page, WordPress included. It is long, because the test judges how long PHP waits for ticketd,
+// which the page reports.
 const pageTimeout = 30 * time.Second
 
-// visit makes one request and checks what it says. A page under way is never cut short.
+// visit makes a request and checks the answer. A running page is never interrupted.
 func (v *visitors) visit(ctx context.Context, what, field, value string) (*page, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pageTimeout)
 	defer cancel()
@@ -106,7 +106,7 @@ func (v *visitors) visit(ctx context.Context, what, field, value string) (*page,
 	return &p, nil
 }
 
-// note keeps the fault of a request, or how long its calls took.
+// note keeps the fault of a request, or the duration of its calls.
 func (v *visitors) note(what string, p *page, err error) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -143,7 +143,7 @@ func (v *visitors) create(ctx context.Context) {
 	}
 }
 
-// fault is something that is done to a server, and undone.
+// fault is an action on a server, and its undoing.
 type fault struct {
 	name string
 	do   func(ctx context.Context, r *rand.Rand) error
@@ -190,7 +190,7 @@ func outageDuration(t *testing.T) time.Duration {
 	return d
 }
 
-// outage is the time in which faults befall a site: outageDuration, or until done is told of as many faults of one kind as
+// outage is the time of faults for a site: outageDuration, or until done has counted as many faults of a kind as
 // TICKETD_TEST_FAILOVERS says.
 func outage(t *testing.T) (ctx context.Context, done func(faults int)) {
 	t.Helper()
@@ -229,8 +229,8 @@ func busy(t *testing.T) {
 	}
 }
 
-// endure has visitors write while faults befall the site, and checks that no request failed, that nothing that was
-// acknowledged is missing in MySQL, and that no page waited longer than the plugin's deadline.
+// endure lets visitors write during faults, and checks that no request failed, that MySQL has every acknowledged change, and
+// that no page waited longer than the plugin's deadline.
 func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) []fault) {
 	t.Helper()
 	o.MustUse, o.Debug = pageCode, true
@@ -238,9 +238,9 @@ func endure(t *testing.T, o testenv.StackOptions, faults func(s *testenv.Stack) 
 	db, r := s.MariaDB.DB(t, testenv.StackDatabase), chance(t)
 	v := &visitors{site: s, created: make(map[int64]string)}
 	writes := newCustodyOf(50, v.connect)
-	// Apart from the ids that new tickets get, whatever the table holds.
+	// Apart from the ids of new tickets, for any table.
 	writes.first = 1 << 53
-	testenv.Eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles all of WordPress for it
+	testenv.Eventually(t, 60*time.Second, "the site answers its first visitor", func() bool { // PHP compiles WordPress
 		_, err := v.visit(t.Context(), "create", "subject", "first")
 		return err == nil
 	})
@@ -296,7 +296,7 @@ func arrived(t *testing.T, s *testenv.Stack) {
 	})
 }
 
-// deadline is the plugin's for one call.
+// deadline is the plugin's deadline for a call.
 const deadline = time.Second
 
 // report demands that no request failed and prints how long pages waited.
@@ -319,8 +319,8 @@ func (v *visitors) report(t *testing.T) {
 	}
 }
 
-// Redis is killed, stopped and started at random under visitors who write through PHP-FPM: no request fails, and everything that
-// was acknowledged is in MySQL. With the journal switched off this fails at the first kill (tried).
+// Redis is killed, stopped and started at random under visitors who write through PHP-FPM: no request fails, and MySQL has
+// every acknowledged change. With the journal switched off this fails at the first kill (tried).
 func TestPHPThroughRedisOutages(t *testing.T) {
 	t.Parallel()
 	endure(t, testenv.StackOptions{Redis: durable}, func(s *testenv.Stack) []fault {
@@ -331,7 +331,8 @@ func TestPHPThroughRedisOutages(t *testing.T) {
 	})
 }
 
-// The same with the daemon: killed, stopped, restarted in order. What it does not take waits in the spool.
+// The same with the daemon: killed, stopped, restarted in order. Changes that the daemon does not get are pending in the
+// spool.
 func TestPHPThroughDaemonOutages(t *testing.T) {
 	t.Parallel()
 	endure(t, testenv.StackOptions{Redis: durable}, daemonFaults)

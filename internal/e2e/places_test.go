@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Three tickets wait in the journal, with Redis away or without one; kill -9; the configuration names another table, which has a
-// ticket 1 of its own. Nothing of the journal goes there, the site says what to do, and both ways out work.
+// Three tickets are pending in the journal, with Redis away or without Redis; kill -9; the configuration names another table,
+// with a ticket 1 of its own. No change in the journal goes there, the site gives advice, and each of the two ways out works.
 func TestMovedJournal(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"without Redis", "before Redis"} {
@@ -79,7 +79,7 @@ func TestMovedJournal(t *testing.T) {
 				if err := was.Stop(); err != nil {
 					t.Fatal(err)
 				}
-				c = is.open(t) // nothing waits any more, so the journal is no hindrance
+				c = is.open(t) // no pending changes, so the journal is no obstacle
 				create(t, c, "new")
 				flushSoon(t, c)
 				wantSubjects(t, is.db, "its own", "new")
@@ -88,8 +88,8 @@ func TestMovedJournal(t *testing.T) {
 	}
 }
 
-// A change waits in the spool for one table; the configuration names another one when the daemon ingests it. The file stays where
-// it is and holds up no other; with the old configuration the change is made.
+// A change is pending in the spool for a table; the configuration names another table when the daemon ingests it. The file
+// stays in place and delays no other; with the old configuration the change is made.
 func TestMovedSpool(t *testing.T) {
 	t.Parallel()
 	o := houseOptions{}
@@ -144,9 +144,9 @@ func TestMovedSpool(t *testing.T) {
 	wantSubjects(t, was.db, "spooled")
 }
 
-// A state folder, a Redis and a table as an earlier version has left them, with changes that wait in the journal and in Redis:
-// they have no identity, or the table's name for one. All of it is taken over at the first start. TICKETD_TEST_BEFORE names the
-// binary of such a version; without it, its traces are made from those of this one.
+// A state folder, a Redis and a table as left by an earlier version, with changes pending in the journal and in Redis: they
+// have no identity, or the table's name in its place. The first start adopts all of them. TICKETD_TEST_BEFORE names the
+// binary of such a version; without it, the traces are made from this version's.
 func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	for _, withRedis := range []bool{false, true} {
@@ -215,7 +215,7 @@ func TestPlacesOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	}
 }
 
-// forgetIdentity makes the places of a site what an earlier version had left.
+// forgetIdentity turns the places of a site into those of an earlier version.
 func forgetIdentity(t *testing.T, h *house, redis *testenv.Redis) {
 	t.Helper()
 	var database string

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// doors is everything of the plugin that can be reached over HTTP, as the plugin itself has registered it, so that what
-// is added later is walked, too.
+// doors is everything of the plugin that can be reached over HTTP, as registered by the plugin itself, so that new entries
+// are tested, too.
 type doors struct {
 	Routes     map[string][]string `json:"routes"`     // methods by REST route
 	Actions    []string            `json:"actions"`    // of admin-post.php and admin-ajax.php, with that prefix
@@ -21,7 +21,7 @@ type doors struct {
 	Shortcodes []string            `json:"shortcodes"` // without brackets
 }
 
-// state is PHP code that prints a ticket and how many there are.
+// state is PHP code that prints a ticket and the number of tickets.
 const state = `
 	$ticket = ticketd_get_ticket( (int) $argv[1] );
 	ksort( $ticket['fields'] );
@@ -62,8 +62,8 @@ func findDoors(t *testing.T, s *testenv.Stack) doors {
 	return found
 }
 
-// Whoever may not is refused at every door: a logged-out visitor, a subscriber, and an administrator's browser with a
-// forged nonce. It fails where any permission callback returns true.
+// Users without rights are refused at every door: a logged-out visitor, a subscriber, and an administrator's browser with a
+// forged nonce. The test fails if any permission callback returns true.
 func TestNobodyGetsInWhoMayNot(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -181,7 +181,7 @@ func walkPages(t *testing.T, v *visitor, name string, pages []string) {
 	}
 }
 
-// walkShortcodes looks at a page with all shortcodes: they show nobody somebody else's ticket.
+// walkShortcodes visits a page with all shortcodes: they show no user another user's ticket.
 func walkShortcodes(t *testing.T, v *visitor, name, id string, shortcodes []string) {
 	t.Helper()
 	page := makePage(t, v.s, "["+strings.Join(shortcodes, "]\n\n[")+"]")

@@ -27,7 +27,7 @@ func fill(t *testing.T, v *visitor, page string, pairs ...string) url.Values {
 	return form
 }
 
-// tickets counts them.
+// tickets counts the tickets.
 func tickets(t *testing.T, s *testenv.Stack) string {
 	t.Helper()
 	return run(t, s, `echo ticketd_count_tickets();`)
@@ -47,7 +47,7 @@ const shop = `
 		return username_exists( 'ann' ) === $args['customer_id'] ? array( wc_get_order( 77 ) ) : array();
 	}`
 
-// A customer ties a ticket to an order of theirs, and to no other; the ticket leads to the order, the order to the form.
+// A customer ties a ticket to an own order, and to no other; the ticket links to the order, the order to the form.
 func TestFormKnowsOrders(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, MustUse: shop})
@@ -82,8 +82,8 @@ func TestFormKnowsOrders(t *testing.T) {
 	noNotices(t, s)
 }
 
-// The form opens tickets without JavaScript, for visitors and customers; robots, forged and hasty senders get none, and
-// mistakes cost nobody what they have typed.
+// The form opens tickets without JavaScript, for visitors and customers; robots, forged and hasty senders get no ticket, and
+// after a mistake the form keeps the typed text.
 func TestFormOpensTickets(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -143,7 +143,7 @@ func TestFormOpensTickets(t *testing.T) {
 			t.Errorf("the third ticket within the time: %d, want 429", status)
 		}
 
-		// A customer's limit is their own, though they come from the same address.
+		// Each customer has a separate limit, also from the same address.
 		ann := newVisitor(t, s)
 		ann.logIn(t, "ann", "subscriber")
 		form = fill(t, ann, page, "ticketd_subject", "Mine alone", "ticketd_message", "Hello", "ticketd_email", "other@example.org")

@@ -10,11 +10,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// hourly is a site whose changes wait for an hour unless somebody flushes.
+// hourly is a site whose changes stay pending for an hour without a flush.
 const hourly = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 
-// An update makes what the new version needs once, under a lock; WP-Cron flushes what is overdue and reports; settings come from
-// constant, page, filter, default in this order.
+// An update makes the new version's changes once, under a lock; WP-Cron flushes overdue changes and reports; settings come
+// from constant, page, filter, default in this order.
 func TestPluginsLife(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -69,7 +69,8 @@ func TestPluginsLife(t *testing.T) {
 	})
 }
 
-// testDeactivation deactivates from the plugins page: with the daemon that flushes, without it asks back. Then it uninstalls.
+// testDeactivation deactivates from the plugins page: with the daemon that flushes, without it asks for confirmation. Then it
+// uninstalls.
 func testDeactivation(t *testing.T, s *testenv.Stack) {
 	t.Helper()
 	db := s.MariaDB.DB(t, testenv.StackDatabase)
@@ -112,7 +113,7 @@ func testDeactivation(t *testing.T, s *testenv.Stack) {
 			echo $wpdb->get_var( "SELECT COUNT(*) FROM wp_options WHERE option_name LIKE '%ticketd%'" ), '|',
 				$wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" );`, keep)
 	}
-	// In this order: each keeps less of what the one before kept.
+	// In this order: each setting keeps less than the former.
 	for _, c := range []struct{ keep, want string }{
 		{"all", "4|wp_support_tickets"}, {"tickets", "0|wp_support_tickets"}, {"nothing", "0|"},
 	} {
@@ -122,7 +123,7 @@ func testDeactivation(t *testing.T, s *testenv.Stack) {
 	}
 }
 
-// WordPress' privacy tools export and erase what tickets hold of a person, dirty tickets and dead letters included.
+// WordPress' privacy tools export and erase a person's data in tickets, dirty tickets and dead letters included.
 func TestPrivacy(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {

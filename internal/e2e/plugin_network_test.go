@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// In a network each blog has its own tables, site and tickets, whether it was there before the plugin or came later; a
-// deleted blog's changes are brought to MySQL first, and its tables go with it.
+// In a network each blog has its own tables, site and tickets, whether it existed before the plugin or came later; a deleted
+// blog's changes are flushed to MySQL first, and its tables are removed with it.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -20,7 +20,7 @@ func TestNetwork(t *testing.T) {
 				"[sites.blog3]\ndsn = DSN\ntable_prefix = \"wp_3_\"\nkey_prefix = \"b3:\"\n" +
 				"[sites.tableless]\ndsn = DSN\ntable_prefix = \"wp_9_\"\nkey_prefix = \"b9:\"\nclient_table = \"*\"\n",
 		})
-		tables := func(prefix string) string { // but for the identity's, which the daemon makes when it first meets the others
+		tables := func(prefix string) string { // except for the identity's table, which the daemon makes when it first meets the others
 			return run(t, s, `
 				$like = $wpdb->esc_like( $argv[1] ) . '%';
 				$all  = $wpdb->get_col( $wpdb->prepare( 'SHOW TABLES LIKE %s', $like ) );
@@ -43,11 +43,12 @@ func TestNetwork(t *testing.T) {
 		if out != "of the second|of the first|main" {
 			t.Errorf("two blogs: %q", out)
 		}
-		// The daemon looks once in a while whether the second blog's table is there; until then its ticket may wait in the spool.
+		// The daemon checks at intervals whether the second blog's table exists; until then its ticket may be pending in the spool.
 		testenv.Eventually(t, 10*time.Second, "the spool is empty", func() bool {
 			return run(t, s, `echo ticketd_status()['spool']['files'];`) == "0"
 		})
-		// The second blog's interval is an hour, so its ticket waits; deleting the blog flushes it before the tables go.
+		// The second blog's interval is an hour, so its ticket is pending; deleting the blog flushes it before the tables are
+		// removed.
 		out = run(t, s, `
 			add_action( 'wp_uninitialize_site', function () { global $wpdb;
 				echo $wpdb->get_var( 'SELECT subject FROM wp_2_support_tickets' ); }, 1 );
@@ -59,7 +60,7 @@ func TestNetwork(t *testing.T) {
 		if got := tables("wp_2_"); got != "" {
 			t.Errorf("the deleted blog left %q", got)
 		}
-		// Where nothing can be flushed, a blog is not deleted.
+		// If a flush is not possible, a blog is not deleted.
 		run(t, s, `wpmu_create_blog( 'localhost', '/other/', 'Other', 1 );`)
 		testBlogWithSpooledChanges(t, s)
 		s.Ticketd.Kill()
@@ -71,8 +72,8 @@ func TestNetwork(t *testing.T) {
 	})
 }
 
-// testBlogWithSpooledChanges tries to delete a blog while a ticket waits in the spool, as the site's table is not there: the
-// flush before it is refused, else the ticket would be lost with the blog.
+// testBlogWithSpooledChanges tries to delete a blog while a ticket is pending in the spool, because the site's table is
+// missing: the flush before the deletion is refused, otherwise the ticket would be lost with the blog.
 func testBlogWithSpooledChanges(t *testing.T, s *testenv.Stack) {
 	t.Helper()
 	const tableless = `add_filter( 'ticketd_site', function () { return 'tableless'; }, 20 ); `

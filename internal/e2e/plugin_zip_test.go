@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// WordPress installs and activates the zip that `make plugin` makes, as it would one that somebody uploads.
+// WordPress installs and activates the zip of `make plugin`, like an uploaded zip.
 func TestWordPressInstallsTheZip(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(testenv.Folder(t), "ticketd.zip")

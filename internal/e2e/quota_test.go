@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A site whose quota of waiting tickets is used up is answered overloaded by that name, and its status says so, with Redis and
-// without; what waits can be changed, and after a flush there is room.
+// A site whose quota of pending tickets is used up is answered overloaded with that name, and its status says so, with Redis
+// and without; pending tickets can be changed, and after a flush there is room.
 func TestQuotaOfASite(t *testing.T) {
 	t.Parallel()
 	for _, noRedis := range []bool{false, true} {

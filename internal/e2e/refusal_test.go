@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A Redis that answers and refuses what ticketd needs is down, with its own words; changes go into the journal, reads show them,
-// and they arrive when Redis allows it. That was: the answer `internal`, which PHP does not spool, and Redis "up".
+// A Redis that answers but refuses what ticketd needs is down, with its own message; changes go into the journal, reads show
+// them, and they arrive when Redis permits. Earlier: the answer `internal`, which PHP does not spool, and Redis "up".
 func TestARedisThatRefusesIsDown(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all -zadd"}})

@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A request id belongs to one request, in every store: what comes under it for another ticket, with another method or with other
-// fields is refused by name and changes nothing, also after a restart, and what comes again has the same answer.
+// A request id belongs to a single request, in every store: the same id for another ticket, another method or other fields is
+// refused by name and changes nothing, also after a restart, and a repetition has the same answer.
 func TestRequestIDBelongsToOneRequest(t *testing.T) {
 	t.Parallel()
 	cluster, prefix := testenv.SharedCluster(t)
@@ -50,7 +50,7 @@ func TestRequestIDBelongsToOneRequest(t *testing.T) {
 	}
 }
 
-// refuseOthers asks for something else under the id of the request that set the status of ticket 1 to open.
+// refuseOthers sends other requests under the id of the request that set the status of ticket 1 to open.
 func refuseOthers(t *testing.T, c *protocol.Client) {
 	t.Helper()
 	const id = "order-812"

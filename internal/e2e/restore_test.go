@@ -11,8 +11,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// restored is a site whose MySQL was put back to a backup: since then ticket 1 was changed and one of its fields emptied,
-// ticket 2 deleted, a new one made, all of that flushed, and ticket 3 changed and not flushed. The daemon is killed.
+// restored is a site whose MySQL was restored from a backup: since the backup ticket 1 was changed, with a field emptied,
+// ticket 2 was deleted, a new ticket was made, all of that was flushed, and ticket 3 was changed and not flushed. The daemon
+// is killed.
 type restored struct {
 	*rig
 	file string // the configuration
@@ -32,7 +33,7 @@ func newRestored(t *testing.T, noRedis bool) *restored {
 	}
 	flush := func() { r.must(t, func() error { _, err := c.Flush(t.Context(), nil, nil); return err }) }
 	flush()
-	// A ticket that was read is held whole, so that what it does not have is known to be NULL.
+	// After a read the store holds the complete ticket, so that missing fields are known to be NULL.
 	r.must(t, func() error { _, err := c.Get(t.Context(), 1); return err })
 	r.sql(t, "CREATE TABLE backup_tickets AS SELECT * FROM wp_support_tickets") //nolint:unqueryvet // a backup has all columns
 	p := set(1, "status", "new")
@@ -69,7 +70,7 @@ func (r *restored) sql(t *testing.T, statements ...string) {
 	}
 }
 
-// restore runs the command and returns what it printed, apart.
+// restore runs the command and returns stdout and stderr separately.
 func (r *restored) restore(t *testing.T, args ...string) (out, notes string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), append([]string{"restore", "--config", r.file}, args...)...)
@@ -79,7 +80,7 @@ func (r *restored) restore(t *testing.T, args ...string) (out, notes string, err
 	return stdout.String(), stderr.String(), err
 }
 
-// begin starts the daemon again, has it flush, and returns the rows as "id status category deleted".
+// begin starts the daemon again, flushes, and returns the rows as "id status category deleted".
 func (r *restored) begin(t *testing.T) string {
 	t.Helper()
 	if err := r.Restart(t.Context()); err != nil {
@@ -102,8 +103,8 @@ func (r *restored) begin(t *testing.T) string {
 	return all
 }
 
-// What Redis holds comes back, deletions and emptied fields included. (Without the fields that a whole ticket lacks, ticket 1's
-// category is "old" again; without the raised sequence the next ticket takes the made one's id.)
+// Redis' tickets come back, deletions and emptied fields included. (Without the fields that a complete ticket lacks, ticket
+// 1's category is "old" again; without the raised sequence the next ticket takes the new ticket's id.)
 func TestRestorePrefersRedis(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, false)
@@ -115,7 +116,7 @@ func TestRestorePrefersRedis(t *testing.T) {
 	}
 }
 
-// The backup comes back, and what that costs is printed. (Without the index of what waits being emptied, ticket 3 is "waits".)
+// The backup wins, and the lost changes are printed. (Unless the index of pending tickets is emptied, ticket 3 is "waits".)
 func TestRestorePrefersMySQL(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, false)
@@ -136,7 +137,7 @@ func TestRestorePrefersMySQL(t *testing.T) {
 	}
 }
 
-// Without Redis the journal has what waits: it is moved aside, or simply flushed.
+// Without Redis the journal has the pending changes: the journal is moved aside, or flushed as usual.
 func TestRestoreWithoutRedis(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, true)

@@ -25,15 +25,15 @@ type rig struct {
 	redis  *goredis.Client
 	prefix string // of the Redis keys
 	db     *sql.DB
-	text   string         // its configuration
+	text   string         // the site's configuration
 	proxy  *testenv.Proxy // between the daemon and MariaDB
 }
 
-// rigOptions say which servers the daemon uses; nil ones are shared with other tests.
+// rigOptions say which servers the daemon uses; nil servers are shared with other tests.
 type rigOptions struct {
 	redis   *testenv.Redis
 	mariadb *testenv.MariaDB
-	delay   time.Duration  // of what the daemon sends to MariaDB
+	delay   time.Duration  // of the daemon's data to MariaDB
 	site    string         // further TOML for the site
 	daemon  string         // and for the daemon
 	journal string         // TOML of [journal]
@@ -43,7 +43,7 @@ type rigOptions struct {
 	env     []string       // further environment of the daemon
 	under   []string       // runs the daemon, see [testenv.TicketdOptions]
 	tables  []string       // SQL that runs before ticketd first sees the database
-	link    *testenv.Proxy // between the daemon and Redis, where the test wants one
+	link    *testenv.Proxy // between the daemon and Redis, if the test wants a proxy
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -121,14 +121,14 @@ func (r *rig) dial(t *testing.T) *protocol.Client {
 	return c
 }
 
-// run runs a client command of the binary and returns what it printed.
+// run runs a client command of the binary and returns the output.
 func (r *rig) run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), append(args, "--socket", r.socket)...).CombinedOutput()
 	return string(out), err
 }
 
-// column reads one field of one row; the row's absence is the empty string.
+// column reads a field of a row; without the row, the empty string.
 func column(t *testing.T, db *sql.DB, field string, id int64) string {
 	t.Helper()
 	var value sql.NullString
@@ -140,12 +140,12 @@ func column(t *testing.T, db *sql.DB, field string, id int64) string {
 	return value.String
 }
 
-// set is the parameters of a set of one field.
+// set is the parameters of a set of a single field.
 func set(id int64, name, value string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: name, Value: protocol.Text(value)}}}
 }
 
-// second starts another daemon on the same Redis and MySQL, with a proxy of its own.
+// second starts another daemon on the same Redis and MySQL, with its own proxy.
 func (r *rig) second(t *testing.T) *rig {
 	t.Helper()
 	other := &rig{socket: filepath.Join(testenv.Folder(t), "d.sock"), redis: r.redis, prefix: r.prefix, db: r.db}

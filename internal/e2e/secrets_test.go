@@ -13,7 +13,7 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// What is planted, each with a part that must never be seen.
+// The planted secrets, each with a part that must never be seen.
 const (
 	redisSecret = "redis-hunter2"
 	mysqlSecret = "mysql-hunter2"
@@ -21,9 +21,9 @@ const (
 	secretPart  = "hunter2"
 )
 
-// Passwords are nowhere in what the daemon and its commands say, while all is well and when the servers refuse them: in no log
-// at its most talkative, no status, no metric, no error. (With the DSN in the error of a refused login, or a Secret without its
-// String, it fails.)
+// Passwords appear in no output of the daemon and its commands, in normal operation and when the servers refuse the
+// passwords: in no log at its most verbose level, no status, no metric, no error. (With the DSN in the error of a refused
+// login, or a Secret without its String, it fails.)
 func TestNoSecretIsShown(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{Password: redisSecret})
@@ -67,7 +67,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 	look()
 
-	// Both servers refuse the passwords from now on, MySQL first: a flush asks Redis for what it is to bring.
+	// The servers refuse the passwords from now on, MySQL first: a flush asks Redis for its tickets.
 	run(fmt.Sprintf("ALTER USER %s@localhost IDENTIFIED BY 'another'", user))
 	kill(t, root, user)
 	if _, err := c.Set(t.Context(), set(2, "status", "open")); err != nil {
@@ -91,7 +91,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	})
 	look()
 
-	// A configuration in which secrets stand where they do not belong.
+	// A configuration with secrets in the wrong places.
 	broken := strings.NewReplacer("[redis]\n", "[redis]\nusername = [\""+otherSecret+"\"]\n",
 		"[sites.main]\n", "[sites.main]\ndsn_file = \""+filepath.Join(dir, "none")+"\"\n").Replace(r.text)
 	broken = strings.Replace(broken, dsn, otherSecret, 1)
@@ -109,7 +109,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		t.Errorf("the daemon's arguments: %q, %v", arguments, err)
 	}
 	said.Write(arguments)
-	said.WriteString(strings.Join(r.Notifications().Lines(), "\n")) // what systemd shows as its status
+	said.WriteString(strings.Join(r.Notifications().Lines(), "\n")) // systemd shows this as the status
 	said.WriteString(r.Log())
 	for _, want := range []string{"is not reloaded", "Access denied", "WRONGPASS", "redis.username", "--set sites.main.dsn"} {
 		if !strings.Contains(said.String(), want) {
@@ -143,6 +143,6 @@ func kill(t *testing.T, root *sql.DB, user string) {
 		t.Fatal(err)
 	}
 	for _, id := range connections {
-		_, _ = root.ExecContext(t.Context(), fmt.Sprintf("KILL %d", id)) // one may have ended meanwhile
+		_, _ = root.ExecContext(t.Context(), fmt.Sprintf("KILL %d", id)) // a process may have ended meanwhile
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// goldenSelections is protocol/testdata/selections.json, which the README beside it explains. The plugin's SelectionsTest reads
-// the same file.
+// goldenSelections is protocol/testdata/selections.json, which the README beside it explains. The plugin's SelectionsTest
+// reads the same file.
 type goldenSelections struct {
 	Tables []struct {
 		Name       string   `json:"name"`
@@ -29,7 +29,7 @@ type goldenSelections struct {
 	} `json:"tables"`
 }
 
-// found is what a selection finds. A refusal has its field alone.
+// found is the result of a selection. A refusal has only its field.
 type found struct {
 	IDs     []int64 `json:"ids,omitzero"`
 	Next    string  `json:"next,omitempty"` // the cursor behind the first two tickets, where the selection has a sort
@@ -37,7 +37,8 @@ type found struct {
 	Refused *string `json:"refused,omitempty"`
 }
 
-// TestSelections asks the daemon for every selection of the golden list: as one page, in pages of one and of two, and as a count.
+// TestSelections asks the daemon for every selection of the golden list: as a single page, in pages of one and of two, and as
+// a count.
 func TestSelections(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "protocol", "testdata", "selections.json"))
@@ -104,7 +105,7 @@ func jsonText(t *testing.T, value any) string {
 	return strings.TrimSpace(text.String())
 }
 
-// asker sends what [protocol.Client] would not: parameters of any shape.
+// asker sends requests that [protocol.Client] cannot: parameters of any shape.
 type asker struct {
 	conn net.Conn
 	id   uint32
@@ -190,7 +191,7 @@ func (a *answer) ids() []int64 {
 	return ids
 }
 
-// call makes one request, and fails the test where it is neither answered nor refused as invalid.
+// call makes a request, and fails the test if it is neither answered nor refused as invalid.
 func (a *asker) call(t *testing.T, method protocol.Method, params map[string]any) (*answer, *protocol.Error) {
 	t.Helper()
 	a.id++

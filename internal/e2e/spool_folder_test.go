@@ -15,12 +15,12 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// ofAnOrdinaryUser lets the modes of folders count for a daemon of root's as they do for any other user's.
+// ofAnOrdinaryUser makes the modes of folders count for root's daemon, as for any other user's.
 //
 //nolint:gochecknoglobals // a constant
 var ofAnOrdinaryUser = []string{"setpriv", "--bounding-set=-dac_override,-dac_read_search"}
 
-// folderRig is a daemon whose spool's folders are tampered with while it runs.
+// folderRig is a daemon whose spool folders are changed while it runs.
 type folderRig struct {
 	*rig
 	spooler
@@ -53,7 +53,7 @@ func (r *folderRig) spooled(t *testing.T, value string) {
 	r.set(t, 7, "status", value, value)
 }
 
-// wantRefused demands that a newer change of the ticket is refused, and that a read says that it may miss some.
+// wantRefused demands that a newer change of the ticket is refused, and that a read is marked stale.
 func (r *folderRig) wantRefused(t *testing.T) {
 	t.Helper()
 	_, err := r.c.Set(t.Context(), set(7, "status", "overtakes"))
@@ -66,7 +66,7 @@ func (r *folderRig) wantRefused(t *testing.T) {
 	}
 }
 
-// wantNewest makes a change that comes after those in the spool and demands that it stays.
+// wantNewest makes a change after those in the spool and demands that it stays.
 func (r *folderRig) wantNewest(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, 20*time.Second, "the site takes changes again", func() bool {
@@ -88,7 +88,7 @@ func (r *folderRig) wantNewest(t *testing.T) {
 	}
 }
 
-// The user's folder cannot be read for a while, and changes wait in it.
+// The user's folder cannot be read for a while, with pending changes in it.
 func TestSpoolFolderLosesItsMode(t *testing.T) {
 	t.Parallel()
 	r := newFolderRig(t, rigOptions{})
@@ -99,7 +99,7 @@ func TestSpoolFolderLosesItsMode(t *testing.T) {
 	r.wantNewest(t)
 }
 
-// A site cannot take a file; then its folder cannot be read, which must not free the site.
+// A site cannot ingest a file; then its folder cannot be read, which must not free the site.
 func TestSpoolFolderOfAHeldSiteLosesItsMode(t *testing.T) {
 	t.Parallel()
 	r := newFolderRig(t, rigOptions{noRedis: true, site: "max_dirty = 1"})
@@ -154,8 +154,8 @@ func TestSpoolFolderUnreadableAtTheStart(t *testing.T) {
 	}
 }
 
-// A folder that holds older changes takes the place of the one that the daemon has open: the next request comes after them. The
-// one that was replaced holds changes, too.
+// A folder with older changes replaces the folder that the daemon has open: the next request comes after the changes. The
+// replaced folder holds changes, too.
 func TestSpoolFolderIsReplaced(t *testing.T) {
 	t.Parallel()
 	for what, all := range map[string]bool{"a user's": false, "everybody's": true} {

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// spooler puts files into a daemon's spool as a client does that cannot reach it.
+// spooler puts files into a daemon's spool like a client that cannot reach the daemon.
 type spooler struct {
 	dir  string
 	sent int
@@ -61,8 +61,8 @@ func requestFrame(t *testing.T, m protocol.Method, p protocol.Params) []byte {
 	return bytes.Clone(frame)
 }
 
-// Changes that were put into the spool while the daemon was down are in MySQL after its start, in their order and once
-// each; what cannot be used stands aside and holds nothing up.
+// Changes that were spooled while the daemon was down are in MySQL after its start, in order and once each; unusable files
+// are set aside and delay nothing.
 func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -78,7 +78,7 @@ func TestSpoolOfADaemonThatWasDown(t *testing.T) {
 	bad := s.unusable(t)
 	s.set(t, 900, "status", "pending", "s1")
 	s.set(t, 900, "status", "solved", "s2")
-	s.set(t, 900, "status", "pending", "s1") // the client did not know that it had put it there already
+	s.set(t, 900, "status", "pending", "s1") // the client did not know that it had spooled the change already
 	s.set(t, 1, "status", "before", "known")
 	reused := s.set(t, 1, "status", "another's", "known")
 	s.set(t, 2, "status", "open", "s3")
@@ -142,7 +142,7 @@ func (s *spooler) unusable(t *testing.T) int {
 	long.RequestID = "long"
 	s.put(t, protocol.MethodSet, 900, &long)
 	bad := 7
-	if os.Geteuid() == 0 { // nobody else can give a file away
+	if os.Geteuid() == 0 { // no other user can give a file away
 		if err := os.Chown(s.write(t, s.name(900), content), 4242, 4242); err != nil {
 			t.Fatal(err)
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A site whose MySQL hangs when the daemon stops takes neither the time of a client that waits for a flush of it nor that in
-// which another site is drained. With the sites drained one after the other the other's change is not in MySQL; without Hurry
-// the client gets its answer when the time is up (both tried by hand).
+// A site whose MySQL hangs when the daemon stops delays neither a client that waits for a flush of the site nor the drain of
+// another site. With sites drained in turn the other site's change is not in MySQL; without Hurry the client gets its answer
+// when the time is up (both tried by hand).
 func TestStopWithOneMySQLHanging(t *testing.T) {
 	t.Parallel()
 	const lazy = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
@@ -21,7 +21,7 @@ func TestStopWithOneMySQLHanging(t *testing.T) {
 	hanging := testenv.NewProxy(t, r.proxy.Target(), 0)
 	_, own, _ := strings.Cut(r.text, "[sites.main]\n")
 	other := strings.NewReplacer(r.proxy.Socket(), hanging.Socket(), r.prefix, r.prefix+"a:").Replace(own)
-	if err := r.WriteConfig(r.text + "[sites.a]\n" + other); err != nil { // in order, it would be drained first
+	if err := r.WriteConfig(r.text + "[sites.a]\n" + other); err != nil { // in turn, this site would be drained first
 		t.Fatal(err)
 	}
 	if err := r.Restart(t.Context()); err != nil {
@@ -45,10 +45,10 @@ func TestStopWithOneMySQLHanging(t *testing.T) {
 	}()
 	testenv.Eventually(t, 5*time.Second, "the flush has claimed the ticket", func() bool {
 		due, err := r.redis.ZScore(t.Context(), r.prefix+"a:ticket:dirty", "2").Result()
-		return err == nil && int64(due) < time.Now().Add(time.Minute).UnixMilli() // its lease, and no hour
+		return err == nil && int64(due) < time.Now().Add(time.Minute).UnixMilli() // the lease, and not an hour
 	})
 	begin, ended := time.Now(), r.Done()
-	go func() { _ = r.Stop() }() // not all can be drained, so it does not end well
+	go func() { _ = r.Stop() }() // not all sites can be drained, so the exit is an error
 	if err := <-answered; code(err) != protocol.CodeUnavailable || time.Since(begin) > timeout/2 {
 		t.Errorf("the flush ended with %v after %v, want unavailable soon", err, time.Since(begin))
 	}

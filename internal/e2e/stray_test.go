@@ -12,8 +12,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A plugin wrote tickets into hashes of its own before ticketd came. They are read, in both shapes that phpredis makes; the first
-// change takes one over whole; none expires or is repaired away; and status, verify and doctor name what is left.
+// A plugin wrote tickets into its own hashes before ticketd came. They can be read, in each of the two shapes that phpredis
+// makes; the first change adopts a hash completely; no hash expires or is repaired away; and status, verify and doctor name
+// the remaining hashes.
 //
 //nolint:paralleltest,tparallel // the steps build on each other
 func TestStrayHashes(t *testing.T) {
@@ -118,7 +119,8 @@ func TestStrayHashes(t *testing.T) {
 	})
 }
 
-// A hash with more fields than a ticket takes over stays as it is; whoever changes the ticket, and the operator, hear why.
+// A hash with more fields than a ticket may have stays unchanged; the client that changes the ticket, and the operator, get
+// the reason.
 func TestStrayHashWithTooManyFields(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -147,7 +149,7 @@ func TestStrayHashWithTooManyFields(t *testing.T) {
 	}
 }
 
-// Behind a journal that acknowledges first, a change of a stray hash is replayed into it without losing the rest.
+// With a journal that acknowledges first, a change of a stray hash is replayed into the hash without losing its other fields.
 func TestStrayHashBehindTheJournal(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "ack = \"journal\"\nlinger = \"10ms\""})
@@ -168,8 +170,8 @@ func TestStrayHashBehindTheJournal(t *testing.T) {
 	})
 }
 
-// Redis goes back to a time before a hash was taken over, and everything of the ticket has been flushed since: what is in MySQL
-// is newer. The hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
+// Redis goes back to a time before a hash was adopted, and the ticket has been flushed completely since: MySQL is newer. The
+// hash is not read, the next change sets it aside, and status and doctor name it. `import redis` refuses it.
 func TestStrayHashFromBeforeItsTicket(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})

@@ -21,8 +21,8 @@ func each(t *testing.T, test func(t *testing.T, o rigOptions)) {
 	}
 }
 
-// eachUnflushed runs a test on a rig with Redis and on one without, each with a client. Nothing is flushed unless the test asks
-// for it.
+// eachUnflushed runs a test on a rig with Redis and on a rig without, each with a client. Changes are flushed only on
+// request.
 func eachUnflushed(t *testing.T, test func(t *testing.T, r *rig, c *protocol.Client)) {
 	t.Helper()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -53,7 +53,7 @@ func precious(id int64) protocol.SetParams {
 	}}
 }
 
-// untouched demands that the precious ticket is as it was, in the store and in MySQL.
+// untouched demands that the precious ticket is unchanged, in the store and in MySQL.
 func untouched(t *testing.T, r *rig, c *protocol.Client, id int64) {
 	t.Helper()
 	flushed(t, c)
@@ -66,7 +66,7 @@ func untouched(t *testing.T, r *rig, c *protocol.Client, id int64) {
 	}
 }
 
-// Somebody writes to ids inside the block that the daemon has leased: creates pass over them, before and after a kill -9.
+// A client writes to ids inside the block that the daemon has leased: creates skip them, before and after a kill -9.
 func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -90,7 +90,7 @@ func TestCreateLeavesTakenIDsAlone(t *testing.T) {
 			})
 			wantCode(t, err, protocol.CodeExists)
 		}
-		if !o.noRedis { // a client of another daemon writes to ids that this one has leased
+		if !o.noRedis { // a client of another daemon writes to ids that this daemon has leased
 			other := r.second(t).dial(t)
 			if _, err := other.Set(t.Context(), precious(first+6)); err != nil {
 				t.Fatal(err)
@@ -122,7 +122,7 @@ func wantCode(t *testing.T, err error, want protocol.Code) {
 	}
 }
 
-// A set that must meet a ticket makes none, nor does the numbering move.
+// A set with must_exist makes no ticket and does not move the numbering.
 func TestMistypedSetMakesNoGhost(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -142,7 +142,7 @@ func TestMistypedSetMakesNoGhost(t *testing.T) {
 		if _, err := c.Set(t.Context(), exists); err != nil {
 			t.Errorf("set of a ticket that exists: %v", err)
 		}
-		if !o.noRedis { // one that MySQL alone has
+		if !o.noRedis { // a ticket that only MySQL has
 			flushed(t, c)
 			r.redis.Del(t.Context(), r.prefix+"ticket:"+strconv.FormatInt(first, 10))
 			if _, err := c.Set(t.Context(), exists); err != nil {
@@ -152,8 +152,8 @@ func TestMistypedSetMakesNoGhost(t *testing.T) {
 	})
 }
 
-// What was deleted stays deleted when the store has forgotten the ticket: after a kill -9, after the copy has expired, after
-// Redis was emptied, and while MySQL is away.
+// A deleted ticket stays deleted when the store has dropped it: after a kill -9, after the copy has expired, after Redis was
+// emptied, and while MySQL is away.
 func TestDeletedStaysDeleted(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {
@@ -215,7 +215,7 @@ func tombstones(t *testing.T, c *protocol.Client, id int64) {
 	})
 }
 
-// A dead letter that is deleted reaches MySQL as a deletion alone, whatever rule of the table it broke.
+// The deletion of a dead letter reaches MySQL alone, whatever rule of the table the letter broke.
 func TestDeletedDeadLetter(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]string{
@@ -256,9 +256,9 @@ func TestDeletedDeadLetter(t *testing.T) {
 	}
 }
 
-// A daemon that is cut off from Redis gives an id to a create that another ticket has: when Redis is back the create, and what
-// was changed behind it, have another id, the other ticket is as it was, and status names both. It does not matter when the
-// daemon dies.
+// A daemon that is cut off from Redis gives a create the id of another ticket: when Redis is back the create, and later
+// changes of its ticket, have a different id, the other ticket is unchanged, and status names each of the two ids. The daemon
+// may die at any time.
 func TestCreateWhoseIDTurnsOutToBeTaken(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, durable)

@@ -20,7 +20,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// tenant is a site's PHP-FPM, which runs as a user of its own.
+// tenant is a site's PHP-FPM, which runs as a separate user.
 type tenant struct {
 	rig  *rig
 	web  *testenv.Nginx
@@ -42,7 +42,7 @@ func newTenant(t *testing.T, r *rig, user uint32) *tenant {
 	return &tenant{rig: r, user: user, web: testenv.NewNginx(t, testenv.NginxOptions{Root: root, FastCGI: fpm.Socket()})}
 }
 
-// page asks the tenant's page and returns what it says, as JSON.
+// page requests the tenant's page and returns its JSON output.
 func (w *tenant) page(t *testing.T, do string, params ...string) string {
 	t.Helper()
 	query := url.Values{"do": {do}, "socket": {w.rig.socket}, "spool": {w.rig.spool()}}
@@ -83,9 +83,9 @@ func (w *tenant) want(t *testing.T, said, do string, params ...string) {
 	}
 }
 
-// Two sites of a host, each with a user of its own and neither with a site's name in its settings, do not touch each other's
-// spool: neither can put anything into the other's folder, what waits there is neither seen nor changed, an open breaker stops
-// the own pages alone, and each change reaches its own site.
+// Two sites of a host, each with its own user and neither with a site's name in its settings, do not touch each other's
+// spool: neither can put a file into the other's folder, the other's pending changes are neither seen nor changed, an open
+// breaker stops only the own pages, and each change reaches its own site.
 func TestTenantsDoNotShareASpool(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -106,7 +106,7 @@ func TestTenantsDoNotShareASpool(t *testing.T) {
 	if said := other.page(t, "set", "id", "2", "value", "direct"); said == "0" || strings.Contains(said, "unavailable") {
 		t.Errorf("one user's breaker stops another one's pages: %s", said)
 	}
-	main.want(t, "0", "set", "id", "2", "value", "spooled") // its own does
+	main.want(t, "0", "set", "id", "2", "value", "spooled") // the own breaker does
 	c := r.dial(t)
 	for site, want := range map[string]string{"main": fmt.Sprint("of ", userOfMain), "other": fmt.Sprint("of ", userOfOther)} {
 		c.Site = site
@@ -117,7 +117,7 @@ func TestTenantsDoNotShareASpool(t *testing.T) {
 	}
 }
 
-// A user that may use no site gets no spool: its page hears why and what to do, whether the daemon runs or not.
+// A user without a site gets no spool: the page gets the reason and advice, whether the daemon runs or not.
 func TestUserWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -132,7 +132,7 @@ func TestUserWithoutAFolder(t *testing.T) {
 	}
 }
 
-// hold is a PHP process of a user that opens as many connections as it may and keeps them until the test ends.
+// hold is a PHP process of a user that opens as many connections as allowed and keeps them until the test ends.
 func (r *rig) hold(t *testing.T, user uint32, most int) {
 	t.Helper()
 	const code = `
@@ -180,8 +180,8 @@ func TestTenantsShareTheConnections(t *testing.T) {
 	requireForbidden(t, "a stranger", out, err)
 }
 
-// A spool that version 990c148 has left, open to the web server's group and with changes in it, is ingested; its folder is closed
-// as far as plugins of that version allow, and from then on each user has its own.
+// A spool of version 990c148, open to the web server's group and with changes in it, is ingested; its folder is closed as far
+// as plugins of that version allow, and from then on each user has a separate folder.
 func TestSpoolOfAnOlderVersion(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)
@@ -189,7 +189,7 @@ func TestSpoolOfAnOlderVersion(t *testing.T) {
 	if err := os.RemoveAll(r.spool()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(filepath.Join(filepath.Dir(r.socket), "state", "spool-folder")); err != nil { // that version has none
+	if err := os.Remove(filepath.Join(filepath.Dir(r.socket), "state", "spool-folder")); err != nil { // not in that version
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(r.spool(), 0o700); err != nil {
@@ -226,8 +226,8 @@ func TestSpoolOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// 'ticketd spool prepare' makes the folders where the daemon may not, says what it does, and may be repeated; the secrets of the
-// configuration are not needed for it.
+// 'ticketd spool prepare' makes the folders that the daemon may not make, reports its actions, and may be repeated; it does
+// not need the secrets of the configuration.
 func TestPrepareCommand(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -260,8 +260,8 @@ func TestPrepareCommand(t *testing.T) {
 	}
 }
 
-// A change that a user's client left while the daemon was asked for other things is made before that user's next request; a
-// site with two users has their changes in one order.
+// A change that a user's client spooled while the daemon served other requests is made before that user's next request; for a
+// site with two users the changes have a single order.
 func TestFoldersOfASiteAreOneOrder(t *testing.T) {
 	t.Parallel()
 	r := newSharedRig(t)

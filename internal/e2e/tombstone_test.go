@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// A create whose id a row of another program has is a dead letter; its client deletes it. That leaves the other ticket, which
-// lives, open to changes, also while Redis is away, or without Redis while MySQL hangs, and what PHP has acknowledged arrives.
+// A create with the id of another program's row is a dead letter; its client deletes it. The other, living ticket stays open
+// to changes, also while Redis is away, or without Redis while MySQL hangs, and changes acknowledged by PHP arrive.
 func TestADeletedCreateLeavesNoTombstoneOnTheRowOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, o rigOptions) {

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// clone starts another daemon of the site on a host that is made of an image of this one, state folder and journal included.
+// clone starts another daemon of the site on a host made from an image of this host, state folder and journal included.
 func (r *rig) clone(t *testing.T) *rig {
 	t.Helper()
 	if err := r.Stop(); err != nil {
@@ -33,7 +33,8 @@ func (r *rig) clone(t *testing.T) *rig {
 	return other
 }
 
-// Both hosts acknowledge from journals of one id: Redis has all of it, and the one that goes on under another name says so.
+// The two hosts acknowledge from journals with the same id: Redis has all changes, and the host that continues under a new id
+// says so.
 func TestTwoHostsOfOneImage(t *testing.T) {
 	t.Parallel()
 	a := newRig(t, rigOptions{redis: testenv.NewRedis(t, testenv.RedisOptions{}), site: "ack = \"journal\"\nlinger = \"5ms\""})

@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// The state of MySQL is what was found there, also where nothing is written: a daemon that starts while MySQL is away, or whose
+// The state of MySQL is what reads and writes found, also without writes: a daemon that starts while MySQL is away, or whose
 // table is missing, never says "up". (It said so until the first flush.)
 func TestMySQLIsNotUpBeforeItIsProved(t *testing.T) {
 	t.Parallel()

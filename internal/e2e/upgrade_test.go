@@ -12,10 +12,10 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// formerState is what a daemon of the version before the table's identity (990c148) left behind when it was killed, beside its
-// journal in the same folder of testdata/upgrade: tickets 1 to 3 were flushed and 3 was deleted; ticket 2 is a dead letter; a
-// change of ticket 1 and the new ticket 4 are pending; with Redis, a change of ticket 1 and the new ticket 5 are in the journal,
-// as Redis was stopped.
+// formerState is the state left by a killed daemon of the version before the table's identity (990c148), beside its journal
+// in the same folder of testdata/upgrade: tickets 1 to 3 were flushed and 3 was deleted; ticket 2 is a dead letter; a change
+// of ticket 1 and the new ticket 4 are pending; with Redis, a change of ticket 1 and the new ticket 5 are in the journal,
+// because Redis was stopped.
 type formerState struct {
 	Next  int64      `json:"next"`
 	Rows  []string   `json:"rows"`  // id|subject|status|priority|revision|deleted_at
@@ -60,7 +60,7 @@ func upgraded(t *testing.T, variant string, o rigOptions) *rig {
 	return r
 }
 
-// load puts the rows and the keys where that version had them.
+// load puts the rows and the keys in the places of that version.
 func (s *formerState) load(t *testing.T, r *rig) {
 	t.Helper()
 	exec := func(query string, args ...any) {
@@ -97,8 +97,8 @@ func (s *formerState) load(t *testing.T, r *rig) {
 	}
 }
 
-// What the version before the table's identity left in Redis, journal, spool and table is taken over: everything that it had
-// acknowledged arrives, once, and what it knew of dead letters and deletions stands.
+// Data that the version before the table's identity left in Redis, journal, spool and table is adopted: every acknowledged
+// change arrives, once, and its dead letters and deletions stand.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	for variant, o := range map[string]rigOptions{"redis": {}, "journal-only": {noRedis: true}} {

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// verify finds what is out of line, and repairs it without touching what is dirty.
+// verify finds differences, and repairs them without touching dirty tickets.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\""})
@@ -35,7 +35,7 @@ func TestVerify(t *testing.T) {
 		t.Fatalf("nothing is wrong, but: %v\n%s", err, out)
 	}
 
-	// A column that was NULL gets a value in SQL: a whole copy holds nothing of it.
+	// A column that was NULL gets a value in SQL: a complete copy has no such field.
 	const whole = 4
 	if _, err := c.CreateWith(t.Context(), protocol.CreateParams{
 		Change: protocol.Change{RequestID: "r4"}, ID: whole, Fields: []protocol.Field{{Name: "subject", Value: protocol.Text("whole")}},
@@ -51,11 +51,11 @@ func TestVerify(t *testing.T) {
 	if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET category = 'sql' WHERE ticket_id = 4"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Set(t.Context(), set(3, "status", "closed")); err != nil { // the flush took the one before
+	if _, err := c.Set(t.Context(), set(3, "status", "closed")); err != nil { // the flush took the former entry
 		t.Fatal(err)
 	}
 
-	// A row that was changed in SQL, an index entry that was lost, and one that should not be there.
+	// A row changed in SQL, a lost index entry, and a superfluous index entry.
 	if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_support_tickets SET status = 'sql' WHERE ticket_id = 1"); err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func run(t *testing.T, s *testenv.Stack, code string, args ...string) string {
 	return out
 }
 
-// visitor is somebody with a browser: cookies, and no redirect that is followed unseen.
+// visitor is a client with a browser: cookies, and no automatic redirects.
 type visitor struct {
 	s      *testenv.Stack
 	client *http.Client
@@ -51,7 +51,7 @@ func newVisitor(t *testing.T, s *testenv.Stack) *visitor {
 	return &visitor{s: s, client: client}
 }
 
-// logIn makes a user of a role, unless there is one of that name, and logs the visitor in as them.
+// logIn makes a user of a role, unless the user exists, and logs the visitor in.
 func (v *visitor) logIn(t *testing.T, name, role string) {
 	t.Helper()
 	run(t, v.s, `

@@ -12,7 +12,7 @@ import (
 
 const watchdogPing = "WATCHDOG=1"
 
-// pings waits for further pings to systemd and fails where they do not come.
+// pings waits for further pings to systemd and fails without pings.
 func (r *rig) pings(t *testing.T, n int, when string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -26,8 +26,8 @@ func (r *rig) pings(t *testing.T, n int, when string) {
 	}
 }
 
-// A daemon whose MySQL and Redis hang, with changes for them, is as healthy as an idle one: to be restarted would not help. When
-// the pings end is tested in daemon/watchdog, and under systemd.
+// A daemon whose MySQL and Redis hang, with pending changes, is as healthy as an idle daemon: a restart would not help.
+// daemon/watchdog, and a test under systemd, test when the pings end.
 func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 	t.Parallel()
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -49,6 +49,6 @@ func TestWatchdogIsFedWhileOthersHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 10*time.Second, "it is noticed that nobody can connect", func() bool {
-		return strings.Contains(r.Log(), "the daemon's own socket cannot be reached")
+		return strings.Contains(r.Log(), "the daemon's own socket is unreachable")
 	})
 }

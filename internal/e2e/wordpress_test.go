@@ -18,7 +18,7 @@ import (
 // openToVisitors lets everybody use the REST route.
 const openToVisitors = "add_filter( 'ticketd_rest_permission', '__return_true' );"
 
-// rest makes one request of the plugin's REST route and decodes its reply.
+// rest makes a request of the plugin's REST route and decodes the reply.
 func rest(t *testing.T, s *testenv.Stack, method, path string, body any) (status int, reply map[string]any) {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -46,7 +46,7 @@ func rest(t *testing.T, s *testenv.Stack, method, path string, body any) (status
 	return resp.StatusCode, reply
 }
 
-// noNotices fails the test where PHP complained about the plugin, or WordPress about how it was called.
+// noNotices fails the test if PHP complained about the plugin, or WordPress about a wrong call.
 func noNotices(t *testing.T, s *testenv.Stack) {
 	t.Helper()
 	for _, about := range []string{"/plugins/ticketd/", "<strong>incorrectly</strong>", "<strong>deprecated</strong>"} {
@@ -58,7 +58,7 @@ func noNotices(t *testing.T, s *testenv.Stack) {
 }
 
 // A ticket created through WordPress over HTTP is a plain hash in Redis at once, and a row in MySQL within a second; fifty
-// updates within the linger cost one row write.
+// updates within the linger cost a single row write.
 func TestWordPressToRedisToMySQL(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -100,7 +100,8 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 		testenv.Eventually(t, time.Second, "the last update is in MySQL", func() bool {
 			return column(t, db, "status", id) == "s49"
 		})
-		// One for each linger of 200 ms that the updates took; on a machine that is not overloaded they take a part of the first.
+		// A row write for each linger of 200 ms that the updates took; on a machine that is not overloaded they take a part of the
+		// first linger.
 		took, _ := read[1].(float64)
 		rows, most := flushedRows(t, s)-before, 1+int64(took)/200
 		if rows < 1 || rows > most {
@@ -110,7 +111,7 @@ func TestWordPressToRedisToMySQL(t *testing.T) {
 	})
 }
 
-// flushedRows asks once everything is flushed, so that no round is under way.
+// flushedRows reads the count after a complete flush, so that no round is running.
 func flushedRows(t *testing.T, s *testenv.Stack) int64 {
 	t.Helper()
 	c, err := protocol.Dial(t.Context(), s.Socket)
@@ -179,7 +180,7 @@ func TestRESTRoute(t *testing.T) {
 	})
 }
 
-// Without the filter a visitor may do nothing.
+// Without the filter a visitor has no rights.
 func TestRESTRefusesVisitors(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {

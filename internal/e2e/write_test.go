@@ -101,7 +101,7 @@ func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {
 	testenv.Eventually(t, 5*time.Second, "the last update is in MySQL", func() bool {
 		return column(t, r.db, "status", 812) == "s49"
 	})
-	// The round is counted when it is acknowledged, a moment after its row can be seen.
+	// The round is counted at its ack, a moment after its row becomes visible.
 	var rows int64
 	testenv.Eventually(t, 5*time.Second, "the flush is counted", func() bool {
 		status, err := c.Status(t.Context())
@@ -113,7 +113,7 @@ func TestFiftyUpdatesCostOneRowWrite(t *testing.T) {
 	}
 }
 
-// A value that the table would refuse is refused by name before anything is stored.
+// A value that the table would refuse is refused by name before it is stored.
 func TestRefusedAtTheDoor(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
@@ -132,7 +132,7 @@ func TestRefusedAtTheDoor(t *testing.T) {
 	}
 }
 
-// Flush answers while writers run, and everything dirty at the call is then in MySQL.
+// Flush answers while writers run, and MySQL then has every ticket that was dirty at the call.
 func TestFlushWhileWritersRun(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{site: "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\""})
@@ -210,7 +210,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-// A reload changes the strategy; a configuration that is wrong changes nothing.
+// A reload changes the strategy; a wrong configuration changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	o := rigOptions{}

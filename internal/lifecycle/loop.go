@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Loop runs one background function. Start and Stop may be called any number of times, from any goroutine; only the first
-// Start starts it, and a Loop that was stopped does not start again. The zero value is ready.
+// Loop runs a background function. Start and Stop may be called any number of times, from any goroutine; only the first Start
+// starts the function, and a stopped Loop does not start again. The zero value is ready.
 type Loop struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// Start runs f on a goroutine of its own, with a context that ends with Stop and with ctx.
+// Start runs f on a new goroutine, with a context that ends with Stop and with ctx.
 func (l *Loop) Start(ctx context.Context, f func(context.Context)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -31,8 +31,8 @@ func (l *Loop) Start(ctx context.Context, f func(context.Context)) {
 	}()
 }
 
-// StartEvery runs f as Start does, again and again: first after one interval, and never twice at a time. Intervals that end while
-// f runs make one run right after it. After Stop, f does not run again.
+// StartEvery runs f repeatedly on a new goroutine: first after an interval, and never twice at a time. Intervals that end
+// while f runs cause a single run right afterwards. After Stop, f does not run again.
 func (l *Loop) StartEvery(ctx context.Context, interval time.Duration, f func(context.Context)) {
 	l.Start(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(interval)
@@ -43,17 +43,17 @@ func (l *Loop) StartEvery(ctx context.Context, interval time.Duration, f func(co
 				return
 			case <-ticker.C:
 			}
-			if ctx.Err() == nil { // both may have been ready
+			if ctx.Err() == nil { // both channels may have been ready
 				f(ctx)
 			}
 		}
 	})
 }
 
-// Stop ends f's context and waits until f has returned, or until ctx ends: the error then names what did not end.
+// Stop ends f's context and waits until f has returned or ctx ends: the error then names the loop that did not end.
 func (l *Loop) Stop(ctx context.Context, name string) error {
 	l.mu.Lock()
-	if l.done == nil { // Never started: from now on it never will.
+	if l.done == nil { // Never started, and after this Stop never will.
 		l.done = make(chan struct{})
 		close(l.done)
 		l.cancel = func() {}

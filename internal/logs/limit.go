@@ -1,4 +1,4 @@
-// Package logs bounds what a log says again and again.
+// Package logs limits repeated log events.
 package logs
 
 import (
@@ -8,15 +8,15 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Limited returns a logger that writes burst events in each period, over all its levels and messages. The next event that is
-// written says in the field "suppressed" how many were not.
+// Limited returns a logger that writes burst events in each period, over all levels and messages. The field "suppressed" of
+// the next written event counts the events left out.
 func Limited(log zerolog.Logger, burst int, period time.Duration) zerolog.Logger {
 	return limited(log, &limit{burst: burst, period: period, now: time.Now})
 }
 
 func limited(log zerolog.Logger, l *limit) zerolog.Logger { return log.Sample(l).Hook(l) }
 
-// limit counts the events of one logger.
+// limit counts the events of a logger.
 type limit struct {
 	burst  int
 	period time.Duration

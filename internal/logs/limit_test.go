@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A flood becomes a few lines, and nothing of it is passed over in silence.
+// A flood becomes a few lines, and no event is left out silently.
 func TestRepeatsAreBoundedAndCounted(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

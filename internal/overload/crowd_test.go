@@ -16,20 +16,20 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// How many there are of each kind. Together they want the limit four times over.
+// How many clients of each kind. Together they want four times the limit.
 const (
 	floods     = 3 * limit // connect, ask, stay
-	slow       = 32        // ask for large replies and do not read them
+	slow       = 32        // request large replies and do not read them
 	drips      = 16        // send a frame byte by byte
-	saturators = 8         // as fast as they can, a megabyte now and then
-	visitors   = 8         // a connection for each call, as PHP has it
+	saturators = 8         // as fast as possible, a megabyte now and then
+	visitors   = 8         // a connection for each call, as in PHP
 )
 
-// patience is what the crowd's calls have for a deadline: more than PHP has, so that a busy machine fails no test. How many
-// took longer than PHP's is counted.
+// patience is the deadline of the crowd's calls: longer than PHP's, so that a busy machine fails no test. The calls that took
+// longer than PHP's deadline are counted.
 const patience = 10 * time.Second
 
-// crowd is everybody who overloads the daemon, and what became of their calls.
+// crowd is all clients that overload the daemon, with the outcomes of their calls.
 type crowd struct {
 	rig   *rig
 	group sync.WaitGroup
@@ -37,10 +37,10 @@ type crowd struct {
 	flood, saturation, visits tally
 	late                      atomic.Int64 // calls beyond PHP's deadline
 	cutSlow, cutDrips         atomic.Int64 // connections that the daemon has ended
-	longest                   atomic.Int64 // how long one of them lasted, in ns
+	longest                   atomic.Int64 // duration of a single call, in ns
 }
 
-// start lets them loose until ctx ends; who is to be inside comes before the flood.
+// start runs the clients until ctx ends; clients that must be inside start before the flood.
 func (c *crowd) start(ctx context.Context, t *testing.T) {
 	t.Helper()
 	get := frame(t, protocol.MethodGet, &protocol.GetParams{ID: hugeTicket})
@@ -75,7 +75,7 @@ func frame(t *testing.T, m protocol.Method, p protocol.Params) []byte {
 	return f
 }
 
-// rest waits, and says whether there is more to do.
+// rest waits, and reports whether there is more to do.
 func rest(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -87,7 +87,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// note counts a call, unless it was the end of the run that ended it.
+// note counts a call, unless the end of the run ended it.
 func (c *crowd) note(ctx context.Context, t *tally, began time.Time, err error) {
 	if ctx.Err() != nil {
 		return
@@ -99,7 +99,7 @@ func (c *crowd) note(ctx context.Context, t *tally, began time.Time, err error) 
 	}
 }
 
-// knock connects, asks once, and keeps its connection for a while where it was let in.
+// knock connects, sends a request, and keeps its connection for a while if accepted.
 func (c *crowd) knock(ctx context.Context) {
 	const stay, again = time.Second, 250 * time.Millisecond
 	for ctx.Err() == nil {
@@ -113,7 +113,7 @@ func (c *crowd) knock(ctx context.Context) {
 		}
 		cancel()
 		c.note(ctx, &c.flood, began, err)
-		_ = rest(ctx, pause) // the loop looks at ctx itself
+		_ = rest(ctx, pause) // the loop checks ctx itself
 		if client != nil {
 			_ = client.Close()
 		}
@@ -135,7 +135,7 @@ func (c *crowd) visit(ctx context.Context, n int64) {
 	}
 }
 
-// saturate calls as fast as it can on a connection that it keeps. Every 16th call writes a megabyte, another reads one.
+// saturate calls as fast as possible on a single connection. Every 16th call writes a megabyte, another reads a megabyte.
 func (c *crowd) saturate(ctx context.Context, n int64) {
 	body := strings.Repeat(string(rune('a'+n)), megabyte)
 	var client *protocol.Client
@@ -179,13 +179,13 @@ func (c *crowd) saturating(ctx context.Context, client *protocol.Client, n, i in
 		_, err = client.Set(ctx, set(id+i%1000, "status", strconv.FormatInt(i, 10)))
 	}
 	if outcome(err) == string(protocol.CodeNotFound) {
-		return nil // the write that would have made it was refused
+		return nil // the write that would have made the ticket was refused
 	}
 	return err
 }
 
-// provoke sends the same again and again and reads nothing, until the daemon ends the connection; then anew. Each of its
-// connections must end.
+// provoke repeats the same request without reading replies, until the daemon ends the connection; then on a new connection.
+// Each connection must end.
 func (c *crowd) provoke(ctx context.Context, cut *atomic.Int64, what []byte, every time.Duration) {
 	for ctx.Err() == nil {
 		began := time.Now()

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// tally counts what became of calls and how long they took. It is safe for concurrent use.
+// tally counts the outcomes and durations of calls. It is safe for concurrent use.
 type tally struct {
 	mu    sync.Mutex
 	count map[string]int
@@ -18,7 +18,7 @@ type tally struct {
 	next  int
 }
 
-// keepTimes bounds the times of one tally: a run of minutes would be millions.
+// keepTimes bounds the durations of a tally: a run of minutes would have millions.
 const keepTimes = 1 << 16
 
 func (t *tally) add(err error, took time.Duration) {
@@ -36,7 +36,7 @@ func (t *tally) add(err error, took time.Duration) {
 	t.next = (t.next + 1) % keepTimes
 }
 
-// of is how many calls had one of these outcomes.
+// of is how many calls had any of these outcomes.
 func (t *tally) of(outcomes ...string) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -46,7 +46,7 @@ func (t *tally) of(outcomes ...string) (n int) {
 	return n
 }
 
-// besides are the calls that had none of these outcomes.
+// besides are the calls without any of these outcomes.
 func (t *tally) besides(outcomes ...string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

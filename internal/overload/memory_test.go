@@ -10,12 +10,12 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// many is how many clients ask for a reply of 4 MiB each: half a gigabyte, were all of it kept.
+// many is how many clients request a reply of 4 MiB each: half a gigabyte, if the daemon kept all replies.
 const many = limit - 8
 
-// Clients ask for the largest reply that there is and do not read it: the first of them keep 64 MiB between them until they are
-// cut, the others are refused.
-func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measures
+// Clients request the largest possible reply and do not read it: the first of them keep 64 MiB together until they are cut,
+// the others are refused.
+func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // the test measures memory
 	r := newRig(t, false)
 	r.large(t)
 	before := r.now(t)
@@ -25,7 +25,7 @@ func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measu
 	for i := range conns {
 		conns[i] = r.ask(t, get)
 	}
-	// An answer of each has begun: a refused one is whole, the others have filled their sockets.
+	// An answer of each has begun: a refusal is complete, the other answers have filled their sockets.
 	kept, refused := 0, 0
 	for _, conn := range conns {
 		if r.begun(t, conn) {
@@ -48,9 +48,9 @@ func TestSlowReadersAreBounded(t *testing.T) { //nolint:paralleltest // it measu
 	})
 }
 
-// Clients that have read such a reply and stay connected cost no more than others. (With a buffer that stays with its connection
-// they keep half a gigabyte.)
-func TestIdleClientsKeepNothing(t *testing.T) { //nolint:paralleltest // it measures
+// Clients that have read such a reply and stay connected cost no more than others. (With a buffer that stays with its
+// connection they keep half a gigabyte.)
+func TestIdleClientsKeepNothing(t *testing.T) { //nolint:paralleltest // the test measures memory
 	r := newRig(t, false)
 	r.large(t)
 	before := r.now(t)
@@ -74,15 +74,15 @@ func TestIdleClientsKeepNothing(t *testing.T) { //nolint:paralleltest // it meas
 	}
 }
 
-// One request names a ticket of 4 MiB a thousand times, another lists more than fits a frame: both are refused before all of that
-// has been fetched. (Fetched whole, the first takes four gigabytes.)
-func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest // it measures
+// A request names a ticket of 4 MiB a thousand times, another lists more than fits a frame: each is refused before all of the
+// data has been fetched. (Fetched completely, the first takes four gigabytes.)
+func TestRepliesThatCannotFitAreNotFetched(t *testing.T) { //nolint:paralleltest // the test measures memory
 	r := newRig(t, false)
 	r.large(t)
 	ids := make([]int64, protocol.MaxTickets)
 	for i := range ids {
 		ids[i] = hugeTicket
-		if i < 40 { // the first ones tell nothing of those that follow
+		if i < 40 { // the first replies say nothing about later replies
 			ids[i] = int64(900_000 + i)
 		}
 	}
@@ -125,7 +125,7 @@ func (r *rig) ask(t *testing.T, what []byte) net.Conn {
 	return conn
 }
 
-// begun waits for the first bytes of an answer and says whether it is a large one.
+// begun waits for the first bytes of an answer and reports whether the answer is large.
 func (r *rig) begun(t *testing.T, conn net.Conn) bool {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -135,5 +135,5 @@ func (r *rig) begun(t *testing.T, conn net.Conn) bool {
 	if _, err := conn.Read(header); err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
-	return header[1] > 0 // its length is above 64 KiB
+	return header[1] > 0 // the length is above 64 KiB
 }

@@ -10,15 +10,15 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Bounds of the daemon's memory under a crowd. Its large requests and its large replies may take 64 MiB each; twice that is
-// there once as a frame and once as what it was made of, and the collector lets as much again pile up before it collects.
+// Bounds of the daemon's memory under a crowd. Its large requests and its large replies may take 64 MiB each, and exist once
+// as a frame and once decoded; the collector lets as much garbage pile up before it collects.
 const memoryBound = 512 * megabyte
 
-// A crowd that wants the limit of connections four times over, in every bad way at once. Those whose calls are refused hear
-// `overloaded`, nobody waits for nothing, those who were let in go on being served; memory, descriptors and goroutines are
-// bounded, and all of it is as before when the crowd has gone. (Without the bound of large replies, or with an encoder's buffer
-// that stays with its connection, memory goes beyond its bound.)
-func TestOverload(t *testing.T) { //nolint:paralleltest // it measures
+// A crowd that wants four times the limit of connections, in every bad way at once. Refused calls get `overloaded`, no call
+// waits in vain, accepted clients continue to be served; memory, descriptors and goroutines are bounded, and return to the
+// start after the crowd has gone. (Without the bound of large replies, or with an encoder's buffer that stays with its
+// connection, memory exceeds its bound.)
+func TestOverload(t *testing.T) { //nolint:paralleltest // the test measures memory
 	r := newRig(t, false)
 	r.large(t)
 	calm := r.measure(t, 2*time.Second)
@@ -54,7 +54,7 @@ func TestOverload(t *testing.T) { //nolint:paralleltest // it measures
 	r.recovers(t, &before, calm)
 }
 
-// judge looks at what became of the calls.
+// judge checks the outcomes of the calls.
 func (c *crowd) judge(t *testing.T, during *tally) {
 	t.Helper()
 	for who, of := range map[string]*tally{"one who was inside": during, "the saturation": &c.saturation} {
@@ -75,7 +75,7 @@ func (c *crowd) judge(t *testing.T, during *tally) {
 	}
 }
 
-// inside takes a place before the crowd comes and returns what calls from there until ctx ends.
+// inside takes a place before the crowd comes and returns the outcomes of calls from there until ctx ends.
 func (r *rig) inside(t *testing.T) (probe func(ctx context.Context) *tally) {
 	t.Helper()
 	client, err := protocol.Dial(t.Context(), r.socket)
@@ -116,7 +116,7 @@ func (r *rig) measure(t *testing.T, d time.Duration) *tally {
 	return result
 }
 
-// recovers demands that the daemon is as it was before, soon after the crowd has gone.
+// recovers demands that the daemon returns to its earlier state soon after the crowd has gone.
 func (r *rig) recovers(t *testing.T, before *sample, calm *tally) {
 	t.Helper()
 	began := time.Now()
@@ -126,7 +126,7 @@ func (r *rig) recovers(t *testing.T, before *sample, calm *tally) {
 	after := r.measure(t, 2*time.Second)
 	now := r.now(t)
 	t.Logf("after:  %s; %s", &now, after)
-	// What stays are pools of connections to Redis and MySQL, at most 32 here, with a goroutine or two for each.
+	// Pools of connections to Redis and MySQL remain, at most 32 here, with a goroutine or two for each.
 	if now.descriptors > before.descriptors+32 || now.goroutines > before.goroutines+64 {
 		t.Errorf("descriptors or goroutines have not come back")
 	}

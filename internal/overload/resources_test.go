@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// sample is what the daemon holds at a moment.
+// sample is the resources of the daemon at a moment.
 type sample struct {
 	at time.Duration // since the sampling began
-	// rss is the process' resident memory as the kernel counts it, which under the race detector is mostly that one's; goheap
-	// is what the Go runtime has taken for the heap and not given back. Both in bytes.
+	// rss is the process' resident memory in the kernel's count, which under the race detector is mostly the detector's; goheap
+	// is the memory that the Go runtime has taken for the heap and not given back. Both in bytes.
 	rss, goheap                     float64
 	descriptors, goroutines, client float64
 }
@@ -61,7 +61,7 @@ func (r *rig) look(ctx context.Context) (s sample, err error) {
 	return s, nil
 }
 
-// metrics scrapes the daemon over a connection of its own, which is not one of the clients'.
+// metrics scrapes the daemon over a separate connection, which is not a client's.
 func (r *rig) metrics(ctx context.Context) (map[string]float64, error) {
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer

@@ -19,15 +19,15 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 const (
-	// limit is how many connections one user may have, as all clients here are one: few enough to be exceeded many times over on
-	// a small machine.
+	// limit is how many connections a user may have, and all clients here are the same user: few enough to be exceeded many
+	// times over on a small machine.
 	limit = 128
 	// deadline is that of a PHP client for a whole call.
 	deadline = time.Second
 	megabyte = 1 << 20
 )
 
-// rig is a daemon between a Redis and a MariaDB whose tickets have a field that takes megabytes, body.
+// rig is a daemon between a Redis and a MariaDB whose tickets have a field for megabytes, body.
 type rig struct {
 	*testenv.Ticketd
 	socket, scraped string
@@ -68,7 +68,7 @@ func newRig(t *testing.T, noRedis bool) *rig {
 	return r
 }
 
-// call is one call of a client that connects for it, as PHP does, within PHP's deadline.
+// call is a call of a client that connects for it, as PHP does, within PHP's deadline.
 func (r *rig) call(ctx context.Context, do func(ctx context.Context, c *protocol.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -80,7 +80,7 @@ func (r *rig) call(ctx context.Context, do func(ctx context.Context, c *protocol
 	return do(ctx, c)
 }
 
-// need is a call that must succeed, without a deadline of its own.
+// need is a call that must succeed, without its own deadline.
 func (r *rig) need(t *testing.T, do func(c *protocol.Client) error) {
 	t.Helper()
 	c, err := protocol.Dial(t.Context(), r.socket)
@@ -93,7 +93,7 @@ func (r *rig) need(t *testing.T, do func(c *protocol.Client) error) {
 	}
 }
 
-// set is a set of one field.
+// set is a set of a single field.
 func set(id int64, name, value string) protocol.SetParams {
 	return protocol.SetParams{ID: id, Fields: []protocol.Field{{Name: name, Value: protocol.Text(value)}}}
 }
@@ -101,10 +101,10 @@ func set(id int64, name, value string) protocol.SetParams {
 // The tickets with large bodies, which need the most room of all.
 const (
 	largeTicket = 1 // a reply of a megabyte
-	hugeTicket  = 2 // one that just fits a frame
+	hugeTicket  = 2 // a ticket that just fits a frame
 )
 
-// large makes them, has them in MySQL, and whole in the store.
+// large makes such tickets, flushes them to MySQL, and has them complete in the store.
 func (r *rig) large(t *testing.T) {
 	t.Helper()
 	r.need(t, func(c *protocol.Client) error {
@@ -124,7 +124,7 @@ func (r *rig) large(t *testing.T) {
 	})
 }
 
-// outcome names what became of a call.
+// outcome names the outcome of a call.
 func outcome(err error) string {
 	var refusal *protocol.Error
 	switch {

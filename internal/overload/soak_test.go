@@ -14,16 +14,16 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// What may be the daemon's growth, by the straight line through the samples of a soak, over the time that is judged.
+// Bounds of the daemon's growth, by the straight line through the samples of a soak, over the judged time.
 const (
 	growDescriptors = 6 // pools breathe
 	growGoroutines  = 12
 	growBytes       = 24 * megabyte // the collector's freedom
 )
 
-// Clients of all kinds use the daemon for a long time; its memory, descriptors and goroutines are sampled in moments of rest and
-// must not grow. The first third is left out: pools and caches fill by then.
-func TestSoak(t *testing.T) { //nolint:paralleltest,tparallel // it measures, both at once
+// Clients of all kinds use the daemon for a long time; its memory, descriptors and goroutines are sampled in moments of rest
+// and must not grow. The first third is left out, because pools and caches fill during that time.
+func TestSoak(t *testing.T) { //nolint:paralleltest,tparallel // the soak and the judge measure memory
 	for name, noRedis := range map[string]bool{"with Redis": false, "without Redis": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) { //nolint:paralleltest,tparallel // it measures, bo
 	}
 }
 
-// soak lets clients loose in rounds and takes a sample after each, when they rest.
+// soak runs clients in rounds and takes a sample after each round, while they rest.
 func (r *rig) soak(t *testing.T, whole, round time.Duration) (samples []sample, calls int64) {
 	t.Helper()
 	began := time.Now()
@@ -58,7 +58,7 @@ func (r *rig) soak(t *testing.T, whole, round time.Duration) (samples []sample, 
 		for i := range 4 {
 			group.Go(func() {
 				for k := int64(0); ctx.Err() == nil; k++ {
-					r.anyCall(t, int64(i), k) //nolint:contextcheck // a call is not cut off by its round's end
+					r.anyCall(t, int64(i), k) //nolint:contextcheck // the end of a round does not interrupt a call
 					done.Add(1)
 				}
 			})
@@ -74,7 +74,7 @@ func (r *rig) soak(t *testing.T, whole, round time.Duration) (samples []sample, 
 	return samples, done.Load()
 }
 
-// anyCall is the k-th call of one of the clients: in turn all that clients do, well and badly.
+// anyCall is the k-th call of a client: in turn all good and bad calls.
 func (r *rig) anyCall(t *testing.T, client, k int64) {
 	id := 1000 + client*100 + k%100
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
@@ -112,7 +112,7 @@ func (r *rig) anyCall(t *testing.T, client, k int64) {
 	case 20, 21, 22, 23, 24, 25, 26, 27, 28, 29:
 		_, err = c.Get(ctx, id)
 		if outcome(err) == string(protocol.CodeNotFound) {
-			err = nil // nobody has written it yet
+			err = nil // the ticket has not been written yet
 		}
 	default:
 		_, err = c.Set(ctx, set(id, "status", strconv.FormatInt(k, 10)))
@@ -122,14 +122,14 @@ func (r *rig) anyCall(t *testing.T, client, k int64) {
 	}
 }
 
-// vanish asks for a large reply and closes before it has come.
+// vanish requests a large reply and closes before the reply has come.
 func (r *rig) vanish(ctx context.Context, c *protocol.Client, id int64) {
 	ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
-	_, _ = c.Set(ctx, set(id, "body", strings.Repeat("v", megabyte))) // whatever becomes of it
+	_, _ = c.Set(ctx, set(id, "body", strings.Repeat("v", megabyte))) // with any outcome
 }
 
-// judge draws a straight line through what the last two thirds of the samples have of each, and says what grew by how much.
+// judge draws a straight line through the last two thirds of the samples of each resource, and reports the growth.
 func judge(samples []sample) (growths []string, leak bool) {
 	kept := samples[len(samples)/3:]
 	for _, of := range []struct {
@@ -158,7 +158,7 @@ func judge(samples []sample) (growths []string, leak bool) {
 	return growths, leak
 }
 
-// line is by how much the least-squares line through the samples rises from the first to the last, and their mean.
+// line returns by how much the least-squares line through the samples rises from the first to the last, and their mean.
 func line(samples []sample, value func(s *sample) float64) (growth, mean float64) {
 	if len(samples) < 2 {
 		return 0, 0
@@ -182,7 +182,7 @@ func line(samples []sample, value func(s *sample) float64) (growth, mean float64
 	return across / along * (samples[len(samples)-1].at - samples[0].at).Seconds(), mean
 }
 
-// The judge finds what grows slowly beneath noise, and takes noise for none.
+// The judge finds slow growth beneath noise, and does not take noise for growth.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// What decoding may cost PHP, however small or false the payload is: baseMemory bytes, and for each byte of the payload what the
-// smallest arrays take; time that no payload of these tests comes near to; and what may be left of it, such as the buffers
-// of PHP's garbage collection.
+// The costs that decoding may have in PHP, however small or false the payload is: baseMemory bytes, and for each byte of the
+// payload the size of the smallest arrays; a time that no payload of these tests comes near to; and a remainder, such as the
+// buffers of PHP's garbage collection.
 const (
 	baseMemory    = 30 << 20
 	memoryPerByte = 160
@@ -22,8 +22,8 @@ const (
 	keptMemory    = 1 << 20
 )
 
-// requireSane fails where PHP complained, made an object, or asked for too much. What is foreign to the protocol may leave arrays
-// behind that stood as keys.
+// requireSane fails if PHP complained, made an object, or allocated too much. Input that is foreign to the protocol may leave
+// arrays behind that were keys.
 func requireSane(t *testing.T, codec string, o *outcome, size int, foreign bool) {
 	t.Helper()
 	if o.complaints != "" {
@@ -46,7 +46,7 @@ func requireSane(t *testing.T, codec string, o *outcome, size int, foreign bool)
 	}
 }
 
-// requireAgreement decodes a payload with all codecs: they find the same value or refuse it.
+// requireAgreement decodes a payload with all codecs: each finds the same value or refuses the payload.
 func requireAgreement(t *testing.T, w *worker, payload []byte) {
 	t.Helper()
 	before := t.Failed()
@@ -62,12 +62,12 @@ func requireAgreement(t *testing.T, w *worker, payload []byte) {
 	message, isArray := v.(*array)
 	switch {
 	case errors.Is(err, errMalformed):
-		// The extension takes the longest of all lengths of an extension type, for which there is no room, for none.
+		// The extension mistakes the longest length of an extension type, for which there is no room, for an empty value.
 		if !php.refused() || !extension.refused() && !errors.Is(err, errForeign) || requestErr == nil || answerErr == nil {
 			t.Errorf("%v, yet PHP %.200q, extension %.200q, Go %v and %v", err, php.text, extension.text, requestErr, answerErr)
 		}
 	case err != nil:
-		// No daemon sends it. The extension reads it in its own way.
+		// No daemon sends such a payload. The extension reads it in its own way.
 		if !php.refused() {
 			t.Errorf("PHP takes what no message holds: %.200q", php.text)
 		}
@@ -91,11 +91,11 @@ func requireAgreement(t *testing.T, w *worker, payload []byte) {
 	}
 }
 
-// requireRead has the client read a payload with both codecs.
+// requireRead reads a payload with the client and each of the two codecs.
 func requireRead(t *testing.T, w *worker, payload []byte) {
 	t.Helper()
 	if len(payload) == 0 || len(payload) > math.MaxUint16 {
-		return // no frame has none, and a long one takes long
+		return // an empty payload makes no frame, and a long payload takes long
 	}
 	php, extension, err := w.read(payload)
 	if err != nil {
@@ -110,7 +110,7 @@ func requireRead(t *testing.T, w *worker, payload []byte) {
 	}
 }
 
-// requireRequest compares what Go has decoded with what PHP has.
+// requireRequest compares the decoding in Go with the decoding in PHP.
 func requireRequest(t *testing.T, r protocol.Request, message *array) {
 	t.Helper()
 	if message.get(int64(0)) != int64(0) || message.get(int64(1)) != int64(r.ID) || message.get(int64(2)) != string(r.Method) {
@@ -200,7 +200,7 @@ func unique(fields []protocol.Field) bool {
 
 var fieldName = regexp.MustCompile(`^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$`)
 
-// takes says whether SPEC.md takes the parameters of a call as PHP gives them.
+// takes reports whether SPEC.md allows the parameters of a call from PHP.
 func takes(method protocol.Method, params *array) bool {
 	fields := func(v any) bool {
 		a := as[*array](v)
@@ -224,13 +224,14 @@ func takes(method protocol.Method, params *array) bool {
 		}
 		return ok
 	case protocol.MethodSetMany:
-		return true // each pair has a refusal of its own
+		return true // each pair has its own refusal
 	default:
 		return hasID && id > 0
 	}
 }
 
-// requireCall has both codecs encode a call of PHP's: they write the same bytes, which Go reads as what PHP meant.
+// requireCall encodes a call of PHP with each of the two codecs: they write the same bytes, which Go reads with PHP's
+// meaning.
 func requireCall(t *testing.T, w *worker, g generator) []byte {
 	t.Helper()
 	method, params := g.call()
@@ -309,7 +310,7 @@ func requireReply(t *testing.T, w *worker, g generator) []byte {
 	return payload
 }
 
-// requireSeed tries what a seed makes: a call, an answer, and both damaged.
+// requireSeed tries the messages of a seed: a call, an answer, and damaged copies.
 func requireSeed(t *testing.T, w *worker, seed uint64) {
 	t.Helper()
 	g := newGenerator(seed)

@@ -1,4 +1,4 @@
-// Package phpcodec holds the test that the plugin's two codecs, the one in PHP and the one on ext-msgpack, and the codec of
-// package protocol mean the same by the same bytes, for random messages and for what random damage makes of them. There is
-// nothing in it but the test.
+// Package phpcodec holds the test that the plugin's two codecs, in PHP and on ext-msgpack, agree with the codec of package
+// protocol on the meaning of the same bytes, for random messages and for randomly damaged messages. The package has only the
+// test.
 package phpcodec

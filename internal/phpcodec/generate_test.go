@@ -21,7 +21,7 @@ func one[T any](g generator, of ...T) T { return of[g.IntN(len(of))] }
 // chance is true once in n times.
 func (g generator) chance(n int) bool { return g.IntN(n) == 0 }
 
-// few is a small number, now and then one around the lengths at which msgpack's formats change.
+// few is a small number, now and then around the lengths at which msgpack's formats change.
 func (g generator) few(most int) int {
 	n := g.IntN(5)
 	if g.chance(8) {
@@ -30,12 +30,12 @@ func (g generator) few(most int) int {
 	return min(n, most)
 }
 
-// integer is one of any size, often at a format's edge.
+// integer is an integer of any size, often at a format's edge.
 func (g generator) integer() int64 {
 	edges := []int64{0, -1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, math.MaxInt64, -0x20, -0x80, -0x8000, -0x80000000,
 		math.MinInt64}
 	if g.chance(2) {
-		return edges[g.IntN(len(edges))] + int64(g.IntN(3)) - 1 // over the end and around is another edge
+		return edges[g.IntN(len(edges))] + int64(g.IntN(3)) - 1 // beyond the last is another edge
 	}
 	n := int64(g.Uint64() >> g.IntN(64))
 	if g.chance(3) {
@@ -72,7 +72,7 @@ func (g generator) text() string {
 		case 1:
 			b.WriteByte(byte('0' + g.IntN(10)))
 		case 2:
-			b.WriteRune(rune(g.IntN(0x11_0000))) // what is no character becomes U+FFFD
+			b.WriteRune(rune(g.IntN(0x11_0000))) // an invalid character becomes U+FFFD
 		case 3:
 			b.WriteRune(rune(0x700 + g.IntN(0x100))) // begins with the bytes that begin long arrays and maps
 		default:
@@ -118,7 +118,7 @@ func (g generator) fields(most int) *array {
 	return a
 }
 
-// call is a request as PHP code makes one: mostly one that the protocol takes.
+// call is a request made by PHP code: mostly a request that the protocol allows.
 func (g generator) call() (method protocol.Method, params *array) {
 	params = newArray()
 	method = one(g, protocol.MethodCreate, protocol.MethodSet, protocol.MethodSetMany, protocol.MethodGet, protocol.MethodGetMany,
@@ -170,7 +170,7 @@ func (g generator) optional(params *array) {
 	}
 }
 
-// where is a map of names to values, or to lists of them.
+// where is a map of names to values, or to lists of values.
 func (g generator) where() *array {
 	a := newArray()
 	for range g.few(16) {
@@ -187,7 +187,7 @@ func (g generator) where() *array {
 	return a
 }
 
-// answer is a frame as the daemon sends one, and what it says.
+// answer is a frame as the daemon sends it, and its content.
 func (g generator) answer() (frame []byte, says protocol.Result, failure *protocol.Error) {
 	var e protocol.Encoder
 	id := g.Uint32()
@@ -251,7 +251,7 @@ func (g generator) held() protocol.Value {
 	}
 }
 
-// ticket has each name once, whatever PHP makes of it.
+// ticket has each name once, after PHP's conversion of keys.
 func (g generator) ticket() *protocol.Ticket {
 	t := &protocol.Ticket{ID: g.revision(), Revision: g.revision(), Stale: g.chance(3), Fields: []protocol.Field{}}
 	seen := newArray()
@@ -274,13 +274,13 @@ func (g generator) damage(payload []byte) []byte {
 			if at < len(b) {
 				b[at] = byte(g.Uint32())
 			}
-		case 1: // another format
+		case 1: // a changed format byte
 			if at < len(b) {
 				b[at] = byte(0xc0 + g.IntN(0x20))
 			}
 		case 2:
 			b = b[:at]
-		case 3: // a piece of it once more
+		case 3: // a repeated piece
 			end := at + g.IntN(len(b)-at+1)
 			b = append(b[:end:end], b[at:]...)
 		case 4:
@@ -293,7 +293,7 @@ func (g generator) damage(payload []byte) []byte {
 	return b
 }
 
-// bomb is a piece of msgpack that asks for more than it is worth, or for a class.
+// bomb is a piece of msgpack that announces more than it holds, or a class.
 func (g generator) bomb() string {
 	return one(g,
 		"\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc6\x7f\xff\xff\xff", "\xc9\xff\xff\xff\xff\x01",

@@ -12,7 +12,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestCodecsAgree tries the messages of so many seeds, always the same ones: a few seconds' worth.
+// TestCodecsAgree tries the messages of a fixed set of seeds, for a few seconds.
 func TestCodecsAgree(t *testing.T) {
 	t.Parallel()
 	const seeds = 250
@@ -29,7 +29,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) { requireSeed(t, w, seed) })
 }
 
-// FuzzPayload decodes anything with all codecs.
+// FuzzPayload decodes any input with all codecs.
 func FuzzPayload(f *testing.F) {
 	files, err := filepath.Glob("../../protocol/testdata/*.hex")
 	if err != nil || len(files) == 0 {
@@ -47,8 +47,8 @@ func FuzzPayload(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) { requireAgreement(t, w, payload) })
 }
 
-// FuzzReaders has the plugin's client read anything, as an answer and as a file that somebody has put into the spool: it takes
-// it or says that it is none, without a warning, and the same with both codecs.
+// FuzzReaders lets the plugin's client read any input, as an answer and as a file in the spool: the client accepts or refuses
+// it, without a warning, and with the same result from the two codecs.
 func FuzzReaders(f *testing.F) {
 	files, err := filepath.Glob("../../protocol/testdata/*.hex")
 	if err != nil || len(files) == 0 {
@@ -71,7 +71,7 @@ func FuzzReaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) { requireRead(t, w, payload) })
 }
 
-// golden reads the payload of one golden frame.
+// golden reads the payload of a golden frame.
 func golden(tb testing.TB, file string) []byte {
 	tb.Helper()
 	text, err := os.ReadFile(file)

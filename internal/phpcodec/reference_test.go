@@ -11,18 +11,18 @@ import (
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
 
-// maxDepth is the PHP client's: nothing that the protocol carries is nested that deeply.
+// maxDepth is the PHP client's: messages of the protocol are less deep.
 const maxDepth = 32
 
 var (
 	errMalformed = errors.New("not exactly one msgpack value")
-	// errForeign says that no message of the protocol can hold what is in a payload.
+	// errForeign says that no message of the protocol can hold the payload's content.
 	errForeign = errors.New("nothing that the protocol carries")
 )
 
 func valid(s string) bool { return utf8.ValidString(s) }
 
-// reference reads a payload with the msgpack library's pieces alone: it is the measure for all three codecs. The error wraps
+// reference reads a payload with only the msgpack library's pieces: it is the measure for all three codecs. The error wraps
 // errMalformed, errForeign, or both.
 func reference(payload []byte) (any, error) {
 	r := bytes.NewReader(payload)
@@ -135,7 +135,7 @@ func (r *referee) text() (any, error) {
 	return r.bytes(n)
 }
 
-// bytes never makes room for more than is there.
+// bytes never allocates more than the input holds.
 func (r *referee) bytes(n int) (string, error) {
 	if n > r.left() {
 		return "", errors.New("a length beyond the end")

@@ -9,9 +9,10 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A value of PHP is nil, a bool, int64, float32 (one in PHP, but text of its own in the protocol), float64, string, or *array.
+// A value of PHP is nil, a bool, int64, float32 (a float in PHP, but with a different text in the protocol), float64, string,
+// or *array.
 
-// array is PHP's: it keeps the order in which keys first came.
+// array is PHP's array: it keeps the order of first insertion.
 type array struct {
 	keys   []any // int64 or string
 	values []any
@@ -41,13 +42,13 @@ func (a *array) put(key, value any) {
 	a.keys, a.values = append(a.keys, key), append(a.values, value)
 }
 
-// as is the value as a T, or the zero T where it is none.
+// as is the value as a T, or the zero T for another type.
 func as[T any](v any) T {
 	t, _ := v.(T)
 	return t
 }
 
-// get returns what is under a key, nil where nothing is, or no array.
+// get returns the element under a key, nil without the key or without an array.
 func (a *array) get(key any) any {
 	if a == nil {
 		return nil
@@ -125,8 +126,8 @@ func serialize(b []byte, v any) []byte {
 	}
 }
 
-// fieldValue is what SPEC.md section 3 makes of a value in a request: NULL or a text. false for one that it refuses. JSON's
-// encoder writes floats as the protocol wants them.
+// fieldValue is the meaning of a value in a request by SPEC.md section 3: NULL or a text. false for a refused value. JSON's
+// encoder writes floats as the protocol does.
 func fieldValue(v any) (protocol.Value, bool) {
 	switch v := v.(type) {
 	case nil:

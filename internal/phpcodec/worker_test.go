@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// life is how many questions one PHP answers: the extension never frees an array that stands as a map's key, which no daemon
+// life is how many questions a PHP process answers: the extension never frees an array that is a map's key, which no daemon
 // sends.
 const life = 10_000
 
-// patience bounds one answer of PHP, on a machine that has other things to do.
+// patience bounds an answer of PHP, on a machine with other work.
 const patience = 20 * time.Second
 
-// worker is a PHP that decodes and encodes until it is stopped. It is for one goroutine.
+// worker is a PHP process that decodes and encodes until stopped. It is for a single goroutine.
 type worker struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
@@ -29,18 +29,18 @@ type worker struct {
 	asked  int
 }
 
-// outcome is what one codec made of a question.
+// outcome is the result of a codec for a question.
 type outcome struct {
 	text       string // "=" and a dump of the value or the bytes, "!" and the class of the refusal
 	complaints string // PHP's warnings, and objects that were made
 	peak       int64  // bytes of memory
-	kept       int64  // bytes of it that were not given back
+	kept       int64  // bytes that were not freed
 	took       time.Duration
 }
 
 func (o *outcome) refused() bool { return o.text == `!Ticketd\Client\ProtocolException` }
 
-// startWorker starts PHP; it ends with the test.
+// startWorker starts PHP, which ends with the test.
 func startWorker(tb testing.TB) *worker {
 	tb.Helper()
 	w := &worker{}
@@ -82,21 +82,21 @@ func (w *worker) stop() error {
 	return nil
 }
 
-// decode asks both codecs for the value of a payload.
+// decode asks the two codecs for the value of a payload.
 func (w *worker) decode(payload []byte) (php, extension outcome, err error) {
 	return w.ask('d', payload)
 }
 
-// read has the client read a payload, as an answer and as a file of the spool, with both codecs.
+// read lets the client read a payload, as an answer and as a file of the spool, with each codec.
 func (w *worker) read(payload []byte) (php, extension outcome, err error) { return w.ask('r', payload) }
 
-// encode asks both codecs for the payload of a request.
+// encode asks the two codecs for the payload of a request.
 func (w *worker) encode(id uint32, method string, params *array) (php, extension outcome, err error) {
 	call := newArray(int64(id), method, params)
 	return w.ask('e', serialize(nil, call))
 }
 
-// ask returns what the codec in PHP and the one on the extension say.
+// ask returns the answers of the codec in PHP and of the codec on the extension.
 func (w *worker) ask(what byte, data []byte) (php, extension outcome, err error) {
 	if w.asked++; w.asked > life {
 		if err := errors.Join(w.stop(), w.start()); err != nil {

@@ -1,6 +1,6 @@
-// Command phpprotocol prints the PHP class in which the plugin has what both sides of the protocol must agree on: limits,
-// methods, error codes, sorts and patterns. Package protocol and the daemon's table of methods are where they are written; make
-// php-protocol writes the file, and a test fails while it is old.
+// Command phpprotocol prints the PHP class with the constants that both sides of the protocol share: limits, methods, error
+// codes, sorts and patterns. Package protocol and the daemon's table of methods are the source; make php-protocol writes the
+// file, and a test fails while the file is outdated.
 package main
 
 import (
@@ -40,10 +40,10 @@ namespace Ticketd\Client;
 final class Protocol {
 `
 
-// constant is one of the class; value is PHP.
+// constant is a constant of the class; value is PHP code.
 type constant struct{ name, meaning, value string }
 
-// The patterns of names and request ids, as [protocol.ValidName] and the decoder check them.
+// The patterns of names and request ids, equal to the checks in [protocol.ValidName] and the decoder.
 const (
 	namePattern      = `/^[A-Za-z0-9-][A-Za-z0-9_-]{0,%d}$/D`
 	requestIDPattern = `/^[!-~]+$/D`
@@ -54,18 +54,18 @@ func constants() []constant {
 	milliseconds := func(d time.Duration) string { return number(d.Milliseconds()) }
 	return []constant{
 		{"VERSION", "Version of the protocol, the first byte of every frame.", number(protocol.Version)},
-		{"MAX_PAYLOAD", "Longest payload of a frame, in bytes, in both directions.", number(protocol.MaxPayload)},
-		{"MAX_ID", "Largest request id of a frame; the next one after it is 1.", number(protocol.MaxRequestID)},
+		{"MAX_PAYLOAD", "Longest payload of a frame, in bytes, in each direction.", number(protocol.MaxPayload)},
+		{"MAX_ID", "Largest request id of a frame; the next id is 1.", number(protocol.MaxRequestID)},
 		{"MAX_REQUEST_ID", "Most bytes of a request id.", number(protocol.MaxName)},
 		{
-			"MAX_SET_REQUEST_ID", "Most bytes of a request id of `set`: one of several at once has `#` and its number behind it.",
+			"MAX_SET_REQUEST_ID", "Most bytes of a request id of `set`: a pair of `set_many` has `#` and its number at the end.",
 			number(int64(protocol.MaxPairRequestID)),
 		},
-		{"MAX_FIELDS", "Most fields of one ticket in one request.", number(protocol.MaxFields)},
+		{"MAX_FIELDS", "Most fields of a ticket in a request.", number(protocol.MaxFields)},
 		{"MAX_TICKETS", "Most tickets of a page, or ids of a request.", number(protocol.MaxTickets)},
 		{"DEFAULT_LIMIT", "Tickets or dead letters of a page that names no number.", number(protocol.DefaultLimit)},
 		{"MAX_WHERE", "Most fields in a list's `where`.", number(protocol.MaxFilters)},
-		{"MAX_CHOICES", "Most values of one of them.", number(protocol.MaxChoices)},
+		{"MAX_CHOICES", "Most values of a filter.", number(protocol.MaxChoices)},
 		{"MAX_CONTAINS", "Most bytes of a text that is searched for.", number(protocol.MaxContains)},
 		{"MAX_GROUPS", "Most groups of a count by a field.", number(protocol.MaxGroups)},
 		{"TIMEOUT_MS", "Timeout of a request without `timeout_ms`, in milliseconds.", milliseconds(protocol.DefaultTimeout)},
@@ -77,7 +77,7 @@ func constants() []constant {
 			"SLOW_METHODS", "Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs.",
 			list(daemon.Methods(), daemon.IsSlow),
 		},
-		{"SORTS", "What a list can be sorted by; the first is meant where none is named.", list(protocol.Sorts(), all[protocol.Sort])},
+		{"SORTS", "The sorts of a list, the default first.", list(protocol.Sorts(), all[protocol.Sort])},
 		{"CODES", "All error codes of the daemon.", list(protocol.Codes(), all[protocol.Code])},
 		{
 			"RETRYABLE_CODES", "Codes after which the same request may succeed later, unchanged.",
@@ -100,7 +100,7 @@ func quoted(text string) string { return "'" + text + "'" }
 
 func all[T any](T) bool { return true }
 
-// list writes those of some names that are wanted as a PHP array, one a line.
+// list writes the wanted names as a PHP array, a name a line.
 func list[T ~string](names []T, wanted func(T) bool) string {
 	var text strings.Builder
 	for _, name := range names {

@@ -28,7 +28,7 @@ func TestFileIsFresh(t *testing.T) {
 	}
 }
 
-// The patterns say what the code checks, of every byte at the beginning, behind it and at the end of the longest name.
+// The patterns equal the code's checks, for every byte at the beginning, after it and at the end of the longest name.
 func TestPatternsSayWhatIsChecked(t *testing.T) {
 	t.Parallel()
 	pattern := func(php string) *regexp.Regexp {

@@ -1,7 +1,7 @@
 // Command pluginzip makes the zip of the WordPress plugin that WordPress installs, the same bytes for the same files.
 //
-// It refuses what a plugin's zip must not hold: hidden files, scripts, archives and programs, anything that is no text
-// or no picture. Usage: pluginzip FOLDER ZIP.
+// Forbidden files are refused: hidden files, scripts, archives, programs, and all files that are neither text nor pictures.
+// Usage: pluginzip FOLDER ZIP.
 package main
 
 import (
@@ -47,10 +47,10 @@ var made = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 // allowed are the endings of files that a plugin consists of.
 var allowed = []string{".css", ".js", ".json", ".md", ".mo", ".php", ".png", ".po", ".pot", ".sql", ".svg", ".txt"}
 
-// binary are those of them that are no text.
+// binary are the allowed extensions of files that are not text.
 var binary = []string{".mo", ".png"}
 
-// pack writes a folder's files into a zip, in a folder of its name, and names every file that must not be there.
+// pack writes a folder's files into a zip, under the folder's name, and names every forbidden file.
 func pack(dir string, to io.Writer) error {
 	var refused []error
 	archive := zip.NewWriter(to)
@@ -82,7 +82,7 @@ func pack(dir string, to io.Writer) error {
 	return errors.Join(err, errors.Join(refused...), archive.Close())
 }
 
-// refusal says why a file must not be in the zip; it is empty where it may.
+// refusal says why a file must not be in the zip; empty for an allowed file.
 func refusal(root fs.FS, path string, entry fs.DirEntry) string {
 	name := entry.Name()
 	switch ending := strings.ToLower(filepath.Ext(name)); {
@@ -91,7 +91,7 @@ func refusal(root fs.FS, path string, entry fs.DirEntry) string {
 	case entry.IsDir():
 		return ""
 	case !entry.Type().IsRegular():
-		return "it is no regular file"
+		return "not a regular file"
 	case !slices.Contains(allowed, ending):
 		return "files of this kind are forbidden"
 	case slices.Contains(binary, ending):
@@ -102,7 +102,7 @@ func refusal(root fs.FS, path string, entry fs.DirEntry) string {
 		return err.Error()
 	}
 	if !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
-		return "it is no text in UTF-8"
+		return "not a text in UTF-8"
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The plugin as it is can be packed, under its own folder, and twice gives the same bytes.
+// The plugin itself can be packed, under its own folder, and packing twice gives the same bytes.
 func TestPackThePlugin(t *testing.T) {
 	t.Parallel()
 	var first, second bytes.Buffer
@@ -43,7 +43,7 @@ func TestPackThePlugin(t *testing.T) {
 	}
 }
 
-// Every file that must not be there is named, and there is no zip then.
+// Every forbidden file is named, and then no zip is made.
 func TestForbiddenFilesAreNamed(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "plugin")

@@ -1,7 +1,7 @@
-// Command shape prints numbers of how the code reads, as a trend and not as a gate: how many helpers with one caller stand in
-// another file than that caller, in how many files a type's methods stand, and how many pronouns and empty nouns a hundred
-// words of comment have, per package. The figures are counted by name, without types: a method counts as called wherever its
-// package selects its name, so methods whose names two types share are left out.
+// Command shape prints figures of how the code reads, as a trend and not as a gate, per package: helpers with a single caller
+// in a different file than the caller, the number of files with methods of the same type, and pronouns and empty nouns per
+// hundred words of comment. The figures are counted by name, without types: a method counts as called wherever its package
+// selects its name, so methods with the same name on two types are left out.
 package main
 
 import (
@@ -46,7 +46,7 @@ func report(to io.Writer, packages []*pkg) error {
 	return err
 }
 
-// pkg is the code of one folder, without tests.
+// pkg is the code of a folder, without tests.
 type pkg struct {
 	path  string
 	set   *token.FileSet
@@ -92,7 +92,7 @@ func read(root string) ([]*pkg, error) {
 	return packages, nil
 }
 
-// figures are what is counted of a package, or of all.
+// figures are the counts of a package, or of all packages.
 type figures struct {
 	lines, words, pronouns, oneCaller, elsewhere int
 	spread                                       spread
@@ -111,7 +111,7 @@ func (f *figures) add(of figures) {
 
 func (f *figures) pronounShare() float64 { return 100 * float64(f.pronouns) / float64(max(f.words, 1)) }
 
-// spread is the type of a package whose methods stand in the most files.
+// spread is the type of a package whose methods are in the most files.
 type spread struct {
 	name  string
 	files int
@@ -181,8 +181,8 @@ func receiver(f *ast.FuncDecl) string {
 	}
 }
 
-// helpers counts the functions and methods that only their package can call and that one function calls, and those of them that
-// stand in another file than that function.
+// helpers counts the unexported functions and methods with a single caller in their package, and how many of them are in a
+// different file than the caller.
 func (p *pkg) helpers() (oneCaller, elsewhere int) {
 	made := map[string][]*ast.FuncDecl{}
 	for _, file := range p.files {
@@ -231,7 +231,7 @@ func (p *pkg) callers(made map[string][]*ast.FuncDecl) map[string]map[ast.Decl]b
 
 var (
 	word = regexp.MustCompile(`[A-Za-z][A-Za-z'-]*`)
-	// pronouns are the words behind which a reader must look for a noun, and the nouns that name none.
+	// pronouns are the words that make a reader look for a noun, and the nouns without a meaning of their own.
 	pronouns = regexp.MustCompile(`(?i)^(it|its|itself|they|them|their|theirs|themselves|he|him|his|she|her|one|ones|those|these|` +
 		`what|who|whom|whose|whoever|whatever|somebody|anybody|nobody|someone|anyone|everybody|something|anything|nothing|everything|` +
 		`thing|things|others|another|none|both|there)$`)

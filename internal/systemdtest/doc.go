@@ -1,4 +1,4 @@
-// Package systemdtest holds the test of the Debian package in a booted systemd: a Debian root in a container, with MariaDB, Redis
-// and PHP, in which the package is installed, upgraded, killed and purged. There is nothing in it but the test, and
-// `make test-systemd` runs it.
+// Package systemdtest holds the test of the Debian package in a booted systemd: a Debian root in a container, with MariaDB,
+// Redis and PHP, where the test installs, upgrades, kills and purges the package. The package has only the test, and `make
+// test-systemd` runs the test.
 package systemdtest

@@ -13,7 +13,7 @@ import (
 
 const writers = 16
 
-// report is what a writer prints in the end.
+// report is a writer's final output.
 type report struct {
 	Requests int    `json:"requests"`
 	Failed   int    `json:"failed"`
@@ -22,8 +22,8 @@ type report struct {
 	Why      string `json:"why"`
 }
 
-// PHP writes all the time, with the client's own deadline and no spool behind it: no request fails, and what was acknowledged
-// last is in MySQL.
+// PHP writes all the time, with the client's own deadline and without a spool: no request fails, and MySQL has the last
+// acknowledged values.
 func (p *pkg) underWriters(t *testing.T, versions ...string) {
 	rounds, err := strconv.Atoi(os.Getenv("TICKETD_TEST_ROUNDS"))
 	if err != nil {
@@ -86,7 +86,7 @@ func (p *pkg) underWriters(t *testing.T, versions ...string) {
 	}
 }
 
-// restarted waits until another process than pid serves, and checks that it does.
+// restarted waits until a process other than pid serves, and checks it.
 func (p *pkg) restarted(t *testing.T, pid, value string) {
 	t.Helper()
 	p.await(t, "another daemon serves", func() bool {
@@ -97,7 +97,7 @@ func (p *pkg) restarted(t *testing.T, pid, value string) {
 	}
 }
 
-// SIGKILL: it comes back by itself, with what was acknowledged.
+// SIGKILL: the daemon comes back by itself, with all acknowledged changes.
 func (p *pkg) killed(t *testing.T) {
 	pid := p.show(t, "MainPID")
 	p.php(t, "spool.php", "7", "before the kill")
@@ -107,7 +107,7 @@ func (p *pkg) killed(t *testing.T) {
 	t.Logf("back after %v", time.Since(begin).Round(time.Millisecond))
 }
 
-// quickWatchdog has systemd wait for two seconds only. A daemon that is well keeps it content.
+// quickWatchdog makes systemd wait for only two seconds. A healthy daemon satisfies the watchdog.
 func (p *pkg) quickWatchdog(t *testing.T) (pid string) {
 	t.Helper()
 	p.write(t, "/run/systemd/system/ticketd.service.d/quick.conf", "[Service]\nWatchdogSec=2s\n")
@@ -134,8 +134,8 @@ func (p *pkg) frozen(t *testing.T) {
 	}
 }
 
-// A daemon that lives but may open no more files, so that it can neither take anybody in nor report. What it was doing is in the
-// log.
+// A daemon that runs but may open no more files, so that it can neither accept connections nor report. The log says what it
+// was doing.
 func (p *pkg) starved(t *testing.T) {
 	pid := p.quickWatchdog(t)
 	p.php(t, "spool.php", "7", "before it was starved")
@@ -150,7 +150,7 @@ func (p *pkg) starved(t *testing.T) {
 	p.run(t, "systemctl", "daemon-reload")
 }
 
-// Everything is in MySQL: nothing is left behind.
+// All changes are in MySQL, and no files are left behind.
 func (p *pkg) purge(t *testing.T) {
 	p.php(t, "spool.php", "7", "before the purge")
 	p.run(t, "dpkg", "--remove", "ticketd")
@@ -168,7 +168,7 @@ func (p *pkg) purge(t *testing.T) {
 	}
 }
 
-// What is in the journal and nowhere else outlives the package, and a new one brings it on its way.
+// Changes only in the journal outlive the package, and a new package flushes them.
 func (p *pkg) purgeUnflushed(t *testing.T) {
 	p.dpkg(t, p.version)
 	p.write(t, configFile, config)

@@ -16,11 +16,11 @@ import (
 type machine struct {
 	boot    *exec.Cmd
 	ended   chan struct{}
-	leader  string // the process id of its systemd
-	console string // the file with what it said there
+	leader  string // the process id of the container's systemd
+	console string // the file with the container's output
 }
 
-// launch puts itself into a cgroup of its own, in every hierarchy that systemd may use, and becomes the container: $1 is the
+// launch puts itself into a new cgroup, in every hierarchy that systemd may use, and becomes the container: $1 is the
 // cgroup's name, the rest is the command.
 const launch = `group=$1; shift
 for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
@@ -46,7 +46,7 @@ func start(t *testing.T, root string, binds map[string]string) *machine {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	m.boot = exec.Command("sh", args...) //nolint:noctx // it is asked to end, see stop
+	m.boot = exec.Command("sh", args...) //nolint:noctx // stop asks the container to end
 	m.boot.Stdout, m.boot.Stderr = log, log
 	m.boot.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := m.boot.Start(); err != nil {
@@ -80,7 +80,7 @@ func (m *machine) stop(name string) {
 	}
 	groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + name)
 	for _, group := range append(groups, "/sys/fs/cgroup/"+name) {
-		_ = exec.Command("find", group, "-depth", "-type", "d", "-delete").Run() //nolint:noctx // a moment, whatever ends
+		_ = exec.Command("find", group, "-depth", "-type", "d", "-delete").Run() //nolint:noctx // short, even after the test
 	}
 }
 
@@ -93,14 +93,14 @@ func (m *machine) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
 }
 
-// try runs a command inside and returns what it printed.
+// try runs a command inside and returns the output.
 func (m *machine) try(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	out, err := m.command(t.Context(), args...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }
 
-// run is try for what must work.
+// run is try for a command that must succeed.
 func (m *machine) run(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := m.try(t, args...)
@@ -121,19 +121,19 @@ func (m *machine) write(t *testing.T, path, content string) {
 	}
 }
 
-// show returns one property of ticketd.service.
+// show returns a property of ticketd.service.
 func (m *machine) show(t *testing.T, property string) string {
 	t.Helper()
 	return m.run(t, "systemctl", "show", "--property="+property, "--value", "ticketd.service")
 }
 
-// log returns what the daemon and systemd have said about it.
+// log returns the log of the daemon and of systemd about it.
 func (m *machine) log(t *testing.T) string {
 	t.Helper()
 	return m.run(t, "journalctl", "-u", "ticketd", "--no-pager", "-q")
 }
 
-// await polls until the condition holds: what happens inside signals nobody outside.
+// await polls until the condition holds: the container signals nothing to the outside.
 func (m *machine) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

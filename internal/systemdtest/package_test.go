@@ -11,14 +11,14 @@ const (
 	unitDir    = "/usr/lib/systemd/system/"
 )
 
-// The sites of the tests: one with Redis, whose drain at the stop is short, as Redis is taken away from it.
+// The sites of the tests: a site with Redis and a short drain at the stop, as Redis is taken away from it.
 const (
 	dsn    = "wordpress:secret@unix(/run/mysqld/mysqld.sock)/wordpress"
 	daemon = "[daemon]\nshutdown_timeout = \"2s\"\n[redis]\naddr = \"127.0.0.1:6379\"\n"
 	config = daemon + "[sites.main]\ndsn = \"" + dsn + "\"\n"
 )
 
-// The package's life, in its order: each step goes on where the one before has left the machine.
+// The package's life, in order: each step continues on the machine as the step before left it.
 func TestPackage(t *testing.T) {
 	t.Parallel()
 	need(t)
@@ -72,7 +72,7 @@ func (p *pkg) dpkg(t *testing.T, version string) string {
 	return p.run(t, "dpkg", "--force-confold", "-i", "/mnt/debs/ticketd_"+version+"_"+p.arch+".deb")
 }
 
-// php runs one of the scripts as the web server does.
+// php runs a script as the web server does.
 func (p *pkg) php(t *testing.T, script string, args ...string) string {
 	t.Helper()
 	return p.run(t, append(asWebServer("php", "/mnt/scripts/"+script), args...)...)
@@ -82,7 +82,7 @@ func asWebServer(args ...string) []string {
 	return append([]string{"setpriv", "--reuid=www-data", "--regid=www-data", "--init-groups"}, args...)
 }
 
-// subject returns what MySQL has of a ticket, after a flush.
+// subject returns MySQL's subject of a ticket, after a flush.
 func (p *pkg) subject(t *testing.T, ticket string) string {
 	t.Helper()
 	p.run(t, "ticketd", "flush")
@@ -106,7 +106,7 @@ func (p *pkg) absent(t *testing.T, paths ...string) {
 	}
 }
 
-// A fresh package is not started, as it has no site, and says what to do; what PHP needs is there already.
+// A fresh package is not started, because it has no site, and says what to do; PHP already has everything it needs.
 func (p *pkg) install(t *testing.T) {
 	if out := p.dpkg(t, p.version); !strings.Contains(out, "ticketd init") {
 		t.Errorf("installing says nothing of what to do next:\n%s", out)
@@ -167,7 +167,7 @@ func (p *pkg) firstTicket(t *testing.T) {
 	}
 }
 
-// Without the daemon PHP spools, at once, as the folder is as it must be; the daemon takes it in at its start.
+// Without the daemon PHP spools at once, because the folder is right; the daemon ingests the change at its start.
 func (p *pkg) spool(t *testing.T) {
 	p.run(t, "systemctl", "stop", "ticketd.socket", "ticketd.service")
 	p.absent(t, "/run/ticketd/ticketd.sock")
@@ -193,7 +193,7 @@ func (p *pkg) credential(t *testing.T) {
 	p.run(t, "systemctl", "restart", "ticketd")
 }
 
-// A reload takes what is right, and leaves the daemon as it is where something is wrong.
+// A reload applies a correct configuration, and changes nothing with a wrong configuration.
 func (p *pkg) reload(t *testing.T) {
 	pid := p.show(t, "MainPID")
 	strategy := func() string { return p.run(t, "ticketd", "status") }

@@ -19,7 +19,7 @@ const (
 	packages = "systemd,systemd-sysv,dbus,mariadb-server,redis-server,php-cli,php-msgpack"
 )
 
-// need skips the test where it cannot run, and says what is missing.
+// need skips the test if it cannot run, and says what is missing.
 func need(t *testing.T) {
 	t.Helper()
 	if os.Getenv("TICKETD_TEST_SYSTEMD") == "" {
@@ -37,8 +37,8 @@ func need(t *testing.T) {
 	}
 }
 
-// root returns a Debian root, which is made once and kept in the user's cache: that takes a minute or more and needs Debian's
-// mirror. The containers write to a layer of their own above it.
+// root returns a Debian root, made once and kept in the user's cache: making it takes a minute or more and needs Debian's
+// mirror. The containers write to their own layer above it.
 func root(t *testing.T) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
@@ -79,7 +79,7 @@ func root(t *testing.T) string {
 	return final
 }
 
-// build makes the package in the given versions and returns the folder that they are in.
+// build makes the package in the given versions and returns their folder.
 func build(t *testing.T, versions ...string) string {
 	t.Helper()
 	dir := t.TempDir()

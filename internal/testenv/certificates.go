@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Certificates are the files of a CA and of what it has signed: a server's certificate for localhost and 127.0.0.1, and a
+// Certificates are the files of a CA and of two certificates signed by the CA: a server's for localhost and 127.0.0.1, and a
 // client's.
 type Certificates struct {
 	CA                    string
@@ -22,7 +22,7 @@ type Certificates struct {
 	ClientCert, ClientKey string
 }
 
-// NewCertificates makes them for one test.
+// NewCertificates makes certificates for a test.
 func NewCertificates(t testing.TB) *Certificates {
 	t.Helper()
 	dir := Folder(t)
@@ -63,7 +63,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// sign writes a certificate that is signed with the CA's key, and its own key.
+// sign writes a certificate signed with the CA's key, and the certificate's own key.
 func sign(t testing.TB, c, ca *x509.Certificate, key, caKey *ecdsa.PrivateKey, certFile, keyFile string) {
 	t.Helper()
 	signed, err := x509.CreateCertificate(rand.Reader, c, ca, &key.PublicKey, caKey)

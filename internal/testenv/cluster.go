@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ClusterNodeTimeout is how long a node of a [Cluster] may not answer before the others vote it out.
+// ClusterNodeTimeout is how long a node of a [Cluster] may be silent before the other nodes vote the node out.
 const ClusterNodeTimeout = time.Second
 
 // The shape of a [Cluster].
@@ -29,7 +29,7 @@ type Cluster struct {
 	password string
 }
 
-// StartCluster starts one in dir. Of the options, Config and Password are those of every node.
+// StartCluster starts a Redis Cluster in dir. The options Config and Password apply to every node.
 func StartCluster(ctx context.Context, dir string, o RedisOptions) (*Cluster, error) {
 	cli, err := program("redis-tools", "redis-cli", "valkey-cli")
 	if err != nil {
@@ -64,7 +64,7 @@ func StartCluster(ctx context.Context, dir string, o RedisOptions) (*Cluster, er
 	return c, nil
 }
 
-// NewCluster starts a Redis Cluster for one test and ends it with the test.
+// NewCluster starts a Redis Cluster for a test and ends the cluster with the test.
 func NewCluster(t testing.TB, o RedisOptions) *Cluster {
 	t.Helper()
 	return newServer(t, "cluster", func(ctx context.Context, dir string) (*Cluster, error) { return StartCluster(ctx, dir, o) })
@@ -82,7 +82,7 @@ func (c *Cluster) Client(t testing.TB) *redis.ClusterClient {
 	return client
 }
 
-// Whole says whether every node runs, knows of all slots, and has its replicas in step.
+// Whole returns nil if every node runs, knows of all slots, and has its replicas in step.
 func (c *Cluster) Whole(ctx context.Context) error {
 	if err := c.agreed(ctx); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (c *Cluster) agreed(ctx context.Context) error {
 	return nil
 }
 
-// Linked says whether every node runs and knows of all slots, and each master has a replica that can replace it.
+// Linked returns nil if every node runs and knows of all slots, and each master has a replica that can replace the master.
 func (c *Cluster) Linked(ctx context.Context) error {
 	if err := c.agreed(ctx); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (c *Cluster) Linked(ctx context.Context) error {
 	return c.linked(ctx, clusterNodes-clusterMasters)
 }
 
-// ReplicaOf is the replica of a master; nil where it has none that runs.
+// ReplicaOf returns a running replica of a master, or nil.
 func (c *Cluster) ReplicaOf(ctx context.Context, master *Redis) *Redis {
 	for _, node := range c.nodes {
 		text, err := node.info(ctx, "replication")
@@ -123,8 +123,8 @@ func (c *Cluster) ReplicaOf(ctx context.Context, master *Redis) *Redis {
 	return nil
 }
 
-// SharedCluster returns the Redis Cluster of this test process and a key prefix that no other test has. Who calls it has [Main]
-// as TestMain, and neither kills, pauses nor empties a node.
+// SharedCluster returns the Redis Cluster of this test process and a unique key prefix. The package must have [Main] as
+// TestMain, and the test must not kill, pause or empty a node.
 func SharedCluster(t testing.TB) (server *Cluster, prefix string) {
 	t.Helper()
 	server, n := sharedCluster.get(t)

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// maxSocketPath is how many bytes a Unix socket's path may have: sun_path is 108 with its closing zero.
+// maxSocketPath is the maximum length of a Unix socket's path in bytes: sun_path is 108 with the closing zero.
 const maxSocketPath = 107
 
-// socketIn returns the path of a server's socket in its folder.
+// socketIn returns the path of a server's socket in the server's folder.
 func socketIn(dir, name string) (string, error) {
 	path, err := filepath.Abs(filepath.Join(dir, name))
 	if err != nil {
@@ -26,11 +26,11 @@ func socketIn(dir, name string) (string, error) {
 	return path, nil
 }
 
-// processFolder holds everything that this process's tests start. [testing.TB.TempDir] is not used, as it puts the
-// test's name into the path, which makes socket paths too long.
+// processFolder holds the folders of all tests of this process. [testing.TB.TempDir] puts the test's name into the path,
+// which makes socket paths too long.
 var processFolder = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "ticketd-test-") })
 
-// Folder makes a folder for one test, with a path short enough for sockets in it, and removes it with the test.
+// Folder makes a folder for a test, with a path short enough for sockets, and removes the folder with the test.
 func Folder(t testing.TB) string {
 	t.Helper()
 	dir, err := newFolder("dir")
@@ -45,7 +45,7 @@ func Folder(t testing.TB) string {
 	return dir
 }
 
-// newFolder makes a folder that nobody else uses.
+// newFolder makes an unused folder.
 func newFolder(name string) (string, error) {
 	parent, err := processFolder()
 	if err != nil {

@@ -48,7 +48,7 @@ func TestTLSRedisWantsACertificate(t *testing.T) {
 	}
 }
 
-// within polls: what servers agree on among themselves signals nothing.
+// within polls: agreement among servers has no signal.
 func within(t *testing.T, most time.Duration, holds func() bool) {
 	t.Helper()
 	begin := time.Now()

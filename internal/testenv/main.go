@@ -10,22 +10,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main is what TestMain of a package calls: it runs the tests, ends the shared servers, looks for leaked goroutines,
-// removes the tests' folder, and exits. Interrupted by SIGINT or SIGTERM it ends every server first.
+// Main is called by a package's TestMain: it runs the tests, ends the shared servers, looks for leaked goroutines, removes
+// the tests' folder, and exits. After SIGINT or SIGTERM, Main first ends every server.
 //
 //	func TestMain(m *testing.M) { testenv.Main(m) }
 func Main(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// ProcessFolder holds what all tests of this process share; [Main] removes it.
+// ProcessFolder is a folder for files that all tests of this process share; [Main] removes the folder.
 func ProcessFolder() (string, error) { return processFolder() }
 
-// probing is a pool of go-redis that could not connect: it tries once a second whether it can, and looks only then whether
-// it was closed.
+// probing is a pool of go-redis without a connection: the pool tries to connect once a second, and only then notices its
+// Close.
 const probing = "github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"
 
-// toxic is a part of a toxiproxy link that was cut while it handed on data: the library leaves it there for ever.
+// toxic is a part of a toxiproxy link that was cut during a transfer: the library never ends the goroutine.
 const toxic = "github.com/Shopify/toxiproxy/v2/toxics.(*NoopToxic).Pipe"
 
 func run(m *testing.M) int {
@@ -37,7 +37,7 @@ func run(m *testing.M) int {
 	sharedMariaDB.end()
 	stopWatching()
 	if code != 0 {
-		return code // a failed test may well have left goroutines; its own message is the one to read
+		return code // a failed test may have left goroutines; its own message matters more
 	}
 	if err := goleak.Find(goleak.IgnoreAnyFunction(probing), goleak.IgnoreAnyFunction(toxic)); err != nil {
 		fmt.Fprintf(os.Stderr, "goroutines left behind: %v\n", err)
@@ -46,7 +46,7 @@ func run(m *testing.M) int {
 	return 0
 }
 
-// killOnSignal ends every server and the process when it is interrupted, until the returned function is called.
+// killOnSignal ends every server and the process on a signal, until stop is called.
 func killOnSignal() (stop func()) {
 	signals, quit, done := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

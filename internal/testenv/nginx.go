@@ -13,13 +13,13 @@ import (
 	"text/template"
 )
 
-// NginxOptions say what a private nginx serves.
+// NginxOptions are the options of a private nginx.
 type NginxOptions struct {
-	// Root is the folder that it serves.
+	// Root is the served folder.
 	Root string
 	// FastCGI is the socket of the PHP-FPM that runs the .php files.
 	FastCGI string
-	// TCP makes it listen on a free port of 127.0.0.1, as a browser needs, instead of a Unix socket.
+	// TCP makes the server listen on a free port of 127.0.0.1, as a browser needs, instead of a Unix socket.
 	TCP bool
 }
 
@@ -34,7 +34,7 @@ type Nginx struct {
 //go:embed nginx.conf.tmpl
 var nginxTemplate string
 
-// StartNginx starts an nginx whose socket, configuration, logs and temporary files lie in dir.
+// StartNginx starts an nginx with socket, configuration, logs and temporary files in dir.
 func StartNginx(ctx context.Context, dir string, o NginxOptions) (*Nginx, error) {
 	path, err := program("nginx-light", "nginx")
 	if err != nil {
@@ -73,13 +73,13 @@ func StartNginx(ctx context.Context, dir string, o NginxOptions) (*Nginx, error)
 	return n, nil
 }
 
-// NewNginx starts an nginx for one test and ends it with the test.
+// NewNginx starts an nginx for a test and ends the server with the test.
 func NewNginx(t testing.TB, o NginxOptions) *Nginx {
 	t.Helper()
 	return newServer(t, "nginx", func(ctx context.Context, dir string) (*Nginx, error) { return StartNginx(ctx, dir, o) })
 }
 
-// URL is the server's address without a closing slash. Over a Unix socket it only means something to [Nginx.Client].
+// URL is the server's address without a closing slash. Over a Unix socket only [Nginx.Client] can use the URL.
 func (n *Nginx) URL() string {
 	if n.port == 0 {
 		return "http://localhost"
@@ -87,7 +87,7 @@ func (n *Nginx) URL() string {
 	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port))
 }
 
-// Client returns a client that reaches the server, whatever host a URL names. Close its idle connections when done.
+// Client returns a client that reaches the server for any host in a URL. Close the idle connections at the end.
 func (n *Nginx) Client() *http.Client {
 	network, address := "unix", n.socket
 	if n.port != 0 {
@@ -98,7 +98,7 @@ func (n *Nginx) Client() *http.Client {
 			var dialer net.Dialer
 			return dialer.DialContext(ctx, network, address)
 		},
-		MaxIdleConnsPerHost: 64, // as many parallel visitors keep their connection
+		MaxIdleConnsPerHost: 64, // as many parallel visitors keep their connections
 	}}
 }
 

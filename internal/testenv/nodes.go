@@ -16,7 +16,7 @@ import (
 // redisNodes are several Redis servers that belong together.
 type redisNodes struct{ nodes []*Redis }
 
-// start starts n more servers, each in a folder of its own.
+// start starts n more servers, each in its own folder.
 func (r *redisNodes) start(ctx context.Context, dir string, n int, o RedisOptions) error {
 	for range n {
 		folder := filepath.Join(dir, strconv.Itoa(len(r.nodes)))
@@ -32,7 +32,7 @@ func (r *redisNodes) start(ctx context.Context, dir string, n int, o RedisOption
 	return nil
 }
 
-// Nodes are all the servers, those that do not run included.
+// Nodes are all the servers, running or not.
 func (r *redisNodes) Nodes() []*Redis { return r.nodes }
 
 // Addrs are the TCP addresses of the nodes.
@@ -44,7 +44,7 @@ func (r *redisNodes) Addrs() []string {
 	return addrs
 }
 
-// Masters are the nodes that run and say that they are masters.
+// Masters are the running nodes that call themselves masters.
 func (r *redisNodes) Masters(ctx context.Context) []*Redis {
 	var masters []*Redis
 	for _, node := range r.nodes {
@@ -55,8 +55,8 @@ func (r *redisNodes) Masters(ctx context.Context) []*Redis {
 	return masters
 }
 
-// inSync says that n nodes are replicas that have all that their masters had when this was called. To be connected is not enough:
-// after a full copy a replica counts as connected before it has what was written meanwhile.
+// inSync returns nil if n nodes are replicas with all data that their masters had at the call. Being connected is not enough:
+// after a full copy a replica counts as connected before it has the writes made meanwhile.
 func (r *redisNodes) inSync(ctx context.Context, n int) error {
 	states := make([]map[string]string, len(r.nodes))
 	offsets := make(map[string]int64) // of the masters, by port; asked first
@@ -83,12 +83,13 @@ func (r *redisNodes) inSync(ctx context.Context, n int) error {
 		}
 	}
 	if replicas != n {
-		return fmt.Errorf("%d of %d replicas have what their masters have", replicas, n)
+		return fmt.Errorf("%d of %d replicas have all data of their masters", replicas, n)
 	}
 	return nil
 }
 
-// linked says whether n nodes are connected replicas, so that a dead master can be replaced. They may lack what it takes now.
+// linked returns nil if n nodes are connected replicas, so that a dead master can be replaced. The replicas may lack the
+// latest writes.
 func (r *redisNodes) linked(ctx context.Context, n int) error {
 	linked := 0
 	for _, node := range r.nodes {
@@ -106,8 +107,8 @@ func (r *redisNodes) linked(ctx context.Context, n int) error {
 	return nil
 }
 
-// Cut has the replicas of a master get nothing of what it takes from now on, until mend is called: it asks for no password, and
-// refuses who has one.
+// Cut stops the replication from a master until mend is called: the replicas authenticate with a password, and a master
+// without a password refuses that.
 func (r *redisNodes) Cut(ctx context.Context, master *Redis) (mend func(ctx context.Context) error, err error) {
 	var replicas []*Redis
 	mend = func(ctx context.Context) error { return configure(ctx, replicas, "masterauth", "") }
@@ -160,7 +161,7 @@ func number(text string) int64 {
 	return n
 }
 
-// Stop ends all of them.
+// Stop ends all nodes.
 func (r *redisNodes) Stop() error {
 	var errs []error
 	for _, node := range r.nodes {
@@ -169,14 +170,14 @@ func (r *redisNodes) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Kill ends all of them at once.
+// Kill ends all nodes at once.
 func (r *redisNodes) Kill() {
 	for _, node := range r.nodes {
 		node.Kill()
 	}
 }
 
-// Log returns the logs of all of them.
+// Log returns the logs of all nodes.
 func (r *redisNodes) Log() string {
 	var text strings.Builder
 	for i, node := range r.nodes {

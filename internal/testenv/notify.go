@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// Notifications receives what a service tells systemd over NOTIFY_SOCKET, as sd_notify(3) describes: datagrams of
-// KEY=VALUE lines, e.g. READY=1, RELOADING=1, STOPPING=1. It reads all the time: the kernel queues about ten
-// datagrams, then the service would block.
+// Notifications receives the messages of a service to systemd over NOTIFY_SOCKET, as in sd_notify(3): datagrams of KEY=VALUE
+// lines, e.g. READY=1, RELOADING=1, STOPPING=1. Notifications reads all the time: the kernel queues about ten datagrams, then
+// the service would block.
 type Notifications struct {
 	conn *net.UnixConn
 	path string
@@ -22,7 +22,7 @@ type Notifications struct {
 	changed chan struct{} // closed and replaced when lines grows
 }
 
-// endOfNotifications is sent by Close to itself behind all that the service sent, so that nothing of that is missed.
+// endOfNotifications is sent by Close to its own socket after all messages of the service, so that no message is missed.
 const endOfNotifications = "\x00end"
 
 // ListenNotify starts to receive at the path, which becomes the service's NOTIFY_SOCKET.
@@ -52,7 +52,7 @@ func (n *Notifications) receive() {
 	}
 }
 
-// Close stops receiving, after everything that was sent before; what was received stays readable.
+// Close stops receiving after all messages sent before; the received messages stay readable.
 func (n *Notifications) Close() error {
 	if conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.path, Net: "unixgram"}); err == nil {
 		if _, err := conn.Write([]byte(endOfNotifications)); err == nil {
@@ -68,14 +68,14 @@ func (n *Notifications) Close() error {
 	return nil
 }
 
-// Lines returns what has come so far.
+// Lines returns the lines received so far.
 func (n *Notifications) Lines() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.lines)
 }
 
-// Wait returns when the line want has come at or after the position from (0: ever), with the position behind it.
+// Wait returns when the line want has come at or after the position from (0: ever), with the position after the line.
 func (n *Notifications) Wait(ctx context.Context, from int, want string) (next int, err error) {
 	for {
 		n.mu.Lock()

@@ -1,7 +1,7 @@
 <?php
 /**
- * Checks the syntax of PHP files. Arguments: folders. What is wrong is printed, a line each;
- * the last line is the version and the number of files that are good.
+ * Checks the syntax of PHP files. Arguments: folders. Errors are printed, an error a line; the last line is the
+ * version and the number of good files.
  */
 
 $ticketd_good = 0;

@@ -16,24 +16,24 @@ import (
 	"testing"
 )
 
-// PHPFPMOptions say what a private PHP-FPM is to be like.
+// PHPFPMOptions are the options of a private PHP-FPM.
 type PHPFPMOptions struct {
-	// Children is the number of worker processes; 4 where it is 0.
+	// Children is the number of worker processes; 0 means 4.
 	Children int
-	// User and group of the worker processes, which only root can choose; the test's own where it is 0.
+	// User and group of the worker processes, which only root can choose; 0 means the test's own.
 	User uint32
 	// INI are further php.ini settings, for the workers and for scripts run from the command line.
 	INI map[string]string
 }
 
-// PHPFPM is a private PHP-FPM with one pool on a Unix socket.
+// PHPFPM is a private PHP-FPM with a pool on a Unix socket.
 type PHPFPM struct {
 	process
 
 	socket, ini, errors string
 }
 
-// StartPHPFPM starts a PHP-FPM whose socket, configuration and logs lie in dir.
+// StartPHPFPM starts a PHP-FPM with socket, configuration and logs in dir.
 func StartPHPFPM(ctx context.Context, dir string, o PHPFPMOptions) (*PHPFPM, error) {
 	path, err := phpfpmProgram()
 	if err != nil {
@@ -66,7 +66,7 @@ func StartPHPFPM(ctx context.Context, dir string, o PHPFPMOptions) (*PHPFPM, err
 	return f, nil
 }
 
-// NewPHPFPM starts a PHP-FPM for one test and ends it with the test.
+// NewPHPFPM starts a PHP-FPM for a test and ends the server with the test.
 func NewPHPFPM(t testing.TB, o PHPFPMOptions) *PHPFPM {
 	t.Helper()
 	return newServer(t, "php-fpm", func(ctx context.Context, dir string) (*PHPFPM, error) {
@@ -81,8 +81,8 @@ func (f *PHPFPM) Socket() string { return f.socket }
 func (f *PHPFPM) INI() string { return f.ini }
 
 // Errors returns the lines of PHP's error log (errors, warnings, notices, deprecations) that contain about, e.g.
-// "/plugins/ticketd/": WordPress itself is older than PHP's newest deprecations, so a test asks for those of its own
-// code alone.
+// "/plugins/ticketd/": WordPress itself is older than PHP's newest deprecations, so a test only asks for errors of its own
+// code.
 func (f *PHPFPM) Errors(about string) ([]string, error) {
 	content, err := os.ReadFile(f.errors)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -131,10 +131,10 @@ func (f *PHPFPM) pool(o PHPFPMOptions) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// dial asks whether the pool accepts connections; its configuration has been read by then.
+// dial returns nil if the pool accepts connections; PHP-FPM has read its configuration by then.
 func (f *PHPFPM) dial(ctx context.Context) error { return dialUnix(ctx, f.socket) }
 
-// phpfpmProgram finds PHP-FPM, the newest where there are several: Debian puts the version into the program's name.
+// phpfpmProgram finds the newest PHP-FPM: Debian puts the version into the program's name.
 func phpfpmProgram() (string, error) {
 	if path, err := program("php-fpm", "php-fpm"); err == nil {
 		return path, nil

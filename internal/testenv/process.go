@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stopTimeout is how long a server may take to end after it was asked to; then its whole group is killed.
+// stopTimeout is how long a server may take to end after SIGTERM; then the whole group is killed.
 const stopTimeout = 15 * time.Second
 
 // command says how a server is started: the same at each restart.
@@ -26,35 +26,35 @@ type command struct {
 	path string
 	args []string
 	env  []string // added to this process's environment
-	dir  string   // working directory; the log file lies in it
-	// socket is removed before each start: a killed server leaves it behind, and some then refuse to start.
+	dir  string   // working directory, with the log file
+	// socket is removed before each start: a killed server leaves the socket file behind, and some servers then refuse to start.
 	socket string
-	// orphan is the signal that the kernel sends when this process dies: SIGKILL, or SIGTERM to a server that has
-	// children of its own and takes them down with it.
+	// orphan is the signal that the kernel sends when this process dies: SIGKILL, or SIGTERM to a server that ends its own
+	// children.
 	orphan syscall.Signal
-	// prepare, where it is set, is called before each start; what it returns is called when the process has ended.
+	// prepare, if set, is called before each start; release is called after the process has ended.
 	prepare func() (release func(), err error)
-	// ready asks the server once, in its own protocol, whether it serves.
+	// ready asks the server once, in the server's own protocol, whether it serves.
 	ready func(ctx context.Context) error
 }
 
-// process is a server's process over all its restarts.
+// process is a server's process over all restarts.
 type process struct {
 	command
 
-	mu   sync.Mutex // guards what follows and every signal, so that none reaches a process id that was given to another
+	mu   sync.Mutex // guards the fields below and every signal, so that no signal reaches a reused process id
 	cmd  *exec.Cmd  // nil before the start
-	over bool       // the process has ended, its id may be anybody's
+	over bool       // the process has ended, the id may belong to any process
 	done chan struct{}
 }
 
-// processes are those that run, for [killAll].
+// processes are the running processes, for [killAll].
 var processes sync.Map
 
 // errEnded says that the process is not running.
 var errEnded = errors.New("the process has ended")
 
-// start starts the process and waits until it is ready.
+// start starts the process and waits until the server is ready.
 func (p *process) start(ctx context.Context) error {
 	if err := p.launch(); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
@@ -66,16 +66,16 @@ func (p *process) start(ctx context.Context) error {
 	return nil
 }
 
-// launch starts the process under a goroutine that keeps its operating system thread until the process has ended: the
-// kernel sends the parent death signal when the thread that forked ends, not when the program does.
+// launch starts the process under a goroutine that keeps its operating system thread until the process has ended: the kernel
+// sends the parent death signal when the forking thread ends, not when the program ends.
 func (p *process) launch() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd != nil {
 		if !p.over {
-			return errors.New("it runs already")
+			return errors.New("the process runs already")
 		}
-		<-p.done // what prepare made for the last run is released
+		<-p.done // resources of the last run are released
 	}
 	if err := os.Remove(p.socket); p.socket != "" && err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing its old socket: %w", err)
@@ -113,7 +113,7 @@ func (p *process) launch() error {
 	return nil
 }
 
-// build makes what can be started once.
+// build makes a command for a single start.
 func (p *process) build(log *os.File) *exec.Cmd {
 	//nolint:noctx // the process outlives the context of its start
 	cmd := exec.Command(p.path, p.args...)
@@ -123,8 +123,8 @@ func (p *process) build(log *os.File) *exec.Cmd {
 	return cmd
 }
 
-// reap waits for the end of the process and kills what is left of its group. Until Wait has returned, the dead leader
-// still holds its process id, so the group cannot be another one.
+// reap waits for the end of the process and kills the rest of its group. Until Wait has returned, the dead leader still holds
+// the process id, so no other group can have the id.
 func (p *process) reap(cmd *exec.Cmd) {
 	for {
 		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -135,7 +135,7 @@ func (p *process) reap(cmd *exec.Cmd) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	_ = cmd.Wait() // how it ended is in its log; who cares asks for readiness
+	_ = cmd.Wait() // the log says how the process ended; interested callers ask for readiness
 	p.over = true
 	processes.Delete(p)
 }
@@ -161,7 +161,7 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// signal sends sig to the process, or to its whole group.
+// signal sends sig to the process, or to the whole group.
 func (p *process) signal(sig syscall.Signal, group bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -178,10 +178,10 @@ func (p *process) signal(sig syscall.Signal, group bool) error {
 	return nil
 }
 
-// Stop asks the server to end (SIGTERM) and waits; one that has not ended after 15 s is killed, which is an error.
+// Stop asks the server to end (SIGTERM) and waits; a server that has not ended after 15 s is killed, which is an error.
 func (p *process) Stop() error {
 	if p.signal(syscall.SIGTERM, false) != nil {
-		return nil // it has ended already
+		return nil // the process has ended already
 	}
 	_ = p.signal(syscall.SIGCONT, true) // a paused process would not see the request
 	timer := time.NewTimer(stopTimeout)
@@ -195,20 +195,20 @@ func (p *process) Stop() error {
 	}
 }
 
-// Kill ends the server at once (SIGKILL to its process group) and waits until it is gone.
+// Kill ends the server at once (SIGKILL to the process group) and waits for the end.
 func (p *process) Kill() {
 	if p.signal(syscall.SIGKILL, true) == nil {
 		<-p.done
 	}
 }
 
-// Pause freezes the server (SIGSTOP): it answers nothing and keeps its connections.
+// Pause freezes the server (SIGSTOP): a frozen server does not answer and keeps its connections.
 func (p *process) Pause() error { return p.signal(syscall.SIGSTOP, true) }
 
 // Resume lets a paused server go on.
 func (p *process) Resume() error { return p.signal(syscall.SIGCONT, true) }
 
-// Restart starts the server again on the same data and the same address, after stopping it where it still runs.
+// Restart stops the server if it runs, and starts the server again on the same data and the same address.
 func (p *process) Restart(ctx context.Context) error {
 	if err := p.Stop(); err != nil {
 		return err
@@ -216,14 +216,14 @@ func (p *process) Restart(ctx context.Context) error {
 	return p.start(ctx)
 }
 
-// Done is closed when the running process has ended, in whatever way.
+// Done is closed when the running process has ended in any way.
 func (p *process) Done() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done
 }
 
-// PID is the process id of the running server, 0 where it does not run.
+// PID is the process id of the running server, 0 if the server does not run.
 func (p *process) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -236,7 +236,7 @@ func (p *process) PID() int {
 // Dir is the server's private folder.
 func (p *process) Dir() string { return p.dir }
 
-// Log returns everything that the server wrote to its standard output and error so far, over all restarts.
+// Log returns the server's standard output and error so far, over all restarts.
 func (p *process) Log() string {
 	content, err := os.ReadFile(p.logPath())
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 // asOwner, when set, makes TestOwner start servers and wait for its end.
 const asOwner = "TESTENV_AS_OWNER"
 
-// TestOwner is no test: it is the program that starts servers, to be killed by the tests below.
+// TestOwner is not a test, but the program that starts servers, to be killed by the tests below.
 func TestOwner(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(asOwner) == "" {
@@ -43,7 +43,7 @@ func TestOwner(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until killed
 }
 
-// startOwner starts TestOwner in a process of its own and returns it, its folder and all processes of its servers.
+// startOwner starts TestOwner in a new process and returns it, its folder and all processes of its servers.
 func startOwner(t *testing.T) (owner *exec.Cmd, folder string, servers []int) {
 	t.Helper()
 	binary, err := os.Executable()
@@ -101,7 +101,8 @@ func groupOf(t *testing.T, pgid int) (pids []int) {
 	return pids
 }
 
-// watch returns a function that waits until all the processes have ended; one that does not is an error, and is killed.
+// watch returns a function that waits until all the processes have ended; a process that does not end is an error, and is
+// killed.
 func watch(t *testing.T, pids []int) (awaitEnd func()) {
 	t.Helper()
 	handles := make([]int, len(pids))

@@ -11,7 +11,7 @@ import (
 // MissingError says that a program or a file which a server needs is not installed.
 type MissingError struct {
 	Name    string // the program or file
-	Package string // the Debian package that has it
+	Package string // the Debian package of the program
 }
 
 func (e *MissingError) Error() string {
@@ -34,7 +34,7 @@ func program(pkg string, names ...string) (string, error) {
 }
 
 func executable(path string) bool {
-	info, err := os.Stat(path) //nolint:gosec // the path is one of the tests' own, or what who runs them names
+	info, err := os.Stat(path) //nolint:gosec // the path is from the tests, or from the developer's environment
 	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
 }
 

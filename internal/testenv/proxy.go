@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Proxy stands between a client and a server on Unix sockets and delays or holds what the client sends. What it holds
-// is delivered later, also when the client has died meanwhile: the late write of a process that is gone.
+// Proxy stands between a client and a server on Unix sockets and delays or holds the client's data. Held data is delivered
+// later, also if the client has died meanwhile: the late write of a dead process.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -24,13 +24,13 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	gate  chan struct{}              // closed: open
-	shut  []chan struct{}            // gates that still hold something, see Divert
-	held  map[chan struct{}][]byte   // what is held back and not yet delivered; the channel is closed when it is
-	owed  map[net.Conn]chan struct{} // servers that owe an answer to what was delivered; the channel is closed when it comes
+	shut  []chan struct{}            // gates with held data, see Divert
+	held  map[chan struct{}][]byte   // held data; the channel is closed after delivery
+	owed  map[net.Conn]chan struct{} // servers that owe an answer to delivered data; the channel is closed at the answer
 	conns []net.Conn
 }
 
-// NewProxy starts a proxy before the socket of a server, for one test.
+// NewProxy starts a proxy before the socket of a server, for a test.
 func NewProxy(t testing.TB, target string, delay time.Duration) *Proxy {
 	t.Helper()
 	path, err := socketIn(Folder(t), "proxy.sock")
@@ -58,14 +58,14 @@ func (p *Proxy) Socket() string { return p.listener.Addr().String() }
 // Target is the server's socket.
 func (p *Proxy) Target() string { return p.target }
 
-// Hold keeps back what clients send from now on.
+// Hold holds the data that clients send from now on.
 func (p *Proxy) Hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gate = make(chan struct{})
 }
 
-// Divert lets pass what clients send from now on, and goes on holding what is held.
+// Divert passes the data that clients send from now on, and keeps the held data.
 func (p *Proxy) Divert() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,8 +74,8 @@ func (p *Proxy) Divert() {
 	close(p.gate)
 }
 
-// Release delivers what was held, and all that follows. It returns when what was held has been handed to the server's
-// socket.
+// Release delivers the held data, and passes all later data. Release returns after the server's socket has received the held
+// data.
 func (p *Proxy) Release() {
 	p.mu.Lock()
 	for _, gate := range append(p.shut, p.gate) {
@@ -93,8 +93,8 @@ func (p *Proxy) Release() {
 	}
 }
 
-// ReleaseAnswered is Release, and returns when the server has answered what was held, or has closed the connection: what was held
-// has had its effect then. It is for servers that answer each request before they read the next.
+// ReleaseAnswered is Release, and returns after the server has answered the held data or has closed the connection: the held
+// data has had its effect by then. The server must answer each request before reading the next.
 func (p *Proxy) ReleaseAnswered(ctx context.Context) error {
 	p.Release()
 	p.mu.Lock()
@@ -110,7 +110,7 @@ func (p *Proxy) ReleaseAnswered(ctx context.Context) error {
 	return nil
 }
 
-// owes notes that the server has an answer to give, answered that it gives one.
+// owes notes that the server owes an answer, answered that the answer came.
 func (p *Proxy) owes(server net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (a answers) Write(answer []byte) (int, error) {
 	return a.client.Write(answer)
 }
 
-// Holds tells whether something is held back that contains the text.
+// Holds reports whether held data contains the text.
 func (p *Proxy) Holds(text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,7 +151,7 @@ func (p *Proxy) Holds(text string) bool {
 	return false
 }
 
-// pass waits until what a client sent may be delivered; delivered must be called when it was.
+// pass waits until a client's data may be delivered; call delivered after the delivery.
 func (p *Proxy) pass(sent []byte) (delivered func()) {
 	done := make(chan struct{})
 	p.mu.Lock()
@@ -175,7 +175,7 @@ func (p *Proxy) accept() {
 		}
 		var dialer net.Dialer
 		server, err := dialer.DialContext(context.Background(), "unix", p.target)
-		if err != nil { // the server is down: so is what stands before it
+		if err != nil { // the server is down, so the proxy is down
 			_ = client.Close()
 			continue
 		}
@@ -191,7 +191,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// send delivers what the client sends, late.
+// send delivers the client's data after the delay.
 func (p *Proxy) send(client, server net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What was held has had its effect when ReleaseAnswered returns: it waits for the server's answer, or for the connection's end.
+// Held data has had its effect when ReleaseAnswered returns: it waits for the server's answer, or for the connection's end.
 func TestReleaseWaitsForTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(server net.Conn){

@@ -16,13 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// RedisOptions say what a private Redis is to be like. The zero value is a Redis without persistence and password.
+// RedisOptions are the options of a private Redis. The zero value is a Redis without persistence and password.
 type RedisOptions struct {
 	// Config are further lines of redis.conf, e.g. "maxmemory 10mb" or "appendonly yes".
 	Config []string
-	// Password is asked of clients (requirepass) where it is not empty.
+	// Password is required of clients (requirepass) unless empty.
 	Password string
-	// TCP makes it listen on a free port of 127.0.0.1 besides its socket.
+	// TCP makes the server also listen on a free port of 127.0.0.1.
 	TCP bool
 	// Certificates make that port a TLS port, for clients that show a certificate of the same CA.
 	Certificates *Certificates
@@ -39,7 +39,7 @@ type Redis struct {
 	password string
 }
 
-// StartRedis starts a Redis whose data and socket lie in dir.
+// StartRedis starts a Redis with data and socket in dir.
 func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error) {
 	path, err := redisServer()
 	if err != nil {
@@ -82,7 +82,7 @@ func StartRedis(ctx context.Context, dir string, o RedisOptions) (*Redis, error)
 	return r, nil
 }
 
-// NewRedis starts a Redis for one test and ends it with the test.
+// NewRedis starts a Redis for a test and ends the server with the test.
 func NewRedis(t testing.TB, o RedisOptions) *Redis {
 	t.Helper()
 	return newServer(t, "redis", func(ctx context.Context, dir string) (*Redis, error) { return StartRedis(ctx, dir, o) })
@@ -99,7 +99,7 @@ func (r *Redis) Addr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
 }
 
-// Options connect to the server over its Unix socket, as go-redis wants them.
+// Options are go-redis options for the server's Unix socket.
 func (r *Redis) Options() *redis.Options {
 	return &redis.Options{Network: "unix", Addr: r.socket, Password: r.password}
 }
@@ -118,7 +118,7 @@ func (r *Redis) Client(t testing.TB) *redis.Client {
 
 func (r *Redis) ping(ctx context.Context) error {
 	if _, err := os.Stat(r.socket); err != nil {
-		return err // dialling a socket that is not there makes the client log and retry
+		return err // dialling a missing socket makes the client log and retry
 	}
 	text, err := r.info(ctx, "persistence")
 	if err == nil && !strings.Contains(text, "\nloading:0") {
@@ -127,12 +127,12 @@ func (r *Redis) ping(ctx context.Context) error {
 	return err
 }
 
-// info asks the server for a section of its INFO.
+// info reads a section of the server's INFO.
 func (r *Redis) info(ctx context.Context, section string) (string, error) {
 	return r.ask(ctx, func(ctx context.Context, client *redis.Client) *redis.StringCmd { return client.Info(ctx, section) })
 }
 
-// ask sends one command on a connection of its own.
+// ask sends a command on a new connection.
 func (r *Redis) ask(ctx context.Context, send func(context.Context, *redis.Client) *redis.StringCmd) (string, error) {
 	if r.PID() == 0 {
 		return "", fmt.Errorf("asking redis: %w", errEnded)
@@ -148,7 +148,7 @@ func (r *Redis) ask(ctx context.Context, send func(context.Context, *redis.Clien
 	return text, nil
 }
 
-// redisServer finds the server: the one that TICKETD_TEST_REDIS names, or the one that is installed.
+// redisServer finds the server: the program in TICKETD_TEST_REDIS, or the installed program.
 func redisServer() (string, error) {
 	if path := os.Getenv("TICKETD_TEST_REDIS"); path != "" {
 		if !executable(path) {
@@ -159,12 +159,13 @@ func redisServer() (string, error) {
 	return program("redis-server", "redis-server", "valkey-server")
 }
 
-// The ports of the tests' servers: from lowestPort, below those that the kernel gives to connections, or one of these could take
-// the port before the server does. The bus of a Redis Cluster's node is on the port busAbove the node's.
+// The ports of the tests' servers begin at lowestPort, below the kernel's ports for outgoing connections, or such a
+// connection could take the port before the server. The bus of a Redis Cluster's node is on the port busAbove above the
+// node's.
 const lowestPort, busAbove = 10_000, 10_000
 
-// freePort returns a TCP port of 127.0.0.1 that nobody listens on; with bus neither on that of the bus. Another test may take it
-// before the server does; the start then fails and says so.
+// freePort returns a free TCP port of 127.0.0.1; with bus, the port of the bus is free, too. Another test may take the port
+// first; the start then fails with an error.
 func freePort(ctx context.Context, bus bool) (int, error) {
 	const tries = 100
 	var config net.ListenConfig

@@ -24,7 +24,7 @@ type Sentinels struct {
 	sentinels []*sentinel
 }
 
-// sentinel is one of them.
+// sentinel is a Redis Sentinel process.
 type sentinel struct {
 	process
 
@@ -32,18 +32,18 @@ type sentinel struct {
 	password string
 }
 
-// SentinelMaster is the name of a master that [Sentinels] watch; SentinelDownAfter is how long it may not answer before they
-// replace it.
+// SentinelMaster is the name of the master that [Sentinels] watch; SentinelDownAfter is how long the master may be silent
+// before its replacement.
 const (
 	SentinelMaster    = "tickets"
-	SentinelDownAfter = 2 * time.Second // less, and a busy machine makes them replace masters that run
+	SentinelDownAfter = 2 * time.Second // with less, sentinels on a busy machine replace running masters
 )
 
-// SentinelOptions say what the servers are to be like.
+// SentinelOptions are the options of the servers.
 type SentinelOptions struct {
 	// Redis are the options of the master and the replicas.
 	Redis RedisOptions
-	// Password is asked of the sentinels' clients where it is not empty.
+	// Password is required of the sentinels' clients unless empty.
 	Password string
 }
 
@@ -54,7 +54,7 @@ const (
 	sentinelQuorum   = 2
 )
 
-// StartSentinels starts all of them in dir.
+// StartSentinels starts a master, its replicas and the sentinels in dir.
 func StartSentinels(ctx context.Context, dir string, o SentinelOptions) (*Sentinels, error) {
 	s := &Sentinels{}
 	if err := s.start(ctx, dir, o); err != nil {
@@ -89,7 +89,7 @@ func (s *Sentinels) start(ctx context.Context, dir string, o SentinelOptions) er
 	return settled(ctx, "the sentinels", s.Whole)
 }
 
-// startSentinel starts one sentinel. It rewrites its configuration while it runs.
+// startSentinel starts a sentinel. A running sentinel rewrites its configuration.
 func startSentinel(ctx context.Context, dir string, master *Redis, o SentinelOptions) (*sentinel, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("starting a sentinel: %w", err)
@@ -133,7 +133,7 @@ func startSentinel(ctx context.Context, dir string, master *Redis, o SentinelOpt
 	return s, nil
 }
 
-// master asks the sentinel for what it knows of the master.
+// master asks the sentinel for the state of the master.
 func (s *sentinel) master(ctx context.Context) (map[string]string, error) {
 	client := redis.NewSentinelClient(&redis.Options{
 		Addr: s.addr, Password: s.password, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
@@ -142,7 +142,7 @@ func (s *sentinel) master(ctx context.Context) (map[string]string, error) {
 	return client.Master(ctx, SentinelMaster).Result()
 }
 
-// NewSentinels starts them for one test and ends them with the test.
+// NewSentinels starts sentinels for a test and ends all servers with the test.
 func NewSentinels(t testing.TB, o SentinelOptions) *Sentinels {
 	t.Helper()
 	return newServer(t, "sentinels", func(ctx context.Context, dir string) (*Sentinels, error) {
@@ -159,13 +159,13 @@ func (s *Sentinels) SentinelAddrs() []string {
 	return addrs
 }
 
-// InSync says whether both replicas are connected to the master. The sentinels may take ten seconds more to know it.
+// InSync returns nil if both replicas are connected to the master. The sentinels may notice ten seconds later.
 func (s *Sentinels) InSync(ctx context.Context) error { return s.inSync(ctx, sentinelReplicas) }
 
-// Linked says whether both replicas are connected to the master, so that it can be replaced.
+// Linked returns nil if both replicas are connected to the master, so that a replica can replace the master.
 func (s *Sentinels) Linked(ctx context.Context) error { return s.linked(ctx, sentinelReplicas) }
 
-// Whole says whether there is one master with its replicas in step, and every sentinel knows all of it.
+// Whole returns nil if the master has its replicas in step, and every sentinel knows all servers.
 func (s *Sentinels) Whole(ctx context.Context) error {
 	if err := s.inSync(ctx, sentinelReplicas); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (s *Sentinels) Whole(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends all of them.
+// Stop ends all servers.
 func (s *Sentinels) Stop() error {
 	var errs []error
 	for _, one := range s.sentinels {
@@ -193,7 +193,7 @@ func (s *Sentinels) Stop() error {
 	return errors.Join(append(errs, s.redisNodes.Stop())...)
 }
 
-// Kill ends all of them at once.
+// Kill ends all servers at once.
 func (s *Sentinels) Kill() {
 	for _, one := range s.sentinels {
 		one.Kill()
@@ -201,7 +201,7 @@ func (s *Sentinels) Kill() {
 	s.redisNodes.Kill()
 }
 
-// Log returns the logs of all of them.
+// Log returns the logs of all servers.
 func (s *Sentinels) Log() string {
 	var text strings.Builder
 	text.WriteString(s.redisNodes.Log())

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// startTimeout bounds the start of one server for a test. It is generous, as many test processes start servers at once.
+// startTimeout bounds the start of a server for a test. The bound is generous, as many test processes start servers at once.
 const startTimeout = 60 * time.Second
 
 // stopper is every server.
@@ -19,8 +19,7 @@ type stopper interface {
 	Log() string
 }
 
-// newServer starts a server in a folder of its own and ends both with the test. A test that failed shows the server's
-// log.
+// newServer starts a server in a new folder and ends and removes both with the test. A failed test shows the server's log.
 func newServer[S stopper](t testing.TB, name string, start func(ctx context.Context, dir string) (S, error)) S {
 	t.Helper()
 	dir := Folder(t)
@@ -31,7 +30,7 @@ func newServer[S stopper](t testing.TB, name string, start func(ctx context.Cont
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		server.Kill() // nobody needs its data any more
+		server.Kill() // the data is no longer needed
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", name, server.Log())
 		}
@@ -39,7 +38,7 @@ func newServer[S stopper](t testing.TB, name string, start func(ctx context.Cont
 	return server
 }
 
-// shared is one server for all tests of the process, started by the first that asks.
+// shared is a server for all tests of the process, started by the first test that needs the server.
 type shared[S stopper] struct {
 	name  string
 	begin func(ctx context.Context, dir string) (S, error)
@@ -48,7 +47,7 @@ type shared[S stopper] struct {
 	server S
 	err    error
 	up     atomic.Bool
-	serial atomic.Int64 // counts the tests that use it
+	serial atomic.Int64 // counts the tests with the server
 }
 
 var (
@@ -60,16 +59,16 @@ var (
 	}}
 )
 
-// SharedRedis returns the Redis of this test process and a key prefix that no other test has. Who calls it has [Main]
-// as TestMain, and neither kills, pauses nor empties the server.
+// SharedRedis returns the Redis of this test process and a unique key prefix. The package must have [Main] as TestMain, and
+// the test must not kill, pause or empty the server.
 func SharedRedis(t testing.TB) (server *Redis, prefix string) {
 	t.Helper()
 	server, n := sharedRedis.get(t)
 	return server, fmt.Sprintf("t%d:", n)
 }
 
-// SharedMariaDB returns the MariaDB of this test process and the name of a fresh, empty database. Who calls it has
-// [Main] as TestMain, and neither kills nor pauses the server.
+// SharedMariaDB returns the MariaDB of this test process and the name of a fresh, empty database. The package must have
+// [Main] as TestMain, and the test must not kill or pause the server.
 func SharedMariaDB(t testing.TB) (server *MariaDB, database string) {
 	t.Helper()
 	server, n := sharedMariaDB.get(t)
@@ -87,7 +86,7 @@ func (s *shared[S]) get(t testing.TB) (server S, serial int64) {
 		if dir, s.err = newFolder(s.name); s.err != nil {
 			return
 		}
-		// Not the first test's context: the server outlives it.
+		// Not the first test's context: the server outlives the test.
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
 		s.server, s.err = s.begin(ctx, dir)
@@ -99,7 +98,7 @@ func (s *shared[S]) get(t testing.TB) (server S, serial int64) {
 	return s.server, s.serial.Add(1)
 }
 
-// end kills the server where a test has started it: its data is of no use to anybody.
+// end kills the server if a test has started it: the data is no longer needed.
 func (s *shared[S]) end() {
 	if s.up.Load() {
 		s.server.Kill()

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// SmallDisk returns a folder on a file system of its own that has so many bytes, for one test. Only root may mount one;
-// where the test may not, the reason of its skip says so.
+// SmallDisk returns a folder on a new file system with so many bytes, for a test. Only root may mount a file system; other
+// users skip the test with that reason.
 func SmallDisk(t testing.TB, bytes int64) string {
 	t.Helper()
 	dir := Folder(t)

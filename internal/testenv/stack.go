@@ -12,18 +12,18 @@ import (
 	"testing"
 )
 
-// StackOptions say what a whole site is to be like.
+// StackOptions are the options of a whole site.
 type StackOptions struct {
 	// Site is further TOML for the daemon's [sites.main], e.g. `strategy = "interval"`.
 	Site string
-	// Sites are further sites in TOML, `[sites.NAME]` and its keys; DSN stands for the DSN of the stack's database.
+	// Sites are further sites in TOML, `[sites.NAME]` and the site's keys; DSN stands for the DSN of the stack's database.
 	Sites string
-	// Source and Multisite are those of [WordPressOptions].
+	// Source and Multisite are as in [WordPressOptions].
 	Source    string
 	Multisite bool
 	// Config is further PHP code for wp-config.php.
 	Config string
-	// MustUse is PHP code that WordPress loads in every request (a must-use plugin); empty for none.
+	// MustUse is PHP code that WordPress loads in every request (a must-use plugin), or empty.
 	MustUse string
 	// PHP are the options of PHP-FPM; Debug sets WP_DEBUG; TCP makes WordPress reachable by a browser.
 	PHP   PHPFPMOptions
@@ -34,7 +34,7 @@ type StackOptions struct {
 	Redis   RedisOptions
 	NoRedis bool
 	Place   string
-	// State is the folder in which the daemon has its journal and its spool; empty for one beside its socket.
+	// State is the folder of the daemon's journal and spool; empty for a folder beside the socket.
 	State string
 	// MariaDB are the options of MariaDB.
 	MariaDB MariaDBOptions
@@ -42,7 +42,7 @@ type StackOptions struct {
 
 // Stack is a whole site: Redis, MariaDB, WordPress with the plugin behind nginx and PHP-FPM, and the daemon.
 type Stack struct {
-	Redis     *Redis // nil where there is none of its own
+	Redis     *Redis // nil if the stack has no Redis of its own
 	MariaDB   *MariaDB
 	WordPress *WordPress
 	Ticketd   *Ticketd
@@ -52,7 +52,7 @@ type Stack struct {
 	place, state string
 }
 
-// StackDatabase is the database of a stack's WordPress; its tickets table is wp_support_tickets.
+// StackDatabase is the database of a stack's WordPress; the tickets table is wp_support_tickets.
 const StackDatabase = "wordpress"
 
 // StartStack starts a whole site in dir. binary is ticketd, plugin the folder of the WordPress plugin.
@@ -106,7 +106,7 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	return err
 }
 
-// Config is the daemon's configuration with further TOML for its site.
+// Config is the daemon's configuration with further TOML for the site.
 func (s *Stack) Config(site string) string {
 	redis := s.place
 	if s.Redis != nil {
@@ -127,7 +127,7 @@ func (s *Stack) sites(text string) string {
 	return strings.ReplaceAll(text, "DSN", strconv.Quote(s.MariaDB.DSN(StackDatabase)))
 }
 
-// Spool is where PHP leaves what it cannot deliver.
+// Spool is where PHP leaves changes that it cannot deliver.
 func (s *Stack) Spool() string { return filepath.Join(s.state, "spool") }
 
 func (s *Stack) mustUse(code string) error {
@@ -141,7 +141,7 @@ func (s *Stack) mustUse(code string) error {
 	return writeFile(filepath.Join(dir, "stack.php"), "<?php\n"+code+"\n")
 }
 
-// Stop ends all of it, the daemon first.
+// Stop ends all servers, the daemon first.
 func (s *Stack) Stop() error {
 	var errs []error
 	if s.Ticketd != nil {
@@ -159,7 +159,7 @@ func (s *Stack) Stop() error {
 	return errors.Join(errs...)
 }
 
-// Kill ends all of it at once.
+// Kill ends all servers at once.
 func (s *Stack) Kill() {
 	s.Ticketd.Kill()
 	s.WordPress.Kill()
@@ -178,8 +178,8 @@ func (s *Stack) Log() string {
 	return text
 }
 
-// NewStack starts a whole site with this module's daemon and plugin for one test and ends it with the test. The working
-// directory is two folders below the module's root, as that of a test in internal/X is.
+// NewStack starts a whole site with this module's daemon and plugin for a test and ends the site with the test. The working
+// directory must be two folders below the module's root, like that of a test in internal/X.
 func NewStack(t testing.TB, o StackOptions) *Stack {
 	t.Helper()
 	binary := TicketdBinary(t)

@@ -14,15 +14,15 @@ import (
 
 // TicketdOptions say how ticketd is started.
 type TicketdOptions struct {
-	// Config is the text of its TOML file.
+	// Config is the text of the TOML file.
 	Config string
 	// Env is added to the environment, as "NAME=value".
 	Env []string
-	// Under is a command that runs the daemon in its own process, such as setpriv with its options; empty for none.
+	// Under is a command that runs the daemon in its own process, such as setpriv with options, or empty.
 	Under []string
 }
 
-// Ticketd is a running daemon, as systemd would run it: readiness comes from its own READY=1.
+// Ticketd is a running daemon, started as by systemd: readiness comes from READY=1.
 type Ticketd struct {
 	process
 
@@ -30,8 +30,8 @@ type Ticketd struct {
 	notify *Notifications // of the present run
 }
 
-// StartTicketd starts the binary as `ticketd serve --config FILE`, the file, the log and the notification socket in
-// dir, and there the spool, too, where the configuration names none: never the one of a daemon that serves this machine.
+// StartTicketd starts the binary as `ticketd serve --config FILE`, with the file, the log and the notification socket in dir,
+// and the spool, too, unless the configuration names a spool: never the spool of a daemon that serves this machine.
 func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*Ticketd, error) {
 	socket, err := socketIn(dir, "notify.sock")
 	if err != nil {
@@ -68,7 +68,8 @@ func StartTicketd(ctx context.Context, dir, binary string, o TicketdOptions) (*T
 	return d, nil
 }
 
-// NewTicketd builds this module's ticketd, once per test process, starts it for one test and ends it with the test.
+// NewTicketd builds this module's ticketd, once per test process, starts the daemon for a test and ends the daemon with the
+// test.
 func NewTicketd(t testing.TB, o TicketdOptions) *Ticketd {
 	t.Helper()
 	return NewTicketdOf(t, TicketdBinary(t), o)
@@ -88,8 +89,8 @@ func NewTicketdOf(t testing.TB, binary string, o TicketdOptions) *Ticketd {
 	return d
 }
 
-// TicketdBinary returns the path of this module's ticketd, which is built once per test process: with the race
-// detector where the test has it. Who calls it has [Main] as TestMain, which removes it.
+// TicketdBinary returns the path of this module's ticketd, built once per test process: with the race detector if the test
+// has the race detector. The package must have [Main] as TestMain, which removes the binary.
 func TicketdBinary(t testing.TB) string {
 	t.Helper()
 	path, err := ticketdBinary()
@@ -111,7 +112,7 @@ var ticketdBinary = sync.OnceValues(func() (string, error) {
 // BuildTicketd compiles cmd/ticketd of this module to the file at path, with further flags of `go build`. The working directory
 // lies in the module.
 func BuildTicketd(ctx context.Context, path string, flags ...string) error {
-	// Without the version control's stamp: it costs time and fails in a tree that belongs to another user.
+	// Without the version control's stamp, which costs time and fails in a tree of a different user.
 	args := []string{"build", "-buildvcs=false", "-o", path}
 	if raceEnabled {
 		args = append(args, "-race")
@@ -123,11 +124,11 @@ func BuildTicketd(ctx context.Context, path string, flags ...string) error {
 	return nil
 }
 
-// WriteConfig replaces the configuration file; it takes effect with Reload or Restart.
+// WriteConfig replaces the configuration file for the next Reload or Restart.
 func (d *Ticketd) WriteConfig(text string) error { return writeFile(d.config, text) }
 
-// Reload asks the daemon to read its configuration again (SIGHUP) and waits until it says that it is done. Whether it
-// took the new configuration is in its log.
+// Reload asks the daemon to read the configuration again (SIGHUP) and waits for the end of the reload. The log says whether
+// the daemon accepted the new configuration.
 func (d *Ticketd) Reload(ctx context.Context) error {
 	from := len(d.notify.Lines())
 	if err := d.signal(syscall.SIGHUP, false); err != nil {
@@ -143,12 +144,12 @@ func (d *Ticketd) Reload(ctx context.Context) error {
 	return nil
 }
 
-// Notifications are what the daemon told systemd since its last start.
+// Notifications are the daemon's messages to systemd since its last start.
 func (d *Ticketd) Notifications() *Notifications { return d.notify }
 
 func (d *Ticketd) ready(context.Context) error {
 	if !slices.Contains(d.notify.Lines(), "READY=1") {
-		return fmt.Errorf("it has not sent READY=1, only %q", d.notify.Lines())
+		return fmt.Errorf("ticketd has not sent READY=1, only %q", d.notify.Lines())
 	}
 	return nil
 }

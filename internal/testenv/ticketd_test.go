@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// standIn keeps the daemon's contract with systemd and does nothing else: `serve --config FILE`, READY=1, RELOADING=1
-// and STOPPING=1. It logs its configuration when it reads it.
+// standIn keeps only the daemon's contract with systemd: `serve --config FILE`, READY=1, RELOADING=1 and STOPPING=1. It logs
+// its configuration when it reads it.
 func standIn() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM)

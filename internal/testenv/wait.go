@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// askAgain is how often a condition is looked at that nothing signals.
+// askAgain is the interval of checks for a condition without a signal.
 const askAgain = 5 * time.Millisecond
 
-// Until asks again and again until holds is content or ctx ends, and returns what holds said last.
+// Until calls holds until holds returns nil or ctx ends, and returns the last result of holds.
 func Until(ctx context.Context, holds func() error) error {
 	ticker := time.NewTicker(askAgain)
 	defer ticker.Stop()
@@ -28,7 +28,7 @@ func Until(ctx context.Context, holds func() error) error {
 	}
 }
 
-// Eventually fails the test where the condition does not come to hold within the time: for what cannot be signalled.
+// Eventually fails the test if the condition does not become true within the time: for conditions without a signal.
 func Eventually(t testing.TB, within time.Duration, what string, holds func() bool) {
 	t.Helper()
 	limit, ticker := time.After(within), time.NewTicker(askAgain)
@@ -42,7 +42,7 @@ func Eventually(t testing.TB, within time.Duration, what string, holds func() bo
 	}
 }
 
-// Buffer is a log that may be read while it is written.
+// Buffer is a log that may be read while a goroutine writes.
 type Buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -14,24 +14,24 @@ import (
 	"testing"
 )
 
-// WordPressOptions say what a private WordPress is to be like.
+// WordPressOptions are the options of a private WordPress.
 type WordPressOptions struct {
-	// MariaDB and Database are where it keeps its tables; the database exists and is empty.
+	// MariaDB and Database hold the tables; the database exists and is empty.
 	MariaDB  *MariaDB
 	Database string
 	// Plugins are folders, each copied in and activated, in this order.
 	Plugins []string
 	// Config is PHP code for wp-config.php, e.g. "define( 'TICKETD_SOCKET', '/…/ticketd.sock' );".
 	Config string
-	// PHP are the options of its PHP-FPM.
+	// PHP are the options of the PHP-FPM.
 	PHP PHPFPMOptions
-	// TCP makes it reachable by a browser on a free port of 127.0.0.1.
+	// TCP makes a browser reach the site on a free port of 127.0.0.1.
 	TCP bool
 	// Debug sets WP_DEBUG, so that PHP logs notices and deprecations too.
 	Debug bool
-	// Source is the folder of the WordPress to copy, as [WordPressSource] returns it; empty for Debian's.
+	// Source is the folder of the WordPress to copy, as [WordPressSource] returns; empty for Debian's.
 	Source string
-	// Multisite makes it a network with blogs in folders; the plugins are then active in the whole network.
+	// Multisite makes a network with blogs in folders; the plugins are then active in the whole network.
 	Multisite bool
 }
 
@@ -39,7 +39,7 @@ type WordPressOptions struct {
 type WordPress struct {
 	PHPFPM *PHPFPM
 	Nginx  *Nginx
-	// User and Password are those of its administrator.
+	// User and Password belong to the administrator.
 	User, Password string
 
 	dir, root string
@@ -54,7 +54,7 @@ var (
 	activateScript string
 )
 
-// StartWordPress copies and installs a WordPress in dir and starts its servers; MariaDB stays the caller's.
+// StartWordPress copies and installs a WordPress in dir and starts its servers; the caller keeps and stops MariaDB.
 func StartWordPress(ctx context.Context, dir string, o WordPressOptions) (*WordPress, error) {
 	base, err := filepath.Abs(dir)
 	if err != nil {
@@ -70,7 +70,7 @@ func StartWordPress(ctx context.Context, dir string, o WordPressOptions) (*WordP
 	return w, nil
 }
 
-// serve copies WordPress and starts nginx and PHP-FPM over it; the port must be known before the installation.
+// serve copies WordPress and starts nginx and PHP-FPM for the copy; the port must be known before the installation.
 func (w *WordPress) serve(ctx context.Context, o WordPressOptions) (err error) {
 	source := o.Source
 	if source == "" {
@@ -125,7 +125,7 @@ func (w *WordPress) install(ctx context.Context, o WordPressOptions) error {
 	return nil
 }
 
-// makeNetwork makes a network of the installed WordPress: its tables, then the constants that only work with them.
+// makeNetwork turns the installed WordPress into a network: first the tables, then the constants that need the tables.
 func (w *WordPress) makeNetwork(ctx context.Context, config string) error {
 	if _, err := w.php(ctx, networkScript, w.root); err != nil {
 		return fmt.Errorf("making a network of WordPress: %w", err)
@@ -159,12 +159,12 @@ func (w *WordPress) config(o WordPressOptions) string {
 		define(key+"_SALT", phpString(rand.Text()))
 	}
 	define("WP_ENVIRONMENT_TYPE", "'local'") // lets application passwords work without TLS
-	define("WP_HTTP_BLOCK_EXTERNAL", "true") // no update checks: nothing here needs a network
+	define("WP_HTTP_BLOCK_EXTERNAL", "true") // no update checks: no test needs a network
 	define("DISABLE_WP_CRON", "true")
 	define("AUTOMATIC_UPDATER_DISABLED", "true")
 	define("WP_DEBUG", strconv.FormatBool(o.Debug))
 	define("WP_DEBUG_DISPLAY", "false")
-	define("WP_DEBUG_LOG", "false") // leaves the log where php.ini put it
+	define("WP_DEBUG_LOG", "false") // keeps the log path from php.ini
 	text.WriteString(o.Config + "\n")
 	text.WriteString("require_once ABSPATH . 'wp-settings.php';\n")
 	return text.String()
@@ -176,14 +176,14 @@ func (w *WordPress) Root() string { return w.root }
 // URL is the site's address without a closing slash.
 func (w *WordPress) URL() string { return w.Nginx.URL() }
 
-// Run executes PHP code inside the loaded WordPress, from the command line, and returns what it printed. args are in
-// $argv from index 1.
+// Run executes PHP code inside the loaded WordPress, from the command line, and returns the output. args are in $argv from
+// index 1.
 func (w *WordPress) Run(ctx context.Context, code string, args ...string) (string, error) {
 	load := phpString(filepath.Join(w.root, "wp-load.php"))
 	return w.php(ctx, "<?php $_SERVER['HTTP_HOST'] = 'localhost'; require "+load+";\n"+code, args...)
 }
 
-// php executes a script and returns what it printed.
+// php executes a script and returns the output.
 func (w *WordPress) php(ctx context.Context, script string, args ...string) (string, error) {
 	path, err := program("php-cli", "php")
 	if err != nil {
@@ -234,8 +234,8 @@ func (w *WordPress) Log() string {
 	return w.Nginx.Log() + w.PHPFPM.Log() + strings.Join(reported, "\n")
 }
 
-// NewWordPress installs and starts a WordPress for one test and ends it with the test; without
-// [WordPressOptions.MariaDB] in a fresh database of the shared one.
+// NewWordPress installs and starts a WordPress for a test and ends the servers with the test; without
+// [WordPressOptions.MariaDB] in a fresh database of the shared MariaDB.
 func NewWordPress(t testing.TB, o WordPressOptions) *WordPress {
 	t.Helper()
 	if o.MariaDB == nil {

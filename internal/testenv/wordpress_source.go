@@ -43,7 +43,7 @@ func findWordPress(version string) (string, error) {
 	return path, nil
 }
 
-// moduleRoot is the folder of go.mod, the working directory's or one above it.
+// moduleRoot is the folder of go.mod: the working directory or a parent.
 func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {

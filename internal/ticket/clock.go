@@ -6,10 +6,10 @@ import (
 )
 
 // Clock proposes revisions: a hybrid logical clock, at least the wall clock in microseconds and above every revision that
-// this daemon has seen (its own, those it claimed, those it read from MySQL).
+// this daemon has seen (in its own changes, in claims, in rows of MySQL).
 //
-// Source: S. Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases", 2014;
-// the logical part is folded into the microseconds, as one ticket sees far fewer than one change per microsecond.
+// Source: S. Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases", 2014; the
+// logical part is folded into the microseconds, as a ticket has far less than one change per microsecond.
 type Clock struct {
 	now  func() time.Time
 	last atomic.Int64
@@ -18,7 +18,7 @@ type Clock struct {
 // NewClock makes a clock over now, which is [time.Now] outside tests.
 func NewClock(now func() time.Time) *Clock { return &Clock{now: now} }
 
-// Propose returns a revision above every one proposed or observed before.
+// Propose returns a revision above every revision proposed or observed before.
 func (c *Clock) Propose() Revision {
 	wall := c.now().UnixMicro()
 	for {
@@ -30,7 +30,7 @@ func (c *Clock) Propose() Revision {
 	}
 }
 
-// Observe raises the clock to at least r, so that the next proposal is above it. What no revision can be is not observed.
+// Observe raises the clock to at least r, so that the next proposal is above r. Observe ignores impossible revisions.
 func (c *Clock) Observe(r Revision) {
 	if r > MaxRevision {
 		return

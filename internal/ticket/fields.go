@@ -13,14 +13,14 @@ const (
 	kindInt
 )
 
-// Value is what one field holds: text, or NULL. NULL is a value; a field that nothing has set has none. In a reply the value of
-// an integer column is marked as such.
+// Value is the value of a field: text, or NULL. NULL is a value; an unset field has no value. In a reply the value of an
+// integer column is marked as an integer.
 type Value struct {
 	text string
 	kind valueKind
 }
 
-// Null is the value of a field that is set to nothing.
+// Null is the value NULL.
 var Null = Value{}
 
 // Text makes the value of a field that holds s, the empty string included.
@@ -35,7 +35,7 @@ func (v Value) IsNull() bool { return v.kind == kindNull }
 // IsInt says whether the value is marked as an integer column's.
 func (v Value) IsInt() bool { return v.kind == kindInt }
 
-// Text returns what the value holds; NULL reads as the empty string.
+// Text returns the text of the value; NULL returns the empty string.
 func (v Value) Text() string { return v.text }
 
 // Int returns the number of a value for which IsInt is true, and 0 for every other.
@@ -43,11 +43,11 @@ func (v Value) Int() int64 {
 	if v.kind != kindInt {
 		return 0
 	}
-	n, _ := strconv.ParseInt(v.text, 10, 64) // it is one
+	n, _ := strconv.ParseInt(v.text, 10, 64) // an integer by construction
 	return n
 }
 
-// AsInt marks the value of an integer column. What holds no whole number of 64 bits stays as it is.
+// AsInt marks the value of an integer column. A text that is no 64-bit integer stays unmarked.
 func (v Value) AsInt() Value {
 	if v.kind == kindText {
 		if _, err := strconv.ParseInt(v.text, 10, 64); err == nil {
@@ -57,19 +57,19 @@ func (v Value) AsInt() Value {
 	return v
 }
 
-// Clone returns the same value in memory of its own.
+// Clone returns the same value in separate memory.
 func (v Value) Clone() Value { return Value{text: strings.Clone(v.text), kind: v.kind} }
 
-// Field is one named value.
+// Field is a named value.
 type Field struct {
 	Name  string
 	Value Value
 }
 
-// Fields are a ticket's named values, each name at most once, in the order in which they came.
+// Fields are a ticket's named values, each name at most once, in the order of arrival.
 type Fields []Field
 
-// Get returns the value of the named field and whether it is there.
+// Get returns the value of the named field, and false for a missing field.
 func (f Fields) Get(name string) (Value, bool) {
 	for i := range f {
 		if f[i].Name == name {
@@ -79,7 +79,7 @@ func (f Fields) Get(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// With returns the fields with the named one set to v, in place where it was there already.
+// With returns the fields with the named field set to v, in place if the field exists.
 func (f Fields) With(name string, v Value) Fields {
 	for i := range f {
 		if f[i].Name == name {

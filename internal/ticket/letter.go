@@ -7,13 +7,13 @@ type Letter struct {
 	ID ID
 	// Revision is that of the refused state.
 	Revision Revision
-	// Code is the database's number for the refusal, e.g. MySQL's 1406, and Reason its words.
+	// Code is the database's error number, e.g. MySQL's 1406, and Reason the error text.
 	Code   int
 	Reason string
-	// At is when it was refused.
+	// At is the time of the refusal.
 	At time.Time
-	// Fields are those whose change the database does not have; there may be none where the ticket was deleted.
+	// Fields are the fields with changes that the database does not have; a deletion may have no fields.
 	Fields Fields
-	// Deleted says that the ticket's deletion is among what the database does not have.
+	// Deleted says that the database does not have the ticket's deletion.
 	Deleted bool
 }

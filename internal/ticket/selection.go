@@ -1,6 +1,6 @@
 package ticket
 
-// Filter asks for the tickets of which a field has one of the values, at least one; NULL is a value.
+// Filter selects tickets with any of these values in a field, at least one value; NULL is a value.
 type Filter struct {
 	Field  string
 	Values []Value
@@ -11,7 +11,7 @@ type Period struct {
 	From, Before Value
 }
 
-// Open says that both ends are.
+// Open says that both ends are open.
 func (p Period) Open() bool { return p.From.IsNull() && p.Before.IsNull() }
 
 // Selection says which tickets a list or a count is about. The zero Selection is all that are not deleted.
@@ -20,12 +20,12 @@ type Selection struct {
 	Where []Filter
 	// Created and Updated are the times of creation and of the last change.
 	Created, Updated Period
-	// Contains asks for tickets whose fields contain these texts, altogether, as the columns' collations compare; each field at
-	// most once, no text is empty.
+	// Contains selects tickets whose fields contain all these texts, compared by the columns' collations; each field at most
+	// once, no text is empty.
 	Contains Fields
-	// Deleted asks for deleted tickets too, where the table still has them.
+	// Deleted adds deleted tickets, if the table still has them.
 	Deleted bool
-	// Stale asks for what MySQL has, without the changes that are pending.
+	// Stale asks for MySQL's rows, without pending changes.
 	Stale bool
 }
 

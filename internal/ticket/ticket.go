@@ -1,6 +1,7 @@
-// Package ticket holds the domain's words: a ticket's id, its named fields, and the revision that orders its changes.
+// Package ticket holds the domain's words: a ticket's id, the named fields, and the revision that orders changes.
 //
-// It knows no wire format, no Redis and no SQL; every other package depends on it and it depends on none of them.
+// The package knows no wire format, no Redis and no SQL; every other package may depend on package ticket, which depends on
+// no other package.
 package ticket
 
 import (
@@ -9,13 +10,13 @@ import (
 	"strconv"
 )
 
-// ID names one ticket of one site: 1 to 2^63-1.
+// ID names a ticket of a site: 1 to 2^63-1.
 type ID int64
 
 // ErrID is wrapped by every refusal of a ticket id.
 var ErrID = errors.New("a ticket id is a whole number from 1 to 9223372036854775807")
 
-// ParseID reads a decimal id and refuses everything outside 1 to 2^63-1, leading signs and zeros included.
+// ParseID reads a decimal id and refuses every text outside 1 to 2^63-1, leading signs and zeros included.
 func ParseID(s string) (ID, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 1 || strconv.FormatInt(n, 10) != s {
@@ -32,23 +33,22 @@ func (id ID) Partition(n int) int { return int(int64(id) % int64(n)) } // ids ar
 
 func (id ID) String() string { return strconv.FormatInt(int64(id), 10) }
 
-// Revision orders the changes of one ticket: microseconds since 1970 as a daemon's hybrid [Clock] proposed them, raised by
-// the store where that is needed to make them grow. Zero means "none".
+// Revision orders the changes of a ticket: microseconds since 1970 as proposed by a daemon's hybrid [Clock], raised by the
+// store if necessary so that revisions grow. Zero means no revision.
 type Revision int64
 
-// MaxRevision is the largest revision that a Redis script can compare exactly: Lua's numbers are doubles. As a time it
-// lies in the year 2255.
+// MaxRevision is the largest revision that a Redis script can compare exactly: Lua's numbers are doubles. As a time,
+// MaxRevision lies in the year 2255.
 const MaxRevision Revision = 1<<53 - 1
 
-// Ceiling is the highest revision that is believed of a place outside of this program: a row, a hash, a journal. As a time it
-// lies in the year 2219, and 2^50 revisions are left above it, so that one number which something else has written cannot use
-// them up.
+// Ceiling is the highest revision accepted from outside this program: from a row, a hash, a journal. As a time, Ceiling lies
+// in the year 2219, with 2^50 revisions above, so that a single number from another program cannot use up all revisions.
 const Ceiling = MaxRevision - 1<<50
 
 // ErrRevision is wrapped by every refusal of a number as a revision.
 var ErrRevision = fmt.Errorf("a revision is a whole number from 0 to %d", int64(Ceiling))
 
-// ParseRevision reads a revision that comes from outside. Everything that comes from outside goes through it.
+// ParseRevision reads a revision from outside. Every revision from outside passes through ParseRevision.
 func ParseRevision(s string) (Revision, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 || n > int64(Ceiling) {

@@ -3,10 +3,11 @@ package version
 
 import "runtime/debug"
 
-// Version is set at link time (-ldflags "-X …"); a plain go build leaves it to the module's own information.
+// Version is set at link time (-ldflags "-X …"); a plain go build leaves Version empty, and String uses the module's own
+// information.
 var Version = ""
 
-// String returns the version, "devel" where nobody set one.
+// String returns the version, "devel" if unknown.
 func String() string {
 	if Version != "" {
 		return Version

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// maxTokens bounds an expression: none that is a value has more than a few tokens, and a file of beginnings without an end
-// would take the square of its length.
+// maxTokens bounds an expression: an expression for a value has a few tokens, and a file of beginnings without ends would
+// take time in the square of its length.
 const maxTokens = 1000
 
-// expression reads the value that begins at i and goes to one of the ends.
+// expression reads the value from i up to one of the ends.
 func (p *parser) expression(i int, ends ...string) value {
 	var part []*token
 	depth := 0
@@ -31,7 +31,7 @@ func (p *parser) expression(i int, ends ...string) value {
 	return value{why: "has no end"}
 }
 
-// evaluate says what an expression stands for, without running it.
+// evaluate returns the value of an expression without running PHP.
 func evaluate(part []*token) value {
 	for len(part) > 2 && part[0].is("(") && part[len(part)-1].is(")") && closesAt(part) == len(part)-1 {
 		part = part[1 : len(part)-1]
@@ -75,7 +75,7 @@ func closesAt(part []*token) int {
 	return len(part)
 }
 
-// single is the value of an expression of one token.
+// single is the value of a single token.
 func single(t *token) value {
 	switch {
 	case t.kind == tokenText:
@@ -94,8 +94,8 @@ func single(t *token) value {
 	}
 }
 
-// fromEnvironment returns the variable that an expression reads, with or without a default behind it: getenv('X'), env('X'),
-// getenv_docker('X', 'default'), $_ENV['X'], $_SERVER['X'], each with ?: or ?? after it.
+// fromEnvironment returns the variable that an expression reads, with or without a default: getenv('X'), env('X'),
+// getenv_docker('X', 'default'), $_ENV['X'], $_SERVER['X'], each with ?: or ?? behind.
 func fromEnvironment(part []*token) string {
 	if len(part) < 4 || part[2].kind != tokenText {
 		return ""
@@ -124,7 +124,7 @@ func isLookUp(part []*token) bool {
 
 func isEnvironment(variable string) bool { return variable == "$_ENV" || variable == "$_SERVER" }
 
-// hasDefault says that what follows is ?: or ?? and a value.
+// hasDefault reports whether rest is ?: or ?? and a value.
 func hasDefault(rest []*token) bool {
 	return len(rest) >= 2 && rest[0].is("?") && (rest[1].is(":") || rest[1].is("?"))
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// seeds are files as people write them, and pieces that are easily read wrongly.
+// seeds are files as people write them, and pieces that are easily misread.
 func seeds() [][]byte {
 	files := [][]byte{usual(plain)}
 	for _, text := range []string{

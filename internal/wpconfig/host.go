@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Host is where a database listens: on a socket, or on an address. Local stands for "localhost" without a socket: PHP then takes
-// the socket that it was built or configured with.
+// Host is where a database listens: on a socket, or on an address. Local stands for "localhost" without a socket: PHP then
+// uses the socket of its build or configuration.
 type Host struct {
 	Socket string
-	// Address is host:port, with the port 3306 where none is given.
+	// Address is host:port, with the default port 3306.
 	Address string
 	Local   bool
 }
@@ -48,7 +48,7 @@ func ParseHost(text string) (Host, error) {
 		return Host{}, fmt.Errorf("%q is no IPv6 address", host)
 	}
 	if host == "" || strings.EqualFold(host, "localhost") {
-		return Host{Local: true}, nil // PHP's driver takes the socket then, whatever port is named
+		return Host{Local: true}, nil // PHP's driver uses the socket, regardless of the port
 	}
 	if port == "" {
 		port = defaultPort

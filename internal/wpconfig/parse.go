@@ -7,38 +7,38 @@ import (
 	"strings"
 )
 
-// Config is what a wp-config.php says.
+// Config holds the settings of a wp-config.php.
 type Config struct {
 	Name, User, Password string // of the database
 	Host                 Host
 	Prefix               string // $table_prefix
 	Multisite            bool
-	// TLS: MYSQL_CLIENT_FLAGS asks for it; TLSUnverified: without looking at the server's certificate.
+	// TLS: MYSQL_CLIENT_FLAGS requires TLS; TLSUnverified: without checking the server's certificate.
 	TLS, TLSUnverified bool
-	// Redis is what an object cache is told of its Redis; empty fields are not set.
+	// Redis is the object cache's setting for Redis; empty fields are not set.
 	Redis Redis
 }
 
 // Redis are the constants that the object-cache plugins share.
 type Redis struct{ Host, Port, Path, Password, Database string }
 
-// maxSize bounds a wp-config.php, in bytes: one is some kilobytes long.
+// maxSize bounds a wp-config.php, in bytes: a real file has some kilobytes.
 const maxSize = 1 << 20
 
-// setting is one place where a value is given.
+// setting is a place that sets a value.
 type setting struct {
 	value value
 	line  int
 }
 
-// value is what stands there.
+// value is the value in a setting.
 type value struct {
 	text string
 	// env names the variable of the environment that holds the value instead.
 	env string
-	// why says why the value cannot be known; empty where it can.
+	// why says why the value is unknown; empty for a known value.
 	why string
-	// names are the constants of an expression that is nothing else.
+	// names are the constants of an expression of constants alone.
 	names []string
 }
 
@@ -52,13 +52,13 @@ var known = []string{
 type parser struct {
 	tokens   []token
 	settings map[string][]setting
-	included int // line of the first include; 0 is none
+	included int // line of the first include; 0 without includes
 	getenv   func(string) (string, bool)
 	wrong    []error
 }
 
-// Parse reads a wp-config.php. getenv looks up a variable of the environment, as PHP would where the file asks for one. The error
-// names everything that cannot be read, each with its line; no message shows a value.
+// Parse reads a wp-config.php. getenv looks up a variable of the environment for the file, as PHP would. The error names
+// every unreadable value with its line; no message shows a value.
 func Parse(src []byte, getenv func(string) (string, bool)) (*Config, error) {
 	if len(src) > maxSize {
 		return nil, fmt.Errorf("it is %d bytes long, which no wp-config.php is", len(src))
@@ -89,7 +89,7 @@ func Parse(src []byte, getenv func(string) (string, bool)) (*Config, error) {
 	return c, nil
 }
 
-// collect walks over the tokens and notes what is set.
+// collect walks over the tokens and notes all settings.
 func (p *parser) collect() {
 	for i := range p.tokens {
 		switch t := &p.tokens[i]; t.kind {
@@ -120,14 +120,14 @@ func (p *parser) variable(i int, t *token) {
 	case p.at(i+1).is("=") && !p.at(i+2).is("=") && !p.at(i+2).is(">"):
 		p.note(t.text, t.line, p.expression(i+2, ";"))
 	case p.isChange(i + 1):
-		p.note(t.text, t.line, value{why: "is changed there, and this command does not run PHP"}) // .= and its like
+		p.note(t.text, t.line, value{why: "is changed there, and this command does not run PHP"}) // .= and similar operators
 	}
 }
 
 // at returns a token; behind the last all are ends.
 func (p *parser) at(i int) *token { return &p.tokens[min(i, len(p.tokens)-1)] }
 
-// isChange says that an assignment to what a variable holds already begins at i: .= and its like, ??=.
+// isChange reports whether an assignment that changes the present value of a variable begins at i: .= and similar, ??=.
 func (p *parser) isChange(i int) bool {
 	operator := p.at(i)
 	if operator.is("?") {
@@ -155,7 +155,7 @@ func isInclude(name string) bool {
 	}
 }
 
-// isSettings says that what is included at i is WordPress itself, as at the end of every wp-config.php.
+// isSettings reports whether the include at i is WordPress itself, as at the end of every wp-config.php.
 func (p *parser) isSettings(i int) bool {
 	for j := i; j < i+8 && p.at(j).kind != tokenEnd && !p.at(j).is(";"); j++ {
 		if t := p.at(j); t.kind == tokenText && strings.HasSuffix(t.text, "wp-settings.php") {
@@ -179,7 +179,7 @@ func (p *parser) note(name string, line int, v value) {
 	}
 }
 
-// need returns the value of a setting that must be there.
+// need returns the value of a required setting.
 func (p *parser) need(name string) string {
 	v, err := p.resolve(name)
 	if err == nil && v == nil {
@@ -196,7 +196,7 @@ func (p *parser) need(name string) string {
 	return *v
 }
 
-// optional returns the value of a setting that helps where it can be known.
+// optional returns the value of an optional setting, if known.
 func (p *parser) optional(name string) string {
 	if v, err := p.resolve(name); err == nil && v != nil {
 		return *v
@@ -204,7 +204,7 @@ func (p *parser) optional(name string) string {
 	return ""
 }
 
-// holds says whether a setting is set to something true.
+// holds reports whether a setting is true.
 func (p *parser) holds(name string) bool {
 	switch strings.ToLower(p.optional(name)) {
 	case "", "0", "false", "null":
@@ -214,7 +214,7 @@ func (p *parser) holds(name string) bool {
 	}
 }
 
-// resolve returns the one value of a setting, nil where it is not set.
+// resolve returns the only value of a setting, nil for a setting that is not set.
 func (p *parser) resolve(name string) (*string, error) {
 	var first *setting
 	for i := range p.settings[name] {

@@ -3,22 +3,24 @@ package wpconfig
 import (
 	"bytes"
 	"regexp"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
-// kind is what a token is.
+// kind is the kind of a token.
 type kind int
 
 const (
 	tokenEnd      kind = iota
 	tokenName          // define, true, MYSQLI_CLIENT_SSL; without the case that PHP ignores
 	tokenVariable      // $table_prefix, with the dollar sign
-	tokenText          // a string that is its own value
-	tokenComputed      // a string that PHP puts together: with variables in it, or run by a shell
+	tokenText          // a string with a literal value
+	tokenComputed      // a string that PHP puts together: with variables inside, or run by a shell
 	tokenOther         // a number, or a byte of punctuation
 )
 
-// token is one piece of PHP.
+// token is a piece of PHP.
 type token struct {
 	kind kind
 	text string
@@ -27,7 +29,7 @@ type token struct {
 
 func (t *token) is(text string) bool { return t.kind == tokenOther && t.text == text }
 
-// scanner takes PHP apart. What is not closed ends with the file, as an editor would show it.
+// scanner takes PHP apart. An unclosed string or comment ends with the file, as in an editor.
 type scanner struct {
 	src  []byte
 	line int
@@ -36,7 +38,7 @@ type scanner struct {
 var (
 	openTag = regexp.MustCompile(`(?i)<\?php(?:[ \t\r\n]|$)|<\?=`)
 	word    = regexp.MustCompile(`^[A-Za-z_\x80-\xff\\][A-Za-z0-9_\x80-\xff\\]*`)
-	// backticks are a command for a shell, up to the end of the file where it is not closed.
+	// backticks are a shell command; an unclosed command extends to the end of the file.
 	backticks = regexp.MustCompile("(?s)^`(?:[^`\\\\]|\\\\.)*`?")
 	number    = regexp.MustCompile(`^[0-9][0-9A-Za-z_]*`)
 	heredoc   = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))` +
@@ -146,7 +148,7 @@ func (s *scanner) token() token {
 	return token{kind: tokenOther, text: s.take(n)}
 }
 
-// single reads a string in single quotes: only the quote and the backslash are escaped there.
+// single reads a string in single quotes, where only the quote and the backslash are escaped.
 func (s *scanner) single() token {
 	s.take(1)
 	var b strings.Builder
@@ -163,10 +165,10 @@ func (s *scanner) single() token {
 		}
 	}
 	s.take(len(s.src))
-	return token{kind: tokenComputed} // it is never closed
+	return token{kind: tokenComputed} // the string is never closed
 }
 
-// heredoc moves over text between two labels. Nobody writes a password that way, so its value is left open.
+// heredoc skips text between two labels. A password is never written that way, so the value stays unknown.
 func (s *scanner) heredoc() token {
 	found := heredoc.FindSubmatch(s.src)
 	label := string(bytes.Join(found[1:], nil))
@@ -178,4 +180,71 @@ func (s *scanner) heredoc() token {
 		s.take(len(s.src))
 	}
 	return token{kind: tokenComputed}
+}
+
+// simple are the escapes of a single letter in a string in double quotes.
+var simple = map[byte]byte{
+	'n': '\n', 't': '\t', 'r': '\r', 'v': '\v', 'e': 0x1b, 'f': '\f', '\\': '\\', '$': '$', '"': '"',
+}
+
+// The numeric escapes; any other escape stands for itself.
+var (
+	octal   = regexp.MustCompile(`^\\([0-7]{1,3})`)
+	hex     = regexp.MustCompile(`^\\x([0-9A-Fa-f]{1,2})`)
+	unicode = regexp.MustCompile(`^\\u\{([0-9A-Fa-f]{1,8})\}`)
+	// variable is where PHP would insert a variable.
+	variable = regexp.MustCompile(`^(?:\$[A-Za-z_\x80-\xff{]|\{\$)`)
+)
+
+// double reads a string in double quotes.
+func (s *scanner) double() token {
+	s.take(1)
+	var b strings.Builder
+	computed := false
+	for i := 0; i < len(s.src); {
+		switch c := s.src[i]; c {
+		case '"':
+			s.take(i + 1)
+			if computed {
+				return token{kind: tokenComputed}
+			}
+			return token{kind: tokenText, text: b.String()}
+		case '\\':
+			i += escape(&b, s.src[i:])
+		default:
+			computed = computed || variable.Match(s.src[i:])
+			b.WriteByte(c)
+			i++
+		}
+	}
+	s.take(len(s.src))
+	return token{kind: tokenComputed} // the string is never closed
+}
+
+// escape writes the meaning of an escape and returns the length of the escape.
+func escape(b *strings.Builder, src []byte) int {
+	if len(src) > 1 {
+		if c, ok := simple[src[1]]; ok {
+			b.WriteByte(c)
+			return len(`\n`)
+		}
+	}
+	if m := octal.FindSubmatch(src); m != nil {
+		n, _ := strconv.ParseUint(string(m[1]), 8, 16) // digits, as matched
+		b.WriteByte(byte(n))                           //nolint:gosec // PHP takes the low eight bits, too
+		return len(m[0])
+	}
+	if m := hex.FindSubmatch(src); m != nil {
+		n, _ := strconv.ParseUint(string(m[1]), 16, 8)
+		b.WriteByte(byte(n))
+		return len(m[0])
+	}
+	if m := unicode.FindSubmatch(src); m != nil {
+		if n, err := strconv.ParseUint(string(m[1]), 16, 32); err == nil && n <= utf8.MaxRune {
+			b.WriteRune(rune(n))
+			return len(m[0])
+		}
+	}
+	b.WriteByte('\\')
+	return 1
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// usual is what the installer of WordPress writes, with settings put at its place.
+// usual is the file written by WordPress' installer, with settings inserted.
 func usual(settings string) []byte {
 	return []byte("<?php\n/** The name of the database */\n" + settings + `
 if ( ! defined( 'ABSPATH' ) ) {
@@ -163,7 +163,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// PHP itself says what its strings stand for.
+// PHP itself gives the values of its strings.
 func TestStringsAreWhatPHPMakesOfThem(t *testing.T) {
 	t.Parallel()
 	for i, literal := range []string{

@@ -22,7 +22,7 @@ while ( true ) {
 			unset( $streams[ array_search( $stream, $streams, true ) ] );
 			continue;
 		}
-		// Behind the header, the array and its type comes the id, which reads as one value whatever its width is.
+		// Behind the header, the array and its type comes the id, a single value of any width.
 		$width   = array( 0xcc => 2, 0xcd => 3, 0xce => 5 )[ ord( $bytes[6] ) ] ?? 1;
 		$payload = "\x94\x01" . substr( $bytes, 6, $width ) . "\xc0\x81\xa8revision\x01";
 		stream_socket_sendto( $stream, pack( 'N', 1 << 24 | strlen( $payload ) ) . $payload );

@@ -1,5 +1,5 @@
-// Package graves is a set of the ids of deleted tickets, small enough to hold all of a site's in memory: a bitmap for each
-// [Bucket] consecutive ids of which one is in it.
+// Package graves is a set of the ids of deleted tickets. A site's set fits in memory: a bitmap for each [Bucket] consecutive ids
+// of which the set has at least one.
 package graves
 
 import (
@@ -24,7 +24,7 @@ type Set struct {
 // Number is the number of an id's bucket: its first id is Number times [Bucket].
 func Number(id ticket.ID) uint64 { return uint64(id) / Bucket } //nolint:gosec // ids are above zero
 
-// Add adds an id, and says whether it is new.
+// Add adds an id, and says whether the id is new.
 func (s *Set) Add(id ticket.ID) bool {
 	b := s.bitmap(Number(id))
 	word, bit := place(id)
@@ -36,7 +36,7 @@ func (s *Set) Add(id ticket.ID) bool {
 	return true
 }
 
-// Remove takes an id out, and says whether it was there.
+// Remove removes an id, and says whether the set had the id.
 func (s *Set) Remove(id ticket.ID) bool {
 	b := s.buckets[Number(id)]
 	word, bit := place(id)
@@ -51,7 +51,7 @@ func (s *Set) Remove(id ticket.ID) bool {
 	return true
 }
 
-// Has says whether the id is in the set.
+// Has says whether the set has the id.
 func (s *Set) Has(id ticket.ID) bool {
 	b := s.buckets[Number(id)]
 	if b == nil {
@@ -67,7 +67,7 @@ func (s *Set) Count() int { return s.count }
 // Buckets counts the bitmaps.
 func (s *Set) Buckets() int { return len(s.buckets) }
 
-// Bitmap returns the bitmap of a bucket, empty where none of its ids is in the set.
+// Bitmap returns the bitmap of a bucket, empty if the set has no id of the bucket.
 func (s *Set) Bitmap(number uint64) Bitmap {
 	if b := s.buckets[number]; b != nil {
 		return *b

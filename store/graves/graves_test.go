@@ -7,7 +7,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// The set does what a map does, at the ends of the range of ids too.
+// The set behaves like a map, also at the ends of the range of ids.
 func TestSetIsASet(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -36,7 +36,7 @@ func TestSetIsASet(t *testing.T) {
 	var copied Set
 	for number, b := range s.All() {
 		copied.Merge(number, b)
-		copied.Merge(number, s.Bitmap(number)) // once more changes nothing
+		copied.Merge(number, s.Bitmap(number)) // a second merge makes no change
 	}
 	for id := range want {
 		if !copied.Has(id) {

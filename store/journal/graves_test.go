@@ -71,3 +71,27 @@ func TestCreateOutlivesTheLog(t *testing.T) {
 		}
 	}
 }
+
+// Once a clock was ahead revisions lie close together, whatever the time between the changes: a create is known as of its own
+// revision then, so that no row of a stranger's is within an allowance. (Without that the create is merged with the row, in which
+// one customer reads another's text.) A restart does not forget it.
+func TestCreateAfterAClockWasAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{})
+	ahead := r.mutation(1, "from a clock that was ahead")
+	ahead.Proposed += ticket.Revision(time.Minute.Microseconds())
+	highest := r.apply(t, ahead).Revision
+	m := r.mutation(2, "new")
+	m.Kind = store.Create
+	made := r.apply(t, m).Revision
+	if made <= highest {
+		t.Fatalf("revision %d after %d", made, highest)
+	}
+	for range 2 {
+		claims, err := r.ClaimIDs(t.Context(), r.now, []ticket.ID{2}, 0)
+		if err != nil || len(claims) != 1 || claims[0].Created != made {
+			t.Fatalf("claims %+v (%v), created at %d", claims, err, made)
+		}
+		r.reopen(t)
+	}
+}

@@ -86,10 +86,10 @@ func TestLogFullOfRequests(t *testing.T) {
 	if !errors.As(err, &full) || full.Bound != "journal.max_bytes" || !strings.Contains(full.Reason, "remembered request ids") {
 		t.Fatalf("error %v, want journal.max_bytes and request ids", err)
 	}
-	if r.Full() != full.Error() {
-		t.Errorf("the journal says %q, the writer received %q", r.Full(), full)
+	if r.Journal().Full != full.Error() {
+		t.Errorf("the journal says %q, the writer received %q", r.Journal().Full, full)
 	}
-	if n := r.Stats().Requests; n < 10_000 {
+	if n := r.Journal().Requests; n < 10_000 {
 		t.Errorf("a log of 1 MiB is full with %d request ids", n)
 	}
 	r.reopen(t)
@@ -115,8 +115,8 @@ func TestRoomForRequestsIsEachOnesOwn(t *testing.T) {
 		t.Errorf("the second again: %v", err)
 	}
 	r.set(t, 2, "open") // it needs no room for an id
-	if !strings.Contains(r.Full(), "journal.max_requests") {
-		t.Errorf("the journal says %q while there is no room for another id", r.Full())
+	if !strings.Contains(r.Journal().Full, "journal.max_requests") {
+		t.Errorf("the journal says %q while there is no room for another id", r.Journal().Full)
 	}
 	r.now = r.now.Add(store.RequestMemory)
 	if _, err := store.Make(t.Context(), r, second); err != nil {

@@ -65,7 +65,7 @@ type Store struct {
 	unlogged bool
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Backend = (*Store)(nil)
 
 // Open opens the journal in a folder, which it makes where it does not exist, and replays it. The errors are those of [wal.Open],
 // and [ErrRecord] where another version has written the journal.
@@ -154,15 +154,11 @@ func (s *Store) Close() error {
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
 
-// Gone says why the journal takes no changes: its folder is gone and cannot be made again; nil where it is there.
-func (s *Store) Gone() error { return s.log.Gone() }
+// Stuck implements [store.Backend]: no other store stands behind a journal.
+func (s *Store) Stuck([]ticket.ID) error { return nil }
 
-// Full says why the last change found no room; empty where it found some.
-func (s *Store) Full() (reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.full
-}
+// Nudge implements [store.Backend].
+func (s *Store) Nudge() {}
 
 // noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
@@ -178,26 +174,15 @@ func (s *Store) noteRoom(err error) {
 	s.full = full
 }
 
-// Stats are a journal's numbers.
-type Stats struct {
-	// Entries counts the tickets that wait, dead letters included.
-	Entries int64
-	// Requests counts the request ids that are remembered.
-	Requests int64
-	// Bytes and Segments are the log's.
-	Bytes    int64
-	Segments int
-	// Oldest is when the oldest change that waits was made; zero where none waits.
-	Oldest time.Time
-}
-
-// Stats returns the journal's numbers.
-func (s *Store) Stats() Stats {
+// Journal implements [store.Backend].
+func (s *Store) Journal() *store.Journal {
 	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
 	log := s.log.Stats()
-	return Stats{
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &store.Journal{
 		Entries: backlog.Dirty + backlog.Dead, Requests: int64(s.index.Size().Requests),
-		Bytes: log.Bytes, Segments: len(log.Segments), Oldest: backlog.Oldest,
+		Bytes: log.Bytes, Segments: int64(len(log.Segments)), Oldest: backlog.Oldest, Full: s.full, Gone: s.log.Gone(),
 	}
 }
 

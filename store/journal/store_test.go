@@ -121,7 +121,7 @@ func TestRequestsOutliveARestart(t *testing.T) {
 		r.ack(t, 2, r.set(t, 2, fmt.Sprint("something else ", i)))
 		r.cleanUp(t)
 	}
-	if s := r.Stats(); s.Segments > 8 {
+	if s := r.Journal(); s.Segments > 8 {
 		t.Fatalf("a request id keeps %d segments", s.Segments)
 	}
 	r.reopen(t)
@@ -224,7 +224,7 @@ func TestMaxBytes(t *testing.T) {
 		}
 		revisions[id] = outcome.Revision
 	}
-	if bytes := r.Stats().Bytes; bytes > 64<<10 || bytes < 32<<10 {
+	if bytes := r.Journal().Bytes; bytes > 64<<10 || bytes < 32<<10 {
 		t.Fatalf("full at %d bytes", bytes)
 	}
 	// A full log has still room for acks: a restart does not bring back what was flushed.
@@ -241,7 +241,7 @@ func TestMaxBytes(t *testing.T) {
 		_, err := store.Make(t.Context(), r, r.mutation(1, "again"))
 		return err == nil
 	})
-	eventually(t, func() bool { return r.Stats().Segments <= 4 })
+	eventually(t, func() bool { return r.Journal().Segments <= 4 })
 }
 
 func eventually(t *testing.T, is func() bool) {
@@ -263,7 +263,7 @@ func TestOverwritesTakeNoRoom(t *testing.T) {
 		r.set(t, 1, fmt.Sprintf("value %d", i))
 		r.cleanUp(t)
 	}
-	if s := r.Stats(); s.Entries != 2 || s.Segments > 8 {
+	if s := r.Journal(); s.Entries != 2 || s.Segments > 8 {
 		t.Fatalf("stats %+v", s)
 	}
 	want := r.waiting(t)
@@ -293,7 +293,7 @@ func TestCleaningKeepsWhatWaits(t *testing.T) {
 		}
 	}
 	r.cleanUp(t)
-	if s := r.Stats(); s.Segments > 10 || s.Entries != 3 {
+	if s := r.Journal(); s.Segments > 10 || s.Entries != 3 {
 		t.Fatalf("stats %+v", s)
 	}
 	wantSame(t, r.waiting(t), want)
@@ -452,7 +452,7 @@ func TestRevisionsGrowAcrossCleaning(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.cleanUp(t)
-	if n := r.Stats().Segments; n != 1 {
+	if n := r.Journal().Segments; n != 1 {
 		t.Fatalf("%d segments", n)
 	}
 	r.now = r.now.Add(-time.Hour)

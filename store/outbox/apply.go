@@ -228,6 +228,7 @@ func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Ou
 			l.away = changedAt(m)
 		}
 		e := entry{sequence: s.last + 1, revision: max(m.Proposed, s.highest+1), mutation: *m}
+		e.mutation.Given(e.revision)
 		written, err := s.appendEntry(&e)
 		if err != nil {
 			refused = err

@@ -106,7 +106,7 @@ func TestWhatCannotBeSetAsideStays(t *testing.T) {
 	h.predate(t)
 	h.set(t, 3, "waits behind them")
 	h.next.away.Store(false)
-	arrived := func() bool { return h.Status().Entries == 2 && h.Stuck([]ticket.ID{1, 2}) != nil }
+	arrived := func() bool { return h.Journal().Entries == 2 && h.Stuck([]ticket.ID{1, 2}) != nil }
 	testenv.Eventually(t, 10*time.Second, "the other ticket's change has arrived", arrived)
 	stuck := (*store.StuckError)(nil)
 	if !errors.As(h.Stuck(nil), &stuck) || stuck.Tickets != 2 || !errors.Is(stuck.Why, store.ErrPredates) {
@@ -118,7 +118,7 @@ func TestWhatCannotBeSetAsideStays(t *testing.T) {
 	h.restart(t)
 	testenv.Eventually(t, 10*time.Second, "they are stuck again", arrived)
 	h.aside.setFull(false)
-	testenv.Eventually(t, 10*time.Second, "there is room for them", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "there is room for them", func() bool { return h.Journal().Entries == 0 })
 	for id := ticket.ID(1); id <= 2; id++ {
 		if m, _, kept := h.aside.of(id); !kept {
 			t.Errorf("of ticket %d %+v is set aside (%t)", id, m, kept)

@@ -138,9 +138,7 @@ func TestReplayedCreateIsJudgedByTheRow(t *testing.T) {
 // deleted.
 func wantJudged(t *testing.T, h *harness, want string) {
 	t.Helper()
-	if waiting := h.Status().Entries; waiting != 0 {
-		t.Fatalf("%d changes still wait", waiting)
-	}
+	testenv.Eventually(t, 10*time.Second, "nothing waits", func() bool { return h.Journal().Entries == 0 })
 	records, err := h.another(t).Get(t.Context(), []ticket.ID{1, 1001})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +183,7 @@ func TestReplayedCreateWaitsForTheRow(t *testing.T) {
 	h.next.away.Store(false)
 	h.Nudge()
 	testenv.Eventually(t, 10*time.Second, "only the create waits, and was tried again", func() bool {
-		s := h.Status()
+		s := h.Journal()
 		return s.Entries == 1 && s.Tries >= 3
 	})
 	for id, want := range map[ticket.ID]string{1: "changed elsewhere", 2: "free", 3: "open"} {
@@ -194,7 +192,7 @@ func TestReplayedCreateWaitsForTheRow(t *testing.T) {
 		}
 	}
 	h.rows.answer(nil, nil)
-	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Journal().Entries == 0 })
 	wantJudged(t, h, "joins")
 }
 
@@ -216,5 +214,5 @@ func TestReplayedCreateOfAClockThatWasAhead(t *testing.T) {
 	}
 	h.next.away.Store(false)
 	h.drained(t)
-	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "the create has arrived", func() bool { return h.Journal().Entries == 0 })
 }

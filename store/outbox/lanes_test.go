@@ -20,10 +20,10 @@ func TestOnePartIsAway(t *testing.T) {
 	h.next.away.Store(false)
 	h.Nudge()
 	deadline := time.After(10 * time.Second)
-	for h.Status().Entries > 1 {
+	for h.Journal().Entries > 1 {
 		select {
 		case <-deadline:
-			t.Fatalf("%d changes wait, want that of the part that is away", h.Status().Entries)
+			t.Fatalf("%d changes wait, want that of the part that is away", h.Journal().Entries)
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -31,7 +31,7 @@ func TestOnePartIsAway(t *testing.T) {
 		t.Errorf("ticket 2 is %q in the next store", got)
 	}
 	h.set(t, 2, "direct")
-	if got := h.Status().Entries; got != 1 {
+	if got := h.Journal().Entries; got != 1 {
 		t.Errorf("%d changes wait: one went into the journal whose part answers", got)
 	}
 	h.next.gone.Store(0)

@@ -92,7 +92,7 @@ func TestPowerFailsWhileAChangeIsStuck(t *testing.T) {
 	h.set(t, 1, "stuck")
 	h.next.away.Store(false)
 	h.Nudge()
-	testenv.Eventually(t, 10*time.Second, "the change was tried several times", func() bool { return h.Status().Tries >= 4 })
+	testenv.Eventually(t, 10*time.Second, "the change was tried several times", func() bool { return h.Journal().Tries >= 4 })
 	if err := h.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestPowerFailsWhileAChangeIsStuck(t *testing.T) {
 	h.next.away.Store(false)
 	free()
 	h.drained(t)
-	testenv.Eventually(t, 10*time.Second, "the stuck change has arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "the stuck change has arrived", func() bool { return h.Journal().Entries == 0 })
 	if got := status(t, h.another(t), 1); got != "stuck" {
 		t.Errorf("ticket 1 is %q", got)
 	}
@@ -140,9 +140,9 @@ func TestReplyIsLostWhileAChangeIsStuck(t *testing.T) {
 	h.Nudge()
 	<-g.reached
 	close(g.open)
-	testenv.Eventually(t, 10*time.Second, "the others' changes have arrived", func() bool { return h.Status().Entries == 2 })
+	testenv.Eventually(t, 10*time.Second, "the others' changes have arrived", func() bool { return h.Journal().Entries == 2 })
 	free()
-	testenv.Eventually(t, 10*time.Second, "the stuck changes have arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "the stuck changes have arrived", func() bool { return h.Journal().Entries == 0 })
 	for id, want := range map[ticket.ID]string{1: "made", 2: "newer", 3: "made"} {
 		if got := status(t, h.another(t), id); got != want {
 			t.Errorf("ticket %d is %q, want %q", id, got, want)
@@ -164,7 +164,7 @@ func TestStuckCreatesHoldUpNoOther(t *testing.T) {
 	}
 	h.next.away.Store(false)
 	h.Nudge()
-	testenv.Eventually(t, 10*time.Second, "all of them were tried", func() bool { return h.Status().Tries >= creates })
+	testenv.Eventually(t, 10*time.Second, "all of them were tried", func() bool { return h.Journal().Tries >= creates })
 	early := mutation(creates+1, "open")
 	early.Early = true
 	h.make(t, early)

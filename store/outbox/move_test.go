@@ -189,7 +189,7 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 		return status(t, h.another(t), 2) == "open"
 	})
 	testenv.Eventually(t, 10*time.Second, "only the create and what is behind it wait", func() bool {
-		return h.Status().Entries == 2
+		return h.Journal().Entries == 2
 	})
 	if got := status(t, h.another(t), 1); got != "a stranger's" {
 		t.Errorf("the other ticket is %q", got)
@@ -198,7 +198,7 @@ func TestCreateWaitsForAnotherID(t *testing.T) {
 	source.err = nil
 	h.open(t)
 	h.drained(t)
-	testenv.Eventually(t, 10*time.Second, "what was stuck has arrived as well", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "what was stuck has arrived as well", func() bool { return h.Journal().Entries == 0 })
 	if got := status(t, h.another(t), 1001); got != "changed" {
 		t.Errorf("the create's ticket is %q", got)
 	}
@@ -223,7 +223,7 @@ func TestCrashWhileACreateIsReplaced(t *testing.T) {
 	before.stranger(t, 1)
 	before.next.away.Store(false)
 	before.Nudge()
-	testenv.Eventually(t, 10*time.Second, "the create was tried twice", func() bool { return before.Status().Tries >= 2 })
+	testenv.Eventually(t, 10*time.Second, "the create was tried twice", func() bool { return before.Journal().Tries >= 2 })
 	before.close(t)
 	source.err, source.taken = nil, func() { before.next.away.Store(true) } // nothing arrives
 	before.open(t)

@@ -27,13 +27,13 @@ func TestCreateIsNotMovedWhileAChangeOfItIsMade(t *testing.T) {
 	h.next.away.Store(false)
 	h.Nudge()
 	testenv.Eventually(t, 10*time.Second, "the create waits behind the others", func() bool {
-		return status(t, h.another(t), 2) == "open" && h.Status().Entries == 1
+		return status(t, h.another(t), 2) == "open" && h.Journal().Entries == 1
 	})
 	if _, err := h.Apply(t.Context(), []store.Mutation{mutation(1, "changed")}); err != nil { // it is made
 		t.Fatal(err)
 	}
 	h.moves.set(false, nil)
-	testenv.Eventually(t, 10*time.Second, "all has arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "all has arrived", func() bool { return h.Journal().Entries == 0 })
 	ids := h.ids.last + 1000 // one is used up by each try
 	if got, other := status(t, h.another(t), ids), status(t, h.another(t), 1); got != "changed" || other != "a stranger's" {
 		t.Errorf("the create's ticket is %q, the other one %q", got, other)
@@ -66,7 +66,7 @@ func TestJournalKeepsAMoveThatIsNotKeptElsewhere(t *testing.T) {
 		}
 	}
 	fill()
-	if n := h.Status().Segments; n < 3 {
+	if n := h.Journal().Segments; n < 3 {
 		t.Errorf("%d segments, want all of them", n)
 	}
 	h.close(t)
@@ -77,7 +77,7 @@ func TestJournalKeepsAMoveThatIsNotKeptElsewhere(t *testing.T) {
 		t.Errorf("told of %+v, want the create that was acknowledged at %d", told, m.Accepted)
 	}
 	fill()
-	if n := h.Status().Segments; n > 2 {
+	if n := h.Journal().Segments; n > 2 {
 		t.Errorf("%d segments, want what the last changes take", n)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 // Next is the store that the outbox stands in front of.
 type Next interface {
-	store.Store
+	store.Backend
 	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
 	// returns one outcome for each. It ends with the first create whose id is taken: what follows is not made. An error means that
 	// none of the outcomes is known; the same call may be repeated.
@@ -107,7 +107,7 @@ type lane struct {
 	tried map[ticket.ID]bool
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Backend = (*Store)(nil)
 
 // queued is a change that waits, as the journal's record, which takes less memory than the change itself.
 type queued struct {
@@ -251,14 +251,20 @@ func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
 	s.highest = max(s.highest, e.revision)
 }
 
-// Start begins to replay.
-func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
+// Start begins to replay, and starts the next store.
+func (s *Store) Start(ctx context.Context) {
+	s.next.Start(ctx)
+	s.loop.Start(ctx, s.run)
+}
 
-// Stop ends replaying and waits for a replay that is under way, until ctx ends. What waits stays in the journal.
-func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "outbox") }
+// Stop ends replaying and waits for a replay that is under way, until ctx ends, and stops the next store. What waits stays in the
+// journal.
+func (s *Store) Stop(ctx context.Context) error {
+	return errors.Join(s.loop.Stop(ctx, "outbox"), s.next.Stop(ctx))
+}
 
 // Close closes the journal. Nothing may be applied any more.
-func (s *Store) Close() error { return s.journal.Close() }
+func (s *Store) Close() error { return errors.Join(s.next.Close(), s.journal.Close()) }
 
 // Nudge has the outbox bring now what waits, without waiting for more or for the pause after a failure to end.
 func (s *Store) Nudge() {
@@ -294,36 +300,13 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
-// Gone says why the journal takes no changes: its folder is gone and cannot be made again; nil where it is there.
-func (s *Store) Gone() error { return s.journal.Gone() }
-
-// Full says why the last change for the journal found no room; empty where it found some.
-func (s *Store) Full() (reason string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.full
-}
-
-// Status counts what waits.
-type Status struct {
-	Entries, Bytes, Segments int64
-	// Requests counts the request ids that are remembered here.
-	Requests int64
-	// Oldest is when the oldest change that waits was accepted; zero where none does.
-	Oldest time.Time
-	// Replayed is the number of changes that were brought to the next store since the journal was opened.
-	Replayed int64
-	// Tries is how many replays have ended since then, in whatever way: it grows while anything waits.
-	Tries int64
-}
-
-// Status counts what waits.
-func (s *Store) Status() Status {
+// Journal implements [store.Backend].
+func (s *Store) Journal() *store.Journal {
 	stats := s.journal.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Status{
-		Entries: int64(s.count), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)), Replayed: s.replayed,
-		Oldest: s.oldestAt(), Tries: s.tries, Requests: int64(s.recent.requests.Len()),
+	return &store.Journal{
+		Entries: int64(s.count), Requests: int64(s.recent.requests.Len()), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)),
+		Oldest: s.oldestAt(), Replayed: s.replayed, Tries: s.tries, Full: s.full, Gone: s.journal.Gone(),
 	}
 }

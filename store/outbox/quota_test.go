@@ -19,7 +19,7 @@ func TestQuotaIsNotWaitedForInTheJournal(t *testing.T) {
 	if err != nil || !errors.Is(outcomes[0].Err, store.ErrQuota) || outcomes[1].Err != nil {
 		t.Fatalf("a third ticket, and one that is dirty: %v, %+v", err, outcomes)
 	}
-	if n := h.Status().Entries; n != 0 {
+	if n := h.Journal().Entries; n != 0 {
 		t.Errorf("%d changes wait in the journal", n)
 	}
 	early := mutation(4, "early")

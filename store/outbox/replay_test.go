@@ -121,7 +121,7 @@ func TestReplayedOnceAcrossRestart(t *testing.T) {
 	other := h.another(t)
 	setIn(t, other, 1, "newer")
 	h.open(t)
-	if n := h.Status().Entries; n != 1 {
+	if n := h.Journal().Entries; n != 1 {
 		t.Fatalf("%d changes wait after the restart, want 1", n)
 	}
 	close(g.open)
@@ -140,7 +140,7 @@ func TestLaterChangeQueuesBehind(t *testing.T) {
 	g := h.gated() // what is replayed fails, so that the first change still waits
 	h.next.away.Store(false)
 	h.set(t, 1, "second")
-	if n := h.Status().Entries; n != 2 {
+	if n := h.Journal().Entries; n != 2 {
 		t.Errorf("%d changes wait, want both", n)
 	}
 	if got := status(t, h, 1); got != "second" {
@@ -273,7 +273,7 @@ func TestConditionalNeedsTheNextStore(t *testing.T) {
 	if _, err := store.Make(t.Context(), h, m); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("error %v, want unavailable", err)
 	}
-	if n := h.Status().Entries; n != 0 {
+	if n := h.Journal().Entries; n != 0 {
 		t.Errorf("%d changes wait in the journal, want none", n)
 	}
 }
@@ -371,7 +371,7 @@ func TestJournalGivesBackSpace(t *testing.T) {
 		}
 	}
 	h.drained(t)
-	if s := h.Status(); s.Entries != 0 || s.Bytes > 2<<20 {
+	if s := h.Journal(); s.Entries != 0 || s.Bytes > 2<<20 {
 		t.Errorf("%d changes wait in %d bytes, want none in less than 2 MiB of the 4 that were written", s.Entries, s.Bytes)
 	}
 	h.close(t)
@@ -406,14 +406,14 @@ func TestFullJournalEmpties(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if accepted < 100 || !strings.Contains(h.Full(), "journal.max_bytes") {
-		t.Errorf("full (%q) after %d changes of 5 kB, want after most of 1 MiB", h.Full(), accepted)
+	if accepted < 100 || !strings.Contains(h.Journal().Full, "journal.max_bytes") {
+		t.Errorf("full (%q) after %d changes of 5 kB, want after most of 1 MiB", h.Journal().Full, accepted)
 	}
 	h.next.away.Store(false)
 	h.drained(t)
 	h.next.away.Store(true)
 	h.set(t, 1, "again")
-	if h.Full() != "" {
+	if h.Journal().Full != "" {
 		t.Error("the journal says that it is full when it has taken a change")
 	}
 	h.next.away.Store(false)

@@ -29,7 +29,7 @@ func (h *harness) restart(t *testing.T) {
 	t.Helper()
 	h.close(t)
 	h.open(t)
-	for h.Status().Tries < int64(link.Partitions(h.cluster)) {
+	for h.Journal().Tries < int64(link.Partitions(h.cluster)) {
 		runtime.Gosched()
 	}
 }
@@ -66,7 +66,7 @@ func TestRepetitionWhileItsTicketWaits(t *testing.T) {
 				h.restart(t)
 			}
 			h.early(t)
-			if n := h.Status().Entries; n != 1 {
+			if n := h.Journal().Entries; n != 1 {
 				t.Fatalf("%d changes wait, want 1", n)
 			}
 			if again := h.make(t, m); again != first {

@@ -33,7 +33,7 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 		return err == nil && len(ids) == others-1
 	})
 	h.set(t, others+1, "direct")
-	if n := h.Status().Entries; n != 2 {
+	if n := h.Journal().Entries; n != 2 {
 		t.Errorf("%d changes wait in the journal, want those of the stuck ticket", n)
 	}
 	if got := status(t, h, stuck); got != "newer" {
@@ -43,7 +43,7 @@ func TestForeignKeyHoldsUpItsTicketAlone(t *testing.T) {
 		t.Errorf("stuck: %v, want ticket %d alone", h.Stuck(nil), stuck)
 	}
 	free()
-	testenv.Eventually(t, 10*time.Second, "the stuck changes have arrived", func() bool { return h.Status().Entries == 0 })
+	testenv.Eventually(t, 10*time.Second, "the stuck changes have arrived", func() bool { return h.Journal().Entries == 0 })
 	if err := h.Stuck(nil); err != nil {
 		t.Errorf("nothing waits, and yet: %v", err)
 	}
@@ -82,13 +82,13 @@ func TestRequestsQueueBehindAStuckChange(t *testing.T) {
 	h.set(t, 1, "older")
 	h.next.away.Store(false)
 	h.drained(t) // as far as it goes
-	before := h.Status().Tries
+	before := h.Journal().Tries
 	for _, id := range []string{"a", "b", "c"} {
 		m := mutation(1, id)
 		m.RequestID = id
 		h.make(t, m)
 	}
-	if s := h.Status(); s.Entries != 4 || s.Tries > before+1 { // the replay that has just ended may not be counted yet
+	if s := h.Journal(); s.Entries != 4 || s.Tries > before+1 { // the replay that has just ended may not be counted yet
 		t.Errorf("%d changes wait after %d replays, want 4 and none", s.Entries, s.Tries-before)
 	}
 }

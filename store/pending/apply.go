@@ -35,6 +35,7 @@ func (s *Store) ApplyLogged(
 		if !changes {
 			continue
 		}
+		m.Given(outcome.Revision)
 		segment, err := uint64(0), s.room(m)
 		switch {
 		case err != nil:
@@ -200,7 +201,7 @@ func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Rev
 	switch since := m.Since(false); {
 	case since != 0:
 		return min(since, e.born)
-	case m.At != 0: // as its record says, too
+	case m.At != 0: // ahead of the clock, see [store.Mutation.Given]
 		return revision
 	default:
 		return max(revision-store.LateSkew, 1)

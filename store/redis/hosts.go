@@ -94,12 +94,16 @@ func (r *recall) claimable(ctx context.Context, p int) error {
 	return r.settle(ctx, p)
 }
 
-// Leave notes that this daemon ends, so that no other daemon waits. Where Leave fails, the other daemons wait once, for some
-// seconds.
-func (r *recall) Leave(ctx context.Context) error {
-	if r.fences.host() == "" {
-		return nil
+// Stop implements [store.Backend]: Stop notes that this daemon ends, so that no other daemon waits. Where that fails, the other
+// daemons wait once, for some seconds.
+func (r *recall) Stop(ctx context.Context) error {
+	if r.fences.host() != "" {
+		_ = r.leave(ctx)
 	}
+	return nil
+}
+
+func (r *recall) leave(ctx context.Context) error {
 	var calls []guardedCall
 	for p := range r.keys.partitions {
 		if r.knownEpoch(p) != "" {

@@ -81,6 +81,8 @@ type Options struct {
 
 // Store keeps one site's tickets in Redis. A Store is safe for concurrent use. Each part of a store has one concern.
 type Store struct {
+	store.Direct
+
 	*site    // the keys, and the proof that the keys are the site's
 	*fences  // late writes are refused
 	*recall  // a fail-over loses no acknowledged change
@@ -90,7 +92,7 @@ type Store struct {
 	*deadLetters
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Backend = (*Store)(nil)
 
 // New makes the store of one site over a client that sites may share. New sends no command.
 func New(client goredis.UniversalClient, opts Options) (*Store, error) {

@@ -17,7 +17,7 @@ func KeyOf(id string) Key {
 	return Key(sum[:len(Key{})])
 }
 
-// Digest stands for the text of a mutation's digest. Zero: the digest is not known, and may be that of any request.
+// Digest stands for the text of a mutation's digest. Zero: the digest is not known and equals every digest.
 type Digest uint64
 
 // DigestOf returns the digest that stands for a mutation's.
@@ -30,7 +30,7 @@ func DigestOf(text string) Digest {
 	return Digest(max(hash.Sum64(), 1))
 }
 
-// Request is a remembered request id and what became of the request.
+// Request is a remembered request id with the request's outcome.
 type Request struct {
 	Key      Key
 	Ticket   ticket.ID

@@ -9,28 +9,28 @@ import (
 
 // Table remembers requests. The zero value is empty. It is not safe for concurrent use.
 type Table struct {
-	pages [][]slot // slot n is pages[n/pageSlots][n%pageSlots]; slot 0 is never used, so that 0 means none
-	used  int32    // slots up to this one have been used
-	free  int32    // the first free slot of those, linked by next
+	pages [][]slot // slot n is pages[n/pageSlots][n%pageSlots]; slot 0 is never used: 0 means no slot
+	used  int32    // the highest slot that was ever used
+	free  int32    // the first free slot up to used, linked by next
 	count int
 
-	heads    []int32 // by the key's first bits, the first slot of a list linked by next
-	byExpiry []int32 // a heap: the first to be forgotten is the first
-	first    int32   // the slot that was put in or moved the longest time ago
+	heads    []int32 // by the key's first bits: the first slot of a list linked by next
+	byExpiry []int32 // a heap: the first request to forget comes first
+	first    int32   // the slot whose Put or Moved is the oldest
 	last     int32
 }
 
-// slot is one request: 64 bytes.
+// slot is a request: 64 bytes.
 type slot struct {
 	key           Key
 	ticket        ticket.ID
 	revision      ticket.Revision
 	digest        Digest
 	expires       uint32 // in s since 1970
-	segment       uint32 // of a log, whose segments never come to 2^32
+	segment       uint32 // of a log; segment numbers stay below 2^32
 	place         int32  // in byExpiry, or isFree
 	next          int32
-	before, after int32 // by the order in which the requests were put in or moved
+	before, after int32 // in the order of Put and Moved
 }
 
 const (
@@ -42,10 +42,10 @@ const (
 
 func (t *Table) at(n int32) *slot { return &t.pages[n/pageSlots][n%pageSlots] }
 
-// Len counts the requests, those included whose time is over and that are not forgotten yet.
+// Len counts the requests, including expired requests that the table has not forgotten yet.
 func (t *Table) Len() int { return t.count }
 
-// Find returns a request whose time is not over.
+// Find returns a request that has not expired.
 func (t *Table) Find(now time.Time, key Key) (Request, bool) {
 	n := t.find(key)
 	if n == 0 || over(t.at(n).expires, now) {
@@ -54,8 +54,8 @@ func (t *Table) Find(now time.Time, key Key) (Request, bool) {
 	return t.request(n), true
 }
 
-// Put remembers a request, in the place of an older one of its id, and forgets those whose time is over. Its record is in that
-// segment of a log; segments only grow.
+// Put remembers a request, replacing an older request of the same id, and forgets expired requests. The request's record is in
+// the given segment of a log; segments only grow.
 func (t *Table) Put(now time.Time, r Request, segment uint64) {
 	if old := t.find(r.Key); old != 0 {
 		t.forget(old)
@@ -77,21 +77,21 @@ func (t *Table) Put(now time.Time, r Request, segment uint64) {
 	t.push(n)
 }
 
-// Expire forgets the requests whose time is over.
+// Expire forgets expired requests.
 func (t *Table) Expire(now time.Time) {
 	for len(t.byExpiry) > 0 && over(t.at(t.byExpiry[0]).expires, now) {
 		t.forget(t.byExpiry[0])
 	}
 }
 
-// ForgetFirst forgets the request that was put in the longest time ago.
+// ForgetFirst forgets the request whose Put is the oldest.
 func (t *Table) ForgetFirst() {
 	if t.first != 0 {
 		t.forget(t.first)
 	}
 }
 
-// Needed returns the first segment of the log that a request is in; false where there is no request.
+// Needed returns the first segment of the log that holds a request; false if the table is empty.
 func (t *Table) Needed() (segment uint64, some bool) {
 	if t.first == 0 {
 		return 0, false
@@ -99,7 +99,7 @@ func (t *Table) Needed() (segment uint64, some bool) {
 	return uint64(t.at(t.first).segment), true
 }
 
-// In returns up to limit requests that are in the first segment that [Table.Needed] names, if that is it.
+// In returns up to limit requests of the segment, if [Table.Needed] names that segment.
 func (t *Table) In(segment uint64, limit int) (requests []Request) {
 	for n := t.first; n != 0 && uint64(t.at(n).segment) == segment && len(requests) < limit; n = t.at(n).after {
 		requests = append(requests, t.request(n))
@@ -107,7 +107,7 @@ func (t *Table) In(segment uint64, limit int) (requests []Request) {
 	return requests
 }
 
-// Moved notes that requests are in another segment now, the newest.
+// Moved notes that the requests are now in the newest segment.
 func (t *Table) Moved(requests []Request, segment uint64) {
 	for i := range requests {
 		if n := t.find(requests[i].Key); n != 0 {
@@ -118,7 +118,7 @@ func (t *Table) Moved(requests []Request, segment uint64) {
 	}
 }
 
-// seconds is a time as a slot keeps it.
+// seconds converts a time to a slot's form.
 func seconds(at time.Time) uint32 {
 	s := at.Unix()
 	if at.Nanosecond() > 0 {
@@ -136,7 +136,7 @@ func (t *Table) request(n int32) Request {
 	}
 }
 
-// take returns a slot that is not used.
+// take returns an unused slot.
 func (t *Table) take() int32 {
 	if n := t.free; n != 0 {
 		t.free = t.at(n).next
@@ -149,7 +149,7 @@ func (t *Table) take() int32 {
 	return t.used
 }
 
-// forget gives a slot back.
+// forget frees a slot.
 func (t *Table) forget(n int32) {
 	t.unlink(n)
 	t.unheap(n)
@@ -159,7 +159,7 @@ func (t *Table) forget(n int32) {
 	t.count--
 }
 
-// head is where the list begins that a key is in. Keys are hashes.
+// head returns the beginning of the list for a key. Keys are hashes.
 func (t *Table) head(key *Key) *int32 {
 	bits := uint32(key[0]) | uint32(key[1])<<8 | uint32(key[2])<<16 | uint32(key[3])<<24
 	return &t.heads[bits%uint32(len(t.heads))] //nolint:gosec // fewer than 2^31
@@ -199,7 +199,7 @@ func (t *Table) rehash() {
 	}
 }
 
-// push puts a slot at the end of the order.
+// push appends a slot to the order.
 func (t *Table) push(n int32) {
 	t.at(n).before, t.at(n).after = t.last, 0
 	if t.last == 0 {
@@ -224,7 +224,7 @@ func (t *Table) unchain(n int32) {
 	}
 }
 
-// unheap takes a slot out of the heap.
+// unheap removes a slot from the heap.
 func (t *Table) unheap(n int32) {
 	at, end := int(t.at(n).place), len(t.byExpiry)-1
 	t.byExpiry[at] = t.byExpiry[end]
@@ -245,7 +245,7 @@ func (t *Table) swap(a, b int) {
 	t.at(t.byExpiry[a]).place, t.at(t.byExpiry[b]).place = int32(a), int32(b) //nolint:gosec // fewer than 2^31
 }
 
-// up moves what is at a place of the heap to where it belongs among those before it; down, among those behind it.
+// up moves an element of the heap towards the front until the order holds; down, towards the end.
 func (t *Table) up(at int) {
 	t.at(t.byExpiry[at]).place = int32(at) //nolint:gosec // fewer than 2^31
 	for at > 0 && t.earlier(at, (at-1)/2) {

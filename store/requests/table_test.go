@@ -10,13 +10,13 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// The table does what a plain map does that is searched for everything, over a random history.
+// Over a random history the table behaves like a plain map with full searches.
 func TestTableIsAMap(t *testing.T) {
 	t.Parallel()
 	var table Table
 	r, now := rand.New(rand.NewPCG(1, 2)), time.Unix(1_800_000_000, 0)
 	model := map[Key]Request{}
-	var order []Key // as they were put in or moved
+	var order []Key // in the order of Put and Moved
 	drop := func(key Key) {
 		for i := range order {
 			if order[i] == key {
@@ -70,7 +70,7 @@ func TestTableIsAMap(t *testing.T) {
 	}
 }
 
-// What is remembered to a part of a second is remembered to the end of that second, and no longer.
+// A request that expires within a second is remembered to the end of that second, and no longer.
 func TestExpiryIsRoundedUp(t *testing.T) {
 	t.Parallel()
 	var table Table

@@ -12,6 +12,28 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+var applyCases = cases{
+	"Apply/MergesFields":                    testMerge,
+	"Apply/RevisionsGrow":                   testRevisionsGrow,
+	"Apply/RevisionsGrowAcrossTickets":      testRevisionsGrowAcrossTickets,
+	"Apply/LargeIDs":                        testLargeIDs,
+	"Apply/NullDiffersFromUntouched":        testNull,
+	"Apply/CreateIsFull":                    testCreateIsFull,
+	"Apply/ConflictChangesNothing":          testConflict,
+	"Apply/RepeatedRequestChangesNothing":   testRepeatedRequest,
+	"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
+	"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
+	"Apply/ReusedRequestIsRefused":          testReusedRequest,
+	"Apply/SecondDeletionKeepsItsRequestID": testSecondDeletion,
+	"Apply/RefusedRequestIsNotRemembered":   testRefusedRequest,
+	"Apply/UnknownDigestRepeats":            testUnknownDigest,
+	"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
+	"Apply/BatchAnswersInOrder":             testBatch,
+	"Apply/EachFindsRoomForItself":          testRoom,
+	"Get/SinceTheOldestChange":              testSince,
+	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
+}
+
 func testMerge(t *testing.T, b *bench) {
 	b.set(t, 812, "status", "open", "subject", "Where is my order?")
 	b.set(t, 812, "status", "pending")
@@ -28,7 +50,7 @@ func testMerge(t *testing.T, b *bench) {
 func testRevisionsGrow(t *testing.T, b *bench) {
 	first := b.set(t, 1, "status", "open")
 	behind := b.mutation(store.Set, 1, fields("status", "pending"))
-	behind.Proposed = first - 5_000_000 // a daemon whose clock is five seconds slow
+	behind.Proposed = first - 5_000_000 // from a daemon whose clock is five seconds slow
 	if second := b.apply(t, behind)[0].Revision; second <= first {
 		t.Fatalf("revision %d after %d", second, first)
 	}
@@ -39,8 +61,8 @@ func testRevisionsGrow(t *testing.T, b *bench) {
 	}
 }
 
-// A ticket that expired is made again by a daemon whose clock is slow: its revision must still be above the one that the sink
-// has, or the sink would refuse it.
+// A daemon whose clock is slow makes an expired ticket again: the new revision must be above the sink's revision, or the sink
+// rejects the write.
 func testRevisionsGrowAcrossTickets(t *testing.T, b *bench) {
 	first := b.set(t, 1, "status", "open")
 	slow := b.mutation(store.Set, 1+Partitions, fields("status", "open"))
@@ -50,12 +72,12 @@ func testRevisionsGrowAcrossTickets(t *testing.T, b *bench) {
 	}
 }
 
-// Two ids that are one as floating point numbers, which is what Lua counts with.
+// As floating point numbers, with which Lua counts, the two ids are equal.
 func testLargeIDs(t *testing.T, b *bench) {
 	for _, id := range []ticket.ID{1 << 53, 1<<53 + 1} {
 		m := b.mutation(store.Create, id, fields("status", "open"))
 		m.RequestID = fmt.Sprintf("large-%d", id)
-		for range 2 { // the second is a repetition
+		for range 2 { // the second create is a repetition
 			if made := b.apply(t, m)[0]; made.Err != nil || made.ID != id {
 				t.Errorf("create of %d: %+v", id, made)
 			}
@@ -116,8 +138,8 @@ func testRepeatedRequest(t *testing.T, b *bench) {
 	wantFields(t, b.get(t, 1).Fields, "status", "closed")
 }
 
-// A repeated create answers the first one's ticket, of whichever kind either is: a client that has lost the answer to a create
-// repeats it with an id that it has taken itself.
+// A repeated create returns the ticket of the first create, for both kinds of create: a client that has lost the answer to a
+// create repeats the create with an id of the client's own choice.
 func testRepeatedCreate(t *testing.T, b *bench) {
 	for i, kinds := range [][2]store.Kind{
 		{store.Create, store.Create}, {store.Create, store.Begin}, {store.Begin, store.Begin},
@@ -136,7 +158,8 @@ func testRepeatedCreate(t *testing.T, b *bench) {
 	}
 }
 
-// Each mutation of a batch has a memory of its own; one that names none, or more than a day, has a day.
+// The store remembers each mutation of a batch for the mutation's own time; for a day if the mutation gives no time or more than
+// a day.
 func testRequestMemory(t *testing.T, b *bench) {
 	if b.Remembers == nil {
 		t.Skip("this store does not tell how long it remembers a request")
@@ -161,8 +184,7 @@ func testRequestMemory(t *testing.T, b *bench) {
 	}
 }
 
-// A deletion of a ticket that is deleted changes nothing, and its request id is its own all the same: used again for something
-// else it is refused.
+// Deleting a deleted ticket changes no data but uses up the request id: the store rejects that id for a different request.
 func testSecondDeletion(t *testing.T, b *bench) {
 	b.apply(t, b.mutation(store.Set, 1, fields("status", "open")))
 	first := b.apply(t, b.mutation(store.Delete, 1, nil))[0]
@@ -181,10 +203,10 @@ func testSecondDeletion(t *testing.T, b *bench) {
 	}
 }
 
-// A request id that was used before for something else, be it another ticket, another kind or other fields, is refused, and what
-// it asks for is not made. (A store that looks at the id alone acknowledges it, and makes nothing.)
+// The store rejects a request whose id an earlier request with another ticket, kind or fields has used, and makes no change. (A
+// store that compares only the id acknowledges the request and makes no change.)
 func testReusedRequest(t *testing.T, b *bench) {
-	const other, anywhere = 1 + Partitions, 2 // in the partition of ticket 1, and in another
+	const other, anywhere = 1 + Partitions, 2 // the first is in the partition of ticket 1, the second is not
 	for i, remember := range []time.Duration{0, 10 * time.Minute} {
 		request := func(kind store.Kind, id ticket.ID, digest, status string) store.Mutation {
 			m := b.mutation(kind, id, fields("status", status))
@@ -197,7 +219,7 @@ func testReusedRequest(t *testing.T, b *bench) {
 			request(store.Set, other, "set other", "open"), request(store.Set, 1, "set 1 closed", "closed"),
 			request(store.Delete, 1, "delete 1", "pending"), request(store.Create, other, "create", "open"),
 		}
-		if remember == 0 { // an id that was made up for one call is looked for where its ticket is
+		if remember == 0 { // the store looks for an id made up for a single call in the ticket's partition
 			wrong = append(wrong, request(store.Set, anywhere, "set another", "open"), request(store.Create, anywhere, "create", "open"))
 		}
 		for _, m := range wrong {
@@ -228,7 +250,7 @@ func testReusedRequest(t *testing.T, b *bench) {
 	}
 }
 
-// A request that was refused has changed nothing: its id may be used again, with what was wrong put right.
+// A rejected request has changed no data: the corrected request may use the same request id.
 func testRefusedRequest(t *testing.T, b *bench) {
 	have := b.set(t, 1, "status", "open")
 	m := b.mutation(store.Set, 1, fields("status", "closed"))
@@ -244,7 +266,7 @@ func testRefusedRequest(t *testing.T, b *bench) {
 	wantFields(t, b.get(t, 1).Fields, "status", "closed")
 }
 
-// What an earlier version has remembered has no digest: every request under the id repeats it.
+// Request ids that an earlier version has remembered have no digest: every request under such an id is a repetition.
 func testUnknownDigest(t *testing.T, b *bench) {
 	m := b.mutation(store.Set, 1, fields("status", "pending"))
 	m.RequestID = "r-1"
@@ -294,7 +316,8 @@ func testBatch(t *testing.T, b *bench) {
 	wantFields(t, b.get(t, 2).Fields, "status", "open")
 }
 
-// A dirty ticket says since when, as its claim does; later changes do not move that, and a clean ticket has none.
+// A dirty ticket and its claim say since when the ticket is dirty. Later changes do not move that time; a clean ticket has no
+// such time.
 func testSince(t *testing.T, b *bench) {
 	at := b.now
 	b.set(t, 1, "status", "open")
@@ -313,8 +336,8 @@ func testSince(t *testing.T, b *bench) {
 	}
 }
 
-// A call that the store has room for in part makes that part, and says which: what is refused was not made, what is not refused
-// was, and what needs no room (a repetition) is answered, wherever in the call it stands.
+// If the store has room for a part of a call, the store makes that part and names the rejected mutations. A repetition needs no
+// room and gets its answer at every position of the call.
 func testRoom(t *testing.T, b *bench) {
 	if b.Cramped == nil {
 		t.Skip("this store has no bound of its own")
@@ -335,7 +358,7 @@ func testRoom(t *testing.T, b *bench) {
 	if outcomes[2].Err != nil || outcomes[2].Revision != made.Revision {
 		t.Errorf("repetition: %+v, first: %+v", outcomes[2], made)
 	}
-	if !b.Replays && outcomes[4].Err != nil { // a journal before a store has room for changes, not for tickets
+	if !b.Replays && outcomes[4].Err != nil { // a journal in front of a store counts changes, not tickets
 		t.Errorf("a change of a ticket that is changed already: %v", outcomes[4].Err)
 	}
 	for i := range batch {

@@ -9,7 +9,22 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// forget has the store forget a ticket, as when its clean copy expires.
+var custodyCases = cases{
+	"Create/TakenIdIsRefused":          testCreateTaken,
+	"Create/LateMeetsItsOwnAlone":      testLateCreate,
+	"Create/LateIsDatedByTheClocks":    testLateCreateWhereRevisionsAreAhead,
+	"Create/LateIsJudgedByTheRow":      testLateCreateByTheRow,
+	"Create/EarlierChangesAreAnothers": testLateChange,
+	"Create/LateIsAsOldAsItsPromise":   testLateChangeBehindALateCreate,
+	"Create/ClaimSaysSo":               testClaimCreated,
+	"MustExist/MakesNone":              testMustExist,
+	"Delete/CarriesItsMarkAlone":       testDeleteIsPure,
+	"Delete/OutlivesTheCopy":           testTombstones,
+	"Delete/RepeatedIsNotAbsent":       testRepeatedDeletion,
+	"Delete/GivenUpLeavesNoTombstone":  testDropDeletion,
+}
+
+// forget makes the store forget a ticket, as if the clean copy expired.
 func (b *bench) forget(t *testing.T, id ticket.ID, revision ticket.Revision) {
 	t.Helper()
 	receipt := store.Receipt{ID: id, Revision: revision + 1, Ahead: true}
@@ -21,7 +36,7 @@ func (b *bench) forget(t *testing.T, id ticket.ID, revision ticket.Revision) {
 	}
 }
 
-// refused demands an outcome's error, and that the ticket is as it was.
+// refused requires that the mutation fails with the given error and leaves the ticket unchanged.
 func (b *bench) refused(t *testing.T, m store.Mutation, want error) store.Outcome {
 	t.Helper()
 	before := b.get(t, m.ID)
@@ -36,8 +51,8 @@ func (b *bench) refused(t *testing.T, m store.Mutation, want error) store.Outcom
 	return outcome
 }
 
-// A create never touches a ticket that is there, whoever made it, and in whichever state it is. (Out of a journal it cannot be
-// refused: it gets another id there.)
+// A create never changes an existing ticket, whoever made the ticket and whatever its state. (The store cannot reject a create
+// from a journal: the create gets another id there.)
 func testCreateTaken(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -57,7 +72,8 @@ func testCreateTaken(t *testing.T, b *bench) {
 		}
 	}
 	wantFields(t, b.get(t, 1).Fields, "subject", "precious", "message", "private words")
-	m := b.mutation(store.Create, 6, fields("status", "new")) // who was refused tries the next id, under the same request id
+	// After a rejection the client tries the next id under the same request id.
+	m := b.mutation(store.Create, 6, fields("status", "new"))
 	m.RequestID = "r"
 	if o := b.apply(t, m)[0]; o.Err != nil || o.ID != 6 {
 		t.Fatalf("with a free id: %+v", o)
@@ -68,14 +84,14 @@ func testCreateTaken(t *testing.T, b *bench) {
 	}
 }
 
-// late makes a create that was acknowledged so long ago, of an id that the sink does not know.
+// late makes a create that was acknowledged the given time ago, with an id that the sink does not know.
 func (b *bench) late(id ticket.ID, ago time.Duration) store.Mutation {
 	m := b.mutation(store.Begin, id, fields("subject", "mine", "status", "new"))
 	m.Accepted, m.RowBorn = ticket.Revision(b.now.Add(-ago).UnixMicro()), ticket.MaxRevision
 	return m
 }
 
-// A create that arrives late merges with its ticket as a client that received the id has changed it, and with no other ticket.
+// A late create merges with its own ticket, which a client that received the id has changed, and with no other ticket.
 func testLateCreate(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -94,10 +110,10 @@ func testLateCreate(t *testing.T, b *bench) {
 	b.advance(time.Minute)
 	b.refused(t, b.late(2, 0), store.ErrTaken)
 	b.refused(t, b.late(4, 0), store.ErrTaken)
-	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // deleted by a client that received the id
+	b.refused(t, b.late(4, time.Hour), store.ErrDeleted) // a client that received the id deleted the ticket
 	late := b.late(5, time.Hour)
 	b.apply(t, late)
-	b.refused(t, b.late(5, time.Minute), store.ErrTaken) // it came just now, and is an hour old
+	b.refused(t, b.late(5, time.Minute), store.ErrTaken) // the create arrived just now and is an hour old
 	b.advance(linger)
 	for _, c := range b.claim(t, 10) {
 		if want := late.Accepted - store.LateSkew; c.ID == 5 && c.Created != want {
@@ -106,9 +122,9 @@ func testLateCreate(t *testing.T, b *bench) {
 	}
 }
 
-// Whether a late create meets its own ticket is for the sink to say, by the row: where that does not answer the create is refused
-// as unsure. A ticket that a set has begun to hold may be an old row, one that a row's copy holds may be the create's own, and a
-// tombstone says nothing of its age.
+// The sink's row decides whether a late create meets its own ticket; if the sink does not answer, the store rejects the create
+// as unsure. A ticket that began with a set may be an old row, a copy of a row may be the create's own, and a tombstone has no
+// age.
 func testLateCreateByTheRow(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -116,10 +132,10 @@ func testLateCreateByTheRow(t *testing.T, b *bench) {
 	now := ticket.Revision(b.now.UnixMicro())
 	const old = ticket.Revision(77)
 	for i, c := range []struct {
-		born  ticket.Revision // of the row
-		alive error           // what the create of a ticket that is there comes to
-		gone  error           // and of one that was deleted
-		never error           // and of one that the store knows nothing of
+		born  ticket.Revision // the row's
+		alive error           // the outcome for a ticket that exists
+		gone  error           // the outcome for a deleted ticket
+		never error           // the outcome for a ticket that the store does not know
 	}{
 		{old, store.ErrTaken, store.ErrTaken, store.ErrTaken},
 		{0, store.ErrUnsure, store.ErrUnsure, nil},
@@ -144,14 +160,14 @@ func testLateCreateByTheRow(t *testing.T, b *bench) {
 			}
 		}
 	}
-	for id := range ticket.ID(5) { // no client has received the id, so that no ticket is its own
+	for id := range ticket.ID(5) { // no client has received the id, so no existing ticket is the create's own
 		m := b.late(11+id, time.Minute)
 		m.Accepted, m.RowBorn = store.Unreceived, 0
 		b.refused(t, m, store.ErrTaken)
 	}
 }
 
-// A claim says that the sink does not have the ticket's create yet, until it has.
+// A claim says that the sink does not have the ticket's create, until the sink has acknowledged the create.
 func testClaimCreated(t *testing.T, b *bench) {
 	made := b.apply(t, b.mutation(store.Create, 1, fields("status", "open")))[0].Revision
 	b.set(t, 1, "status", "pending")
@@ -172,13 +188,13 @@ func testClaimCreated(t *testing.T, b *bench) {
 	}
 }
 
-// A set that must meet a ticket makes none.
+// A set with MustExist makes no ticket.
 func testMustExist(t *testing.T, b *bench) {
 	m := b.mutation(store.Set, 1, fields("status", "closed"))
 	m.MustExist = true
 	b.refused(t, m, store.ErrAbsent)
 	if b.Replays {
-		return // whether the ticket is held is not for the journal to say
+		return // the journal cannot say whether the store holds the ticket
 	}
 	b.fill(t, store.Record{ID: 1, Revision: 5, Fields: fields("status", "open")}, 0)
 	if o := b.apply(t, m)[0]; o.Err != nil {
@@ -191,10 +207,10 @@ func testMustExist(t *testing.T, b *bench) {
 	b.refused(t, m, store.ErrDeleted)
 }
 
-// A deletion that must meet a ticket tells a repetition from a ticket that is in no place.
+// A deletion with MustExist distinguishes a repetition from a ticket that no place holds.
 func testRepeatedDeletion(t *testing.T, b *bench) {
 	if b.Replays {
-		return // whether the ticket is held is not for the journal to say
+		return // the journal cannot say whether the store holds the ticket
 	}
 	m := b.mutation(store.Delete, 1, nil)
 	m.RequestID, m.Digest = "gone", "a"
@@ -210,7 +226,7 @@ func testRepeatedDeletion(t *testing.T, b *bench) {
 	b.refused(t, m, store.ErrAbsent)
 }
 
-// A deletion carries its own mark alone: what was changed before is moot, refused or not.
+// A deletion carries its own mark alone: earlier changes no longer matter, refused or not.
 func testDeleteIsPure(t *testing.T, b *bench) {
 	b.dead(t, 1)
 	b.apply(t, b.mutation(store.Create, 2, fields("status", "open", "subject", "never arrived")))
@@ -238,7 +254,7 @@ func testDeleteIsPure(t *testing.T, b *bench) {
 	}
 }
 
-// What was deleted stays deleted when the store has forgotten the ticket.
+// A deleted ticket stays deleted after the store has forgotten the ticket.
 func testTombstones(t *testing.T, b *bench) {
 	deleted := b.apply(t, b.mutation(store.Delete, 1, nil))[0]
 	b.forget(t, 1, deleted.Revision)
@@ -260,7 +276,7 @@ func testTombstones(t *testing.T, b *bench) {
 	if got := b.backlog(t).Buried; got != 5 {
 		t.Errorf("%d tombstones, want 5", got)
 	}
-	b.fill(t, store.Record{ID: 2, Revision: 78, Fields: fields("status", "revived")}, 0) // somebody did so in SQL
+	b.fill(t, store.Record{ID: 2, Revision: 78, Fields: fields("status", "revived")}, 0) // with SQL
 	b.set(t, 2, "status", "closed")
 	if got := b.backlog(t).Buried; got != 4 {
 		t.Errorf("%d tombstones after a row was revived, want 4", got)
@@ -270,7 +286,7 @@ func testTombstones(t *testing.T, b *bench) {
 	}
 }
 
-// A deletion that the sink refuses and that is given up leaves no tombstone: the ticket is there again.
+// A deletion that the sink refused and the operator dropped leaves no tombstone: the ticket exists again.
 func testDropDeletion(t *testing.T, b *bench) {
 	b.apply(t, b.mutation(store.Delete, 1, nil))
 	claims, err := b.Store.ClaimIDs(t.Context(), b.now, []ticket.ID{1}, lease)
@@ -288,8 +304,8 @@ func testDropDeletion(t *testing.T, b *bench) {
 	}
 }
 
-// A set or a deletion that was acknowledged before the ticket was created means another ticket, whether the sink has the create
-// or not. One that was acknowledged later, or follows its create to another id, is the ticket's own.
+// A set or a deletion that was acknowledged before the create of the ticket means another ticket, whether the sink has the
+// create or not. A later set or deletion, or a change that follows its create to another id, belongs to the ticket.
 func testLateChange(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("whose a change is shows when the journal is replayed")
@@ -318,15 +334,15 @@ func testLateChange(t *testing.T, b *bench) {
 				t.Errorf("acknowledged at %d, of a ticket created at %d: %+v", at, made, o)
 			}
 		}
-		b.refused(t, late(store.Delete, id, made-1), store.ErrPredates) // the later changes do not make it older
+		b.refused(t, late(store.Delete, id, made-1), store.ErrPredates) // the later changes do not make the ticket older
 		if o := b.apply(t, late(store.Delete, id, made+1))[0]; o.Err != nil {
 			t.Errorf("its own deletion: %v", o.Err)
 		}
 	}
 }
 
-// A create that arrives late is as old as its promise, whatever was changed before it came: what was acknowledged in between is
-// its ticket's.
+// A late create is as old as its promise, whatever changed before the create arrived: changes that were acknowledged in between
+// belong to the create's ticket.
 func testLateChangeBehindALateCreate(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -346,8 +362,8 @@ func testLateChangeBehindALateCreate(t *testing.T, b *bench) {
 	}
 }
 
-// Once the clock of some host was ahead, revisions are ahead of all clocks for as long, and say nothing of ages: a stranger's
-// ticket that is a minute old has a revision far above the time of a create that arrives late.
+// After the clock of a host was ahead, revisions are ahead of all clocks for the same time and say nothing about ages: another
+// user's ticket of a minute ago has a revision far above the time of a late create.
 func testLateCreateWhereRevisionsAreAhead(t *testing.T, b *bench) {
 	if b.Replays {
 		t.Skip("what is taken shows when the journal is replayed")
@@ -370,7 +386,7 @@ func testLateCreateWhereRevisionsAreAhead(t *testing.T, b *bench) {
 	}
 	unasked := dated(b.late(4, 0))
 	unasked.RowBorn = 0
-	b.refused(t, unasked, store.ErrUnsure) // a row may be there, of any age
+	b.refused(t, unasked, store.ErrUnsure) // a row of any age may exist
 	b.apply(t, dated(b.mutation(store.Create, 5, fields("status", "open"))))
 	told := dated(b.mutation(store.Set, 5, fields("status", "closed")))
 	told.Accepted = told.At - 1

@@ -7,7 +7,15 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// dead makes a dead letter of a ticket's status and returns its revision.
+var deadCases = cases{
+	"Letters/ShowWhatIsRefused": testLetters,
+	"Letters/PageByPage":        testLetterPages,
+	"Retry/DueNow":              testRetry,
+	"Drop/ForgetsTheTicket":     testDrop,
+	"Drop/ChangedTicketStays":   testDropChanged,
+}
+
+// dead makes a ticket's status a dead letter and returns the ticket's revision.
 func (b *bench) dead(t *testing.T, id ticket.ID) ticket.Revision {
 	t.Helper()
 	b.set(t, id, "status", "bad")
@@ -60,7 +68,7 @@ func testLetters(t *testing.T, b *bench) {
 }
 
 func testLetterPages(t *testing.T, b *bench) {
-	for _, id := range []ticket.ID{30, 4, 200, 11} { // not in the order of their times, nor in that of their texts
+	for _, id := range []ticket.ID{30, 4, 200, 11} { // neither in the order of time nor in the order of text
 		b.dead(t, id)
 	}
 	var seen []ticket.ID
@@ -121,7 +129,7 @@ func testDrop(t *testing.T, b *bench) {
 	}
 }
 
-// A write revives a dead letter: what somebody meant to drop is no longer what he saw.
+// A write revives a dead letter: the operator saw the earlier content, so Drop keeps the new content.
 func testDropChanged(t *testing.T, b *bench) {
 	b.dead(t, 1)
 	b.set(t, 1, "status", "good")

@@ -1,2 +1,2 @@
-// Package storetest is the contract of [store.Store] as tests: every backend runs all of it, on its real server.
+// Package storetest is the contract of [store.Store] as tests. Every backend runs the whole contract, on its real server.
 package storetest

@@ -7,6 +7,14 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+var fillCases = cases{
+	"Fill/CompletesPartial":               testFill,
+	"Fill/StaleRowIsPassedOver":           testFillStale,
+	"Fill/DirtyIsPassedOver":              testFillDirty,
+	"Fill/RowOlderThanTheAckIsPassedOver": testFillAfterAck,
+	"Fill/DeletedRowIsDeleted":            testFillDeleted,
+}
+
 func (b *bench) fill(t *testing.T, row store.Record, base ticket.Revision) {
 	t.Helper()
 	if err := b.Store.Fill(t.Context(), []store.Record{row}, []ticket.Revision{base}); err != nil {
@@ -30,7 +38,7 @@ func testFill(t *testing.T, b *bench) {
 	}
 }
 
-// A row that was read before the flush arrives after its ack, which leaves the revision as it was.
+// The daemon read the row before the flush; the row arrives after the ack, which did not change the revision.
 func testFillAfterAck(t *testing.T, b *bench) {
 	base := b.set(t, 1, "status", "new")
 	b.ack(t, 1, base)
@@ -52,7 +60,7 @@ func testFillDeleted(t *testing.T, b *bench) {
 	}
 }
 
-// What waits may be older or newer than the row, field by field: a dirty ticket is left as it is.
+// Each pending field may be older or newer than the row's field, so Fill does not change a dirty ticket.
 func testFillDirty(t *testing.T, b *bench) {
 	base := b.set(t, 1, "status", "old")
 	for _, row := range []ticket.Revision{base - 10, base, base + 10} {

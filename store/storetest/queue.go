@@ -8,6 +8,29 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+var queueCases = cases{
+	"Claim/OnlyWhatIsDue":                   testClaimDue,
+	"Claim/FirstDueTimeStands":              testFirstDueStands,
+	"Claim/OnlyChangedFields":               testClaimChanged,
+	"Claim/FollowsWhatWasFlushed":           testClaimFollows,
+	"Claim/LeaseHidesAndReturns":            testLease,
+	"Claim/LimitTakesEarliest":              testClaimLimit,
+	"Claim/ByIDIgnoresDue":                  testClaimIDs,
+	"Ack/CleansUpToRevision":                testAck,
+	"Ack/NewerChangeStaysDirty":             testAckNewer,
+	"Ack/SinkAheadForgets":                  testAckAhead,
+	"Ack/SinkAheadKeepsNewerChanges":        testAckAheadOfSome,
+	"Ack/UnknownTicketIsNoError":            testAckUnknown,
+	"Ack/NextRevisionIsAboveTheSinks":       testRevisionAboveSink,
+	"Release/DueAgain":                      testRelease,
+	"Park/LeavesQueueStaysReadable":         testPark,
+	"Park/ChangedTicketStays":               testParkChanged,
+	"Park/LaterWriteRevives":                testParkRevive,
+	"Backlog/CountsAndOldest":               testBacklog,
+	"DirtyIDs/ListsEveryDirtyTicketOnce":    testDirtyIDs,
+	"Durability/DirtyNeverExpiresCleanDoes": testExpiry,
+}
+
 func testClaimDue(t *testing.T, b *bench) {
 	b.set(t, 1, "status", "open")
 	b.advance(linger - time.Millisecond)
@@ -40,7 +63,7 @@ func testClaimChanged(t *testing.T, b *bench) {
 	}
 }
 
-// A claim says what the store knows of the ticket besides, and that the sink must have it.
+// A claim carries the ticket's other fields that the store holds, and says that the sink must have a row.
 func testClaimFollows(t *testing.T, b *bench) {
 	b.apply(t, b.mutation(store.Create, 1, fields("status", "open", "category", "billing")))
 	b.set(t, 1+Partitions, "status", "open")
@@ -134,7 +157,7 @@ func testAckNewer(t *testing.T, b *bench) {
 	wantFields(t, b.claimOne(t).Fields, "status", "closed")
 }
 
-// The sink is ahead of what the store holds: the store went back in time. What it holds is stale and must not be read.
+// The sink is ahead of the store: the store went back in time, so its data is stale and must not be read.
 func testAckAhead(t *testing.T, b *bench) {
 	revision := b.set(t, 1, "status", "stale")
 	b.ackAhead(t, revision+1000)
@@ -146,7 +169,8 @@ func testAckAhead(t *testing.T, b *bench) {
 	}
 }
 
-// The sink is ahead of the older of two changes: that one is forgotten with all that is clean, the newer one still waits.
+// The sink is ahead of the older of two changes: the store forgets that change with all clean fields; the newer change stays
+// pending.
 func testAckAheadOfSome(t *testing.T, b *bench) {
 	first := b.set(t, 1, "status", "stale", "category", "billing")
 	b.advance(time.Second)
@@ -161,7 +185,7 @@ func testAckAheadOfSome(t *testing.T, b *bench) {
 	wantFields(t, b.claimOne(t).Fields, "priority", "high")
 }
 
-// ackAhead acks ticket 1 as a flusher does that found the sink at a higher revision.
+// ackAhead acks ticket 1 like a flusher that found the sink at a higher revision.
 func (b *bench) ackAhead(t *testing.T, revision ticket.Revision) {
 	t.Helper()
 	if err := b.Store.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision, Ahead: true}}); err != nil {

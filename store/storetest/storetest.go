@@ -8,103 +8,44 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Backend is one store under test.
+// Backend is a store under test.
 type Backend struct {
 	Store store.Store
-	// Expires tells whether a ticket may expire or be evicted. Stores without expiry leave it nil.
+	// Expires returns whether a ticket may expire or be evicted. Optional: nil for a store without expiry.
 	Expires func(t *testing.T, id ticket.ID) bool
-	// Remembers tells how much longer a request id is remembered. Stores that cannot tell leave it nil.
+	// Remembers returns how much longer the store remembers a request id. Optional: nil for a store that cannot tell.
 	Remembers func(t *testing.T, requestID string) time.Duration
-	// Cramped opens an empty store of the same kind that has room for two changed tickets of a partition.
+	// Cramped opens an empty store of the same kind that has room for two changed tickets of a partition. Optional.
 	Cramped func(t *testing.T) store.Store
-	// Replays says that changes may come out of a journal, out of which no create is the whole ticket: see [store.Mutation.Begun].
+	// Replays says that changes may come out of a journal. A create out of a journal is never the whole ticket: see
+	// [store.Mutation.Begun].
 	Replays bool
 }
 
-// Partitions is a multiple of the number of partitions of every store: tickets whose ids differ by it are in the same one. What
-// holds across tickets, but for the order in which they are claimed, holds within a partition.
+// Partitions is a multiple of the number of partitions of every store: tickets whose ids differ by Partitions are in the same
+// partition. A rule about several tickets holds within a partition; only the order of claims holds across partitions.
 const Partitions = 32
 
-// Open makes a store that is empty and shares nothing with any other test's.
+// Open makes an empty store that shares no data with another test's store.
 type Open func(t *testing.T) Backend
 
-// contract is the tests by name.
-var contract = map[string]func(*testing.T, *bench){
-	"Apply/MergesFields":                    testMerge,
-	"Apply/RevisionsGrow":                   testRevisionsGrow,
-	"Apply/RevisionsGrowAcrossTickets":      testRevisionsGrowAcrossTickets,
-	"Apply/LargeIDs":                        testLargeIDs,
-	"Apply/NullDiffersFromUntouched":        testNull,
-	"Apply/CreateIsFull":                    testCreateIsFull,
-	"Apply/ConflictChangesNothing":          testConflict,
-	"Apply/RepeatedRequestChangesNothing":   testRepeatedRequest,
-	"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
-	"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
-	"Apply/ReusedRequestIsRefused":          testReusedRequest,
-	"Apply/SecondDeletionKeepsItsRequestID": testSecondDeletion,
-	"Apply/RefusedRequestIsNotRemembered":   testRefusedRequest,
-	"Apply/UnknownDigestRepeats":            testUnknownDigest,
-	"Apply/DeletedRefusesSet":               testDeletedRefusesSet,
-	"Apply/BatchAnswersInOrder":             testBatch,
-	"Apply/EachFindsRoomForItself":          testRoom,
-	"Get/SinceTheOldestChange":              testSince,
-	"Apply/ConcurrentWritersLoseNothing":    testConcurrentWriters,
-	"Create/TakenIdIsRefused":               testCreateTaken,
-	"Create/LateMeetsItsOwnAlone":           testLateCreate,
-	"Create/LateIsDatedByTheClocks":         testLateCreateWhereRevisionsAreAhead,
-	"Create/LateIsJudgedByTheRow":           testLateCreateByTheRow,
-	"Create/EarlierChangesAreAnothers":      testLateChange,
-	"Create/LateIsAsOldAsItsPromise":        testLateChangeBehindALateCreate,
-	"Create/ClaimSaysSo":                    testClaimCreated,
-	"MustExist/MakesNone":                   testMustExist,
-	"Delete/CarriesItsMarkAlone":            testDeleteIsPure,
-	"Delete/OutlivesTheCopy":                testTombstones,
-	"Delete/RepeatedIsNotAbsent":            testRepeatedDeletion,
-	"Delete/GivenUpLeavesNoTombstone":       testDropDeletion,
-	"Fill/CompletesPartial":                 testFill,
-	"Fill/StaleRowIsPassedOver":             testFillStale,
-	"Fill/DirtyIsPassedOver":                testFillDirty,
-	"Fill/RowOlderThanTheAckIsPassedOver":   testFillAfterAck,
-	"Fill/DeletedRowIsDeleted":              testFillDeleted,
-	"Claim/OnlyWhatIsDue":                   testClaimDue,
-	"Claim/FirstDueTimeStands":              testFirstDueStands,
-	"Claim/OnlyChangedFields":               testClaimChanged,
-	"Claim/FollowsWhatWasFlushed":           testClaimFollows,
-	"Claim/LeaseHidesAndReturns":            testLease,
-	"Claim/LimitTakesEarliest":              testClaimLimit,
-	"Claim/ByIDIgnoresDue":                  testClaimIDs,
-	"Ack/CleansUpToRevision":                testAck,
-	"Ack/NewerChangeStaysDirty":             testAckNewer,
-	"Ack/SinkAheadForgets":                  testAckAhead,
-	"Ack/SinkAheadKeepsNewerChanges":        testAckAheadOfSome,
-	"Ack/UnknownTicketIsNoError":            testAckUnknown,
-	"Ack/NextRevisionIsAboveTheSinks":       testRevisionAboveSink,
-	"Release/DueAgain":                      testRelease,
-	"Park/LeavesQueueStaysReadable":         testPark,
-	"Park/ChangedTicketStays":               testParkChanged,
-	"Park/LaterWriteRevives":                testParkRevive,
-	"Letters/ShowWhatIsRefused":             testLetters,
-	"Letters/PageByPage":                    testLetterPages,
-	"Retry/DueNow":                          testRetry,
-	"Drop/ForgetsTheTicket":                 testDrop,
-	"Drop/ChangedTicketStays":               testDropChanged,
-	"Backlog/CountsAndOldest":               testBacklog,
-	"DirtyIDs/ListsEveryDirtyTicketOnce":    testDirtyIDs,
-	"Durability/DirtyNeverExpiresCleanDoes": testExpiry,
-}
+// cases are tests of the contract by name. Each file has a list of its own.
+type cases map[string]func(*testing.T, *bench)
 
-// Run runs the contract. Every test opens a store of its own and they run in parallel.
+// Run runs the contract. Every test opens its own store; the tests run in parallel.
 func Run(t *testing.T, open Open) {
 	t.Helper()
-	for name, test := range contract {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newBench(t, open(t)))
-		})
+	for _, part := range []cases{applyCases, custodyCases, fillCases, queueCases, deadCases} {
+		for name, test := range part {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t, newBench(t, open(t)))
+			})
+		}
 	}
 }
 
-// bench is a store with a clock that the test moves and helpers that fail the test.
+// bench is a store, a clock that the test moves, and helpers that fail the test.
 type bench struct {
 	Backend
 	now   time.Time
@@ -118,7 +59,7 @@ const (
 
 func newBench(t *testing.T, b Backend) *bench {
 	t.Helper()
-	// Above all that the store has seen when it was opened, and in ms, as due times are kept.
+	// Later than every revision that the store held when the test opened the store, and in whole ms, as due times are kept.
 	w := &bench{Backend: b, now: time.Now().Truncate(time.Millisecond).Add(time.Millisecond)}
 	w.clock = ticket.NewClock(func() time.Time { return w.now })
 	return w

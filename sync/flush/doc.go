@@ -1,4 +1,4 @@
-// Package flush is the mover: it claims dirty tickets of a store, brings them to the sink, and acks what arrived.
+// Package flush is the mover: it claims dirty tickets of a store, writes them to the sink, and acks the confirmed revisions.
 //
 // # States of the sink, as the flusher sees it
 //
@@ -7,18 +7,20 @@
 //	up ──ErrSinkPaused──> paused ──definition read again, a write that works──> up;
 //	up ──ErrSinkForeign──> paused ──an operator's word, a write that works──> up
 //
-// A round that had nothing to bring proves nothing. What a look at the table finds ([Flusher.Looked]) counts, but for one thing:
-// a sink that has refused a write is up again only when it takes one, or nothing is left that it refused.
+// A round without tickets proves no state. The result of a look at the table ([Flusher.Looked]) counts, with an exception: after
+// the sink has rejected a write, only another write, or the end of all rejected changes, proves that the sink is up.
 //
-// While the sink is down or paused, claims are released at once and charged to no ticket, and the flusher tries again with
-// growing, jittered pauses. Its backlog waits in the store; nothing waits in the flusher's memory beyond one batch.
+// While the sink is down or paused, the flusher releases claims at once, blames no ticket, and retries with growing, jittered
+// pauses. The backlog stays in the store; the flusher's memory holds at most the batches under way.
 //
 // # What happens on failure
 //
-// A crash between write and ack leaves the claim to its lease: another round flushes it again and the sink's revision guard
-// makes that a no-op. A failed ack does the same. Nothing is acked that the sink has not confirmed.
+// After a crash between write and ack, the claim ends with its lease: another round flushes the claim again and the sink's
+// revision guard makes that write a no-op. The same holds after a failed ack. The flusher acks only revisions that the sink has
+// confirmed.
 //
-// A ticket whose row somebody else holds locked in the sink is left for later: the others of its batch are acked, it is due
-// again after a pause that grows, and from then on it is written after the others and apart from them, so that nobody waits for
-// its lock. The sink counts as up, unless nothing at all could be written.
+// If another client holds a ticket's row locked in the sink, the flusher leaves the ticket for later and acks the other tickets
+// of the batch. The ticket is due again after a growing pause; from then on the flusher writes the ticket after and apart from
+// the others, so that no other ticket waits for that lock. The sink counts as up, unless the flusher could write no ticket at
+// all.
 package flush

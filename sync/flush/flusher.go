@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,29 +22,29 @@ type Options struct {
 	Batch int
 	// Lease hides claimed tickets from other flushers; longer than the slowest round.
 	Lease time.Duration
-	// Gap is the least time between the starts of two rounds, unless the first was full: it keeps a stream of single due
+	// Gap is the least time between the starts of two rounds, unless the first round was full. Gap keeps a stream of single due
 	// tickets from becoming a stream of single-row statements.
 	Gap time.Duration
-	// Poll is how often the queue is asked when nothing is known to be due: claims of a crashed daemon come back that way.
+	// Poll is how often the flusher asks the queue when no ticket is known to be due: so the claims of a crashed daemon come back.
 	Poll time.Duration
-	// MaxPause bounds the pauses between tries while the sink is away.
+	// MaxPause bounds the pauses between tries while the sink is unreachable.
 	MaxPause time.Duration
-	// Patience is how long [Flusher.Flush] goes on while the sink takes nothing of what it brings. A batch that the sink neither
-	// takes nor refuses is cut off after five times as long. Zero: as long as its caller waits.
+	// Patience is how long [Flusher.Flush] continues while the sink takes no ticket. The flusher cuts off a batch without an answer
+	// after five times as long. Zero: as long as the caller waits.
 	Patience time.Duration
 	// Refresh reads the sink's table definition again when the sink is paused. Optional.
 	Refresh func(context.Context) error
 	Log     zerolog.Logger
 }
 
-// Queue is a [store.Queue] that can give a change up.
+// Queue is a [store.Queue] that can drop a change.
 type Queue interface {
 	store.Queue
 	// Drop is that of [store.DeadLetters].
 	Drop(ctx context.Context, ids []ticket.ID) (int, error)
 }
 
-// Flusher moves what is due from a queue to a sink. Start and Stop are idempotent.
+// Flusher moves due tickets from a queue to a sink. Start and Stop are idempotent.
 type Flusher struct {
 	queue Queue
 	sink  Sink
@@ -51,7 +52,7 @@ type Flusher struct {
 	stats Stats
 
 	locked  locked
-	repeats zerolog.Logger // limited, for what may concern each ticket or each round
+	repeats zerolog.Logger // limited, for messages that may repeat for each ticket or each round
 
 	planned planned
 	nudge   chan struct{}
@@ -61,13 +62,13 @@ type Flusher struct {
 	hurryOnce sync.Once
 }
 
-// In each repeatPeriod the log tells of so many tickets that were parked, at most: a table that refuses all would fill it.
+// In each repeatPeriod the log names at most maxRepeats parked tickets: a table that rejects all tickets would fill the log.
 const (
 	maxRepeats   = 20
 	repeatPeriod = 10 * time.Second
 )
 
-// New makes a flusher; it does nothing before Start, but Flush works.
+// New makes a flusher. Flush works before Start; the loop does not run.
 func New(queue Queue, sink Sink, opts Options) *Flusher {
 	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
 	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
@@ -75,7 +76,7 @@ func New(queue Queue, sink Sink, opts Options) *Flusher {
 	return f
 }
 
-// Start begins the loop. It ends with Stop, or with ctx.
+// Start begins the loop, which ends with Stop or with ctx.
 func (f *Flusher) Start(ctx context.Context) { f.loop.Start(ctx, f.run) }
 
 // Stop ends the loop and waits for the round that is under way, until ctx ends.
@@ -91,19 +92,19 @@ func (f *Flusher) Wake(due time.Time) {
 	}
 }
 
-// run runs rounds: when something is due, when the poll comes round, and again at once after a full one.
+// run runs rounds: when a ticket is due, when the poll is due, and at once after a full round.
 func (f *Flusher) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var last time.Time      // start of the last round
-	var pause time.Duration // above zero while the sink is away
+	var pause time.Duration // above zero while the sink is unreachable
 	for {
 		f.stats.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.nudge:
-			if pause == 0 { // Writes go on while the sink is away; none of them brings it back sooner.
+			if pause == 0 { // while the sink is unreachable, new changes do not shorten the pause
 				timer.Reset(max(time.Until(f.planned.at()), time.Until(last.Add(f.opts.Gap))))
 			}
 			continue
@@ -130,6 +131,26 @@ func (f *Flusher) run(ctx context.Context) {
 	}
 }
 
+// round claims due tickets, once, and moves them. full says that the claim was full, so more tickets are likely to be due. The
+// error wraps [ErrLocked] if locks kept the round from writing any ticket.
+func (f *Flusher) round(ctx context.Context) (full bool, moved Moved, err error) {
+	claims, err := f.queue.Claim(ctx, time.Now(), f.opts.Batch, f.opts.Lease)
+	if err != nil {
+		return false, Moved{}, err
+	}
+	fresh, again, early := f.locked.divide(time.Now(), claims)
+	if len(early) > 0 { // a new change made the tickets due before the pause is over
+		err = f.release(ctx, early)
+	}
+	if err == nil {
+		moved, err = f.moveApart(ctx, fresh, again)
+	}
+	if err == nil && moved.Flushed+moved.Dead == 0 && len(fresh) > 0 {
+		err = moved.lockedError()
+	}
+	return len(claims) >= f.opts.Batch, moved, err
+}
+
 // nextRound asks the queue what is due next.
 func (f *Flusher) nextRound(ctx context.Context, last time.Time) time.Time {
 	next := time.Now().Add(f.opts.Poll)
@@ -142,7 +163,7 @@ func (f *Flusher) nextRound(ctx context.Context, last time.Time) time.Time {
 	return next
 }
 
-// firstPause is the pause after the first failure; each further one doubles it.
+// firstPause is the pause after the first failure; each further failure doubles the pause.
 const firstPause = 100 * time.Millisecond
 
 // backOff returns the pause before the next try, with jitter so that several daemons do not try in step.
@@ -154,4 +175,26 @@ func (f *Flusher) backOff(ctx context.Context, last time.Duration, err error) ti
 	}
 	grown := min(max(2*last, firstPause), f.opts.MaxPause)
 	return grown/2 + rand.N(grown/2+1)
+}
+
+// planned is when the next round starts. The loop sets the time; writers may pull the time nearer.
+type planned struct {
+	nanos atomic.Int64
+}
+
+func (p *planned) set(t time.Time) { p.nanos.Store(t.UnixNano()) }
+
+func (p *planned) at() time.Time { return time.Unix(0, p.nanos.Load()) }
+
+// pull moves the next round to t if t is sooner, and says whether the round moved.
+func (p *planned) pull(t time.Time) bool {
+	for {
+		at := p.nanos.Load()
+		if t.UnixNano() >= at {
+			return false
+		}
+		if p.nanos.CompareAndSwap(at, t.UnixNano()) {
+			return true
+		}
+	}
 }

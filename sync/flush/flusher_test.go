@@ -26,7 +26,7 @@ const (
 	batch  = 100
 )
 
-// table is a sink in memory that keeps the sink's contract and counts its statements.
+// table is a sink in memory that keeps the sink's contract and counts statements.
 type table struct {
 	mu     sync.Mutex
 	rows   map[ticket.ID]store.Claim
@@ -34,11 +34,11 @@ type table struct {
 	fail   error
 	refuse map[ticket.ID]*flush.Refusal
 	locked map[ticket.ID]bool
-	gone   map[ticket.ID]bool // the sink has something else of them
-	void   map[ticket.ID]bool // their ids belong to others' tickets there
+	gone   map[ticket.ID]bool // the sink has other data of these tickets
+	void   map[ticket.ID]bool // the ids belong to other tickets in the sink
 	hang   bool               // until the caller gives up
 	delay  time.Duration
-	// failFor fails writes of these tickets.
+	// failFor makes writes of the given tickets fail.
 	failFor map[ticket.ID]error
 }
 
@@ -118,7 +118,7 @@ func (s *table) value(id ticket.ID, field string) string {
 	return v.Text()
 }
 
-// desk is a store, a sink and a flusher between them, in fake time.
+// desk is a store, a sink and a flusher between the two, in fake time.
 type desk struct {
 	*flush.Flusher
 	queue *pending.Store
@@ -144,7 +144,7 @@ func (d *desk) start(t *testing.T, queue flush.Queue, refresh func(context.Conte
 	t.Cleanup(func() { _ = d.Stop(context.Background()) })
 }
 
-// quiet ends the flusher's own rounds: what is flushed from then on is flushed by the test.
+// quiet ends the flusher's own rounds: from then on only the test flushes.
 func (d *desk) quiet(t *testing.T) {
 	t.Helper()
 	if err := d.Stop(t.Context()); err != nil {
@@ -165,7 +165,7 @@ func (d *desk) set(t *testing.T, id ticket.ID, field, value string) {
 	d.Wake(due)
 }
 
-// slowAck is a queue whose acks take effect a second before they return.
+// slowAck is a queue whose acks take effect a second before the return.
 type slowAck struct{ flush.Queue }
 
 func (q slowAck) Ack(ctx context.Context, receipts []store.Receipt) error {
@@ -174,7 +174,7 @@ func (q slowAck) Ack(ctx context.Context, receipts []store.Receipt) error {
 	return err
 }
 
-// Who sees that nothing is dirty any more finds the rows counted.
+// An observer who sees no dirty ticket finds the rows counted.
 func TestRowsCountBeforeTheAck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,7 +252,8 @@ func TestTurns(t *testing.T) {
 	})
 }
 
-// A sink that is away for an hour: tried with growing pauses, nothing charged to the tickets, drained when it is back.
+// The sink is unreachable for an hour: the flusher retries with growing pauses, blames no ticket, and drains the backlog on
+// recovery.
 func TestSinkAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -280,7 +281,7 @@ func TestSinkAway(t *testing.T) {
 	})
 }
 
-// A table that has changed pauses the site: its definition is read again, and nothing is parked.
+// A changed table pauses the site: the flusher reads the definition again and parks no ticket.
 func TestSinkPaused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,7 +315,7 @@ func TestRefusedTicketIsParked(t *testing.T) {
 	})
 }
 
-// A ticket that the sink says it has otherwise is clean, and the store forgets its copy.
+// A ticket of which the sink has other data is clean, and the store forgets its copy.
 func TestWhatTheSinkHasOtherwiseIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -334,7 +335,7 @@ func TestWhatTheSinkHasOtherwiseIsForgotten(t *testing.T) {
 	})
 }
 
-// A deletion that the sink calls void leaves no tombstone, which would keep changes from the ticket that has the id there.
+// A deletion that the sink calls void leaves no tombstone, which would block changes of the ticket that has the id in the sink.
 func TestAVoidDeletionLeavesNoTombstone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -374,7 +375,7 @@ func TestFlushAnswersWhenAllIsThere(t *testing.T) {
 	})
 }
 
-// Two batches of a flush are on their way at a time, not all of them.
+// Two batches of a flush are under way at a time, not more.
 func TestFlushOverlapsBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -394,7 +395,7 @@ func TestFlushOverlapsBatches(t *testing.T) {
 	})
 }
 
-// A batch that fails for good ends the flush, also where the other one goes on trying.
+// A batch that fails for good ends the flush, even while the other batch retries.
 func TestFailedBatchEndsTheFlush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -427,7 +428,7 @@ func TestFlushGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
-// Who tries once does not wait for a sink that is away; the next try finds it again.
+// TryFlush does not wait for an unreachable sink; the next TryFlush finds the sink again.
 func TestTryFlush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -445,7 +446,7 @@ func TestTryFlush(t *testing.T) {
 	})
 }
 
-// A flush whose caller has gone away says nothing about the sink: no alarm is raised for it.
+// A flush whose caller has left proves no state of the sink and raises no alarm.
 func TestFlushCutOffIsNoSinkFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -464,7 +465,7 @@ func TestFlushCutOffIsNoSinkFailure(t *testing.T) {
 	})
 }
 
-// A daemon that dies between write and ack leaves its claim to the lease.
+// A daemon that dies between write and ack leaves the claim to the lease.
 func TestClaimOfADeadDaemonComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -485,8 +486,8 @@ func TestClaimOfADeadDaemonComesBack(t *testing.T) {
 	})
 }
 
-// The sink's state is not known before anything has shown it: an idle flusher proves nothing, a look at the table or a write
-// does. A look is no proof against a write that was refused. (That was: "up" from the start.)
+// The sink's state is unknown until an observation: an idle flusher proves no state, a look at the table or a write does. A look
+// is no proof against a refused write. (Before: "up" from the start.)
 func TestTheSinkIsUnknownUntilProved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,35 +11,34 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Flush brings the given tickets to the sink now, whatever their due time, or every dirty ticket where ids is nil. It
-// returns when everything that was dirty at the call is in the sink: each ticket is read once after the call and
-// written, so what is read has at least the changes of then, and writers that go on do not make it longer. It tries
-// again while the sink is away, or rows are locked in it, until that takes longer than [Options.Patience], ctx ends or
-// [Flusher.Hurry] is called; its error then wraps the sink's.
+// Flush writes the given tickets to the sink now, whatever their due time, or every dirty ticket if ids is nil. Flush returns
+// when every ticket that was dirty at the call is in the sink. Flush reads each ticket once after the call, so the ticket has at
+// least the changes of the call, and later changes do not prolong the flush. While the sink is unreachable or rows are locked,
+// Flush retries until [Options.Patience] is over, ctx ends or [Flusher.Hurry] is called; the error then wraps the sink's error.
 //
-// progress, where it is not nil, is called after each batch with the number of tickets done and their total.
+// progress, if not nil, is called after each batch with the number of tickets done and the total.
 func (f *Flusher) Flush(ctx context.Context, ids []ticket.ID, progress func(done, total int)) (Moved, error) {
 	return f.persist(ctx, ids, progress, &insistence{hurry: f.hurry, patience: f.opts.Patience})
 }
 
-// Drain is [Flusher.Flush] of every dirty ticket that goes on after [Flusher.Hurry], however long the sink takes nothing.
+// Drain is [Flusher.Flush] of every dirty ticket that continues after [Flusher.Hurry], however long the sink takes no ticket.
 func (f *Flusher) Drain(ctx context.Context) (Moved, error) {
 	return f.persist(ctx, nil, nil, &insistence{})
 }
 
-// insistence is how long a flush tries again.
+// insistence is how long a flush retries.
 type insistence struct {
-	hurry    <-chan struct{} // nil: whatever happens
+	hurry    <-chan struct{} // nil: no hurry
 	patience time.Duration   // zero: without end
 
 	mu    sync.Mutex
-	moved time.Time // when the sink last took something, or the flush began
+	moved time.Time // when the sink last took a ticket, or the flush began
 }
 
-// hangs is after how many times its patience a flush cuts off a batch of which nothing is heard.
+// hangs is after how many times its patience a flush cuts off a batch without an answer.
 const hangs = 5
 
-// got notes what the sink has taken.
+// got notes the time if the sink has taken tickets.
 func (i *insistence) got(moved Moved) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -48,16 +47,16 @@ func (i *insistence) got(moved Moved) {
 	}
 }
 
-// left is how long the flush may still go on while the sink takes nothing; endless where there is no bound.
+// left is how long the flush may continue while the sink takes no ticket; endless if the flush has no bound.
 func (i *insistence) left() (left time.Duration, endless bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.patience - time.Since(i.moved), i.patience == 0
 }
 
-// TryFlush is [Flusher.Flush] of every dirty ticket that gives up at once where the sink is away. Rows that are locked in it are
-// tried once, and those that were locked just now are not: who asks does not wait for their lock each time. Its error is then a
-// [LockedError], and all others are in the sink.
+// TryFlush is [Flusher.Flush] of every dirty ticket without retries: TryFlush fails at once if the sink is unreachable. TryFlush
+// tries locked rows once, and skips rows whose pause is not over, so that the caller does not wait for the same lock each time.
+// The error is then a [LockedError], and all other tickets are in the sink.
 func (f *Flusher) TryFlush(ctx context.Context) error {
 	ids, err := f.queue.DirtyIDs(ctx)
 	if err != nil {
@@ -73,15 +72,15 @@ func (f *Flusher) TryFlush(ctx context.Context) error {
 // ErrStopping ends flushes that wait for a sink while the daemon stops.
 var ErrStopping = errors.New("the flush was ended because the daemon stops")
 
-// hurryGrace is how long a batch that is on its way to the sink may still take after [Flusher.Hurry]: many times what one
-// takes, so that only a sink that hangs is not waited for.
+// hurryGrace is how long a batch under way may still take after [Flusher.Hurry]: many times the usual duration, so that the
+// daemon gives up only on a sink that hangs.
 const hurryGrace = time.Second
 
-// Hurry says that the daemon is about to stop: calls of Flush, those under way and those to come, do not wait any more for a sink
-// that does not take what they bring. It may be called again.
+// Hurry says that the daemon is about to stop: calls of Flush, present and future, no longer wait for a sink that takes no
+// tickets. Hurry may be called again.
 func (f *Flusher) Hurry() { f.hurryOnce.Do(func() { close(f.hurry) }) }
 
-// tally is how far a flush is.
+// tally is the progress of a flush.
 type tally struct {
 	done, total int
 	report      func(done, total int)
@@ -93,7 +92,7 @@ func (t *tally) add(n int) {
 	}
 }
 
-// persist moves the tickets, trying again what the sink does not take now, until ctx ends or hurry is closed.
+// persist moves the tickets and retries the tickets that the sink does not take now, until ctx ends or hurry is closed.
 func (f *Flusher) persist(
 	ctx context.Context, ids []ticket.ID, progress func(done, total int), i *insistence,
 ) (moved Moved, err error) {
@@ -112,7 +111,7 @@ func (f *Flusher) persist(
 		if err != nil || len(moved.Later) == 0 {
 			return moved, err
 		}
-		ids = moved.Later // the others need not wait for these
+		ids = moved.Later // the other tickets need not wait for the locked tickets
 		why := moved.lockedError()
 		pause = f.backOff(ctx, pause, why)
 		if err := i.wait(ctx, pause, why); err != nil {
@@ -125,7 +124,7 @@ func (t *tally) failed(err error) error {
 	return fmt.Errorf("flush: %d of %d tickets done: %w", t.done, t.total, err)
 }
 
-// flush moves the tickets batch by batch, each once: one is claimed and acked while another is on its way to the sink.
+// flush moves the tickets batch by batch, each ticket once. It claims and acks a batch while another batch is under way.
 func (f *Flusher) flush(
 	ctx context.Context, ids []ticket.ID, t *tally, batch func(context.Context, []ticket.ID) (Moved, error),
 ) (sum Moved, err error) {
@@ -147,7 +146,7 @@ func (f *Flusher) flush(
 			t.add(o.tickets - len(o.moved.Later))
 		case err == nil:
 			err = o.err
-			stop() // the other must not go on trying for ever
+			stop() // the other batch must not retry for ever
 		}
 	}
 	for part := range slices.Chunk(ids, f.opts.Batch) {
@@ -175,7 +174,7 @@ func (f *Flusher) flush(
 // atOnce is how many batches of a flush are under way at a time.
 const atOnce = 2
 
-// insist moves one batch, trying again while the sink is away.
+// insist moves one batch, retrying while the sink is unreachable.
 func (f *Flusher) insist(ctx context.Context, ids []ticket.ID, i *insistence) (Moved, error) {
 	pause := time.Duration(0)
 	for {
@@ -191,7 +190,7 @@ func (f *Flusher) insist(ctx context.Context, ids []ticket.ID, i *insistence) (M
 	}
 }
 
-// wait waits before another try of a flush, where there is to be one.
+// wait waits before another try of a flush, or returns why the flush ends.
 func (i *insistence) wait(ctx context.Context, pause time.Duration, why error) error {
 	if left, endless := i.left(); !endless && left <= 0 {
 		return why
@@ -201,7 +200,7 @@ func (i *insistence) wait(ctx context.Context, pause time.Duration, why error) e
 	return wait(ctx, pause, i.hurry, why)
 }
 
-// wait waits before another try. Where there is to be none it returns why the last one failed.
+// wait waits before another try, or returns why the last try failed if the flush ends.
 func wait(ctx context.Context, pause time.Duration, hurry <-chan struct{}, why error) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -215,7 +214,7 @@ func wait(ctx context.Context, pause time.Duration, hurry <-chan struct{}, why e
 	}
 }
 
-// hurried is an attempt that is cut off when hurry has been closed for a while, or when the sink hangs.
+// hurried is an attempt that ends a while after hurry was closed, or when the sink hangs.
 func (f *Flusher) hurried(ctx context.Context, ids []ticket.ID, i *insistence) (Moved, error) {
 	if i.patience > 0 {
 		patient, stop := context.WithTimeout(ctx, hangs*i.patience)
@@ -241,7 +240,7 @@ func (f *Flusher) hurried(ctx context.Context, ids []ticket.ID, i *insistence) (
 	return moved, err
 }
 
-// attemptFree moves one batch, once, without the rows that were locked just now.
+// attemptFree moves one batch, once, without the rows whose pause is not over.
 func (f *Flusher) attemptFree(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	claims, err := f.queue.ClaimIDs(ctx, time.Now(), ids, f.opts.Lease)
 	if err != nil {
@@ -269,7 +268,7 @@ func (f *Flusher) attempt(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	}
 	fresh, again, early := f.locked.divide(time.Now(), claims)
 	moved, err := f.moveApart(ctx, fresh, append(again, early...))
-	if err == nil || ctx.Err() == nil { // what was cut off says nothing about the sink
+	if err == nil || ctx.Err() == nil { // an interrupted attempt proves no state of the sink
 		f.note(moved, err)
 	}
 	return moved, err

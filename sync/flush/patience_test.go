@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// A flush on demand ends with the sink's words when the sink has taken nothing for its patience, whatever the reason; as long as
-// the sink takes something it goes on. A drain goes on in any case. (That was: it waited for ever.)
+// A flush on demand ends with the sink's error when the sink has taken no ticket for the flush's patience, whatever the reason;
+// while the sink takes tickets, the flush continues. A drain continues in any case. (Before: the flush waited for ever.)
 func TestAFlushHasPatience(t *testing.T) {
 	t.Parallel()
 	const patience = 2 * time.Second

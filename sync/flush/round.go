@@ -5,33 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
 
-// round claims what is due, once, and moves it. It says whether the claim was full, so that more is likely to wait. Its error
-// wraps [ErrLocked] where nothing at all could be written because of that.
-func (f *Flusher) round(ctx context.Context) (full bool, moved Moved, err error) {
-	claims, err := f.queue.Claim(ctx, time.Now(), f.opts.Batch, f.opts.Lease)
-	if err != nil {
-		return false, Moved{}, err
-	}
-	fresh, again, early := f.locked.divide(time.Now(), claims)
-	if len(early) > 0 { // a write has made them due before the pause is over
-		err = f.release(ctx, early)
-	}
-	if err == nil {
-		moved, err = f.moveApart(ctx, fresh, again)
-	}
-	if err == nil && moved.Flushed+moved.Dead == 0 && len(fresh) > 0 {
-		err = moved.lockedError()
-	}
-	return len(claims) >= f.opts.Batch, moved, err
-}
-
-// moveApart moves first what should not have to wait, then the tickets whose rows were locked the last time.
+// moveApart moves first the tickets that need not wait, then the tickets whose rows were locked at the last try.
 func (f *Flusher) moveApart(ctx context.Context, fresh, again []store.Claim) (Moved, error) {
 	moved, err := f.move(ctx, fresh)
 	if err != nil {
@@ -42,19 +23,19 @@ func (f *Flusher) moveApart(ctx context.Context, fresh, again []store.Claim) (Mo
 	return moved, err
 }
 
-// Moved counts what became of claims.
+// Moved counts the outcomes of claims.
 type Moved struct {
 	// Flushed tickets are in the sink.
 	Flushed int
-	// Dead tickets were refused by the sink and parked.
+	// Dead tickets are tickets that the sink refused and the flusher parked.
 	Dead int
-	// Later are tickets whose rows stay locked by others: still dirty, to be tried again.
+	// Later are tickets whose rows other clients hold locked: still dirty, to be retried.
 	Later []ticket.ID
 
 	reason error // of the last of Later
 }
 
-// LockedError names the tickets whose rows others hold locked. It wraps [ErrLocked] and what the sink said.
+// LockedError names the tickets whose rows other clients hold locked. It wraps [ErrLocked] and the sink's error.
 type LockedError struct {
 	IDs    []ticket.ID
 	Reason error
@@ -64,7 +45,7 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("%v (tickets %s): %v", ErrLocked, e.Names(), e.Reason)
 }
 
-// Names are the first of the tickets, for people.
+// Names lists the first of the tickets, for messages.
 func (e *LockedError) Names() string {
 	const most = 10
 	ids := make([]string, 0, most)
@@ -78,7 +59,7 @@ func (e *LockedError) Names() string {
 	return names
 }
 
-// Unwrap lets [errors.Is] find both.
+// Unwrap lets [errors.Is] find [ErrLocked] and the reason.
 func (e *LockedError) Unwrap() []error { return []error{ErrLocked, e.Reason} }
 
 func (m *Moved) add(more Moved) {
@@ -90,7 +71,7 @@ func (m *Moved) add(more Moved) {
 	}
 }
 
-// lockedError says which tickets are left; nil where none is.
+// lockedError names the tickets that are left; nil if no ticket is left.
 func (m *Moved) lockedError() error {
 	if len(m.Later) == 0 {
 		return nil
@@ -98,8 +79,8 @@ func (m *Moved) lockedError() error {
 	return &LockedError{IDs: m.Later, Reason: m.reason}
 }
 
-// move brings claims to the sink, acks what arrived, parks what was refused, and leaves what is locked for later. On error the
-// claims are released: they are due again at once.
+// move writes claims to the sink, acks stored tickets, parks refused tickets, and leaves locked tickets for later. On error move
+// releases the claims: they are due again at once.
 func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error) {
 	if len(claims) == 0 {
 		return Moved{}, nil
@@ -117,8 +98,8 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	var receipts []store.Receipt
 	var letters, void []ticket.Letter
 	var again []store.Claim
-	var left Moved       // with Later alone
-	var rest []ticket.ID // of these only the oldest changes were claimed
+	var left Moved       // only with Later
+	var rest []ticket.ID // tickets of which only the oldest changes were claimed
 	for i, result := range results {
 		claim := &claims[i]
 		switch {
@@ -155,13 +136,13 @@ func (f *Flusher) move(ctx context.Context, claims []store.Claim) (Moved, error)
 	}
 	moved.add(left)
 	newer, err := f.moveRest(ctx, rest)
-	newer.Flushed = -newer.Dead - len(newer.Later) // a ticket counts once, by the last part of it
+	newer.Flushed = -newer.Dead - len(newer.Later) // a ticket counts once, by its last part
 	moved.add(newer)
 	return moved, err
 }
 
-// tryWhole writes tickets whole that the sink refused in part: the oldest changes alone may be a row that never was,
-// which a column without a default or a CHECK constraint does not take.
+// tryWhole writes the whole of tickets whose oldest changes the sink refused: the oldest changes alone may form a row that never
+// existed, which a column without a default or a CHECK constraint rejects.
 func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []Result) error {
 	var at []int
 	var whole []store.Claim
@@ -184,7 +165,7 @@ func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []
 	return nil
 }
 
-// moveRest moves the newer changes of tickets whose oldest have arrived.
+// moveRest moves the newer changes of tickets whose oldest changes are in the sink.
 func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) {
 	if len(ids) == 0 {
 		return Moved{}, nil
@@ -196,8 +177,8 @@ func (f *Flusher) moveRest(ctx context.Context, ids []ticket.ID) (Moved, error) 
 	return f.move(ctx, claims)
 }
 
-// settle tells the queue what became of the claims. A daemon that is stopping still settles what the sink has taken. Rows count
-// from the sink's answer on: whoever sees that nothing is dirty any more finds all of them counted.
+// settle reports the outcomes to the queue. A stopping daemon still reports what the sink has taken. settle counts rows right
+// after the sink's answer, so that an observer who sees no dirty ticket finds all rows counted.
 func (f *Flusher) settle(
 	ctx context.Context, receipts []store.Receipt, letters, void []ticket.Letter, again []store.Claim,
 ) (Moved, error) {
@@ -216,8 +197,8 @@ func (f *Flusher) settle(
 	return Moved{Flushed: len(receipts) + len(void), Dead: len(letters)}, nil
 }
 
-// giveUp forgets deletions that are void, as an operator does who drops a dead letter: the queue then reads the id's ticket from
-// the sink, and no tombstone is left of it.
+// giveUp drops void deletions as an operator drops a dead letter: the queue then reads the id's ticket from the sink and keeps
+// no tombstone.
 func (f *Flusher) giveUp(ctx context.Context, void []ticket.Letter) error {
 	if len(void) == 0 {
 		return nil
@@ -233,12 +214,94 @@ func (f *Flusher) giveUp(ctx context.Context, void []ticket.Letter) error {
 	return err
 }
 
-// settleTimeout bounds the acks of a round: beyond it the lease brings the claims back.
+// settleTimeout bounds the acks of a round: later the lease returns the claims.
 const settleTimeout = 5 * time.Second
 
-// release gives claims back, also when the daemon is stopping.
+// release returns claims to the queue, also while the daemon stops.
 func (f *Flusher) release(ctx context.Context, claims []store.Claim) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
 	return f.queue.Release(ctx, claims)
+}
+
+const (
+	// firstLocked is the pause before a locked row is tried again; each further failure doubles the pause, up to
+	// [Options.MaxPause].
+	firstLocked = time.Second
+	// forgetLocked is how long after its pause a ticket still counts as locked. Another daemon may have flushed the ticket.
+	forgetLocked = time.Minute
+	// maxLocked bounds the number of remembered tickets.
+	maxLocked = 10_000
+)
+
+// locked remembers the tickets whose rows other clients hold locked in the sink, so that the flusher tries these tickets neither
+// all the time nor together with free tickets. A forgotten ticket costs only another wait; the memory ends with the process. The
+// zero value is ready.
+type locked struct {
+	mu   sync.Mutex
+	rows map[ticket.ID]pausing
+}
+
+type pausing struct {
+	until time.Time
+	pause time.Duration
+}
+
+// add notes a ticket whose row is locked and returns the time of the next try.
+func (l *locked) add(id ticket.ID, now time.Time, most time.Duration) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rows == nil || len(l.rows) >= maxLocked { // so many locked rows: a client holds the whole table
+		l.rows = make(map[ticket.ID]pausing)
+	}
+	pause := min(max(2*l.rows[id].pause, firstLocked), most)
+	l.rows[id] = pausing{until: now.Add(pause), pause: pause}
+	return now.Add(pause)
+}
+
+// remove notes that a ticket's row is free again.
+func (l *locked) remove(id ticket.ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.rows, id)
+}
+
+// errPausing is the reason for rows whose pause is not over.
+var errPausing = errors.New("locked at the last try; the next try follows soon")
+
+// any says whether a row is known to be locked.
+func (l *locked) any(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, p := range l.rows {
+		if now.Before(p.until.Add(forgetLocked)) {
+			return true
+		}
+		delete(l.rows, id)
+	}
+	return false
+}
+
+// divide sorts claims: fresh are not known to be locked, again were locked and are tried again, early are locked tickets whose
+// pause is not over; these become due at its end.
+func (l *locked) divide(now time.Time, claims []store.Claim) (fresh, again, early []store.Claim) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.rows) == 0 {
+		return claims, nil, nil
+	}
+	for i := range claims {
+		c := claims[i]
+		p, known := l.rows[c.ID]
+		switch {
+		case !known || now.After(p.until.Add(forgetLocked)):
+			fresh = append(fresh, c)
+		case now.Before(p.until):
+			c.Due = p.until
+			early = append(early, c)
+		default:
+			again = append(again, c)
+		}
+	}
+	return fresh, again, early
 }

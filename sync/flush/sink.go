@@ -8,20 +8,21 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Result is what the sink did with one change: stored it, refused it, or left it for later.
+// Result is the sink's answer to a change: stored, refused, or left for later.
 type Result struct {
-	// Revision is the ticket's in the sink after the write: the change's own, or a higher one where the sink was ahead.
+	// Revision is the ticket's revision in the sink after the write: the change's own revision, or a higher revision if the sink
+	// was ahead.
 	Revision ticket.Revision
-	// Ahead says that the sink has something else of this ticket than the change: what the store holds of it is to be
-	// forgotten, as where Revision is higher than the change's.
+	// Ahead says that the sink holds other data of this ticket than the change, as when Revision is above the change's: the store
+	// must forget its copy.
 	Ahead bool
-	// Void says that the change is a deletion of a ticket that the sink never had, while a living ticket of another origin has its
-	// id there: the deletion is given up, with its tombstone, which would keep changes from that other ticket.
+	// Void says that the change deletes a ticket that the sink never had, while a living ticket of another origin has the id in the
+	// sink. The flusher drops the deletion with its tombstone, which would block changes of that other ticket.
 	Void bool
-	// Refused is set where the sink will never take this change as it is: it becomes a dead letter.
+	// Refused is set if the sink will never take this change unaltered: the change becomes a dead letter.
 	Refused *Refusal
-	// Later is set, with the reason, where the sink takes others but not this one now, as somebody else holds the row or there is
-	// no room for it: it is to be tried again, for as long as that takes. It never makes a dead letter.
+	// Later is set, with the reason, if the sink takes other changes but not this change now, because another client holds the row
+	// or the sink has no room for the row. The flusher retries without end; the change never becomes a dead letter.
 	Later error
 }
 
@@ -31,21 +32,21 @@ type Refusal struct {
 	Reason string
 }
 
-// Sink is where changes are brought. A write is idempotent and never replaces a newer revision by an older one.
+// Sink takes changes. A write is idempotent and never replaces a newer revision by an older revision.
 type Sink interface {
-	// Write brings the claims, at most one per ticket, and returns one result per claim, in their order. An error that
-	// wraps [ErrSinkDown], [ErrSinkPaused] or [ErrSinkForeign] concerns none of them: all are to be tried again.
+	// Write writes the claims, at most one per ticket, and returns one result per claim, in the order of the claims. An error that
+	// wraps [ErrSinkDown], [ErrSinkPaused] or [ErrSinkForeign] concerns no single claim: the caller retries all claims.
 	Write(ctx context.Context, claims []store.Claim) ([]Result, error)
 }
 
 var (
 	// ErrSinkDown means that the sink does not answer; try again with growing pauses.
 	ErrSinkDown = errors.New("sink down")
-	// ErrSinkPaused means that the sink's table is missing or has changed: its definition must be read again first.
+	// ErrSinkPaused means that the sink's table is missing or has changed: the definition must be read again first.
 	ErrSinkPaused = errors.New("sink paused: its table is missing or has changed")
-	// ErrSinkForeign means that what answers is not the table that the changes belong to: a copy, or another server's. Nothing is
-	// done there until an operator has decided.
+	// ErrSinkForeign means that the table that answers is not the table of the changes: a copy, or another server's table. The
+	// flusher writes no change to that table until an operator has decided.
 	ErrSinkForeign = errors.New("not this site's table")
-	// ErrLocked means that others hold the rows of tickets for so long that these could not be brought: a [LockedError] names them.
-	ErrLocked = errors.New("rows stay locked by others")
+	// ErrLocked means that other clients held the rows of tickets locked for too long: a [LockedError] names the tickets.
+	ErrLocked = errors.New("rows stay locked by other clients")
 )

@@ -10,31 +10,31 @@ import (
 // SinkState is how the flusher finds the sink.
 type SinkState string
 
-// The states of a sink; doc.go says what moves it between them.
+// The states of a sink; doc.go describes the transitions.
 const (
-	SinkUnknown SinkState = "unknown" // neither a read nor a write has shown it yet
+	SinkUnknown SinkState = "unknown" // no read and no write has shown a state yet
 	SinkUp      SinkState = "up"
 	SinkDown    SinkState = "down"
 	SinkPaused  SinkState = "paused"
 )
 
-// Stats counts what a flusher did since it was made.
+// Stats counts a flusher's work since New.
 type Stats struct {
 	rows, dead, failures, turns atomic.Int64
 	health                      health
 }
 
-// health is the sink's state, since when, and why.
+// health is the sink's state, with its start and its reason.
 type health struct {
 	mu     sync.Mutex
 	state  SinkState
 	since  time.Time
 	reason string
-	// refused says that a write was refused since one was taken: a read that works is no proof then.
+	// refused says that the sink rejected a write and has taken no write since: then a read that works is no proof.
 	refused bool
 }
 
-// set changes the state, and says which it was and whether it is another one; the reason is renewed in any case.
+// set changes the state and returns the state before; changed says whether the two differ. set always renews the reason.
 func (h *health) set(state SinkState, reason string, refused bool, now time.Time) (before SinkState, changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -46,7 +46,7 @@ func (h *health) set(state SinkState, reason string, refused bool, now time.Time
 	return before, true
 }
 
-// forget says that there is nothing left that was refused: the next look decides.
+// forget notes that no rejected change is left: the next look decides.
 func (h *health) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -68,24 +68,24 @@ func (s *Stats) Dead() int64 { return s.dead.Load() }
 // Failures is the number of rounds that failed.
 func (s *Stats) Failures() int64 { return s.failures.Load() }
 
-// Turns is how often the loop came round. An idle flusher's grows with each [Options.Poll], that of one whose sink is away with
-// each [Options.MaxPause] at the latest.
+// Turns is how often the loop has run. An idle flusher's count grows with each [Options.Poll]; if the sink is unreachable, the
+// count grows with each [Options.MaxPause] at the latest.
 func (s *Stats) Turns() int64 { return s.turns.Load() }
 
-// Sink returns the sink's state, since when it is in it, and why.
+// Sink returns the sink's state, with its start and its reason.
 func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	return s.health.state, s.health.since, s.health.reason
 }
 
-// Stats returns the flusher's counters, which go on counting.
+// Stats returns the flusher's counters, which continue to count.
 func (f *Flusher) Stats() *Stats { return &f.stats }
 
-// note keeps the sink's state after a round and logs when it changes, once. A round that had nothing to bring proves nothing.
+// note keeps the sink's state after a round and logs a change of the state once. A round without tickets proves no state.
 func (f *Flusher) note(moved Moved, err error) {
 	if err == nil && moved.Flushed+moved.Dead == 0 {
-		if !f.locked.any(time.Now()) { // what was refused is gone: another daemon has brought it
+		if !f.locked.any(time.Now()) { // no refused change is left: another daemon has flushed the change
 			f.stats.health.forget()
 		}
 		return
@@ -94,15 +94,15 @@ func (f *Flusher) note(moved Moved, err error) {
 	if err != nil {
 		f.stats.failures.Add(1)
 	}
-	if !known { // The store's trouble is reported where the store is watched.
+	if !known { // the store's own watch reports an error of the store
 		f.opts.Log.Debug().Err(err).Msg("a flush round failed")
 		return
 	}
 	f.found(state, err, err != nil)
 }
 
-// Looked is told of each look at the sink's table beside the flusher's writes: what it found proves that the sink is up, or that
-// it is not. After a write that the sink refused only another write proves that it is up.
+// Looked takes the result of each look at the sink's table beside the flusher's writes: the result proves that the sink is up or
+// not up. After a write that the sink rejected, only another write proves that the sink is up.
 func (f *Flusher) Looked(err error) {
 	state, known := stateOf(err)
 	if !known || err == nil && f.stats.health.refuses() {
@@ -111,7 +111,7 @@ func (f *Flusher) Looked(err error) {
 	f.found(state, err, f.stats.health.refuses())
 }
 
-// stateOf is the state of the sink that a write or a look shows; known is false where it shows none.
+// stateOf is the sink's state that a write or a look shows; known is false if the error shows no state.
 func stateOf(err error) (state SinkState, known bool) {
 	switch {
 	case err == nil:
@@ -125,7 +125,7 @@ func stateOf(err error) (state SinkState, known bool) {
 	}
 }
 
-// found keeps the sink's state and logs it where it is another than before.
+// found keeps the sink's state and logs a state that differs from the state before.
 func (f *Flusher) found(state SinkState, err error, refused bool) {
 	reason := ""
 	if err != nil {
@@ -139,11 +139,12 @@ func (f *Flusher) found(state SinkState, err error, refused bool) {
 	case state == SinkUp:
 		f.opts.Log.Info().Msg("flushing to MySQL works again")
 	case errors.Is(err, ErrSinkForeign):
-		f.opts.Log.Error().Err(err).Msg("flushing is paused: what answers is not this site's table; changes stay pending in the store")
+		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table that answers is not this site's table; " +
+			"changes stay pending in the store")
 	case state == SinkPaused:
 		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table is missing or has changed; run 'ticketd migrate'; " +
 			"changes stay pending in the store")
 	default:
-		f.opts.Log.Error().Err(err).Msg("MySQL does not take changes; they stay pending in the store until it is back")
+		f.opts.Log.Error().Err(err).Msg("MySQL takes no changes; the changes stay pending in the store until MySQL recovers")
 	}
 }

@@ -1,21 +1,20 @@
-// Package ids hands out ids for new tickets from blocks that are leased ahead (hi-lo), so that creates go on while
-// MySQL is away, for as long as the leased ids last.
+// Package ids assigns ids to new tickets from blocks that are leased ahead (hi-lo), so that creates continue while MySQL is
+// unreachable, until the leased ids are used up.
 //
-// # Ids that others use
+// # Ids that other programs use
 //
-// A leased block keeps other allocators away, not SQL, an import or another plugin. So before an id is given, the
-// allocator asks which of the next ids have a row, and skips them ([Taken]); creates share one question and its answer,
-// which counts for a moment only. Ids that requests name are skipped as well ([Allocator.Use]). Where the question gets no
-// answer, creates go on without one: the sink refuses a create that meets another ticket's row. That refusal also covers
-// a row that is inserted after the answer.
+// A leased block keeps other allocators away, but not SQL, an import or another plugin. So before the allocator returns an id,
+// it asks which of the next ids have a row, and skips the taken ids ([Taken]); creates share a question and its answer, which
+// counts for a moment only. The allocator also skips ids that requests name ([Allocator.Use]). If the question gets no answer,
+// creates continue without an answer: the sink refuses a create that meets another ticket's row. That refusal also covers rows
+// that are inserted after the answer.
 //
 // # States
 //
-// A block is in use and, once half of it is gone, the next one is leased in the background. Blocks are kept on disk for
-// the next start and taken from there in parts ([Allocator.Keep]); the ids of a part that was not used up when a daemon was
-// killed are lost, which leaves gaps and nothing else. Where a lease fails it is tried again with growing
-// pauses. When no ids are left, [Allocator.Next] waits for a lease that is under way, and fails at once where the
-// last one failed.
+// The allocator uses a block; when half of the block is gone, the allocator leases the next block in the background. Blocks are
+// kept on disk for the next start and taken from the file in parts ([Allocator.Keep]); a killed daemon loses the unused ids of a
+// part, which leaves gaps and does no other harm. After a failed lease the allocator retries with growing pauses. If no ids are
+// left, [Allocator.Next] waits for the lease under way, and fails at once if the last lease failed.
 package ids
 
 import (
@@ -31,7 +30,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// DefaultBlock is how many ids are leased at once where nothing else is asked for.
+// DefaultBlock is the default number of ids per lease.
 const DefaultBlock = 1000
 
 const (
@@ -41,26 +40,25 @@ const (
 	leaseTimeout = 5 * time.Second
 )
 
-// ErrExhausted means that the leased ids are used up and that no new ones can be had now. It is wrapped together with
-// the reason.
+// ErrExhausted means that the leased ids are used up and that no lease works now. The reason is wrapped in the same error.
 var ErrExhausted = errors.New("no ticket ids left")
 
-// Lease takes n ids that nobody else is ever given and returns the first.
+// Lease takes n ids that no other caller ever gets and returns the first id.
 type Lease func(ctx context.Context, n int) (ticket.ID, error)
 
-// Taken returns which of the ids from first to last have a row, or had one that was deleted.
+// Taken returns which of the ids from first to last have a row, or had a row that was deleted.
 type Taken func(ctx context.Context, first, last ticket.ID) ([]ticket.ID, error)
 
-// Allocator hands out ids. It may be used by any number of goroutines. Start and Stop are idempotent.
+// Allocator assigns ids. It is safe for concurrent use. Start and Stop are idempotent.
 type Allocator struct {
 	lease Lease
 	taken Taken
 	block int
 	loop  lifecycle.Loop
 	wake  chan struct{} // asks the loop for a block
-	// reserve keeps leased ids on disk; nil: those in hand are lost when the daemon ends.
+	// reserve keeps leased ids on disk; nil: the ids in memory are lost when the daemon ends.
 	reserve *reserve
-	// blocks are those in hand as they were leased, for [Allocator.Use] to look at without the lock.
+	// blocks are the blocks in memory as they were leased: [Allocator.Use] reads them without the lock.
 	blocks atomic.Pointer[[2]span]
 
 	mu        sync.Mutex
@@ -68,9 +66,9 @@ type Allocator struct {
 	// used are ids of both blocks that requests have named.
 	used   map[ticket.ID]struct{}
 	vetted vetted
-	// failure is why the last lease failed; nil when it did not, or none has ended yet.
+	// failure is why the last lease failed; nil after a success, or before the first lease has ended.
 	failure error
-	// ended is closed and replaced when a lease has ended, well or not.
+	// ended is closed and replaced when a lease has ended, with or without success.
 	ended chan struct{}
 }
 
@@ -82,8 +80,7 @@ type span struct {
 
 func (s span) holds(id ticket.ID) bool { return id >= s.first && id-s.first < ticket.ID(s.left) }
 
-// New makes an allocator that leases block ids at a time; zero stands for [DefaultBlock]. It leases nothing before
-// Start.
+// New makes an allocator that leases block ids at a time; zero stands for [DefaultBlock]. The first lease begins with Start.
 func New(lease Lease, taken Taken, block int) *Allocator {
 	if block <= 0 {
 		block = DefaultBlock
@@ -94,17 +91,17 @@ func New(lease Lease, taken Taken, block int) *Allocator {
 	}
 }
 
-// Start begins leasing in the background. It ends with Stop, or with ctx.
+// Start begins leasing in the background until Stop, or until ctx ends.
 func (a *Allocator) Start(ctx context.Context) {
 	a.ask()
 	if a.reserve != nil {
-		a.reserve.loop.Start(ctx, a.reserve.fill)
+		a.reserve.Start(ctx)
 	}
 	a.loop.Start(ctx, a.refill)
 }
 
-// Stop ends leasing and waits for a lease that is under way, until ctx ends. The ids that are left can still be had, unless they
-// are kept on disk for the next start.
+// Stop ends leasing and waits for a lease under way, until ctx ends. Next still returns the remaining ids, unless they are kept
+// on disk for the next start.
 func (a *Allocator) Stop(ctx context.Context) error {
 	err := a.loop.Stop(ctx, "id allocator")
 	if a.reserve == nil || err != nil {
@@ -114,11 +111,11 @@ func (a *Allocator) Stop(ctx context.Context) error {
 	now, next := a.now, a.next
 	a.now, a.next = span{}, span{}
 	a.mu.Unlock()
-	return a.reserve.stop(ctx, next, now)
+	return a.reserve.Stop(ctx, next, now)
 }
 
-// Next returns an id that no row has and no request has named, as far as the database answers within a moment. It waits
-// for that answer; where no ids are left, for the lease that is under way, at most until ctx ends.
+// Next returns an id that no row has and no request has named, as far as the database answers within a moment. Next waits for
+// that answer and, if no ids are left, for the lease under way, at most until ctx ends.
 func (a *Allocator) Next(ctx context.Context) (ticket.ID, error) {
 	for blind := false; ; {
 		step, err := a.take(blind)
@@ -131,7 +128,7 @@ func (a *Allocator) Next(ctx context.Context) (ticket.ID, error) {
 			select {
 			case <-step.lease:
 			case <-ctx.Done():
-				return 0, fmt.Errorf("%w: waiting for new ones: %w", ErrExhausted, context.Cause(ctx))
+				return 0, fmt.Errorf("%w: waiting for new ids: %w", ErrExhausted, context.Cause(ctx))
 			}
 		default:
 			blind = !a.answered(ctx, &step)
@@ -142,7 +139,7 @@ func (a *Allocator) Next(ctx context.Context) (ticket.ID, error) {
 	}
 }
 
-// Use notes that a request named an id: where it is leased, it is not given to a new ticket any more.
+// Use notes that a request named an id: if the id is leased, no new ticket gets the id.
 func (a *Allocator) Use(id ticket.ID) {
 	blocks := a.blocks.Load()
 	if blocks == nil || !blocks[0].holds(id) && !blocks[1].holds(id) {
@@ -155,19 +152,19 @@ func (a *Allocator) Use(id ticket.ID) {
 	}
 }
 
-// Left counts the ids that can be had without a lease, those included that turn out to be taken.
+// Left counts the ids that need no further lease, including ids that may turn out to be taken.
 func (a *Allocator) Left() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.now.left + a.next.left - len(a.used)
 }
 
-// step is what a caller of [Allocator.Next] has or does next; one of its fields is set.
+// step is a result of [Allocator.Next] or the caller's next action; one field is set.
 type step struct {
 	id    ticket.ID
-	lease <-chan struct{} // ends with the lease that is under way
+	lease <-chan struct{} // ends with the lease under way
 	other <-chan struct{} // ends with the question that another caller asks
-	ask   span            // which ids this caller asks about
+	ask   span            // the ids that this caller asks about
 }
 
 // take returns the next step; a blind one asks no question.
@@ -215,7 +212,7 @@ func (a *Allocator) advance() {
 	}
 }
 
-// wanting says that half of a block or more is gone and that no other is at hand. The caller holds mu.
+// wanting says that half of a block or more is gone and that no next block is in memory. The caller holds mu.
 func (a *Allocator) wanting() bool { return a.next.left == 0 && a.now.left <= a.block/2 }
 
 func (a *Allocator) ask() {
@@ -225,7 +222,7 @@ func (a *Allocator) ask() {
 	}
 }
 
-// refill leases a block whenever one is wanted.
+// refill leases a block on demand.
 func (a *Allocator) refill(ctx context.Context) {
 	defer a.note(errors.New("the allocator was stopped"), span{})
 	for {
@@ -249,7 +246,7 @@ func (a *Allocator) refill(ctx context.Context) {
 	}
 }
 
-// leased takes a block, unless none is wanted. False when that failed.
+// leased takes a block if a block is wanted. It returns false if the lease failed.
 func (a *Allocator) leased(ctx context.Context) bool {
 	a.mu.Lock()
 	wanting := a.wanting()
@@ -270,7 +267,7 @@ func (a *Allocator) leased(ctx context.Context) bool {
 	return err == nil
 }
 
-// note records how a lease ended and wakes those who wait for it.
+// note records the end of a lease and wakes the callers that wait for the lease.
 func (a *Allocator) note(err error, block span) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -281,4 +278,82 @@ func (a *Allocator) note(err error, block span) {
 	}
 	close(a.ended)
 	a.ended = make(chan struct{})
+}
+
+const (
+	// window is how many ids a question is about.
+	window = 64
+	// freshness is how long an answer counts, from the beginning of its question: the next question sees a row that is inserted
+	// later.
+	freshness = 50 * time.Millisecond
+	// vetTimeout bounds a question. A caller with less than twice that time left allows half of its time.
+	vetTimeout = 100 * time.Millisecond
+	// vetPause is the pause after a question without an answer: no create waits for a sick database more than once in that time.
+	vetPause = time.Second
+)
+
+// vetted is the knowledge about the next ids. The allocator's lock guards vetted.
+type vetted struct {
+	about span
+	taken map[ticket.ID]struct{}
+	until time.Time // the answer counts before that
+	// silent is the end of the pause after a question without an answer.
+	silent time.Time
+	// asking is closed at the end of the question under way; nil if no question is under way.
+	asking chan struct{}
+}
+
+// look says whether a fresh answer knows the id, and whether the id is taken. A taken id stays taken.
+func (v *vetted) look(id ticket.ID, now time.Time) (known, taken bool) {
+	if !v.about.holds(id) {
+		return false, false
+	}
+	_, taken = v.taken[id]
+	return now.Before(v.until), taken
+}
+
+// question returns the step of a caller that needs an answer: to wait for the question under way, or to ask.
+func (v *vetted) question(about span) step {
+	if v.asking != nil {
+		return step{other: v.asking}
+	}
+	v.asking = make(chan struct{})
+	return step{ask: about}
+}
+
+// answered asks the step's question, or waits for the caller that asks. It returns false if this caller can wait no longer.
+func (a *Allocator) answered(ctx context.Context, s *step) bool {
+	patience := vetTimeout
+	if deadline, bounded := ctx.Deadline(); bounded {
+		patience = min(patience, time.Until(deadline)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if s.other != nil {
+		select {
+		case <-s.other:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	began := time.Now()
+	taken, err := a.taken(ctx, s.ask.first, s.ask.first+ticket.ID(s.ask.left)-1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := &a.vetted
+	close(v.asking)
+	v.asking = nil
+	switch {
+	case err == nil:
+		v.about, v.until = s.ask, began.Add(freshness)
+		v.taken = make(map[ticket.ID]struct{}, len(taken))
+		for _, id := range taken {
+			v.taken[id] = struct{}{}
+		}
+	case ctx.Err() == nil || patience == vetTimeout && time.Since(began) >= patience:
+		v.silent = time.Now().Add(vetPause)
+	default: // the caller left or was in a hurry, which proves no fault of the database
+	}
+	return err == nil
 }

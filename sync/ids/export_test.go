@@ -2,7 +2,7 @@ package ids
 
 import "context"
 
-// Kill ends an allocator as kill -9 ends its daemon.
+// Kill ends an allocator like kill -9.
 func (a *Allocator) Kill() {
 	_ = a.loop.Stop(context.Background(), "allocator")
 	r := a.reserve

@@ -10,8 +10,7 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// Two daemons that lease from the same database: no id twice, none of a row, and an id that somebody typed in does not
-// move the numbering.
+// Two daemons lease from the same database: no id twice, no id of a row, and a typed-in id does not move the numbering.
 func TestAllocatorsOnTheRealSequence(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)

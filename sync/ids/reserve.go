@@ -14,39 +14,38 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// numberingTimeout bounds the question for the numbering, before what is on disk is used.
+// numberingTimeout bounds the question for the numbering, before the daemon uses ids from disk.
 const numberingTimeout = 500 * time.Millisecond
 
-// parts is into how many parts a block is cut where it is kept on disk: a daemon that is killed loses the ids of two of them.
+// parts is the number of parts of a block that is kept on disk: a killed daemon loses the ids of two parts.
 const parts = 8
 
-// KeepOptions say where leased ids are kept.
+// KeepOptions say where the ids are kept.
 type KeepOptions struct {
-	// Dir is a folder of the daemon's own, Name the file's in it.
+	// Dir is a folder of the daemon's own; Name is the file's name in the folder.
 	Dir, Name string
-	// Owner returns the identity of the table that the ids are for; empty while it is not known.
+	// Owner returns the identity of the table that the ids belong to; empty while the identity is not known.
 	Owner func() string
-	// Numbering names what keeps leased ids apart from those that the table itself gives: where it is another than when ids were
-	// leased they do not count. Optional.
+	// Numbering names the mechanism that keeps leased ids apart from ids that the table itself assigns: leased ids do not count
+	// under another mechanism. Optional.
 	Numbering func(ctx context.Context) (string, error)
-	// Boot names this run of the kernel; empty stands for what the kernel says.
+	// Boot names this run of the kernel; empty stands for the kernel's own boot id.
 	Boot string
 	Log  zerolog.Logger
 }
 
-// reserve is leased ids that nobody has been given, on disk, so that a daemon that is started while the database is away has
-// some.
+// reserve is a stock of leased ids on disk that no ticket has, for a daemon that starts while the database is unreachable.
 //
-// What the file says is free is not in the daemon's hands: before a part is given to the allocator, the file without it takes the
-// place of the one before. So whenever a daemon is killed, the file holds no id that was given. A file that is not the newest
-// must
-// not count either, from a backup or of another host: each version is a new file that names itself, by what no copy has in common
-// with it (see [witness]), and the one before is emptied, whatever other names it may have. Any doubt costs the ids, never more.
+// An id that is free in the file is not yet the daemon's: before the allocator gets a part, a file without that part replaces
+// the file. So if the daemon is killed at any moment, the file holds no assigned id. An older file, from a backup or of another
+// host, must not count: each version is a new file that names itself by properties that no copy shares (see [witness]), and the
+// daemon empties the version before, whatever other names that file has. Any doubt costs ids and does no other harm.
 type reserve struct {
 	KeepOptions
 	lease Lease
@@ -55,13 +54,13 @@ type reserve struct {
 	wake  chan struct{} // asks the loop for a block
 
 	mu      sync.Mutex
-	dir     *os.Root // stays the same folder wherever that is moved to; nil before it was opened
-	owner   string   // whose the ids are
-	numbers string   // under which numbering they were leased
-	off     bool     // the file cannot be used: ids are in memory alone
-	version *os.File // the newest version, locked; nil where there is none
+	dir     *os.Root // stays the same folder after a rename of the folder; nil before open
+	owner   string   // the identity of the ids' table
+	numbers string   // the numbering at the time of the lease
+	off     bool     // the file is unusable: ids are only in memory
+	version *os.File // the newest version, locked; nil before the first version
 	free    []span
-	said    string // of what the log has been told
+	said    string // the last logged problem
 }
 
 // kept is the file's content.
@@ -69,20 +68,20 @@ type kept struct {
 	Identity string         `json:"identity"`
 	Numbers  string         `json:"numbering,omitempty"`
 	Witness  witness        `json:"witness"`
-	Free     [][2]ticket.ID `json:"free"` // the first id, and how many
+	Free     [][2]ticket.ID `json:"free"` // first id and number of ids
 }
 
-// Keep has leased ids kept on disk. It is called before Start.
+// Keep makes the allocator keep leased ids on disk. Keep is called before Start.
 func (a *Allocator) Keep(o KeepOptions) {
 	if o.Boot == "" {
-		boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it nothing is kept
+		boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without a boot id no ids are kept
 		o.Boot = string(boot)
 	}
 	a.reserve = &reserve{KeepOptions: o, lease: a.lease, block: a.block, wake: make(chan struct{}, 1)}
 	a.block = max(a.block/parts, 1)
 }
 
-// take returns n ids that nobody else is ever given, or some fewer or more.
+// take returns about n ids that no other caller ever gets.
 func (r *reserve) take(ctx context.Context, n int) (span, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,7 +91,7 @@ func (r *reserve) take(ctx context.Context, n int) (span, error) {
 		r.mu.Lock()
 		return span{first, r.block}, err
 	}
-	if len(r.free) == 0 {
+	for len(r.free) == 0 { // another call may take the block that this call has added
 		r.mu.Unlock()
 		err := r.add(ctx)
 		r.mu.Lock()
@@ -151,7 +150,10 @@ func (r *reserve) count() (n int) {
 	return n
 }
 
-// fill leases a block whenever one is wanted.
+// Start begins to lease blocks in the background.
+func (r *reserve) Start(ctx context.Context) { r.loop.Start(ctx, r.fill) }
+
+// fill leases a block on demand.
 func (r *reserve) fill(ctx context.Context) {
 	for {
 		select {
@@ -171,7 +173,7 @@ func (r *reserve) fill(ctx context.Context) {
 	}
 }
 
-// filled leases a block. False when that failed.
+// filled leases a block. It returns false if the lease failed.
 func (r *reserve) filled(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeoutCause(ctx, leaseTimeout, errors.New("leasing ids took too long"))
 	defer cancel()
@@ -180,12 +182,12 @@ func (r *reserve) filled(ctx context.Context) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.write() // logged; the ids are in memory then
+	_ = r.write() // logged; after an error the ids are in memory
 	return true
 }
 
-// stop ends filling and keeps what the allocator has not given.
-func (r *reserve) stop(ctx context.Context, left ...span) error {
+// Stop ends filling and keeps the ids that the allocator has not assigned.
+func (r *reserve) Stop(ctx context.Context, left ...span) error {
 	err := r.loop.Stop(ctx, "reserve of ids")
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -200,10 +202,10 @@ func (r *reserve) stop(ctx context.Context, left ...span) error {
 	return errors.Join(err, r.close())
 }
 
-// close gives the file back: ids are in memory alone from now on. The caller holds the lock.
+// close releases the file: from now on ids are only in memory. The caller holds the lock.
 func (r *reserve) close() (err error) {
 	if r.version != nil {
-		err = r.version.Close() // which ends the lock
+		err = r.version.Close() // also ends the lock
 	}
 	if r.dir != nil {
 		err = errors.Join(err, r.dir.Close())
@@ -212,7 +214,7 @@ func (r *reserve) close() (err error) {
 	return err
 }
 
-// load looks at the file, once it is known whose it must be. False before that. The caller holds the lock.
+// load opens the file as soon as the owner is known. It returns false before that. The caller holds the lock.
 func (r *reserve) load(ctx context.Context) bool {
 	owner := r.Owner()
 	switch {
@@ -225,7 +227,7 @@ func (r *reserve) load(ctx context.Context) bool {
 		return true
 	}
 	if err := r.open(ctx); err != nil {
-		r.tell(err, "leased ids are not kept on disk: a start without MySQL has none")
+		r.tell(err, "leased ids are not kept on disk: a start without MySQL has no ids")
 		_ = r.close()
 	}
 	return true
@@ -247,12 +249,12 @@ func (r *reserve) open(ctx context.Context) (err error) {
 	if err := r.read(ctx, file); errors.Is(err, errInUse) {
 		return err
 	} else if err != nil {
-		r.Log.Info().Err(err).Msg("the ids kept on disk are not used: new ones are leased")
+		r.Log.Info().Err(err).Msg("the ids kept on disk are not used: the daemon leases new ids")
 	}
 	return nil
 }
 
-// tell tells the log when something else is the matter than before.
+// tell logs a problem that differs from the last logged problem.
 func (r *reserve) tell(err error, text string) {
 	if err.Error() != r.said {
 		r.said = err.Error()
@@ -262,11 +264,11 @@ func (r *reserve) tell(err error, text string) {
 
 var (
 	errInUse   = errors.New("another daemon has the file open")
-	errAltered = errors.New("they were leased when the table gave its own ids in another way, or by another server")
+	errAltered = errors.New("the ids were leased under another numbering of the table, or by another server")
 	errOfElse  = errors.New("the file is a copy or another version, was written before the host was started, or is another table's")
 )
 
-// read takes the ids of a file, if it is the newest version.
+// read reads the ids of a file that is the newest version.
 func (r *reserve) read(ctx context.Context, file *os.File) error {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return errInUse
@@ -276,7 +278,7 @@ func (r *reserve) read(ctx context.Context, file *os.File) error {
 		return err
 	}
 	if named, err := r.dir.Lstat(r.Name); err != nil || !sameFile(named, file) {
-		return errInUse // it was replaced before it was locked
+		return errInUse // another daemon replaced the file before the lock
 	}
 	var k kept
 	if err := json.NewDecoder(io.LimitReader(file, 1<<20)).Decode(&k); err != nil {
@@ -292,7 +294,7 @@ func (r *reserve) read(ctx context.Context, file *os.File) error {
 	free := make([]span, 0, len(k.Free))
 	for _, f := range k.Free {
 		if !f[0].Valid() || f[1] < 1 || !(f[0] + f[1]).Valid() || f[1] > 1<<32 {
-			return fmt.Errorf("%s: it names ids that there are not", r.Name)
+			return fmt.Errorf("%s: the file names invalid ids", r.Name)
 		}
 		free = append(free, span{f[0], int(f[1])})
 	}
@@ -300,28 +302,29 @@ func (r *reserve) read(ctx context.Context, file *os.File) error {
 	return nil
 }
 
-// write replaces the file. After an error the ids that it may still name are gone from memory, too. The caller holds the lock.
+// write replaces the file. After an error, write also removes from memory the ids that the file may still name. The caller holds
+// the lock.
 func (r *reserve) write() error {
 	if r.dir == nil {
 		return nil
 	}
 	if r.version != nil {
 		if named, err := r.dir.Lstat(r.Name); err != nil || !sameFile(named, r.version) {
-			r.free = nil // somebody has removed it, so that what it holds is forgotten
+			r.free = nil // a person has removed the file: its ids no longer count
 		}
 	}
 	next, err := r.draft()
-	if r.version != nil { // from here on the version before says nothing any more, whatever happens
+	if r.version != nil { // from here on the version before does not count, with or without an error
 		if cut := r.version.Truncate(0); cut != nil {
 			r.free = nil
-			return fmt.Errorf("the ids kept on disk cannot be taken from there: %w", cut)
+			return fmt.Errorf("the ids kept on disk cannot be removed from the file: %w", cut)
 		}
 	}
 	if err == nil {
 		err = r.dir.Rename(r.Name+".new", r.Name)
 	}
 	if err != nil {
-		r.tell(err, "leased ids cannot be kept on disk: those in hand are lost when the daemon ends")
+		r.tell(err, "leased ids cannot be kept on disk: the ids in memory are lost when the daemon ends")
 		if next != nil {
 			_ = next.Close()
 		}
@@ -334,7 +337,7 @@ func (r *reserve) write() error {
 	return nil
 }
 
-// draft writes what is free into a new file.
+// draft writes the free ids into a new file.
 func (r *reserve) draft() (file *os.File, err error) {
 	name := r.Name + ".new"
 	if err := r.dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -359,7 +362,7 @@ func (r *reserve) draft() (file *os.File, err error) {
 	return file, nil
 }
 
-// joined makes one of spans that follow each other.
+// joined merges spans that follow each other.
 func joined(spans []span) []span {
 	var all []span
 	for _, s := range spans {
@@ -370,4 +373,36 @@ func joined(spans []span) []span {
 		all = append(all, s)
 	}
 	return all
+}
+
+// witness distinguishes a file from every copy: by its place, by its creation time, which no restore tool can set, and by the
+// run of the kernel. So a file counts on one host until that host restarts: a disk that was reset to an earlier state, or
+// cloned, has restarted since. A witness cannot detect the rollback of a snapshot of the file system alone within one run of the
+// kernel.
+type witness struct {
+	Boot   string `json:"boot"`
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+	Born   int64  `json:"born"` // seconds since 1970
+	BornNS uint32 `json:"born_ns"`
+}
+
+var errNoWitness = errors.New("the file system has no creation times, or the kernel has no boot id")
+
+func witnessOf(file *os.File, boot string) (witness, error) {
+	var s unix.Statx_t
+	if err := unix.Statx(int(file.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME|unix.STATX_INO, &s); err != nil {
+		return witness{}, fmt.Errorf("statx: %w", err)
+	}
+	if s.Mask&unix.STATX_BTIME == 0 || s.Btime.Sec == 0 || boot == "" {
+		return witness{}, errNoWitness
+	}
+	return witness{
+		Boot: boot, Device: unix.Mkdev(s.Dev_major, s.Dev_minor), Inode: s.Ino, Born: s.Btime.Sec, BornNS: s.Btime.Nsec,
+	}, nil
+}
+
+func sameFile(named fs.FileInfo, file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && os.SameFile(named, info)
 }

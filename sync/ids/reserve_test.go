@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/sync/ids"
 )
 
-// host is a daemon's state folder, and what it needs to know of its site.
+// host is a daemon's state folder with the daemon's data about its site.
 type host struct {
 	dir, identity, boot, numbering string
 	sequence                       *sequence
@@ -50,7 +50,7 @@ func stop(t *testing.T, a *ids.Allocator) {
 	}
 }
 
-// given are the ids that were given, on whatever host.
+// given are the assigned ids of all hosts.
 type given map[ticket.ID]bool
 
 func (g given) next(t *testing.T, a *ids.Allocator) error {
@@ -63,7 +63,7 @@ func (g given) next(t *testing.T, a *ids.Allocator) error {
 	return err
 }
 
-// exhaust takes ids until there are none.
+// exhaust takes ids until no id is left.
 func (g given) exhaust(t *testing.T, a *ids.Allocator) (n int) {
 	t.Helper()
 	for ; ; n++ {
@@ -76,8 +76,8 @@ func (g given) exhaust(t *testing.T, a *ids.Allocator) (n int) {
 	}
 }
 
-// With the database away a daemon that is started anew has the ids that the one before has not given: all of them where that was
-// stopped, most of them where it was killed.
+// While the database is unreachable, a restarted daemon has the ids that the daemon before has not assigned: all of them after a
+// stop, most of them after a kill.
 func TestUnusedIDsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]struct {
@@ -107,8 +107,8 @@ func TestUnusedIDsSurviveARestart(t *testing.T) {
 	}
 }
 
-// A file that is not the newest version, on the host that wrote it, before that was started anew, for the table that it is for,
-// gives no id.
+// A file gives ids only if it is the newest version, on the host that wrote it, before a restart of that host, and for its own
+// table.
 func TestKeptIDsOfElsewhereAreNotGiven(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, h *host, old []byte){
@@ -168,8 +168,8 @@ func TestKeptIDsOfElsewhereAreNotGiven(t *testing.T) {
 	}
 }
 
-// A folder that is moved away under the daemon, and put back later, holds no id that was given meanwhile; nor has a second
-// daemon on the same folder any of the first one's.
+// A folder that is moved away under the daemon, and put back later, holds no id that was assigned meanwhile; a second daemon on
+// the same folder gets none of the first daemon's ids.
 func TestFolderOfKeptIDsIsMoved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestFolderOfKeptIDsIsMoved(t *testing.T) {
 	})
 }
 
-// Whatever becomes of daemon, file and database: no id is given twice.
+// Whatever happens to daemon, file and database: no id is assigned twice.
 func TestKeptIDsAreGivenOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
@@ -249,7 +249,7 @@ func TestKeptIDsAreGivenOnce(t *testing.T) {
 	}
 }
 
-// An operator who removes the file has the ids forgotten, also by a daemon that runs, but for those in its hands.
+// Removing the file makes also a running daemon forget the file's ids; only the ids in memory remain.
 func TestRemovedIDsAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 
 const benchRows = 1000
 
-// BenchmarkSink updates 1,000 tickets a round through the sink, on the three kinds of table; BenchmarkRawUpsert does it with the
-// plainest loop that sends the same columns without guard or grouping. The figure to compare is rows/s.
+// BenchmarkSink updates 1,000 tickets a round through the sink, on the three kinds of table; BenchmarkRawUpsert uses the
+// plainest loop that sends the same columns without guard or grouping. Compare rows/s.
 func BenchmarkSink(b *testing.B) {
 	for _, kind := range []struct{ name, alter string }{
 		{"own column", ""},
@@ -46,7 +46,7 @@ func BenchmarkSink(b *testing.B) {
 	}
 }
 
-// fillTickets makes the rows, alters the table and has it adopted.
+// fillTickets makes the rows, alters the table and adopts the table.
 func fillTickets(b *testing.B, db *mysql.DB, alter string) {
 	b.Helper()
 	for _, statement := range []string{

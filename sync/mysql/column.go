@@ -10,7 +10,7 @@ import (
 // integerBits by data type.
 var integerBits = map[string]int{"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 
-// kinds by data type, but for the integers.
+// kinds by data type, without the integers.
 var kinds = map[string]table.Kind{
 	"decimal": table.Decimal, "float": table.Float, "double": table.Float, "bit": table.Bit,
 	"char": table.Char, "varchar": table.Varchar,
@@ -27,7 +27,7 @@ var kinds = map[string]table.Kind{
 
 func (c *described) integer() bool { return integerBits[c.dataType] != 0 }
 
-// column turns the description into the door's rules.
+// column converts the description to the rules of package table.
 func (c *described) column(field string, f flavour, jsonText bool) table.Column {
 	col := table.Column{
 		Field:      field,
@@ -39,8 +39,8 @@ func (c *described) column(field string, f flavour, jsonText bool) table.Column 
 		Charset:    c.charset.String,
 		Characters: c.characters,
 		Digits:     int(c.timeDigits.Int64),
-		// A collation's name ends in what it distinguishes: _ci case-insensitive, _bin and _cs not. In uca1400_ai_ci and
-		// utf8mb4_0900_ai_ci the last part counts.
+		// A collation's name ends in its case rule: _ci ignores case, _bin and _cs do not. In uca1400_ai_ci and utf8mb4_0900_ai_ci the
+		// last part counts.
 		FoldCase: strings.HasSuffix(c.collation.String, "_ci"),
 	}
 	switch col.Kind {
@@ -90,8 +90,8 @@ func (c *described) kind(jsonText bool) table.Kind {
 	}
 }
 
-// initial reads the default, which MariaDB describes as an expression ('open', NULL, current_timestamp()) and MySQL
-// as plain text, marking expressions in another column.
+// initial reads the default. MariaDB describes a default as an expression ('open', NULL, current_timestamp()); MySQL gives plain
+// text and marks expressions in another column.
 func (c *described) initial(col *table.Column, f flavour) table.Default {
 	text := c.defaultText.String
 	switch {
@@ -115,7 +115,7 @@ func (c *described) initial(col *table.Column, f flavour) table.Default {
 	return literal(col, text)
 }
 
-// literal is a default that the column's own rules let pass; a zero date, say, is left to the database.
+// literal returns a default that the column's own rules accept; other defaults, such as a zero date, are left to the database.
 func literal(col *table.Column, text string) table.Default {
 	one := table.Definition{Table: "t", Key: "k", Revision: "r", Columns: []table.Column{*col}}
 	if one.Prepare() != nil {
@@ -128,10 +128,10 @@ func literal(col *table.Column, text string) table.Default {
 	return table.Default{Source: table.Literal, Text: checked[0].Value.Text()}
 }
 
-// unescape undoes how information_schema writes a text literal.
+// unescape reverses information_schema's form of a text literal.
 var unescape = strings.NewReplacer("''", "'", `\\`, `\`, `\n`, "\n", `\r`, "\r", `\0`, "\x00")
 
-// members reads the texts out of enum('a','it”s').
+// members reads the texts of enum('a','it”s').
 func members(columnType string) []string {
 	_, list, _ := strings.Cut(columnType, "(")
 	list = strings.TrimSuffix(list, ")")

@@ -19,17 +19,17 @@ const (
 	DefaultMaxConns = 4
 )
 
-// Config says where the tickets table is and how its columns are named. What is empty or zero takes its default.
+// Config describes the place of the tickets table and the names of its columns. An empty or zero value takes its default.
 type Config struct {
-	// DSN as go-sql-driver takes it: user:password@unix(/path)/database. It is never logged. What a session depends on
-	// (strict mode, character set, time zone) is set by this package whatever the DSN says.
+	// DSN in go-sql-driver's form: user:password@unix(/path/to.sock)/database. ticketd never logs the DSN. This package sets the
+	// variables that a session depends on (strict mode, character set, time zone), whatever the DSN says.
 	DSN   string
 	Table string // default [DefaultTable]
 	// Key and Revision are columns: the ticket's id (1 to 2^63-1, unique) and its revision.
 	Key, Revision string
-	// Extra is the JSON column for fields without a column of their own; it is used where the table has it.
+	// Extra is the JSON column for fields without a column of their own, if the table has the column.
 	Extra string
-	// DeletedAt, CreatedAt and UpdatedAt are columns, used where the table has them; default deleted_at and so on.
+	// DeletedAt, CreatedAt and UpdatedAt are columns, used if the table has them; default deleted_at and so on.
 	DeletedAt, CreatedAt, UpdatedAt string
 	// Columns maps ticket fields to columns with another name.
 	Columns map[string]string
@@ -39,17 +39,17 @@ type Config struct {
 	MaxConns int
 }
 
-// maxMaxRows bounds MaxRows: beyond it statements only hold locks for longer.
+// maxMaxRows bounds MaxRows: larger statements only hold locks for longer.
 const maxMaxRows = 10_000
 
-// identifier is what a table or column may be called here: what the databases take unquoted, which is quoted all the
-// same.
+// identifier matches the names of tables and columns that this package accepts: the names that the databases take unquoted. The
+// statements quote the names too.
 var identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
 
-// longestName is how many characters the databases allow.
+// longestName is the databases' limit in characters.
 const longestName = 64
 
-// withDefaults fills in what is empty.
+// withDefaults fills in empty values.
 func (c Config) withDefaults() Config {
 	for _, d := range []struct {
 		value    *string
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate reports every mistake at once, each with the name of the setting. It never repeats the DSN.
+// Validate reports every mistake at once, each with the name of the setting, and never repeats the DSN.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var wrong []error
@@ -119,7 +119,7 @@ func (c Config) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// parseDSN hides the driver's own error, which may quote a piece of the password.
+// parseDSN hides the driver's own error, which may quote a part of the password.
 func parseDSN(dsn string) (*driver.Config, error) {
 	parsed, err := driver.ParseDSN(dsn)
 	if err != nil {
@@ -131,7 +131,7 @@ func parseDSN(dsn string) (*driver.Config, error) {
 	return parsed, nil
 }
 
-// standard says that the table is the one of the schema file, not somebody else's that is described by the config.
+// standard says that the table is the schema file's, not another program's table that the config describes.
 func (c Config) standard() bool {
 	usual := Config{}.withDefaults()
 	return c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra &&

@@ -14,9 +14,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// cutter stands between the client and the server. When the trigger is set and seen in what the client sends, the
-// statement still reaches the server, and the connection is cut when the server's answer comes: it was done, and
-// nobody learns it.
+// cutter is a proxy between client and server. After the client has sent the trigger, the statement still reaches the server,
+// and cutter cuts the connection at the server's answer: the write is done, and the client does not learn the outcome.
 type cutter struct {
 	socket  string
 	server  string
@@ -82,7 +81,7 @@ func (c *cutter) serve(ctx context.Context, client net.Conn) {
 	}
 }
 
-// The outcome is unknown to the sink, and the write was made: the next attempt finds it there.
+// The sink does not know the outcome, and the write is done: the next attempt finds the row.
 func TestConnectionLostBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -94,7 +93,7 @@ func TestConnectionLostBeforeTheAnswer(t *testing.T) {
 		"commit": {"COMMIT", hard, mysql.Config{Table: "tickets", Key: "id"}},
 	} {
 		if beside(t) && name == "upsert" {
-			continue // the statement is in a transaction there, and undone
+			continue // in that case the statement is in a transaction, and is undone
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,21 +3,15 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ticketd/ticketd/sync/table"
 )
 
-// tombstonesSuffix makes the name of the table of deleted tickets, which exists only for a tickets table without a
-// deleted_at column. Its columns are ticket_id and revision.
-const tombstonesSuffix = "_tombstones"
-
-func (db *DB) tombstones() string { return quote(db.config.Table + tombstonesSuffix) }
-
-// upsertUnburied is the upsert for a table whose deletes remove rows. Tickets that have a tombstone are updated where
-// the row is there all the same, and never inserted. The look-up locks also the places where tombstones are missing,
-// so that a delete at the same time waits until this is committed; both take the tombstones first and then the rows.
+// upsertUnburied is the upsert for a table whose deletes remove rows. A ticket with a tombstone is updated if its row exists,
+// and never inserted. The look-up also locks the places of missing tombstones, so that a concurrent delete waits for this
+// commit; upsert and delete take the tombstones first and then the rows.
 func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	var open []*row
 	err := w.db.transact(ctx, func(tx *sql.Tx) error {
@@ -73,8 +67,8 @@ func (w *write) delete(ctx context.Context, deletions []row) error {
 	return nil
 }
 
-// notStrangers returns the deletions whose row is the ticket's own. A create that was deleted before it arrived may meet the
-// row of another ticket, which must stay as it is.
+// notStrangers returns the deletions whose row is the ticket's own. A create that was deleted before it arrived may meet another
+// ticket's row, which must not change.
 func (w *write) notStrangers(ctx context.Context, tx *sql.Tx, rows []row) ([]row, error) {
 	if !slices.ContainsFunc(rows, func(r row) bool { return r.floor > 0 }) {
 		return rows, nil
@@ -138,20 +132,7 @@ func (w *write) bury(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// transact runs do in a transaction, whose isolation is the session's.
-func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := db.pool.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	if err := do(tx); err != nil {
-		if back := tx.Rollback(); back != nil && !errors.Is(back, sql.ErrTxDone) && judge(err) == down {
-			return fmt.Errorf("%w; rolling back: %w", err, back)
-		}
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err) // the outcome is unknown; the guard makes another attempt safe
-	}
-	return nil
+// rowlessDelete returns the statements of a deletion without a row.
+func rowlessDelete(d *table.Definition) []string {
+	return append([]string{"DELETE FROM " + quote(d.Table) + " WHERE FALSE"}, besides(d)...)
 }

@@ -38,7 +38,7 @@ func wantGone(t *testing.T, db *mysql.DB, id ticket.ID) {
 	}
 }
 
-// Without the look-up of tombstones the late writes bring the ticket back (tried by hand).
+// Without the look-up of tombstones the late writes restore the ticket (tried by hand).
 func TestALateWriteDoesNotResurrect(t *testing.T) {
 	t.Parallel()
 	db := hard(t)
@@ -53,7 +53,7 @@ func TestALateWriteDoesNotResurrect(t *testing.T) {
 	} else {
 		wantStored(t, late, 15, 15, 15)
 	}
-	wantStored(t, write(t, db, set(1, 25, "status", "newer")), 25) // nobody who writes to a deleted id means to create it
+	wantStored(t, write(t, db, set(1, 25, "status", "newer")), 25) // a write to a deleted id never means a create
 	wantGone(t, db, 1)
 	wantFields(t, db, 2, 15, "status", "closed")
 	wantFields(t, db, 3, 15, "status", "new")
@@ -68,8 +68,8 @@ func TestALateDeletionDoesNotRemoveANewerRow(t *testing.T) {
 	wantFields(t, db, 1, 31, "status", "newest")
 }
 
-// A deletion and late writes of the same new tickets at the same moment: whatever their order, no row remains. Without the lock
-// of the look-up of tombstones some do.
+// A deletion and late writes of the same new tickets at the same moment: no row remains, in any order. Without the lock of the
+// look-up of tombstones some rows remain.
 func TestDeletionsAgainstLateWrites(t *testing.T) {
 	t.Parallel()
 	db := hard(t)

@@ -2,28 +2,27 @@ package mysql
 
 import (
 	"errors"
-	"fmt"
 
 	driver "github.com/go-sql-driver/mysql"
 
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// verdict is what an error of the database means for the batch that caused it.
+// verdict is the meaning of a database error for the batch that caused the error.
 type verdict int
 
 const (
 	fine     verdict = iota
-	conflict         // others hold the rows: again, smaller
-	data             // one of the rows is not taken: find it
+	conflict         // other clients hold the rows: again, smaller
+	data             // the table refuses one of the rows: find the row
 	tooLarge         // the statement is larger than the server takes: smaller
-	changed          // the table is missing or another than its definition says; or a trigger's statement meets such a table
-	doubtful         // the server does not take the statement; or a trigger meets that for one row
-	unknown          // the server's answer is not listed here: it is about a row, if the server takes other writes
-	down             // the server does not take anything now, or does not answer
+	changed          // the table is missing or differs from the definition; or a trigger's statement meets such a table
+	doubtful         // the server does not take the statement; or a trigger's statement fails so for a row
+	unknown          // the answer is not listed here: the error concerns a row, if the server takes other writes
+	down             // the server takes no write now, or does not answer
 )
 
-// Error numbers of MySQL and MariaDB that are named in more than one place.
+// Error numbers of MySQL and MariaDB that several places name.
 const (
 	errUnknownColumn  = 1054
 	errLockWait       = 1205
@@ -48,7 +47,7 @@ var verdicts = map[uint16]verdict{
 	1292:          data, // incorrect date or time
 	1366:          data, // incorrect value, string or character
 	errNoDefault:  data,
-	errVanished:   data, // the row is not there
+	errVanished:   data, // the row does not exist
 	1406:          data, // too long
 	1452:          data, // foreign key
 	errDuplicate:  data, // another unique index
@@ -72,11 +71,11 @@ var verdicts = map[uint16]verdict{
 	errUnknownColumn: changed,
 	1136:             changed, // column count
 	1146:             changed, // no such table
-	1347:             changed, // it is a view now
+	1347:             changed, // the name now belongs to a view
 	1356:             changed, // a view without its table
 	1471:             changed, // a view that takes no INSERT
 	1906:             changed, // MariaDB: value for a generated column
-	3105:             changed, // MySQL: the same
+	3105:             changed, // MySQL: value for a generated column
 
 	1034: doubtful, // broken index file
 	1036: doubtful, // table is read only
@@ -119,10 +118,10 @@ var verdicts = map[uint16]verdict{
 	3572: down, // MySQL: NOWAIT on a lock
 }
 
-// judge says what an error means. The class of a trigger's SIGNAL (45) concerns a row, whatever number the trigger gives it. A
-// number that is not in the table is judged by the class of its SQLSTATE, too: a data exception (22) and a violated constraint
-// (23) concern a row, a rolled back transaction (40) is a conflict, a connection (08) or an authorisation (28) concerns the
-// server. What is left is [unknown].
+// judge returns the meaning of an error. The class of a trigger's SIGNAL (45) concerns a row, whatever its number. For a number
+// that is not in the table the class of the SQLSTATE decides: a data exception (22) and a violated constraint (23) concern a
+// row, a rolled back transaction (40) is a conflict, a connection (08) or an authorisation (28) concerns the server. All other
+// answers are [unknown].
 func judge(err error) verdict {
 	if err == nil {
 		return fine
@@ -153,7 +152,7 @@ func judge(err error) verdict {
 	}
 }
 
-// answered says that an error is what the server answered.
+// answered says that an error is the server's answer.
 func answered(err error) bool {
 	_, ok := errors.AsType[*driver.MySQLError](err)
 	return ok
@@ -165,33 +164,10 @@ func timedOut(err error) bool {
 	return ok && mysqlErr.Number == errLockWait
 }
 
-// readOnly says that the server takes no writes: it is a replica, or was made one while the connection lasted.
+// readOnly says that the server takes no writes: it is a replica, or became one while the connection lasted.
 func readOnly(err error) bool {
 	const option, transaction, mode = 1290, 1792, 1836
 	return refusedWith(err, option, transaction, mode)
-}
-
-// failure wraps an error that concerns no ticket alone for the flusher: paused where the table changed, down otherwise.
-// What the server said stays in the chain and the message, with its number.
-func (db *DB) failure(operation string, err error) error {
-	if errors.Is(err, flush.ErrSinkForeign) {
-		return fmt.Errorf("mysql: %s: %w", operation, err)
-	}
-	switch judge(err) {
-	case fine:
-		return nil
-	case changed:
-		db.altered.Store(true)
-		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
-			flush.ErrSinkPaused, err)
-	default:
-		if readOnly(err) { // the address may lead to another server now, which further connections find
-			db.pool.SetMaxIdleConns(0)
-			db.pool.SetMaxIdleConns(db.config.MaxConns)
-		}
-		db.packet.Store(0) // the next connection may reach a server with another limit
-		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
-	}
 }
 
 // refusal turns the database's error into the reason of a dead letter.

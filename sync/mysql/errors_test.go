@@ -29,7 +29,7 @@ func wantDown(t *testing.T, err error) {
 	}
 }
 
-// An extra column that holds something else than JSON is a matter of its row alone.
+// An extra column with content that is no JSON concerns its row alone.
 func TestExtraThatIsNoJSON(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -47,8 +47,8 @@ func TestExtraThatIsNoJSON(t *testing.T) {
 	}
 }
 
-// What the server refuses although the door let it pass: the row is refused with the server's number, the other rows
-// of the same statement are stored.
+// The server refuses a value that package table has accepted: the row is refused with the server's number, and the other rows of
+// the same statement are stored.
 func TestARefusedRowHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -110,9 +110,9 @@ func ids(changes []store.Claim) []ticket.ID {
 	return all
 }
 
-// What the server answers about one row concerns that row, whatever its number: a partition that is not there (1526), a value
-// that a generated column cannot compute (1411), a trigger's SIGNAL with a number and a state of its own. Where such an answer
-// counts as an outage, one value blocks the site for ever (tried by hand: judge without unknown).
+// An answer about a row concerns that row, whatever its number: a partition that does not exist (1526), a value that a generated
+// column cannot compute (1411), a trigger's SIGNAL with its own number and state. If such an answer counts as an outage, a
+// single value blocks the site for ever (tried by hand: judge without unknown).
 func TestAnswersThatNobodyNamed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -154,7 +154,7 @@ func TestAnswersThatNobodyNamed(t *testing.T) {
 	}
 }
 
-// 1146: nothing is refused; when the table is back, the same change goes in.
+// 1146: no change is refused; when the table exists again, the sink takes the same change.
 func TestTableMissing(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -170,7 +170,7 @@ func TestTableMissing(t *testing.T) {
 	wantStored(t, write(t, db, set(1, 1, "status", "open")), 1)
 }
 
-// 1054: the definition is older than the table. It is read again before the next statement.
+// 1054: the definition is older than the table. The sink reads the definition before the next statement.
 func TestColumnMissing(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -184,8 +184,8 @@ func TestColumnMissing(t *testing.T) {
 	wantFields(t, db, 1, 1, "category", "a") // in the extra column now
 }
 
-// 1364: a column was added that an INSERT must name, so that changes of rows that are there need an UPDATE now. The definition is
-// read again at the refusal. Without that the change is a dead letter (tried by hand).
+// 1364: the table has a new column that an INSERT must name, so that changes of existing rows now need an UPDATE. The sink reads
+// the definition again after the refusal. Without that reading the change is a dead letter (tried by hand).
 func TestAlteredUnderTheWrites(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -218,8 +218,8 @@ func inTx(t *testing.T, tx *sql.Tx, statement string, args ...any) {
 	}
 }
 
-// 1205: a row that stays locked is found and left for later; the others are reported as stored. Where the write as a
-// whole fails for it, nobody acks them (tried by hand).
+// 1205: the sink finds a row that stays locked and leaves the row for later; it reports the other rows as stored. If the write
+// as a whole fails, no row is acked (tried by hand).
 func TestLockWaitTimeout(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -258,11 +258,11 @@ func TestLockWaitTimeout(t *testing.T) {
 	wantStored(t, results, 2, 2, 2, 2)
 }
 
-// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many
-// rows, so the server sacrifices the write, which has to come again.
+// 1213: the write holds row 1 and waits for row 2, whose holder then asks for row 1. The holder has changed many rows, so the
+// server sacrifices the write, which must come again.
 func TestDeadlock(t *testing.T) {
 	t.Parallel()
-	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // its own, as lock waits are counted by the server
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{}) // a server of its own, as the server counts lock waits
 	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func awaitLockWait(t *testing.T, db *mysql.DB) {
 	}
 }
 
-// 1153 is avoided: the batch is cut by bytes beforehand. A row that is too large on its own is refused.
+// 1153 is avoided: the sink cuts the batch by bytes beforehand. It refuses a row that is too large on its own.
 func TestStatementsStayBelowThePacketLimit(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: []string{"--max-allowed-packet=65536"}})
@@ -346,7 +346,7 @@ func TestStatementsStayBelowThePacketLimit(t *testing.T) {
 	}
 }
 
-// Reasons that have nothing to do with the rows: none is refused.
+// Reasons that do not concern the rows: no row is refused.
 func TestTheServerTakesNothing(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})
@@ -391,4 +391,148 @@ func TestTheServerTakesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStored(t, write(t, admin, change...), 1)
+}
+
+// A trigger that fails for a row may give an outage's answer: a number of its own choice, a missing table or column, a missing
+// right. The row is refused with the server's number, alone and among other rows, and the other rows are stored.
+func TestATriggersErrorConcernsItsRow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code int
+		body string
+	}{
+		"signal 1105": {1105, "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1105, MESSAGE_TEXT = 'no'"},
+		"signal 1142": {1142, "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1142, MESSAGE_TEXT = 'no'"},
+		"signal 1213": {1213, "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'no'"},
+		"signal 1053": {1053, "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1053, MESSAGE_TEXT = 'no'"},
+		"HY000":       {1105, "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1105, MESSAGE_TEXT = 'no'"},
+		"table":       {1146, "INSERT INTO no_audit VALUES (1)"},
+		"column":      {1054, "INSERT INTO audit (nosuch) VALUES (1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := private(t)
+			exec(t, db, "CREATE TABLE audit (a INT)")
+			for _, when := range []string{"INSERT", "UPDATE"} {
+				exec(t, db, "CREATE TRIGGER tr_"+when+" BEFORE "+when+" ON wp_support_tickets FOR EACH ROW "+
+					"IF NEW.category = 'bad' THEN "+c.body+"; END IF")
+			}
+			if _, err := db.LoadDefinition(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			bad := set(2, 7, "category", "bad")
+			results := write(t, db, set(1, 7, "category", "good"), bad, set(3, 7, "category", "good"), set(4, 7, "subject", "x"))
+			wantStored(t, []flush.Result{results[0], results[2], results[3]}, 7, 7, 7)
+			for i, r := range []flush.Result{results[1], write(t, db, bad)[0], write(t, db, set(1, 8, "category", "bad"))[0]} {
+				if r.Refused == nil || r.Refused.Code != c.code || r.Refused.Reason == "" {
+					t.Errorf("%d: the bad row: %+v, want it refused with %d", i, r, c.code)
+				}
+			}
+		})
+	}
+}
+
+// A trigger fails for a row with an answer about the server: a full table, here of the trigger's own, or too many connections.
+// That ticket waits, alone and among other tickets, in any order, and is stored when there is room; no other ticket waits.
+func TestAFullTableOfATriggersHoldsItsRowAlone(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"1114": "INSERT INTO crammed SELECT REPEAT('x', 250) FROM thousand",
+		"1040": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1040, MESSAGE_TEXT = 'no'",
+		"1213": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'no'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := private(t)
+			exec(t, db, "CREATE TABLE crammed (a CHAR(250)) ENGINE = MEMORY MAX_ROWS = 100")
+			exec(t, db, "CREATE TABLE thousand (a INT)")
+			exec(t, db, "INSERT INTO thousand VALUES (1)"+strings.Repeat(",(1)", 999))
+			for _, when := range []string{"INSERT", "UPDATE"} {
+				exec(t, db, "CREATE TRIGGER tr_"+when+" BEFORE "+when+" ON wp_support_tickets FOR EACH ROW "+
+					"IF NEW.category = 'bad' THEN "+body+"; END IF")
+			}
+			sink := mysql.NewSink(db)
+			bad, good := set(2, 7, "category", "bad"), set(3, 7, "subject", "good")
+			wants := func(later bool, changes ...store.Claim) {
+				t.Helper()
+				results, err := sink.Write(t.Context(), changes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, r := range results {
+					if waits := later && changes[i].ID == 2; (r.Later != nil) != waits || r.Refused != nil || !waits && r.Revision != 7 {
+						t.Errorf("ticket %d of %d: %+v", changes[i].ID, len(changes), r)
+					}
+				}
+			}
+			wants(true, bad, good)
+			wants(true, bad)
+			wants(true, good, bad, set(4, 7, "category", "good"))
+			exec(t, db, "DROP TRIGGER tr_INSERT")
+			wants(false, bad)
+		})
+	}
+}
+
+// The same answer from a server that takes no ticket is an outage. (Without settleUnfit the tickets count as taken.)
+func TestAFullTableForEveryRowIsAnOutage(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "CREATE TRIGGER tr BEFORE INSERT ON wp_support_tickets FOR EACH ROW "+
+		"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'full'")
+	sink := mysql.NewSink(db)
+	changes := make([]store.Claim, 100)
+	for i := range changes {
+		changes[i] = set(ticket.ID(i+1), 1, "status", "a")
+	}
+	_, err := sink.Write(t.Context(), changes[:1])
+	wantDown(t, err)
+	_, err = sink.Write(t.Context(), changes)
+	wantDown(t, err)
+}
+
+// The same answer for every row is an outage, even if only a trigger's table is missing: no backlog becomes dead letters. Of
+// rows that come alone, without a stored row in between, at most one becomes a dead letter. (Without settleDoubted all become
+// dead letters.)
+func TestATriggerThatFailsForEveryRowIsAnOutage(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "CREATE TABLE audit (a INT)")
+	exec(t, db, "CREATE TRIGGER tr BEFORE INSERT ON wp_support_tickets FOR EACH ROW INSERT INTO audit VALUES (1)")
+	sink := mysql.NewSink(db)
+	changes := []store.Claim{set(1, 1, "status", "a"), set(2, 1, "status", "a"), set(3, 1, "status", "a")}
+	exec(t, db, "RENAME TABLE audit TO elsewhere")
+	_, err := sink.Write(t.Context(), changes)
+	wantDown(t, err)
+	results, err := sink.Write(t.Context(), changes[:1])
+	if err != nil || results[0].Refused == nil {
+		t.Errorf("a row alone: %+v, error %v, want it refused", results, err)
+	}
+	_, err = sink.Write(t.Context(), changes[1:2])
+	wantDown(t, err)
+	exec(t, db, "RENAME TABLE elsewhere TO audit")
+	if results, err = sink.Write(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, results, 1, 1, 1)
+}
+
+// A right is missing on the tickets table alone: the sequence's table takes writes, and the statement without a row does not.
+// (With the rowless statements out a row that comes alone is a letter.)
+func TestARightIsMissingOnTheTicketsTable(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{})
+	if err := server.CreateDatabase(t.Context(), "site"); err != nil {
+		t.Fatal(err)
+	}
+	admin := migrated(t, server.DSN("site"))
+	exec(t, admin, "CREATE USER writer IDENTIFIED BY 'hush-hush'")
+	exec(t, admin, "GRANT SELECT ON site.* TO writer")
+	exec(t, admin, "GRANT INSERT, UPDATE ON site.wp_support_tickets_seq TO writer")
+	db := open(t, mysql.Config{DSN: "writer:hush-hush@unix(" + server.Socket() + ")/site"})
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
+	wantDown(t, err) // 1142
+	exec(t, admin, "GRANT INSERT (ticket_id, revision), UPDATE ON site.wp_support_tickets TO writer")
+	_, err = mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 1, "status", "open")})
+	wantDown(t, err) // 1143
 }

@@ -5,13 +5,13 @@ import (
 	"database/sql"
 )
 
-// Pool gives tests the connections, for what they prepare and look at.
+// Pool returns the connections, for a test's preparations and checks.
 func (db *DB) Pool() *sql.DB { return db.pool }
 
-// Config gives tests what the database was opened with.
+// Config returns the config of [Open].
 func (db *DB) Config() Config { return db.config }
 
-// LookElsewhere has the guard take further connections for such to another server.
+// LookElsewhere makes the guard take new connections for connections to another server.
 func (db *DB) LookElsewhere(where string) {
 	db.guard.look = func(context.Context, identities) (place, error) { return place{where: where}, nil }
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// The table gets a column for a field that was in the extra column, and loses it again: the field keeps its value, and no older
-// one comes back. A value that the column does not take is not shown as the column's.
+// The table gets a column for a field of the extra column, and loses the column again: the field keeps its value, and no older
+// value comes back. A value that the column does not take is not shown as the column's.
 func TestAColumnForAFieldOfTheExtraColumn(t *testing.T) {
 	t.Parallel()
 	db := private(t)

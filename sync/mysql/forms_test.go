@@ -8,7 +8,8 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// What passes the door is stored, and read back as the door has let it pass; what the server would refuse does not pass.
+// The server stores an accepted value, and a read returns the accepted form; package table refuses each value that the server
+// would refuse.
 func TestTheDoorsFormIsTheTables(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

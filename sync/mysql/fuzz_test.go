@@ -18,8 +18,8 @@ import (
 // escape writes texts as information_schema does.
 var escape = strings.NewReplacer("'", "''", `\`, `\\`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
 
-// FuzzMembers reads a type as information_schema writes it for any three members: those members; and anything as a type: no
-// more than is in it.
+// FuzzMembers reads a type, as information_schema writes it, of any three members, and gets these members; of an arbitrary type
+// it gets no more members than the type holds.
 func FuzzMembers(f *testing.F) {
 	f.Add("open", "it's", `a\nb`)
 	f.Add("", "'", `\`)
@@ -38,8 +38,8 @@ func FuzzMembers(f *testing.F) {
 	})
 }
 
-// FuzzDescribed makes a column's rules of any description: the table is refused as a whole, with a reason, or has rules by
-// which its own default passes, and which are the same after they were kept on disk.
+// FuzzDescribed makes a column's rules from any description: the table is refused as a whole, with a reason, or the rules accept
+// their own default, and are the same after a round on disk.
 func FuzzDescribed(f *testing.F) {
 	for _, d := range []struct{ dataType, columnType, text string }{
 		{"bigint", "bigint(20) unsigned", "0"}, {"tinyint", "tinyint(4)", "1"}, {"decimal", "decimal(5,2)", "1.50"}, {"float",
@@ -84,7 +84,7 @@ func FuzzDescribed(f *testing.F) {
 			}
 		}
 		if !utf8.ValidString(strings.Join([]string{name, columnType, charset, text}, " ")) {
-			return // JSON has no place for it, and no database describes it so
+			return // JSON cannot hold this value, and no database gives such a description
 		}
 		kept, err := json.Marshal(d)
 		again := new(table.Definition)
@@ -97,8 +97,8 @@ func FuzzDescribed(f *testing.F) {
 	})
 }
 
-// FuzzShape reads anything as what SHOW CREATE TABLE says: each column and index is a line of it, which names it, and is found
-// again.
+// FuzzShape reads arbitrary text as the answer to SHOW CREATE TABLE: each column and index is a line of the text, which names
+// the column or index, and a search finds it.
 func FuzzShape(f *testing.F) {
 	f.Add(phpclient.Schema)
 	f.Add("CREATE TABLE `t` (\n  `id` bigint(20) unsigned NOT NULL DEFAULT 0,\n  `a,b` enum('x','`') DEFAULT NULL,\n" +
@@ -123,8 +123,8 @@ func FuzzShape(f *testing.F) {
 	})
 }
 
-// FuzzExtra reads anything as the column for fields without a column: each name at most once, none that is reserved or taken; and
-// fields that were written there read back as they were.
+// FuzzExtra reads arbitrary text as the extra column: each name at most once, no name that is reserved or taken; and fields that
+// were written to the column read back unchanged.
 func FuzzExtra(f *testing.F) {
 	for _, text := range []string{
 		`{"caller":"Ännchen","n":7,"none":null,"list":[1,"a"],"_rev":"9","status":"x"}`, `{"a":1,"a":2}`, `[]`, `null`, ``, `"text"`,
@@ -142,7 +142,7 @@ func FuzzExtra(f *testing.F) {
 			seen[field.Name] = true
 		}
 		if !utf8.ValidString(name) || !utf8.ValidString(value) || strings.HasPrefix(name, "_") {
-			return // refused at the door
+			return // refused by package table
 		}
 		var p extraPatch
 		p.add(ticket.Field{Name: name, Value: ticket.Text(value)})

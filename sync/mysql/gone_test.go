@@ -9,7 +9,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// follows is a change of a ticket whose other fields the store has clean, all of them where it is full.
+// follows is a change of a ticket whose other fields the store holds clean; full says that the store holds all fields.
 func follows(c store.Claim, full bool, clean ...string) store.Claim {
 	c.All, c.Confirmed = c.Fields, true
 	rest := set(0, 0, clean...).Fields
@@ -17,8 +17,8 @@ func follows(c store.Claim, full bool, clean ...string) store.Claim {
 	return c
 }
 
-// A row that vanished never comes back with the changed fields alone: its ticket is written whole, or the change is refused. The
-// first change of an id that no ticket had makes a row, and neighbours of the batch arrive.
+// A row that vanished never comes back with the changed fields alone: the sink writes the whole ticket, or refuses the change.
+// The first change of an id that no ticket had makes a row, and the sink stores the other tickets of the batch.
 func TestAVanishedRowDoesNotComeBackInPart(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -63,7 +63,7 @@ func TestAVanishedRowWaitsForTheStore(t *testing.T) {
 	wantFields(t, db, 1, 20, "subject", "one", "status", "open")
 }
 
-// What ticketd deleted is not brought back from a copy that does not know of the deletion.
+// A ticket that ticketd deleted does not come back from a copy that does not know the deletion.
 func TestADeletedTicketIsNotWrittenWhole(t *testing.T) {
 	t.Parallel()
 	db := hard(t)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	sqldriver "database/sql/driver"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -17,85 +16,46 @@ import (
 )
 
 const (
-	// markEvery is how old this process' mark in the table may become: as long a copy of the table can be taken for the table itself
-	// by this process alone, where its connections begin to lead to the copy.
+	// markEvery is the greatest age of this process' mark: the time in which this process, but no other, can take a copy of the
+	// table for the table, if its connections begin to lead to the copy.
 	markEvery = 10 * time.Minute
-	// marksKept is how many days the mark of a process is kept that renews it no more.
+	// marksKept is how many days a mark stays after its process has stopped renewing the mark.
 	marksKept = 30
 )
 
 // GuardOptions of [DB.Guard].
 type GuardOptions struct {
-	// Told is called whenever a new connection has been looked at, with the identity of the table it leads to, or why nothing may be
-	// done with it. own is false where the table has no identity and this user may not give it one: its name then stands for it. It
-	// must not block.
+	// Told is called after each check of a new connection, with the identity of the table, or with the reason why the table must
+	// not be used. own is false if the table has no identity and this user may not create one: then the table's name stands for its
+	// identity. Told must not block.
 	Told func(identity string, own bool, err error)
-	// Had is the identity that the table of this name had when a daemon of this host looked last; empty for none.
+	// Had is the identity of the table of this name at the last look of a daemon of this host; empty for none.
 	Had string
 }
 
-// guard looks at every new connection before anything is done on it: whether it leads to the table that this process works for,
-// or to another one, as names and addresses are given to other servers, dumps are restored and machines are cloned.
+// guard checks every new connection before any statement: whether the connection leads to the table that this process works for,
+// as names and addresses move to other servers, dumps are restored and machines are cloned.
 //
-// A table is known by its row: its identity, and where it is. Where it is not there it is a copy, or has moved, which only an
-// operator can tell. But one thing this process can tell by itself: it writes a mark into the table, a random text of its own
-// that it changes every [markEvery]. A table elsewhere that has it is a replica of this one, which took over while this process
-// ran.
+// A table is known by its row: identity and place. A table at another place is a copy or has moved, which only an operator can
+// tell apart, with one exception: this process writes a mark into the table, a random text that changes every [markEvery]. A
+// table at another place with that mark is a replica that took over while this process ran.
 type guard struct {
 	options GuardOptions
 	table   string
-	name    string // database.table: what stood for the identity before there was one
-	// look says where a connection leads to.
+	name    string // database.table: stands for the identity of a table without an identity
+	// look returns the place of a connection.
 	look func(context.Context, identities) (place, error)
 	now  func() time.Time
 
 	mu       sync.Mutex
-	identity string    // what this process works for; empty before it knows
+	identity string    // of the table that this process works for; empty before it is known
 	row      int64     // of this process' mark
-	mark     string    // what is in it
-	former   string    // what was in it before: a replica may be behind
-	marked   time.Time // when it was written
+	mark     string    // the text of the mark
+	former   string    // the text before: a replica may be behind
+	marked   time.Time // the time of the mark
 }
 
-// Guard has every new connection looked at: one that leads to a table that is not what it says, or not the one that this process
-// works for, is closed, and what it was made for fails with [flush.ErrSinkForeign]. It is called before the first use.
-func (db *DB) Guard(o GuardOptions) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
-	db.guard = &guard{
-		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
-		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
-	}
-}
-
-// Assume tells the guard which table this process works for, before MySQL has said so.
-func (db *DB) Assume(identity string) {
-	db.guard.mu.Lock()
-	defer db.guard.mu.Unlock()
-	if db.guard.identity == "" {
-		db.guard.identity = identity
-	}
-}
-
-// Identify asks the table which one it is, where this process does not know yet. It is of use where there is a guard.
-func (db *DB) Identify(ctx context.Context) error {
-	if db.guard == nil || db.guard.known() != "" {
-		return nil
-	}
-	return db.identifyAgain(ctx)
-}
-
-// identifyAgain asks the table which one it is on any connection: a connection that was looked at when it was made leads to
-// another table once tables are renamed.
-func (db *DB) identifyAgain(ctx context.Context) error {
-	if db.guard == nil {
-		return nil
-	}
-	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
-}
-
-// guarded makes connections and has the guard look at them.
+// guarded makes connections that the guard has checked.
 type guarded struct {
 	sqldriver.Connector
 	db *DB
@@ -120,10 +80,11 @@ func (g *guard) known() string {
 	return g.identity
 }
 
-// check looks at a connection. nil lets it pass: it leads to this process' table, or to a database without one, which others say.
+// check checks a connection. nil accepts the connection: it leads to this process' table, or to a database without the table,
+// which other code reports.
 func (g *guard) check(ctx context.Context, i identities) error {
 	identity, own, err := g.identify(ctx, i)
-	if identity == "" && err == nil { // there is no tickets table
+	if identity == "" && err == nil { // the tickets table does not exist
 		return nil
 	}
 	if err == nil {
@@ -135,7 +96,7 @@ func (g *guard) check(ctx context.Context, i identities) error {
 	return err
 }
 
-// identify returns the identity of the table that a connection leads to; its name where it has none and cannot be given one.
+// identify returns the identity of a connection's table; the table's name if the table has no identity and cannot get one.
 func (g *guard) identify(ctx context.Context, i identities) (identity string, own bool, err error) {
 	row, mark, err := i.read(ctx, g.row)
 	if missing(err) || err == nil && row.ID == "" {
@@ -153,8 +114,8 @@ func (g *guard) identify(ctx context.Context, i identities) (identity string, ow
 	}
 	if row.Home != here.where {
 		if !g.vouches(row.ID, mark) {
-			return "", false, fmt.Errorf("%w: the table is a copy, or its server was replaced, renamed or restored elsewhere: it belongs "+
-				"to the %s, and this is the %s; 'ticketd identity' tells more", flush.ErrSinkForeign, row.Home, here.where)
+			return "", false, fmt.Errorf("%w: the table is a copy, or its server was replaced, renamed or restored elsewhere: the table "+
+				"belongs to the %s, and this is the %s; 'ticketd identity' tells more", flush.ErrSinkForeign, row.Home, here.where)
 		}
 		if !here.readOnly {
 			if err := i.settle(ctx, row.ID, here.where); unusable(err) {
@@ -168,8 +129,8 @@ func (g *guard) identify(ctx context.Context, i identities) (identity string, ow
 	return row.ID, true, err
 }
 
-// nameIt gives a table that has none an identity, unless the site's table has one already: then this is another table, made anew
-// or left where the site's was renamed, or its identity was dropped, which only an operator can tell.
+// nameIt gives an identity to a table without an identity, unless the site's table already has an identity: then this table is
+// new or took the name of the renamed site's table, or the identity was dropped, which only an operator can tell apart.
 func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own bool, err error) {
 	if _, err := i.query(ctx, "SELECT 1 FROM "+quote(g.table)+" LIMIT 0"); err != nil {
 		if judge(err) == changed {
@@ -189,7 +150,7 @@ func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own 
 		return g.name, false, nil
 	}
 	if err = i.make(ctx); err == nil {
-		if here, err = g.look(ctx, i); err == nil { // again: when the table was made may be a part of the place
+		if here, err = g.look(ctx, i); err == nil { // again: the table's creation time may be a part of the place
 			err = i.add(ctx, newIdentity(), here.where)
 		}
 	}
@@ -203,33 +164,33 @@ func (g *guard) nameIt(ctx context.Context, i identities) (identity string, own 
 	return row.ID, true, err
 }
 
-// bind notes which table this process works for, once.
+// bind notes the table that this process works for, once.
 func (g *guard) bind(identity string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch g.identity {
-	case "", g.name: // a table that had none may get one at any time
+	case "", g.name: // a table without an identity may get an identity at any time
 		g.identity = identity
 	case identity:
 	default:
-		if identity == g.name { // its row cannot be read just now
+		if identity == g.name { // the row is unreadable at present
 			return nil
 		}
-		return fmt.Errorf("%w: it leads to another table than before, of the identity %s, and this daemon works for %s",
+		return fmt.Errorf("%w: the connection leads to another table than before, of the identity %s, and this daemon works for %s",
 			flush.ErrSinkForeign, identity, g.identity)
 	}
 	return nil
 }
 
-// vouches says that a table elsewhere is the one that this process works for, as it has this process' mark.
+// vouches says that a table at another place is the table that this process works for, as the table has this process' mark.
 func (g *guard) vouches(identity, mark string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return identity == g.identity && mark != "" && (mark == g.mark || mark == g.former)
 }
 
-// renewMark writes another mark where the last one is old. Where the server refuses that, this process cannot vouch for the
-// table, and nothing else is the matter.
+// renewMark writes a new mark if the last mark is old. If the server refuses the mark, this process cannot vouch for the table;
+// other work continues.
 func (g *guard) renewMark(ctx context.Context, i identities, here string) error {
 	mark, first, due := g.nextMark()
 	if !due {
@@ -247,7 +208,7 @@ func (g *guard) renewMark(ctx context.Context, i identities, here string) error 
 	return nil
 }
 
-// nextMark makes a mark, where one is due. Both it and the one before count from now on, whether it is written or not.
+// nextMark makes a mark if one is due. The new mark and the mark before count from now on, whether the write succeeds or not.
 func (g *guard) nextMark() (mark string, first, due bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -259,14 +220,13 @@ func (g *guard) nextMark() (mark string, first, due bool) {
 	return g.mark, first, true
 }
 
-// unusable says that an error is more than a refusal: the connection is of no use.
+// unusable says that an error is more than a refusal: the connection is unusable.
 func unusable(err error) bool {
 	_, refused := errors.AsType[*driver.MySQLError](err)
 	return err != nil && !refused
 }
 
-// mayNot says that this user has no right to it, or that the server takes no such thing: it is read-only, or the name is too
-// long.
+// mayNot says that this user lacks the right, or that the server cannot do the write: it is read-only, or the name is too long.
 func mayNot(err error) bool {
 	const deniedDatabase, deniedTable, deniedColumn, denied, tooLong = 1044, 1142, 1143, 1227, 1059
 	return readOnly(err) || refusedWith(err, deniedDatabase, deniedTable, deniedColumn, denied, tooLong)

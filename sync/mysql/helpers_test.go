@@ -17,7 +17,7 @@ func servers(t *testing.T, test func(t *testing.T, dsn string)) {
 	test(t, server.DSN(name))
 }
 
-// open opens a database with its tables as they are.
+// open opens a database without changing its tables.
 func open(t *testing.T, config mysql.Config) *mysql.DB {
 	t.Helper()
 	db, err := mysql.Open(config)
@@ -32,7 +32,7 @@ func open(t *testing.T, config mysql.Config) *mysql.DB {
 	return db
 }
 
-// migrated opens a database with ticketd's own table, or, below [TestBeside], with one of the same fields that has a side table.
+// migrated opens a database with ticketd's own table, or, below [TestBeside], with a table of the same fields and a side table.
 func migrated(t *testing.T, dsn string) *mysql.DB {
 	t.Helper()
 	db := open(t, mysql.Config{DSN: dsn})
@@ -60,7 +60,7 @@ func exec(t *testing.T, db *mysql.DB, statement string, args ...any) {
 	}
 }
 
-// lax is exec for what a strict session refuses, such as a date of zeros.
+// lax is exec for values that a strict session refuses, such as a date of zeros.
 func lax(t *testing.T, db *mysql.DB, statement string) {
 	t.Helper()
 	conn, err := db.Pool().Conn(t.Context())
@@ -75,7 +75,7 @@ func lax(t *testing.T, db *mysql.DB, statement string) {
 	}
 }
 
-// write writes changes and fails the test on an error that concerns them all.
+// write writes changes and fails the test on an error that concerns all changes.
 func write(t *testing.T, db *mysql.DB, changes ...store.Claim) []flush.Result {
 	t.Helper()
 	results, err := mysql.NewSink(db).Write(t.Context(), changes)
@@ -101,7 +101,7 @@ func set(id ticket.ID, revision ticket.Revision, pairs ...string) store.Claim {
 	return c
 }
 
-// row reads one ticket, which must be there.
+// row reads a ticket, whose row must exist.
 func row(t *testing.T, db *mysql.DB, id ticket.ID) store.Record {
 	t.Helper()
 	rows, err := db.Rows(t.Context(), []ticket.ID{id})
@@ -129,7 +129,7 @@ func wantFields(t *testing.T, db *mysql.DB, id ticket.ID, revision ticket.Revisi
 	}
 }
 
-// wantStored demands that all changes are in the table at these revisions.
+// wantStored requires that all changes are in the table at the given revisions.
 func wantStored(t *testing.T, results []flush.Result, revisions ...ticket.Revision) {
 	t.Helper()
 	for i, r := range results {

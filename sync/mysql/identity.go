@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"encoding/binary"
+	"hash/fnv"
+
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
@@ -15,31 +18,31 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 )
 
-// identitySuffix makes the name of the table that says which table this is, beside the tickets: so a dump, a replica and a
-// restored backup take it along.
+// identitySuffix makes the name of the table of the identity, beside the tickets table: so dumps, replicas and restored backups
+// include the identity.
 const identitySuffix = "_identity"
 
-// identityRow is the id of the row with the table's identity. The others are marks, see [guard].
+// identityRow is the id of the row with the table's identity. The other rows are marks, see [guard].
 const identityRow = 1
 
-// Identity is which table this is, and where it is.
+// Identity is a table's identity and place.
 type Identity struct {
-	// ID is the table's, made once; empty where it has none yet.
+	// ID is the table's identity, made once; empty before the table has an identity.
 	ID string
-	// Home is the server, database and name of which the table's row says that it is there, Here those where it was read. Where they
-	// differ the table is a copy, or has moved.
+	// Home is the server, database and name that the table's row states; Here is the place of the reading. If the two differ, the
+	// table is a copy or has moved.
 	Home, Here string
 	// Since is when Home was written.
 	Since time.Time
 }
 
-// AtHome says that the table is where its row says.
+// AtHome says that the table is at the place that its row states.
 func (i *Identity) AtHome() bool { return i.ID != "" && i.Home == i.Here }
 
-// newIdentity makes one that no other table has.
+// newIdentity makes a random identity that no other table has.
 func newIdentity() string { return rand.Text() }
 
-// identities are the statements about one table's identity, on one connection.
+// identities are the statements about a table's identity, on one connection.
 type identities struct {
 	conn  sqldriver.Conn
 	table string
@@ -52,7 +55,7 @@ func (i identities) query(ctx context.Context, statement string, args ...any) ([
 	return query(ctx, i.conn, statement, args...)
 }
 
-// make makes the table of the identity; if the table does not exist, it needs the right to CREATE.
+// make creates the table of the identity if the table does not exist; the user needs the right to CREATE.
 func (i identities) make(ctx context.Context) error {
 	_, err := i.query(ctx, i.createTable())
 	return err
@@ -68,14 +71,14 @@ func (i identities) createTable() string {
 		") ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 }
 
-// add gives the table an identity, unless another process just has.
+// add gives the table an identity, unless another process was faster.
 func (i identities) add(ctx context.Context, identity, here string) error {
 	_, err := i.query(ctx, "INSERT IGNORE INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP())",
 		int64(identityRow), identity, here)
 	return err
 }
 
-// settle writes where the table is, and that it has this identity.
+// settle writes the table's identity and place.
 func (i identities) settle(ctx context.Context, identity, here string) error {
 	_, err := i.query(ctx, "INSERT INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP()) "+
 		"ON DUPLICATE KEY UPDATE identity = VALUES(identity), server = VALUES(server), accepted = VALUES(accepted)",
@@ -83,7 +86,7 @@ func (i identities) settle(ctx context.Context, identity, here string) error {
 	return err
 }
 
-// read returns the identity's row, and the mark in the row of that number; empty where there are none.
+// read returns the identity's row, and the mark in the row with the given number; empty without such rows.
 func (i identities) read(ctx context.Context, marks int64) (row Identity, mark string, err error) {
 	rows, err := i.query(ctx, "SELECT id, identity, server, UNIX_TIMESTAMP(accepted) FROM "+i.name()+" WHERE id IN (?, ?)",
 		int64(identityRow), marks)
@@ -104,22 +107,22 @@ func (i identities) read(ctx context.Context, marks int64) (row Identity, mark s
 	return row, mark, nil
 }
 
-// place is a server with a database, as far as the server tells.
+// place is a server with a database, as the server describes itself.
 type place struct {
 	where    string // the server, the database and the table
 	readOnly bool
 }
 
-// container matches the hostname that container engines make up: a new one for every container, whatever data it is given.
+// container matches the hostnames of container engines: every container gets a new hostname, whatever its data.
 var container = regexp.MustCompile(`^[0-9a-f]{12}$`)
 
-// maxPlace is how many characters the column for it holds.
+// maxPlace is the length of the place's column, in characters.
 const maxPlace = 512
 
-// look says where this connection leads to: which server, which database, which table. It is the same for all nodes of a Galera
-// cluster and of a replication group, as they hold the same table. MariaDB has no number of its own, so its host, port and folder
-// stand for one; where the host is a container, its name is made anew with it, and the time at which the table of the identity
-// was made stands for it: that of a restored dump is another.
+// look returns the place of this connection: server, database and table. All nodes of a Galera cluster or a replication group
+// are the same place, as they hold the same table. MariaDB servers have no id, so host, port and folder stand for the server. A
+// container's hostname changes with each container, so the creation time of the table of the identity replaces the hostname: a
+// restored dump has another time.
 func (i identities) look(ctx context.Context) (place, error) {
 	variables, err := i.query(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'hostname', 'port', 'datadir', "+
 		"'socket', 'group_replication_group_name', 'wsrep_on', 'read_only', 'innodb_read_only')")
@@ -175,7 +178,7 @@ func (i identities) server(ctx context.Context, v map[string]string) (string, er
 	return "MariaDB server on " + host + ", port " + port + ", " + v["datadir"], nil
 }
 
-// ReadIdentity tells which table this is and where. Nothing is changed.
+// ReadIdentity returns the table's identity and place. It changes no data.
 func (db *DB) ReadIdentity(ctx context.Context) (Identity, error) {
 	var found Identity
 	err := db.identities(ctx, func(i identities) error {
@@ -192,7 +195,8 @@ func (db *DB) ReadIdentity(ctx context.Context) (Identity, error) {
 	return found, db.failure("read the identity", err)
 }
 
-// MoveIdentity says that the table has moved to where it is now: it keeps its identity, and gets one where it has none.
+// MoveIdentity records that the table has moved to its present place: the table keeps its identity, or gets an identity if it
+// has none.
 func (db *DB) MoveIdentity(ctx context.Context) (Identity, error) {
 	return db.changeIdentity(ctx, func(had string) string {
 		if had == "" {
@@ -202,7 +206,7 @@ func (db *DB) MoveIdentity(ctx context.Context) (Identity, error) {
 	})
 }
 
-// RenewIdentity says that the table is a copy, which gets an identity of its own.
+// RenewIdentity records that the table is a copy, and gives the table a new identity.
 func (db *DB) RenewIdentity(ctx context.Context) (Identity, error) {
 	return db.changeIdentity(ctx, func(string) string { return newIdentity() })
 }
@@ -213,7 +217,7 @@ func (db *DB) changeIdentity(ctx context.Context, id func(had string) string) (I
 		if err := i.make(ctx); err != nil {
 			return err
 		}
-		here, err := i.look(ctx) // after the table was made, whose time may be a part of the answer
+		here, err := i.look(ctx) // after make, as the table's creation time may be a part of the place
 		if err != nil {
 			return err
 		}
@@ -247,17 +251,92 @@ func onConn(conn *sql.Conn, table string, f func(identities) error) error {
 	})
 }
 
-// missing says that there is no such table.
+// missing says that the table does not exist.
 func missing(err error) bool {
 	const noSuchTable = 1146
 	return refusedWith(err, noSuchTable)
 }
 
-// refusedWith says that the server answered with one of these errors.
+// refusedWith says that the server answered with one of the given errors.
 func refusedWith(err error, numbers ...uint16) bool {
 	refused, ok := errors.AsType[*driver.MySQLError](err)
 	if !ok {
 		return false
 	}
 	return slices.Contains(numbers, refused.Number)
+}
+
+// Guard makes db check every new connection. db closes a connection that leads to a copy or to another table than this process
+// works for; the caller's statement then fails with [flush.ErrSinkForeign]. Guard is called before the first use.
+func (db *DB) Guard(o GuardOptions) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
+	db.guard = &guard{
+		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
+		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
+	}
+}
+
+// Assume tells the guard the table's identity before MySQL has answered.
+func (db *DB) Assume(identity string) {
+	db.guard.mu.Lock()
+	defer db.guard.mu.Unlock()
+	if db.guard.identity == "" {
+		db.guard.identity = identity
+	}
+}
+
+// Identify asks the table for its identity if this process does not know the identity yet. Without a guard, Identify has no
+// effect.
+func (db *DB) Identify(ctx context.Context) error {
+	if db.guard == nil || db.guard.known() != "" {
+		return nil
+	}
+	return db.identifyAgain(ctx)
+}
+
+// identifyAgain asks the table for its identity on any connection: after a renaming of tables, an already checked connection
+// leads to another table.
+func (db *DB) identifyAgain(ctx context.Context) error {
+	if db.guard == nil {
+		return nil
+	}
+	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
+}
+
+// Daemons of one site that keep the site's tickets under different keys (another key_prefix, database or server of Redis) do not
+// see each other's changes, and Redis cannot show the mistake: each daemon finds only its own keys. The daemons share only the
+// table. So each daemon writes the filling of its keys beside the table's identity, again and again, and reads the other
+// daemons' rows.
+
+// fillingRows is the first id of the rows of fillings, above the rows of marks.
+const fillingRows int64 = 1 << 62
+
+// Witness records that a daemon works with this filling of the store's keys, with a readable description, and returns the
+// descriptions of the fillings that other daemons have recorded within the given time. If this user may not write, Witness
+// returns none.
+func (db *DB) Witness(ctx context.Context, filling, described string, within time.Duration) (others []string, err error) {
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(filling)) // never fails
+	row := int64(hash.Sum64()>>2) | fillingRows
+	text := []rune(described)
+	err = db.identities(ctx, func(i identities) error {
+		_, err := i.query(ctx, "INSERT INTO "+i.name()+" (id, identity, server, accepted) VALUES (?, ?, ?, UTC_TIMESTAMP()) "+
+			"ON DUPLICATE KEY UPDATE server = VALUES(server), accepted = VALUES(accepted)",
+			row, filling, string(text[:min(len(text), maxPlace)]))
+		if err != nil {
+			return err
+		}
+		rows, err := i.query(ctx, "SELECT server FROM "+i.name()+" WHERE id >= ? AND identity <> ? AND "+
+			"accepted > UTC_TIMESTAMP() - INTERVAL ? SECOND ORDER BY id", fillingRows, filling, int64(within.Seconds()))
+		for _, r := range rows {
+			others = append(others, r[0])
+		}
+		return err
+	})
+	if mayNot(err) || missing(err) {
+		return nil, nil
+	}
+	return others, db.failure("name the keys", err)
 }

@@ -3,9 +3,11 @@ package mysql_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -14,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// told is what a guard says.
+// told is a guard's reports.
 type told struct {
 	mu       sync.Mutex
 	identity string
@@ -60,8 +62,8 @@ func TestIdentityIsMadeOnce(t *testing.T) {
 	})
 }
 
-// A table from before there were identities gets one at the first connection; where the daemon's user may not make tables its
-// name stands for it, until somebody has migrated.
+// A table that is older than identities gets an identity at the first connection. If the daemon's user may not make tables, the
+// table's name stands for its identity until a migration.
 func TestIdentityOfAnOlderTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -92,7 +94,7 @@ func TestIdentityOfAnOlderTable(t *testing.T) {
 	}
 }
 
-// Nothing is done on a table that is elsewhere than its row says, and it stays as it is.
+// ticketd does not change a table that is at another place than its row states.
 func TestForeignTableIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -112,7 +114,7 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	if found, err := db.Rows(t.Context(), []ticket.ID{1}); err != nil || len(found) != 0 {
 		t.Errorf("%v, %v", found, err)
 	}
-	// A copy gets an identity of its own; a table that has moved keeps it.
+	// A copy gets its own identity; a table that has moved keeps its identity.
 	before, err := db.ReadIdentity(t.Context())
 	if err != nil || before.AtHome() {
 		t.Fatal(before, err)
@@ -134,8 +136,9 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The site's tables are renamed while the daemon runs, and its connections lead to another table of that name: one without an
-// identity gets none, and nothing is done on it. A migration makes no table while the site's is there under another name.
+// The site's tables are renamed while the daemon runs, and its connections lead to another table of that name: a table without
+// an identity gets no identity, and ticketd does not change the table. A migration makes no table while the site's table exists
+// under another name.
 func TestRenamedTableIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -174,8 +177,8 @@ func TestRenamedTableIsNotReplaced(t *testing.T) {
 	})
 }
 
-// A fail-over while the daemon runs: its own mark tells it that the table on the other server is the same. Another process, and
-// one that has just begun, cannot tell; a copy from before the last two marks is one.
+// A fail-over while the daemon runs: the daemon's own mark proves that the table on the other server is the same. Another
+// process, and a process that has just begun, has no such proof; a copy from before the last two marks is a copy.
 func TestFailOverIsVouchedFor(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -204,9 +207,30 @@ func TestFailOverIsVouchedFor(t *testing.T) {
 	if _, err := other.MaxID(t.Context()); err != nil {
 		t.Errorf("a process that begins when it is known: %v", err)
 	}
-	exec(t, db, "DELETE FROM wp_support_tickets_identity WHERE id > 1") // as a copy from before this process has it
+	exec(t, db, "DELETE FROM wp_support_tickets_identity WHERE id > 1") // the state of a copy from before this process
 	running.LookElsewhere("MySQL server 3")
 	if _, err := running.MaxID(t.Context()); !errors.Is(err, flush.ErrSinkForeign) {
 		t.Errorf("an old copy: %v", err)
 	}
+}
+
+// Two daemons of a table work with different keys: each daemon learns of the other while that lasts. Daemons with the same keys
+// get no report.
+func TestDaemonsWithOtherKeysAreNamed(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		names := func(filling, described string, within time.Duration, want ...string) {
+			t.Helper()
+			if others, err := db.Witness(t.Context(), filling, described, within); err != nil || !slices.Equal(others, want) {
+				t.Errorf("%s hears of %q (%v), want %q", described, others, err, want)
+			}
+		}
+		names("e1", "a", time.Hour)
+		names("e1", "another a", time.Hour)
+		names("e2", "b", time.Hour, "another a")
+		names("e1", "a", time.Hour, "b")
+		exec(t, db, "UPDATE wp_support_tickets_identity SET accepted = accepted - INTERVAL 1 HOUR WHERE id > 1")
+		names("e2", "b", time.Minute)
+	})
 }

@@ -11,31 +11,32 @@ import (
 	phpclient "github.com/ticketd/ticketd/php-client"
 )
 
-// MigrateOptions say how [DB.Migrate] goes about it.
+// MigrateOptions are the options of [DB.Migrate].
 type MigrateOptions struct {
-	// DryRun changes nothing and only says what would be run.
+	// DryRun makes no change and only returns the statements.
 	DryRun bool
-	// Sidecar moves the revisions of a table that has them in a column of its own, and its tombstones, into a side table. No
-	// daemon may write to the table meanwhile.
+	// Sidecar moves the revisions of a table that has a revision column, and the table's tombstones, into a side table. No daemon
+	// may write to the table meanwhile.
 	Sidecar bool
-	// DropColumn drops, of a table with a side table, the revision column and the index that an earlier version of ticketd added.
+	// DropColumn drops, from a table with a side table, the revision column and the index that an earlier version of ticketd added.
 	DropColumn bool
-	// Identity is what the table had when a daemon looked last; empty for none. Where the table is missing and another one of the
-	// database has this identity, the table was renamed and no new one is made.
+	// Identity is the table's identity at a daemon's last look; empty for none. If the table is missing and another table of the
+	// database has this identity, the table was renamed, and Migrate makes no new table.
 	Identity string
 }
 
 const (
 	charsetCollate = "DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
-	// lockSeconds is how long a migration waits for another one of the same table.
+	// lockSeconds is how long a migration waits for another migration of the same table.
 	lockSeconds = 60
 )
 
-// Migrate makes what is missing: the tickets table, columns and indexes of one that ticketd made, the sequence of ids, the
-// tombstones where deletes remove rows, and the table's identity. It never narrows or changes what is there. A table that
-// ticketd did not make is not altered: it gets a side table. It returns the statements that it has run, or would run.
+// Migrate adds the missing parts: the tickets table, columns and indexes of a table that ticketd made, the sequence of ids, the
+// tombstones if deletes remove rows, and the table's identity. Migrate never narrows or changes existing columns, and never
+// alters a table that ticketd did not make: that table gets a side table. Migrate returns the statements that it has run, or
+// would run.
 //
-// It may be run again at any time, also twice at once.
+// Migrate may run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
 	pool, err := db.patientPool()
 	if err != nil {
@@ -61,43 +62,43 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 	return m.done, nil
 }
 
-// lock keeps other migrations of the table away, of every host.
+// lock keeps other migrations of the table away, from every host.
 func (db *DB) lock(ctx context.Context, conn *sql.Conn) (unlock func(), err error) {
 	var database string
 	if err := conn.QueryRowContext(ctx, "SELECT DATABASE()").Scan(&database); err != nil {
 		return nil, db.failure("migrate: lock", err)
 	}
-	// A lock holds for the whole server and its name has at most 64 characters.
+	// A lock holds for the whole server, and a lock's name has at most 64 characters.
 	name := fmt.Sprintf("ticketd %x", sha256.Sum224([]byte(database+"."+db.config.Table)))
 	var got sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(?, ?)", name, lockSeconds).Scan(&got); err != nil {
 		return nil, db.failure("migrate: lock", err)
 	}
 	if got.Int64 != 1 {
-		return nil, fmt.Errorf("mysql: another migration of %s has been running for %d s; try again when it is over",
+		return nil, fmt.Errorf("mysql: another migration of %s has been running for %d s; try again after its end",
 			db.config.Table, lockSeconds)
 	}
 	return func() {
-		// An error is of no matter: the lock ends with the connection.
+		// An error does no harm: the lock ends with the connection.
 		_, _ = conn.ExecContext(context.WithoutCancel(ctx), "DO RELEASE_LOCK(?)", name)
 	}, nil
 }
 
-// migration is one run under way.
+// migration is a run under way.
 type migration struct {
 	config Config
 	conn   *sql.Conn
 	dry    bool
 	done   []string
-	// options are those of the call.
+	// options are the caller's options.
 	options MigrateOptions
 	// beside says that the table has, or gets, a side table.
 	beside bool
-	// created says that the tickets table was not there: in a dry run it still is not.
+	// created says that the tickets table was missing: in a dry run the table is still missing.
 	created bool
 }
 
-// run runs a statement, or only notes it.
+// run runs a statement, or only records it in a dry run.
 func (m *migration) run(ctx context.Context, statement string) error {
 	m.done = append(m.done, statement)
 	if m.dry {
@@ -139,7 +140,7 @@ const (
 	beginSequence
 )
 
-// tickets makes the tickets table or adds to it.
+// tickets makes the tickets table or adds the missing parts.
 func (m *migration) tickets(ctx context.Context) error {
 	there, err := m.exists(ctx, m.config.Table)
 	switch {
@@ -148,7 +149,7 @@ func (m *migration) tickets(ctx context.Context) error {
 	case there:
 		return m.existing(ctx)
 	case !m.config.standard():
-		return errors.New("there is no such table, and the config describes one that is not ticketd's own; " +
+		return errors.New("the table does not exist, and the config describes a table that is not ticketd's own; " +
 			"correct the name, or make the table first")
 	}
 	if err := m.notRenamed(ctx); err != nil {
@@ -157,7 +158,7 @@ func (m *migration) tickets(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Schema)[createTickets])
 }
 
-// notRenamed refuses to make a table where the site's has another name now: the site's changes would go into the new one.
+// notRenamed returns an error if the site's table now has another name: the site's changes would go into the new table.
 func (m *migration) notRenamed(ctx context.Context) error {
 	if m.options.Identity == "" {
 		return nil
@@ -200,7 +201,7 @@ func (m *migration) notRenamed(ctx context.Context) error {
 	return nil
 }
 
-// upgrade adds the columns and indexes that a table lacks which ticketd made, in one statement.
+// upgrade adds the missing columns and indexes of a table that ticketd made, in one statement.
 func (m *migration) upgrade(ctx context.Context, have shape) error {
 	want, err := m.wanted(ctx)
 	if err != nil {
@@ -223,8 +224,8 @@ func (m *migration) upgrade(ctx context.Context, have shape) error {
 	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
 }
 
-// wanted is what ticketd's own table should have: what the schema file makes, which the server itself is asked for through a
-// temporary table. One that is described by the config lacks nothing.
+// wanted returns the shape of ticketd's own table: wanted makes the schema file's table as a temporary table and asks the server
+// for its shape. A table that the config describes lacks no column.
 func (m *migration) wanted(ctx context.Context) (shape, error) {
 	if !m.config.standard() {
 		return shape{}, nil
@@ -233,15 +234,15 @@ func (m *migration) wanted(ctx context.Context) (shape, error) {
 	create := strings.Replace(m.schema(phpclient.Schema)[createTickets],
 		"CREATE TABLE IF NOT EXISTS "+quote(m.config.Table), "CREATE TEMPORARY TABLE "+quote(model), 1)
 	if _, err := m.conn.ExecContext(ctx, create); err != nil {
-		return shape{}, fmt.Errorf("make a temporary table to compare with (it needs CREATE TEMPORARY TABLES): %w", err)
+		return shape{}, fmt.Errorf("make a temporary table to compare with (the user needs CREATE TEMPORARY TABLES): %w", err)
 	}
 	want, err := m.show(ctx, model)
 	_, dropErr := m.conn.ExecContext(context.WithoutCancel(ctx), "DROP TEMPORARY TABLE "+quote(model))
 	return want, errors.Join(err, dropErr)
 }
 
-// sequence makes the sequence where it is missing; it then begins above the table's ids, see [reach]. One that is there is
-// left where it stands: an id that somebody typed in must not move the numbering, see [Sequence.RaiseToTable].
+// sequence makes a missing sequence, which then begins above the table's ids, see [reach]. sequence does not move an existing
+// sequence: a typed-in id must not move the numbering, see [Sequence.RaiseToTable].
 func (m *migration) sequence(ctx context.Context) error {
 	schema := m.schema(phpclient.Schema)
 	name := m.config.Table + sequenceSuffix
@@ -265,7 +266,7 @@ func (m *migration) sequence(ctx context.Context) error {
 	return m.run(ctx, schema[beginSequence])
 }
 
-// tombstones makes the table of deleted tickets where deletes remove rows.
+// tombstones makes the table of deleted tickets if deletes remove rows.
 func (m *migration) tombstones(ctx context.Context) error {
 	if m.config.standard() || m.beside {
 		return nil // the table has a deleted_at column now, unless this is a dry run, or a side table
@@ -281,8 +282,8 @@ func (m *migration) tombstones(ctx context.Context) error {
 	return m.run(ctx, m.schema(phpclient.Tombstones)[0])
 }
 
-// identity makes the table of the identity, and the identity in it, which no statement that is shown has: a daemon makes that
-// too. The identity of a table which is a copy, or has moved, stays as it is.
+// identity makes the table of the identity and the identity, which appears in no shown statement: a daemon can make the identity
+// too. The identity of a table that is a copy, or has moved, does not change.
 func (m *migration) identity(ctx context.Context) error {
 	return onConn(m.conn, m.config.Table, func(i identities) error {
 		row, _, err := i.read(ctx, identityRow)
@@ -325,4 +326,229 @@ func (m *migration) show(ctx context.Context, name string) (shape, error) {
 		return shape{}, fmt.Errorf("show table %s: %w", name, err)
 	}
 	return shapeOf(text), nil
+}
+
+// patientPool makes a pool for statements whose duration grows with the table: without a read time-out, unless the DSN gives
+// one; the context ends the statements.
+func (db *DB) patientPool() (*sql.DB, error) {
+	dsn, err := parseDSN(db.config.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("mysql: %w", err)
+	}
+	given := dsn.ReadTimeout
+	patience(dsn).ReadTimeout = given
+	connections, err := connector(dsn, nil)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connections), nil
+}
+
+// addedIndex is the index that earlier versions added, with the revision column, to a table that the config described.
+const addedIndex = "ticketd_revision"
+
+// existing updates an existing table: a table that ticketd made gets the missing parts, any other table a side table.
+func (m *migration) existing(ctx context.Context) error {
+	var kind string
+	err := m.conn.QueryRowContext(ctx, "SELECT table_type FROM information_schema.tables WHERE table_schema = DATABASE() AND "+
+		"table_name = ?", m.config.Table).Scan(&kind)
+	if err != nil {
+		return fmt.Errorf("look at the table: %w", err)
+	}
+	if strings.Contains(kind, "VIEW") {
+		return errors.New("the configured table is a view, which takes no rows: set table to the table behind the view, or to a name " +
+			"of ticketd's own")
+	}
+	have, err := m.show(ctx, m.config.Table)
+	if err != nil {
+		return err
+	}
+	side, err := m.exists(ctx, m.config.Table+sideSuffix)
+	if err != nil {
+		return err
+	}
+	m.beside = side
+	if !side {
+		own, err := m.own(ctx, have)
+		if err != nil {
+			return err
+		}
+		if own {
+			return m.upgrade(ctx, have)
+		}
+	}
+	m.beside = true
+	if err := m.fit(ctx, have); err != nil {
+		return err
+	}
+	if side {
+		return nil
+	}
+	return m.run(ctx, m.schema(phpclient.Sidecar)[0])
+}
+
+// own says that the revision column of a table without a side table is ticketd's. The column's name alone is no proof: the
+// table's owner may use the same name.
+func (m *migration) own(ctx context.Context, have shape) (bool, error) {
+	switch {
+	case !have.hasColumn(m.config.Revision):
+		return false, nil
+	case m.config.Revision != DefaultRevision: // the operator has named the column
+		return true, nil
+	case have.hasIndex(part{name: addedIndex, line: addedIndex}):
+		return true, nil
+	}
+	if ours := shapeOf(m.schema(phpclient.Schema)[createTickets]); m.config.standard() {
+		all := true
+		for _, c := range ours.columns {
+			all = all && have.hasColumn(c.name)
+		}
+		if all {
+			return true, nil
+		}
+	}
+	return m.exists(ctx, m.config.Table+sequenceSuffix)
+}
+
+// fit returns an error for a table whose key cannot be a ticket's id. ticketd does not alter the table: the owner must, or the
+// operator chooses another key or table.
+func (m *migration) fit(ctx context.Context, have shape) error {
+	c := m.config
+	if !have.hasColumn(c.Key) {
+		return fmt.Errorf("ticketd did not make this table, and it has no column %s (it has: %s): set key_column, and columns for "+
+			"fields of another name, or set table to a name of ticketd's own; 'ticketd init --wp FOLDER' proposes both",
+			c.Key, strings.Join(have.names(), ", "))
+	}
+	var kind string
+	err := m.conn.QueryRowContext(ctx, "SELECT data_type FROM information_schema.columns WHERE table_schema = DATABASE() AND "+
+		"table_name = ? AND column_name = ?", c.Table, c.Key).Scan(&kind)
+	if err != nil {
+		return fmt.Errorf("look at column %s: %w", c.Key, err)
+	}
+	if integerBits[strings.ToLower(kind)] == 0 {
+		return fmt.Errorf("key column %s is %s, and a ticket's id is a whole number: set key_column to an integer column with a "+
+			"unique index, or set table to a name of ticketd's own", c.Key, kind)
+	}
+	unique, err := uniqueAlone(ctx, m.conn, c.Table, c.Key)
+	if err != nil {
+		return fmt.Errorf("look at the indexes: %w", err)
+	}
+	if !unique {
+		return fmt.Errorf("column %s has no unique index of its own, and ticketd alters no table that it did not make: set "+
+			"key_column to a "+
+			"column that has one (a primary key of several columns does not count), or set table to a name of ticketd's own", c.Key)
+	}
+	return nil
+}
+
+func (s shape) names() []string {
+	names := make([]string, len(s.columns))
+	for i, c := range s.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// oneRow is a pool or a connection.
+type oneRow interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// uniqueAlone says whether a column alone is a unique index.
+func uniqueAlone(ctx context.Context, q oneRow, table, column string) (bool, error) {
+	var n int
+	err := q.QueryRowContext(ctx, `SELECT COUNT(*) FROM (
+		SELECT MAX(column_name) AS name FROM information_schema.statistics
+		WHERE table_schema = DATABASE() AND table_name = ? AND non_unique = 0
+		GROUP BY index_name HAVING COUNT(*) = 1) AS single WHERE LOWER(name) = LOWER(?)`,
+		table, column).Scan(&n)
+	return n > 0, err
+}
+
+// sidecar moves an earlier version's columns into a side table, and drops the revision column on demand. The new table gets its
+// final name when it is complete, so that an interrupted run leaves the old state.
+func (m *migration) sidecar(ctx context.Context) error {
+	if !m.options.Sidecar && !m.options.DropColumn {
+		return nil
+	}
+	if !m.beside && m.options.Sidecar && !m.created {
+		if err := m.move(ctx); err != nil {
+			return err
+		}
+		m.beside = true
+	}
+	if !m.options.DropColumn {
+		return nil
+	}
+	return m.dropColumn(ctx)
+}
+
+func (m *migration) move(ctx context.Context) error {
+	have, err := m.show(ctx, m.config.Table)
+	if err != nil {
+		return err
+	}
+	table, key, revision := quote(m.config.Table), quote(m.config.Key), quote(m.config.Revision)
+	side, unfinished := quote(m.config.Table+sideSuffix), quote(m.config.Table+sideSuffix+"_new")
+	deleted := "0"
+	if have.hasColumn(m.config.DeletedAt) {
+		mark, err := m.markColumn(ctx)
+		if err != nil {
+			return err
+		}
+		deleted = "NOT " + mark
+	}
+	statements := []string{
+		"DROP TABLE IF EXISTS " + unfinished,
+		strings.Replace(m.schema(phpclient.Sidecar)[0], side, unfinished, 1),
+		"INSERT INTO " + unfinished + " (ticket_id,revision,deleted) SELECT " + key + "," + revision + "," + deleted + " FROM " +
+			table +
+			" WHERE " + revision + ">0",
+	}
+	buried, err := m.exists(ctx, m.config.Table+tombstonesSuffix)
+	if err != nil {
+		return err
+	}
+	if buried {
+		statements = append(statements, "INSERT INTO "+unfinished+" (ticket_id,revision,deleted) SELECT ticket_id,revision,1 FROM "+
+			quote(m.config.Table+tombstonesSuffix)+" ON DUPLICATE KEY UPDATE deleted=1,revision=GREATEST("+unfinished+
+			".revision,VALUES(revision))")
+	}
+	for _, statement := range append(statements, "RENAME TABLE "+unfinished+" TO "+side) {
+		if err := m.run(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markColumn returns the condition that a row carries no mark of a soft delete.
+func (m *migration) markColumn(ctx context.Context) (string, error) {
+	c := described{name: m.config.DeletedAt}
+	err := m.conn.QueryRowContext(ctx, "SELECT data_type FROM information_schema.columns WHERE table_schema = DATABASE() AND "+
+		"table_name = ? AND column_name = ?", m.config.Table, c.name).Scan(&c.dataType)
+	if err != nil {
+		return "", fmt.Errorf("look at column %s: %w", c.name, err)
+	}
+	c.dataType = strings.ToLower(c.dataType)
+	column := c.column(c.name, flavour{}, false)
+	return present(&column), nil
+}
+
+// dropColumn removes the revision column that an earlier version added to another plugin's table.
+func (m *migration) dropColumn(ctx context.Context) error {
+	have, err := m.show(ctx, m.config.Table)
+	switch {
+	case err != nil:
+		return err
+	case !m.beside:
+		return errors.New("the revision column is in use: --drop-column goes with --sidecar")
+	case !have.hasColumn(m.config.Revision):
+		return nil
+	case !have.hasIndex(part{name: addedIndex, line: addedIndex}):
+		return fmt.Errorf("ticketd has not added the column %s to another plugin's table (the index %s is missing), "+
+			"so the column stays", m.config.Revision, addedIndex)
+	}
+	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+
+		quote(m.config.Revision))
 }

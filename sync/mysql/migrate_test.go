@@ -19,7 +19,7 @@ func migrate(t *testing.T, db *mysql.DB, options mysql.MigrateOptions) []string 
 	return statements
 }
 
-// shows is what SHOW CREATE TABLE says of a table; empty where there is none.
+// shows is the answer to SHOW CREATE TABLE; empty if the table does not exist.
 func shows(t *testing.T, db *mysql.DB, table string) string {
 	t.Helper()
 	var name, text string
@@ -58,7 +58,7 @@ func TestMigrateFromNothing(t *testing.T) {
 	})
 }
 
-// An older table of ticketd's, widened by hand: what is missing is added, what is there stays.
+// An older table of ticketd's, widened by hand: Migrate adds missing parts and keeps existing parts.
 func TestMigrateUpgrades(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {

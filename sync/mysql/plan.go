@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,25 +13,25 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// row is one change, laid out for the statements of its group.
+// row is a change, laid out for the statements of its group.
 type row struct {
 	id       ticket.ID
 	revision ticket.Revision
-	values   []any // by the group's columns, then the patch of the extra column where the group has one
-	born     []any // the time of creation, where the group has it
-	at       int   // which of the changes it is
-	size     int   // bytes that its values take in a statement
-	buried   bool  // the ticket was deleted: whatever else comes, no row is inserted
+	values   []any // by the group's columns, then the patch of the extra column if the group has a patch
+	born     []any // the time of creation, if the group has its column
+	at       int   // the index among the changes
+	size     int   // bytes of its values in a statement
+	buried   bool  // the ticket was deleted: no row is ever inserted
 	deletion bool
 	floor    ticket.Revision // see [floorOf]
 }
 
-// floorGrain is what floors are rounded down to, so that creates of one flush share a statement.
+// floorGrain is the unit to which floors are rounded down, so that creates of one flush share a statement.
 const floorGrain = time.Second
 
-// floorOf returns below which revision a row that a create meets belongs to another ticket, for [store.Claim].Created; zero
-// where the change is no create. A row that SQL or another plugin has inserted is at 0. Revisions that are ahead of the clock lie
-// so close together that nothing is rounded: in one second of them may be what ticketd did in minutes.
+// floorOf returns, for [store.Claim].Created, the revision below which a row that a create meets belongs to another ticket; zero
+// if the change is no create. A row that SQL or another plugin has inserted is at 0. Revisions ahead of the clock are not
+// rounded, as they lie close together: a second of such revisions may hold minutes of work.
 func floorOf(created, now ticket.Revision) ticket.Revision {
 	switch {
 	case created == 0:
@@ -42,20 +43,20 @@ func floorOf(created, now ticket.Revision) ticket.Revision {
 	return max(1, created/grain*grain)
 }
 
-// group is the changes that the same statement can carry.
+// group is the changes that share a statement.
 type group struct {
 	columns []int // positions in the definition, ascending
 	extra   bool
-	removal []string // paths of what is removed from the extra column, those of columns among them, see [mayFollow]
-	// born is the position of the column for the time of creation, which is inserted with a new row and never updated; -1: none.
+	removal []string // paths to remove from the extra column, including paths of columns, see [mayFollow]
+	// born is the position of the column for the time of creation, which only an INSERT sets; -1: none.
 	born int
 	// floor keeps the changes away from rows below it, see [floorOf].
 	floor ticket.Revision
-	// alive keeps the changes away from rows that are marked as deleted.
+	// alive keeps the changes away from rows with a mark of a deletion.
 	alive bool
-	// insertable says that a row can be inserted with these columns alone.
+	// insertable says that these columns alone can form a new row.
 	insertable bool
-	// gone says that the rows have vanished, and the store does not hold the tickets whole: none may be inserted.
+	// gone says that the rows have vanished and that the store does not hold the whole tickets: no row may be inserted.
 	gone bool
 	rows []row
 }
@@ -68,23 +69,18 @@ type plan struct {
 	byShape    map[string]*group
 	now        ticket.Revision        // by the host's clock
 	gone       map[ticket.ID]vanished // tickets whose rows have vanished, see [write.gone]
-	// of the change that is being laid out:
+	// of the change under way:
 	cells []cell
 	shape []byte
 }
 
-// cell is one value on its way to its column.
+// cell is a value with its column.
 type cell struct {
 	column int
 	value  ticket.Value
 }
 
-func newPlan(d *table.Definition) *plan {
-	return &plan{definition: d, byShape: make(map[string]*group), now: ticket.Revision(time.Now().UnixMicro())}
-}
-
-// add lays out one change. It returns the name of a field that the table has no place for, in which case nothing was
-// added.
+// add lays out a change. If the table has no column for a field, add returns the field's name and adds nothing.
 func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	d := p.definition
 	r := row{id: c.ID, revision: c.Revision, at: index, deletion: c.Deleted, floor: floorOf(c.Created, p.now)}
@@ -130,8 +126,8 @@ func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	return ""
 }
 
-// needsLife says whether a change is to keep away from a row that is marked as deleted. One that sets the mark itself deletes,
-// or takes that back; a create brings the column's default with it and does neither.
+// needsLife says whether a change must not touch a row with a mark of a deletion. A change that sets the mark itself deletes or
+// restores; a create only carries the column's default and does not.
 func (p *plan) needsLife(c *store.Claim) bool {
 	if p.definition.DeletedAt == "" {
 		return false
@@ -140,7 +136,7 @@ func (p *plan) needsLife(c *store.Claim) bool {
 	return !sets || c.Created > 0 && (mark.IsNull() || unmarked(mark.Text()))
 }
 
-// group finds the group for the cells, the patch and what like says, or makes it of like.
+// group returns the group for the cells, the patch and the properties of like, or makes a new group of like.
 func (p *plan) group(patch *extraPatch, like *group) *group {
 	removal := patch.removal()
 	for _, c := range p.cells {
@@ -182,14 +178,13 @@ func (p *plan) group(patch *extraPatch, like *group) *group {
 	return g
 }
 
-// sorted brings rows into the order of the primary key, in which all daemons lock them.
+// sorted sorts rows by primary key, the order in which all daemons lock rows.
 func sorted(rows []row) []row {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.id, b.id) })
 	return rows
 }
 
-// batches cuts rows so that none of the parts has more than maxRows rows or maxBytes bytes of values. A row that is
-// larger on its own is a part of its own.
+// batches cuts rows into parts of at most maxRows rows and maxBytes bytes of values. A larger row is a part of its own.
 func batches(rows []row, maxRows, maxBytes int) [][]row {
 	var parts [][]row
 	start, size := 0, 0
@@ -204,4 +199,56 @@ func batches(rows []row, maxRows, maxBytes int) [][]row {
 		parts = append(parts, rows[start:])
 	}
 	return parts
+}
+
+// argument returns the driver's argument for a value of the column.
+func argument(c *table.Column, v ticket.Value) any {
+	if v.IsNull() {
+		return nil
+	}
+	switch c.Kind {
+	case table.Bit: // the driver sends a text as bytes
+		n, err := strconv.ParseUint(v.Text(), 10, 64)
+		if err != nil {
+			return v.Text()
+		}
+		return n
+	case table.Binary, table.Varbinary, table.Blob:
+		return []byte(v.Text()) // the driver marks the value as binary, so that it need not be UTF-8
+	default:
+		return v.Text()
+	}
+}
+
+const (
+	rowOverhead   = len("(,),") + 2*20 // two numbers: key and revision
+	valueOverhead = len("_binary'',")
+)
+
+// sizeOf returns the largest number of bytes that the values of a row take in a statement, escapes included.
+func sizeOf(values []any) int {
+	size := rowOverhead
+	for _, v := range values {
+		size += valueOverhead
+		switch v := v.(type) {
+		case string:
+			size += escapedSize(v)
+		case []byte:
+			size += escapedSize(v)
+		case uint64:
+			size += 20
+		}
+	}
+	return size
+}
+
+func escapedSize[T string | []byte](s T) int {
+	size := len(s)
+	for i := range len(s) {
+		switch s[i] {
+		case 0, '\n', '\r', 0x1a, '\'', '"', '\\':
+			size++
+		}
+	}
+	return size
 }

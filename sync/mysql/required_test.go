@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// existing is a table that was there before ticketd, with other names and a column that must be given.
+// existing is a table that is older than ticketd, with other names and a column that an INSERT must give.
 func existing(t *testing.T) *mysql.DB {
 	t.Helper()
 	server, name := testenv.SharedMariaDB(t)
@@ -35,7 +35,7 @@ func TestExistingTable(t *testing.T) {
 	}
 }
 
-// An INSERT that leaves the column out would fail with 1364 although the rows are there.
+// An INSERT without the column would fail with 1364 although the rows exist.
 func TestPartialChangesOfATableWithARequiredColumn(t *testing.T) {
 	t.Parallel()
 	db := existing(t)
@@ -62,8 +62,8 @@ func TestABadRowAmongPartialChanges(t *testing.T) {
 	wantFields(t, db, 1, 5, "status", "good")
 }
 
-// A ticket that was deleted before its create arrived has no row, and its deletion, which says nothing of the columns that a row
-// must have, needs none.
+// A ticket that was deleted before its create arrived has no row. Its deletion, which does not give the required columns, needs
+// no row.
 func TestDeletionWithoutARow(t *testing.T) {
 	t.Parallel()
 	const later = 1_700_000_000_000_000

@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// conditions are the parts of a WHERE, all of which must hold.
+// conditions are the parts of a WHERE; all parts must hold.
 type conditions struct {
 	parts []string
 	args  []any
@@ -82,7 +82,7 @@ func (w *conditions) filter(d *table.Definition, f *ticket.Filter) error {
 	return nil
 }
 
-// period asks for a span of the time that has this meaning, in the field that the table has for that.
+// period adds a condition on the time of the given meaning, in the table's field for that meaning.
 func (w *conditions) period(d *table.Definition, meaning, field string, p ticket.Period) error {
 	if p.Open() {
 		return nil
@@ -117,7 +117,7 @@ func (w *conditions) contained(d *table.Definition, c *ticket.Field) error {
 	}
 	switch column.Kind {
 	case table.Char, table.Varchar, table.Text:
-		// LOCATE knows no wildcards, so nothing in the text has to be escaped.
+		// LOCATE has no wildcards, so the text needs no escapes.
 		w.add("LOCATE(?,"+quote(column.Name)+")>0", c.Value.Text())
 		return nil
 	default:
@@ -125,7 +125,7 @@ func (w *conditions) contained(d *table.Definition, c *ticket.Field) error {
 	}
 }
 
-// asked returns the column of a field that tickets can be selected by.
+// asked returns the column of a field that can select tickets.
 func asked(d *table.Definition, field string) (*table.Column, error) {
 	i, there := d.Position(field)
 	switch {
@@ -139,12 +139,12 @@ func asked(d *table.Definition, field string) (*table.Column, error) {
 	return &d.Columns[i], nil
 }
 
-// operand is what the driver is given to compare a column with. The value passes the door's checks, which write it as
-// the database does: so that it is compared as the column's type, and a value that no row can have is an error that
-// says so.
+// operand returns the driver's argument for a comparison with a column. The value passes package table's checks, which write the
+// value as the database does: so the comparison has the column's type, and a value that no row can have is an error with a
+// reason.
 func operand(c *table.Column, v ticket.Value) (any, error) {
 	readable := *c
-	readable.Generated = false // it cannot be written, but asked for
+	readable.Generated = false // a generated column cannot be written, but can be selected by
 	one := table.Definition{Table: "t", Key: "k", Revision: "r", Columns: []table.Column{readable}}
 	if err := one.Prepare(); err != nil {
 		return nil, err
@@ -154,12 +154,12 @@ func operand(c *table.Column, v ticket.Value) (any, error) {
 		return nil, err
 	}
 	text := checked[0].Value.Text()
-	if c.Kind == table.Float && c.Bits == 32 { // as the number that the column holds, which is not that of the text: 0.1
+	if c.Kind == table.Float && c.Bits == 32 { // the column holds another number than the text: 0.1
 		if f, err := strconv.ParseFloat(text, 64); err == nil {
 			return float64(float32(f)), nil
 		}
 	}
-	if c.Kind == table.Integer { // as a number: a text would be compared as a floating-point one
+	if c.Kind == table.Integer { // a number: the database would compare a text as a floating-point number
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 			return n, nil
 		}
@@ -170,7 +170,7 @@ func operand(c *table.Column, v ticket.Value) (any, error) {
 	return argument(c, checked[0].Value), nil
 }
 
-// present is the condition that a row carries no mark of a soft delete: what [unmarked] says of a value that was read.
+// present returns the condition that a row carries no mark of a soft delete, as [unmarked] does for a value that was read.
 func present(c *table.Column) string {
 	name := quote(c.Name)
 	switch c.Kind {

@@ -15,9 +15,9 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 )
 
-// A server shapes each session that it opens: by its global variables, and by init_connect, which it runs for every user without
-// the right SUPER (or CONNECTION ADMIN). So a connection is used only after it was given everything that ticketd's statements
-// rely on, and after the server has said that it holds.
+// A server shapes each session by its global variables and by init_connect, which the server runs for every user without the
+// right SUPER (or CONNECTION ADMIN). So ticketd uses a connection only after setting every variable that its statements rely on,
+// and after the server has confirmed the values.
 
 const (
 	dialTimeout  = 5 * time.Second
@@ -27,43 +27,43 @@ const (
 	connCollation = "utf8mb4_general_ci"
 )
 
-// ErrSession means that the server was reached, and did not give a session that ticketd's statements can rely on.
+// ErrSession means that the server answered, but did not give a session that ticketd's statements can rely on.
 var ErrSession = errors.New("the server does not allow ticketd's session")
 
 // setting is a session variable and the value that the statements rely on.
 type setting struct {
 	name string
-	// value is SQL, as it stands in a SET.
+	// value is SQL for a SET.
 	value string
-	// only is the version comment that shows the variable to those servers alone that have it; empty where all do.
+	// only is the version comment that shows the variable only to servers that have the variable; empty if all servers do.
 	only string
-	// limit says that the variable bounds what a statement may cost, so that the DSN may name another value.
+	// limit says that the variable bounds a statement's cost, so that the DSN may give another value.
 	limit bool
 }
 
-// Version comments: what follows them is read by these servers alone, and MariaDB passes over MySQL's.
+// Version comments: only these servers read the text that follows, and MariaDB skips MySQL's comments.
 const (
 	mariaDB = "M!100502"
 	mySQL   = "!80000"
 )
 
-// settings are set in this order. What only costs time, and what only a statement that ticketd does not use would notice, is the
-// server's.
+// settings are set in this order. The server keeps its own values of variables that only cost time, or that only a statement
+// outside of ticketd would notice.
 var settings = []setting{
-	// Text arrives as it was sent, and comes back so.
+	// Text arrives and returns unchanged.
 	{name: "character_set_client", value: "'utf8mb4'"},
 	{name: "character_set_results", value: "'utf8mb4'"},
 	{name: "character_set_connection", value: "'utf8mb4'"},
 	{name: "collation_connection", value: "'" + connCollation + "'"},
-	// A statement is committed when it is answered, and a COMMIT neither begins another transaction nor ends the connection.
+	// A statement is committed when it is answered. A COMMIT neither begins another transaction nor ends the connection.
 	{name: "completion_type", value: "'NO_CHAIN'"},
 	{name: "autocommit", value: "ON"},
-	// The look-up of tombstones relies on locks on what is not there.
+	// The look-up of tombstones relies on locks on missing keys.
 	{name: "tx_isolation", value: "'REPEATABLE-READ'", only: mariaDB},
 	{name: "transaction_isolation", value: "'REPEATABLE-READ'", only: mySQL},
 	{name: "tx_read_only", value: "OFF", only: mariaDB},
 	{name: "transaction_read_only", value: "OFF", only: mySQL},
-	// The database refuses what it would otherwise cut silently, and reads literals and names as they are written here.
+	// The database refuses values instead of cutting them silently, and reads literals and names as written here.
 	{
 		name:  "sql_mode",
 		value: "'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
@@ -72,18 +72,18 @@ var settings = []setting{
 	{name: "unique_checks", value: "ON"},
 	{name: "check_constraint_checks", value: "ON", only: mariaDB},
 	{name: "time_zone", value: "'+00:00'"},
-	// A SELECT returns all rows of the present, and a WHERE means what it says.
+	// A SELECT returns all rows of the present, and a WHERE has its usual meaning.
 	{name: "sql_select_limit", value: "18446744073709551615"},
-	{name: "sql_big_selects", value: "ON"}, // else max_join_size refuses some
+	{name: "sql_big_selects", value: "ON"}, // else max_join_size refuses some queries
 	{name: "sql_auto_is_null", value: "OFF"},
-	{name: "max_sort_length", value: "1024"}, // pages of a list compare whole values, so that they must be sorted by whole values
+	{name: "max_sort_length", value: "1024"}, // pages of a list compare whole values, so the sort must use whole values
 	{name: "system_versioning_asof", value: "DEFAULT", only: mariaDB},
-	{name: "sql_safe_updates", value: "OFF"}, // it refuses UPDATE and DELETE that find their rows by a join
+	{name: "sql_safe_updates", value: "OFF"}, // safe updates refuse UPDATE and DELETE that find rows by a join
 	// A migration reads SHOW CREATE TABLE, and believes a DROP or ALTER that succeeds.
 	{name: "sql_quote_show_create", value: "ON"},
 	{name: "sql_if_exists", value: "OFF", only: mariaDB},
-	// The lock wait is shorter than the read time-out, so that a locked row is reported as one and not as a lost connection, and so
-	// short that the rows beside it do not wait long until it is found. The read time-out, or the caller's context, ends statements.
+	// The lock wait is shorter than the read time-out, so that a locked row is reported as locked and not as a lost connection, and
+	// short enough that the other rows of the batch do not wait long. The read time-out, or the caller's context, ends statements.
 	{name: "innodb_lock_wait_timeout", value: "1", limit: true},
 	{name: "max_statement_time", value: "0", only: mariaDB, limit: true},
 	{name: "idle_transaction_timeout", value: "0", only: mariaDB, limit: true},
@@ -92,11 +92,11 @@ var settings = []setting{
 	{name: "max_execution_time", value: "0", only: mySQL, limit: true},
 }
 
-// lenient is how the session differs that inserts rows of defaults and rolls back: columns without a default get their type's,
-// and constraints are not looked at. MySQL cannot switch its CHECK constraints off; they stay on there.
+// lenient are the different settings of the session that inserts rows of defaults and rolls back: columns without a default get
+// their type's default, and the server does not check constraints. MySQL cannot switch its CHECK constraints off.
 var lenient = map[string]string{"sql_mode": "''", "foreign_key_checks": "OFF", "check_constraint_checks": "OFF"}
 
-// sessions makes connections whose session is ticketd's own.
+// sessions makes connections with ticketd's own session.
 type sessions struct {
 	sqldriver.Connector
 
@@ -104,7 +104,7 @@ type sessions struct {
 	settings []setting
 }
 
-// connector makes the connector of a pool. The changes are values of settings that differ in this pool.
+// connector makes the connector of a pool. changes are the values of settings that differ in this pool.
 func connector(dsn *driver.Config, changes map[string]string) (sqldriver.Connector, error) {
 	s := sessions{database: dsn.DBName, settings: slices.Clone(settings)}
 	params := maps.Clone(dsn.Params)
@@ -122,10 +122,10 @@ func connector(dsn *driver.Config, changes map[string]string) (sqldriver.Connect
 	dsn.Params = params
 	dsn.Collation = connCollation
 	dsn.InterpolateParams = true
-	dsn.RejectReadOnly = false // it would replace the server's words by "bad connection"; see [DB.failure]
+	dsn.RejectReadOnly = false // true would replace the server's message by "bad connection"; see [DB.failure]
 	dsn.MaxAllowedPacket = 0   // ask the server
 	dsn.ParseTime, dsn.MultiStatements, dsn.ClientFoundRows = false, false, false
-	dsn.Logger = &driver.NopLogger{} // what it would log is in the errors that it returns
+	dsn.Logger = &driver.NopLogger{} // the returned errors carry the same text
 	var err error
 	if s.Connector, err = driver.NewConnector(dsn); err != nil {
 		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
@@ -133,7 +133,7 @@ func connector(dsn *driver.Config, changes map[string]string) (sqldriver.Connect
 	return s, nil
 }
 
-// patience gives a DSN the time-outs that it does not name itself.
+// patience adds default time-outs to a DSN.
 func patience(dsn *driver.Config) *driver.Config {
 	for _, t := range []struct {
 		value    *time.Duration
@@ -159,11 +159,11 @@ func (s sessions) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	return conn, nil
 }
 
-// take makes a session ticketd's own: no transaction under way, the settings, the database of the DSN. It then asks once whether
-// all of it holds. The question comes last, as a server can preset limits that keep even it from an answer.
+// take gives ticketd its own session: no transaction under way, the settings, the database of the DSN. The last statement asks
+// whether all settings hold. The question comes last, as limits that a server presets can prevent an answer.
 func (s sessions) take(ctx context.Context, conn sqldriver.Conn) error {
 	for _, statement := range []string{
-		"ROLLBACK AND NO CHAIN NO RELEASE", // without more words it would do what completion_type says
+		"ROLLBACK AND NO CHAIN NO RELEASE", // a plain ROLLBACK would follow completion_type
 		s.assignments(),
 		"USE " + quote(s.database),
 	} {
@@ -174,13 +174,13 @@ func (s sessions) take(ctx context.Context, conn sqldriver.Conn) error {
 	return s.check(ctx, conn)
 }
 
-// assignments is the statement that sets all settings.
+// assignments returns the statement that sets all settings.
 func (s sessions) assignments() string {
 	var set strings.Builder
 	set.WriteString("SET ")
 	for i, w := range s.settings {
 		assignment := "@@SESSION." + w.name + " = " + w.value
-		if i > 0 { // the first is known to all servers
+		if i > 0 { // all servers know the first variable
 			assignment = ", " + assignment
 		}
 		if w.only != "" {
@@ -191,7 +191,7 @@ func (s sessions) assignments() string {
 	return set.String()
 }
 
-// check demands of the settings that this server has that they hold.
+// check returns an error if a setting that this server has does not hold.
 func (s sessions) check(ctx context.Context, conn sqldriver.Conn) error {
 	names := make([]string, len(s.settings))
 	for i := range s.settings {
@@ -214,10 +214,10 @@ func (s sessions) check(ctx context.Context, conn sqldriver.Conn) error {
 	return nil
 }
 
-// is says that a value, as the server writes it, is the one of the setting.
+// is says that a value, as the server writes values, equals the setting's.
 func (s *setting) is(value string) bool {
 	want := strings.Trim(s.value, "'")
-	if s.name == "sql_mode" { // the server has an order of its own
+	if s.name == "sql_mode" { // the server has its own order
 		a, b := strings.Split(want, ","), strings.Split(value, ",")
 		slices.Sort(a)
 		slices.Sort(b)

@@ -16,7 +16,7 @@ import (
 )
 
 // shapedMariaDB is a server with a database: with a connection of its administrator, and the DSN of a user to whom init_connect
-// and read_only apply, which they do not to root.
+// and read_only apply (they do not apply to root).
 func shapedMariaDB(t *testing.T, args ...string) (admin *sql.DB, dsn string) {
 	t.Helper()
 	server := testenv.NewMariaDB(t, testenv.MariaDBOptions{Args: args})
@@ -38,7 +38,7 @@ func run(t *testing.T, db *sql.DB, statement string) {
 	}
 }
 
-// presets are what a server does to its sessions, and what each broke while they were left so, if it broke something.
+// presets are changes of a server to its sessions, each with the fault that the change caused before the fix, if any.
 var presets = []struct{ name, initConnect string }{
 	{"text is encoded twice", "SET NAMES latin1"},
 	{"emoji are refused", "SET NAMES utf8"},
@@ -78,7 +78,7 @@ func TestTheSessionIsOurs(t *testing.T) {
 	}
 }
 
-// everyStatement makes a table and does with it what the daemon does, and demands that it arrives.
+// everyStatement makes a table, runs all statements of the daemon on the table, and requires the results.
 func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
 	t.Helper()
 	table := db.Config().Table
@@ -102,7 +102,7 @@ func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
 	if results[0].Refused != nil {
 		t.Errorf("the deletion was refused: %+v", results[0].Refused)
 	}
-	// Another session sees it, byte for byte.
+	// Another session sees the value, byte for byte.
 	var bytes string
 	var rows, deleted int
 	err := admin.QueryRowContext(t.Context(), "SELECT MAX(IF(ticket_id = 1, HEX(subject), '')), COUNT(*), COUNT(deleted_at) "+
@@ -118,7 +118,7 @@ func everyStatement(t *testing.T, admin *sql.DB, db *mysql.DB) {
 	}
 }
 
-// A limit is the operator's where the DSN names it; what the statements rely on is not.
+// The DSN may set a limit, but not a setting that the statements rely on.
 func TestWhatTheDSNMaySet(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -133,7 +133,8 @@ func TestWhatTheDSNMaySet(t *testing.T) {
 	})
 }
 
-// A server that refuses a setting, or takes it and does not keep to it, is not used, and the error has its words.
+// ticketd does not use a server that refuses a setting, or accepts a setting and does not apply it; the error has the server's
+// words.
 func TestARefusedSession(t *testing.T) {
 	t.Parallel()
 	_, dsn := shapedMariaDB(t, "--maximum-max-sort-length=512")
@@ -156,8 +157,8 @@ func TestARefusedSession(t *testing.T) {
 	}
 }
 
-// A server that has become read-only is reported in its own words, and its connections are given up, as the address may lead to
-// another server meanwhile. With the driver's rejectReadOnly the error is "driver: bad connection" (tried by hand).
+// A server that has become read-only is reported in its own words, and its connections are closed, as the address may now lead
+// to another server. With the driver's rejectReadOnly the error is "driver: bad connection" (tried by hand).
 func TestAReadOnlyServerSaysSo(t *testing.T) {
 	t.Parallel()
 	admin, dsn := shapedMariaDB(t)

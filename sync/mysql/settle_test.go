@@ -27,7 +27,8 @@ func number(n uint16) error {
 	return &driver.MySQLError{Number: n, SQLState: [5]byte{'H', 'Y', '0', '0', '0'}}
 }
 
-// The server's limit turns out lower than it said: halves, until they fit; only the row that never fits is refused.
+// The server's real limit is lower than its stated limit: the sink halves the batch until the parts fit, and refuses only the
+// row that never fits.
 func TestSettleHalvesWhatIsTooLarge(t *testing.T) {
 	t.Parallel()
 	w, rows := batch(16)
@@ -68,7 +69,7 @@ func TestSettleGivesUpOnLockedRowsButNotOnTheOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, r := range w.results { // four of the 64 rows are left with the locked one after five attempts
+		for i, r := range w.results { // four of the 64 rows are left with the locked row after five attempts
 			if left := i >= 4 && i < 8; r.Refused != nil || (r.Later != nil) != left || (r.Revision == 1) == left {
 				t.Errorf("row %d: %+v", i+1, r)
 			}
@@ -76,8 +77,8 @@ func TestSettleGivesUpOnLockedRowsButNotOnTheOthers(t *testing.T) {
 	})
 }
 
-// A row whose lock is not to be had is found by halving, and left alone. Without waits of their own that is no matter of five
-// attempts: with the bound for deadlocks the locked row takes 61 others with it (tried by hand).
+// The sink finds a row that stays locked by halving, and leaves the row alone for later. Five attempts are not enough for that:
+// with the bound for deadlocks the locked row takes 61 other rows with it (tried by hand).
 func TestSettleFindsTheRowThatStaysLocked(t *testing.T) {
 	t.Parallel()
 	w, rows := batch(1000)
@@ -102,7 +103,7 @@ func TestSettleFindsTheRowThatStaysLocked(t *testing.T) {
 	}
 }
 
-// Where the server says which rows others hold, one wait finds them, and the others are tried once more.
+// If the server says which rows are locked, a single wait finds the locked rows, and the sink tries the other rows once more.
 func TestSettleAsksWhichRowsAreLocked(t *testing.T) {
 	t.Parallel()
 	w, rows := batch(1000)
@@ -130,7 +131,7 @@ func TestSettleAsksWhichRowsAreLocked(t *testing.T) {
 	}
 }
 
-// Somebody holds the whole table: the waits are bounded.
+// Another client holds the whole table: the waits are bounded.
 func TestSettleDoesNotWaitForEveryRow(t *testing.T) {
 	t.Parallel()
 	w, rows := batch(1000)
@@ -162,7 +163,7 @@ func TestSettleStopsWaitingWithItsContext(t *testing.T) {
 	}
 }
 
-// The class of the SQLSTATE judges what the table of numbers does not name; what neither names is distinguished by a probe, see
+// The class of the SQLSTATE judges numbers that the table of numbers lacks; if the class is unknown too, a probe decides, see
 // TestAnswersThatNobodyNamed.
 func TestNumbersThatNobodyNamed(t *testing.T) {
 	t.Parallel()

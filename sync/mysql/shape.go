@@ -2,13 +2,13 @@ package mysql
 
 import "strings"
 
-// shape is what SHOW CREATE TABLE says, line by line. The server has brought the text to one form, so that the lines
-// of two tables can be compared without understanding them.
+// shape is the answer to SHOW CREATE TABLE, line by line. The server writes the text in a standard form, so that the lines of
+// two tables can be compared without a parser.
 type shape struct {
 	columns, indexes []part
 }
 
-// part is one column or index.
+// part is a column or an index.
 type part struct {
 	name string
 	line string // the definition, without the comma
@@ -31,7 +31,7 @@ func shapeOf(createTable string) shape {
 	return s
 }
 
-// hasColumn compares as the databases do, without regard to case.
+// hasColumn ignores case, as the databases do.
 func (s shape) hasColumn(name string) bool {
 	for _, c := range s.columns {
 		if strings.EqualFold(c.name, name) {
@@ -41,7 +41,7 @@ func (s shape) hasColumn(name string) bool {
 	return false
 }
 
-// hasIndex says whether there is an index of that name, or one of the same columns under another.
+// hasIndex says whether the table has an index of that name, or an index of the same columns under another name.
 func (s shape) hasIndex(want part) bool {
 	for _, i := range s.indexes {
 		if strings.EqualFold(i.name, want.name) || i.columns() == want.columns() {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
@@ -15,26 +13,26 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// A table that ticketd did not make is never altered: what its owner's own INSERTs, archives and whole-row saves do with it
-// must go on working. The revision of each ticket is in a table beside it, the side table, with the mark of a deletion. One
-// transaction writes both. It writes the side table first: the lock on the side row is the mutex of the ticket, and the
-// comparison of the revisions there is the guard.
+// ticketd never alters a table that it did not make: the owner's own INSERTs, archives and whole-row saves must continue to
+// work. A table beside it, the side table, holds the revision of each ticket and the mark of a deletion. One transaction writes
+// the two tables, first the side table: the lock on the side row is the mutex of the ticket, and the comparison of the revisions
+// in the side table is the guard.
 //
-// Where the guard lets every row of a batch pass, which is the rule, the server's answer says so and nothing is read. Else the
-// transaction is undone, the side rows are read without a lock, the rows that are settled leave the batch, and the rest is
-// tried again. That is sound because a revision only grows and a deletion is never undone: what is settled at one look stays
-// settled.
+// If the guard lets every row of a batch pass, which is the rule, the server's answer says so and no read is needed. Otherwise
+// the transaction is undone, the side rows are read without a lock, the settled rows leave the batch, and the remaining rows are
+// tried again. This is sound because a revision only grows and a deletion is never undone: a row that is settled at one look
+// stays settled.
 const (
 	// sideSuffix makes the side table's name. Its columns are ticket_id, revision and deleted.
 	sideSuffix         = "_ticketd"
 	sideRevisionColumn = "revision"
 
-	// What [source] calls the side table's columns; the owner of the other table may use any name.
+	// The names of the side table's columns in [source]; the other table's owner may use any name.
 	sideRevision = "`_ticketd_revision`"
 	sideDeleted  = "`_ticketd_deleted`"
 )
 
-// source is what the tickets are read from: the table, with its side table where it has one.
+// source is the table from which tickets are read, joined with its side table if the table has one.
 func source(d *table.Definition) string {
 	if d.Side == "" {
 		return quote(d.Table)
@@ -44,35 +42,14 @@ func source(d *table.Definition) string {
 		" FROM " + quote(d.Side) + ") AS `_ticketd` ON `_ticketd_id`=" + quote(d.Key)
 }
 
-// proveOwn refuses a table whose revision column may be its owner's, as nothing of ticketd's is beside it.
-func (db *DB) proveOwn(ctx context.Context) error {
-	if db.config.Revision != DefaultRevision {
-		return nil
-	}
-	if there, err := db.tableExists(ctx, db.config.Table+sequenceSuffix); there || err != nil {
-		return err
-	}
-	return fmt.Errorf("there is no table %s%s, so the column %s may be another plugin's; run ticketd migrate",
-		db.config.Table, sequenceSuffix, db.config.Revision)
-}
-
-// theirs says of a column with a reserved name that it is the owner's: a revision that the config maps to a field, or an extra
-// column that is no JSON.
-func (c Config) theirs(col *described, mapped, jsonText bool) bool {
-	if strings.EqualFold(col.name, c.Extra) {
-		return col.dataType != "json" && !jsonText
-	}
-	return strings.EqualFold(col.name, c.Revision) && mapped
-}
-
-// purpose is what a batch does to its tickets. Rows of one batch have one purpose.
+// purpose is the purpose of a batch. Rows of a batch have one purpose.
 type purpose int
 
 const (
-	change  purpose = iota // never writes into a ticket that was deleted
-	create                 // never meets a ticket that is there
+	change  purpose = iota // never writes into a deleted ticket
+	create                 // never meets an existing ticket
 	removal                // deletes
-	unborn                 // deletes a ticket whose create is among the changes: there must be no row
+	unborn                 // deletes a ticket whose create is among the changes: the row must be missing
 )
 
 func (r *row) purpose() purpose {
@@ -88,7 +65,7 @@ func (r *row) purpose() purpose {
 	}
 }
 
-// storeBeside writes the rows of a group and learns what became of each.
+// storeBeside writes the rows of a group and gives each row its outcome.
 func (w *write) storeBeside(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	return w.byPurpose(ctx, rows, func(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
 		switch {
@@ -125,7 +102,7 @@ func (w *write) byPurpose(ctx context.Context, rows []row, data dataWrite) error
 		p := rows[i].purpose()
 		parts[p] = append(parts[p], rows[i])
 	}
-	// A create that turns out to have arrived in part becomes a change, so creates go first.
+	// A create of which the side table has an earlier part becomes a change, so creates go first.
 	for _, p := range []purpose{create, unborn, change, removal} {
 		begun, err := w.guarded(ctx, p, parts[p], data)
 		if err != nil {
@@ -138,11 +115,11 @@ func (w *write) byPurpose(ctx context.Context, rows []row, data dataWrite) error
 	return nil
 }
 
-// errKept undoes a transaction in which the guard kept at least one row.
+// errKept undoes a transaction in which the guard kept a row from being written.
 var errKept = errors.New("the side table is ahead of a row")
 
-// guarded brings the rows, which have one purpose. It returns creates of which the side table has an earlier part: they are
-// changes now.
+// guarded writes the rows, which have one purpose. It returns the creates of which the side table has an earlier part: such a
+// create is now a change.
 func (w *write) guarded(ctx context.Context, p purpose, rows []row, data dataWrite) (begun []row, err error) {
 	for len(rows) > 0 {
 		err := w.db.transact(ctx, func(tx *sql.Tx) error {
@@ -180,7 +157,7 @@ func (w *write) guarded(ctx context.Context, p purpose, rows []row, data dataWri
 				open = append(open, rows[i])
 			}
 		}
-		if len(open) == len(rows) { // the server says that a row is ahead, and shows none: a reader of another node
+		if len(open) == len(rows) { // the guard found a row ahead, but the read from another node shows no such row
 			w.leave(open, errKept)
 			return begun, nil
 		}
@@ -189,8 +166,8 @@ func (w *write) guarded(ctx context.Context, p purpose, rows []row, data dataWri
 	return begun, nil
 }
 
-// mark writes the rows' revisions to the side table, or returns errKept. A change passes where its revision is the higher one and
-// the ticket was not deleted; a create where there is no side row.
+// mark writes the rows' revisions to the side table, or returns errKept. A change passes if its revision is higher and the
+// ticket was not deleted; a create passes if the side table has no row.
 func (w *write) mark(ctx context.Context, tx *sql.Tx, p purpose, rows []row) error {
 	deleted, passes := "0", "VALUES(revision)>revision AND deleted=0"
 	switch p {
@@ -256,8 +233,8 @@ func (w *write) heldBeside(ctx context.Context, of []row) (map[ticket.ID]beside,
 	return held, rows.Err()
 }
 
-// settled gives a row its result where the side table decides it. Otherwise the row is left, and arrived says of a create that
-// the side table has an earlier part of the same ticket; the row is then a change.
+// settled gives a row its result if the side table decides the result. Otherwise left is true; arrived says that the side table
+// has an earlier part of the create's ticket, so that the row is now a change.
 func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	switch {
 	case held.odd != "":
@@ -266,7 +243,7 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 		return true, false
 	case held.Revision < r.floor:
 		w.stranger(r, held.deleted)
-	case held.deleted && !r.deletion: // nothing is left to write
+	case held.deleted && !r.deletion: // no write is left
 		w.stored(r, max(held.Revision, r.revision))
 	case held.Revision >= r.revision:
 		w.stored(r, held.Revision)
@@ -278,7 +255,7 @@ func (w *write) settled(r *row, held beside) (left, arrived bool) {
 	return false, false
 }
 
-// takenID refuses a create whose id belongs to another ticket.
+// takenID is the refusal of a create whose id belongs to another ticket.
 func takenID() *flush.Refusal {
 	return &flush.Refusal{
 		Code: errDuplicate,
@@ -287,10 +264,10 @@ func takenID() *flush.Refusal {
 	}
 }
 
-// taken is takenID as the server would say it, for the halving of a batch.
+// taken is takenID in the form of a server's error, for the halving of a batch.
 func taken() error { return &driver.MySQLError{Number: errDuplicate, Message: takenID().Reason} }
 
-// absent makes sure that the table has none of the rows.
+// absent returns an error if the table has any of the rows.
 func (w *write) absent(ctx context.Context, tx *sql.Tx, rows []row) error {
 	there, err := w.present(ctx, tx, w.definition, pointers(rows))
 	if err == nil && len(there) > 0 {
@@ -299,10 +276,10 @@ func (w *write) absent(ctx context.Context, tx *sql.Tx, rows []row) error {
 	return err
 }
 
-// errTheirs undoes a transaction in which a deletion of a ticket whose create never arrived has met a row.
+// errTheirs undoes a transaction in which the deletion of a ticket whose create never arrived has met a row.
 var errTheirs = errors.New("the row is another ticket's")
 
-// unborn makes sure that the table has none of the rows.
+// unborn returns errTheirs if the table has any of the rows.
 func (w *write) unborn(ctx context.Context, tx *sql.Tx, rows []row) error {
 	there, err := w.present(ctx, tx, w.definition, pointers(rows))
 	if err == nil && len(there) > 0 {
@@ -311,7 +288,7 @@ func (w *write) unborn(ctx context.Context, tx *sql.Tx, rows []row) error {
 	return err
 }
 
-// passOverTheirs ends the deletions of tickets that are not in the table, as their ids belong to others', and returns the rest.
+// passOverTheirs gives an outcome to deletions whose ids belong to other tickets, and returns the remaining rows.
 func (w *write) passOverTheirs(ctx context.Context, rows []row) ([]row, error) {
 	there, err := w.present(ctx, w.db.pool, w.definition, pointers(rows))
 	if err != nil {
@@ -328,21 +305,21 @@ func (w *write) passOverTheirs(ctx context.Context, rows []row) ([]row, error) {
 	return rest, nil
 }
 
-// insertBeside inserts the rows of new tickets. It never writes into a row that is there.
+// insertBeside inserts the rows of new tickets and never changes an existing row.
 func (w *write) insertBeside(ctx context.Context, tx *sql.Tx, s *statements, head string, rows []row) error {
 	query, args := s.insertBeside(head, "", rows)
 	_, err := w.exec(ctx, tx, query, args[:len(args)-len(s.group.removal)]...)
 	if refused, ok := errors.AsType[*driver.MySQLError](err); !ok || refused.Number != errDuplicate || len(rows) > 1 {
 		return err
 	}
-	// Alone, the row can be told whether it collides by its id or in another unique index.
+	// For a single row, a look shows whether the row collides by its id or in another unique index.
 	if mine := w.absent(ctx, tx, rows); mine != nil {
 		return mine
 	}
 	return err
 }
 
-// upsertBeside inserts rows and updates those that are there, unless their owner has marked them as deleted.
+// upsertBeside inserts rows and updates existing rows, unless their owner has marked the rows as deleted.
 func (w *write) upsertBeside(ctx context.Context, tx *sql.Tx, s *statements, head, tail string, rows []row) error {
 	query, args := s.insertBeside(head, tail, rows)
 	result, err := w.exec(ctx, tx, query, args...)
@@ -362,13 +339,13 @@ func (w *write) upsertBeside(ctx context.Context, tx *sql.Tx, s *statements, hea
 	return err
 }
 
-// updateBeside changes rows that are there and inserts none. A deletion is done where there is no row; a change is refused.
+// updateBeside changes existing rows and inserts no row. If the row is missing, a deletion is done and a change is refused.
 func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, rows []row) error {
 	var unsure []*row
 	for i := range rows {
 		r := &rows[i]
-		if query := s.updateBeside(r.deletion); query != "" {
-			result, err := w.exec(ctx, tx, query, s.updateBesideArgs(r)...)
+		if query, args := s.updateBeside(r); query != "" {
+			result, err := w.exec(ctx, tx, query, args...)
 			if err != nil {
 				return err
 			}
@@ -380,7 +357,7 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 				continue
 			}
 		}
-		if !r.deletion { // the same values were there, or the row is not
+		if !r.deletion { // the row had the same values, or does not exist
 			unsure = append(unsure, r)
 		}
 	}
@@ -398,74 +375,4 @@ func (w *write) updateBeside(ctx context.Context, tx *sql.Tx, s *statements, row
 func (w *write) present(ctx context.Context, q querier, d *table.Definition, of []*row) (map[ticket.ID]revision, error) {
 	key := quote(d.Key)
 	return readRevisions(ctx, q, "SELECT "+key+",0 FROM "+quote(d.Table)+" WHERE "+key+" IN ", "", of)
-}
-
-// besideHead and besideTail enclose the rows of an upsert without a revision:
-//
-//	INSERT INTO `t` (`id`,`a`) VALUES (IF(LAST_INSERT_ID(all)=0,0,?),?),(?,?),… ON DUPLICATE KEY UPDATE
-//	  `a`=IF(VALUES(`id`)=`id`,VALUES(`a`),`a`),
-//	  `id`=IF(VALUES(`id`)=`id`,`id`,IF(LAST_INSERT_ID(some)=0,0,`id`))
-//
-// The marks are those of [statements.head]: the answer is some where a row collided with another ticket's in another unique
-// index.
-func (s *statements) besideHead() string { return s.insertInto(s.key) }
-
-func (s *statements) besideTail() string {
-	same := "VALUES(" + s.key + ")=" + s.key
-	return s.onDuplicate(same+s.andPresent()) +
-		s.key + "=IF(" + same + "," + s.key + ",IF(LAST_INSERT_ID(" + someMark + ")=0,0," + s.key + "))"
-}
-
-// andPresent continues a condition: the row carries no mark of a deletion. A group that assigns the mark itself has no such
-// condition, as assignments run from left to right.
-func (s *statements) andPresent() string {
-	if s.mark == nil {
-		return ""
-	}
-	if slices.Contains(s.columns, quote(s.mark.Name)) {
-		return ""
-	}
-	return " AND " + present(s.mark)
-}
-
-// insertBeside returns the statement for the rows and its arguments, the removed paths last.
-func (s *statements) insertBeside(head, tail string, rows []row) (query string, args []any) {
-	return s.insert(head, tail, rows, "IF(LAST_INSERT_ID("+allMark+")=0,0,?)", "?", func(args []any, r *row) []any {
-		return append(args, int64(r.id))
-	})
-}
-
-// updateBeside returns the UPDATE of one row, empty where the group changes no column.
-func (s *statements) updateBeside(deletion bool) string {
-	sets := make([]string, 0, len(s.columns)+1)
-	for _, c := range s.columns {
-		sets = append(sets, c+"=?")
-	}
-	if extra := s.withExtra("?"); extra != "" {
-		sets = append(sets, s.extra+"="+extra)
-	}
-	if len(sets) == 0 {
-		return ""
-	}
-	query := "UPDATE " + s.table + " SET " + strings.Join(sets, ",") + " WHERE " + s.key + "=?"
-	if !deletion {
-		query += s.andPresent()
-	}
-	return query
-}
-
-func (s *statements) updateBesideArgs(r *row) []any {
-	args := append(make([]any, 0, len(r.values)+2), r.values...)
-	return append(s.appendRemoval(args), int64(r.id))
-}
-
-// tableExists looks for a table of the database.
-func (db *DB) tableExists(ctx context.Context, name string) (bool, error) {
-	var n int
-	err := db.pool.QueryRowContext(ctx,
-		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", name).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("look for table %s: %w", name, err)
-	}
-	return n > 0, nil
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// strangers are tables that other plugins made, and what a plugin does with its own.
+// strangers are tables of other plugins, with a plugin's own statements.
 var strangers = map[string]struct {
 	config mysql.Config
 	create string
-	insert string // one ticket, as the plugin does, without a word of ticketd
+	insert string // a ticket, as the plugin inserts it, without ticketd's columns
 	status string // a field and its column
 	values [3]string
-	hard   bool // it has no deleted_at
+	hard   bool // the table has no deleted_at
 }{
 	"a plugin's own wp_support_tickets": {
 		config: mysql.Config{Key: "id", Columns: map[string]string{"status": "state", "edition": "revision"}},
@@ -30,7 +30,7 @@ var strangers = map[string]struct {
 		insert: "INSERT INTO wp_support_tickets (customer, title, state, revision) VALUES ('ann', 'help', 'new', 3)",
 		status: "state", values: [3]string{"open", "pending", "theirs"},
 	},
-	// Its real one has some ten columns more of the same kinds.
+	// The plugin's real table has some ten more columns of the same kinds.
 	"SupportCandy's": {
 		config: mysql.Config{Table: "wp_psmsc_tickets", Key: "id"},
 		create: `CREATE TABLE wp_psmsc_tickets (id BIGINT NOT NULL AUTO_INCREMENT, is_active INT(1) NOT NULL DEFAULT 1,
@@ -48,15 +48,15 @@ var strangers = map[string]struct {
 	},
 }
 
-// What a plugin does with its table goes on working: INSERTs that know nothing of ticketd, an archive made by INSERT … SELECT *,
-// saves of whole rows, which cannot bring an old revision back, as none is in the row.
+// A plugin's statements on its table continue to work: INSERTs that do not know ticketd, an archive made by INSERT … SELECT *,
+// saves of whole rows, which cannot restore an old revision, as the row has no revision.
 func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 	t.Parallel()
 	for name, c := range strangers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			servers(t, func(t *testing.T, dsn string) {
-				c := c // its config gets this server's DSN
+				c := c // the config gets this server's DSN
 				c.config.DSN = dsn
 				db := open(t, c.config)
 				exec(t, db, c.create)
@@ -82,10 +82,10 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 				exec(t, db, "INSERT INTO archive SELECT * FROM "+name)                          //nolint:unqueryvet // whole rows
 				exec(t, db, "CREATE TEMPORARY TABLE whole SELECT * FROM "+name+" WHERE id = 1") //nolint:unqueryvet // whole rows
 				wantStored(t, write(t, db, set(1, 200, "status", c.values[1])), 200)
-				// The plugin saves the row that it has read before.
+				// The plugin saves the row that the plugin has read before.
 				exec(t, db, "REPLACE INTO "+name+" SELECT * FROM whole") //nolint:unqueryvet // whole rows
 				wantFields(t, db, 1, 200, "status", c.values[0])
-				wantStored(t, write(t, db, set(1, 150, "status", c.values[2])), 200) // an older revision than what was written
+				wantStored(t, write(t, db, set(1, 150, "status", c.values[2])), 200) // an older revision than the row's
 				wantFields(t, db, 1, 200, "status", c.values[0])
 				wantStored(t, write(t, db, set(1, 300, "status", c.values[1]), set(2, 250, "status", c.values[1])), 300, 250)
 				wantFields(t, db, 1, 300, "status", c.values[1])
@@ -112,7 +112,7 @@ func TestATableOfSomebodyElseIsNeverAltered(t *testing.T) {
 	}
 }
 
-// auto leaves the counter out of what SHOW CREATE TABLE says.
+// auto removes the counter from the answer to SHOW CREATE TABLE.
 func auto(create string) string {
 	before, after, there := strings.Cut(create, " AUTO_INCREMENT=")
 	if !there {
@@ -133,7 +133,7 @@ func wantCount(t *testing.T, db *mysql.DB, want int64) {
 	}
 }
 
-// stranger is a table of somebody else, which counts its ids.
+// stranger is another owner's table, which counts its ids.
 func stranger(t *testing.T) *mysql.DB {
 	t.Helper()
 	server, name := testenv.SharedMariaDB(t)
@@ -149,10 +149,10 @@ func acknowledged(c store.Claim, at ticket.Revision) store.Claim {
 	return c
 }
 
-// Without the plain INSERT of a create its fields are merged into the row of somebody else's ticket (tried by hand).
+// Without the plain INSERT, a create would merge its fields into the row of another owner's ticket (tried by hand).
 func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	t.Parallel()
-	const apart = 10_000_000 // so many µs that no clock of another host explains them
+	const apart = 10_000_000 // more µs than the clocks of hosts may differ
 	db := stranger(t)
 	exec(t, db, "INSERT INTO tickets (status) VALUES ('theirs')")
 	write(t, db, set(2, 10*apart, "status", "older"))
@@ -169,7 +169,7 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	wantFields(t, db, 1, 0, "status", "theirs")
 	wantFields(t, db, 2, 10*apart, "status", "older")
 
-	// What arrived before, whole or in part, is no other ticket.
+	// An earlier part of the same create, or the whole, is no other ticket.
 	wantStored(t, write(t, db, acknowledged(set(3, 22*apart, "status", "again"), 20*apart)), 22*apart)
 	wantFields(t, db, 3, 22*apart, "status", "new")
 	results = write(t, db,
@@ -178,7 +178,7 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	wantStored(t, results, 30*apart, 30*apart)
 	wantFields(t, db, 3, 30*apart, "status", "set")
 
-	// A create that was deleted before it arrived must not delete the row of another ticket.
+	// A create that was deleted before it arrived must not delete another ticket's row.
 	unborn := write(t, db,
 		acknowledged(deletion(1, 40*apart), 35*apart),
 		acknowledged(deletion(5, 40*apart), 35*apart),
@@ -195,7 +195,7 @@ func TestACreateNeverTouchesARowThatIsThere(t *testing.T) {
 	wantStored(t, write(t, db, acknowledged(set(5, 50*apart, "status", "late"), 35*apart)), 50*apart)
 	wantGone(t, db, 5)
 
-	// Another unique index: the server's own words.
+	// Another unique index: the error has the server's own words.
 	write(t, db, set(6, 1, "code", "A"))
 	if r := write(t, db, acknowledged(set(7, 60*apart, "code", "A"), 60*apart))[0].Refused; r == nil || r.Code != 1062 ||
 		!strings.Contains(r.Reason, "code") {
@@ -217,7 +217,7 @@ func TestARefusedChangeLeavesNoRevision(t *testing.T) {
 	wantFields(t, db, 1, 10, "status", "far too long")
 }
 
-// The owner's own delete counts: what comes after it is not written into its trash.
+// The owner's own delete counts: later changes are not written into the owner's trash.
 func TestAChangeIsNotWrittenIntoTheOwnersTrash(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -283,7 +283,7 @@ func TestTablesThatCannotBeAdopted(t *testing.T) {
 	}
 }
 
-// A column called revision that must be given makes every INSERT of ticketd fail, so it must be a field.
+// A column called revision that an INSERT must give makes every INSERT of ticketd fail, so the column must be a field.
 func TestARevisionOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -299,8 +299,8 @@ func TestARevisionOfSomebodyElse(t *testing.T) {
 	wantFields(t, db, 1, 10, "edition", "3")
 }
 
-// What an earlier version put into somebody else's table moves out: revisions, tombstones, marks; then the column, if the
-// operator says so.
+// Data that an earlier version put into another owner's table moves out: revisions, tombstones, marks; then the column, if the
+// operator asks.
 func TestMovingIntoASideTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
@@ -329,7 +329,7 @@ func TestMovingIntoASideTable(t *testing.T) {
 	if text := shows(t, db, "tickets"); strings.Contains(text, "revision") {
 		t.Errorf("the column is there:\n%s", text)
 	}
-	// A daemon that ran meanwhile meets a table without the column, and reads its definition again.
+	// A daemon that ran meanwhile meets a table without the column, and reads the definition again.
 	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 12, "status", "x")})
 	wantPaused(t, err)
 	db = open(t, config)
@@ -378,11 +378,11 @@ func TestAdoptingTwiceAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// The readers look the side row up by its key, for the rows that they read alone.
+// The readers look up the side row by its key, only for the rows that they read.
 func TestReadersDoNotReadTheWholeSideTable(t *testing.T) {
 	t.Parallel()
 	server, name := testenv.SharedMariaDB(t)
-	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id", MaxConns: 1}) // counts are those of the session
+	db := open(t, mysql.Config{DSN: server.DSN(name), Table: "tickets", Key: "id", MaxConns: 1}) // the counts are the session's
 	exec(t, db, "CREATE TABLE tickets (id INT PRIMARY KEY, status INT)")
 	migrate(t, db, mysql.MigrateOptions{})
 	exec(t, db, "INSERT INTO tickets (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) "+
@@ -421,4 +421,84 @@ func reads(t *testing.T, db *mysql.DB) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// beside says that the test runs below [TestBeside].
+func beside(t *testing.T) bool {
+	t.Helper()
+	return strings.HasPrefix(t.Name(), "TestBeside/")
+}
+
+// statementsPerBatch is the number of statements of a batch that meets no newer row.
+func statementsPerBatch(t *testing.T) int64 {
+	t.Helper()
+	if beside(t) {
+		return 2
+	}
+	return 1
+}
+
+// formerly adds the columns of earlier versions to a table that the config describes, except for tests below [TestBeside].
+func formerly(t *testing.T, db *mysql.DB, column string) {
+	t.Helper()
+	if !beside(t) {
+		exec(t, db, "ALTER TABLE tickets ADD COLUMN `"+column+"` bigint unsigned NOT NULL DEFAULT 0, ADD KEY `ticketd_revision` "+
+			"(`"+column+"`)")
+	}
+}
+
+// TestBeside runs the tests of the sink and of the readers once more, on tables with a side table.
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]func(*testing.T){ //nolint:paralleltest // each test calls Parallel itself
+		"WriteInsertsAndUpdates":                TestWriteInsertsAndUpdates,
+		"AVanishedRowDoesNotComeBackInPart":     TestAVanishedRowDoesNotComeBackInPart,
+		"ADeletedTicketIsNotWrittenWhole":       TestADeletedTicketIsNotWrittenWhole,
+		"AColumnForAFieldOfTheExtraColumn":      TestAColumnForAFieldOfTheExtraColumn,
+		"AnOlderRevisionNeverOverwrites":        TestAnOlderRevisionNeverOverwrites,
+		"AnEqualRevisionIsIdempotent":           TestAnEqualRevisionIsIdempotent,
+		"ColumnsThatDidNotChangeStay":           TestColumnsThatDidNotChangeStayAsSQLEditedThem,
+		"ConcurrentWritersLeaveTheHighest":      TestConcurrentWritersLeaveTheHighestRevision,
+		"ExtraFields":                           TestExtraFields,
+		"AnotherUniqueIndexDoesNotMixTickets":   TestAnotherUniqueIndexDoesNotMixTickets,
+		"AFieldWithoutAPlace":                   TestAFieldWithoutAPlace,
+		"OddRevision":                           TestOddRevision,
+		"TicketsOfSetsAreAsOldAsTheSet":         TestTicketsOfSetsAreAsOldAsTheSet,
+		"BitAndBinaryColumns":                   TestBitAndBinaryColumns,
+		"SoftDeletes":                           TestSoftDeletes,
+		"BatchesAreCutByRowsAndSorted":          TestBatchesAreCutByRowsAndSorted,
+		"TheServersAnswerIsNotMistaken":         TestTheServersAnswerIsNotMistaken,
+		"DeletedTickets":                        TestDeletedTickets,
+		"SinceWhenThereIsATicket":               TestSinceWhenThereIsATicket,
+		"SinceWhenADeletedTicketIsKnown":        TestSinceWhenADeletedTicketIsKnown,
+		"SinceWhenByAUnixTime":                  TestSinceWhenByAUnixTime,
+		"DeletedTicketsOfATableThatRemovesRows": TestDeletedTicketsOfATableThatRemovesRows,
+		"ALateWriteDoesNotResurrect":            TestALateWriteDoesNotResurrect,
+		"ALateDeletionDoesNotRemoveANewerRow":   TestALateDeletionDoesNotRemoveANewerRow,
+		"DeletionsAgainstLateWrites":            TestDeletionsAgainstLateWrites,
+		"ExtraThatIsNoJSON":                     TestExtraThatIsNoJSON,
+		"ARefusedRowHoldsUpNobody":              TestARefusedRowHoldsUpNobody,
+		"TableMissing":                          TestTableMissing,
+		"ColumnMissing":                         TestColumnMissing,
+		"AlteredUnderTheWrites":                 TestAlteredUnderTheWrites,
+		"LockWaitTimeout":                       TestLockWaitTimeout,
+		"Deadlock":                              TestDeadlock,
+		"StatementsStayBelowThePacketLimit":     TestStatementsStayBelowThePacketLimit,
+		"TheServerTakesNothing":                 TestTheServerTakesNothing,
+		"ConnectionLostBeforeTheAnswer":         TestConnectionLostBeforeTheAnswer,
+		"ListFilters":                           TestListFilters,
+		"CountBy":                               TestCountBy,
+		"ListPages":                             TestListPages,
+		"ListRefuses":                           TestListRefuses,
+		"ListOfAnExistingTable":                 TestListOfAnExistingTable,
+		"ListPagesOverOddDates":                 TestListPagesOverOddDates,
+		"ListEndsInTheServer":                   TestListEndsInTheServer,
+		"RowsOfSeveralTickets":                  TestRowsOfSeveralTickets,
+		"DefaultsOfTheLiveTable":                TestDefaultsOfTheLiveTable,
+		"ExistingTable":                         TestExistingTable,
+		"PartialChangesWithARequiredColumn":     TestPartialChangesOfATableWithARequiredColumn,
+		"ABadRowAmongPartialChanges":            TestABadRowAmongPartialChanges,
+	} {
+		t.Run(name, test)
+	}
 }

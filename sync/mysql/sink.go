@@ -16,7 +16,7 @@ import (
 type Sink struct {
 	db         *DB
 	statements atomic.Int64
-	// lone says that a row was refused whose answer may be an outage's, and that no row has been stored since.
+	// lone says that a row was refused with an answer that may be an outage's, and that no row has been stored since.
 	lone    atomic.Bool
 	misfits misfits
 }
@@ -26,12 +26,12 @@ var _ flush.Sink = (*Sink)(nil)
 // NewSink makes the sink of a database.
 func NewSink(db *DB) *Sink { return &Sink{db: db} }
 
-// Statements counts the statements that have written tickets so far.
+// Statements returns the number of statements that have written tickets so far.
 func (s *Sink) Statements() int64 { return s.statements.Load() }
 
-// Write implements [flush.Sink]. The definition is read first where it is not known, or where a statement has met another table
-// since, with [flush.ErrSinkPaused]. Where the database refuses rows for their data, the table may be another than the definition
-// says, which lays out the statements: it is read again, and where it has changed the rows get a second chance.
+// Write implements [flush.Sink]. Write first reads the definition if it is not known, or if a statement has met another table
+// since (with [flush.ErrSinkPaused]). If the database refuses rows for their data, the table may differ from the definition that
+// shaped the statements: Write reads the definition again and, if the definition has changed, tries the refused rows once more.
 func (s *Sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result, error) {
 	d, err := s.db.known(ctx)
 	if err != nil {
@@ -63,8 +63,8 @@ func (s *Sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result
 	return results, nil
 }
 
-// refusedByData returns which of the changes were refused for what they hold. Of one that is too large no definition changes
-// that.
+// refusedByData returns which changes were refused for their data. For a change that is too large, a new definition does not
+// help.
 func refusedByData(results []flush.Result) []int {
 	var refused []int
 	for i := range results {
@@ -75,9 +75,9 @@ func refusedByData(results []flush.Result) []int {
 	return refused
 }
 
-// write brings the changes as the definition lays them out.
+// write writes the changes as the definition lays them out.
 func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.Claim) ([]flush.Result, error) {
-	packet, err := s.db.maxPacket(ctx)
+	packet, err := s.maxPacket(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -102,42 +102,57 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.C
 	return w.results, w.settleUnfit()
 }
 
-// write is one call of [Sink.Write] under way.
+// maxPacket returns the largest statement that the server accepts, in bytes.
+func (s *Sink) maxPacket(ctx context.Context) (int, error) {
+	if n := s.db.packet.Load(); n > 0 {
+		return int(n), nil
+	}
+	var n int64
+	if err := s.db.pool.QueryRowContext(ctx, "SELECT @@max_allowed_packet").Scan(&n); err != nil {
+		return 0, s.db.failure("read max_allowed_packet", err)
+	}
+	s.db.packet.Store(n)
+	return int(n), nil
+}
+
+// write is a call of [Sink.Write] under way.
 type write struct {
 	db         *DB
 	definition *table.Definition
 	statements *atomic.Int64
 	packet     int
 	results    []flush.Result
-	// vanished are rows of a batch that were not there after it: each gets one more attempt, alone.
+	// vanished are rows of a batch that were missing after the batch: each row gets one more attempt, alone.
 	vanished []row
-	// locate says which of some rows others hold locked. Optional.
+	// locate returns which of the rows other clients hold locked. Optional.
 	locate func(ctx context.Context, rows []row) (map[ticket.ID]bool, error)
 	// lone and misfits are the sink's.
 	lone    *atomic.Bool
 	misfits *misfits
-	// unfit are rows that the server does not take, for want of room as it says; taken says that it has stored others.
+	// unfit are rows that the server does not take, by its own words for lack of room; taken says that the server has stored other
+	// rows.
 	unfit []unfit
 	taken bool
-	// The batch that is being settled: waits counts its lock waits; rowless are its statements without a row; doubted are the
-	// rows that the server refuses with what may be an outage's answer; looked says that the definition was read again, and passed
-	// that a row was stored.
+	// The batch under way: waits counts its lock waits; rowless are its statements without a row; doubted are the rows that the
+	// server refuses with an answer that may be an outage's; looked says that the definition was read again, and passed that a row
+	// was stored.
 	waits          int
 	rowless        []string
 	doubted        []doubted
 	looked, passed bool
 }
 
-// plan lays out the changes. A field without a place may mean that the definition is older than the one by which
-// another daemon let it pass, so it is read again, once, before the change is refused.
+// plan lays out the changes. A field without a column may mean that the definition is older than another daemon's, which
+// accepted the field, so plan reads the definition again, once, before the change is refused.
 func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.Claim) (*plan, error) {
 	gone, err := w.gone(ctx, d, changes)
 	if err != nil {
 		return nil, err
 	}
 	for fresh := false; ; fresh = true {
-		p := newPlan(d)
-		p.gone = gone
+		p := &plan{
+			definition: d, byShape: make(map[string]*group), gone: gone, now: ticket.Revision(time.Now().UnixMicro()),
+		}
 		clear(w.results)
 		unplaced := false
 		for i := range changes {
@@ -164,9 +179,9 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.C
 	}
 }
 
-// marked makes sure that a deletion carries its mark, and that alone: what was changed before it is moot, and may be what the
-// table refuses. It may have been accepted when the table had no column for the mark. Its revision is a time, which makes
-// the mark the same at every attempt.
+// marked makes sure that a deletion carries its mark, and only its mark: earlier changes no longer matter, and the table may
+// refuse their values. When the deletion was accepted, the table may have had no column for the mark. The deletion's revision is
+// a time, which makes the mark the same at every attempt.
 func marked(c store.Claim, d *table.Definition) store.Claim {
 	if !c.Deleted || d.DeletedAt == "" {
 		return c
@@ -186,8 +201,8 @@ func (w *write) stored(r *row, revision ticket.Revision) {
 	w.results[r.at] = flush.Result{Revision: revision}
 }
 
-// refuse records that the ticket is not taken. Where a ticket was deleted before its create arrived, another ticket's row is no
-// matter: there is nothing left to bring.
+// refuse records that the table does not take the ticket. If the ticket was deleted before its create arrived, another ticket's
+// row does not matter: no change is left to write.
 func (w *write) refuse(r *row, reason *flush.Refusal) {
 	if r.deletion && r.floor != 0 && reason.Code == errDuplicate {
 		w.stored(r, r.revision)

@@ -40,13 +40,13 @@ func TestAnOlderRevisionNeverOverwrites(t *testing.T) {
 	})
 }
 
-// A batch of new and old rows costs one statement, unless a row kept something newer: then one more asks which. The mark of
-// that is the last insert id, which the server also uses for a key that counts by itself.
+// A batch of new and old rows costs one statement, unless a row kept newer data: then another statement asks for the revisions.
+// The mark is the last insert id, which the server also uses for a key that counts by itself.
 func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
 		migrated(t, dsn)
-		db := open(t, mysql.Config{DSN: dsn, MaxConns: 1}) // the counts below are those of the one session
+		db := open(t, mysql.Config{DSN: dsn, MaxConns: 1}) // the counts below are the session's
 		for _, key := range []string{"BIGINT UNSIGNED NOT NULL", "BIGINT UNSIGNED NOT NULL AUTO_INCREMENT"} {
 			exec(t, db, "TRUNCATE TABLE wp_support_tickets")
 			exec(t, db, "ALTER TABLE wp_support_tickets MODIFY ticket_id "+key)
@@ -72,8 +72,8 @@ func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
 	})
 }
 
-// Where something else decides what the server answers as the last insert id (a trigger, another column that counts by itself),
-// it is asked which rows were written: none is taken for stored that was not.
+// If another mechanism (a trigger, another column that counts by itself) sets the last insert id, the sink asks which rows were
+// written: it never reports an unwritten row as stored.
 func TestTheServersAnswerIsNotMistaken(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
@@ -113,7 +113,7 @@ func TestTheServersAnswerIsNotMistaken(t *testing.T) {
 	})
 }
 
-// selects counts the SELECTs of the session, of which there must be only one.
+// selects counts the SELECTs of the session; the test has a single session.
 func selects(t *testing.T, db *mysql.DB) (n int) {
 	t.Helper()
 	var name string
@@ -132,8 +132,8 @@ func TestAnEqualRevisionIsIdempotent(t *testing.T) {
 	wantFields(t, db, 1, 100, "status", "pending", "note", "x")
 }
 
-// Assignments run from left to right: with the revision first, the guards of the others would already see the new
-// one, and no column would change.
+// Assignments run from left to right: with the revision first, the guards of the other columns would already see the new
+// revision, and no column would change.
 func TestTheRevisionIsAssignedLast(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -175,7 +175,7 @@ func TestBatchesAreCutByRowsAndSorted(t *testing.T) {
 	}
 }
 
-// Daemons that write the same tickets at once, each its own revisions: at the end each ticket is at the highest, with
+// Daemons write the same tickets at once, each with its own revisions: at the end each ticket is at the highest revision, with
 // the fields of that revision.
 func TestConcurrentWritersLeaveTheHighestRevision(t *testing.T) {
 	t.Parallel()
@@ -222,7 +222,7 @@ func TestSoftDeletes(t *testing.T) {
 	// Accepted when the table had no such column: the mark comes from the revision.
 	bare := store.Claim{ID: 2, Revision: 1_767_323_045_000_000, Deleted: true}
 	wantStored(t, write(t, db, bare), bare.Revision)
-	if beside(t) { // no row is made in somebody else's table only to be marked
+	if beside(t) { // ticketd makes no row in another owner's table only to mark the row
 		wantGone(t, db, 2)
 		wantStored(t, write(t, db, set(2, bare.Revision+1, "status", "late")), bare.Revision+1)
 		wantGone(t, db, 2)
@@ -258,7 +258,8 @@ func TestExtraFields(t *testing.T) {
 				t.Errorf("%s was read as a field", name)
 			}
 		}
-		// MariaDB's JSON_MERGE_PATCH keeps some of several keys that a patch sets to null in another order than the document's.
+		// MariaDB's JSON_MERGE_PATCH keeps some of several keys that a patch sets to null in an order that differs from the
+		// document's.
 		write(t, db, set(3, 1, "name", "Ann"), set(3, 2, "email", "x"), set(3, 3, "age", "7"), set(3, 4, "left", "y"))
 		write(t, db, set(3, 5, "age", "NULL", "email", "NULL", "name", "NULL", "new", "z"))
 		wantFields(t, db, 3, 5, "left", "y", "new", "z")
@@ -295,7 +296,7 @@ func TestAFieldWithoutAPlace(t *testing.T) {
 	if _, err := db.LoadDefinition(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// A column that this daemon has not heard of yet, though another has let the field pass by it.
+	// A column that this daemon does not know yet, although another daemon has accepted the field.
 	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN caller VARCHAR(9)")
 	results := write(t, db, set(1, 1, "caller", "Ann"), set(2, 2, "nowhere", "x"), set(3, 3, "status", "open"))
 	if r := results[1].Refused; r == nil || r.Code != 1054 || !strings.Contains(r.Reason, `"nowhere"`) {

@@ -12,19 +12,19 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// now is a revision as daemons give it: a time in µs.
+// now is a revision as daemons make revisions: a time in µs.
 const now ticket.Revision = 1_764_000_000_000_000
 
 const second = ticket.Revision(1_000_000)
 
-// created is the change that brings a new ticket, at the revision under which it was acknowledged or at a later one.
+// created is the create of a new ticket, at the revision of its acknowledgement or at a later revision.
 func created(id, acknowledged, revision ticket.Revision, pairs ...string) store.Claim {
 	c := set(ticket.ID(id), revision, pairs...)
 	c.Created = acknowledged
 	return c
 }
 
-// wantStranger demands that a create was refused because its id belongs to another ticket.
+// wantStranger requires that a create was refused because its id belongs to another ticket.
 func wantStranger(t *testing.T, r flush.Result) {
 	t.Helper()
 	if r.Refused == nil || r.Refused.Code != 1062 || !strings.Contains(r.Refused.Reason, "belongs to another ticket") {
@@ -32,7 +32,7 @@ func wantStranger(t *testing.T, r flush.Result) {
 	}
 }
 
-// wantForgotten demands that the change counts as stored and that the store forgets its copy.
+// wantForgotten requires that the change counts as stored and that the store forgets its copy.
 func wantForgotten(t *testing.T, r flush.Result, revision ticket.Revision) {
 	t.Helper()
 	if r.Refused != nil || r.Revision != revision || !r.Ahead {
@@ -50,15 +50,15 @@ func TestACreateNeverTouchesTheRowJustBelow(t *testing.T) {
 	wantFields(t, db, 1, ahead, "subject", "precious")
 }
 
-// A create that meets a row of somebody else changes nothing of it, and its neighbours of the batch arrive. Without the
-// floor in the guard the row is overwritten (tried by hand).
+// A create that meets another program's row does not change the row, and the sink stores the other tickets of the batch. Without
+// the floor in the guard the create overwrites the row (tried by hand).
 func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
 		db := migrated(t, dsn)
 		exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject, customer_id, extra) "+
 			"VALUES (16, 'precious', 5, '{\"note\":\"private\"}')")
-		write(t, db, set(18, now-100*second, "subject", "older", "note", "private")) // ticketd's own, by another way
+		write(t, db, set(18, now-100*second, "subject", "older", "note", "private")) // ticketd's own row, by another way
 		results := write(t, db,
 			created(15, now, now, "subject", "new", "customer_id", "4", "deleted_at", "NULL"),
 			created(16, now, now, "subject", "new", "customer_id", "4", "deleted_at", "NULL"),
@@ -75,8 +75,8 @@ func TestACreateNeverTouchesAnotherTicketsRow(t *testing.T) {
 	})
 }
 
-// The store has allowed for clocks that differ, so the sink must not do it once more: a ticket that is two seconds older than
-// what may be the create's own is another one.
+// The store has allowed for clocks that differ, so the sink must not allow for them once more: a ticket two seconds older than
+// the oldest possible row of the create is another ticket.
 func TestAClocksAllowanceIsGivenOnce(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -88,7 +88,7 @@ func TestAClocksAllowanceIsGivenOnce(t *testing.T) {
 	wantFields(t, db, 2, now-store.LateSkew-2*second, "subject", "theirs")
 }
 
-// A create whose ack was lost comes again, with further changes or without, and clocks of hosts differ.
+// A create whose ack was lost comes again, with or without further changes, and clocks of hosts differ.
 func TestACreateThatComesAgain(t *testing.T) {
 	t.Parallel()
 	db := private(t)
@@ -168,7 +168,7 @@ func TestACreateThatWasDeletedMeanwhile(t *testing.T) {
 	if held := row(t, db, 16); held.Deleted || held.Revision != 0 {
 		t.Errorf("the other ticket's row is %+v", held)
 	}
-	// A flusher that was paused with the create must not bring the ticket back.
+	// A flusher that was paused with the create must not restore the ticket.
 	wantForgotten(t, write(t, db, created(15, now, now, "subject", "new"))[0], now+second)
 	wantForgotten(t, write(t, db, created(15, now, now+2*second, "subject", "new", "deleted_at", "NULL"))[0], now+2*second)
 	if !row(t, db, 15).Deleted {
@@ -176,7 +176,8 @@ func TestACreateThatWasDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// What is no deletion leaves a deleted row as it is, however new it is, and whatever the table takes for a mark.
+// A change that is no deletion does not alter a deleted row, however new the change, and whatever the table's mark of a
+// deletion.
 func TestADeletedRowIsNotChanged(t *testing.T) {
 	t.Parallel()
 	const must = ", ADD must VARCHAR(9) NOT NULL"
@@ -215,7 +216,7 @@ func TestADeletedRowIsNotChanged(t *testing.T) {
 	}
 }
 
-// A deletion reaches the row whatever the table refuses: what was changed before it, or the row that would be inserted.
+// A deletion reaches the row whatever the table refuses: an earlier change, or the row of an insert.
 func TestADeletionIsNotRefusedForWhatWasChangedBefore(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{
@@ -245,7 +246,7 @@ func TestADeletionIsNotRefusedForWhatWasChangedBefore(t *testing.T) {
 	}
 }
 
-// Two sinks and SQL race for the same ids: each ticket is whole, of one of them.
+// Two sinks and SQL race for the same ids: each ticket is whole, from a single writer.
 func TestCreatesRaceWithSQL(t *testing.T) {
 	t.Parallel()
 	db := private(t)

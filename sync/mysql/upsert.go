@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// packetSlack is what a statement has beside its rows and the text around them: the protocol's header and the driver's
+// packetSlack is the size of a statement besides its rows and the text around the rows: the protocol's header and the driver's
 // own reckoning.
 const packetSlack = 128
 
@@ -24,14 +24,11 @@ type querier interface {
 func (w *write) group(ctx context.Context, g *group) error {
 	s := newStatements(w.definition, g)
 	head, tail := s.head(), s.tail()
-	if w.definition.Side != "" {
-		head, tail = s.besideHead(), s.besideTail()
-	}
 	room := w.packet - len(head) - len(tail) - escapedSize(strings.Join(g.removal, `"?,"`)) - packetSlack
 	try := func(ctx context.Context, rows []row) error { return w.store(ctx, s, head, tail, rows) }
 	rowless := s.rowless(w.definition)
 	for _, batch := range batches(sorted(g.rows), w.db.config.MaxRows, room) {
-		if batch[0].size > room { // then it is alone
+		if batch[0].size > room { // such a row is alone
 			w.refuse(&batch[0], &flush.Refusal{
 				Code: errPacketTooLarge,
 				Reason: fmt.Sprintf("the ticket takes %d bytes and the server's max_allowed_packet is %d",
@@ -53,7 +50,7 @@ func (w *write) group(ctx context.Context, g *group) error {
 	return nil
 }
 
-// store writes the rows in one transaction and learns what became of each.
+// store writes the rows in one transaction and gives each row its outcome.
 func (w *write) store(ctx context.Context, s *statements, head, tail string, rows []row) error {
 	switch {
 	case w.definition.Side != "":
@@ -65,7 +62,7 @@ func (w *write) store(ctx context.Context, s *statements, head, tail string, row
 	}
 	open, err := w.upsert(ctx, w.db.pool, s, head, tail, rows)
 	if len(rows) == 1 && rows[0].deletion && judge(err) == data {
-		// The table refuses the row that would be inserted, also where it need not be: a deletion needs none.
+		// The table refuses the row that would be inserted, even if the row exists: a deletion needs no insert.
 		return w.update(ctx, s, rows)
 	}
 	if err != nil {
@@ -74,8 +71,8 @@ func (w *write) store(ctx context.Context, s *statements, head, tail string, row
 	return w.verify(ctx, s, open, len(rows) == 1)
 }
 
-// upsert runs one statement and returns the rows whose outcome it does not tell: none where the guard let all of them be
-// written, else all.
+// upsert runs one statement and returns the rows without a known outcome: no row if the guard let all rows be written, else all
+// rows.
 func (w *write) upsert(
 	ctx context.Context, q querier, s *statements, head, tail string, rows []row,
 ) (open []*row, err error) {
@@ -97,8 +94,8 @@ func (w *write) upsert(
 	return pointers(rows), nil
 }
 
-// update changes rows that are there and inserts none. The pairs of a row and its revision in the WHERE clause make
-// it one statement per row; the transaction makes it one commit.
+// update changes existing rows and inserts no row. Each row's revision in the WHERE clause needs a statement per row; the
+// transaction needs one commit.
 func (w *write) update(ctx context.Context, s *statements, rows []row) error {
 	var open []*row
 	err := w.db.transact(ctx, func(tx *sql.Tx) (err error) {
@@ -131,9 +128,16 @@ func (w *write) updateEach(ctx context.Context, q querier, s *statements, rows [
 	return open, nil
 }
 
-// verify reads the rows whose outcome is open. One that is not there either was not insertable, or was deleted by hand at
-// the same moment, or collided with another ticket's in another unique index; an attempt alone tells. Of a ticket that was
-// deleted nothing is left to write, and of one that is not there nothing to delete.
+func (s *statements) updateArgs(r *row) []any {
+	args := make([]any, 0, len(r.values)+4)
+	args = append(args, r.values...)
+	args = s.appendRemoval(args)
+	return append(args, int64(r.revision), int64(r.id), int64(r.revision))
+}
+
+// verify reads the rows whose outcome is open. A missing row either was not insertable, or was deleted by hand at the same
+// moment, or collided with another ticket's row in another unique index; only an attempt alone shows the reason. For a deleted
+// ticket no write is left, and for a missing row no delete.
 func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bool) error {
 	if len(open) == 0 {
 		return nil
@@ -163,7 +167,7 @@ func (w *write) verify(ctx context.Context, s *statements, open []*row, alone bo
 	return nil
 }
 
-// kept ends a change that the guard kept from a row.
+// kept gives an outcome to a change that the guard kept from a row.
 func (w *write) kept(g *group, r *row, held openRow) {
 	switch {
 	case held.odd != "":
@@ -172,13 +176,13 @@ func (w *write) kept(g *group, r *row, held openRow) {
 		w.stranger(r, held.marked)
 	case g.alive && held.marked:
 		w.results[r.at] = flush.Result{Revision: max(held.Revision, r.revision), Ahead: true}
-	default: // a revision below the change's own means that the row was reset by hand: it is flushed again
+	default: // a revision below the change's own: a person has reset the row, so the change is flushed again
 		w.stored(r, held.Revision)
 	}
 }
 
-// stranger ends a create whose id belongs to another ticket: nothing of that one is changed. A create that was deleted
-// before it arrived leaves nothing to do, and its tombstone stays only where the other ticket was deleted, too.
+// stranger gives an outcome to a create whose id belongs to another ticket, which does not change. A create that was deleted
+// before it arrived leaves no work, and its tombstone stays only if the other ticket was deleted too.
 func (w *write) stranger(r *row, deleted bool) {
 	if r.deletion {
 		w.results[r.at] = flush.Result{Revision: r.revision, Ahead: true, Void: !deleted}
@@ -187,7 +191,7 @@ func (w *write) stranger(r *row, deleted bool) {
 	w.refuse(r, takenID())
 }
 
-// openRow is what the table holds where the outcome of a write is open.
+// openRow is the table's row of a write whose outcome is open.
 type openRow struct {
 	revision
 
@@ -218,13 +222,13 @@ func (w *write) readOpen(ctx context.Context, s *statements, open []*row) (map[t
 	return found, rows.Err()
 }
 
-// exec runs a statement that writes, and counts it.
+// exec runs a writing statement and counts the statement.
 func (w *write) exec(ctx context.Context, q querier, query string, args ...any) (sql.Result, error) {
 	w.statements.Add(1)
 	return q.ExecContext(ctx, query, args...)
 }
 
-// readRevisions runs a query for ids and revisions, which the list of ids and the suffix complete.
+// readRevisions runs a query for ids and revisions, completed by the list of ids and the suffix.
 func readRevisions(
 	ctx context.Context, q querier, query, suffix string, of []*row,
 ) (map[ticket.ID]revision, error) {
@@ -252,4 +256,42 @@ func pointers(rows []row) []*row {
 		all[i] = &rows[i]
 	}
 	return all
+}
+
+// revision is the value of a revision column. Other programs can write into the table. A number that no revision can be would,
+// once accepted, bound all later revisions from below: so the number counts as 0, like a row that ticketd has never written.
+type revision struct {
+	ticket.Revision
+
+	odd string // the column's content if the content is no revision
+}
+
+// Scan implements [sql.Scanner].
+func (r *revision) Scan(src any) error {
+	var text string
+	switch src := src.(type) {
+	case []byte:
+		text = string(src)
+	case nil:
+		text = "0"
+	default:
+		text = fmt.Sprint(src)
+	}
+	read, refused := ticket.ParseRevision(text)
+	*r = revision{Revision: read}
+	if refused != nil {
+		r.odd = text
+	}
+	return nil
+}
+
+// refuseOdd refuses a change because the row's number is no revision.
+func (w *write) refuseOdd(r *row, odd string) {
+	table, key, column := w.definition.Table, w.definition.Key, w.definition.Revision
+	if side := w.definition.Side; side != "" {
+		table, key, column = side, "ticket_id", sideRevisionColumn
+	}
+	w.refuse(r, &flush.Refusal{Code: errOutOfRange, Reason: fmt.Sprintf("the row's revision is %.40s, which another program than "+
+		"ticketd has written, as no revision is above %d: UPDATE %s SET %s = 0 WHERE %s = %d, then retry the dead letter",
+		odd, int64(ticket.Ceiling), quote(table), quote(column), quote(key), int64(r.id))})
 }

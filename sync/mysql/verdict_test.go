@@ -13,15 +13,15 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// verdict is one column type with values on which the door must agree with the server in strict mode, both ways: what
-// the server takes the door lets pass and makes what the server holds, what the server refuses the door refuses.
+// verdict is a column type with values on which package table must agree with the server in strict mode: an accepted value is
+// accepted by the server and has the form that the server holds; a value that the server refuses is refused.
 type verdict struct {
 	column string
 	agree  []string
-	// stricter are values that a server may take and the door refuses: spellings that are traps, or on which the servers
+	// stricter are values that a server may take and package table refuses: spellings that are traps, or on which the servers
 	// differ.
 	stricter []string
-	// rewritten are values that a server may refuse and the door makes acceptable.
+	// rewritten are values that a server may refuse and package table makes acceptable.
 	rewritten []string
 	// mariaDB says that MySQL has no such type.
 	mariaDB bool
@@ -38,7 +38,7 @@ var numbers = []string{
 	"18446744073709551615.4", "9.223372036854775807e18", "1e19",
 }
 
-// Numbers that break off, which MySQL reads as far as they go.
+// Incomplete numbers, of which MySQL reads the valid beginning.
 var oddNumbers = []string{"1e", "1e+"}
 
 var decimals = []string{
@@ -56,7 +56,7 @@ var dates = []string{
 	"0000-00-00 00:00:00", "2026-01-02 03:04:05.", "2026-01-02  03:04:05", "2026-01-02 03:04:05 ", "now()",
 }
 
-// The servers read these too: two-digit years, other marks, digits alone, which is how a wrong date looks right.
+// The servers read these dates too: two-digit years, other separators, digits alone; a wrong date then looks right.
 var oddDates = []string{"26-01-02", "20260102", "2026/01/02", "999-01-01", "20260102030405", "2026-01-02x",
 	"260102030405", "99999999", "0767323045", "1767323045000", "-1767323045", "1767323045x"}
 
@@ -67,7 +67,7 @@ var zonedDates = []string{
 	"2026-01-02 03:04:05.999999",
 }
 
-// Characters that some character sets have and others have not, also below U+0080.
+// Characters that only some character sets have, also below U+0080.
 var characters = []string{
 	"abc", "[", "\\", "~", "é", "Å", "ж", "ł", "ß", "€", "¥", "‾", "\u4e2d", "あ", "ｱ", "１", "😀",
 	"\u0080", "\u00a0", "\ue000", "\u2028",
@@ -220,7 +220,7 @@ func TestTheDoorAgreesWithTheServer(t *testing.T) {
 	})
 }
 
-// agree asks the server and the door about one value.
+// agree asks the server and package table about a value.
 func agree(t *testing.T, db *mysql.DB, table, value string) {
 	t.Helper()
 	raw := sql.NullString{String: value, Valid: value != "NULL"}
@@ -250,7 +250,7 @@ func atDoor(t *testing.T, db *mysql.DB, value string) (ticket.Value, error) {
 	return fields[0].Value, nil
 }
 
-// wantHeld demands that what the door made of a value goes into the table and comes back the same.
+// wantHeld requires that an accepted value enters the table and comes back unchanged.
 func wantHeld(t *testing.T, db *mysql.DB, value string, held ticket.Value) {
 	t.Helper()
 	exec(t, db, "DELETE FROM "+db.Definition().Table)

@@ -47,7 +47,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// On a tick the change belongs to the next one: it may have come after that tick's flush.
+// On a tick the change belongs to the next tick: it may have come after the flush of this tick.
 func TestIntervalOnTheTick(t *testing.T) {
 	t.Parallel()
 	tick := time.Date(2026, 3, 1, 12, 1, 0, 0, time.UTC)

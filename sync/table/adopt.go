@@ -10,9 +10,9 @@ import (
 // keyNames are names under which programs keep a ticket's id beside its fields.
 var keyNames = []string{"id", "ticket_id"}
 
-// Adopt makes a ticket's fields of what another program keeps of it, all of it text: Unix times become dates, and the empty text,
-// which PHP writes for null and false, is NULL or the default in a column that holds no text. The ticket's own id is left out.
-// What the table refuses is in refused, by field.
+// Adopt converts another program's fields of a ticket, which are all text: Unix times become dates, and in a column that holds
+// no text the empty text, which PHP writes for null and false, becomes NULL or the default. Adopt leaves out the ticket's own
+// id. refused holds the fields that the table refuses.
 func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fields, refused []*FieldError) {
 	for _, f := range stray {
 		if d.isKey(f.Name) && f.Value.Text() == id.String() {
@@ -41,19 +41,19 @@ func (d *Definition) Adopt(id ticket.ID, stray ticket.Fields) (taken ticket.Fiel
 	return taken, refused
 }
 
-// marks says whether a field is the mark of a deletion, or would be where the table keeps that elsewhere.
+// marks says whether a field is the mark of a deletion, also in a table that keeps the mark elsewhere.
 func (d *Definition) marks(name string) bool {
 	_, column := d.byField[name]
 	return name == d.DeletedAt || d.DeletedAt == "" && !column && strings.EqualFold(name, deletedAt)
 }
 
-// unset says whether a mark stands for no deletion: programs write null, an empty text or 0.
+// unset says whether a mark means no deletion: programs write null, an empty text or 0.
 func unset(v ticket.Value) bool {
 	text := strings.Trim(v.Text(), spaces)
 	return v.IsNull() || text == "" || text == "0"
 }
 
-// isKey says whether a field is the ticket's id, which some programs keep in the hash too.
+// isKey says whether a field is the ticket's id, which some programs also keep in the hash.
 func (d *Definition) isKey(name string) bool {
 	if strings.EqualFold(name, d.Key) {
 		return true
@@ -62,7 +62,7 @@ func (d *Definition) isKey(name string) bool {
 	return !column && (name == keyNames[0] || name == keyNames[1])
 }
 
-// adopted returns a field's value in ticketd's form; false where the column's default stands for it.
+// adopted returns a field's value in ticketd's form; false if the column's default replaces the value.
 func (d *Definition) adopted(f ticket.Field) (value ticket.Value, kept bool) {
 	n, known := d.byField[f.Name]
 	if !known {

@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// What a plugin wrote with phpredis becomes what the table takes, and what it does not take is named.
+// A hash that a plugin wrote with phpredis becomes values for the table; refused names the fields that the table does not take.
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	d := &table.Definition{

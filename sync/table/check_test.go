@@ -12,7 +12,7 @@ import (
 
 const lastSecond = 1<<31 - 1
 
-// columns has one column of each kind, named after it.
+// columns has a column of each kind, named after the kind.
 var columns = []table.Column{
 	{Field: "int", Kind: table.Integer, Bits: 32},
 	{Field: "tiny", Kind: table.Integer, Bits: 8, Nullable: true},
@@ -65,7 +65,7 @@ func definition(t testing.TB, extra string) *table.Definition {
 	return d
 }
 
-// accepted values with what the database holds for them.
+// accepted values with the text that the database holds.
 func TestCheckAccepts(t *testing.T) {
 	t.Parallel()
 	d := definition(t, "")
@@ -290,7 +290,7 @@ func TestCheckFieldsWithoutColumn(t *testing.T) {
 	}
 }
 
-// What customers wrote must not reach logs through an error.
+// Customers' words must not reach logs through an error.
 func TestErrorsDoNotRepeatTheValue(t *testing.T) {
 	t.Parallel()
 	d := definition(t, "")
@@ -303,7 +303,7 @@ func TestErrorsDoNotRepeatTheValue(t *testing.T) {
 	}
 }
 
-// Each write passes here: values that stay as they are cost no allocation. Not parallel, as allocations are counted.
+// Each write passes Check: unchanged values need no allocation. Not parallel, as the test counts allocations.
 func TestCheckAllocatesNothing(t *testing.T) { //nolint:paralleltest // see above
 	d := definition(t, "extra")
 	fields := ticket.Fields{

@@ -3,8 +3,8 @@ package table
 // Kind is the family of column types that share their rules.
 type Kind string
 
-// The kinds. [Opaque] are those whose values are no text: geometry, vectors. Everything else is [Other]: only the database can
-// tell what it takes.
+// The kinds. [Opaque] is for values that are not text: geometry, vectors. [Other] is for all other types: only the database
+// knows their rules.
 const (
 	Integer   Kind = "integer"
 	Decimal   Kind = "decimal"
@@ -40,16 +40,16 @@ const (
 	Literal   Source = "value"  // the text of the default
 	NullValue Source = "null"   // NULL
 	Now       Source = "now"    // CURRENT_TIMESTAMP
-	Server    Source = "server" // an expression, a counter or a zero date: only the database can fill it in
+	Server    Source = "server" // an expression, a counter or a zero date: only the database knows the value
 )
 
-// Default is what a column holds when a create leaves it out.
+// Default is a column's value when a create leaves the column out.
 type Default struct {
 	Source Source `json:"source,omitempty"`
-	Text   string `json:"text,omitempty"` // of a Literal, as the database shows it
+	Text   string `json:"text,omitempty"` // of a Literal, as the database shows the value
 }
 
-// Column is one column of the tickets table that holds a ticket field. A limit that is zero does not apply to the kind.
+// Column is a column of the tickets table that holds a ticket field. A limit of zero does not apply to the kind.
 type Column struct {
 	Field     string   `json:"field"` // the ticket field's name
 	Name      string   `json:"name"`  // the column's name; differs where a column map says so
@@ -60,14 +60,14 @@ type Column struct {
 	Bits      int      `json:"bits,omitempty"` // of Integer and Bit (1 to 64), and of Float (32 or 64)
 	Unsigned  bool     `json:"unsigned,omitempty"`
 	Precision int      `json:"precision,omitempty"` // all digits of Decimal, and of Float declared with digits
-	Scale     int      `json:"scale,omitempty"`     // the digits after the point, of the same
+	Scale     int      `json:"scale,omitempty"`     // the digits after the point, of the same kinds
 	MaxChars  int      `json:"max_chars,omitempty"` // of Char and Varchar
 	MaxBytes  int      `json:"max_bytes,omitempty"` // of Text, Blob, Binary and Varbinary
 	Digits    int      `json:"digits,omitempty"`    // fractional digits of a second, of the temporal kinds
 	MaxUnix   int64    `json:"max_unix,omitempty"`  // the last second of Timestamp, since 1970
 	Members   []string `json:"members,omitempty"`   // of Enum and Set, in the table's order
 	Charset   string   `json:"charset,omitempty"`   // of the kinds that hold text
-	// Characters are those that the charset has, of one that this package does not know: the first and the last of each range, in
+	// Characters are the characters of a charset that this package does not know: the first and the last of each range, in
 	// ascending order.
 	Characters string `json:"characters,omitempty"`
 	ZeroFill   bool   `json:"zero_fill,omitempty"` // of Decimal: zeros are read before the number, up to the precision
@@ -77,7 +77,7 @@ type Column struct {
 	ranges []rune // Characters, to search in
 }
 
-// Required says that a row cannot be inserted without the column.
+// Required says that an inserted row needs the column.
 func (c *Column) Required() bool {
 	return !c.Nullable && !c.Generated && c.Default.Source == NoDefault
 }

@@ -7,11 +7,10 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Complete makes the fields of a create, which [Definition.Check] has passed, the whole ticket: a column that was not
-// given gets the table's default, CURRENT_TIMESTAMP is now, and the times of creation and last change are now whatever
-// their default says. Columns that only the database can fill in stay out, see [Definition.Computes]. The last ones, as many as
-// defaults says, are the table's defaults alone. The error is a [*FieldError] for a NOT NULL column that has no default and was
-// not given.
+// Complete turns the fields of a create, which [Definition.Check] has passed, into the whole ticket: a column that was not given
+// gets the table's default, CURRENT_TIMESTAMP is now, and the times of creation and last change are now whatever their defaults.
+// Columns that only the database can fill in stay out, see [Definition.Computes]. The last fields, as many as defaults says, are
+// the table's defaults. The error is a [*FieldError] for a NOT NULL column that has no default and was not given.
 func (d *Definition) Complete(fields ticket.Fields, now time.Time) (whole ticket.Fields, defaults int, err error) {
 	whole = make(ticket.Fields, len(fields), len(fields)+len(d.Columns))
 	copy(whole, fields)
@@ -34,7 +33,7 @@ func (d *Definition) Complete(fields ticket.Fields, now time.Time) (whole ticket
 	return whole, len(whole) - known, nil
 }
 
-// initial returns what the column holds when a create leaves it out, where that is known here.
+// initial returns the column's value when a create leaves the column out; false if only the database knows the value.
 func (c *Column) initial(now time.Time) (ticket.Value, bool) {
 	switch c.Default.Source {
 	case Literal:
@@ -48,9 +47,9 @@ func (c *Column) initial(now time.Time) (ticket.Value, bool) {
 	}
 }
 
-// Born returns the time of creation of a ticket that its first change, no create, has made at since, and the column of it; -1
-// where the table has none, or the fields have it. It is never later than the time of the last change among the fields, which
-// another clock may have read.
+// Born returns the time of creation, and its column, of a ticket that began at since with a change that is no create; the column
+// is -1 if the table has no such column or the fields include the time. The time is never later than the time of the last change
+// in the fields, which may come from another clock.
 func (d *Definition) Born(fields ticket.Fields, since time.Time) (column int, v ticket.Value) {
 	column, there := d.Position(d.CreatedAt)
 	_, given := fields.Get(d.CreatedAt)
@@ -67,12 +66,12 @@ func (d *Definition) Born(fields ticket.Fields, since time.Time) (column int, v 
 	return column, v
 }
 
-// Touch sets the time of the last change where the table has that column and the caller did not give it.
+// Touch sets the time of the last change if the table has that column and the caller did not give the time.
 func (d *Definition) Touch(fields ticket.Fields, now time.Time) ticket.Fields {
 	return d.stamped(d.UpdatedAt, fields, now)
 }
 
-// stamped sets the field of a time where the table has it and the caller did not give it.
+// stamped sets a time's field if the table has the field and the caller did not give the time.
 func (d *Definition) stamped(field string, fields ticket.Fields, now time.Time) ticket.Fields {
 	if field == "" {
 		return fields
@@ -83,8 +82,8 @@ func (d *Definition) stamped(field string, fields ticket.Fields, now time.Time) 
 	return append(fields, ticket.Field{Name: field, Value: d.Columns[d.byField[field]].stamp(now)})
 }
 
-// SoftDelete returns the fields that mark a ticket as deleted; false where the table has no column for that, so that
-// the row itself has to go.
+// SoftDelete returns the fields that mark a ticket as deleted; false if the table has no column for the mark, so that a deletion
+// removes the row.
 func (d *Definition) SoftDelete(now time.Time) (ticket.Fields, bool) {
 	if d.DeletedAt == "" {
 		return nil, false
@@ -99,7 +98,7 @@ func (c *Column) stamp(now time.Time) ticket.Value {
 	switch c.Kind {
 	case Integer, Decimal, Float, Bit:
 		v, err := c.check(ticket.Text(strconv.FormatInt(now.Unix(), 10)))
-		if err != nil { // too narrow for a time; 1 still says "it happened"
+		if err != nil { // too narrow for a time; 1 still marks the event
 			return ticket.Text("1")
 		}
 		return v
@@ -107,3 +106,6 @@ func (c *Column) stamp(now time.Time) ticket.Value {
 		return ticket.Text(c.formatTime(now))
 	}
 }
+
+// formatTime writes a time as the column holds it.
+func (c *Column) formatTime(t time.Time) string { return string(c.appendTime(nil, t.UTC())) }

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"unicode/utf8"
 )
 
-// Definition is what the live table says of itself. It is made by reading the database or from JSON, and is not changed
-// afterwards: it may be used by any number of goroutines. A Definition made by hand needs [Definition.Prepare].
+// Definition is the live table's description of itself. A Definition comes from the database or from JSON and does not change
+// afterwards, so it is safe for concurrent use. A Definition made by hand needs [Definition.Prepare].
 type Definition struct {
 	Table    string `json:"table"`
 	Key      string `json:"key"`      // the column that holds the ticket's id
@@ -16,12 +16,12 @@ type Definition struct {
 	// Side is the table beside this one that holds the tickets' revisions and deletions, for a table that ticketd did not
 	// make. Empty where the revision is a column of the table itself.
 	Side  string `json:"side,omitempty"`
-	Extra string `json:"extra,omitempty"` // the JSON column for fields without a column, where there is one
-	// DeletedAt, CreatedAt and UpdatedAt name the fields of these meanings; empty where the table has no such column.
+	Extra string `json:"extra,omitempty"` // the JSON column for fields without a column; empty without such a column
+	// DeletedAt, CreatedAt and UpdatedAt name the fields of these meanings; empty if the table has no such column.
 	DeletedAt string `json:"deleted_at,omitempty"`
 	CreatedAt string `json:"created_at,omitempty"`
 	UpdatedAt string `json:"updated_at,omitempty"`
-	// Columns are those that hold ticket fields, in the table's order: all but key, revision and extra.
+	// Columns are the columns that hold ticket fields, in the table's order: all but key, revision and extra.
 	Columns []Column `json:"columns"`
 
 	byField  map[string]int
@@ -29,7 +29,7 @@ type Definition struct {
 	computes bool
 }
 
-// Prepare builds the look-ups. It fails where the definition contradicts itself.
+// Prepare builds the look-ups. It returns an error if the definition contradicts itself.
 func (d *Definition) Prepare() error {
 	if d.Table == "" || d.Key == "" || d.Revision == "" {
 		return errors.New("table definition: table, key and revision must be named")
@@ -59,7 +59,7 @@ func (d *Definition) Prepare() error {
 	return nil
 }
 
-// UnmarshalJSON reads a definition that was kept as JSON and prepares it.
+// UnmarshalJSON reads a definition from JSON and prepares the definition.
 func (d *Definition) UnmarshalJSON(data []byte) error {
 	type plain Definition
 	if err := json.Unmarshal(data, (*plain)(d)); err != nil {
@@ -74,14 +74,14 @@ func (d *Definition) Position(field string) (int, bool) {
 	return i, ok
 }
 
-// Required returns the positions of the columns without which no row can be inserted. The caller does not change them.
+// Required returns the positions of the columns that every inserted row needs. The caller must not change the slice.
 func (d *Definition) Required() []int { return d.required }
 
-// Computes says that the table fills in columns which only the database can know (generated columns, expressions as
-// defaults): what [Definition.Complete] returns is then not yet the whole ticket.
+// Computes says that the table fills in columns that only the database can know (generated columns, expressions as defaults):
+// the result of [Definition.Complete] is then not yet the whole ticket.
 func (d *Definition) Computes() bool { return d.computes }
 
-// IsInteger says whether the field is read as an integer. False for a field without a column.
+// IsInteger says whether reads return the field as an integer. False for a field without a column.
 func (d *Definition) IsInteger(field string) bool {
 	i, ok := d.byField[field]
 	if !ok {
@@ -95,13 +95,52 @@ func (d *Definition) IsInteger(field string) bool {
 	}
 }
 
-// nearMiss returns what an unknown field's name collides with but for the case of its letters. Column names do not
-// distinguish case and Redis does, so that "Status" would become a second, silent status.
-func (d *Definition) nearMiss(name string) (string, bool) {
-	for i := range d.Columns {
-		if strings.EqualFold(d.Columns[i].Field, name) {
-			return d.Columns[i].Field, true
+// The widest limits of either database.
+const (
+	mostBits      = 64
+	mostPrecision = 255 // of FLOAT(M,D); DECIMAL has at most 65
+	mostBinary    = 255 // bytes; more is VARBINARY
+	mostBytes     = 1<<32 - 1
+	mostMembers   = 64 // of a SET
+	mostDepth     = 1000
+)
+
+// valid refuses limits that no table has: a definition on disk may be damaged, and the rules rely on valid limits.
+func (c *Column) valid() error {
+	least := 0
+	if c.Kind == Integer || c.Kind == Bit {
+		least = 1
+	}
+	for _, limit := range []struct {
+		name           string
+		n, least, most int
+	}{
+		{"bits", c.Bits, least, mostBits},
+		{"precision", c.Precision, 0, mostPrecision},
+		{"scale", c.Scale, 0, max(c.Precision, 0)},
+		{"max_chars", c.MaxChars, 0, mostBytes},
+		{"max_bytes", c.MaxBytes, 0, c.mostBytes()},
+		{"digits", c.Digits, 0, microDigits},
+		{"depth", c.Depth, 0, mostDepth},
+		{"characters without an end", utf8.RuneCountInString(c.Characters) % 2, 0, 0},
+	} {
+		if limit.n < limit.least || limit.n > limit.most {
+			return fmt.Errorf("%s is %d, not %d to %d", limit.name, limit.n, limit.least, limit.most)
 		}
 	}
-	return "", false
+	if c.Kind == Float && c.Bits != 32 && c.Bits != 64 {
+		return fmt.Errorf("a float of %d bits", c.Bits)
+	}
+	if c.Kind == Set && len(c.Members) > mostMembers {
+		return fmt.Errorf("a set of %d members, more than %d", len(c.Members), mostMembers)
+	}
+	return nil
+}
+
+// mostBytes is the most bytes that a value may hold or be filled up to.
+func (c *Column) mostBytes() int {
+	if c.Kind == Binary {
+		return mostBinary
+	}
+	return mostBytes
 }

@@ -2,14 +2,12 @@ package table
 
 import (
 	"fmt"
-
-	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Rule names what a refused value broke. The names are stable: clients may compare them.
+// Rule names the rule that a refused value broke. The names are stable: clients may compare them.
 type Rule string
 
-// The rules, one for each way in which a table refuses a value.
+// The rules: a rule for each reason of a refusal.
 const (
 	RuleUnknown  Rule = "unknown"  // the table has no such column and no column for extra fields
 	RuleReserved Rule = "reserved" // the name belongs to ticketd: key, revision, extra column, or a leading "_"
@@ -18,16 +16,16 @@ const (
 	RuleNull     Rule = "null"     // the column is NOT NULL
 	RuleLength   Rule = "length"   // too many characters or bytes
 	RuleNumber   Rule = "number"   // not a number
-	RuleRange    Rule = "range"    // a number, date or time outside of what the column holds
+	RuleRange    Rule = "range"    // a number, date or time outside of the column's range
 	RuleDate     Rule = "date"     // not a date, time or year
 	RuleMember   Rule = "member"   // not a member of the ENUM or SET
 	RuleJSON     Rule = "json"     // not JSON, or nested too deeply
 	RuleEncoding Rule = "encoding" // not UTF-8, or characters that the column's character set lacks
-	RuleFormat   Rule = "format"   // a field name that cannot be one
+	RuleFormat   Rule = "format"   // an invalid field name
 )
 
-// FieldError refuses one field. It names the value's length or kind, never the value itself, as tickets hold what
-// customers wrote.
+// FieldError is the refusal of a field. The error names the value's length or kind, never the value itself, as tickets hold
+// customers' words.
 type FieldError struct {
 	Field  string
 	Rule   Rule
@@ -36,9 +34,4 @@ type FieldError struct {
 
 func (e *FieldError) Error() string {
 	return fmt.Sprintf("field %q: %s", e.Field, e.Reason)
-}
-
-// refuse makes the error for a value that breaks a rule of the column.
-func (c *Column) refuse(rule Rule, format string, args ...any) (ticket.Value, error) {
-	return ticket.Null, &FieldError{Field: c.Field, Rule: rule, Reason: fmt.Sprintf(format, args...)}
 }

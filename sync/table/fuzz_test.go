@@ -14,14 +14,14 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// fuzzValues have one of each kind.
+// fuzzValues have a value of each kind.
 var fuzzValues = []string{
 	"", "7", "-1.5e3", "2026-01-02T03:04:05Z", "838:59:59.9", "a,b", `{"a":"\ud83d"}`, "\xff", "😀", "99999999999999999999999",
 	"1e-400",
 }
 
-// Whatever comes in, Check returns; what it lets pass, it lets pass again unchanged; what it refuses it refuses by a rule and the
-// field's name, and does not show.
+// Check always returns. It accepts an accepted value again unchanged; a refusal has a rule and the field's name, and does not
+// show the value.
 func FuzzCheck(f *testing.F) {
 	for _, seed := range fuzzValues {
 		for i := range columns {
@@ -55,8 +55,8 @@ func requireFieldError(t *testing.T, err error, field, value string) {
 	}
 }
 
-// FuzzDefinition reads anything as a definition that was kept on disk: it is refused, or can be used on any value without a
-// panic and without room for more than there is, and is the same after it was kept again.
+// FuzzDefinition reads arbitrary bytes as a definition from disk: the definition is refused, or works on every value without a
+// panic and within the memory that exists, and is the same after another round on disk.
 func FuzzDefinition(f *testing.F) {
 	d := definition(f, "extra")
 	text, err := json.Marshal(d)
@@ -152,7 +152,7 @@ func FuzzNumber(f *testing.F) {
 	})
 }
 
-// rounded is what the column holds of a number, and whether it can.
+// rounded is the column's value for a number; false if the column cannot hold the number.
 func rounded(c *table.Column, exact *big.Rat) (*big.Rat, bool) {
 	scale := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(c.Scale)), nil)
 	n := new(big.Rat).Mul(exact, new(big.Rat).SetInt(scale))

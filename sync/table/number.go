@@ -15,10 +15,10 @@ type numeral struct {
 	point    int
 }
 
-// spaces are what the databases pass over around a number.
+// spaces are the characters that the databases ignore around a number.
 const spaces = " \t\n\v\f\r"
 
-// maxExponent bounds exponents far above every column's range, so that none overflows an int.
+// maxExponent bounds exponents far above every column's range, so that no exponent overflows an int.
 const maxExponent = 9999
 
 // parseNumeral reads [sign] digits [. digits] [e exponent]; false where s is not such a number.
@@ -114,7 +114,7 @@ func (n numeral) round(scale int) (text string, wholeDigits int) {
 	return string(b[:len(b)-scale]) + "." + string(b[len(b)-scale:]), wholeDigits
 }
 
-// increment adds one to a number of decimal digits.
+// increment adds 1 to a number of decimal digits.
 func increment(b []byte) []byte {
 	for i := len(b) - 1; i >= 0; i-- {
 		if b[i] < '9' {
@@ -126,8 +126,8 @@ func increment(b []byte) []byte {
 	return append([]byte{'1'}, b...)
 }
 
-// checkInteger judges the integer types and BIT, which is given as a number too. Fractions are rounded, as the
-// databases do without an error.
+// checkInteger checks the integer types and BIT, which is also given as a number. It rounds fractions, as the databases do
+// without an error.
 func (c *Column) checkInteger(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	if plainInteger(s) && c.holds(s) {
@@ -160,7 +160,7 @@ func plainInteger(s string) bool {
 	return rest == "" && digits != "" && (digits[0] != '0' || s == "0")
 }
 
-// holds says whether the column has room for the integer, which is written without a leading zero.
+// holds says whether the integer, written without a leading zero, fits the column.
 func (c *Column) holds(s string) bool {
 	if c.Unsigned || c.Kind == Bit {
 		_, err := strconv.ParseUint(s, 10, c.Bits)
@@ -177,8 +177,8 @@ func (c *Column) bounds() (low, high string) {
 	return strconv.FormatInt(math.MinInt64>>(64-c.Bits), 10), strconv.FormatInt(math.MaxInt64>>(64-c.Bits), 10)
 }
 
-// checkDecimal judges DECIMAL. Digits beyond the scale are rounded without an error; an unsigned column refuses every
-// number below zero, also one that would be rounded to zero.
+// checkDecimal checks DECIMAL. It rounds digits beyond the scale without an error; an unsigned column refuses every number below
+// zero, including numbers that would be rounded to zero.
 func (c *Column) checkDecimal(v ticket.Value) (ticket.Value, error) {
 	n, ok := parseNumeral(v.Text())
 	if !ok {
@@ -208,7 +208,7 @@ func (c *Column) checkDecimal(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(text), nil
 }
 
-// checkFloat judges FLOAT and DOUBLE, and brings the text to the form that [Column.FloatText] reads.
+// checkFloat checks FLOAT and DOUBLE, and rewrites the text in the form of [Column.FloatText].
 func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	n, ok := parseNumeral(s)
@@ -219,7 +219,7 @@ func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 		return c.refuse(RuleRange, "below zero, and the column is unsigned")
 	}
 	trimmed := strings.Trim(s, spaces)
-	// The database reads the text as a double, and refuses what is beyond the largest FLOAT, be it rounded to that.
+	// The database reads the text as a double, and refuses numbers beyond the largest FLOAT, including numbers that round to it.
 	f, err := strconv.ParseFloat(trimmed, 64)
 	if err == nil && c.Bits == 32 && math.Abs(f) > math.MaxFloat32 {
 		err = strconv.ErrRange
@@ -243,14 +243,14 @@ func (c *Column) checkFloat(v ticket.Value) (ticket.Value, error) {
 	return ticket.Text(text), nil
 }
 
-// FloatText brings what the database says of a FLOAT or DOUBLE to the form in which the door has let it pass: the shortest text
-// that stands for the same number of the column's width.
+// FloatText rewrites the database's text of a FLOAT or DOUBLE in the form of accepted values: the shortest text of the same
+// number in the column's width.
 func (c *Column) FloatText(text string) string {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil {
 		return text
 	}
-	if c.Precision > 0 { // the server's own number of digits, which the door has rounded to
+	if c.Precision > 0 { // the check has rounded to the server's own number of digits
 		if n, ok := parseNumeral(strconv.FormatFloat(math.Abs(f), 'f', -1, c.Bits)); ok {
 			rounded, _ := n.round(c.Scale)
 			if r, err := strconv.ParseFloat(rounded, 64); err == nil {
@@ -261,8 +261,8 @@ func (c *Column) FloatText(text string) string {
 	return c.formatFloat(f)
 }
 
-// formatFloat writes a number as the column holds it. The shortest text of the largest FLOAT is beyond it for a database, which
-// reads a double.
+// formatFloat writes a number as the column holds it. A database reads a double, for which the shortest text of the largest
+// FLOAT is out of range.
 func (c *Column) formatFloat(f float64) string {
 	if c.Bits == 64 {
 		return formatFloat(f, 64)

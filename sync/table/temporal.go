@@ -17,7 +17,7 @@ const (
 // microDigits are the digits of a second's fraction that the databases can hold.
 const microDigits = 6
 
-// checkTemporal judges the types of dates and times.
+// checkTemporal checks the types of dates and times.
 func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 	switch c.Kind {
 	case Time:
@@ -29,10 +29,10 @@ func (c *Column) checkTemporal(v ticket.Value) (ticket.Value, error) {
 	}
 }
 
-// checkDate judges DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then
-// Z or an offset, which moves the time to UTC, where all of MySQL's times are kept. A number is a Unix time, as PHP's time()
-// returns it, see [parseUnix]. What the column has no room for
-// is cut, not rounded: one database does this and the other that, and a cut time is never later than what was meant.
+// checkDate checks DATE, DATETIME and TIMESTAMP: YYYY-MM-DD, then, after a space or T, hh[:mm[:ss[.fraction]]], then Z or an
+// offset, which moves the time to UTC, the zone of all times in MySQL. A number is a Unix time, as PHP's time() returns it, see
+// [parseUnix]. checkDate cuts a fraction that the column has no room for and does not round: the databases differ, and a cut
+// time is never later than the given time.
 func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	s := v.Text()
 	t, ok := parseDate(s)
@@ -56,9 +56,6 @@ func (c *Column) checkDate(v ticket.Value) (ticket.Value, error) {
 	return v, nil
 }
 
-// formatTime writes a time as the column holds it.
-func (c *Column) formatTime(t time.Time) string { return string(c.appendTime(nil, t.UTC())) }
-
 func (c *Column) appendTime(b []byte, t time.Time) []byte {
 	if c.Kind == Date {
 		return t.AppendFormat(b, dateForm)
@@ -68,10 +65,10 @@ func (c *Column) appendTime(b []byte, t time.Time) []byte {
 		return b
 	}
 	const full = ".000000"
-	return t.AppendFormat(b, full[:1+c.Digits]) // formatting with zeros cuts, it does not round
+	return t.AppendFormat(b, full[:1+c.Digits]) // zeros in the form cut and do not round
 }
 
-// parseDate reads a date and, where it follows, a time; the result is in UTC.
+// parseDate reads a date with an optional time; the result is in UTC.
 func parseDate(s string) (time.Time, bool) {
 	s = strings.Trim(s, spaces)
 	year, s, ok := number(s, 4, 4)
@@ -98,8 +95,8 @@ func parseDate(s string) (time.Time, bool) {
 	return t, t.Year() >= 0 && t.Year() <= 9999
 }
 
-// The digits of a Unix time that is taken for one: from 1973 to the year 5138. Eight digits are a date (20240131) to MySQL, and
-// twelve or more a date with a time, or milliseconds.
+// The digits of a number that counts as a Unix time: from 1973 to the year 5138. To MySQL eight digits are a date (20240131),
+// and twelve or more digits are a date with a time, or milliseconds.
 const unixDigitsLeast, unixDigitsMost = 9, 11
 
 // parseUnix reads seconds since 1970, with or without a fraction.
@@ -133,7 +130,7 @@ func parseClock(s string) (clock [3]int, nanos int, rest string, ok bool) {
 	return clock, nanos, s, true
 }
 
-// parseZone reads Z, ±hh:mm or ±hhmm as minutes east of Greenwich; nothing is UTC.
+// parseZone reads Z, ±hh:mm or ±hhmm as minutes east of Greenwich; an empty text is UTC.
 func parseZone(s string) (minutes int, rest string, ok bool) {
 	if s == "" {
 		return 0, s, true
@@ -177,7 +174,7 @@ func numberAfter(s string, mark byte, limit int) (n int, rest string, ok bool) {
 	return n, rest, ok && n <= limit
 }
 
-// fraction reads the digits after a second's point as nanoseconds; digits beyond the microsecond are passed over.
+// fraction reads the digits after a second's point as nanoseconds and ignores digits beyond the microsecond.
 func fraction(s string) (nanos int, rest string) {
 	digits, rest := leadingDigits(s)
 	digits = digits[:min(len(digits), microDigits)]
@@ -186,4 +183,98 @@ func fraction(s string) (nanos int, rest string) {
 		n *= 10
 	}
 	return n, rest
+}
+
+// longestTime is the limit of TIME in each direction; a fraction may follow.
+const longestTime = 838*time.Hour + 59*time.Minute + 60*time.Second - time.Nanosecond
+
+// checkTime checks TIME: [-]hhh:mm[:ss[.fraction]], a length of time or a time of day.
+func (c *Column) checkTime(v ticket.Value) (ticket.Value, error) {
+	text, negative := strings.CutPrefix(strings.Trim(v.Text(), spaces), "-")
+	length, ok := parseLength(text)
+	if !ok {
+		return c.refuse(RuleDate, "not a time; write it as hh:mm:ss")
+	}
+	if length > longestTime {
+		return c.refuse(RuleRange, "out of range; the column takes -838:59:59 to 838:59:59")
+	}
+	length = length.Truncate(fractionUnit(c.Digits))
+	var room [len("-838:59:59.000000")]byte
+	b := room[:0]
+	if negative && length > 0 {
+		b = append(b, '-')
+	}
+	if length < 10*time.Hour {
+		b = append(b, '0')
+	}
+	b = strconv.AppendInt(b, int64(length/time.Hour), 10)
+	form := ":04:05.000000"[:len(":04:05")]
+	if c.Digits > 0 {
+		form = ":04:05.000000"[:len(":04:05.")+c.Digits]
+	}
+	// From the minutes on, a length reads like a time of day.
+	b = time.Unix(0, 0).UTC().Add(length%time.Hour).AppendFormat(b, form)
+	if string(b) == v.Text() {
+		return v, nil
+	}
+	return ticket.Text(string(b)), nil
+}
+
+// parseLength reads hhh:mm[:ss[.fraction]].
+func parseLength(s string) (time.Duration, bool) {
+	hours, s, ok := number(s, 1, 3)
+	minutes, s, ok2 := numberAfter(s, ':', 59)
+	if !ok || !ok2 {
+		return 0, false
+	}
+	seconds, nanos := 0, 0
+	if s != "" {
+		if seconds, s, ok = numberAfter(s, ':', 59); ok && s != "" && s[0] == '.' {
+			nanos, s = fraction(s[1:])
+		}
+	}
+	length := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute +
+		time.Duration(seconds)*time.Second + time.Duration(nanos)
+	return length, ok && s == ""
+}
+
+// fractionUnit is the shortest time that a column with these digits of a second can hold.
+func fractionUnit(digits int) time.Duration {
+	unit := time.Second
+	for range digits {
+		unit /= 10
+	}
+	return unit
+}
+
+// checkYear checks YEAR: 1901 to 2155 or 0000; one or two digits mean 1970 to 2069.
+func (c *Column) checkYear(v ticket.Value) (ticket.Value, error) {
+	s := v.Text()
+	n, ok := parseNumeral(s)
+	if !ok {
+		return c.refuse(RuleNumber, "not a year")
+	}
+	if s == "0000" {
+		return v, nil
+	}
+	const longest = 4
+	year := -1
+	if n.point <= longest && !n.negative {
+		text, _ := n.round(0)
+		year, _ = strconv.Atoi(text)
+	}
+	switch {
+	case year >= 0 && year < 70:
+		year += 2000
+	case year >= 70 && year < 100:
+		year += 1900
+	}
+	if year < 1901 || year > 2155 {
+		return c.refuse(RuleRange, "out of range; the column takes 1901 to 2155")
+	}
+	text := strconv.Itoa(year)
+	if text == s {
+		return v, nil
+	}
+	return ticket.Text(text), nil
 }

@@ -1,4 +1,4 @@
-// Package verify compares what the store holds with what the sink has, and says where they differ.
+// Package verify compares the store's tickets with the sink's rows and reports the differences.
 package verify
 
 import (
@@ -30,25 +30,25 @@ type Kind string
 
 // The kinds of difference.
 const (
-	// Unindexed: the ticket is dirty and the index does not know it, so that it would never be flushed.
+	// Unindexed: the ticket is dirty but not in the index, so the ticket would never be flushed.
 	Unindexed Kind = "dirty, but not in the index"
 	// Overindexed: the index names a ticket that is clean or gone.
 	Overindexed Kind = "in the index, but not dirty"
-	// Stale: a clean copy is not what MySQL has: somebody changed the row in SQL, or Redis went back in time.
+	// Stale: a clean copy differs from the row in MySQL: another program changed the row in SQL, or Redis went back in time.
 	Stale Kind = "clean copy differs from MySQL"
-	// Rowless: a clean copy has no row: somebody deleted it in SQL.
+	// Rowless: a clean copy has no row: another program deleted the row in SQL.
 	Rowless Kind = "clean copy has no row in MySQL"
-	// Foreign: the ticket's key holds something that is no ticket. It is not touched, but leaves the index.
-	Foreign Kind = "its Redis key is used by something else"
-	// Stray: another program wrote the ticket's hash. It is not touched: importing takes it over.
+	// Foreign: the ticket's key does not hold a ticket. Repair keeps the key but removes the id from the index.
+	Foreign Kind = "another program uses its Redis key"
+	// Stray: another program wrote the ticket's hash. Repair keeps the hash: an import takes the hash over.
 	Stray Kind = "its Redis hash was written by another program; 'ticketd import redis' takes it over"
 )
 
-// Difference is one ticket that is not as it should be.
+// Difference is a ticket that the comparison complains about.
 type Difference struct {
 	ID   ticket.ID
 	Kind Kind
-	// Fields are the names of those that differ, for Stale.
+	// Fields are the names of the fields that differ, for Stale.
 	Fields []string
 
 	revision ticket.Revision
@@ -64,21 +64,21 @@ func (d *Difference) String() string {
 
 // Options of a comparison.
 type Options struct {
-	// Share of the tickets to look at, above 0 to 1; 1 is all of them.
+	// Share of the tickets to compare, above 0 to 1; 1 compares all tickets.
 	Share float64
-	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that they are read from MySQL
-	// again. What is dirty is never touched.
+	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that the next read takes the row from
+	// MySQL. Repair never changes a dirty ticket.
 	Repair bool
 	// Report is called for each difference.
 	Report func(*Difference)
 }
 
-// Summary counts what was done.
+// Summary counts compared tickets, differences and repairs.
 type Summary struct {
 	Looked, Differences, Repaired int
 }
 
-// Run compares. It may run beside daemons at work: a difference counts only if it is still there at a second look.
+// Run compares, also beside daemons at work: a difference counts only if a second look finds it again.
 func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
 	var sum Summary
 	err := s.TicketIDs(ctx, func(ids []ticket.ID) error {
@@ -101,7 +101,7 @@ func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
 			return nil
 		}
 		for i := range found {
-			if found[i].Kind != Foreign && found[i].Kind != Stray { // an index entry goes, but the key stays
+			if found[i].Kind != Foreign && found[i].Kind != Stray { // repair removes the index entry and keeps the key
 				sum.Repaired++
 			}
 		}
@@ -120,7 +120,7 @@ func sample(ids []ticket.ID, share float64) []ticket.ID {
 	return some
 }
 
-// twice compares, and looks again at what differs: a write or a flush may have come in between.
+// twice compares, and looks at differences again: a write or a flush may have come in between.
 func twice(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference, error) {
 	found, err := compare(ctx, s, t, ids)
 	if err != nil || len(found) == 0 {
@@ -160,7 +160,7 @@ func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Differen
 	return found, nil
 }
 
-// judge says what is wrong with one ticket, or nil.
+// judge returns the ticket's difference, or nil.
 func judge(r *store.Record, indexed bool, row *store.Record) *Difference {
 	d := &Difference{ID: r.ID, revision: r.Revision}
 	switch {
@@ -187,7 +187,7 @@ func judge(r *store.Record, indexed bool, row *store.Record) *Difference {
 	return d
 }
 
-// different names the fields of a clean copy that are not what the row has. What a whole copy does not hold is NULL.
+// different names the fields of a clean copy that differ from the row. A field that a whole copy does not hold is NULL.
 func different(r *store.Record, row *store.Record) []string {
 	var names []string
 	for _, f := range r.Fields {
@@ -203,7 +203,7 @@ func different(r *store.Record, row *store.Record) []string {
 	return names
 }
 
-// repair makes right what can be made right without touching what is dirty.
+// repair corrects index entries and clean copies, never a dirty ticket.
 func repair(ctx context.Context, s Store, found []Difference) error {
 	var index, copies []ticket.ID
 	var revisions []ticket.Revision

@@ -1,6 +1,6 @@
 <?php
 /**
- * The floor of a request: it does nothing.
+ * The floor of a request: no work.
  *
  * @package Ticketd
  */

@@ -102,7 +102,7 @@ var good = map[string]func(s *script){
 	"writes at once": func(s *script) {
 		s.set(1, "status=a", rev(10), over(3))
 		s.set(1, "status=b", rev(11), by(1))
-		s.get(1, "status=a", rev(11), by(1)) // b came first, and the revisions say nothing of it
+		s.get(1, "status=a", rev(11), by(1)) // b came first, which the revisions do not show
 		s.get(1, "status=a", rev(11), by(1))
 		s.row(1, 11, "status=a")
 	},
@@ -234,7 +234,7 @@ var good = map[string]func(s *script){
 		s.create(1, "subject=b", rev(9))
 		s.set(1, "status=c", rev(12))
 		s.to(0)
-		s.get(1, "status=a subject=b", rev(12)) // it waits over the ticket
+		s.get(1, "status=a subject=b", rev(12)) // the pending change lies over the ticket
 		s.get(1, "status=c subject=b", rev(12))
 		s.row(1, 12, "status=c subject=b")
 		s.aside(0)
@@ -267,6 +267,15 @@ var good = map[string]func(s *script){
 		s.create(1, "subject=b", rev(12))
 		s.row(1, 12, "subject=b")
 		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Request: "late", Fields: fieldsOf("status=b category=a")}}
+	},
+	"what a daemon kept of a create is set aside, as another ticket has the id": func(s *script) {
+		s.create(1, "subject=a status=new", rev(10))
+		s.to(1)
+		s.fault(0, time.Hour)
+		s.create(1, "subject=b", rev(11))
+		s.row(1, 10, "subject=a status=new")
+		s.dead(1, "subject=b")
+		s.Final.Aside = []history.Aside{{Kind: history.Set, Ticket: 1, Fields: fieldsOf("subject=a")}}
 	},
 	"a change of unknown outcome that is set aside": func(s *script) {
 		s.create(1, "subject=a", rev(10))

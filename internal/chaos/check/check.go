@@ -2,7 +2,11 @@ package check
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
@@ -37,8 +41,8 @@ const (
 	RuleHeld       = "a ticket holds up no other"
 )
 
-// All judges a history by every rule. What is wrong comes in the order of the rules above and of the tickets. A history that
-// cannot be judged, as it contradicts itself, breaks the first rule and is looked at no further.
+// All judges a history by every rule. Violations come in the order of the rules above, then of the tickets. A history that
+// contradicts itself breaks the first rule, and All checks no other rules.
 func All(h *history.History) []history.Violation {
 	if found := usable(h); len(found) > 0 {
 		return found
@@ -56,7 +60,7 @@ func All(h *history.History) []history.Violation {
 	return found
 }
 
-// violation makes one, its operations in the order of time.
+// violation makes a violation with its operations by time of call.
 func violation(rule string, ticket int64, text string, ops ...*history.Op) history.Violation {
 	v := history.Violation{Rule: rule, Ticket: ticket, Text: text}
 	for _, op := range ops {
@@ -64,4 +68,68 @@ func violation(rule string, ticket int64, text string, ops ...*history.Op) histo
 	}
 	slices.SortStableFunc(v.Ops, func(x, y history.Op) int { return cmp.Compare(x.Call, y.Call) })
 	return v
+}
+
+// usable looks for contradictions on which the other rules would fail: an operation that ends before its call, a client with
+// two operations at once, a value written twice.
+func usable(h *history.History) []history.Violation {
+	var found []history.Violation
+	ops := make([]*history.Op, len(h.Ops))
+	for i := range h.Ops {
+		ops[i] = &h.Ops[i]
+	}
+	slices.SortStableFunc(ops, func(x, y *history.Op) int { return cmp.Compare(x.Call, y.Call) })
+	last := map[int]*history.Op{}
+	type place struct {
+		ticket       int64
+		field, value string
+	}
+	wrote := map[place]*history.Op{}
+	for _, op := range ops {
+		if op.Return < op.Call {
+			found = append(found, violation(RuleHistory, op.Ticket, "an operation returned before it was called", op))
+		}
+		if before := last[op.Client]; before != nil && op.Call < before.Return {
+			told := fmt.Sprintf("client %d had two operations at once", op.Client)
+			found = append(found, violation(RuleHistory, op.Ticket, told, before, op))
+		}
+		last[op.Client] = op
+		if !changes(op) || op.Ticket == 0 {
+			continue
+		}
+		for field, value := range op.Fields {
+			if value == nil || op.Outcome == history.Refused {
+				continue
+			}
+			at := place{op.Ticket, field, *value}
+			if before := wrote[at]; before != nil && (op.Request == "" || op.Request != before.Request) {
+				found = append(found, violation(RuleHistory, op.Ticket,
+					fmt.Sprintf("%s=%s was written twice, so the writer is uncertain", field, *value), before, op))
+			}
+			wrote[at] = op
+		}
+	}
+	return found
+}
+
+// changes tells whether an operation asks for a change.
+func changes(op *history.Op) bool {
+	return op.Kind == history.Create || op.Kind == history.Set || op.Kind == history.Delete
+}
+
+// listing shows the fields of a ticket.
+func listing(fields map[string]history.Value) string {
+	parts := make([]string, 0, len(fields))
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		parts = append(parts, field+"="+text(fields[field]))
+	}
+	return "{" + strings.Join(parts, " ") + "}"
+}
+
+// text shows a value.
+func text(value history.Value) string {
+	if value == nil {
+		return "NULL"
+	}
+	return strconv.Quote(*value)
 }

@@ -9,20 +9,9 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// collectCounters finds the tickets that are counters.
-func (b *book) collectCounters() {
-	for i := range b.history.Ops {
-		if op := &b.history.Ops[i]; op.Kind == history.Increment {
-			b.counters[op.Ticket] = append(b.counters[op.Ticket], op)
-		}
-	}
-}
-
-// counts tells whether a ticket is a counter.
-func (b *book) counts(ticket int64) bool { return len(b.counters[ticket]) > 0 }
-
-// counters demands that each counter's number in the end is that of the increments that were acknowledged, and of those of
-// unknown outcome at most; and that no two acknowledged increments made the same number, as the second of them undid the first.
+// counters demands that each counter's final number is at least the number of acknowledged increments, and at most that
+// number plus the increments of unknown outcome; and that no two acknowledged increments made the same number, as the second
+// would have undone the first.
 func counters(b *book) []history.Violation {
 	var found []history.Violation
 	for _, ticket := range slices.Sorted(maps.Keys(b.counters)) {
@@ -45,7 +34,7 @@ func counters(b *book) []history.Violation {
 				made[number] = op
 			}
 		}
-		end, there := b.number(ticket)
+		end, there := number(b, ticket)
 		switch {
 		case !there:
 			found = append(found, violation(RuleCounters, ticket, "the counter has no number in the end", ops[0]))
@@ -58,8 +47,8 @@ func counters(b *book) []history.Violation {
 }
 
 // number is a counter's in the end.
-func (b *book) number(ticket int64) (n int, there bool) {
-	for _, row := range slices.Concat(b.history.Final.Rows, b.history.Final.Dead) { // a dead letter is newer than its row
+func number(b *book, ticket int64) (n int, there bool) {
+	for _, row := range slices.Concat(b.history.Final.Rows, b.history.Final.Dead) { // a dead letter is newer than the row
 		if value := row.Fields[history.Counted]; row.Ticket == ticket && value != nil && !row.Deleted {
 			if number, err := strconv.Atoi(*value); err == nil {
 				n, there = number, true

@@ -8,7 +8,7 @@ var goodCounters = map[string]func(s *script){
 		s.increment(1, 0, "0", rev(10))
 		s.increment(1, 10, "1", rev(11))
 		s.increment(1, 10, "1", refused, code("conflict"), by(1))
-		s.increment(1, 15, "2", rev(16), by(1)) // something else of the ticket was changed before
+		s.increment(1, 15, "2", rev(16), by(1)) // another field of the ticket was changed before
 		s.list(1, 16, "assigned_to=2 status=whatever")
 		s.row(1, 16, "assigned_to=2 status=whatever")
 	},
@@ -26,7 +26,7 @@ var goodCounters = map[string]func(s *script){
 	},
 }
 
-// Histories of counters that break it.
+// Histories that break the rule of counters.
 var badCounters = map[string]badHistory{
 	"an increment over one that its client has not seen": {RuleCounters, func(s *script) {
 		s.increment(1, 0, "0", rev(10))
@@ -51,7 +51,7 @@ var badCounters = map[string]badHistory{
 	}},
 }
 
-// A counter's ticket is no other rule's business, and another ticket beside it is.
+// Other rules ignore a counter's ticket, and check a ticket beside.
 func TestCountersAreNobodyElses(t *testing.T) {
 	t.Parallel()
 	var s script

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// crowd makes the history of a hot ticket: clients that read and write at once, each operation taking effect at a random moment
-// between its call and its return. Of some writes the client never learns whether they were made.
+// crowd makes the history of a hot ticket: clients that read and write at once, each operation taking effect at a random
+// moment between call and return. For some writes the outcome is unknown to the client.
 func crowd(clients, each int) *history.History {
 	r := rand.New(rand.NewPCG(1, 2))
 	h := &history.History{Hosts: 1}
@@ -68,7 +68,7 @@ func crowd(clients, each int) *history.History {
 	return h
 }
 
-// A hot ticket's thousands of operations are decided in a moment, and one wrong answer among them is found.
+// A hot ticket's thousands of operations are decided in a moment, and a single wrong answer among them is found.
 func TestCrowd(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()

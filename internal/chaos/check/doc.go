@@ -1,32 +1,33 @@
-// Package check judges recorded histories: whether what ticketd did under faults is what its documents promise.
+// Package check judges recorded histories: did ticketd keep the promises of its documents under faults?
 //
-// What is promised, and so what is checked:
+// The promises, and so the rules:
 //
-//   - One host. All that goes through one daemon and its spool is linearizable, ticket by ticket: as if each operation happened
-//     at one moment between its call and its return (linear.go). An operation of unknown outcome happened at some moment after
-//     its call, or never. A spooled change happened when its client had its answer, as a daemon ingests it before it works on any
-//     later request. An answer that is marked stale promises only that what it shows was written.
-//   - Several hosts. What one host acknowledged or read, it shows from then on (reads.go); what another one did, too, unless a
-//     fault may have kept it in that host's journal or spool: the last to arrive wins, field by field.
-//   - A deletion stands: a change of a deleted ticket is refused (asked.go), unless its daemon was without its servers; it then
-//     has no effect.
-//   - A ticket has one owner (owners.go): a create gets no id that a ticket has, whoever made that ticket; no answer shows the
-//     fields of two; a row made in SQL keeps the fields that no client changed. While servers were away a create may have got a
-//     taken id: it is then a dead letter, or has another id as the log says.
-//   - A request id stands for one request (asked.go).
-//   - Tables that are not the site's stay as they are (places.go).
-//   - Revisions only grow on each host, in the order of the operations that did not overlap, and no two changes of a ticket
-//     share one, but for those that journals of two hosts acknowledged (revisions.go). A journal's may be raised when it
-//     arrives in Redis, so the effects of operations that did overlap need not come in the order of their revisions, and a read
-//     may show a higher one.
-//   - Nothing is read that was never written, was written elsewhere or later, or was refused (values.go).
-//   - No id is given twice (ids.go).
-//   - A conditional change is made over nothing that its client has not seen (counters.go): of counters that are raised by
-//     compare and set, whatever acknowledges the changes, no acknowledged increment is lost.
-//   - Each PHP page has an answer in time, whatever is away, and a daemon that runs answers before its client gives up
+//   - One host. All operations through a daemon and its spool are linearizable, ticket by ticket: as if each operation
+//     happened at a moment between call and return (linear.go). An operation of unknown outcome happened at some moment
+//     after the call, or never. A spooled change happened when the client had its answer, as a daemon ingests the change
+//     before any later request. An answer marked stale promises only that its values were written.
+//   - Several hosts. A host shows all that the same host acknowledged or read before (reads.go), and changes of another
+//     host, too, unless a fault may have kept the change in that host's journal or spool: the last to arrive wins, field by
+//     field.
+//   - A deletion stands: a change of a deleted ticket is refused (answered.go), unless the daemon was without its servers;
+//     the change then has no effect.
+//   - A ticket has one owner (owners.go): a create gets no id of an existing ticket, whoever made that ticket; no answer
+//     mixes the fields of two tickets; a row inserted in SQL keeps the fields that no client changed. While servers were
+//     away a create may have got a taken id: the create is then a dead letter, or has a different id according to the log.
+//   - A request id stands for one request (answered.go).
+//   - Tables of other sites stay unchanged (places.go).
+//   - Revisions only grow on each host, in the order of operations that did not overlap, and no two changes of a ticket
+//     share a revision, except changes that journals of two hosts acknowledged (revisions.go). A journal's revision may be
+//     raised at its arrival in Redis, so overlapping operations may take effect in a different order than their revisions,
+//     and a read may show a higher revision.
+//   - No answer shows a value that was never written, was written to another ticket or later, or was refused (reads.go).
+//   - No id is given twice (owners.go).
+//   - A conditional change never overwrites a change that the client has not seen (counters.go): no acknowledged increment
+//     of a counter raised by compare and set is lost, wherever changes are acknowledged.
+//   - Each PHP page has an answer in time in any outage, and a running daemon answers before the client gives up
 //     (answered.go).
-//   - The time of creation is that of the first change (born.go), whichever change it was and whenever it is read or flushed.
-//   - What concerns one ticket holds up that ticket's changes alone (held.go).
-//   - In the end (final.go) nothing is dirty, and each field of each ticket holds the last acknowledged value, or one
-//     that may have come later, in its row or, where MySQL refused it, in a dead letter.
+//   - The time of creation is that of the first change of any kind (reads.go), whenever the ticket is read or flushed.
+//   - A fault of a ticket delays that ticket's changes alone (answered.go).
+//   - In the end (final.go) no ticket is dirty, and each field of each ticket holds the last acknowledged value, or a value
+//     that may have come later, in the row or, if MySQL refused the change, in a dead letter.
 package check

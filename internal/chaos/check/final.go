@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// final demands that everything has arrived: see [history.Final].
+// final demands that all changes have arrived: see [history.Final].
 func final(b *book) []history.Violation {
 	var found []history.Violation
 	if n := b.history.Final.Dirty; n > 0 {
@@ -29,7 +29,7 @@ func final(b *book) []history.Violation {
 	return found
 }
 
-// alive tells whether there is a ticket in the end, be it only as a dead letter.
+// alive reports whether the ticket exists in the end, at least as a dead letter.
 func (p *page) alive() bool {
 	switch {
 	case p.dead != nil && p.dead.Deleted:
@@ -56,7 +56,7 @@ func (p *page) deeds() (gone, made, maybe *history.Op) {
 	return gone, made, maybe
 }
 
-// existence judges whether there is a ticket in the end. A deletion of unknown outcome may have been made.
+// existence judges whether the ticket must exist in the end. A deletion of unknown outcome may have been made.
 func (p *page) existence(b *book) []history.Violation {
 	gone, made, maybe := p.deeds()
 	switch {
@@ -67,13 +67,13 @@ func (p *page) existence(b *book) []history.Violation {
 	case made != nil && p.row == nil:
 		return []history.Violation{violation(RuleMissing, p.id, "a ticket that was acknowledged has neither row nor dead letter", made)}
 	case p.row != nil && (made != nil || !b.nobodys(p)):
-		return []history.Violation{violation(RuleNowhere, p.id, "a ticket is deleted that nobody deleted", p.changes[len(p.changes)-1])}
+		return []history.Violation{violation(RuleNowhere, p.id, "a ticket is deleted without a deletion", p.changes[len(p.changes)-1])}
 	default:
 		return nil
 	}
 }
 
-// settled judges the fields of a ticket that is there. What MySQL refused counts as the dead letter has it.
+// settled judges the fields of an existing ticket. A value that MySQL refused counts as in the dead letter.
 func (p *page) settled(b *book) []history.Violation {
 	var found []history.Violation
 	fields := p.last()
@@ -100,7 +100,7 @@ func (p *page) settled(b *book) []history.Violation {
 	return found
 }
 
-// lost is an acknowledged change that came after the one whose value is there in the end, as its own host knows it.
+// lost is an acknowledged change later than the change whose value is there in the end, as seen on the change's own host.
 func (p *page) lost(b *book, field string, value history.Value) (writer, newer *history.Op) {
 	asked := map[int]bool{}
 	for _, change := range p.changes {
@@ -116,7 +116,7 @@ func (p *page) lost(b *book, field string, value history.Value) (writer, newer *
 	return nil, nil
 }
 
-// last is the ticket in the end: its row, under what MySQL refused.
+// last is the ticket in the end: the row, overlaid by the dead letter.
 func (p *page) last() map[string]history.Value {
 	fields := map[string]history.Value{}
 	for _, row := range []*history.Row{p.row, p.dead} {

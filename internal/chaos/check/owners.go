@@ -3,14 +3,14 @@ package check
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
-	"time"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// births are what may have made the ticket as somebody's own: creates, and rows in SQL. A set makes a ticket, too, but it merges
-// into whatever has the id: that is what it is asked to do.
+// births are the operations that may have made the ticket as its owner: creates, and rows in SQL. A set may also make a
+// ticket, but by definition merges into any existing ticket.
 func (p *page) births() []*history.Op {
 	births := slices.Clone(p.inserts)
 	for _, op := range p.changes {
@@ -21,9 +21,8 @@ func (p *page) births() []*history.Op {
 	return births
 }
 
-// disputed tells whether a create met a row that somebody made in SQL, or a ticket that another client had typed in or created,
-// and the daemon could not see it. Which of the two an answer shows, or of which field what is left, is not promised; ids and
-// owners say what is.
+// disputed reports whether a create met a row from SQL, or a ticket of a different client, unseen by the daemon. No promise
+// says which of the two tickets an answer shows, or which fields remain; ids and owners check the remaining promises.
 func (p *page) disputed() bool {
 	creates := 0
 	for _, create := range p.changes {
@@ -39,8 +38,8 @@ func (p *page) disputed() bool {
 	return false
 }
 
-// owners demands that no answer shows the fields of two tickets as one, whatever befell the servers meanwhile, and that a row
-// which was made in SQL keeps the fields that no client changed.
+// owners demands that no answer mixes the fields of two tickets, under any faults, and that a row inserted in SQL keeps the
+// fields that no client changed.
 func owners(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -62,7 +61,7 @@ func owners(b *book) []history.Violation {
 	return append(found, refusals(b)...)
 }
 
-// born are the births whose values are among the fields. NULL and the table's defaults may be anybody's.
+// born are the births with values among the fields. NULL and the table's defaults have no certain writer.
 func (p *page) born(b *book, fields map[string]history.Value) []*history.Op {
 	var births []*history.Op
 	for field, value := range fields {
@@ -98,7 +97,7 @@ func (p *page) mixed(b *book) []history.Violation {
 	return found
 }
 
-// later looks for what a second owner wrote to the ticket of the first: a create that came when the ticket was there.
+// later looks for values that a second owner wrote to the ticket of the first: a create that came when the ticket existed.
 func (p *page) later(b *book, births []*history.Op) []history.Violation {
 	slices.SortStableFunc(births, func(x, y *history.Op) int { return cmp.Compare(x.Call, y.Call) })
 	first := births[0]
@@ -119,28 +118,8 @@ func (p *page) later(b *book, births []*history.Op) []history.Violation {
 	return nil
 }
 
-// recently is within what time a create that arrives late is taken for one with a ticket which is there: ten seconds, and a
-// while on the way.
-const recently = 12 * time.Second
-
-// mayMeet tells whether two creates may have become one ticket, as one of them named the other's id and arrived late: from a
-// spool, or from the journal of a host that was without its servers. A clock that was ahead lets a ticket seem recent.
-func (b *book) mayMeet(x, y *history.Op) bool {
-	if x.Kind == history.Insert || y.Kind == history.Insert || x.Named+y.Named == 0 {
-		return false // the table distinguishes the two; and no daemon gives an id twice
-	}
-	late := func(op *history.Op) bool { return op.Code == history.Spooled || !b.well(op, mysqls) }
-	near := max(x.Call, y.Call)-min(x.Return, y.Return) < recently
-	return (late(x) || late(y)) && (near || b.skewed(max(x.Return, y.Return)))
-}
-
-// skewed tells whether a clock was wrong before some time. Once one was ahead, revisions say nothing of the time between them.
-func (b *book) skewed(by time.Duration) bool {
-	return b.befell(func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < by })
-}
-
-// touched tells whether somebody changed a ticket that the store may have let go of, shortly before a create that arrived late,
-// or before it arrived: by its revision the row is then as young as the create's own would be.
+// touched reports whether a client changed a ticket that the store may have dropped, shortly before a late create or before
+// its arrival: the row's revision is then as young as that of the create.
 func (p *page) touched(b *book) bool {
 	for _, create := range p.changes {
 		if create.Kind != history.Create || create.Code != history.Spooled && b.well(create, mysqls) {
@@ -161,7 +140,7 @@ func (p *page) touched(b *book) bool {
 	return false
 }
 
-// kept demands that a row which was made in SQL has what it was made with, but for what sets changed.
+// kept demands that a row inserted in SQL keeps its values, except fields that sets changed.
 func (p *page) kept(insert *history.Op) []history.Violation {
 	if insert.Outcome != history.Done {
 		return nil
@@ -228,4 +207,166 @@ func refusals(b *book) []history.Violation {
 		}
 	}
 	return found
+}
+
+// ids demands that no two creates got the same ticket, that no create got an existing ticket (an id named by a client, or a
+// row from SQL), and that a create made a single ticket.
+func ids(b *book) []history.Violation {
+	found := repeated(b)
+	for _, p := range b.pages() {
+		var create *history.Op
+		for _, op := range p.changes {
+			if op.Kind != history.Create || op.Outcome != history.Done {
+				continue
+			}
+			if create != nil && !b.mayMeet(create, op) && !p.parted(b, op) && !p.touched(b) {
+				found = append(found, violation(RuleIDs, p.id, "two creates were given this ticket", create, op))
+			}
+			create = op
+		}
+		if create != nil {
+			found = append(found, p.taken(b, create)...)
+		}
+	}
+	rows := map[int64]int{}
+	for _, row := range b.history.Final.Rows {
+		if rows[row.Ticket]++; rows[row.Ticket] == 2 {
+			found = append(found, violation(RuleIDs, row.Ticket, "MySQL has the ticket twice"))
+		}
+	}
+	return append(found, strays(b)...)
+}
+
+// taken judges a create whose ticket had other owners.
+func (p *page) taken(b *book, create *history.Op) []history.Violation {
+	if !b.well(create, unnoticed) || b.busy(create) {
+		return nil // an unreachable server may have known the id; owners checks the remaining promises
+	}
+	for _, first := range slices.Concat(p.inserts, p.changes) {
+		lately := first.Kind == history.Insert && first.Return+freshness > create.Call
+		if first != create && b.before(first, create) && !lately {
+			return []history.Violation{violation(RuleIDs, p.id, "a create was given a ticket that was there already", first, create)}
+		}
+	}
+	return nil
+}
+
+// parted reports whether a create got a taken id unseen, because its daemon could not ask for the owner, and did not merge
+// into the other ticket: the create is a dead letter, or was deleted meanwhile.
+func (p *page) parted(b *book, create *history.Op) bool {
+	deleted := slices.ContainsFunc(p.changes, func(op *history.Op) bool { return op.Kind == history.Delete })
+	return (!b.well(create, unnoticed) || b.busy(create)) && (p.dead != nil || deleted)
+}
+
+// firstChange is the earliest acknowledged change, or nil.
+func firstChange(ops []*history.Op) *history.Op {
+	for _, op := range ops {
+		if op.Outcome == history.Done {
+			return op
+		}
+	}
+	return nil
+}
+
+// repeated looks for repetitions of a create that got a different ticket.
+func repeated(b *book) []history.Violation {
+	var found []history.Violation
+	told := map[string]*history.Op{}
+	for i := range b.history.Ops {
+		op := &b.history.Ops[i]
+		if op.Kind != history.Create || op.Outcome != history.Done || op.Request == "" {
+			continue
+		}
+		first := told[op.Request]
+		if first != nil && first.Ticket != op.Ticket && !b.forgotten(first, op) {
+			found = append(found, violation(RuleTwice, op.Ticket,
+				fmt.Sprintf("the repetition of a create was told another ticket than %d", first.Ticket), first, op))
+		}
+		told[op.Request] = op
+	}
+	return found
+}
+
+// strays looks for creates that left more than one ticket in the end.
+func strays(b *book) []history.Violation {
+	var found []history.Violation
+	alive := map[*history.Op]int64{}
+	for _, p := range b.pages() {
+		if p.made == nil || p.row == nil || p.row.Deleted || len(p.inserts) > 0 {
+			continue // a row of SQL took the id of a create that waited in a journal, where readers saw that
+		}
+		other, twice := alive[p.made]
+		if p.made.Outcome == history.Done {
+			other, twice = p.made.Ticket, true
+		}
+		if twice {
+			found = append(found, violation(RuleTwice, p.id, fmt.Sprintf("a create made this ticket and %d, too", other), p.made))
+		}
+		alive[p.made] = p.id
+	}
+	return found
+}
+
+// late demands that a change set aside is older than the ticket's create, and that a change certainly older was set aside:
+// the create would have met the change in any other place. A change is made if revisions are ahead of the clocks at its
+// arrival, and the time of arrival is unknown.
+func late(b *book) []history.Violation {
+	var found []history.Violation
+	for _, entry := range b.unasked {
+		found = append(found, violation(RuleLate, entry.Ticket,
+			fmt.Sprintf("host %d has set aside a change without a request: %s %s", entry.Host, entry.Kind, listing(entry.Fields))))
+	}
+	for _, p := range b.pages() {
+		for _, op := range p.aside {
+			if op.Outcome == history.Done && !p.mayPredate(b, op) {
+				found = append(found, violation(RuleLate, p.id,
+					"a change was set aside that is not older than its ticket", append([]*history.Op{op}, p.births()...)...))
+			}
+		}
+		if create := p.onlyCreate(); create != nil && b.wellAt(create) && !b.busy(create) && !b.skewed(math.MaxInt64) {
+			found = append(found, p.older(create)...)
+		}
+	}
+	return found
+}
+
+// mayPredate reports whether a change may have been acknowledged before the ticket's create, by the clocks of both hosts. A
+// change dates from its call at the earliest, a create from its answer at the latest. A create without an answer may have any
+// date.
+func (p *page) mayPredate(b *book, op *history.Op) bool {
+	if p.made != nil {
+		return true
+	}
+	return slices.ContainsFunc(p.changes, func(create *history.Op) bool {
+		return create.Kind == history.Create &&
+			(create.Outcome != history.Done || op.Call < create.Return || b.skewed(max(op.Return, create.Return)))
+	})
+}
+
+// onlyCreate is the create of a ticket if the ticket has a single birth that reached the store directly; otherwise nil.
+func (p *page) onlyCreate() *history.Op {
+	var only *history.Op
+	for _, op := range p.changes {
+		if op.Kind == history.Create {
+			if only != nil || op.Outcome != history.Done || op.Code == history.Spooled {
+				return nil
+			}
+			only = op
+		}
+	}
+	if len(p.inserts) > 0 || p.made != nil {
+		return nil
+	}
+	return only
+}
+
+// older looks for changes that were acknowledged before the ticket's create, and were not set aside.
+func (p *page) older(create *history.Op) []history.Violation {
+	for _, op := range p.changes {
+		if op.Kind != history.Create && op.Outcome == history.Done && op.Return < create.Call {
+			return []history.Violation{violation(RuleLate, p.id,
+				"a change was acknowledged before the ticket was created, and was not set aside", op, create)}
+		}
+	}
+	return nil
 }

@@ -8,8 +8,7 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// places demands that tables which are not the site's are as they were, and that no daemon before one of them did what it was
-// asked to do.
+// places demands that tables of other sites stay unchanged, and that no daemon before such a table carried out a request.
 func places(b *book) []history.Violation {
 	var found []history.Violation
 	for i := range b.history.Places {
@@ -55,7 +54,7 @@ func moved(place *history.Place) []history.Violation {
 	return found
 }
 
-// asked tells whether somebody who asked the place's own daemons wanted what became of a row.
+// asked reports whether a client of the place's own daemons asked for the new content of a row.
 func asked(place *history.Place, was, row *history.Row) bool {
 	deletes := func(op history.Op) bool { return op.Kind == history.Delete && op.Ticket == was.Ticket }
 	if row == nil || row.Deleted {

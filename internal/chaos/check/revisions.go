@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and that
-// no two changes share one. Journals of several hosts may give the same: they do not know of each other, and once a clock was
-// ahead, all revisions are one above the last. So may a host before and after its daemon has ended, see setBack.
+// revisions demands that on each host the revisions of a ticket grow in the order of operations that did not overlap, and
+// that no two changes share a revision. Journals of several hosts may give the same revision: journals do not know of each
+// other, and after a clock was ahead, every new revision is the last plus one. The same holds for a host before and after the
+// end of its daemon, see setBack.
 func revisions(b *book) []history.Violation {
 	var found []history.Violation
 	for _, p := range b.pages() {
@@ -24,7 +24,7 @@ func revisions(b *book) []history.Violation {
 	return found
 }
 
-// numbered are the operations that tell a revision for certain, by the time of their call.
+// numbered are the operations with a certain revision, by time of call.
 func (p *page) numbered() []*history.Op {
 	var ops []*history.Op
 	for _, op := range slices.Concat(p.changes, p.reads) {
@@ -36,8 +36,8 @@ func (p *page) numbered() []*history.Op {
 	return ops
 }
 
-// showsAside tells whether an answer shows a change that was set aside later, with its revision: the ticket itself may have a
-// lower one.
+// showsAside reports whether an answer shows a change that was set aside later, with the change's revision: the ticket itself
+// may have a lower revision.
 func (p *page) showsAside(read *history.Op) bool {
 	return !changes(read) && slices.ContainsFunc(p.aside, func(op *history.Op) bool {
 		of := func(field string) bool { return slices.Contains(p.writers[writtenOf(field, read.Fields[field])], op) }
@@ -45,7 +45,7 @@ func (p *page) showsAside(read *history.Op) bool {
 	})
 }
 
-// growing compares each operation with the highest revision of those that had ended before it.
+// growing compares each operation with the highest revision of the operations that ended earlier.
 func (p *page) growing(b *book) []history.Violation {
 	var found []history.Violation
 	type state struct {
@@ -74,8 +74,8 @@ func (p *page) growing(b *book) []history.Violation {
 	return found
 }
 
-// follows tells whether an operation may have its revision after an earlier one had its own: a higher one, but that a read shows
-// the earlier one again, and so does the answer to a second deletion, see also inVain.
+// follows reports whether the revision of an operation may follow that of an earlier operation. The revision must be higher;
+// a read may repeat the same revision, and so may the answer to a second deletion, see also inVain.
 func (p *page) follows(before, op *history.Op) bool {
 	same := !changes(op) || p.again(op)
 	return op.Revision > before.Revision || same && op.Revision == before.Revision || p.inVain(before, op)
@@ -87,32 +87,6 @@ func (p *page) inVain(change, op *history.Op) bool {
 	return p.again(op) && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
 		return first.Kind == history.Delete && first != change && first != op && first.Return < change.Return
 	})
-}
-
-// setBack tells whether the clock of any host was ahead at some time, and the daemon of the later operation's host ended between
-// the two: one that starts while Redis and MySQL are away knows nothing of the revisions that ran ahead of its clock, and its
-// journal gives lower ones until then.
-func (b *book) setBack(before, op *history.Op) bool {
-	ahead := func(f *history.Fault) bool { return f.Kind == "clock-skew" && f.From < before.Return }
-	return b.befell(ahead) && b.ended(before, op)
-}
-
-// ended tells whether the daemon of a later operation's host may have ended since an earlier one.
-func (b *book) ended(before, op *history.Op) bool {
-	return b.befell(func(f *history.Fault) bool {
-		ends := f.Kind == "daemon-kill" || f.Kind == "daemon-restart" || f.Kind == "moved"
-		return ends && strings.HasSuffix(f.Target, fmt.Sprintf("daemon %d", op.Host)) && f.From < op.Return && before.Call < f.To
-	})
-}
-
-// befell tells whether there was such a fault.
-func (b *book) befell(is func(*history.Fault) bool) bool {
-	for i := range b.history.Faults {
-		if is(&b.history.Faults[i]) {
-			return true
-		}
-	}
-	return false
 }
 
 func (p *page) unique(b *book) []history.Violation {
@@ -133,15 +107,8 @@ func (p *page) unique(b *book) []history.Violation {
 	return found
 }
 
-// again tells whether an operation is a deletion of a ticket that was deleted already, or may have been: it changes nothing and
-// is told the revision that the ticket has. That may be a change's which was accepted after the first deletion, in vain.
-func (p *page) again(op *history.Op) bool {
-	return op.Kind == history.Delete && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
-		return first != op && first.Kind == history.Delete && first.Call < op.Return
-	})
-}
-
-// mayShare tells whether two changes of a ticket may have the same revision: journals of two hosts may have acknowledged them.
+// mayShare reports whether two changes of a ticket may have the same revision: journals of two hosts may have acknowledged
+// them.
 func (b *book) mayShare(x, y *history.Op) bool {
 	if x.Host == y.Host {
 		return x.Call < y.Call && b.setBack(x, y) || y.Call < x.Call && b.setBack(y, x)
@@ -149,7 +116,16 @@ func (b *book) mayShare(x, y *history.Op) bool {
 	return b.history.Early || !b.quiet(min(x.Call, y.Call), max(x.Return, y.Return))
 }
 
-// byReturn is a heap of operations that are under way, the one that ends first on top.
+// again reports whether an operation is a deletion of a ticket that was, or may have been, deleted already: such a deletion
+// changes no ticket and returns the ticket's revision. That revision may belong to a change accepted in vain after the first
+// deletion.
+func (p *page) again(op *history.Op) bool {
+	return op.Kind == history.Delete && slices.ContainsFunc(p.changes, func(first *history.Op) bool {
+		return first != op && first.Kind == history.Delete && first.Call < op.Return
+	})
+}
+
+// byReturn is a heap of running operations, the first to end on top.
 type byReturn []*history.Op
 
 // Len implements [heap.Interface].

@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// script writes histories by hand. Its operations follow each other, one in each millisecond, each by the client and on the host
-// that the script is at; over stretches one over later ones.
+// script writes histories by hand. Operations follow each other, an operation a millisecond, each by the script's current
+// client and host; over stretches an operation over later operations.
 type script struct {
 	history.History
 
@@ -16,7 +16,7 @@ type script struct {
 	now          time.Duration
 }
 
-// report shows what was found.
+// report shows the violations.
 func report(found []history.Violation) string {
 	var text strings.Builder
 	for i := range found {
@@ -30,12 +30,12 @@ type option func(*history.Op)
 
 func rev(n int64) option { return func(op *history.Op) { op.Revision = n } }
 
-// over lets an operation go on while the next ones are made.
+// over lets an operation go on while the next operations are made.
 func over(next int) option {
 	return func(op *history.Op) { op.Return += time.Duration(next) * time.Millisecond }
 }
 
-// earlier lets an operation have been called before the ones that stand before it.
+// earlier moves the call of an operation before the operations above.
 func earlier(ms int) option {
 	return func(op *history.Op) { op.Call -= time.Duration(ms) * time.Millisecond }
 }
@@ -88,7 +88,7 @@ func (s *script) get(ticket int64, values string, options ...option) {
 	s.do(history.Get, ticket, values, options...)
 }
 
-// increment sets a counter under a condition; without one it makes the counter.
+// increment sets a counter under a condition; without a condition it makes the counter.
 func (s *script) increment(ticket, ifRevision int64, number string, options ...option) {
 	s.do(history.Increment, ticket, history.Counted+"="+number, options...)
 	s.Ops[len(s.Ops)-1].IfRevision = ifRevision
@@ -117,7 +117,7 @@ func (s *script) cutOff() {
 	s.Faults = append(s.Faults, history.Fault{Kind: "redis-cut", Target: "link redis 0", From: 0, To: time.Hour})
 }
 
-// aside leaves an operation in its host's bad/.
+// aside leaves an operation in the host's bad/.
 func (s *script) aside(which int) {
 	op := &s.Ops[which]
 	s.Final.Aside = append(s.Final.Aside, history.Aside{
@@ -137,7 +137,7 @@ func (s *script) fault(from, to time.Duration) {
 	s.Faults = append(s.Faults, history.Fault{Kind: "kill", Target: "redis", From: from, To: to})
 }
 
-// heldAlone is a fault that concerns one ticket.
+// heldAlone is a fault of a single ticket.
 func (s *script) heldAlone(ticket int64, from, to time.Duration) {
 	s.Faults = append(s.Faults, history.Fault{Kind: "quota", Target: "ticket", Ticket: ticket, From: from, To: to})
 }

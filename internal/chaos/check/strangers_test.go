@@ -6,7 +6,7 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// Histories with ids, requests and tables that others use, too; see good.
+// Histories with ids, requests and tables that other users use, too; see good.
 var goodStrangers = map[string]func(s *script){
 	"an id that was typed in, and a create that took the next": func(s *script) {
 		s.set(16, "subject=stranger", rev(10))
@@ -252,7 +252,7 @@ var goodStrangers = map[string]func(s *script){
 	},
 }
 
-// Histories in which one touches what is another one's; see bad.
+// Histories in which a user touches another user's data; see bad.
 var badStrangers = map[string]badHistory{
 	"a create that got an id which was typed in": {RuleIDs, func(s *script) {
 		s.set(16, "subject=stranger", rev(10))

@@ -18,8 +18,8 @@ const (
 	lateMark = "#late"
 )
 
-// Bad reads bad/ in a host's spool folders, which may be patterns of [filepath.Glob]: the changes that are older than their
-// ticket's create, and how many other files there are.
+// Bad reads bad/ in a host's spool folders, given as patterns of [filepath.Glob]: the changes that are older than their
+// ticket's create, and the number of other files.
 func Bad(host int, folders ...string) (late []Aside, others int, err error) {
 	for _, folder := range folders {
 		files, err := filepath.Glob(filepath.Join(folder, "bad", "*"))

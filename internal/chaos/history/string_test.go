@@ -7,7 +7,7 @@ import (
 	"github.com/ticketd/ticketd/internal/chaos/history"
 )
 
-// A violation is shown with its rule, its ticket, and its operations.
+// A violation is shown with rule, ticket and operations.
 func TestViolation(t *testing.T) {
 	t.Parallel()
 	value := "a"

@@ -41,12 +41,12 @@ func counts(of map[string]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// String shows a violation and its operations, one a line.
+// String shows a violation and its operations, an operation a line.
 func (v *Violation) String() string {
 	return fmt.Sprintf("violation of %q, ticket %d: %s\n%s", v.Rule, v.Ticket, v.Text, lines(v.Ops))
 }
 
-// lines shows operations, one a line.
+// lines shows operations, an operation a line.
 func lines(ops []Op) string {
 	var text strings.Builder
 	for i := range ops {
@@ -58,7 +58,7 @@ func lines(ops []Op) string {
 	return text.String()
 }
 
-// marks lists what is special about an operation.
+// marks lists the special properties of an operation.
 func marks(op *Op) string {
 	var text strings.Builder
 	for _, mark := range []struct {

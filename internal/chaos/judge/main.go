@@ -1,4 +1,4 @@
-// The command judge reads histories that the fault suite has kept and says again what is wrong with them:
+// The command judge checks histories that the fault suite has kept and prints the violations:
 //
 //	go run ./internal/chaos/judge dist/chaos/three-7.jsonl
 package main
@@ -26,9 +26,9 @@ func main() {
 	}
 }
 
-// judge prints a history's summary and violations and returns how many of these there are.
+// judge prints a history's summary and violations and returns the number of violations.
 func judge(w io.Writer, path string) (violations int, err error) {
-	file, err := os.Open(path) //nolint:gosec // who runs this names the file
+	file, err := os.Open(path) //nolint:gosec // the file is an argument of a developer
 	if err != nil {
 		return 0, err
 	}

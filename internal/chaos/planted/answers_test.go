@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// answers are the invariants of what an answer says of each ticket, and of what one ticket does to the others.
+// answers are the invariants of the answers about each ticket, and of the effects of a ticket on other tickets.
 var answers = map[string]invariant{
 	"each change of a call has its own answer from the journal that is the store": {
 		plants: []plant{{
@@ -65,7 +65,8 @@ var answers = map[string]invariant{
 	},
 }
 
-// setMany writes the subjects of tickets in one call. The history has a client for each, as they are made at once.
+// setMany writes the subjects of tickets in a single call. The history has a client for each ticket, because the changes are
+// made at once.
 func (r *rig) setMany(t *testing.T, h *host, subjects ...string) {
 	t.Helper()
 	var tickets []protocol.TicketFields
@@ -94,12 +95,12 @@ func (r *rig) setMany(t *testing.T, h *host, subjects ...string) {
 	}
 }
 
-// halfOfThem changes four tickets in one call of a store that has room for two.
+// halfOfThem changes four tickets in a single call of a store with room for two.
 func halfOfThem(t *testing.T, r *rig) {
 	r.setMany(t, r.host(t), "one", "two", "three", "four")
 }
 
-// halfOfThemHeld is halfOfThem while Redis takes nothing.
+// halfOfThemHeld is halfOfThem while Redis accepts no writes.
 func halfOfThemHeld(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 10, "greeted", "")
@@ -110,8 +111,8 @@ func halfOfThemHeld(t *testing.T, r *rig) {
 	r.arrived(t, h)
 }
 
-// unknownNumber has MySQL refuse a ticket under a number that ticketd does not list (1526: no partition is for the id), and
-// another ticket is flushed beside it.
+// unknownNumber makes MySQL refuse a ticket with an error number that ticketd does not list (1526: no partition for the id),
+// and flushes another ticket beside.
 func unknownNumber(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.alter(t, "PARTITION BY RANGE (ticket_id) (PARTITION few VALUES LESS THAN (1000))")
@@ -127,7 +128,7 @@ func (r *rig) alter(t *testing.T, how string) {
 	}
 }
 
-// madeBySet reads a ticket that a set has made before and after its flush, from a table whose times are exact.
+// madeBySet reads a ticket made by a set before and after its flush, from a table with exact times.
 func madeBySet(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.alter(t, "MODIFY created_at datetime(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)")
@@ -146,10 +147,10 @@ func madeBySet(t *testing.T, r *rig) {
 	}
 }
 
-// oneDirty lets one ticket wait for MySQL at a time.
+// oneDirty allows a single ticket to be pending for MySQL at a time.
 const oneDirty = "max_dirty = 1\n"
 
-// heldBySpool leaves a change in the spool for which the site has no room, and changes a ticket that has its room.
+// heldBySpool leaves a change in the spool for which the site has no room, and changes a ticket that has room.
 func heldBySpool(t *testing.T, r *rig) {
 	const full = 2
 	h := r.host(t)
@@ -174,7 +175,8 @@ func heldBySpool(t *testing.T, r *rig) {
 	}
 }
 
-// clockSetBack leaves two changes of a ticket in the spool by the plugin's client class, and sets its clock back in between.
+// clockSetBack leaves two changes of a ticket in the spool through the plugin's client class, and sets its clock back in
+// between.
 func clockSetBack(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "zero", "")
@@ -189,7 +191,7 @@ func clockSetBack(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// listBehindLock lists tickets while their table is locked. The client waits for as long as the suite's do.
+// listBehindLock lists tickets while the table is locked. The client waits as long as the suite's clients.
 func listBehindLock(t *testing.T, r *rig) {
 	const waits = 3 * time.Second
 	h := r.host(t)

@@ -11,7 +11,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// increment sets a counter to a number if its revision is the required one; 0 makes the counter. The caller keeps the operation.
+// increment sets a counter to a number if the revision is the required revision; 0 makes the counter. The caller keeps the
+// operation.
 func (r *rig) increment(t *testing.T, h *host, id, ifRevision int64, number int) history.Op {
 	t.Helper()
 	text := strconv.Itoa(number)
@@ -47,7 +48,7 @@ func (r *rig) count(t *testing.T, h *host, id, ifRevision int64, number int) his
 	return op
 }
 
-// counter reads one.
+// counter reads a counter.
 func (r *rig) counter(t *testing.T, h *host, id int64) (number int, ticket protocol.Ticket) {
 	t.Helper()
 	c, end := h.dial(t)
@@ -66,19 +67,19 @@ func (r *rig) counter(t *testing.T, h *host, id int64) (number int, ticket proto
 	return number, ticket
 }
 
-// arrived waits until nothing waits in a host's journal.
+// arrived waits until no change is pending in a host's journal.
 func (r *rig) arrived(t *testing.T, h *host) {
 	t.Helper()
 	testenv.Eventually(t, patience, "the journal's changes have arrived", func() bool { return h.status(t).Journal.Entries == 0 })
 }
 
-// countedBelow raises a counter on two hosts: one reads it while a change of another field waits in its journal, and the other's
-// increment, which was sent before, reaches Redis after that.
+// countedBelow raises a counter on two hosts: the first host reads the counter while a change of another field is pending in
+// its journal; the second host's increment, sent before, reaches Redis after that.
 func countedBelow(t *testing.T, r *rig) {
 	const id = 1
 	here, there := r.host(t), r.host(t)
 	r.count(t, here, id, 0, 0)
-	r.set(t, there, id+1, "there", "") // so that what is held is no greeting, and no fence
+	r.set(t, there, id+1, "there", "") // so that the held data is no greeting, and no fence
 	r.set(t, here, id+2, "here", protocol.AckJournal)
 	r.arrived(t, here)
 	number, seen := r.counter(t, there, id)

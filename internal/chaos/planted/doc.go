@@ -1,5 +1,6 @@
-// Package planted proves that the checkers of the fault suite see what they are there for: it builds the daemon, and copies the
-// plugin's client class, with one invariant switched off, provokes the fault that the invariant prevents, and demands that the
-// recorded history is refused. The sound daemon goes through the same, and its history is accepted. Some invariants share a
-// daemon, as a build takes longer than all the rest: each of them prevents faults of its own.
+// Package planted proves that the checkers of the fault suite find what the checkers look for. It builds the daemon, and
+// copies the plugin's client class, with a single invariant switched off, provokes the fault that the invariant prevents, and
+// demands that the recorded history is refused. The sound daemon goes through the same faults, and its history is accepted.
+// Some invariants share a daemon, because a build takes longer than the rest of the test: each of these invariants prevents
+// different faults.
 package planted

@@ -14,11 +14,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// folders are the invariants of a daemon whose folders change under it.
+// folders are the invariants of a daemon whose folders change while it runs.
 var folders = map[string]invariant{
 	"the spool's folder is the one at its path": {
 		plants: []plant{{
-			file: "daemon/spool/place.go", text: "\tif moved {", instead: "\tif false && moved {",
+			file: "daemon/spool/place.go", text: "\treturn p != was", instead: "\treturn false",
 		}},
 		site: never, provoke: spoolIsReplaced, rule: check.RuleFinal,
 	},
@@ -39,7 +39,7 @@ var folders = map[string]invariant{
 // own is the spool folder of this process' user.
 func (h *host) own() string { return filepath.Join(h.spool(), strconv.Itoa(os.Geteuid())) }
 
-// taken waits until the daemon has taken everything out of the folder at the path.
+// taken waits until the daemon has ingested all files of the folder at the path.
 func (h *host) taken(t *testing.T) {
 	t.Helper()
 	testenv.Eventually(t, patience, "the spool is taken in", func() bool {
@@ -48,7 +48,7 @@ func (h *host) taken(t *testing.T) {
 	})
 }
 
-// spoolIsReplaced puts another folder into the place of the user's, leaves a change in it, and writes the ticket.
+// spoolIsReplaced replaces the user's folder by a new folder, leaves a change there, and writes the ticket.
 func spoolIsReplaced(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "zero", "")
@@ -61,7 +61,7 @@ func spoolIsReplaced(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// spoolIsSomebodyElses gives the user's folder away for a while, with a change in it, as a restore may.
+// spoolIsSomebodyElses gives the user's folder to another user for a while, with a change in it, as a restore may.
 func spoolIsSomebodyElses(t *testing.T, r *rig) {
 	const stranger = 64109
 	h := r.host(t)
@@ -78,7 +78,7 @@ func spoolIsSomebodyElses(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// journalIsRemoved removes the journal's folder, writes, and kills the daemon when it has had time to notice.
+// journalIsRemoved removes the journal's folder, writes, and kills the daemon after it had time to notice.
 func journalIsRemoved(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "before", "")
@@ -89,7 +89,7 @@ func journalIsRemoved(t *testing.T, r *rig) {
 	r.set(t, h, 2, "after", "")
 	noticing, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	_ = testenv.Until(noticing, func() error { // one that notices nothing is what the rule is for
+	_ = testenv.Until(noticing, func() error { // the rule is for a daemon that does not notice
 		if segments, _ := filepath.Glob(filepath.Join(folder, "*.wal")); len(segments) == 0 {
 			return fs.ErrNotExist
 		}

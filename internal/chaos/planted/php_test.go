@@ -15,7 +15,8 @@ import (
 //go:embed spool.php
 var spoolScript []byte
 
-// spool has the plugin's client class change a ticket's subject, in a process whose clock shows a time, while the daemon is away.
+// spool changes a ticket's subject through the plugin's client class, in a process whose clock shows a time, while the daemon
+// is away.
 func (r *rig) spool(t *testing.T, h *host, id int64, subject string, clock time.Time) {
 	t.Helper()
 	op := history.Op{

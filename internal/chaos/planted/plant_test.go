@@ -14,15 +14,14 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// plant is a fault in the daemon: a piece of a file's text, which is there exactly once, and what stands there instead. The
-// daemon's own code knows nothing of it; the compiler alone sees the changed copy (go build -overlay, which covers embedded
-// files).
+// plant is a fault in the daemon: a piece of a file's text that occurs exactly once, and its replacement. The daemon's own
+// code stays unchanged; only the compiler sees the changed copy (go build -overlay, which covers embedded files).
 type plant struct {
 	file          string // from the module's root
 	text, instead string
 }
 
-// program is what a scenario runs: the daemon, and the plugin's sources, from which PHP takes the client class.
+// program is the code that a scenario runs: the daemon, and the plugin's sources with the client class for PHP.
 type program struct{ daemon, php string }
 
 // phpSource is the folder of the plugin's sources.
@@ -87,7 +86,7 @@ func compile(plants []plant) (program, error) {
 	return p, testenv.BuildTicketd(context.Background(), p.daemon, "-overlay", file)
 }
 
-// texts are the files with faults, by their paths.
+// texts are the files with faults, by path.
 func texts(plants []plant) (map[string]string, error) {
 	texts := map[string]string{}
 	for i := range plants {
@@ -110,7 +109,7 @@ func texts(plants []plant) (map[string]string, error) {
 	return texts, nil
 }
 
-// in puts the fault into the file's text. The error says that it does not fit the code any more.
+// in puts the fault into the file's text. The error says that the fault no longer fits the code.
 func (p *plant) in(source string) (string, error) {
 	if n := strings.Count(source, p.text); n != 1 {
 		return "", fmt.Errorf("the plant does not fit the code any more: %q is %d times in %s, not once", p.text, n, p.file)
@@ -118,7 +117,7 @@ func (p *plant) in(source string) (string, error) {
 	return strings.Replace(source, p.text, p.instead, 1), nil
 }
 
-// A plant whose piece is not there, or more than once, is told.
+// A plant whose piece is missing, or occurs more than once, is an error.
 func TestPlantFits(t *testing.T) {
 	t.Parallel()
 	p := plant{file: "a.go", text: "guard", instead: "nothing"}

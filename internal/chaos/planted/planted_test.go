@@ -15,25 +15,26 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// invariant is one of the daemon's: how it is switched off, how the fault is provoked that it prevents, and the rule of the
-// checkers that must be broken then.
+// invariant is an invariant of the daemon: how it is switched off, how the fault is provoked that it prevents, and the
+// checkers' rule that must then be broken.
 type invariant struct {
 	plants []plant
-	// with names a daemon in which several are switched off, each of which concerns faults of its own; empty for one alone. A
-	// build takes longer than everything else.
+	// with names a daemon with several invariants switched off, each of which prevents different faults; empty for a daemon with
+	// this fault alone. A build takes longer than the rest of the test.
 	with    string
 	site    string // TOML
 	journal bool   // without Redis
 	patient bool   // see rig
-	// forgetful gives the rig a Redis of its own, which writes to its disk only on SAVE.
+	// forgetful gives the rig its own Redis, which writes to disk only on SAVE.
 	forgetful bool
-	// preset is what the database has each new session of the daemon's user begin with; empty for the shared server, and its root.
+	// preset is the setting with which the database begins each session of the daemon's user; empty for the shared server, with
+	// root.
 	preset  string
 	provoke func(t *testing.T, r *rig)
 	rule    string
 }
 
-// cases are the invariants of a daemon's own world; those at its borders are strangers.
+// cases are the invariants within a daemon's own world; strangers are the invariants at its borders.
 var cases = map[string]invariant{
 	"revision guard in the upsert": {
 		plants: []plant{{
@@ -76,7 +77,7 @@ var cases = map[string]invariant{
 	},
 }
 
-// With an invariant switched off, the checkers find the fault; with the sound daemon they find none.
+// With an invariant switched off, the checkers find the fault; with the sound daemon they find no violation.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []map[string]invariant{cases, folders, strangers, promises, answers, sessions} {
@@ -131,7 +132,7 @@ func (c *invariant) all(kind map[string]invariant) []plant {
 	return all
 }
 
-// report shows what was found.
+// report shows the violations.
 func report(found []history.Violation) string {
 	var text strings.Builder
 	for i := range found {
@@ -140,12 +141,12 @@ func report(found []history.Violation) string {
 	return text.String()
 }
 
-// lateStatement holds a daemon's statement up until another daemon has written newer values.
+// lateStatement holds a daemon's statement until another daemon has written newer values.
 func lateStatement(t *testing.T, r *rig) {
 	here := r.host(t)
 	r.warm(t, here)
 	there := r.host(t)
-	if err := there.Pause(); err != nil { // so that it is the first daemon whose statement is late
+	if err := there.Pause(); err != nil { // so that the first daemon's statement is late
 		t.Fatal(err)
 	}
 	here.mariadb.Hold()
@@ -156,7 +157,8 @@ func lateStatement(t *testing.T, r *rig) {
 	}
 	r.set(t, here, 1, "second", "")
 	testenv.Eventually(t, patience, "the second daemon has flushed", func() bool { return r.subject(t, 1) == "second" })
-	// Its answer says that the late statement has arrived. A later change does not: either daemon may flush it, past the statement.
+	// The answer to the held statement says that it has arrived. A later change does not: either daemon may flush it, past the
+	// statement.
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := here.mariadb.ReleaseAnswered(ctx); err != nil {
@@ -164,7 +166,7 @@ func lateStatement(t *testing.T, r *rig) {
 	}
 }
 
-// warm has the daemon flush, so that nothing but the next flush's statement comes before its end.
+// warm makes the daemon flush, so that the next flush sends only its statement before its end.
 func (r *rig) warm(t *testing.T, h *host) {
 	t.Helper()
 	r.set(t, h, 1, "zero", "")
@@ -206,8 +208,8 @@ func dirtyWhileItExpires(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// killedBeforeTheConfirm kills a daemon whose journal's change has arrived in Redis, before it knows, and replaces the change
-// through another one.
+// killedBeforeTheConfirm kills a daemon whose change has arrived in Redis from the journal, before the daemon knows, and
+// overwrites the change through another daemon.
 func killedBeforeTheConfirm(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	r.set(t, here, 1, "zero", protocol.AckJournal)
@@ -231,7 +233,7 @@ func killedBeforeTheConfirm(t *testing.T, r *rig) {
 	r.get(t, there, 1)
 }
 
-// severalInTheSpool leaves changes of one ticket in the spool of a daemon that is down.
+// severalInTheSpool leaves changes of the same ticket in the spool of a stopped daemon.
 func severalInTheSpool(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "zero", "")

@@ -10,7 +10,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// promises are the invariants of what a daemon has said: it is so, whatever befalls Redis, and whoever wrote in between.
+// promises are the invariants of a daemon's acknowledgements: they hold under all faults of Redis, and with other writers in
+// between.
 var promises = map[string]invariant{
 	"what Redis loses in a fail-over is applied again": {
 		plants: []plant{{
@@ -40,8 +41,8 @@ var promises = map[string]invariant{
 	},
 }
 
-// wentBack has Redis lose a change that was acknowledged, as a fail-over to a replica that lags does: the next process knows only
-// what was there before.
+// wentBack makes Redis lose an acknowledged change, like a fail-over to a lagging replica: the next process has only the
+// earlier data.
 func wentBack(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "zero", "")
@@ -62,8 +63,8 @@ func wentBack(t *testing.T, r *rig) {
 	r.get(t, h, 1)
 }
 
-// createdMeanwhile has a change of an id that no ticket has wait on a host that is cut off from Redis, while another host creates
-// a ticket of that id.
+// createdMeanwhile leaves a change of an unused id pending on a host that is cut off from Redis, while another host creates a
+// ticket of that id.
 func createdMeanwhile(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	id := r.create(t, there, 0, "first", "") + 2

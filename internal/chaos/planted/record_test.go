@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// record adds an operation to the history: each host has one client, and what fails ends the test.
+// record adds an operation to the history: each host has a single client, and a failed operation ends the test.
 func (r *rig) record(t *testing.T, h *host, op history.Op, do func(op *history.Op) error) {
 	t.Helper()
 	op.Client, op.Host, op.Via, op.Outcome, op.Call = h.number, h.number, "go", history.Done, time.Since(r.began)
@@ -25,7 +25,7 @@ func (r *rig) record(t *testing.T, h *host, op history.Op, do func(op *history.O
 	r.history.Ops = append(r.history.Ops, op)
 }
 
-// set writes a ticket's subject. The journal answers where the test asks for it; else Redis does.
+// set writes a ticket's subject. The journal answers if the test says so, otherwise Redis.
 func (r *rig) set(t *testing.T, h *host, id int64, subject string, ack protocol.Ack) {
 	t.Helper()
 	op := history.Op{Kind: history.Set, Ticket: id, Fields: map[string]history.Value{"subject": &subject}}
@@ -39,7 +39,7 @@ func (r *rig) set(t *testing.T, h *host, id int64, subject string, ack protocol.
 	})
 }
 
-// try is record for an operation that the daemon may refuse: what it says is the history's to judge.
+// try is record for an operation that the daemon may refuse: the history judges the answer.
 func (r *rig) try(t *testing.T, h *host, op history.Op, do func(c *protocol.Client, op *history.Op) error) (done bool) {
 	t.Helper()
 	r.record(t, h, op, func(op *history.Op) error {
@@ -56,7 +56,7 @@ func (r *rig) try(t *testing.T, h *host, op history.Op, do func(c *protocol.Clie
 	return done
 }
 
-// create makes a ticket, under an id where one is named.
+// create makes a ticket, under the given id if any.
 func (r *rig) create(t *testing.T, h *host, named int64, subject, request string) (id int64) {
 	t.Helper()
 	op := history.Op{
@@ -75,7 +75,7 @@ func (r *rig) create(t *testing.T, h *host, named int64, subject, request string
 	return id
 }
 
-// change writes a ticket's subject, if the daemon lets it. A request id that is reused was another request's.
+// change writes a ticket's subject, if the daemon allows. A reused request id belonged to another request.
 func (r *rig) change(t *testing.T, h *host, id int64, subject, request string, reused bool) {
 	t.Helper()
 	op := history.Op{
@@ -110,7 +110,7 @@ func (r *rig) insert(t *testing.T, id int64, subject string) {
 	})
 }
 
-// flush brings everything to MySQL.
+// flush flushes all changes to MySQL.
 func (h *host) flush(t *testing.T) {
 	t.Helper()
 	c, end := h.dial(t)
@@ -148,7 +148,8 @@ func subjectOf(fields []protocol.Field) map[string]history.Value {
 	return known
 }
 
-// created is when a ticket was made, as its fields say; 0 where the column has whole seconds, which are too long to judge by.
+// created is the ticket's time of creation according to its fields; 0 if the column has whole seconds, which are too coarse
+// for the rule.
 func (r *rig) created(fields []protocol.Field) time.Duration {
 	for _, f := range fields {
 		text := f.Value.Text()

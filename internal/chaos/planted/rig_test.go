@@ -19,16 +19,16 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-// never keeps flushes away: what is in MySQL is then a scenario's own doing.
+// never prevents flushes: only a scenario itself changes MySQL.
 const never = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 
-// rig is a site whose daemons are all of one binary, and the history of what is done with them.
+// rig is a site whose daemons run the same binary, and the history of all operations.
 type rig struct {
 	program
 
 	site    string // TOML
 	journal bool   // without Redis: the journal is the store
-	patient bool   // daemons wait for what is held
+	patient bool   // daemons wait for held data
 	preset  string // see invariant
 	redis   *testenv.Redis
 	keys    *goredis.Client
@@ -42,7 +42,7 @@ type rig struct {
 	history history.History
 }
 
-// host is a daemon of the rig. What it sends to its servers can be held.
+// host is a daemon of the rig. Its data to the servers can be held.
 type host struct {
 	*testenv.Ticketd
 
@@ -63,7 +63,7 @@ func newRig(t *testing.T, p program, site string) *rig {
 	return r
 }
 
-// host starts another daemon.
+// host starts a further daemon.
 func (r *rig) host(t *testing.T) *host {
 	t.Helper()
 	h := &host{
@@ -106,7 +106,7 @@ func (r *rig) migrate(t *testing.T, dir, config string) {
 func (h *host) socket() string { return filepath.Join(h.dir, "d.sock") }
 func (h *host) spool() string  { return filepath.Join(h.dir, "spool") }
 
-// dial connects for one step of a test.
+// dial connects for a step of a test.
 func (h *host) dial(t *testing.T) (c *protocol.Client, end func()) {
 	t.Helper()
 	c, err := protocol.Dial(t.Context(), h.socket())
@@ -116,7 +116,7 @@ func (h *host) dial(t *testing.T) (c *protocol.Client, end func()) {
 	return c, func() { _ = c.Close() }
 }
 
-// status asks the daemon how it is.
+// status returns the daemon's status.
 func (h *host) status(t *testing.T) protocol.StatusResult {
 	t.Helper()
 	c, end := h.dial(t)
@@ -128,7 +128,7 @@ func (h *host) status(t *testing.T) protocol.StatusResult {
 	return status
 }
 
-// subject is what MySQL has; empty where there is no row.
+// subject is the ticket's subject in MySQL; empty without a row.
 func (r *rig) subject(t *testing.T, id int64) string {
 	t.Helper()
 	for _, row := range r.rows(t) {
@@ -174,8 +174,8 @@ func rowsIn(t *testing.T, db *sql.DB) []history.Row {
 	return rows
 }
 
-// settle flushes everything and completes the history with where everything is then. What is still dirty after a while is the
-// history's to tell.
+// settle flushes all changes and completes the history with the final places. The history reports tickets that are still
+// dirty after a while.
 func (r *rig) settle(t *testing.T) *history.History {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -190,7 +190,7 @@ func (r *rig) settle(t *testing.T) *history.History {
 			status := h.status(t)
 			waiting := status.Journal.Entries
 			if status.Backend == protocol.BackendJournal {
-				waiting = 0 // it is the store, and counts its dead letters
+				waiting = 0 // the journal is the store, and counts its dead letters
 			}
 			left += int(status.Dirty + waiting + status.Spool.Files)
 		}
@@ -224,5 +224,5 @@ func (r *rig) letters(t *testing.T) []history.Row {
 	return rows
 }
 
-// patience is how long what is to come may take on a busy machine.
+// patience is how long an expected event may take on a busy machine.
 const patience = 20 * time.Second

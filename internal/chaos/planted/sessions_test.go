@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// sessions are the invariants of the daemon's sessions at MySQL: what a server presets for its sessions, the daemon sets anew.
-// Each preset concerns faults of its own, as a server has one of them.
+// sessions are the invariants of the daemon's sessions in MySQL: the daemon overrides the server's presets for sessions. Each
+// preset causes different faults, and a server has a single preset.
 var sessions = map[string]invariant{
 	"text arrives as it was sent": {
 		plants: []plant{
@@ -38,8 +38,7 @@ var sessions = map[string]invariant{
 // pin is the text of a setting that each session is given.
 func pin(name, rest string) string { return "\t{name: \"" + name + "\", " + rest + "},\n" }
 
-// presettable gives the rig a server of its own, and a user to whom its presets apply: to those with the right to set them they
-// do not.
+// presettable gives the rig its own server, and a user with presets: presets do not apply to users who may set them.
 func (r *rig) presettable(t *testing.T) {
 	t.Helper()
 	const database, user = "planted", "ticketd"
@@ -63,7 +62,7 @@ func (r *rig) presettable(t *testing.T) {
 	r.dsn = config.FormatDSN()
 }
 
-// changedUnderPreset has the server preset the sessions of a daemon that starts, which then changes a ticket and flushes it.
+// changedUnderPreset presets the sessions of a starting daemon, which then changes a ticket and flushes it.
 func changedUnderPreset(t *testing.T, r *rig) {
 	h := r.host(t)
 	if _, err := r.db.ExecContext(t.Context(), "SET GLOBAL init_connect = '"+r.preset+"'"); err != nil {

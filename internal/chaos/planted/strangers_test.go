@@ -74,7 +74,7 @@ var strangers = map[string]invariant{
 		with: "second", site: never, provoke: rowUnderCreate, rule: check.RuleOwner,
 	},
 	"a deletion carries its mark alone": {
-		plants: []plant{ // the store sees to it when it is deleted and when it is claimed, and so does the sink
+		plants: []plant{ // the store enforces the rule at the deletion and at the claim, and so does the sink
 			{file: "store/redis/claim.go", text: "return revision(hash[markPrefix+fieldGone])", instead: "return 0"},
 			{file: "store/redis/apply.lua", text: "bury(ticket, names)\n\t\t\t\tlocal new", instead: "local new"},
 			{file: "sync/mysql/sink.go", text: `if !c.Deleted || d.DeletedAt == "" {`, instead: `if true {`},
@@ -88,7 +88,7 @@ var strangers = map[string]invariant{
 		with: "third", site: never, provoke: sameKeys, rule: check.RuleForeign,
 	},
 	"owner of what is in the spool": {
-		plants: []plant{ // it is looked at twice: before it is opened, and after
+		plants: []plant{ // the file is checked twice: before opening, and after
 			{
 				file: "daemon/spool/folder.go", text: "case owner >= 0 && int64(stat.Uid) != owner:\n\t\treturn errStranger",
 				instead: "case false:\n\t\treturn errStranger",
@@ -116,8 +116,8 @@ var strangers = map[string]invariant{
 	},
 }
 
-// typedIn types ids in on another host, into the block that the creates of this one come from, so that only the store knows of
-// them.
+// typedIn writes to ids on another host, within the block of this host's next creates, so that only the store knows of these
+// tickets.
 func typedIn(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	id := r.met(t, here, func(id int64) { r.set(t, there, id, "stranger", "") })
@@ -125,7 +125,7 @@ func typedIn(t *testing.T, r *rig) {
 	r.get(t, here, r.create(t, here, 0, "third", ""))
 }
 
-// namedAgain makes a ticket under an id that another has.
+// namedAgain makes a ticket under the id of an existing ticket.
 func namedAgain(t *testing.T, r *rig) {
 	h := r.host(t)
 	id := r.create(t, h, 0, "first", "")
@@ -141,8 +141,9 @@ func inSQL(t *testing.T, r *rig) {
 	r.met(t, r.host(t), func(id int64) { r.insert(t, id, "sql") })
 }
 
-// met lets another make tickets under the ids that the host's next creates would get, and creates one. A create that is slow, as
-// the first of a daemon on a busy machine is, excuses itself and those that follow soon: there is another one then.
+// met makes tickets through another host under the ids of the host's next creates, and creates a ticket. A slow create, such
+// as the first create of a daemon on a busy machine, excuses itself and the creates soon after: then a further create
+// follows.
 func (r *rig) met(t *testing.T, h *host, other func(id int64)) (last int64) {
 	t.Helper()
 	last = r.create(t, h, 0, "first", "")
@@ -182,8 +183,8 @@ func inSQLAfter(t *testing.T, r *rig) {
 	h.flush(t)
 }
 
-// rowUnderCreate adds a row in SQL under the id that a create has named, and reads the ticket: of a create that names its id
-// ticketd does not know that it is the whole ticket.
+// rowUnderCreate adds a row in SQL under the id that a create has named, and reads the ticket: ticketd does not know that a
+// create with a named id is the whole ticket.
 func rowUnderCreate(t *testing.T, r *rig) {
 	h := r.host(t)
 	id := r.create(t, h, 50, "first", "")
@@ -196,7 +197,7 @@ func rowUnderCreate(t *testing.T, r *rig) {
 	r.get(t, h, id)
 }
 
-// forgotten changes a ticket whose deletion is so long ago that the store has forgotten its copy.
+// forgotten changes a ticket whose deletion was so long ago that the store has dropped its copy.
 func forgotten(t *testing.T, r *rig) {
 	h := r.host(t)
 	id := r.create(t, h, 0, "first", "")
@@ -237,7 +238,7 @@ func deadAndDeleted(t *testing.T, r *rig) {
 	r.remove(t, h, id)
 }
 
-// requestTwice uses request ids on another host for something else: other fields, a deletion of what is deleted already.
+// requestTwice reuses request ids on another host for different requests: other fields, a deletion of a deleted ticket.
 func requestTwice(t *testing.T, r *rig) {
 	here, there := r.host(t), r.host(t)
 	r.change(t, here, 1, "first", "order-812", false)
@@ -251,14 +252,14 @@ func requestTwice(t *testing.T, r *rig) {
 		})
 }
 
-// elsewhere is another database with a table of its own, and what it held at the beginning.
+// elsewhere is another database with its own table, and its rows at the beginning.
 type elsewhere struct {
 	dsn   string
 	db    *sql.DB
 	place history.Place
 }
 
-// elsewhere makes a database with its tables, and a row that is theirs.
+// elsewhere makes a database with its tables, and a row of its own.
 func (r *rig) elsewhere(t *testing.T) *elsewhere {
 	t.Helper()
 	_, name := testenv.SharedMariaDB(t)
@@ -272,7 +273,7 @@ func (r *rig) elsewhere(t *testing.T) *elsewhere {
 	return e
 }
 
-// left notes what the other table holds in the end.
+// left records the final rows of the other table.
 func (r *rig) left(t *testing.T, e *elsewhere) {
 	t.Helper()
 	e.place.After = rowsIn(t, e.db)
@@ -289,7 +290,7 @@ func (r *rig) twin(t *testing.T, e *elsewhere) *host {
 	return twin
 }
 
-// sameKeys starts a daemon before another table with the first daemon's keys in Redis, has it flush, and asks it.
+// sameKeys starts a daemon before another table with the first daemon's keys in Redis, flushes, and sends requests.
 func sameKeys(t *testing.T, r *rig) {
 	here := r.host(t)
 	r.set(t, here, 1, "ours", "")
@@ -306,7 +307,7 @@ func sameKeys(t *testing.T, r *rig) {
 	r.left(t, e)
 }
 
-// keysReplaced puts another table's keys into the place of a daemon's, while it runs, and asks it for one of them.
+// keysReplaced replaces a running daemon's keys by another table's keys, and reads a ticket of them.
 func keysReplaced(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.set(t, h, 1, "ours", "")
@@ -331,7 +332,7 @@ func keysReplaced(t *testing.T, r *rig) {
 	testenv.Eventually(t, patience, "the daemon has its own keys again", func() bool { return r.look(t, h, 1) })
 }
 
-// rename gives all keys with a prefix another, but for those with a third one, at once.
+// rename renames all keys with a prefix to another prefix, except keys with a third prefix, at once.
 func (r *rig) rename(t *testing.T, from, to, but string) {
 	t.Helper()
 	keys := r.keys.Keys(t.Context(), from+"*").Val()
@@ -347,7 +348,7 @@ func (r *rig) rename(t *testing.T, from, to, but string) {
 	}
 }
 
-// look reads a ticket, whatever the daemon says, and tells whether it was answered.
+// look reads a ticket, accepts any answer, and reports whether the daemon answered.
 func (r *rig) look(t *testing.T, h *host, id int64) (answered bool) {
 	t.Helper()
 	return r.try(t, h, history.Op{Kind: history.Get, Ticket: id}, func(c *protocol.Client, op *history.Op) error {
@@ -357,7 +358,7 @@ func (r *rig) look(t *testing.T, h *host, id int64) (answered bool) {
 	})
 }
 
-// asked notes what a daemon before the other table answered.
+// asked records the answer of a daemon before the other table.
 func (e *elsewhere) asked(op history.Op, err error) {
 	op.Outcome = history.Done
 	if err != nil {
@@ -369,7 +370,7 @@ func (e *elsewhere) asked(op history.Op, err error) {
 	e.place.Ops = append(e.place.Ops, op)
 }
 
-// movedJournal kills a daemon while a change waits in its journal, and starts it before another table.
+// movedJournal kills a daemon while a change is pending in its journal, and starts it before another table.
 func movedJournal(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.warm0(t, h)
@@ -380,7 +381,7 @@ func movedJournal(t *testing.T, r *rig) {
 	r.moved(t, h)
 }
 
-// movedSpool lets a change wait in the spool when its daemon starts before another table.
+// movedSpool leaves a change in the spool of a daemon that starts before another table.
 func movedSpool(t *testing.T, r *rig) {
 	h := r.host(t)
 	r.warm0(t, h)
@@ -389,7 +390,7 @@ func movedSpool(t *testing.T, r *rig) {
 	r.moved(t, h)
 }
 
-// forged leaves a change in the spool that is another user's.
+// forged leaves another user's change in the spool.
 func forged(t *testing.T, r *rig) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can leave files of others")
@@ -413,16 +414,17 @@ func forged(t *testing.T, r *rig) {
 	}
 }
 
-// nobody is a user who owns nothing here.
+// nobody is a user without any files here.
 const nobody = 65534
 
-// warm0 lets a daemon do its first change.
+// warm0 makes a daemon's first change.
 func (r *rig) warm0(t *testing.T, h *host) {
 	t.Helper()
 	r.set(t, h, 7, "warm", "")
 }
 
-// moved ends a daemon, starts it with its folders before another table, under keys of that table's own, and puts it back.
+// moved ends a daemon, starts it with its folders before another table, under that table's own keys, and puts the daemon
+// back.
 func (r *rig) moved(t *testing.T, h *host) {
 	t.Helper()
 	e := r.elsewhere(t)

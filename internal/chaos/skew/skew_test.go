@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The wall clock moves by so many seconds, both ways; what is measured between two times does not.
+// The wall clock moves by that many seconds, both ways; the time measured between two times does not change.
 func TestShifted(t *testing.T) {
 	t.Parallel()
 	for _, seconds := range []int64{0, 1, 3600, -1, -86400} {

@@ -1,8 +1,10 @@
 <?php
 /**
- * A page of a site on a host with several: what its plugin does with the spool, and what an attacker of its user would try.
+ * A page of a site on a host with several sites: the plugin's use of the spool, and the attacks that its user would
+ * try.
  *
- * Says in JSON what came of it. Parameters: do, socket, spool; id and value of a change; victim, the user whose folder is attacked.
+ * Prints the result as JSON. Parameters: do, socket, spool; id and value of a change; victim, the user whose folder
+ * is attacked.
  *
  * @package Ticketd
  */
@@ -21,7 +23,7 @@ $client   = new Client( new Connection( $_GET['socket'] ), '', 5000, null, new B
 $spooling = new SpoolingClient( $client, fn() => $spool );
 
 /**
- * What the page's plugin would lay over a ticket while the daemon is away.
+ * The changes that the page's plugin would lay over a ticket while the daemon is away.
  *
  * @param Spool $spool The spool.
  * @param int   $id    The ticket's id.
@@ -35,7 +37,7 @@ function seen( Spool $spool, int $id ): array {
 }
 
 /**
- * What an attacker achieves in a folder.
+ * The success of an attacker in a folder.
  *
  * @param string $folder The folder.
  */

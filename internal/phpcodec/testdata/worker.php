@@ -1,6 +1,6 @@
 <?php
 /**
- * Decodes and encodes with both of the plugin's codecs, for as long as it is asked to.
+ * Decodes and encodes with each of the plugin's codecs, until the input ends.
  *
  * Usage: php worker.php AUTOLOAD. On standard input: one byte, "d" to decode, "e" to encode or "r" to read as the client does, four bytes
  * big-endian length, and that many bytes: a payload, or for "e" array( id, method, params ) as serialize() writes it. On standard output, for the codec in PHP and then
@@ -26,7 +26,7 @@ use Ticketd\Client\Spool;
 
 require $argv[1];
 
-/** A class that a message may name; nobody may make one of it. */
+/** A class that a message may name, and that must never be instantiated. */
 final class Trap {
 	public $a;
 
@@ -44,7 +44,7 @@ final class Trap {
 }
 
 /**
- * Notes a complaint, or returns and forgets those that were noted.
+ * Notes a complaint, or returns and forgets the noted complaints.
  *
  * @param string|null $complaint What is wrong.
  */
@@ -65,7 +65,7 @@ set_error_handler(
 );
 
 /**
- * Writes a value so that values are equal exactly where their dumps are.
+ * Writes a value so that two values are equal exactly if their dumps are.
  *
  * @param mixed $value The value.
  */
@@ -97,7 +97,7 @@ function dump( $value ): string {
  * @param Codec  $codec   The codec.
  * @param string $payload The payload.
  * @return string[] Which readers of results take it.
- * @throws ProtocolException If it is no answer.
+ * @throws ProtocolException If the payload is no answer.
  */
 function read_answer( Codec $codec, string $payload ): array {
 	$id         = $codec->decode( $payload )[1] ?? 0;
@@ -133,7 +133,7 @@ function read_answer( Codec $codec, string $payload ): array {
 }
 
 /**
- * Reads a payload as a change that somebody has put into the spool.
+ * Reads a payload as a change that a user has put into the spool.
  *
  * @param string $payload The payload.
  * @return string[] How often it is taken for one, and what it asks for.
@@ -212,7 +212,7 @@ function take( int $length ): string {
 }
 
 $codecs = array( new PureCodec(), new ExtCodec() );
-foreach ( $codecs as $codec ) { // What PHP loads at the first use is no message's.
+foreach ( $codecs as $codec ) { // The cost of loading classes at their first use does not belong to a message.
 	foreach ( array( "\x90", "\x90\x90", "\xc1" ) as $first ) {
 		measure(
 			static function () use ( $codec, $first ) {

@@ -1,7 +1,7 @@
 <?php
 /**
- * Writes to one ticket as pages do, a connection for every two changes, until it is told to stop; then it prints what came
- * of it. Usage: writer.php TICKET STOPFILE
+ * Writes to a ticket as pages do, a connection for every two changes, until the stop file appears; then prints the
+ * result. Usage: writer.php TICKET STOPFILE
  */
 
 require '/mnt/php-client/ticketd/src/autoload.php';

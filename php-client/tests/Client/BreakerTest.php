@@ -62,7 +62,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * Open for two seconds, then one caller tries, an answer closes it.
+	 * Open for two seconds, then a single caller tries, and an answer closes the breaker.
 	 */
 	public function test_it_opens_half_opens_and_closes(): void {
 		$folder = new Folder();
@@ -85,7 +85,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * An attempt that fails keeps the breaker open; the clock alone makes the next one possible.
+	 * A failed attempt keeps the breaker open; only time makes the next attempt possible.
 	 */
 	public function test_a_failed_attempt_keeps_it_open(): void {
 		$folder  = new Folder();
@@ -99,7 +99,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * Whoever did not make the attempt does not close it: a call that began before may end well after.
+	 * Only the process that made the attempt closes the breaker: a call that began earlier may end well later.
 	 */
 	public function test_an_older_call_does_not_close_it(): void {
 		$folder = new Folder();
@@ -111,7 +111,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * A clock that was set back does not keep it open until it has caught up.
+	 * A clock that was set back does not keep the breaker open until the clock has caught up.
 	 */
 	public function test_a_time_in_the_future_is_no_reason(): void {
 		$folder  = new Folder();
@@ -122,7 +122,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * Without a folder, or with one that cannot be written, it holds within the process.
+	 * Without a folder, or with a folder that cannot be written, the breaker works within the process.
 	 */
 	public function test_without_a_folder_it_holds_within_the_process(): void {
 		foreach ( array( '', '/nonexistent/ticketd', '/proc' ) as $folder ) {
@@ -142,8 +142,8 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * Whoever looked before somebody else claimed the attempt, and locks after, does not try as well. Fails without the
-	 * second look in Breaker::claim().
+	 * A process that checked before another process claimed the attempt, and locks afterwards, does not try, too.
+	 * Fails without the second check in Breaker::claim().
 	 */
 	public function test_a_claim_between_look_and_lock_counts(): void {
 		$folder = new Folder();
@@ -155,7 +155,7 @@ final class BreakerTest extends TestCase {
 			$folder->path,
 			Breaker::OPEN_SECONDS,
 			static function () use ( $other, &$tries ): int {
-				// The first time that it asks for the time, it has just looked.
+				// At its first request for the time, the breaker has just checked the file.
 				$tries = $tries ?? self::passes( $other );
 				return time();
 			}
@@ -165,7 +165,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * Of several processes that find its time run out at the same moment, exactly one tries. Fails without the lock in
+	 * Of several processes that find the time over at the same moment, exactly one tries. Fails without the lock in
 	 * Breaker::claim().
 	 */
 	public function test_one_process_claims_the_attempt(): void {
@@ -203,8 +203,8 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * A breaker's file that is renewed during a look is still there. Fails without the second look in Files::mine():
-	 * lstat(2) can find the replaced file, which has no name any more, in one look of twenty on an idle machine.
+	 * A breaker's file that is renewed during a check still exists. Fails without the second check in Files::mine():
+	 * lstat(2) can find the replaced file, which has no name any more, in one check of twenty on an idle machine.
 	 */
 	public function test_a_file_that_is_renewed_is_there(): void {
 		$folder = new Folder();
@@ -222,7 +222,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * What a call fails with.
+	 * How a call fails.
 	 *
 	 * @param callable $call The call.
 	 */
@@ -236,7 +236,8 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * A daemon that hangs costs one deadline, however many calls a page makes; the next process is spared even that.
+	 * A hanging daemon costs a single deadline, however many calls a page makes; the next process does not even wait
+	 * for a deadline.
 	 */
 	public function test_a_hanging_daemon_costs_one_deadline(): void {
 		$folder = new Folder();
@@ -261,7 +262,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * A call that may have to wait for MySQL says nothing about the daemon; nor does one that is refused, or lost.
+	 * A slow method says nothing about the daemon, and neither does a refused or lost call.
 	 */
 	public function test_other_failures_do_not_open_it(): void {
 		$folder = new Folder();
@@ -282,7 +283,7 @@ final class BreakerTest extends TestCase {
 	}
 
 	/**
-	 * What an attempt may end with that shows that nobody hangs: an answer, a refusal, or that nobody is there.
+	 * Results of an attempt that show a daemon that does not hang: an answer, a refusal, or no daemon.
 	 */
 	public function test_an_attempt_closes_it(): void {
 		$ticket = array(

@@ -21,7 +21,7 @@ use Ticketd\Client\PureCodec;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * What each method sends and makes of the answer.
+ * What each method sends and returns.
  */
 final class ClientTest extends TestCase {
 
@@ -58,7 +58,8 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * The daemon is told how long a call lasts, but for what it assumes, and for a flush, which takes as long as it needs.
+	 * The client tells the daemon how long a call lasts, except for the default, and for a flush, which takes as long
+	 * as needed.
 	 */
 	public function test_the_daemon_is_told_the_deadline(): void {
 		$told = static function ( int $timeout_ms, callable $call ): ?int {
@@ -153,8 +154,8 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * That changes may be missing is passed on, of tickets and pages. What a result says of tickets that it does not have
-	 * is nothing that those say which it has.
+	 * A stale answer is passed on for tickets and pages. The mark of a whole result concerns only its missing
+	 * tickets, not the tickets that it has.
 	 */
 	public function test_stale_results_say_so(): void {
 		$stale  = array( 'stale' => true );
@@ -184,7 +185,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * Set sends exactly what it is given.
+	 * Set sends its arguments unchanged.
 	 *
 	 * @dataProvider codecs
 	 * @param Codec $codec The codec.
@@ -318,7 +319,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * Dead letters are listed, tried again and given up; none is named is none, not all.
+	 * Dead letters are listed, retried and dropped; an empty list of ids means none, not all.
 	 *
 	 * @dataProvider codecs
 	 * @param Codec $codec The codec.
@@ -368,7 +369,8 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * What is no argument of a list never reaches a codec, however deep; the field is named.
+	 * A value that cannot be an argument of a list never reaches a codec, however deep; the exception names the
+	 * field.
 	 */
 	public function test_a_list_by_something_else_is_refused(): void {
 		$client = new Client( new Connection( Peer::free_path() ) );
@@ -392,7 +394,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * A page that is none is an anomaly.
+	 * A result that is not a page is an anomaly.
 	 */
 	public function test_a_page_of_another_shape_is_refused(): void {
 		$client = $this->client( array( 'tickets' => array( null ) ), $peer );
@@ -401,7 +403,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * Asking for nothing asks nobody.
+	 * A request for no tickets is not sent.
 	 */
 	public function test_empty_batches_send_nothing(): void {
 		$client = new Client( new Connection( Peer::free_path() ) );
@@ -445,7 +447,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * Values that are not single ones never reach a codec.
+	 * Values that are not scalars never reach a codec.
 	 */
 	public function test_objects_and_arrays_are_refused_by_name(): void {
 		$client = new Client( new Connection( Peer::free_path() ) );
@@ -460,7 +462,7 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
-	 * A result that lacks what the method promises is an anomaly.
+	 * A result without a promised part is an anomaly.
 	 */
 	public function test_a_result_of_another_shape_is_refused(): void {
 		$client = $this->client( array( 'revision' => '9' ), $peer );

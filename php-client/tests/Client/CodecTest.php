@@ -15,7 +15,7 @@ use Ticketd\Client\PureCodec;
 use Ticketd\Tests\Support\Wakeable;
 
 /**
- * Both codecs write the same bytes, read the same values and refuse the same nonsense.
+ * Both codecs write the same bytes, read the same values and refuse the same bad input.
  */
 final class CodecTest extends TestCase {
 
@@ -121,7 +121,7 @@ final class CodecTest extends TestCase {
 	}
 
 	/**
-	 * Both refuse it, without a warning and without asking for the memory that it claims to need.
+	 * Both codecs refuse the input, without a warning and without allocating the announced memory.
 	 *
 	 * @dataProvider nonsense
 	 * @param string $hex The payload.
@@ -140,7 +140,7 @@ final class CodecTest extends TestCase {
 	}
 
 	/**
-	 * What was read of a refused message is freed, however often that happens in one process.
+	 * The decoded part of a refused message is freed, also after many refusals in the same process.
 	 */
 	public function test_refused_messages_leave_nothing_behind(): void {
 		foreach ( self::codecs() as $name => $codec ) {
@@ -181,7 +181,7 @@ final class CodecTest extends TestCase {
 	}
 
 	/**
-	 * The extension's own format for objects, a map with a nil key that holds the class, makes none.
+	 * The extension's own format for objects, a map with a nil key that holds the class, makes no object.
 	 */
 	public function test_no_object_is_made_from_the_wire(): void {
 		$class   = Wakeable::class;
@@ -194,13 +194,13 @@ final class CodecTest extends TestCase {
 			}
 		}
 		$this->assertFalse( Wakeable::$woken );
-		// What the extension would do without its mode being set: the test would notice.
+		// The extension's default mode: the test notices it.
 		( new \MessagePack( true ) )->unpack( substr( $payload, 1 ) );
 		$this->assertTrue( Wakeable::$woken );
 	}
 
 	/**
-	 * Random damage to a good message never makes anything but a message or a refusal.
+	 * A randomly damaged message becomes a message or a refusal.
 	 */
 	public function test_damaged_messages_are_decoded_or_refused(): void {
 		$good = ( new PureCodec() )->encode_request( 1, 'set', array( 'id' => 812, 'fields' => self::many( 20 ) ) );

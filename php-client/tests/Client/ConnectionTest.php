@@ -21,7 +21,7 @@ use Ticketd\Client\TimeoutException;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * What the client does when the other side does not do its part.
+ * The client's reaction to a misbehaving peer.
  */
 final class ConnectionTest extends TestCase {
 
@@ -32,7 +32,7 @@ final class ConnectionTest extends TestCase {
 	private const TOLERANCE_MS = 300;
 
 	/**
-	 * Calls set() and returns the failure that it must end with.
+	 * Calls set() and returns the expected failure.
 	 *
 	 * @param Client $client The client.
 	 * @param string $kind   The exception's class.
@@ -49,7 +49,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * Runs a call that must end at its deadline, not much later and not at all before.
+	 * Runs a call that must end at its deadline, not before and not much later.
 	 *
 	 * @param int      $limit_ms The deadline.
 	 * @param callable $call     The call.
@@ -74,7 +74,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * PHP would cut a long path and connect to another one.
+	 * PHP would cut a long path and connect to a different path.
 	 */
 	public function test_a_path_that_is_too_long_is_refused(): void {
 		$failure = $this->failure( new Client( new Connection( '/tmp/' . str_repeat( 'x', 103 ) ) ), ConnectException::class );
@@ -102,7 +102,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A daemon that accepts nothing and answers nothing: the call ends at its deadline, and may have been done.
+	 * A daemon that does not accept and does not answer: the call ends at its deadline, and may have been done.
 	 */
 	public function test_a_silent_peer_costs_one_deadline(): void {
 		$path   = Peer::free_path();
@@ -135,7 +135,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A peer that does not read: the request is not sent whole, so nothing was done.
+	 * A peer that does not read: the request is not sent completely, so the call was not done.
 	 */
 	public function test_a_peer_that_does_not_read_costs_one_deadline(): void {
 		$path   = Peer::free_path();
@@ -153,7 +153,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A reply that comes byte by byte, and a request far larger than the socket's buffer, both arrive whole.
+	 * A reply that comes byte by byte, and a request far larger than the socket's buffer, both arrive completely.
 	 */
 	public function test_partial_reads_and_writes_are_put_together(): void {
 		$peer   = new Peer( array( array( array( 'frame' ), array( 'drip', Peer::reply( 1, null, self::DONE ), 0 ), array( 'hold' ) ) ) );
@@ -203,7 +203,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * What a peer may send instead of the reply.
+	 * Messages of a peer in place of the reply.
 	 */
 	public function anomalies(): array {
 		$done = Peer::reply( 1, null, self::DONE );
@@ -225,7 +225,8 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * Anything unexpected fails the call and closes the connection: the next call gets a new one and its own reply.
+	 * An unexpected message fails the call and closes the connection: the next call gets a new connection and its own
+	 * reply.
 	 *
 	 * @dataProvider anomalies
 	 * @param string $bytes What the peer sends, in hex.
@@ -245,7 +246,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A reply that comes after its call gave up is never taken for the next one's.
+	 * A reply that comes after its call gave up is never taken for the reply to the next call.
 	 */
 	public function test_a_late_reply_meets_nobody(): void {
 		$late   = Peer::reply( 1, null, array( 'revision' => 1 ) );
@@ -262,7 +263,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * Bytes that nobody asked for, and a connection that the daemon closed while idle, cost a reconnect and no failure.
+	 * Unrequested bytes, and a connection that the daemon closed while idle, cost a reconnect and no failure.
 	 */
 	public function test_an_idle_connection_is_looked_at_before_it_is_used(): void {
 		$peer   = new Peer(
@@ -297,7 +298,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A refusal of one request leaves the connection as it is, unless the daemon says that it closes it.
+	 * A refusal leaves the connection open, unless the daemon says that it closes the connection.
 	 */
 	public function test_a_refusal_keeps_the_connection_unless_it_closes(): void {
 		$peer   = new Peer(
@@ -319,7 +320,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A daemon at its limit of connections says so right after accepting and hangs up, before it has read anything.
+	 * A daemon at its limit of connections says so right after accepting and hangs up, before it reads a request.
 	 */
 	public function test_the_reason_for_hanging_up_is_read(): void {
 		$overloaded = array( array( 'send', Peer::reply( 0, Peer::error( 'overloaded', true ) ) ) );
@@ -352,7 +353,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * What a peer may send before it hangs up.
+	 * Messages of a peer before it hangs up.
 	 */
 	public function beginnings(): array {
 		return array(
@@ -362,7 +363,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A set that was lost is sent once more, under the request id that was made up for it.
+	 * A lost set is sent once more, under the same made-up request id.
 	 *
 	 * @dataProvider beginnings
 	 * @param string $bytes What the peer sends at first, in hex.
@@ -393,8 +394,8 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * Where nobody listens any more when it is repeated, the first attempt may have been done all the same; a refusal
-	 * says that it was not. Fails without set_request()'s second argument in Caller.
+	 * If the daemon is gone at the repetition, the first attempt may still have been done; a refusal says that it was
+	 * not. Fails without set_request()'s second argument in Caller.
 	 */
 	public function test_a_repetition_that_cannot_be_made_is_ambiguous(): void {
 		$peer    = new Peer( array( array( array( 'frame' ), array( 'unlink' ) ) ) );
@@ -443,7 +444,7 @@ final class ConnectionTest extends TestCase {
 	}
 
 	/**
-	 * A forked child does not talk on its parent's connection: both would give their requests the same ids.
+	 * A forked child does not use its parent's connection: parent and child would use the same ids.
 	 */
 	public function test_a_forked_child_connects_for_itself(): void {
 		$peer   = new Peer(
@@ -460,7 +461,7 @@ final class ConnectionTest extends TestCase {
 			try {
 				$client->set( 1, array( 'status' => 'open' ) );
 			} catch ( ConnectException $e ) {
-				// Nothing but a signal ends the child without running the parent's destructors.
+				// Only a signal ends the child without running the parent's destructors.
 				posix_kill( getmypid(), SIGKILL );
 			} finally {
 				posix_kill( getmypid(), SIGTERM );

@@ -44,7 +44,7 @@ final class GoldenTest extends TestCase {
 	}
 
 	/**
-	 * Decodes a frame, and encodes it again where there is one right way.
+	 * Decodes a frame, and encodes it again if there is a canonical form.
 	 *
 	 * @dataProvider frames
 	 * @param Codec $codec  The codec.
@@ -62,7 +62,7 @@ final class GoldenTest extends TestCase {
 	}
 
 	/**
-	 * The list covers what this client sends.
+	 * The list covers all requests of this client.
 	 */
 	public function test_every_method_has_a_canonical_request(): void {
 		$methods = array();

@@ -1,6 +1,6 @@
 <?php
 /**
- * What both sides of the protocol must agree on.
+ * The constants that both sides of the protocol share.
  *
  * @package Ticketd
  */
@@ -12,12 +12,12 @@ use Ticketd\Client\Connection;
 use Ticketd\Client\Protocol;
 
 /**
- * The client's constants are those of the protocol's specification.
+ * The client's constants equal the protocol's specification.
  */
 final class ProtocolTest extends TestCase {
 
 	/**
-	 * Each number stands in SPEC.md where it is defined.
+	 * SPEC.md has each number at its definition.
 	 */
 	public function test_limits_are_those_of_the_specification(): void {
 		$spec = file_get_contents( __DIR__ . '/../../../protocol/SPEC.md' );

@@ -16,7 +16,7 @@ use Ticketd\Tests\Support\Child;
 use Ticketd\Tests\Support\Folder;
 
 /**
- * What is written, in which order it is read, and what does not get in the way.
+ * The spool's files, their order, and foreign files.
  */
 final class SpoolTest extends TestCase {
 
@@ -56,7 +56,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A spool whose clock stands, or says what a test says.
+	 * A spool whose clock stands still, or is set by a test.
 	 *
 	 * @param int ...$times Times in microseconds, one for each change; the last one stands.
 	 */
@@ -68,7 +68,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * What waits for a ticket, as statuses in their order.
+	 * The pending changes of a ticket, as statuses in their order.
 	 *
 	 * @param Spool $spool The spool.
 	 * @param int   $id    The ticket's id.
@@ -82,7 +82,8 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A file's name holds time and ticket; nothing else is left, and the daemon may read it whatever PHP's umask is.
+	 * A file's name holds time and ticket; the folder has no other files, and the daemon may read the file with any
+	 * umask of PHP.
 	 */
 	public function test_one_change_is_one_file(): void {
 		$mask = umask( 0077 );
@@ -112,8 +113,8 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Changes of several processes are in the order in which they were spooled, though the clock was set back. Fails
-	 * with the clock alone in Order::next().
+	 * Changes of several processes are in the order in which they were spooled, also after the clock was set back.
+	 * Fails with the clock alone in Order::next().
 	 */
 	public function test_processes_are_put_in_order(): void {
 		$this->spool( self::NOW_US + 30000000 )->write( self::set( 812, 'older', 'r1' ) );
@@ -123,7 +124,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * What becomes of the file with the last number.
+	 * Damages to the file with the last number.
 	 */
 	public function last_numbers(): array {
 		return array(
@@ -140,7 +141,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Where it cannot be used the names that wait tell the order.
+	 * If the file is unusable, the names of the pending files give the order.
 	 *
 	 * @dataProvider last_numbers
 	 * @param callable $spoil What is done to it.
@@ -155,7 +156,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A process that is stopped while it has the lock keeps nobody waiting, and what it says later counts no more.
+	 * A stopped process with the lock delays no other process, and its late number does not count.
 	 */
 	public function test_a_lock_that_is_held_is_passed(): void {
 		$this->spool( self::NOW_US + 30000000 )->write( self::set( 812, 'a', 'r1' ) );
@@ -179,7 +180,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Many processes at once get a number each, and each process keeps its order, with a clock that goes back.
+	 * Many concurrent processes get different numbers, and each process keeps its order, with a clock that goes back.
 	 */
 	public function test_processes_at_once(): void {
 		$code     = '
@@ -206,7 +207,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A ticket's changes are found by its whole id, alone or with others'.
+	 * A ticket's changes are found by its whole id, alone or with other ids.
 	 */
 	public function test_changes_are_found_by_ticket(): void {
 		$spool = $this->spool( 1, 2, 3, 4, 5 );
@@ -223,7 +224,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * What is in the folder besides.
+	 * Other files in the folder.
 	 */
 	public function test_what_is_no_change_is_passed_over(): void {
 		$spool = $this->spool( 5 );
@@ -247,7 +248,7 @@ final class SpoolTest extends TestCase {
 			$this->folder->put( $name, $bytes );
 		}
 		mkdir( $this->folder->own . "/0000000000000009-812-$tag.frame" );
-		// A pipe that nobody writes would keep its reader waiting for ever.
+		// A pipe without a writer would keep its reader waiting for ever.
 		posix_mkfifo( $this->folder->own . "/0000000000000010-812-$tag.frame", 0600 );
 		$this->assertSame( array( 'open' ), self::statuses( $spool, 812 ) );
 		$this->assertSame( array(), self::statuses( $spool, 813 ) );
@@ -276,7 +277,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * They take nothing, say so and warn of nothing.
+	 * Such folders accept no changes, say why, and cause no warnings.
 	 *
 	 * @dataProvider useless_folders
 	 * @param string $path   The path.
@@ -291,7 +292,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * What becomes of a process that writes more than it may: an error, or its end in the middle of the file.
+	 * How a process ends that exceeds its file limit: with an error, or in the middle of the file.
 	 */
 	public function limits(): array {
 		return array(
@@ -301,8 +302,8 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A disk that takes a part of a file only: the change is not spooled, and where PHP lives on, nothing of it is left.
-	 * Fails where the file is written under its own name.
+	 * The disk accepts only a part of a file: the change is not spooled, and if PHP survives, no part of the file
+	 * remains. Fails if the file is written under its final name.
 	 *
 	 * @dataProvider limits
 	 * @param string $action What the signal does.
@@ -332,7 +333,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Somebody who looks all the time never sees a file that is not whole.
+	 * A continuous reader never sees an incomplete file.
 	 */
 	public function test_a_reader_sees_whole_files_only(): void {
 		$code  = '
@@ -362,7 +363,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A full folder takes no more and says so; when the daemon has emptied it, it does again.
+	 * A full folder refuses changes and says so, until the daemon has emptied it.
 	 */
 	public function test_a_full_folder_refuses(): void {
 		$spool = new Spool( $this->folder->path, 3 );
@@ -377,7 +378,7 @@ final class SpoolTest extends TestCase {
 		}
 		$this->assertCount( 2, $this->folder->frames() );
 
-		// For a moment nobody counts again, even in another process.
+		// For a moment no process counts again.
 		$this->folder->take();
 		$this->assertContains( '.full', $this->folder->all() );
 		try {
@@ -391,8 +392,8 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * Where chance decides when the folder is counted, its bound holds nearly. Fails where it is counted each time, and
-	 * where it never is.
+	 * If chance decides when the folder is counted, the bound holds approximately. Fails if the folder is counted
+	 * each time, and if it is never counted.
 	 */
 	public function test_chance_keeps_the_bound(): void {
 		$spool = new Spool( $this->folder->path, 600, fn() => self::NOW_US );
@@ -411,7 +412,7 @@ final class SpoolTest extends TestCase {
 	}
 
 	/**
-	 * A create that waits is found by its site and request id; a set under the same one is not it.
+	 * A pending create is found by its site and request id; a set under the same request id is not found.
 	 */
 	public function test_a_create_is_found_by_its_request_id(): void {
 		$create = new Request( 'create', self::set( 812, 'open', 'form-1' )->params() );

@@ -20,7 +20,7 @@ use Ticketd\Tests\Support\Folder;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * What is spooled, as what, and what is not.
+ * Which changes are spooled, and as which requests.
  */
 final class SpoolingClientTest extends TestCase {
 
@@ -90,7 +90,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * What is in the spool: methods and parameters, in the order of the names.
+	 * The content of the spool: methods and parameters, in the order of the names.
 	 */
 	private function spooled(): array {
 		$spooled = array();
@@ -118,8 +118,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A change that is spooled carries the identity of the table for which it is meant, and none where the client does not
-	 * know it.
+	 * A spooled change carries the identity of its table, or no identity if the client does not know it.
 	 */
 	public function test_it_carries_the_identity_of_its_table(): void {
 		$this->identity = 'ABC';
@@ -179,7 +178,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A full backlog too: nobody accepts, and connecting fails at once.
+	 * A full backlog: the daemon does not accept, and connecting fails at once.
 	 */
 	public function test_a_full_backlog_is_spooled(): void {
 		$path    = Peer::free_path();
@@ -201,7 +200,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * Refusals, faults, and somebody who does not speak the protocol.
+	 * Refusals, faults, and a server that does not speak the protocol.
 	 */
 	public function refusals(): array {
 		$answers = array( 'no protocol' => array( array( array( array( 'frame' ), array( 'send', bin2hex( 'HTTP/1.1 200 OK' ) ) ) ), 'protocol' ) );
@@ -212,7 +211,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * They are told, and nothing is spooled.
+	 * The failure is thrown, and nothing is spooled.
 	 *
 	 * @dataProvider refusals
 	 * @param array  $script The daemon's script.
@@ -277,8 +276,8 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A change says which table it is meant for, to the daemon as in the spool. A repetition by another site of the user's
-	 * is no repetition.
+	 * A change names its table, to the daemon as in the spool. The same request id from another site of the user is
+	 * not a repetition.
 	 */
 	public function test_a_change_names_its_table(): void {
 		$ids    = array( 901, 902 );
@@ -313,7 +312,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * Of several changes, those are spooled that the daemon did not take, and those told that it refused.
+	 * Of several changes, the undelivered changes are spooled, and the refused changes are reported.
 	 */
 	public function test_of_several_changes_some_are_spooled(): void {
 		$results  = array( 'results' => array( 9, Peer::error( 'overloaded' ), Peer::error( 'invalid' ), Peer::error( 'unavailable' ) ) );
@@ -330,8 +329,8 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * One of several that cannot be accepted does not keep the others from it; what would not fit a request is refused
-	 * altogether. The longest request id has room for the number.
+	 * A change that cannot be accepted does not stop the others; a set_many beyond the limit is refused as a whole.
+	 * The longest request id has room for the number.
 	 */
 	public function test_of_several_changes_each_stands_for_itself(): void {
 		$client   = $this->client();
@@ -369,8 +368,8 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * A create that the daemon may have done under an id of its own is spooled under the same request id, by which the
-	 * daemon finds that out.
+	 * A create that the daemon may have done under its own id is spooled under the same request id, so that the
+	 * daemon finds the first ticket.
 	 */
 	public function test_an_ambiguous_create_keeps_its_request_id(): void {
 		$client = $this->client( array( array( array( 'frame' ), array( 'hold' ) ) ) );
@@ -380,7 +379,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * Nobody gives an id: the create fails, as what it is.
+	 * Without an id the create fails with its own failure.
 	 */
 	public function test_without_an_id_there_is_no_ticket(): void {
 		$this->ids = array();
@@ -394,7 +393,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * Changes that the daemon would refuse whatever the table is like.
+	 * Changes that the daemon would refuse for any table.
 	 */
 	public function bad_changes(): array {
 		return array(
@@ -418,7 +417,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * They are refused here, with the field's name.
+	 * Such changes are refused here, with the field's name.
 	 *
 	 * @dataProvider bad_changes
 	 * @param int    $id         The ticket's id.
@@ -469,7 +468,7 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * What the daemon takes is not spooled.
+	 * An accepted change is not spooled.
 	 */
 	public function test_what_is_delivered_is_not_spooled(): void {
 		$this->assertSame( 9, $this->client( self::answering( null, array( 'revision' => 9 ) ) )->set( 812, self::FIELDS ) );

@@ -1,6 +1,6 @@
 <?php
 /**
- * What other users of the host put into a spool.
+ * Other users' files in a spool.
  *
  * @package Ticketd
  */
@@ -20,11 +20,11 @@ use Ticketd\Tests\Support\Folder;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * Nothing in the spool is believed, opened or waited for that this user has not made.
+ * The client trusts, opens and waits for no file in the spool that this user has not made.
  */
 final class StrangersTest extends TestCase {
 
-	/** Another user, whom no machine has. */
+	/** A user id that no machine has. */
 	private const STRANGER = 64107;
 
 	/** An old time of a file, in seconds before now. */
@@ -88,7 +88,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * What somebody may put under a marker's name.
+	 * Foreign files under a marker's name.
 	 */
 	public function markers(): array {
 		return array(
@@ -102,7 +102,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * Puts something under a marker's name.
+	 * Puts a foreign file under a marker's name.
 	 *
 	 * @param string $what What.
 	 * @param string $name The marker's name.
@@ -160,8 +160,8 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * A change that somebody else has written is not read, not looked for by its request id, and not counted; it is
-	 * counted as a stranger.
+	 * Another user's change is not read, not found by its request id, and not counted as pending; it is counted as a
+	 * stranger.
 	 */
 	public function test_a_strangers_change_is_not_read(): void {
 		$spool = new Spool( $this->folder->path, 3 );
@@ -181,7 +181,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * Folders that are not trusted: by what is done to this user's folder.
+	 * Untrusted folders: by the damage to this user's folder.
 	 */
 	public function folders(): array {
 		return array(
@@ -194,7 +194,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * Nothing is written to, read from or believed of such a folder; the failure says so and names the command.
+	 * Such a folder is not written, read or trusted; the failure says so and names the command.
 	 *
 	 * @dataProvider folders
 	 * @param callable $spoil Makes the folder one of them.
@@ -232,7 +232,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * A marker of this user's in a folder of somebody else's was put there by that one. Fails without the look at the
+	 * A marker of this user in another user's folder was put there by the other user. Fails without the check of the
 	 * folder in Breaker::opened_at().
 	 */
 	public function test_a_marker_in_a_strangers_folder_is_not_believed(): void {
@@ -243,7 +243,7 @@ final class StrangersTest extends TestCase {
 	}
 
 	/**
-	 * The folder of another user is another folder: what waits there is neither seen nor laid over this user's tickets.
+	 * The folder of another user is separate: its pending changes are neither seen nor laid over this user's tickets.
 	 */
 	public function test_users_do_not_share_a_folder(): void {
 		chmod( $this->folder->path, 0711 );

@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * Runs code with the plugin's classes loaded; it talks with the test over its standard streams.
+ * Runs code with the plugin's classes loaded; the process talks with the test over its standard streams.
  */
 final class Child {
 
@@ -48,14 +48,14 @@ final class Child {
 	}
 
 	/**
-	 * The next line that it prints.
+	 * The next line of the process' output.
 	 */
 	public function line(): string {
 		return trim( (string) fgets( $this->pipes[1] ) );
 	}
 
 	/**
-	 * Lets it go on, where it waits for a line.
+	 * Lets a process that waits for a line go on.
 	 */
 	public function go_on(): void {
 		fwrite( $this->pipes[0], "\n" );

@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * Notes the statements that it is given.
+ * Records the given statements.
  */
 final class Database {
 
@@ -34,14 +34,14 @@ final class Database {
 	public string $last_error = '';
 
 	/**
-	 * Rows of the last query: there is nothing.
+	 * Rows of the last query: always empty.
 	 *
 	 * @var object[]
 	 */
 	public array $last_result = array();
 
 	/**
-	 * What CREATE fails with from now on; empty: it does not.
+	 * The error of CREATE from now on, or empty.
 	 *
 	 * @var string
 	 */
@@ -74,7 +74,7 @@ final class Database {
 	}
 
 	/**
-	 * Puts values into a statement, which nobody here looks at.
+	 * Puts values into a statement, which no test reads.
 	 *
 	 * @param string $statement The statement.
 	 */
@@ -83,7 +83,7 @@ final class Database {
 	}
 
 	/**
-	 * Finds the row of an option that is to be deleted, and nothing else.
+	 * Finds only the row of an option that is to be deleted.
 	 *
 	 * @param string $statement The statement.
 	 */
@@ -92,7 +92,7 @@ final class Database {
 	}
 
 	/**
-	 * Everything else that WordPress asks a database for: nothing is there, and every change succeeds.
+	 * All other methods that WordPress calls on a database: results are empty, and every change succeeds.
 	 *
 	 * @param string $method    The method.
 	 * @param array  $arguments Its arguments.

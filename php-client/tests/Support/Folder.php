@@ -10,12 +10,12 @@ namespace Ticketd\Tests\Support;
 use Ticketd\Client\Order;
 
 /**
- * A folder of a test's own with the folder of this user in it, gone with the object.
+ * A temporary folder with the folder of this user in it, removed with the object.
  */
 final class Folder {
 
 	/**
-	 * Path of the folder of all users' spools, as it is configured.
+	 * Path of the configured folder of all users' spools.
 	 *
 	 * @var string
 	 */
@@ -58,7 +58,7 @@ final class Folder {
 	}
 
 	/**
-	 * The names of whole changes in it, in their order.
+	 * The names of complete changes in the folder, in order.
 	 *
 	 * @return string[]
 	 */
@@ -96,7 +96,7 @@ final class Folder {
 	}
 
 	/**
-	 * Empties it of changes, as the daemon does, and of the last one's number.
+	 * Removes the changes, as the daemon does, and the file with the last number.
 	 */
 	public function take(): void {
 		@unlink( "$this->own/" . Order::FILE );

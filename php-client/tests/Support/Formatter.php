@@ -1,6 +1,6 @@
 <?php
 /**
- * A stand-in for what WP-CLI prints rows with.
+ * A stand-in for WP-CLI's formatter of rows.
  *
  * @package Ticketd
  */

@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * A private MariaDB on a socket of its own, and WordPress' own class on it. It starts in about a second, without the
+ * A private MariaDB on its own socket, with WordPress' own class. The server starts in about a second, without the
  * tables of users and rights.
  */
 final class MariaDb {
@@ -88,7 +88,7 @@ final class MariaDb {
 	}
 
 	/**
-	 * Stops the server, whose connections stay as they are, or lets it go on.
+	 * Stops the server, whose connections stay open, or lets it go on.
 	 *
 	 * @param bool $is_stopped Whether it does not answer from now on.
 	 */

@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * The least msgpack that says everything: long formats throughout. It shares no code with the codecs under test.
+ * The smallest complete msgpack: long formats throughout. It shares no code with the codecs under test.
  */
 final class Msgpack {
 

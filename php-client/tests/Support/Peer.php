@@ -11,7 +11,7 @@ use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
 
 /**
- * One child process that listens on a socket of its own and follows a script; see peer.php.
+ * A child process that listens on its own socket and follows a script; see peer.php.
  */
 final class Peer {
 
@@ -37,7 +37,7 @@ final class Peer {
 	private $output;
 
 	/**
-	 * Starts it; returns when it listens.
+	 * Starts the process; returns when it listens.
 	 *
 	 * @param array $script Connections, each a list of steps.
 	 */
@@ -52,7 +52,7 @@ final class Peer {
 	}
 
 	/**
-	 * Ends it, whatever it is doing.
+	 * Ends the process at once.
 	 */
 	public function __destruct() {
 		proc_terminate( $this->process, 9 );
@@ -61,17 +61,16 @@ final class Peer {
 	}
 
 	/**
-	 * Waits for the next line that it prints.
+	 * Waits for the next line of the process' output.
 	 *
-	 * @return string The frame that it read in hex, empty where the client closed instead; or "closed".
+	 * @return string The received frame in hex, empty if the client closed instead; or "closed".
 	 */
 	public function frame(): string {
 		return trim( (string) fgets( $this->output ) );
 	}
 
 	/**
-	 * The next frame that was received, in hex, without what the client says of its deadline, which no two calls have in
-	 * common.
+	 * The next received frame, in hex, without the client's deadline, which differs in every call.
 	 */
 	public function request(): string {
 		list( , $id, $method, $params ) = ( new PureCodec() )->decode( substr( hex2bin( $this->frame() ), Connection::HEADER_BYTES ) );

@@ -13,12 +13,12 @@ use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
 
 /**
- * What a test may decide about the site.
+ * The site's properties that a test may set.
  */
 final class Site {
 
 	/**
-	 * What the current user may do; without any, nobody is logged in.
+	 * The rights of the current user; empty if no user is logged in.
 	 *
 	 * @var string[]
 	 */
@@ -39,7 +39,7 @@ final class Site {
 	public static array $abilities = array();
 
 	/**
-	 * Makes the plugin talk to a socket, over a connection of its own, as in a new request.
+	 * Makes the plugin talk to a socket, over a new connection, as in a new request.
 	 *
 	 * @param string $socket The socket's path.
 	 */
@@ -59,7 +59,7 @@ final class Site {
 	}
 
 	/**
-	 * Forgets everything that a test decided.
+	 * Resets everything that a test has set.
 	 */
 	public static function reset(): void {
 		self::$capabilities = array();

@@ -1,6 +1,6 @@
 <?php
 /**
- * A stand-in for WP-CLI: there is no Debian package of it, and its real classes end the process.
+ * A stand-in for WP-CLI: Debian has no package of it, and its real classes end the process.
  *
  * @package Ticketd
  */
@@ -25,7 +25,7 @@ final class WP_CLI {
 	public static array $bar = array();
 
 	/**
-	 * Warnings, which the real one prints on STDERR.
+	 * Warnings, which the real class prints on STDERR.
 	 *
 	 * @var string[]
 	 */
@@ -41,7 +41,7 @@ final class WP_CLI {
 	}
 
 	/**
-	 * Ends the command; the real one prints on STDERR and exits with 1.
+	 * Ends the command; the real class prints on STDERR and exits with 1.
 	 *
 	 * @param string $message What is wrong.
 	 */
@@ -69,7 +69,7 @@ final class WP_CLI {
 	}
 
 	/**
-	 * Notes what went well; the real one prints on STDOUT.
+	 * Records a success; the real class prints on STDOUT.
 	 *
 	 * @param string $message What it says.
 	 */
@@ -78,7 +78,7 @@ final class WP_CLI {
 	}
 
 	/**
-	 * Asks, where nobody has said --yes; here the answer is no, which ends the command.
+	 * Asks for confirmation without --yes; here the answer is no, which ends the command.
 	 *
 	 * @param string $question   The question.
 	 * @param array  $assoc_args Options.

@@ -8,7 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 /**
- * Tells when it is instantiated from the wire.
+ * Reports being instantiated from the wire.
  */
 final class Wakeable {
 

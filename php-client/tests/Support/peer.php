@@ -1,6 +1,6 @@
 <?php
 /**
- * A daemon's stand-in that does exactly what a test tells it: `php peer.php SOCKET SCRIPT`.
+ * A stand-in for the daemon that follows a test's script: `php peer.php SOCKET SCRIPT`.
  *
  * SCRIPT is JSON: a list of connections to accept one after the other, each a list of steps:
  * ["frame"]            reads one frame and prints it in hex, one line; of one beyond 32 KiB its SHA-1;

@@ -1,6 +1,6 @@
 <?php
 /**
- * Functions of WordPress that would need its users and its database.
+ * Functions of WordPress that need its users and its database.
  *
  * @package Ticketd
  */

@@ -1,7 +1,7 @@
 <?php
 /**
- * Loads as much of the real WordPress as the plugin touches: hooks, REST server, options, errors. There is no database
- * behind it, and who may do what is what a test says in Site::$capabilities.
+ * Loads the part of the real WordPress that the plugin uses: hooks, REST server, options, errors. There is no
+ * database, and a test sets the user's rights in Site::$capabilities.
  *
  * @package Ticketd
  */
@@ -15,7 +15,7 @@ define( 'WP_PLUGIN_DIR', WP_CONTENT_DIR );
 define( 'WP_LANG_DIR', WP_CONTENT_DIR . '/languages' );
 define( 'WPMU_PLUGIN_DIR', WP_CONTENT_DIR . '/mu-plugins' );
 define( 'TICKETD_DROP_IN', true );
-// Whatever WordPress has to complain about is printed, and fails the test.
+// A complaint of WordPress is printed, and fails the test.
 define( 'WP_DEBUG', true );
 define( 'WP_DEBUG_DISPLAY', true );
 
@@ -64,7 +64,7 @@ foreach (
 }
 $GLOBALS['wp_textdomain_registry'] = new \WP_Textdomain_Registry();
 wp_cache_init();
-add_filter( 'wp_sprintf', 'wp_sprintf_l', 10, 2 ); // One of default-filters.php.
+add_filter( 'wp_sprintf', 'wp_sprintf_l', 10, 2 ); // A default of default-filters.php.
 require __DIR__ . '/stand-ins.php';
 require dirname( __DIR__, 2 ) . '/ticketd/ticketd.php';
 do_action( 'plugins_loaded' );

@@ -12,7 +12,7 @@ use Ticketd\WordPress\Abilities;
 use Ticketd\WordPress\Plugin;
 
 /**
- * What is offered, to whom, and what comes of it.
+ * Which abilities exist, for which users, and with which results.
  */
 final class AbilitiesTest extends SiteTestCase {
 
@@ -34,7 +34,7 @@ final class AbilitiesTest extends SiteTestCase {
 	}
 
 	/**
-	 * Every ability belongs to the category, describes its input, and is closed to those who may not.
+	 * Every ability belongs to the category, describes its input, and is closed to users without the right.
 	 */
 	public function test_abilities_are_closed_to_strangers(): void {
 		$this->register();
@@ -53,7 +53,7 @@ final class AbilitiesTest extends SiteTestCase {
 	}
 
 	/**
-	 * What is asked for reaches the daemon.
+	 * The arguments reach the daemon.
 	 */
 	public function test_abilities_do_what_they_say(): void {
 		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, array( 'tickets' => array(), 'next' => null ) ) );

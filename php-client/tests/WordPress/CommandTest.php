@@ -18,7 +18,7 @@ use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
 
 /**
- * What commands send and print, and that they fail where something failed.
+ * What commands send and print, and when they fail.
  */
 final class CommandTest extends SiteTestCase {
 
@@ -65,7 +65,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Set takes values as they are typed, and NULL by name.
+	 * Set takes values as typed, and NULL by name.
 	 */
 	public function test_set(): void {
 		$this->daemon( array( null, array( 'revision' => 8 ) ) );
@@ -100,7 +100,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Get prints what there is, in rows of the same columns, and fails for what there is not.
+	 * Get prints existing tickets, in rows of the same columns, and fails for missing tickets.
 	 */
 	public function test_get(): void {
 		$first  = array( 'id' => 1, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
@@ -120,7 +120,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Flush shows progress, prints its result and fails where MySQL refused something.
+	 * Flush shows progress, prints its result and fails if MySQL refused a ticket.
 	 */
 	public function test_flush(): void {
 		$progress = static function ( int $done ): array {
@@ -168,7 +168,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * What cannot be meant is refused before it is sent.
+	 * Wrong input is refused before sending.
 	 */
 	public function test_bad_arguments_are_refused(): void {
 		$command = $this->command();
@@ -185,7 +185,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * List makes a selection of what is typed and asks for pages until it has enough.
+	 * List makes a selection of its arguments and reads pages until it has enough tickets.
 	 */
 	public function test_list(): void {
 		$ticket = static function ( int $id ): array {
@@ -208,7 +208,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * A field that there is not is an error, not an empty column.
+	 * A missing field is an error, not an empty column.
 	 */
 	public function test_an_unknown_field_is_refused(): void {
 		$this->daemon( array( null, array( 'tickets' => array( array( 'id' => 1, 'revision' => 7, 'fields' => array( 'status' => 'open' ) ) ) ) ), array( null, array( 'dirty' => 3 ) ) );
@@ -223,7 +223,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Delete asks first, prints what is gone and fails for what is not.
+	 * Delete asks first, prints the deleted tickets and fails for tickets that it could not delete.
 	 */
 	public function test_delete(): void {
 		$this->daemon( array( null, array( 'revision' => 9 ) ), array( Peer::error( 'forbidden' ), null ) );
@@ -258,8 +258,8 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * A CSV file becomes tickets: those with ids in one call, the others one by one; what cannot be used is reported with
-	 * its line and fails the command.
+	 * A CSV file becomes tickets: tickets with ids in one call, the others one by one; an unusable line is reported
+	 * with its number and fails the command.
 	 */
 	public function test_import_of_csv(): void {
 		$file = new Folder();
@@ -278,7 +278,7 @@ final class CommandTest extends SiteTestCase {
 		$this->assertSame( array( 'get_many', array( 'ids' => array( 7, 8 ) ) ), $this->request() );
 		$set = $this->request();
 		$this->assertSame( array( array( 7, array( 'status' => 'open', 'subject' => 'a, "b"' ) ), array( 8, array( 'subject' => 'only' ) ) ), $set[1]['tickets'] );
-		// The same request ids mean that the same import makes nothing twice.
+		// With the same request ids a repeated import makes no ticket twice.
 		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), $none, array( null, array( 'results' => array( 3, 4 ) ) ) );
 		$import = new ImportCommand( Plugin::instance()->api(), new Settings() );
 		$this->error_of( fn() => $import->csv( array( $file->own . '/tickets.csv' ), array( 'map' => 'State:status,Notes:' ) ) );
@@ -288,8 +288,8 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * An id that is taken is not overwritten unless the operator says so; a dry run shows that. The same values, however
-	 * they are written, are passed over.
+	 * A taken id is not overwritten unless the operator says so; a dry run shows that. The same values, in any
+	 * notation, are skipped.
 	 */
 	public function test_import_of_taken_ids(): void {
 		$GLOBALS['wpdb'] = MariaDb::wpdb();
@@ -318,7 +318,7 @@ final class CommandTest extends SiteTestCase {
 		$this->assertSame( array( array( 9, array( 'customer_id' => '6' ) ) ), $this->request()[1]['tickets'] );
 		$both = array( null, array( 'results' => array( 31, 32 ) ) );
 		$this->assertSame( array( 'created' => 0, 'set' => 2, 'unchanged' => 1, 'refused' => 0 ), $import( array( 'overwrite' => true ), $existing, $both ) );
-		// A daemon that does not say whether a ticket exists gets none.
+		// If the daemon does not say whether a ticket exists, the ticket is not sent.
 		$this->assertSame( array( 'created' => 0, 'set' => 0, 'unchanged' => 0, 'refused' => 3 ), $import( array(), array( Peer::error( 'forbidden' ), null ) ) );
 	}
 

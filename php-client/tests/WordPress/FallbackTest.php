@@ -10,14 +10,14 @@ namespace Ticketd\Tests\WordPress;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * Reads come from the database and the spool, in the form in which the daemon gives them, and say that they may be old.
+ * Reads come from the database and the spool, in the daemon's form, and are marked stale.
  */
 final class FallbackTest extends OutageTestCase {
 
 	/** When a row was made. */
 	private const MADE = '2026-11-01 10:00:00';
 
-	/** The fields of a ticket that has nothing but its dates. */
+	/** The fields of a ticket with only its dates. */
 	private const BLANK = array(
 		'customer_id' => null,
 		'subject'     => '',
@@ -41,7 +41,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A row is shown as the daemon shows it: integers as integers, the extra column's members as fields.
+	 * A row is shown as by the daemon: integers as integers, the extra column's members as fields.
 	 */
 	public function test_a_row_is_a_ticket(): void {
 		$extra = '{"z":"last","note":"Gr\u00fc\u00dfe","12":"twelve","nothing":null,"_own":"x","n":1.50,"list":[1,"a/b"],"status":"shadow"}';
@@ -55,7 +55,8 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A column that the table got for a field of the extra column shows its value while the column is NULL, if the column takes it.
+	 * A new column for a field of the extra column shows that field's value while the column is NULL, if the column
+	 * accepts the value.
 	 */
 	public function test_a_column_follows_the_extra_column(): void {
 		$GLOBALS['wpdb']->query( 'ALTER TABLE wp_support_tickets ADD COLUMN phone INT NULL, ADD COLUMN room VARCHAR(9) NULL' );
@@ -79,7 +80,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * Of one that neither has, only the daemon knows; a deleted one is gone for good.
+	 * For a ticket in neither place, only the daemon knows; a deleted ticket is gone for good.
 	 */
 	public function test_absent_and_deleted_tickets(): void {
 		$this->ticket( 1 );
@@ -96,7 +97,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * What waits in the spool is put over the row in its order, as the daemon will store it.
+	 * Pending changes in the spool are laid over the row in their order, as the daemon will store them.
 	 */
 	public function test_the_spool_is_over_the_row(): void {
 		$this->ticket( 812, array( 'status' => 'open', 'priority' => 'low', 'revision' => 9, 'extra' => '{"color":"red"}' ) );
@@ -112,7 +113,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A Unix time that waits for a column of a date is shown as the date that the daemon will make of it; elsewhere it is a
+	 * A pending Unix time for a date column is shown as the date that the daemon will make of it; elsewhere it is a
 	 * number.
 	 */
 	public function test_unix_times_in_the_spool(): void {
@@ -126,7 +127,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * Numbers that wait in the spool have the form in which the daemon stores them.
+	 * Pending numbers in the spool have the daemon's stored form.
 	 */
 	public function test_numbers_are_written_as_the_daemon_does(): void {
 		$this->ticket( 812 );
@@ -171,8 +172,8 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A create that waits under the id of another ticket shows nothing of it under that id, and neither do the changes
-	 * after it: the daemon gives the new ticket another id.
+	 * A pending create under the id of another ticket shows none of its fields under that id, and neither do the
+	 * changes after it: the daemon gives the new ticket another id.
 	 */
 	public function test_a_create_is_not_put_over_a_row(): void {
 		$this->ticket( 812, array( 'status' => 'open', 'customer_id' => 5 ) );
@@ -187,7 +188,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A deletion in the spool hides the ticket; what comes after it changes nothing.
+	 * A deletion in the spool hides the ticket; later changes have no effect.
 	 */
 	public function test_a_deletion_that_waits_hides_the_ticket(): void {
 		$this->ticket( 812 );
@@ -198,7 +199,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A daemon that cannot do it now is as one that is away; a refusal is not.
+	 * A daemon that cannot serve now counts as away; a refusal does not.
 	 */
 	public function test_which_failures_fall_back(): void {
 		$this->ticket( 812 );
@@ -210,8 +211,8 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * A page reads what it wrote itself, also where the daemon took the changes and was gone before the database had
-	 * them. Without that memory the new ticket is not found here (tried).
+	 * A page reads its own writes, also if the daemon accepted the changes and was gone before the database had them.
+	 * Without that memory the new ticket is not found here (tried).
 	 */
 	public function test_a_page_reads_its_own_changes(): void {
 		$this->ticket( 812 );
@@ -284,7 +285,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * Cursors are the daemon's: its own are read here, and these are what it would have written.
+	 * Cursors are the daemon's: the daemon's cursors are read here, and these cursors equal the daemon's.
 	 */
 	public function test_cursors_are_those_of_the_daemon(): void {
 		$this->several();
@@ -302,7 +303,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * Enums are sorted by the order of their members, bits are numbers, and dates of zeros are no deletion.
+	 * Enums are sorted by the order of their members, bits are numbers, and dates of zeros do not mark a deletion.
 	 */
 	public function test_other_types_of_columns(): void {
 		$GLOBALS['wpdb']->query( "ALTER TABLE wp_support_tickets MODIFY priority ENUM('low','high','absurd'), ADD vip BIT(1) DEFAULT b'0', ADD score DECIMAL(4,2)" );
@@ -317,7 +318,7 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
-	 * Without the database, or with a table that is not there or none of ours, the daemon's failure is told, and nothing is
+	 * Without the database, or with a missing or foreign table, the daemon's failure is returned, and nothing is
 	 * printed.
 	 */
 	public function test_without_a_table_the_failure_is_told(): void {

@@ -10,7 +10,7 @@ namespace Ticketd\Tests\WordPress;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * Functions return values, or a WP_Error that says what a caller needs to know.
+ * Functions return values, or a WP_Error with all that a caller needs to know.
  */
 final class FunctionsTest extends SiteTestCase {
 
@@ -35,7 +35,7 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * Set and delete return the revision, get what the daemon has.
+	 * Set and delete return the revision, get returns the daemon's ticket.
 	 */
 	public function test_set_get_and_delete(): void {
 		$this->daemon( array( null, array( 'revision' => 8 ) ), array( null, self::TICKET ), array( null, array( 'revision' => 9 ) ) );
@@ -82,7 +82,7 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * Nothing throws and nothing warns while the daemon is away.
+	 * No function throws or warns while the daemon is away.
 	 */
 	public function test_an_absent_daemon_is_a_wp_error(): void {
 		$results = array(
@@ -112,7 +112,7 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * The site is asked for at each call, so that each blog may have its own, and all share the connection.
+	 * The site is read at each call, so that each blog may have its own site, and all blogs share the connection.
 	 */
 	public function test_each_call_asks_for_its_site(): void {
 		$this->daemon( array( null, array( 'dirty' => 0 ) ), array( null, array( 'dirty' => 0 ) ) );
@@ -131,8 +131,8 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * The functions of the guide write and read through ticketd, and return what the guide's do: times and customer_id as
-	 * integers, other values as texts, nothing for NULL.
+	 * The functions of the guide write and read through ticketd, and return the same as the guide's: times and
+	 * customer_id as integers, other values as texts, nothing for NULL.
 	 */
 	public function test_the_drop_in_functions(): void {
 		$ticket = self::TICKET;
@@ -177,7 +177,7 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * Listeners receive a ticket that the functions of the guide make as a new one.
+	 * Listeners receive a ticket made by the functions of the guide as a new ticket.
 	 */
 	public function test_the_drop_in_functions_tell_of_a_new_ticket(): void {
 		$told = array();
@@ -204,8 +204,8 @@ final class FunctionsTest extends SiteTestCase {
 	}
 
 	/**
-	 * The functions of the guide say false while the daemon is away, or where it refuses, and PHP's log has the reason but
-	 * no value.
+	 * The functions of the guide return false if the daemon is away or refuses, and PHP's log has the reason but no
+	 * value.
 	 */
 	public function test_the_drop_in_functions_log_why_they_fail(): void {
 		$log  = tempnam( sys_get_temp_dir(), 'ticketd' );

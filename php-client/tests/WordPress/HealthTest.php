@@ -1,6 +1,6 @@
 <?php
 /**
- * What the screens make of the daemon's status.
+ * How the screens show the daemon's status.
  *
  * @package Ticketd
  */
@@ -20,7 +20,7 @@ use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
 
 /**
- * Alerts only where somebody must act, no secrets in what is shown, and an older daemon's status shown all the same.
+ * Alerts only if an action is needed, no secrets on the screens, and support for an older daemon's status.
  */
 final class HealthTest extends SiteTestCase {
 
@@ -42,7 +42,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * Statuses, and what must be said of them.
+	 * Statuses, and the expected findings.
 	 */
 	public function statuses(): array {
 		$down = array( 'state' => 'down', 'since_ms' => 5000, 'reason' => 'dial app:secret@tcp(db:3306): refused' );
@@ -59,7 +59,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * Each is said once, and nothing else.
+	 * Each finding is shown once, and no others.
 	 *
 	 * @dataProvider statuses
 	 * @param array $status What differs from a daemon that is well.
@@ -76,7 +76,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * Doctor, Site Health and the status screen show the findings of one list, each of them all.
+	 * Doctor, Site Health and the status screen show all findings of the same list.
 	 *
 	 * @dataProvider statuses
 	 * @param array $status What differs from a daemon that is well.
@@ -116,7 +116,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * A daemon that is away is the one alert.
+	 * A daemon that is away is the only alert.
 	 */
 	public function test_an_absent_daemon_is_an_alert(): void {
 		$found = self::checks()->alerts();
@@ -124,7 +124,8 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * A daemon that serves another shop's table is an alert, and Site Health is red: that one's health is not this one's.
+	 * A daemon that serves another shop's table is an alert, and Site Health is red: the other shop's health says
+	 * nothing.
 	 */
 	public function test_another_shops_daemon_is_an_alert(): void {
 		$refusal = Peer::error( 'forbidden' );
@@ -139,7 +140,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * One request to the daemon, however much of it is shown, also where it says less than is known today.
+	 * A single request to the daemon for all parts of a page, also if an older daemon's status lacks keys.
 	 */
 	public function test_a_status_is_asked_for_once_and_completed(): void {
 		$this->daemon( array( null, self::WELL ) );
@@ -153,7 +154,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * What looks like a password is masked, the rest is kept.
+	 * Text that looks like a password is masked, the rest is kept.
 	 */
 	public function test_masks(): void {
 		$texts = array(
@@ -170,7 +171,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * A flush that takes longer than one request may tells how far it is; any other failure is told.
+	 * A flush that takes longer than a request reports its progress; any other failure is reported.
 	 */
 	public function test_a_flush_says_whether_it_is_finished(): void {
 		$this->daemon( array( null, array( 'flushed' => 3, 'dead' => 1 ) ) );
@@ -181,7 +182,7 @@ final class HealthTest extends SiteTestCase {
 	}
 
 	/**
-	 * What calls a daemon that is away.
+	 * The callers of an absent daemon.
 	 */
 	private function away(): \Ticketd\WordPress\Api {
 		\Ticketd\Tests\Support\Site::connect( \Ticketd\Tests\Support\Peer::free_path() );

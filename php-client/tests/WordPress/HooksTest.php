@@ -1,6 +1,6 @@
 <?php
 /**
- * What other plugins may do about changes.
+ * How other plugins take part in changes.
  *
  * @package Ticketd
  */
@@ -10,7 +10,7 @@ namespace Ticketd\Tests\WordPress;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * Filters decide what is sent, actions tell what was accepted and nothing else.
+ * Filters decide what is sent, actions report accepted changes only.
  */
 final class HooksTest extends SiteTestCase {
 
@@ -39,7 +39,7 @@ final class HooksTest extends SiteTestCase {
 	}
 
 	/**
-	 * Every change that was accepted is told of once, with what was sent.
+	 * Every accepted change is reported once, with the values sent.
 	 */
 	public function test_accepted_changes_are_told_of(): void {
 		add_filter( 'ticketd_ticket_fields', static fn( array $fields, string $action, int $id ): array => $fields + array( 'via' => "$action $id" ), 10, 3 );
@@ -68,7 +68,7 @@ final class HooksTest extends SiteTestCase {
 	}
 
 	/**
-	 * A filter refuses with a reason of its own, in the form that every failure has; the other tickets are changed.
+	 * A filter refuses with its own reason, in the form of every failure; the other tickets are changed.
 	 */
 	public function test_a_filter_refuses(): void {
 		add_filter(
@@ -88,8 +88,8 @@ final class HooksTest extends SiteTestCase {
 	}
 
 	/**
-	 * Where a filter refuses some tickets of a call that has a request id, the others keep the ids that they have in the whole call:
-	 * said again without the refusal, each ticket is known by its own.
+	 * If a filter refuses some tickets of a call with a request id, the others keep the ids that they have in the
+	 * whole call: repeated without the refusal, each ticket has the same id.
 	 */
 	public function test_a_refusal_moves_no_request_id(): void {
 		add_filter(
@@ -117,7 +117,7 @@ final class HooksTest extends SiteTestCase {
 	}
 
 	/**
-	 * A filter's name stands in one place: with two meanings, what another plugin returns for the one breaks the other.
+	 * A filter's name stands in a single place: with two meanings, the return value for one would break the other.
 	 */
 	public function test_each_filter_has_one_meaning(): void {
 		$names = array();

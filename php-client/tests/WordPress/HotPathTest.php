@@ -12,21 +12,22 @@ use Ticketd\Tests\Support\Child;
 use Ticketd\Tests\Support\Peer;
 
 /**
- * Each file costs a page 3 to 5 microseconds, with its classes in opcache: about as much altogether as the call itself.
+ * Each file costs a page 3 to 5 microseconds, with its classes in opcache: altogether about as much as the call
+ * itself.
  */
 final class HotPathTest extends TestCase {
 
 	/** Files that a change by the client loads, the autoloader included. */
 	private const MOST_OF_CLIENT = 11;
 
-	/** Files that the plugin loads on a page that does not call it, the functions of the guide included. */
+	/** Files that the plugin loads on a page without calls, the functions of the guide included. */
 	private const MOST_OF_PLUGIN = 14;
 
 	/** Further files that the first change loads. */
 	private const MOST_OF_CALL = 13;
 
 	/**
-	 * Runs code in a process of its own, which prints the names of the plugin's files that it has loaded.
+	 * Runs code in a separate process, which prints the names of the plugin's loaded files.
 	 *
 	 * @param string $code The code; $socket leads to a daemon.
 	 * @return string[][] For each call of the code's $note the names.
@@ -65,7 +66,7 @@ final class HotPathTest extends TestCase {
 	}
 
 	/**
-	 * Fails where there are more files.
+	 * Fails with more files.
 	 *
 	 * @param int      $most  How many may be.
 	 * @param string[] $files Names of files.

@@ -23,7 +23,7 @@ final class InstallerTest extends SiteTestCase {
 	}
 
 	/**
-	 * Every statement runs, for this blog's table, with nothing left to be replaced.
+	 * Every statement runs, for this blog's table, without open placeholders.
 	 */
 	public function test_activation_runs_the_schema(): void {
 		global $wpdb;
@@ -39,7 +39,7 @@ final class InstallerTest extends SiteTestCase {
 	}
 
 	/**
-	 * A failure ends it, is remembered, is shown to those who can do something about it, and is forgotten afterwards.
+	 * A failure ends the activation, is remembered, is shown to users who can act, and is forgotten afterwards.
 	 */
 	public function test_a_failure_is_shown_until_it_is_gone(): void {
 		global $wpdb;
@@ -58,7 +58,7 @@ final class InstallerTest extends SiteTestCase {
 	}
 
 	/**
-	 * A name that could be anything but a table's never reaches a statement.
+	 * A name that cannot be a table's name never reaches a statement.
 	 */
 	public function test_an_odd_table_name_is_refused(): void {
 		global $wpdb;

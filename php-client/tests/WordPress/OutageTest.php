@@ -18,7 +18,7 @@ use Ticketd\WordPress\Sequence;
 use Ticketd\WordPress\Settings;
 
 /**
- * Pages go on: every change is accepted, and says what it is worth.
+ * Pages go on: every change is accepted, and the answer says how.
  */
 final class OutageTest extends OutageTestCase {
 
@@ -26,7 +26,7 @@ final class OutageTest extends OutageTestCase {
 	private const FIELDS = array( 'status' => 'open' );
 
 	/**
-	 * The functions return what they return with a daemon, but for the revision.
+	 * The functions return the same as with a daemon, except for the revision.
 	 */
 	public function test_changes_are_accepted(): void {
 		$this->assertSame( 0, ticketd_set_ticket( 812, self::FIELDS ) );
@@ -38,7 +38,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * What cannot be accepted is a WP_Error as always.
+	 * A change that cannot be accepted returns a WP_Error as always.
 	 */
 	public function test_a_bad_change_is_an_error(): void {
 		$refusal = ticketd_set_ticket( 812, array( 'subject' => "\xff" ) );
@@ -52,7 +52,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * New tickets get ids from the sequence in the database, each its own and none that a row has; an id that was typed in
+	 * New tickets get ids from the sequence in the database, each a new id that no row has; an id that was typed in
 	 * does not move the numbering.
 	 */
 	public function test_a_new_ticket_gets_its_id_from_the_database(): void {
@@ -67,7 +67,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * Ids that rows have, or had before they were deleted, and those of spooled changes are passed over.
+	 * Ids of rows, of deleted rows and of spooled changes are skipped.
 	 */
 	public function test_a_new_ticket_gets_no_id_that_is_taken(): void {
 		$wpdb = $GLOBALS['wpdb'];
@@ -87,7 +87,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * What makes the database hang, and what ends that.
+	 * What makes the database hang, and how that ends.
 	 */
 	public function hangs(): array {
 		$hang    = static function ( string ...$statements ): callable {
@@ -105,8 +105,8 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * While the daemon is away and the database hangs, a new ticket fails within the deadline of its call, and says why; other
-	 * changes are spooled. The page's own connection goes on.
+	 * While the daemon is away and the database hangs, a new ticket fails within the deadline of its call, with the
+	 * reason; other changes are spooled. The page's own connection goes on.
 	 *
 	 * @dataProvider hangs
 	 * @param callable $hang    Makes the database hang.
@@ -139,7 +139,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * A daemon that hangs takes the whole time of the call, and the ticket still gets its id.
+	 * A hanging daemon takes the whole time of the call, and the ticket still gets its id.
 	 */
 	public function test_a_daemon_that_hangs_leaves_the_database_some_time(): void {
 		add_filter( 'ticketd_timeout_ms', static fn() => 200 );
@@ -149,7 +149,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * Where the table gives ids itself, only the daemon keeps its own apart from those.
+	 * If the table gives ids itself, only the daemon keeps its ids apart from the table's.
 	 */
 	public function test_no_id_beside_auto_increment(): void {
 		$GLOBALS['wpdb']->query( 'ALTER TABLE wp_support_tickets MODIFY ticket_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT' );
@@ -162,7 +162,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * The identity of a table is read once in a PHP request; a table that has none has the empty one.
+	 * The identity of a table is read once in a PHP request; a table without an identity has the empty identity.
 	 */
 	public function test_the_identity_of_a_table(): void {
 		$GLOBALS['wpdb']->query( 'CREATE TABLE wp_known_identity (id BIGINT, identity VARCHAR(64), server VARCHAR(512))' );
@@ -173,7 +173,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * Two connections that take ids at a time never get the same one.
+	 * Two connections that take ids at the same time never get the same id.
 	 */
 	public function test_no_id_is_given_twice(): void {
 		$first = $GLOBALS['wpdb'];
@@ -187,7 +187,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * A sequence that is not there, or has lost its row, gives none; nor does a name that is no table's.
+	 * A missing sequence, or a sequence without its row, gives no id; nor does an invalid table name.
 	 */
 	public function test_a_broken_sequence_gives_no_id(): void {
 		$wpdb = $GLOBALS['wpdb'];
@@ -223,7 +223,7 @@ final class OutageTest extends OutageTestCase {
 	}
 
 	/**
-	 * A daemon that hangs costs a request one deadline, and the requests after it none.
+	 * A hanging daemon costs a request a single deadline, and later requests no deadline.
 	 */
 	public function test_a_hanging_daemon_costs_one_deadline(): void {
 		$path   = Peer::free_path();

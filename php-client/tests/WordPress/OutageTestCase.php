@@ -1,6 +1,6 @@
 <?php
 /**
- * What the tests of an outage share.
+ * Shared code of the tests of an outage.
  *
  * @package Ticketd
  */
@@ -15,7 +15,7 @@ use Ticketd\Tests\Support\Folder;
 use Ticketd\Tests\Support\MariaDb;
 
 /**
- * A site whose daemon is away: with a spool folder, and a real database.
+ * A site with an absent daemon: with a spool folder, and a real database.
  */
 abstract class OutageTestCase extends SiteTestCase {
 
@@ -54,7 +54,7 @@ abstract class OutageTestCase extends SiteTestCase {
 	}
 
 	/**
-	 * Puts a change into the spool, as another process would.
+	 * Puts a change into the spool, like another process.
 	 *
 	 * @param string $method The method.
 	 * @param int    $id     The ticket's id.
@@ -72,7 +72,7 @@ abstract class OutageTestCase extends SiteTestCase {
 	}
 
 	/**
-	 * What is in the spool: methods and parameters, in the order of the names.
+	 * The content of the spool: methods and parameters, in the order of the names.
 	 */
 	protected function spooled(): array {
 		$spooled = array();

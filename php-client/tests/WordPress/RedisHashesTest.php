@@ -11,7 +11,7 @@ use PHPUnit\Framework\TestCase;
 use Ticketd\WordPress\RedisHashes;
 
 /**
- * Hashes are read as the daemon reads them; TestUnpack in store/redis/stray_test.go has the same cases.
+ * Hashes are read as by the daemon; TestUnpack in store/redis/stray_test.go has the same cases.
  */
 final class RedisHashesTest extends TestCase {
 

@@ -11,7 +11,7 @@ use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 
 /**
- * Who may do what, what is validated, and what errors become.
+ * Rights, validation, and the form of errors.
  */
 final class RestTest extends SiteTestCase {
 
@@ -53,7 +53,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * A visitor may do nothing, a user without the capability neither, not even an editor that it was taken from.
+	 * A visitor has no rights, and neither has a user without the capability, not even an editor who lost it.
 	 *
 	 * @dataProvider routes
 	 * @param string $method HTTP method.
@@ -70,7 +70,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * A site may open one action to visitors, and only that one is.
+	 * A site may open a single action to visitors, and no other.
 	 *
 	 * @dataProvider routes
 	 * @param string $method HTTP method.
@@ -94,7 +94,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * What reaches the daemon is what was sent: types stay, text is not touched.
+	 * The daemon receives the input unchanged: types and texts stay.
 	 */
 	public function test_create_sends_the_fields_as_they_are(): void {
 		$this->log_in();
@@ -111,7 +111,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * The request ids of two users, and of two visitors' addresses, are two ids; those of one are one.
+	 * The request ids of two users, or of two visitors' addresses, differ; the same user's ids are the same.
 	 */
 	public function test_a_request_id_is_its_users_own(): void {
 		$this->log_in();
@@ -133,7 +133,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * A call that failed is repeated under the id that the answer names, and only its own user can.
+	 * A failed call is repeated under the id in the answer, by its own user only.
 	 */
 	public function test_a_failed_request_can_be_repeated(): void {
 		$this->log_in();
@@ -154,7 +154,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * PATCH changes, with a condition where there is one.
+	 * PATCH changes a ticket, with a condition if given.
 	 */
 	public function test_update_passes_the_condition_on(): void {
 		$this->log_in();
@@ -177,7 +177,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * A page that may lack changes says so, on each ticket and, as it may be empty, in a header.
+	 * A page that may lack changes says so, on each ticket and, because a page may be empty, in a header.
 	 */
 	public function test_a_stale_page(): void {
 		$this->log_in();
@@ -203,7 +203,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * A page is a list and a count; the headers say how many there are and where to go on.
+	 * A page is a list and a count; the headers say how many tickets there are and where the next page begins.
 	 */
 	public function test_a_page_of_the_collection(): void {
 		$this->log_in();
@@ -261,7 +261,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * They are answered with 400.
+	 * Such requests are answered with 400.
 	 *
 	 * @dataProvider bad_requests
 	 * @param string $method HTTP method.
@@ -278,7 +278,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * What the daemon's refusals become.
+	 * The answers for the daemon's refusals.
 	 */
 	public function refusals(): array {
 		return array(
@@ -295,8 +295,7 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
-	 * Each code has its status; where trying again makes sense, the answer says when; what is wrong inside, nobody learns
-	 * but an administrator.
+	 * Each code has its status; a retryable error says when to retry; only an administrator sees internal errors.
 	 *
 	 * @dataProvider refusals
 	 * @param string $code   The daemon's code.

@@ -10,8 +10,8 @@ namespace Ticketd\Tests\WordPress;
 use Ticketd\Tests\Support\MariaDb;
 
 /**
- * Without the daemon, lists and counts find what the daemon finds, and refuse what it refuses. TestSelections in
- * internal/e2e asks the daemon for the same file.
+ * Without the daemon, lists and counts find the same tickets as the daemon, and refuse the same requests.
+ * TestSelections in internal/e2e asks the daemon for the same file.
  */
 final class SelectionsTest extends OutageTestCase {
 
@@ -44,8 +44,8 @@ final class SelectionsTest extends OutageTestCase {
 	}
 
 	/**
-	 * Each selection is asked for as one page, in pages of one and of two, and as a count. The server has another time
-	 * zone than UTC.
+	 * Each selection is read as a single page, in pages of one and of two, and as a count. The server has another
+	 * time zone than UTC.
 	 *
 	 * @dataProvider names
 	 * @param string $name The table's name in the list.
@@ -78,7 +78,7 @@ final class SelectionsTest extends OutageTestCase {
 	}
 
 	/**
-	 * What a list finds, which the pages and the count must agree with.
+	 * The result of a list, which the pages and the count must agree with.
 	 *
 	 * @param array $args The selection.
 	 */
@@ -125,7 +125,7 @@ final class SelectionsTest extends OutageTestCase {
 	}
 
 	/**
-	 * What a refusal blames.
+	 * The field that a refusal names.
 	 *
 	 * @param \WP_Error $refusal The refusal.
 	 */

@@ -12,8 +12,8 @@ use Ticketd\WordPress\Installer;
 use Ticketd\WordPress\Table;
 
 /**
- * Another plugin's table is neither altered nor dropped. Its revisions, and the marks of tickets that were deleted, are in
- * a side table.
+ * Another plugin's table is neither altered nor dropped. Its revisions, and the marks of deleted tickets, are in a
+ * side table.
  */
 final class SideTableTest extends OutageTestCase {
 
@@ -58,7 +58,7 @@ final class SideTableTest extends OutageTestCase {
 	}
 
 	/**
-	 * What SHOW CREATE TABLE says of the table.
+	 * The output of SHOW CREATE TABLE for the table.
 	 */
 	private function shape(): string {
 		return $GLOBALS['wpdb']->get_row( 'SHOW CREATE TABLE wp_support_tickets', ARRAY_N )[1];
@@ -97,7 +97,7 @@ final class SideTableTest extends OutageTestCase {
 	}
 
 	/**
-	 * Whatever else of ticketd is removed, the other plugin's table stays.
+	 * Whatever parts of ticketd are removed, the other plugin's table stays.
 	 */
 	public function test_it_is_never_dropped(): void {
 		$made = array( 'wp_support_tickets_seq', 'wp_support_tickets_tombstones', 'wp_support_tickets_identity', 'wp_support_tickets_ticketd' );
@@ -111,7 +111,7 @@ final class SideTableTest extends OutageTestCase {
 	}
 
 	/**
-	 * The table says what it is, also where only the daemon knows its key.
+	 * The table reports its state, also if only the daemon knows its key.
 	 */
 	public function test_the_doctor_knows_it(): void {
 		$this->adopt();

@@ -1,6 +1,6 @@
 <?php
 /**
- * What the tests of the plugin share.
+ * Shared code of the tests of the plugin.
  *
  * @package Ticketd
  */
@@ -14,7 +14,7 @@ use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 
 /**
- * A site that is new for each test, and a daemon's stand-in for it.
+ * A new site for each test, and a stand-in for its daemon.
  */
 abstract class SiteTestCase extends TestCase {
 
@@ -26,7 +26,7 @@ abstract class SiteTestCase extends TestCase {
 	private ?Peer $peer = null;
 
 	/**
-	 * Starts with a site that knows nothing and a daemon that is away.
+	 * Starts with an empty site and an absent daemon.
 	 */
 	protected function setUp(): void {
 		Site::reset();

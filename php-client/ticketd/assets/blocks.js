@@ -1,5 +1,5 @@
 /**
- * The blocks in the editor: what they show is made by the server, here are only their settings.
+ * The blocks in the editor: the server renders a block, this script has only the settings.
  */
 ( function ( wp ) {
 	'use strict';

@@ -1,7 +1,7 @@
 /**
- * The status screen: follows the daemon's numbers, draws them, flushes with progress.
+ * The status screen: shows and draws the daemon's current numbers, and flushes with progress.
  *
- * The page works without this script; nothing here is needed to see or do anything.
+ * The page works without this script, with all information and actions.
  */
 ( function () {
 	'use strict';
@@ -38,7 +38,7 @@
 		} );
 	}
 
-	/** Calls a route; fails with the text of what went wrong. */
+	/** Calls a route; fails with the error's text. */
 	function call( url, method ) {
 		return fetch( url, {
 			method: method,
@@ -66,7 +66,7 @@
 		return element;
 	}
 
-	/** The highest value of the axis: one that is easy to read, and never 0. */
+	/** The highest value of the axis: easy to read, and never 0. */
 	function ceiling( highest ) {
 		var step = Math.pow( 10, Math.floor( Math.log10( Math.max( highest, 1 ) ) ) );
 		return [ 1, 2, 5, 10 ].map( function ( n ) {
@@ -76,7 +76,7 @@
 		} );
 	}
 
-	/** Draws one chart: a line over time, the axis from 0, and in words what it shows. */
+	/** Draws a chart: a line over time, the axis from 0, and the same in words. */
 	function draw( figure ) {
 		var name = figure.dataset.chart;
 		var svg = figure.querySelector( 'svg' );
@@ -107,7 +107,7 @@
 		figure.querySelector( 'p' ).textContent = fill( texts.summary, numbers.format( last[ name ] ), numbers.format( highest ) );
 	}
 
-	/** Takes what the daemon said now into the table and the charts. */
+	/** Puts the daemon's current status into the table and the charts. */
 	function take( answer ) {
 		var now = Date.now();
 		var before = samples[ samples.length - 1 ];
@@ -129,7 +129,7 @@
 		return status;
 	}
 
-	/** Says why there are no numbers. What is shown stays, as the last that is known. */
+	/** Says why there are no numbers. The last known numbers stay. */
 	function tellLost( error ) {
 		var text = fill( texts.lost, error.message );
 		// The same text again would be read out again.
@@ -152,7 +152,7 @@
 		} );
 	}
 
-	/** Flushes: the request waits, the status shows how far it is. */
+	/** Flushes: the request waits, the status shows the progress. */
 	function flush( form ) {
 		var bar = document.getElementById( 'ticketd-progress' );
 		var text = document.getElementById( 'ticketd-flush-text' );

@@ -8,15 +8,15 @@
 namespace Ticketd\Client;
 
 /**
- * A circuit breaker. A call that reached its deadline opens it; while it is open, calls fail at once instead of each
- * waiting for a deadline of its own. When its time has run out, one caller tries (it claims the attempt first, the
- * others go on failing at once); an answer closes the breaker.
+ * A circuit breaker. A call that reaches its deadline opens the breaker; while the breaker is open, calls fail at
+ * once instead of waiting for their own deadlines. After that time, a single caller claims the attempt and tries,
+ * while others go on failing at once; an answer closes the breaker.
  *
- * Only a deadline that passes opens it. A daemon that is not there refuses at once, and one whose backlog is full too:
- * to leave them alone would save nothing.
+ * Only a passed deadline opens the breaker. A missing daemon, or a daemon with a full backlog, refuses at once, so
+ * that leaving the daemon alone would save nothing.
  *
- * The PHP processes of a user share it through the time of a file in that user's spool folder; a file that another user
- * has made is not believed. Without the folder it holds within one PHP process.
+ * The PHP processes of a user share the breaker through the time of a file in the user's spool folder; a file of
+ * another user does not count. Without the folder the breaker works within a single PHP process.
  */
 final class Breaker {
 
@@ -85,7 +85,7 @@ final class Breaker {
 	 * The effective user of this process; null where PHP cannot tell.
 	 */
 	public static function user(): ?int {
-		// The extension is missing in many images of PHP; Linux tells it too, unless open_basedir hides /proc.
+		// Many images of PHP lack the extension; Linux knows the user, too, unless open_basedir hides /proc.
 		$user = function_exists( 'posix_geteuid' ) ? posix_geteuid() : @fileowner( '/proc/self' );
 		return false === $user ? null : $user;
 	}
@@ -127,7 +127,7 @@ final class Breaker {
 	}
 
 	/**
-	 * Notes that the daemon answers, or that it is not there, which is found out at once.
+	 * Notes that the daemon answers, or that it does not run, which fails at once.
 	 */
 	public function close(): void {
 		if ( $this->trying ) {
@@ -140,26 +140,27 @@ final class Breaker {
 	}
 
 	/**
-	 * When the breaker was opened; null: it is closed.
+	 * When the breaker was opened; null: the breaker is closed.
 	 */
 	private function opened_at(): ?int {
 		if ( null !== $this->opened_at || '' === $this->path ) {
 			return $this->opened_at;
 		}
-		// Mostly it is not there, and to find that is cheaper than a time that cannot be read. PHP remembers only files
-		// that it has seen.
+		// Usually the file is missing, and checking is cheaper than failing to read a time. PHP only caches existing
+		// files.
 		return file_exists( $this->path ) && $this->is_shared() ? Files::written_at( $this->path ) : null;
 	}
 
 	/**
-	 * Whether there is a folder of this user's, in which the breaker's file can be believed.
+	 * Whether this user has a folder in which the breaker's file can be trusted.
 	 */
 	private function is_shared(): bool {
 		return '' !== $this->path && null !== Files::mine( dirname( $this->path ), Files::DIR );
 	}
 
 	/**
-	 * Whether a time is so near that calls are not tried. One in the future is not: the clock was set back since.
+	 * Whether a time is so recent that calls are not tried. A time in the future does not count: the clock was set
+	 * back.
 	 *
 	 * @param int $time Seconds since 1970.
 	 */
@@ -169,9 +170,9 @@ final class Breaker {
 	}
 
 	/**
-	 * Claims the attempt, which keeps all others away for as long as an opened breaker does.
+	 * Claims the attempt, which stops all other processes for as long as an opened breaker does.
 	 *
-	 * @return bool Whether this is the one who tries.
+	 * @return bool Whether this process makes the attempt.
 	 */
 	private function claim(): bool {
 		if ( null !== $this->opened_at ) {
@@ -189,7 +190,7 @@ final class Breaker {
 		if ( ! $file->flock( LOCK_EX | LOCK_NB ) ) {
 			return false;
 		}
-		// Who claimed it between the look and the lock has renewed the file.
+		// A process that claimed the attempt between the check and the lock has renewed the file.
 		$opened_at = $this->opened_at();
 		if ( null !== $opened_at && $this->is_recent( $opened_at ) ) {
 			return false;

@@ -8,8 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * Makes calls over a connection and sees to it that none of them ever gets another one's reply: whatever is not
- * exactly as expected closes the connection.
+ * Makes calls over a connection so that no call ever gets another call's reply: any unexpected message closes the
+ * connection.
  */
 final class Caller {
 
@@ -78,7 +78,7 @@ final class Caller {
 	}
 
 	/**
-	 * Whether no daemon listens; one that hangs still listens.
+	 * Whether no daemon listens; a hanging daemon still listens.
 	 *
 	 * @param TicketdException $e The failure of a call.
 	 */
@@ -87,8 +87,8 @@ final class Caller {
 	}
 
 	/**
-	 * Sends a request and waits for its reply. Where the connection breaks, as it does when the daemon is restarted,
-	 * that is done once more: a request id, or the nature of the call, sees to it that twice has the effect of once.
+	 * Sends a request and waits for its reply. If the connection breaks, as in a restart of the daemon, the request
+	 * is sent once more: a request id, or the nature of the call, makes two requests have the effect of one.
 	 *
 	 * @param Request       $request  The request.
 	 * @param Deadline      $deadline When the call ends.
@@ -104,7 +104,8 @@ final class Caller {
 			try {
 				return $this->attempt( $request, $deadline, $read, $progress );
 			} catch ( TicketdException $again ) {
-				// Without an answer of the daemon the first attempt may have been done, whatever became of this one.
+				// Without an answer of the daemon the first attempt may have been done, regardless of the second
+				// attempt.
 				$again->set_request( $request, $again->is_outage() );
 				throw $again;
 			}
@@ -139,7 +140,7 @@ final class Caller {
 				$clean = 0 !== $reply[1] && true !== ( $reply[2]['closing'] ?? false );
 			}
 		} finally {
-			// Whatever was thrown, from here or from a callback: an unread reply must not meet the next call.
+			// After any exception, from here or from a callback: an unread reply must not meet the next call.
 			if ( ! $clean || $this->connection->has_unread() ) {
 				$this->connection->close();
 			}
@@ -151,8 +152,8 @@ final class Caller {
 	}
 
 	/**
-	 * The parameters of a request, with what is left of the time: the daemon answers before that. What the daemon
-	 * assumes is not said, so that this client also works with a daemon that does not know the parameter yet.
+	 * The parameters of a request, with the remaining time: the daemon answers before its end. The daemon's default
+	 * is not sent, so that this client also works with a daemon that does not know the parameter.
 	 *
 	 * @param Request  $request  The request.
 	 * @param Deadline $deadline When the call ends.
@@ -173,7 +174,7 @@ final class Caller {
 	 * @param int           $id       The request's id.
 	 * @param Deadline      $deadline When the call ends.
 	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
-	 * @return array The reply. Exactly one of its elements 2 (error) and 3 (result) is a map, the other is null.
+	 * @return array The reply. Exactly one of the elements 2 (error) and 3 (result) is a map, the other is null.
 	 * @throws ProtocolException If another message comes.
 	 */
 	private function reply( int $id, Deadline $deadline, ?callable $progress ): array {
@@ -206,7 +207,7 @@ final class Caller {
 	 * @param array         $message  The message.
 	 * @param int           $id       The request's id.
 	 * @param callable|null $progress Called with the numbers done and in total.
-	 * @throws ProtocolException If it is not progress of this request.
+	 * @throws ProtocolException If the message is not progress of this request.
 	 */
 	private static function report( array $message, int $id, ?callable $progress ): void {
 		$params = $message[2] ?? null;

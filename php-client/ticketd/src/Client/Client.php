@@ -1,6 +1,6 @@
 <?php
 /**
- * The client: one method per method of the protocol.
+ * The client: a PHP method per method of the protocol.
  *
  * @package Ticketd
  */
@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * Calls ticketd. It needs nothing but PHP: no WordPress, no extension.
+ * Calls ticketd. The client needs only PHP: no WordPress, no extension.
  *
  * Every method throws a TicketdException when it fails.
  */
@@ -108,7 +108,7 @@ final class Client {
 	}
 
 	/**
-	 * Merges fields into a ticket; makes the ticket where it does not exist.
+	 * Merges fields into a ticket; makes the ticket if it does not exist.
 	 *
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name; null is NULL. Other fields keep their values.
@@ -251,7 +251,7 @@ final class Client {
 	}
 
 	/**
-	 * Deletes a ticket. Deleting it again is no error.
+	 * Deletes a ticket. Deleting a deleted ticket is not an error.
 	 *
 	 * @param int    $id         The ticket's id.
 	 * @param string $request_id Makes the call repeatable for a day; a random one by default.

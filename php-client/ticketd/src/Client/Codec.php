@@ -1,6 +1,6 @@
 <?php
 /**
- * The codec: it turns messages into bytes and back.
+ * The codec: converts messages to bytes and back.
  *
  * @package Ticketd
  */

@@ -8,8 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * No connection could be made, so nothing was sent. Its reason is `unavailable`, or `overloaded` where the daemon lives
- * but its listen backlog is full.
+ * No connection could be made, so no request was sent. The reason is `unavailable`, or `overloaded` if the daemon
+ * runs but its listen backlog is full.
  */
 final class ConnectException extends TicketdException {
 

@@ -8,11 +8,11 @@
 namespace Ticketd\Client;
 
 /**
- * One connection over a Unix socket, made when it is first needed and kept for the PHP request.
+ * A connection over a Unix socket, made at the first use and kept for the PHP request.
  *
- * It is never persistent: a persistent stream that a dying request leaves behind hands its unread reply to the next
- * request of the same worker. The stream never blocks; all waiting is done by stream_select() with what is left of the
- * call's deadline.
+ * The connection is never persistent: a persistent stream that a dying request leaves behind hands its unread reply
+ * to the next request of the same worker. The stream never blocks; stream_select() does all waiting, with the rest of
+ * the call's deadline.
  */
 final class Connection {
 
@@ -22,7 +22,7 @@ final class Connection {
 	/** Bytes of a frame before its payload: the version, and three bytes big-endian length. */
 	public const HEADER_BYTES = 4;
 
-	/** Longest path of a Unix socket in bytes; PHP would cut a longer one and connect to something else. */
+	/** Longest path of a Unix socket in bytes; PHP would cut a longer path and connect to a different socket. */
 	private const MAX_PATH = 107;
 
 	/** Most bytes read at once. Replies are mostly shorter, and PHP allocates this much for each read. */
@@ -31,7 +31,7 @@ final class Connection {
 	/** Bytes of the first read of a frame. */
 	private const FIRST_READ_BYTES = 8192;
 
-	/** How many failures of stream_select() one wait forgives: signals interrupt it, anything else fails for ever. */
+	/** How many failures of stream_select() a wait forgives: signals interrupt a wait, other failures are permanent. */
 	private const MAX_INTERRUPTIONS = 100;
 
 	/**
@@ -70,7 +70,7 @@ final class Connection {
 	private int $last_id = 0;
 
 	/**
-	 * Remembers where to connect; nothing is opened yet.
+	 * Keeps the address; the connection is made later.
 	 *
 	 * @param string $path Path of the daemon's socket.
 	 */
@@ -87,10 +87,10 @@ final class Connection {
 	}
 
 	/**
-	 * Sends a frame, connecting first where there is no connection that can be used.
+	 * Sends a frame, connecting first without a usable connection.
 	 *
-	 * A daemon that hangs up meanwhile is no error here: it may have said why, and receive() finds either that or the
-	 * end.
+	 * A daemon that hangs up meanwhile is no error here: receive() finds the daemon's reason or the end of the
+	 * stream.
 	 *
 	 * @param string   $frame    The frame.
 	 * @param Deadline $deadline The call's deadline.
@@ -119,7 +119,7 @@ final class Connection {
 	}
 
 	/**
-	 * Receives one frame.
+	 * Receives a frame.
 	 *
 	 * @param Deadline $deadline The call's deadline.
 	 * @return string The frame's payload.
@@ -156,7 +156,7 @@ final class Connection {
 				'too_large'
 			);
 		}
-		// The version is the most significant of the four bytes, so one 32-bit integer is the whole header.
+		// The version is the most significant of the four bytes, so a single 32-bit integer is the whole header.
 		return pack( 'N', Protocol::VERSION << 24 | $length ) . $payload;
 	}
 
@@ -190,14 +190,14 @@ final class Connection {
 	 * Closes the connection; the next send() makes a new one.
 	 */
 	public function close(): void {
-		// PHP closes the socket with the last reference to it.
+		// PHP closes the socket with the last reference.
 		$this->stream = null;
 		$this->buffer = '';
 	}
 
 	/**
-	 * Whether the open connection may carry another request. One that the daemon has closed meanwhile may not, nor one
-	 * with bytes in it that no request asked for, nor a parent process's.
+	 * Whether the open connection may carry another request: not after the daemon has closed it, not with unrequested
+	 * bytes in it, and not if it belongs to a parent process.
 	 */
 	private function is_usable(): bool {
 		return null !== $this->stream
@@ -219,8 +219,8 @@ final class Connection {
 		$errno = 0;
 		$cause = '';
 		$left  = max( 1, $deadline->remaining_us() ) / 1000000;
-		// PHP connects without blocking and makes the socket block afterwards, unless a flag says that the caller waits
-		// itself. A Unix socket has nothing to wait for: it is connected, or its queue is full.
+		// PHP connects without blocking and makes the socket block afterwards, unless a flag says that the caller
+		// waits. A Unix socket needs no waiting: it is connected, or the queue is full.
 		$flags  = STREAM_CLIENT_CONNECT | STREAM_CLIENT_ASYNC_CONNECT;
 		$stream = @stream_socket_client( 'unix://' . $this->path, $errno, $cause, $left, $flags );
 		if ( false === $stream ) {

@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * The daemon's own refusal. Its reason is the protocol's error code.
+ * The daemon's refusal. The reason is the protocol's error code.
  */
 final class DaemonException extends TicketdException {
 
@@ -16,7 +16,7 @@ final class DaemonException extends TicketdException {
 	 * Makes the exception from the error map of a reply.
 	 *
 	 * @param array $error The decoded map.
-	 * @throws ProtocolException If the map is not as the protocol describes it.
+	 * @throws ProtocolException If the map does not follow the protocol.
 	 */
 	public static function from_wire( array $error ): self {
 		$code  = $error['code'] ?? null;

@@ -1,6 +1,6 @@
 <?php
 /**
- * One absolute deadline for one call.
+ * An absolute deadline for a call.
  *
  * @package Ticketd
  */
@@ -8,8 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * The moment at which a call ends, whatever happens. It covers connect, write and every read, because a time-out per
- * read lets a peer that drips bytes hold up a page for as long as it likes.
+ * The moment at which a call ends. The deadline covers connect, write and every read, because with a time-out per
+ * read a peer that drips bytes could hold up a page without limit.
  */
 final class Deadline {
 

@@ -8,8 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * Refuses what the daemon would refuse whatever the table looks like, before it is spooled: a change that was accepted
- * here and is refused later is of no use. Columns, types and lengths only the daemon knows.
+ * Refuses before spooling what the daemon would refuse for any table: a change accepted here and refused later is of
+ * no use. Only the daemon knows columns, types and lengths.
  */
 final class Door {
 
@@ -17,7 +17,7 @@ final class Door {
 	 * Checks a `create`, `set` or `delete`.
 	 *
 	 * @param Request $request The request.
-	 * @throws InputException If it is refused; the field is named.
+	 * @throws InputException If the change is refused; the exception names the field.
 	 */
 	public static function check( Request $request ): void {
 		$id = $request->param( 'id' );
@@ -41,7 +41,7 @@ final class Door {
 	 * Checks fields.
 	 *
 	 * @param array $fields Single values by field name.
-	 * @throws InputException If one is refused.
+	 * @throws InputException If a field is refused.
 	 */
 	private static function check_fields( array $fields ): void {
 		if ( array() === $fields || count( $fields ) > Protocol::MAX_FIELDS ) {

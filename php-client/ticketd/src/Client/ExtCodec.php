@@ -8,25 +8,25 @@
 namespace Ticketd\Client;
 
 /**
- * Uses ext-msgpack, with the three habits of the extension worked around that do not suit the protocol: by default it
- * instantiates classes that the wire names, it takes every array that looks like a list for one, and it believes an
- * array's length before it has seen the elements.
+ * Uses ext-msgpack and works around three habits of the extension that do not suit the protocol: by default the
+ * extension instantiates classes named on the wire, writes every array that looks like a list as a list, and trusts
+ * an array's length before reading the elements.
  *
- * What no message of the protocol holds, it reads in its own way, where the codec in PHP refuses it: an extension type
- * is null, nil as a key the empty string, and nesting ends at 1,024.
+ * For input that no message of the protocol holds, the extension has its own rules where the codec in PHP refuses: an
+ * extension type is null, nil as a key is the empty string, and nesting ends at 1,024.
  */
 final class ExtCodec implements Codec {
 
-	/** The bytes with which a long array or map begins, one whose number of elements has bytes of its own. */
+	/** The first bytes of long arrays and maps, whose number of elements has its own bytes. */
 	private const LONG = "\xdc\xdd\xde\xdf";
 
-	/** The most elements for which the extension makes room before it has read them: 2.6 MB. */
+	/** The most elements for which the extension reserves memory before reading: 2.6 MB. */
 	private const MAX_ROOM = 65536;
 
 	/**
-	 * The most elements that all long arrays and maps of a message may announce where the extension is given it. It
-	 * makes room for what is announced, and lets a thousand be open, so that a few kilobytes could cost a page all of
-	 * its memory.
+	 * The most elements that all long arrays and maps of a message may announce for the extension. The extension
+	 * reserves memory for announced elements, and allows a thousand open arrays, so that a few kilobytes could use up
+	 * all memory of a page.
 	 */
 	private const MAX_ANNOUNCED = 10 * self::MAX_ROOM;
 
@@ -86,11 +86,11 @@ final class ExtCodec implements Codec {
 		}
 		$end = 0;
 		$this->unpacker->reset();
-		// The extension warns about some bad input besides returning false; the exception says it already.
+		// The extension warns about some bad input besides returning false; the exception already reports the fault.
 		$is_whole = @$this->unpacker->execute( $payload, $end ) && strlen( $payload ) === $end;
 		$message  = $is_whole ? $this->unpacker->data() : null;
 		if ( ! is_array( $message ) ) {
-			// What was read of a message that is refused is not freed by reset(), but only with the decoder itself.
+			// The decoded part of a refused message is freed only with the decoder, not by reset().
 			$this->unpacker = new \MessagePackUnpacker( false );
 			throw new ProtocolException( 'a payload that is not one msgpack array' );
 		}
@@ -98,7 +98,8 @@ final class ExtCodec implements Codec {
 	}
 
 	/**
-	 * How many elements the long arrays and maps of a payload announce at most: their bytes may also stand in a text.
+	 * How many elements the long arrays and maps of a payload announce at most: the same bytes may also be part of a
+	 * text.
 	 *
 	 * @param string $payload The payload.
 	 */
@@ -118,8 +119,8 @@ final class ExtCodec implements Codec {
 	}
 
 	/**
-	 * Whether the extension writes all maps of the parameters as maps with string keys: it makes lists of empty
-	 * arrays, and integers of names like "12".
+	 * Whether the extension writes all maps of the parameters as maps with string keys: it writes empty arrays as
+	 * lists, and names like "12" as integers.
 	 *
 	 * @param array $params The parameters by name.
 	 */
@@ -141,7 +142,7 @@ final class ExtCodec implements Codec {
 	}
 
 	/**
-	 * Whether an array has at least one key and none that is an integer.
+	 * Whether an array has at least one key and no integer keys.
 	 *
 	 * @param array $map Any array.
 	 */

@@ -1,6 +1,6 @@
 <?php
 /**
- * The few things that are done to files.
+ * The few operations on files.
  *
  * @package Ticketd
  */
@@ -10,20 +10,20 @@ namespace Ticketd\Client;
 /**
  * Looks at, writes and removes files in this user's spool folder.
  *
- * Nothing is opened before mine() has looked at it: opening a pipe waits for its writer, opening a file under a write
- * lease waits for its holder, and what another user has put there says what that user likes. PHP has no open(2) flag
- * that would refuse those, so only a look before the opening can.
+ * mine() checks a file before anything is opened: opening a pipe waits for its writer, opening a file under a write
+ * lease waits for its holder, and another user's file may have any content. PHP has no open(2) flag that would refuse
+ * such files, so only a check before opening can.
  *
- * A file is always made under a name that cannot be guessed and then renamed, so that no reader sees half of it, and
- * that a symbolic link that another user has put there is replaced and not followed. WordPress' own WP_Filesystem can
- * do neither, and the client works without WordPress.
+ * A new file gets a name that cannot be guessed and is then renamed, so that no reader sees half a file, and that
+ * another user's symbolic link is replaced and not followed. WordPress' own WP_Filesystem can do neither, and the
+ * client works without WordPress.
  */
 final class Files {
 
 	/** How names of files begin that are not whole yet. */
 	public const DRAFT = '.tmp-';
 
-	/** Takes from a file's mode what others may do with it: the daemon reads it, by the folder's group. */
+	/** Removes other users' rights from a file's mode: the daemon reads the file by the folder's group. */
 	private const UMASK = 0027;
 
 	/** The type of a file in its mode, and the types that mine() is asked for; the numbers are those of stat(2). */
@@ -35,15 +35,16 @@ final class Files {
 	private const OTHERS_WRITE = 0002;
 
 	/**
-	 * Writes a file that is there whole or not at all.
+	 * Writes a complete file or no file.
 	 *
-	 * The bytes are on the disk when this returns, if PHP can see to that (from version 8.1). Of the folder's entry
-	 * PHP cannot: it follows within seconds, which a crash of PHP survives and a loss of power may not.
+	 * With $sync the bytes are on the disk at the return, if PHP can sync files (from version 8.1). PHP cannot sync
+	 * the folder's entry: the entry follows within seconds, which is safe in a crash of PHP but maybe not in a loss
+	 * of power.
 	 *
 	 * @param string $path  Where it is to be.
 	 * @param string $bytes The content.
 	 * @param bool   $sync  Whether to wait for the disk.
-	 * @return bool Whether it is there. Where not, nothing of it is left.
+	 * @return bool Whether the file was written. After a failure no part of the file remains.
 	 */
 	public static function write( string $path, string $bytes, bool $sync ): bool {
 		$draft = dirname( $path ) . '/' . self::DRAFT . bin2hex( random_bytes( 8 ) );
@@ -72,7 +73,7 @@ final class Files {
 		$draft = dirname( $path ) . '/' . self::DRAFT . bin2hex( random_bytes( 8 ) );
 		$mask  = umask( self::UMASK );
 		try {
-			// A link is refused where its name is taken; a file that is opened or renamed is not.
+			// A link is refused if the name is taken; an opened or renamed file is not.
 			return @file_put_contents( $draft, '' ) === 0 && @link( $draft, $path );
 		} finally {
 			umask( $mask );
@@ -81,7 +82,7 @@ final class Files {
 	}
 
 	/**
-	 * Removes a file; one that is not there is no error.
+	 * Removes a file; a missing file is no error.
 	 *
 	 * @param string $path The path.
 	 */
@@ -91,19 +92,19 @@ final class Files {
 	}
 
 	/**
-	 * Looks whether something is what this user has made: of the type that is asked for, owned by the effective user of
-	 * this process, a file of one name only, and a folder that not everybody may write to. Nothing is opened.
+	 * Checks that a path is a file or folder of this user: of the wanted type, owned by the effective user of this
+	 * process, a file with a single name, and a folder that not everybody may write to. The check opens no file.
 	 *
 	 * @param string $path The path.
 	 * @param int    $type self::FILE or self::DIR.
-	 * @return array|null What lstat(2) says of it; null if it does not exist or belongs to another user.
+	 * @return array|null The result of lstat(2); null if the path does not exist or belongs to another user.
 	 */
 	public static function mine( string $path, int $type = self::FILE ): ?array {
 		do {
-			// PHP remembers what it has seen of a file; it is other processes that write this one.
+			// PHP caches what it has seen of a file, but other processes write this file.
 			clearstatcache( true, $path );
 			$found = @lstat( $path );
-			// A file without a name was replaced or removed during the look: look at what is there now.
+			// A file without a name was replaced or removed during the check: check the present file.
 		} while ( 0 === ( $found['nlink'] ?? 1 ) );
 		if ( false === $found || ( $found['mode'] & self::TYPE ) !== $type || Breaker::user() !== $found['uid'] ) {
 			return null;
@@ -113,7 +114,7 @@ final class Files {
 	}
 
 	/**
-	 * Whether something is there that is no file of this user's.
+	 * Whether the path exists and is not a file of this user.
 	 *
 	 * @param string $path The path.
 	 */
@@ -138,7 +139,7 @@ final class Files {
 	 * Writes a file's bytes to the disk.
 	 *
 	 * @param string $path The path.
-	 * @return bool False where the disk refused them.
+	 * @return bool False if the disk refused the bytes.
 	 */
 	private static function sync( string $path ): bool {
 		if ( ! function_exists( 'fsync' ) ) {

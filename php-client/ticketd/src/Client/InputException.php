@@ -1,6 +1,6 @@
 <?php
 /**
- * A call that was refused before anything was sent.
+ * A call that was refused before sending.
  *
  * @package Ticketd
  */
@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * The arguments cannot be sent. Its reason is `invalid`, or `too_large` for a request beyond the frame's limit.
+ * The arguments cannot be sent. The reason is `invalid`, or `too_large` for a request beyond the frame's limit.
  */
 final class InputException extends TicketdException {
 

@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * The daemon hung up before it answered. Its reason is `lost`; the call may have been done.
+ * The daemon hung up before it answered. The reason is `lost`; the call may have been done.
  */
 final class LostException extends TicketdException {
 

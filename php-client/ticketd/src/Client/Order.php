@@ -8,13 +8,13 @@
 namespace Ticketd\Client;
 
 /**
- * Gives each change of a user a number that is greater than that of every change that was spooled before, by whichever
- * process: the daemon takes changes in by it. It is the time where that is greater. The clock alone does not do: one
- * that is set back would put a change before an older one, which then wins.
+ * Gives each change of a user a number greater than that of every change spooled before by any process: the daemon
+ * ingests changes in the order of these numbers. The number is the time, if the time is greater. The clock alone is
+ * not enough: after it was set back, a new change would come before an older change, which then wins.
  *
- * The last number is in a file of the user's spool folder, in 16 digits, and is changed under a lock. Where the file
- * cannot be used, or its lock is held for long (by a process that is stopped), the names in the folder tell: nothing
- * else waits. The next one begins a new file then, as this one no longer has the last number.
+ * The last number is in a file of the user's spool folder, in 16 digits, and is changed under a lock. If the file is
+ * unusable, or a stopped process holds the lock for long, the names in the folder give the last number: changes wait
+ * nowhere else. The next change then begins a new file, because this file no longer has the last number.
  */
 final class Order {
 
@@ -50,10 +50,10 @@ final class Order {
 	}
 
 	/**
-	 * Opens the file, which is made where it is missing, and takes its lock, which ends with the object.
+	 * Opens the file, which is made if missing, and takes its lock, which ends with the object.
 	 *
 	 * @param string $path The path.
-	 * @return \SplFileObject|null Null where it is another user's, or locked for too long.
+	 * @return \SplFileObject|null Null if the file belongs to another user, or is locked for too long.
 	 */
 	private static function lock( string $path ): ?\SplFileObject {
 		for ( $try = 0; $try < self::TRIES; $try++ ) {
@@ -64,12 +64,12 @@ final class Order {
 				return null;
 			}
 			if ( null === Files::mine( $path ) ) {
-				continue; // The process that has made it has not removed the second name yet.
+				continue; // The process that made the file has not removed the second name yet.
 			}
 			try {
 				$file = new \SplFileObject( $path, 'r+' );
 			} catch ( \RuntimeException $e ) {
-				continue; // It was removed meanwhile.
+				continue; // The file was removed meanwhile.
 			}
 			if ( $file->flock( LOCK_EX | LOCK_NB ) && ( Files::mine( $path )['ino'] ?? 0 ) === $file->fstat()['ino'] ) {
 				return $file;

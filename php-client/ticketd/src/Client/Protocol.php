@@ -18,19 +18,19 @@ final class Protocol {
 	/** Version of the protocol, the first byte of every frame. */
 	public const VERSION = 1;
 
-	/** Longest payload of a frame, in bytes, in both directions. */
+	/** Longest payload of a frame, in bytes, in each direction. */
 	public const MAX_PAYLOAD = 4194304;
 
-	/** Largest request id of a frame; the next one after it is 1. */
+	/** Largest request id of a frame; the next id is 1. */
 	public const MAX_ID = 4294967295;
 
 	/** Most bytes of a request id. */
 	public const MAX_REQUEST_ID = 64;
 
-	/** Most bytes of a request id of `set`: one of several at once has `#` and its number behind it. */
+	/** Most bytes of a request id of `set`: a pair of `set_many` has `#` and its number at the end. */
 	public const MAX_SET_REQUEST_ID = 68;
 
-	/** Most fields of one ticket in one request. */
+	/** Most fields of a ticket in a request. */
 	public const MAX_FIELDS = 128;
 
 	/** Most tickets of a page, or ids of a request. */
@@ -42,7 +42,7 @@ final class Protocol {
 	/** Most fields in a list's `where`. */
 	public const MAX_WHERE = 16;
 
-	/** Most values of one of them. */
+	/** Most values of a filter. */
 	public const MAX_CHOICES = 100;
 
 	/** Most bytes of a text that is searched for. */
@@ -88,7 +88,7 @@ final class Protocol {
 		'list',
 	);
 
-	/** What a list can be sorted by; the first is meant where none is named. */
+	/** The sorts of a list, the default first. */
 	public const SORTS = array(
 		'ticket_id',
 		'created_at',

@@ -1,6 +1,6 @@
 <?php
 /**
- * An answer that is not as the protocol describes it.
+ * An answer that does not follow the protocol.
  *
  * @package Ticketd
  */
@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * What came back is not a reply to the request. Its reason is `protocol`; the call may have been done.
+ * The answer is not a reply to the request. The reason is `protocol`; the call may have been done.
  */
 final class ProtocolException extends TicketdException {
 

@@ -97,7 +97,7 @@ final class PureCodec implements Codec {
 	}
 
 	/**
-	 * Encodes a string. It is not checked for UTF-8: the daemon does that and names the field.
+	 * Encodes a string. The daemon checks for UTF-8 and names the field.
 	 *
 	 * @param string $value The string.
 	 */

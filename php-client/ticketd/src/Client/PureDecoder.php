@@ -1,6 +1,6 @@
 <?php
 /**
- * Reads one msgpack message in PHP.
+ * Reads a msgpack message in PHP.
  *
  * @package Ticketd
  */
@@ -8,12 +8,12 @@
 namespace Ticketd\Client;
 
 /**
- * Decodes one payload. Every length is checked against the bytes that are left before anything is made of it, and
- * nesting ends at self::MAX_DEPTH. There is no extension type that could name a class: they are all refused.
+ * Decodes a payload. Every length is checked against the remaining bytes before use, and nesting ends at
+ * self::MAX_DEPTH. Extension types, which could name a class, are refused.
  */
 final class PureDecoder {
 
-	/** How deep arrays and maps of a message may be nested. No message of the protocol comes near it. */
+	/** How deep arrays and maps of a message may be nested. Messages of the protocol are far less deep. */
 	private const MAX_DEPTH = 32;
 
 	/** Formats of fixed width: how many bytes follow and how unpack() reads them. */
@@ -103,12 +103,12 @@ final class PureDecoder {
 	}
 
 	/**
-	 * Decodes what is neither a number nor short.
+	 * Decodes a long value that is not a number.
 	 *
 	 * @param int $type  The format byte.
 	 * @param int $depth How many arrays and maps the value is in.
 	 * @return array|string|bool|null
-	 * @throws ProtocolException If the format is not one that the protocol uses.
+	 * @throws ProtocolException If the protocol does not use the format.
 	 */
 	private function other( int $type, int $depth ) {
 		switch ( $type ) {

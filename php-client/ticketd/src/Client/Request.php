@@ -8,8 +8,8 @@
 namespace Ticketd\Client;
 
 /**
- * A method and its parameters: what the daemon is sent, and what the spool holds while it is unreachable. Parameters of
- * a shape that the protocol has no place for are refused; what they mean is for the daemon to judge.
+ * A method and its parameters: the content of a request to the daemon, and of a file in the spool. Parameters of a
+ * shape that the protocol does not have are refused; the daemon judges their meaning.
  */
 final class Request {
 
@@ -39,11 +39,11 @@ final class Request {
 	}
 
 	/**
-	 * Refuses what cannot be a field's value, before a codec finds its own idea of an object or an array.
+	 * Refuses what cannot be a field's value, before a codec encodes an object or an array in its own way.
 	 *
 	 * @param array $fields Values by field name.
 	 * @return array The same value.
-	 * @throws InputException If a value is not a single one.
+	 * @throws InputException If a value is not a scalar or null.
 	 */
 	public static function fields( array $fields ): array {
 		foreach ( $fields as $name => $value ) {
@@ -58,12 +58,12 @@ final class Request {
 	}
 
 	/**
-	 * Refuses what is no argument of a list, before a codec finds its own idea of it, and makes lists of alternatives:
-	 * an array with gaps, as a filter leaves it, would become a map.
+	 * Refuses what is no argument of a list, before a codec encodes it in its own way, and makes lists of
+	 * alternatives: an array with gaps, as a filter leaves it, would become a map.
 	 *
 	 * @param array $args The arguments of list_tickets().
 	 * @return array The same value.
-	 * @throws InputException If an argument is of another shape.
+	 * @throws InputException If an argument has a wrong shape.
 	 */
 	public static function query( array $args ): array {
 		foreach ( $args as $name => $value ) {
@@ -100,11 +100,12 @@ final class Request {
 	}
 
 	/**
-	 * Refuses what is no integer. A decimal string is one: that is what a database's result holds.
+	 * Refuses values that are not integers. Decimal strings count as integers, because a database's result holds
+	 * strings.
 	 *
 	 * @param array $ids Ticket ids.
 	 * @return int[] The same, as a list of integers.
-	 * @throws InputException If one is not an integer.
+	 * @throws InputException If an id is not an integer.
 	 */
 	public static function ids( array $ids ): array {
 		$checked = array();
@@ -184,7 +185,7 @@ final class Request {
 	}
 
 	/**
-	 * The pairs of a `set_many`, each as the `set` that the daemon makes of it, under its own request id.
+	 * The pairs of a `set_many`, each as the `set` that the daemon makes of the pair, with the pair's own request id.
 	 *
 	 * @return self[] In the order of the pairs.
 	 */

@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * Takes out of a result's map what its method promises. What else is in it is ignored: a newer daemon may say more.
+ * Reads from a result's map what its method promises. Other keys are ignored: a newer daemon may send more.
  */
 final class Result {
 
@@ -93,7 +93,7 @@ final class Result {
 	 * @param mixed $ticket The value.
 	 * @return array{id: int, revision: int, fields: array} And `stale`: true where the result says so, and `cut`:
 	 *         true where a list's ticket is larger than a frame, so that not all of it is here.
-	 * @throws ProtocolException If it is no ticket.
+	 * @throws ProtocolException If the value is not a ticket.
 	 */
 	public static function ticket( $ticket ): array {
 		if ( ! is_array( $ticket ) || ! is_array( $ticket['fields'] ?? null ) ) {
@@ -125,7 +125,7 @@ final class Result {
 	 * @param array $result The result.
 	 * @return array{tickets: array[], next: string|null} And `stale`: true where the result says so, and `locked`: the
 	 *         ids of tickets whose changes are missing, as their rows are locked in the database.
-	 * @throws ProtocolException If it is no page of tickets.
+	 * @throws ProtocolException If the result is not a page of tickets.
 	 */
 	public static function page( array $result ): array {
 		$tickets = $result['tickets'] ?? null;
@@ -178,7 +178,7 @@ final class Result {
 	 *
 	 * @param array $result The result.
 	 * @return array[] Letters, each with all keys of the protocol's.
-	 * @throws ProtocolException If one of them is no letter.
+	 * @throws ProtocolException If an element is not a letter.
 	 */
 	public static function letters( array $result ): array {
 		$letters = array();
@@ -229,7 +229,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads a mark that is there where it is true alone.
+	 * Reads a mark that is only present if true.
 	 *
 	 * @param array  $result The map.
 	 * @param string $name   The mark's name.
@@ -239,7 +239,7 @@ final class Result {
 	}
 
 	/**
-	 * Reads which tickets' changes are missing in a result, as their rows are locked.
+	 * Reads the ids of tickets whose changes are missing in a result because their rows are locked.
 	 *
 	 * @param array $result The result.
 	 * @return array `locked`: their ids, or nothing.

@@ -8,22 +8,22 @@
 namespace Ticketd\Client;
 
 /**
- * A folder into which one user writes and out of which the daemon takes: before it serves its first request, and while
- * it runs before any request that comes later. Below the folder that is configured each user has one, whose name is the
- * user's id. `ticketd spool prepare` makes it: it belongs to the user, its group is the daemon's, and no other user may
- * look into it. One file is one change, exactly the frame that the client would have sent:
+ * A folder into which a user writes and from which the daemon ingests: before its first request, and, while it runs,
+ * before any later request. Below the configured folder each user has a folder with the user's id as name. `ticketd
+ * spool prepare` makes the folder: it belongs to the user, its group is the daemon's, and no other user may look into
+ * it. A file holds a change, exactly the frame that the client would have sent:
  *
  *     {folder}/{user id}/{µs since 1970, 16 digits}-{ticket id}-{16 hex digits}.frame
  *
- * The daemon takes them in by order of name, so the time only grows, see Order. The hex digits come from site and
- * request id: they keep names apart (a request id that was made up is random), and the same create, made again, is
- * found by them.
+ * The daemon ingests the files in the order of their names, so the time only grows, see Order. The hex digits come
+ * from site and request id: they keep names apart (a made-up request id is random), and find the same create when it
+ * is made again.
  *
- * The folder is bounded by blocks of 4 KiB, as file systems give them: at most 65,536, which are 256 MiB and as many
- * changes. To list a large folder at each write would cost more than the write, so chance decides, drawn from the
+ * The folder is bounded in blocks of 4 KiB, the unit of file systems: at most 65,536, which are 256 MiB and as many
+ * changes. Listing a large folder at each write would cost more than the write, so chance decides, drawn from the
  * file's name: every block written counts the folder with a probability of 1 in 256. So the bound is exceeded by 256
- * blocks (1 MiB) on average before that is noticed, and by ten times as much once in 20,000 times. That it is full is
- * then noted in a file for all processes, which refuse without counting; after a second or two one process counts
+ * blocks (1 MiB) on average before the count notices, and by ten times as much once in 20,000 times. A full folder is
+ * then noted in a file for all processes, which refuse without counting; after a second or two a process counts
  * again.
  */
 final class Spool {
@@ -40,7 +40,7 @@ final class Spool {
 	/** Name of the file that says that the folder is full. */
 	private const FULL = '.full';
 
-	/** For how many seconds of its clock that is believed. */
+	/** For how many seconds of its clock the note counts. */
 	private const FULL_SECONDS = 1;
 
 	/** Name of the folder in which the daemon sets aside what it cannot use. */
@@ -78,7 +78,7 @@ final class Spool {
 	private $now_us;
 
 	/**
-	 * Takes the folder; nothing happens yet.
+	 * Keeps the folder's path; nothing is opened yet.
 	 *
 	 * @param string        $folder     The folder of all users' spools; with an empty string every write() fails.
 	 * @param int           $max_blocks Most blocks that its files may have.
@@ -105,14 +105,14 @@ final class Spool {
 	}
 
 	/**
-	 * Whether there is a folder of this user's that can be trusted. Whether it can be written shows only when it is.
+	 * Whether this user has a trusted folder. Only a write shows whether the folder is writable.
 	 */
 	public function exists(): bool {
 		return '' !== $this->folder && null !== Files::mine( $this->folder, Files::DIR );
 	}
 
 	/**
-	 * Why changes cannot wait, and what to do.
+	 * Why changes cannot be spooled, and what to do.
 	 *
 	 * @return string A text in English for people; an empty string where they can, or where no folder is configured.
 	 */
@@ -145,13 +145,13 @@ final class Spool {
 	}
 
 	/**
-	 * How many files in the folder are not this user's. Neither the client nor the daemon opens or removes them.
+	 * How many files in the folder belong to other users. Neither the client nor the daemon opens or removes them.
 	 */
 	public function strangers(): int {
 		$names = $this->exists() ? array_diff( (array) @scandir( $this->folder ), array( '.', '..' ) ) : array();
 		$own   = function ( string $name ): bool {
 			$found = @lstat( $this->folder . '/' . $name );
-			// The folder for what cannot be used belongs to the daemon.
+			// The folder for unusable files belongs to the daemon.
 			return false === $found || self::BAD === $name || Breaker::user() === $found['uid'];
 		};
 		return count( $names ) - count( array_filter( $names, $own ) );
@@ -201,7 +201,7 @@ final class Spool {
 	 *                           the order in which the daemon will ingest them. Tickets without any are left out.
 	 */
 	public function waiting( array $ids ): array {
-		// One look at the folder serves all: a pattern for each id would read it as many times.
+		// A single listing serves all ids: a pattern for each id would list the folder as many times.
 		$pattern = 1 === count( $ids ) ? sprintf( '*-%d-*', reset( $ids ) ) : '*';
 		$wanted  = array_flip( $ids );
 		$waiting = array();
@@ -280,8 +280,8 @@ final class Spool {
 	}
 
 	/**
-	 * Whether parameters have the shape of a change's: single values, but for the map of fields, which are single
-	 * values too. An older client may have written the file, or another program of this user.
+	 * Whether parameters have the shape of a change's: scalars, except for the map of fields, which holds scalars. An
+	 * older client, or another program of this user, may have written the file.
 	 *
 	 * @param array $params The parameters by name.
 	 */
@@ -311,7 +311,7 @@ final class Spool {
 	}
 
 	/**
-	 * Whether there is no place for so many blocks, as far as that is known; see the class.
+	 * Whether there is no room for so many blocks, as far as known; see the class.
 	 *
 	 * @param int    $blocks Blocks that are to be written.
 	 * @param string $name   Name of the file that they are to be in.
@@ -322,7 +322,7 @@ final class Spool {
 		if ( null !== $full_at && abs( time() - $full_at ) <= self::FULL_SECONDS ) {
 			return true;
 		}
-		// A small bound is counted each time: nothing that small is slow to list.
+		// A small bound is counted each time: a small folder is not slow to list.
 		$sides = max( 1, min( self::BLOCKS_PER_COUNT, intdiv( $this->max_blocks, self::BLOCKS_PER_COUNT ) ) );
 		if ( null === $full_at && crc32( $name ) % $sides >= $blocks ) {
 			return false;

@@ -8,18 +8,18 @@
 namespace Ticketd\Client;
 
 /**
- * Makes changes as the client does, and spools those that could not be delivered: no daemon, a full backlog, a deadline
- * that passed, a connection that was lost, or a daemon that answers `overloaded`, `shutting_down` or `unavailable`. All
- * of these have done nothing, or something that the request id keeps from being done twice.
+ * Makes changes like the client, and spools changes that could not be delivered: no daemon, a full backlog, a passed
+ * deadline, a lost connection, or a daemon that answers `overloaded`, `shutting_down` or `unavailable`. Such a failed
+ * call had no effect, or the request id prevents a second effect.
  *
- * Everything else is thrown as it came. What is refused (`invalid`, `forbidden`, `not_found`, `conflict`, `too_large`,
- * `malformed`) would be refused again. So would what met a fault of the daemon (`internal`) or a server that does not
- * speak the protocol: a fault without an error message is never repaired. A change on condition of a revision is not
- * spooled either, as its caller needs the outcome.
+ * All other failures are thrown unchanged. A refused change (`invalid`, `forbidden`, `not_found`, `conflict`,
+ * `too_large`, `malformed`) would be refused again. After a fault of the daemon (`internal`), or with a server that
+ * does not speak the protocol, spooling would hide the fault: a fault without an error message is never repaired. A
+ * change with a condition on the revision is not spooled either, because the caller needs the outcome.
  *
- * A change that was spooled returns the revision 0: it is accepted, its revision is not known yet. The daemon has not
- * seen it, so that it may still refuse it (an unknown column, a text that is too long): it is then set aside in the
- * spool's folder `bad`, with the reason.
+ * A spooled change returns the revision 0: accepted, revision not known yet. The daemon has not seen the change and
+ * may still refuse it (an unknown column, a text that is too long): the change is then moved to the spool's folder
+ * `bad`, with the reason.
  */
 final class SpoolingClient {
 
@@ -124,8 +124,8 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * Merges fields into several tickets; see Client::set_many(). Each change is spooled for itself, those that the
-	 * daemon did not take among those that it did included.
+	 * Merges fields into several tickets; see Client::set_many(). Each change is spooled separately, also if the
+	 * daemon accepted only some of the changes.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param string $request_id   Makes the call repeatable for a day; a random one by default.
@@ -192,8 +192,8 @@ final class SpoolingClient {
 	 * @param TicketdException $failure The failure.
 	 * @param Request|null     $request The change.
 	 * @return int The revision to return.
-	 * @throws TicketdException If it is not to be spooled or cannot be: the failure itself, or what is wrong with the
-	 *                          change or the spool.
+	 * @throws TicketdException If the change is not to be spooled or cannot be spooled: the failure itself, or the
+	 *                          fault in the change or the spool.
 	 */
 	private function spool( TicketdException $failure, ?Request $request ): int {
 		if ( ! $failure->is_outage() || null === $request || null !== $request->param( 'if_revision' ) ) {
@@ -212,13 +212,13 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * A failure, with why it could not be spooled either.
+	 * A failure, with the reason why the change could not be spooled.
 	 *
 	 * @param TicketdException $failure Why the change failed.
 	 */
 	private function unspooled( TicketdException $failure ): TicketdException {
 		$trouble = $this->opened()->trouble();
-		// Several changes may have failed with it.
+		// Several changes may share the failure.
 		if ( '' !== $trouble && false === strpos( $failure->getMessage(), $trouble ) ) {
 			$failure->add( $trouble );
 		}
@@ -226,11 +226,11 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * Spools one of several changes.
+	 * Spools a change of several changes.
 	 *
 	 * @param TicketdException $failure The failure.
 	 * @param Request          $request The change.
-	 * @return int|TicketdException The revision, or why it was not spooled.
+	 * @return int|TicketdException The revision, or why the change was not spooled.
 	 */
 	private function spool_pair( TicketdException $failure, Request $request ) {
 		try {
@@ -241,8 +241,8 @@ final class SpoolingClient {
 	}
 
 	/**
-	 * Spools a create that failed. The daemon may have made the ticket nevertheless, under an id that no caller
-	 * received: by the request id it knows, and takes that one back.
+	 * Spools a failed create. The daemon may have made the ticket, under an id that no caller received: the request
+	 * id identifies that ticket, and the daemon removes it.
 	 *
 	 * @param TicketdException $failure   The failure.
 	 * @param bool             $is_chosen Whether the caller has chosen the request id: this may be a repetition.
@@ -275,7 +275,7 @@ final class SpoolingClient {
 	 * Takes an id for a new ticket.
 	 *
 	 * @param TicketdException $failure Why the daemon gave none.
-	 * @throws LocalException If none is available.
+	 * @throws LocalException If no id is available.
 	 */
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );

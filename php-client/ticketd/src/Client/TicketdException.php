@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * A call that failed. Its subclasses say where: before anything was sent, on the way, or in the daemon.
+ * A failed call. The subclass says where the call failed: before sending, on the way, or in the daemon.
  */
 abstract class TicketdException extends \RuntimeException {
 
@@ -44,7 +44,7 @@ abstract class TicketdException extends \RuntimeException {
 	private bool $ambiguous;
 
 	/**
-	 * The call that failed, if it came to that.
+	 * The failed call, if a request was made.
 	 *
 	 * @var Request|null
 	 */
@@ -95,15 +95,16 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
-	 * Whether the call may have been done although it failed here. Repeat a change then only under its request id.
+	 * Whether the call may have been done although it failed here. Then repeat a change only under the same request
+	 * id.
 	 */
 	public function ambiguous(): bool {
 		return $this->ambiguous;
 	}
 
 	/**
-	 * Whether the daemon is unreachable or cannot serve the call now: a change may be spooled, the database may answer
-	 * a read. The daemon's refusals and faults are no outage: they would only come back.
+	 * Whether the daemon is unreachable or cannot serve the call now: a change may be spooled, the database may
+	 * answer a read. Refusals and faults of the daemon are no outage: a repetition would fail again.
 	 */
 	public function is_outage(): bool {
 		return in_array( $this->reason, self::OUTAGES, true )
@@ -111,7 +112,7 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
-	 * The call that failed; null where it was refused before there was one.
+	 * The failed call; null if the call was refused before a request was made.
 	 */
 	public function request(): ?Request {
 		return $this->request;
@@ -136,7 +137,7 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
-	 * Adds to what is wrong, for people.
+	 * Adds text for people to the message.
 	 *
 	 * @param string $text One or more sentences.
 	 */

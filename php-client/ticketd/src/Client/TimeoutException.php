@@ -8,7 +8,7 @@
 namespace Ticketd\Client;
 
 /**
- * The call's deadline passed. Its reason is `timeout`. Once the whole request was sent, the call may have been done.
+ * The call's deadline passed. The reason is `timeout`. After the whole request was sent, the call may have been done.
  */
 final class TimeoutException extends TicketdException {
 

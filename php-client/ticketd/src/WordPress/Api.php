@@ -1,6 +1,6 @@
 <?php
 /**
- * The client as WordPress code uses it.
+ * The client for WordPress code.
  *
  * @package Ticketd
  */
@@ -16,7 +16,7 @@ use Ticketd\Client\TicketdException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Calls the daemon for the current blog and returns a WP_Error where the client throws. The parameters and values are
+ * Calls the daemon for the current blog and returns a WP_Error if the client throws. The parameters and values are
  * those of the client's methods.
  *
  * While the daemon is unreachable changes are spooled, see SpoolingClient, and reads are answered by the database and
@@ -159,7 +159,7 @@ final class Api {
 	}
 
 	/**
-	 * Sets fields of a ticket that there is; {@see self::set()} makes one that there is not.
+	 * Sets fields of an existing ticket; {@see self::set()} makes a missing ticket.
 	 *
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
@@ -173,8 +173,8 @@ final class Api {
 	}
 
 	/**
-	 * Sets fields of a ticket, and makes it if it does not exist. Other than {@see self::set()} it tells listeners
-	 * which of the two it did, at the price of a look at the ticket.
+	 * Sets fields of a ticket, and makes a missing ticket. Unlike {@see self::set()}, it tells listeners whether the
+	 * ticket is new, at the price of reading the ticket first.
 	 *
 	 * @param int   $id     The ticket's id.
 	 * @param array $fields Values by field name.
@@ -198,8 +198,9 @@ final class Api {
 	}
 
 	/**
-	 * Merges fields into several tickets, one by one, without asking or telling anybody. Each has the request id that
-	 * it has among all tickets of the call: where a filter has refused some, those behind them must not get theirs.
+	 * Merges fields into several tickets, one after another, without filters and actions. Each keeps its request id
+	 * by its place among all tickets of the call: if a filter has refused some, later tickets must not get the ids of
+	 * the refused.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param int[]  $places       The tickets' places in the call by ticket id, from 0.
@@ -215,7 +216,7 @@ final class Api {
 	}
 
 	/**
-	 * Merges fields into a ticket, without asking or telling anybody.
+	 * Merges fields into a ticket, without filters and actions.
 	 *
 	 * @param int    $id          The ticket's id.
 	 * @param array  $fields      Values by field name.
@@ -236,7 +237,7 @@ final class Api {
 	}
 
 	/**
-	 * Merges fields into several tickets, without asking or telling anybody.
+	 * Merges fields into several tickets, without filters and actions.
 	 *
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param string $request_id   Makes the call repeatable; a random one by default.
@@ -442,7 +443,7 @@ final class Api {
 	}
 
 	/**
-	 * Runs a call. Its deadline holds for what is asked of the database, too.
+	 * Runs a call. The deadline also holds for queries of the database.
 	 *
 	 * @param string        $method  The protocol's method.
 	 * @param callable      $call    Gets the current blog's client.

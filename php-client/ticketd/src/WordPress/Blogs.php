@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Goes through the blogs of a network, or through the one of a single site.
+ * Goes through the blogs of a network, or the only blog of a single site.
  */
 final class Blogs {
 
@@ -45,7 +45,7 @@ final class Blogs {
 	}
 
 	/**
-	 * Whether the plugin is active in a blog, be it for itself or for the whole network.
+	 * Whether the plugin is active in a blog, by itself or for the whole network.
 	 *
 	 * @param string $file The plugin's main file.
 	 * @param int    $id   The blog's id.

@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Remembers what the daemon was asked and how long it took, for the analysis of a slow page. Arguments are not
- * remembered: tickets hold what customers wrote.
+ * Remembers the calls of the daemon and their times, for the analysis of a slow page. Arguments are not kept: tickets
+ * hold customers' texts.
  */
 final class Calls {
 

@@ -1,6 +1,6 @@
 <?php
 /**
- * Who may do what.
+ * The rights of users.
  *
  * @package Ticketd
  */
@@ -12,8 +12,8 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Gives the plugin's capabilities to roles, where WordPress keeps them: role editors show them and may take them away.
  *
- * They are given once to each blog, at its first request with this version of the map, so that blogs which are new, and
- * those in which the plugin was active before, need nothing else.
+ * Each blog gets the capabilities once, at its first request with this version of the map, so that new blogs, and
+ * blogs where the plugin was active before, need nothing else.
  */
 final class Capabilities {
 
@@ -37,15 +37,15 @@ final class Capabilities {
 	}
 
 	/**
-	 * Gives the capabilities to the current blog's roles, unless that was done. One option, which WordPress has loaded
-	 * already, is all that most requests look at.
+	 * Gives the capabilities to the current blog's roles, unless done before. Most requests only read a single
+	 * option, which WordPress has loaded already.
 	 */
 	public function grant_once(): void {
 		if ( (int) get_option( self::OPTION ) >= self::VERSION ) {
 			return;
 		}
 		/**
-		 * Filters which roles get the plugin's capabilities. It is asked once for each blog.
+		 * Filters which roles get the plugin's capabilities. Runs once for each blog.
 		 *
 		 * @param array<string, string[]> $roles Names of roles by capability.
 		 */

@@ -13,8 +13,8 @@ use Ticketd\Client\Spool;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * The one list of checks: what ticketd needs on this site, and what to do where something is missing. `wp ticketd
- * doctor`, Site Health, and the status screen with its notices show its findings.
+ * The only list of checks: what ticketd needs on this site, and what to do if something is missing. `wp ticketd
+ * doctor`, Site Health, and the status screen with its notices show the findings.
  *
  * A finding has `check` (its name), `area` (the test of Site Health that it belongs to), `state` (`good`, `unknown`,
  * `warning` or `error`), `title` (in short; empty where it is good) and `message`.
@@ -222,8 +222,8 @@ final class Checks {
 	}
 
 	/**
-	 * Checks the database as the daemon sees it, and the lag of its flushes. The lag of a database that is down says
-	 * nothing new.
+	 * Checks the database as the daemon sees it, and the lag of its flushes. The lag is only checked while the
+	 * database is up.
 	 *
 	 * @param array $status The status.
 	 */
@@ -274,8 +274,8 @@ final class Checks {
 	 */
 	private function overdue_seconds(): int {
 		/**
-		 * Filters the lag from which pending changes are reported as overdue. It should be above the time that the
-		 * strategy waits.
+		 * Filters the lag from which pending changes are reported as overdue. The lag should be above the strategy's
+		 * delay.
 		 *
 		 * @param int $seconds The lag in seconds: the setting `overdue_seconds`.
 		 */

@@ -12,10 +12,12 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Checks the values that a list asks for as the daemon checks them: a value that the column cannot hold is refused, any
- * other is written as the database holds it. protocol/testdata/selections.json has the cases of both.
+ * Checks the values in a list's arguments as the daemon does: a value that the column cannot hold is refused, any
+ * other value is written as the database holds it. protocol/testdata/selections.json has the cases of both
+ * implementations.
  *
- * Of character sets it knows ASCII, the two forms of UTF-8, and latin1; of UUID and INET columns it refuses nothing.
+ * Supported character sets are ASCII, the two forms of UTF-8, and latin1; for UUID and INET columns no value is
+ * refused.
  */
 final class Column {
 
@@ -28,7 +30,7 @@ final class Column {
 		'bigint'    => 8,
 	);
 
-	/** Types of text; bytes of those that have no length of their own. */
+	/** Text types; bytes of the types without a length in the definition. */
 	private const TEXTS = array(
 		'char'       => 0,
 		'varchar'    => 0,
@@ -54,7 +56,7 @@ final class Column {
 	/** Why a number is refused. */
 	private const OUT_OF_RANGE = 'The number is out of the column\'s range.';
 
-	/** What the databases pass over around a number or a time. */
+	/** Characters around a number or a time that the databases ignore. */
 	private const SPACES = " \t\n\v\f\r";
 
 	/** Character sets without characters of four bytes. */
@@ -148,14 +150,14 @@ final class Column {
 	}
 
 	/**
-	 * Whether texts can be searched for in it.
+	 * Whether the column can be searched for texts.
 	 */
 	public function is_text(): bool {
 		return isset( self::TEXTS[ $this->type ] ) && ! $this->is_json();
 	}
 
 	/**
-	 * Whether tickets can be sorted and counted by it.
+	 * Whether tickets can be sorted and counted by the column.
 	 */
 	public function is_sortable(): bool {
 		return isset( self::INTEGERS[ $this->type ] ) || $this->is_date()
@@ -163,7 +165,7 @@ final class Column {
 	}
 
 	/**
-	 * A value as text, as the daemon stores one whose column it does not know.
+	 * A value as text, as the daemon stores a value without a known column.
 	 *
 	 * @param string|int|float|bool $value The value.
 	 */
@@ -302,7 +304,7 @@ final class Column {
 	}
 
 	/**
-	 * A text; spaces at its end that the column has no room for are cut.
+	 * A text; spaces at its end beyond the column's length are cut.
 	 *
 	 * @param string $text The text.
 	 */
@@ -339,7 +341,7 @@ final class Column {
 	}
 
 	/**
-	 * A date with or without a time. What the column has no room for is cut.
+	 * A date with or without a time. Parts without room in the column are cut.
 	 *
 	 * @param string $text The text.
 	 */

@@ -12,9 +12,9 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads and writes the daemon's own cursors, so that page 4 follows page 3 also where the daemon becomes unreachable,
- * or reachable again, between them: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value,
- * "i": id}`. Without a value it is NULL.
+ * Reads and writes the daemon's own cursors, so that page 4 follows page 3 also if the daemon becomes unreachable, or
+ * reachable again, between them: base64url of the JSON object `{"s": sort, "a": true if ascending, "v": value, "i":
+ * id}`. Without `v` the value is NULL.
  */
 final class Cursor {
 
@@ -43,7 +43,7 @@ final class Cursor {
 	 * @param string $sort         The sort that it must belong to.
 	 * @param bool   $is_ascending Whether that is ascending.
 	 * @return array{0: string|null, 1: int} The last ticket's value and id.
-	 * @throws InputException If it is no cursor, or one of another sort.
+	 * @throws InputException If the text is no cursor, or a cursor of another sort.
 	 */
 	public static function decode( string $text, string $sort, bool $is_ascending ): array {
 		// PHP would take the padding and the alphabet of ordinary base64, too.

@@ -10,18 +10,18 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Asks $wpdb, and tells what it found from what it could not ask. Nothing here prints an error or throws.
+ * Asks $wpdb, and distinguishes an empty answer from a failed query. No method prints an error or throws.
  *
- * $wpdb itself tries a few seconds long to get back a connection that was lost; that is WordPress' decision for every
- * query of a page. What a call for a ticket asks of the database has the call's own deadline, see within(): there a
- * table may be locked that no other part of the page needs.
+ * $wpdb itself tries for a few seconds to restore a lost connection; that is WordPress' decision for every query of a
+ * page. Queries within a call for a ticket have the call's own deadline, see within(): they may meet a locked table
+ * that no other part of the page needs.
  */
 final class Database {
 
 	/** What a table's name may be; `_seq` is appended to it, and MySQL allows 64 characters. */
 	private const TABLE_NAME = '/^[A-Za-z0-9_$]{1,60}$/D';
 
-	/** How long the database has in a call, whatever the daemon took, in milliseconds. */
+	/** The least time for the database in a call, however long the daemon took, in milliseconds. */
 	private const LEAST_MS = 250;
 
 	/**
@@ -39,15 +39,15 @@ final class Database {
 	private static int $until = 0;
 
 	/**
-	 * How long the database has in any case, in nanoseconds, from its first statement in the present call.
+	 * The end of the least time for the database, in nanoseconds, from its first statement in the present call.
 	 *
 	 * @var int
 	 */
 	private static int $least = 0;
 
 	/**
-	 * Makes a call whose statements end with it. A daemon that hangs may take all of the call's time: the database has
-	 * LEAST_MS in any case, so that the change still gets into the spool.
+	 * Makes a call whose statements end with it. A hanging daemon may take all of the call's time: the database has
+	 * at least LEAST_MS, so that the change still gets into the spool.
 	 *
 	 * @param int      $timeout_ms The call's time, in milliseconds.
 	 * @param callable $call       The call.
@@ -65,7 +65,7 @@ final class Database {
 	}
 
 	/**
-	 * Whether a name can be used for a table, unquoted values being the one thing that prepare() cannot put in.
+	 * Whether a name can be used for a table, unquoted: prepare() cannot insert names.
 	 *
 	 * @param string $name The name.
 	 */
@@ -93,11 +93,10 @@ final class Database {
 	}
 
 	/**
-	 * The identity of a tickets table, which spooled changes carry: so none is ever made in another
-	 * table.
+	 * The identity of a tickets table, which spooled changes carry, so that no change is made in another table.
 	 *
 	 * @param string $table The table's name.
-	 * @return string The identity; empty where the table has none, or the database does not answer.
+	 * @return string The identity; empty if the table has none, or the database does not answer.
 	 */
 	public static function identity( string $table ): string {
 		if ( ! self::is_table_name( $table ) ) {

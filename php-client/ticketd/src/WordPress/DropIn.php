@@ -10,9 +10,9 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Stands behind the functions that many support plugins define after a guide, which keeps each ticket in a hash of
- * Redis. Callers of those functions expect what a hash gives them: texts, but for what the guide casts to integers;
- * times in seconds since 1970; no field that was never set; false where something fails, and the reason in PHP's log.
+ * Implements the functions that many support plugins define after a guide, which keeps each ticket in a hash of
+ * Redis. Callers of those functions expect the values of a hash: texts, except for the integers that the guide casts;
+ * times in seconds since 1970; no unset fields; false on failure, with the reason in PHP's log.
  *
  * The documentation's page guide.md lists the remaining differences.
  */
@@ -39,7 +39,7 @@ final class DropIn {
 	 * Adds the hooks.
 	 */
 	public static function register(): void {
-		// Not before all plugins are loaded: one of them may still define these functions itself.
+		// Not before all plugins are loaded: a plugin may still define these functions itself.
 		add_action(
 			'plugins_loaded',
 			static function (): void {
@@ -53,7 +53,7 @@ final class DropIn {
 	}
 
 	/**
-	 * The functions that are wanted and that something else has defined.
+	 * The functions that other code has already defined.
 	 *
 	 * @return array<string, string> The file by function.
 	 */
@@ -70,7 +70,7 @@ final class DropIn {
 	}
 
 	/**
-	 * What is the matter with the functions; empty where nothing is.
+	 * The problem with the functions, or empty.
 	 */
 	public static function problem(): string {
 		$foreign = self::foreign();
@@ -115,7 +115,8 @@ final class DropIn {
 	 * Reads the fields of a ticket.
 	 *
 	 * @param int $ticket_id The ticket's id.
-	 * @return array<string, string|int>|false Values by field name; false where there is no ticket, or no answer.
+	 * @return array<string, string|int>|false Values by field name; false if the ticket does not exist, or without an
+	 *         answer.
 	 */
 	public static function read( int $ticket_id ) {
 		$ticket = Plugin::instance()->api()->get( $ticket_id );
@@ -155,7 +156,7 @@ final class DropIn {
 	}
 
 	/**
-	 * Writes to PHP's log why something failed. No value of a field is in it.
+	 * Writes the reason of a failure to PHP's log, without values of fields.
 	 *
 	 * @param mixed  $result    A value or a WP_Error.
 	 * @param int    $ticket_id The ticket's id.

@@ -1,6 +1,6 @@
 <?php
 /**
- * Failures as WordPress knows them.
+ * Failures in WordPress' form.
  *
  * @package Ticketd
  */

@@ -16,11 +16,10 @@ use Ticketd\Client\Spool;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Answers reads while the daemon is unreachable: tickets from the database, with the changes of this host's spool over
- * them, and those of this PHP request. Pending changes in the daemon's own store are missing, so every answer says
- * `stale`.
+ * Answers reads while the daemon is unreachable: tickets from the database, overlaid by the changes in this host's
+ * spool and in this PHP request. Pending changes in the daemon's own store are missing, so every answer says `stale`.
  *
- * Lists and counts are the database's alone: what is in the spool is not looked through.
+ * Lists and counts come from the database alone, without the spool.
  */
 final class Fallback {
 
@@ -203,7 +202,8 @@ final class Fallback {
 				continue;
 			}
 			if ( null !== $row && 'create' === $request->method() ) {
-				// The id is another ticket's. The daemon gives the new one another id, and what follows is that one's.
+				// The id belongs to another ticket. The daemon gives the new ticket another id, and the later changes
+				// belong to that ticket.
 				return $ticket;
 			}
 			$now    = gmdate( 'Y-m-d H:i:s', intdiv( $time_us, 1000000 ) );

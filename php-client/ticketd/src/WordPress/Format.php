@@ -56,7 +56,7 @@ final class Format {
 	}
 
 	/**
-	 * Hides what looks like a password or a user's name before it.
+	 * Hides text that looks like a password, or a user's name before it.
 	 *
 	 * @param string $text A text from elsewhere.
 	 */

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Asks for the daemon's status once in a request, however many parts of a page show it.
+ * Asks for the daemon's status once in a request, for all parts of a page.
  */
 final class Health {
 
@@ -51,7 +51,7 @@ final class Health {
 	}
 
 	/**
-	 * A status in which nothing is missing: an older daemon may say less.
+	 * A complete status: an older daemon may send less.
 	 *
 	 * @param array $status What the daemon said.
 	 */

@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Asks the filters before a change and tells the actions after it, whichever way the change came: a function, REST,
- * WP-CLI, a form. An action fires when a change is accepted, also when it is spooled (its revision is then 0).
+ * Calls the filters before a change and the actions after it, for every way of a change: a function, REST, WP-CLI, a
+ * form. An action fires when a change is accepted, also when it is spooled (its revision is then 0).
  */
 final class Hooks {
 
@@ -77,7 +77,7 @@ final class Hooks {
 	 */
 	public static function updated( int $id, array $fields, int $revision ): void {
 		/**
-		 * Fires when fields were set, be it on a ticket that there was or not.
+		 * Fires when fields were set, on a new or an existing ticket.
 		 *
 		 * @param int   $id       The ticket's id.
 		 * @param array $fields   The values that were set, by field name.
@@ -111,7 +111,7 @@ final class Hooks {
 	public static function is_permitted( string $action, array $context = array() ): bool {
 		$allowed = current_user_can( 'ticketd_edit_tickets' );
 		/**
-		 * Filters who may do what with tickets, over REST and through the Abilities API.
+		 * Filters the users' rights on tickets, over REST and through the Abilities API.
 		 *
 		 * @param bool   $allowed Whether it is allowed.
 		 * @param string $action  `read`, `create`, `update` or `delete`.

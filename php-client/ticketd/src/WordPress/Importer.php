@@ -12,15 +12,15 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Sends tickets with ids to the daemon by the hundred, and makes those without one by one. Every call has a request id
- * made of the source and the place in it, so that an import that was cut short can be run again.
+ * Sends tickets with ids to the daemon by the hundred, and makes tickets without ids one by one. Every call has a
+ * request id made of the source and the place in it, so that an interrupted import can be run again.
  *
- * An id that is taken may be another customer's ticket. So the daemon is asked for all ids first: a ticket that exists
- * with other values is refused unless the operator says that the import overwrites.
+ * A taken id may belong to another customer's ticket. So the daemon is asked for all ids first: an existing ticket
+ * with other values is refused unless the operator chose to overwrite.
  */
 final class Importer {
 
-	/** Tickets of one call: few enough for a frame where each has long texts. */
+	/** Tickets of a call: few enough for a frame even if each has long texts. */
 	private const BATCH = 100;
 
 	/** Columns that hold a ticket's id. */
@@ -247,7 +247,7 @@ final class Importer {
 	}
 
 	/**
-	 * Whether a ticket has to be sent; one that has not is counted here.
+	 * Whether a ticket has to be sent; an unchanged ticket is counted here.
 	 *
 	 * @param int   $id       The ticket's id.
 	 * @param array $batch    Fields by ticket id.
@@ -259,7 +259,8 @@ final class Importer {
 		}
 		$differ = $this->different( $batch[ $id ], $existing[ $id ]['fields'] );
 		if ( array() === $differ ) {
-			// The revision 1 may mean a plugin's own hash or row: the same values make it a ticket of ticketd's.
+			// The revision 1 may mean a plugin's own hash or row: sending the same values makes it a ticket of
+			// ticketd.
 			$is_set = $existing[ $id ]['revision'] > 1;
 
 			$this->counts['unchanged'] += $is_set ? 1 : 0;
@@ -302,7 +303,7 @@ final class Importer {
 	private function stored( string $field, string $value ): string {
 		try {
 			return false === $this->columns ? $value : $this->columns->selectable( $field )->checked( $value );
-		} catch ( InputException $e ) { // It has no column, or the column refuses the value, which the daemon says.
+		} catch ( InputException $e ) { // No such column, or a value that it refuses: the daemon gives the reason.
 			return $value;
 		}
 	}

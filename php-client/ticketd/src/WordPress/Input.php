@@ -10,9 +10,9 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads parameters of a request without WordPress' slashes. A caller that acts on them has checked the nonce before.
+ * Reads parameters of a request without WordPress' slashes. A caller that changes data has checked the nonce before.
  *
- * Texts are kept as they were typed, as other ways into a ticket keep them; they are escaped where they are printed.
+ * Texts are kept as typed, like texts from other sources; they are escaped on output.
  */
 final class Input {
 

@@ -51,10 +51,10 @@ final class Installer {
 	}
 
 	/**
-	 * Makes of the current blog what this version of the plugin needs, where an older one was here before. One process
-	 * does it at a time; MySQL takes the lock from one that dies.
+	 * Upgrades the current blog from an older version of the plugin. Only one process does so at a time; MySQL
+	 * releases the lock of a dead process.
 	 *
-	 * @return bool Whether there was something to do and it was done.
+	 * @return bool Whether an upgrade was needed and done.
 	 */
 	public function upgrade(): bool {
 		global $wpdb;
@@ -67,7 +67,7 @@ final class Installer {
 		if ( '1' !== (string) ( $got[0]['got'] ?? '' ) ) {
 			return false;
 		}
-		// Another process may have done it between the look and the lock.
+		// Another process may have upgraded between the check and the lock.
 		wp_cache_delete( self::VERSION_OPTION, 'options' );
 		wp_cache_delete( 'alloptions', 'options' );
 		$is_older = version_compare( (string) get_option( self::VERSION_OPTION, '0' ), Plugin::VERSION, '<' );
@@ -123,7 +123,7 @@ final class Installer {
 	}
 
 	/**
-	 * Runs the statements of schema.sql. Each of them leaves alone what is there already.
+	 * Runs the statements of schema.sql. Each statement leaves existing tables alone.
 	 *
 	 * @return true|\WP_Error
 	 */
@@ -141,7 +141,7 @@ final class Installer {
 			return new \WP_Error( 'ticketd_table', sprintf( $text, $table ) );
 		}
 		if ( Table::is_adopted( $table ) ) {
-			return true; // Another plugin's; "ticketd migrate" has made what the daemon needs beside it.
+			return true; // Another plugin's table; "ticketd migrate" has made the side table for the daemon.
 		}
 		if ( Table::is_foreign( $table ) ) {
 			/* translators: %s: name of a table */

@@ -76,8 +76,8 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Flushes a blog that is to be deleted, and refuses that where it is not possible: its changes would be pending for
-	 * ever for a table that there is no longer.
+	 * Flushes a blog before its deletion, and refuses the deletion if the flush fails: the changes would be pending
+	 * for ever without a table.
 	 *
 	 * @param \WP_Error $errors Takes what stands against deleting it.
 	 * @param \WP_Site  $blog   The blog.
@@ -109,7 +109,7 @@ final class Lifecycle {
 		if ( ! Blogs::is_active( $this->file, $blog_id ) ) {
 			return $tables;
 		}
-		// Not what a constant or filter names: that may be a table which several blogs share.
+		// Not the table named by a constant or filter: several blogs may share it.
 		$table = $wpdb->get_blog_prefix( $blog_id ) . 'support_tickets';
 		return array_merge( $tables, Table::made_for( $table ) );
 	}
@@ -117,20 +117,20 @@ final class Lifecycle {
 	/**
 	 * Flushes the current blog.
 	 *
-	 * @return string Why something may wait; empty where nothing does.
+	 * @return string Why changes may be pending; empty if no changes are.
 	 */
 	private function flush(): string {
 		$result = $this->api->flush( array(), null, self::FLUSH_MS );
 		if ( ! is_wp_error( $result ) ) {
 			return '';
 		}
-		// A site that the daemon does not know, or not for this user, has nothing there.
+		// A site that the daemon does not know, or does not allow to this user, has no pending changes.
 		$is_unknown = in_array( $result->get_error_code(), array( 'ticketd_forbidden', 'ticketd_invalid' ), true );
 		return $is_unknown ? '' : $result->get_error_message();
 	}
 
 	/**
-	 * Warns of pending changes. On the plugins page nothing is deactivated before the user confirms it: afterwards the
+	 * Warns of pending changes. The plugins page deactivates the plugin only after the user confirms: afterwards the
 	 * plugin could show no notice any more.
 	 *
 	 * @param string[] $problems     The trouble.

@@ -10,12 +10,12 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * A connection of its own to the site's database, for statements that must end in time: $wpdb waits for a locked table
- * or a server that hangs as long as these take, and its connection cannot be aborted, as it is the page's.
+ * A separate connection to the site's database, for statements that must end in time: $wpdb waits for a locked table
+ * or a hanging server without limit, and the page's own connection cannot be aborted.
  *
- * It is made when the daemon is unreachable and something is asked of the database, and lives as long as the PHP
- * request. A statement that gets no answer ends it; the database is then left alone for a moment. The server itself
- * ends what waits there for a lock, so that aborted statements do not pile up.
+ * The connection is made at the first query while the daemon is unreachable, and lives as long as the PHP request. A
+ * statement without an answer ends the connection; the database is then left alone for a moment. The server ends
+ * statements that wait for a lock, so that aborted statements do not pile up.
  */
 final class Link {
 
@@ -89,7 +89,7 @@ final class Link {
 		if ( $result instanceof \mysqli_result ) {
 			return array( $result->num_rows, $result->fetch_all( MYSQLI_ASSOC ) );
 		}
-		// What the server refuses is an answer, but for a lock that it has waited for in vain.
+		// The server's refusal is an answer, except after waiting in vain for a lock.
 		return true === $result ? array( (int) $connection->affected_rows, array() ) : self::refused( $connection );
 	}
 
@@ -161,7 +161,7 @@ final class Link {
 	}
 
 	/**
-	 * Leaves the database alone for a moment. The connection has an answer to come, which must not meet another
+	 * Leaves the database alone for a moment. The connection still has an answer to come, which must not meet another
 	 * statement.
 	 *
 	 * @return null

@@ -12,8 +12,8 @@ use Ticketd\Client\Request;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Remembers the changes of this PHP request, so that it reads what it wrote, also where the daemon accepted a change
- * and became unreachable before the flush.
+ * Remembers the changes of this PHP request, so that it reads what it wrote, also if the daemon accepted a change and
+ * became unreachable before the flush.
  */
 final class OwnChanges {
 

@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Knows the hooks, and holds the one instance of everything else.
+ * Knows the hooks, and holds the only instance of every other part.
  */
 final class Plugin {
 
@@ -142,8 +142,7 @@ final class Plugin {
 	}
 
 	/**
-	 * Makes callbacks of an object that is made, and whose class is loaded, when one of them is first called: most
-	 * pages call none.
+	 * Makes callbacks of an object whose class is loaded at the first call: most pages call none of them.
 	 *
 	 * @param callable $make Makes the object.
 	 * @return callable Makes a callback of a method's name.

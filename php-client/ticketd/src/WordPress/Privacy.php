@@ -10,15 +10,15 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Exports and erases what tickets hold of a person, for WordPress' own privacy tools. A person's tickets are those of
- * the customer with the address, and those that a visitor opened under it with the form (`customer_email`).
+ * Exports and erases a person's data in tickets, for WordPress' own privacy tools. A person's tickets are the tickets
+ * of the customer with the address, and the tickets that a visitor opened under the address with the form
+ * (`customer_email`).
  *
- * Pending changes count: they are flushed before tickets are searched, dead letters are
- * searched themselves, and values are read through the daemon. Where the daemon is unreachable there is no half answer
- * but an error.
+ * Pending changes count: they are flushed before tickets are searched, dead letters are searched, too, and values are
+ * read through the daemon. If the daemon is unreachable, the answer is an error, never a part.
  *
- * Erasing keeps the ticket, as numbers and times belong to the shop's records, and takes everything out of it that
- * could be about a person.
+ * Erasing keeps the ticket, because numbers and times belong to the shop's records, and removes everything that could
+ * be about a person.
  */
 final class Privacy {
 
@@ -139,8 +139,8 @@ final class Privacy {
 	}
 
 	/**
-	 * Erases a page of a person's tickets. Those that are erased are found no longer, so it is always the first page,
-	 * and the next one where some of it stay.
+	 * Erases a page of a person's tickets. A search no longer finds erased tickets, so this is always the first page,
+	 * and the next page if some tickets stay.
 	 *
 	 * @param string $email The person's address.
 	 * @return array|\WP_Error `items_removed`, `items_retained`, `messages` and `done`.

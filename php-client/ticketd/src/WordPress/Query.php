@@ -13,8 +13,8 @@ use Ticketd\Client\Protocol;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Asks the database what `list` and `count` ask the daemon: the same arguments, order, pages and refusals.
- * protocol/testdata/selections.json has the cases of both.
+ * Answers `list` and `count` from the database: the same arguments, order, pages and refusals as the daemon.
+ * protocol/testdata/selections.json has the cases of both implementations.
  */
 final class Query {
 
@@ -352,9 +352,9 @@ final class Query {
 	}
 
 	/**
-	 * What is compared with the value of a page's last ticket, the placeholder of the value, and the value. Dates that
-	 * columns hold and do not accept (of zeros, with a month or day that is zero, the 31st of February) are compared as
-	 * numbers: strict sessions of MySQL take no literal of them, even in a comparison.
+	 * What is compared with the value of a page's last ticket, the placeholder of the value, and the value. Dates
+	 * that columns hold and do not accept (dates of zeros, with a month or day of zero, the 31st of February) are
+	 * compared as numbers: strict sessions of MySQL accept no literal of such dates, even in a comparison.
 	 *
 	 * @param Column $column     The column.
 	 * @param string $expression The expression to sort by.

@@ -10,12 +10,12 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Makes the request ids that users and visitors give their own: the daemon knows a site's request ids of all
- * users, so that one user's `order-812` would stand in the way of another's, or of the shop's. What is sent is
- * therefore made of the user and the id that the user gave.
+ * Makes separate request ids for users and visitors: the daemon shares a site's request ids among all users, so that
+ * the `order-812` of a user would block that of another user or of the shop. The id sent is therefore made of the
+ * user and the user's id.
  *
- * An id that the client made up for a call without one is returned to the user if the call failed, so that the user can
- * repeat it. The id is returned with a signature, so that only the same user can use it.
+ * An id that the client made up for a call without an id is returned to the user if the call failed, so that the user
+ * can repeat the call. The id has a signature, so that only the same user can use it.
  */
 final class RequestIds {
 

@@ -14,9 +14,9 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Serves `/wp-json/ticketd/v1/tickets`.
  *
- * The answer to a change is the ticket's id and revision, not the ticket: reading it may have to wait for MySQL,
- * changing it never does. A change that is spooled, as the daemon is unreachable, is answered with 202, revision 0
- * and `"spooled": true`.
+ * The answer to a change is the ticket's id and revision, not the ticket: reading may have to wait for MySQL,
+ * changing never does. A change that is spooled while the daemon is unreachable is answered with 202, revision 0 and
+ * `"spooled": true`.
  */
 final class RestController extends \WP_REST_Controller {
 
@@ -128,8 +128,8 @@ final class RestController extends \WP_REST_Controller {
 	}
 
 	/**
-	 * Reads tickets by their ids (those that do not exist are left out), or a page of those that are asked for. A page
-	 * costs two calls of the daemon: the list and the count for X-WP-Total.
+	 * Reads tickets by id (missing tickets are left out), or a page of a selection. A page costs two calls of the
+	 * daemon: the list and the count for X-WP-Total.
 	 *
 	 * @param \WP_REST_Request $request The request.
 	 * @return \WP_REST_Response

@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * JSON schemas of the REST arguments and of a ticket. Only the form is checked here: which fields there are, and of
- * which type, the daemon knows from the table.
+ * JSON schemas of the REST arguments and of a ticket. Only the form is checked here: the daemon knows the fields and
+ * their types from the table.
  */
 final class RestSchema {
 

@@ -12,14 +12,14 @@ use Ticketd\Client\LocalException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * The sequence in the database from which the daemon leases its ids too. No id is given twice, and none that a row or a
- * spooled change has; the sequence itself stays below ids that were typed in.
+ * The sequence in the database from which the daemon leases its ids, too. No id is given twice, and no id of a row or
+ * a spooled change is given; the sequence itself stays below ids that were typed in.
  */
 final class Sequence {
 
 	/**
-	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and ids above them would
-	 * soon be used up. The daemon has the same bound.
+	 * Ids from here on do not raise the sequence: they were typed in or come from elsewhere, and the ids above them
+	 * would soon run out. The daemon has the same bound.
 	 */
 	private const REACH = 1 << 52;
 
@@ -30,8 +30,8 @@ final class Sequence {
 	private const BESIDE = array( '_tombstones', '_ticketd' );
 
 	/**
-	 * Takes the id of a new ticket, as the daemon leases its own: in one statement, so that no id is given twice.
-	 * Within a transaction that is rolled back it would be given again.
+	 * Takes the id of a new ticket, as the daemon leases its ids: in a single statement, so that no id is given
+	 * twice. In a transaction that is rolled back the id would be given again.
 	 *
 	 * @param string   $table      Name of the tickets table.
 	 * @param callable $is_waiting Tells whether a spooled change has an id.
@@ -57,7 +57,7 @@ final class Sequence {
 	}
 
 	/**
-	 * Raises the sequence of a tickets table above an id, so that it is not given again. Ids from REACH on do not
+	 * Raises the sequence of a tickets table above an id, so that the id is not given again. Ids from REACH on do not
 	 * count.
 	 *
 	 * @param string $table The table's name.

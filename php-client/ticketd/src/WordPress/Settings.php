@@ -14,9 +14,9 @@ use Ticketd\Client\Connection;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * The settings. Each comes from the first of these that has it: a constant in wp-config.php (`TICKETD_` and its name),
- * the settings page, a filter (`ticketd_` and its name), the default. So the server's operator decides over the site's
- * owner, and the owner over plugins.
+ * The settings. The first of these sources decides: a constant in wp-config.php (`TICKETD_` and the setting's name),
+ * the settings page, a filter (`ticketd_` and the name), the default. So the server's operator decides over the
+ * site's owner, and the owner over plugins.
  */
 final class Settings {
 

@@ -10,9 +10,9 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows the settings under Settings, with WordPress' Settings API. What a constant decides is shown, but cannot be
- * changed there. In a network only those who manage it may: a blog that chose its socket and site itself could read
- * another one's tickets.
+ * Shows the settings under Settings, with WordPress' Settings API. A value from a constant is shown but cannot be
+ * changed. In a network only network managers may change settings: a blog that chose its own socket and site could
+ * read another blog's tickets.
  */
 final class SettingsPage {
 

@@ -12,11 +12,11 @@ use Ticketd\Client\InputException;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Knows the columns of a tickets table, and shows its rows as the daemon does: every column but key, revision and extra
- * is a field, integers as integers, all else as text; what the extra column holds are fields too.
+ * Knows the columns of a tickets table, and shows rows as the daemon does: every column except key, revision and
+ * extra is a field, integers as integers, all other values as text; members of the extra column are fields, too.
  *
- * The columns with a meaning have the names that the plugin's own table has: `ticket_id`, `revision`, `extra`,
- * `created_at`, `updated_at`, `deleted_at`. Others only the daemon's configuration knows.
+ * The columns with a meaning have the names of the plugin's own table: `ticket_id`, `revision`, `extra`,
+ * `created_at`, `updated_at`, `deleted_at`. Only the daemon's configuration knows other names.
  *
  * A table that ticketd did not make is never altered. Its side table, `{name}_ticketd`, has the revisions, and the
  * marks of tickets that were deleted.
@@ -253,16 +253,16 @@ final class Table {
 			'id'       => (int) $row[ self::KEY ],
 			'revision' => max( 1, (int) ( $this->has_side ? $row['_ticketd_revision'] : $row['revision'] ) ),
 			'fields'   => $this->with_extra( $fields, $extra ),
-			// Tables that know no NULL mark what is not deleted by 0 or a date of zeros.
+			// Tables without NULL mark an undeleted ticket by 0 or a date of zeros.
 			'deleted'  => '' !== trim( (string) ( $row['deleted_at'] ?? '' ), '0-: .' )
 				|| '1' === (string) ( $row['_ticketd_deleted'] ?? '' ),
 		);
 	}
 
 	/**
-	 * The fields of the columns with those of the extra column. A column that is NULL shows what the extra column has
-	 * under its name, if the column takes it: the table may have got the column for this field, unless it is one of the
-	 * plugin's own.
+	 * The fields of the columns with those of the extra column. A NULL column shows the extra column's value under
+	 * the same name, if the column accepts it: the table may have got the column for this field, unless it is one of
+	 * the plugin's own columns.
 	 *
 	 * @param array $fields The fields of the columns.
 	 * @param array $extra  The fields of the extra column.

@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Reads tickets through the daemon and rows from the table, and tells the differences. What is changed between the two
- * looks is flushed and looked at once more.
+ * Reads tickets through the daemon and rows from the table, and reports the differences. A ticket that changes
+ * between the two reads is flushed and compared again.
  */
 final class Verifier {
 

@@ -10,9 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Tells visitors apart: by their user, or else by the address that the connection comes from, as anybody can make up
- * what a header says of it. Of an IPv6 address the network counts, as everybody has as many addresses within theirs as
- * they like.
+ * Distinguishes visitors: by user, or else by the address of the connection, because a header may hold any address.
+ * For IPv6 the network counts, because a visitor may use any address in a network.
  */
 final class Visitor {
 

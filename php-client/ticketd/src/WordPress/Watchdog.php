@@ -10,8 +10,8 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Looks every five minutes, by WP-Cron, whether pending changes are overdue, flushes them,
- * and reports what it found. The daemon flushes by itself; this is for the day on which it does not.
+ * Checks every five minutes, by WP-Cron, whether pending changes are overdue, flushes them, and reports the result.
+ * The daemon flushes by itself; the watchdog is for the day when it does not.
  */
 final class Watchdog {
 

@@ -11,7 +11,7 @@ use PHP_CodeSniffer\Files\File;
 use PHP_CodeSniffer\Sniffs\Sniff;
 
 /**
- * Functions and methods are named in snake_case, as WordPress names its own. No sniff of PHP_CodeSniffer says so.
+ * Functions and methods are named in snake_case, like WordPress' own. PHP_CodeSniffer has no sniff for that.
  */
 final class SnakeCaseSniff implements Sniff {
 

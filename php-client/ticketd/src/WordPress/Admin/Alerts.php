@@ -14,8 +14,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Shows the findings that need an action to managers: on the dashboard, among the plugins and on the plugin's own
- * pages. The daemon is asked on the dashboard and the status screen alone; elsewhere is shown what was found there
- * last.
+ * pages. Only the dashboard and the status screen ask the daemon; other pages show the last findings.
  */
 final class Alerts {
 
@@ -60,7 +59,7 @@ final class Alerts {
 		if ( null === $screen || ! current_user_can( Capabilities::MANAGE ) ) {
 			return;
 		}
-		// The dead letters speak for themselves on their own page.
+		// The page of dead letters shows the letters itself.
 		$is_own    = (bool) preg_match( '/_page_ticketd(-status)?$/D', $screen->id );
 		$is_status = $is_own && '-status' === substr( $screen->id, -7 );
 		if ( ! $is_own && ! in_array( $screen->id, array( 'dashboard', 'plugins' ), true ) ) {

@@ -14,8 +14,8 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows the dead letters, tries them again, or gives them up. Giving up loses changes for good, so it asks first, on a
- * page of its own that needs no script.
+ * Shows the dead letters, and retries or drops them. A drop loses changes for good, so it asks for confirmation
+ * first, on a separate page that needs no script.
  */
 final class DeadScreen {
 

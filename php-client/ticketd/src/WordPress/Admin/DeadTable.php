@@ -62,7 +62,7 @@ final class DeadTable extends \WP_List_Table {
 	}
 
 	/**
-	 * Asks the daemon, for one more than is shown, which tells whether there is a page behind this one.
+	 * Asks the daemon for one letter more than the page shows, to know whether there is a next page.
 	 */
 	public function prepare_items(): void {
 		$letters = $this->api->dead_list( Input::id( Input::query( 'after' ) ), self::PER_PAGE + 1 );
@@ -137,7 +137,7 @@ final class DeadTable extends \WP_List_Table {
 	}
 
 	/**
-	 * The ticket, and what can be done. The actions are buttons of the table's form, as they change something.
+	 * The ticket, and its actions. The actions are buttons of the table's form, because they change data.
 	 *
 	 * @param array $item The letter.
 	 */

@@ -16,8 +16,8 @@ use Ticketd\WordPress\Settings;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Collects versions, settings and the daemon's status, without secrets: nothing of wp-config.php is read but the
- * plugin's own settings, and what looks like a password in a reason is masked.
+ * Collects versions, settings and the daemon's status, without secrets: from wp-config.php only the plugin's own
+ * settings, and text that looks like a password in a reason is masked.
  */
 final class Diagnostics {
 
@@ -38,7 +38,7 @@ final class Diagnostics {
 	}
 
 	/**
-	 * All of it, as a text to be copied. It is not translated, as the reader may speak another language.
+	 * The whole text to be copied. It is not translated, because the reader may speak another language.
 	 */
 	public function text(): string {
 		$lines = array( '### ticketd ###', '' );

@@ -12,8 +12,8 @@ use Ticketd\WordPress\Capabilities;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Says what an agent can do about a failure. The daemon's own words, which name paths and servers, are for those who
- * manage it.
+ * Says what an agent can do about a failure. The daemon's own message, which names paths and servers, is only for
+ * managers.
  */
 final class Explain {
 

@@ -10,8 +10,8 @@ namespace Ticketd\WordPress\Admin;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Knows the fields that the ticket screen changes, their labels, and the values that they usually have. A ticket may
- * hold other values: they are shown as they are.
+ * Knows the fields that the ticket screen changes, with labels and usual values. A ticket may hold other values,
+ * which are shown unchanged.
  */
 final class Fields {
 
@@ -147,7 +147,7 @@ final class Fields {
 	 * A time of a ticket, which is in UTC, on the site's clock.
 	 *
 	 * @param mixed $time As the daemon has it: `2026-11-24 08:00:00`.
-	 * @return string Empty where it is none.
+	 * @return string Empty if the value is not a time.
 	 */
 	public static function time( $time ): string {
 		$stamp = is_string( $time ) ? strtotime( $time . ' UTC' ) : false;

@@ -14,7 +14,7 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Messages {
 
-	/** How long they are kept for a page that does not come, in seconds. */
+	/** How long messages are kept for a page that does not come, in seconds. */
 	private const KEPT_SECONDS = 60;
 
 	/**

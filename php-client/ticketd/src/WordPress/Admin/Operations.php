@@ -14,11 +14,11 @@ use Ticketd\WordPress\Health;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Serves `/wp-json/ticketd/v1/operations/status` and `/flush`, for the status screen's script, and the same flush to a
- * form, for browsers without one.
+ * Serves `/wp-json/ticketd/v1/operations/status` and `/flush`, for the status screen's script, and the same flush to
+ * a form, for browsers without scripts.
  *
- * A flush waits for the database, longer than a web server may let a request live. So it ends after a while, with what
- * it has done; the script asks again until there is nothing left, and watches the status meanwhile.
+ * A flush waits for the database, longer than a web server may let a request live. So a request ends after a while
+ * and reports its progress; the script sends requests until no changes are left, and watches the status meanwhile.
  */
 final class Operations {
 
@@ -82,7 +82,7 @@ final class Operations {
 	}
 
 	/**
-	 * The daemon's status, and what the screen's table says of it.
+	 * The daemon's status, with the texts of the screen's table.
 	 *
 	 * @return array|\WP_Error
 	 */

@@ -38,7 +38,7 @@ final class People {
 	}
 
 	/**
-	 * Loads users in one query, before they are named one by one.
+	 * Loads users in a single query, before their names are asked.
 	 *
 	 * @param array $ids User ids; invalid ids are passed over.
 	 */

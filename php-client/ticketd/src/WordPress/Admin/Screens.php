@@ -16,7 +16,7 @@ use Ticketd\WordPress\Settings;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Adds the menu, and what the screens need of the page around them. Nothing here calls the daemon.
+ * Adds the menu, and the parts of the page that the screens need. No call to the daemon.
  */
 final class Screens {
 
@@ -112,7 +112,7 @@ final class Screens {
 				$dead,
 			),
 		);
-		// Who may only manage has no list; the menu then leads to the first page that is theirs.
+		// A user with only the right to manage has no list; the menu then leads to the first page for that user.
 		$is_agent = current_user_can( Capabilities::EDIT_TICKETS );
 		add_menu_page(
 			__( 'Tickets', 'ticketd' ),
@@ -209,7 +209,7 @@ final class Screens {
 	}
 
 	/**
-	 * The plugin's version, so that browsers fetch its files anew with each.
+	 * The plugin's version, so that browsers fetch the files again after an update.
 	 */
 	private function version(): string {
 		return (string) get_file_data( $this->file, array( 'version' => 'Version' ) )['version'];

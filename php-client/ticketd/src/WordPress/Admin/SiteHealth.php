@@ -110,7 +110,7 @@ final class SiteHealth {
 	public function test( string $area ): array {
 		$is_of    = static fn( array $finding ): bool => $finding['area'] === $area;
 		$findings = array_values( array_filter( $this->checks->all(), $is_of ) );
-		if ( array() === $findings ) { // Another test complains about that.
+		if ( array() === $findings ) { // Another test reports that.
 			$findings[] = array(
 				'check'   => $area,
 				'state'   => 'unknown',

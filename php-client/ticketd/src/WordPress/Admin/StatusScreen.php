@@ -14,7 +14,8 @@ use Ticketd\WordPress\Health;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows how the daemon is. Without a script it is a page to reload; with one its numbers and charts follow.
+ * Shows the state of the daemon. Without a script it is a page to reload; with a script the numbers and charts
+ * follow.
  */
 final class StatusScreen {
 
@@ -44,7 +45,7 @@ final class StatusScreen {
 	}
 
 	/**
-	 * Checks who looks.
+	 * Checks the user's rights.
 	 */
 	public function load(): void {
 		if ( ! current_user_can( Capabilities::MANAGE ) ) {

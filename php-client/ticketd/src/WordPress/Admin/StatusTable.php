@@ -12,7 +12,7 @@ use Ticketd\WordPress\Format;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Writes each part of a status as a text. The screen prints them, and its script replaces them by later ones.
+ * Writes each part of a status as a text. The screen prints the texts, and its script replaces them by later texts.
  */
 final class StatusTable {
 

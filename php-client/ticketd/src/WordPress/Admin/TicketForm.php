@@ -13,11 +13,11 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows a ticket and changes it, unless another user has changed it since it was shown: then both changes are shown,
- * and saving once more decides.
+ * Shows a ticket and changes it. If another user has changed the ticket since it was shown, both changes are shown,
+ * and saving again overwrites.
  *
- * The form holds what its fields were when it was made, so that only what the agent has changed is sent, and the
- * revision that the change is for.
+ * The form holds the earlier values of its fields, so that only the agent's changes are sent, and the revision to
+ * which the change applies.
  */
 final class TicketForm {
 
@@ -43,14 +43,14 @@ final class TicketForm {
 	private array $typed = array();
 
 	/**
-	 * What the fields were when the agent saw them, where another user has changed the ticket since.
+	 * The values that the agent saw, if another user has changed the ticket since.
 	 *
 	 * @var array<string, string>
 	 */
 	private array $seen = array();
 
 	/**
-	 * Why it was not saved.
+	 * Why the ticket was not saved.
 	 *
 	 * @var \WP_Error|null
 	 */
@@ -100,7 +100,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * What the agent has changed, as the daemon takes it.
+	 * The agent's changes, as parameters for the daemon.
 	 *
 	 * @return array<string, string|int|null> By field name.
 	 */
@@ -316,7 +316,7 @@ final class TicketForm {
 	}
 
 	/**
-	 * A field's value as the form holds it: on one line, nothing where the ticket has none.
+	 * A field's value in the form: on one line, empty if the ticket has no value.
 	 *
 	 * @param mixed $value The value.
 	 */

@@ -40,7 +40,7 @@ final class TicketQuery {
 	public array $tickets = array();
 
 	/**
-	 * Numbers of tickets by status, whichever status is looked at; null where they are not known.
+	 * Numbers of tickets by status, for every status; null if unknown.
 	 *
 	 * @var array<string, int>|null
 	 */
@@ -126,8 +126,8 @@ final class TicketQuery {
 	}
 
 	/**
-	 * Where the pages began that were turned until this one: the daemon's cursors, which have no comma in them. They
-	 * are in the parameter that WordPress leaves out of the links to another sort, where they mean nothing.
+	 * Where the earlier pages began: the daemon's cursors, which contain no comma. They are in the parameter that
+	 * WordPress leaves out of the links to another sort, for which they have no meaning.
 	 *
 	 * @return string[] Empty on the first page.
 	 */

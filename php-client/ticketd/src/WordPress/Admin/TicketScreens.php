@@ -14,7 +14,7 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * One page of the menu: the list, or with a ticket's id in the address that ticket.
+ * A page of the menu: the list, or the ticket whose id is in the address.
  */
 final class TicketScreens {
 
@@ -132,7 +132,7 @@ final class TicketScreens {
 	}
 
 	/**
-	 * Prints search and filters. They are a form of their own that changes nothing, so that its address can be shared.
+	 * Prints search and filters, a separate form that changes nothing, so that its address can be shared.
 	 */
 	private function show_filters(): void {
 		echo '<form method="get" class="ticketd-filters" role="search">';
@@ -177,7 +177,7 @@ final class TicketScreens {
 		if ( '' !== $current && ! isset( $choices[ $current ] ) ) {
 			$choices[ $current ] = $current;
 		}
-		// What no filter is called says what the filter is; the label is for those who do not see it.
+		// The name of the empty choice says what the filter is; the label is for screen readers.
 		printf(
 			'<label class="screen-reader-text" for="ticketd-%1$s">%2$s</label>',
 			esc_attr( $name ),
@@ -223,7 +223,7 @@ final class TicketScreens {
 	}
 
 	/**
-	 * Changes several tickets at once, in one request to the daemon.
+	 * Changes several tickets in a single request to the daemon.
 	 *
 	 * @param string $action The bulk action.
 	 * @param int[]  $ids    The tickets.

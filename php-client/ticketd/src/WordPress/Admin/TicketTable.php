@@ -12,8 +12,8 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * A list table of WordPress over a TicketQuery. Its pages have no numbers: each continues behind the last ticket of the
- * one before, so that tickets which come and go meanwhile shift nothing.
+ * A list table of WordPress over a TicketQuery. Its pages have no numbers: each continues after the last ticket of
+ * the page before, so that new and deleted tickets shift no other tickets.
  */
 final class TicketTable extends \WP_List_Table {
 
@@ -80,7 +80,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * What can be sorted by: what the daemon has an order for.
+	 * The sortable columns: the daemon's sorts.
 	 */
 	protected function get_sortable_columns(): array {
 		return array(
@@ -174,7 +174,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * Links to the pages. Those before are in the address, as far as they were turned.
+	 * Links to the pages. The address holds the cursors of the earlier pages.
 	 *
 	 * @param string $which `top` or `bottom`; the links are the same.
 	 */
@@ -301,7 +301,7 @@ final class TicketTable extends \WP_List_Table {
 	}
 
 	/**
-	 * Prints a time: of the last day how long ago it was, of all others the date. Its title has both at length.
+	 * Prints a time: of the last day as an age, otherwise as a date. The title shows both.
 	 *
 	 * @param mixed $value The time, as the daemon has it.
 	 */

@@ -15,7 +15,7 @@ use Ticketd\WordPress\Health;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows agents how many tickets there are of each status, and managers how the daemon is.
+ * Shows agents how many tickets each status has, and managers the state of the daemon.
  */
 final class Widget {
 
@@ -52,7 +52,7 @@ final class Widget {
 	}
 
 	/**
-	 * Adds the widget for those whom it tells something.
+	 * Adds the widget for users with the rights to see it.
 	 */
 	public function add(): void {
 		if ( current_user_can( Capabilities::EDIT_TICKETS ) || current_user_can( Capabilities::MANAGE ) ) {

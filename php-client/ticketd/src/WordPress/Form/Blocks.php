@@ -12,7 +12,7 @@ use Ticketd\WordPress\Plugin;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Gives the block editor what the shortcodes are. Both show the same, made by the server for each visitor.
+ * Offers the shortcodes in the block editor. Both give the same output, made by the server for each visitor.
  */
 final class Blocks {
 

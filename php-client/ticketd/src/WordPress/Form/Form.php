@@ -14,11 +14,10 @@ use Ticketd\WordPress\Settings;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows the form, as the shortcode `ticketd_form` or a block, and takes what it sends.
+ * Shows the form, as the shortcode `ticketd_form` or a block, and processes its input.
  *
- * The form is sent to the page that it is on, and needs no JavaScript: what is wrong is said beside the field, with
- * everything that was typed still there; what went well is answered with a redirect, so that reloading sends nothing
- * twice.
+ * The form is sent to its own page, and needs no JavaScript: an error is shown beside the field, and all input is
+ * kept; success is answered with a redirect, so that reloading sends nothing twice.
  */
 final class Form {
 
@@ -123,7 +122,7 @@ final class Form {
 	 */
 	public function render( $attributes ): string {
 		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, Blocks::FORM );
-		// What it shows depends on who looks and what was sent.
+		// The output depends on the visitor and the input.
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );
 		}
@@ -198,7 +197,7 @@ final class Form {
 		$created = $this->api->create( $this->fields() );
 		if ( is_wp_error( $created ) ) {
 			$status = (int) ( $created->get_error_data()['status'] ?? 500 );
-			// The reason may name paths and servers; what another plugin refuses it with is meant for people.
+			// The reason may name paths and servers; another plugin's refusal is meant for people.
 			$text = 'ticketd_' !== substr( (string) $created->get_error_code(), 0, 8 )
 				? $created->get_error_message()
 				: __( 'Your ticket could not be saved. Please try again later.', 'ticketd' );

@@ -12,7 +12,7 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows the form's fields, each with its label, what was typed, and what is wrong with it.
+ * Shows the form's fields, each with label, input and error.
  */
 final class Inputs {
 

@@ -13,8 +13,8 @@ use Ticketd\WordPress\Input;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Shows who is logged in their tickets, as the shortcode `ticketd_my_tickets` or a block: a list page by page, and one
- * ticket. `customer_id` names a ticket's customer; other customers' tickets do not exist here.
+ * Shows the logged-in visitors' own tickets, as the shortcode `ticketd_my_tickets` or a block: a list page by page,
+ * and a single ticket. `customer_id` names a ticket's customer; other customers' tickets are treated as missing.
  */
 final class MyTickets {
 

@@ -13,8 +13,8 @@ use Ticketd\WordPress\Visitor;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Counts what each visitor has sent within a window of time, in one atomic step, so that parallel requests do not slip
- * through. Counters lie where WordPress keeps transients, in the object cache or the options, and go with them.
+ * Counts each visitor's requests within a window of time, in an atomic step, so that parallel requests do not slip
+ * through. The counters are transients of WordPress, in the object cache or the options.
  */
 final class RateLimit {
 
@@ -49,7 +49,7 @@ final class RateLimit {
 	/**
 	 * Counts one more for the current visitor.
 	 *
-	 * @return bool Whether it is within the limit; where nothing can be counted it is.
+	 * @return bool Whether the count is within the limit; true if counting is not possible.
 	 */
 	public function allows(): bool {
 		$window = intdiv( time(), $this->seconds );

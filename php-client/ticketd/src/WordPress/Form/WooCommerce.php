@@ -12,8 +12,8 @@ use Ticketd\WordPress\Settings;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Ties tickets to the orders of WooCommerce, where that is active: customers choose one of theirs in the form, and come
- * from an order to the form. A ticket holds the order's number as `order_id`.
+ * Ties tickets to the orders of WooCommerce, if active: customers choose an order of their own in the form, and open
+ * the form from an order. A ticket holds the order's number as `order_id`.
  */
 final class WooCommerce {
 

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"cmp"
+	_ "embed"
+	"fmt"
+	"html"
+	"html/template"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ticketd/ticketd/bench/round"
+)
+
+// line is a measured figure with its target.
+type line struct {
+	what     string
+	value    round.Spread
+	unit     string // "×", "MB"; empty for a plain number
+	target   target
+	sides    []side // of a comparison, by ratio
+	sideUnit string
+	notes    []string // further remarks for the reader
+}
+
+// target is the bound for a figure; the zero value is no target.
+type target struct {
+	atMost, atLeast float64
+}
+
+func (t target) String() string {
+	switch {
+	case t.atMost > 0:
+		return fmt.Sprintf("at most %g", t.atMost)
+	case t.atLeast > 0:
+		return fmt.Sprintf("at least %g", t.atLeast)
+	default:
+		return ""
+	}
+}
+
+// met says whether the median reaches the target.
+func (l *line) met() bool {
+	return (l.target.atMost == 0 || l.value.Median <= l.target.atMost) && l.value.Median >= l.target.atLeast
+}
+
+func (l *line) verdict() string {
+	switch {
+	case l.target == target{}:
+		return "no target"
+	case l.met():
+		return "reached"
+	default:
+		return "MISSED"
+	}
+}
+
+// print shows the line for a terminal.
+func (l *line) print(out io.Writer) {
+	verdict := l.verdict()
+	if t := l.target.String(); t != "" {
+		verdict = t + ": " + verdict
+	}
+	fmt.Fprintf(out, "%-64s %s   %s\n", l.what, spread(l.value, l.unit), verdict)
+	for i := range l.sides {
+		fmt.Fprintf(out, "    %s\n", l.sides[i].text(l.sideUnit))
+	}
+	for _, n := range l.notes {
+		fmt.Fprintf(out, "    %s\n", n)
+	}
+}
+
+// spread shows a median with its quartiles, unless all three are equal.
+func spread(s round.Spread, unit string) string {
+	text := figure(s.Median)
+	if unit != "" {
+		text += " " + unit
+	}
+	if low, high := figure(s.Low), figure(s.High); low != high {
+		text += fmt.Sprintf(" (%s to %s)", low, high)
+	}
+	return text
+}
+
+// figure shows a number with three digits that count.
+func figure(f float64) string { return fmt.Sprintf("%.3g", f) }
+
+// side is a way in a comparison.
+type side struct {
+	name  string
+	value float64 // the median, in the line's own unit
+	ratio round.Spread
+	cpu   float64 // microseconds of processor time for a piece of work; 0: not counted
+}
+
+// timed is the line of a side's ratio to another side, with values in microseconds, and with all sides.
+func timed(what string, table round.Table, of, against string, t target) line {
+	return compared(what, table, of, against, t, "µs")
+}
+
+// rated is the same where a value is a rate per second.
+func rated(what string, table round.Table, of, against string, t target) line {
+	return compared(what, table, of, against, t, "/s")
+}
+
+func compared(what string, table round.Table, of, against string, t target, unit string) line {
+	l := line{what: what, value: table.Ratio(of, against), unit: "×", target: t, sideUnit: unit}
+	for name := range table {
+		l.sides = append(l.sides, side{
+			name: name, value: table.Value(name).Median, ratio: table.Ratio(name, against), cpu: table.CPU(name).Median,
+		})
+	}
+	slices.SortFunc(l.sides, func(a, b side) int {
+		return cmp.Or(cmp.Compare(a.ratio.Median, b.ratio.Median), cmp.Compare(a.name, b.name))
+	})
+	return l
+}
+
+// withoutSides drops the sides of a line: an earlier line of the same measurement has the sides.
+func withoutSides(l line) line {
+	l.sides = nil
+	return l
+}
+
+// text shows a side in a line of text.
+func (s *side) text(unit string) string {
+	text := fmt.Sprintf("%-28s %10.1f %s %7s ×", s.name, s.value, unit, figure(s.ratio.Median))
+	if s.cpu > 0 {
+		text += fmt.Sprintf("   processor %7.1f µs", s.cpu)
+	}
+	return text
+}
+
+// page is the template of docs/performance.md.
+//
+//go:embed performance.md.tmpl
+var page string
+
+// The files that --write replaces.
+var (
+	pageFile = filepath.Join("docs", "performance.md")
+	plotFile = filepath.Join("docs", "performance.svg")
+)
+
+// writePage writes the page and the plot.
+func writePage(lines []line, machine []string) error {
+	var text strings.Builder
+	err := template.Must(template.New("page").Parse(page)).Execute(&text, map[string]any{
+		"Machine": machine, "Table": table(lines), "Sides": sides(lines), "Plot": filepath.Base(plotFile),
+	})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", pageFile, err)
+	}
+	const all = 0o644 // everybody may read documentation
+	if err := os.WriteFile(pageFile, []byte(text.String()), all); err != nil {
+		return err
+	}
+	return os.WriteFile(plotFile, []byte(plot(lines)), all)
+}
+
+// table shows the figures with their targets.
+func table(lines []line) string {
+	var s strings.Builder
+	s.WriteString("| what | measured: median (quartiles) | target | verdict |\n| --- | --- | --- | --- |\n")
+	for i := range lines {
+		l := &lines[i]
+		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.target, l.verdict())
+	}
+	return s.String()
+}
+
+// sides shows every comparison with all ways.
+func sides(lines []line) string {
+	var s strings.Builder
+	for i := range lines {
+		l := &lines[i]
+		if len(l.sides) == 0 && len(l.notes) == 0 {
+			continue
+		}
+		fmt.Fprintf(&s, "\n**%s**\n\n", l.what)
+		for _, n := range l.notes {
+			fmt.Fprintf(&s, "- %s\n", n)
+		}
+		if len(l.sides) == 0 {
+			continue
+		}
+		if len(l.notes) > 0 {
+			s.WriteByte('\n') // a table ends a list only behind an empty line
+		}
+		fmt.Fprintf(&s, "| way | median, %s | ratio (quartiles) | processor time, µs |\n", l.sideUnit)
+		s.WriteString("| --- | ---: | --- | ---: |\n")
+		for _, side := range l.sides {
+			spent := ""
+			if side.cpu > 0 {
+				spent = fmt.Sprintf("%.0f", side.cpu)
+			}
+			fmt.Fprintf(&s, "| %s | %.0f | %s | %s |\n", side.name, side.value, spread(side.ratio, ""), spent)
+		}
+	}
+	return s.String()
+}
+
+// The plot's measures in pixels.
+const (
+	plotWidth  = 860
+	labelWidth = 250
+	barHeight  = 14
+	rowHeight  = 20
+	titleRoom  = 34
+	margin     = 20
+)
+
+// The plot's scale is logarithmic and ends here.
+const leastRatio, mostRatio = 0.02, 50.0
+
+// plot draws every comparison as bars of ratios, as an SVG picture.
+func plot(lines []line) string {
+	var s strings.Builder
+	y := margin
+	for i := range lines {
+		if l := &lines[i]; len(l.sides) > 0 {
+			y = l.draw(&s, y)
+		}
+	}
+	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"`, plotWidth, y+margin) +
+		` font-family="sans-serif" font-size="12">` + "\n" + `<rect width="100%" height="100%" fill="white"/>` + "\n"
+	return head + s.String() + "</svg>\n"
+}
+
+// draw adds a comparison below y and returns the y of the next comparison.
+func (l *line) draw(s *strings.Builder, y int) int {
+	fmt.Fprintf(s, `<text x="%d" y="%d" font-weight="bold">%s</text>`+"\n", margin, y+margin, html.EscapeString(l.what))
+	top := y + titleRoom
+	for i, side := range l.sides {
+		at := top + i*rowHeight
+		colour := "#9aa5b1"
+		if strings.HasPrefix(side.name, ticketd) {
+			colour = "#2a6fb0"
+		}
+		fmt.Fprintf(s, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n",
+			labelWidth-8, at+barHeight-2, html.EscapeString(side.name))
+		fmt.Fprintf(s, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n",
+			labelWidth, at, across(side.ratio.Median)-labelWidth, barHeight, colour)
+		fmt.Fprintf(s, `<path d="M%.1f %d H%.1f" stroke="black"/>`+"\n",
+			across(side.ratio.Low), at+barHeight/2, across(side.ratio.High))
+		fmt.Fprintf(s, `<text x="%.1f" y="%d">%s</text>`+"\n",
+			math.Max(across(side.ratio.High), across(side.ratio.Median))+6, at+barHeight-2, figure(side.ratio.Median))
+	}
+	bottom := top + len(l.sides)*rowHeight
+	if t := max(l.target.atMost, l.target.atLeast); t > 0 {
+		fmt.Fprintf(s, `<path d="M%.1f %d V%d" stroke="#c0392b" stroke-dasharray="4 3"/>`+"\n", across(t), top-4, bottom)
+	}
+	return bottom
+}
+
+// across is where a ratio lies.
+func across(ratio float64) float64 {
+	const room = plotWidth - labelWidth - 4*margin
+	ratio = math.Min(math.Max(ratio, leastRatio), mostRatio)
+	return labelWidth + room*math.Log(ratio/leastRatio)/math.Log(mostRatio/leastRatio)
+}

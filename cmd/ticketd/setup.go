@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/doctor"
+	"github.com/ticketd/ticketd/daemon/setup"
+	"github.com/ticketd/ticketd/internal/version"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/verify"
+)
+
+// setupCommands set up and check an installation.
+func setupCommands(o *options) []*cobra.Command {
+	return []*cobra.Command{newInit(o), newMigrate(o), newDoctor(o), newVerify(o)}
+}
+
+func newInit(o *options) *cobra.Command {
+	var s setup.Options
+	var add string
+	cmd := &cobra.Command{
+		Use: "init --wp /var/www/html", Short: "Write a configuration for a WordPress, check it, and create the table",
+		Args: cobra.NoArgs,
+		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and " +
+			"create the\n" +
+			"tickets table. A table of that name from another plugin is not used without --adopt; --table names another table. " +
+			"The\nconfiguration is only written if all of it can be used. PHP is never run: if wp-config.php computes a value, " +
+			"the command\n" +
+			"says so. Values that PHP takes from its environment are taken from the command's environment.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.WordPress == "" {
+				return &usageError{errors.New("--wp: name the folder of WordPress, e.g. --wp /var/www/html")}
+			}
+			s.Site, s.Add = o.site, add != ""
+			if s.Add {
+				s.Site = add
+			}
+			if s.Add && s.Force {
+				return &usageError{errors.New("--add and --force: --add replaces no configuration")}
+			}
+			if s.Moved && s.Copy {
+				return &usageError{errors.New("--moved and --copy: use only one of them")}
+			}
+			s.Say = func(format string, args ...any) { fmt.Fprintf(o.err, format+"\n", args...) }
+			if err := setup.Run(cmd.Context(), s); err != nil {
+				return err
+			}
+			prepareNewSpool(s.Config, s.Say)
+			fmt.Fprintln(o.err, "next: systemctl restart ticketd.socket ticketd.service, then activate the plugin in WordPress; "+
+				"ticketd doctor checks all of it")
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&s.WordPress, "wp", "", "the folder of WordPress, or its wp-config.php")
+	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file to write ($TICKETD_CONFIG)")
+	flags.StringVar(&s.Redis, "redis", "", "host:port or unix:///path of a Redis, or none for the journal alone; searched "+
+		"where not given")
+	flags.StringVar(&add, "add", "", "add a site of that name to the existing configuration and keep the rest")
+	flags.BoolVar(&s.Force, "force", false, "replace an existing configuration; a copy is kept beside the new file")
+	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")
+	flags.BoolVar(&s.Copy, "copy", false, "the table is a copy of another site's table and gets its own identity")
+	flags.StringVar(&s.Table, "table", "", "the tickets table; {prefix}support_tickets where not given")
+	flags.BoolVar(&s.Adopt, "adopt", false, "use an existing table that ticketd did not make; the table is never altered")
+	flags.BoolVar(&s.NoMigrate, "no-migrate", false, "connect to the database without changing it")
+	return cmd
+}
+
+// prepareNewSpool makes the users' folders in the spool, if the configuration has a spool. A failure is only a note, because
+// the service tries again at each start.
+func prepareNewSpool(path string, say func(format string, args ...any)) {
+	c, err := config.LoadOpen(path, os.Environ(), nil)
+	if err != nil || c.Daemon.SpoolDir == "" {
+		return
+	}
+	if _, err := os.Lstat(c.Daemon.SpoolDir); err != nil || os.Geteuid() != 0 {
+		say("note: 'ticketd spool prepare', run as root, makes a folder in %s for each user that may use the site", c.Daemon.SpoolDir)
+		return
+	}
+	if err := boot.PrepareSpool(c, "", say); err != nil {
+		say("note: not all users have a folder in the spool: %v", err)
+	}
+}
+
+func newMigrate(o *options) *cobra.Command {
+	var f configFlags
+	var options mysql.MigrateOptions
+	var raiseIDs bool
+	cmd := &cobra.Command{
+		Use: "migrate", Short: "Create or upgrade the tickets table", Args: cobra.NoArgs,
+		Long: "Create the tickets table and the sequence of ticket ids, or add what is missing to a table that ticketd made.\n" +
+			"A table that ticketd did not make is never altered: its revisions are kept in a table beside it, TABLE_ticketd.\n" +
+			"No column is narrowed or renamed, and none is dropped without --drop-column. May be repeated.\n\n" +
+			"A new sequence begins above the ids in the table. Ids that enter the table later, by SQL or\n" +
+			"because a user typed an id, are skipped and do not move the numbering, except with --raise-ids.\n\n" +
+			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, " +
+			"and\n--drop-column then drops the column. Stop ticketd on every host first, and start it again afterwards.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.migrate(cmd.Context(), &f, options, raiseIDs) },
+	}
+	f.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&options.DryRun, "dry-run", false, "print the SQL and change nothing")
+	flags.BoolVar(&options.Sidecar, "sidecar", false, "move revisions and deletions from the table into a second table beside it")
+	flags.BoolVar(&options.DropColumn, "drop-column", false,
+		"drop the revision column that an earlier version added to another plugin's table")
+	flags.BoolVar(&raiseIDs, "raise-ids", false, "number new tickets above the highest id in the table")
+	cmd.MarkFlagsMutuallyExclusive("dry-run", "raise-ids")
+	return cmd
+}
+
+func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.MigrateOptions, raiseIDs bool) (err error) {
+	c, name, err := o.loadSite(f)
+	if err != nil {
+		return err
+	}
+	site := c.Sites[name]
+	if (options.Sidecar || options.DropColumn) && !options.DryRun {
+		if err := stopped(c, c.JournalDir(name)); err != nil {
+			return err
+		}
+	}
+	db, err := boot.OpenDatabase(site)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if options.Identity, err = boot.IdentityOf(c.Daemon.StateDir, name, db); err != nil {
+		return err
+	}
+	statements, err := db.Migrate(ctx, options)
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		fmt.Fprintln(o.out, statement+";")
+	}
+	switch {
+	case len(statements) == 0:
+		fmt.Fprintf(o.err, "%s needs no change\n", site.TableName())
+	case !options.DryRun:
+		fmt.Fprintf(o.err, "%s: done\n", site.TableName())
+	}
+	if !raiseIDs {
+		return nil
+	}
+	before, after, err := mysql.NewSequence(db).RaiseToTable(ctx)
+	if err == nil {
+		err = boot.ForgetIDs(c.Daemon.StateDir, name)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(o.err, "%s: the sequence of ids is raised from %d to %d\n", site.TableName(), before, after)
+	return nil
+}
+
+func newDoctor(o *options) *cobra.Command {
+	var f configFlags
+	var format, user string
+	cmd := &cobra.Command{
+		Use: "doctor", Short: "Check everything that ticketd needs, and say how to fix what is wrong", Args: cobra.NoArgs,
+		Long: "Check the daemon and its socket, Redis, MySQL, the journal, the spool and PHP's access to them. Changes nothing; " +
+			"run it as\n" +
+			"root, which may read everything. Exits non-zero on a failed check; warnings alone exit zero.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, err := findingsWriter(format)
+			if err != nil {
+				return err
+			}
+			return o.doctor(cmd.Context(), &f, user, write)
+		},
+	}
+	f.add(cmd)
+	addFormat(cmd, &format)
+	cmd.Flags().StringVar(&user, "user", "", "the daemon's user; by default the user of the running daemon")
+	return cmd
+}
+
+func (o *options) doctor(ctx context.Context, f *configFlags, user string, write func(io.Writer, []doctor.Finding) error) error {
+	c, err := f.load()
+	found := doctor.Run(ctx, doctor.Options{Config: c, LoadError: err, User: user, Version: version.String()})
+	if err := write(o.out, found); err != nil {
+		return err
+	}
+	if doctor.Worst(found) == doctor.Fail {
+		return errors.New("a check failed: see the lines marked fail")
+	}
+	return nil
+}
+
+func findingsWriter(format string) (func(io.Writer, []doctor.Finding) error, error) {
+	switch format {
+	case "table":
+		return writeFindings, nil
+	case "json":
+		return func(w io.Writer, found []doctor.Finding) error { return json.NewEncoder(w).Encode(found) }, nil
+	default:
+		return nil, badFormat(format)
+	}
+}
+
+func writeFindings(w io.Writer, found []doctor.Finding) error {
+	for i := range found {
+		f := &found[i]
+		where := f.Area + " " + f.Check
+		if f.Site != "" {
+			where += " (" + f.Site + ")"
+		}
+		fmt.Fprintf(w, "%-4s  %s: %s\n", f.Verdict, where, f.Reason)
+		if f.Fix != "" {
+			fmt.Fprintf(w, "      -> %s\n", f.Fix)
+		}
+	}
+	return nil
+}
+
+func newVerify(o *options) *cobra.Command {
+	var f configFlags
+	v := verify.Options{}
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Compare Redis with MySQL and print the differences", Args: cobra.NoArgs,
+		Long: "Compare the tickets in Redis with the table, and the index of dirty tickets with the tickets. May run while\n" +
+			"the daemon works. Exits non-zero if a difference was not repaired.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.verify(cmd.Context(), &f, v) },
+	}
+	f.add(cmd)
+	cmd.Flags().Float64Var(&v.Share, "sample", 1, "compare this share of the tickets, above 0 to 1")
+	cmd.Flags().BoolVar(&v.Repair, "repair", false,
+		"rebuild the index from the tickets, and drop clean copies that differ, so that reads go to MySQL again")
+	return cmd
+}
+
+func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) (err error) {
+	if v.Share <= 0 || v.Share > 1 {
+		return &usageError{fmt.Errorf("--sample %v is not above 0 and at most 1", v.Share)}
+	}
+	c, err := f.load()
+	if err != nil {
+		return err
+	}
+	site, err := siteConfig(c, o.site)
+	if err != nil {
+		return err
+	}
+	places, err := boot.OpenPlaces(c, site)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, places.Close()) }()
+	v.Report = func(d *verify.Difference) { fmt.Fprintln(o.out, d) }
+	sum, err := verify.Run(ctx, places.Store, places.Database, v)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(o.err, "looked at %d tickets, %d differ, %d repaired\n", sum.Looked, sum.Differences, sum.Repaired)
+	if sum.Differences > sum.Repaired {
+		return errors.New("tickets in Redis differ from MySQL; --repair repairs clean tickets and the index")
+	}
+	return nil
+}
+
+// siteConfig returns the site of --site, or the only site.
+func siteConfig(c *config.Config, name string) (config.Site, error) {
+	name, err := siteName(c, name)
+	return c.Sites[name], err
+}

@@ -1,0 +1,497 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+const (
+	// SmallFrame is the longest frame, header included, that the loop answers, in bytes.
+	SmallFrame = 4 << 10
+	// maxRound bounds the requests of a round, and maxAccepts the clients that are let in between two rounds.
+	maxRound   = 128
+	maxAccepts = 64
+	// tick is how often the monitor looks: a round that is seen twice is relieved.
+	tick = 5 * time.Millisecond
+	// quietTicks without a round end the monitor's looks, until the next round.
+	quietTicks = 40
+	// acceptPause is the wait after an accept that failed, usually for want of descriptors.
+	acceptPause = 50 * time.Millisecond
+)
+
+// Host is what a loop serves its clients for. G is what the host knows of a client. The loop calls Enter, Leave and Adopt on the
+// leader's goroutine only, and none of them may wait.
+type Host[G any] interface {
+	// Enter lets a client in, or returns a frame that refuses it.
+	Enter(fd int) (guest G, refusal []byte)
+	// Leave says that a client that was let in has gone.
+	Leave(guest G)
+	// Adopt takes a client over for good: its descriptor, the bytes that were read and not answered, and those that are owed to it.
+	// The bytes are the loop's.
+	Adopt(fd int, guest G, unread, owed []byte)
+	// Round returns a round without requests.
+	Round() Round[G]
+	// CannotAccept is told why no client can be let in for a moment.
+	CannotAccept(err error)
+	// Rounded is told how long the round of so many requests took.
+	Rounded(requests int, took time.Duration)
+}
+
+// Round is some requests of several clients that are answered together.
+type Round[G any] interface {
+	// Add takes up the payload of a frame as the next request. false says that the request is not hot: it may have to wait, or is
+	// not known. The payload is the round's until Answer has returned.
+	Add(guest G, payload []byte) bool
+	// Answer works on the requests. It may wait for the store; other requests wait with it, but not for long, see the package.
+	Answer(ctx context.Context)
+	// Reply returns the frame that answers the request that was added as number i. false says that nothing was done for it: an
+	// ordinary connection must serve it. The frame is the round's until Reset.
+	Reply(i int) (frame []byte, answered bool)
+	// Reset forgets the requests.
+	Reset()
+}
+
+// Loop is an event loop on a listening socket. Start and Stop are called once.
+type Loop[G any] struct {
+	host Host[G]
+	sys  system
+	idle time.Duration
+	now  func() time.Time
+	ctx  context.Context //nolint:containedctx // the life of the rounds, ended by Stop
+	end  context.CancelFunc
+
+	// What follows belongs to the leader.
+	clients slots[G]
+	events  []unix.EpollEvent
+	round   *round[G]
+	ready   []*client[G] // readable, and nobody has read them in this turn
+	shut    time.Time    // the door opens again then; zero: it is open
+	closing bool
+
+	// state is twice the number of the present round, plus one while it is answered.
+	state atomic.Uint64
+	// flights counts the rounds that were relieved and have not landed.
+	flights   atomic.Int32
+	monitored atomic.Bool
+	begun     chan struct{} // wakes the monitor
+
+	mu      sync.Mutex
+	landed  []*round[G]
+	stopped bool
+	drain   bool // accept those in the queue first
+
+	leading, monitoring sync.WaitGroup // leaders and flights; the monitor
+}
+
+// round is a [Round] and whose requests it has.
+type round[G any] struct {
+	Round[G]
+
+	clients []*client[G]
+	frames  [][]byte
+	arena   []byte // what was read of the clients
+	used    int
+}
+
+// Options of a loop.
+type Options struct {
+	// IdleTimeout closes a connection on which no request comes for so long.
+	IdleTimeout time.Duration
+}
+
+// New makes a loop on a listening socket, whose descriptor it owns from then on, also where it fails.
+func New[G any](listener int, host Host[G], opts Options) (*Loop[G], error) {
+	sys, err := newKernel(listener)
+	if err != nil {
+		return nil, err
+	}
+	return newLoop(sys, host, opts, time.Now), nil
+}
+
+func newLoop[G any](sys system, host Host[G], opts Options, now func() time.Time) *Loop[G] {
+	l := &Loop[G]{
+		host: host, sys: sys, idle: opts.IdleTimeout, now: now,
+		events: make([]unix.EpollEvent, maxRound), begun: make(chan struct{}, 1),
+	}
+	l.ctx, l.end = context.WithCancel(context.Background())
+	l.round = l.newRound()
+	return l
+}
+
+func (l *Loop[G]) newRound() *round[G] {
+	return &round[G]{Round: l.host.Round(), arena: make([]byte, maxRound*SmallFrame/8)}
+}
+
+// Start begins to serve.
+func (l *Loop[G]) Start() {
+	l.leading.Go(l.lead)
+	l.monitoring.Go(l.monitor)
+}
+
+// Stop ends the loop: it lets in no more clients, after those that are in the queue now where drain says so, and hands over those
+// that it serves. Requests that are worked on are answered first, or cut off where ctx ends; the error says so.
+func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
+	l.mu.Lock()
+	l.stopped, l.drain = true, drain
+	l.mu.Unlock()
+	l.sys.wake()
+	ended := make(chan struct{})
+	go func() {
+		l.leading.Wait()
+		close(ended)
+	}()
+	cut := context.AfterFunc(ctx, l.end)
+	defer cut()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		l.end()
+		select {
+		case <-ended:
+		case <-time.After(time.Second):
+			return fmt.Errorf("the event loop: requests that are worked on do not end: %w", context.Cause(ctx))
+		}
+	}
+	l.end()
+	l.monitoring.Wait()
+	l.sys.end()
+	return nil
+}
+
+// lead takes turns until another leader takes over, or the loop has ended.
+func (l *Loop[G]) lead() {
+	for l.turn() {
+	}
+}
+
+// turn is one round: what is ready, one answer for all, the replies. false ends the leader. A descriptor of the loop is read or
+// written nowhere else.
+func (l *Loop[G]) turn() bool {
+	runtime.Gosched() // what others do for the replies of the last round comes before a wait that the scheduler does not see
+	n, err := l.sys.wait(l.events, l.patience())
+	if err != nil {
+		panic(fmt.Errorf("the event loop's poller: %w", err)) // no client could be served
+	}
+	knocked := false
+	for i := range l.events[:n] {
+		switch t := tokenIn(&l.events[i]); t {
+		case tokenWoken:
+			l.sys.woken()
+			l.land()
+		case tokenDoor:
+			knocked = true
+		default:
+			if c := l.clients.get(t); c != nil { // else it was closed earlier
+				c.ended = c.ended || l.events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+				l.readable(c)
+			}
+		}
+	}
+	l.readAll()
+	if knocked && !l.closing {
+		l.acceptAll(n > 1)
+	}
+	if !l.answer() {
+		return false
+	}
+	l.dropIdle()
+	return l.goOn()
+}
+
+// patience is how long the poller may wait, in ms; -1: for ever.
+func (l *Loop[G]) patience() int {
+	switch {
+	case len(l.ready) > 0:
+		return 0
+	case !l.shut.IsZero():
+		return int(acceptPause / time.Millisecond)
+	case l.clients.first != nil:
+		return int(max(l.idle-l.now().Sub(l.clients.first.idleSince), 0)/time.Millisecond) + 1
+	default:
+		return -1
+	}
+}
+
+func (l *Loop[G]) readable(c *client[G]) {
+	if c.owed {
+		c.more = true
+		return
+	}
+	l.ready = append(l.ready, c)
+}
+
+// readAll reads the clients that are readable, as many as the round has room for.
+func (l *Loop[G]) readAll() {
+	for i, c := range l.ready {
+		if l.round.isFull() {
+			l.ready = append(l.ready[:0], l.ready[i:]...)
+			return
+		}
+		if l.clients.get(c.token) == c && !c.owed { // an event may have put it here twice
+			l.read(c)
+		}
+	}
+	clear(l.ready)
+	l.ready = l.ready[:0]
+}
+
+func (r *round[G]) isFull() bool {
+	return len(r.clients) >= maxRound || len(r.arena)-r.used < SmallFrame+1
+}
+
+// read takes what a client has sent. One whole hot frame joins the round; whatever else there is goes to an ordinary connection.
+func (l *Loop[G]) read(c *client[G]) {
+	r := l.round
+	into := r.arena[r.used : r.used+SmallFrame+1]
+	n, err := l.sys.read(c.fd, into)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return
+	case err != nil || n == 0:
+		l.drop(c)
+		return
+	}
+	frame := into[:n:n]
+	if !isWhole(frame) || l.flights.Load() > 0 || l.closing || !r.Add(c.guest, frame[protocol.HeaderBytes:]) {
+		l.handOver(c, frame, nil)
+		return
+	}
+	c.owed, c.more = true, c.ended // no further event tells of the end
+	l.clients.busy(c)
+	r.clients, r.frames = append(r.clients, c), append(r.frames, frame)
+	r.used += n
+}
+
+// isWhole says that these bytes are one frame that the loop takes.
+func isWhole(frame []byte) bool {
+	n, ok := protocol.FrameBytes(frame)
+	return ok && n == len(frame) && n <= SmallFrame
+}
+
+// acceptAll lets clients in; several where others are active, too: a queue is emptied in few turns then, and a lone client costs
+// no call that finds nobody.
+func (l *Loop[G]) acceptAll(several bool) {
+	for range maxAccepts {
+		fd, err := l.sys.accept()
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+			continue
+		case err != nil:
+			l.host.CannotAccept(err)
+			if l.sys.door(false) == nil {
+				l.shut = l.now().Add(acceptPause)
+			}
+			return
+		}
+		l.letIn(fd)
+		if !several || l.round.isFull() {
+			return
+		}
+	}
+}
+
+func (l *Loop[G]) letIn(fd int) {
+	guest, refusal := l.host.Enter(fd)
+	if refusal != nil {
+		_, _ = l.sys.write(fd, refusal) // it fits the buffer of a fresh socket, and a client that is gone needs none
+		l.sys.close(fd)
+		return
+	}
+	c := l.clients.put(fd, guest)
+	l.clients.idle(c, l.now())
+	l.read(c) // a client that connects to ask one thing has asked by now
+	if l.clients.get(c.token) != c {
+		return
+	}
+	if err := l.sys.watch(fd, c.token); err != nil {
+		l.host.CannotAccept(err)
+		if !c.owed {
+			l.drop(c)
+		}
+		return
+	}
+	c.watched = true
+}
+
+// answer has the round answered and sends the replies. false says that another leader has taken over.
+func (l *Loop[G]) answer() bool {
+	r := l.round
+	if len(r.clients) == 0 {
+		return true
+	}
+	began := l.now()
+	running := l.begin()
+	r.Answer(l.ctx)
+	l.host.Rounded(len(r.clients), l.now().Sub(began))
+	if !l.state.CompareAndSwap(running, running-1) {
+		l.mu.Lock()
+		l.landed = append(l.landed, r)
+		l.mu.Unlock()
+		l.sys.wake()
+		return false
+	}
+	l.reply(r)
+	return true
+}
+
+// begin notes that a round is answered from now on, and wakes the monitor for it.
+func (l *Loop[G]) begin() (running uint64) {
+	running = l.state.Load() + 3 // the next number, running
+	l.state.Store(running)
+	if !l.monitored.Load() {
+		select {
+		case l.begun <- struct{}{}:
+		default:
+		}
+	}
+	return running
+}
+
+// reply sends a round's replies.
+func (l *Loop[G]) reply(r *round[G]) {
+	now := l.now()
+	for i, c := range r.clients {
+		c.owed = false
+		frame, answered := r.Reply(i)
+		if !answered {
+			l.handOver(c, r.frames[i], nil)
+			continue
+		}
+		n, err := l.sys.write(c.fd, frame)
+		switch {
+		case err != nil && !errors.Is(err, unix.EAGAIN):
+			l.drop(c)
+		case n < len(frame) || !c.watched:
+			l.handOver(c, nil, frame[max(n, 0):])
+		case c.more:
+			c.more = false
+			l.clients.idle(c, now)
+			l.ready = append(l.ready, c)
+		default:
+			l.clients.idle(c, now)
+		}
+	}
+	clear(r.clients)
+	r.clients, r.frames, r.used = r.clients[:0], r.frames[:0], 0
+	r.Reset()
+}
+
+// land sends the replies of flights that have ended.
+func (l *Loop[G]) land() {
+	l.mu.Lock()
+	landed := l.landed
+	l.landed = nil
+	l.mu.Unlock()
+	for _, r := range landed {
+		l.reply(r)
+		l.flights.Add(-1)
+	}
+}
+
+func (l *Loop[G]) handOver(c *client[G], unread, owed []byte) {
+	if c.watched {
+		l.sys.forget(c.fd)
+	}
+	l.clients.remove(c)
+	l.host.Adopt(c.fd, c.guest, unread, owed)
+}
+
+func (l *Loop[G]) drop(c *client[G]) {
+	l.clients.remove(c)
+	l.sys.close(c.fd)
+	l.host.Leave(c.guest)
+}
+
+// dropIdle closes the connections on which nothing has come for too long, and opens the door that an accept which failed has shut.
+func (l *Loop[G]) dropIdle() {
+	if l.clients.first == nil && l.shut.IsZero() {
+		return
+	}
+	now := l.now()
+	for c := l.clients.first; c != nil && now.Sub(c.idleSince) >= l.idle; c = l.clients.first {
+		l.drop(c)
+	}
+	if !l.shut.IsZero() && !now.Before(l.shut) && !l.closing {
+		if l.sys.door(true) == nil {
+			l.shut = time.Time{}
+		}
+	}
+}
+
+// goOn says whether there is another turn. A loop that is stopped ends when it serves nobody.
+func (l *Loop[G]) goOn() bool {
+	if !l.closing {
+		l.mu.Lock()
+		stopped, drain := l.stopped, l.drain
+		l.mu.Unlock()
+		if !stopped {
+			return true
+		}
+		l.closing = true
+		for before := -1; drain && before != l.clients.live; { // until nobody is in the queue any more
+			before = l.clients.live
+			l.acceptAll(true)
+		}
+		_ = l.sys.door(false)
+		l.shut = time.Time{}
+	}
+	for _, s := range l.clients.all {
+		if c := s.client; c != nil && !c.owed {
+			l.handOver(c, nil, nil)
+		}
+	}
+	clear(l.ready)
+	l.ready = l.ready[:0]
+	return l.clients.live > 0
+}
+
+// monitor relieves the leader whose round takes longer than a tick.
+func (l *Loop[G]) monitor() {
+	timer := time.NewTimer(tick)
+	defer timer.Stop()
+	for {
+		l.monitored.Store(false)
+		select {
+		case <-l.begun:
+		case <-l.ctx.Done():
+			return
+		}
+		l.monitored.Store(true)
+		for last, quiet := uint64(0), 0; quiet < quietTicks; {
+			timer.Reset(tick)
+			select {
+			case <-timer.C:
+			case <-l.ctx.Done():
+				return
+			}
+			state := l.state.Load()
+			switch {
+			case state != last:
+				quiet = 0
+			case state%2 == 0:
+				quiet++
+			case l.state.CompareAndSwap(state, state-1): // seen twice
+				l.relieve()
+			}
+			last = state
+		}
+	}
+}
+
+// relieve starts another leader, with a round of its own. The old one owns nothing but its round from then on.
+func (l *Loop[G]) relieve() {
+	l.flights.Add(1)
+	l.round = l.newRound()
+	l.leading.Go(l.lead)
+}

@@ -1,0 +1,96 @@
+package loop
+
+import "time"
+
+// client is a connection that the loop serves.
+type client[G any] struct {
+	token token
+	fd    int
+	guest G
+	// watched says that the poller knows the descriptor.
+	watched bool
+	// owed says that a reply is on its way: the connection is not read before that is sent. more says that it was readable meanwhile.
+	owed, more bool
+	// ended says that the client sends nothing more.
+	ended bool
+
+	// idle clients are in a list, longest idle first.
+	idleSince  time.Time
+	prev, next *client[G]
+}
+
+// slots holds the clients by their tokens. A slot that is used again has another generation.
+type slots[G any] struct {
+	all  []slot[G]
+	free []int
+	live int
+	// the list of idle clients
+	first, last *client[G]
+}
+
+type slot[G any] struct {
+	generation uint32
+	client     *client[G]
+}
+
+// put gives a descriptor a slot.
+func (s *slots[G]) put(fd int, guest G) *client[G] {
+	at := len(s.all)
+	if n := len(s.free); n > 0 {
+		at, s.free = s.free[n-1], s.free[:n-1]
+	} else {
+		s.all = append(s.all, slot[G]{})
+	}
+	s.live++
+	c := &client[G]{token: tokenOf(at, s.all[at].generation), fd: fd, guest: guest}
+	s.all[at].client = c
+	return c
+}
+
+// get returns the client of a token; nil where it has gone.
+func (s *slots[G]) get(t token) *client[G] {
+	at := t.slot()
+	if at >= len(s.all) || s.all[at].generation != t.generation() {
+		return nil
+	}
+	return s.all[at].client
+}
+
+// remove gives the slot of a client free.
+func (s *slots[G]) remove(c *client[G]) {
+	s.busy(c)
+	at := c.token.slot()
+	s.all[at] = slot[G]{generation: s.all[at].generation + 1}
+	s.free = append(s.free, at)
+	s.live--
+}
+
+// idle puts a client behind the others that are idle.
+func (s *slots[G]) idle(c *client[G], now time.Time) {
+	s.busy(c)
+	c.idleSince, c.prev = now, s.last
+	if s.last != nil {
+		s.last.next = c
+	} else {
+		s.first = c
+	}
+	s.last = c
+}
+
+// busy takes a client out of the list of those that are idle; others are in no list.
+func (s *slots[G]) busy(c *client[G]) {
+	if c.prev == nil && c.next == nil && s.first != c {
+		return
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		s.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		s.last = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
