@@ -247,16 +247,18 @@ type Claim struct {
 	Newest ticket.Revision
 	// All are the fields that changed whenever that was; more than Fields for a Partial claim alone.
 	All ticket.Fields
-	// Clean are the fields that the store holds beside All: the next place has confirmed them, or they were read there.
-	Clean ticket.Fields
-	// Full says that All and Clean are the whole ticket: a field that is in neither is NULL.
-	Full bool
+	// Confirmed says that the store holds the whole ticket, or fields beside All: the next place has confirmed these fields, or they
+	// were read there.
+	Confirmed bool
+	// Rest reads the fields that the store holds beside All: a claim does not read them, as few flushes need them. A field may have
+	// changed since the claim. whole says that All and these fields are the whole ticket: a field that is in neither is NULL.
+	Rest func(ctx context.Context) (fields ticket.Fields, whole bool, err error)
 }
 
 // Follows says that the next place had the ticket before this change: the store holds something that was flushed or read there.
 // Where the next place has no such ticket, another program has deleted it, or the next place went back in time.
 func (c *Claim) Follows() bool {
-	return c.Created == 0 && !c.Deleted && (c.Full || len(c.Clean) > 0)
+	return c.Created == 0 && !c.Deleted && c.Confirmed
 }
 
 // Receipt says that the next place has a ticket's changes up to and including a revision.

@@ -19,8 +19,8 @@ var (
 	called = regexp.MustCompile("(?:^ {4}(?:sudo )?(?:-u ticketd |[A-Z_]+=[^ ]+ )?|&& |`)" +
 		"ticketd ([a-z][a-z-]*(?: " +
 		"[a-z]+)?)((?: [^`#|&]*)?)")
-	longFlag = regexp.MustCompile(`--[a-z-]+`)
-	link     = regexp.MustCompile(`\]\(([^)#:]+)?(#[^)]+)?\)`)
+	longFlag     = regexp.MustCompile(`--[a-z-]+`)
+	markdownLink = regexp.MustCompile(`\]\(([^)#:]+)?(#[^)]+)?\)`)
 )
 
 // pages are the pages for people, by path relative to this folder.
@@ -71,7 +71,7 @@ func TestPagesNameCommandsThatExist(t *testing.T) {
 func TestPagesLinkToWhatExists(t *testing.T) {
 	t.Parallel()
 	for path, text := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+		for _, m := range markdownLink.FindAllStringSubmatch(text, -1) {
 			target := path
 			if m[1] != "" {
 				target = filepath.Join(filepath.Dir(path), m[1])

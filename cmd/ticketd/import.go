@@ -17,7 +17,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/movein"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
@@ -208,7 +208,7 @@ func (s *source) openSite(ctx context.Context, c, from *config.Config, site conf
 	places.Overwrite = overwrite
 	same, err := sameDatabase(ctx, c, from, s.client)
 	if same {
-		s.own = places.Store
+		s.own = places.Store.Store
 	}
 	return err
 }
@@ -223,11 +223,11 @@ func sameDatabase(ctx context.Context, c, from *config.Config, client goredis.Un
 		return false, err
 	}
 	defer func() { _ = own.Close() }()
-	here, err := redis.Info(ctx, own)
+	here, err := link.Info(ctx, own)
 	if err != nil {
 		return false, fmt.Errorf("the site's own Redis: %w", err)
 	}
-	there, err := redis.Info(ctx, client)
+	there, err := link.Info(ctx, client)
 	if err != nil {
 		return false, fmt.Errorf("the Redis with the hashes: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/ticketd/ticketd/store/journal"
 	"github.com/ticketd/ticketd/store/outbox"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/store/wal"
 )
 
@@ -92,7 +93,7 @@ func (d *Daemon) openBackend(ctx context.Context, p *parts) (*backend, error) {
 		options := d.walOptions(p.log, restored)
 		b.Backend, report, err = outbox.Open(dir, options, outbox.Options{ //nolint:contextcheck // it reads all or nothing
 			MaxEntries: d.config.Journal.MaxEntries, Gather: journalGather,
-			Partitions: redis.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
+			Partitions: link.Partitions(d.redis.cluster), Up: d.redis.watch.Up,
 			NextID: p.nextID, Moves: outboxMoves{p.moves}, Born: p.born, Aside: p.aside, Wake: p.wake, Clock: p.clock,
 			Now: time.Now, Log: p.log,
 		}, func(id string) (outbox.Next, error) {

@@ -13,12 +13,13 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // Places are a site's store and database, for commands that look at both beside a running daemon.
 type Places struct {
-	Store    *redis.Store
+	Store    *redis.Admin
 	Database *mysql.DB
 	client   goredis.UniversalClient
 	// Overwrite has hashes of another program count that are older than their tickets.
@@ -33,7 +34,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
 	}
-	client, _, err := connect(c, redis.ClientOptions{Prefixes: []string{site.KeyPrefix}}, zerolog.Nop())
+	client, _, err := connect(c, link.ClientOptions{Prefixes: []string{site.KeyPrefix}}, zerolog.Nop())
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +58,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 		}
 		return redis.Owner{Identity: *identity, Former: p.Database.Name()}, nil
 	}
-	p.Store, err = redis.New(p.client, redis.Options{
+	s, err := redis.New(p.client, redis.Options{
 		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 		Convert: func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
@@ -67,6 +68,7 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
+	p.Store = &redis.Admin{Store: s}
 	return p, nil
 }
 
@@ -75,8 +77,8 @@ func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client
 
 // connect makes a client, with further options. It connects to nothing yet; the certificates are read.
 func connect(
-	of *config.Config, o redis.ClientOptions, log zerolog.Logger,
-) (goredis.UniversalClient, *redis.Watch, error) {
+	of *config.Config, o link.ClientOptions, log zerolog.Logger,
+) (goredis.UniversalClient, *link.Watch, error) {
 	c := &of.Redis
 	secured, err := c.TLSConfig()
 	if err != nil {
@@ -87,7 +89,7 @@ func connect(
 	o.SentinelUsername, o.SentinelPassword, o.TLS = c.SentinelUsername, c.SentinelPassword.Reveal(), secured
 	o.Username, o.Password, o.Database, o.PoolSize = c.Username, c.Password.Reveal(), c.DB, c.PoolSize
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = c.DialTimeout, c.ReadTimeout, c.WriteTimeout
-	client, watch := redis.Connect(o, log)
+	client, watch := link.Connect(o, log)
 	return client, watch, nil
 }
 
@@ -103,6 +105,6 @@ func Prefixes(c *config.Config) []string {
 // OpenRedis makes a client of the configuration's Redis, for a command that only looks: the server need not do what ticketd
 // needs, and may be somebody else's. Nothing is connected yet.
 func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
-	client, _, err := connect(c, redis.ClientOptions{Unproved: true}, zerolog.Nop())
+	client, _, err := connect(c, link.ClientOptions{Unproved: true}, zerolog.Nop())
 	return client, err
 }

@@ -16,13 +16,14 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // redisPlace is the Redis of all sites: its client, whether it answers, and what should be changed about it.
 type redisPlace struct {
 	client  goredis.UniversalClient
 	cluster bool
-	watch   *redis.Watch
+	watch   *link.Watch
 	doctor  *inspector
 }
 
@@ -30,7 +31,7 @@ type redisPlace struct {
 func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
 	p := &redisPlace{cluster: len(c.Redis.Cluster) > 0}
 	var err error
-	if p.client, p.watch, err = connect(c, redis.ClientOptions{Prefixes: Prefixes(c)}, log); err != nil {
+	if p.client, p.watch, err = connect(c, link.ClientOptions{Prefixes: Prefixes(c)}, log); err != nil {
 		return nil, err
 	}
 	p.doctor = newInspector(p.client, sites, log)
@@ -142,7 +143,7 @@ func (i *inspector) Stop(ctx context.Context) error { return i.loop.Stop(ctx, "R
 
 // look inspects Redis. While Redis is away, what was found before stands; that it is away is for the watch to say.
 func (i *inspector) look(ctx context.Context) {
-	found, err := redis.Inspect(ctx, i.client)
+	found, err := link.Inspect(ctx, i.client)
 	if err != nil {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/boot"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // The bounds of a healthy Redis.
@@ -30,7 +30,7 @@ func (e *exam) redis(ctx context.Context) {
 		e.ok("redis", "reach", "", "no Redis is configured: this host's journal keeps pending changes")
 		return
 	}
-	ctx, cancel := context.WithTimeout(redis.Probing(ctx), checkTimeout)
+	ctx, cancel := context.WithTimeout(link.Probing(ctx), checkTimeout)
 	defer cancel()
 	client, err := boot.OpenRedis(e.Config)
 	if err != nil {
@@ -45,12 +45,12 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	e.latency(ctx, client)
 	e.rights(ctx, client)
-	if nameless, err := redis.Nameless(ctx, client); err == nil && nameless != "" {
+	if nameless, err := link.Nameless(ctx, client); err == nil && nameless != "" {
 		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; if INFO is renamed, restore the name")
 	} else if err == nil {
 		e.ok("redis", "fail-over", "", "Redis reports its process, so changes lost in a fail-over are applied again")
 	}
-	info, err := redis.Info(ctx, client)
+	info, err := link.Info(ctx, client)
 	if err != nil {
 		e.warn("redis", "info", "", "INFO is refused, so no further checks are possible: "+short(err),
 			"ACL SETUSER for ticketd's user: +info")
@@ -76,7 +76,7 @@ func (e *exam) strays(ctx context.Context, name string) {
 		return // the check of the database reports the error
 	}
 	defer func() { _ = places.Close() }()
-	n, err := boot.CountStrays(ctx, places.Store)
+	n, err := boot.CountStrays(ctx, places.Store.Store)
 	switch {
 	case err != nil:
 		e.warn("redis", "hashes", name, "cannot count the keys: "+short(err), "ACL SETUSER for ticketd's user: +scan +hexists")
@@ -163,7 +163,7 @@ func (e *exam) skew(area, site, server string, by time.Duration) {
 
 // rights tries every command of the daemon's scripts.
 func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
-	err := redis.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
+	err := link.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
 		e.ok("redis", "rights", "", "Redis permits every command of ticketd's scripts")
@@ -177,16 +177,16 @@ func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
 			"redis-cli --cluster check HOST:PORT, then --cluster fix")
 	default:
 		e.fail("redis", "rights", "", "Redis refuses a command that ticketd needs: "+short(err),
-			"remove the rename-command of this command, or install Redis "+redis.Least+" or later, or Valkey")
+			"remove the rename-command of this command, or install Redis "+link.Least+" or later, or Valkey")
 	}
 }
 
 func (e *exam) redisServer(info map[string]string) {
 	v := info["redis_version"]
-	if below, known := versionBelow(v, redis.LeastMajor, redis.LeastMinor); !known {
+	if below, known := versionBelow(v, link.LeastMajor, link.LeastMinor); !known {
 		e.unsaid("version", "redis_version")
 	} else if below {
-		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+redis.Least+" or later, or Valkey")
+		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+link.Least+" or later, or Valkey")
 	}
 	if role := info["role"]; role == "" {
 		e.unsaid("role", "role")

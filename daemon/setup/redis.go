@@ -16,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/wpconfig"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // lookTimeout bounds the queries to a Redis.
@@ -126,7 +127,7 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, err
 	}
-	info, err := redis.Info(ctx, client)
+	info, err := link.Info(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -139,11 +140,11 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	case info["cluster_enabled"] == "1":
 		return nil, errors.New("this Redis is a node of a Redis Cluster; write the configuration by hand, see docs/configure.md")
 	}
-	if err := redis.Probe(ctx, client, false); err != nil {
+	if err := link.Probe(ctx, client, false); err != nil {
 		return nil, fmt.Errorf("this Redis %s refuses a command that ticketd needs (Redis %s or later, with all commands that scripts "+
-			"write and read with): %w", info["redis_version"], redis.Least, err)
+			"write and read with): %w", info["redis_version"], link.Least, err)
 	}
-	notes, err := redis.Inspect(ctx, client)
+	notes, err := link.Inspect(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/outbox"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/store/storetest"
 	"github.com/ticketd/ticketd/store/wal"
 )
@@ -121,7 +122,7 @@ func (h *harness) open(t *testing.T) {
 	}
 	o := wal.Options{MaxBytes: h.maxBytes, SegmentBytes: h.segment, OpenFile: h.openFile, Sync: h.sync}
 	s, _, err := outbox.Open(h.dir, o, outbox.Options{
-		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: redis.Partitions(h.cluster), Gather: h.gather,
+		MaxEntries: cmp.Or(h.maxEntries, 5000), Partitions: link.Partitions(h.cluster), Gather: h.gather,
 		Up: func(int) bool { return true }, NextID: next, Moves: &h.moves, Born: h.rows.born, Aside: h.aside.keep,
 		Clock: ticket.NewClock(time.Now), Now: time.Now,
 		Log: zerolog.Nop(),

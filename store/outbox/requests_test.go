@@ -8,7 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // repeatable makes "c1" of ticket 1 under a request id, and "c2" after it, both directly.
@@ -29,7 +29,7 @@ func (h *harness) restart(t *testing.T) {
 	t.Helper()
 	h.close(t)
 	h.open(t)
-	for h.Journal().Tries < int64(redis.Partitions(h.cluster)) {
+	for h.Journal().Tries < int64(link.Partitions(h.cluster)) {
 		runtime.Gosched()
 	}
 }

@@ -2,6 +2,7 @@ package pending
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -88,11 +89,12 @@ func (e *entry) claim() store.Claim {
 	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
 		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
 	}
-	changed := e.values((*field).dirty)
+	changed, clean, full := e.values((*field).dirty), e.values((*field).clean), e.full
 	return store.Claim{
 		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
 		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: changed, All: changed,
-		Clean: e.values((*field).clean), Full: e.full,
+		Confirmed: full || len(clean) > 0,
+		Rest:      func(context.Context) (ticket.Fields, bool, error) { return clean, full, nil },
 	}
 }
 

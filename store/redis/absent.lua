@@ -1,9 +1,9 @@
--- Forgets daemons that have not applied again what they keep to the process that serves the partition.
+-- Forgets daemons that have not applied their kept changes again to the process that serves the partition.
 --
 -- KEYS[1]  the partition's meta hash
--- ARGV     their fields in it, host:{id}; 1 behind one forgets it even if it has
+-- ARGV     the daemons' fields of the meta hash, host:{id}; a 1 at the end forgets every named daemon
 --
--- Returns nothing of interest.
+-- Returns 0.
 
 local line = redis.call('HGET', KEYS[1], 'line')
 local forced = ARGV[#ARGV] == '1'

@@ -1,44 +1,47 @@
--- Notes that the next place has tickets up to a revision. The fields that changed after it stay dirty.
+-- Notes that the next place has tickets up to a revision. Fields with later changes stay dirty.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the partition's meta hash
 -- KEYS[4…] the tickets' hashes
 -- ARGV[1]  how long a clean ticket is kept, in ms
--- ARGV[2…] per ticket its id, the revision that the next place has, and 1 where that was ahead of what was brought, or 0
+-- ARGV[2…] per ticket the id, the next place's revision, and 1 where the next place was ahead of the flushed change, or 0
 --
 -- Returns how many of the tickets are clean now.
 --
--- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All that is held as clean is then in the
--- next place or was replaced there, so it is forgotten and read from there again.
+-- Where the next place was ahead, this Redis went back in time, or another flusher was faster. All clean fields are then in the
+-- next place or were replaced there, so the script forgets the clean fields, and readers read the next place again.
 --
--- A key that holds something else, as another program uses its name, has nothing of the ticket left: it leaves both indexes. So does a
--- hash without _rev, which another program wrote: an expiry would end its only copy.
+-- A key that holds no hash, as another program uses the name, has no change of the ticket left: the ticket leaves both indexes.
+-- So does a hash without _rev, which another program wrote: an expiry would end the only copy of its data.
 --
--- What must succeed uses only commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the rest is
--- tried with pcall.
+-- The writes that must succeed are commands that a Redis out of memory accepts (HDEL, UNLINK, ZREM, PEXPIRE); the script tries
+-- the other writes with pcall.
 
 local clean, letters = { KEYS[1] }, { KEYS[2] }
 local highest = 0
 
-local function sift(hash, arrived, ahead)
-	local oldest, dead, drop, dirty = nil, false, {}, {}
-	for f = 1, #hash, 2 do
-		local name, value = hash[f], hash[f + 1]
+-- sift reads the marks of a ticket, whose hash has these names, and no field.
+local function sift(ticket, names, arrived, ahead)
+	local oldest, dead, drop, dirty, marks = nil, false, {}, {}, { ticket }
+	for _, name in ipairs(names) do
 		if string.sub(name, 1, 3) == '_d:' then
-			local changed = tonumber(value) or 0 -- no number is no change of ours
-			if changed <= arrived then
-				drop[#drop + 1] = name
-			else
-				dirty[string.sub(name, 4)] = true
-				oldest = math.min(oldest or changed, changed)
-			end
+			marks[#marks + 1] = name
 		elseif name == '_dead' then
 			dead = true
 		end
 	end
-	for f = 1, ahead and #hash or 0, 2 do
-		local name = hash[f]
+	for i, value in ipairs(#marks > 1 and redis.call('HMGET', unpack(marks)) or {}) do
+		local name = marks[i + 1]
+		local changed = tonumber(value) or 0 -- ticketd writes no mark without a number
+		if changed <= arrived then
+			drop[#drop + 1] = name
+		else
+			dirty[string.sub(name, 4)] = true
+			oldest = math.min(oldest or changed, changed)
+		end
+	end
+	for _, name in ipairs(ahead and names or {}) do
 		if name == '_full' or (string.sub(name, 1, 1) ~= '_' and not dirty[name]) then
 			drop[#drop + 1] = name
 		end
@@ -50,11 +53,11 @@ for i = 4, #KEYS do
 	local ticket = KEYS[i]
 	local at = 3 * i - 10
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
-	local hash = redis.pcall('HGETALL', ticket)
+	local names = redis.pcall('HKEYS', ticket)
 	local oldest, dead, drop
-	local foreign = hash.err or (#hash > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
+	local foreign = names.err or (#names > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
 	if not foreign then
-		oldest, dead, drop = sift(hash, arrived, ahead)
+		oldest, dead, drop = sift(ticket, names, arrived, ahead)
 	end
 	highest = math.max(highest, arrived)
 	if foreign then

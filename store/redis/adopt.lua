@@ -1,5 +1,5 @@
--- Gives a site's keys to a table, at an operator's word. Who works with them for another table does not know the filling any more,
--- looks at it again, and finds the new owner.
+-- Gives a site's keys to a table, at an operator's word. A daemon that works with the keys for another table does not know the
+-- new filling, looks at the filling again, and finds the new owner.
 --
 -- KEYS[1]  the partition's meta hash
 -- ARGV     the identity of the table, another epoch

@@ -1,45 +1,46 @@
--- Applies again what a daemon has acknowledged lately, as another process than before serves the partition: its state may be from
--- before that. What has arrived is left alone, what was lost is back under its revision, whatever others have written meanwhile.
+-- Applies the latest acknowledged changes of a daemon again, as another process than before serves the partition: the state of
+-- the process may be older than these changes. A change that has arrived stays untouched, a lost change is back under its
+-- revision, whatever other daemons have written meanwhile.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the partition's meta hash; used here: epoch, rev, gone, as in apply.lua; line, the run_id of the process that serves the
 --          partition; base, the highest revision that this process had when the first daemon came; host:{id}, the line to which a
---          daemon has applied again what it keeps
+--          daemon has applied its kept changes again
 -- KEYS[4…] per ticket its hash, the tombstones of its bucket, and the keys of its requests
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the caller's id among the daemons that share the keys
 -- ARGV[3]  now, in ms
 -- ARGV[4]  1 where this is the caller's last call for this process, else 0
--- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: the acknowledgement may be another's
+-- ARGV[5]  1 where the tickets are applied even if the caller has done so on this process: another daemon may have told Redis so
 -- ARGV[6]  how many tickets follow; then per ticket:
---   ticket id, revision of the deletion or 0, the create's mark _d:_new or 0, _born where the ticket is not held, 1 where
---   a create made the ticket or 0, 1 where a
---   create made the whole ticket or 0, 1 where one of the changes was replayed from a journal or 0, 1 where the next place has all or 0,
---   up to which revision the next place has it,
---   count of fields, per field its name, its revision, 1 where it is NULL or 0, its value,
---   count of requests, per request what is remembered of it, for how many ms
+--   ticket id, revision of the deletion or 0, the create's mark _d:_new or 0, _born for a ticket that Redis does not hold, 1 where
+--   a create made the ticket or 0, 1 where a create made the whole ticket or 0, 1 where a journal replayed one of the changes or 0,
+--   1 where the next place has all changes or 0, up to which revision the next place has the ticket,
+--   count of fields, per field the name, the revision, 1 for NULL or 0, the value,
+--   count of requests, per request the remembered outcome, for how many ms
 --
--- Returns the caller's line; empty where INFO is not allowed: nothing was done then, as states could not be told apart; "full" where
--- there was no room to note it. Then per ticket its status; as text, with a space and a revision behind it, where changes up to below that
--- revision are not applied, as the ticket was created then:
---   0: nothing was missing
---   1: something was, and is back
+-- Returns the caller's line; an empty line where INFO is forbidden: states cannot be told apart then, and the script has made no
+-- change; "full" where Redis had no room to note the line. Then per ticket the status; as text, with a space and a revision
+-- behind the status, where changes below that revision are not applied, as the ticket was created at that revision:
+--   0: no change was missing
+--   1: a change was missing, and is back
 --   2: the ticket was deleted since, which stands
---   3: something else uses the key
---   4: the ticket is another one: older than the create that is kept, or created after the changes that are
+--   3: the key holds no hash
+--   4: another ticket has the id: older than the kept create, or created after the kept changes
 --   8: the key holds another program's hash
---   9: something is missing, and Redis has no room for it
---   10: nothing is missing but a request id, for which there is no room
+--   9: a change is missing, and Redis has no room for the change
+--   10: only a request id is missing, and Redis has no room for the request id
 -- Or the error EPOCH as in apply.lua.
 --
--- Why a field that is not marked as changed (_d:) is not missing where the ticket is at the field's revision or above, and not above
--- base: that is a state of the former process, which had made all changes up to the ticket's revision. Nor is it where the ticket is not
--- held and the field's revision is not above base: direct changes get revisions above all others, so this one had been made, was flushed,
--- and the clean ticket has been forgotten; a replayed change may have a lower one. A ticket above base may be
--- there because of a later change alone. A field that MySQL has replaced since is then dirty again, and MySQL's guard refuses it.
--- A state counts only where all daemons had applied again what they kept before it was left: else base stays what it was.
+-- A field without a mark (_d:) is not missing where the ticket's revision is at or above the field's revision and not above base:
+-- that is a state of the former process, which had made all changes up to the ticket's revision. Nor is the field missing where
+-- Redis does not hold the ticket and the field's revision is not above base: direct changes get revisions above all earlier
+-- revisions, so the change had been made and flushed, and the clean ticket has been forgotten; a replayed change may have a lower
+-- revision. A ticket above base may be in Redis because of a later change alone. A field that MySQL has replaced since is then
+-- dirty again, and MySQL's guard refuses the field. A state counts only where all daemons had applied their kept changes again
+-- before a further process took over: else base stays unchanged.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local host, now, last, forced = ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
@@ -68,7 +69,8 @@ if known[3] ~= run then
 	end
 	local was = base
 	base = settled and highest or base
-	if type(redis.pcall('HSET', meta, 'line', run, 'base', string.format('%.0f', base))) == 'table' then -- others could write before it is noted
+	-- Other daemons could write before the line is noted.
+	if type(redis.pcall('HSET', meta, 'line', run, 'base', string.format('%.0f', base))) == 'table' then
 		base, room, noted = was, false, 'full'
 	end
 end
@@ -104,8 +106,8 @@ local function read()
 	return t
 end
 
--- missing returns those of a ticket's fields whose change is not here, and the highest revision among them. What is not above
--- forgotten was here.
+-- missing returns the fields of a ticket whose change Redis lacks, and the highest revision among these fields. Redis had the
+-- changes up to forgotten.
 local function missing(t, rev, forgotten)
 	local marks = { t.key }
 	for i, f in ipairs(t.fields) do
@@ -124,7 +126,7 @@ local function missing(t, rev, forgotten)
 	return lost, top
 end
 
--- bury forgets all that a ticket holds but for what is of its deletion.
+-- bury forgets all fields of a ticket that do not belong to its deletion.
 local function bury(t)
 	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, ['_d:_gone'] = true, ['_d:_new'] = true,
 		_kept = true }
@@ -144,9 +146,9 @@ local function bury(t)
 	buried = buried + (tonumber(new) or 0)
 end
 
--- put writes what was lost of a ticket under a revision, which its fields have where they are the deletion's. In a filling that lacks
--- the next place's highest revision the ticket notes the highest of them (_kept): the next place may be ahead of these changes, so
--- raise.lua does not put them above it.
+-- put writes the lost fields of a ticket under a revision; with a deletion the fields get the deletion's revision. In a filling
+-- that lacks the next place's highest revision the ticket notes the highest revision of the fields (_kept): the next place may be
+-- ahead of these changes, so raise.lua does not put the changes above the next place.
 local function put(t, held, lost, revision)
 	local set, nulls = { t.key, '_rev', text(revision) }, { t.key }
 	local function with(name, value)
@@ -204,7 +206,7 @@ local function put(t, held, lost, revision)
 	return 1
 end
 
--- remember remembers a ticket's requests again, and says whether there was room for them.
+-- remember remembers a ticket's requests again, and says whether Redis had room for all requests.
 local function remember(t)
 	local all = true
 	for _, r in ipairs(t.requests) do
@@ -232,13 +234,14 @@ local function again(t)
 		return 0
 	end
 	local rev = bounded(held[1])
-	-- A hash that was filled from a row has no _born. Its row is this ticket's if the create's own flush, or a later one, has written it.
+	-- A hash that was filled from a row has no _born. The row is this ticket's if the flush of the create, or a later flush, has
+	-- written the row.
 	local older = held[1] and (held[5] and bounded(held[5]) < tonumber(t.born) - late_skew or not held[5] and rev < t.created - late_skew)
 	if t.created > 0 and older and tonumber(held[7]) ~= t.created then
 		return 4
 	end
 	local made = held[6] and held[5] and bounded(held[5]) or 0
-	if t.gone > 0 and t.gone < made then -- the ticket was created since: what is from before is another one's
+	if t.gone > 0 and t.gone < made then -- the ticket was created since: earlier changes belong to another ticket
 		t.older = t.gone > t.arrived and made
 		return t.older and 4 or 0
 	end
@@ -259,7 +262,7 @@ local function again(t)
 		if (t.gone <= rev and rev <= base) or t.gone <= forgotten then
 			return 0
 		end
-		return put(t, held, t.fields, t.gone > rev and t.gone or rev + 1) -- one revision never stands for two states
+		return put(t, held, t.fields, t.gone > rev and t.gone or rev + 1) -- a revision never stands for two states
 	end
 	local lost, top = missing(t, rev, forgotten)
 	if #lost == 0 then

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// aside keeps what cannot be applied again.
+// aside keeps the changes that cannot be applied again.
 type aside struct {
 	mu   sync.Mutex
 	kept []store.Mutation
@@ -23,7 +23,7 @@ func (a *aside) keep(m *store.Mutation, _ time.Time) error {
 	return nil
 }
 
-// take returns what was kept since the last call, by ticket.
+// take returns the kept changes since the last call, by ticket.
 func (a *aside) take() map[ticket.ID]store.Mutation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -35,8 +35,9 @@ func (a *aside) take() map[ticket.ID]store.Mutation {
 	return of
 }
 
-// A fail-over loses changes of ids that another host then gives to new tickets. They are not applied again, and are set aside
-// with their values; so is what is older of a ticket that the daemon has changed since, and nothing else of it.
+// A fail-over loses changes of ids that another host then gives to new tickets. The changes are not applied again, and are set
+// aside with their values; so are the older changes of a ticket that the daemon has changed since, and no other change of the
+// ticket.
 func TestWhatIsOlderThanItsTicketIsSetAside(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -46,7 +47,7 @@ func TestWhatIsOlderThanItsTicketIsSetAside(t *testing.T) {
 	a.must(t, change(5, field("status", "another's"), field("note", "another's")))
 	a.must(t, store.Mutation{Kind: store.Delete, ID: 6})
 	flushed := a.must(t, change(7, field("status", "flushed")))
-	if err := a.Ack(t.Context(), []store.Receipt{{ID: 7, Revision: flushed}}); err != nil { // MySQL keeps it
+	if err := a.Ack(t.Context(), []store.Receipt{{ID: 7, Revision: flushed}}); err != nil { // MySQL keeps the change
 		t.Fatal(err)
 	}
 	b := &host{Store: open(t, p.direct, redis.Options{Host: "b"})}

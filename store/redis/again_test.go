@@ -16,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // pair is a master and a replica behind one address.
@@ -44,7 +45,7 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// behind has the replica lag: what the master takes from now on is lost in the fail-over.
+// behind makes the replica lag: the fail-over loses the later writes of the master.
 func (p *pair) behind(t *testing.T) {
 	t.Helper()
 	if n, err := p.master.Client(t).Do(t.Context(), "wait", 1, 10_000).Int(); err != nil || n != 1 {
@@ -55,7 +56,7 @@ func (p *pair) behind(t *testing.T) {
 	}
 }
 
-// fail kills the master; the replica is in its place.
+// fail kills the master; the replica takes the master's place.
 func (p *pair) fail(t *testing.T) {
 	t.Helper()
 	p.master.Kill()
@@ -73,7 +74,7 @@ type host struct {
 
 func (p *pair) host(t *testing.T, name string) *host {
 	t.Helper()
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Network: "unix", Address: p.path, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	h := &host{Store: open(t, client, redis.Options{Host: name, Aside: p.aside.keep}), client: client, back: make(chan struct{}, 1)}
@@ -88,12 +89,12 @@ func (p *pair) host(t *testing.T, name string) *host {
 	return h
 }
 
-// comesBack has the host notice that Redis is another process, and waits until it is up.
+// comesBack makes the host notice that Redis is another process, and waits until Redis is up.
 func (h *host) comesBack(t *testing.T) {
 	t.Helper()
 	for {
 		_, err := h.Get(t.Context(), ids(1))
-		if err == nil { // a connection that turns out to be closed is replaced before it is used
+		if err == nil { // the client replaces a closed connection before the first command
 			return
 		}
 		if !errors.Is(err, store.ErrUnavailable) {
@@ -132,7 +133,7 @@ func (h *host) get(t *testing.T, id ticket.ID) store.Record {
 	return records[0]
 }
 
-// claims returns what waits, by ticket.
+// claims returns the pending changes, by ticket.
 func (h *host) claims(t *testing.T) map[ticket.ID]store.Claim {
 	t.Helper()
 	all, err := h.Claim(t.Context(), soon(), 100, leaseTime)
@@ -167,9 +168,9 @@ func holds(t *testing.T, r store.Record, revision ticket.Revision, want ...ticke
 	}
 }
 
-// A master dies with changes that its replica does not have. The daemon that acknowledged them applies them again before anything
-// is read there: each is back under the revision that was acknowledged, what had arrived is as it was, and a request that is
-// repeated has its first answer. Without Replaced in the watch, all of it is as the replica had it.
+// A master dies with changes that its replica does not have. The daemon that acknowledged the changes applies the changes again
+// before the first read: each change is back under its acknowledged revision, arrived changes are untouched, and a repeated
+// request has its first answer. Without Replaced in the watch, the replica's state stays.
 func TestFailoverLosesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -210,7 +211,7 @@ func TestFailoverLosesNothing(t *testing.T) {
 		t.Errorf("a change of the deleted ticket: %+v", o)
 	}
 	h.must(t, change(1, field("status", "after")))
-	for id := ticket.ID(1); id <= 5; id++ { // oldest first, each under its own revision
+	for id := ticket.ID(1); id <= 5; id++ { // oldest first, each under a revision of its own
 		for {
 			claims, err := h.ClaimIDs(t.Context(), time.Now(), ids(id), leaseTime)
 			if err != nil {
@@ -229,9 +230,10 @@ func TestFailoverLosesNothing(t *testing.T) {
 	}
 }
 
-// Two daemons lose changes of one ticket. The first that comes back writes on; nothing is flushed before the second has come, and
-// then what was newest is newest: field by field, whoever wrote it. Without settle the first claim has the first daemon's changes
-// alone, under a revision above those of the second, which MySQL then refuses.
+// Two daemons lose changes of one ticket. The first daemon that comes back writes on; no change is flushed before the second
+// daemon has come, and then the newest change of each field counts, whoever wrote the field. Without settle the first claim has
+// the first daemon's changes alone, under a revision above the second daemon's revisions, and MySQL then refuses the second
+// daemon's changes.
 func TestHostsApplyAgainOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -252,7 +254,7 @@ func TestHostsApplyAgainOneAfterTheOther(t *testing.T) {
 		t.Errorf("%+v is claimed (%v) before the other daemon has come", claims, err)
 	}
 	a.comesBack(t)
-	b.comesBack(t) // the claim that ended may have made Redis seem away
+	b.comesBack(t) // the claim that ended may have made Redis look away
 	r := b.get(t, 1)
 	holds(t, r, r.Revision, field("status", "newer of b"), field("category", "lost of a"), field("subject", "lost of b"))
 	c := b.claims(t)[1]
@@ -261,7 +263,8 @@ func TestHostsApplyAgainOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// What MySQL has is not written again where Redis does not hold the ticket, and what an operator has given up is kept no longer.
+// A change that MySQL has is not written again where Redis does not hold the ticket, and a change that an operator has given up
+// is kept no longer.
 func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -286,8 +289,8 @@ func TestFlushedIsNotAppliedAgain(t *testing.T) {
 	}
 }
 
-// Redis goes back to a state in which a ticket waits with an older value than MySQL has by then. Until that is flushed, and
-// refused, a client would read the older value and go on from it. Where what was flushed is kept no longer, it does.
+// Redis goes back to a state with an older pending value than MySQL's value. Until that value is flushed, and refused, a client
+// would read the older value and go on from the older value. That happens where flushed values are kept no longer.
 func TestFlushedIsAppliedAgainOverAnOlderState(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -325,7 +328,7 @@ func TestLostDeadLetter(t *testing.T) {
 	}
 }
 
-// Redis is out of memory when the daemon comes back. Flushing makes room, and passes over tickets of which something is owed.
+// Redis is out of memory when the daemon comes back. Flushing makes room, and passes over tickets with owed changes.
 func TestNoRoomToApplyAgain(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -356,7 +359,7 @@ func TestNoRoomToApplyAgain(t *testing.T) {
 	holds(t, h.get(t, 1), lost, field("category", "lost"), field("status", "open"))
 }
 
-// A Redis that was restarted without its data, or emptied by another program, gets back what was acknowledged lately.
+// A Redis that was restarted without its data, or emptied by another program, gets the latest acknowledged changes back.
 func TestEmptiedRedisIsFilledAgain(t *testing.T) {
 	t.Parallel()
 	for name, empty := range map[string]func(*testing.T, *testenv.Redis, *host){
@@ -387,12 +390,12 @@ func TestEmptiedRedisIsFilledAgain(t *testing.T) {
 	}
 }
 
-// A replica of a cluster that is behind takes over, and the former master answers with MOVED: before the first command is sent to
-// the new one, what it lacks is applied again, the memory of a repeatable create in another partition included.
+// A replica of a cluster that lags takes over, and the former master answers with MOVED: before the first command goes to the new
+// master, the missing changes are applied again, with the memory of a repeatable create in another partition.
 func TestPartOfAClusterLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := testenv.NewCluster(t, testenv.RedisOptions{})
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Cluster: c.Addrs(), DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second, PoolSize: 1,
 	}, zerolog.Nop())
 	closed(t, client)
@@ -429,8 +432,8 @@ func TestPartOfAClusterLosesNothing(t *testing.T) {
 	}
 }
 
-// lag has the replica of a master get nothing of what the master takes from now on: its connection is cut, and it has no password
-// for another one.
+// lag makes the replica of a master get no later write of the master: the connection of the replica is cut, and the replica has
+// no password for a new connection.
 func lag(t *testing.T, master *testenv.Redis) {
 	t.Helper()
 	direct := master.Client(t)
@@ -449,12 +452,12 @@ func isReplica(t *testing.T, direct *goredis.Client) bool {
 	t.Helper()
 	info, err := direct.InfoMap(t.Context(), "replication").Result()
 	if err != nil {
-		return false // a master, which asks for a password
+		return false // a master, which wants a password
 	}
 	return info["Replication"]["role"] == "slave"
 }
 
-// after has f called once, behind the reply to a script call.
+// after calls f once, behind the reply to a script call.
 type after struct {
 	before
 
@@ -472,8 +475,8 @@ func (a *after) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-// The master makes a change, and before its daemon has noted that, another connection has led to the new master, where everything
-// that was noted has been applied again. Where keep does not look at that, the change is acknowledged and lost.
+// The master makes a change, and before its daemon has noted the change, another connection has led to the new master, and all
+// noted changes have been applied again. Where add does not compare the generations, the change is acknowledged and lost.
 func TestAcknowledgedByTheFormerMaster(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -488,8 +491,9 @@ func TestAcknowledgedByTheFormerMaster(t *testing.T) {
 	holds(t, h.get(t, 1), revision, field("status", "late"))
 }
 
-// What another daemon has flushed, and Redis has forgotten since, is not applied again: readers would see it over newer values,
-// and MySQL might refuse it by now. Without the look at base for tickets that are not held it waits once more.
+// A change that another daemon has flushed, and that Redis has forgotten since, is not applied again: readers would see the
+// change over newer values, and MySQL might refuse the change by now. Without the comparison with base for tickets that Redis
+// does not hold the change is pending once more.
 func TestForgottenIsNotAppliedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -513,8 +517,8 @@ func TestForgottenIsNotAppliedAgain(t *testing.T) {
 	holds(t, a.get(t, 2), lost, field("status", "lost"))
 }
 
-// A deletion that MySQL has is known after the fail-over that lost its tombstone. Without the deletion among what is kept a
-// change of the ticket is acknowledged, and MySQL drops it.
+// A deletion that MySQL has is known after the fail-over that lost the tombstone. Without the deletion among the kept changes a
+// change of the ticket is acknowledged, and MySQL drops the change.
 func TestFlushedDeletionIsKnown(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -532,8 +536,8 @@ func TestFlushedDeletionIsKnown(t *testing.T) {
 	}
 }
 
-// A create was flushed by another daemon, and its ticket was read from the row since: that is the ticket of which changes are
-// applied again. A row that no daemon has written is another ticket.
+// Another daemon flushed a create, and the ticket was read from the row since: changes of that ticket are applied again. A row
+// that no daemon has written is another ticket.
 func TestCreatedTicketIsReadFromItsRow(t *testing.T) {
 	t.Parallel()
 	for name, own := range map[string]bool{"own": true, "stranger's": false} {
@@ -569,8 +573,8 @@ func TestCreatedTicketIsReadFromItsRow(t *testing.T) {
 	}
 }
 
-// Redis goes back to a state in which a clean copy is older than its row. Until the copies have been reconciled neither is it
-// shown nor does a condition on its revision hold; what a row has completed since is trusted.
+// Redis goes back to a state in which a clean copy is older than its row. Until the copies have been reconciled, no reader sees
+// the copy and no condition on its revision holds; a copy that a row has completed since is trusted.
 func TestCleanCopiesAreInDoubtUntilReconciled(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

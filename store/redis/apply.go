@@ -2,14 +2,45 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
+
+// writer changes tickets.
+type writer struct {
+	*site
+
+	recall       *recall
+	fences       *fences
+	tickets      *tickets
+	reservations *reservations
+	combine      []*combiner // per partition
+
+	asked atomic.Int64 // the value of former for which the sink was asked for its highest revision
+}
+
+func newWriter(r *recall, t *tickets) *writer {
+	w := &writer{
+		site: r.site, recall: r, fences: r.fences, tickets: t, reservations: &reservations{site: r.site, recall: r},
+	}
+	for p := range w.keys.partitions {
+		w.combine = append(w.combine, &combiner{send: func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
+			if w.opts.OnBatch != nil {
+				w.opts.OnBatch(len(batch))
+			}
+			return w.applyPartition(ctx, p, batch)
+		}})
+	}
+	return w
+}
 
 // The statuses that apply.lua returns.
 const (
@@ -21,7 +52,7 @@ const (
 	statusAbsent
 	statusReused
 	statusQuota
-	statusStray // the change met a hash which another program wrote
+	statusStray // the change met a hash of another program
 	statusUnsure
 	statusPredates
 )
@@ -29,31 +60,31 @@ const (
 // perOutcome is how many numbers apply.lua returns for a mutation.
 const perOutcome = 4
 
-// batch is mutations of one partition for one script call: on their way for the first time, or replayed from the journal.
+// batch is mutations of one partition for one script call: new mutations, or mutations that the journal replays.
 type batch struct {
 	mutations []store.Mutation
-	entries   []store.Entry // of the mutations, where they are replayed
-	// creates are the marks _d:_new of the tickets that were changed, of creates that the next place does not have yet; 0 for none.
+	entries   []store.Entry // of replayed mutations
+	// creates are the marks _d:_new of the changed tickets, of creates that the next place does not have yet; 0 for no mark.
 	creates []ticket.Revision
 }
 
 // Apply implements [store.Tickets].
-func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	if len(s.combine) == 1 {
-		return s.combine[0].do(ctx, mutations)
+func (w *writer) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
+	if len(w.combine) == 1 {
+		return w.combine[0].do(ctx, mutations)
 	}
-	return s.applySeveral(ctx, mutations)
+	return w.applySeveral(ctx, mutations)
 }
 
-// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, what the earlier
-// ones did is known all the same: the error is then that of each mutation whose outcome is not.
-func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
+// applyPartition sends mutations of one partition, maxCombined in a script call. Where a later call fails, the outcomes of the
+// earlier calls stand: each mutation without an outcome gets the error.
+func (w *writer) applyPartition(ctx context.Context, p int, batch []store.Mutation) ([]store.Outcome, error) {
 	if len(batch) <= maxCombined {
-		return s.applyBatch(ctx, p, batch)
+		return w.applyBatch(ctx, p, batch)
 	}
 	outcomes := make([]store.Outcome, 0, len(batch))
 	for part := range slices.Chunk(batch, maxCombined) {
-		done, err := s.applyBatch(ctx, p, part)
+		done, err := w.applyBatch(ctx, p, part)
 		if err != nil && len(outcomes) == 0 {
 			return nil, err
 		}
@@ -69,84 +100,125 @@ func (s *Store) applyPartition(ctx context.Context, p int, batch []store.Mutatio
 }
 
 // applyBatch sends mutations of one partition as one script call.
-func (s *Store) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, err := s.send(ctx, p, &batch{mutations: mutations})
+func (w *writer) applyBatch(ctx context.Context, p int, mutations []store.Mutation) ([]store.Outcome, error) {
+	outcomes, err := w.send(ctx, p, &batch{mutations: mutations})
 	if err != nil {
 		return nil, err
 	}
-	s.takeOverMet(ctx, p, mutations, outcomes)
+	w.takeOverMet(ctx, p, mutations, outcomes)
 	return outcomes, nil
 }
 
-// send calls the script. A further try follows only the answers that nothing was done: Redis was emptied since, or the
-// fence raised.
-func (s *Store) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
+// takeOverMet takes over the stray hashes that mutations have met, and makes the mutations afterwards. A mutation whose hash
+// cannot be taken over gets the reason as its outcome.
+func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
+	met := make(map[ticket.ID]error)
+	var again []int
+	for i := range outcomes {
+		if !errors.Is(outcomes[i].Err, errStray) {
+			continue
+		}
+		id := mutations[i].ID
+		err, tried := met[id]
+		if !tried {
+			err = w.makeWay(ctx, id)
+			met[id] = err
+		}
+		if outcomes[i].Err = err; err == nil {
+			again = append(again, i)
+		}
+	}
+	if len(again) == 0 {
+		return
+	}
+	b := &batch{}
+	for _, at := range again {
+		b.mutations = append(b.mutations, mutations[at])
+	}
+	done, err := w.send(ctx, p, b)
+	for i, at := range again {
+		if err != nil {
+			outcomes[at].Err = err
+		} else {
+			outcomes[at] = done[i]
+		}
+	}
+}
+
+// send calls the script. send tries again only after an answer that the script has made no change: Redis was emptied since, or
+// the fence was raised.
+func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	const tries = 3
-	epoch, err := s.epoch(ctx, p)
+	epoch, err := w.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
-		generation, owed := s.kept[p].sending()
+		generation, owed := w.recall.kept[p].sending()
 		if owed {
-			if err = s.ready(ctx, p); err != nil {
+			if err = w.recall.ready(ctx, p); err != nil {
 				break
 			}
 		}
 		var fence string
-		if fence, err = s.fenceFor(ctx, p); err != nil {
+		if fence, err = w.fences.fenceFor(ctx, p); err != nil {
 			break
 		}
 		var reply []int64
-		reply, err = applyScript.Run(ctx, s.client, s.applyKeys(p, b.mutations), s.applyArgs(epoch, fence, b)...).Int64Slice()
+		reply, err = applyScript.Run(ctx, w.client, w.applyKeys(p, b.mutations), w.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return s.acknowledged(ctx, p, generation, b, reply)
+			return w.acknowledged(ctx, p, generation, b, reply)
 		}
 		switch {
 		case try == tries && isOtherEpoch(err):
-			return nil, wrap("apply", errRefilled)
+			return nil, link.Wrap("apply", errRefilled)
 		case try == tries && isFenced(err):
 			return nil, fmt.Errorf("redis apply: %w: %w", store.ErrUnavailable, err)
 		case try == tries:
-			return nil, wrap("apply", err)
+			return nil, link.Wrap("apply", err)
 		case isOtherEpoch(err):
-			epoch, err = s.reseed(ctx, p, epoch)
+			epoch, err = w.reseed(ctx, p, epoch)
 		case isFenced(err):
-			err = s.refence(ctx, p, fence)
+			err = w.fences.refence(ctx, p, fence)
 		default:
-			return nil, wrap("apply", err)
+			return nil, link.Wrap("apply", err)
 		}
 	}
 	return nil, err
 }
 
-// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over.
-func (s *Store) acknowledged(
+// acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over. Where the
+// partition was replaced meanwhile, the former process may have made the changes: they are applied again before a client gets an
+// answer.
+func (w *writer) acknowledged(
 	ctx context.Context, p, generation int, b *batch, reply []int64,
 ) ([]store.Outcome, error) {
-	outcomes, err := s.outcomes(b, reply)
+	outcomes, err := w.outcomes(b, reply)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.keep(ctx, p, generation, b, outcomes); err != nil {
+	if w.fences.host() == "" || !w.recall.kept[p].add(time.Now(), generation, b, outcomes) {
+		return outcomes, nil
+	}
+	if err := w.recall.ready(ctx, p); err != nil && !hasNoRoom(err) {
 		return nil, err
 	}
 	return outcomes, nil
 }
 
-func (s *Store) applyKeys(p int, batch []store.Mutation) []string {
+func (w *writer) applyKeys(p int, batch []store.Mutation) []string {
 	names := make([]string, 0, 3+3*len(batch))
-	names = append(names, s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p))
+	names = append(names, w.keys.dirty(p), w.keys.dead(p), w.keys.meta(p))
 	for i := range batch {
 		m := &batch[i]
-		names = append(names, s.keys.ticket(m.ID), s.keys.graves(m.ID))
+		names = append(names, w.keys.ticket(m.ID), w.keys.graves(m.ID))
 		if m.RequestID != "" {
-			names = append(names, s.keys.request(p, m.RequestID))
+			names = append(names, w.keys.request(p, m.RequestID))
 		}
 	}
 	return names
 }
 
-func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
+func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 	args := make([]any, 0, 5+29*len(b.mutations))
-	args = append(args, epoch, s.journal(), fence, len(b.mutations))
+	args = append(args, epoch, w.fences.journal(), fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
 		var sequence, acknowledged int64
@@ -160,13 +232,13 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 		args = append(args, sequence, acknowledged)
-		args = append(args, int(m.Kind), int64(m.ID), int64(s.proposed(b, i)), int64(m.Dated()), millis(m.Due), required(m))
+		args = append(args, int(m.Kind), int64(m.ID), int64(w.proposed(b, i)), int64(m.Dated()), millis(m.Due), required(m))
 		since := m.Since(b.entries != nil)
 		switch {
 		case !m.Kind.Creates():
 			since = m.Late(b.entries != nil)
 		case m.Accepted == store.Unreceived:
-			since = 0 // no ticket can be its own
+			since = 0 // no ticket can be the create's own
 		}
 		if args = append(args, int64(since)); since > 0 {
 			args = append(args, int64(m.RowBorn))
@@ -188,15 +260,26 @@ func (s *Store) applyArgs(epoch, fence string, b *batch) []any {
 			}
 		}
 	}
-	return append(args, time.Now().UnixMicro(), s.quota())
+	return append(args, time.Now().UnixMicro(), w.quota())
+}
+
+// proposed is the revision that a batch proposes for a mutation. A mutation that a journal acknowledged before this process of
+// Redis served, as far as this store knows, arrives as the newest change, wherever Redis may have gone back to: the sink may be
+// ahead of the acknowledged revision, by changes that Redis has lost and that concern other fields.
+func (w *writer) proposed(b *batch, i int) ticket.Revision {
+	if b.entries != nil && int64(b.entries[i].Revision) <= w.former.Load() {
+		return w.opts.Clock.Propose()
+	}
+	return b.mutations[i].Proposed
 }
 
 // quota is how many tickets of a partition may be dirty; 0 is no bound.
-func (s *Store) quota() int {
-	return (s.opts.MaxDirty + s.keys.partitions - 1) / s.keys.partitions
+func (w *writer) quota() int {
+	return (w.opts.MaxDirty + w.keys.partitions - 1) / w.keys.partitions
 }
 
-// required is the revision that the ticket must have, 0 where it may have any, and -1 where it may have any but must be held.
+// required is the revision that the ticket must have: 0 for any revision, and -1 for any revision of a ticket that the store
+// holds.
 func required(m *store.Mutation) int64 {
 	if m.IfRevision == 0 && m.MustExist {
 		return -1
@@ -204,7 +287,7 @@ func required(m *store.Mutation) int64 {
 	return int64(m.IfRevision)
 }
 
-// memory is how long a mutation's request id is remembered, in ms; 0 where it has none.
+// memory is how long Redis remembers a mutation's request id, in ms; 0 without a request id.
 func memory(m *store.Mutation) int64 {
 	switch {
 	case m.RequestID == "":
@@ -216,10 +299,10 @@ func memory(m *store.Mutation) int64 {
 	}
 }
 
-// errBehindTaken is for what was not replayed because it came behind a create whose id is taken, or may be.
+// errBehindTaken is the error of a mutation that was not replayed, behind a create whose id is taken or may be taken.
 var errBehindTaken = fmt.Errorf("behind a create whose id may be taken: %w", store.ErrUnavailable)
 
-// refusals are the errors of those statuses that always mean the same.
+// refusals are the errors of the statuses with one meaning.
 var refusals = map[int64]error{
 	statusDeleted:  store.ErrDeleted,
 	statusTaken:    store.ErrTaken,
@@ -230,7 +313,7 @@ var refusals = map[int64]error{
 	statusQuota:    fmt.Errorf("redis apply: %w", store.ErrQuota),
 }
 
-func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
+func (w *writer) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	batch := b.mutations
 	last := int64(statusDone)
 	if len(reply) >= perOutcome {
@@ -253,14 +336,14 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 		b.creates[i] = ticket.Revision(of[3])
 		switch status {
 		case statusDone:
-			s.opts.Clock.Observe(revision)
+			w.opts.Clock.Observe(revision)
 		case statusConflict:
 			outcomes[i].Err = &store.ConflictError{Have: revision}
 		case statusNotAHash:
-			outcomes[i].Err = s.foreign(batch[i].ID)
+			outcomes[i].Err = w.foreign(batch[i].ID)
 		case statusStray:
-			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", s.keys.ticket(batch[i].ID), errStray)
-			s.stray(batch[i].ID)
+			outcomes[i].Err = fmt.Errorf("the Redis key %q: %w", w.keys.ticket(batch[i].ID), errStray)
+			w.stray(batch[i].ID)
 		default:
 			if outcomes[i].Err = refusals[status]; outcomes[i].Err == nil {
 				return nil, fmt.Errorf("redis apply: unknown status %d", status)
@@ -270,5 +353,5 @@ func (s *Store) outcomes(b *batch, reply []int64) ([]store.Outcome, error) {
 	return outcomes, nil
 }
 
-// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, so that nothing was done.
-func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
+// isFenced recognises the script's answer that a write carried an old mark, and that the script has made no change.
+func isFenced(err error) bool { return strings.HasPrefix(err.Error(), "FENCE ") }

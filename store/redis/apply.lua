@@ -1,63 +1,65 @@
--- Makes a batch of mutations, each atomically, in one call.
+-- Makes a batch of mutations, each mutation atomically, in one call.
 --
 -- KEYS[1]  the partition's dirty index (sorted set: member = ticket id, score = due time in ms)
 -- KEYS[2]  the partition's dead letters (sorted set: member = ticket id, score = time in ms)
--- KEYS[3]  the partition's meta hash: epoch (which filling of this Redis it is), rev (the highest revision assigned), gone (how many
---          tombstones there are), and for each journal fence:{id} (what its daemon's direct writes must carry), seq:{id} (how far
---          it has been replayed) and unmade:{id} (the sequence numbers up to that, with spaces between them, of the entries that
---          the last replay could not make)
--- KEYS[4…] per mutation its ticket's hash, the tombstones of its bucket (a set of ids), then, where it has a request id, the key that
---          remembers the request
+-- KEYS[3]  the partition's meta hash: epoch (the filling of this Redis), rev (the highest revision assigned), gone (the number of
+--          tombstones), and for each journal fence:{id} (the mark that direct writes of the journal's daemon must carry), seq:{id} (the
+--          highest replayed sequence number) and unmade:{id} (the sequence numbers up to seq:{id}, with spaces between them, of the
+--          entries that the last replay could not make)
+-- KEYS[4…] per mutation the ticket's hash, the tombstones of its bucket (a set of ids), then, for a mutation with a request id, the key
+--          that remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the id of the caller's journal, or empty
--- ARGV[3]  the fence that the caller knows; empty where there is none
+-- ARGV[3]  the fence that the caller knows; empty without a fence
 -- ARGV[4]  how many mutations follow; then per mutation:
---   its sequence number in the journal and the revision that it was acknowledged with, both 0 where it is not replayed,
---   kind (1 create, 2 set, 3 delete, 4 create of what is not the whole ticket), ticket id, proposed revision (above the acknowledged
---   one where Redis may have gone back in time since), when the change was accepted by the clocks in µs (store.Mutation.Dated), due
---   time in ms, required revision or 0 or -1 (the ticket must be held), from when on a ticket that has the id of a create that
+--   the sequence number in the journal and the revision of the acknowledgement, both 0 for a mutation that is not replayed,
+--   kind (1 create, 2 set, 3 delete, 4 create of a part of a ticket), ticket id, proposed revision (above the acknowledged
+--   revision where Redis may have gone back in time since), when the change was accepted by the clocks in µs (store.Mutation.Dated), due
+--   time in ms, required revision or 0 or -1 (Redis must hold the ticket), from when on a ticket that has the id of a create that
 --   arrives late may be that create's own (store.Mutation.Since), when a set or deletion was acknowledged that arrives late
---   (store.Mutation.Late), or 0, and if not 0 what store.Mutation.RowBorn is, for how many ms its request id is remembered or 0
---   where it has none, where it has one the request's digest, which may be empty: not known,
+--   (store.Mutation.Late), or 0, and if not 0 store.Mutation.RowBorn, for how many ms the request id is remembered or 0 without
+--   a request id, with a request id the request's digest, which is empty where unknown,
 --   count of values, name and value of each, count of NULLs, name of each
 -- ARGV[#ARGV - 1]  now in µs, by the caller's clock
--- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 where there is no bound
+-- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 means no bound
 --
--- Returns per mutation: status, ticket id, revision, and the mark _d:_new where it was made to a ticket whose create the next place
--- does not have yet, else 0. The id is text, as Lua's numbers hold none above 2^53.
+-- Returns per mutation: status, ticket id, revision, and the mark _d:_new where the next place does not have the create of the
+-- changed ticket yet, else 0. The id is text, as Lua's numbers are exact only up to 2^53.
 --   status 0: done, or a repetition of a request that was done
 --   status 1: conflict, the ticket is at this revision
 --   status 2: the ticket was deleted
---   status 3: the key holds something that is no hash
---   status 4: a create, and its id is taken: by another ticket, one that was deleted, or something else that uses the key
+--   status 3: the key holds no hash
+--   status 4: a create whose id is taken: by another ticket, by a deleted ticket, or by a key of another program
 --   status 5: the ticket must be held and is not
---   status 6: the request id belongs to another request, as their digests differ
---   status 7: the ticket would be one dirty ticket too many; nothing was changed
---   status 8: the key holds a hash that another program wrote, as it has no _rev; stray.lua makes a ticket of it
+--   status 6: the request id belongs to another request, as the digests differ
+--   status 7: the ticket would be one dirty ticket too many; the ticket is unchanged
+--   status 8: the key holds a hash without _rev, which another program wrote; stray.lua makes a ticket of the hash
 --   status 10: a set or deletion that arrives late, and was acknowledged before the ticket was created
---   status 9: a create that arrives late, and the next place must say whether the ticket that has its id, or had it, is its own
--- The revision is 0 where the ticket is not held: the refusal rests on a tombstone, or on something else that uses the key.
+--   status 9: a create that arrives late, and the next place must say whether the ticket that has or had the id is the create's own
+-- The revision is 0 where Redis does not hold the ticket: the refusal rests on a tombstone, or on a key of another program.
 --
--- A replay ends with the first create whose id is taken, or may be (9): what follows is not looked at, as it may be of the ticket
--- that the create was to make. Nothing is returned for it, and the create does not count as arrived.
--- Or the error EPOCH: the meta hash is gone or of another filling; nothing was done.
--- Or the error QUOTA: what is replayed would be too many dirty tickets; nothing was done.
--- Or the error FENCE: the fence was raised since the caller looked, so what it sends may be late; nothing was done.
+-- A replay ends with the first create whose id is taken (4) or may be taken (9): the script does not look at the mutations behind
+-- the create, which may be of the ticket that the create was to make. The reply has no numbers for these mutations, and the
+-- create does not count as arrived.
+-- Or the error EPOCH: the meta hash is gone or of another filling; the script has made no change.
+-- Or the error QUOTA: the replay would make too many dirty tickets; the script has made no change.
+-- Or the error FENCE: the fence was raised since the caller looked, so the caller's writes may be late; the script has made no
+-- change.
 --
--- What is replayed is made once: a sequence number up to the recorded one is passed over, unless that entry could not be made when it
--- was sent before, and the caller sends it again as the reply was lost. A replay begins with the oldest entry that waits; what is
--- before it in unmade was settled. Where the ticket is held, its revision is
--- the acknowledged one if that is above what is held, so that a client can go on from it, also where the same request had been made
--- before (a create that joins the ticket gets the next one, as its client has not seen the rest of the ticket); where not, the row's
--- revision is unknown, and only one above all others is safe.
+-- A replay makes each entry once: the script passes over sequence numbers up to the recorded number, except where an earlier try
+-- could not make the entry, and the caller sends the entry again as the reply was lost. A replay begins with the oldest pending
+-- entry; earlier numbers in unmade were settled. Where Redis holds the ticket, the ticket gets the acknowledged revision if that
+-- is above the held revision, so that a client can go on from the acknowledged revision, also where Redis had made the same
+-- request before (a create that joins the ticket gets the next revision, as its client has not seen the rest of the ticket).
+-- Where Redis does not hold the ticket, the row's revision is unknown, and only a revision above all other revisions is safe.
 --
--- A request's key holds the ticket id, the revision and the digest, with a space between them; earlier versions wrote no digest.
--- A change that is replayed was acknowledged: it is made even if its request id now belongs to another request.
+-- A request's key holds the ticket id, the revision and the digest, with spaces between; earlier versions wrote no digest.
+-- A replayed change was acknowledged: the script makes the change even if the request id now belongs to another request.
 --
--- A create that arrives late and meets nothing here is made unless revisions are ahead of the clocks: see store.Mutation.Free.
+-- A create that arrives late and meets no ticket is made unless revisions are ahead of the clocks: see store.Mutation.Free.
 --
--- HSET comes first among the writes: it is what Redis refuses when it is out of memory, before anything has changed.
+-- HSET comes first among the writes: a Redis out of memory refuses HSET before the script has changed a key.
 
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local journal, fence = ARGV[2], ARGV[3]
@@ -73,12 +75,12 @@ end
 local quota = tonumber(ARGV[#ARGV])
 local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
-	return redis.error_reply('QUOTA is reached') -- it waits in the journal meanwhile, in its order
+	return redis.error_reply('QUOTA is reached') -- the entries wait in the journal, in their order
 end
 local highest = bounded(known[2])
 local ahead = highest > tonumber(ARGV[#ARGV - 1]) + 1000000 -- store.AheadBy
 local arrived = tonumber(known[4]) or 0
-if arrived > ceiling then -- no journal has come so far: what is replayed counts as not arrived
+if arrived > ceiling then -- no journal has come so far: the replayed entries count as not arrived
 	arrived = 0
 end
 local before, arrivedBefore, buried = highest, arrived, 0
@@ -99,8 +101,9 @@ local function arg()
 	return ARGV[a]
 end
 
--- apart says why a create that arrives late does not join a ticket, which is another one (4), or may be (9). born is when a
--- mutation began to hold it; nil where a row did, or where only its deletion is known. See store.Mutation.Joins.
+-- apart says why a create that arrives late does not join a ticket: another ticket has the id (4), or may have the id (9). born
+-- is when a mutation began to hold the ticket; nil where a row did, or where only the deletion is known. See
+-- store.Mutation.Joins.
 local function apart(since, row, born)
 	if since == 0 or (born and born <= since) or (row > 0 and row <= since) then
 		return 4
@@ -109,9 +112,9 @@ local function apart(since, row, born)
 	end
 end
 
--- refusal returns the status and the revision of a mutation that cannot be made; nothing where it can.
+-- refusal returns the status and the revision of a refused mutation, and nil for any other mutation.
 local function refusal(kind, id, ticket, graves, held, required, since, row)
-	if held.err then -- something else uses the key
+	if held.err then -- the key holds no hash
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
 	local rev = bounded(held[1])
@@ -122,7 +125,7 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 	elseif required > 0 and required ~= rev then
 		return 1, rev
 	elseif kind == 3 then
-		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's: the store takes it over first
+		if not held[1] and redis.call('EXISTS', ticket) == 1 then -- another program's hash: the store first takes the hash over
 			return 8, 0
 		elseif required < 0 and not held[1] then
 			return 5, 0
@@ -153,7 +156,7 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 	end
 end
 
--- bury forgets all that a ticket holds but for what is of its deletion: what was changed before must not arrive any more.
+-- bury forgets all fields of a ticket that do not belong to its deletion: earlier changes must not arrive any more.
 local function bury(ticket, kept)
 	local keep = { _rev = true, _dirty = true, _born = true, _made = true, _gone = true, _dead = true, ['_d:_gone'] = true, ['_d:_new'] = true }
 	for i = 1, #kept do
@@ -171,8 +174,8 @@ local function bury(ticket, kept)
 	end
 end
 
--- stand keeps the revision that was acknowledged for a request which had been made before: its direct write arrived after all,
--- nobody heard of it, and the journal answered. What the request changed is flushed once more, under this revision.
+-- stand keeps the acknowledged revision of a request that Redis had made before: the direct write had arrived after all, no
+-- client heard of the write, and the journal answered. The changed fields are flushed once more, under this revision.
 local function stand(ticket, id, names, nulls, held, acknowledged, dated, due, gone)
 	local text = string.format('%.0f', acknowledged)
 	local set = { ticket, '_rev', text }
@@ -200,10 +203,11 @@ local function stand(ticket, id, names, nulls, held, acknowledged, dated, due, g
 	end
 end
 
--- made is the revision of a ticket's newest change that is no repetition, where this call has replayed one of either kind. moved are
--- tickets of which it is newer than the first of a replayed repetition: readers on the journal's host saw the repetition's values
--- over that change, so what they saw under the revisions of the repetition and of what follows is not what is here. The same holds
--- for a create that joins a ticket: its readers saw the create's fields as the whole ticket.
+-- made is the revision of a ticket's newest change that is no repetition, where this call has replayed a change or a repetition
+-- of the ticket. moved are tickets whose newest change is newer than the first replayed repetition: readers on the journal's host
+-- saw the repetition's values over that change, so the state that they saw under the revisions of the repetition and of later
+-- entries is not the state here. The same holds for a create that joins a ticket: its readers saw the create's fields as the
+-- whole ticket.
 local made, moved = {}, {}
 
 local out = {}
@@ -242,7 +246,7 @@ for _ = 1, tonumber(ARGV[4]) do
 	local first, rev, asked = string.match(done or '', '(%d+) (%d+) ?(.*)')
 	local reused = done and asked ~= digest and asked ~= '' and digest ~= ''
 	if sequence > 0 and (first ~= id or reused) then
-		done, reused = false, false -- this was acknowledged, whatever the same id has made before: so it must be there
+		done, reused = false, false -- Redis must hold an acknowledged mutation, whatever the request id has made before
 	end
 	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new', '_line')
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
@@ -313,7 +317,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			local creates = kind == 1 or kind == 4
 			local born = held[5] and bounded(held[5]) or revision
 			if not held[1] or (held[5] and creates) then
-				-- made when it was acknowledged, not when it came here
+				-- the time of the acknowledgement, not of the replay
 				born = math.min(born, dated)
 				set[#set + 1] = '_born'
 				set[#set + 1] = string.format('%.0f', born)
@@ -332,7 +336,7 @@ for _ = 1, tonumber(ARGV[4]) do
 			if kind == 3 then
 				bury(ticket, names)
 				local new = redis.pcall('SADD', graves, id)
-				buried = buried + (tonumber(new) or 0) -- an error where something else uses the key
+				buried = buried + (tonumber(new) or 0) -- an error where another program uses the key
 			end
 			if #nulls > 1 then
 				redis.call('HDEL', unpack(nulls))

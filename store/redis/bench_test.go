@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -14,13 +15,14 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// One set at a time on a cluster: without a request id, under one that a client made up for the call, and under one that somebody
-// chose, which is tied to its ticket first, in a round trip of its own.
+// Sets on a cluster, one at a time: without a request id, under a generated id for one call, and under an id that a user chose,
+// which is tied to the ticket first, in a round trip of its own.
 func BenchmarkSetOnACluster(b *testing.B) {
 	server, prefix := testenv.SharedCluster(b)
-	client, _ := redis.Connect(redis.ClientOptions{
+	client, _ := link.Connect(link.ClientOptions{
 		Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	defer func() { _ = client.Close() }()
@@ -54,7 +56,7 @@ func BenchmarkSetOnACluster(b *testing.B) {
 	}
 }
 
-// What a site's operations cost, with the proof that the keys are its own.
+// The cost of a site's operations, with the proof that the keys are the site's.
 func BenchmarkStore(b *testing.B) {
 	server := testenv.NewRedis(b, testenv.RedisOptions{})
 	client := server.Client(b)
@@ -105,8 +107,64 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-// What a write costs this process, by one caller and by many, where it is kept for a fail-over and where it is not. The two take
-// turns, and processor time is counted: what else the machine does is in the elapsed time.
+// The cost of claiming a change of status, of a ticket of 60 KB and of a short ticket: alone, and in a batch of 100.
+func BenchmarkClaim(b *testing.B) {
+	server := testenv.NewRedis(b, testenv.RedisOptions{})
+	for _, c := range []struct {
+		name          string
+		tickets, size int
+	}{{"60 KB", 1, 60 << 10}, {"short", 1, 100}, {"100 of 60 KB", 100, 60 << 10}, {"100 short", 100, 100}} {
+		b.Run(c.name, func(b *testing.B) {
+			s, err := redis.New(server.Client(b), redis.Options{
+				Prefix: c.name, CleanTTL: time.Hour, Clock: ticket.NewClock(time.Now),
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+			apply := func(kind store.Kind, fields ticket.Fields) {
+				mutations := make([]store.Mutation, c.tickets)
+				for i := range mutations {
+					mutations[i] = store.Mutation{
+						Kind: kind, ID: ticket.ID(i + 1), Proposed: 1, Due: time.UnixMilli(1), Fields: fields,
+					}
+				}
+				if _, err := s.Apply(b.Context(), mutations); err != nil {
+					b.Fatal(err)
+				}
+			}
+			claim := func() []store.Claim {
+				claims, err := s.Claim(b.Context(), time.Now(), c.tickets, 0)
+				if err != nil || len(claims) != c.tickets {
+					b.Fatalf("%d claims (%v)", len(claims), err)
+				}
+				return claims
+			}
+			filler := make(ticket.Fields, 20)
+			for i := range filler {
+				filler[i] = ticket.Field{
+					Name: "field_" + strconv.Itoa(i), Value: ticket.Text(strings.Repeat("x", c.size/len(filler))),
+				}
+			}
+			apply(store.Create, filler)
+			claims := claim()
+			receipts := make([]store.Receipt, len(claims))
+			for i := range claims {
+				receipts[i] = store.Receipt{ID: claims[i].ID, Revision: claims[i].Revision}
+			}
+			if err := s.Ack(b.Context(), receipts); err != nil {
+				b.Fatal(err)
+			}
+			apply(store.Set, ticket.Fields{{Name: "status", Value: ticket.Text("open")}})
+			b.ReportAllocs()
+			for b.Loop() {
+				claim()
+			}
+		})
+	}
+}
+
+// The cost of a write in this process, by one caller and by many, with and without keeping the change for a fail-over. The two
+// take turns, and processor time is counted: the elapsed time has the other work of the machine, too.
 func BenchmarkKept(b *testing.B) {
 	server := testenv.NewRedis(b, testenv.RedisOptions{})
 	client := server.Client(b)
@@ -156,7 +214,7 @@ func BenchmarkKept(b *testing.B) {
 	}
 }
 
-// processor begins to count the processor time of this process; what it returns reports it.
+// processor begins to count the processor time of this process; report reports the time.
 func processor(b *testing.B) (report func()) {
 	b.Helper()
 	used := func() time.Duration {

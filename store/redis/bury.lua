@@ -4,7 +4,7 @@
 -- KEYS[2]  the partition's meta hash, which counts the tombstones
 -- ARGV     the ids, 1 to 512
 --
--- Returns how many of them are new. Where something else uses the bucket's name, its tickets have no tombstones: 0.
+-- Returns how many of the ids are new. Where another program uses the bucket's name, the bucket's tickets have no tombstones: 0.
 
 local added = redis.pcall('SADD', KEYS[1], unpack(ARGV))
 if type(added) ~= 'number' then

@@ -16,12 +16,13 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // watchCluster makes a client with a running watch, and a channel that tells when a part of the cluster is back.
-func watchCluster(t *testing.T, c *testenv.Cluster) (goredis.UniversalClient, *redis.Watch, chan struct{}) {
+func watchCluster(t *testing.T, c *testenv.Cluster) (goredis.UniversalClient, *link.Watch, chan struct{}) {
 	t.Helper()
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Cluster: c.Addrs(), DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	back := make(chan struct{}, 100)
@@ -40,9 +41,9 @@ func TestPartitionsAreSpreadOverTheSlots(t *testing.T) {
 	t.Parallel()
 	server, _ := testenv.SharedCluster(t)
 	client := server.Client(t)
-	n := redis.Partitions(true)
+	n := link.Partitions(true)
 	for p := range n {
-		for _, key := range []string{redis.HashTag(p) + ":ticket:1", "shop:" + redis.HashTag(p) + ":ticket:dirty"} {
+		for _, key := range []string{link.HashTag(p) + ":ticket:1", "shop:" + link.HashTag(p) + ":ticket:dirty"} {
 			slot, err := client.ClusterKeySlot(t.Context(), key).Result()
 			if err != nil || int(slot)*n/16384 != p {
 				t.Errorf("%s is in slot %d (%v), which is not in the %d. of %d shares", key, slot, err, p, n)
@@ -51,8 +52,8 @@ func TestPartitionsAreSpreadOverTheSlots(t *testing.T) {
 	}
 }
 
-// A create is repeated with another id, which lies in another partition, also where the first was made elsewhere and replayed
-// since. Without the reservation, a second ticket is made (tried).
+// A create is repeated with another ticket id of another partition, also where another host made the first create and a journal
+// replayed the create since. Without the reservation, the repetition makes a second ticket (tried).
 func TestRepeatedCreateInAnotherPartition(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedCluster(t)
@@ -78,10 +79,9 @@ func TestRepeatedCreateInAnotherPartition(t *testing.T) {
 	}
 }
 
-// One master dies. Its partitions fail at once, the others go on in the same calls, and when its replica has taken over the
-// store is told that this may be an older state, before anything is read from it. Without ReloadState in the prober the
-// partitions were not back after a minute and a half; without the look at the process in the nodes' hook nobody was told
-// (tried).
+// One master dies. Its partitions fail at once, the other partitions go on in the same calls, and when its replica has taken over
+// the store hears that the state may be older, before the first read. Without ReloadState in the prober the partitions were not
+// back after a minute and a half; without the look at the process in the nodes' hook the store heard of no other process (tried).
 func TestMasterOfAClusterDies(t *testing.T) {
 	t.Parallel()
 	c := testenv.NewCluster(t, testenv.RedisOptions{Config: []string{"cluster-require-full-coverage no"}})
@@ -93,7 +93,7 @@ func TestMasterOfAClusterDies(t *testing.T) {
 		return nil
 	})
 	var batch []store.Mutation
-	for id := range ticket.ID(redis.Partitions(true)) {
+	for id := range ticket.ID(link.Partitions(true)) {
 		batch = append(batch, store.Mutation{
 			Kind: store.Set, ID: id + 1, Proposed: ticket.Revision(time.Now().UnixMicro()), Due: time.Now(),
 			Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
@@ -177,8 +177,8 @@ func (l *lossy) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 	return next
 }
 
-// A change whose reply was lost is not sent again by the client, whatever go-redis takes MaxRedirects for: only who knows its
-// request id may do that. Without the hook in the nodes it is sent four times (tried).
+// The client does not send a change again after a lost reply, whatever go-redis takes MaxRedirects for: only a caller that knows
+// the request id may. Without the hook in the nodes the client sends the change four times (tried).
 func TestLostReplyIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedCluster(t)

@@ -5,18 +5,19 @@ import (
 	"sync"
 
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Limits of combining. Two flights keep Redis busy while a reply travels; more would only make the batches smaller. A batch of
-// 128 keeps Redis from serving others for about two milliseconds.
+// Limits of combining. Two flights keep Redis busy while a reply travels; more flights would only make the batches smaller. A
+// batch of 128 occupies Redis for about two milliseconds.
 const (
 	maxFlights  = 2
 	maxCombined = 128
 )
 
 // combiner sends the mutations of concurrent callers in one round trip. A caller that is alone sends at once, on its own
-// goroutine. While maxFlights round trips are under way the others queue, and the first of the queue leads the next flight
-// with all that has queued up by then, so that batches grow with the crowd and nobody waits for a timer.
+// goroutine. While maxFlights round trips are under way the other callers queue, and the first of the queue leads the next flight
+// with all queued mutations, so that batches grow with the crowd and no caller waits for a timer.
 //
 // Source: flat combining (Hendler et al., SPAA 2010), as group commit in databases uses it.
 type combiner struct {
@@ -27,8 +28,8 @@ type combiner struct {
 	queue   []*call
 }
 
-// call is one caller's mutations in the queue. Its channel carries one message: nil when the call was answered by another
-// caller's flight, or the batch that this caller must lead.
+// call is one caller's mutations in the queue. The channel carries one message: nil when another caller's flight has answered the
+// call, or the batch that this caller must lead.
 type call struct {
 	mutations []store.Mutation
 	outcomes  []store.Outcome
@@ -36,12 +37,8 @@ type call struct {
 	turn      chan []*call
 }
 
-func newCombiner(send func(context.Context, []store.Mutation) ([]store.Outcome, error)) *combiner {
-	return &combiner{send: send}
-}
-
-// do sends the mutations, alone or with others', and returns their outcomes. A caller whose context ends while it queues is
-// withdrawn; once its mutations are on their way it waits for the outcome, which send bounds.
+// do sends the mutations, alone or with other callers' mutations, and returns their outcomes. A caller whose context ends in the
+// queue is withdrawn; a caller whose mutations are on their way waits for the outcome, which send bounds.
 func (c *combiner) do(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	c.mu.Lock()
 	if c.flights < maxFlights {
@@ -59,7 +56,7 @@ func (c *combiner) do(ctx context.Context, mutations []store.Mutation) ([]store.
 	case batch = <-own.turn:
 	case <-ctx.Done():
 		if c.withdraw(own) {
-			return nil, wrap("apply", ctx.Err()) // Redis was too slow for those before it
+			return nil, link.Wrap("apply", ctx.Err()) // Redis was too slow for those before it
 		}
 		batch = <-own.turn
 	}
@@ -76,7 +73,7 @@ func (c *combiner) lead(ctx context.Context, batch []*call) {
 	for _, one := range batch {
 		all = append(all, one.mutations...)
 	}
-	// The others' mutations must not fail because this caller went away; send has its own bound.
+	// The mutations of the other callers must not fail because this caller went away; send has its own bound.
 	outcomes, err := c.send(context.WithoutCancel(ctx), all)
 	for i, one := range batch {
 		if err != nil {
@@ -109,7 +106,7 @@ func (c *combiner) next() {
 	batch[0].turn <- batch
 }
 
-// withdraw takes a call out of the queue and says whether it was still there.
+// withdraw takes a call out of the queue and says whether the queue held the call.
 func (c *combiner) withdraw(own *call) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

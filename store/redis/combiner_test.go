@@ -12,9 +12,9 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-const trip = time.Millisecond // of one round trip, in fake time
+const trip = time.Millisecond // the duration of a round trip, in fake time
 
-// recorder answers every mutation with its own id, after one trip.
+// recorder answers every mutation with the mutation's id, after one trip.
 type recorder struct {
 	mu      sync.Mutex
 	batches []int
@@ -40,7 +40,7 @@ func TestCombinerAloneDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		begin := time.Now()
 		outcomes, err := c.do(t.Context(), []store.Mutation{{ID: 7}})
 		if err != nil || outcomes[0].ID != 7 {
@@ -52,13 +52,13 @@ func TestCombinerAloneDoesNotWait(t *testing.T) {
 	})
 }
 
-// With maxFlights under way, the crowd shares the next round trip, each caller gets its own outcome, and the flights are given
-// back.
+// With maxFlights under way, the crowd shares the next round trip, each caller gets an outcome of its own, and the flights are
+// given back.
 func TestCombinerCombines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		const callers = maxFlights + maxCombined
 		begin := time.Now()
 		var all sync.WaitGroup
@@ -84,7 +84,7 @@ func TestCombinerTellsEveryCallerOfAnError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{err: errors.New("lost")}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -97,12 +97,12 @@ func TestCombinerTellsEveryCallerOfAnError(t *testing.T) {
 	})
 }
 
-// A caller whose time runs out while it queues is withdrawn and its mutation is never sent.
+// A caller whose time runs out in the queue is withdrawn, and the mutation is never sent.
 func TestCombinerWithdraws(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		c := newCombiner(r.send)
+		c := &combiner{send: r.send}
 		var all sync.WaitGroup
 		for range maxFlights {
 			all.Go(func() { _, _ = c.do(t.Context(), []store.Mutation{{ID: 1}}) })

@@ -9,21 +9,30 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Letters implements [store.DeadLetters]. It reads the ids of all dead letters, as their index is sorted by time:
-// letters are exceptions that somebody looks at, not a queue that is worked on.
-func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
-	ids, err := s.deadIDs(ctx, after)
+// deadLetters are the tickets that the sink refuses.
+type deadLetters struct {
+	*site
+
+	recall  *recall
+	tickets *tickets
+}
+
+// Letters implements [store.DeadLetters]. Letters reads the ids of all dead letters, as the index is sorted by time: dead letters
+// are few, and an operator reads them.
+func (d *deadLetters) Letters(ctx context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
+	ids, err := d.deadIDs(ctx, after)
 	if err != nil {
-		return nil, wrap("dead letters", err)
+		return nil, link.Wrap("dead letters", err)
 	}
 	var letters []ticket.Letter
 	for len(ids) > 0 && len(letters) < limit {
 		n := min(limit-len(letters), len(ids), maxClaim)
-		hashes, err := s.hashes(ctx, ids[:n])
+		hashes, err := d.tickets.hashes(ctx, ids[:n])
 		if err != nil {
-			return nil, wrap("dead letters", err)
+			return nil, link.Wrap("dead letters", err)
 		}
 		for i, hash := range hashes {
 			if l, dead := readLetter(ids[i], hash); dead {
@@ -36,11 +45,11 @@ func (s *Store) Letters(ctx context.Context, after ticket.ID, limit int) ([]tick
 }
 
 // deadIDs returns the dead letters above an id, sorted.
-func (s *Store) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, error) {
+func (d *deadLetters) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, error) {
 	var ids []ticket.ID
-	for p := range s.keys.partitions {
+	for p := range d.keys.partitions {
 		var members *goredis.StringSliceCmd
-		err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { members = pipe.ZRange(ctx, s.keys.dead(p), 0, -1) })
+		err := d.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { members = pipe.ZRange(ctx, d.keys.dead(p), 0, -1) })
 		if err != nil {
 			return nil, err
 		}
@@ -54,7 +63,7 @@ func (s *Store) deadIDs(ctx context.Context, after ticket.ID) ([]ticket.ID, erro
 	return ids, nil
 }
 
-// readLetter reads a dead letter out of its ticket's hash; false where a write has revived the ticket since.
+// readLetter reads a dead letter from the ticket's hash; false where a write has revived the ticket since.
 func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 	text, dead := hash[fieldDead]
 	if !dead {
@@ -72,37 +81,37 @@ func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 }
 
 // Retry implements [store.DeadLetters].
-func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
-	n, err := s.countEach(ctx, retryScript, true, []any{millis(now)}, ids)
-	return n, wrap("retry", err)
+func (d *deadLetters) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	n, err := d.countEach(ctx, retryScript, true, []any{millis(now)}, ids)
+	return n, link.Wrap("retry", err)
 }
 
 // Drop implements [store.DeadLetters].
-func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
+func (d *deadLetters) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	dropped := 0
-	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+	for p, indexes := range d.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 		for part := range slices.Chunk(indexes, maxTickets) {
-			names, args := []string{s.keys.dirty(p), s.keys.dead(p), s.keys.meta(p)}, make([]any, 0, len(part))
+			names, args := []string{d.keys.dirty(p), d.keys.dead(p), d.keys.meta(p)}, make([]any, 0, len(part))
 			for _, at := range part {
-				names = append(names, s.keys.ticket(ids[at]), s.keys.graves(ids[at]))
+				names = append(names, d.keys.ticket(ids[at]), d.keys.graves(ids[at]))
 				args = append(args, int64(ids[at]))
 			}
-			n, err := s.run(ctx, dropScript, p, names, args...).Int()
+			n, err := d.run(ctx, dropScript, p, names, args...).Int()
 			if err != nil {
-				return dropped, wrap("drop", err)
+				return dropped, link.Wrap("drop", err)
 			}
 			dropped += n
-			s.forgetKept(p, ids, part)
+			d.forgetKept(p, ids, part)
 		}
 	}
 	return dropped, nil
 }
 
-// forgetKept forgets what is kept of tickets that were given up.
-func (s *Store) forgetKept(p int, ids []ticket.ID, indexes []int) {
+// forgetKept forgets the kept changes of tickets that were given up.
+func (d *deadLetters) forgetKept(p int, ids []ticket.ID, indexes []int) {
 	of := make([]ticket.ID, len(indexes))
 	for i, at := range indexes {
 		of[i] = ids[at]
 	}
-	s.kept[p].forget(of)
+	d.recall.kept[p].forget(of)
 }

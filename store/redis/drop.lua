@@ -1,19 +1,19 @@
--- Forgets dead letters with all that their hashes hold.
+-- Forgets dead letters with their hashes.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the partition's meta hash
--- KEYS[4…] per ticket its hash and the tombstones of its bucket
--- ARGV     per ticket its id
+-- KEYS[4…] per ticket the hash and the tombstones of the bucket
+-- ARGV     per ticket the id
 --
--- A deletion that is given up takes its tombstone with it.
+-- A deletion that is given up takes the tombstone along.
 --
 -- Returns how many of the tickets were dead letters.
 
 local dropped = 0
 for i = 4, #KEYS, 2 do
 	local id = ARGV[(i - 2) / 2]
-	if redis.pcall('HEXISTS', KEYS[i], '_dead') == 1 then -- an error where something else uses the key
+	if redis.pcall('HEXISTS', KEYS[i], '_dead') == 1 then -- an error where another program uses the key
 		if redis.call('HEXISTS', KEYS[i], '_d:_gone') == 1 and redis.pcall('SREM', KEYS[i + 1], id) == 1 then
 			redis.call('HINCRBY', KEYS[3], 'gone', -1)
 		end

@@ -16,11 +16,11 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/internal/testenv"
-	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// cutter stands before a Redis, accepts all connections, and while it cuts ends each of them that asks for one key; the prober's
-// questions pass.
+// cutter stands before a Redis, accepts all connections, and while cutting ends each connection that asks for a key; the prober's
+// commands pass.
 type cutter struct {
 	listener net.Listener
 	target   string
@@ -86,13 +86,13 @@ func (c *cutter) pass(client, server net.Conn) {
 	}
 }
 
-// A Redis that answers the prober and nobody else comes and goes, and each turn takes longer than the one before; where Redis
-// answers again all is as it was. Without the damping three turns take some milliseconds (tried).
+// A Redis that answers the prober alone comes and goes, and each turn takes longer than the turn before; a Redis that answers
+// again is as before. Without the damping three turns take some milliseconds (tried).
 func TestFlappingIsDamped(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
 	proxy := newCutter(t, server.Socket())
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Network: "unix", Address: proxy.listener.Addr().String(),
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
@@ -132,8 +132,8 @@ func TestFlappingIsDamped(t *testing.T) {
 	}
 }
 
-// An error of a connection that could not be made before Redis was back, which go-redis repeats for a while, does not take Redis
-// down again; one of a new try does. Where each error counts, Redis is down at once (tried).
+// The error of a dial from before Redis was back, which go-redis repeats for a while, does not take Redis down again; the error
+// of a new dial does. Where each error counts, Redis is down at once (tried).
 func TestOldDialErrorsSayNothing(t *testing.T) {
 	t.Parallel()
 	_, w, _, back := watched(t, testenv.NewRedis(t, testenv.RedisOptions{}))

@@ -11,12 +11,11 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Another plugin writes a string over the key of ticket 2. Every use of the others goes on; each of the scripts and readers
-// that this test calls fails for all three tickets where it does not judge the foreign key alone (tried by hand, one after
-// the other).
+// Another plugin writes a string over the key of ticket 2. All operations on the other tickets go on. Each script and reader of
+// this test fails for all three tickets where the foreign key is not handled alone (tried by hand, one after the other).
 func TestForeignKeyHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own, as its run_id is made another
+	server := testenv.NewRedis(t, testenv.RedisOptions{}) // a server of the test's own, as its run_id changes
 	client := server.Client(t)
 	var reported []string
 	s := open(t, client, redis.Options{OnForeign: func(key string) { reported = append(reported, key) }})
@@ -54,7 +53,7 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 		mustSet(t, s, ticket.ID(id+1), "status", "open")
 	}
 	claims := claim(1, 2, 3)
-	overwrite() // while they are flushed
+	overwrite() // during the flush
 	receipts := make([]store.Receipt, len(claims))
 	for i, c := range claims {
 		receipts[i] = store.Receipt{ID: c.ID, Revision: c.Revision}
@@ -78,8 +77,8 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 		{ID: 2, Revision: 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}}},
 		{ID: 4, Revision: 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("row")}}},
 	}, []ticket.Revision{0, 0}))
-	must("forget", s.Forget(t.Context(), ids(2, 4), []ticket.Revision{1, 1}))
-	_, _, err = s.Repair(t.Context(), ids(1, 2, 3))
+	must("forget", admin(s).Forget(t.Context(), ids(2, 4), []ticket.Revision{1, 1}))
+	_, _, err = admin(s).Repair(t.Context(), ids(1, 2, 3))
 	must("repair", err)
 	_, err = s.Retry(t.Context(), time.Now(), ids(2))
 	must("retry", err)
@@ -99,8 +98,8 @@ func TestForeignKeyHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// Another program writes into the hash of ticket 2, so that its revision and a mark are no numbers. It is flushed and acked
-// with the others; without "or 0" in ack.lua the script fails for all three.
+// Another program writes into the hash of ticket 2, so that its revision and a mark are no numbers. The ticket is flushed and
+// acked with the other tickets; without "or 0" in ack.lua the script fails for all three.
 func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -134,7 +133,7 @@ func TestNonsenseInAHashHoldsUpNobody(t *testing.T) {
 	}
 }
 
-// An id under which something else has put a key is taken, whether that is a hash or not, and the key stays as it is.
+// An id whose key another program uses is taken, whether the key holds a hash or not, and the key stays unchanged.
 func TestForeignKeyIsATakenID(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// One write of three fields, as Redis is asked for it: of a ticket that is held, which needs no look at the tombstones, and of
-// one that is not, with tombstones beside it and without.
+// A write of three fields, as the store sends the write: of a ticket that Redis holds, which needs no look at the tombstones, and
+// of a ticket that Redis does not hold, with and without tombstones in its bucket.
 func BenchmarkApply(b *testing.B) {
 	for name, c := range map[string]struct{ held, buried bool }{
 		"held": {held: true}, "new": {}, "new beside tombstones": {buried: true},
@@ -53,7 +53,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-// What a tombstone takes of Redis' memory, where all tickets are deleted, every tenth, and every thousandth.
+// The memory of a tombstone in Redis, where all tickets are deleted, every tenth, and every thousandth.
 func BenchmarkTombstones(b *testing.B) {
 	for name, step := range map[string]ticket.ID{"all": 1, "every tenth": 10, "every thousandth": 1000} {
 		b.Run(name, func(b *testing.B) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -12,21 +13,21 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// A store touches nothing of a Redis that belongs to another table. The mark of a filling, its epoch, is random, and a store is
-// told it only where the owner that stands beside it is its own; so whoever names the right epoch has the right keys. Every
-// script is given the epoch and looks itself; what is only read is read with the epoch behind it, in the same pipeline.
+// A store touches no key of a Redis that belongs to another table. The mark of a filling, the epoch, is random, and a store
+// learns the epoch only where the owner beside the epoch is the store's own table. So a caller that names the right epoch has the
+// right keys. Every script receives the epoch and compares; a pipeline that reads puts the epoch last.
 
-// guardTries is how often an answer that the filling is another one is followed by a look at it and another try.
+// guardTries bounds the tries where Redis answers again and again with another filling.
 const guardTries = 3
 
-// errRefilled means that Redis is emptied faster than it can be looked at.
-var errRefilled = fmt.Errorf("%w: it was emptied again and again meanwhile", store.ErrUnavailable)
+// errRefilled means that Redis is emptied faster than the store can look at the filling.
+var errRefilled = fmt.Errorf("%w: Redis was emptied again and again meanwhile", store.ErrUnavailable)
 
-// run runs a script that has guard.lua before it, on keys of a partition.
-func (s *Store) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
+// run runs a script behind guard.lua, on keys of a partition.
+func (s *site) run(ctx context.Context, script *goredis.Script, p int, names []string, args ...any) *goredis.Cmd {
 	epoch, err := s.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
-		reply := script.Run(ctx, s.client, guardedKeys(s, p, names), slices.Concat(args, []any{epoch})...)
+		reply := script.Run(ctx, s.client, s.guardedKeys(p, names), slices.Concat(args, []any{epoch})...)
 		switch {
 		case !isOtherEpoch(reply.Err()):
 			return reply
@@ -41,19 +42,27 @@ func (s *Store) run(ctx context.Context, script *goredis.Script, p int, names []
 	return failed
 }
 
-func guardedKeys(s *Store, p int, names []string) []string {
+func (s *site) guardedKeys(p int, names []string) []string {
 	return slices.Concat(names, []string{s.keys.meta(p)})
 }
 
-// guardedCall is one call of a script that has guard.lua before it.
+// isOtherEpoch recognises a script's answer that Redis holds another filling than the caller knows, and that the script has
+// changed no key.
+func isOtherEpoch(err error) bool { return err != nil && strings.HasPrefix(err.Error(), "EPOCH") }
+
+// guardedCall is one call of a script behind guard.lua.
 type guardedCall struct {
 	partition int
 	names     []string
 	args      []any
 }
 
-// runPiped makes calls of a script in one round trip, and returns one reply per call, each with its own error.
-func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
+// runPiped makes calls of a script in one round trip. Each call has a reply and an error of its own.
+func (s *site) runPiped(ctx context.Context, script *goredis.Script, calls []guardedCall) []*goredis.Cmd {
+	if len(calls) == 1 { // by the script's hash
+		c := &calls[0]
+		return []*goredis.Cmd{s.run(ctx, script, c.partition, c.names, c.args...)}
+	}
 	replies := make([]*goredis.Cmd, len(calls))
 	epochs := make([]string, len(calls))
 	left := make([]int, 0, len(calls))
@@ -67,11 +76,11 @@ func (s *Store) runPiped(ctx context.Context, script *goredis.Script, calls []gu
 		left = append(left, i)
 	}
 	for try := 1; len(left) > 0; try++ {
-		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has its own error
+		_, _ = s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each command has an error of its own
 			for _, i := range left {
 				c := &calls[i]
 				// EVAL and not EVALSHA: inside a pipeline the client does not repeat a script that Redis does not know.
-				replies[i] = script.Eval(ctx, pipe, guardedKeys(s, c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
+				replies[i] = script.Eval(ctx, pipe, s.guardedKeys(c.partition, c.names), slices.Concat(c.args, []any{epochs[i]})...)
 			}
 			return nil
 		})
@@ -105,18 +114,18 @@ func firstErr(replies []*goredis.Cmd) error {
 	return nil
 }
 
-// read sends the reads that queue puts into a pipeline, of the given partitions, and looks that what they saw was this site's:
-// the epochs are read behind them, and one that has not changed by then has not changed before, as none comes back. Where it is
-// another one, all is read once more. The error is the first of the reads; whoever can do with some of them looks at each. It
-// wraps [store.ErrOwner] where nothing that was read may be used.
-func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
+// read sends the reads that queue puts into a pipeline, of the given partitions, and proves that the reads saw this site's keys:
+// the pipeline reads the epochs last, and an epoch that has not changed by then has not changed before, as no epoch comes back.
+// After another epoch, read sends all reads again. The error is the first error among the reads; a caller that can use a part of
+// the reads checks each. An error that wraps [store.ErrOwner] means that the caller must use no reply.
+func (s *site) read(ctx context.Context, partitions []int, queue func(pipe goredis.Pipeliner)) error {
 	expected, metas := make([]string, len(partitions)), make([]*goredis.StringCmd, len(partitions))
 	for try := 1; ; try++ {
 		for i, p := range partitions {
 			var err error
 			if expected[i], err = s.epoch(ctx, p); errors.Is(err, store.ErrOwner) {
 				return err
-			} // any other error is that of the reads, too
+			} // any other error is the error of the reads, too
 		}
 		replies, _ := s.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 			queue(pipe)
@@ -128,7 +137,7 @@ func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe gore
 		same := true
 		for i, p := range partitions {
 			have, err := metas[i].Result()
-			if have == expected[i] || err != nil && !errors.Is(err, goredis.Nil) { // one that does not answer was not read either
+			if have == expected[i] || err != nil && !errors.Is(err, goredis.Nil) { // a partition without an answer gave no read either
 				continue
 			}
 			same = false
@@ -145,7 +154,7 @@ func (s *Store) read(ctx context.Context, partitions []int, queue func(pipe gore
 	}
 }
 
-// firstOfReads returns the first error among replies but for the last few.
+// firstOfReads returns the first error among the replies, without the last few.
 func firstOfReads(replies []goredis.Cmder, but int) error {
 	for _, reply := range replies[:max(len(replies)-but, 0)] {
 		if err := reply.Err(); err != nil {
@@ -155,24 +164,40 @@ func firstOfReads(replies []goredis.Cmder, but int) error {
 	return nil
 }
 
-// partitionsOf are those of the tickets, each once.
-func (s *Store) partitionsOf(ids []ticket.ID) []int {
-	if s.keys.partitions == 1 {
-		return []int{0}
+// maxTickets is the most tickets of one script call: so many tickets occupy Redis for about two milliseconds.
+const maxTickets = 250
+
+// runEach runs a script for tickets, each call for one partition. The keys of a call are the partition's dirty index, with
+// withDead the dead letters, and the tickets' hashes; the arguments are first, then the tickets' ids. take receives each reply.
+func (s *site) runEach(
+	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID, take func(*goredis.Cmd) error,
+) error {
+	for p, indexes := range s.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
+		for part := range slices.Chunk(indexes, maxTickets) {
+			names, args := []string{s.keys.dirty(p)}, slices.Clone(first)
+			if withDead {
+				names = append(names, s.keys.dead(p))
+			}
+			for _, at := range part {
+				names = append(names, s.keys.ticket(ids[at]))
+				args = append(args, int64(ids[at]))
+			}
+			if err := take(s.run(ctx, script, p, names, args...)); err != nil {
+				return err
+			}
+		}
 	}
-	all := make([]int, 0, len(ids))
-	for _, id := range ids {
-		all = append(all, s.keys.partition(id))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+	return nil
 }
 
-// allPartitions are all of them.
-func (s *Store) allPartitions() []int {
-	all := make([]int, s.keys.partitions)
-	for p := range all {
-		all[p] = p
-	}
-	return all
+// countEach is runEach of a script that returns a number, and returns the sum.
+func (s *site) countEach(
+	ctx context.Context, script *goredis.Script, withDead bool, first []any, ids []ticket.ID,
+) (sum int, err error) {
+	err = s.runEach(ctx, script, withDead, first, ids, func(reply *goredis.Cmd) error {
+		n, err := reply.Int()
+		sum += n
+		return err
+	})
+	return sum, err
 }

@@ -3,24 +3,24 @@ package redis
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// A row's revision says that all changes up to it are in the row, and the next place refuses what is below. So after a fail-over
-// nothing is claimed before every daemon has applied again what it keeps: a change that another daemon brings later, under its
-// older revision, would be refused. Each daemon notes in the meta hash to which process it has done so (again.lua).
+// A row's revision says that all changes up to that revision are in the row, and the next place refuses lower revisions. So after
+// a fail-over a claim waits until every daemon has applied its kept changes again: a change that another daemon applies later,
+// under an older revision, would be refused. Each daemon notes in the meta hash the process to which the daemon has applied its
+// changes (again.lua).
 
 const (
-	// hostGrace is how long claims wait for a daemon that does not come. One that comes later may find its lost changes refused.
+	// hostGrace is how long claims wait for a daemon. The next place may refuse the changes of a daemon that comes later.
 	hostGrace = 5 * time.Second
-	// hostPoll is how often they look.
+	// hostPoll is the pause between two looks.
 	hostPoll = 20 * time.Millisecond
 )
 
@@ -29,15 +29,15 @@ const (
 	hostPrefix = "host:"
 )
 
-// settle waits until all daemons that share the keys of a partition have applied again what they keep, or have had the time.
-func (s *Store) settle(ctx context.Context, p int) error {
-	if s.host() == "" || s.kept[p].isSettled() {
+// settle waits until all daemons that share the keys of a partition have applied their kept changes again, or have had the time.
+func (r *recall) settle(ctx context.Context, p int) error {
+	if r.fences.host() == "" || r.kept[p].isSettled() {
 		return nil
 	}
 	ticker := time.NewTicker(hostPoll)
 	defer ticker.Stop()
 	for {
-		done, err := s.lookForHosts(ctx, p)
+		done, err := r.lookForHosts(ctx, p)
 		if done || err != nil {
 			return err
 		}
@@ -49,17 +49,18 @@ func (s *Store) settle(ctx context.Context, p int) error {
 	}
 }
 
-// lookForHosts says whether a partition is settled. A daemon that has had the time is forgotten: it is known again when it comes.
-func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
-	k := s.kept[p]
+// lookForHosts says whether a partition is settled. lookForHosts forgets a daemon that has had the time; the daemon is known
+// again when the daemon comes.
+func (r *recall) lookForHosts(ctx context.Context, p int) (settled bool, err error) {
+	k := r.kept[p]
 	generation, _ := k.sending()
 	var meta *goredis.MapStringStringCmd
-	if err := s.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, s.keys.meta(p)) }); err != nil {
-		return false, wrap("look for other daemons", err)
+	if err := r.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { meta = pipe.HGetAll(ctx, r.keys.meta(p)) }); err != nil {
+		return false, link.Wrap("look for other daemons", err)
 	}
 	var silent []string
 	for name, at := range meta.Val() {
-		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+s.host() && at != meta.Val()[lineField] {
+		if strings.HasPrefix(name, hostPrefix) && name != hostPrefix+r.fences.host() && at != meta.Val()[lineField] {
 			silent = append(silent, name)
 		}
 	}
@@ -67,10 +68,10 @@ func (s *Store) lookForHosts(ctx context.Context, p int) (settled bool, err erro
 		return false, nil
 	}
 	if len(silent) > 0 {
-		s.opts.Log.Warn().Int("daemons", len(silent)).
-			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to it")
-		if err := s.run(ctx, absentScript, p, []string{s.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
-			return false, wrap("look for other daemons", err)
+		r.opts.Log.Warn().Int("daemons", len(silent)).
+			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to Redis")
+		if err := r.run(ctx, absentScript, p, []string{r.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
+			return false, link.Wrap("look for other daemons", err)
 		}
 	}
 	k.settle(generation)
@@ -85,36 +86,31 @@ func toArgs(list []string) []any {
 	return args
 }
 
-// claimable does what comes before a claim of a partition.
-func (s *Store) claimable(ctx context.Context, p int) error {
-	if err := s.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over what is owed
+// claimable prepares a claim of a partition.
+func (r *recall) claimable(ctx context.Context, p int) error {
+	if err := r.ready(ctx, p); err != nil && !hasNoRoom(err) { // flushing makes room, and passes over owed changes
 		return err
 	}
-	return s.settle(ctx, p)
+	return r.settle(ctx, p)
 }
 
-// withoutOwed leaves out tickets of which something could not be applied again yet: their leases run out.
-func (s *Store) withoutOwed(claims []store.Claim) []store.Claim {
-	return slices.DeleteFunc(claims, func(c store.Claim) bool { return s.kept[s.keys.partition(c.ID)].owes(c.ID) })
-}
-
-// Stop implements [store.Backend]: it notes that this daemon ends, so that no other waits for it. Where that fails they wait once,
-// for some seconds.
-func (s *Store) Stop(ctx context.Context) error {
-	if s.host() != "" {
-		_ = s.leave(ctx)
+// Stop implements [store.Backend]: Stop notes that this daemon ends, so that no other daemon waits. Where that fails, the other
+// daemons wait once, for some seconds.
+func (r *recall) Stop(ctx context.Context) error {
+	if r.fences.host() != "" {
+		_ = r.leave(ctx)
 	}
 	return nil
 }
 
-func (s *Store) leave(ctx context.Context) error {
+func (r *recall) leave(ctx context.Context) error {
 	var calls []guardedCall
-	for p := range s.keys.partitions {
-		if s.knownEpoch(p) != "" {
-			calls = append(calls, guardedCall{p, []string{s.keys.meta(p)}, []any{hostPrefix + s.host(), true}})
+	for p := range r.keys.partitions {
+		if r.knownEpoch(p) != "" {
+			calls = append(calls, guardedCall{p, []string{r.keys.meta(p)}, []any{hostPrefix + r.fences.host(), true}})
 		}
 	}
-	return wrap("leave", firstErr(s.runPiped(ctx, absentScript, calls)))
+	return link.Wrap("leave", firstErr(r.runPiped(ctx, absentScript, calls)))
 }
 
 // isSettled says whether all daemons are known to have come to the process that serves the partition.
@@ -122,12 +118,6 @@ func (k *kept) isSettled() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.settled == k.generation+1
-}
-
-func (k *kept) settle(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.settled, k.waiting = generation+1, time.Time{}
 }
 
 // waitedFor says whether claims have waited so long in a generation.
@@ -140,17 +130,8 @@ func (k *kept) waitedFor(generation int, now time.Time, long time.Duration) bool
 	return now.Sub(k.waiting) >= long
 }
 
-// claimableOf does what comes before a claim of tickets.
-func (s *Store) claimableOf(ctx context.Context, ids []ticket.ID) error {
-	for _, p := range s.partitionsOf(ids) {
-		if err := s.claimable(ctx, p); err != nil {
-			return err
-		}
-	}
-	for _, id := range ids {
-		if s.kept[s.keys.partition(id)].owes(id) {
-			return errNoRoom // to leave the ticket out would say that it is clean
-		}
-	}
-	return nil
+func (k *kept) settle(generation int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled, k.waiting = generation+1, time.Time{}
 }

@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"cmp"
 	"container/list"
 	"slices"
 	"sync"
@@ -11,28 +10,29 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// The bounds of what a daemon keeps of a site's acknowledged changes for a fail-over; see [Store.Replaced].
+// The bounds of the acknowledged changes that a daemon keeps of a site for a fail-over; see [Store.Replaced].
 const (
-	// keepFor is by how much a kept change may be older than the newest one of its partition. A replica lags by milliseconds, one
-	// that is being copied anew by seconds. While Redis is unreachable no change is acknowledged, so no kept one grows too old.
+	// keepFor is by how much a kept change may be older than the newest kept change of its partition. A replica lags by
+	// milliseconds, a replica that is being copied anew by seconds. While Redis is unreachable no change is acknowledged, so no
+	// kept change grows too old.
 	keepFor = 30 * time.Second
-	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond it the tickets are dropped that
-	// the next place has, then those that changed longest ago.
+	// keepBytes bounds the kept changes of a site; in a cluster each partition has its share. Beyond this bound the daemon drops
+	// first the tickets that the next place has, then the tickets with the oldest changes.
 	keepBytes = 16 << 20
-	// keepRequests bounds the request ids of one ticket.
+	// keepRequests bounds the kept request ids of a ticket.
 	keepRequests = 1024
-	// What a kept ticket, field and request id take besides their text, in bytes, measured roughly and rounded up.
+	// The size of a kept ticket, field and request id without their text, in bytes, measured roughly and rounded up.
 	ticketBytes, fieldBytes, requestBytes = 320, 80, 96
 )
 
-// kept is what a daemon keeps of one partition: the newest values that it has acknowledged lately, by ticket. Those that the next
-// place has are kept as well: a Redis that went back to before them shows older ones, and a client that raises such a value
-// undoes what was acknowledged.
+// kept is the latest acknowledged values of a daemon in one partition, by ticket. A daemon also keeps values that the next place
+// has: a Redis that went back to an earlier state shows older values, and a client that increases such a value undoes an
+// acknowledged change.
 type kept struct {
 	mu      sync.Mutex
 	tickets map[ticket.ID]*keptTicket
-	order   *list.List // of the tickets of which the next place may lack something, by their latest change
-	flushed *list.List // of the others, by when that was known
+	order   *list.List // tickets of which the next place may lack a change, by their latest change
+	flushed *list.List // the other tickets, by when the next place had all of the ticket
 	bytes   int
 	limit   int
 
@@ -40,36 +40,38 @@ type kept struct {
 	reserved []keptReservation
 
 	run        string // of the process that the partition was on last; empty before the first change of process
-	generation int    // counts those changes, and fillings of an empty Redis
-	owed       bool   // something kept has not been applied to the process that serves the partition now
+	generation int    // counts the changes of process, and the fillings of an empty Redis
+	owed       bool   // a kept change has not been applied to the process that serves the partition now
 	doubt      bool   // that process may not have been reconciled, see doubt.go
-	settled    int    // the generation, plus one, of which it is known that all hosts have applied theirs
+	settled    int    // the generation, plus one, in which all hosts are known to have applied their changes
 	// since when claims wait for other daemons, and in which generation
 	waiting   time.Time
 	waitingIn int
 }
 
-// keptTicket is a ticket's changes, merged: a revision for each field says where it belongs.
+// keptTicket is a ticket's merged changes, with a revision for each field.
 type keptTicket struct {
 	id      ticket.ID
 	at      time.Time
 	element *list.Element
-	flushed bool            // the next place has all of it: the element is in that list
-	arrived ticket.Revision // the next place has it up to this revision
+	flushed bool            // the next place has all of the ticket: the element is in that list
+	arrived ticket.Revision // the next place has the ticket up to this revision
 	bytes   int
-	// generation is the oldest in which one of the changes was sent, or up to which all have been applied again.
+	// generation is the oldest generation in which one of the changes was sent, or up to which all changes have been applied
+	// again.
 	generation int
 	version    int   // counts the changes
-	whole      int   // a generation, plus one, in which nothing is missing but request ids
+	whole      int   // a generation, plus one, in which only request ids are missing
 	status     int64 // of again.lua, in a copy
-	late       int   // the version of the newest that was sent under an earlier generation than the partition's
+	late       int   // the version of the newest change that was sent under an earlier generation than the partition's
 
-	gone    ticket.Revision // of a deletion; 0 where there is none
-	created ticket.Revision // of a create, kept or not, that the next place did not have, as its mark _d:_new; 0 where there is none
+	gone    ticket.Revision // of a deletion; 0 without a deletion
+	created ticket.Revision // of a create, kept or not, that the next place did not have, as its mark _d:_new; 0 without a create
 	born    ticket.Revision // when the oldest kept change was accepted, by the clocks
 	made    bool            // a create made the ticket
 	full    bool            // made by a create of the whole ticket
-	// replayed says that one of the changes came from the journal, so that its revision may be below others' that came before.
+	// replayed says that one of the changes came from the journal, so that its revision may be below the revision of an earlier
+	// change.
 	replayed bool
 	fields   []keptField
 	// requests are request ids under which the ticket was changed, by age.
@@ -82,7 +84,7 @@ type keptField struct {
 	revision ticket.Revision
 }
 
-// keptRequest is what apply.lua remembers of a request.
+// keptRequest is a request as apply.lua remembers the request.
 type keptRequest struct {
 	id, digest string
 	revision   ticket.Revision
@@ -90,7 +92,7 @@ type keptRequest struct {
 	at         time.Time
 }
 
-// keptReservation is what reserve.lua remembers of one.
+// keptReservation is a reservation as reserve.lua remembers the reservation.
 type keptReservation struct {
 	id, digest string
 	ticket     ticket.ID
@@ -98,26 +100,15 @@ type keptReservation struct {
 	at         time.Time
 }
 
-func newKept(partitions int) []*kept {
-	all := make([]*kept, partitions)
-	for p := range all {
-		all[p] = &kept{
-			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), flushed: list.New(), limit: keepBytes / partitions,
-			owed: true, // a daemon that starts tells Redis so
-		}
-	}
-	return all
-}
-
-// sending returns the generation under which changes are sent, and whether something is owed before.
+// sending returns the generation under which changes are sent, and whether a change is owed before.
 func (k *kept) sending() (generation int, owed bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.generation, k.owed
 }
 
-// add keeps what the mutations of a batch have come to that were sent under a generation. It says whether they may have been made
-// by a process that does not serve the partition any more.
+// add keeps the outcomes of a batch's mutations that were sent under a generation. late says that a process that does not serve
+// the partition any more may have made the mutations.
 func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Outcome) (late bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -132,7 +123,7 @@ func (k *kept) add(now time.Time, generation int, b *batch, outcomes []store.Out
 	return late
 }
 
-// change keeps one mutation. The caller holds the lock.
+// change keeps a mutation. The caller holds the lock.
 func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store.Outcome, replayed bool) *keptTicket {
 	t := k.tickets[o.ID]
 	if t == nil {
@@ -159,7 +150,7 @@ func (k *kept) change(now time.Time, generation int, m *store.Mutation, o *store
 	return t
 }
 
-// ask keeps a request id. One that is kept twice is remembered as the first.
+// ask keeps a request id. A request id that is kept twice counts from the first time.
 func (t *keptTicket) ask(r keptRequest) {
 	for len(t.requests) > 0 && (len(t.requests) >= keepRequests || r.at.Sub(t.requests[0].at) > keepFor) {
 		t.bytes -= t.requests[0].size()
@@ -172,7 +163,7 @@ func (t *keptTicket) ask(r keptRequest) {
 
 func (r *keptRequest) size() int { return requestBytes + len(r.id) + len(r.digest) }
 
-// merge puts a mutation over the ticket's earlier ones, as apply.lua does.
+// merge puts a mutation over the ticket's earlier mutations, as apply.lua does.
 func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision, replayed bool) {
 	if m.Kind.Creates() {
 		t.born, t.made = min(t.born, m.Dated()), true
@@ -191,8 +182,8 @@ func (t *keptTicket) merge(m *store.Mutation, revision ticket.Revision, replayed
 	}
 }
 
-// follow notes that a change was made to a ticket whose create has not arrived: without that mark the change would go to the row
-// of somebody else who has the id, where the create is lost with the daemon that keeps it.
+// follow notes a change of a ticket whose create has not arrived. If the create is lost with the daemon that keeps the create,
+// the change without this mark would go to the row of another ticket with the same id.
 func (t *keptTicket) follow(create ticket.Revision) {
 	if create != 0 && t.created == 0 {
 		t.created, t.born, t.made = create, min(t.born, create), true
@@ -231,7 +222,7 @@ func (k *kept) of(t *keptTicket) *list.List {
 	return k.order
 }
 
-// move puts a ticket to the end of one of the lists.
+// move puts a ticket at the end of a list.
 func (k *kept) move(t *keptTicket, flushed bool) {
 	if t.element != nil {
 		k.of(t).Remove(t.element)
@@ -240,7 +231,7 @@ func (k *kept) move(t *keptTicket, flushed bool) {
 	t.element = k.of(t).PushBack(t)
 }
 
-// trim drops what is beyond the bounds. The caller holds the lock.
+// trim drops tickets and reservations beyond the bounds. The caller holds the lock.
 func (k *kept) trim(now time.Time) {
 	k.trimList(now, k.flushed)
 	k.trimList(now, k.order)
@@ -274,9 +265,9 @@ func (k *kept) reserve(r *keptReservation) {
 	k.reserved = append(k.reserved, *r)
 }
 
-// arrived notes that the next place has a ticket up to a revision. replaced says that it was ahead of what was brought: those
-// values are not the newest and are dropped. Request ids stay: the next place knows none. So does a deletion, as it is the
-// tombstone in Redis that refuses later changes.
+// arrived notes that the next place has a ticket up to a revision. replaced says that the next place was ahead of the flushed
+// change: the kept values are not the newest values and are dropped. Request ids stay, as the next place knows no request id. A
+// deletion stays, as the tombstone in Redis refuses later changes.
 func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, replaced bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -302,7 +293,7 @@ func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, re
 	k.trimList(now, k.flushed)
 }
 
-// newest is the highest revision of what is kept of a ticket.
+// newest is the highest revision of a ticket's kept changes.
 func (t *keptTicket) newest() ticket.Revision {
 	newest := max(t.gone, t.created)
 	for i := range t.fields {
@@ -311,21 +302,11 @@ func (t *keptTicket) newest() ticket.Revision {
 	return newest
 }
 
-// changes says whether anything is kept besides request ids.
+// changes says whether a ticket has kept changes besides request ids.
 func (t *keptTicket) changes() bool { return len(t.fields) > 0 || t.gone != 0 || t.created != 0 }
 
-// forget drops all that is kept of tickets.
-func (k *kept) forget(ids []ticket.ID) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, id := range ids {
-		if t := k.tickets[id]; t != nil {
-			k.remove(t)
-		}
-	}
-}
-
-// replaced notes that another process serves the partition, or an empty Redis was filled anew. It says whether that is news.
+// replaced notes that another process serves the partition, or that an empty Redis was filled anew; false where the process is
+// known.
 func (k *kept) replaced(run string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -340,23 +321,7 @@ func (k *kept) replaced(run string) bool {
 	return true
 }
 
-// doubted says in which generation the partition's clean copies may be in doubt; see doubt.go.
-func (k *kept) doubted() (generation int, doubt bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.generation, k.doubt
-}
-
-// trusted notes that nothing is in doubt, unless the partition was replaced meanwhile.
-func (k *kept) trusted(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.generation == generation {
-		k.doubt = false
-	}
-}
-
-// owes says whether something kept of a ticket has not been applied again.
+// owes says whether a kept change of a ticket has not been applied again.
 func (k *kept) owes(id ticket.ID) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -364,55 +329,7 @@ func (k *kept) owes(id ticket.ID) bool {
 	return t != nil && t.generation < k.generation && t.whole != k.generation+1
 }
 
-// owing returns copies of up to n tickets of about so many bytes that have not been applied again, but for the first few, in the
-// order of their ids, and the generation to which that is to be done.
-func (k *kept) owing(but, n, bytes int) (tickets []keptTicket, generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, of := range []*list.List{k.order, k.flushed} {
-		for front := of.Front(); front != nil && len(tickets) < n && bytes > 0; front = front.Next() {
-			if t, _ := front.Value.(*keptTicket); t.generation >= k.generation {
-				continue
-			} else if but > 0 {
-				but--
-			} else {
-				c := *t
-				c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
-				tickets = append(tickets, c)
-				bytes -= t.bytes
-			}
-		}
-	}
-	slices.SortFunc(tickets, func(a, b keptTicket) int { return cmp.Compare(a.id, b.id) })
-	return tickets, k.generation
-}
-
-// applied notes which copies of tickets have been applied again under a generation.
-func (k *kept) applied(tickets []keptTicket, generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for i := range tickets {
-		c := &tickets[i]
-		switch t := k.tickets[c.id]; {
-		case t == nil, t.late > c.version, c.status == againNoRoom:
-		case c.status == againRequest:
-			t.whole = generation + 1
-		default:
-			t.generation = generation
-		}
-	}
-}
-
-// paid notes that nothing is owed any more, unless the partition was replaced meanwhile.
-func (k *kept) paid(generation int) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.generation == generation {
-		k.owed = false
-	}
-}
-
-// reservations returns those that are kept.
+// reservations returns a copy of the kept reservations.
 func (k *kept) reservations() []keptReservation {
 	k.mu.Lock()
 	defer k.mu.Unlock()

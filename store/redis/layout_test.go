@@ -12,10 +12,10 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// A plugin that reads HGETALL ticket:812 itself finds the fields as plain strings.
+// A plugin that reads HGETALL ticket:812 finds the fields as plain strings.
 func TestTicketIsAPlainHash(t *testing.T) {
 	t.Parallel()
-	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own: with no prefix, the keys are everybody's
+	server := testenv.NewRedis(t, testenv.RedisOptions{}) // a server of the test's own, as keys without a prefix are shared
 	client := server.Client(t)
 	s := open(t, client, redis.Options{})
 	revision := mustSet(t, s, 812, "status", "pending")
@@ -31,7 +31,7 @@ func TestTicketIsAPlainHash(t *testing.T) {
 	}
 }
 
-// A key of that name that is no hash fails its own mutation, not its neighbours'.
+// A key of that name without a hash fails its own mutation, not the neighbours' mutations.
 func TestForeignKeyFailsAlone(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -67,7 +67,7 @@ func TestForgottenScripts(t *testing.T) {
 	mustSet(t, s, 1, "status", "closed")
 }
 
-// An object-cache plugin calls FLUSHALL on the Redis it shares: the next write notices, and revisions stay above the sink's.
+// An object-cache plugin calls FLUSHALL on the shared Redis: the next write notices, and revisions stay above the sink's.
 func TestEmptiedRedisIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -91,8 +91,8 @@ func TestEmptiedRedisIsNoticed(t *testing.T) {
 	}
 }
 
-// The sink is away when Redis is found empty: its highest revision is made good for when it answers, and for what waits too.
-// Without raise in Claim the revision stays an hour below the sink's (tried by hand).
+// The sink is away when Redis is found empty: when the sink answers, its highest revision is made up for, for pending changes,
+// too. Without raise in Claim the revision stays an hour below the sink's (tried by hand).
 func TestFloorIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -122,7 +122,7 @@ func TestFloorIsAskedAgain(t *testing.T) {
 			t.Errorf("claim %+v, want it above the sink's revision %d", c, sink)
 		}
 	}
-	// A flush that was under way with the old revision cleans nothing; one with the new revision does.
+	// A flush that was under way with the old revision cleans no field; a flush with the new revision does.
 	if err := s.Ack(t.Context(), []store.Receipt{
 		{ID: 1, Revision: claims[0].Revision}, {ID: 2, Revision: sink, Ahead: true},
 	}); err != nil {
@@ -139,9 +139,9 @@ func TestFloorIsAskedAgain(t *testing.T) {
 	}
 }
 
-// What a daemon applies again to an emptied Redis was acknowledged before, so the sink may have it, and newer changes of other
-// hosts, too: it is not put above the sink's highest revision as what is written in this filling. With raise.lua blind to _kept
-// it is.
+// Changes that a daemon applies again to an emptied Redis were acknowledged before, so the sink may have these changes, and newer
+// changes of other hosts: unlike new changes in this filling, they are not put above the sink's highest revision. With raise.lua
+// blind to _kept they are.
 func TestFloorDoesNotRaiseWhatIsAppliedAgain(t *testing.T) {
 	t.Parallel()
 	client := testenv.NewRedis(t, testenv.RedisOptions{}).Client(t)
@@ -187,7 +187,7 @@ func TestFloorDoesNotRaiseWhatIsAppliedAgain(t *testing.T) {
 	}
 }
 
-// It is noticed where nobody writes, too.
+// Prepare notices the loss where no client writes, too.
 func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -214,7 +214,7 @@ func TestEmptiedIdleRedisIsNoticed(t *testing.T) {
 	}
 }
 
-// Another daemon that noticed first has marked Redis anew: this one takes its mark over and goes on.
+// Another daemon that noticed first has marked Redis anew: this daemon takes the mark over and goes on.
 func TestReseededByAnother(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -228,7 +228,7 @@ func TestReseededByAnother(t *testing.T) {
 	mustSet(t, here, 1, "status", "closed")
 }
 
-// Out of memory, writes are refused as full; what frees memory, flushing, still works.
+// Out of memory, writes are refused as full; flushing, which frees memory, still works.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -255,7 +255,7 @@ func TestOutOfMemory(t *testing.T) {
 	if got, err := s.Backlog(t.Context()); err != nil || got.Dirty != 1 {
 		t.Errorf("backlog %+v (%v), want one dirty ticket", got, err)
 	}
-	// With HSET for its first write the script is refused (tried by hand).
+	// With HSET as its first write the script is refused (tried by hand).
 	err = s.Park(t.Context(), []ticket.Letter{{ID: 2, Revision: claims[1].Revision, Code: 1406, Reason: "too long"}})
 	if err != nil {
 		t.Fatalf("park without memory: %v", err)
@@ -271,7 +271,7 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
-// After a fail-over a ticket may hold a change that the sink has left behind beside one that it does not have: they are
+// After a fail-over a ticket may hold a change that is older than the sink's row beside a change that the sink lacks: the two are
 // claimed one after the other, so that the sink can refuse the first alone.
 func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 	t.Parallel()
@@ -300,7 +300,7 @@ func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 	}
 }
 
-// An earlier version left what was changed before a deletion beside it, refused by MySQL or not: it is not brought there any
+// An earlier version left changes from before a deletion in the hash, refused by MySQL or not: these changes are not flushed any
 // more.
 func TestDeletionOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()

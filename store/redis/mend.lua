@@ -1,11 +1,11 @@
--- Gives a ticket a revision above all others where its hash has one that none can be, as something else than a daemon has written
--- it; so do the marks of its changes that have such a number. What it holds stays.
+-- Gives a ticket a revision above all other revisions where the hash has an impossible revision, which another program has
+-- written, and gives the same revision to marks with impossible revisions. The fields stay.
 --
 -- KEYS[1]  the ticket's hash
 -- KEYS[2]  the partition's meta hash
 -- ARGV[1]  the proposed revision
 --
--- Returns the revision that was given; 0 where nothing was wrong.
+-- Returns the new revision; 0 where the hash was right.
 
 local hash = redis.call('HGETALL', KEYS[1])
 local text = string.format('%.0f', math.max(tonumber(ARGV[1]), bounded(redis.call('HGET', KEYS[2], 'rev')) + 1))
@@ -25,6 +25,6 @@ end
 if not ours or not set.odd then
 	return 0
 end
-redis.call('HSET', unpack(set)) -- first: it is what a Redis out of memory refuses
+redis.call('HSET', unpack(set)) -- first: a Redis out of memory refuses HSET
 redis.call('HSET', KEYS[2], 'rev', text)
 return tonumber(text)

@@ -4,42 +4,26 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // Owner is the table to which a site's keys belong.
 type Owner struct {
-	// Identity is the table's.
+	// Identity identifies the table.
 	Identity string
-	// Former is the name by which earlier versions knew it: keys of that owner are taken over. Empty for none.
+	// Former is the name of the table in earlier versions: keys of that owner are taken over. Empty without such a name.
 	Former string
 }
 
 // ownerField is the field of the meta hash that names the owner.
 const ownerField = "owner"
 
-// owner asks to which table the keys must belong.
-func (s *Store) owner(ctx context.Context) (Owner, error) {
-	if s.opts.Owner == nil {
-		return Owner{}, nil
-	}
-	return s.opts.Owner(ctx)
-}
-
-// tellOwner tells whether the keys belong to the site's table, after a look.
-func (s *Store) tellOwner(err error) {
-	if s.opts.OnOwner != nil && (err == nil || errors.Is(err, store.ErrOwner)) {
-		s.opts.OnOwner(err)
-	}
-}
-
-// Keys are the keys of a site, for commands that find out or change to which table they belong.
+// Keys are the keys of a site, for commands that read or change the owner of the keys.
 type Keys struct {
 	client goredis.UniversalClient
 	keys   keys
@@ -47,16 +31,16 @@ type Keys struct {
 
 // NewKeys names a site's keys.
 func NewKeys(client goredis.UniversalClient, prefix string, cluster bool) *Keys {
-	return &Keys{client: client, keys: keys{prefix: prefix, partitions: Partitions(cluster)}}
+	return &Keys{client: client, keys: keys{prefix: prefix, partitions: link.Partitions(cluster)}}
 }
 
-// Owner returns the identity of the table that they belong to, or its name where an earlier version has written it; empty while
-// they belong to no table.
+// Owner returns the identity of the table to which the keys belong, or the table's name where an earlier version has written the
+// name; empty while the keys belong to no table.
 func (k *Keys) Owner(ctx context.Context) (string, error) {
 	for p := range k.keys.partitions {
 		owner, err := k.client.HGet(ctx, k.keys.meta(p), ownerField).Result()
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return "", wrap("look for the owner", err)
+			return "", link.Wrap("look for the owner", err)
 		}
 		if owner != "" {
 			return owner, nil
@@ -65,35 +49,35 @@ func (k *Keys) Owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// Reserve gives them to a table if they belong to no table yet, and returns to which they belong then.
+// Reserve gives the keys to a table if the keys belong to no table yet, and returns the owner.
 func (k *Keys) Reserve(ctx context.Context, identity string) (owner string, err error) {
 	for p := range k.keys.partitions {
 		meta := k.keys.meta(p)
 		if err := k.client.HSetNX(ctx, meta, ownerField, identity).Err(); err != nil {
-			return "", wrap("reserve the keys", err)
+			return "", link.Wrap("reserve the keys", err)
 		}
 		if owner, err = k.client.HGet(ctx, meta, ownerField).Result(); err != nil || owner != identity {
-			return owner, wrap("reserve the keys", err)
+			return owner, link.Wrap("reserve the keys", err)
 		}
 	}
 	return owner, nil
 }
 
-// Adopt gives them to a table whoever they belonged to, with all that waits in them.
+// Adopt gives the keys, with all pending changes, to a table, whoever the owner was.
 func (k *Keys) Adopt(ctx context.Context, identity string) error {
 	for p := range k.keys.partitions {
 		if err := adoptScript.Run(ctx, k.client, []string{k.keys.meta(p)}, identity, rand.Text()).Err(); err != nil {
-			return wrap("adopt the keys", err)
+			return link.Wrap("adopt the keys", err)
 		}
 	}
 	return nil
 }
 
-// metaPattern is what SCAN is asked for: the meta hashes of all sites; each name begins with its site's prefix.
+// metaPattern is SCAN's pattern for the meta hashes of all sites; each name begins with the site's prefix.
 const metaPattern = "*ticket:meta"
 
-// Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. It reads the names of all
-// keys, as no place lists the prefixes that sites have chosen.
+// Prefixes returns the prefixes under which a database of one server (no cluster) has keys of sites. Prefixes reads the names of
+// all keys, as no place lists the prefixes that sites have chosen.
 func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	const perCall = 5000
 	var prefixes []string
@@ -105,15 +89,8 @@ func Prefixes(ctx context.Context, client goredis.UniversalClient) ([]string, er
 		}
 	}
 	slices.Sort(prefixes)
-	return prefixes, wrap("look for sites' keys", names.Err())
+	return prefixes, link.Wrap("look for sites' keys", names.Err())
 }
 
-// Prefix is what their names begin with.
+// Prefix is the beginning of all names of the keys in the first partition.
 func (k *Keys) Prefix() string { return k.keys.base(0) }
-
-// foreignOwner is the error where the keys of a partition belong to another table.
-func (s *Store) foreignOwner(p int, owner string, ours Owner) error {
-	return fmt.Errorf("redis: %w: the keys %q belong to %s, this site's table is %s: give this site another key_prefix or "+
-		"redis.db; "+
-		"where its table has moved here, run 'ticketd identity move'", store.ErrOwner, s.keys.base(p)+"*", owner, ours.Identity)
-}

@@ -23,7 +23,7 @@ func owned(prefix, identity string) redis.Options {
 	}}
 }
 
-// operations are all that a store does with Redis.
+// operations are all operations of a store.
 func operations(s *redis.Store) map[string]func(context.Context) error {
 	ids := []ticket.ID{1, 2}
 	now, fields := time.Now().Add(time.Hour), ticket.Fields{{Name: "status", Value: ticket.Text("stranger's")}}
@@ -51,11 +51,14 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 		"retry":     func(ctx context.Context) error { _, err := s.Retry(ctx, now, ids); return err },
 		"drop":      func(ctx context.Context) error { _, err := s.Drop(ctx, ids); return err },
 		"indexed":   func(ctx context.Context) error { _, err := s.Indexed(ctx, ids); return err },
-		"repair":    func(ctx context.Context) error { _, _, err := s.Repair(ctx, ids); return err },
-		"forget":    func(ctx context.Context) error { return s.Forget(ctx, ids, []ticket.Revision{1, 1}) },
-		"renew":     func(ctx context.Context) error { _, err := s.Renew(ctx, now, []string{"status"}, nil); return err },
+		"repair":    func(ctx context.Context) error { _, _, err := admin(s).Repair(ctx, ids); return err },
+		"forget":    func(ctx context.Context) error { return admin(s).Forget(ctx, ids, []ticket.Revision{1, 1}) },
+		"renew": func(ctx context.Context) error {
+			_, err := admin(s).Renew(ctx, now, []string{"status"}, nil)
+			return err
+		},
 		"discard": func(ctx context.Context) error {
-			_, err := s.Discard(ctx, func([]store.Claim) error { return nil })
+			_, err := admin(s).Discard(ctx, func([]store.Claim) error { return nil })
 			return err
 		},
 		"prepare":   s.Prepare,
@@ -65,7 +68,9 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 			_, err := s.Replay(ctx, []store.Entry{{Sequence: 1, Revision: 1, Mutation: create}})
 			return err
 		},
-		"ticket ids": func(ctx context.Context) error { return s.TicketIDs(ctx, func([]ticket.ID) error { return nil }) },
+		"ticket ids": func(ctx context.Context) error {
+			return admin(s).TicketIDs(ctx, func([]ticket.ID) error { return nil })
+		},
 		"conditional": func(ctx context.Context) error {
 			_, err := s.Apply(ctx, []store.Mutation{{Kind: store.Delete, ID: 1, Proposed: 1, IfRevision: 1}})
 			return err
@@ -73,7 +78,7 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 	}
 }
 
-// dump is all that Redis holds under a prefix.
+// dump returns all that Redis holds under a prefix.
 func dump(t *testing.T, client goredis.UniversalClient, prefix string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -86,8 +91,8 @@ func dump(t *testing.T, client goredis.UniversalClient, prefix string) map[strin
 	return all
 }
 
-// Two sites that were given the same keys by mistake: the second neither changes nor reads them, whether it begins after the
-// first, or had them itself until Redis was emptied and the first was faster.
+// Two sites share keys by mistake: the second site neither changes nor reads the keys, whether the second site begins after the
+// first, or had the keys itself until Redis was emptied and the first site was faster.
 func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, had := range []bool{false, true} {
@@ -125,8 +130,8 @@ func TestKeysOfAnotherTableAreLeftAlone(t *testing.T) {
 	}
 }
 
-// Keys of an earlier version, which knew the table by its name, are taken over; whoever comes second with the same name, as a
-// clone on another server does, is a stranger.
+// Keys of an earlier version, which knew the table by its name, are taken over; a second daemon with the same name, as on a clone
+// on another server, is a stranger.
 func TestKeysOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -146,7 +151,7 @@ func TestKeysOfAnEarlierVersionAreTakenOver(t *testing.T) {
 	}
 }
 
-// An operator gives the keys to another table: who worked with them until now stops at once.
+// An operator gives the keys to another table: daemons of the former table stop at once.
 func TestAdoptedKeys(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

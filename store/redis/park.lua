@@ -1,18 +1,19 @@
--- Takes a ticket out of the queue that the next place refuses, unless it has changed since.
+-- Takes a ticket that the next place refuses out of the queue, unless the ticket has changed since.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the ticket's hash
 -- ARGV     ticket id, the refused revision, now in ms, the letter as JSON
 --
--- A Redis out of memory refuses HSET and ZADD where they are a script's first write, and no later ones, so that no script ends half
--- done (scriptVerifyOOM in Redis' script.c). So the first write is a ZREM: of the ticket among the dead letters, where it is not.
--- What parking takes is bounded, and a dead letter that could not be parked would be flushed in vain all the time.
+-- A Redis out of memory refuses HSET and ZADD where such a command is a script's first write, and no later write, so that no
+-- script ends half done (scriptVerifyOOM in Redis' script.c). So the first write is a ZREM of the ticket from the dead letters,
+-- which do not have the ticket. Parking needs little memory, and a dead letter that could not be parked would be flushed in vain
+-- all the time.
 --
--- Returns 1 where the ticket is parked now, 0 where it has changed and stays in the queue.
+-- Returns 1 where the ticket is parked now, 0 where the ticket has changed and stays in the queue.
 
 local id, refused = ARGV[1], ARGV[2]
-if redis.pcall('HGET', KEYS[3], '_rev') ~= refused then -- an error where something else uses the key
+if redis.pcall('HGET', KEYS[3], '_rev') ~= refused then -- an error where another program uses the key
 	return 0
 end
 redis.call('ZREM', KEYS[2], id)

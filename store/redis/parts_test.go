@@ -13,9 +13,10 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// before has f called before every script call.
+// before calls f before every script call.
 type before struct{ f func() }
 
 func (b *before) DialHook(next goredis.DialHook) goredis.DialHook {
@@ -35,8 +36,8 @@ func (b *before) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.P
 	return next
 }
 
-// Redis runs out of memory between the script calls of one large batch: what was made is reported as made, and the rest as
-// refused. Where the error stands for the whole batch, its caller is told that nothing was changed (tried by hand).
+// Redis runs out of memory between the script calls of one large batch: the outcomes tell the made changes from the refused.
+// Where the error stands for the whole batch, the caller hears that no change was made (tried by hand).
 func TestPartOfALargeBatchFails(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -76,7 +77,7 @@ func TestPartOfALargeBatchFails(t *testing.T) {
 	}
 }
 
-// without has pipelined commands of one partition fail.
+// without makes pipelined commands of one partition fail.
 type without struct {
 	before
 	tag string
@@ -108,7 +109,7 @@ func TestBacklogOfWhatAnswers(t *testing.T) {
 	for id := ticket.ID(1); id <= tickets; id++ {
 		mustSet(t, s, id, "status", "open")
 	}
-	client.AddHook(&without{before{func() {}}, redis.HashTag(gone.Partition(redis.Partitions(true)))})
+	client.AddHook(&without{before{func() {}}, link.HashTag(gone.Partition(link.Partitions(true)))})
 	got, err := s.Backlog(t.Context())
 	if !errors.Is(err, store.ErrUnavailable) || got.Dirty != tickets-1 || got.Oldest.IsZero() {
 		t.Errorf("backlog %+v (%v), want all tickets but one, and that it is not known whole", got, err)

@@ -17,14 +17,15 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // asApp makes a store over a running watch as the user app, which has the rights of an ACL rule.
-func asApp(t *testing.T, server *testenv.Redis, o redis.ClientOptions) (*redis.Store, *redis.Watch, chan struct{}) {
+func asApp(t *testing.T, server *testenv.Redis, o link.ClientOptions) (*redis.Store, *link.Watch, chan struct{}) {
 	t.Helper()
 	o.Network, o.Address, o.Username, o.Password = "unix", server.Socket(), "app", "any"
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = time.Second, time.Second, time.Second
-	client, w := redis.Connect(o, zerolog.Nop())
+	client, w := link.Connect(o, zerolog.Nop())
 	back := make(chan struct{}, 8)
 	w.OnUp(func() { back <- struct{}{} })
 	w.Start(t.Context())
@@ -40,7 +41,7 @@ func asApp(t *testing.T, server *testenv.Redis, o redis.ClientOptions) (*redis.S
 	return open(t, client, redis.Options{Prefix: prefix, CleanTTL: time.Hour}), w, back
 }
 
-// refusals are servers that answer and do not do what ticketd needs, and what they say of it.
+// refusals are servers that answer and refuse commands that ticketd needs, and the words of each.
 var refusals = []struct {
 	name, rule string
 	config     []string
@@ -56,9 +57,9 @@ var refusals = []struct {
 	{name: "no HDEL", rule: "+@all -hdel", want: "HDEL ticket:probe"},
 }
 
-// A Redis that answers and refuses what ticketd needs is down, with its own words, before a script has made a half of its
-// changes; when it allows it, it is up. Without the probe at the connection the change is half made, without the one of the
-// prober Redis stays up (tried by hand).
+// A Redis that answers and refuses commands that ticketd needs is down, with Redis' own words, before a script has made half of
+// its changes; when Redis allows the commands, Redis is up. Without the probe at the connection the change is half made, without
+// the prober's probe Redis stays up (tried by hand).
 func TestARefusalIsDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range refusals {
@@ -69,7 +70,7 @@ func TestARefusalIsDown(t *testing.T) {
 				rule = "+@all"
 			}
 			server := testenv.NewRedis(t, testenv.RedisOptions{Config: append(c.config, "user app on nopass ~* &* "+rule)})
-			s, w, back := asApp(t, server, redis.ClientOptions{Database: c.database})
+			s, w, back := asApp(t, server, link.ClientOptions{Database: c.database})
 			if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
 				t.Fatalf("the write: %v; want ErrUnavailable", err)
 			}
@@ -93,12 +94,12 @@ func TestARefusalIsDown(t *testing.T) {
 	}
 }
 
-// A right that is taken away while connections last: the prober finds out, also where only scripts notice.
+// A right is taken away while connections last: the prober finds out, also where only scripts notice.
 func TestARightIsTakenAway(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all"}})
 	admin := server.Client(t)
-	s, w, back := asApp(t, server, redis.ClientOptions{})
+	s, w, back := asApp(t, server, link.ClientOptions{})
 	mustSet(t, s, 1, "status", "open")
 	for range 2 {
 		if err := admin.Do(t.Context(), "ACL", "SETUSER", "app", "-zadd").Err(); err != nil {
@@ -116,11 +117,11 @@ func TestARightIsTakenAway(t *testing.T) {
 	}
 }
 
-// A user that may write the keys of its site alone, and no INFO: the probe uses a name that it may.
+// A user may write the keys of its site alone, and has no INFO: the probe uses an allowed name.
 func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~shop:* +@all -info"}})
-	s, w, _ := asApp(t, server, redis.ClientOptions{Prefixes: []string{"shop:", "another:"}})
+	s, w, _ := asApp(t, server, link.ClientOptions{Prefixes: []string{"shop:", "another:"}})
 	mustSet(t, s, 1, "status", "open")
 	w.Prove(t.Context())
 	if up, _, reason := w.State(); !up {
@@ -131,7 +132,7 @@ func TestTheProbeKeepsToTheSitesKeys(t *testing.T) {
 	}
 }
 
-// A user without INFO: nothing is applied again after a fail-over. Inspect says so, with the remedy.
+// A user without INFO: no change is applied again after a fail-over. Inspect says so, with the remedy.
 func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"user app on nopass ~* &* +@all -info"}})
@@ -139,7 +140,7 @@ func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: server.Socket(), Username: "app", Password: "any"})
 	t.Cleanup(func() { _ = client.Close() })
 	said := func() bool {
-		found, err := redis.Inspect(t.Context(), client)
+		found, err := link.Inspect(t.Context(), client)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,8 +159,8 @@ func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	}
 }
 
-// One change that a working Redis refuses, here as the name of its request is something else's, is reported alone when it is
-// replayed. Without that the journal stands still (tried by hand).
+// A working Redis refuses one change, here as another program uses the name of its request: the replay reports the change alone.
+// Without oneByOne the journal stands still (tried by hand).
 func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -185,11 +186,11 @@ func TestOneRefusedChangeHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// The probe tries every command that the scripts call, and every one that the package sends. A script that calls a new one must
-// be a line of the probe's, too.
+// The probe tries every command of the scripts and of the package. A script that calls a new command needs a line in the probe,
+// too.
 func TestTheProbeTriesEveryCommand(t *testing.T) {
 	t.Parallel()
-	probe, err := os.ReadFile("probe.lua")
+	probe, err := os.ReadFile("link/probe.lua")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +224,7 @@ func TestTheProbeTriesEveryCommand(t *testing.T) {
 	}
 }
 
-// What is named as the least version is the same everywhere.
+// The least version is the same everywhere.
 func TestTheLeastVersion(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{"../../docs/redis.md", "../../docs/install.md"} {
@@ -232,8 +233,8 @@ func TestTheLeastVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := regexp.MustCompile(`Redis (\d+\.\d+) or later`).FindAllStringSubmatch(string(text), -1)
-		if len(all) == 0 || slices.ContainsFunc(all, func(found []string) bool { return found[1] != redis.Least }) {
-			t.Errorf("%s names %q; want Redis %s or later", file, all, redis.Least)
+		if len(all) == 0 || slices.ContainsFunc(all, func(found []string) bool { return found[1] != link.Least }) {
+			t.Errorf("%s names %q; want Redis %s or later", file, all, link.Least)
 		}
 	}
 }

@@ -1,13 +1,14 @@
--- Raises the revisions of a filling that began when the next place could not be asked for its highest: all further ones, and those of
--- the tickets' changes that wait. These were made after that highest, whatever the clocks said, and must not lie below it. Nor must
--- what came from a journal, under a revision from before this filling: it arrived last. What a daemon has applied again is not raised: it was
--- acknowledged before, and the next place may have that and newer changes.
+-- Raises the revisions of a filling that began when the next place did not tell its highest revision: all further revisions, and
+-- the revisions of pending changes. The pending changes were made after that highest revision, whatever the clocks said, and must
+-- not lie below it. Nor must changes from a journal, under a revision from before this filling: these changes arrived last.
+-- Changes that a daemon has applied again keep their revisions: these changes were acknowledged before, and the next place may
+-- have these and newer changes.
 --
 -- KEYS[1]  the partition's meta hash
 -- KEYS[2…] tickets' hashes
 -- ARGV[1]  the next place's highest revision
--- ARGV[2]  changes up to this revision are from before a fail-over, so that the next place may be ahead of them: they keep theirs.
---          Nothing is from before one where the process in which the filling began still serves.
+-- ARGV[2]  changes up to this revision are from before a fail-over, so that the next place may be ahead: these keep their revisions.
+--          No change is from before a fail-over where the process in which the filling began still serves.
 -- ARGV[3]  1 where this is the last call of the partition, or 0
 --
 -- Returns how many of the tickets got another revision.
@@ -15,13 +16,13 @@
 local floor, line = tonumber(ARGV[1]), tonumber(ARGV[2])
 local meta = redis.call('HMGET', KEYS[1], 'rev', 'floorless')
 local highest = math.max(bounded(meta[1]), floor)
-local info = redis.pcall('INFO', 'server') -- it may be forbidden
+local info = redis.pcall('INFO', 'server') -- INFO may be forbidden
 if type(info) == 'string' and meta[2] and string.match(info, 'run_id:(%w+)') == meta[2] then
 	line = 0
 end
 local raised = 0
 for i = 2, #KEYS do
-	local hash = redis.pcall('HGETALL', KEYS[i]) -- an error where something else uses the key
+	local hash = redis.pcall('HGETALL', KEYS[i]) -- an error where another program uses the key
 	local text = string.format('%.0f', highest + 1)
 	local set = { KEYS[i], '_rev', text }
 	local held = {}
@@ -29,7 +30,7 @@ for i = 2, #KEYS do
 		held[hash[f]] = hash[f + 1]
 	end
 	local kept = bounded(held._kept)
-	if bounded(held['_d:_new']) < bounded(held._born) then -- it says from when on a row may be the ticket's own, whatever comes first
+	if bounded(held['_d:_new']) < bounded(held._born) then -- from when on a row may be the ticket's own
 		held['_d:_new'] = nil
 	end
 	for name, value in pairs(held) do

@@ -1,14 +1,14 @@
--- Forgets what a Redis that may have gone back in time holds as clean: the next place can be ahead of it. What is dirty stays and
--- becomes due at once, whatever lease it was under: whether it is older than the next place shows when it is flushed.
+-- Forgets the clean fields of a Redis that may have gone back in time: the next place can be ahead. Dirty fields stay, and dirty
+-- tickets become due at once, under a lease or not: the flush shows whether a dirty field is older than the next place.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2…] tickets' hashes
 -- ARGV[1]  now, in ms
 -- ARGV[2…] the tickets' ids
 --
--- What is no ticket of ours, as it is no hash or has no _rev, is not touched: something else uses the key.
+-- A key without a ticket, as the key holds no hash or a hash without _rev, stays untouched: another program uses the key.
 --
--- Returns how many were dropped whole.
+-- Returns how many tickets were dropped.
 
 local function reconcile(ticket, id)
 	local hash = redis.pcall('HGETALL', ticket)

@@ -1,4 +1,4 @@
--- Records for which ticket and digest a request was acknowledged, in place of what reserve.lua has.
+-- Records for which ticket and digest a request was acknowledged, in place of the reservation of reserve.lua.
 --
 -- KEYS and ARGV as in reserve.lua
 

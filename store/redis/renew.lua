@@ -1,15 +1,15 @@
--- Makes all that tickets hold dirty again, as the next place was put back to an older state. Revisions stay as they are: what that
--- place still has at the same revision is not written again.
+-- Makes all fields of tickets dirty again, as the operator restored the next place to an older state. Revisions stay unchanged:
+-- the flush does not write a row again that the next place still has at the same revision.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2…] tickets' hashes
 -- ARGV[1]  now, in ms
--- ARGV[2]  how many fields follow that the next place can be given, then their names
--- ARGV     how many fields follow that it computes itself, then their names
--- ARGV     per ticket its id
+-- ARGV[2]  how many fields follow that the next place takes, then the names
+-- ARGV     how many fields follow that the next place computes itself, then the names
+-- ARGV     per ticket the id
 --
--- A field that can be given and that a whole ticket does not hold is NULL. Dead letters, and what is no ticket of ours, stay as they
--- are.
+-- A field that the next place takes and that a whole ticket does not hold is NULL. Dead letters stay unchanged, and so do keys
+-- without a ticket.
 --
 -- Returns how many of the tickets are dirty now that were clean.
 
@@ -58,7 +58,7 @@ local function renew(ticket, id)
 	if #set == 1 then
 		return 0
 	end
-	redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id) -- first: it is what a Redis out of memory refuses
+	redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id) -- first: a Redis out of memory refuses ZADD
 	if not held._dirty then
 		set[#set + 1] = '_dirty'
 		set[#set + 1] = ARGV[1]

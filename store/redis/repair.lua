@@ -3,12 +3,12 @@
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3…] the tickets' hashes
--- ARGV[1]  the due time of what is added, in ms
+-- ARGV[1]  the due time of added tickets, in ms
 -- ARGV[2…] the tickets' ids
 --
--- A key that holds something else has nothing of its ticket left, and is taken for clean.
+-- A key that holds no hash has no change of the ticket left, and the ticket counts as clean.
 --
--- Returns how many were added to the index and how many were removed from it.
+-- Returns how many entries were added to the index and how many were removed.
 
 local added, removed = 0, 0
 for i = 3, #KEYS do

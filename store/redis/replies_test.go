@@ -14,10 +14,11 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Something else listens under Redis' address and announces what would take all memory, or end the program. No room is made
-// for it: Redis counts as away. (go-redis itself makes room for what is announced.)
+// Another program listens under Redis' address and announces a reply that would take all memory, or end the daemon. The client
+// makes no room for the reply: Redis counts as away. (go-redis itself makes room for any announced reply.)
 func TestRepliesThatNoRedisSends(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{
@@ -47,7 +48,7 @@ func TestRepliesThatNoRedisSends(t *testing.T) {
 					}()
 				}
 			}()
-			client, _ := redis.Connect(redis.ClientOptions{
+			client, _ := link.Connect(link.ClientOptions{
 				Network: "unix", Address: path, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 			}, zerolog.Nop())
 			defer func() { _ = client.Close() }()

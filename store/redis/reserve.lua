@@ -1,12 +1,12 @@
 -- Ties a request id to the ticket and the digest of the request.
 --
 -- KEYS[1]  which ticket the request id stands for
--- KEYS[2]  the digest of its request; earlier versions wrote none
+-- KEYS[2]  the digest of the request; earlier versions wrote no digest
 -- ARGV     the ticket id that is proposed, for how many ms the reservation is remembered, the digest
 --
--- Returns the reservation that stands, that of the first who proposed one: the ticket id, a space, the digest.
+-- Returns the reservation of the first proposal: the ticket id, a space, the digest.
 --
--- As text, which has no limit of 2^53. (SET with NX and GET at once would do, but Redis 6.2 has no such thing.)
+-- The reply is text, which has no limit of 2^53. (One SET with NX and GET would do, but Redis 6.2 refuses NX with GET.)
 
 local id = redis.call('GET', KEYS[1])
 if id then

@@ -6,9 +6,9 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Each script's KEYS, ARGV and return stand at its head. They run by their hash; Redis forgets them on restart and fail-over,
-// and Script.Run then sends the text once more. All but those that look at the filling of Redis themselves have guard.lua before
-// them: [Store.run] runs them.
+// Each script says at its head what KEYS, ARGV and the reply are. A script runs by its hash; a Redis that was restarted or failed
+// over does not know the hash, and Script.Run then sends the text. A script that does not look at the filling itself has
+// guard.lua before its text: [Store.run] runs the script.
 var (
 	//go:embed guard.lua
 	guardSource string
@@ -22,6 +22,8 @@ var (
 	applySource string
 	//go:embed claim.lua
 	claimSource string
+	//go:embed changes.lua
+	changesSource string
 	//go:embed ack.lua
 	ackSource string
 	//go:embed park.lua
@@ -65,6 +67,7 @@ var (
 	absentScript    = guarded(absentSource)
 	againScript     = goredis.NewScript(boundedSource + againSource)
 	claimScript     = guarded(claimSource)
+	changesScript   = guarded(changesSource)
 	ackScript       = guarded(ackSource)
 	parkScript      = guarded(parkSource)
 	fillScript      = guarded(fillSource)
@@ -86,5 +89,5 @@ var (
 	adoptScript     = goredis.NewScript(adoptSource)
 )
 
-// guarded makes a script that looks first whether the keys are the caller's.
+// guarded makes a script that first proves that the keys are the caller's.
 func guarded(source string) *goredis.Script { return goredis.NewScript(guardSource + source) }

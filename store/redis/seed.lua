@@ -1,11 +1,12 @@
--- Marks an empty Redis as filled by ticketd, or tells which filling it is; to the owner alone.
+-- Marks an empty Redis as filled by ticketd, or returns the filling to its owner.
 --
 -- KEYS[1]  the partition's meta hash
--- ARGV     the epoch to give it where it has none, the revision above which all further ones must lie, the identity of the site's
---          table, 1 where that revision is not known yet or 0, the name by which earlier versions knew the table or an empty string
+-- ARGV     the epoch for a Redis without an epoch, the revision above which all further revisions must lie, the identity of the site's
+--          table, 1 where that revision is not known yet or 0, the table's name in earlier versions or an empty string
 --
--- Returns the epoch that stands, the owner, and 1 where that revision is still not known or an empty string. Where the owner is
--- another one, nothing was done. Who is known by the name only is known by the identity from now on.
+-- Returns the epoch that stands, the owner, and 1 or a run_id where that revision is still unknown, else an empty string. Where
+-- another table is the owner, the script has made no change. An owner that is known by the earlier name is known by the identity
+-- from now on.
 
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
 local owner = held[2] or ''
@@ -14,7 +15,7 @@ if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then
 end
 if not held[1] then
 	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'rev', ARGV[2], 'owner', ARGV[3])
-	if ARGV[4] == '1' then -- with the run_id of this process, where it says
+	if ARGV[4] == '1' then -- with the run_id of this process, where INFO is allowed
 		local info = redis.pcall('INFO', 'server')
 		redis.call('HSET', KEYS[1], 'floorless', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '1')
 	end

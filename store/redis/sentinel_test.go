@@ -11,14 +11,15 @@ import (
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Sentinels put a replica into the place of a dead master: the store goes on there, and is told that it is another process. A
-// connection to a sentinel is no such thing; without that distinction the store is told before anything has happened (tried).
+// Sentinels put a replica into the place of a dead master: the store goes on there, and hears of another process. A connection to
+// a sentinel is no other process; without that distinction the store hears of another process before the fail-over (tried).
 func TestMasterOfSentinelsDies(t *testing.T) {
 	t.Parallel()
 	servers := testenv.NewSentinels(t, testenv.SentinelOptions{})
-	client, w := redis.Connect(redis.ClientOptions{
+	client, w := link.Connect(link.ClientOptions{
 		Sentinels: servers.SentinelAddrs(), MasterName: testenv.SentinelMaster,
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,167 +11,119 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// Options are what one site's store needs to know.
+// Options configure the store of one site.
 type Options struct {
 	// Prefix goes before every key, so that several sites can share a Redis.
 	Prefix string
-	// Owner tells to which table the keys must belong, so that two sites cannot share them by mistake. It is called each time that
-	// Redis is another filling than before; its error is that of what needs the keys then. nil stands for a site without a name, in
-	// tests.
+	// Owner returns the table to which the keys must belong, so that two sites cannot share keys by mistake. The store calls
+	// Owner for each new filling of Redis; an error of Owner is the error of the operation that needs the keys. nil stands for a
+	// site without a name, in tests.
 	Owner func(context.Context) (Owner, error)
-	// OnOwner receives after each such look whether the keys belong to that table: nil, or what wraps [store.ErrOwner]. It must not
-	// block. Optional.
+	// OnOwner receives the result of each check of the owner: nil where the keys belong to the table, or an error that wraps
+	// [store.ErrOwner]. The function must not block. Optional.
 	OnOwner func(err error)
-	// CleanTTL is how long a clean ticket stays, unless Redis evicts it before. Above zero.
+	// CleanTTL is how long a clean ticket stays, unless Redis evicts the ticket before. Above zero.
 	CleanTTL time.Duration
-	// Floor returns the sink's highest revision. It is asked once for each filling of Redis; where it fails it is asked again before
-	// each claim, and until then the clock alone keeps revisions growing.
+	// Floor returns the sink's highest revision. The store asks once for each filling of Redis. Where Floor fails, the store asks
+	// again before each claim, and until then the clock alone keeps revisions growing.
 	Floor func(context.Context) (ticket.Revision, error)
-	// Clock is told every revision that is seen here.
+	// Clock observes every revision that the store reads.
 	Clock *ticket.Clock
-	// Journal is the id of the local journal from which changes are replayed; empty where there is none.
+	// Journal is the id of the local journal from which changes are replayed; empty without a journal.
 	Journal string
-	// Host names this daemon among those that share the keys: the journal's id, or anything random. With it the store keeps what it
-	// acknowledged lately, for [Store.Replaced], and flushing after a fail-over waits for the daemons that are known by such a name.
-	// Empty where the store is no daemon's.
+	// Host names this daemon among the daemons that share the keys: the journal's id, or any random name. A store with a name
+	// keeps the latest acknowledged changes, for [Store.Replaced], and flushing after a fail-over waits for the daemons with
+	// names. Empty for a store that belongs to no daemon.
 	Host string
-	// MaxDirty bounds the tickets that wait for the sink: a change of one more fails with [store.ErrQuota]. In a cluster each
-	// partition has its share. 0 is no bound.
+	// MaxDirty bounds the dirty tickets: a change of one more ticket fails with [store.ErrQuota]. In a cluster each partition has
+	// its share. 0 is no bound.
 	MaxDirty int
-	// Cluster lays the keys out for a Redis Cluster: in [Partitions], each of which can be away while the others answer.
+	// Cluster lays the keys out for a Redis Cluster: in [link.Partitions], each of which can be away while the other partitions
+	// answer.
 	Cluster bool
 	// Filled says that an earlier process has found keys of this site in Redis.
 	Filled bool
-	// OnSeed is told when Redis turned out to be empty, and again where the sink's revision is known only later: the revision that
-	// the sink has by then (zero where that is not known), and whether this store, or an earlier process, has seen Redis filled:
-	// only then Redis was emptied or replaced. Optional.
+	// OnSeed receives the sink's highest revision (zero where unknown) when Redis turned out to be empty, and again when the sink
+	// has answered later. emptied says that this store, or an earlier process, has seen Redis filled: Redis was then emptied or
+	// replaced. Optional.
 	OnSeed func(floor ticket.Revision, emptied bool)
-	// OnForeign is told each time that a ticket's key is met that holds no hash, as something else uses its name. What that has
-	// overwritten is lost. It must not block. Optional.
+	// OnForeign receives each ticket key that holds no hash: another program uses the name, and the data that the program has
+	// overwritten is lost. The function must not block. Optional.
 	OnForeign func(key string)
-	// OnOdd is called with the key each time that a ticket's hash has a revision that none can be. It must not block. Optional.
+	// OnOdd receives the key of each ticket whose hash has an impossible revision. The function must not block. Optional.
 	OnOdd func(key string)
-	// OnVanished is called with the key of a ticket that waits when another program has deleted it, or let it expire; back says that
-	// changes which this daemon has acknowledged lately are written again. It must not block. Optional.
+	// OnVanished receives the key of a dirty ticket that another program has deleted, or whose key has expired; back says that
+	// changes which this daemon has acknowledged lately are written again. The function must not block. Optional.
 	OnVanished func(key string, back bool)
-	// OnStray is called each time that a change or a read meets a hash that another program wrote under a ticket's name. It must not
-	// block. Optional.
+	// OnStray receives the key each time that a change or a read meets a stray hash: a hash that another program wrote under a
+	// ticket's name. The function must not block. Optional.
 	OnStray func(key string)
-	// OnTwin is called with the journal's id when another daemon turned out to use it too. It must not block. Optional.
+	// OnTwin receives the journal's id when another daemon uses the same journal id. The function must not block. Optional.
 	OnTwin func(journal string)
-	// Convert makes at most [MaxStrayFields] fields of what such a hash holds, as the table takes them, or refuses all of it. With
-	// [ErrOlder] a change that has met the hash sets it aside. Without it no hash is taken over: changes of such a ticket fail.
+	// Convert makes at most [MaxStrayFields] fields of a stray hash, as the table takes the fields, or refuses the hash. On
+	// [ErrOlder] a change that has met the hash sets the hash aside. Without Convert the store takes no hash over: changes of
+	// such a ticket fail.
 	Convert func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error)
-	// OnOlder is called when a hash was set aside, with its key and the key that it has now. It must not block. Optional.
+	// OnOlder receives the key of a hash that was set aside, and the key that the hash has now. The function must not block.
+	// Optional.
 	OnOlder func(key, aside string)
-	// Aside keeps a change that a fail-over lost and that cannot be applied again, as the ticket that has its id was created later;
-	// it was acknowledged at that time. Without it, or where it fails, the change is lost. Optional.
+	// Aside keeps a change that a fail-over lost, and that cannot be applied again because a ticket with the same id was created
+	// later. acknowledged is when the change was acknowledged. Without Aside, or where Aside fails, the change is lost. Optional.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
-	// Log is told of changes that a fail-over lost.
+	// Log receives the changes that a fail-over lost.
 	Log zerolog.Logger
-	// OnBatch is told how many changes are sent to Redis together. It must not block. Optional.
+	// OnBatch receives how many changes go to Redis together. The function must not block. Optional.
 	OnBatch func(changes int)
 }
 
-// Store keeps one site's tickets in Redis. It is safe for concurrent use.
+// Store keeps one site's tickets in Redis. A Store is safe for concurrent use. Each part of a store has one concern.
 type Store struct {
 	store.Direct
 
-	client goredis.UniversalClient
-	keys   keys
-	opts   Options
-
-	combine []*combiner // one per partition
-
-	line   atomic.Int64 // see NewLine
-	former atomic.Int64 // see arrival
-	asked  atomic.Int64 // for which value of former the sink was asked for its highest revision
-
-	floorless atomic.Bool // see raise
-	seeding   sync.Mutex  // held while partitions are marked as filled
-	raising   sync.Mutex
-	fencing   sync.Mutex // held while the fence is raised
-
-	kept []*kept // per partition
-
-	mu     sync.Mutex
-	epochs []string // per partition: the filling of Redis that this store knows; empty before the first write
-	fences []string // per partition: the mark that writes carry, see Fence; empty before the first write
-	names  names
+	*site    // the keys, and the proof that the keys are the site's
+	*fences  // late writes are refused
+	*recall  // a fail-over loses no acknowledged change
+	*tickets // reads
+	*writer  // changes
+	*queue   // claims and acks
+	*deadLetters
 }
 
 var _ store.Backend = (*Store)(nil)
 
-// New makes the store of one site over a client that sites may share. It sends nothing.
+// New makes the store of one site over a client that sites may share. New sends no command.
 func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	if opts.CleanTTL <= 0 {
 		return nil, fmt.Errorf("redis store: clean TTL %v must be above zero", opts.CleanTTL)
 	}
-	partitions := Partitions(opts.Cluster)
-	s := &Store{
-		client: client,
-		keys:   keys{prefix: opts.Prefix, partitions: partitions},
-		opts:   opts,
-		epochs: make([]string, partitions),
-		fences: make([]string, partitions),
-		kept:   newKept(partitions),
-		names:  names{opts.Journal, opts.Host, rand.Text() + ":"},
-	}
+	n := link.Partitions(opts.Cluster)
+	keys := keys{prefix: opts.Prefix, partitions: n}
+	s := &Store{site: &site{client: client, keys: keys, opts: opts, epochs: make([]string, n)}}
 	s.former.Store(int64(opts.Clock.Propose()))
-	for p := range partitions {
-		s.combine = append(s.combine, newCombiner(func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
-			if opts.OnBatch != nil {
-				opts.OnBatch(len(batch))
-			}
-			return s.applyPartition(ctx, p, batch)
-		}))
+	s.fences = &fences{
+		site: s.site, marks: make([]string, n), names: names{opts.Journal, opts.Host, rand.Text() + ":"},
 	}
+	s.recall = newRecall(s.site, s.fences)
+	s.tickets = &tickets{site: s.site, recall: s.recall}
+	s.deadLetters = &deadLetters{site: s.site, recall: s.recall, tickets: s.tickets}
+	s.writer = newWriter(s.recall, s.tickets)
+	s.queue = &queue{site: s.site, recall: s.recall, tickets: s.tickets, dead: s.deadLetters}
 	return s, nil
 }
 
-// NewLine says that Redis may be another process than before, and may have gone back in time: changes that were made
-// before now are compared with the sink one by one when they are flushed, and what a journal acknowledged before now is replayed
-// as a change that is made then.
-func (s *Store) NewLine() {
-	line := int64(s.opts.Clock.Propose())
-	s.line.Store(line)
-	s.former.Store(line)
-}
-
-// split groups n things by the partition of their ticket, keeping their order; the values are indexes.
-func (s *Store) split(n int, id func(int) ticket.ID) map[int][]int {
-	groups := make(map[int][]int, 1)
-	for i := range n {
-		p := s.keys.partition(id(i))
-		groups[p] = append(groups[p], i)
-	}
-	return groups
-}
-
-// each calls f for each partition, for all of them at once, and returns the first error: a partition that does not answer holds
-// up no other.
-func (s *Store) each(groups map[int][]int, f func(p int, indexes []int) error) error {
-	errs := make([]error, s.keys.partitions)
-	var calls sync.WaitGroup
-	for p, indexes := range groups {
-		if len(groups) == 1 {
-			return f(p, indexes)
-		}
-		calls.Go(func() { errs[p] = f(p, indexes) })
-	}
-	calls.Wait()
-	return firstOf(errs)
-}
-
-func firstOf(errs []error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
+// Prepare learns the filling of Redis, or marks an empty Redis, so that the next write need not. A later call notices an emptied
+// Redis, even where no client writes.
+func (s *Store) Prepare(ctx context.Context) error {
+	s.seeding.Lock()
+	err := s.lookForEpochs(ctx)
+	s.seeding.Unlock()
+	for p := range s.keys.partitions {
+		if err == nil { // before the first write, so that a twin is told from the process before this process
+			_, err = s.fenceFor(ctx, p)
 		}
 	}
-	return nil
+	return err
 }
-
-func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -12,6 +12,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/store/storetest"
 )
 
@@ -42,23 +43,23 @@ func TestContractOnACluster(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		server, prefix := testenv.SharedCluster(t)
-		client, _ := redis.Connect(redis.ClientOptions{
+		client, _ := link.Connect(link.ClientOptions{
 			Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 		}, zerolog.Nop())
 		closed(t, client)
 		key := func(id ticket.ID) string {
-			return prefix + redis.HashTag(id.Partition(redis.Partitions(true))) + ":ticket:"
+			return prefix + link.HashTag(id.Partition(link.Partitions(true))) + ":ticket:"
 		}
 		return storetest.Backend{
 			Store: open(t, client, redis.Options{Prefix: prefix, Cluster: true, Host: "contract"}),
 			Cramped: func(t *testing.T) store.Store {
-				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * redis.Partitions(true)})
+				return open(t, client, redis.Options{Prefix: prefix + "cramped:", Cluster: true, MaxDirty: 2 * link.Partitions(true)})
 			},
 			Expires: func(t *testing.T, id ticket.ID) bool {
 				return ttl(t, client, key(id)+id.String()) > 0
 			},
 			Remembers: func(t *testing.T, requestID string) (longest time.Duration) {
-				for id := range ticket.ID(redis.Partitions(true)) {
+				for id := range ticket.ID(link.Partitions(true)) {
 					longest = max(longest, ttl(t, client, key(id)+"req:"+requestID))
 				}
 				return longest
@@ -77,7 +78,7 @@ func closed(t *testing.T, client goredis.UniversalClient) {
 	})
 }
 
-// open makes a store with defaults for what a test does not care about.
+// open makes a store with defaults for the options that a test leaves out.
 func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.Store {
 	t.Helper()
 	if o.Clock == nil {
@@ -93,6 +94,9 @@ func open(t *testing.T, client goredis.UniversalClient, o redis.Options) *redis.
 	return s
 }
 
+// admin returns a store as commands use the store.
+func admin(s *redis.Store) *redis.Admin { return &redis.Admin{Store: s} }
+
 func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration {
 	t.Helper()
 	d, err := client.PTTL(t.Context(), key).Result()
@@ -102,7 +106,7 @@ func ttl(t *testing.T, client goredis.UniversalClient, key string) time.Duration
 	return d
 }
 
-// set changes one field of one ticket and returns what Apply says.
+// set changes one field of one ticket and returns the outcome.
 func set(ctx context.Context, s *redis.Store, id ticket.ID, name, value string) (store.Outcome, error) {
 	outcomes, err := s.Apply(ctx, []store.Mutation{{
 		Kind: store.Set, ID: id, Fields: ticket.Fields{{Name: name, Value: ticket.Text(value)}},

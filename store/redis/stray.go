@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"crypto/sha1" //nolint:gosec // Redis' scripts have no other; it tells two states of a hash apart, nothing is secret
+	"crypto/sha1" //nolint:gosec // Redis' scripts have no other hash; the hash tells two states apart, the hash keeps no secret
 	_ "embed"
 	"encoding/hex"
 	"errors"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 //go:embed stray.lua
@@ -30,38 +31,31 @@ var (
 	asideScript = guarded(asideSource)
 )
 
-// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as it has
-// no revision. Nothing was changed.
+// errStray is the outcome of a change that met a stray hash: a hash under a ticket's name that another program wrote, as the hash
+// has no revision. The change was not made.
 var errStray = errors.New("the hash was written by another program")
 
-// ErrOlder means that a hash of another program is older than its ticket, as ticketd has written the ticket's row since.
-var ErrOlder = errors.New("it is older than the ticket, which ticketd has brought to MySQL since")
+// ErrOlder means that a hash of another program is older than the ticket: ticketd has written the ticket's row since.
+var ErrOlder = errors.New("the hash is older than the ticket: ticketd has flushed the ticket to MySQL since")
 
 const (
 	// MaxStrayFields bounds the fields of a stray hash that is taken over: twice as many values must fit Lua's unpack, next to
-	// their marks. Whoever converts the hash refuses more.
+	// their marks. Options.Convert refuses more fields.
 	MaxStrayFields = 1000
-	// strayTries is how often a stray hash is read again that another program changed in between.
+	// strayTries bounds the reads of a stray hash that another program changes in between.
 	strayTries = 3
 )
 
-// stray reports a stray hash.
-func (s *Store) stray(id ticket.ID) {
-	if s.opts.OnStray != nil {
-		s.opts.OnStray(s.keys.ticket(id))
-	}
-}
-
-// isStray says whether a hash was written by another program.
+// isStray says that another program wrote a hash.
 func isStray(hash map[string]string) bool {
 	_, ours := hash[fieldRevision]
 	return len(hash) > 0 && !ours
 }
 
 // Unpack returns the fields of a stray hash, by name. PHP code that passes a list of names and values to phpredis 6 as one array
-// makes a hash with the fields 0, 1, 2, …: the even ones hold the names, the odd ones the values. Each such write begins at 0
-// again and overwrites the beginning of the list, so the first pair of a name is its newest; a field that stands under its own
-// name was set alone, later. What is no such pair stays under the name that it has.
+// makes a hash with the fields 0, 1, 2, …: the even fields hold the names, the odd fields the values. Each such write begins at 0
+// again and overwrites the beginning of the list, so the first pair of a name is the newest pair; a field under its own name was
+// set alone, later. A field that belongs to no such pair keeps its name.
 func Unpack(hash map[string]string) ticket.Fields {
 	named := make(map[string]string, len(hash))
 	taken := make(map[string]bool)
@@ -95,7 +89,7 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, letters+"0123456789-") == "" && strings.ContainsRune(letters, rune(s[0]))
 }
 
-// digest identifies the content of a hash, given the order of its names, as stray.lua computes it.
+// digest identifies the content of a hash, in the order of names, as stray.lua computes the digest.
 func digest(hash map[string]string, names []string) string {
 	sum := sha1.New() //nolint:gosec // see the import
 	for _, name := range names {
@@ -104,22 +98,19 @@ func digest(hash map[string]string, names []string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Key returns the name of a ticket's hash.
-func (s *Store) Key(id ticket.ID) string { return s.keys.ticket(id) }
-
-// TakeOver makes tickets of stray hashes: all that a hash holds becomes a change that waits for the next place, and the key loses
-// its expiry. It returns one error per ticket, in their order: nil where the hash is a ticket now, was one already, or is gone.
-// A hash with a value that the table refuses stays as it is, and so does one that is older than its ticket ([ErrOlder]).
-func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
+// TakeOver makes tickets of stray hashes: all fields of a hash become a pending change, and the key loses its expiry. TakeOver
+// returns one error per ticket, in their order: nil where the hash is a ticket now, was a ticket already, or is gone. A hash with
+// a value that the table refuses stays unchanged, and so does a hash that is older than its ticket ([ErrOlder]).
+func (w *writer) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	errs := make([]error, len(ids))
 	for i, id := range ids {
 		for try := 1; ; try++ {
-			changed, err := s.takeOver(ctx, id)
+			changed, err := w.takeOver(ctx, id)
 			if changed && try < strayTries {
 				continue
 			}
 			if changed {
-				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, s.keys.ticket(id))
+				err = fmt.Errorf("redis take over: %w: another program keeps writing to the hash %q", store.ErrUnavailable, w.keys.ticket(id))
 			}
 			errs[i] = err
 			break
@@ -128,37 +119,38 @@ func (s *Store) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	return errs
 }
 
-// takeOver takes over one hash. changed says that another program wrote to it in between, so that nothing was done.
-func (s *Store) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
-	hashes, err := s.hashes(ctx, []ticket.ID{id})
+// takeOver takes over a hash. changed says that another program wrote to the hash in between, and that the hash was not taken
+// over.
+func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
+	hashes, err := w.tickets.hashes(ctx, []ticket.ID{id})
 	if err != nil {
-		return false, wrap("take over", err)
+		return false, link.Wrap("take over", err)
 	}
 	hash := hashes[0]
 	if !isStray(hash) {
 		return false, nil
 	}
-	if s.opts.Convert == nil {
-		return false, fmt.Errorf("the Redis hash %q: %w", s.keys.ticket(id), errStray)
+	if w.opts.Convert == nil {
+		return false, fmt.Errorf("the Redis hash %q: %w", w.keys.ticket(id), errStray)
 	}
-	fields, err := s.opts.Convert(ctx, s.keys.ticket(id), id, Unpack(hash))
+	fields, err := w.opts.Convert(ctx, w.keys.ticket(id), id, Unpack(hash))
 	if err != nil {
 		return false, err
 	}
-	p := s.keys.partition(id)
-	names := []string{s.keys.dirty(p), s.keys.meta(p), s.keys.ticket(id)}
-	revision, err := s.run(ctx, strayScript, p, names, s.strayArgs(id, hash, fields)...).Int64()
+	p := w.keys.partition(id)
+	names := []string{w.keys.dirty(p), w.keys.meta(p), w.keys.ticket(id)}
+	revision, err := w.run(ctx, strayScript, p, names, w.strayArgs(id, hash, fields)...).Int64()
 	if err != nil {
-		return false, wrap("take over", err)
+		return false, link.Wrap("take over", err)
 	}
-	s.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
+	w.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
 }
 
-// strayArgs are the script's arguments for a hash that was read and the fields that it becomes.
-func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
+// strayArgs are the script's arguments for a hash that was read and the fields that the hash becomes.
+func (w *writer) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fields) []any {
 	names := slices.Sorted(maps.Keys(hash))
-	args := []any{int64(id), int64(s.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
+	args := []any{int64(id), int64(w.opts.Clock.Propose()), millis(time.Now()), digest(hash, names), len(names)}
 	for _, name := range names {
 		args = append(args, name)
 	}
@@ -173,67 +165,32 @@ func (s *Store) strayArgs(id ticket.ID, hash map[string]string, fields ticket.Fi
 	return slices.Concat(args, []any{len(values) / 2}, values, nulls)
 }
 
-// makeWay takes over a stray hash that a change has met, or sets it aside where it is older than its ticket.
-func (s *Store) makeWay(ctx context.Context, id ticket.ID) error {
-	err := s.TakeOver(ctx, []ticket.ID{id})[0]
+// makeWay takes over a stray hash that a change has met, or sets the hash aside where the hash is older than its ticket.
+func (w *writer) makeWay(ctx context.Context, id ticket.ID) error {
+	err := w.TakeOver(ctx, []ticket.ID{id})[0]
 	if !errors.Is(err, ErrOlder) {
 		return err
 	}
-	key, aside := s.keys.ticket(id), s.keys.aside(id)
-	err = s.run(ctx, asideScript, s.keys.partition(id), []string{key, aside}).Err()
-	if err == nil && s.opts.OnOlder != nil {
-		s.opts.OnOlder(key, aside)
+	key, aside := w.keys.ticket(id), w.keys.aside(id)
+	err = w.run(ctx, asideScript, w.keys.partition(id), []string{key, aside}).Err()
+	if err == nil && w.opts.OnOlder != nil {
+		w.opts.OnOlder(key, aside)
 	}
-	return wrap("set aside", err)
+	return link.Wrap("set aside", err)
 }
 
-// takeOverMet takes over the stray hashes that mutations have met, and makes those mutations afterwards. The outcome of a
-// mutation whose hash cannot be taken over is the reason.
-func (s *Store) takeOverMet(ctx context.Context, p int, mutations []store.Mutation, outcomes []store.Outcome) {
-	met := make(map[ticket.ID]error)
-	var again []int
-	for i := range outcomes {
-		if !errors.Is(outcomes[i].Err, errStray) {
-			continue
-		}
-		id := mutations[i].ID
-		err, tried := met[id]
-		if !tried {
-			err = s.makeWay(ctx, id)
-			met[id] = err
-		}
-		if outcomes[i].Err = err; err == nil {
-			again = append(again, i)
-		}
-	}
-	if len(again) == 0 {
-		return
-	}
-	b := &batch{}
-	for _, at := range again {
-		b.mutations = append(b.mutations, mutations[at])
-	}
-	done, err := s.send(ctx, p, b)
-	for i, at := range again {
-		if err != nil {
-			outcomes[at].Err = err
-		} else {
-			outcomes[at] = done[i]
-		}
-	}
-}
-
-// Strays calls f with the tickets whose names stray hashes have, in batches; see [Store.TicketIDs] for what it may miss.
-func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
-	return s.scanKeys(ctx, s.keys.ticketID, func(ids []ticket.ID) error {
+// Strays calls f with the tickets under whose names stray hashes lie, in batches; see [Admin.TicketIDs] for tickets that Strays
+// may miss.
+func (t *tickets) Strays(ctx context.Context, f func([]ticket.ID) error) error {
+	return t.scanKeys(ctx, t.keys.ticketID, func(ids []ticket.ID) error {
 		commands := make([]*goredis.BoolCmd, len(ids))
-		err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+		err := t.read(ctx, t.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 			for i, id := range ids {
-				commands[i] = pipe.HExists(ctx, s.keys.ticket(id), fieldRevision)
+				commands[i] = pipe.HExists(ctx, t.keys.ticket(id), fieldRevision)
 			}
 		})
-		if err != nil && !isForeign(err) {
-			return wrap("scan", err)
+		if err != nil && !link.IsForeign(err) {
+			return link.Wrap("scan", err)
 		}
 		var strays []ticket.ID
 		for i, command := range commands {
@@ -248,11 +205,24 @@ func (s *Store) Strays(ctx context.Context, f func([]ticket.ID) error) error {
 	})
 }
 
-// Asides counts the hashes that were set aside; see [Store.TicketIDs] for what it may miss.
-func (s *Store) Asides(ctx context.Context) (n int64, err error) {
-	err = s.scanKeys(ctx, s.keys.asideID, func(ids []ticket.ID) error {
+// Asides counts the hashes that were set aside; see [Admin.TicketIDs] for hashes that Asides may miss.
+func (t *tickets) Asides(ctx context.Context) (n int64, err error) {
+	err = t.scanKeys(ctx, t.keys.asideID, func(ids []ticket.ID) error {
 		n += int64(len(ids))
 		return nil
 	})
 	return n, err
+}
+
+const asideName = "aside:"
+
+// aside is the new name of another program's hash that had the ticket's name and is older than the ticket.
+func (k keys) aside(id ticket.ID) string {
+	return k.base(k.partition(id)) + asideName + id.String()
+}
+
+// asideID returns the ticket whose hash was set aside under a name.
+func (k keys) asideID(name string) (ticket.ID, bool) {
+	id, err := ticket.ParseID(name[strings.LastIndexByte(name, ':')+1:])
+	return id, err == nil && k.aside(id) == name
 }

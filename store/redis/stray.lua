@@ -1,4 +1,4 @@
--- Makes a ticket of a hash that another program wrote: all its fields become changes that wait for the next place.
+-- Makes a ticket of a hash that another program wrote: all fields of the hash become pending changes.
 --
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2]  the partition's meta hash
@@ -6,14 +6,14 @@
 -- ARGV[1]  the ticket's id
 -- ARGV[2]  the proposed revision
 -- ARGV[3]  when the changes are due, in ms
--- ARGV[4]  the SHA-1 of what the caller has read: per field, in the order that follows, length, ":" and name, length, ":" and value
--- ARGV[5]  how many fields the caller has read; then their names
--- ARGV     count of values; then name and value of each as the table takes them, then the names of the NULLs
+-- ARGV[4]  the SHA-1 of the hash as the caller read it: per field, in the order below, length, ":" and name, length, ":" and value
+-- ARGV[5]  how many fields the caller has read; then the names
+-- ARGV     count of values; then name and value of each as the table takes the value, then the names of the NULLs
 --
--- Returns the ticket's revision; 0 where the key holds a ticket already, or nothing; -1 where the hash is not what the caller has
--- read, so that nothing was done.
+-- Returns the ticket's revision; 0 where the key holds a ticket or no hash; -1 where the hash has changed since the caller read
+-- the hash, and the script has made no change.
 --
--- The hash keeps no field that the caller does not name: a list of names and values (0, 1, 2, …) becomes fields of those names.
+-- The hash keeps only fields that the caller names: a list of names and values (0, 1, 2, …) becomes fields under these names.
 
 local hash = redis.pcall('HGETALL', KEYS[3]) -- an error if the key now holds another type
 if hash.err or #hash == 0 then
@@ -61,7 +61,7 @@ for name in pairs(held) do
 	drop[#drop + 1] = name
 end
 
-redis.call('HSET', unpack(set)) -- first: it is what a Redis out of memory refuses
+redis.call('HSET', unpack(set)) -- first: a Redis out of memory refuses HSET
 for first = 1, #drop, 1000 do -- a list of names and values may repeat a name any number of times
 	redis.call('HDEL', KEYS[3], unpack(drop, first, math.min(first + 999, #drop)))
 end

@@ -16,7 +16,7 @@ import (
 
 var errRefused = errors.New("refused")
 
-// upper takes all that a hash holds and marks it as taken; it refuses a hash with the field "bad".
+// upper takes all fields of a hash and marks the fields as taken; upper refuses a hash with the field "bad".
 func upper(_ context.Context, _ string, _ ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	var taken ticket.Fields
 	for _, f := range stray {
@@ -43,8 +43,8 @@ func values(fields ticket.Fields) map[string]string {
 	return shown
 }
 
-// Another program keeps tickets in hashes of the same names. A read shows such a hash, the first change of it makes all that it
-// holds a change, and neither gives it an expiry.
+// Another program keeps tickets in hashes of the same names. A read shows such a hash, the first change turns all its fields into
+// changes, and neither gives the hash an expiry.
 func TestStrayHashIsTakenOverWhole(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -79,7 +79,7 @@ func TestStrayHashIsTakenOverWhole(t *testing.T) {
 	}
 }
 
-// A hash with a value that the table refuses stays as it is; the changes of other tickets in the same call are made.
+// A hash with a value that the table refuses stays unchanged; the changes of other tickets in the same call are made.
 func TestStrayHashThatIsRefusedStays(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -105,11 +105,11 @@ func TestStrayHashThatIsRefusedStays(t *testing.T) {
 	}
 }
 
-// Everything that drops, fills or expires tickets leaves another program's hash alone; each of fill.lua and ack.lua fails this
-// where its look for _rev is taken out (tried by hand, one after the other).
+// No operation that drops, fills or expires tickets touches another program's hash; without the check for _rev in fill.lua or
+// ack.lua this test fails (tried by hand, one after the other).
 func TestStrayHashIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	server := testenv.NewRedis(t, testenv.RedisOptions{}) // its own, as its run_id is made another
+	server := testenv.NewRedis(t, testenv.RedisOptions{}) // a server of the test's own, as its run_id changes
 	client := server.Client(t)
 	s := open(t, client, redis.Options{Convert: upper})
 	mustSet(t, s, 5, "status", "open")
@@ -128,18 +128,18 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 		"ack":       func() error { return s.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: revision}}) },
 		"ack ahead": func() error { return s.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: revision, Ahead: true}}) },
 		"fill":      func() error { return s.Fill(t.Context(), []store.Record{row}, []ticket.Revision{0}) },
-		"forget":    func() error { return s.Forget(t.Context(), ids(5), []ticket.Revision{0}) },
+		"forget":    func() error { return admin(s).Forget(t.Context(), ids(5), []ticket.Revision{0}) },
 		"park": func() error {
 			return s.Park(t.Context(), []ticket.Letter{{ID: 5, Revision: revision, At: time.Now()}})
 		},
 		"release": func() error { return s.Release(t.Context(), claims) },
-		"repair":  func() error { _, _, err := s.Repair(t.Context(), ids(5)); return err },
+		"repair":  func() error { _, _, err := admin(s).Repair(t.Context(), ids(5)); return err },
 		"retry":   func() error { _, err := s.Retry(t.Context(), time.Now(), ids(5)); return err },
 		"drop":    func() error { _, err := s.Drop(t.Context(), ids(5)); return err },
 		"claim":   func() error { _, err := s.ClaimIDs(t.Context(), time.Now(), ids(5), leaseTime); return err },
-		"renew":   func() error { _, err := s.Renew(t.Context(), time.Now(), []string{"status"}, nil); return err },
+		"renew":   func() error { _, err := admin(s).Renew(t.Context(), time.Now(), []string{"status"}, nil); return err },
 		"discard": func() error {
-			_, err := s.Discard(t.Context(), func([]store.Claim) error { return nil })
+			_, err := admin(s).Discard(t.Context(), func([]store.Claim) error { return nil })
 			return err
 		},
 		"reconcile": func() error {
@@ -168,7 +168,7 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 	}
 }
 
-// The other program writes between the read of its hash and its adoption: what it wrote is adopted, not lost.
+// The other program writes between the read of its hash and its adoption: the new data is adopted, not lost.
 func TestStrayHashThatChangesMeanwhile(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -194,8 +194,8 @@ func TestStrayHashThatChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// A change that the journal took while Redis was away meets a stray hash when it is replayed: the hash is adopted, and the change
-// is made when it comes again under its next sequence number.
+// The replay of a change that the journal accepted while Redis was away meets a stray hash: the hash is adopted, and the change
+// is made when the change comes again under its next sequence number.
 func TestStrayHashOnReplay(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -231,7 +231,7 @@ func TestUnpack(t *testing.T) {
 			map[string]string{"0": "customer_id", "1": "7", "2": "status", "3": "open"},
 			map[string]string{"customer_id": "7", "status": "open"},
 		},
-		{ // status was set again by a second, shorter list
+		{ // a second, shorter list set status again
 			map[string]string{"0": "status", "1": "closed", "2": "status", "3": "open", "4": "subject", "5": "x"},
 			map[string]string{"status": "closed", "subject": "x"},
 		},

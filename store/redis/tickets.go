@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -11,9 +10,55 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// The reserved fields of a ticket's hash; doc.go says what they mean.
+// tickets reads the hashes of tickets, and completes clean hashes.
+type tickets struct {
+	*site
+
+	recall *recall
+}
+
+// isOdd says that a ticket's hash has an impossible revision, which another program has written. Later revisions of the site
+// would have to be above that revision.
+func isOdd(hash map[string]string) bool {
+	for name, value := range hash {
+		mark := strings.HasPrefix(name, markPrefix)
+		if name != fieldRevision && !mark {
+			continue
+		}
+		_, err := ticket.ParseRevision(value)
+		if err != nil && (!mark || strings.Trim(value, "0123456789") == "") { // what is no number is no mark of ours
+			return true
+		}
+	}
+	return false
+}
+
+// mend gives tickets with odd hashes a revision above all other revisions, as their fields may be pending, and returns the new
+// hashes. A hash that mend cannot change now stays as it is: revision reads its revision as the lowest.
+func (t *tickets) mend(ctx context.Context, ids []ticket.ID, hashes []map[string]string) {
+	for i, hash := range hashes {
+		if !isOdd(hash) {
+			continue
+		}
+		key, p := t.keys.ticket(ids[i]), t.keys.partition(ids[i])
+		if t.opts.OnOdd != nil {
+			t.opts.OnOdd(key)
+		}
+		given, err := t.run(ctx, mendScript, p, []string{key, t.keys.meta(p)}, int64(t.opts.Clock.Propose())).Int64()
+		if err != nil || given == 0 {
+			continue
+		}
+		t.opts.Clock.Observe(ticket.Revision(given))
+		if again, err := t.client.HGetAll(ctx, key).Result(); err == nil {
+			hashes[i] = again
+		}
+	}
+}
+
+// The reserved fields of a ticket's hash; doc.go explains each.
 const (
 	reserved      = "_"
 	fieldRevision = "_rev"
@@ -24,33 +69,34 @@ const (
 	fieldBorn     = "_born"
 	fieldDead     = "_dead"
 	fieldLine     = "_line"
+	fieldClean    = "_clean" // in a reply of changes.lua alone: the hash holds fields that have not changed
 	markPrefix    = "_d:"
 )
 
-// records are what the hashes hold.
-func (s *Store) records(ids []ticket.ID, hashes []map[string]string) []store.Record {
+// records makes records of hashes, and reports keys with no hash and hashes of another program.
+func (t *tickets) records(ids []ticket.ID, hashes []map[string]string) []store.Record {
 	records := make([]store.Record, len(ids))
 	for i, hash := range hashes {
 		records[i] = record(ids[i], hash)
 		if hash == nil {
-			records[i].Err = s.foreign(ids[i])
+			records[i].Err = t.foreign(ids[i])
 		} else if records[i].Stray != nil {
-			s.stray(ids[i])
+			t.stray(ids[i])
 		}
-		s.opts.Clock.Observe(records[i].Revision)
+		t.opts.Clock.Observe(records[i].Revision)
 	}
 	return records
 }
 
-// hashes reads whole tickets in one round trip. It is nil for a ticket whose key holds something else, and empty for one that is
-// not held.
-func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
+// hashes reads whole tickets in one round trip. The map is nil for a ticket whose key holds no hash, and empty for a ticket that
+// the store does not hold.
+func (t *tickets) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]string, error) {
 	commands := make([]*goredis.MapStringStringCmd, len(ids))
-	if err := s.read(ctx, s.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+	if err := t.read(ctx, t.partitionsOf(ids), func(pipe goredis.Pipeliner) {
 		for i, id := range ids {
-			commands[i] = pipe.HGetAll(ctx, s.keys.ticket(id))
+			commands[i] = pipe.HGetAll(ctx, t.keys.ticket(id))
 		}
-	}); err != nil && !isForeign(err) {
+	}); err != nil && !link.IsForeign(err) {
 		return nil, err
 	}
 	hashes := make([]map[string]string, len(ids))
@@ -59,22 +105,12 @@ func (s *Store) hashes(ctx context.Context, ids []ticket.ID) ([]map[string]strin
 		switch {
 		case err == nil:
 			hashes[i] = hash
-		case !isForeign(err):
+		case !link.IsForeign(err):
 			return nil, err
 		}
 	}
-	s.mend(ctx, ids, hashes)
+	t.mend(ctx, ids, hashes)
 	return hashes, nil
-}
-
-// foreign makes the error for a ticket whose key holds something else, and reports it.
-func (s *Store) foreign(id ticket.ID) error {
-	key := s.keys.ticket(id)
-	if s.opts.OnForeign != nil {
-		s.opts.OnForeign(key)
-	}
-	return fmt.Errorf("the Redis key %q is %w: something else uses this name; give the site a key_prefix of its own, or delete "+
-		"the key", key, store.ErrForeign)
 }
 
 func record(id ticket.ID, hash map[string]string) store.Record {
@@ -106,7 +142,8 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 	return r
 }
 
-// revision reads a stored revision; what is no number counts as none, and what no revision can be as the lowest: see mend.
+// revision reads a stored revision. Text that is no number counts as no revision, and a number that no revision can be as the
+// lowest: see mend.
 func revision(s string) ticket.Revision {
 	r, err := ticket.ParseRevision(s)
 	if err != nil && strings.Trim(s, "0123456789") == "" && s != "" {
@@ -116,24 +153,24 @@ func revision(s string) ticket.Revision {
 }
 
 // Fill implements [store.Tickets].
-func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
+func (t *tickets) Fill(ctx context.Context, rows []store.Record, bases []ticket.Revision) error {
 	calls := make([]guardedCall, len(rows))
 	for i := range rows {
-		calls[i] = guardedCall{s.keys.partition(rows[i].ID), s.fillKeys(rows[i].ID), s.fillArgs(&rows[i], bases[i])}
+		calls[i] = guardedCall{t.keys.partition(rows[i].ID), t.fillKeys(rows[i].ID), t.fillArgs(&rows[i], bases[i])}
 	}
-	return wrap("fill", firstErr(s.runPiped(ctx, fillScript, calls)))
+	return link.Wrap("fill", firstErr(t.runPiped(ctx, fillScript, calls)))
 }
 
-func (s *Store) fillKeys(id ticket.ID) []string {
-	return []string{s.keys.ticket(id), s.keys.meta(s.keys.partition(id)), s.keys.graves(id)}
+func (t *tickets) fillKeys(id ticket.ID) []string {
+	return []string{t.keys.ticket(id), t.keys.meta(t.keys.partition(id)), t.keys.graves(id)}
 }
 
-func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
+func (t *tickets) fillArgs(row *store.Record, base ticket.Revision) []any {
 	deleted := 0
 	if row.Deleted {
 		deleted = 1
 	}
-	args := []any{int64(base), int64(row.Revision), deleted, s.opts.CleanTTL.Milliseconds(), int64(row.ID)}
+	args := []any{int64(base), int64(row.Revision), deleted, t.opts.CleanTTL.Milliseconds(), int64(row.ID)}
 	for _, f := range row.Fields {
 		if !f.Value.IsNull() {
 			args = append(args, f.Name, f.Value.Text())
@@ -143,18 +180,71 @@ func (s *Store) fillArgs(row *store.Record, base ticket.Revision) []any {
 }
 
 // Bury implements [store.Tickets].
-func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
-	buckets := map[string]int{} // which of the calls is the bucket's
+func (t *tickets) Bury(ctx context.Context, ids []ticket.ID) error {
+	buckets := map[string]int{} // the index of a bucket's call
 	var calls []guardedCall
 	for _, id := range ids {
-		key := s.keys.graves(id)
+		key := t.keys.graves(id)
 		at, known := buckets[key]
 		if !known {
 			at = len(calls)
-			p := s.keys.partition(id)
-			buckets[key], calls = at, append(calls, guardedCall{p, []string{key, s.keys.meta(p)}, nil})
+			p := t.keys.partition(id)
+			buckets[key], calls = at, append(calls, guardedCall{p, []string{key, t.keys.meta(p)}, nil})
 		}
 		calls[at].args = append(calls[at].args, int64(id))
 	}
-	return wrap("bury", firstErr(s.runPiped(ctx, buryScript, calls)))
+	return link.Wrap("bury", firstErr(t.runPiped(ctx, buryScript, calls)))
+}
+
+// known returns a ticket's hash without the fields in doubt. No field is in doubt where the sink does not have the ticket's
+// create.
+func known(hash map[string]string) map[string]string {
+	if hash[markPrefix+fieldNew] != "" {
+		return hash
+	}
+	for name := range hash {
+		_, dirty := hash[markPrefix+name]
+		if name == fieldFull || (!strings.HasPrefix(name, reserved) && !dirty) {
+			delete(hash, name)
+		}
+	}
+	return hash
+}
+
+// Get implements [store.Tickets]: one round trip, and one more round trip after a change of Redis' process.
+func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	for {
+		before := t.generations(ids)
+		lines, err := t.recall.doubted(ctx, ids)
+		if err != nil {
+			return nil, link.Wrap("get", err)
+		}
+		hashes, err := t.hashes(ctx, ids)
+		if err != nil {
+			return nil, link.Wrap("get", err)
+		}
+		if t.generations(ids) != before {
+			continue // the answer may come from a process that this daemon did not know yet
+		}
+		for i, hash := range hashes {
+			if line, doubt := lines[t.keys.partition(ids[i])]; doubt && !isStray(hash) && hash[fieldLine] != line {
+				hashes[i] = known(hash)
+			}
+		}
+		records := t.records(ids, hashes)
+		for i := range records { // a pending change may be older than a change that another daemon has still to apply again
+			_, doubt := lines[t.keys.partition(ids[i])]
+			records[i].Behind = records[i].Behind || doubt && records[i].Dirty
+		}
+		return records, nil
+	}
+}
+
+// generations sums the generations of the tickets' partitions, to notice a change of process in between.
+func (t *tickets) generations(ids []ticket.ID) (sum int) {
+	for _, p := range t.partitionsOf(ids) {
+		generation, _ := t.recall.kept[p].sending()
+		sum += generation
+	}
+	return sum
 }

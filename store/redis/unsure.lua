@@ -1,4 +1,4 @@
--- Forgets the highest revision of a partition, where it is one that none can be: raise.lua puts the next place's there.
+-- Replaces an impossible highest revision of a partition by 1: raise.lua writes the next place's highest revision there.
 --
 -- KEYS[1]  the partition's meta hash
 

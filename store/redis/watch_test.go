@@ -16,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 const leaseTime = 30 * time.Second
@@ -24,10 +25,10 @@ func soon() time.Time { return time.Now().Add(time.Second) }
 
 // watched makes a store over a client with short time-outs and a running watch, and a channel that tells when Redis is back.
 func watched(t *testing.T, server *testenv.Redis) (
-	s *redis.Store, w *redis.Watch, client goredis.UniversalClient, back chan struct{},
+	s *redis.Store, w *link.Watch, client goredis.UniversalClient, back chan struct{},
 ) {
 	t.Helper()
-	client, w = redis.Connect(redis.ClientOptions{
+	client, w = link.Connect(link.ClientOptions{
 		Network: "unix", Address: server.Socket(),
 		DialTimeout: 200 * time.Millisecond, ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond,
 	}, zerolog.Nop())
@@ -65,7 +66,7 @@ func TestKilledRedisComesBack(t *testing.T) {
 	}
 }
 
-// A Redis that hangs costs the first callers one time-out; then calls fail at once until it is back.
+// A Redis that hangs costs the first callers one time-out; then calls fail at once until Redis is back.
 func TestHangingRedisFailsFast(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -93,8 +94,8 @@ func TestHangingRedisFailsFast(t *testing.T) {
 	mustSet(t, s, 1, "status", "closed")
 }
 
-// A replica answers, and takes no writes: it stays down until it is a master. With a PING for a question it is up after the first
-// one (tried by hand).
+// A replica answers, and takes no writes: the replica stays down until promotion to master. With a PING as the probe the replica
+// is up after the first PING (tried by hand).
 func TestReplicaStaysDown(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"replicaof 127.0.0.1 1"}})
@@ -103,7 +104,7 @@ func TestReplicaStaysDown(t *testing.T) {
 	if _, err := set(t.Context(), s, 1, "status", "open"); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("write to a replica: %v, want ErrUnavailable", err)
 	}
-	for asked := 0; asked < 3; { // the server counts what it refuses
+	for asked := 0; asked < 3; { // the server counts its refusals
 		select {
 		case <-back:
 			t.Fatal("a replica counts as up")
@@ -142,7 +143,7 @@ func TestInspect(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client := testenv.NewRedis(t, testenv.RedisOptions{Config: c.config}).Client(t)
-			got, err := redis.Inspect(t.Context(), client)
+			got, err := link.Inspect(t.Context(), client)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,8 +154,8 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// The configuration of docs/ is taken by this Redis, the inspector finds nothing in it, and it does what it says: where memory
-// is short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty ones go, too (tried).
+// This Redis accepts the configuration of docs/, the inspector has no finding, and the configuration works: where memory is
+// short, clean copies go and dirty tickets stay. Under allkeys-lru the dirty tickets go, too (tried).
 func TestConfigurationOfTheDocs(t *testing.T) {
 	t.Parallel()
 	path, err := filepath.Abs("../../docs/redis.conf")
@@ -162,7 +163,7 @@ func TestConfigurationOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"include " + path, "maxmemory 4mb"}}).Client(t)
-	if found, err := redis.Inspect(t.Context(), client); err != nil || len(found) > 0 {
+	if found, err := link.Inspect(t.Context(), client); err != nil || len(found) > 0 {
 		t.Errorf("the inspector finds %q (%v)", found, err)
 	}
 	s := open(t, client, redis.Options{})
@@ -178,7 +179,7 @@ func TestConfigurationOfTheDocs(t *testing.T) {
 		}
 		if id%10 == 0 {
 			kept++
-			continue // it stays dirty
+			continue // the ticket stays dirty
 		}
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: id, Revision: outcome.Revision}}); err != nil {
 			t.Fatal(err)

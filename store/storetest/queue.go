@@ -76,10 +76,11 @@ func testClaimFollows(t *testing.T, b *bench) {
 			t.Fatalf("claimed %+v (%v)", claims, err)
 		}
 		c := claims[0]
-		if c.Follows() != follows || c.Full != full && !b.Replays {
-			t.Fatalf("claim %+v, want it to follow a flush: %v, and whole: %v", c, follows, full)
+		rest, whole, err := c.Rest(t.Context())
+		if err != nil || c.Follows() != follows || whole != full && !b.Replays {
+			t.Fatalf("claim %+v (%v), whole: %v, want it to follow a flush: %v, and whole: %v", c, err, whole, follows, full)
 		}
-		wantFields(t, c.Clean, clean...)
+		wantFields(t, rest, clean...)
 		b.ack(t, id, c.Revision)
 	}
 	follow(1, false, true, nil...)

@@ -17,15 +17,24 @@ import (
 // deleted it, or MySQL was restored or failed over to a time before it. Then the ticket is written whole where the store holds it
 // whole, and is a dead letter where not.
 
-// gone returns the tickets that had a row, as the store knows, and have none. It is one look-up by key for a batch, before
-// anything is written: what an upsert has inserted cannot be told from what it has updated, and would be seen by others.
-func (w *write) gone(ctx context.Context, d *table.Definition, changes []store.Claim) (map[ticket.ID]bool, error) {
-	gone := make(map[ticket.ID]bool)
+// vanished is what the store holds of a ticket whose row has vanished.
+type vanished struct {
+	// rest are the fields beside those that changed; whole says that they and the changes are the whole ticket.
+	rest  ticket.Fields
+	whole bool
+	// unread says that the store did not answer: the change is not written, and is claimed again.
+	unread bool
+}
+
+// gone returns the tickets that had a row, as the store knows, and have none. A batch costs one look-up by key, before any
+// statement writes: MySQL does not tell an inserted row from an updated row, and other clients would see the inserted row.
+func (w *write) gone(ctx context.Context, d *table.Definition, changes []store.Claim) (map[ticket.ID]vanished, error) {
+	gone := make(map[ticket.ID]vanished)
 	rows := make([]row, 0, len(changes))
 	for i := range changes {
 		if changes[i].Follows() {
 			rows = append(rows, row{id: changes[i].ID})
-			gone[changes[i].ID] = true
+			gone[changes[i].ID] = vanished{}
 		}
 	}
 	for part := range slices.Chunk(rows, w.db.config.MaxRows) {
@@ -37,14 +46,21 @@ func (w *write) gone(ctx context.Context, d *table.Definition, changes []store.C
 			delete(gone, id)
 		}
 	}
+	for i := range changes {
+		c := &changes[i]
+		if _, is := gone[c.ID]; is {
+			rest, whole, err := c.Rest(ctx)
+			gone[c.ID] = vanished{rest, whole, err != nil}
+		}
+	}
 	return gone, nil
 }
 
 // whole returns all fields of a ticket that the store holds whole, as a row that is inserted must have them. What the database
 // computes is left to it, and so is a NOT NULL column that the copy does not know; the mark of a deletion is the change's alone.
-func whole(d *table.Definition, c *store.Claim) ticket.Fields {
+func whole(d *table.Definition, c *store.Claim, rest ticket.Fields) ticket.Fields {
 	fields := slices.Clone(c.All)
-	for _, f := range c.Clean {
+	for _, f := range rest {
 		column, there := d.Position(f.Name)
 		switch {
 		case !there && d.Extra == "", there && d.Columns[column].Generated, f.Name == d.DeletedAt:

@@ -1,6 +1,7 @@
 package mysql_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -10,7 +11,9 @@ import (
 
 // follows is a change of a ticket whose other fields the store holds clean; full says that the store holds all fields.
 func follows(c store.Claim, full bool, clean ...string) store.Claim {
-	c.All, c.Clean, c.Full = c.Fields, set(0, 0, clean...).Fields, full
+	c.All, c.Confirmed = c.Fields, true
+	rest := set(0, 0, clean...).Fields
+	c.Rest = func(context.Context) (ticket.Fields, bool, error) { return rest, full, nil }
 	return c
 }
 
@@ -38,6 +41,26 @@ func TestAVanishedRowDoesNotComeBackInPart(t *testing.T) {
 	exec(t, db, "INSERT INTO wp_support_tickets (ticket_id, subject) VALUES (2, 'two again')")
 	wantStored(t, write(t, db, follows(set(2, 20, "status", "open"), false, "subject", "two")), 20)
 	wantFields(t, db, 2, 20, "subject", "two again", "status", "open")
+}
+
+// Where the store does not answer with the rest of a ticket, the change of a row that vanished is not written, and not refused.
+func TestAVanishedRowWaitsForTheStore(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 10, "subject", "one", "status", "new"), set(2, 10, "subject", "two"))
+	exec(t, db, "DELETE FROM wp_support_tickets WHERE ticket_id = 1")
+	unread := follows(set(1, 20, "status", "open"), true)
+	unread.Rest = func(context.Context) (ticket.Fields, bool, error) { return nil, false, store.ErrUnavailable }
+	results := write(t, db, unread, set(2, 20, "status", "open"))
+	if r := results[0]; r.Revision != 0 || r.Refused != nil || r.Later != nil {
+		t.Errorf("result %+v, want none", r)
+	}
+	wantStored(t, results[1:], 20)
+	if rows, err := db.Rows(t.Context(), []ticket.ID{1}); err != nil || len(rows) > 0 {
+		t.Errorf("rows %+v (%v), want none", rows, err)
+	}
+	write(t, db, follows(set(1, 20, "status", "open"), true, "subject", "one"))
+	wantFields(t, db, 1, 20, "subject", "one", "status", "open")
 }
 
 // A ticket that ticketd deleted does not come back from a copy that does not know the deletion.

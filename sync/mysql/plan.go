@@ -67,8 +67,8 @@ type plan struct {
 	groups     []*group
 	deletions  []row
 	byShape    map[string]*group
-	now        ticket.Revision    // by the host's clock
-	gone       map[ticket.ID]bool // tickets whose rows have vanished, see [write.gone]
+	now        ticket.Revision        // by the host's clock
+	gone       map[ticket.ID]vanished // tickets whose rows have vanished, see [write.gone]
 	// of the change under way:
 	cells []cell
 	shape []byte
@@ -90,9 +90,10 @@ func (p *plan) add(index int, c *store.Claim) (unplaced string) {
 	}
 	p.cells = p.cells[:0]
 	var patch extraPatch
-	gone, fields := p.gone[c.ID], c.Fields
-	if gone && c.Full {
-		gone, fields = false, whole(d, c)
+	held, gone := p.gone[c.ID]
+	fields := c.Fields
+	if held.whole {
+		gone, fields = false, whole(d, c, held.rest)
 	}
 	for _, f := range fields {
 		if column, ok := d.Position(f.Name); ok {

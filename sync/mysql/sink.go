@@ -156,6 +156,9 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.C
 		clear(w.results)
 		unplaced := false
 		for i := range changes {
+			if gone[changes[i].ID].unread {
+				continue // a result without a revision: the flusher claims the change again
+			}
 			c := marked(changes[i], d)
 			field := p.add(i, &c)
 			if field == "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// refusing is a sink that takes nothing.
+// refusing is a sink that refuses every change.
 type refusing struct{ writes int }
 
 func (s *refusing) Write(_ context.Context, changes []store.Claim) ([]flush.Result, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Another program deletes keys of tickets that wait: what this daemon acknowledged is claimed as if nothing had happened, what
-// another did is reported as lost.
+// Another program deletes keys of dirty tickets: the changes that this daemon acknowledged are claimed as before, the changes of
+// another daemon are reported as lost.
 func TestDeletedKeysOfTicketsThatWait(t *testing.T) {
 	t.Parallel()
 	far := time.Now().Add(time.Hour)

@@ -11,6 +11,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
+	"github.com/ticketd/ticketd/store/redis/link"
 )
 
 // request is a set or a create under a request id.
@@ -21,7 +22,7 @@ func request(kind store.Kind, id ticket.ID, digest string) store.Mutation {
 	}
 }
 
-// What an earlier version has remembered has no digest, and still answers who repeats the request.
+// A request that an earlier version has remembered has no digest, and still answers a repetition.
 func TestRequestsOfEarlierVersions(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)
@@ -37,11 +38,11 @@ func TestRequestsOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// The same on a cluster, where the request id is tied to its ticket elsewhere: there a change that is refused gives the id back.
+// The same on a cluster, where the request id is tied to its ticket in another partition: a refused change gives the id back.
 func TestReservationsOnACluster(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedCluster(t)
-	client, _ := redis.Connect(redis.ClientOptions{
+	client, _ := link.Connect(link.ClientOptions{
 		Cluster: server.Addrs()[:1], DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
 	}, zerolog.Nop())
 	closed(t, client)
@@ -74,8 +75,8 @@ func TestReservationsOnACluster(t *testing.T) {
 		}
 	}
 	var keys []string
-	for p := range redis.Partitions(true) { // as an earlier version has left it
-		key := prefix + redis.HashTag(p) + ":ticket:asked:r"
+	for p := range link.Partitions(true) { // as an earlier version has left the keys
+		key := prefix + link.HashTag(p) + ":ticket:asked:r"
 		if n, err := client.Del(t.Context(), key).Result(); err != nil {
 			t.Fatal(err)
 		} else if n > 0 {

@@ -1,10 +1,10 @@
--- Does with a key that is never left behind everything that the other scripts and the commands of this package do, so that a server
--- which lacks a command, or refuses one, says so before a script has made a half of its changes.
+-- Runs every command of the other scripts and of package redis, on a key that the script removes, so that a server that lacks or
+-- refuses a command says so before another script has made half of its changes.
 --
 -- KEYS[1]  the key
 --
--- Returns OK, or the first error, with the command behind it. What a full memory refuses is no error: it is refused before anything
--- is changed.
+-- Returns OK, or the first error, with the command behind the error. The refusal of a full memory is no error: such a refusal
+-- comes before the first change.
 
 local key, found = KEYS[1], nil
 
@@ -40,7 +40,7 @@ try('ZSCAN', key, 0)
 try('ZRANGE', key, 0, 0)
 try('ZRANGEBYSCORE', key, 0, 0, 'WITHSCORES', 'LIMIT', 0, 1)
 try('ZREM', key, '0')
--- What makes the key: it is gone at the end whatever is refused.
+-- The next commands make the key; the key is gone at the end, even after a refusal.
 try('ZADD', key, 'LT', 0, '0')
 try('ZADD', key, 'NX', 0, '0')
 redis.pcall('UNLINK', key)

@@ -1,6 +1,7 @@
-package redis
+package link
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -10,7 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// The oldest Redis that ticketd supports: ZADD … LT came with it. Valkey begins with a later version.
+// The oldest Redis that ticketd supports: ZADD … LT came with that version. Valkey begins with a later version.
 const (
 	LeastMajor = 6
 	LeastMinor = 2
@@ -22,18 +23,17 @@ var probeSource string
 
 var probeScript = goredis.NewScript(probeSource)
 
-// A server that answers is not yet one that works: a command may be renamed or be missing in its version, and this user may not
-// be allowed it. A script that meets that has made a half of its changes by then. So a server is asked to do all that the scripts
-// do, with a key that is never left behind, before the first of them is sent to it, and again by the prober.
+// A server that answers may still be unable to work: a command may be renamed or be missing in that version, or forbidden for
+// this user. A script that meets such a command has made half of its changes by then. So the store makes a server run all
+// commands of the scripts on a key that the probe removes: before the server gets its first script, and again by the prober.
 
-// Probe asks each partition of a Redis to do everything that the store's scripts do, and returns the first refusal, in the
-// server's words. The prefixes are those of sites' keys: it is enough that one of them may be used, and none stands for an empty
-// one.
+// Probe makes each partition of a Redis run every command of the store's scripts, and returns the first refusal, in the server's
+// words. The user must be allowed to use at least one of the sites' prefixes. Without prefixes Probe uses the empty prefix.
 func Probe(ctx context.Context, client goredis.UniversalClient, cluster bool, prefixes ...string) error {
-	return firstOf(probeAll(Probing(ctx), client, Partitions(cluster), prefixes))
+	return cmp.Or(probeAll(Probing(ctx), client, Partitions(cluster), prefixes)...)
 }
 
-// probeAll asks each partition.
+// probeAll probes each partition.
 func probeAll(ctx context.Context, client goredis.Cmdable, partitions int, prefixes []string) []error {
 	all := make([]int, partitions)
 	for p := range all {
@@ -42,7 +42,7 @@ func probeAll(ctx context.Context, client goredis.Cmdable, partitions int, prefi
 	return probePartitions(ctx, client, all, partitions, prefixes)
 }
 
-// probePartitions asks some of the partitions, in one round trip, and returns what each of them refuses.
+// probePartitions probes some of the partitions, in one round trip, and returns the refusal of each.
 func probePartitions(ctx context.Context, client goredis.Cmdable, some []int, partitions int, prefixes []string) []error {
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
@@ -51,8 +51,8 @@ func probePartitions(ctx context.Context, client goredis.Cmdable, some []int, pa
 	_, failed := client.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for i, p := range some {
 			for _, prefix := range prefixes {
-				names := []string{keys{prefix, partitions}.probe(p)}
-				// Scripts are sent by their hash, and once more as text where the server does not know it.
+				names := []string{Base(prefix, partitions, p) + "probe"}
+				// A script goes to the server by its hash, after its text for a server that does not know the hash.
 				replies[i] = append(replies[i], probeScript.Eval(ctx, pipe, names), probeScript.EvalSha(ctx, pipe, names))
 			}
 		}
@@ -61,7 +61,7 @@ func probePartitions(ctx context.Context, client goredis.Cmdable, some []int, pa
 	errs := make([]error, len(some))
 	for i := range some {
 		for pair := range slices.Chunk(replies[i], 2) {
-			err := firstErr(pair)
+			err := cmp.Or(pair[0].Err(), pair[1].Err())
 			if errs[i] == nil || err == nil {
 				errs[i] = err
 			}
@@ -85,29 +85,29 @@ func noReply(replies [][]*goredis.Cmd) bool {
 	})
 }
 
-// works says that a partition does what the scripts need, under this site's keys.
-func (s *Store) works(ctx context.Context, p int) bool {
-	return firstOf(probePartitions(ctx, s.client, []int{p}, s.keys.partitions, []string{s.keys.prefix})) == nil
+// Works says that a partition runs all commands that the scripts need, on keys with a prefix.
+func Works(ctx context.Context, client goredis.Cmdable, partition, partitions int, prefix string) bool {
+	return cmp.Or(probePartitions(ctx, client, []int{partition}, partitions, []string{prefix})...) == nil
 }
 
-// prove asks a process that a connection leads to, before anything else is sent to it. Only a refusal is an error: of a server
-// that takes no writes now, or has other slots, the next command tells, and the next connection asks again.
+// prove probes a process at the other end of a new connection, before any other command. Only a refusal is an error: where a
+// server takes no writes now, or has other slots, the next command shows the error, and the next connection probes again.
 func (w *Watch) prove(ctx context.Context, client goredis.Cmdable, partition int) (proved bool, err error) {
-	err = firstOf(probePartitions(ctx, client, []int{partition}, len(w.reasons), w.prefixes))
-	if isRefusal(err) {
+	err = cmp.Or(probePartitions(ctx, client, []int{partition}, len(w.reasons), w.prefixes)...)
+	if IsRefusal(err) {
 		return false, err
 	}
 	return err == nil, nil
 }
 
-// isRefusal says that Redis has answered, and that the answer is neither one of those that the store knows nor one that says that
-// it takes nothing now: it will not do what it was asked.
-func isRefusal(err error) bool {
+// IsRefusal says that Redis will not run the command: Redis has answered, and the answer is neither known to the store nor says
+// that Redis runs no command now.
+func IsRefusal(err error) bool {
 	answer, answered := errors.AsType[goredis.Error](err)
-	return answered && !isUnderstood(answer) && !isAway(answer) && !isFull(answer)
+	return answered && !isUnderstood(answer) && !IsAway(answer) && !IsFull(answer)
 }
 
-// understood are the prefixes of answers that say something of the keys, or of what the caller knows of them.
+// understood are the prefixes of answers about the keys, or about the caller's knowledge of the keys.
 var understood = []string{"EPOCH", "FENCE", "QUOTA", "WRONGTYPE", "NOSCRIPT", "MOVED", "ASK"}
 
 func isUnderstood(err error) bool {

@@ -1,6 +1,7 @@
-package redis
+package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +24,13 @@ const (
 	lastProbe  = time.Second
 )
 
-// errDown is what commands meet while Redis is known to be away.
+// errDown is the error of commands while Redis is known to be away.
 var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
-// Watch knows whether Redis answers: in a cluster, which of its partitions do. It sits in a client as a hook: the first command
-// that Redis does not answer takes its partition down, from then on commands to it fail at once instead of each waiting for its
-// time-out, and one prober asks until all is back. A partition that comes and goes is damped: see damping. Start and Stop are
-// idempotent.
+// Watch knows whether Redis, or each partition of a cluster, answers. A watch sits in a client as a hook: the first command
+// without an answer takes its partition down; from then on commands to the partition fail at once instead of each waiting for its
+// time-out, and one prober asks until all partitions answer. A partition that comes and goes is damped: see damping. Start and
+// Stop are idempotent.
 type Watch struct {
 	client   goredis.UniversalClient
 	prefixes []string // see [ClientOptions]
@@ -39,7 +40,7 @@ type Watch struct {
 
 	mu      sync.Mutex
 	doubted bool    // an answer was not understood: the prober is to find out whether Redis works
-	reasons []error // per partition: why it is down; nil where it answers
+	reasons []error // per partition: why the partition is down; nil where the partition answers
 	away    int     // how many are down
 	damped  []damping
 	// undialled says that a connection could not be made since a partition was back last.
@@ -47,32 +48,19 @@ type Watch struct {
 	since     time.Time
 	onUp      []func()
 	onRun     []TakeOver
-	run       string        // the run_id of the process that the last connection led to; see nodeHook for those of a cluster
-	leads     []*process    // per partition of a cluster: the process that served it last
-	taking    chan struct{} // full while somebody tells of another process
-	proved    string        // the run_id of the process that was last found to do what the scripts need
+	run       string        // the run_id of the process behind the last connection; a cluster's processes are in nodeHook
+	leads     []*process    // per partition of a cluster: the last process of the partition
+	taking    chan struct{} // full while callbacks run for another process
+	proved    string        // the run_id of the process that last ran all commands that the scripts need
 
 	loop lifecycle.Loop
 }
 
-// Connect makes a client with a watch in it. Redis counts as up until a command fails.
-func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Watch) {
-	n := Partitions(len(o.Cluster) > 0)
-	w := &Watch{
-		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
-		damped: make([]damping, n), undialled: true, taking: make(chan struct{}, 1),
-		prefixes: o.Prefixes, unproved: o.Unproved,
-	}
-	w.client = newClient(&o, w)
-	w.client.AddHook(w)
-	return w.client, w
-}
-
-// State tells whether all of Redis answers, since when that is so, and why it does not.
+// State tells whether all of Redis answers, since when, and why not.
 func (w *Watch) State() (up bool, since time.Time, reason string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	err := firstOf(w.reasons)
+	err := cmp.Or(w.reasons...)
 	switch {
 	case err == nil:
 		return true, w.since, ""
@@ -90,32 +78,32 @@ func (w *Watch) Up(partition int) bool {
 	return w.reasons[partition] == nil
 }
 
-// OnUp has f called, on the prober's goroutine, each time that Redis, or a partition of it, is back.
+// OnUp registers f to run on the prober's goroutine whenever Redis or one of its partitions recovers.
 func (w *Watch) OnUp(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onUp = append(w.onUp, f)
 }
 
-// TakeOver is told that partitions are served by another process than before, before anything else is sent to it, and may send
-// commands to it over on. run is the process' run_id, empty where it is unknown. After an error the process counts as one that
-// does not answer yet, and the same call is made again.
+// TakeOver hears that another process than before serves partitions, before any other command goes to that process, and may send
+// commands to the process over on. run is the process' run_id, empty where unknown. After an error the process counts as a
+// process that does not answer yet, and the watch repeats the call.
 type TakeOver func(ctx context.Context, on goredis.Scripter, run string, partitions []int) error
 
-// OnRun has f called when a connection turns out to lead to another Redis process than the one before, before that
-// connection, or any other to that process, is used for anything else.
+// OnRun registers f to run when a connection turns out to lead to another Redis process than the connection before. f runs before
+// the client uses that connection, or any other connection to that process.
 func (w *Watch) OnRun(f TakeOver) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.onRun = append(w.onRun, f)
 }
 
-// Connected is a client's OnConnect: it looks which process a new connection leads to. Where that cannot be told (INFO may be
-// forbidden), it counts as another one. A process that was not seen before must do what the scripts need.
+// Connected is a client's OnConnect: Connected reads which process a new connection leads to. An unknown process (INFO may be
+// forbidden) counts as another process. A new process must run all commands that the scripts need.
 func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
-	asked := Probing(ctx) // it is to find out, whatever is known so far
+	asked := Probing(ctx) // the command must reach Redis, whether Redis counts as up or down
 	run, sentinel, err := runID(asked, conn)
-	if err != nil || sentinel { // go-redis tells of its connections to sentinels, too
+	if err != nil || sentinel { // go-redis runs OnConnect on connections to sentinels, too
 		return err
 	}
 	w.mu.Lock()
@@ -132,7 +120,8 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 		w.mu.Unlock()
 	}
 	return w.takeOver(ctx, func() (goredis.Scripter, string, []int) {
-		// The first connection of this daemon proves nothing; whether Redis was replaced before it is for Reconcile to say.
+		// The first connection of this daemon proves no change of process; Reconcile finds out whether Redis was replaced
+		// earlier.
 		if run != "" && (run == w.run || w.run == "") {
 			w.run = run
 			return nil, "", nil
@@ -141,14 +130,15 @@ func (w *Watch) Connected(ctx context.Context, conn *goredis.Conn) error {
 	}, func() { w.run = run })
 }
 
-// errTaking is what a connection meets that leads to yet another process than the one that is being told of.
+// errTaking is the error of a connection to a further process while callbacks run for another process.
 var errTaking = fmt.Errorf("redis was replaced again: %w", store.ErrUnavailable)
 
-// tellingKey marks the context of what is sent to another process before all else.
+// tellingKey marks the context of the first commands to another process.
 type tellingKey struct{}
 
-// takeOver runs the callbacks for a process that has replaced another one, for one process after the other. news returns the
-// process and its partitions, none where it is known already; done notes that the callbacks have run. Both hold the lock.
+// takeOver runs the callbacks for a process that has replaced another process, for one process after the other. news returns the
+// process and its partitions, or no partition where the process is known already; done notes that the callbacks have run.
+// takeOver holds the lock during news and done.
 func (w *Watch) takeOver(
 	ctx context.Context, news func() (on goredis.Scripter, run string, partitions []int), done func(),
 ) error {
@@ -180,23 +170,23 @@ func (w *Watch) takeOver(
 	return nil
 }
 
-// runID asks a process for its id (empty where it does not say), and whether it is a sentinel.
+// runID asks a process for its id (empty where the process does not say), and whether the process is a sentinel.
 func runID(ctx context.Context, conn *goredis.Conn) (run string, sentinel bool, err error) {
 	text, err := conn.Info(ctx, "server").Result()
-	if err != nil && isAway(err) {
+	if err != nil && IsAway(err) {
 		return "", false, err
 	}
-	info := parseInfo(text)
+	info := ParseInfo(text)
 	return info["run_id"], info["redis_mode"] == "sentinel" || info["server_mode"] == "sentinel", nil
 }
 
 // Start begins probing.
 func (w *Watch) Start(ctx context.Context) { w.loop.Start(ctx, w.probe) }
 
-// Stop ends probing and waits for it, until ctx ends.
+// Stop ends probing and waits for the prober, until ctx ends.
 func (w *Watch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "Redis prober") }
 
-// probe waits until Redis is found to be away and asks until all of it is back.
+// probe waits until Redis is found to be away and asks until all partitions answer.
 func (w *Watch) probe(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -223,7 +213,7 @@ func (w *Watch) probe(ctx context.Context) {
 	}
 }
 
-// Prove finds out whether Redis does what the scripts need, for whoever does not wait until the first command shows it.
+// Prove finds out whether Redis runs all commands that the scripts need, for a caller that does not wait for the first command.
 func (w *Watch) Prove(ctx context.Context) {
 	errs := w.ask(Probing(ctx))
 	if ctx.Err() == nil || !slices.Contains(errs, nil) {
@@ -243,9 +233,9 @@ func (w *Watch) doubts() bool {
 	return doubted
 }
 
-// ask asks each partition whether it does what the scripts need. A PING is answered by a replica too, by one that lost its master
-// or its disk, or where a command is forbidden, and the next write would take Redis down again. A cluster's client would
-// otherwise look only once a minute who serves what.
+// ask makes each partition run all commands that the scripts need. A PING proves too little: a replica answers PING, too, and so
+// does a server that lost its master or its disk, or that forbids a command, and the next write would take Redis down again. A
+// cluster's client would otherwise read the cluster's layout only once a minute.
 func (w *Watch) ask(ctx context.Context) []error {
 	if cluster, several := w.client.(*goredis.ClusterClient); several {
 		cluster.ReloadState(ctx)
@@ -267,7 +257,7 @@ func (w *Watch) note(errs []error) {
 	w.mu.Unlock()
 	switch {
 	case before == 0 && left > 0:
-		w.log.Error().Err(firstOf(errs)).Msg("Redis does not do what ticketd needs; looking for it until it does")
+		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not run the commands that ticketd needs; probing until Redis does")
 	case before > 0 && left == 0:
 		w.log.Info().Dur("away", took).Msg("Redis is back")
 	case back > 0:
@@ -280,7 +270,7 @@ func (w *Watch) note(errs []error) {
 	}
 }
 
-// recovered notes which partitions answer, and returns how many of them did not before. The caller holds the lock.
+// recovered notes which partitions answer, and returns how many of these did not answer before. The caller holds the lock.
 func (w *Watch) recovered(errs []error, now time.Time) (back int) {
 	w.away = 0
 	for p, err := range errs {
@@ -314,7 +304,7 @@ func (w *Watch) setDown(partition int, err error) {
 	w.reasons[partition] = err
 	w.mu.Unlock()
 	if first {
-		w.log.Error().Err(err).Msg("Redis does not answer; looking for it until it is back")
+		w.log.Error().Err(err).Msg("Redis does not answer; probing until Redis answers")
 	}
 	w.wake()
 }
@@ -327,8 +317,8 @@ func (w *Watch) wake() {
 	}
 }
 
-// doubt has the prober find out whether Redis works. Until it has, Redis counts as what it was: an answer that is not understood
-// may be about one ticket.
+// doubt makes the prober find out whether Redis works. Until then Redis counts as up or down as before: the unknown answer may be
+// about one ticket.
 func (w *Watch) doubt() {
 	w.mu.Lock()
 	w.doubted = true
@@ -336,27 +326,13 @@ func (w *Watch) doubt() {
 	w.wake()
 }
 
-// partitionOf tells which partition a command is for, by its first key.
-func (w *Watch) partitionOf(cmd goredis.Cmder) (partition int, known bool) {
-	if len(w.reasons) == 1 {
-		return 0, true
-	}
-	args, at := cmd.Args(), 1
-	if name := cmd.Name(); name == "evalsha" || name == "eval" {
-		at = 3
-	}
-	if len(args) <= at {
-		return 0, false
-	}
-	key, _ := args[at].(string)
-	partition, tagged := taggedPartition(key)
-	return partition, tagged && partition < len(w.reasons)
-}
-
 // probing marks the context of the prober's own commands.
 type probing struct{}
 
-// refuses says that a command is not to be sent, as its partition is away.
+// Probing marks the context of commands that find out whether Redis answers: their errors are Redis' own words.
+func Probing(ctx context.Context) context.Context { return context.WithValue(ctx, probing{}, true) }
+
+// refuses says that a command must not be sent, as its partition is away.
 func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	if ctx.Value(probing{}) != nil {
 		return false
@@ -365,14 +341,14 @@ func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 	return known && !w.Up(partition)
 }
 
-// look takes a partition down where a command's error says that it is away, and has the prober find out where Redis refuses a
-// command. A caller that gave up, or a pool that is used up, says nothing about Redis.
+// look takes a partition down where a command's error says that the partition is away, and makes the prober find out where Redis
+// refuses a command. A caller that gave up, or an exhausted pool, proves no outage.
 func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
-		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || isFull(err) || isUnderstood(err) {
+		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || IsFull(err) || isUnderstood(err) {
 		return
 	}
-	if isRefusal(err) {
+	if IsRefusal(err) {
 		if name := cmd.Name(); name != "hello" && name != "client" { // go-redis' greeting, which does without what is refused
 			w.doubt()
 		}
@@ -386,7 +362,7 @@ func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	}
 }
 
-// dialled takes up what came of a try to connect.
+// dialled notes the outcome of a dial.
 func (w *Watch) dialled(err error) {
 	if err != nil {
 		w.mu.Lock()
@@ -447,8 +423,8 @@ func (w *Watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pr
 	}
 }
 
-// blame gives the error of a pipeline to its commands where none has one: go-redis forgets them where Redis refuses the
-// connection, as with a wrong password, and they would seem to have been answered.
+// blame gives the error of a pipeline to its commands where no command has an error: where Redis refuses the connection, as with
+// a wrong password, go-redis forgets the commands' errors, and the commands would look answered.
 func blame(cmds []goredis.Cmder, err error) {
 	if err == nil || slices.ContainsFunc(cmds, func(cmd goredis.Cmder) bool { return cmd.Err() != nil }) {
 		return
@@ -458,7 +434,7 @@ func blame(cmds []goredis.Cmder, err error) {
 	}
 }
 
-// lookAtAll looks at each command of a pipeline that failed. The error of the whole is that of its first.
+// lookAtAll looks at each command of a failed pipeline. The error of the pipeline is the error of its first command.
 func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) {
 	if err == nil {
 		return
@@ -470,4 +446,47 @@ func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) 
 	for _, cmd := range cmds {
 		w.look(ctx, cmd, cmd.Err())
 	}
+}
+
+const (
+	// steadyFor is how long a partition must have answered before its next outage counts as a new outage.
+	steadyFor = 5 * time.Second
+	// The least times for which a partition stays down that goes away again earlier.
+	firstHold = 250 * time.Millisecond
+	lastHold  = 2 * time.Second
+)
+
+// damping keeps a partition down that comes and goes: each turn costs a whole outage and a whole recovery, and while a partition
+// is down the journal keeps its changes.
+type damping struct {
+	back time.Time     // when the partition answered again last
+	hold time.Duration // how long the present outage lasts at least; 0 after a steady time
+	till time.Time     // the end of hold
+}
+
+// down notes that the partition goes away.
+func (d *damping) down(now time.Time) {
+	switch {
+	case d.back.IsZero() || now.Sub(d.back) >= steadyFor:
+		d.hold = 0
+	default:
+		d.hold = min(max(2*d.hold, firstHold), lastHold)
+	}
+	d.till = now.Add(d.hold)
+}
+
+// up tells whether the partition, which answers, may count as back.
+func (d *damping) up(now time.Time) bool {
+	if now.Before(d.till) {
+		return false
+	}
+	d.back = now
+	return true
+}
+
+// refusedDial tells whether an error is the error of a failed dial. go-redis answers with the last such error for up to a second
+// more, without a dial.
+func refusedDial(err error) bool {
+	op := (*net.OpError)(nil)
+	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Two hosts were cloned from one image: their journals have the same id, and the second one's numbers are above the first one's.
-// What the first replays then is made, as it takes another name; both are told apart from then on. (Where replayed changes carry
-// no fence, they are passed over as if they had been made.)
+// Two hosts were cloned from one image: their journals have the same id, and the second journal's numbers are above the first
+// journal's. The first daemon takes another name, and its replay is made; Redis tells the two apart from then on. (Where replayed
+// changes carry no fence, they are passed over as if Redis had made them.)
 func TestTwinsWithOneJournalID(t *testing.T) {
 	t.Parallel()
 	server, prefix := testenv.SharedRedis(t)

@@ -1,66 +1,44 @@
-package redis
+package link
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
 	"syscall"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"github.com/ticketd/ticketd/store"
 )
 
-// go-redis makes room for as many elements or bytes as the head of a reply announces, before any of them has come. What
-// answers under Redis' address and is none, or is broken, could so end the daemon with a dozen bytes. So each connection reads
-// the heads of replies first (https://redis.io/docs/latest/develop/reference/protocol-spec/) and ends with one that is beyond
-// these bounds.
+// go-redis makes room for as many elements or bytes as the head of a reply announces, before the first of them has come. A broken
+// server, or another program at Redis' address, could so end the daemon with a dozen bytes. So each connection reads the heads of
+// replies first (https://redis.io/docs/latest/develop/reference/protocol-spec/) and ends at a head beyond these bounds.
 const (
-	// maxBulk bounds the bytes of one value: Redis' own proto-max-bulk-len.
+	// maxBulk bounds the bytes of a value: Redis' own proto-max-bulk-len.
 	maxBulk = 512 << 20
-	// maxElements bounds the elements of one reply that are announced and have not come, in all of its arrays together: the dirty
-	// tickets of a site are one such array.
+	// maxElements bounds the elements of a reply that are announced and have not come, in all arrays of the reply together. The
+	// list of a site's dirty tickets is such an array.
 	maxElements = 1 << 24
 	// maxNesting bounds the arrays that lie in each other.
 	maxNesting = 32
 )
 
 // errHead is the error for the head of a reply that no Redis sends.
-var errHead = fmt.Errorf("what answers is no Redis: %w", store.ErrUnavailable)
+var errHead = fmt.Errorf("the server is no Redis: %w", store.ErrUnavailable)
 
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// dialer makes connections whose replies are bounded.
-func dialer(o *goredis.Options) dialFunc {
-	dial := goredis.NewDialer(o)
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		bounded := &replies{Conn: conn}
-		if raw, ok := conn.(syscall.Conn); ok { // with which go-redis sees that the server has closed it
-			return &rawReplies{bounded, raw}, nil
-		}
-		return bounded, nil
-	}
-}
-
-// rawReplies is replies over a socket itself.
+// rawReplies is replies over a socket.
 type rawReplies struct {
 	*replies
 	syscall.Conn
 }
 
-// replies is a connection whose replies are bounded.
+// replies is a connection with bounded replies.
 type replies struct {
 	net.Conn
 
 	head   []byte // of a line that has not come whole
-	skip   int64  // bytes of a value, and its end of line, that have not come
+	skip   int64  // bytes of a value, with its end of line, that have not come
 	levels []level
 	total  int64 // elements that have not come
 }
@@ -68,7 +46,7 @@ type replies struct {
 // level is an array that has not come whole.
 type level struct {
 	left int64
-	// attribute says that the array comes before an element, and is none itself.
+	// attribute says that the array stands before an element, and is no element.
 	attribute bool
 }
 
@@ -83,7 +61,7 @@ func (r *replies) Read(b []byte) (int, error) {
 
 // scan follows the replies.
 func (r *replies) scan(b []byte) error {
-	const longest = 32 // of a line that announces something
+	const longest = 32 // of a line that announces elements or bytes
 	for len(b) > 0 {
 		if r.skip > 0 {
 			n := min(r.skip, int64(len(b)))
@@ -107,7 +85,7 @@ func (r *replies) scan(b []byte) error {
 	return nil
 }
 
-// open takes up a line: an element, or what announces some.
+// open reads a line: an element, or the head of elements that follow.
 func (r *replies) open(line []byte) error {
 	if len(line) == 0 || !strings.ContainsRune("$=!*~>%|", rune(line[0])) {
 		r.came()
@@ -122,12 +100,12 @@ func (r *replies) open(line []byte) error {
 		r.came()
 	case strings.ContainsRune("$=!", rune(kind)):
 		if n > maxBulk {
-			return fmt.Errorf("%w: it announces a value of %d bytes", errHead, n)
+			return fmt.Errorf("%w: a reply announces a value of %d bytes", errHead, n)
 		}
 		r.skip = n + int64(len("\r\n"))
 	case n > 0:
 		if n > maxElements || r.total > maxElements || len(r.levels) >= maxNesting {
-			return fmt.Errorf("%w: it announces %d elements, in %d others that are not complete", errHead, n, len(r.levels))
+			return fmt.Errorf("%w: a reply announces %d elements, inside %d incomplete arrays", errHead, n, len(r.levels))
 		}
 		if kind == '%' || kind == '|' {
 			n *= 2
@@ -137,7 +115,7 @@ func (r *replies) open(line []byte) error {
 	return nil
 }
 
-// came notes that an element has come whole, and with it perhaps the arrays that it ends.
+// came notes that an element has come whole, and ends the arrays of which the element is the last.
 func (r *replies) came() {
 	for last := len(r.levels) - 1; last >= 0; last-- {
 		top := &r.levels[last]

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// A site whose quota of dirty tickets is used up may change those that are dirty, and others again when one was flushed; another
+// A site whose quota of dirty tickets is used up may change its dirty tickets, and a further ticket when one was flushed; another
 // site of the same Redis does not notice.
 func TestQuota(t *testing.T) {
 	t.Parallel()

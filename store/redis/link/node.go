@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"cmp"
@@ -10,18 +10,18 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// process is one life of a cluster's node. Its address in memory tells it from others.
+// process is one life of a cluster's node. The address in memory tells a process from other processes.
 type process struct {
 	run    string
-	proved atomic.Bool // it does what the scripts need
+	proved atomic.Bool // the process runs all commands that the scripts need
 }
 
-// nodeHook sits in the client of one node of a cluster. It does two things that the cluster's client does not:
+// nodeHook sits in the client of one node of a cluster and adds two features to the cluster's client.
 //
-// It sees to it that nothing is sent twice in one call to a node that did not answer: go-redis would repeat it.
+// A call sends no command twice to a node that did not answer: go-redis would repeat the command.
 //
-// And it notices that a partition is served by another process than before, before the first command is sent to that: after a
-// fail-over it may have gone back in time.
+// The hook notices that another process than before serves a partition, before the first command goes to that process: after a
+// fail-over the process may have gone back in time.
 type nodeHook struct {
 	watch  *Watch
 	client *goredis.Client
@@ -47,7 +47,7 @@ func (n *nodeHook) connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	now := &process{run: run}
 	for p := range n.watch.leads {
-		if err := n.watch.handOver(ctx, p, before, now, conn); err != nil && !hasMoved(err) {
+		if err := n.watch.handOver(ctx, p, before, now, conn); err != nil && !HasMoved(err) {
 			return err
 		}
 	}
@@ -57,7 +57,7 @@ func (n *nodeHook) connected(ctx context.Context, conn *goredis.Conn) error {
 	return nil
 }
 
-// process returns the process behind the node's address, after connecting where there was no connection yet.
+// process returns the process behind the node's address, and connects first without a connection.
 func (n *nodeHook) process(ctx context.Context) *process {
 	known := func() *process {
 		n.mu.Lock()
@@ -67,14 +67,14 @@ func (n *nodeHook) process(ctx context.Context) *process {
 	if p := known(); p != nil {
 		return p
 	}
-	_ = n.client.Ping(context.WithValue(ctx, connecting{}, true)).Err() // what is wrong shows with the command
+	_ = n.client.Ping(context.WithValue(ctx, connecting{}, true)).Err() // the command shows the error
 	return known()
 }
 
-// connecting marks the context of a command that is only there to connect.
+// connecting marks the context of a command that only connects.
 type connecting struct{}
 
-// handOver tells that a partition which a process served is another's, unless it is none of its.
+// handOver tells the callbacks that another process serves a partition, unless the former process did not serve the partition.
 func (w *Watch) handOver(ctx context.Context, partition int, before, now *process, on goredis.Scripter) error {
 	return w.takeOver(ctx, func() (goredis.Scripter, string, []int) {
 		if w.leads[partition] != before {
@@ -84,8 +84,8 @@ func (w *Watch) handOver(ctx context.Context, partition int, before, now *proces
 	}, func() { w.leads[partition] = now })
 }
 
-// serves notes that a node is about to be sent a command, and tells of it where its partition was another process' before. With
-// an error the command must not be sent.
+// serves notes that a node is about to receive a command, and tells the callbacks where another process served the partition
+// before. After an error the caller must not send the command.
 func (n *nodeHook) serves(ctx context.Context, cmd goredis.Cmder) error {
 	w, now := n.watch, n.process(ctx)
 	partition, known := w.partitionOf(cmd)
@@ -101,13 +101,13 @@ func (n *nodeHook) serves(ctx context.Context, cmd goredis.Cmder) error {
 	if before == nil || before == now {
 		return nil
 	}
-	if err := w.handOver(ctx, partition, before, now, n.client); err != nil && !hasMoved(err) {
+	if err := w.handOver(ctx, partition, before, now, n.client); err != nil && !HasMoved(err) {
 		return err
 	}
 	return nil // a node that does not serve the partition says so to the command, too
 }
 
-// prove asks a process to do what the scripts need before the first command is sent to it.
+// prove makes a process run all commands that the scripts need, before the first command goes to the process.
 func (n *nodeHook) prove(ctx context.Context, now *process, cmd goredis.Cmder) error {
 	partition, known := n.watch.partitionOf(cmd)
 	if now == nil || !known || now.proved.Load() || n.watch.unproved || ctx.Value(probing{}) != nil {
@@ -118,7 +118,7 @@ func (n *nodeHook) prove(ctx context.Context, now *process, cmd goredis.Cmder) e
 	return err
 }
 
-// attempts is what happened to one call so far: the nodes that did not answer it.
+// attempts are the nodes that did not answer a call so far.
 type attempts struct {
 	mu   sync.Mutex
 	lost map[*nodeHook]error
@@ -126,7 +126,7 @@ type attempts struct {
 
 type attemptsKey struct{}
 
-// once marks a call to a cluster, so that no node is sent it again after a reply was lost.
+// once marks a call to a cluster, so that no node receives the call again after a lost reply.
 func (w *Watch) once(ctx context.Context) context.Context {
 	if len(w.leads) == 1 {
 		return ctx
@@ -143,7 +143,7 @@ func (a *attempts) before(n *nodeHook) error {
 	return a.lost[n]
 }
 
-// after notes an error that is no answer of Redis'.
+// after notes an error that is no answer of Redis.
 func (a *attempts) after(n *nodeHook, err error) {
 	if a == nil || err == nil || goredis.HasErrorPrefix(err, "") {
 		return
@@ -188,12 +188,12 @@ func (n *nodeHook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 // ProcessPipelineHook implements goredis.Hook.
 func (n *nodeHook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		if ctx.Value(connecting{}) != nil || ctx.Value(tellingKey{}) != nil { // go-redis greets with one
+		if ctx.Value(connecting{}) != nil || ctx.Value(tellingKey{}) != nil { // go-redis greets with a pipeline
 			return next(ctx, cmds)
 		}
 		tried, _ := ctx.Value(attemptsKey{}).(*attempts)
 		if err := tried.before(n); err != nil {
-			return err // go-redis gives it to the commands, and does not try again
+			return err // go-redis gives the error to the commands, and does not try again
 		}
 		if tried != nil {
 			for _, cmd := range cmds {

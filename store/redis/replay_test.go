@@ -26,7 +26,7 @@ func journaled() []store.Entry {
 	return entries
 }
 
-// wantAbove claims the tickets and says which of them the sink, being at a revision, would refuse as older.
+// wantAbove claims the tickets and fails for each claim that a sink at a revision would refuse as older.
 func wantAbove(t *testing.T, s *redis.Store, sink ticket.Revision, n int) {
 	t.Helper()
 	claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(1, 2, 3)[:n], leaseTime)
@@ -43,7 +43,7 @@ func wantAbove(t *testing.T, s *redis.Store, sink ticket.Revision, n int) {
 	}
 }
 
-// replayed replays entries and wants all of them made.
+// replayed replays entries and fails unless all are made.
 func replayed(t *testing.T, s *redis.Store, entries []store.Entry) []store.Outcome {
 	t.Helper()
 	outcomes, err := s.Replay(t.Context(), entries)
@@ -56,10 +56,10 @@ func replayed(t *testing.T, s *redis.Store, entries []store.Entry) []store.Outco
 	return outcomes
 }
 
-// Redis is emptied while MySQL is away, and a journal replays what it acknowledged before. Meanwhile other hosts have brought
-// other fields of these tickets to MySQL under newer revisions, by a clock that is ahead: what the journal brings arrives last
-// and counts, and the create joins its ticket. Whichever daemon learns MySQL's revision first, and whenever it has noticed the
-// new process.
+// Redis is emptied while MySQL is away, and a journal replays changes that were acknowledged before. Meanwhile other hosts have
+// flushed other fields of these tickets under newer revisions, by a clock that is ahead: the journal's changes arrive last and
+// count, and the create joins its ticket. That holds whichever daemon learns MySQL's revision first, and whenever the daemon has
+// noticed the new process.
 func TestReplayIntoAnEmptiedRedisIsAboveMySQL(t *testing.T) {
 	t.Parallel()
 	for name, own := range map[string]bool{"raised by the same daemon": true, "raised by another": false} {
@@ -76,7 +76,7 @@ func TestReplayIntoAnEmptiedRedisIsAboveMySQL(t *testing.T) {
 			}
 			s.NewLine()
 			replayed(t, s, entries)
-			other.NewLine() // it comes to Redis later
+			other.NewLine() // the other daemon comes to Redis later
 			if err := other.Prepare(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestReplayIntoAnEmptiedRedisIsAboveMySQL(t *testing.T) {
 	}
 }
 
-// A create that nobody else can have heard of keeps away from the rows of others, though they have been raised above.
+// A create that no other client can know keeps away from the rows of other tickets, even after raise.lua has raised the create.
 func TestRaisedCreateKeepsAwayFromRows(t *testing.T) {
 	t.Parallel()
 	client := testenv.NewRedis(t, testenv.RedisOptions{}).Client(t)
@@ -108,9 +108,9 @@ func TestRaisedCreateKeepsAwayFromRows(t *testing.T) {
 	}
 }
 
-// Redis went back in time: it holds a ticket at a revision below that of the journal's change, and MySQL has a newer change of
-// another field. What the journal brings arrives last and counts: under its acknowledged revision MySQL would refuse it, and the
-// ack would forget it.
+// Redis went back in time: Redis holds a ticket at a revision below the revision of the journal's change, and MySQL has a newer
+// change of another field. The journal's change arrives last and counts: under its acknowledged revision MySQL would refuse the
+// change, and the ack would forget the change.
 func TestReplayIntoARedisOfBeforeIsAboveMySQL(t *testing.T) {
 	t.Parallel()
 	for name, restarts := range map[string]bool{"the daemon sees the new process": false, "the daemon has started since": true} {

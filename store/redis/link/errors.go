@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"context"
@@ -14,19 +14,19 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// notNow are the prefixes of Redis' replies that mean: this server cannot do it at the moment.
+// notNow are the prefixes of Redis' replies that mean: this server cannot run the command at the moment.
 var notNow = []string{
 	"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "BUSY",
 	"MISCONF", "ERR max number of clients",
 	"redis: all sentinels", "redis: cluster has no nodes", // go-redis' own words
 }
 
-// errRefused is an answer that the store does not know: a command that is renamed, missing or forbidden, or whatever a server or
-// something before it may say. The change was not made, or not all of it, and waits until the server does what it is asked.
+// errRefused is an answer that the store does not know: a command is renamed, missing or forbidden, or another program answers.
+// Redis has not made the change, or only a part, and the change waits until the server runs the command.
 var errRefused = fmt.Errorf("Redis refuses what ticketd needs: %w", store.ErrUnavailable) //nolint:staticcheck // a name
 
-// wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
-func wrap(operation string, err error) error {
+// Wrap names the operation and sorts an error of go-redis into [store.ErrFull], [store.ErrUnavailable] or a fault.
+func Wrap(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -34,10 +34,10 @@ func wrap(operation string, err error) error {
 		return err
 	case strings.HasPrefix(err.Error(), "QUOTA "):
 		return fmt.Errorf("redis %s: %w", operation, store.ErrQuota)
-	case isFull(err):
-		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or have its changes flushed sooner"}
+	case IsFull(err):
+		full := &store.FullError{Bound: "Redis' maxmemory", Reason: "give Redis more, or flush changes sooner"}
 		return fmt.Errorf("redis %s: %w: %w", operation, full, err)
-	case isAway(err):
+	case IsAway(err):
 		return fmt.Errorf("redis %s: %w: %w", operation, store.ErrUnavailable, err)
 	case isUnderstood(err):
 		return fmt.Errorf("redis %s: %w", operation, err)
@@ -46,13 +46,14 @@ func wrap(operation string, err error) error {
 	}
 }
 
-func isFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
+// IsFull says that Redis is out of memory.
+func IsFull(err error) bool { return strings.Contains(err.Error(), "OOM command not allowed") }
 
-// isForeign says that a key holds another type than ours.
-func isForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
+// IsForeign says that a key holds another type than the command needs.
+func IsForeign(err error) bool { return strings.HasPrefix(err.Error(), "WRONGTYPE") }
 
-// isAway says that Redis does not answer, or that it does not take anything now.
-func isAway(err error) bool {
+// IsAway says that Redis does not answer, or runs no command now.
+func IsAway(err error) bool {
 	if errors.Is(err, store.ErrUnavailable) {
 		return true
 	}
@@ -64,7 +65,7 @@ func isAway(err error) bool {
 	}
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	if errors.As(err, &certificate) || errors.As(err, &record) { // whoever answers there is not our Redis
+	if errors.As(err, &certificate) || errors.As(err, &record) { // another server answers at that address
 		return true
 	}
 	text := err.Error()
@@ -74,4 +75,9 @@ func isAway(err error) bool {
 		}
 	}
 	return false
+}
+
+// HasMoved recognises the answer of a cluster's node that another node serves the partition.
+func HasMoved(err error) bool {
+	return strings.HasPrefix(err.Error(), "MOVED ") || strings.HasPrefix(err.Error(), "ASK ")
 }

@@ -27,8 +27,8 @@ func TestCeilingOfTheScripts(t *testing.T) {
 	}
 }
 
-// A number that something else has written where a revision stands spoils nothing: the ticket's changes get a revision above the
-// others, are flushed, and all later revisions are those that they would have been.
+// A number that another program has written in place of a revision does no harm: the ticket's changes get a revision above the
+// other revisions, are flushed, and all later revisions stay unaffected.
 func TestOddRevisions(t *testing.T) {
 	t.Parallel()
 	const odd = "9223372036854775807"

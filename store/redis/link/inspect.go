@@ -1,4 +1,4 @@
-package redis
+package link
 
 import (
 	"context"
@@ -16,18 +16,18 @@ var processSource string
 
 var processScript = goredis.NewScript(processSource)
 
-// Inspect returns what somebody should change about this Redis, each with the reason and the fix; nothing where it is
-// fit to keep what MySQL does not have yet. It needs no more than INFO, so it works where CONFIG is forbidden; that INFO is
-// forbidden is one of the things to change.
+// Inspect returns the settings of this Redis that an operator should change, each with the reason and the fix; an empty list
+// where Redis can keep changes that MySQL does not have yet. Inspect needs INFO alone, so Inspect works where CONFIG is
+// forbidden; a forbidden INFO is one of the findings.
 func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
 	cluster, several := client.(*goredis.ClusterClient)
 	if !several {
 		info, found, err := inspect(ctx, client)
 		if err != nil {
-			return nil, wrap("inspect", err)
+			return nil, Wrap("inspect", err)
 		}
 		if info["cluster_enabled"] == "1" {
-			found = append(found, "Redis is a node of a cluster, which refuses what lies on its other nodes; name the nodes in "+
+			found = append(found, "Redis is a node of a cluster, which refuses keys of the other nodes; name the nodes in "+
 				"redis.cluster instead of redis.addr")
 		}
 		return found, nil
@@ -47,10 +47,10 @@ func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, err
 		return nil
 	})
 	slices.Sort(found)
-	return found, wrap("inspect", err)
+	return found, Wrap("inspect", err)
 }
 
-// inspect looks at one server.
+// inspect inspects one server.
 func inspect(ctx context.Context, client interface {
 	goredis.Cmdable
 	goredis.Scripter
@@ -61,10 +61,10 @@ func inspect(ctx context.Context, client interface {
 		return nil, nil, err
 	}
 	text, err := client.Info(ctx).Result()
-	if err != nil && !isRefusal(err) {
+	if err != nil && !IsRefusal(err) {
 		return nil, nil, err
 	}
-	info = parseInfo(text)
+	info = ParseInfo(text)
 	found = warnings(info)
 	if nameless != "" {
 		found = append(found, nameless)
@@ -72,12 +72,12 @@ func inspect(ctx context.Context, client interface {
 	return info, found, nil
 }
 
-// Nameless says, with the reason and the fix, that scripts cannot tell a server's process from another one, so that nothing is
-// applied again after a fail-over; empty where they can.
+// Nameless says, with the reason and the fix, that scripts cannot tell a server's process from another process, so that no change
+// is applied again after a fail-over; empty where scripts can.
 func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 	run, err := processScript.Run(ctx, client, nil).Text()
 	switch {
-	case err != nil && !isRefusal(err):
+	case err != nil && !IsRefusal(err):
 		return "", err
 	case err != nil:
 		return "Redis refuses INFO (" + err.Error() + "), " + namelessText, nil //nolint:nilerr // it is what the caller is told
@@ -90,7 +90,17 @@ func Nameless(ctx context.Context, client goredis.Scripter) (string, error) {
 const namelessText = "so that ticketd cannot tell one Redis process from another: after a fail-over, acknowledged changes that " +
 	"Redis lost are not applied again; ACL SETUSER for ticketd's user: +info"
 
-func parseInfo(text string) map[string]string {
+// Info returns the values of INFO by their names.
+func Info(ctx context.Context, client goredis.UniversalClient) (map[string]string, error) {
+	text, err := client.Info(ctx).Result()
+	if err != nil {
+		return nil, Wrap("info", err)
+	}
+	return ParseInfo(text), nil
+}
+
+// ParseInfo makes a map of the text that INFO returns.
+func ParseInfo(text string) map[string]string {
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
 		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
@@ -103,21 +113,21 @@ func parseInfo(text string) map[string]string {
 func warnings(info map[string]string) []string {
 	var found []string
 	if policy := info["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys-") {
-		found = append(found, fmt.Sprintf("Redis' maxmemory-policy is %s: it may throw away tickets that MySQL does not have "+
+		found = append(found, fmt.Sprintf("Redis' maxmemory-policy is %s: Redis may evict tickets that MySQL does not have "+
 			"yet; set maxmemory-policy to volatile-lru or noeviction", policy))
 	}
 	if info["aof_enabled"] == "0" {
-		found = append(found, "Redis' append-only file is off: a crash of Redis loses what MySQL does not have yet; "+
+		found = append(found, "Redis' append-only file is off: a crash of Redis loses changes that MySQL does not have yet; "+
 			"set appendonly yes")
 	}
 	if role := info["role"]; role != "" && role != "master" {
-		found = append(found, fmt.Sprintf("Redis is a %s: it takes no writes, or loses them; connect to the master", role))
+		found = append(found, fmt.Sprintf("Redis is a %s, which takes no writes, or loses writes; connect to the master", role))
 	}
 	if info["loading"] == "1" {
-		found = append(found, "Redis is loading its data and answers nothing until it is done")
+		found = append(found, "Redis is loading its data and answers no command until the data is loaded")
 	}
 	if info["aof_last_write_status"] == "err" {
-		found = append(found, "Redis cannot write its append-only file: look at its log and its disk")
+		found = append(found, "Redis cannot write its append-only file: check Redis' log and disk")
 	}
 	return found
 }
