@@ -193,7 +193,11 @@ func (r *round) frame(b *hotBatch, q *hotRequest) (frame []byte, err error, answ
 		return nil, errInternal, true
 	}
 	result, err, answered := b.Result(q.at)
-	if err == nil && answered {
+	switch {
+	case !answered || err != nil:
+	case protocol.ReplyBytes(result) > keepBytes && !methods[q.name].changes:
+		return nil, nil, false // an ordinary connection takes the budget first
+	default:
 		frame, err = r.enc.Reply(q.id, result)
 	}
 	return frame, err, answered
