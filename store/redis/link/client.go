@@ -113,12 +113,15 @@ func newCluster(o *ClientOptions, w *Watch, dial dialFunc) *goredis.ClusterClien
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialer makes connections whose replies are bounded.
+// dialer makes connections whose replies are bounded, over sockets that block where there is no TLS.
 func dialer(o *goredis.Options) dialFunc {
 	dial := goredis.NewDialer(o)
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
+			return nil, err
+		}
+		if conn, err = blocking(conn); err != nil {
 			return nil, err
 		}
 		bounded := &replies{Conn: conn}
