@@ -27,7 +27,8 @@ const keepBytes = 64 << 10
 func (s *Server) Adopt(fd int, peer Peer, unread, owed []byte) {
 	raw, err := connOf(fd)
 	if err != nil {
-		s.refusals.Error().Err(err).Stringer("peer", peer).Msg("cannot serve a connection; check the limit of open files (LimitNOFILE=)")
+		s.refusals.Error().Err(err).Stringer("peer", peer).
+			Msg("cannot serve a connection; check the limit of open files (LimitNOFILE=)")
 		s.connections.release(peer.UID)
 		return
 	}
@@ -43,8 +44,8 @@ func (s *Server) Adopt(fd int, peer Peer, unread, owed []byte) {
 
 // connOf makes a connection of a descriptor, which it takes over, also where that fails.
 func connOf(fd int) (*net.UnixConn, error) {
-	file := os.NewFile(uintptr(fd), "client") //nolint:gosec // a descriptor is a small number
-	defer func() { _ = file.Close() }()       // the connection has a descriptor of its own
+	file := os.NewFile(uintptr(fd), "client")
+	defer func() { _ = file.Close() }() // the connection has a descriptor of its own
 	conn, err := net.FileConn(file)
 	if err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Every test runs twice: with a site whose requests are served by connections alone, and with one whose small requests are answered
-// in rounds of the event loop.
+// Every test runs twice: with a site whose requests are served by connections alone, and with one whose small requests are
+// answered in rounds of the event loop.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(fronts{m}) }
 
 type fronts struct{ *testing.M }
@@ -83,16 +83,16 @@ func (b *fakeBatch) GetMany(p *protocol.GetManyParams) bool {
 	})
 }
 
-func (b *fakeBatch) Answer(ctx context.Context) {
+func (b *fakeBatch) Run(ctx context.Context) {
 	for _, call := range b.calls {
 		result, err := call(ctx)
 		b.done = append(b.done, func() (protocol.Result, error) { return result, err })
 	}
 }
 
-func (b *fakeBatch) Result(i int) (protocol.Result, error, bool) { //nolint:revive // as [Hot]
+func (b *fakeBatch) Answer(i int) Answer {
 	result, err := b.done[i]()
-	return result, err, true
+	return Answer{Result: result, Err: err}
 }
 
 // absent is the id of a ticket that no fakeSite has.

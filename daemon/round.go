@@ -11,21 +11,29 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Hot is a batch of small requests of several clients of a site. A request joins the batch only if the site needs neither MySQL nor
-// more than one call of its store for the request. A Hot serves one goroutine: additions, Answer, results.
+// Hot is a batch of small requests of several clients of a site. A request joins the batch only if the site needs neither MySQL
+// nor more than one call of its store for the request. A Hot serves one goroutine: additions, Run, answers.
 type Hot interface {
-	// Create, Set, SetMany, Get and GetMany add a request, which gets the next number from 0. false says that the request cannot
-	// join: nothing was done for it.
+	// Create, Set, SetMany, Get and GetMany add a request, which gets the next number from 0. false: the request cannot join the
+	// batch, and nothing was done for the request.
 	Create(p *protocol.CreateParams) bool
 	Set(p *protocol.SetParams) bool
 	SetMany(p *protocol.SetManyParams) bool
 	Get(p *protocol.GetParams) bool
 	GetMany(p *protocol.GetManyParams) bool
-	// Answer makes the changes and reads the tickets, in one call of the store each.
-	Answer(ctx context.Context)
-	// Result returns the result or error of a request. false says that the store alone could not answer and has changed nothing for
-	// the request, so that the site must be asked for it in the ordinary way.
-	Result(i int) (result protocol.Result, err error, answered bool)
+	// Run makes the changes and reads the tickets, in one call of the store each.
+	Run(ctx context.Context)
+	// Answer returns what has become of a request.
+	Answer(i int) Answer
+}
+
+// Answer is what has become of a request in a batch.
+type Answer struct {
+	Result protocol.Result
+	Err    error
+	// Left says that the store alone could not answer and has changed nothing for the request: the site must be called for the
+	// request in the ordinary way.
+	Left bool
 }
 
 // hotSite is a site that answers small requests in batches.
@@ -128,8 +136,8 @@ func (r *round) batch(site Site) (at int, ok bool) {
 	return len(r.batches) - 1, true
 }
 
-// Answer implements [loop.Round]. It looks at the spool once for each site, after the last request was read: what waits there then
-// is older than some request of the round, and nothing else is.
+// Answer implements [loop.Round]. It looks at the spool once for each site, after the last request was read: what waits there
+// then is older than some request of the round, and nothing else is.
 func (r *round) Answer(ctx context.Context) {
 	r.began = time.Now()
 	within, cancel := context.WithTimeout(ctx, r.limit)
@@ -151,7 +159,7 @@ func (r *round) answerBatch(ctx context.Context, b *hotBatch) {
 	}()
 	spool := r.d.spool
 	if b.closed = spool != nil && (!spool.Settled(b.site) || b.reads && spool.Behind(b.site)); !b.closed {
-		b.Answer(ctx)
+		b.Run(ctx)
 	}
 }
 
@@ -161,8 +169,8 @@ func (r *round) encode(ctx context.Context, q *hotRequest) {
 	if b.closed {
 		return
 	}
-	frame, err, answered := r.frame(b, q)
-	if !answered {
+	frame, err := r.frame(b, q)
+	if errors.Is(err, errLeft) {
 		return
 	}
 	if err != nil {
@@ -181,26 +189,30 @@ func (r *round) encode(ctx context.Context, q *hotRequest) {
 	}
 }
 
-// frame builds a request's reply where the site has a result. A panic is the error of this request alone.
-func (r *round) frame(b *hotBatch, q *hotRequest) (frame []byte, err error, answered bool) { //nolint:revive // as [Hot].Result
+// errLeft: an ordinary connection must serve the request.
+var errLeft = errors.New("the request is left to an ordinary connection")
+
+// frame builds a request's reply if the site has a result. A panic is the error of this request alone.
+func (r *round) frame(b *hotBatch, q *hotRequest) (frame []byte, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.fault(fault)
-			frame, err, answered = nil, errInternal, true
+			frame, err = nil, errInternal
 		}
 	}()
 	if b.broken {
-		return nil, errInternal, true
+		return nil, errInternal
 	}
-	result, err, answered := b.Result(q.at)
+	a := b.Answer(q.at)
 	switch {
-	case !answered || err != nil:
-	case protocol.ReplyBytes(result) > keepBytes && !methods[q.name].changes:
-		return nil, nil, false // an ordinary connection takes the budget first
-	default:
-		frame, err = r.enc.Reply(q.id, result)
+	case a.Left:
+		return nil, errLeft
+	case a.Err != nil:
+		return nil, a.Err
+	case protocol.ReplyBytes(a.Result) > keepBytes && !methods[q.name].changes:
+		return nil, errLeft // an ordinary connection takes the budget first
 	}
-	return frame, err, answered
+	return r.enc.Reply(q.id, a.Result)
 }
 
 // Reply implements [loop.Round].

@@ -96,8 +96,8 @@ func (m *Mutation) Dated() ticket.Revision {
 // changes takes the revisions of some microseconds to come.
 const AheadBy ticket.Revision = 1_000_000
 
-// Given notes the revision that a store gives the mutation: where it is ahead of the host's clock, as a clock that was ahead left it,
-// At says when the mutation was accepted.
+// Given notes the revision that a store gives the mutation: where it is ahead of the host's clock, as a clock that was ahead left
+// it, At says when the mutation was accepted.
 func (m *Mutation) Given(revision ticket.Revision) {
 	if m.At == 0 && revision > m.Proposed+AheadBy {
 		m.At = m.Proposed

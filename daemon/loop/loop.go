@@ -122,7 +122,7 @@ func newLoop[G any](sys system, host Host[G], opts Options, now func() time.Time
 		host: host, sys: sys, idle: opts.IdleTimeout, now: now,
 		events: make([]unix.EpollEvent, maxRound), begun: make(chan struct{}, 1),
 	}
-	l.ctx, l.end = context.WithCancel(context.Background())
+	l.ctx, l.end = context.WithCancel(context.Background()) //nolint:gosec // Stop calls end
 	l.round = l.newRound()
 	return l
 }
@@ -413,7 +413,8 @@ func (l *Loop[G]) drop(c *client[G]) {
 	l.host.Leave(c.guest)
 }
 
-// dropIdle closes the connections on which nothing has come for too long, and opens the door that an accept which failed has shut.
+// dropIdle closes the connections on which nothing has come for too long, and opens the door that an accept which failed has
+// shut.
 func (l *Loop[G]) dropIdle() {
 	if l.clients.first == nil && l.shut.IsZero() {
 		return

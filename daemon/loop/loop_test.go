@@ -138,8 +138,8 @@ func (k *fakeKernel) wake()        {}
 func (k *fakeKernel) woken()       {}
 func (k *fakeKernel) end()         {}
 
-// fakeHost answers a request with its own bytes, reversed. A request that begins with 'c' is not hot, one with 'u' is not answered
-// by its round.
+// fakeHost answers a request with its own bytes, reversed. A request that begins with 'c' is not hot, one with 'u' is not
+// answered by its round.
 type fakeHost struct {
 	adopted map[int]*adopted
 	left    []int
@@ -238,8 +238,8 @@ func TestOneRequest(t *testing.T) {
 	}
 }
 
-// What is not one whole hot frame is handed over with every byte that was read, and a reply that the socket does not take with the
-// rest of it.
+// What is not one whole hot frame is handed over with every byte that was read, and a reply that the socket does not take with
+// the rest of it.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	whole, large := frameOf([]byte("whole")), frameOf(bytes.Repeat([]byte{'x'}, SmallFrame))
@@ -278,8 +278,8 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// Whatever the order in which bytes, hang-ups and room for writes come: a client receives the replies to its own requests, in their
-// order, and what the loop has not answered is handed over or still in the socket, byte for byte.
+// Whatever the order in which bytes, hang-ups and room for writes come: a client receives the replies to its own requests, in
+// their order, and what the loop has not answered is handed over or still in the socket, byte for byte.
 func TestAnySchedule(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(400) {

@@ -79,8 +79,9 @@ func startSlow(t *testing.T) (l *Loop[int], h *slowHost, path string) {
 	return l, h, path
 }
 
-// A round that takes long is relieved: other clients are handed over meanwhile instead of waiting with it, its own client receives
-// its reply when it ends, and the loop serves hot requests again then. (Without the monitor the second client waits for ever.)
+// A round that takes long is relieved: other clients are handed over meanwhile instead of waiting with it, its own client
+// receives its reply when it ends, and the loop serves hot requests again then. (Without the monitor the second client waits for
+// ever.)
 func TestRelief(t *testing.T) {
 	t.Parallel()
 	l, h, path := startSlow(t)

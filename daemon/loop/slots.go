@@ -9,7 +9,8 @@ type client[G any] struct {
 	guest G
 	// watched says that the poller knows the descriptor.
 	watched bool
-	// owed says that a reply is on its way: the connection is not read before that is sent. more says that it was readable meanwhile.
+	// owed says that a reply is on its way: the connection is not read before that is sent. more says that it was readable
+	// meanwhile.
 	owed, more bool
 	// ended says that the client sends nothing more.
 	ended bool

@@ -9,14 +9,14 @@ import (
 )
 
 // system is the kernel as a loop sees it. Reads, writes and accepts never wait: they fail with EAGAIN.
-type system interface {
+type system interface { //nolint:interfacebloat // one kernel, and the fake kernel of the tests
 	// wait returns the number of events, after at most timeout ms; -1 is no bound.
 	wait(events []unix.EpollEvent, timeout int) (int, error)
 	accept() (fd int, err error)
 	// watch reports what comes to a connection, under its token, until forget or close.
 	watch(fd int, t token) error
 	forget(fd int)
-	// shut and open the door's events.
+	// door has wait return the clients that connect, or not.
 	door(open bool) error
 	read(fd int, into []byte) (int, error)
 	write(fd int, b []byte) (int, error)
@@ -135,10 +135,12 @@ const (
 	tokenWoken
 )
 
-func tokenOf(slot int, generation uint32) token { return token(generation)<<32 | token(uint32(slot)) } //nolint:gosec // slots are few
+func tokenOf(slot int, generation uint32) token {
+	return token(generation)<<32 | token(uint32(slot)) //nolint:gosec // slots are few
+}
 
-func (t token) slot() int          { return int(uint32(t)) }  //nolint:gosec // it was put in as such
-func (t token) generation() uint32 { return uint32(t >> 32) } //nolint:gosec // likewise
+func (t token) slot() int          { return int(uint32(t)) } //nolint:gosec // it was put in as such
+func (t token) generation() uint32 { return uint32(t >> 32) }
 
 func (t token) put(e *unix.EpollEvent) {
 	e.Fd, e.Pad = int32(uint32(t)), int32(uint32(t>>32)) //nolint:gosec // the kernel's 64 bits, as the package has them

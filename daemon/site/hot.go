@@ -14,16 +14,16 @@ import (
 // maxHot is how many tickets one request of a [hot] batch may name.
 const maxHot = 16
 
-// hot is a batch of small requests of several clients, which the store alone can answer. What it cannot answer it leaves to the
-// ordinary way of the same request: a field that the table may have been altered for, a size that must be looked up, a ticket that
-// the store does not hold whole, an id that turns out to be taken.
+// hot is a batch of small requests of several clients. The store alone must be able to answer a request; other requests are left
+// to the ordinary way: a field for which the table may have been altered, a size that needs a look-up, a ticket that the store
+// does not hold whole, an id that another ticket has.
 type hot struct {
 	batch    *Batch
 	table    *table.Definition
 	requests []hotRequest
-	ids      []ticket.ID // of all reads
+	ids      []ticket.ID // all reads
 	records  []store.Record
-	failed   error // of the store's, for the changes
+	failed   error // the store did not make the changes
 	unread   bool  // the store did not show the tickets
 }
 
@@ -42,8 +42,8 @@ func (g Gate) Hot() daemon.Hot {
 	return &hot{batch: g.Batch(1), table: d}
 }
 
-// change takes up the request that has just added n changes to the batch, unless some were refused: then the ordinary way says why,
-// after it has read the table's definition again where that may be the reason.
+// change takes up the request that has just added n changes to the batch, unless one of the changes was refused: the ordinary way
+// finds out why, and may read the table's definition again.
 func (h *hot) change(m protocol.Method, n int) bool {
 	at := len(h.batch.changes) - n
 	for i := at; i < len(h.batch.changes); i++ {
@@ -113,8 +113,8 @@ func (h *hot) GetMany(p *protocol.GetManyParams) bool {
 	return true
 }
 
-// Answer implements [daemon.Hot]: the changes first, so that a client which has both under way is shown what it changed.
-func (h *hot) Answer(ctx context.Context) {
+// Run implements [daemon.Hot]. The changes come before the reads: a client that has both under way reads its own change.
+func (h *hot) Run(ctx context.Context) {
 	b := h.batch
 	for i := range b.changes {
 		if c := &b.changes[i]; c.numbered {
@@ -123,7 +123,7 @@ func (h *hot) Answer(ctx context.Context) {
 	}
 	h.failed = b.make(ctx, b.open())
 	for _, r := range h.requests {
-		if r.method == protocol.MethodSetMany { // where a tombstone alone refuses a pair, MySQL is asked at once
+		if r.method == protocol.MethodSetMany { // MySQL is asked at once about a pair that a tombstone alone refuses
 			b.lookAgain(ctx, r.at, r.at+r.n)
 		}
 	}
@@ -135,8 +135,11 @@ func (h *hot) Answer(ctx context.Context) {
 	h.unread = err != nil
 }
 
-// Result implements [daemon.Hot].
-func (h *hot) Result(i int) (protocol.Result, error, bool) { //nolint:revive // the error is the request's answer
+// left leaves a request to the ordinary way.
+var left = daemon.Answer{Left: true}
+
+// Answer implements [daemon.Hot].
+func (h *hot) Answer(i int) daemon.Answer {
 	r := h.requests[i]
 	switch r.method {
 	case protocol.MethodCreate:
@@ -146,53 +149,51 @@ func (h *hot) Result(i int) (protocol.Result, error, bool) { //nolint:revive // 
 	case protocol.MethodSetMany:
 		return h.setMany(r)
 	case protocol.MethodGet:
-		return h.got(r.at)
+		return h.got(r)
 	default:
 		return h.gotMany(r)
 	}
 }
 
-func (h *hot) created(at int) (protocol.Result, error, bool) { //nolint:revive // as Result
+func (h *hot) created(at int) daemon.Answer {
 	outcome, err := h.batch.Result(at)
 	switch {
 	case needsMore(&outcome):
-		return nil, nil, false
+		return left
 	case err != nil:
-		return nil, answerChange(err), true
+		return daemon.Answer{Err: answerChange(err)}
 	}
-	return &protocol.CreateResult{ID: int64(outcome.ID), Revision: int64(outcome.Revision)}, nil, true
+	return daemon.Answer{Result: &protocol.CreateResult{ID: int64(outcome.ID), Revision: int64(outcome.Revision)}}
 }
 
-func (h *hot) set(at int) (protocol.Result, error, bool) { //nolint:revive // as Result
+func (h *hot) set(at int) daemon.Answer {
 	outcome, err := h.batch.Result(at)
 	switch {
 	case needsMore(&outcome):
-		return nil, nil, false
+		return left
 	case err != nil:
-		return nil, answerSet(err), true
+		return daemon.Answer{Err: answerSet(err)}
 	}
-	return &protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil, true
+	return daemon.Answer{Result: &protocol.RevisionResult{Revision: int64(outcome.Revision)}}
 }
 
 // needsMore says that the ordinary way of a refused change may come to another answer: another id, or a look at MySQL.
-func needsMore(o *store.Outcome) bool {
-	return restsOnAbsence(o) || errors.Is(o.Err, store.ErrTaken)
-}
+func needsMore(o *store.Outcome) bool { return restsOnAbsence(o) || errors.Is(o.Err, store.ErrTaken) }
 
-// setMany is answered here in any case: the ordinary way would make those of its pairs again that were made.
-func (h *hot) setMany(r hotRequest) (protocol.Result, error, bool) { //nolint:revive // as Result
+// setMany answers in any case: the ordinary way would make the pairs again that were made.
+func (h *hot) setMany(r hotRequest) daemon.Answer {
 	if h.failed != nil {
-		return nil, answerChange(h.failed), true
+		return daemon.Answer{Err: answerChange(h.failed)}
 	}
 	outcomes := make([]protocol.SetOutcome, r.n)
 	for i := range outcomes {
 		outcome, err := h.batch.Result(r.at + i)
 		outcomes[i] = protocol.SetOutcome{Revision: int64(outcome.Revision), Err: refusal(err)}
 	}
-	return &protocol.SetManyResult{Outcomes: outcomes}, nil, true
+	return daemon.Answer{Result: &protocol.SetManyResult{Outcomes: outcomes}}
 }
 
-// shown returns tickets that the store holds whole, or that were deleted; false where MySQL must be asked.
+// shown returns the tickets of a request; false if MySQL must be asked for some of them.
 func (h *hot) shown(r hotRequest) (records []store.Record, whole bool) {
 	if h.unread {
 		return nil, false
@@ -206,21 +207,21 @@ func (h *hot) shown(r hotRequest) (records []store.Record, whole bool) {
 	return records, true
 }
 
-func (h *hot) got(at int) (protocol.Result, error, bool) { //nolint:revive // as Result
-	records, whole := h.shown(hotRequest{at: at, n: 1})
+func (h *hot) got(r hotRequest) daemon.Answer {
+	records, whole := h.shown(r)
 	switch {
 	case !whole:
-		return nil, nil, false
+		return left
 	case records[0].Deleted:
-		return nil, answer(errNoTicket), true
+		return daemon.Answer{Err: answer(errNoTicket)}
 	}
-	return toWire(h.table, &records[0]), nil, true
+	return daemon.Answer{Result: toWire(h.table, &records[0])}
 }
 
-func (h *hot) gotMany(r hotRequest) (protocol.Result, error, bool) { //nolint:revive // as Result
+func (h *hot) gotMany(r hotRequest) daemon.Answer {
 	records, whole := h.shown(r)
 	if !whole {
-		return nil, nil, false
+		return left
 	}
-	return manyOf(h.table, records), nil, true
+	return daemon.Answer{Result: manyOf(h.table, records)}
 }

@@ -12,13 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is a connection whose reads and writes block their thread in the kernel, instead of their goroutine in Go's poller. The reply
-// of a Redis on the same host comes within some tens of microseconds; to park the goroutine and to wake a thread for it again takes
-// longer than that, and more processor time than the whole command. A thread is held for as long as a command takes, so that the
-// threads are bounded by the pool.
+// socket is a connection whose reads and writes block their thread in the kernel, instead of their goroutine in Go's poller. The
+// reply of a Redis on the same host comes within some tens of microseconds; to park the goroutine and to wake a thread for it
+// again takes longer than that, and more processor time than the whole command. A thread is held for as long as a command takes,
+// so that the threads are bounded by the pool.
 //
-// Deadlines are SO_RCVTIMEO and SO_SNDTIMEO (socket(7)), which a socket keeps: they are set again only where the time that is left
-// asks for it.
+// Deadlines are SO_RCVTIMEO and SO_SNDTIMEO (socket(7)), which a socket keeps: they are set again only where the time that is
+// left asks for it.
 type socket struct {
 	fd            int
 	local, remote net.Addr
@@ -36,8 +36,8 @@ type direction struct {
 	armed    time.Duration // the kernel's time-out; 0: none. Of the goroutine that reads or writes.
 }
 
-// blocking makes a connection of a dialled one, which it closes. A connection that is no socket of the kernel's, as over TLS, stays as
-// it is.
+// blocking makes a connection of a dialled one, which it closes. A connection that is no socket of the kernel's, as over TLS,
+// stays as it is.
 func blocking(conn net.Conn) (net.Conn, error) {
 	filer, is := conn.(interface{ File() (*os.File, error) })
 	if !is {
@@ -190,7 +190,8 @@ func (d *direction) set(t time.Time) {
 	d.deadline.Store(t.UnixNano())
 }
 
-// SyscallConn implements [syscall.Conn], through which go-redis looks without waiting whether the server has closed the connection.
+// SyscallConn implements [syscall.Conn], through which go-redis looks without waiting whether the server has closed the
+// connection.
 func (s *socket) SyscallConn() (syscall.RawConn, error) { return rawSocket{s}, nil }
 
 type rawSocket struct{ *socket }
@@ -201,7 +202,7 @@ func (r rawSocket) Control(f func(fd uintptr)) error {
 		return net.ErrClosed
 	}
 	defer r.leave()
-	f(uintptr(r.fd)) //nolint:gosec // a descriptor is a small number
+	f(uintptr(r.fd))
 	return nil
 }
 
