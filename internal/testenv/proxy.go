@@ -139,6 +139,13 @@ func (a answers) Write(answer []byte) (int, error) {
 	return a.client.Write(answer)
 }
 
+// Held returns on how many connections data is held.
+func (p *Proxy) Held() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.held)
+}
+
 // Holds reports whether held data contains the text.
 func (p *Proxy) Holds(text string) bool {
 	p.mu.Lock()

@@ -3,6 +3,7 @@ package planted
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"testing"
@@ -31,6 +32,12 @@ var answers = map[string]invariant{
 		}},
 		with: "answers", site: never + "ack = \"journal\"\n[journal]\nmax_entries = 2", provoke: halfOfThemHeld,
 		rule: check.RuleNowhere,
+	},
+	"each client of a round of the event loop has its own answer": {
+		plants: []plant{{
+			file: "daemon/site/batch.go", text: "c.outcome = outcomes[n]\n", instead: "c.outcome = outcomes[(n+1)%len(outcomes)]\n",
+		}},
+		site: never, journal: true, provoke: twoInARound, rule: check.RuleNowhere,
 	},
 	"an unknown answer of MySQL is about a row": {
 		plants: []plant{{
@@ -219,4 +226,87 @@ func listBehindLock(t *testing.T, r *rig) {
 		t.Fatal(err)
 	}
 	r.set(t, h, 1, "later", "")
+}
+
+// twoInARound has two clients create a ticket each while the daemon is stopped: the event loop finds both requests at once.
+func twoInARound(t *testing.T, r *rig) {
+	h := r.host(t)
+	creators := make([]*creator, 2)
+	for i := range creators {
+		creators[i] = r.creator(t, h, i)
+		creators[i].ask(t, "first of "+strconv.Itoa(i)) // from here on the loop serves the connection
+		creators[i].hear(t)
+	}
+	if err := h.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range creators {
+		c.ask(t, "second of "+strconv.Itoa(i))
+	}
+	if err := h.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range creators {
+		c.hear(t)
+	}
+}
+
+// creator creates tickets over one connection, and sends each request without waiting for the reply.
+type creator struct {
+	rig  *rig
+	conn net.Conn
+	op   history.Op
+	host *host
+	// number tells the creator from other clients.
+	number int
+}
+
+func (r *rig) creator(t *testing.T, h *host, number int) *creator {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", h.socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &creator{rig: r, conn: conn, host: h, number: number}
+}
+
+// ask sends a create.
+func (c *creator) ask(t *testing.T, subject string) {
+	t.Helper()
+	c.op = history.Op{
+		Client: c.number, Host: c.host.number, Via: "go", Kind: history.Create,
+		Fields: map[string]history.Value{"subject": &subject}, Call: time.Since(c.rig.began),
+	}
+	frame, err := new(protocol.Encoder).Request(1, protocol.MethodCreate, &protocol.CreateParams{
+		Fields: []protocol.Field{{Name: "subject", Value: protocol.Text(subject)}},
+	})
+	if err == nil {
+		_, err = c.conn.Write(frame)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// hear reads the reply.
+func (c *creator) hear(t *testing.T) {
+	t.Helper()
+	var answer protocol.Answer
+	var made protocol.CreateResult
+	payload, err := protocol.ReadFrame(c.conn, nil)
+	if err == nil {
+		answer, err = protocol.DecodeAnswer(payload)
+	}
+	if err == nil && answer.Reply.Err != nil {
+		err = answer.Reply.Err
+	}
+	if err == nil {
+		err = made.Decode(answer.Reply.Result)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.op.Outcome, c.op.Ticket, c.op.Revision, c.op.Return = history.Done, made.ID, made.Revision, time.Since(c.rig.began)
+	c.rig.history.Ops = append(c.rig.history.Ops, c.op)
 }
