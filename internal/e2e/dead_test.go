@@ -135,7 +135,7 @@ func TestDeadCommands(t *testing.T) {
 		{args: []string{"dead", "list"}, want: "no_forbidden"},
 		{args: []string{"dead", "list", "--format", "json"}, want: `"priority":"forbidden"`},
 		{args: []string{"dead", "show", "2"}, want: `"forbidden"`},
-		{args: []string{"dead", "show", "3"}, want: "no dead letter", fail: true},
+		{args: []string{"dead", "show", "3"}, want: "is not a dead letter", fail: true},
 		{args: []string{"status"}, want: "dead letters  2"},
 		{args: []string{"dead", "retry"}, want: "--all", fail: true},
 		{args: []string{"dead", "retry", "1", "3"}, want: "1 of the 2", fail: true},
