@@ -193,7 +193,7 @@ func TestDaemonAnswersBeforeItsClientGivesUp(t *testing.T) {
 				ended = time.Since(began)
 				return ctx.Err()
 			}}
-			table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
+			table := NewAccessList(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
 			d := NewDispatcher(table, NewConnections(1), "test", 2*time.Second)
 			var e protocol.Encoder
 			frame, err := e.Request(1, protocol.MethodSet, &protocol.SetParams{

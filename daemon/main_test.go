@@ -183,7 +183,7 @@ func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
 type rig struct {
 	server *Server
 	site   *fakeSite
-	table  *SiteTable
+	table  *AccessList
 	path   string
 	log    *testenv.Buffer
 }
@@ -226,7 +226,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	if inRounds {
 		site = hotFake{o.site}
 	}
-	table := NewSiteTable(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
+	table := NewAccessList(1, map[string]SiteAccess{"main": {Site: site, Users: []uint32{self.UID}}})
 	connections := NewConnections(o.limit)
 	dispatcher := NewDispatcher(table, connections, "test", o.timeout)
 	if o.spool != nil {

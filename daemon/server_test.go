@@ -140,7 +140,7 @@ func TestStopWithoutStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	connections := NewConnections(1)
-	dispatcher := NewDispatcher(NewSiteTable(0, nil), connections, "", time.Second)
+	dispatcher := NewDispatcher(NewAccessList(0, nil), connections, "", time.Second)
 	s := NewServer(l, dispatcher, connections, Options{}, zerolog.Nop())
 	if err := s.Stop(t.Context()); err != nil {
 		t.Error(err)
@@ -172,7 +172,7 @@ func TestRestartUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		connections := NewConnections(64)
-		table := NewSiteTable(uint32(os.Getuid()), map[string]SiteAccess{"main": {Site: &fakeSite{}}})
+		table := NewAccessList(uint32(os.Getuid()), map[string]SiteAccess{"main": {Site: &fakeSite{}}})
 		s := NewServer(l, NewDispatcher(table, connections, "", time.Second), connections, Options{}, zerolog.Nop())
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)

@@ -30,7 +30,7 @@ type Daemon struct {
 
 	redis  *redisPlace // nil where there is none
 	sites  []*runningSite
-	table  *daemon.SiteTable
+	table  *daemon.AccessList
 	server *daemon.Server
 	spool  *spool.Spool // nil where there is none
 
@@ -88,7 +88,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	}
 	own := uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
-	d.table = daemon.NewSiteTable(own, access)
+	d.table = daemon.NewAccessList(own, access)
 	listener, err := daemon.Listen(ctx, listenOptions(&d.config.Daemon))
 	if err != nil {
 		return err

@@ -10,6 +10,9 @@
 // that does not read. The loop therefore needs no time-outs for frames and writes, no budgets and no check for clients that hang
 // up.
 //
+// Which requests are hot is decided in four places: the frame is whole and small (isWhole), the method has a hot form
+// (daemon/methods.go), the site's batch takes the request (daemon/site/hot.go), and the store alone could answer (Answer.Left).
+//
 // # States
 //
 //	leading    one goroutine, the leader, owns the connections and the poller; no other goroutine touches them

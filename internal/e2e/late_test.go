@@ -47,7 +47,7 @@ func (r *rig) aside(t *testing.T, c *protocol.Client, folder string, want int64)
 	testenv.Eventually(t, 20*time.Second, "the changes that are not made are in bad/", func() bool {
 		status, err := c.Status(t.Context())
 		return err == nil && status.Journal.Entries == 0 && status.Spool.Files == 0 && status.Spool.Bad == want &&
-			strings.Contains(strings.Join(status.Warnings, "\n"), "see the reasons in "+filepath.Join(folder, "bad"))
+			strings.Contains(strings.Join(status.Warnings, "\n"), "read the reasons in "+filepath.Join(folder, "bad"))
 	})
 	paths, err := filepath.Glob(filepath.Join(folder, "bad", "*.frame"))
 	if err != nil || int64(len(paths)) != want {

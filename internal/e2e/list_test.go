@@ -227,7 +227,7 @@ func TestListCommands(t *testing.T) {
 	}{
 		{args: []string{"list"}, want: "ID  STATUS"},
 		{args: []string{"list", "--status", "open"}, want: "two lines  [2J"},
-		{args: []string{"list", "--status", "open,closed", "--asc", "--limit", "1"}, want: "there are more: --after "},
+		{args: []string{"list", "--status", "open,closed", "--asc", "--limit", "1"}, want: "for more tickets: --after "},
 		{args: []string{"list", "--where", "category:null", "--format", "json", "--limit", "0"}, want: `"status":"pending"`},
 		{args: []string{"list", "--where", "channel=x"}, want: "channel", fail: true},
 		{args: []string{"list", "--sort", "subject"}, want: "sort", fail: true},

@@ -45,28 +45,28 @@ func (a *SiteAccess) allows(p Peer) bool {
 	return slices.Contains(a.Users, p.UID) || slices.Contains(a.Groups, p.GID)
 }
 
-// SiteTable holds the daemon's sites by name. Replace may change the content while requests are served.
-type SiteTable struct {
+// AccessList holds the daemon's sites by name. Replace may change the content while requests are served.
+type AccessList struct {
 	owner   uint32
 	current atomic.Pointer[map[string]SiteAccess]
 }
 
-// NewSiteTable returns a table. owner is the user of the daemon's process: like root, owner may use every site, because owner
+// NewAccessList returns a table. owner is the user of the daemon's process: like root, owner may use every site, because owner
 // can read the sites' secrets anyway and operators run commands as root or owner.
-func NewSiteTable(owner uint32, sites map[string]SiteAccess) *SiteTable {
-	t := &SiteTable{owner: owner}
+func NewAccessList(owner uint32, sites map[string]SiteAccess) *AccessList {
+	t := &AccessList{owner: owner}
 	t.Replace(sites)
 	return t
 }
 
 // Replace replaces all sites. Requests that have found their site already go on with their site.
-func (t *SiteTable) Replace(sites map[string]SiteAccess) {
+func (t *AccessList) Replace(sites map[string]SiteAccess) {
 	sites = maps.Clone(sites)
 	t.current.Store(&sites)
 }
 
 // For implements [Sites].
-func (t *SiteTable) For(p Peer, of protocol.Params) (Site, error) {
+func (t *AccessList) For(p Peer, of protocol.Params) (Site, error) {
 	want := of.Wants()
 	may := t.named(p, want.Site)
 	if len(may) == 0 {
@@ -98,7 +98,7 @@ type namedSite struct {
 }
 
 // named returns the site of the given name, if the peer may use the site; without a name, all sites that the peer may use.
-func (t *SiteTable) named(p Peer, name string) (found choice) {
+func (t *AccessList) named(p Peer, name string) (found choice) {
 	sites := *t.current.Load()
 	if name != "" {
 		if a, ok := sites[name]; ok && t.may(p, &a) {
@@ -193,7 +193,7 @@ func (c choice) names() []string {
 }
 
 // Of returns the sites that the peer may use, in no order.
-func (t *SiteTable) Of(p Peer) []Site {
+func (t *AccessList) Of(p Peer) []Site {
 	var found []Site
 	for _, a := range *t.current.Load() {
 		if t.may(p, &a) {
@@ -204,7 +204,7 @@ func (t *SiteTable) Of(p Peer) []Site {
 }
 
 // Admit returns why a peer may not connect: the peer may use no site.
-func (t *SiteTable) Admit(p Peer) *protocol.Error {
+func (t *AccessList) Admit(p Peer) *protocol.Error {
 	for _, a := range *t.current.Load() {
 		if t.may(p, &a) {
 			return nil
@@ -216,7 +216,7 @@ func (t *SiteTable) Admit(p Peer) *protocol.Error {
 	return protocol.Closing(protocol.CodeForbidden, "%s", forbidden(p).Message)
 }
 
-func (t *SiteTable) may(p Peer, a *SiteAccess) bool {
+func (t *AccessList) may(p Peer, a *SiteAccess) bool {
 	return p.UID == 0 || p.UID == t.owner || a.allows(p)
 }
 

@@ -12,7 +12,7 @@ import (
 func TestSiteTable(t *testing.T) {
 	t.Parallel()
 	shop, blog := &fakeSite{}, &fakeSite{}
-	table := NewSiteTable(100, map[string]SiteAccess{
+	table := NewAccessList(100, map[string]SiteAccess{
 		"shop": {Site: shop, Users: []uint32{33}},
 		"blog": {Site: blog, Users: []uint32{33}, Groups: []uint32{50}},
 	})
@@ -96,7 +96,7 @@ func TestSiteTableFindsTheTable(t *testing.T) {
 		p := &protocol.SetParams{Change: protocol.Change{
 			Target: protocol.Target{Site: c.site, Table: c.table}, Identity: c.identity,
 		}}
-		got, err := NewSiteTable(100, c.sites).For(Peer{UID: 33, GID: 33}, p)
+		got, err := NewAccessList(100, c.sites).For(Peer{UID: 33, GID: 33}, p)
 		refusal, refused := errors.AsType[*protocol.Error](err)
 		switch {
 		case c.want != nil && (refused || got != c.want):
@@ -105,7 +105,7 @@ func TestSiteTableFindsTheTable(t *testing.T) {
 			t.Errorf("%s: got %v, want %s %s", name, err, c.code, c.field)
 		}
 	}
-	_, err := NewSiteTable(100, two).For(Peer{UID: 33, GID: 33}, &protocol.SiteParams{Target: protocol.Target{Table: "wp2.wp_t"}})
+	_, err := NewAccessList(100, two).For(Peer{UID: 33, GID: 33}, &protocol.SiteParams{Target: protocol.Target{Table: "wp2.wp_t"}})
 	for _, part := range []string{`"wp2.wp_t"`, "wp.b_t (site blog), wp.wp_t (site shop)", `client_table = "wp2.wp_t"`, "--add"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("the refusal %v does not say %s", err, part)
