@@ -2,13 +2,17 @@ package boot
 
 import (
 	"context"
+	"time"
+
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/rs/zerolog"
+
+	"cmp"
+	"crypto/rand"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/moves"
@@ -140,6 +144,64 @@ func (d *Daemon) walOptions(log zerolog.Logger, restored func()) wal.Options {
 	return wal.Options{
 		Sync: wal.Sync(c.Fsync), Interval: c.FsyncInterval, MaxBytes: int64(c.MaxBytes), Log: log, OnRestored: restored,
 	}
+}
+
+// store makes a site's store, for the journal of that id; empty is none.
+func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
+	return redis.New(p.client, redis.Options{
+		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
+		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
+		Filled:  o.custody.filled(),
+		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
+		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnVanished: o.vanished, OnBatch: o.batch,
+		OnStray: o.stray, Convert: o.convert, OnOlder: o.older, OnTwin: o.twin, Aside: o.aside,
+	})
+}
+
+// beforeJournal makes way for a new journal where one of another table is there in which nothing waits.
+func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) error {
+	c.mu.Lock()
+	identity, former := c.identity, c.former
+	c.mu.Unlock()
+	owner, err := readLabel(dir)
+	if dir == "" || identity == "" || owner == "" || owner == identity || owner == former || err != nil {
+		return nil //nolint:nilerr // what cannot be read is reported when the journal is open
+	}
+	waiting, err := waitingIn(ctx, dir, forRedis)
+	if err != nil || waiting > 0 {
+		return err
+	}
+	c.log.Info().Str("journal", dir).Msg("the journal was another table's and had no pending changes: a new one is begun")
+	return os.RemoveAll(dir)
+}
+
+// openedJournal records the folder of the journal that was opened.
+func (c *custody) openedJournal(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.journal = dir; dir != "" && c.identity != "" {
+		c.label()
+	}
+	c.say()
+}
+
+// filled says that this site's keys were in Redis when a daemon of this host looked last.
+func (c *custody) filled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.memory.Keys != "" && c.memory.Keys == c.memory.Identity
+}
+
+// toldKeys records whether the keys in Redis belong to the table.
+func (c *custody) toldKeys(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys = err
+	if err == nil && c.memory.Keys != c.memory.Identity {
+		c.memory.Keys = c.memory.Identity
+		c.keep()
+	}
+	c.say()
 }
 
 // kind names the backend for status.

@@ -178,13 +178,6 @@ func (c *custody) keep() {
 	}
 }
 
-// filled says that this site's keys were in Redis when a daemon of this host looked last.
-func (c *custody) filled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.memory.Keys != "" && c.memory.Keys == c.memory.Identity
-}
-
 // journalLabel is the file beside a journal's segments that says which table its changes are for.
 const journalLabel = "identity"
 
@@ -219,45 +212,6 @@ func readLabel(dir string) (string, error) {
 
 func writeLabel(dir, identity string) error {
 	return site.Keep(filepath.Join(dir, journalLabel), []byte(identity+"\n"))
-}
-
-// beforeJournal makes way for a new journal where one of another table is there in which nothing waits.
-func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) error {
-	c.mu.Lock()
-	identity, former := c.identity, c.former
-	c.mu.Unlock()
-	owner, err := readLabel(dir)
-	if dir == "" || identity == "" || owner == "" || owner == identity || owner == former || err != nil {
-		return nil //nolint:nilerr // what cannot be read is reported when the journal is open
-	}
-	waiting, err := waitingIn(ctx, dir, forRedis)
-	if err != nil || waiting > 0 {
-		return err
-	}
-	c.log.Info().Str("journal", dir).Msg("the journal was another table's and had no pending changes: a new one is begun")
-	return os.RemoveAll(dir)
-}
-
-// openedJournal records the folder of the journal that was opened.
-func (c *custody) openedJournal(dir string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.journal = dir; dir != "" && c.identity != "" {
-		c.label()
-	}
-	c.say()
-}
-
-// toldKeys records whether the keys in Redis belong to the table.
-func (c *custody) toldKeys(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keys = err
-	if err == nil && c.memory.Keys != c.memory.Identity {
-		c.memory.Keys = c.memory.Identity
-		c.keep()
-	}
-	c.say()
 }
 
 // say logs the reason why the site is not served when it differs from the last one. The caller holds the lock.
@@ -398,19 +352,4 @@ func (s heldSink) Write(ctx context.Context, changes []store.Claim) ([]flush.Res
 		return nil, fmt.Errorf("%w: %w", flush.ErrSinkForeign, err)
 	}
 	return s.Sink.Write(ctx, changes)
-}
-
-// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken
-// from disk.
-func (d *Daemon) identify(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	var asked sync.WaitGroup
-	for _, s := range d.sites {
-		asked.Go(func() {
-			_ = s.database.Identify(ctx) // [custody.told] records what it finds
-			s.custody.recall(s.database)
-		})
-	}
-	asked.Wait()
 }

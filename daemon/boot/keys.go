@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,15 +53,6 @@ func (k *otherKeys) warnings() []string {
 		return []string{*text}
 	}
 	return nil
-}
-
-// describeKeys says for people where this daemon keeps a site's tickets.
-func describeKeys(c *config.Config, site string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "a host without a name"
-	}
-	return "the daemon on " + host + " with " + whereKeys(c, site)
 }
 
 // whereKeys says for people which keys of which Redis a site's tickets have.

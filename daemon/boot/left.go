@@ -168,23 +168,6 @@ func (d *Daemon) leftKeys(at time.Time) []string {
 	return left
 }
 
-// noteFlushed records at the end which sites have no pending changes in Redis.
-func (d *Daemon) noteFlushed(ctx context.Context) {
-	if d.placesFile() == "" {
-		return
-	}
-	for _, s := range d.sites {
-		had, there := d.places.Keys[s.name]
-		if !there {
-			continue
-		}
-		backlog, err := s.backend.Backlog(ctx)
-		had.Pending = err != nil || backlog.Dirty > 0
-		d.places.Keys[s.name] = had
-	}
-	d.keepPlaces()
-}
-
 // Pending counts what waits in a site's journal while no daemon runs: changes for Redis, or without Redis tickets for MySQL, dead
 // letters included. Its error wraps wal.ErrLocked where a daemon runs.
 func Pending(ctx context.Context, c *config.Config, site string) (n int64, err error) {

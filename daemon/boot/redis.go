@@ -1,9 +1,7 @@
 package boot
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"sync"
@@ -15,7 +13,6 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/lifecycle"
-	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
@@ -70,34 +67,6 @@ func (p *redisPlace) stop(ctx context.Context) error {
 func (p *redisPlace) up() bool {
 	up, _, _ := p.watch.State()
 	return up
-}
-
-// store makes a site's store, for the journal of that id; empty is none.
-func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
-	return redis.New(p.client, redis.Options{
-		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
-		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
-		Filled:  o.custody.filled(),
-		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
-		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnVanished: o.vanished, OnBatch: o.batch,
-		OnStray: o.stray, Convert: o.convert, OnOlder: o.older, OnTwin: o.twin, Aside: o.aside,
-	})
-}
-
-// state tells whether Redis answers; without one the journal is the store, which always does.
-func (d *Daemon) state() (up bool, since time.Time, reason string) {
-	if d.redis == nil {
-		return true, d.started, ""
-	}
-	return d.redis.watch.State()
-}
-
-// warnings are what should be changed about Redis.
-func (d *Daemon) warnings() []string {
-	if d.redis == nil {
-		return d.left
-	}
-	return slices.Concat(d.left, d.redis.doctor.warnings())
 }
 
 // inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -19,16 +18,11 @@ import (
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/lifecycle"
-	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/protocol"
-	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/outbox"
-	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/policy"
-	"github.com/ticketd/ticketd/sync/table"
 )
 
 // The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
@@ -89,71 +83,6 @@ func (s *runningSite) stop(ctx context.Context) error {
 	return errors.Join(looking, s.Stop(ctx), s.backend.Stop(ctx), s.allocator.Stop(ctx))
 }
 
-// openSite makes what a site's table can be identified by.
-func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
-	s.log = d.log.With().Str("site", name).Logger()
-	s.sampled = logs.Limited(s.log, 1, time.Minute)
-	var err error
-	if s.database, err = OpenDatabase(c); err != nil {
-		return nil, err
-	}
-	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
-	s.moves, err = moves.Open(moves.Options{
-		Path: movesFile(d.config.Daemon.StateDir, name), Table: s.custody.named, Owns: s.custody.owns, Log: s.log,
-	})
-	if err == nil && d.config.Daemon.SpoolDir == "" {
-		s.moves.Settled(time.Now())
-	}
-	return s, err
-}
-
-// complete makes the rest of a site.
-func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
-	name, c := s.name, d.config.Sites[s.name]
-	clock := ticket.NewClock(time.Now)
-	var flusher *flush.Flusher
-	var err error
-	s.backend, err = d.openBackend(ctx, &parts{
-		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
-		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, vanished: s.vanishedKey,
-		stray: s.strays.meet, convert: s.convert, older: s.olderKey,
-		twin:   s.twinJournal,
-		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
-		born:   s.database.Born,
-		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
-		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	sink := mysql.NewSink(s.database)
-	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
-	if dir := d.config.Daemon.StateDir; dir != "" {
-		s.allocator.Keep(ids.KeepOptions{
-			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
-		})
-	}
-	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
-		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
-		Patience: d.config.Daemon.RequestTimeout,
-		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
-		Log:      s.log,
-	})
-	s.Site = site.New(site.Parts{
-		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,
-		Statements: sink.Statements, Clock: clock, Strategy: strategy(&c),
-		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
-		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
-		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
-		Journal: s.backend.journalStatus(),
-		Stuck:   s.backend.Stuck,
-		Served:  s.custody.served, Owns: s.custody.owns,
-		Log: s.log,
-	})
-	return nil
-}
-
 // OpenDatabase makes the pool of a site's database. It connects to nothing yet.
 func OpenDatabase(c config.Site) (*mysql.DB, error) {
 	return mysql.Open(mysql.Config{
@@ -180,13 +109,6 @@ func ForgetIDs(stateDir, site string) error {
 	return err
 }
 
-func definitionFile(dir, site string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, site+".table.json")
-}
-
 func strategy(c *config.Site) site.Strategy {
 	due := policy.Event(c.Linger)
 	switch c.Strategy {
@@ -196,81 +118,6 @@ func strategy(c *config.Site) site.Strategy {
 		due = policy.OnClose(c.CloseField, c.CloseStatuses, c.MaxAge)
 	}
 	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
-}
-
-// seeded is told that Redis held nothing of this site. That is as it should be where Redis never did, and an alarm else.
-func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
-	if s.Site != nil {
-		s.Rebury()
-	}
-	if !emptied {
-		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds nothing of this site yet")
-		return
-	}
-	at := time.Now().UTC().Format(time.RFC3339)
-	text := "Redis was found empty at " + at + ": changes that were not in MySQL by then are lost; find out who emptied it " +
-		"(an object-cache plugin's flush, a restart without persistence) and give ticketd a Redis of its own"
-	s.emptied.Store(&text)
-	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
-}
-
-// oddKey is told that a key in Redis has a revision that none can be.
-func (s *runningSite) oddKey(key string) {
-	text := "the Redis key " + strconv.Quote(key) + " had a revision that none can be, as something else than ticketd has written " +
-		"it: what it holds counts as changed now; find out who writes there, and look at the ticket"
-	s.sampled.Error().Msg(text)
-	s.odd.Store(&text)
-}
-
-// foreignKey is told that a ticket's key in Redis holds something else.
-func (s *runningSite) foreignKey(key string) {
-	at := time.Now().UTC().Format(time.RFC3339)
-	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": something else uses this name, and what it " +
-		"overwrote is lost unless MySQL has it; give the site a key_prefix of its own, or delete the key"
-	s.foreign.Store(&text)
-	s.sampled.Error().Msg(text)
-}
-
-// vanishedKey is told that another program deleted the key of a ticket with pending changes.
-func (s *runningSite) vanishedKey(key string, back bool) {
-	became := "its pending changes are lost, unless another host's daemon acknowledged them lately"
-	if back {
-		became = "the changes that this daemon acknowledged lately are written again, older ones are lost"
-	}
-	text := "the Redis key " + strconv.Quote(key) + " of a ticket with pending changes was deleted or expired, as found at " +
-		time.Now().UTC().Format(time.RFC3339) + "; " + became + ": find out which program deletes keys or sets expiries there"
-	s.vanished.Store(&text)
-	s.sampled.Error().Msg(text)
-}
-
-// convert makes a ticket of what another program's hash holds.
-func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	fields, err := convert(ctx, s.database, false, key, id, stray)
-	if field := (*table.FieldError)(nil); errors.As(err, &field) {
-		s.strays.refuse(key, field.Reason)
-		s.sampled.Error().Msg(field.Reason)
-	}
-	if err == nil {
-		s.strays.take(key)
-	}
-	return fields, err
-}
-
-// olderKey is told that another program's hash was older than its ticket, and which name it has now.
-func (s *runningSite) olderKey(key, aside string) {
-	s.strays.take(key)
-	s.strays.setAside()
-	s.sampled.Warn().Str("key", key).Str("aside", aside).
-		Msg("a hash of another program is older than its ticket, which ticketd has brought to MySQL: it is set aside")
-}
-
-// twinJournal is told that another daemon uses this journal's id.
-func (s *runningSite) twinJournal(id string) {
-	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this " +
-		"daemon goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, " +
-		"move the journal's folder away and start it, which makes a new id"
-	s.twin.Store(&text)
-	s.log.Error().Msg(text)
 }
 
 func (s *runningSite) warnings() []string {
@@ -345,14 +192,6 @@ const (
 	maxTold = 16
 )
 
-// movesFile is where a site's moves are remembered; empty for nowhere.
-func movesFile(dir, site string) string {
-	if dir == "" {
-		return ""
-	}
-	return filepath.Join(dir, site+".moves")
-}
-
 // outboxMoves has the moves of the journal before Redis remembered.
 type outboxMoves struct{ *moves.Register }
 
@@ -399,23 +238,3 @@ func (w *tableWatch) Start(ctx context.Context, refresh func(context.Context) er
 
 // Stop ends it.
 func (w *tableWatch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watch of the table") }
-
-// journalStatus returns the function that tells of the journal; nil where there is none.
-func (b *backend) journalStatus() func() protocol.JournalStatus {
-	if b.Journal() == nil {
-		return nil
-	}
-	return func() protocol.JournalStatus {
-		j := b.Journal()
-		return protocol.JournalStatus{
-			Entries: j.Entries, Bytes: j.Bytes, Segments: j.Segments, Replayed: j.Replayed, OldestMS: age(j.Oldest), Requests: j.Requests,
-		}
-	}
-}
-
-func age(since time.Time) int64 {
-	if since.IsZero() {
-		return 0
-	}
-	return max(time.Since(since).Milliseconds(), 0)
-}

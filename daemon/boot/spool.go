@@ -1,42 +1,19 @@
 package boot
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
 
-	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
-	"github.com/ticketd/ticketd/daemon/moves"
-	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/store"
 )
-
-// spoolTimeout bounds the intake before the first request; what is left then is ingested while requests wait for it.
-const spoolTimeout = 5 * time.Second
-
-// openSpool opens the spool, where the configuration has one, and puts it before the requests.
-func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
-	c := &d.config.Daemon
-	if c.SpoolDir == "" {
-		return
-	}
-	d.spoolUsers.Store(d.prepareSpool(d.config))
-	d.spool = spool.New(spool.Options{
-		Path: c.SpoolDir, State: filepath.Join(c.StateDir, "spool-folder"), GID: c.SpoolGID(), Sites: d.table,
-		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, Moves: d.movesOf,
-		Users: func() []uint32 { return *d.spoolUsers.Load() },
-	})
-	dispatcher.UseSpool(d.spool)
-}
 
 // setAside puts a change of a site that was acknowledged, and is older than the ticket that has its id, into the spool's bad/.
 func (d *Daemon) setAside(s *runningSite, m *store.Mutation, at time.Time) error {
@@ -50,16 +27,6 @@ func (d *Daemon) setAside(s *runningSite, m *store.Mutation, at time.Time) error
 				"the spool's bad/, beside the reason")
 	}
 	return err
-}
-
-// movesOf returns the register of a site's creates that got another id.
-func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
-	for _, s := range d.sites {
-		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
-			return s.moves
-		}
-	}
-	return moves.New(moves.Options{})
 }
 
 // prepareSpool makes the users' folders as far as this process may, and returns the users that should have one.
@@ -134,18 +101,4 @@ func daemonIDs(dir, name string) (uid, gid uint32, err error) {
 	}
 	group, err := strconv.ParseUint(found.Gid, 10, 32)
 	return uid, uint32(group), err
-}
-
-// takeInSpool ingests the files that wait, and starts the spool, which ingests later ones.
-func (d *Daemon) takeInSpool(ctx, work context.Context) {
-	if d.spool == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
-	defer cancel()
-	err := d.spool.TakeIn(ctx)
-	if n := d.spool.Status(nil).Taken; n > 0 {
-		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were ingested from the spool")
-	}
-	d.spool.Start(work)
 }

@@ -3,50 +3,10 @@ package journal
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"time"
 
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/wal"
 )
-
-// wake tells the loop that there may be space to give back.
-func (s *Store) wake() {
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
-
-// Pauses between asking for the next place's revision, and between tries to give back space on a disk that fails.
-const (
-	firstPause = 500 * time.Millisecond
-	maxPause   = 10 * time.Second
-)
-
-// run gives back space when it is told to, and asks for the next place's revision until it is known.
-func (s *Store) run(ctx context.Context) {
-	s.wake()
-	pause := firstPause
-	ask := time.NewTimer(pause)
-	defer ask.Stop()
-	if !s.floorMissing() {
-		ask.Stop()
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ask.C:
-			if s.askFloor(ctx) != nil {
-				pause = min(2*pause, maxPause)
-				ask.Reset(pause/2 + rand.N(pause/2+1))
-			}
-		case <-s.nudge:
-			s.cleanAll(ctx)
-		}
-	}
-}
 
 // cleanAll gives back what space there is to give back.
 func (s *Store) cleanAll(ctx context.Context) {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"math/rand/v2"
+	"slices"
+
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -132,16 +135,46 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	return err
 }
 
-// hasRoom says that no bound on what is kept in memory is near: an eighth is free of each, so that the log does not tell of each
-// change that finds room and each that does not.
-func (s *Store) hasRoom() bool {
-	size := s.index.Size()
-	free := func(n, most int) bool { return n < most-most/8 }
-	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
-}
-
 // Start begins giving back space; it ends with Stop, or with ctx.
 func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
+
+// Pauses between asking for the next place's revision, and between tries to give back space on a disk that fails.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// run gives back space when it is told to, and asks for the next place's revision until it is known.
+func (s *Store) run(ctx context.Context) {
+	s.wake()
+	pause := firstPause
+	ask := time.NewTimer(pause)
+	defer ask.Stop()
+	if !s.floorMissing() {
+		ask.Stop()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ask.C:
+			if s.askFloor(ctx) != nil {
+				pause = min(2*pause, maxPause)
+				ask.Reset(pause/2 + rand.N(pause/2+1))
+			}
+		case <-s.nudge:
+			s.cleanAll(ctx)
+		}
+	}
+}
+
+// wake tells the loop that there may be space to give back.
+func (s *Store) wake() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
 
 // Stop ends what Start began. The store goes on without; see Close.
 func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journal") }
@@ -159,20 +192,6 @@ func (s *Store) Stuck([]ticket.ID) error { return nil }
 
 // Nudge implements [store.Backend].
 func (s *Store) Nudge() {}
-
-// noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
-func (s *Store) noteRoom(err error) {
-	full := store.FullReason(err)
-	switch {
-	case full != "" && s.full == "":
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
-	case err == nil && s.full != "" && !s.hasRoom():
-		return // for this change alone, which needs no further ticket, or no request id
-	case err == nil && s.full != "":
-		s.opts.Log.Info().Msg("the journal has room again")
-	}
-	s.full = full
-}
 
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
@@ -196,4 +215,66 @@ func wrap(operation string, err error) error {
 	default:
 		return fmt.Errorf("journal %s: %w: %w", operation, store.ErrUnavailable, err)
 	}
+}
+
+// floorTimeout bounds how long Open waits for the next place's revision.
+const floorTimeout = 2 * time.Second
+
+// openFloor asks for the next place's revision before the first write. Where it does not answer, the log notes from where on
+// revisions may be too low.
+func (s *Store) openFloor(ctx context.Context) error {
+	if s.opts.Floor == nil {
+		s.unsure = 0
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, floorTimeout)
+	defer cancel()
+	err := s.askFloor(asking)
+	if err == nil {
+		return nil
+	}
+	s.opts.Log.Warn().Err(err).Msg("the highest revision of the next place is not known yet")
+	if s.unsure == 0 {
+		s.unsure = s.index.Size().Highest + 1
+		mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
+		if _, err := s.log.Append(mark.encode()); err != nil && !errors.Is(err, store.ErrFull) {
+			return wrap("open", err)
+		}
+	}
+	return nil
+}
+
+// askFloor asks for the next place's revision and lifts above it what was written before it was known.
+func (s *Store) askFloor(ctx context.Context) error {
+	floor, err := s.opts.Floor(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsure == 0 {
+		s.index.Raise(floor)
+		return nil
+	}
+	lifted := s.index.Lift(s.unsure, floor)
+	s.index.Raise(floor)
+	for part := range slices.Chunk(lifted, chunk) {
+		at, err := s.log.Append(encodeStates(part)...)
+		if err != nil {
+			return wrap("lift", err) // and lift them further the next time
+		}
+		s.index.Moved(pending.Needs{States: part}, at.Segment)
+	}
+	mark := entry{kind: kindMark, highest: s.index.Size().Highest}
+	if _, err := s.log.Append(mark.encode()); err != nil {
+		return wrap("lift", err)
+	}
+	s.unsure = 0
+	return nil
+}
+
+func (s *Store) floorMissing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsure != 0
 }

@@ -58,6 +58,28 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	return outcomes, wal.Position{}
 }
 
+// noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
+func (s *Store) noteRoom(err error) {
+	full := store.FullReason(err)
+	switch {
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "" && !s.hasRoom():
+		return // for this change alone, which needs no further ticket, or no request id
+	case err == nil && s.full != "":
+		s.opts.Log.Info().Msg("the journal has room again")
+	}
+	s.full = full
+}
+
+// hasRoom says that no bound on what is kept in memory is near: an eighth is free of each, so that the log does not tell of each
+// change that finds room and each that does not.
+func (s *Store) hasRoom() bool {
+	size := s.index.Size()
+	free := func(n, most int) bool { return n < most-most/8 }
+	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
+}
+
 // Bury implements [store.Tickets]. It returns before the tombstones are on disk: what a power loss takes is in the next place.
 func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	s.mu.Lock()

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"maps"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/wal"
@@ -124,6 +126,14 @@ func (s *Store) forward(ctx context.Context, l *lane) (more bool, err error) {
 		outcomes[0].Err = fmt.Errorf("%w: %w", outcomes[0].Err, err)
 	}
 	return s.arrived(l, entries, outcomes) //nolint:contextcheck // what has arrived is noted whatever ends
+}
+
+// endedAt returns the index of the create with which a replay has ended as its id is taken, or may be; -1 where it has come to
+// its end.
+func endedAt(outcomes []store.Outcome) int {
+	return slices.IndexFunc(outcomes, func(o store.Outcome) bool {
+		return errors.Is(o.Err, store.ErrTaken) || errors.Is(o.Err, store.ErrUnsure)
+	})
 }
 
 // begun are the entries with their creates as they can be made now, while others may have changed those tickets.
@@ -382,4 +392,143 @@ func (s *Store) left(targets []uint64) (waiting []*lane, failing bool, moved <-c
 		}
 	}
 	return waiting, failing, s.moved
+}
+
+var errNoAside = errors.New("there is no other place for it")
+
+// setAside brings a replayed change that is of an earlier ticket than the one that has its id to where an operator finds it. The
+// error says why the change must wait in the journal.
+func (s *Store) setAside(e *store.Entry) error {
+	m := &e.Mutation
+	err, at := errNoAside, time.UnixMicro(int64(m.Dated()))
+	if s.opts.Aside != nil {
+		err = s.opts.Aside(m, at)
+	}
+	if err != nil {
+		return fmt.Errorf("%w, and cannot be set aside: %w", store.ErrPredates, err)
+	}
+	if m.Kind == store.Delete {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.recent.forget(m.ID) // the ticket that has the id was not deleted
+	}
+	return nil
+}
+
+const (
+	// bornTimeout bounds the question since when there are tickets: changes of others wait meanwhile.
+	bornTimeout = 250 * time.Millisecond
+	// freshFor is how old a create may be that is replayed without that question, where the next store was asked for its id: others
+	// have hardly changed a ticket of its id since that the next store has forgotten.
+	freshFor = time.Second
+)
+
+// replay brings changes to the next store. A late create that may meet another ticket is judged by what the place behind says of
+// its id: of those that have waited for long, or since the next store was away, that is asked before, of others where the next
+// store cannot tell.
+func (s *Store) replay(ctx context.Context, away time.Time, entries []store.Entry) ([]store.Outcome, error) {
+	s.beside(ctx, entries, func(m *store.Mutation) bool {
+		return s.opts.Now().Sub(changedAt(m)) >= freshFor || !changedAt(m).After(away)
+	})
+	outcomes, err := s.next.Replay(ctx, entries)
+	if err != nil || len(outcomes) == 0 || !errors.Is(outcomes[0].Err, store.ErrUnsure) {
+		return outcomes, err
+	}
+	s.beside(ctx, entries[:1], func(*store.Mutation) bool { return true })
+	return s.next.Replay(ctx, entries) // nothing was made before
+}
+
+// beside completes those creates that are asked for by what the place behind the next store says of their ids. What that does not
+// answer in time stays open.
+func (s *Store) beside(ctx context.Context, entries []store.Entry, asked func(*store.Mutation) bool) {
+	var creates []*store.Mutation
+	var ids []ticket.ID
+	for i := range entries {
+		m := &entries[i].Mutation
+		if m.Kind.Creates() && m.Accepted != store.Unreceived && asked(m) {
+			creates, ids = append(creates, m), append(ids, m.ID)
+		}
+	}
+	if len(ids) == 0 || s.opts.Born == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, bornTimeout)
+	defer cancel()
+	born, err := s.opts.Born(ctx, ids)
+	if err != nil {
+		return
+	}
+	for _, m := range creates {
+		if m.RowBorn = born[m.ID]; m.RowBorn == 0 {
+			m.RowBorn = ticket.MaxRevision
+		}
+	}
+}
+
+// refused is a replayed entry that the next store cannot make now.
+type refused struct {
+	at  int // among the replayed entries
+	why error
+}
+
+// Stuck returns a [store.StuckError] where changes of these tickets, or of any where ids is nil, are stuck; else nil.
+func (s *Store) Stuck(ids []ticket.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ids == nil {
+		ids = slices.Sorted(maps.Keys(s.waiting.tickets))
+	}
+	var found *store.StuckError
+	for _, id := range ids {
+		w := s.waiting.tickets[id]
+		switch {
+		case w == nil || w.stuck == nil:
+		case found == nil:
+			found = &store.StuckError{Tickets: 1, First: id, Why: w.stuck}
+		default:
+			found.Tickets++
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	return found
+}
+
+// behind returns what is to be tried again behind the others: for each ticket with stuck entries among the replayed ones, these
+// and whatever else of it waits, as a ticket's changes must stay in their order; and the rest of the lane's queue. The caller
+// holds the lock.
+func (s *Store) behind(l *lane, entries []store.Entry, stuck []refused) (again []replacement, rest []queued, err error) {
+	rest = l.queue[len(entries):]
+	index := make(map[ticket.ID]int, len(stuck)) // of the tickets in again
+	for _, r := range stuck {
+		m := &entries[r.at].Mutation
+		at, known := index[m.ID]
+		if !known {
+			at = len(again)
+			index[m.ID] = at
+			again = append(again, replacement{replaced: replaced{from: m.ID, to: m.ID}, why: r.why})
+		}
+		again[at].entries = append(again[at].entries, entry{revision: entries[r.at].Revision, mutation: *m})
+	}
+	more := false
+	for i := range again {
+		more = more || s.waiting.tickets[again[i].to].entries > len(again[i].entries)
+	}
+	if !more {
+		return again, rest, nil
+	}
+	others := make([]queued, 0, len(rest))
+	for i := range rest {
+		e, err := rest[i].entry()
+		if err != nil {
+			return nil, nil, err
+		}
+		if at, known := index[e.mutation.ID]; known {
+			again[at].entries = append(again[at].entries, e)
+		} else {
+			others = append(others, rest[i])
+		}
+	}
+	return again, others, nil
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"bytes"
+
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -222,6 +224,42 @@ func (s *Store) forget(c confirmed) error {
 		}
 		l.queue = kept
 	}
+	return nil
+}
+
+// recoverReplaced notes, when the journal is opened, that a replacement follows. Its sequence numbers are used up even if its
+// entries cannot be read.
+func (s *Store) recoverReplaced(at wal.Position, data []byte) error {
+	r, err := decodeReplaced(data)
+	if err != nil {
+		return err
+	}
+	s.recovering = &replacement{replaced: r}
+	s.last, s.numbered = max(s.last, r.upTo+uint64(r.count)), at.Segment //nolint:gosec // positive
+	return nil
+}
+
+// recoverEntry takes up an entry when the journal is opened, or keeps it back until its replacement is complete.
+func (s *Store) recoverEntry(at wal.Position, e *entry, record []byte) error {
+	r := s.recovering
+	if r == nil || e.sequence != r.upTo+1+uint64(len(r.entries)) || e.mutation.ID != r.to {
+		s.recovering = nil // a crash has cut it off
+		s.enqueue(e, at, bytes.Clone(record))
+		return nil
+	}
+	r.entries = append(r.entries, *e)
+	if len(r.entries) < r.count {
+		return nil
+	}
+	s.recovering = nil
+	l := s.lane(r.from)
+	old, rest, err := apart(l.queue, r.from)
+	if err != nil {
+		return err
+	}
+	r.since = acknowledgedAt(append(old, r.entries...)) // the old ones may be gone: what comes then has been kept
+	s.void(l, old, rest)
+	s.queueAgain(at, r)
 	return nil
 }
 

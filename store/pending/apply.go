@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"time"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/requests"
@@ -180,6 +182,8 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	s.settle(e)
 }
 
+func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
+
 // begin notes at which revision a mutation makes the entry of its ticket, and that the next place does not have a create.
 func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	e := s.entry(m.ID)
@@ -206,4 +210,17 @@ func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Rev
 	default:
 		return max(revision-store.LateSkew, 1)
 	}
+}
+
+// Memory is how long a mutation's request id is remembered.
+func Memory(m *store.Mutation) time.Duration {
+	return min(cmp.Or(m.Remember, store.RequestMemory), store.RequestMemory)
+}
+
+// remember keeps what became of a mutation that has a request id. The caller holds the lock.
+func (s *Store) remember(m *store.Mutation, outcome store.Outcome, expires time.Time, segment uint64) {
+	s.requests.Put(s.opts.Now(), requests.Request{
+		Key: requests.KeyOf(m.RequestID), Ticket: outcome.ID, Revision: outcome.Revision, Digest: requests.DigestOf(m.Digest),
+		Expires: expires,
+	}, segment)
 }

@@ -50,8 +50,6 @@ func (e *entry) dirty() bool {
 	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
 }
 
-func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
-
 // set changes a field.
 func (e *entry) set(f field) {
 	at, there := slices.BinarySearchFunc(e.fields, f.name, func(f field, name string) int { return cmp.Compare(f.name, name) })
@@ -67,11 +65,6 @@ func (e *entry) bury(revision ticket.Revision) {
 	e.gone, e.deleted, e.full = true, revision, false
 	clear(e.fields)
 	e.fields = e.fields[:0]
-}
-
-// forgetClean forgets fields that are clean.
-func (e *entry) forgetClean() {
-	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
 }
 
 // values returns the fields that which says, by name.
