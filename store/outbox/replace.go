@@ -13,17 +13,18 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// replacement is what waits of one ticket, to be replayed behind the others, under another id where to differs.
+// replacement are the pending changes of a ticket, to be replayed behind the other tickets' changes, under a new id if to differs
+// from from.
 type replacement struct {
 	replaced
 
-	entries []entry   // in their order
-	why     error     // of one that is stuck
-	since   time.Time // when a create that gets another id was acknowledged
+	entries []entry   // in the order of the journal
+	why     error     // why the ticket is stuck
+	since   time.Time // when a create that gets a new id was acknowledged
 }
 
-// replace appends replacements to the journal, all or none, under new sequence numbers: the next store passes over the old ones.
-// The caller holds the lock.
+// replace appends replacements to the journal, completely or not at all, under new sequence numbers: the next store skips the old
+// numbers. The caller holds the lock.
 func (s *Store) replace(replacements []replacement) (at wal.Position, err error) {
 	if len(replacements) == 0 {
 		return at, nil
@@ -43,7 +44,7 @@ func (s *Store) replace(replacements []replacement) (at wal.Position, err error)
 	return s.journal.Append(records...)
 }
 
-// void forgets entries of a ticket that wait in a lane; rest is what is left in its queue. The caller holds the lock.
+// void forgets a ticket's pending entries in a lane; rest is the rest of the lane's queue. The caller holds the lock.
 func (s *Store) void(l *lane, entries []entry, rest []queued) {
 	for i := range entries {
 		s.waiting.remove(&entries[i])
@@ -52,13 +53,13 @@ func (s *Store) void(l *lane, entries []entry, rest []queued) {
 	l.queue = rest
 }
 
-// queueAgain puts a replacement that the journal has into the queue of its ticket's lane. The caller holds the lock.
+// queueAgain puts a replacement that is in the journal into the queue of its ticket's lane. The caller holds the lock.
 func (s *Store) queueAgain(at wal.Position, r *replacement) {
 	s.lane(r.from).written, s.lane(r.to).written = at, at
 	for i := range r.entries {
 		e := &r.entries[i]
 		s.enqueue(e, at, e.encode())
-		if r.from != r.to && e.mutation.Kind == store.Delete { // it was not the other ticket that was deleted
+		if r.from != r.to && e.mutation.Kind == store.Delete { // the other ticket was not deleted
 			s.recent.forget(r.from)
 		}
 	}
@@ -68,7 +69,7 @@ func (s *Store) queueAgain(at wal.Position, r *replacement) {
 	}
 }
 
-// apart takes a ticket's changes out of a queue.
+// apart separates a ticket's changes from the rest of a queue.
 func apart(queue []queued, id ticket.ID) (of []entry, rest []queued, err error) {
 	for i := range queue {
 		e, err := queue[i].entry()
@@ -84,29 +85,28 @@ func apart(queue []queued, id ticket.ID) (of []entry, rest []queued, err error) 
 	return of, rest, nil
 }
 
-// Move is a create that was acknowledged under an id which belongs to another ticket, and the id that it got instead.
+// Move is a create that was acknowledged under the id of another ticket, and the create's new id.
 type Move struct {
 	From, To ticket.ID
-	// RequestID is the create's; empty where it has none.
+	// RequestID is the create's; empty for a create without a request id.
 	RequestID string
-	// Since is when the create was acknowledged, or a little earlier where a clock decides; At is when it got its other id.
+	// Since is when the create was acknowledged, or a little earlier if a clock decides; At is when the create got the new id.
 	Since, At time.Time
 }
 
-// Moves keeps the moves for those who must know them when the journal has forgotten them: it is told of each before the journal
-// gives back any space. It is called with the outbox's lock held.
+// Moves keeps the moves for readers that need a move after the journal has forgotten the move: Moves receives each move before
+// the journal removes a segment. Its methods are called with the outbox's lock held.
 type Moves interface {
-	// Moving runs replace, by which the ticket of an id gets another one, at a moment at which nobody makes a change for it by that
-	// id, or fails at once.
+	// Moving runs replace, by which the ticket of an id gets a new id, at a moment when no change for the ticket by the old id is
+	// being made, or fails at once.
 	Moving(from ticket.ID, replace func() error) error
-	// Moved keeps a move. It is called again after a restart, and after an error.
+	// Moved keeps a move. The outbox calls Moved again after a restart and after an error.
 	Moved(m Move) error
 }
 
-var errNoID = errors.New("there is no other id for it")
+var errNoID = errors.New("no new id is available")
 
-// move gives the create at the head of a lane, and whatever waits of its ticket behind it, another id: the old one is another
-// ticket's.
+// move gives the create at the head of a lane, and all pending changes of its ticket, a new id: the old id is another ticket's.
 func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	if s.opts.NextID == nil {
 		return errNoID
@@ -142,34 +142,34 @@ func (s *Store) move(ctx context.Context, l *lane, from ticket.ID) error {
 	s.void(l, old, rest)
 	s.queueAgain(at, &moved[0])
 	s.opts.Log.Error().Int64("ticket", int64(from)).Int64("new_id", int64(to)).
-		Msg("a ticket was created while Redis was away, under an id that belongs to another ticket: it got a new id; " +
-			"pass that on to whoever received the old one")
+		Msg("a ticket was created while Redis was unreachable, under the id of another ticket: the new ticket got a new id; " +
+			"pass the new id on to the client that received the old id")
 	s.lane(to).wakeUp()
 	s.signal()
 	return nil
 }
 
-// acknowledgedAt is when a ticket's create was acknowledged that waits with other changes of it. Where the journal did that, it
-// is dated by a revision, which other hosts' clocks may have moved ahead.
+// acknowledgedAt is when a ticket's pending create was acknowledged. If the journal acknowledged the create, a revision is the
+// date, which other hosts' clocks may have moved ahead.
 func acknowledgedAt(of []entry) time.Time {
 	if len(of) == 0 {
 		return time.Time{}
 	}
 	m := &of[0].mutation
-	if m.Accepted != 0 && m.Accepted != store.Unreceived { // that of a create which got another id before
+	if m.Accepted != 0 && m.Accepted != store.Unreceived { // the create has got a new id before
 		return time.UnixMicro(int64(m.Accepted))
 	}
 	return changedAt(m).Add(-time.Duration(store.LateSkew) * time.Microsecond)
 }
 
-// tellMoves tells of the moves that have not been kept yet. The caller holds the lock.
+// tellMoves passes on the moves that have not been kept yet. The caller holds the lock.
 func (s *Store) tellMoves() {
 	if s.opts.Moves == nil {
 		s.untold = nil
 	}
 	for len(s.untold) > 0 {
 		if err := s.opts.Moves.Moved(s.untold[0]); err != nil {
-			s.repeats.Error().Err(err).Msg("the journal gives back no space until that is put right")
+			s.repeats.Error().Err(err).Msg("the journal frees no space until this error is resolved")
 			return
 		}
 		s.untold = s.untold[1:]
