@@ -8,12 +8,12 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// cleanAll gives back what space there is to give back.
+// cleanAll cleans until no step is left.
 func (s *Store) cleanAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		more, err := s.clean() //nolint:contextcheck // a step is done as a whole
 		if err != nil && !errors.Is(err, store.ErrFull) {
-			s.opts.Log.Warn().Err(err).Msg("the journal cannot give back space")
+			s.opts.Log.Warn().Err(err).Msg("the journal cannot free space")
 		}
 		if err != nil || !more {
 			return
@@ -21,12 +21,12 @@ func (s *Store) cleanAll(ctx context.Context) {
 	}
 }
 
-// cleanStep is how many tickets and requests are written once more while writers wait.
+// cleanStep is how many tickets and requests a step writes once more while writers wait.
 const cleanStep = 64
 
-// clean takes one step of giving back space and says whether there may be another: it removes a segment that is not needed, or
-// writes some of what the oldest one is needed for once more. A crash between the two costs nothing: what is there twice is
-// replayed to the same.
+// clean does a step of cleaning and says whether a next step may follow. A step removes a segment that is not needed, or writes
+// some of the content that the oldest segment is needed for once more. A crash in between does no harm: replaying the same
+// content twice gives the same index.
 func (s *Store) clean() (more bool, err error) {
 	log := s.log.Stats()
 	first, active := log.Segments[0].Number, log.Segments[len(log.Segments)-1].Number
@@ -46,8 +46,8 @@ func (s *Store) clean() (more bool, err error) {
 	return true, s.move()
 }
 
-// worthwhile says whether so much of the log is not needed that it pays to write once more what the oldest segment is needed for:
-// more than half of it and a few segments, or, where the log is nearly full, an eighth.
+// worthwhile says whether so much of the log is not needed that writing the oldest segment's content once more pays: more than
+// half of the log and a few segments, or an eighth if the log is more than half full.
 func (s *Store) worthwhile(bytes int64) bool {
 	live := s.index.Size().Bytes
 	waste := bytes - live
@@ -57,12 +57,12 @@ func (s *Store) worthwhile(bytes int64) bool {
 	return waste > live+4*wal.SegmentBytes(s.opts.MaxBytes)
 }
 
-// drop removes the first segment. The highest revision goes on into what stays.
+// drop removes the first segment. A record with the highest revision goes into a later segment first.
 func (s *Store) drop(before uint64) error {
 	s.mu.Lock()
 	mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
 	_, err := s.log.Append(mark.encode())
-	// A mutation that stays tells the highest revision, too: a full disk must not keep full segments.
+	// A mutation in a later segment tells the highest revision, too: a full disk must not keep segments from being removed.
 	told := s.segment >= before && s.unsure == 0
 	s.mu.Unlock()
 	if err != nil && !told {
@@ -71,7 +71,7 @@ func (s *Store) drop(before uint64) error {
 	return wrap("give back space", s.log.Drop(before))
 }
 
-// move writes some of what the oldest segment is needed for once more.
+// move writes some of the content that the oldest segment is needed for once more.
 func (s *Store) move() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

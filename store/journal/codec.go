@@ -17,35 +17,35 @@ import (
 	"github.com/ticketd/ticketd/store/wal/record"
 )
 
-// format is the first byte of every record; the second is its kind.
+// format is the first byte of every record; the second byte is the record's kind.
 const format = 1
 
-// kind says what a record tells. The numbers are on disk.
+// kind is the kind of a record. The numbers are on disk.
 type kind byte
 
 const (
-	kindMutation    kind = iota + 1 // a mutation that was accepted, and its outcome
+	kindMutation    kind = iota + 1 // an accepted mutation, and its outcome
 	kindAck                         // receipts
 	kindPark                        // dead letters
 	kindRetry                       // dead letters put back into the queue
 	kindDrop                        // dead letters given up
 	kindOldState                    // a dirty ticket, written once more by a version that knew no Born and Created
-	kindOldRequests                 // remembered request ids, written once more, as texts: it is read, and not written
+	kindOldRequests                 // remembered request ids, written once more, as texts: read, but no longer written
 	kindMark                        // the highest revision, written once more
 )
 
 const (
 	kindState    kind = iota + 16 // a dirty ticket, written once more
 	kindGraves                    // buckets of tombstones, noted or written once more
-	kindRequests                  // remembered requests, written once more, by the keys of their ids; formerly kindOldRequests
+	kindRequests                  // remembered requests, written once more, by the keys of the ids; formerly kindOldRequests
 )
 
-// entry is one record of the log; its kind says which of the fields count.
+// entry is a record of the log; kind says which of the fields count.
 type entry struct {
 	kind kind
 
 	mutation store.Mutation
-	revision ticket.Revision // that the mutation got
+	revision ticket.Revision // of the mutation
 	expires  time.Time       // of the mutation's request id
 
 	receipts []store.Receipt
@@ -60,7 +60,7 @@ type entry struct {
 	unsure  ticket.Revision // see Store.unsure
 }
 
-// ErrRecord is wrapped where a record cannot be read though its checksum is right: another version has written it.
+// ErrRecord is wrapped if a record with a correct checksum cannot be read: another version has written the record.
 var ErrRecord = errors.New("not a record that this version knows")
 
 func (r *entry) encode() []byte {
@@ -108,19 +108,19 @@ func (r *entry) encode() []byte {
 
 func decode(data []byte) (*entry, error) {
 	if len(data) < 2 || data[0] != format {
-		return nil, fmt.Errorf("%w: it begins with % x", ErrRecord, data[:min(2, len(data))])
+		return nil, fmt.Errorf("%w: the record begins with % x", ErrRecord, data[:min(2, len(data))])
 	}
 	rec, r := &entry{kind: kind(data[1])}, reader{record.NewReader(data[2:])}
 	if !r.entry(rec) {
 		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
 	}
 	if !r.Done() {
-		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), r.Left())
+		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d bytes left", ErrRecord, data[1], len(data), r.Left())
 	}
 	return rec, nil
 }
 
-// entry reads what belongs to the record's kind, and says whether it knows the kind.
+// entry reads the content of a record of rec's kind; false for an unknown kind.
 func (r reader) entry(rec *entry) bool {
 	switch rec.kind {
 	case kindMutation:
@@ -145,7 +145,7 @@ func (r reader) entry(rec *entry) bool {
 	case kindGraves:
 		rec.graves = r.graves()
 	case kindOldRequests:
-		rec.kind, rec.requests = kindRequests, r.oldRequests() // which is how they are written again
+		rec.kind, rec.requests = kindRequests, r.oldRequests() // the next write uses the new kind
 	case kindRequests:
 		rec.requests = r.requests()
 	case kindMark:
@@ -159,7 +159,8 @@ func (r reader) entry(rec *entry) bool {
 // maxPart bounds the fields' bytes in one record of a ticket's state.
 const maxPart = wal.MaxRecord - 64<<10
 
-// encodeStates encodes tickets' states. One that is too large for a record becomes several, each with some of its fields.
+// encodeStates encodes tickets' states. A state that is too large for a record becomes several records, each with some of the
+// fields.
 func encodeStates(states []pending.State) [][]byte {
 	var encoded [][]byte
 	for i := range states {
@@ -180,7 +181,7 @@ func encodeStates(states []pending.State) [][]byte {
 	return encoded
 }
 
-// writer and reader know the parts of this journal's entries besides those that all journals have.
+// writer and reader add the parts of entries that only this journal has.
 type (
 	writer struct{ record.Writer }
 	reader struct{ *record.Reader }
@@ -200,7 +201,7 @@ func (r reader) mutation(e *entry) {
 	}
 }
 
-// request writes a remembered request in 16 bytes of key, 8 of digest and three numbers; it expires in s since 1970.
+// request writes a remembered request as 16 bytes of key, three numbers and 8 bytes of digest; the expiry is in s since 1970.
 func (w *writer) request(q *requests.Request) {
 	w.Bytes(q.Key[:])
 	w.Int(int64(q.Ticket))
@@ -292,7 +293,7 @@ func (r reader) state(s *pending.State) {
 	}
 }
 
-// graves writes buckets of tombstones: the number of each, and as numbers the words of its bitmap, most of which are 0.
+// graves writes buckets of tombstones: the bucket's number, and the words of the bitmap, most of which are 0, as numbers.
 func (w *writer) graves(buckets []pending.Grave) {
 	w.Count(len(buckets))
 	for i := range buckets {

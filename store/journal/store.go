@@ -25,28 +25,28 @@ type Options struct {
 	// Sync and Interval say when writes are on disk, see [wal.Options].
 	Sync     wal.Sync
 	Interval time.Duration
-	// MaxBytes bounds the log; 1 GiB where it is 0. An eighth of it is kept for acks and for giving back space.
+	// MaxBytes bounds the log; 0 means 1 GiB. An eighth of MaxBytes is reserved for acks and for cleaning.
 	MaxBytes int64
-	// MaxEntries bounds the tickets that wait; 1,000,000 where it is 0.
+	// MaxEntries bounds the pending tickets; 0 means 1,000,000.
 	MaxEntries int
-	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
+	// MaxDirty is a second bound on the pending tickets, with [store.ErrQuota]; 0: no second bound.
 	MaxDirty int
-	// MaxClean and MaxRequests bound what else is kept in memory, see [pending.Options].
+	// MaxClean and MaxRequests bound clean tickets and request ids in memory, see [pending.Options].
 	MaxClean, MaxRequests int
-	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
-	// answered. nil: nobody else has given revisions to these tickets.
+	// Floor returns the highest revision in the next place. Open calls Floor, and then a started journal until Floor returns a
+	// revision. nil: only this journal gives revisions to these tickets.
 	Floor func(context.Context) (ticket.Revision, error)
-	// Now is the clock by which request ids are forgotten; [time.Now] where it is nil.
+	// Now is the clock by which request ids are forgotten; nil means [time.Now].
 	Now func() time.Time
 	Log zerolog.Logger
-	// OpenFile is the log's, see [wal.Options].
+	// OpenFile is passed to the log, see [wal.Options].
 	OpenFile func(path string) (wal.File, error)
-	// OnRestored is the log's likewise.
+	// OnRestored is passed to the log, too.
 	OnRestored func()
 }
 
-// Store is a store on a local log. Between Start and Stop it gives back space and asks for the next place's revision; all
-// else works without. It is safe for concurrent use.
+// Store is a store on a local log, safe for concurrent use. Cleaning, and asking for the next place's revision again, need Start;
+// all other calls work without Start.
 type Store struct {
 	opts  Options
 	log   *wal.Log
@@ -54,24 +54,23 @@ type Store struct {
 	loop  lifecycle.Loop
 	nudge chan struct{}
 
-	// mu makes the order of records in the log that of changes in the index. It is never held while waiting for the disk's
-	// confirmation.
+	// mu gives records in the log and changes in the index the same order. mu is never held during a wait for the disk.
 	mu sync.Mutex
-	// unsure is the least revision that was given while the next place's was not known: what waits from there on may have to
-	// be lifted. 0: it is known.
+	// unsure is the lowest revision that was given while the next place's revision was not known: pending changes from unsure on may
+	// have to be lifted. 0: the next place's revision is known.
 	unsure ticket.Revision
-	// segment is the one to which the last mutation was written.
+	// segment is the segment of the last mutation.
 	segment uint64
-	// full is why the last change found no room; empty where it found some.
+	// full is why the last change found no room; empty if the change found room.
 	full string
-	// unlogged says that the last record that may be lost could not be written.
+	// unlogged says that the last write of records that may be lost has failed.
 	unlogged bool
 }
 
 var _ store.Backend = (*Store)(nil)
 
-// Open opens the journal in a folder, which it makes where it does not exist, and replays it. The errors are those of [wal.Open],
-// and [ErrRecord] where another version has written the journal.
+// Open opens the journal in a folder, makes the folder if missing, and replays the journal. The errors are the errors of
+// [wal.Open], and [ErrRecord] if another version has written the journal.
 func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 1_000_000)
@@ -85,7 +84,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	})
 	var report wal.Report
 	var err error
-	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // it reads all or nothing
+	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // Open reads the whole log or fails
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
 		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored,
 	}, s.replay)
@@ -98,7 +97,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	return s, report, nil
 }
 
-// replay brings a record of the log into the index.
+// replay applies a record of the log to the index.
 func (s *Store) replay(at wal.Position, data []byte) error {
 	r, err := decode(data)
 	if err != nil {
@@ -110,7 +109,8 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Replay(&r.mutation, store.Outcome{ID: r.mutation.ID, Revision: r.revision}, r.expires, at.Segment)
 		s.segment = at.Segment
 	case kindAck:
-		// What is clean was not written again when the next place's row replaced it, so it may be old by now: it is forgotten.
+		// The log does not tell when the next place's row replaced a clean ticket, so a clean ticket may be old: the index forgets the
+		// ticket.
 		for i := range r.receipts {
 			r.receipts[i].Ahead = true
 		}
@@ -125,7 +125,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)
-	case kindOldRequests: // never comes here: decode makes kindRequests of it
+	case kindOldRequests: // decode has made kindRequests of this kind
 	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
@@ -135,16 +135,16 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	return err
 }
 
-// Start begins giving back space; it ends with Stop, or with ctx.
+// Start begins cleaning, until Stop or the end of ctx.
 func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
 
-// Pauses between asking for the next place's revision, and between tries to give back space on a disk that fails.
+// The pauses between tries to ask for the next place's revision.
 const (
 	firstPause = 500 * time.Millisecond
 	maxPause   = 10 * time.Second
 )
 
-// run gives back space when it is told to, and asks for the next place's revision until it is known.
+// run cleans after each wake, and asks for the next place's revision until the revision is known.
 func (s *Store) run(ctx context.Context) {
 	s.wake()
 	pause := firstPause
@@ -168,7 +168,7 @@ func (s *Store) run(ctx context.Context) {
 	}
 }
 
-// wake tells the loop that there may be space to give back.
+// wake tells the loop that a segment may be removable.
 func (s *Store) wake() {
 	select {
 	case s.nudge <- struct{}{}:
@@ -176,10 +176,10 @@ func (s *Store) wake() {
 	}
 }
 
-// Stop ends what Start began. The store goes on without; see Close.
+// Stop ends the work of Start. The store stays usable until Close.
 func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journal") }
 
-// Close stops, brings the log to disk and closes it. No other call may be under way.
+// Close stops the work of Start, syncs the log to disk and closes the log. No other call may be running.
 func (s *Store) Close() error {
 	return errors.Join(s.Stop(context.Background()), s.log.Close())
 }
@@ -187,7 +187,7 @@ func (s *Store) Close() error {
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
 
-// Stuck implements [store.Backend]: no other store stands behind a journal.
+// Stuck implements [store.Backend]: a journal has no next store that could refuse changes.
 func (s *Store) Stuck([]ticket.ID) error { return nil }
 
 // Nudge implements [store.Backend].
@@ -195,7 +195,7 @@ func (s *Store) Nudge() {}
 
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
-	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
+	backlog, _ := s.index.Backlog(context.Background()) // never fails
 	log := s.log.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -220,8 +220,8 @@ func wrap(operation string, err error) error {
 // floorTimeout bounds how long Open waits for the next place's revision.
 const floorTimeout = 2 * time.Second
 
-// openFloor asks for the next place's revision before the first write. Where it does not answer, the log notes from where on
-// revisions may be too low.
+// openFloor asks for the next place's revision before the first write. Without an answer the log records from where on revisions
+// may be too low.
 func (s *Store) openFloor(ctx context.Context) error {
 	if s.opts.Floor == nil {
 		s.unsure = 0
@@ -244,7 +244,7 @@ func (s *Store) openFloor(ctx context.Context) error {
 	return nil
 }
 
-// askFloor asks for the next place's revision and lifts above it what was written before it was known.
+// askFloor asks for the next place's revision, and lifts the pending changes above it that were written before the answer.
 func (s *Store) askFloor(ctx context.Context) error {
 	floor, err := s.opts.Floor(ctx)
 	if err != nil {
@@ -261,7 +261,7 @@ func (s *Store) askFloor(ctx context.Context) error {
 	for part := range slices.Chunk(lifted, chunk) {
 		at, err := s.log.Append(encodeStates(part)...)
 		if err != nil {
-			return wrap("lift", err) // and lift them further the next time
+			return wrap("lift", err) // the next try lifts these tickets further
 		}
 		s.index.Moved(pending.Needs{States: part}, at.Segment)
 	}
