@@ -67,7 +67,7 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 			s.forget(e)
 			continue
 		}
-		if r.Ahead { // What is clean may be older than what the next place has.
+		if r.Ahead { // Clean fields may be older than the next place's.
 			e.full = false
 			e.forgetClean()
 		}
@@ -81,7 +81,7 @@ func (e *entry) forgetClean() {
 	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
 }
 
-// arrived removes the marks up to a revision.
+// arrived removes the dirty marks up to a revision.
 func (e *entry) arrived(revision ticket.Revision) {
 	oldest := ticket.Revision(0)
 	for i := range e.fields {
@@ -142,7 +142,7 @@ func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
 	return ids, nil
 }
 
-// Backlog implements [store.Queue]. Its cost does not depend on how much waits.
+// Backlog implements [store.Queue]. The cost does not depend on the size of the backlog.
 func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +194,7 @@ func (s *Store) Drop(_ context.Context, ids []ticket.ID) (int, error) {
 	}), nil
 }
 
-// eachDead calls do for those of the tickets that are dead letters and counts them.
+// eachDead calls do for the tickets that are dead letters, and counts these tickets.
 func (s *Store) eachDead(ids []ticket.ID, do func(*entry)) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
