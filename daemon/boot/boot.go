@@ -36,33 +36,33 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Daemon is everything that one process runs.
+// Daemon is a running daemon with all its parts.
 type Daemon struct {
 	config *config.Config
 	log    zerolog.Logger
 
 	started time.Time
 
-	redis  *redisPlace // nil where there is none
+	redis  *redisPlace // nil without a Redis
 	sites  []*runningSite
 	table  *daemon.SiteTable
 	server *daemon.Server
-	spool  *spool.Spool // nil where there is none
+	spool  *spool.Spool // nil without a spool
 
-	spoolUsers atomic.Pointer[[]uint32] // those who should have a folder in it
+	spoolUsers atomic.Pointer[[]uint32] // the users that should have a folder in the spool
 
-	// places is where pending changes are; left says what an earlier configuration has left behind elsewhere.
+	// places says where pending changes are; left are warnings of pending changes that an earlier configuration has left elsewhere.
 	places lastPlaces
 	left   []string
 
 	connections *daemon.Connections
 
-	metrics  *metrics.Metrics   // nil where they are not wanted
-	scraped  *metrics.Server    // nil where they are not offered
-	watchdog *watchdog.Watchdog // nil where nobody watches
+	metrics  *metrics.Metrics   // nil without metrics
+	scraped  *metrics.Server    // nil if no server offers the metrics
+	watchdog *watchdog.Watchdog // nil without a supervisor
 }
 
-// New builds a daemon and binds its socket. It starts nothing.
+// New builds a daemon and binds its socket, without starting background work.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now()}
 	if c.Metrics.Listen != "" {
@@ -123,22 +123,22 @@ func (d *Daemon) build(ctx context.Context) error {
 	return nil
 }
 
-// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken
-// from disk.
+// identify reads the identities of all sites' tables from MySQL, in parallel. Without an answer within [lookTimeout] a site's
+// identity comes from disk.
 func (d *Daemon) identify(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	var asked sync.WaitGroup
 	for _, s := range d.sites {
 		asked.Go(func() {
-			_ = s.database.Identify(ctx) // [custody.told] records what it finds
+			_ = s.database.Identify(ctx) // [custody.told] records the result
 			s.custody.recall(s.database)
 		})
 	}
 	asked.Wait()
 }
 
-// openSite makes what a site's table can be identified by.
+// openSite makes the parts of a site by which the table can be identified.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
 	s.log = d.log.With().Str("site", name).Logger()
@@ -157,7 +157,7 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	return s, err
 }
 
-// describeKeys says for people where this daemon keeps a site's tickets.
+// describeKeys describes to operators where this daemon keeps a site's tickets.
 func describeKeys(c *config.Config, site string) string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -212,7 +212,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	return nil
 }
 
-// state tells whether Redis answers; without one the journal is the store, which always does.
+// state tells whether Redis answers. Without a Redis the store is the journal, which always answers.
 func (d *Daemon) state() (up bool, since time.Time, reason string) {
 	if d.redis == nil {
 		return true, d.started, ""
@@ -220,7 +220,7 @@ func (d *Daemon) state() (up bool, since time.Time, reason string) {
 	return d.redis.watch.State()
 }
 
-// warnings are what should be changed about Redis.
+// warnings are left pending changes, and faults of Redis for the operator.
 func (d *Daemon) warnings() []string {
 	if d.redis == nil {
 		return d.left
@@ -228,7 +228,7 @@ func (d *Daemon) warnings() []string {
 	return slices.Concat(d.left, d.redis.doctor.warnings())
 }
 
-// journalStatus returns the function that tells of the journal; nil where there is none.
+// journalStatus returns the function that reports the journal's status; nil without a journal.
 func (b *backend) journalStatus() func() protocol.JournalStatus {
 	if b.Journal() == nil {
 		return nil
@@ -248,7 +248,7 @@ func definitionFile(dir, site string) string {
 	return filepath.Join(dir, site+".table.json")
 }
 
-// movesFile is where a site's moves are remembered; empty for nowhere.
+// movesFile is the file of a site's moves; empty without a state folder.
 func movesFile(dir, site string) string {
 	if dir == "" {
 		return ""
@@ -263,13 +263,14 @@ func age(since time.Time) int64 {
 	return max(time.Since(since).Milliseconds(), 0)
 }
 
-// seeded is told that Redis held nothing of this site. That is as it should be where Redis never did, and an alarm else.
+// seeded is called after Redis was found without any key of this site: normal for a new Redis, an alarm for a Redis that had keys
+// before.
 func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	if s.Site != nil {
 		s.Rebury()
 	}
 	if !emptied {
-		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds nothing of this site yet")
+		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds no keys of this site yet")
 		return
 	}
 	at := time.Now().UTC().Format(time.RFC3339)
@@ -279,24 +280,24 @@ func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
 	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
 }
 
-// oddKey is told that a key in Redis has a revision that none can be.
+// oddKey is called for a key in Redis with an impossible revision.
 func (s *runningSite) oddKey(key string) {
-	text := "the Redis key " + strconv.Quote(key) + " had a revision that none can be, as something else than ticketd has written " +
-		"it: what it holds counts as changed now; find out who writes there, and look at the ticket"
+	text := "the Redis key " + strconv.Quote(key) + " had an impossible revision, written by another program than ticketd: " +
+		"the key's fields count as changed now; find out which program writes there, and look at the ticket"
 	s.sampled.Error().Msg(text)
 	s.odd.Store(&text)
 }
 
-// foreignKey is told that a ticket's key in Redis holds something else.
+// foreignKey is called for a ticket's key in Redis with a value that is no ticket.
 func (s *runningSite) foreignKey(key string) {
 	at := time.Now().UTC().Format(time.RFC3339)
-	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": something else uses this name, and what it " +
-		"overwrote is lost unless MySQL has it; give the site a key_prefix of its own, or delete the key"
+	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": another program uses this name, and the " +
+		"overwritten ticket is lost unless MySQL has the ticket; give the site a key_prefix of its own, or delete the key"
 	s.foreign.Store(&text)
 	s.sampled.Error().Msg(text)
 }
 
-// vanishedKey is told that another program deleted the key of a ticket with pending changes.
+// vanishedKey is called after another program deleted the key of a ticket with pending changes.
 func (s *runningSite) vanishedKey(key string, back bool) {
 	became := "its pending changes are lost, unless another host's daemon acknowledged them lately"
 	if back {
@@ -308,7 +309,7 @@ func (s *runningSite) vanishedKey(key string, back bool) {
 	s.sampled.Error().Msg(text)
 }
 
-// convert makes a ticket of what another program's hash holds.
+// convert makes a ticket of another program's hash.
 func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
 	fields, err := convert(ctx, s.database, false, key, id, stray)
 	if field := (*table.FieldError)(nil); errors.As(err, &field) {
@@ -321,24 +322,24 @@ func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, str
 	return fields, err
 }
 
-// olderKey is told that another program's hash was older than its ticket, and which name it has now.
+// olderKey is called for another program's hash that was older than its ticket; aside is the hash's new name.
 func (s *runningSite) olderKey(key, aside string) {
 	s.strays.take(key)
 	s.strays.setAside()
 	s.sampled.Warn().Str("key", key).Str("aside", aside).
-		Msg("a hash of another program is older than its ticket, which ticketd has brought to MySQL: it is set aside")
+		Msg("a hash of another program is older than its ticket, which ticketd has flushed to MySQL: the hash is set aside")
 }
 
-// twinJournal is told that another daemon uses this journal's id.
+// twinJournal is called if another daemon uses this journal's id.
 func (s *runningSite) twinJournal(id string) {
 	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this " +
-		"daemon goes on in Redis under another name until it is restarted; stop it when 'ticketd status' shows an empty journal, " +
-		"move the journal's folder away and start it, which makes a new id"
+		"daemon goes on in Redis under another name until a restart; stop the daemon when 'ticketd status' shows an empty journal, " +
+		"move the journal's folder away and start the daemon, which makes a new id"
 	s.twin.Store(&text)
 	s.log.Error().Msg(text)
 }
 
-// openSpool opens the spool, where the configuration has one, and puts it before the requests.
+// openSpool opens the spool, if configured, and puts the spool before the requests.
 func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	c := &d.config.Daemon
 	if c.SpoolDir == "" {
@@ -353,7 +354,7 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 	dispatcher.UseSpool(d.spool)
 }
 
-// movesOf returns the register of a site's creates that got another id.
+// movesOf returns the register of a site's creates that got a new id.
 func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
 	for _, s := range d.sites {
 		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
@@ -372,20 +373,20 @@ func listenOptions(c *config.Daemon) daemon.ListenOptions {
 	return o
 }
 
-// prepareStateDir makes the folder for what is kept on disk, readable for the daemon alone.
+// prepareStateDir makes the state folder, readable only by the daemon.
 func prepareStateDir(dir string) error {
 	if dir == "" {
 		return nil
 	}
 	const ownerOnly = 0o700
 	if err := os.MkdirAll(dir, ownerOnly); err != nil {
-		return fmt.Errorf("daemon.state_dir: %w: make it writable for the daemon, or set it to \"\" to keep nothing", err)
+		return fmt.Errorf("daemon.state_dir: %w: make the folder writable for the daemon, or set \"\" to keep no state", err)
 	}
 	return nil
 }
 
-// offerMetrics binds the address of the metrics, where they are wanted. One that cannot be bound is reported and does not keep
-// the daemon from serving.
+// offerMetrics binds the address of the metrics, if configured. If the address cannot be bound, the daemon logs the error and
+// serves without metrics.
 func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connections) {
 	if d.metrics == nil {
 		return

@@ -14,10 +14,10 @@ import (
 	"github.com/ticketd/ticketd/internal/version"
 )
 
-// lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.
+// lookTimeout bounds the check of Redis and MySQL before the daemon reports ready.
 const lookTimeout = time.Second
 
-// Run starts everything, calls ready, and runs until ctx ends; then it stops in order.
+// Run starts the daemon, calls ready, and runs until ctx ends; then Run stops the daemon in order.
 func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
 	defer cancel()
@@ -45,10 +45,10 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	return d.stop() //nolint:contextcheck // see stop
 }
 
-// spoolTimeout bounds the intake before the first request; what is left then is ingested while requests wait for it.
+// spoolTimeout bounds the ingest before the first request; after spoolTimeout the rest is ingested while requests wait.
 const spoolTimeout = 5 * time.Second
 
-// takeInSpool ingests the files that wait, and starts the spool, which ingests later ones.
+// takeInSpool ingests the spool's files, and starts the spool, which ingests later files.
 func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	if d.spool == nil {
 		return
@@ -62,7 +62,7 @@ func (d *Daemon) takeInSpool(ctx, work context.Context) {
 	d.spool.Start(work)
 }
 
-// look says at once what is missing, so that nobody has to wait for the first failing request.
+// look checks Redis and MySQL, so that the log names a missing server before the first failing request.
 func (d *Daemon) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
@@ -72,17 +72,17 @@ func (d *Daemon) look(ctx context.Context) {
 	}
 	for _, s := range d.sites {
 		if err := s.Refresh(ctx); err != nil {
-			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait until it can")
+			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes stay pending")
 		}
 	}
 }
 
-// stop ends the daemon in the order that the package comment gives. Its time is its own: ctx has ended by then.
+// stop ends the daemon in the order of the package comment. stop has its own time, as Run's ctx has ended.
 func (d *Daemon) stop() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
 		errors.New("daemon.shutdown_timeout is over"))
 	defer cancel()
-	d.log.Info().Msg("stopping: answering what was sent, then flushing what is dirty")
+	d.log.Info().Msg("stopping: answering the requests that were sent, then flushing dirty tickets")
 	for _, s := range d.sites {
 		s.Hurry()
 	}
@@ -110,7 +110,7 @@ func (d *Daemon) stop() error {
 	return err
 }
 
-// drain flushes what is dirty, all sites at once: one whose MySQL is away must not take the time of the others.
+// drain flushes dirty tickets, all sites in parallel: a site with an unreachable MySQL must not use up the other sites' time.
 func (d *Daemon) drain(ctx context.Context) error {
 	errs := make([]error, len(d.sites))
 	var draining sync.WaitGroup
@@ -121,7 +121,7 @@ func (d *Daemon) drain(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// noteFlushed records at the end which sites have no pending changes in Redis.
+// noteFlushed records which sites have no pending changes in Redis at the end.
 func (d *Daemon) noteFlushed(ctx context.Context) {
 	if d.placesFile() == "" {
 		return
@@ -138,7 +138,7 @@ func (d *Daemon) noteFlushed(ctx context.Context) {
 	d.keepPlaces()
 }
 
-// close gives back what New took.
+// close releases the resources of New.
 func (d *Daemon) close() error {
 	var err error
 	for _, s := range d.sites {
@@ -156,8 +156,8 @@ func (d *Daemon) close() error {
 // answerWithin is how long the daemon may leave its own socket unanswered.
 const answerWithin = 30 * time.Second
 
-// Watch has alive called three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a
-// supervisor that restarts it otherwise. It is called before Run.
+// Watch calls alive three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a supervisor
+// that otherwise restarts the daemon. Call Watch before Run.
 func (d *Daemon) Watch(timeout time.Duration, alive func()) {
 	parts := []watchdog.Part{{
 		Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log),
@@ -168,7 +168,7 @@ func (d *Daemon) Watch(timeout time.Duration, alive func()) {
 	d.watchdog = watchdog.New(parts, timeout, alive, d.log)
 }
 
-// watched are the loops of a site that have to get on. The time for a step is more than twice what their time-outs allow, as a
+// watched are the loops of a site that must make progress. The time for a step is more than twice the sum of the timeouts, as a
 // step may try a broken connection first.
 func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
@@ -186,8 +186,8 @@ func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 	return parts
 }
 
-// Reload applies a changed configuration: who may use which site, the sync strategies, and the log's level. What else has
-// changed is named in the log; it takes effect at the next start.
+// Reload applies a changed configuration: the users of each site, the sync strategies, and the log's level. Other changes take
+// effect at the next start, which the log says.
 func (d *Daemon) Reload(c *config.Config) error {
 	access, err := d.access(c)
 	if err != nil {
@@ -215,7 +215,7 @@ func (d *Daemon) Reload(c *config.Config) error {
 	return nil
 }
 
-// SetLevel sets the level of all loggers; what is no level counts as info.
+// SetLevel sets the level of all loggers; an unknown name counts as info.
 func SetLevel(name string) {
 	level, err := zerolog.ParseLevel(name)
 	if err != nil {
@@ -224,12 +224,12 @@ func SetLevel(name string) {
 	zerolog.SetGlobalLevel(level)
 }
 
-// needsRestart compares what a reload does not apply.
+// needsRestart says whether the configurations differ in settings that a reload does not apply.
 func needsRestart(before, after *config.Config) bool {
 	return !reflect.DeepEqual(fixed(before), fixed(after))
 }
 
-// fixed is a configuration without what a reload applies.
+// fixed is a configuration without the settings that a reload applies.
 func fixed(c *config.Config) config.Config {
 	rest := *c
 	rest.Log.Level = ""

@@ -25,16 +25,16 @@ import (
 	"github.com/ticketd/ticketd/sync/policy"
 )
 
-// The flusher's times that nobody needs to configure. Rounds may follow each other after flushGap, which decides how many
-// statements a steady stream of changes causes: each round has one for each set of columns. An idle
-// flusher looks for claims that a dead daemon left behind every flushPoll.
+// The flusher's times, which need no configuration. The pause between rounds is at least flushGap, which decides how many
+// statements a steady stream of changes causes: a round has a statement for each set of columns. Every flushPoll an idle flusher
+// looks for claims that a dead daemon left behind.
 const (
 	flushGap      = 400 * time.Millisecond
 	flushPoll     = time.Second
 	flushMaxPause = 10 * time.Second
 )
 
-// runningSite is a site with what has to be started and stopped around it.
+// runningSite is a site with the parts around the site that must be started and stopped.
 type runningSite struct {
 	*site.Site
 	name      string
@@ -52,9 +52,9 @@ type runningSite struct {
 	strays    strays
 	tables    tableWatch
 	otherKeys otherKeys
-	prefix    string         // of its keys in Redis
-	keys      string         // where these are, for people
-	sampled   zerolog.Logger // for what would be said again and again
+	prefix    string         // of the site's keys in Redis
+	keys      string         // describes the place of these keys to operators
+	sampled   zerolog.Logger // limited, for repeated messages
 }
 
 func (s *runningSite) Start(ctx context.Context) {
@@ -69,7 +69,7 @@ func (s *runningSite) Start(ctx context.Context) {
 	}
 }
 
-// lookAgain asks what has kept the site from being served.
+// lookAgain checks again the places that have kept the site from being served.
 func (s *runningSite) lookAgain(ctx context.Context) error {
 	err := s.Refresh(ctx)
 	if s.backend.redis != nil {
@@ -83,11 +83,11 @@ func (s *runningSite) stop(ctx context.Context) error {
 	return errors.Join(looking, s.Stop(ctx), s.backend.Stop(ctx), s.allocator.Stop(ctx))
 }
 
-// OpenDatabase makes the pool of a site's database. It connects to nothing yet.
+// OpenDatabase makes the pool of a site's database, without connecting yet.
 func OpenDatabase(c config.Site) (*mysql.DB, error) {
 	return mysql.Open(mysql.Config{
 		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
-		// A column that the config maps to one of these fields has its meaning, too.
+		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
 	})
@@ -96,8 +96,8 @@ func OpenDatabase(c config.Site) (*mysql.DB, error) {
 // idsFile is the name of the file in the state folder that keeps a site's leased ids.
 func idsFile(site string) string { return site + ".ids.json" }
 
-// ForgetIDs removes the ids that the site's daemon has kept, whether it runs or not: the sequence was raised, and new tickets
-// are to be numbered from there.
+// ForgetIDs removes the ids that the site's daemon, running or not, has kept: the sequence was raised, and new tickets get the
+// ids after the raised number.
 func ForgetIDs(stateDir, site string) error {
 	if stateDir == "" {
 		return nil
@@ -136,8 +136,8 @@ func (s *runningSite) warnings() []string {
 	return found
 }
 
-// serves returns the site's table, as clients call it, and what tells how well a client's table fits the site. A WordPress is
-// known by its database and its prefix, also where the site's table has a name of its own that the WordPress was not told.
+// serves returns the site's table, as clients call the table, and a function that tells how well a client's table fits the site.
+// A WordPress is recognised by database and prefix, even if the site's table has a name that the WordPress does not know.
 func (s *runningSite) serves(c *config.Site) (name string, fit func(table string) daemon.Fit) {
 	byPrefix := config.Site{TablePrefix: c.TablePrefix}
 	own, prefixed := s.database.Name(), s.database.NameOf(byPrefix.TableName())
@@ -160,7 +160,7 @@ func (s *runningSite) serves(c *config.Site) (name string, fit func(table string
 	}
 }
 
-// access says who may use which site.
+// access returns the access rules of each site.
 func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
 	access := make(map[string]daemon.SiteAccess, len(d.sites))
 	for _, s := range d.sites {
@@ -187,12 +187,13 @@ func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) 
 }
 
 const (
-	// toldFor is for how long the status names a ticket that got another id, and maxTold how many it names; the log has all.
+	// toldFor is for how long the status names a ticket that got a new id, and maxTold how many tickets the status names; the log
+	// has all.
 	toldFor = 7 * 24 * time.Hour
 	maxTold = 16
 )
 
-// outboxMoves has the moves of the journal before Redis remembered.
+// outboxMoves keeps the outbox's moves in the register.
 type outboxMoves struct{ *moves.Register }
 
 // Moved implements [outbox.Moves].
@@ -200,7 +201,7 @@ func (m outboxMoves) Moved(of outbox.Move) error {
 	return m.Keep(moves.Move{Create: moves.Create{ID: of.From, Request: of.RequestID, Since: of.Since}, To: of.To, At: of.At})
 }
 
-// movedTexts name the new tickets that got another id than the one their clients received, the latest first.
+// movedTexts name the new tickets that got a different id than the client received, the latest first.
 func movedTexts(of *moves.Register, now time.Time) []string {
 	all := of.Since(now.Add(-toldFor))
 	slices.Reverse(all)
@@ -209,20 +210,20 @@ func movedTexts(of *moves.Register, now time.Time) []string {
 		texts = append(texts, movedText(all[i].ID, all[i].To, all[i].At))
 	}
 	if more := len(all) - maxTold; more > 0 {
-		texts = append(texts, fmt.Sprintf("%d more new tickets got another id than the one their clients received: see the log", more))
+		texts = append(texts, fmt.Sprintf("%d more new tickets got a different id than their clients received: see the log", more))
 	}
 	return texts
 }
 
-// movedText says that a new ticket has another id than the one its client received.
+// movedText says that a new ticket has a different id than the client received.
 func movedText(from, to ticket.ID, at time.Time) string {
 	return "a create was acknowledged with the id " + from.String() + ", which belongs to another ticket; at " +
 		at.UTC().Format(time.RFC3339) + " the new ticket got the id " + to.String() + ": pass " +
-		to.String() + " on to whoever received " + from.String()
+		to.String() + " on to the client that received " + from.String()
 }
 
-// tableWatch reads the table's definition of a site without Redis from time to time: what status says of MySQL stays true while
-// no client writes, and a column that was added is noticed. With Redis the inspector does it.
+// tableWatch reads the table's definition of a site without Redis from time to time: so the status of MySQL stays true while no
+// client writes, and a new column is noticed. With Redis the inspector reads the definition.
 type tableWatch struct {
 	loop lifecycle.Loop
 }
@@ -230,11 +231,11 @@ type tableWatch struct {
 // Start begins to read every [inspectEvery].
 func (w *tableWatch) Start(ctx context.Context, refresh func(context.Context) error, log zerolog.Logger) {
 	w.loop.StartEvery(ctx, inspectEvery, func(ctx context.Context) {
-		if err := refresh(ctx); err != nil { // the flusher and the readers say so when it matters
+		if err := refresh(ctx); err != nil { // the flusher and the readers report the error if necessary
 			log.Debug().Err(err).Msg("the table's definition cannot be read")
 		}
 	})
 }
 
-// Stop ends it.
+// Stop ends the watch.
 func (w *tableWatch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watch of the table") }
